@@ -1,0 +1,40 @@
+# Everything that a developer or CI runs. All of it needs only Python 3.11 or later (with venv), make and git.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test lint format benchmarks clean
+
+help:  ## say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --upgrade pip
+	$(INSTALL) --editable . --group dev
+	touch $@
+
+demo: $(VENV)/.installed  ## train two ops on the iris data, push them, see a bad pair refused and a good one accepted
+	@PATH="$(abspath $(BIN)):$$PATH" sh examples/iris/demo.sh
+
+test: $(VENV)/.installed  ## run all tests
+	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+lint: $(VENV)/.installed  ## check style, types and the directions of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed  ## bring the code into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmarks: $(VENV)/.installed  ## measure transfers and the start of commands against yardsticks of the same run
+	$(BIN)/python benchmarks/transfer.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/memory.py
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

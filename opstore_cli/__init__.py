@@ -1,0 +1,20 @@
+"""The command line of opstore, and its Python client: `OpStoreClient` and the one family of errors."""
+
+from typing import TYPE_CHECKING, Any
+
+from opstore_daemon.protocol.errors import OpStoreError
+from opstore_daemon.protocol.release import __version__
+
+if TYPE_CHECKING:
+    from opstore_cli.client import OpStoreClient
+
+__all__ = ["OpStoreClient", "OpStoreError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: `opstore --help` imports this package and must not pay for the client.
+    if name == "OpStoreClient":
+        from opstore_cli.client import OpStoreClient
+
+        return OpStoreClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,50 @@
+"""What several commands answer in the same words: verdicts, edges, and that nothing is left."""
+
+from typing import TYPE_CHECKING, Any
+
+from opstore_cli.output import Output, named
+from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Versions
+
+EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
+SAID = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
+
+
+def keys_of(record: "Record") -> dict[str, Any]:
+    """The keys and values of the record, for a document that has more of them."""
+    return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def edge(found: "EdgeVerdict") -> str:
+    """`UP@N -> DOWN@N`."""
+    upstream, downstream = found.upstream, found.downstream
+    return f"{named(upstream.op, upstream.number)} -> {named(downstream.op, downstream.number)}"
+
+
+def link(found: "LinkRecord") -> tuple[str, str, str]:
+    """Upstream version, downstream, and the link as a sentence."""
+    upstream = named(found.upstream, found.upstream_number)
+    downstream = named(found.downstream, found.downstream_number)
+    return upstream, downstream, f"{upstream} is {'valid' if found.valid else 'not valid'} for {downstream}"
+
+
+def name_passed_over(out: Output, found: "Versions") -> None:
+    """Says which newer versions were passed over, and why. With --json the document has it."""
+    if not out.json:
+        for passed in found.passed_over:
+            out.note(f"passed over: {named(passed.op, passed.number)}: {passed.reason}")
+
+
+def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: Any) -> int:
+    """Says that no version is valid, or that none is known to be; returns the exit code."""
+    if verdict == "unknown":
+        error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
+    else:
+        error = errors.NothingValid(op=op, downstream=downstream)
+    if out.json:
+        out.document(document)
+    else:
+        out.error(error)
+    return error.exit_code

@@ -1,0 +1,43 @@
+"""`opstore db`: the schema of the daemon's database."""
+
+import click
+
+from opstore_cli.context import HELP, Group, Session, command
+from opstore_cli.running import execute_daemon
+
+
+@click.group("db", cls=Group, context_settings=HELP)
+def db() -> None:
+    """Upgrade the daemon's database, or say which schema it has.
+
+    \b
+    Examples:
+      opstore db current
+      opstore db upgrade
+    """
+
+
+@command("upgrade", group=db)
+@click.option("--db", "url", metavar="URL", help="The database (without it: the one in OPSTORE_HOME).")
+def upgrade(_session: Session, url: str | None) -> None:
+    """Upgrade the database to the schema of this version. A backup is made first. The daemon does the same when it
+    starts; stop it before.
+
+    \b
+    Examples:
+      opstore db upgrade
+      opstore db upgrade --db sqlite:////srv/opstore/opstore.db
+    """
+    execute_daemon("db", "upgrade", options=[("--db", url)])
+
+
+@command("current", group=db)
+@click.option("--db", "url", metavar="URL", help="The database (without it: the one in OPSTORE_HOME).")
+def current(_session: Session, url: str | None) -> None:
+    """Say which schema the database has.
+
+    \b
+    Examples:
+      opstore db current
+    """
+    execute_daemon("db", "current", options=[("--db", url)])

@@ -1,0 +1,26 @@
+"""`opstore link`: an upstream version is, or is known not to be, valid for a downstream op."""
+
+import click
+
+from opstore_cli import answers, arguments
+from opstore_cli.context import Session, command
+
+
+@command("link")
+@click.argument("upstream", metavar="UP@SEL", callback=arguments.reference)
+@click.argument("downstream", metavar="DOWN[@SEL]", callback=arguments.reference)
+@click.option("--invalid", is_flag=True, help="Say that it is known not to be valid.")
+@click.option("--evidence", metavar="TEXT", help="Why you know: a report, a run, an address.")
+def link(session: Session, upstream: str, downstream: str, invalid: bool, evidence: str | None) -> None:
+    """Say that an upstream version is valid for a downstream op. DOWN alone is the op whatever its version, and is made
+    where it is new; DOWN@SEL is that version of it. A newer link between the same versions replaces an older one.
+
+    \b
+    Examples:
+      opstore link pca@1.0.0 random_forest
+      opstore link pca@1.0.0 random_forest@2.0.0 --evidence "accuracy 0.91, run 4711"
+      opstore link pca@1.1.0 random_forest --invalid
+    """
+    entered = session.client().link(upstream, downstream, valid=not invalid, evidence=evidence)
+    up, down, sentence = answers.link(entered)
+    session.out.answer(entered, quiet=[f"{up} {down}"], full=[sentence])

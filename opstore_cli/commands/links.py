@@ -1,0 +1,38 @@
+"""`opstore links`: the links in force."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli import answers, arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import Cell, Table, verdict, when, words
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import LinkRecord
+
+
+@command("links")
+@click.argument("name", required=False, callback=arguments.name)
+def links(session: Session, name: str | None) -> None:
+    """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
+    columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.
+
+    \b
+    Examples:
+      opstore links
+      opstore links pca
+      opstore links random_forest --json
+    """
+    found = session.client().links(name)
+    session.out.answer(
+        {"links": found},
+        quiet=[" ".join(answers.link(link)[:2]) for link in found],
+        full=Table(("UPSTREAM", "DOWNSTREAM", "VERDICT", "SINCE", "EVIDENCE"), [_row(link) for link in found]),
+    )
+
+
+def _row(link: "LinkRecord") -> list[Cell | str]:
+    upstream, downstream, _ = answers.link(link)
+    word = verdict("valid" if link.valid else "invalid")
+    return [upstream, downstream, word, when(link.registered_at), words(link.evidence)]

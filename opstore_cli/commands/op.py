@@ -1,0 +1,40 @@
+"""`opstore op`: what is set for one op."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import HELP, Group, Session, command
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import Compat
+
+
+@click.group("op", cls=Group, context_settings=HELP)
+def op() -> None:
+    """Set the compatibility level of an op.
+
+    \b
+    Examples:
+      opstore op set pca --compat minor
+    """
+
+
+@command("set", group=op)
+@click.argument("name", callback=arguments.name)
+@click.option(
+    "--compat", required=True, type=click.Choice(arguments.COMPATS), help="Down to where alike versions share numbers."
+)
+def set_(session: Session, name: str, compat: "Compat") -> None:
+    """Set the compatibility level of an op. Versions that share their number down to that level are alike, and what is
+    valid for something makes those that are alike valid too: with major 1.0.0 and 1.4.2 are alike, with minor 1.4.0
+    and 1.4.2, with exact no two. It counts for verdicts from now on.
+
+    \b
+    Examples:
+      opstore op set pca --compat minor
+      opstore op set pca --compat exact
+    """
+    changed = session.client().set_compat(name, compat)
+    session.out.answer(changed, quiet=[changed.name], full=[f"{changed.name} has the compatibility {changed.compat}"])

@@ -1,0 +1,26 @@
+"""`opstore ops`: all ops."""
+
+from opstore_cli.context import Session, command
+from opstore_cli.output import Table, words
+
+
+@command("ops")
+def ops(session: Session) -> None:
+    """List all ops. The columns are the name, the number of the latest version, how many versions there are, and the
+    compatibility level.
+
+    \b
+    Examples:
+      opstore ops
+      opstore ops -q
+      opstore ops --json
+    """
+    found = session.client().ops()
+    session.out.answer(
+        {"ops": found},
+        quiet=[op.name for op in found],
+        full=Table(
+            ("OP", "LATEST", "VERSIONS", "COMPAT"),
+            [(op.name, words(op.latest), str(op.versions), op.compat) for op in found],
+        ),
+    )

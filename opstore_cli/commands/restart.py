@@ -1,0 +1,18 @@
+"""`opstore restart`: the local daemon ends, and starts as this version."""
+
+from opstore_cli.context import Session, command
+from opstore_cli.running import say_started
+
+
+@command("restart")
+def restart(session: Session) -> None:
+    """Stop the local daemon and start this version of it. It prints the daemon's URL. Where none runs, one is started.
+
+    \b
+    Examples:
+      opstore restart
+    """
+    from opstore_cli import local_daemon
+
+    home = session.home()
+    say_started(session, local_daemon.restart(home), home, "restarted")

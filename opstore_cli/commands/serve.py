@@ -1,0 +1,24 @@
+"""`opstore serve`: the daemon in the foreground."""
+
+import click
+
+from opstore_cli.context import Session, command
+from opstore_cli.running import execute_daemon
+
+
+@command("serve")
+@click.option("--host", metavar="HOST", help="Where to listen (without it: 127.0.0.1).")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="The port (0: any that is free).")
+@click.option("--db", metavar="URL", help="The database (without it: a file in OPSTORE_HOME).")
+@click.option("--saver", metavar="URL", help="Where the bytes live (without it: a folder in OPSTORE_HOME).")
+def serve(_session: Session, host: str | None, port: int | None, db: str | None, saver: str | None) -> None:
+    """Run the daemon in the foreground. It ends on Ctrl-C, or when it is told to terminate. The commands find it
+    by OPSTORE_HOME. It listens on this machine only.
+
+    \b
+    Examples:
+      opstore serve
+      opstore serve --port 8080
+      opstore serve --db sqlite:////srv/opstore/opstore.db
+    """
+    execute_daemon("serve", options=[("--host", host), ("--port", port), ("--db", db), ("--saver", saver)])

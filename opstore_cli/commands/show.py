@@ -1,0 +1,58 @@
+"""`opstore show`: all that is known of one version."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import NOTHING, Cell, Table, exact, named, size
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import VersionRecord
+
+
+@command("show")
+@click.argument("reference", metavar="REF", callback=arguments.reference)
+def show(session: Session, reference: str) -> None:
+    """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
+
+    Off a terminal each line is a key and its value; a label is a line of its own.
+
+    \b
+    Examples:
+      opstore show pca
+      opstore show pca@1.0.0 --json
+      opstore show pca@sha256:9f86d081
+    """
+    version = session.client().show(reference)
+    session.out.answer(version, quiet=[named(version.op, version.number)], full=Table(("", ""), list(_rows(version))))
+
+
+def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
+    yield "op", Cell(version.op)
+    yield "number", Cell(version.number)
+    yield "version", Cell(version.version)
+    yield "sequence", Cell(str(version.sequence))
+    yield "digest", Cell(version.digest or NOTHING, version.digest or "not stored")
+    yield "size", _exact_size(version.size)
+    yield "registered_at", Cell(exact(version.registered_at))
+    yield "yanked", Cell("yes" if version.yanked else "no")
+    yield "tags", Cell(", ".join(version.tags) or NOTHING)
+    for key, value in sorted(version.labels.items()):
+        yield "label", Cell(f"{key}={value}")
+    yield from _lines("message", version.message)
+    yield from _lines("note", version.note)
+
+
+def _exact_size(count: int | None) -> Cell:
+    cell = size(count)
+    return cell if count is None else Cell(cell.plain, f"{cell.pretty} ({count} bytes)")
+
+
+def _lines(key: str, text: str | None) -> Iterator[tuple[str, Cell]]:
+    if text:
+        # Each line of it on a line of its own: `shown` would write the line breaks as \n.
+        for position, line in enumerate(text.splitlines()):
+            yield (key if position == 0 else ""), Cell(line)

@@ -1,0 +1,21 @@
+"""`opstore start`: the local daemon in the background."""
+
+from opstore_cli.context import Session, command
+from opstore_cli.running import say_started
+
+
+@command("start")
+def start(session: Session) -> None:
+    """Start the local daemon in the background. It prints the daemon's URL. Where the daemon runs already, that is all
+    it does. The other commands start the daemon by themselves, unless OPSTORE_NO_AUTOSTART is set.
+
+    \b
+    Examples:
+      opstore start
+      OPSTORE_HOME=/srv/opstore opstore start
+    """
+    from opstore_cli import local_daemon
+
+    home = session.home()
+    running = local_daemon.start(home)
+    say_started(session, running, home, "started" if running.started else "it runs already")

@@ -1,0 +1,21 @@
+"""`opstore stop`: the local daemon ends."""
+
+from opstore_cli.context import Session, command
+from opstore_cli.running import not_running
+
+
+@command("stop")
+def stop(session: Session) -> None:
+    """Stop the local daemon. It lets go of its data folder before the command ends. Where none runs there is nothing
+    to do, and that is no error.
+
+    \b
+    Examples:
+      opstore stop
+    """
+    from opstore_cli import local_daemon
+
+    home = session.home()
+    stopped = local_daemon.stop(home)
+    session.out.answer(not_running(home=str(home)), quiet=[], full=[])
+    session.out.note("stopped the local daemon" if stopped else f"no daemon runs for {home}")

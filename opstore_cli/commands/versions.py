@@ -1,0 +1,60 @@
+"""`opstore versions`: the versions of an op."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli import answers, arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import NOTHING, Cell, Table, named, size, when, words
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import VersionRecord
+
+
+@command("versions")
+@click.argument("reference", metavar="NAME", callback=arguments.reference)
+@arguments.valid_for_option("Only versions that are valid for this one; repeatable.")
+@click.option("--latest", is_flag=True, help="Only the first.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
+def versions(session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None) -> int:
+    """List the versions of an op, newest first. NAME@SELECTOR lists only what the selector admits. With --valid-for
+    they are those that are valid for all that you name, and newer ones that are not are named on standard error with
+    the reason; where nothing is left the exit code is 1, or 3 where no link says so either way.
+
+    Off a terminal the columns are NAME@NUMBER, the time of the registration, the size in bytes, the digest, the tags
+    and the message.
+
+    \b
+    Examples:
+      opstore versions pca
+      opstore versions pca@'>=1.2,<2' --limit 5
+      opstore versions pca --valid-for random_forest --latest -q
+    """
+    arguments.exclusive(latest=latest, limit=limit)
+    found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit)
+    answers.name_passed_over(session.out, found)
+    if valid_for and not found.versions:
+        return answers.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
+    session.out.answer(
+        found,
+        quiet=[named(version.op, version.number) for version in found.versions],
+        full=Table(
+            ("VERSION", "REGISTERED", "SIZE", "DIGEST", "TAGS", "MESSAGE"), [_row(row) for row in found.versions]
+        ),
+    )
+    return 0
+
+
+def _row(version: "VersionRecord") -> list[Cell | str]:
+    tags = ", ".join(version.tags)
+    reference = named(version.op, version.number)
+    return [
+        Cell(reference, f"{reference} (yanked)", "yellow") if version.yanked else reference,
+        when(version.registered_at),
+        size(version.size),
+        Cell(version.digest or NOTHING, (version.digest or "").removeprefix("sha256:")[:12]),
+        words(tags),
+        Cell(version.message or NOTHING, (version.message or "").partition("\n")[0]),
+    ]

@@ -1,0 +1,270 @@
+"""The connections of one thread to one daemon, and what the failures of requests and urllib3 are called here.
+
+Importing this imports requests: `http.py` does so when the first request is made.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.util.retry import Retry
+
+from opstore_cli.config import is_loopback
+from opstore_cli.proving import knows_token
+from opstore_cli.target import Target
+from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.release import __version__
+
+BLOCK = 1024 * 1024  # bytes of a body that are sent, or read, at once
+TRIES = 5
+CONNECT_TRIES = 3  # of them, those that may be spent on getting no connection, each up to its timeout
+BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each with up to the jitter more
+LONGEST_RETRY_AFTER = 10.0  # seconds, whatever the other end asks for
+MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
+NO_DAEMON = "what answers there is no opstore daemon"
+
+
+class _Retries(Retry):
+    """When a request is sent again. It was checked before that it may be: by its method or its key."""
+
+    RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, LONGEST_RETRY_AFTER)
+
+
+def _retries(connect: int) -> _Retries:
+    return _Retries(
+        total=TRIES - 1,
+        connect=connect,
+        redirect=0,
+        allowed_methods=None,
+        status_forcelist=[HTTPStatus.SERVICE_UNAVAILABLE],
+        backoff_factor=BACKOFF,
+        backoff_jitter=JITTER,
+        raise_on_status=False,
+    )
+
+
+class _Adapter(HTTPAdapter):
+    """Sends large bodies in large pieces, and again only what may be sent again."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        # A local daemon that is gone is looked for anew at once, by whoever holds the target.
+        self._again = _retries(connect=0 if target.found is not None else CONNECT_TRIES - 1)
+        self._once = Retry(0, read=False, redirect=0, raise_on_status=False)
+        super().__init__(pool_connections=2, pool_maxsize=2)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, blocksize=BLOCK, **options)
+        if self._target.secret is not None:
+            pool = _proving_pool(self._target.url, self._target.secret)
+            classes = self.poolmanager.pool_classes_by_scheme
+            self.poolmanager.pool_classes_by_scheme = {**classes, "http": pool}
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        # One thread owns this adapter, so the setting belongs to this request.
+        repeatable = request.method == "GET" or routes.IDEMPOTENCY_KEY in request.headers
+        self.max_retries = self._again if repeatable else self._once
+        return super().send(request, *arguments, **options)
+
+
+def _proving_pool(url: str, secret: str) -> type[HTTPConnectionPool]:
+    """Connections on which the other end proves that it knows the token before anything else is sent."""
+
+    class ProvingConnection(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            sock = self.sock
+            if sock is None or not knows_token(sock, self.host, self.port or 80, secret):
+                self.close()
+                raise errors.ProofFailed(url=url)
+
+    class ProvingPool(HTTPConnectionPool):
+        ConnectionCls = ProvingConnection
+
+    return ProvingPool
+
+
+class Connections:
+    """What one thread has open to a target."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.process = os.getpid()
+        self._session = requests.Session()
+        self._session.trust_env = False  # no netrc; proxies and certificates are looked up here
+        self._session.verify = _certificates()
+        self._session.headers["User-Agent"] = f"opstore/{__version__}"
+        self._session.headers["Accept-Encoding"] = "identity"  # offsets and digests count the bytes themselves
+        if target.token is not None:
+            self._session.headers["Authorization"] = f"Bearer {target.token}"
+        if not is_loopback(target.url):
+            self._session.proxies.update(requests.utils.get_environ_proxies(target.url))
+        adapter = _Adapter(target)
+        self._session.adapters.clear()
+        self._session.mount(f"{urlsplit(target.url).scheme}://", adapter)
+
+    def close(self) -> None:
+        """Closes them; a later request opens new ones."""
+        self._session.close()
+
+    @contextmanager
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: Any,
+        within: tuple[float, float],
+    ) -> "Iterator[Answer]":
+        """The answer to a request, its body not yet read; raises what the daemon says if that is an error.
+
+        `within` is the seconds for connecting (and for sending a piece) and for each piece of the answer.
+        """
+        with self._called_by_our_names():
+            response = self._session.request(
+                method,
+                self.target.url + path,
+                params=parameters,
+                data=body,
+                headers=dict(headers),
+                timeout=within,
+                allow_redirects=False,
+                stream=True,
+            )
+        with response:
+            answer = Answer(response, self)
+            if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+                raise self._problem(answer)
+            yield answer
+
+    def _problem(self, answer: "Answer") -> errors.OpStoreError:
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return self.unreachable("it answers with a redirect, and none is followed")
+        try:
+            if answer.content_type != routes.PROBLEM:
+                raise ValueError
+            problem = records.decode(answer.read(MAX_PROBLEM), records.Problem)
+        except (ValueError, errors.InvalidRequest):
+            return self.unreachable(f"{NO_DAEMON} (HTTP {answer.status})")
+        return errors.from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
+
+    def unreachable(self, reason: str) -> errors.DaemonUnreachable:
+        """The error that says that the daemon does not answer here."""
+        return errors.DaemonUnreachable(url=self.target.url, reason=reason)
+
+    @contextmanager
+    def _called_by_our_names(self) -> Iterator[None]:
+        try:
+            yield
+        except requests.RequestException as failure:
+            raise self._named(failure) from failure
+        except (urllib3.exceptions.HTTPError, OSError) as failure:
+            raise self._lost(failure) from failure
+
+    def _named(self, failure: requests.RequestException) -> errors.OpStoreError:
+        cause = _root(failure)
+        if isinstance(failure, requests.exceptions.SSLError):
+            return self.unreachable(f"its certificate or its TLS was not accepted: {cause}")
+        if isinstance(failure, requests.exceptions.ProxyError):
+            return self.unreachable(f"the proxy does not lead there: {_words(cause)}")
+        if isinstance(failure, requests.exceptions.ConnectTimeout):
+            return self.unreachable("it did not answer in time")
+        if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL):
+            return errors.InvalidSetting(setting="the URL or the token", reason=str(failure))
+        if any(isinstance(link, urllib3.exceptions.NewConnectionError) for link in _chain(failure)):
+            return self.unreachable(_words(cause))
+        return self._lost(failure)
+
+    def _lost(self, failure: BaseException) -> errors.ConnectionLost:
+        return errors.ConnectionLost(url=self.target.url, reason=_words(_root(failure)))
+
+
+class Answer:
+    """A successful answer whose body is read by whoever asked."""
+
+    def __init__(self, response: requests.Response, connections: Connections) -> None:
+        self._response = response
+        self._connections = connections
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def content_type(self) -> str:
+        """Without its parameters."""
+        return self.header("Content-Type").partition(";")[0].strip().lower()
+
+    def header(self, name: str) -> str:
+        """The header, or an empty text."""
+        return str(self._response.headers.get(name, ""))
+
+    def read(self, limit: int) -> bytes:
+        """The whole body; raises ValueError where it is longer than the limit, and ConnectionLost."""
+        with self._connections._called_by_our_names():
+            body = bytes(self._response.raw.read(limit + 1, decode_content=True))
+        if len(body) > limit:
+            raise ValueError("the answer is too long")
+        return body
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body in pieces of up to BLOCK, as it comes; raises ConnectionLost where it ends too early."""
+        while True:
+            with self._connections._called_by_our_names():
+                piece = self._response.raw.read(BLOCK, decode_content=False)
+            if not piece:
+                return
+            yield piece
+
+
+def _certificates() -> str | bool:
+    """The bundle of certificates that is trusted: the one that the environment names for requests, or requests' own."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        named = os.environ.get(variable)
+        if named:
+            if not os.path.exists(named):
+                raise errors.InvalidSetting(setting=variable, reason=f"there is no {named}")
+            return named
+    return True
+
+
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    """The failure and what it came from: requests and urllib3 keep that in `reason` or in the arguments."""
+    seen: list[BaseException] = []
+    waiting: list[Any] = [failure]
+    while waiting:
+        link = waiting.pop()
+        if isinstance(link, BaseException) and link not in seen:
+            seen.append(link)
+            yield link
+            waiting += [link.__cause__, getattr(link, "reason", None), *link.args]
+
+
+def _root(failure: BaseException) -> BaseException:
+    return list(_chain(failure))[-1]
+
+
+def _words(cause: BaseException) -> str:
+    """A short reason for people: requests and urllib3 put object addresses into theirs."""
+    if isinstance(cause, socket.gaierror):
+        return "its name is not known"
+    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
+        return "it did not answer in time"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror[:1].lower() + cause.strerror[1:]
+    return "the answer broke off"

@@ -1,0 +1,192 @@
+"""Pulls: bytes come from the daemon, are verified, and go on where the line broke. Never half a file."""
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from opstore_cli.hashing import Hasher
+from opstore_cli.http import Http
+from opstore_cli.partial import PartFile
+from opstore_cli.patience import INTERRUPTIONS, Patience
+from opstore_cli.uploads import BLOCK, Progress
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.records import VersionRecord
+
+if TYPE_CHECKING:
+    from opstore_cli.connections import Answer
+
+
+def check_output(target: Path, overwrite: bool) -> None:
+    """Raises OutputExists or FileRefused where the bytes could not become this file, before any are asked for."""
+    if not target.name or target.name == "..":
+        raise errors.FileRefused(path=str(target), reason="it is a folder")
+    if not os.path.isdir(target.parent):
+        raise errors.FileRefused(path=str(target), reason=f"there is no folder {target.parent}")
+    if os.path.isdir(target):
+        raise errors.FileRefused(path=str(target), reason="it is a folder")
+    if os.path.lexists(target):
+        if not overwrite:
+            raise errors.OutputExists(path=str(target))
+        # Replacing a device or a pipe would take it away from everybody.
+        if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+            raise errors.FileRefused(path=str(target), reason="it is no regular file")
+
+
+def to_bytes(http: Http, record: VersionRecord, progress: Progress) -> bytes:
+    """The verified bytes."""
+    buffer = io.BytesIO()
+    with Hasher() as hasher:
+        for piece in _pieces(http, record, 0, progress):
+            hasher.update(piece)
+            buffer.write(piece)
+        _check(hasher, _stored(record)[0])
+    return buffer.getvalue()
+
+
+def to_stream(http: Http, record: VersionRecord, output: BinaryIO, progress: Progress) -> None:
+    """Writes the bytes; the last of them when all are verified. BrokenPipeError comes through as it is."""
+    held = b""
+    with Hasher() as hasher, closing(_pieces(http, record, 0, progress)) as pieces:
+        for piece in pieces:
+            hasher.update(piece)
+            _write(output, held)
+            held = piece
+        _check(hasher, _stored(record)[0])
+    _write(output, held)
+    _flush(output)
+
+
+def to_path(http: Http, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
+    """Writes the bytes to a hidden file beside the target, and makes it the target when all are verified.
+
+    After a lost connection, or a kill, that file stays, and the next pull goes on with it.
+    """
+    digest, _ = _stored(record)
+    try:
+        with PartFile.beside(target, digest) as part:
+            try:
+                _fill(part, http, record, progress)
+                part.publish(target, overwrite)
+            except (errors.Unreachable, KeyboardInterrupt):
+                if part.size() == 0:
+                    part.remove()
+                raise
+            except BaseException:
+                part.remove()
+                raise
+    except FileExistsError:
+        raise errors.OutputExists(path=str(target)) from None
+    except OSError as error:
+        raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
+
+
+def _fill(part: PartFile, http: Http, record: VersionRecord, progress: Progress) -> None:
+    left = part.size()
+    try:
+        _go_on(part, http, record, progress)
+    except errors.IntegrityFailure:
+        if left == 0:
+            raise
+        # What the earlier process left may be at fault (a crash of the machine): from the start, once.
+        part.empty()
+        _go_on(part, http, record, progress)
+
+
+def _go_on(part: PartFile, http: Http, record: VersionRecord, progress: Progress) -> None:
+    digest, size = _stored(record)
+    if part.size() > size:
+        part.empty()
+    part.rewind()
+    with Hasher() as hasher:
+        position = 0
+        while data := part.read(BLOCK):
+            hasher.update(data)
+            position += len(data)
+        with closing(_pieces(http, record, position, progress)) as pieces:
+            for piece in pieces:
+                hasher.update(piece)
+                part.write(piece)
+        _check(hasher, digest)
+
+
+def _pieces(http: Http, record: VersionRecord, first: int, progress: Progress) -> Generator[bytes, None, None]:
+    """The bytes from `first` on, in order, over as many connections as it takes. They are not yet verified."""
+    digest, size = _stored(record)
+    path = routes.path(routes.BYTES, op=record.op, selector=record.number)
+    position, patience = first, Patience(first)
+    progress(position, size)
+    while position < size:
+        failure: errors.OpStoreError = errors.ConnectionLost(url=http.target.url, reason="the answer broke off")
+        try:
+            with http.fetch(path, position, f'"{digest}"') as answer:
+                skip = _check_answer(answer, digest, position)
+                for piece in answer.pieces():
+                    wanted, skip = piece[skip:], max(skip - len(piece), 0)
+                    if position + len(wanted) > size:
+                        raise errors.SizeMismatch(actual=f"more than {size}", expected=size)
+                    if wanted:
+                        position += len(wanted)
+                        yield wanted
+                        progress(position, size)
+        except INTERRUPTIONS as interruption:
+            failure = interruption
+        if position < size and not patience.got_to(position):
+            patience.wait(failure)
+
+
+def _check_answer(answer: "Answer", digest: Digest, position: int) -> int:
+    """How many bytes of the answer to skip; raises where it is of other bytes than were asked for."""
+    etag = answer.header("ETag")
+    if etag != f'"{digest}"':
+        raise errors.DigestMismatch(actual=etag or "unknown", expected=digest)
+    if answer.status == HTTPStatus.OK:
+        return position  # the whole, where only the rest was asked for: something in between knows no ranges
+    if not answer.header("Content-Range").startswith(f"bytes {position}-"):
+        raise errors.RangeNotSatisfiable(range=f"from {position}", size=answer.header("Content-Range"))
+    return 0
+
+
+def _stored(record: VersionRecord) -> tuple[Digest, int]:
+    if record.digest is None or record.size is None:
+        raise errors.NotStored(op=record.op, number=record.number)
+    return parse_digest(record.digest), record.size
+
+
+def _check(hasher: Hasher, expected: Digest) -> None:
+    actual = hasher.digest()
+    if actual != expected:
+        raise errors.DigestMismatch(actual=actual, expected=expected)
+
+
+def _write(output: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    with _naming(output):
+        while view:
+            written: int | None = output.write(view)
+            if written is None and isinstance(output, io.RawIOBase):
+                raise OSError(errno.EAGAIN, "it is not blocking, and full")
+            # Writers of other makes often say nothing, and have written all of it.
+            view = view[len(view) if written is None else written :]
+
+
+def _flush(output: BinaryIO) -> None:
+    with _naming(output):
+        output.flush()
+
+
+@contextmanager
+def _naming(output: BinaryIO) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = str(getattr(output, "name", "the output"))
+        raise errors.OutputFailed(path=name, reason=error.strerror or str(error)) from error

@@ -1,0 +1,108 @@
+"""Starts the daemon's process in the background, and waits until it says that it listens."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from opstore_daemon.protocol import errors
+
+READY_WITHIN = 30.0  # seconds until it says that it listens, or why not
+MAX_LINE = 64 * 1024  # bytes of what it says
+LOG_LINES = 5
+LOG_BYTES = 8 * 1024
+
+READY_FD = "OPSTORE_READY_FD"
+# The client's business: a credential for another daemon has no place in a process that lives for days.
+WITHHELD = ("OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_URL", "OPSTORE_NO_AUTOSTART")
+
+
+class _Ready(msgspec.Struct):
+    """The one line that the daemon says."""
+
+    url: str | None = None
+    pid: int | None = None
+    error: str | None = None
+
+
+def launch(home: Path, log: Path) -> str:
+    """Starts it for this home and returns its URL once it listens; raises DaemonDidNotStart.
+
+    It lives on when this process ends, and holds none of its streams, terminal, session or folder.
+    """
+    reading, writing = os.pipe()
+    try:
+        process = _spawn(home, writing)
+    except OSError as error:
+        os.close(reading)
+        raise errors.DaemonDidNotStart(reason=error.strerror or str(error), log=str(log)) from None
+    finally:
+        os.close(writing)
+    # Somebody has to take its exit status while this process lives: a zombie would keep its pid.
+    threading.Thread(target=process.wait, name="opstore-reaper", daemon=True).start()
+    try:
+        said = _read_line(reading)
+    except TimeoutError:
+        process.terminate()
+        reason = f"it did not listen within {READY_WITHIN:.0f} seconds"
+        raise errors.DaemonDidNotStart(reason=reason, log=str(log)) from None
+    finally:
+        os.close(reading)
+    return _url_of(said, log)
+
+
+def _spawn(home: Path, ready: int) -> "subprocess.Popen[bytes]":
+    environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
+    # -P: no code is taken from the folder that it starts in.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "opstore_daemon", "serve", "--background"],
+        cwd=home,
+        env={**environment, "OPSTORE_HOME": str(home), READY_FD: str(ready)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        close_fds=True,
+        pass_fds=[ready],
+    )
+
+
+def _read_line(reading: int) -> bytes:
+    """What the daemon says, up to the end of the line or of the pipe; raises TimeoutError."""
+    said, deadline = b"", time.monotonic() + READY_WITHIN
+    while not said.endswith(b"\n") and len(said) < MAX_LINE:
+        poll = select.poll()  # select.select takes no descriptor beyond 1023
+        poll.register(reading, select.POLLIN)
+        if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            raise TimeoutError
+        data = os.read(reading, MAX_LINE)
+        if not data:
+            break
+        said += data
+    return said
+
+
+def _url_of(said: bytes, log: Path) -> str:
+    ready = _Ready()
+    with contextlib.suppress(msgspec.DecodeError):
+        ready = msgspec.json.decode(said, type=_Ready)
+    if ready.error is None and ready.url is not None:
+        return ready.url
+    reason = ready.error or _last_lines(log) or "it ended without a word"
+    raise errors.DaemonDidNotStart(reason=reason, log=str(log))
+
+
+def _last_lines(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - LOG_BYTES, 0))
+            lines = file.read(LOG_BYTES).decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(line for line in lines[-LOG_LINES:] if line.strip())

@@ -1,0 +1,191 @@
+"""What is kept on this machine of a transfer that broke off, so that a later process goes on with it."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from opstore_cli.locks import LockedFile, try_lock
+from opstore_daemon.protocol.digests import Digest, hex_of
+
+NOTES = "transfers"  # the folder in OPSTORE_HOME
+NOTE_LIVES = 14 * 24 * 3600.0  # seconds; the daemon forgets an upload before that
+MAX_NOTE = 1024  # bytes
+NAME_SHOWN = 50  # characters of a target's name in that of its part: 255 bytes are all that a name may have
+
+_UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class UploadNote:
+    """The upload that a push of some file is using. Held by one process at a time."""
+
+    def __init__(self, file: LockedFile) -> None:
+        self._file = file
+
+    @classmethod
+    @contextlib.contextmanager
+    def take(cls, home: Path, *what: object) -> "Iterator[UploadNote | None]":
+        """The note about pushing `what`; None where another process holds it or none can be kept here.
+
+        A push works without it: whatever fails here only costs the resuming.
+        """
+        name = hashlib.sha256("\0".join(map(str, what)).encode(errors="surrogateescape")).hexdigest()
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = _notes_folder(home)
+                file = stack.enter_context(LockedFile.take(folder / name))
+            except OSError:
+                file = None
+            # Whoever held it may have removed it between our opening and our locking it.
+            yield cls(file) if file is not None and file.is_still_there() else None
+
+    def read(self) -> str | None:
+        """The upload's id, if an earlier process left one."""
+        os.lseek(self._file.descriptor, 0, os.SEEK_SET)
+        text = os.read(self._file.descriptor, MAX_NOTE).decode("ascii", errors="replace")
+        return text if _UPLOAD_ID.fullmatch(text) else None
+
+    def write(self, upload: str) -> None:
+        """Keeps the id for a later process."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.descriptor, 0)
+            os.lseek(self._file.descriptor, 0, os.SEEK_SET)
+            os.write(self._file.descriptor, upload.encode())
+
+    def remove(self) -> None:
+        """Nothing is left to go on with."""
+        with contextlib.suppress(OSError):
+            self._file.path.unlink()
+
+
+def _notes_folder(home: Path) -> Path:
+    folder = home / NOTES
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    long_ago = time.time() - NOTE_LIVES
+    for old in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if old.stat(follow_symlinks=False).st_mtime < long_ago:
+                old.unlink()
+    return folder
+
+
+class PartFile:
+    """The hidden file beside a target that its bytes are written to until all of them are verified."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self.descriptor = descriptor
+        self.path = path
+
+    @classmethod
+    @contextlib.contextmanager
+    def beside(cls, target: Path, digest: Digest) -> "Iterator[PartFile]":
+        """The part for these bytes, with what an earlier process left in it; raises OSError.
+
+        Where that one is in use, or not ours, another with a random name.
+        """
+        start = f".{target.name[:NAME_SHOWN]}.{hex_of(digest)[:16]}"
+        path = target.with_name(f"{start}.part")
+        descriptor = _create(path)
+        if descriptor is None:
+            descriptor = _take_up(path)
+        if descriptor is None:
+            path = target.with_name(f"{start}.{secrets.token_hex(8)}.part")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, 0o666)
+        part = cls(descriptor, path)
+        try:
+            yield part
+        finally:
+            part.close()
+
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return os.fstat(self.descriptor).st_size
+
+    def read(self, size: int) -> bytes:
+        """The next bytes from where it stands."""
+        return os.read(self.descriptor, size)
+
+    def write(self, data: bytes) -> None:
+        """Writes all of it where it stands; raises OSError."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.descriptor, view) :]
+
+    def rewind(self) -> None:
+        """Back to the start."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
+    def empty(self) -> None:
+        """Throws away what it holds."""
+        os.ftruncate(self.descriptor, 0)
+        self.rewind()
+
+    def close(self) -> None:
+        """Lets go of it. What it holds stays for a later process."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def remove(self) -> None:
+        """Removes it."""
+        if os.name != "posix":
+            self.close()  # Windows removes no open file; elsewhere the lock is kept until the name is gone
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def publish(self, target: Path, overwrite: bool) -> None:
+        """Makes it the target, durably; raises FileExistsError (unless `overwrite`) and OSError."""
+        os.fsync(self.descriptor)
+        if os.name != "posix":
+            self.close()  # Windows moves no open file
+        if overwrite:
+            os.replace(self.path, target)
+            return
+        try:
+            os.link(self.path, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without hard links. The name is claimed first, so that nothing is overwritten.
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o666))
+            os.replace(self.path, target)
+        else:
+            self.remove()
+
+
+def _create(path: Path) -> int | None:
+    # Readable for whom the target will be: it becomes the target.
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, 0o666)
+    except FileExistsError:
+        return None
+    if try_lock(descriptor) == "held":
+        os.close(descriptor)  # another process took it up between the two calls
+        return None
+    return descriptor
+
+
+def _take_up(path: Path) -> int | None:
+    """An earlier process's part, if it is a plain file of ours that nobody is writing to."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | _NOFOLLOW | _BINARY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    if _is_ours(os.fstat(descriptor)) and try_lock(descriptor) == "taken":
+        part = LockedFile(descriptor, path)
+        # With a second name it is a target already, whose writer was killed before it took this name away.
+        if part.is_still_there() and os.fstat(descriptor).st_nlink == 1:
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_ours(state: os.stat_result) -> bool:
+    return stat.S_ISREG(state.st_mode) and (os.name != "posix" or state.st_uid == os.geteuid())

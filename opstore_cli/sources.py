@@ -1,0 +1,122 @@
+"""What a push reads from: bytes, a file's path, or a file object, of a size that is known or not."""
+
+import contextlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from opstore_daemon.protocol import errors
+
+Readable = bytes | BinaryIO | Path | str
+
+
+class Source:
+    """An open file, from where it stood when it came. `size` is the bytes that are to come, None if unknown."""
+
+    def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
+        self.name = name
+        self.path = path
+        self._file = file
+        self._before = _regular(file)
+        self._start, self.size = _extent(file)
+
+    @property
+    def identity(self) -> tuple[object, ...] | None:
+        """What tells this file, as it is now, from all others; None where it is no file with a path."""
+        if self.path is None or self._before is None:
+            return None
+        return os.path.abspath(self.path), *_state(self._before)
+
+    def seek(self, offset: int) -> None:
+        """Goes to so many bytes from the start; only where the size is known."""
+        with self._refusing():
+            self._file.seek(self._start + offset)
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes, none at the end; raises FileRefused."""
+        with self._refusing():
+            data = self._file.read(size)
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise self.refused("it gives no bytes: it is not blocking, or was opened as text")
+        return bytes(data)
+
+    def read_full(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end; raises FileRefused."""
+        pieces, left = [], size
+        while left and (data := self.read(left)):
+            pieces.append(data)
+            left -= len(data)
+        return b"".join(pieces)
+
+    def check_unchanged(self) -> None:
+        """Raises FileRefused if the file changed since it was opened."""
+        if self._before is not None:
+            now = _regular(self._file)
+            if now is None or _state(now) != _state(self._before):
+                raise self.refused("it changed while it was read")
+
+    def refused(self, reason: str) -> errors.FileRefused:
+        return errors.FileRefused(path=self.name, reason=reason)
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        # Named here: further out, an OSError would read as one of the connection.
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise self.refused(getattr(error, "strerror", None) or str(error)) from error
+
+
+@contextlib.contextmanager
+def opened(source: Readable) -> Iterator[Source]:
+    """The source, open while the context lasts; raises FileRefused. A file object is not closed."""
+    if isinstance(source, Path | str):
+        with _open(Path(source)) as file:
+            yield Source(file, str(source), Path(source))
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield Source(io.BytesIO(source), "the bytes")
+    else:
+        yield Source(source, str(getattr(source, "name", "the file")))
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
+    except FileNotFoundError:
+        raise errors.FileRefused(path=str(path), reason="there is no such file") from None
+    except (OSError, ValueError) as error:
+        reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or str(error)
+        raise errors.FileRefused(path=str(path), reason=reason) from None
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise errors.FileRefused(path=str(path), reason="it is a folder")
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _regular(file: BinaryIO) -> os.stat_result | None:
+    try:
+        state = os.fstat(file.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return state if stat.S_ISREG(state.st_mode) else None
+
+
+def _state(state: os.stat_result) -> tuple[int, int, int, int]:
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _extent(file: BinaryIO) -> tuple[int, int | None]:
+    """Where the file stands, and how many bytes follow."""
+    try:
+        if not file.seekable():
+            return 0, None
+        start = file.tell()
+        size = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+    except (OSError, ValueError, AttributeError):
+        return 0, None
+    # Files that the kernel makes up as they are read (/proc) say that they are empty.
+    return start, size if size > 0 else None

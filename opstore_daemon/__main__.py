@@ -1,0 +1,51 @@
+"""The daemon's command line; `opstore serve` and `opstore db` run it, and so can a service manager."""
+
+import os
+import sys
+
+import click
+
+from opstore_daemon import config, daemon
+from opstore_daemon.protocol import errors
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The opstore daemon."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=0, show_default="a free one", type=click.IntRange(0, 65535))
+@click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
+@click.option("--saver", help="Where the bytes go: file:///PATH or memory:.", show_default="blobs in OPSTORE_HOME")
+@click.option("--background", is_flag=True, hidden=True)
+def serve(host: str, port: int, db: str | None, saver: str | None, background: bool) -> None:
+    """Serves until it is stopped."""
+    daemon.serve(config.load(os.environ, db, saver), host, port, background=background)
+
+
+@main.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command()
+@click.option("--db", "url", help="Database URL.")
+def upgrade(url: str | None) -> None:
+    """Brings the schema up to this release, after a backup."""
+    click.echo(daemon.upgrade(config.load(os.environ, url)))
+
+
+@db.command()
+@click.option("--db", "url", help="Database URL.")
+def current(url: str | None) -> None:
+    """Says which schema the database has."""
+    click.echo(daemon.current(config.load(os.environ, url)))
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="opstore")
+    except errors.OpStoreError as error:
+        sys.exit(daemon.report(error))

@@ -1,0 +1,80 @@
+"""What the daemon is told: options first, then the environment, then defaults (CONTRACT section 7)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from platformdirs import user_data_path
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
+
+IDLE_TIMEOUT = 30 * 60.0  # seconds
+_DURATION = re.compile(r"([0-9]{1,9})\s*(s|m|min|h|d)?", re.ASCII)
+_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The folder of the daemon's own files, and where metadata and bytes live."""
+
+    home: Path
+    db_url: str
+    saver_url: str
+    idle_timeout: float
+
+    @property
+    def runtime_file(self) -> Path:
+        """Says where the daemon listens."""
+        return self.home / "daemon.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked as long as a daemon runs."""
+        return self.home / "daemon.lock"
+
+    @property
+    def token_file(self) -> Path:
+        """The token of this home."""
+        return self.home / "token"
+
+    @property
+    def log_file(self) -> Path:
+        """The daemon's log."""
+        return self.home / "daemon.log"
+
+    def saver(self) -> BaseSaver:
+        """The saver at `saver_url`; raises InvalidSetting."""
+        parts = urlsplit(self.saver_url)
+        if parts.scheme == "memory":
+            return MemorySaver()
+        if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+            return FileSaver(unquote(parts.path))
+        reason = f"{self.saver_url!r} is not file:///PATH or memory:"
+        raise errors.InvalidSetting(setting="--saver", reason=reason)
+
+
+def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = None) -> Config:
+    """The daemon's settings; raises InvalidSetting."""
+    home = Path(environ.get("OPSTORE_HOME") or user_data_path("opstore", appauthor=False)).expanduser().absolute()
+    if db is None and "?" in str(home):
+        reason = f"{home} has a '?' in it, and what follows that is no part of a database URL's path"
+        raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason)
+    return Config(
+        home=home,
+        db_url=db or f"sqlite:///{home / 'opstore.db'}",
+        saver_url=saver or (home / "blobs").as_uri(),
+        idle_timeout=_seconds(environ.get("OPSTORE_IDLE_TIMEOUT")),
+    )
+
+
+def _seconds(text: str | None) -> float:
+    if not text:
+        return IDLE_TIMEOUT
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        reason = f"{text!r} is not a duration such as 90, 90s, 30m, 2h or 1d (0: never)"
+        raise errors.InvalidSetting(setting="OPSTORE_IDLE_TIMEOUT", reason=reason)
+    return float(int(match[1]) * _UNITS[match[2]])

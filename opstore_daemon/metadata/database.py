@@ -1,0 +1,168 @@
+"""The database: one writer behind one lock, a pool of readers, and the one place that maps its errors.
+
+SQLite waits busily for its write lock, at ten times the latency of a queue; so writers queue here. The writer's
+connection is also the only one that does checkpoints: SQLite before 3.51.3 can corrupt a WAL database when one
+connection's checkpoint races another's commit (sqlite.org/wal.html, "The WAL-reset bug"), and many systems ship
+such a version.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from opstore_daemon.protocol import errors
+
+BUSY_MS = 10_000
+READERS = 16
+WAIT = 30.0  # seconds for a connection
+
+
+class Database:
+    """Transactions on the database at `url` (SQLAlchemy's form). SQLite for now, in a file or in memory."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _parse(url)
+        self._lock = threading.Lock()
+        # A pool of one, not a StaticPool: who uses the engine past our lock waits for its connection all the same,
+        # instead of getting into another's transaction.
+        self.engine = self._engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=WAIT)
+        _set_pragmas(self.engine, writer=True, file=self.path is not None)
+        self._readers: Engine | None = None
+        if self.path is not None:
+            self._readers = self._engine("BEGIN", pool_size=READERS, max_overflow=READERS, pool_timeout=WAIT)
+            _set_pragmas(self._readers, writer=False, file=True)
+
+    def _engine(self, begin: str, **options: Any) -> Engine:
+        connect_args = {"check_same_thread": False, "isolation_level": None}
+        engine = create_engine(self.url, poolclass=QueuePool, connect_args=connect_args, **options)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the database; None in memory."""
+        name = self.url.database
+        return None if not name or name == ":memory:" else Path(name)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at the end; an exception takes all of it back.
+
+        Raises StorageFull, DatabaseFailed, or, where the commit itself failed, OutcomeUnknown.
+        """
+        with self._lock, _mapped(errors.DatabaseFailed), self.engine.connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                with _mapped(errors.OutcomeUnknown):
+                    transaction.commit()
+            except BaseException:
+                _end(connection)
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and changes nothing."""
+        if self._readers is None:
+            with self._lock, _mapped(errors.DatabaseFailed), self.engine.connect() as connection:
+                yield connection
+                connection.rollback()
+            return
+        with _mapped(errors.DatabaseFailed), self._readers.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def rehearse(self) -> Iterator[Connection]:
+        """A transaction that is taken back: refusals show before bytes are kept."""
+        with self._lock, _mapped(errors.DatabaseFailed), self.engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """An ORM session for an operator's own queries, inside one writing transaction.
+
+        All of it is committed at the end; `rollback` takes back what came since the last `commit`.
+        """
+        with self.write() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
+            yield session
+            session.commit()
+
+    def create_all(self) -> None:
+        """Makes or upgrades the schema, as `migrate.upgrade()` does."""
+        from opstore_daemon.metadata.migrate import Migrate
+
+        Migrate(self).upgrade()
+
+    def close(self) -> None:
+        """Closes all connections, the writer last: the last one to close does a checkpoint."""
+        if self._readers is not None:
+            self._readers.dispose()
+        with self._lock:
+            self.engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise errors.InvalidSetting(setting="--db", reason=f"{url!r} is not a database URL") from None
+    if parsed.get_backend_name() != "sqlite":
+        reason = f"{parsed.get_backend_name()} is not supported: use sqlite:///PATH"
+        raise errors.InvalidSetting(setting="--db", reason=reason)
+    return parsed.set(drivername="sqlite+pysqlite")
+
+
+def _set_pragmas(engine: Engine, *, writer: bool, file: bool) -> None:
+    pragmas = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "trusted_schema = OFF", "synchronous = FULL"]
+    if file:
+        pragmas += ["journal_mode = WAL"] if writer else ["wal_autocheckpoint = 0", "query_only = ON"]
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _end(connection: Connection) -> None:
+    """Ends what a failed commit may have left open: SQLAlchemy takes it for ended, and the next one could not begin."""
+    try:
+        connection.connection.rollback()
+    except sqlite3.Error:
+        connection.invalidate()
+
+
+@contextmanager
+def _mapped(otherwise: type[errors.OpStoreError]) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        # Rules are looked after before an insert, under the lock; a constraint that fires all the same is a bug,
+        # or a database that somebody else wrote.
+        raise errors.DatabaseFailed(reason=f"a constraint refused it: {error.orig}") from error
+    except DBAPIError as error:
+        if "disk is full" in str(error.orig):
+            raise errors.StorageFull(reason=str(error.orig)) from error
+        raise otherwise(reason=str(error.orig)) from error
+    except PoolTimeout as error:
+        raise errors.DatabaseFailed(reason=f"no connection came free in {WAIT:g} seconds") from error

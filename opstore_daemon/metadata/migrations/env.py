@@ -1,0 +1,10 @@
+"""Alembic's environment: runs the migrations on the connection that it is given."""
+
+from alembic import context
+
+from opstore_daemon.metadata.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+)
+context.run_migrations()

@@ -1,0 +1,416 @@
+"""The one family of errors, the same class on both sides of the wire.
+
+    OpStoreError
+    ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
+    │                                  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference  FileRefused
+    │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
+    │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
+    ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
+    ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
+    │                                  UploadNotFound  TagNotFound  RouteNotFound  BlobNotFound
+    ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
+    │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
+    ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
+    ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
+    ├── NotAuthorised        exit 8    TokenRequired  ScopeRequired  ForeignHost  ForeignOrigin  UntrustedUrl
+    │                                  PlainHttp  ProofFailed  ListenRefused
+    ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
+    │                                  NotReady  OutputFailed
+    └── Unforeseen           exit 70
+
+A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
+Its class name is the word on the wire, its keyword arguments travel as `details`, and its HTTP status and
+exit code come from its family unless it says otherwise. Nothing else translates errors.
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+__all__ = ["OpStoreError", "all_errors", "from_wire"]
+
+
+class OpStoreError(Exception):
+    """Whatever opstore refuses, misses or fails at. `details` holds JSON values only."""
+
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 70
+    message: ClassVar[str] = "{reason}"
+    hint: ClassVar[str] = ""
+
+    def __init__(self, **details: Any) -> None:
+        self.details = details
+        self.text = self.message.format(**details)
+        self.advice = self.hint.format(**details)
+        super().__init__(self.text)
+
+    @property
+    def code(self) -> str:
+        """The word on the wire."""
+        return type(self).__name__
+
+    @classmethod
+    def restored(cls, text: str, advice: str, details: dict[str, Any]) -> Self:
+        """The error that another process raised: its words are kept, also where our template differs."""
+        error = cls.__new__(cls)
+        Exception.__init__(error, text)
+        error.details, error.text, error.advice = details, text, advice
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).restored, (self.text, self.advice, self.details)
+
+
+class Refused(OpStoreError):
+    """Wrong usage, or input that was refused."""
+
+    status, exit_code = 400, 2
+
+
+class InvalidName(Refused):
+    message = "{name!r} is not a name: {rule}"
+    hint = "{suggestion}"
+
+
+class InvalidNumber(Refused):
+    message = "{text!r} is not a number: {rule}"
+
+
+class InvalidVersion(Refused):
+    message = "{text!r} is not a version: {rule}"
+
+
+class InvalidReference(Refused):
+    message = "{reference!r} is not a reference: {rule}"
+    hint = "a reference is NAME, NAME@1.2.3, NAME@1.2, NAME@sha256:HEX or NAME@'>=1.2,<2'"
+
+
+class InvalidDigest(Refused):
+    message = "{text!r} is not a digest: it is 'sha256:' and 64 lower-case hex digits"
+
+
+class InvalidRequest(Refused):
+    message = "the request was refused: {reason}"
+
+
+class InvalidGraph(Refused):
+    message = "the pipeline was refused: {reason}"
+
+
+class InvalidSetting(Refused):
+    message = "{setting} was refused: {reason}"
+
+
+class AmbiguousReference(Refused):
+    message = "{reference} is ambiguous: it could be {candidates}"
+    hint = "give more digits, or the number"
+
+
+class FileRefused(Refused):
+    message = "{path} was refused: {reason}"
+
+
+class AmbiguousFraming(Refused):
+    message = "the request's framing is ambiguous: {reason}"
+
+
+class LengthRequired(Refused):
+    status = 411
+    message = "the request needs a Content-Length"
+
+
+class TooLarge(Refused):
+    status = 413
+    message = "{what} is too large: {size} bytes, where at most {limit} are taken"
+
+
+class HeadersTooLarge(Refused):
+    status = 431
+    message = "the request's headers are too large: at most {limit} bytes are taken"
+
+
+class UnsupportedContent(Refused):
+    status = 415
+    message = "the content was refused: {reason}"
+
+
+class MethodNotAllowed(Refused):
+    status = 405
+    message = "{method} is not a method of {path}"
+
+
+class RangeNotSatisfiable(Refused):
+    status = 416
+    message = "the range {range} does not lie within {size} bytes"
+
+
+class AnswerIsNo(OpStoreError):
+    """The question was answered, and the answer is no."""
+
+    status, exit_code = 409, 1
+
+
+class NothingValid(AnswerIsNo):
+    message = "no version of {op} is valid for {downstream}"
+    hint = "opstore links {op}"
+
+
+class NothingKnown(AnswerIsNo):
+    exit_code = 3
+    message = "it is not known which version of {op} is valid for {downstream}: no link says so"
+    hint = "opstore link {op}@NUMBER {downstream}"
+
+
+class NotFound(OpStoreError):
+    """There is no such thing."""
+
+    status, exit_code = 404, 4
+
+
+class OpNotFound(NotFound):
+    message = "there is no op {op}"
+    hint = "opstore ops"
+
+
+class VersionNotFound(NotFound):
+    message = "{op} has no version that is {selector}"
+    hint = "opstore versions {op}"
+
+
+class NotStored(NotFound):
+    message = "{op}@{number} is registered only: the store has no bytes of it"
+    hint = "opstore versions {op}"
+
+
+class BlobNotFound(NotFound):
+    message = "the store has no blob {digest}"
+
+
+class PipelineNotFound(NotFound):
+    message = "there is no pipeline {pipeline}"
+    hint = "opstore pipeline list"
+
+
+class LinkNotFound(NotFound):
+    message = "no link from {upstream} to {downstream} is in force"
+    hint = "opstore links {op}"
+
+
+class UploadNotFound(NotFound):
+    message = "there is no upload {upload}: it was finished, has expired or belongs to somebody else"
+
+
+class TagNotFound(NotFound):
+    message = "{op} has no tag {tag}"
+    hint = "opstore versions {op}"
+
+
+class RouteNotFound(NotFound):
+    message = "there is nothing at {path}"
+
+
+class Conflict(OpStoreError):
+    """What was asked for contradicts what is there."""
+
+    status, exit_code = 409, 5
+
+
+class VersionConflict(Conflict):
+    message = "{op}@{number} is version {version} already, with other bytes: {digest}"
+    hint = "opstore push {op} FILE --bump patch"
+
+
+class PipelineConflict(Conflict):
+    message = "the pipeline {pipeline} is registered already, with another graph"
+    hint = "opstore pipeline remove {pipeline}"
+
+
+class OffsetMismatch(Conflict):
+    message = "the upload {upload} stands at offset {offset}, not at {given}"
+
+
+class UploadIncomplete(Conflict):
+    message = "the upload {upload} has {offset} of {size} bytes"
+
+
+class UploadNotOpen(Conflict):
+    message = "the upload {upload} is not open for an append: ask for its offset first"
+
+
+class KeyReused(Conflict):
+    message = "the idempotency key {key} was used for another request"
+
+
+class OutputExists(Conflict):
+    message = "{path} exists already"
+    hint = "give another path with -o, or -f to overwrite it"
+
+
+class HomeLocked(Conflict):
+    message = "{home} is in use by the daemon at {url} (pid {pid})"
+    hint = "opstore stop"
+
+
+class NumbersExhausted(Conflict):
+    message = "{op} has no number left at the level {level}"
+
+
+class IntegrityFailure(OpStoreError):
+    """Bytes do not match their digest."""
+
+    status, exit_code = 422, 6
+
+
+class DigestMismatch(IntegrityFailure):
+    message = "the bytes that arrived have the digest {actual}, not {expected}: nothing was kept"
+    hint = "run the same command again"
+
+
+class SizeMismatch(IntegrityFailure):
+    message = "{actual} bytes arrived, not {expected}: nothing was kept"
+    hint = "run the same command again"
+
+
+class BlobDamaged(IntegrityFailure):
+    status = 500
+    message = "the stored bytes of {digest} are damaged: {reason}"
+    hint = "push the same bytes again: that mends them"
+
+
+class Unreachable(OpStoreError):
+    """The daemon can't be reached."""
+
+    status, exit_code = 503, 7
+
+
+class DaemonUnreachable(Unreachable):
+    message = "no daemon answers at {url}: {reason}"
+    hint = "opstore serve (there), or unset OPSTORE_URL to use the local daemon"
+
+
+class DaemonNotRunning(Unreachable):
+    message = "no daemon runs for {home}"
+    hint = "opstore start"
+
+
+class DaemonDidNotStart(Unreachable):
+    message = "the local daemon did not start: {reason}"
+    hint = "opstore serve shows why; its log is {log}"
+
+
+class ConnectionLost(Unreachable):
+    message = "the connection to {url} was lost: {reason}"
+    hint = "run the same command again: the transfer goes on where it stopped"
+
+
+class NotAuthorised(OpStoreError):
+    """Not allowed, or not to be trusted."""
+
+    status, exit_code = 403, 8
+
+
+class TokenRequired(NotAuthorised):
+    status = 401
+    message = "the daemon wants a token: {reason}"
+    hint = "set OPSTORE_TOKEN or OPSTORE_TOKEN_FILE"
+
+
+class ScopeRequired(NotAuthorised):
+    message = "this token may not do that: it needs the scope {scope}"
+
+
+class ForeignHost(NotAuthorised):
+    message = "the Host {host!r} is not this daemon's"
+
+
+class ForeignOrigin(NotAuthorised):
+    message = "requests from other sites are refused: {reason}"
+
+
+class UntrustedUrl(NotAuthorised):
+    message = "{url} is named by {path} only, which somebody else may have written: it is not used"
+    hint = "opstore --url {url} ..., where you trust it"
+
+
+class PlainHttp(NotAuthorised):
+    message = "a token is not sent to {url}: plain HTTP beyond this machine shows it to everybody on the way"
+    hint = "use https://"
+
+
+class ProofFailed(NotAuthorised):
+    message = "what answers at {url} does not know this home's token: it is not the local daemon"
+    hint = "opstore restart"
+
+
+class ListenRefused(NotAuthorised):
+    message = "the daemon does not listen on {host}: it is reachable from other machines there, unprotected"
+    hint = "opstore serve --host 127.0.0.1, behind a reverse proxy with TLS"
+
+
+class Unavailable(OpStoreError):
+    """The store can't, for now or here."""
+
+    status, exit_code = 503, 9
+
+
+class StorageFull(Unavailable):
+    status = 507
+    message = "there is no space left: {reason}"
+    hint = "free some space and run the same command again"
+
+
+class StorageFailed(Unavailable):
+    message = "the bytes could not be kept or read: {reason}"
+
+
+class DatabaseFailed(Unavailable):
+    message = "the database can't: {reason}"
+
+
+class OutcomeUnknown(Unavailable):
+    message = "the database failed at the commit, so it is not known whether it happened: {reason}"
+    hint = "run the same command again: it does not happen twice"
+
+
+class SchemaTooNew(Unavailable):
+    message = "the database has the schema {found}, which is newer than this opstore ({known})"
+    hint = "update opstore"
+
+
+class NotReady(Unavailable):
+    message = "not ready"
+
+
+class OutputFailed(Unavailable):
+    message = "{path} can't be written: {reason}"
+
+
+class Unforeseen(OpStoreError):
+    """A bug. The daemon's log has the rest under the reference."""
+
+    message = "an unforeseen error, with the reference {reference}"
+    hint = "the log has more under that reference: opstore status names the folder of daemon.log"
+
+
+def all_errors(family: type[OpStoreError] = OpStoreError) -> Iterator[type[OpStoreError]]:
+    """Every error of the family, the family first, in the order of this file."""
+    yield family
+    for child in family.__subclasses__():
+        yield from all_errors(child)
+
+
+def from_wire(
+    code: str, status: int, text: str, advice: str = "", details: dict[str, Any] | None = None
+) -> OpStoreError:
+    """The error of that name. A name that this release does not know becomes the family of its status."""
+    known = {error.__name__: error for error in all_errors()}
+    families: dict[int, type[OpStoreError]] = {
+        401: NotAuthorised,
+        403: NotAuthorised,
+        404: NotFound,
+        409: Conflict,
+        422: IntegrityFailure,
+        500: Unforeseen,
+    }
+    fallback = families.get(status, Refused if 400 <= status < 500 else Unavailable)
+    error: type[OpStoreError] = known.get(code, fallback)
+    return error.restored(text, advice, details or {})

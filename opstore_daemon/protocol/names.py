@@ -1,0 +1,40 @@
+"""The names that people give: of ops, pipelines and tags (CONTRACT section 1)."""
+
+import re
+
+from opstore_daemon.protocol import errors
+
+RULE = (
+    "a name starts with a-z or 0-9, goes on with up to 127 of a-z 0-9 . _ -, "
+    "ends with a-z or 0-9, and has no two dots in a row"
+)
+# Windows opens a device for these, whatever stands behind the first dot (Microsoft, "Naming Files, Paths, and
+# Namespaces"). No path is made from a name here, but people save what they pull under it.
+DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))])
+_LEGAL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
+
+
+def is_name(text: str) -> bool:
+    """Whether the text is a legal name."""
+    return _LEGAL.fullmatch(text) is not None and ".." not in text and text.split(".", 1)[0] not in DEVICES
+
+
+def check_name(text: str) -> str:
+    """The text, if it is a legal name; raises InvalidName with the rule, and the name to use if obvious."""
+    if is_name(text):
+        return text
+    rule = RULE
+    if text.split(".", 1)[0].lower() in DEVICES:
+        rule = f"{text.split('.', 1)[0].lower()} is the name of a device on Windows"
+    suggestion = suggest_name(text)
+    advice = f"use {suggestion}" if suggestion else ""
+    raise errors.InvalidName(name=text[:200], rule=rule, suggestion=advice)
+
+
+def suggest_name(text: str) -> str | None:
+    """The obvious legal name for what was meant (`RandomForest` -> `random_forest`), or None."""
+    if len(text) > 128 or not text.isascii() or not text.isprintable() or "/" in text or "\\" in text:
+        return None
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text.strip())
+    name = re.sub(r"\s+", "_", words).lower()
+    return name if is_name(name) else None

@@ -1,0 +1,316 @@
+"""The records on the wire: each is the type, its strict decoder and, later, its JSON schema.
+
+Sizes are bytes, times are UTC (RFC 3339 on the wire). Keys that CONTRACT section 5 promises keep its names.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors
+
+Level = Literal["major", "minor", "patch"]
+Compat = Literal["major", "minor", "exact"]
+VerdictWord = Literal["valid", "invalid", "unknown"]
+LinkState = Literal["valid", "invalid", "revoked"]
+
+LEVELS: tuple[Level, ...] = ("major", "minor", "patch")
+MAX_DEPTH = 16
+
+# What users write: kept as it is, never interpreted; a NUL is refused, since not every database takes it.
+_NO_NUL = r"^[^\x00]*$"
+Message = Annotated[str, Meta(max_length=65536, pattern=_NO_NUL)]
+Evidence = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
+# A bare `$` would let a line feed at the end pass.
+LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f=]*(?![\s\S])")]
+LabelValue = Annotated[str, Meta(max_length=1024, pattern=_NO_NUL)]
+Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)]
+FieldKey = Annotated[str, Meta(min_length=1, max_length=1024)]
+FieldValue = Annotated[str, Meta(max_length=65536)]
+Fields = dict[Level, dict[FieldKey, FieldValue]]
+Text = Annotated[str, Meta(max_length=512)]  # a name, reference, digest or version, checked further on
+References = Annotated[tuple[Text, ...], Meta(max_length=1000)]
+Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What the daemon says. A client ignores keys of a newer daemon."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the daemon is asked. Unknown keys are refused."""
+
+
+# --- versions ---------------------------------------------------------------------------------------------------
+
+
+class VersionRecord(Record, frozen=True, kw_only=True):
+    """One version of an op. `digest` and `size` are None where it is registered only."""
+
+    op: str
+    number: str
+    version: str
+    sequence: int
+    digest: str | None
+    size: int | None
+    registered_at: datetime
+    labels: dict[str, str]
+    tags: tuple[str, ...] = ()
+    yanked: bool = False
+    message: str | None = None
+    note: str | None = None
+    position: int
+
+
+class Pushed(VersionRecord, frozen=True, kw_only=True):
+    """A version, and whether this push made it (or gave it its bytes)."""
+
+    created: bool
+
+
+class PassedOver(Record, frozen=True, kw_only=True):
+    """A newer version that was not picked, and why."""
+
+    op: str
+    number: str
+    reason: str
+
+
+class Versions(Record, frozen=True, kw_only=True):
+    """Versions of an op, newest first; with `valid_for`, those that are valid for all of them.
+
+    `passed_over` names the versions newer than the first of them that are not. `verdict` says, where nothing is
+    left, whether that is known (`invalid`) or links are missing (`unknown`).
+    """
+
+    op: str
+    versions: tuple[VersionRecord, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+    verdict: VerdictWord = "valid"
+    next_cursor: str | None = None
+
+
+class NewVersion(Request, frozen=True, kw_only=True):
+    """A push (with `upload`) or a registration (without). `bump`, `fields` and `version` exclude each other."""
+
+    upload: Text | None = None
+    digest: Text | None = None
+    size: Size | None = None
+    bump: Level | None = None
+    fields: Fields | None = None
+    version: Text | None = None
+    new: bool = False
+    valid_for: References = ()
+    valid_with: References = ()
+    labels: Labels = {}
+    message: Message | None = None
+
+
+# --- uploads ----------------------------------------------------------------------------------------------------
+
+
+class NewUpload(Request, frozen=True, kw_only=True):
+    """Bytes that are to come; `size` where it is known."""
+
+    size: Size | None = None
+
+
+class Upload(Record, frozen=True, kw_only=True):
+    """How far an upload is: `offset` bytes are kept, of `size` where that was declared."""
+
+    upload: str
+    offset: int
+    size: int | None
+
+
+# --- ops --------------------------------------------------------------------------------------------------------
+
+
+class OpRecord(Record, frozen=True, kw_only=True):
+    """An op, the number of its latest version and how many versions it has."""
+
+    name: str
+    latest: str | None
+    versions: int
+    compat: Compat
+
+
+class Ops(Record, frozen=True, kw_only=True):
+    """A page of ops, by name."""
+
+    ops: tuple[OpRecord, ...]
+    next_cursor: str | None = None
+
+
+class ChangeOp(Request, frozen=True, kw_only=True):
+    """A new compatibility level."""
+
+    compat: Compat
+
+
+# --- links and verdicts -----------------------------------------------------------------------------------------
+
+
+class LinkRecord(Record, frozen=True, kw_only=True):
+    """A link in force. `downstream_number` is None where it counts for the op whatever its version."""
+
+    upstream: str
+    upstream_number: str
+    downstream: str
+    downstream_number: str | None
+    valid: bool
+    evidence: str | None
+    position: int
+    registered_at: datetime
+
+
+class Links(Record, frozen=True, kw_only=True):
+    """A page of links, newest first."""
+
+    links: tuple[LinkRecord, ...]
+    next_cursor: str | None = None
+
+
+class NewLink(Request, frozen=True, kw_only=True):
+    """An entry for the journal of links. `revoked` takes back the entry in force for the same four."""
+
+    upstream: Text
+    downstream: Text
+    state: LinkState = "valid"
+    evidence: Evidence | None = None
+
+
+class OpNumber(Record, frozen=True, kw_only=True):
+    """An op and one of its numbers; None where it has no version."""
+
+    op: str
+    number: str | None
+
+
+class EdgeVerdict(Record, frozen=True, kw_only=True):
+    """The verdict of one edge, with its reason in words."""
+
+    upstream: OpNumber
+    downstream: OpNumber
+    verdict: VerdictWord
+    reason: str
+
+
+class Validation(Record, frozen=True, kw_only=True):
+    """The verdict over all edges, and the versions that were asked about."""
+
+    verdict: VerdictWord
+    edges: tuple[EdgeVerdict, ...]
+    versions: tuple[OpNumber, ...]
+    pipeline: str | None = None
+
+
+# --- pipelines --------------------------------------------------------------------------------------------------
+
+
+class PipelineRecord(Record, frozen=True, kw_only=True):
+    """A pipeline: its ops in the order of the data, and its edges as (upstream, downstream)."""
+
+    name: str
+    ops: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
+    registered_at: datetime
+    created: bool = False
+
+
+class Pipelines(Record, frozen=True, kw_only=True):
+    """A page of pipelines, by name."""
+
+    pipelines: tuple[PipelineRecord, ...]
+    next_cursor: str | None = None
+
+
+class NewPipeline(Request, frozen=True, kw_only=True):
+    """A pipeline: `ops` alone are a chain when `edges` is None, else all ops are in one of the two."""
+
+    name: Text
+    ops: References = ()
+    edges: Annotated[tuple[tuple[Text, Text], ...], Meta(max_length=10000)] | None = None
+
+
+# --- the daemon -------------------------------------------------------------------------------------------------
+
+
+class Status(Record, frozen=True, kw_only=True):
+    """The daemon that answers. `home` is None where it has no data folder."""
+
+    version: str
+    pid: int
+    home: str | None
+    schema: str
+    started_at: datetime
+
+
+class Problem(Record, frozen=True, kw_only=True):
+    """An error on the wire (RFC 9457); `code`, `details` and `hint` are those of `protocol.errors`."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str = ""
+    details: dict[str, Any] = {}
+
+
+T = TypeVar("T")
+
+
+def fingerprint(parts: Sequence[bytes]) -> str:
+    """The SHA-256 of parts that can't be mistaken for one another, in hex."""
+    seen = hashlib.sha256()
+    for part in parts:
+        seen.update(len(part).to_bytes(8, "big") + part)
+    return seen.hexdigest()
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The record as JSON."""
+    return msgspec.json.encode(record)
+
+
+def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
+    """The record in the JSON; raises InvalidRequest with the place and the reason.
+
+    Stricter than msgspec alone: a key that comes twice is refused (msgspec takes the last), and so is depth.
+    """
+    try:
+        record = msgspec.json.decode(body, type=kind)
+        _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise errors.InvalidRequest(reason=str(error)[:500]) from None
+    except RecursionError:
+        raise errors.InvalidRequest(reason="the JSON is nested too deep") from None
+    return record
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as json saw it, with all its keys."""
+
+
+def _check_shape(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError("the JSON is nested too deep")
+    if isinstance(value, _Pairs):
+        keys = [key for key, _ in value]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"the key {twice!r} comes twice")
+        _check_all([inner for _, inner in value], depth)
+    elif isinstance(value, list):
+        _check_all(value, depth)
+
+
+def _check_all(values: Sequence[Any], depth: int) -> None:
+    for value in values:
+        _check_shape(value, depth + 1)

@@ -1,0 +1,50 @@
+"""The paths of the HTTP API. The daemon serves these, the client asks these, and nobody spells one twice."""
+
+from urllib.parse import quote
+
+from opstore_daemon.protocol import errors
+
+HEALTH = "/healthz"
+READY = "/readyz"
+STATUS = "/v1/status"
+OPS = "/v1/ops"
+OP = "/v1/ops/<op>"
+VERSIONS = "/v1/ops/<op>/versions"
+VERSION = "/v1/ops/<op>/versions/<selector>"
+BYTES = "/v1/ops/<op>/versions/<selector>/bytes"
+UPLOADS = "/v1/uploads"
+UPLOAD = "/v1/uploads/<upload>"
+LINKS = "/v1/links"
+VERDICT = "/v1/verdict"
+PIPELINES = "/v1/pipelines"
+PIPELINE = "/v1/pipelines/<pipeline>"
+PIPELINE_VERDICT = "/v1/pipelines/<pipeline>/verdict"
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"  # RFC 9457
+BYTES_TYPE = "application/octet-stream"
+APPEND_TYPE = "application/partial-upload"  # draft-ietf-httpbis-resumable-upload, section 6
+
+UPLOAD_OFFSET = "Upload-Offset"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+REQUEST_ID = "Opstore-Request-Id"
+NONCE = "Opstore-Nonce"
+PROOF = "Opstore-Proof"
+SERVED_OP = "Opstore-Op"
+SERVED_NUMBER = "Opstore-Number"
+
+MAX_JSON = 1024 * 1024  # bytes of a JSON body
+MAX_LIMIT = 1000  # rows of a page
+MAX_HEADERS = 32 * 1024  # bytes of a request's head
+
+
+def path(route: str, **parts: str) -> str:
+    """The route with its parts filled in, percent-encoded; raises InvalidRequest for a part that no path can hold.
+
+    HTTP clients and servers take dot segments out of a path, percent-encoded ones too, and merge empty ones.
+    """
+    for name, value in parts.items():
+        if value in ("", ".", ".."):
+            raise errors.InvalidRequest(reason=f"{value!r} can't stand in a path")
+        route = route.replace(f"<{name}>", quote(value, safe=":"))
+    return route

@@ -1,0 +1,110 @@
+"""The verbs that the store and the client share, so that one cannot drift from the other.
+
+`op` is a name; a *reference* is `NAME` or `NAME@SELECTOR`. All raise the errors of `protocol.errors`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, Protocol
+
+from opstore_daemon.protocol.records import (
+    Compat,
+    Fields,
+    Level,
+    LinkRecord,
+    OpRecord,
+    PipelineRecord,
+    Pushed,
+    Validation,
+    VersionRecord,
+    Versions,
+)
+
+
+class OpStoreVerbs(Protocol):
+    """What can be asked of an op store (CONTRACT sections 3 to 5)."""
+
+    def push(
+        self,
+        op: str,
+        source: bytes | BinaryIO,
+        *,
+        bump: Level | None = None,
+        fields: Fields | None = None,
+        version: str | None = None,
+        new: bool = False,
+        valid_for: Sequence[str] = (),
+        valid_with: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        message: str | None = None,
+    ) -> Pushed:
+        """Stores the bytes as a version of the op, with its links, in one transaction.
+
+        `bump` (default: patch), `fields` and `version` exclude each other. Bytes that the latest version has
+        already make nothing new, unless `new`.
+        """
+
+    def register(
+        self,
+        op: str,
+        *,
+        fields: Fields | None = None,
+        version: str | None = None,
+        valid_for: Sequence[str] = (),
+        valid_with: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        message: str | None = None,
+    ) -> Pushed:
+        """Registers a version without bytes; exactly one of `fields` and `version` is needed."""
+
+    def pull(self, reference: str) -> bytes:
+        """The verified bytes of a version."""
+
+    def show(self, reference: str) -> VersionRecord:
+        """All that is known of one version."""
+
+    def versions(self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None) -> Versions:
+        """The versions of the op, newest first; only those that are valid for every reference in `valid_for`.
+
+        `op` may be a reference: then only what its selector admits.
+        """
+
+    def ops(self) -> list[OpRecord]:
+        """All ops, by name."""
+
+    def op(self, name: str) -> OpRecord:
+        """One op."""
+
+    def set_compat(self, op: str, compat: Compat) -> OpRecord:
+        """Sets the op's compatibility level, from the journal's next position on."""
+
+    def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
+        """Enters that this upstream version is (or is known not to be) valid for the downstream op.
+
+        A bare downstream is the op, whatever its version, and is created where it is unknown.
+        """
+
+    def unlink(self, upstream: str, downstream: str) -> LinkRecord:
+        """Revokes the link in force between exactly these; returns what was revoked."""
+
+    def links(self, op: str | None = None) -> list[LinkRecord]:
+        """The links in force, newest first; only those of the op, either way, where it is given."""
+
+    def validate(self, upstream: str, downstream: str) -> Validation:
+        """The verdict for one edge. A bare name is its latest version."""
+
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = ()) -> Validation:
+        """The verdict over all edges of the latest versions, with those in `use` as if they were the latest."""
+
+    def register_pipeline(
+        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+    ) -> PipelineRecord:
+        """Registers a chain of ops or, with `edges`, any acyclic graph; again with the same graph: nothing new."""
+
+    def pipelines(self) -> list[PipelineRecord]:
+        """All pipelines, by name."""
+
+    def pipeline(self, name: str) -> PipelineRecord:
+        """One pipeline."""
+
+    def remove_pipeline(self, name: str) -> None:
+        """Removes the pipeline; its ops, versions and links stay."""

@@ -1,0 +1,139 @@
+"""A saver in a folder: blobs/ab/<64 hex digits> and staging/<upload>, both on one file system."""
+
+import io
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import PREFIX, Digest
+from opstore_daemon.savers import posix
+from opstore_daemon.savers.base import BaseSaver, Draft, check_upload, is_upload
+from opstore_daemon.savers.file_draft import FileDraft, Shelves, spare_of, taken_up
+from opstore_daemon.savers.posix import translated
+
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+class FileSaver(BaseSaver):
+    """Blobs as files that `sha256sum` can verify. Whoever runs the daemon owns the folder, and nobody else enters it.
+
+    Folders are 0700, drafts 0600, blobs 0400. No path is made from anything but digests and uploads.
+    """
+
+    def __init__(self, root_path: str | Path) -> None:
+        """Makes the folder, its parents too, where it isn't there; raises StorageFailed."""
+        self.root = Path(root_path).absolute()
+        self._blobs = self.root / "blobs"
+        self._staging = self.root / "staging"
+        self._shelves = Shelves(self._blobs)
+        with translated("making the store's folders"):
+            self._make_folders()
+
+    def draft(self, upload: str) -> Draft:
+        path = self._staging / check_upload(upload)
+        with translated("opening a draft"):
+            try:
+                return FileDraft(self._shelves, path, posix.open_new(path))
+            except FileExistsError:
+                return FileDraft(self._shelves, path, taken_up(path))
+
+    def drafts(self) -> Iterator[str]:
+        with translated("listing the drafts"):
+            return iter([name for name in os.listdir(self._staging) if is_upload(name)])
+
+    def discard(self, upload: str) -> None:
+        path = self._staging / check_upload(upload)
+        with translated("discarding a draft"):
+            # The draft's own name last: as long as it is there, drafts() shows that there is something to discard.
+            posix.unlink(spare_of(path))
+            posix.unlink(path)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        path = self._shelves.path_of(digest)
+        with translated("opening a blob"):
+            try:
+                fd = posix.open_regular(path, os.O_RDONLY)
+            except FileNotFoundError:
+                raise errors.BlobNotFound(digest=digest) from None
+        return io.BufferedReader(_BlobFile(fd, "rb"))
+
+    def __contains__(self, digest: object) -> bool:
+        if not isinstance(digest, str):
+            return False
+        try:
+            self._stat(Digest(digest))
+        except (errors.BlobNotFound, errors.InvalidDigest):
+            return False
+        return True
+
+    def size(self, digest: Digest) -> int:
+        return self._stat(digest).st_size
+
+    def published_at(self, digest: Digest) -> float:
+        return self._stat(digest).st_mtime
+
+    def delete(self, digest: Digest) -> None:
+        path = self._shelves.path_of(digest)
+        with translated("deleting a blob"):
+            posix.unlink(path)
+
+    def __iter__(self) -> Iterator[Digest]:
+        for shelf in _names(self._blobs, _SHELF, _is_folder):
+            for name in _names(self._blobs / shelf, _BLOB, _is_file):
+                if name.startswith(shelf):
+                    yield Digest(PREFIX + name)
+
+    def free(self) -> int | None:
+        with translated("asking for the free space"):
+            room = os.statvfs(self.root)
+        return room.f_bavail * room.f_frsize
+
+    def _make_folders(self) -> None:
+        missing = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            posix.make_folder(folder)
+            posix.sync_folder(folder.parent)
+        for folder in (self._blobs, self._staging):
+            posix.make_folder(folder)
+            with posix.opened_folder(folder):  # refuses what is no folder, or a link: renames must stay on one disk
+                pass
+        posix.sync_folder(self.root)
+
+    def _stat(self, digest: Digest) -> os.stat_result:
+        path = self._shelves.path_of(digest)
+        with translated("looking for a blob"), suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode):
+                return found
+        raise errors.BlobNotFound(digest=digest)
+
+
+class _BlobFile(io.FileIO):
+    """A blob that is being read: a disk that fails says so in the words of the store."""
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        with translated("reading a blob"):
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with translated("reading a blob"):
+            return super().readall()
+
+
+def _names(folder: Path, legal: re.Pattern[str], is_ours: Callable[["os.DirEntry[str]"], bool]) -> list[str]:
+    with translated("listing the blobs"), os.scandir(folder) as entries:
+        return [entry.name for entry in entries if legal.fullmatch(entry.name) and is_ours(entry)]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_file(follow_symlinks=False)

@@ -1,0 +1,193 @@
+"""How a file in staging/ becomes a blob: sync it, give it a second name, sync the folder of that name."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest, hex_of, parse_digest
+from opstore_daemon.savers import posix
+from opstore_daemon.savers.base import Draft
+from opstore_daemon.savers.posix import translated
+
+_READ_ONLY = 0o400
+
+
+class Shelves:
+    """The folders of the blobs, one for each first two digits."""
+
+    def __init__(self, blobs: Path) -> None:
+        self._blobs = blobs
+        self._settled: set[Path] = set()
+
+    def path_of(self, digest: Digest) -> Path:
+        """Where the blob stands, or would; raises InvalidDigest."""
+        name = hex_of(parse_digest(digest))
+        return self._blobs / name[:2] / name
+
+    def make(self, shelf: Path) -> None:
+        """That folder is there to stay; raises OSError."""
+        # Also where it was there: the process that made it may have died before its name was durable.
+        if posix.make_folder(shelf) or shelf not in self._settled:
+            posix.sync_folder(self._blobs)
+            self._settled.add(shelf)
+
+
+class FileDraft(Draft):
+    """A draft of a FileSaver: a file that becomes a blob by getting a second name."""
+
+    def __init__(self, shelves: Shelves, path: Path, fd: int) -> None:
+        self._shelves, self._path, self._fd = shelves, path, fd
+        found = os.fstat(fd)
+        self._offset, self._sealed = found.st_size, _is_sealed(found)
+        self._closed = self._spoilt = False
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        self._check_usable()
+        if self._sealed:
+            # The file may be a blob already, under its other name.
+            raise errors.StorageFailed(reason="the draft was published: it takes no more bytes")
+        with translated("writing a draft"):
+            try:
+                posix.write_all(self._fd, data)
+            except BaseException:
+                self._roll_back()
+                raise
+        self._offset += memoryview(data).nbytes
+
+    def read_back(self) -> Iterator[bytes]:
+        self._check_usable()
+        return self._pieces()
+
+    def publish(self, digest: Digest) -> None:
+        self._check_usable()
+        target = self._shelves.path_of(digest)
+        with translated("publishing a draft"):
+            try:
+                self._seal()
+                self._shelves.make(target.parent)
+                with posix.opened_folder(target.parent) as shelf:
+                    self._place(target)
+                    posix.sync(shelf)
+            except posix.SyncFailed:
+                self._spoilt = True
+                raise
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            with translated("closing a draft"):
+                os.close(self._fd)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ValueError("the draft is closed")
+        if self._spoilt:
+            raise errors.StorageFailed(reason="the draft is spoilt by an earlier failure: take it up again")
+
+    def _pieces(self) -> Iterator[bytes]:
+        with translated("reading a draft"):
+            yield from posix.pieces(self._fd, self._offset)
+
+    def _roll_back(self) -> None:
+        # The writes append wherever the file ends, so its end is all that has to be right.
+        self._spoilt = True
+        with suppress(OSError):
+            os.ftruncate(self._fd, self._offset)
+            self._spoilt = False
+
+    def _seal(self) -> None:
+        """No byte is added from here on, and those that are there are on the disk."""
+        found = os.fstat(self._fd)
+        if not os.path.samestat(found, os.lstat(self._path)) or found.st_size != self._offset:
+            raise OSError(errno.ESTALE, "The file is not the one that was written")
+        self._sealed = True
+        with suppress(PermissionError):  # a file system without modes
+            os.fchmod(self._fd, _READ_ONLY)
+        os.utime(self._fd)  # the last byte may have come long ago, and a collector looks at the age
+        try:
+            posix.sync(self._fd)
+        except posix.SyncFailed:
+            # The system may hold bytes that the disk does not: also who takes this upload up again must not use them.
+            with suppress(OSError):
+                os.unlink(self._path)
+            raise
+
+    def _place(self, target: Path) -> None:
+        """Our bytes stand under that name, whatever stood there."""
+        if posix.link(self._path, target):
+            return
+        try:
+            there = posix.open_regular(target, os.O_RDONLY)
+        except FileNotFoundError:  # deleted meanwhile, or there are no hard links here
+            self._replace(target)
+            return
+        try:
+            good = self._is_good(there)
+            if good:
+                os.utime(there)
+        finally:
+            os.close(there)
+        if not good:
+            self._replace(target)
+
+    def _is_good(self, there: int) -> bool:
+        """Whether that file is ours, or holds our bytes, on the disk too: who linked it may have died before that."""
+        if os.path.samestat(os.fstat(there), os.fstat(self._fd)):
+            return True
+        if not posix.same_bytes(self._fd, there):
+            return False
+        try:
+            posix.sync(there)
+        except posix.SyncFailed:  # damaged on the disk, where ours are not
+            return False
+        return True
+
+    def _replace(self, target: Path) -> None:
+        spare = spare_of(self._path)
+        try:
+            if not posix.link(self._path, spare):
+                self._copy(spare)
+            os.rename(spare, target)
+        finally:
+            posix.unlink(spare)
+
+    def _copy(self, spare: Path) -> None:
+        # Not a rename of the draft itself: after a crash there would be nothing to publish again.
+        copy = posix.open_new(spare)
+        try:
+            for piece in posix.pieces(self._fd, self._offset):
+                posix.write_all(copy, piece)
+            with suppress(PermissionError):
+                os.fchmod(copy, _READ_ONLY)
+            posix.sync(copy)
+        finally:
+            os.close(copy)
+
+
+def spare_of(path: Path) -> Path:
+    """The second name or copy of a draft that is about to replace a blob."""
+    return path.with_suffix(".spare")
+
+
+def _is_sealed(found: os.stat_result) -> bool:
+    return found.st_nlink > 1 or not found.st_mode & stat.S_IWUSR
+
+
+def taken_up(path: Path) -> int:
+    """The file of a draft that is there already; a second name is allowed where a publish gave it one."""
+    posix.unlink(spare_of(path))
+    # A sealed file is not ours to write to, by its mode.
+    flags = os.O_RDONLY if _is_sealed(os.lstat(path)) else os.O_RDWR | os.O_APPEND
+    fd = posix.open_regular(path, flags)
+    if os.fstat(fd).st_nlink > 2:
+        os.close(fd)
+        raise OSError(errno.EMLINK, "The file has names that are not ours")
+    return fd

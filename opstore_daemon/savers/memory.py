@@ -1,0 +1,117 @@
+"""A saver in memory, for tests and trials: it forgets everything when the process ends."""
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.savers.base import PIECE, BaseSaver, Draft, check_upload
+
+
+@dataclass(eq=False, slots=True)
+class _Staged:
+    """What a draft has so far; it outlives the drafts that write to it."""
+
+    data: bytearray = field(default_factory=bytearray)
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Blob:
+    data: bytes
+    published_at: float
+
+
+class MemorySaver(BaseSaver):
+    """Blobs and drafts in two dictionaries. A draft survives close(), as it does in a saver that lasts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._staging: dict[str, _Staged] = {}
+        self._blobs: dict[Digest, _Blob] = {}
+
+    def draft(self, upload: str) -> Draft:
+        check_upload(upload)
+        with self._lock:
+            return MemoryDraft(self, upload, self._staging.setdefault(upload, _Staged()))
+
+    def drafts(self) -> Iterator[str]:
+        with self._lock:
+            return iter(list(self._staging))
+
+    def discard(self, upload: str) -> None:
+        check_upload(upload)
+        with self._lock:
+            self._staging.pop(upload, None)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        return io.BytesIO(self._blob(digest).data)
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, str) and digest in self._blobs
+
+    def size(self, digest: Digest) -> int:
+        return len(self._blob(digest).data)
+
+    def published_at(self, digest: Digest) -> float:
+        return self._blob(digest).published_at
+
+    def delete(self, digest: Digest) -> None:
+        parse_digest(digest)
+        with self._lock:
+            self._blobs.pop(digest, None)
+
+    def __iter__(self) -> Iterator[Digest]:
+        with self._lock:
+            return iter(list(self._blobs))
+
+    def _blob(self, digest: Digest) -> _Blob:
+        blob = self._blobs.get(parse_digest(digest))
+        if blob is None:
+            raise errors.BlobNotFound(digest=digest)
+        return blob
+
+    def _publish(self, upload: str, staged: _Staged, digest: Digest) -> None:
+        with self._lock:
+            if self._staging.get(upload) is not staged:
+                raise errors.StorageFailed(reason="the draft was discarded")
+            staged.sealed = True
+            self._blobs[digest] = _Blob(bytes(staged.data), time.time())
+
+
+class MemoryDraft(Draft):
+    """A draft of a MemorySaver."""
+
+    def __init__(self, saver: MemorySaver, upload: str, staged: _Staged) -> None:
+        self._saver, self._upload, self._staged = saver, upload, staged
+        self._closed = False
+
+    @property
+    def offset(self) -> int:
+        return len(self._staged.data)
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        self._check_open()
+        if self._staged.sealed:
+            raise errors.StorageFailed(reason="the draft was published: it takes no more bytes")
+        self._staged.data += data
+
+    def read_back(self) -> Iterator[bytes]:
+        self._check_open()
+        data = self._staged.data
+        return (bytes(data[start : start + PIECE]) for start in range(0, len(data), PIECE))
+
+    def publish(self, digest: Digest) -> None:
+        self._check_open()
+        self._saver._publish(self._upload, self._staged, parse_digest(digest))
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the draft is closed")

@@ -1,0 +1,47 @@
+"""Bytes on their way out through waitress: forward only, piece by piece, checked, and no thread held by a slow client.
+
+Waitress takes a `wsgi.file_wrapper` over from the application's thread and sends it from its loop, as fast as the
+client reads. Its own wrapper reads each piece, seeks back and reads the unsent rest again; this one keeps the
+piece, so that its source is read once and can be hashed as it goes.
+"""
+
+from collections.abc import Iterator
+
+from waitress.buffers import ReadOnlyFileBasedBuffer
+
+from opstore_daemon.store.blobs import BlobReader
+
+
+class ForwardBuffer(ReadOnlyFileBasedBuffer):  # type: ignore[misc]
+    """What waitress sends of a BlobReader. `get` shows bytes, `skip` says how many of them were sent.
+
+    A damaged blob raises from `get`; waitress then closes the connection, and the client has too few bytes.
+    """
+
+    def __init__(self, reader: BlobReader, block_size: int = 0) -> None:
+        self.file = reader
+        self.block_size = block_size
+        self._piece = memoryview(b"")
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Waitress asks for pieces only where there is none to send: of an empty blob."""
+        return iter(self.file)
+
+    def prepare(self, size: int | None = None) -> int:
+        """How many bytes are to be sent."""
+        self.remain = self.file.stop - self.file.start if size is None else size
+        return self.remain
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> memoryview:
+        """The next bytes, at most `numbytes`; they stay the next ones until they are skipped."""
+        if not self._piece:
+            self._piece = memoryview(self.file.read_piece())
+        shown = self._piece if numbytes < 0 else self._piece[:numbytes]
+        if skip:
+            self.skip(len(shown))
+        return shown
+
+    def skip(self, numbytes: int, allow_prune: int = 0) -> None:
+        """Those were sent."""
+        self._piece = self._piece[numbytes:]
+        self.remain -= numbytes

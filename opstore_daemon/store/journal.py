@@ -1,0 +1,29 @@
+"""The journal: every entry gets the next position, in commit order."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import Connection, insert, update
+
+from opstore_daemon.metadata.tables import Counter, Journal
+
+Kind = Literal["version", "link", "level"]
+
+
+def enter(connection: Connection, kind: Kind, at: int) -> int:
+    """The position of a new entry. Its counter row is locked until the commit, so commits come in this order."""
+    position = connection.execute(
+        update(Counter).values(position=Counter.position + 1).returning(Counter.position)
+    ).scalar_one()
+    connection.execute(insert(Journal).values(position=position, at=at, kind=kind))
+    return position
+
+
+def microseconds(time: datetime) -> int:
+    """Microseconds since 1970 in UTC."""
+    return int(time.timestamp()) * 1_000_000 + time.microsecond
+
+
+def moment(at: int) -> datetime:
+    """The time of so many microseconds."""
+    return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)

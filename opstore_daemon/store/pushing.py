@@ -1,0 +1,64 @@
+"""What a push or a registration does to the database: the version, its labels and its links (CONTRACT section 3)."""
+
+import msgspec
+from sqlalchemy import Connection
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import NewVersion, Pushed
+from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.versions import Version
+from opstore_daemon.rules import derivation
+from opstore_daemon.store import links, lookup, ops, versions
+from opstore_daemon.store.links import Four
+from opstore_daemon.store.lookup import VersionRow
+from opstore_daemon.store.versions import Blob
+
+
+def check(op: str, wanted: NewVersion) -> None:
+    """Refuses what no state of the store could make right."""
+    check_name(op)
+    ways = [way for way in ("bump", "fields", "version") if getattr(wanted, way) is not None]
+    if len(ways) > 1:
+        raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
+    if wanted.upload is None and not {"fields", "version"} & set(ways):
+        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
+    if wanted.version is not None:
+        Version.parse(wanted.version)
+    for text in (*wanted.valid_for, *wanted.valid_with):
+        if parse_reference(text).op == op:
+            raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
+
+
+def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
+    """Makes the version that was asked for, with its labels and links, all of it or none; `now` in microseconds."""
+    op = ops.ensure(connection, op_name)
+    version = _derive(connection, op.id, wanted, None if blob is None else blob[0])
+    if isinstance(version, VersionRow):
+        row, created = version, False
+    else:
+        row, created = versions.add(connection, op, version, blob, now, wanted.message)
+    versions.set_labels(connection, row.id, wanted.labels)
+    for text in wanted.valid_for:
+        links.enter(connection, links.four(connection, row, parse_reference(text)), "valid", None, now)
+    for text in wanted.valid_with:
+        up = parse_reference(text)
+        upstream = lookup.pick(connection, ops.get(connection, up.op).id, up)
+        links.enter(connection, Four(upstream, op, row), "valid", None, now)
+    (record,) = versions.records(connection, [row])
+    return Pushed(**msgspec.structs.asdict(record), created=created)
+
+
+def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Digest | None) -> Version | VersionRow:
+    """The version that the push makes, or the latest one, if it has the bytes already and nothing new is wanted."""
+    if wanted.version is not None:
+        return Version.parse(wanted.version)
+    if wanted.fields is not None:
+        return derivation.from_fields(wanted.fields, digest)
+    assert digest is not None, "only a push has no fields and no version"  # noqa: S101
+    newest = lookup.latest(connection, op_id)
+    if newest is not None and newest.digest == digest and not wanted.new:
+        return newest
+    base = None if newest is None else Version.parse(newest.version)
+    return derivation.bump(base, wanted.bump or "patch", digest)

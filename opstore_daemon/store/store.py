@@ -1,0 +1,363 @@
+"""The store: every verb as one transaction over metadata and savers."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import BinaryIO, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.tables import Counter
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.records import (
+    Compat,
+    Fields,
+    Level,
+    LinkRecord,
+    Links,
+    LinkState,
+    NewVersion,
+    OpRecord,
+    Ops,
+    PipelineRecord,
+    Pipelines,
+    Pushed,
+    Validation,
+    VersionRecord,
+    Versions,
+)
+from opstore_daemon.protocol.references import Latest, Reference, parse_reference
+from opstore_daemon.savers import BaseSaver
+from opstore_daemon.store import answers, journal, links, lookup, ops, pipelines, pushing, verdicts, versions
+from opstore_daemon.store.answers import Once
+from opstore_daemon.store.blobs import PIECE, BlobReader
+from opstore_daemon.store.uploads import Uploads
+from opstore_daemon.store.verdicts import Downstream
+
+ALL = 2**62  # rows
+PUBLISH_TRIES = 3
+LOCAL = "local"  # the owner of uploads that are made in process
+
+T = TypeVar("T")
+
+
+class _BlobGone(Exception):
+    """A collector took the blob between its publication and the transaction."""
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """An op store (protocol.verbs) on a database and a saver."""
+
+    def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = _utc) -> None:
+        self.database, self.saver = database, saver
+        self._clock = clock
+        self._once: Once | None = None
+        self.uploads = Uploads(database, saver, self._now)
+
+    def _now(self) -> int:
+        return journal.microseconds(self._clock())
+
+    def once(self, once: Once | None) -> "Store":
+        """The same store, for one request: repeated with the same key it has the effect of one."""
+        bound = copy.copy(self)
+        bound._once = once
+        return bound
+
+    def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
+        """Does the work in one transaction, and once."""
+        with self.database.write() as connection:
+            if self._once is None:
+                return work(connection)
+            before = answers.find(connection, self._once)
+            if before is not None:
+                return msgspec.json.decode(before, type=kind)
+            result = work(connection)
+            answers.save(connection, self._once, msgspec.json.encode(result), self._now())
+            return result
+
+    def check(self) -> None:
+        """Raises Unavailable where the database or the saver does not answer."""
+        with self.database.read() as connection:
+            connection.execute(select(Counter.position)).scalar_one()
+        self.saver.free()
+
+    # --- versions -----------------------------------------------------------------------------------------------
+
+    def push(
+        self,
+        op: str,
+        source: bytes | BinaryIO,
+        *,
+        bump: Level | None = None,
+        fields: Fields | None = None,
+        version: str | None = None,
+        new: bool = False,
+        valid_for: Sequence[str] = (),
+        valid_with: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        message: str | None = None,
+    ) -> Pushed:
+        """Stores the bytes as a version of the op (protocol.verbs)."""
+        upload = self.uploads.create(LOCAL, None).upload
+        wanted = NewVersion(
+            upload=upload,
+            bump=bump,
+            fields=fields,
+            version=version,
+            new=new,
+            valid_for=tuple(valid_for),
+            valid_with=tuple(valid_with),
+            labels=dict(labels or {}),
+            message=message,
+        )
+        try:
+            self._take_in(upload, source)
+            return self.add_version(op, wanted, LOCAL)
+        except BaseException:
+            with suppress(errors.OpStoreError):  # it may be off the books already
+                self.uploads.discard(upload, LOCAL)
+            raise
+
+    def _take_in(self, upload: str, source: bytes | BinaryIO) -> None:
+        writer = self.uploads.writer(upload, LOCAL, 0, None)
+        if isinstance(source, bytes):
+            writer.append(source)
+        else:
+            while piece := source.read(PIECE):
+                writer.append(piece)
+
+    def register(
+        self,
+        op: str,
+        *,
+        fields: Fields | None = None,
+        version: str | None = None,
+        valid_for: Sequence[str] = (),
+        valid_with: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        message: str | None = None,
+    ) -> Pushed:
+        """Registers a version without bytes (protocol.verbs)."""
+        wanted = NewVersion(
+            fields=fields,
+            version=version,
+            valid_for=tuple(valid_for),
+            valid_with=tuple(valid_with),
+            labels=dict(labels or {}),
+            message=message,
+        )
+        return self.add_version(op, wanted, LOCAL)
+
+    def add_version(self, op: str, wanted: NewVersion, owner: str) -> Pushed:
+        """Makes the version that was asked for, of the owner's upload or of none.
+
+        Bytes first, then one short transaction. What the transaction would refuse is found out before the bytes
+        are kept, by a rehearsal; a collector that took the blob in between sends us back to keep it again.
+        """
+        pushing.check(op, wanted)
+        upload = wanted.upload
+        if upload is None:
+            return self._write(Pushed, lambda connection: pushing.add(connection, op, wanted, None, self._now()))
+        before = self._answered()
+        if before is not None:
+            return before
+        try:
+            return self._finish(op, wanted, upload, owner)
+        except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
+            # The same request, sent twice, may have done it meanwhile: then its upload is gone.
+            before = self._answered()
+            if before is None:
+                raise
+            return before
+
+    def _answered(self) -> Pushed | None:
+        if self._once is None:
+            return None
+        with self.database.read() as connection:
+            before = answers.find(connection, self._once)
+        return None if before is None else msgspec.json.decode(before, type=Pushed)
+
+    def _finish(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
+        declared = None if wanted.digest is None else parse_digest(wanted.digest)
+        blob = self.uploads.check(upload, owner, declared, wanted.size)
+        with self.database.rehearse() as connection:
+            pushing.add(connection, op, wanted, blob, self._now())
+
+        def work(connection: Connection) -> Pushed:
+            if blob[0] not in self.saver:
+                raise _BlobGone
+            self.uploads.forget(connection, upload)
+            return pushing.add(connection, op, wanted, blob, self._now())
+
+        for _ in range(PUBLISH_TRIES):
+            self.uploads.publish(upload, owner, blob[0])
+            with suppress(_BlobGone):
+                pushed = self._write(Pushed, work)
+                self.uploads.throw_away(upload)
+                return pushed
+        raise errors.StorageFailed(reason=f"{blob[0]} was kept {PUBLISH_TRIES} times and is gone again")
+
+    def pull(self, reference: str) -> bytes:
+        """The verified bytes of a version (protocol.verbs)."""
+        reader = self.read(self.show(reference))
+        try:
+            return b"".join(reader)
+        finally:
+            reader.close()
+
+    def read(self, version: VersionRecord, start: int = 0, stop: int | None = None) -> BlobReader:
+        """A reader of the version's bytes, or of some; raises NotStored or BlobDamaged."""
+        if version.digest is None or version.size is None:
+            raise errors.NotStored(op=version.op, number=version.number)
+        return BlobReader(self.saver, Digest(version.digest), version.size, start, stop)
+
+    def show(self, reference: str) -> VersionRecord:
+        """All that is known of one version (protocol.verbs)."""
+        parsed = parse_reference(reference)
+        with self.database.read() as connection:
+            row = lookup.pick(connection, ops.get(connection, parsed.op).id, parsed)
+            return versions.records(connection, [row])[0]
+
+    def versions(
+        self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, below: int | None = None
+    ) -> Versions:
+        """The versions of an op, newest first (protocol.verbs); `below` is the sequence where a page begins."""
+        if limit is not None and limit < 1:
+            raise errors.InvalidRequest(reason="the limit is at least 1")
+        reference, wanted = parse_reference(op), ALL if limit is None else limit
+        with self.database.read() as connection:
+            if valid_for or not reference.bare:
+                chosen = verdicts.select_valid(connection, reference, valid_for, wanted, below)
+                rows, passed_over, word = chosen.found, tuple(chosen.passed_over), chosen.verdict
+            else:
+                rows, passed_over, word = (
+                    versions.newest(connection, ops.get(connection, reference.op).id, below, wanted),
+                    (),
+                    "valid",
+                )
+            return Versions(
+                op=reference.op,
+                versions=tuple(versions.records(connection, rows)),
+                passed_over=passed_over,
+                verdict=word,
+                next_cursor=str(rows[-1].sequence) if len(rows) == limit else None,
+            )
+
+    # --- ops ----------------------------------------------------------------------------------------------------
+
+    def ops(self) -> list[OpRecord]:
+        """All ops, by name (protocol.verbs)."""
+        return list(self.ops_page("", ALL).ops)
+
+    def ops_page(self, after: str, limit: int) -> Ops:
+        """A page of ops: at most `limit` of those behind the name `after`."""
+        with self.database.read() as connection:
+            found = ops.records(connection, after, limit)
+        return Ops(ops=tuple(found), next_cursor=found[-1].name if len(found) == limit else None)
+
+    def op(self, name: str) -> OpRecord:
+        """One op (protocol.verbs)."""
+        with self.database.read() as connection:
+            ops.get(connection, name)
+            return ops.records(connection, "", 1, only=name)[0]
+
+    def set_compat(self, op: str, compat: Compat) -> OpRecord:
+        """Sets the op's compatibility level (protocol.verbs)."""
+
+        def work(connection: Connection) -> OpRecord:
+            ops.set_compat(connection, ops.get(connection, op), compat, self._now())
+            return ops.records(connection, "", 1, only=op)[0]
+
+        return self._write(OpRecord, work)
+
+    # --- links --------------------------------------------------------------------------------------------------
+
+    def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
+        """Enters a link (protocol.verbs)."""
+        return self.enter_link(upstream, downstream, "valid" if valid else "invalid", evidence)
+
+    def unlink(self, upstream: str, downstream: str) -> LinkRecord:
+        """Revokes a link (protocol.verbs)."""
+        return self.enter_link(upstream, downstream, "revoked", None)
+
+    def enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> LinkRecord:
+        """Makes the entry; for `revoked`, returns what was revoked."""
+        up, down = parse_reference(upstream), parse_reference(downstream)
+
+        def work(connection: Connection) -> LinkRecord:
+            version = lookup.pick(connection, ops.get(connection, up.op).id, up)
+            return links.enter(connection, links.four(connection, version, down), state, evidence, self._now())
+
+        return self._write(LinkRecord, work)
+
+    def links(self, op: str | None = None) -> list[LinkRecord]:
+        """The links in force (protocol.verbs)."""
+        return list(self.links_page(op, None, ALL).links)
+
+    def links_page(self, op: str | None, below: int | None, limit: int) -> Links:
+        """A page of links: at most `limit` of those below a position."""
+        with self.database.read() as connection:
+            op_id = None if op is None else ops.get(connection, op).id
+            found = links.records(connection, op_id, below, limit)
+        return Links(links=tuple(found), next_cursor=str(found[-1].position) if len(found) == limit else None)
+
+    # --- verdicts and pipelines -----------------------------------------------------------------------------------
+
+    def validate(self, upstream: str, downstream: str) -> Validation:
+        """The verdict for one edge (protocol.verbs)."""
+        up, down = parse_reference(upstream), parse_reference(downstream)
+        with self.database.read() as connection:
+            chosen = {up.op: verdicts.downstream(connection, up), down.op: verdicts.downstream(connection, down)}
+            if len(chosen) < 2:
+                raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
+            return verdicts.validate(connection, [(up.op, down.op)], chosen)
+
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = ()) -> Validation:
+        """The verdict over all edges of a pipeline (protocol.verbs)."""
+        used = {reference.op: reference for reference in map(parse_reference, use)}
+        with self.database.read() as connection:
+            graph = pipelines.get(connection, pipeline)
+            strangers = sorted(set(used) - set(graph.ops))
+            if strangers:
+                raise errors.InvalidRequest(reason=f"{strangers[0]} is no op of the pipeline {pipeline}")
+            chosen: dict[str, Downstream] = {}
+            for op in graph.ops:
+                reference = used.get(op) or Reference(op, Latest(), bare=True)
+                chosen[op] = verdicts.downstream(connection, reference)
+            return verdicts.validate(connection, graph.edges, chosen, pipeline)
+
+    def register_pipeline(
+        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+    ) -> PipelineRecord:
+        """Registers a pipeline (protocol.verbs)."""
+        order, pairs = pipelines.graph(ops, edges)
+        return self._write(
+            PipelineRecord, lambda connection: pipelines.register(connection, name, order, pairs, self._now())
+        )
+
+    def pipelines(self) -> list[PipelineRecord]:
+        """All pipelines, by name (protocol.verbs)."""
+        return list(self.pipelines_page("", ALL).pipelines)
+
+    def pipelines_page(self, after: str, limit: int) -> Pipelines:
+        """A page of pipelines: at most `limit` of those behind the name `after`."""
+        with self.database.read() as connection:
+            found = pipelines.records(connection, after, limit)
+        return Pipelines(pipelines=tuple(found), next_cursor=found[-1].name if len(found) == limit else None)
+
+    def pipeline(self, name: str) -> PipelineRecord:
+        """One pipeline (protocol.verbs)."""
+        with self.database.read() as connection:
+            return pipelines.get(connection, name)
+
+    def remove_pipeline(self, name: str) -> None:
+        """Removes the pipeline (protocol.verbs)."""
+        self._write(type(None), lambda connection: pipelines.remove(connection, name))

@@ -1,0 +1,310 @@
+"""Uploads: bytes on their way in, hashed as they come, that survive a lost connection and a restart.
+
+The model is that of the IETF's "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload): create, append
+at the offset, ask for the offset. Whoever asks becomes the only writer; an older connection that still sends to
+the same upload is refused from then on. Memory holds the hash of each open upload and no bytes.
+"""
+
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.tables import Upload as UploadRow
+from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
+from opstore_daemon.savers import BaseSaver, Draft
+
+OPEN = 256  # uploads whose file and hash are held open at once
+TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note
+KEPT = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
+RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for the database
+
+
+class _Open:
+    """An upload whose draft is at hand, with the hash of all its bytes."""
+
+    def __init__(self, upload: str, owner: str, size: int | None, draft: Draft) -> None:
+        self.upload, self.owner, self.size, self.draft = upload, owner, size, draft
+        self.lock = threading.Lock()
+        self.closed = False
+        self.writer: Writer | None = None
+        self.told = False  # whether anybody was told how far it is, since it was opened
+        self.hash = new_hash()
+        try:
+            for piece in draft.read_back():
+                self.hash.update(piece)
+        except BaseException:
+            draft.close()
+            raise
+
+    def record(self) -> records.Upload:
+        self.told = True
+        return records.Upload(upload=self.upload, offset=self.draft.offset, size=self.size)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Holds the lock without ever waiting for it: appends come from a loop that serves everybody.
+
+        Whoever holds it has taken the upload over, or is finishing it.
+        """
+        if not self.lock.acquire(blocking=False):
+            raise errors.UploadNotOpen(upload=self.upload)
+        try:
+            if self.closed:
+                raise errors.UploadNotOpen(upload=self.upload)
+            yield
+        finally:
+            self.lock.release()
+
+    def close(self) -> None:
+        """Lets go of the file; by whoever holds the lock."""
+        self.writer, self.closed = None, True
+        self.draft.close()
+
+    def close_if_idle(self) -> bool:
+        """The same, unless somebody is at it."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            if self.writer is None:
+                self.close()
+            return self.closed
+        finally:
+            self.lock.release()
+
+
+class Writer:
+    """The one that may append to an upload, until somebody asks for the offset again."""
+
+    def __init__(self, opened: _Open) -> None:
+        self._open = opened
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        """Keeps the bytes behind those before; raises UploadNotOpen, TooLarge, StorageFull or StorageFailed."""
+        held = self._open
+        with held.at_once():
+            if held.writer is not self:
+                raise errors.UploadNotOpen(upload=held.upload)
+            _check_size(held, held.draft.offset + len(data))
+            held.draft.append(data)
+            held.hash.update(data)
+
+    def close(self) -> None:
+        """The bytes so far stay; the next append needs a new writer."""
+        if self._open.writer is self:
+            self._open.writer = None
+
+    def record(self) -> records.Upload:
+        """How far the upload is."""
+        return self._open.record()
+
+
+def _check_size(held: _Open, end: int) -> None:
+    if held.size is not None and end > held.size:
+        raise errors.TooLarge(what="the upload", size=end, limit=held.size)
+
+
+class Uploads:
+    """All uploads of a store. An owner is the name of a credential; to others an upload does not exist."""
+
+    def __init__(self, database: Database, saver: BaseSaver, now: Callable[[], int]) -> None:
+        self._database, self._saver, self._now = database, saver, now
+        self._opened: OrderedDict[str, _Open] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def create(self, owner: str, size: int | None) -> records.Upload:
+        """A new upload, of `size` bytes where that is known; raises StorageFull where the disk has no room."""
+        free = self._saver.free()
+        if size is not None and free is not None and size > free - RESERVE:
+            raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
+        self.expire()
+        upload = uuid.uuid4().hex
+        with self._database.write() as connection:
+            connection.execute(insert(UploadRow).values(id=upload, owner=owner, size=size, touched_at=self._now()))
+        return self._hold(_Open(upload, owner, size, self._saver.draft(upload))).record()
+
+    def take_up(self, upload: str, owner: str) -> records.Upload:
+        """How far the upload is; from now on only the asker's appends count.
+
+        After a restart the bytes that are there are hashed again. Raises UploadNotFound.
+        """
+        with self._holding(upload, owner) as held:
+            held.writer = None
+            return held.record()
+
+    @contextmanager
+    def _holding(self, upload: str, owner: str) -> Iterator[_Open]:
+        """The upload, with nobody else at it; raises UploadNotFound."""
+        while True:
+            held = self._held(upload, owner)
+            with held.lock:
+                if not held.closed:  # by who threw it away, or needed the room, since we looked
+                    yield held
+                    return
+
+    def _held(self, upload: str, owner: str) -> _Open:
+        size, touched_at = self._row(upload, owner)
+        if touched_at < self._now() - TOUCHED:
+            with self._database.write() as connection:
+                connection.execute(update(UploadRow).where(UploadRow.id == upload).values(touched_at=self._now()))
+        return self._opened.get(upload) or self._reopened(upload, owner, size)
+
+    def _reopened(self, upload: str, owner: str, size: int | None) -> _Open:
+        try:
+            held = self._hold(_Open(upload, owner, size, self._saver.draft(upload)))
+        except errors.StorageFailed:
+            self._row(upload, owner)
+            raise
+        try:
+            self._row(upload, owner)
+        except errors.UploadNotFound:  # who threw it away meanwhile may not have seen this draft
+            self.throw_away(upload)
+            raise
+        return held
+
+    def writer(self, upload: str, owner: str, offset: int, length: int | None) -> Writer:
+        """The right to append `length` bytes at the offset; quick enough for a loop that must not wait.
+
+        Raises UploadNotFound, UploadNotOpen, OffsetMismatch or TooLarge.
+        """
+        held = self._opened.get(upload)
+        if held is None or held.owner != owner:
+            self._row(upload, owner)
+            raise errors.UploadNotOpen(upload=upload)
+        with held.at_once():
+            if held.writer is not None:
+                raise errors.UploadNotOpen(upload=upload)
+            if offset != held.draft.offset:
+                raise errors.OffsetMismatch(upload=upload, offset=held.draft.offset, given=offset)
+            _check_size(held, offset + (length or 0))
+            held.writer = Writer(held)
+            return held.writer
+
+    def check(self, upload: str, owner: str, digest: Digest | None, size: int | None) -> tuple[Digest, int]:
+        """The digest and the size in bytes of what arrived; from now on nothing more is taken.
+
+        Raises UploadNotFound, UploadIncomplete, and, with nothing kept, DigestMismatch or SizeMismatch where the
+        bytes are not those that were declared. Where nothing was declared, they may be fewer than were sent (after a
+        loss of power, or what a disk did not take): UploadNotOpen until somebody has asked for the offset.
+        """
+        with self._holding(upload, owner) as held:
+            held.writer = None
+            actual, offset = digest_of(held.hash), held.draft.offset
+        if held.size is not None and offset < held.size:
+            raise errors.UploadIncomplete(upload=upload, offset=offset, size=held.size)
+        if not held.told and held.size is None and digest is None and size is None:
+            raise errors.UploadNotOpen(upload=upload)
+        mismatch = _mismatch(actual, offset, digest, size)
+        if mismatch is not None:
+            self.discard(upload, owner)
+            raise mismatch
+        return actual, offset
+
+    def publish(self, upload: str, owner: str, digest: Digest) -> None:
+        """Makes the bytes a blob, whole and durable. The upload stays, so that a repetition finds it.
+
+        Raises UploadNotOpen where somebody went on appending since `check`.
+        """
+        with self._holding(upload, owner) as held:
+            held.writer = None
+            if digest_of(held.hash) != digest:
+                raise errors.UploadNotOpen(upload=upload)
+            try:
+                held.draft.publish(digest)
+            except errors.Unavailable:
+                # What the disk did not take is not to be relied on: the next to ask reads what is there.
+                self._opened.pop(upload, None)
+                held.close()
+                raise
+
+    def discard(self, upload: str, owner: str) -> None:
+        """Throws the upload away; raises UploadNotFound."""
+        self._row(upload, owner)
+        with self._database.write() as connection:
+            self.forget(connection, upload)
+        self.throw_away(upload)
+
+    def forget(self, connection: Connection, upload: str) -> None:
+        """Takes the upload off the books, in the caller's transaction; `throw_away` follows its commit.
+
+        Raises UploadNotFound where somebody did so meanwhile: of one upload there is one version.
+        """
+        forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
+        if connection.execute(forgotten).one_or_none() is None:
+            raise errors.UploadNotFound(upload=upload)
+
+    def throw_away(self, upload: str) -> None:
+        """Lets the bytes go of an upload that is off the books."""
+        held = self._opened.get(upload)
+        if held is None:
+            self._saver.discard(upload)
+            return
+        with held.lock:  # it stays among the open ones until then, so that all who throw it away wait for a publish
+            held.close()
+            self._saver.discard(upload)
+        with self._lock:
+            if self._opened.get(upload) is held:
+                del self._opened[upload]
+
+    def expire(self) -> None:
+        """Throws away what nobody has asked for in a week, and drafts that no upload knows."""
+        old = UploadRow.touched_at < self._now() - KEPT
+        with self._database.read() as connection:
+            expired = connection.execute(select(UploadRow.id).where(old)).scalars().all()
+        for upload in expired:
+            with suppress(errors.UploadNotFound):
+                with self._database.write() as connection:
+                    self.forget(connection, upload)
+                self.throw_away(upload)
+
+    def sweep(self) -> None:
+        """At a start, before the first request: drafts without an upload are what a crash left behind."""
+        self.expire()
+        with self._database.read() as connection:
+            known = set(connection.execute(select(UploadRow.id)).scalars())
+        for upload in list(self._saver.drafts()):
+            if upload not in known:
+                self._saver.discard(upload)
+
+    def close(self) -> None:
+        """Lets go of all files; what was kept stays."""
+        with self._lock:
+            for held in self._opened.values():
+                with held.lock:
+                    held.close()
+            self._opened.clear()
+
+    def _row(self, upload: str, owner: str) -> tuple[int | None, int]:
+        with self._database.read() as connection:
+            wanted = select(UploadRow.size, UploadRow.touched_at)
+            row = connection.execute(wanted.where(UploadRow.id == upload, UploadRow.owner == owner)).one_or_none()
+        if row is None:
+            raise errors.UploadNotFound(upload=upload[:64])
+        return row.size, row.touched_at
+
+    def _hold(self, opened: _Open) -> _Open:
+        with self._lock:
+            held = self._opened.setdefault(opened.upload, opened)
+            for other in list(self._opened.values()):
+                if len(self._opened) <= OPEN:
+                    break
+                if other is not held and other.close_if_idle():
+                    del self._opened[other.upload]
+        if held is not opened:
+            opened.close()
+        return held
+
+
+def _mismatch(
+    actual: Digest, offset: int, digest: Digest | None, size: int | None
+) -> errors.DigestMismatch | errors.SizeMismatch | None:
+    if size is not None and size != offset:
+        return errors.SizeMismatch(actual=offset, expected=size)
+    if digest is not None and digest != actual:
+        return errors.DigestMismatch(actual=actual, expected=digest)
+    return None

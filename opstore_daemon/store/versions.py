@@ -1,0 +1,153 @@
+"""Versions: registered, given their bytes, and told of."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from opstore_daemon.metadata.tables import Label, Op, Version
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import Version as Subversions
+from opstore_daemon.rules import numbering
+from opstore_daemon.rules.numbering import Given
+from opstore_daemon.store import journal, lookup
+from opstore_daemon.store.lookup import BLOCK, VersionRow
+from opstore_daemon.store.ops import OpRow
+
+Blob = tuple[Digest, int]  # and its size in bytes
+
+
+def add(
+    connection: Connection,
+    op: OpRow,
+    version: Subversions,
+    blob: Blob | None,
+    now: int,
+    message: str | None = None,
+) -> tuple[VersionRow, bool]:
+    """The op's version of these subversions, and whether it or its bytes are new.
+
+    Raises VersionConflict where it has other bytes: a stored version never changes.
+    """
+    found = lookup.by_subversions(connection, op.id, version)
+    if found is None:
+        return _register(connection, op, version, blob, now, message), True
+    if blob is None or found.digest == blob[0]:
+        return found, False
+    if found.digest is not None:
+        number, digest = str(found.number), found.digest
+        raise errors.VersionConflict(op=op.name, number=number, version=str(version), digest=digest)
+    position = journal.enter(connection, "version", now)
+    stored = update(Version).where(Version.id == found.id)
+    connection.execute(
+        stored.values(
+            digest=blob[0],
+            size=blob[1],
+            stored_position=position,
+            message=found.message if message is None else message,
+        )
+    )
+    return _reread(connection, op, version), True
+
+
+def _register(
+    connection: Connection, op: OpRow, version: Subversions, blob: Blob | None, now: int, message: str | None
+) -> VersionRow:
+    counted = update(Op).where(Op.id == op.id).values(last_sequence=Op.last_sequence + 1)
+    sequence = connection.execute(counted.returning(Op.last_sequence)).scalar_one()
+    number = _number(connection, op, version)
+    position = journal.enter(connection, "version", now)
+    digest, size = blob or (None, None)
+    connection.execute(
+        insert(Version).values(
+            op_id=op.id,
+            sequence=sequence,
+            major=version.major,
+            minor=version.minor,
+            patch=version.patch,
+            major_number=number.major,
+            minor_number=number.minor,
+            patch_number=number.patch,
+            digest=digest,
+            size=size,
+            position=position,
+            stored_position=position if blob else None,
+            registered_at=now,
+            message=message,
+            note=version.creation_time,
+        )
+    )
+    return _reread(connection, op, version)
+
+
+def _reread(connection: Connection, op: OpRow, version: Subversions) -> VersionRow:
+    row = lookup.by_subversions(connection, op.id, version)
+    assert row is not None, "it was written in this transaction"  # noqa: S101
+    return row
+
+
+def _number(connection: Connection, op: OpRow, version: Subversions) -> Number:
+    in_op = Version.op_id == op.id
+    in_major = (in_op, Version.major == version.major)
+    in_minor = (*in_major, Version.minor == version.minor)
+
+    def one(query: object) -> int | None:
+        value: int | None = connection.execute(query).scalar()  # type: ignore[call-overload]
+        return value
+
+    major = Given(
+        known=one(select(Version.major_number).where(*in_major).limit(1)),
+        highest=one(select(func.max(Version.major_number)).where(in_op)),
+    )
+    minor = Given(
+        known=one(select(Version.minor_number).where(*in_minor).limit(1)),
+        highest=one(select(func.max(Version.minor_number)).where(*in_major)),
+    )
+    patch = Given(highest=one(select(func.max(Version.patch_number)).where(*in_minor)))
+    return numbering.number(op.name, major, minor, patch)
+
+
+def set_labels(connection: Connection, version_id: int, labels: Mapping[str, str]) -> None:
+    """Notes the labels on the version; a key that it has gets the new value."""
+    if labels:
+        connection.execute(delete(Label).where(Label.version_id == version_id, Label.key.in_(list(labels))))
+        values = [{"version_id": version_id, "key": key, "value": value} for key, value in labels.items()]
+        connection.execute(insert(Label), values)
+
+
+def records(connection: Connection, rows: Sequence[VersionRow]) -> list[VersionRecord]:
+    """What is known of these versions, in their order."""
+    labels: dict[int, dict[str, str]] = {}
+    for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
+        ids = [row.id for row in rows[start : start + BLOCK]]
+        wanted = select(Label.version_id, Label.key, Label.value).where(Label.version_id.in_(ids))
+        noted = connection.execute(wanted.order_by(Label.version_id, Label.key))
+        labels |= {id_: {key: value for _, key, value in group} for id_, group in groupby(noted, key=itemgetter(0))}
+    return [
+        VersionRecord(
+            op=row.op,
+            number=str(row.number),
+            version=row.version,
+            sequence=row.sequence,
+            digest=row.digest,
+            size=row.size,
+            registered_at=journal.moment(row.registered_at),
+            labels=labels.get(row.id, {}),
+            message=row.message,
+            note=row.note,
+            position=row.position,
+        )
+        for row in rows
+    ]
+
+
+def newest(connection: Connection, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
+    """All versions of the op, newest first, at most `limit` of those below a sequence."""
+    wanted = lookup.query().where(Version.op_id == op_id)
+    if below is not None:
+        wanted = wanted.where(Version.sequence < below)
+    return lookup.rows(connection, wanted.order_by(Version.sequence.desc()).limit(limit))

@@ -1,0 +1,64 @@
+"""The bytes of a version: raw, with their digest as ETag, whole or in ranges (RFC 9110, sections 13 and 14)."""
+
+from flask import Response, request
+from werkzeug.datastructures import ETags
+from werkzeug.http import parse_range_header
+
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.store.blobs import BlobReader
+from opstore_daemon.web.routing import Api, Route, parameters, route, store
+
+ROUTES: list[Route] = []
+
+
+@route(ROUTES, "GET", routes.BYTES, scope="read")
+def read(_api: Api, op: str, selector: str) -> Response:
+    """The bytes. They go out through the server's `wsgi.file_wrapper`, in pieces, without a copy of the whole."""
+    parameters()
+    version = store().show(f"{check_name(op)}@{selector}")
+    if version.digest is None or version.size is None:
+        raise errors.NotStored(op=op, number=version.number)
+    headers = {
+        "ETag": f'"{version.digest}"',
+        "Accept-Ranges": "bytes",
+        routes.SERVED_OP: version.op,
+        routes.SERVED_NUMBER: version.number,
+    }
+    if request.if_none_match.contains_weak(version.digest):
+        return Response(status=304, headers=headers)
+    asked = _range(version.digest, version.size)
+    start, stop = asked or (0, version.size)
+    if asked is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{version.size}"
+    headers["Content-Length"] = str(stop - start)
+    reader = store().read(version, start, stop)
+    return Response(  # which closes the reader
+        _wrapped(reader),
+        206 if asked is not None else 200,
+        headers,
+        content_type=routes.BYTES_TYPE,
+        direct_passthrough=True,
+    )
+
+
+def _range(digest: str, size: int) -> tuple[int, int] | None:
+    """The one range that was asked for, as (start, stop), or None for the whole."""
+    text = request.headers.get("Range")
+    condition = request.headers.get("If-Range")
+    if text is None or (condition is not None and condition.strip() != ETags([digest]).to_header()):
+        return None
+    asked = parse_range_header(text)
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+        return None  # several ranges may be answered by the whole
+    if asked.ranges[0][0] < -size:  # the last so many bytes, of fewer: all of them
+        return 0, size
+    found = asked.range_for_length(size)
+    if found is None:
+        raise errors.RangeNotSatisfiable(range=text[:100], size=size)
+    return found
+
+
+def _wrapped(reader: BlobReader) -> BlobReader:
+    wrapper = request.environ.get("opstore.file_wrapper")
+    return reader if wrapper is None else wrapper(reader)

@@ -1,0 +1,126 @@
+"""The Flask application: routes with their scopes, the guards before them, one handler for all errors."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, cast
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.store import Store
+from opstore_daemon.store.answers import Once
+from opstore_daemon.web import errors as web_errors
+from opstore_daemon.web.api import EVERY_MODULE
+from opstore_daemon.web.guards import PUBLIC, Credential, Guards, check_content
+from opstore_daemon.web.routing import Api
+
+log = logging.getLogger("opstore.access")
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def request_id(given: str | None) -> str:
+    """The name of a request in the log: the one that was given, if it is well-formed, or one that we make."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+
+
+def note(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:
+    """Enters a request into the log. Paths hold names only; headers, which hold tokens, are never logged."""
+    level = logging.DEBUG if path in PUBLIC else logging.INFO  # clients ask for a proof all the time
+    shown = path.encode("unicode_escape").decode()
+    log.log(level, "%s %s %s %d %.1f ms", name, method, shown, status, milliseconds)
+
+
+def build(
+    store: Store, guards: Guards, status: Callable[[], records.Status], prove: Callable[[str, int], str]
+) -> Flask:
+    """The application. `prove` answers a nonce and a port (protocol.proof)."""
+    app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    api = Api(store=store, guards=guards, status=status, prove=prove)
+    for module in EVERY_MODULE:
+        for route in module.ROUTES:
+            route.register(app, api)
+    app.before_request(lambda: _guard(api))
+    app.after_request(_finish)
+    app.register_error_handler(Exception, _refuse)
+    check_scopes(app)
+    return app
+
+
+def check_scopes(app: Flask) -> None:
+    """Raises RuntimeError where a route does not declare the scope that it needs: such a daemon does not start."""
+    for rule in app.url_map.iter_rules():
+        if not hasattr(app.view_functions[rule.endpoint], "scope"):
+            raise RuntimeError(f"the route {rule.rule} declares no scope")
+
+
+def _guard(api: Api) -> None:
+    g.request_id = request_id(request.headers.get(routes.REQUEST_ID))
+    g.began = time.monotonic()
+    port = int(request.environ.get("SERVER_PORT") or 0)
+    credential = api.guards.check(request.headers.get, request.path, port)
+    if credential is None:
+        return
+    g.credential = credential
+    if not request.query_string.isascii():
+        raise errors.InvalidRequest(reason="its query is not ASCII")
+    if request.routing_exception is not None:
+        raise request.routing_exception
+    view = cast(Any, api.views[cast(str, request.endpoint)])
+    credential.require(view.scope)
+    _check_body(view.takes)
+    g.store = api.store.once(_once(credential))
+
+
+def _check_body(takes: str | None) -> None:
+    if takes is None:
+        if request.content_length or "Transfer-Encoding" in request.headers:
+            raise errors.InvalidRequest(reason="this request takes no body")
+        return
+    check_content(request.headers.get, takes)
+    if takes == routes.JSON:
+        if request.content_length is None:
+            raise errors.LengthRequired
+        if request.content_length > routes.MAX_JSON:
+            raise errors.TooLarge(what="the body", size=request.content_length, limit=routes.MAX_JSON)
+
+
+def _once(credential: Credential) -> Once | None:
+    key = request.headers.get(routes.IDEMPOTENCY_KEY)
+    if key is None or request.method not in ("POST", "PATCH", "DELETE"):
+        return None
+    if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= 128:
+        raise errors.InvalidRequest(reason="an Idempotency-Key is 1 to 128 printable ASCII characters")
+    body = request.get_data() if request.is_json else b""
+    asked = [request.method.encode(), request.full_path.encode(), body]
+    return Once(credential.owner, key, records.fingerprint(asked))
+
+
+def _refuse(error: Exception) -> Response:
+    told = web_errors.understood(error, request.method, request.path)
+    status, headers, body = web_errors.problem(told)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
+    return Response(body, status, headers)
+
+
+def _finish(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers[routes.REQUEST_ID] = g.request_id
+    note(g.request_id, request.method, request.path, response.status_code, (time.monotonic() - g.began) * 1000)
+    return response

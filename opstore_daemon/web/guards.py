@@ -1,0 +1,109 @@
+"""Who may ask what: Host, Origin, tokens and scopes. Asked by intake before a body is taken in, and by Flask again."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from opstore_daemon.protocol import errors, routes
+
+Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)  # each holds those before it
+
+PUBLIC = frozenset([routes.HEALTH, routes.READY])  # say ok and no more, to everybody
+LOOPBACK = frozenset(["127.0.0.1", "localhost", "[::1]"])
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
+
+GetHeader = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Who asks: `owner` is a name made of the token that tells nothing of it."""
+
+    owner: str
+    scope: Scope
+
+    def require(self, scope: Scope) -> None:
+        """Raises ScopeRequired where the token may not do that."""
+        if SCOPES.index(self.scope) < SCOPES.index(scope):
+            raise errors.ScopeRequired(scope=scope)
+
+
+class Guards:
+    """The tokens and the Hosts that count.
+
+    Loopback's names with the port that is listened on are always this daemon's; `hosts` adds others, as they stand
+    in the Host header (`models.example.com`, `models.example.com:8443`).
+    """
+
+    def __init__(self, tokens: Mapping[str, Scope], hosts: Iterable[str] = ()) -> None:
+        self._credentials = {_fingerprint(token): scope for token, scope in tokens.items()}
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    def check(self, header: GetHeader, path: str, port: int) -> Credential | None:
+        """The credential behind a request's head; None only where the path is public.
+
+        Raises InvalidRequest, ForeignHost, ForeignOrigin or TokenRequired.
+        """
+        self._check_host(header("Host"), port)
+        _check_site(header)
+        return None if path in PUBLIC else self._authenticate(header("Authorization"))
+
+    def _check_host(self, host: str | None, port: int) -> None:
+        # A page of a foreign site can make a browser ask us, under its own name for our address (DNS rebinding).
+        if not host:
+            raise errors.InvalidRequest(reason="it has no Host")
+        match = _HOST.fullmatch(host.lower())
+        if match is None:
+            raise errors.ForeignHost(host=host[:200])
+        name, given = match.groups()
+        ours = name in LOOPBACK and int(given or 80) == port
+        if not ours and host.lower() not in self._hosts:
+            raise errors.ForeignHost(host=host[:200])
+
+    def _authenticate(self, authorization: str | None) -> Credential:
+        if not authorization:
+            raise errors.TokenRequired(reason="the request has none")
+        scheme, _, token = authorization.partition(" ")
+        fingerprint = _fingerprint(token.strip())
+        scope = self._credentials.get(fingerprint)
+        if scheme.lower() != "bearer" or scope is None:
+            raise errors.TokenRequired(reason="the one given is not known here")
+        return Credential(fingerprint[:32], scope)
+
+
+def _fingerprint(token: str) -> str:
+    # Looked up by its hash: how long that takes tells nothing of a token.
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _check_site(header: GetHeader) -> None:
+    # No page is served yet that could ask from our own origin; a program sends neither header.
+    site, origin = header("Sec-Fetch-Site"), header("Origin")
+    if site is not None and site.lower() not in ("same-origin", "none"):
+        raise errors.ForeignOrigin(reason=f"Sec-Fetch-Site is {site[:50]}")
+    host = header("Host") or ""
+    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+        raise errors.ForeignOrigin(reason=f"the Origin is {origin[:200]}")
+
+
+def check_content(header: GetHeader, wanted: str) -> None:
+    """Raises UnsupportedContent unless the body is of the wanted type, and not encoded."""
+    if header("Content-Encoding") is not None:
+        raise errors.UnsupportedContent(reason="no Content-Encoding is taken")
+    given = (header("Content-Type") or "").partition(";")[0].strip().lower()
+    if given != wanted:
+        raise errors.UnsupportedContent(reason=f"its type is to be {wanted}, not {given[:100] or 'left out'}")
+
+
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
+
+
+def parse_count(text: str | None, what: str, highest: int = 2**62) -> int:
+    """A count in ASCII digits, at most `highest`; raises InvalidRequest."""
+    if text is None or _INTEGER.fullmatch(text) is None or int(text) > highest:
+        raise errors.InvalidRequest(reason=f"{what} is to be a whole number up to {highest}, not {str(text)[:50]!r}")
+    return int(text)

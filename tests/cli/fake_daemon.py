@@ -1,0 +1,195 @@
+"""A stand-in for the daemon that keeps bytes in memory and breaks on demand: what a real one does only rarely."""
+
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from opstore_daemon.protocol import proof, routes
+from opstore_daemon.protocol.digests import digest_of
+
+TOKEN = "right-token-of-the-daemon"
+
+
+class FakeDaemon:
+    """Serves on a free port while the context lasts.
+
+    `faults` holds what happens to the next requests, by method and kind of path: (`"PATCH uploads"`, n) breaks the
+    connection after n bytes of the body in question, (`"GET bytes"`, n) after n bytes of the answer.
+    """
+
+    def __init__(self, token: str = TOKEN) -> None:
+        self.token = token
+        self.uploads: dict[str, bytearray] = {}
+        self.sizes: dict[str, int | None] = {}
+        self.versions: list[bytes] = []
+        self.served: bytes | None = None  # in place of the bytes of the version
+        self.ranges = True
+        self.faults: list[tuple[str, int]] = []
+        self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
+        self.log: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self._server = _Server(self)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fault(self, request: str) -> int | None:
+        """Where this request breaks, if it does."""
+        if self.faults and self.faults[0][0] == request:
+            return self.faults.pop(0)[1]
+        return None
+
+    def record(self, number: int) -> dict[str, Any]:
+        """The version of that place, counted from 1."""
+        data = self.versions[number - 1]
+        return {
+            "op": "pca",
+            "number": f"{number}.0.0",
+            "version": "aaaa.bbbb.cccc",
+            "sequence": number,
+            "digest": digest_of(data),
+            "size": len(data),
+            "registered_at": "2026-01-01T00:00:00Z",
+            "labels": {},
+            "position": number,
+            "created": True,
+        }
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, fake: FakeDaemon) -> None:
+        self.fake = fake
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def daemon(self) -> FakeDaemon:
+        return cast(_Server, self.server).fake
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
+        """Says nothing."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True
+
+    def answer(self, status: int, body: bytes = b"", kind: str = routes.JSON, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def json(self, status: int, value: Any) -> None:
+        self.answer(status, msgspec.json.encode(value))
+
+    def problem(self, status: int, code: str, **details: Any) -> None:
+        body = {"title": code, "status": status, "detail": code, "code": code, "details": details}
+        self.answer(status, msgspec.json.encode(body), routes.PROBLEM)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+    def upload(self) -> str:
+        return urlsplit(self.path).path.rsplit("/", 1)[-1]
+
+    def state(self, upload: str) -> dict[str, Any]:
+        return {"upload": upload, "offset": len(self.daemon.uploads[upload]), "size": self.daemon.sizes[upload]}
+
+    def seen(self) -> bool:
+        """Notes the request; whether it was answered already."""
+        path = urlsplit(self.path).path
+        self.daemon.log.append(f"{self.command} {path}")
+        self.daemon.headers.append(dict(self.headers.items()))
+        if path != routes.HEALTH and self.daemon.answers:
+            self.body()
+            status, kind, body = self.daemon.answers.pop(0)
+            self.answer(status, body, kind)
+            return True
+        return False
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if self.seen():
+            return
+        if path == routes.HEALTH:
+            nonce = self.headers.get(routes.NONCE, "")
+            self.answer(200, b"ok", Opstore_Proof=proof.prove(self.daemon.token, nonce, self.daemon.port))
+        elif path.endswith("/bytes"):
+            self.send_bytes(int(path.split("/")[-2].split(".")[0]))
+        elif path.startswith(routes.UPLOADS):
+            known = self.upload() in self.daemon.uploads
+            self.json(200, self.state(self.upload())) if known else self.problem(404, "UploadNotFound")
+        else:
+            self.json(200, self.daemon.record(len(self.daemon.versions)))
+
+    def send_bytes(self, number: int) -> None:
+        data = self.daemon.versions[number - 1]
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(asked[1]) if asked and self.daemon.ranges else 0
+        sent = (self.daemon.served if self.daemon.served is not None else data)[first:]
+        self.send_response(206 if first else 200)
+        self.send_header("ETag", f'"{digest_of(data)}"')
+        self.send_header("Content-Length", str(len(sent)))
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{first + len(sent)}")
+        self.end_headers()
+        broken = self.daemon.fault("GET bytes")
+        self.wfile.write(sent[:broken])
+        self.close_connection = broken is not None
+
+    def do_POST(self) -> None:
+        if self.seen():
+            return
+        asked = msgspec.json.decode(self.body())
+        if urlsplit(self.path).path == routes.UPLOADS:
+            upload = f"u{len(self.daemon.sizes) + 1}"
+            self.daemon.uploads[upload], self.daemon.sizes[upload] = bytearray(), asked["size"]
+            self.json(201, self.state(upload))
+            return
+        data = bytes(self.daemon.uploads.pop(asked["upload"]))
+        if digest_of(data) != asked["digest"] or len(data) != asked["size"]:
+            self.problem(422, "DigestMismatch")
+            return
+        self.daemon.versions.append(data)
+        self.json(201, self.daemon.record(len(self.daemon.versions)))
+
+    def do_PATCH(self) -> None:
+        if self.seen():
+            return
+        upload, offset = self.upload(), int(self.headers[routes.UPLOAD_OFFSET])
+        if offset != len(self.daemon.uploads[upload]):
+            self.problem(409, "OffsetMismatch")
+            return
+        broken = self.daemon.fault("PATCH uploads")
+        self.daemon.uploads[upload] += self.body()[:broken]
+        if broken is not None:
+            self.close_connection = True
+            return
+        self.json(200, self.state(upload))
+
+    def do_DELETE(self) -> None:
+        if not self.seen():
+            self.daemon.uploads.pop(self.upload(), None)
+            self.answer(204)

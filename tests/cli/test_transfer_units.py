@@ -1,0 +1,468 @@
+"""Transfers that break: they go on where they stopped, or leave nothing."""
+
+import errno
+import io
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pytest
+
+from opstore_cli import OpStoreClient, config, connections, hashing, patience, uploads
+from opstore_cli.partial import PartFile, UploadNote
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.digests import digest_of
+from tests.cli.fake_daemon import FakeDaemon
+
+BYTES = os.urandom(9_000_001)
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WAITS", (0.0,) * 5)
+    monkeypatch.setattr(connections, "BACKOFF", 0.0)
+    monkeypatch.setattr(connections, "JITTER", 0.0)
+
+
+@pytest.fixture
+def daemon() -> Iterator[FakeDaemon]:
+    with FakeDaemon() as fake:
+        yield fake
+
+
+@pytest.fixture
+def client(daemon: FakeDaemon, tmp_path: Path) -> Iterator[OpStoreClient]:
+    with OpStoreClient(settings=config.Settings(home=tmp_path / "home").with_url(daemon.url), token="t") as made:
+        yield made
+
+
+def _file(folder: Path, data: bytes = BYTES) -> Path:
+    path = folder / "source.bin"
+    path.write_bytes(data)
+    return path
+
+
+def _notes(home: Path) -> list[Path]:
+    folder = home / "transfers"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def _count(daemon: FakeDaemon, request: str) -> int:
+    return sum(line.startswith(request) for line in daemon.log)
+
+
+class Pipe(io.RawIOBase):
+    """A stream that can't go back, and gives few bytes at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(cast(bytearray, buffer))[:70_000]
+        return self._data.readinto(view)
+
+
+# --- push -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 9_000_001])
+def test_bytes_a_file_a_file_object_and_a_pipe_arrive_as_they_are(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int
+) -> None:
+    data = BYTES[:size]
+    path = _file(tmp_path, data)
+    with path.open("rb") as file:
+        for source in (data, path, str(path), file, io.BytesIO(data), cast(BinaryIO, Pipe(data))):
+            assert client.push("pca", source).size == size
+    assert daemon.versions == [data] * 6
+    assert not daemon.uploads
+
+
+def test_a_file_object_is_read_from_where_it_stands(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    source = io.BytesIO(b"head and body")
+    source.seek(9)
+    client.push("pca", source)
+    assert daemon.versions == [b"body"]
+
+
+def test_a_push_goes_on_where_the_line_broke(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    daemon.faults = [("PATCH uploads", 3_000_000), ("PATCH uploads", 1), ("PATCH uploads", 0)]
+    client.push("pca", _file(tmp_path))
+    assert daemon.versions == [BYTES]
+    assert _count(daemon, "PATCH") == 4
+    assert not _notes(tmp_path / "home")
+
+
+def test_a_pipe_goes_on_where_the_line_broke(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    daemon.faults = [("PATCH uploads", 3_000_000), ("PATCH uploads", 1_000_000)]
+    client.push("pca", cast(BinaryIO, Pipe(BYTES)))
+    assert daemon.versions == [BYTES]
+
+
+def test_without_progress_a_push_gives_up_and_the_next_process_goes_on(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = _file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    assert [len(_notes(tmp_path / "home")), len(daemon.uploads["u1"])] == [1, 5_000_000]
+    moved: list[int] = []
+    client.progress = lambda done, _all: moved.append(done)
+    client.push("pca", path)
+    assert daemon.versions == [BYTES]
+    assert list(daemon.sizes) == ["u1"]
+    assert moved[0] == 5_000_000
+    assert not _notes(tmp_path / "home")
+
+
+def test_what_an_earlier_process_left_is_not_trusted(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = _file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    daemon.uploads["u1"][17] ^= 1
+    client.push("pca", path)
+    assert daemon.versions == [BYTES]
+    assert list(daemon.sizes) == ["u1", "u2"]
+
+
+def test_an_upload_that_is_gone_is_begun_anew(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    path = _file(tmp_path)
+    state = path.stat()
+    what = (daemon.url, "pca", str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    with UploadNote.take(tmp_path / "home", *what) as note:
+        assert note is not None
+        note.write("gone")
+    client.push("pca", path)
+    assert "GET /v1/uploads/gone" in daemon.log
+    assert daemon.versions == [BYTES]
+
+
+def test_a_note_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with UploadNote.take(tmp_path, "x") as first, UploadNote.take(tmp_path, "x") as second:
+        assert first is not None
+        assert second is None
+
+
+def test_a_note_that_is_no_upload_id_is_not_asked_for(tmp_path: Path) -> None:
+    with UploadNote.take(tmp_path, "x") as note:
+        assert note is not None
+        note.write("../../ops")
+        assert note.read() is None
+
+
+def test_a_refusal_throws_the_upload_away(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    path = _file(tmp_path)
+
+    def change(done: int, _all: int | None) -> None:
+        if done > 4_000_000:
+            path.write_bytes(BYTES + b"more")
+
+    client.progress = change
+    with pytest.raises(errors.FileRefused, match="changed while it was read"):
+        client.push("pca", path)
+    assert (daemon.versions, daemon.uploads, _notes(tmp_path / "home")) == ([], {}, [])
+
+
+def test_a_file_that_becomes_shorter_is_refused(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    path = _file(tmp_path)
+    client.progress = lambda done, _all: os.truncate(path, 5_000_000) if done == 1024 * 1024 else None
+    with pytest.raises(errors.FileRefused, match="shorter"):
+        client.push("pca", path)
+    assert (daemon.versions, daemon.uploads) == ([], {})
+
+
+def test_a_folder_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
+    refused: list[tuple[Path | BinaryIO, str]] = [
+        (tmp_path, "folder"),
+        (tmp_path / "none", "no such file"),
+        (cast(BinaryIO, io.StringIO("text")), "opened as text"),
+    ]
+    for source, reason in refused:
+        with pytest.raises(errors.FileRefused, match=reason):
+            client.push("pca", source)
+
+
+def test_a_failure_to_read_is_not_taken_for_a_broken_line(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    class Bad(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(errors.FileRefused, match="Input/output error"):
+        client.push("pca", Bad(b"12345"))
+    assert not daemon.uploads
+
+
+def test_each_byte_is_hashed_once_whatever_is_sent_again(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    class Counting(hashing.Hasher):
+        def update(self, data: bytes) -> None:
+            seen.append(len(data))
+            super().update(data)
+
+    monkeypatch.setattr(uploads, "Hasher", Counting)
+    daemon.faults = [("PATCH uploads", 1_000_000), ("PATCH uploads", 10)]
+    client.push("pca", BYTES)
+    assert sum(seen) == len(BYTES)
+
+
+# --- pull -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 9_000_001])
+def test_bytes_come_as_bytes_into_a_file_and_into_a_stream(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int
+) -> None:
+    data = BYTES[:size]
+    daemon.versions.append(data)
+    stream, target = io.BytesIO(), tmp_path / "out"
+    assert client.pull("pca") == data
+    assert client.pull("pca", to=stream).number == "1.0.0"
+    assert client.pull("pca", to=target).digest == digest_of(data)
+    assert (stream.getvalue(), target.read_bytes()) == (data, data)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_pull_goes_on_where_the_line_broke(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, ranges: bool
+) -> None:
+    daemon.versions.append(BYTES)
+    daemon.ranges = ranges
+    faults = [("GET bytes", 3_000_000), ("GET bytes", 3_500_000), ("GET bytes", 0)]
+    stream = io.BytesIO()
+    for to in (tmp_path / "out", stream):
+        daemon.faults = list(faults)
+        client.pull("pca", to=to)
+    daemon.faults = list(faults)
+    assert client.pull("pca") == (tmp_path / "out").read_bytes() == stream.getvalue() == BYTES
+
+
+def test_after_a_lost_connection_the_part_stays_and_is_taken_up(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.versions.append(BYTES)
+    daemon.faults = [("GET bytes", 4_000_000)] + [("GET bytes", 0)] * 6
+    with pytest.raises(errors.ConnectionLost):
+        client.pull("pca", to=tmp_path / "out")
+    [part] = tmp_path.iterdir()
+    assert part.name == f".out.{digest_of(BYTES)[7:23]}.part"
+    daemon.headers.clear()
+    client.pull("pca", to=tmp_path / "out")
+    assert daemon.headers[-1]["Range"] == f"bytes={4_000_000}-"
+    assert daemon.headers[-1]["If-Range"] == f'"{digest_of(BYTES)}"'
+    assert (tmp_path / "out").read_bytes() == BYTES
+    assert not part.exists()
+
+
+def test_a_part_with_wrong_bytes_is_begun_anew(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    daemon.versions.append(BYTES)
+    (tmp_path / f".out.{digest_of(BYTES)[7:23]}.part").write_bytes(b"wrong")
+    client.pull("pca", to=tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == BYTES
+
+
+def test_a_link_in_place_of_the_part_is_not_followed(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    daemon.versions.append(BYTES)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"dear")
+    (tmp_path / f".out.{digest_of(BYTES)[7:23]}.part").symlink_to(victim)
+    client.pull("pca", to=tmp_path / "out")
+    assert (victim.read_bytes(), (tmp_path / "out").read_bytes()) == (b"dear", BYTES)
+
+
+def test_a_part_that_another_process_writes_to_is_left_alone(tmp_path: Path) -> None:
+    digest = digest_of(b"x")
+    with PartFile.beside(tmp_path / "out", digest) as first, PartFile.beside(tmp_path / "out", digest) as second:
+        assert first.path != second.path
+
+
+@pytest.mark.parametrize("wrong", [BYTES[:-1] + b"!", BYTES + b"!", b""])
+def test_wrong_bytes_are_never_handed_out(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, wrong: bytes
+) -> None:
+    daemon.versions.append(BYTES)
+    daemon.served = wrong
+    stream = io.BytesIO()
+    family = errors.IntegrityFailure if wrong else errors.ConnectionLost
+    for call in (
+        lambda: client.pull("pca"),
+        lambda: client.pull("pca", to=tmp_path / "out"),
+        lambda: client.pull("pca", to=stream),
+    ):
+        with pytest.raises(family):
+            call()
+    assert list(tmp_path.iterdir()) == []
+    assert len(stream.getvalue()) < len(BYTES)
+
+
+def test_an_output_that_exists_is_overwritten_only_if_told(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.versions.append(BYTES)
+    target = tmp_path / "out"
+    target.write_bytes(b"dear")
+    with pytest.raises(errors.OutputExists):
+        client.pull("pca", to=target)
+    assert (daemon.log, target.read_bytes()) == ([], b"dear")
+    client.pull("pca", to=target, overwrite=True)
+    assert target.read_bytes() == BYTES
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_output_that_appears_meanwhile_is_not_overwritten(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+
+    def appear(*_: object) -> None:
+        target.write_bytes(b"dear")
+
+    daemon.versions.append(BYTES)
+    target = tmp_path / "out"
+    client.progress = appear
+    with pytest.raises(errors.OutputExists):
+        client.pull("pca", to=target)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert target.read_bytes() == b"dear"
+    client.progress = lambda *_: None
+    client.pull("pca", to=tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() == BYTES
+
+
+def test_folders_devices_and_missing_folders_are_refused_before_bytes_move(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path, tmp_path / "none" / "out", tmp_path / "pipe", Path("/")):
+        with pytest.raises(errors.FileRefused):
+            client.pull("pca", to=target, overwrite=True)
+    assert daemon.log == []
+
+
+def test_a_full_disk_leaves_nothing(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    daemon.versions.append(BYTES)
+    monkeypatch.setattr(PartFile, "write", full)
+    with pytest.raises(errors.OutputFailed, match="No space left"):
+        client.pull("pca", to=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_goes_away_is_a_broken_pipe_and_no_lost_connection(
+    daemon: FakeDaemon, client: OpStoreClient
+) -> None:
+    daemon.versions.append(BYTES)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as output, pytest.raises(BrokenPipeError):
+        client.pull("pca", to=output)
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def test_a_daemon_that_is_busy_is_asked_again_with_the_same_key(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    daemon.answers = [(503, "text/plain", b"")] * 2
+    client.push("pca", b"")
+    keys = [headers.get(routes.IDEMPOTENCY_KEY) for headers in daemon.headers]
+    assert (keys[0], keys[0]) == (keys[1], keys[2])
+    assert keys[2] != keys[3]
+
+
+def test_an_append_is_never_sent_again_unasked(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    daemon.faults = [("PATCH uploads", 0)]
+    client.push("pca", b"12345")
+    assert [line.split()[0] for line in daemon.log] == ["POST", "PATCH", "GET", "PATCH", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((200, "text/html", b"<html>"), "no opstore daemon"),
+        ((200, routes.JSON, b"[]"), "no opstore daemon"),
+        ((200, routes.JSON, b"[" * 100_000), "no opstore daemon"),
+        ((404, "text/html", b"<html>"), r"no opstore daemon \(HTTP 404\)"),
+        ((500, routes.PROBLEM, b"x" * 2_000_000), r"no opstore daemon \(HTTP 500\)"),
+        ((302, routes.JSON, b""), "redirect"),
+    ],
+)
+def test_what_is_no_daemon_is_said_to_be_none(
+    daemon: FakeDaemon, client: OpStoreClient, answer: tuple[int, str, bytes], reason: str
+) -> None:
+    daemon.answers = [answer]
+    with pytest.raises(errors.DaemonUnreachable, match=reason):
+        client.show("pca")
+
+
+def test_a_daemon_that_is_not_there_is_unreachable_in_short_words(tmp_path: Path) -> None:
+    with FakeDaemon() as gone:
+        settings = config.Settings(home=tmp_path).with_url(gone.url)
+    with OpStoreClient(settings=settings) as client, pytest.raises(errors.DaemonUnreachable) as caught:
+        client.show("pca")
+    assert caught.value.details["reason"] == "connection refused"
+
+
+def test_the_error_of_the_daemon_is_raised_as_itself(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    with pytest.raises(errors.UploadNotFound):
+        client._http.call("GET", "/v1/uploads/none", object)
+
+
+def test_no_token_no_proxy_and_no_netrc_but_what_was_given(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.versions.append(b"x")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with OpStoreClient(settings=config.Settings(home=tmp_path).with_url(daemon.url)) as client:
+        client.show("pca")
+    assert "Authorization" not in daemon.headers[-1]
+
+
+def test_threads_share_a_client(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    daemon.versions.append(BYTES)
+    pulled: list[bytes] = []
+    threads = [threading.Thread(target=lambda: pulled.append(client.pull("pca"))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pulled == [BYTES] * 5
+
+
+def test_a_forked_process_does_not_use_its_parents_connection(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.versions.append(b"x")
+    client.show("pca")
+    parents = client._http._connections(client.target)
+    assert client._http._connections(client.target) is parents
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert client._http._connections(client.target) is not parents
+    assert client.show("pca").number == "1.0.0"
+
+
+def test_a_bundle_of_certificates_that_is_not_there_is_said(
+    client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
+    with pytest.raises(errors.InvalidSetting, match="REQUESTS_CA_BUNDLE"):
+        client.show("pca")

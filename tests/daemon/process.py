@@ -1,0 +1,168 @@
+"""The daemon as a process of its own, and a client that speaks to it in the plainest HTTP."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from opstore_daemon.protocol import routes
+
+COMMAND = [sys.executable, "-P", "-m", "opstore_daemon"]
+PATIENCE = 60.0  # seconds, on a machine that does much else
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """What a daemon of this home is started with: nothing of ours but what Python needs."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ}
+    return {**kept, "OPSTORE_HOME": str(home), **more}
+
+
+def until(what: Callable[[], Any]) -> None:
+    """Asks until the answer is yes; a deadline for what never comes."""
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def run(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A daemon's command that ends by itself."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(home, **environ),
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@dataclass
+class Daemon:
+    """A running daemon. `ready` is what it said over the pipe that it was given."""
+
+    home: Path
+    process: "subprocess.Popen[bytes]"
+    ready: dict[str, Any]
+
+    @classmethod
+    def start(cls, home: Path, arguments: Sequence[str] = (), **environ: str) -> "Daemon":
+        """Starts it and waits until it says that it is ready, or why it is not."""
+        reader, writer = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [*COMMAND, "serve", *arguments],
+                env=environment(home, OPSTORE_READY_FD=str(writer), **environ),
+                cwd=home.parent,
+                pass_fds=[writer],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        finally:
+            os.close(writer)
+        with open(reader) as pipe:
+            told = pipe.read()
+        return cls(home, process, json.loads(told) if told else {})
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(self.ready["url"])
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or 0
+
+    @property
+    def token(self) -> str:
+        """The token of its home."""
+        return (self.home / "token").read_text().strip()
+
+    @property
+    def runtime_file(self) -> Path:
+        """Where others find it."""
+        return self.home / "daemon.json"
+
+    def ends(self) -> int:
+        """Waits for its end; the exit code."""
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """Asks it to end, and waits for it."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ends()
+
+    def kill(self) -> None:
+        """Ends it as a loss of power to the process would."""
+        self.process.kill()
+        self.ends()
+
+    def ask(
+        self, method: str, path: str, body: bytes | dict[str, Any] | None = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        """One request on a connection of its own: the status, and the JSON of the answer."""
+        connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
+        try:
+            connection.request(method, path, *self.message(body, **headers))
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        found: dict[str, Any] = json.loads(data) if "json" in (answer.headers["Content-Type"] or "") else {}
+        return answer.status, found
+
+    def message(self, body: bytes | dict[str, Any] | None, **headers: str) -> tuple[bytes | None, dict[str, str]]:
+        """Body and headers of a request."""
+        told = {"Authorization": f"Bearer {self.token}"}
+        if isinstance(body, dict):
+            told["Content-Type"] = routes.JSON
+            body = json.dumps(body).encode()
+        elif body is not None:
+            told["Content-Type"] = routes.APPEND_TYPE
+        return body, told | {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def begin_upload(self, size: int | None = None) -> str:
+        """A new upload."""
+        status, told = self.ask("POST", routes.UPLOADS, {"size": size})
+        assert status == 201, told
+        return str(told["upload"])
+
+    def append(self, upload: str, offset: int, data: bytes) -> int:
+        """Appends; the offset behind it."""
+        status, told = self.ask("PATCH", routes.path(routes.UPLOAD, upload=upload), data, Upload_Offset=str(offset))
+        assert status == 200, told
+        return int(told["offset"])
+
+    def push(self, op: str, data: bytes, **more: Any) -> dict[str, Any]:
+        """The bytes as a version."""
+        upload = self.begin_upload(len(data))
+        self.append(upload, 0, data)
+        path = routes.path(routes.VERSIONS, op=op)
+        status, told = self.ask("POST", path, {"upload": upload, **more}, Idempotency_Key=uuid.uuid4().hex)
+        assert status in (200, 201), told
+        return told
+
+    def pull(self, op: str, selector: str = "latest") -> bytes:
+        """The bytes of a version."""
+        connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
+        try:
+            path = routes.path(routes.BYTES, op=op, selector=selector)
+            connection.request("GET", path, headers=self.message(None)[1])
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            return answer.read()
+        finally:
+            connection.close()

@@ -1,0 +1,123 @@
+"""The table of routes says what the routes do: scopes, bodies, statuses and records, asked of a real server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import records, routes
+from opstore_daemon.savers import MemorySaver
+from opstore_daemon.web.guards import SCOPES
+from opstore_daemon.web.routing import Route
+from tools import generate
+
+TOKENS = {f"{scope}-token": scope for scope in SCOPES}
+ADMIN = "admin-token"
+APPEND = {"Content-Type": routes.APPEND_TYPE, routes.UPLOAD_OFFSET: "0"}
+
+
+@pytest.fixture
+def server() -> Iterator[OpStoreServer]:
+    made = OpStoreServer(MemorySaver(), tokens=TOKENS)
+    yield made
+    made.close()
+
+
+def ask(server: OpStoreServer, method: str, path: str, token: str | None = ADMIN, **options: Any) -> Any:
+    headers = {**options.pop("headers", {}), "Host": "localhost"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return server.flask.test_client().open(path, method=method, headers=headers, **options)
+
+
+def fill(rule: str, upload: str) -> str:
+    parts = {"op": "pca", "selector": "latest", "upload": upload, "pipeline": "iris"}
+    for name, value in parts.items():
+        rule = rule.replace(f"<{name}>", value)
+    return rule
+
+
+def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
+    def new_upload() -> str:
+        upload: str = ask(server, "POST", routes.UPLOADS, json={}).json["upload"]
+        return upload
+
+    server.store.push("pca", b"a")
+    server.store.push("forest", b"a")
+    server.store.register_pipeline("iris", ["pca", "forest"])
+    sent: dict[tuple[str, str], dict[str, Any]] = {
+        ("PATCH", routes.OP): {"json": {"compat": "minor"}},
+        ("POST", routes.VERSIONS): {"json": {"upload": new_upload()}},
+        ("POST", routes.UPLOADS): {"json": {"size": 5}},
+        ("PATCH", routes.UPLOAD): {"data": b"hello", "headers": APPEND},
+        ("POST", routes.LINKS): {"json": {"upstream": "pca@1", "downstream": "forest"}},
+        ("GET", routes.VERDICT): {"query_string": {"upstream": "pca", "downstream": "forest"}},
+        ("POST", routes.PIPELINES): {"json": {"name": "other", "ops": ["pca"]}},
+    }
+    removals = [route for route in generate.every_route() if route.method == "DELETE"]
+    others = [route for route in generate.every_route() if route.method != "DELETE"]
+    for route in (*others, *removals):
+        told = generate.ANSWERS[route.method, route.rule]
+        path = fill(route.rule, new_upload())
+        answer = ask(server, route.method, path, **sent.get((route.method, route.rule), {}))
+        assert answer.status_code == told.statuses[0], f"{route.method} {path}: {answer.data}"
+        if told.record is None:
+            assert not answer.is_json
+            continue
+        decoded = msgspec.json.decode(answer.data, type=told.record)
+        assert set(answer.json) == set(decoded.__struct_fields__), route.rule
+
+
+def test_what_is_nothing_new_is_answered_with_200(server: OpStoreServer) -> None:
+    for status in (201, 200):
+        asked = ask(server, "POST", "/v1/ops/pca/versions", json={"fields": {"major": {"a": "b"}}})
+        assert asked.status_code == status
+        asked = ask(server, "POST", routes.PIPELINES, json={"name": "iris", "ops": ["pca", "forest"]})
+        assert asked.status_code == status
+    for state, status in (("valid", 201), ("revoked", 200)):
+        link = {"upstream": "pca", "downstream": "forest", "state": state}
+        assert ask(server, "POST", routes.LINKS, json=link).status_code == status
+
+
+@pytest.mark.parametrize("route", list(generate.every_route()), ids=lambda route: f"{route.method} {route.rule}")
+def test_a_route_wants_the_scope_of_the_table(server: OpStoreServer, route: Route) -> None:
+    path = fill(route.rule, "0" * 32)
+    anonymous = ask(server, route.method, path, token=None)
+    if route.scope is None:
+        assert anonymous.status_code == 200
+        return
+    assert anonymous.json["code"] == "TokenRequired"
+    for token, scope in TOKENS.items():
+        refused = ask(server, route.method, path, token=token).json or {}
+        suffices = SCOPES.index(scope) >= SCOPES.index(route.scope)
+        assert (refused.get("code") == "ScopeRequired") is not suffices, token
+
+
+@pytest.mark.parametrize("route", list(generate.every_route()), ids=lambda route: f"{route.method} {route.rule}")
+def test_a_route_takes_the_body_and_the_parameters_of_the_table(server: OpStoreServer, route: Route) -> None:
+    path = fill(route.rule, "0" * 32)
+    if route.takes is None:
+        refused = ask(server, route.method, path, data=b"x")
+        assert refused.json["details"]["reason"] == "this request takes no body" if route.scope else True
+    else:
+        assert ask(server, route.method, path, data=b"x", content_type="text/x").json["code"] == "UnsupportedContent"
+    if route.scope is not None and route.takes is None:
+        unknown = ask(server, route.method, path, query_string={"no-such": "1"})
+        assert "there is no parameter 'no-such'" in unknown.json["detail"]
+    body = generate.body_of(route)
+    assert (body is not None) == (route.takes == routes.JSON)
+    assert body is None or issubclass(body, records.Request)
+
+
+def test_every_route_of_the_application_is_in_the_table(server: OpStoreServer) -> None:
+    served = {
+        (method, rule.rule)
+        for rule in server.flask.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert served == set(generate.ANSWERS)
+    assert all(
+        "HEAD" in (rule.methods or ()) for rule in server.flask.url_map.iter_rules() if "GET" in (rule.methods or ())
+    )

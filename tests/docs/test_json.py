@@ -1,0 +1,121 @@
+"""The keys that json.md promises are there, whatever the answer."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs import shell
+from tests.docs.markdown import ROOT, read
+
+DOCUMENT = read(ROOT / "docs/json.md")
+
+
+def promised(row: str) -> set[str]:
+    """The keys in the row whose first cell begins so."""
+    (line,) = re.findall(rf"^\| ((?:.*, )?{re.escape(row)}(?:,.*|:.*)?) \| (.*) \|$", DOCUMENT, re.MULTILINE)
+    keys = set(re.findall(r"`(\w+)`", line[1]))
+    if "a version" in line[1]:
+        keys |= promised("a version")
+    return keys | promised("an element of `links`") if "a link" in line[1] else keys
+
+
+class Program:
+    """`opstore` with a data folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.told = shell.environment(folder)
+
+    def __call__(self, *words: str, code: int = 0) -> Any:
+        """The document that it writes."""
+        done = self.run(*words, "--json")
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "opstore_cli", *words],
+            cwd=self.folder,
+            env=self.told,
+            capture_output=True,
+            text=True,
+            timeout=shell.SECONDS,
+            check=False,
+        )
+
+
+@pytest.fixture
+def opstore(tmp_path: Path) -> Iterator[Program]:
+    program = Program(tmp_path)
+    yield program
+    program.run("stop")
+
+
+def has(document: dict[str, Any], row: str) -> bool:
+    keys = promised(row)
+    assert keys, row
+    assert keys <= set(document), f"{row}: {keys - set(document)} missing"
+    return True
+
+
+@pytest.mark.slow
+def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
+    (opstore.folder / "a.bin").write_bytes(b"a")
+    pushed = opstore("push", "pca", "a.bin")
+    assert has(pushed, "`push`")
+    assert pushed["created"] is True
+    assert opstore("push", "pca", "a.bin")["created"] is False
+    opstore("push", "forest", "a.bin", "--valid-with", "pca")
+    registered = opstore("register", "tokenizer", "--field", "major:a=b")
+    assert has(registered, "`register`")
+    assert (registered["digest"], registered["size"]) == (None, None)
+    assert (registered["tags"], registered["yanked"]) == ([], False)
+    assert has(opstore("show", "pca"), "`show`")
+    versions = opstore("versions", "pca")
+    assert has(versions, "`versions`")
+    assert has(versions["versions"][0], "a version")
+    ops = opstore("ops")
+    assert has(ops, "`ops`")
+    assert has(ops["ops"][0], "an element of `ops`")
+    assert has(opstore("link", "pca@1.0.0", "forest"), "`link`")
+    links = opstore("links")
+    assert has(links, "`links`")
+    assert all(has(link, "an element of `links`") for link in links["links"])
+    assert links["links"][0]["downstream_number"] is None
+    assert has(opstore("unlink", "pca@1.0.0", "forest"), "`unlink`")
+    validation = opstore("validate", "pca", "forest")
+    assert has(validation, "`validate`")
+    (edge,) = validation["edges"]
+    assert has(edge, "an element of `edges`")
+    for end in ("upstream", "downstream"):
+        assert has(edge[end], "`upstream` and `downstream` of an edge")
+    assert has(opstore("pull", "pca", "-o", "pulled.bin"), "`pull`")
+    assert has(opstore("status"), "`status`")
+
+
+@pytest.mark.slow
+def test_also_a_no_is_a_document(opstore: Program) -> None:
+    (opstore.folder / "a.bin").write_bytes(b"a")
+    (opstore.folder / "b.bin").write_bytes(b"b")
+    opstore("push", "pca", "a.bin")
+    opstore("push", "forest", "a.bin")
+    opstore("pipeline", "register", "iris", "pca", "forest")
+    assert opstore("validate", "iris", code=3)["verdict"] == "unknown"
+    assert opstore("versions", "pca", "--valid-for", "forest", code=3)["versions"] == []
+    nothing = opstore("pull", "pca", "--valid-for", "forest", code=3)
+    assert (nothing["pulled"], nothing["verdict"]) == ([], "unknown")
+    opstore("link", "pca@1.0.0", "forest")
+    opstore("push", "pca", "b.bin", "--bump", "major")
+    assert opstore("validate", "pca", "forest", code=1)["verdict"] == "invalid"
+    nothing = opstore("pull", "pca", "--pipeline", "iris", code=1)
+    assert (nothing["pulled"], nothing["verdict"]) == ([], "invalid")
+    opstore.run("stop")
+    stopped = opstore("status", code=7)
+    assert has(stopped, "`status`")
+    assert stopped["running"] is False

@@ -1,0 +1,57 @@
+"""Links lead somewhere, and a test that a document names exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code_spans, links, name_of, read
+
+# What a class gets by inheritance is looked for in the suite that is shipped.
+SUITE = ROOT / "opstore_daemon/savers/conformance"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
+    for link in links(read(path)):
+        if re.match(r"https?://", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place).resolve() if place else path
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(read(target)), link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_test_that_is_named_exists(path: Path) -> None:
+    for span in code_spans(read(path)):
+        if not re.match(r"tests/[\w/]+\.py", span):
+            continue
+        place, *names = span.split("::")
+        assert (ROOT / place).is_file(), span
+        text = read(ROOT / place)
+        for name in names:
+            kind = "class" if name[0].isupper() else "def"
+            found = re.search(rf"^\s*{kind} {re.escape(name)}\b", text, re.MULTILINE)
+            assert found or (len(names) > 1 and _in_suite(name)), span
+
+
+def _in_suite(name: str) -> bool:
+    return any(re.search(rf"^\s*def {re.escape(name)}\b", read(path), re.MULTILINE) for path in SUITE.glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("heading", "anchor"),
+    [
+        ("## Two words", "two-words"),
+        ("### `code_with` marks: and, more!", "code_with-marks-and-more"),
+        ("# OPSTORE_HOME", "opstore_home"),
+    ],
+)
+def test_an_anchor_is_made_as_forges_make_it(heading: str, anchor: str) -> None:
+    assert anchors(f"{heading}\n") == {anchor}
+
+
+def test_a_heading_that_comes_twice_has_two_anchors() -> None:
+    assert anchors("# A\n# A\n") == {"a", "a-1"}

@@ -1,0 +1,86 @@
+"""What the documents show works: every shell block runs as it stands, in order, against a real daemon."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs import shell
+from tests.docs.markdown import DOCUMENTS, ROOT, blocks, name_of, read
+
+# What stands before a document's first command where the document itself does not make its files.
+BEFORE = {
+    "README.md": 'for op in pca.joblib forest.joblib tokenizer.bin model.bin; do printf %s "$op" >"$op"; done\n'
+    "deploy() { :; }",
+}
+ANYTHING = "…"
+SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
+
+
+def folded(text: str) -> str:
+    """Columns are set apart by a tab; in a document, by blanks."""
+    return "\n".join(re.sub(r"\t| {2,}", "  ", line).rstrip() for line in text.strip().splitlines())
+
+
+def pattern(wanted: str) -> str:
+    return re.escape(folded(wanted)).replace(re.escape(ANYTHING), ".*?")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+@pytest.mark.parametrize("path", SHOWN, ids=name_of)
+def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Path) -> None:
+    found = [block for block in blocks(read(path), "sh", "console") if block.runs]
+    todo = [command for block in found for command in shell.commands(block)]
+    if any("curl " in command.text for command in todo) and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    wrote = shell.run(todo, tmp_path, BEFORE.get(name_of(path), ""))
+    for command, output in zip(todo, wrote, strict=True):
+        place = f"{name_of(path)}, the block at line {command.line}: {command.text}"
+        if command.wanted is None:
+            check_comments(command.text, output, place)
+            continue
+        text, code = output.split(f"{shell.MARK}exit ")
+        assert int(code) == command.code, f"{place}\n{output}"
+        assert re.fullmatch(pattern(command.wanted), folded(text), re.DOTALL), f"{place}\nwrote:\n{folded(text)}"
+
+
+def check_comments(script: str, output: str, place: str) -> None:
+    """A comment that begins with a version says that the command of its line prints it."""
+    said = re.findall(r"^(?:opstore (?:push|register)) .*# ([a-z0-9._-]+@\d+\.\d+\.\d+)", script, re.MULTILINE)
+    printed = [line for line in output.splitlines() if re.fullmatch(r"[a-z0-9._-]+@\d+\.\d+\.\d+", line)]
+    assert printed == said, place
+
+
+def test_every_python_block_of_the_document_about_python_runs(tmp_path: Path) -> None:
+    found = blocks(read(ROOT / "docs/python.md"), "python")
+    assert found, "it has examples"
+    assert all(block.runs for block in found)
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    told = shell.environment(home)
+    program = "\n".join(block.text for block in found)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            cwd=work,
+            env=told,
+            capture_output=True,
+            text=True,
+            timeout=shell.SECONDS,
+            check=False,
+        )
+    finally:
+        stop = [sys.executable, "-P", "-m", "opstore_cli", "stop"]
+        subprocess.run(stop, cwd=work, env=told, capture_output=True, timeout=shell.SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+
+
+def test_a_block_that_does_not_run_says_why() -> None:
+    for path in DOCUMENTS:
+        for block in blocks(read(path), ""):
+            assert not re.search(r"^(\$ )?(opstore|curl) ", block.text, re.MULTILINE), f"{name_of(path)}:{block.line}"

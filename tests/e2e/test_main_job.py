@@ -1,0 +1,493 @@
+"""The main job as its users do it, in a shell: each command once plainly, once with -q and once with --json."""
+
+import json
+import shlex
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import STARTED, Machine, Triple, unused_port, wait_for
+
+FORMS = ("", "-q", "--json")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command line, and what it answers in each form.
+
+    `err` is what stands on stderr. With -q it is left out; with --json each line is a note, but where `told` says
+    that the document has it.
+    """
+
+    line: str
+    out: str
+    quiet: str
+    document: Any
+    err: str = ""
+    code: int = 0
+    told: bool = False
+
+    def expected(self, form: str) -> tuple[int, Any, Any]:
+        if form == "":
+            return self.code, self.out, self.err
+        if form == "-q":
+            return self.code, self.quiet, ""
+        notes = [] if self.told else [{"note": line} for line in self.err.splitlines()]
+        return self.code, self.document, notes
+
+
+def run(machine: Machine, line: str, form: str) -> tuple[int, Any, Any]:
+    code, out, err = machine.run(*shlex.split(line), *form.split())
+    if form != "--json":
+        return code, out, err
+    assert out.count("\n") == 1
+    return code, json.loads(out), [json.loads(line) for line in err.splitlines()]
+
+
+def version(op: str, number: str, sequence: int, position: int, size: int | None, **more: Any) -> dict[str, Any]:
+    stored = {"digest": None if size is None else "DIGEST", "size": size}
+    told = {"op": op, "number": number, "version": "VERSION", "sequence": sequence, "position": position, **stored}
+    rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
+    return {**told, **rest, **more}
+
+
+def link(up: str, down: str, position: int, valid: bool = True, evidence: str | None = None) -> dict[str, Any]:
+    upstream, upstream_number = up.split("@")
+    downstream, _, downstream_number = down.partition("@")
+    return {
+        "upstream": upstream,
+        "upstream_number": upstream_number,
+        "downstream": downstream,
+        "downstream_number": downstream_number or None,
+        "valid": valid,
+        "evidence": evidence,
+        "position": position,
+        "registered_at": "TIME",
+    }
+
+
+def edge(up: str, down: str, verdict: str, reason: str) -> dict[str, Any]:
+    ends = {name: dict(zip(("op", "number"), end.split("@"), strict=True)) for name, end in _ends(up, down)}
+    return {**ends, "verdict": verdict, "reason": reason}
+
+
+def _ends(up: str, down: str) -> list[tuple[str, str]]:
+    return [("upstream", up), ("downstream", down)]
+
+
+def pipeline(name: str, ops: list[str], edges: list[list[str]], created: bool = False) -> dict[str, Any]:
+    return {"name": name, "ops": ops, "edges": edges, "registered_at": "TIME", "created": created}
+
+
+FIRST = version("pca", "1.0.0", 1, 1, 5, labels={"run": "4711"}, message="twelve components")
+SECOND = version("pca", "1.1.0", 2, 2, 6)
+THIRD = version("pca", "2.0.0", 3, 3, 5)
+FIRST_LINE = "pca@1.0.0\tTIME\t5\tDIGEST\t-\ttwelve components\n"
+SECOND_LINE = "pca@1.1.0\tTIME\t6\tDIGEST\t-\t-\n"
+THIRD_LINE = "pca@2.0.0\tTIME\t5\tDIGEST\t-\t-\n"
+
+NOT_VALIDATED = "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.0 for forest 1.0.0"
+UNKNOWN = "no link says whether tokenizer 1.0.0 is valid for forest 1.0.0"
+PASSED_OVER = [{"op": "pca", "number": "2.0.0", "reason": NOT_VALIDATED}]
+WIDE = [["pca", "forest"], ["tokenizer", "forest"]]
+
+STORY = [
+    Step("ops", "", "", {"ops": []}),
+    Step(
+        "push pca first.bin -m 'twelve components' --label run=4711",
+        "pca@1.0.0\n",
+        "pca@1.0.0\n",
+        {**FIRST, "created": True},
+    ),
+    Step("push pca second.bin --bump minor", "pca@1.1.0\n", "pca@1.1.0\n", {**SECOND, "created": True}),
+    Step("push pca first.bin --bump major", "pca@2.0.0\n", "pca@2.0.0\n", {**THIRD, "created": True}),
+    Step(
+        "push pca first.bin",
+        "pca@2.0.0\n",
+        "pca@2.0.0\n",
+        {**THIRD, "created": False},
+        "nothing new: pca@2.0.0 has these bytes already\n",
+    ),
+    Step(
+        "push forest forest.bin --valid-with pca@1.0.0",
+        "forest@1.0.0\n",
+        "forest@1.0.0\n",
+        {**version("forest", "1.0.0", 1, 4, 6), "created": True},
+    ),
+    Step(
+        "register tokenizer --field major:language=en",
+        "tokenizer@1.0.0\n",
+        "tokenizer@1.0.0\n",
+        {**version("tokenizer", "1.0.0", 1, 6, None), "created": True},
+    ),
+    Step(
+        "register tokenizer --field major:language=en",
+        "tokenizer@1.0.0\n",
+        "tokenizer@1.0.0\n",
+        {**version("tokenizer", "1.0.0", 1, 6, None), "created": False},
+        "nothing new: tokenizer@1.0.0 is registered already\n",
+    ),
+    Step(
+        "versions pca",
+        THIRD_LINE + SECOND_LINE + FIRST_LINE,
+        "pca@2.0.0\npca@1.1.0\npca@1.0.0\n",
+        {
+            "op": "pca",
+            "versions": [THIRD, SECOND, FIRST],
+            "passed_over": [],
+            "verdict": "valid",
+            "next_cursor": None,
+        },
+    ),
+    Step(
+        "versions pca --valid-for forest@1.0.0",
+        SECOND_LINE + FIRST_LINE,
+        "pca@1.1.0\npca@1.0.0\n",
+        {
+            "op": "pca",
+            "versions": [SECOND, FIRST],
+            "passed_over": PASSED_OVER,
+            "verdict": "valid",
+            "next_cursor": None,
+        },
+        f"passed over: pca@2.0.0: {NOT_VALIDATED}\n",
+        told=True,
+    ),
+    Step(
+        "ops",
+        "forest\t1.0.0\t1\tmajor\npca\t2.0.0\t3\tmajor\ntokenizer\t1.0.0\t1\tmajor\n",
+        "forest\npca\ntokenizer\n",
+        {
+            "ops": [
+                {"name": "forest", "latest": "1.0.0", "versions": 1, "compat": "major"},
+                {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "major"},
+                {"name": "tokenizer", "latest": "1.0.0", "versions": 1, "compat": "major"},
+            ]
+        },
+    ),
+    Step(
+        "show pca@1.0.0",
+        "op\tpca\nnumber\t1.0.0\nversion\tVERSION\nsequence\t1\ndigest\tDIGEST\nsize\t5\nregistered_at\tTIME\n"
+        "yanked\tno\ntags\t-\nlabel\trun=4711\nmessage\ttwelve components\n",
+        "pca@1.0.0\n",
+        FIRST,
+    ),
+    Step(
+        "pipeline register churn pca forest",
+        "churn\n",
+        "churn\n",
+        pipeline("churn", ["pca", "forest"], [["pca", "forest"]], created=True),
+    ),
+    Step(
+        "pipeline register churn pca forest",
+        "churn\n",
+        "churn\n",
+        pipeline("churn", ["pca", "forest"], [["pca", "forest"]]),
+        "nothing new: the pipeline churn is registered with this graph already\n",
+    ),
+    Step(
+        "pipeline register wide --edge pca:forest --edge tokenizer:forest",
+        "wide\n",
+        "wide\n",
+        pipeline("wide", ["pca", "tokenizer", "forest"], WIDE, created=True),
+    ),
+    Step(
+        "pipeline list",
+        "churn\tpca, forest\t1\tTIME\nwide\tpca, tokenizer, forest\t2\tTIME\n",
+        "churn\nwide\n",
+        {
+            "pipelines": [
+                pipeline("churn", ["pca", "forest"], [["pca", "forest"]]),
+                pipeline("wide", ["pca", "tokenizer", "forest"], WIDE),
+            ]
+        },
+    ),
+    Step(
+        "pipeline show wide",
+        "pca\tforest\ntokenizer\tforest\n",
+        "pca\ntokenizer\nforest\n",
+        pipeline("wide", ["pca", "tokenizer", "forest"], WIDE),
+    ),
+    Step(
+        "validate churn",
+        f"pca@2.0.0 -> forest@1.0.0\tinvalid\t{NOT_VALIDATED}\n",
+        "invalid\n",
+        {
+            "verdict": "invalid",
+            "edges": [edge("pca@2.0.0", "forest@1.0.0", "invalid", NOT_VALIDATED)],
+            "versions": [{"op": "pca", "number": "2.0.0"}, {"op": "forest", "number": "1.0.0"}],
+            "pipeline": "churn",
+        },
+        "the pipeline churn is invalid\n",
+        code=1,
+        told=True,
+    ),
+    Step(
+        "validate tokenizer forest",
+        f"tokenizer@1.0.0 -> forest@1.0.0\tunknown\t{UNKNOWN}\n",
+        "unknown\n",
+        {
+            "verdict": "unknown",
+            "edges": [edge("tokenizer@1.0.0", "forest@1.0.0", "unknown", UNKNOWN)],
+            "versions": [{"op": "tokenizer", "number": "1.0.0"}, {"op": "forest", "number": "1.0.0"}],
+            "pipeline": None,
+        },
+        code=3,
+    ),
+    Step(
+        "pull pca --valid-for forest@1.0.0",
+        "pca-1.1.0\n",
+        "pca@1.1.0\n",
+        {**SECOND, "path": "pca-1.1.0"},
+        f"passed over: pca@2.0.0: {NOT_VALIDATED}\n",
+        told=True,
+    ),
+    Step(
+        "link pca@2.0.0 forest --evidence 'accuracy 0.91'",
+        "pca@2.0.0 is valid for forest\n",
+        "pca@2.0.0 forest\n",
+        link("pca@2.0.0", "forest", 7, evidence="accuracy 0.91"),
+    ),
+    Step(
+        "link pca@1.1.0 forest@1.0.0 --invalid",
+        "pca@1.1.0 is not valid for forest@1.0.0\n",
+        "pca@1.1.0 forest@1.0.0\n",
+        link("pca@1.1.0", "forest@1.0.0", 8, valid=False),
+    ),
+    Step(
+        "links",
+        "pca@1.1.0\tforest@1.0.0\tinvalid\tTIME\t-\npca@2.0.0\tforest\tvalid\tTIME\taccuracy 0.91\n"
+        "pca@1.0.0\tforest@1.0.0\tvalid\tTIME\t-\n",
+        "pca@1.1.0 forest@1.0.0\npca@2.0.0 forest\npca@1.0.0 forest@1.0.0\n",
+        {
+            "links": [
+                link("pca@1.1.0", "forest@1.0.0", 8, valid=False),
+                link("pca@2.0.0", "forest", 7, evidence="accuracy 0.91"),
+                link("pca@1.0.0", "forest@1.0.0", 5),
+            ]
+        },
+    ),
+    Step(
+        "validate churn",
+        "pca@2.0.0 -> forest@1.0.0\tvalid\tpca 2.0.0 is valid for forest\n",
+        "valid\n",
+        {
+            "verdict": "valid",
+            "edges": [edge("pca@2.0.0", "forest@1.0.0", "valid", "pca 2.0.0 is valid for forest")],
+            "versions": [{"op": "pca", "number": "2.0.0"}, {"op": "forest", "number": "1.0.0"}],
+            "pipeline": "churn",
+        },
+        "the pipeline churn is valid\n",
+        told=True,
+    ),
+    Step("pull pca --pipeline churn", "pca-2.0.0\n", "pca@2.0.0\n", {**THIRD, "path": "pca-2.0.0"}),
+    Step("pull pca@1.0.0 -o first.out", "first.out\n", "pca@1.0.0\n", {**FIRST, "path": "first.out"}),
+    Step(
+        "unlink pca@1.1.0 forest@1.0.0",
+        "revoked: pca@1.1.0 is not valid for forest@1.0.0\n",
+        "pca@1.1.0 forest@1.0.0\n",
+        link("pca@1.1.0", "forest@1.0.0", 8, valid=False),
+    ),
+    Step(
+        "op set pca --compat minor",
+        "pca has the compatibility minor\n",
+        "pca\n",
+        {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "minor"},
+    ),
+    Step("pipeline remove wide", "", "", {"removed": "wide"}, "removed the pipeline wide\n"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["plainly", "quietly", "in JSON"])
+def test_the_main_job_in_a_shell(machine: Machine, form: str) -> None:
+    machine.file("first.bin", "first")
+    machine.file("second.bin", "second")
+    machine.file("forest.bin", "forest")
+    machine.do("start")
+    for step in STORY:
+        assert run(machine, step.line, form) == step.expected(form), step.line
+    pulled = {name: (machine.cwd / name).read_bytes() for name in ("pca-1.1.0", "pca-2.0.0", "first.out")}
+    assert pulled == {"pca-1.1.0": b"second", "pca-2.0.0": b"first", "first.out": b"first"}
+    assert set(machine.listing()) == {"first.bin", "second.bin", "forest.bin", *pulled}
+
+
+STATE = {"running": True, "url": "URL", "pid": "PID", "version": "0.1.0", "home": "/machine/data", "started_at": "TIME"}
+NO_STATE = {"running": False, "url": None, "pid": None, "version": None, "home": "/machine/data"}
+STATE_LINES = "running\tyes\nurl\tURL\npid\tPID\nversion\t0.1.0\nhome\t/machine/data\nstarted_at\tTIME\n"
+IN_THE_BACKGROUND = [
+    Step("stop", "", "", NO_STATE, "no daemon runs for /machine/data\n"),
+    Step("start", "URL\n", "URL\n", STATE, "started\n"),
+    Step("start", "URL\n", "URL\n", STATE, "it runs already\n"),
+    Step("status", STATE_LINES, "URL\n", STATE),
+    Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
+    Step("stop", "", "", NO_STATE, "stopped the local daemon\n"),
+    Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["plainly", "quietly", "in JSON"])
+def test_the_daemon_in_the_background(machine: Machine, form: str) -> None:
+    for step in IN_THE_BACKGROUND:
+        assert run(machine, step.line, form) == step.expected(form), step.line
+
+
+def test_the_status_where_no_daemon_runs(machine: Machine) -> None:
+    said = "error: no daemon runs for /machine/data\nhint: opstore start\n"
+    assert machine.run("status") == (7, "", said)
+    assert machine.run("status", "-q") == (7, "", said)
+    document = {**NO_STATE, "reason": "no daemon runs for /machine/data"}
+    assert run(machine, "status", "--json") == (7, document, [])
+    assert not machine.home.exists()
+
+
+def test_the_status_of_a_daemon_with_a_url_has_its_schema(machine: Machine) -> None:
+    machine.do("start")
+    options = ["--url", machine.url]
+    code, out, err = machine.run("status", *options)
+    assert (code, out, err) == (0, STATE_LINES + "schema\t0001\n", "")
+    assert machine.ask("status", *options) == (0, {**STATE, "schema": "0001"}, None)
+    assert machine.run("status", "-q", *options) == (0, "URL\n", "")
+
+
+def test_the_daemon_in_the_foreground_serves_until_it_is_interrupted(machine: Machine) -> None:
+    port = unused_port()
+    process = machine.begin("serve", "--port", str(port), "-q")
+    wait_for(machine.runtime_file.exists, "a daemon that listens")
+    assert (machine.runtime()["port"], machine.pid) == (port, process.pid)
+    assert machine.do("ops") == ""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"")
+    lines = machine.tidy(err.decode()).splitlines()
+    listening = "TIME INFO opstore.daemon opstore 0.1.0 listens at URL, with its data in /machine/data"
+    assert (lines[0], lines[-1]) == (listening, "TIME INFO opstore.daemon stopped")
+    assert not machine.runtime_file.exists()
+
+
+def test_a_second_daemon_for_a_home_is_a_conflict_that_names_the_first(machine: Machine) -> None:
+    machine.do("start")
+    said = "error: /machine/data is in use by the daemon at URL (pid PID)\nhint: opstore stop\n"
+    code, out, err = machine.run("serve")
+    assert (code, out, err[err.index("error:") :]) == (5, "", said)
+    code, out, err = machine.run("db", "upgrade")
+    assert (code, out, err[err.index("error:") :]) == (5, "", said)
+    assert machine.starts() == 1
+
+
+def test_the_database_is_upgraded_by_hand_where_no_daemon_runs(machine: Machine) -> None:
+    assert machine.run("db", "current") == (0, "none (this opstore needs 0001)\n", "")
+    assert machine.run("db", "upgrade") == (0, "upgraded the schema from none to 0001\n", "")
+    assert machine.run("db", "upgrade") == (0, "the schema is 0001 already\n", "")
+    assert machine.run("db", "current") == (0, "0001 (this opstore needs 0001)\n", "")
+
+
+VERSION_KEYS = "op number version sequence digest size registered_at labels tags yanked"
+PROMISED = {
+    "push pca pca.bin": f"{VERSION_KEYS} created",
+    "register pca --version aaaa.bbbb.cccc": VERSION_KEYS,
+    "show pca": VERSION_KEYS,
+    "versions pca": "op versions",
+    "ops": "ops",
+    "links": "links",
+    "validate pca forest": "verdict edges",
+    "pull pca": f"{VERSION_KEYS} path",
+    "status": "running url pid version home",
+}
+PROMISED_INSIDE = {
+    "versions pca": ("versions", VERSION_KEYS),
+    "ops": ("ops", "name latest versions compat"),
+    "links": ("links", "upstream upstream_number downstream downstream_number valid evidence position"),
+    "validate pca forest": ("edges", "upstream downstream verdict reason"),
+}
+
+
+def test_json_has_the_keys_that_the_contract_promises(machine: Machine) -> None:
+    machine.file("pca.bin", "one")
+    machine.do("push", "pca", "pca.bin")
+    machine.do("push", "forest", "pca.bin", "--valid-with", "pca")
+    for line, keys in PROMISED.items():
+        code, document, error = machine.ask(*line.split())
+        assert (code, error, set(keys.split()) - set(document)) == (0, None, set()), line
+        if line in PROMISED_INSIDE:
+            inside, inner_keys = PROMISED_INSIDE[line]
+            assert document[inside], line
+            for row in document[inside]:
+                assert set(inner_keys.split()) <= set(row), line
+    _, document, _ = machine.ask("validate", "pca", "forest")
+    assert document["edges"][0]["upstream"] == {"op": "pca", "number": "1.0.0"}
+
+
+# --- on a terminal ----------------------------------------------------------------------------------------------------
+
+
+def test_tables_on_a_terminal(stocked: Machine) -> None:
+    for line, expected in {
+        "ops": """\
+OP         LATEST  VERSIONS  COMPAT
+forest     2.0.0   2         major
+pca        2.0.0   3         major
+tokenizer  1.0.0   1         major
+""",
+        "links": """\
+UPSTREAM   DOWNSTREAM    VERDICT  SINCE     EVIDENCE
+pca@1.0.0  forest@1.0.0  ✓ valid  JUST NOW
+""",
+        "show pca@1.0.0": """\
+op             pca
+number         1.0.0
+version        VERSION
+sequence       1
+digest         DIGEST
+size           3 B (3 bytes)
+registered_at  TIME
+yanked         no
+tags           -
+label          run=4711
+message        twelve components
+""",
+        "pipeline show churn": """\
+UPSTREAM  DOWNSTREAM
+pca       forest
+""",
+    }.items():
+        code, shown = stocked.on_a_terminal(*line.split(), columns=250, env={"NO_COLOR": "1"})
+        assert (code, _blanks_squeezed(shown)) == (0, _blanks_squeezed(expected)), line
+
+
+def _blanks_squeezed(shown: str) -> list[list[str]]:
+    # The word for a time is not as wide as the time was.
+    return [line.split() for line in shown.splitlines()]
+
+
+def test_a_narrow_terminal_gets_a_line_for_each_cell(stocked: Machine) -> None:
+    assert stocked.on_a_terminal("ops", columns=20) == (
+        0,
+        "op forest\nlatest 2.0.0\nversions 2\ncompat major\n\nop pca\nlatest 2.0.0\nversions 3\ncompat major\n\n"
+        "op tokenizer\nlatest 1.0.0\nversions 1\ncompat major\n",
+    )
+
+
+def test_colour_on_a_terminal_unless_it_is_not_wanted(stocked: Machine) -> None:
+    _, shown = stocked.on_a_terminal("validate", "pca", "forest")
+    assert "\x1b[31m✗ invalid\x1b[0m" in shown
+    for words, env in (
+        (["--no-color"], {}),
+        ([], {"NO_COLOR": "1"}),
+        ([], {"TERM": "dumb"}),
+    ):
+        code, shown = stocked.on_a_terminal("validate", "pca", "forest", *words, env=env)
+        assert (code, "✗ invalid" in shown, "\x1b" in shown) == (1, True, False)
+
+
+def test_on_a_terminal_json_is_broken_into_lines(stocked: Machine) -> None:
+    code, shown = stocked.on_a_terminal("show", "tokenizer", "--json")
+    assert (code, json.loads(shown)["op"], shown.count("\n") > 10) == (0, "tokenizer", True)
+
+
+def test_the_first_command_starts_the_daemon_and_says_so_in_every_form(machine: Machine, other: Machine) -> None:
+    expected: Triple = (0, "", STARTED)
+    assert machine.run("ops", "-q") == expected
+    code, out, err = other.run("ops", "--json")
+    assert (code, out, json.loads(err)) == (0, '{"ops":[]}\n', {"note": STARTED.rstrip("\n")})

@@ -1,0 +1,51 @@
+"""A daemon in a process of its own, to look at its memory from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import Http
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running daemon."""
+
+    http: Http
+    port: int
+    pid: int
+
+    def peak(self) -> int:
+        """The most memory that it had so far, in bytes; where the system does not tell, what it has now."""
+        status = Path(f"/proc/{self.pid}/status")
+        if status.exists():
+            lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            return int(lines["VmHWM"].split()[0]) * 1024
+        told = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, check=True)  # noqa: S607
+        return int(told.stdout) * 1024
+
+
+@contextmanager
+def daemon_process(home: Path) -> Iterator[Process]:
+    """Starts it in that home, and ends it."""
+    reading, writing = os.pipe()
+    environ = {**os.environ, "OPSTORE_HOME": str(home), "OPSTORE_READY_FD": str(writing)}
+    command = [sys.executable, "-P", "-m", "opstore_daemon", "serve"]
+    with (
+        open(reading) as ready,
+        subprocess.Popen(
+            command, env=environ, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process,
+    ):
+        try:
+            os.close(writing)
+            url = json.loads(ready.readline())["url"]
+            with Http(url, (home / "token").read_text().strip()) as http:
+                yield Process(http, int(url.rpartition(":")[2]), process.pid)
+        finally:
+            process.terminate()

@@ -1,0 +1,23 @@
+"""Databases to look into."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opstore_daemon.metadata import Database
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Database]:
+    """A database in a file, without a schema."""
+    database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database(empty: Database) -> Database:
+    """A database in a file, with today's schema."""
+    empty.create_all()
+    return empty

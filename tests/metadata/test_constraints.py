@@ -1,0 +1,192 @@
+"""Each constraint refuses what it is for: the bad row is written past all our code."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import CheckConstraint, Connection, UniqueConstraint
+from sqlalchemy.exc import IntegrityError
+
+from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.tables import Base
+
+GOOD = (
+    "INSERT INTO journal (position, at, kind) VALUES (1, 0, 'version'), (2, 0, 'version'), (3, 0, 'link'),"
+    " (4, 0, 'level'), (5, 0, 'version'), (6, 0, 'link')",
+    "INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 1), (2, 'forest', 1)",
+    "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
+    " digest, size, position, stored_position, registered_at) VALUES"
+    " (1, 1, 1, 'aaaa', 'aaaa', 'aaaa', 1, 0, 0, 'sha256:x', 5, 1, 1, 0),"
+    " (2, 2, 1, 'aaaa', 'aaaa', 'aaaa', 1, 0, 0, NULL, NULL, 2, NULL, 0)",
+    "INSERT INTO label (version_id, key, value) VALUES (1, 'k', 'v')",
+    "INSERT INTO link (position, upstream_id, upstream_version_id, downstream_id, state) VALUES (3, 1, 1, 2, 'valid')",
+    "INSERT INTO level (position, op_id, compat) VALUES (4, 1, 'minor')",
+    "INSERT INTO pipeline (id, name, registered_at) VALUES (1, 'p', 0)",
+    "INSERT INTO pipeline_op (pipeline_id, op_id, place) VALUES (1, 1, 0)",
+    "INSERT INTO pipeline_edge (pipeline_id, upstream_id, downstream_id) VALUES (1, 1, 2)",
+    "INSERT INTO upload (id, owner, touched_at) VALUES ('u', 'o', 0)",
+    "INSERT INTO answer (owner, key, request, body, at) VALUES ('o', 'k', 'r', '{}', 0)",
+)
+
+VERSION: dict[str, Any] = {
+    "op_id": 1,
+    "sequence": 2,
+    "major": "aaaa",
+    "minor": "aaaa",
+    "patch": "bbbb",
+    "major_number": 1,
+    "minor_number": 0,
+    "patch_number": 1,
+    "digest": "sha256:y",
+    "size": 7,
+    "position": 5,
+    "stored_position": 5,
+    "registered_at": 0,
+}
+LINK: dict[str, Any] = {
+    "position": 6,
+    "upstream_id": 2,
+    "upstream_version_id": 2,
+    "downstream_id": 1,
+    "downstream_version_id": 1,
+    "state": "valid",
+}
+
+Row = tuple[str, dict[str, Any]]
+
+# The constraint, as SQLite names it when it refuses, and a row that only this one refuses.
+BAD: list[tuple[str, str, dict[str, Any]]] = [
+    ("ck_counter_one", "counter", {"id": 2, "position": 0}),
+    ("ck_journal_kind", "journal", {"position": 9, "at": 0, "kind": "rumour"}),
+    ("ck_op_compat", "op", {"name": "x", "compat": "patch"}),
+    ("ck_op_name", "op", {"name": ""}),
+    ("ck_op_name", "op", {"name": "x" * 129}),
+    ("ck_version_sequence", "version", VERSION | {"sequence": 0}),
+    ("ck_version_number", "version", VERSION | {"major_number": 0}),
+    ("ck_version_number", "version", VERSION | {"major_number": 2**31}),
+    ("ck_version_number", "version", VERSION | {"minor_number": -1}),
+    ("ck_version_number", "version", VERSION | {"minor_number": 2**31}),
+    ("ck_version_number", "version", VERSION | {"patch_number": -1}),
+    ("ck_version_number", "version", VERSION | {"patch_number": 2**31}),
+    ("ck_version_stored_whole", "version", VERSION | {"digest": None}),
+    ("ck_version_stored_whole", "version", VERSION | {"size": None}),
+    ("ck_version_stored_whole", "version", VERSION | {"stored_position": None}),
+    ("ck_version_stored_whole", "version", VERSION | {"digest": None, "size": None}),
+    ("ck_level_compat", "level", {"position": 5, "op_id": 1, "compat": "loose"}),
+    ("ck_link_state", "link", LINK | {"state": "perhaps"}),
+    ("ck_link_two_ops", "link", LINK | {"downstream_id": 2}),
+    ("ck_link_until", "link", LINK | {"until": 5}),
+    ("ck_link_until", "link", LINK | {"until": 6}),
+    ("ck_pipeline_edge_two_ops", "pipeline_edge", {"pipeline_id": 1, "upstream_id": 1, "downstream_id": 1}),
+    ("op.name", "op", {"name": "pca"}),
+    ("version.op_id, version.sequence", "version", VERSION | {"sequence": 1}),
+    ("version.op_id, version.major, version.minor, version.patch", "version", VERSION | {"patch": "aaaa"}),
+    (
+        "version.op_id, version.major_number, version.minor_number, version.patch_number",
+        "version",
+        VERSION | {"patch_number": 0},
+    ),
+    ("version.position", "version", VERSION | {"position": 1}),
+    ("version.stored_position", "version", VERSION | {"stored_position": 1}),
+    (
+        "index 'uq_link_in_force'",
+        "link",
+        LINK | {"upstream_id": 1, "upstream_version_id": 1, "downstream_id": 2, "downstream_version_id": None},
+    ),
+    ("pipeline.name", "pipeline", {"name": "p", "registered_at": 0}),
+    ("pipeline_op.pipeline_id, pipeline_op.place", "pipeline_op", {"pipeline_id": 1, "op_id": 2, "place": 0}),
+    ("counter.id", "counter", {"id": 1, "position": 0}),
+    ("journal.position", "journal", {"position": 1, "at": 0, "kind": "link"}),
+    ("label.version_id, label.key", "label", {"version_id": 1, "key": "k", "value": "w"}),
+    ("level.position", "level", {"position": 4, "op_id": 1, "compat": "major"}),
+    ("link.position", "link", LINK | {"position": 3}),
+    ("pipeline_op.pipeline_id, pipeline_op.op_id", "pipeline_op", {"pipeline_id": 1, "op_id": 1, "place": 7}),
+    (
+        "pipeline_edge.pipeline_id, pipeline_edge.upstream_id, pipeline_edge.downstream_id",
+        "pipeline_edge",
+        {"pipeline_id": 1, "upstream_id": 1, "downstream_id": 2},
+    ),
+    ("upload.id", "upload", {"id": "u", "owner": "other", "touched_at": 0}),
+    ("answer.owner, answer.key", "answer", {"owner": "o", "key": "k", "request": "s", "body": "", "at": 0}),
+    *[
+        ("FOREIGN KEY", table, row)
+        for table, row in (
+            ("version", VERSION | {"op_id": 9}),
+            ("version", VERSION | {"position": 99}),
+            ("version", VERSION | {"stored_position": 99}),
+            ("label", {"version_id": 9, "key": "k", "value": "v"}),
+            ("level", {"position": 99, "op_id": 1, "compat": "major"}),
+            ("level", {"position": 5, "op_id": 9, "compat": "major"}),
+            ("link", LINK | {"position": 99}),
+            ("link", LINK | {"upstream_id": 9}),
+            ("link", LINK | {"upstream_version_id": 9}),
+            ("link", LINK | {"downstream_id": 9}),
+            ("link", LINK | {"downstream_version_id": 9}),
+            ("link", LINK | {"until": 99}),
+            ("pipeline_op", {"pipeline_id": 9, "op_id": 2, "place": 3}),
+            ("pipeline_op", {"pipeline_id": 1, "op_id": 9, "place": 3}),
+            ("pipeline_edge", {"pipeline_id": 9, "upstream_id": 2, "downstream_id": 1}),
+            ("pipeline_edge", {"pipeline_id": 1, "upstream_id": 9, "downstream_id": 1}),
+            ("pipeline_edge", {"pipeline_id": 1, "upstream_id": 2, "downstream_id": 9}),
+        )
+    ],
+]
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    """A database with one good row of everything."""
+    database = Database("sqlite:///:memory:")
+    database.create_all()
+    with database.write() as connection:
+        for statement in GOOD:
+            connection.exec_driver_sql(statement)
+        yield connection
+    database.close()
+
+
+def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+    """Writes the row."""
+    places = ", ".join(f":{column}" for column in row)
+    connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", row)  # noqa: S608
+
+
+@pytest.mark.parametrize(("constraint", "table", "row"), BAD)
+def test_a_bad_row_is_refused_by_the_constraint_that_is_there_for_it(
+    connection: Connection, constraint: str, table: str, row: dict[str, Any]
+) -> None:
+    with pytest.raises(IntegrityError) as refused:
+        insert(connection, table, row)
+    words = str(refused.value.orig)
+    assert words.startswith(("CHECK", "UNIQUE", "FOREIGN KEY"))
+    assert constraint in (words.partition(": ")[2], words.partition(" constraint")[0])
+
+
+def test_the_rows_that_the_bad_ones_differ_from_are_taken(connection: Connection) -> None:
+    insert(connection, "version", VERSION)
+    insert(connection, "link", LINK)
+    for row in ({"downstream_version_id": 2}, {"downstream_version_id": None, "until": 4}):
+        link = LINK | {"upstream_id": 1, "upstream_version_id": 1, "downstream_id": 2, "position": 1} | row
+        insert(connection, "link", link | {"position": 2 if "until" in row else 1})
+
+
+def test_every_check_and_unique_constraint_has_its_bad_row() -> None:
+    named = {constraint for constraint, _, _ in BAD}
+    for table in Base.metadata.sorted_tables:
+        for constraint in table.constraints:
+            if isinstance(constraint, CheckConstraint):
+                assert constraint.name in named
+            elif isinstance(constraint, UniqueConstraint):
+                assert ", ".join(f"{table.name}.{column.name}" for column in constraint.columns) in named
+        for index in table.indexes:
+            assert not index.unique or f"index '{index.name}'" in named
+        assert ", ".join(f"{table.name}.{column.name}" for column in table.primary_key.columns) in named or (
+            [column.name for column in table.primary_key.columns] == ["id"]
+        ), table.name
+
+
+def test_every_foreign_key_has_its_bad_row() -> None:
+    broken = {(table, column) for constraint, table, row in BAD if constraint == "FOREIGN KEY" for column in row}
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            assert (table.name, key.parent.name) in broken

@@ -1,0 +1,69 @@
+"""Digests: how they are made and read."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import digest_of, hex_of, new_hash, parse_digest
+
+HEX = "0123456789abcdef" * 4
+
+
+def test_the_digest_of_nothing_is_the_well_known_one() -> None:
+    expected = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert digest_of(b"") == expected
+    assert digest_of(new_hash()) == expected
+
+
+@given(st.lists(st.binary(max_size=20), max_size=5))
+def test_a_digest_is_the_same_however_the_bytes_came(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    seen = new_hash()
+    for piece in pieces:
+        seen.update(piece)
+    expected = "sha256:" + hashlib.sha256(data).hexdigest()
+    assert digest_of(seen) == digest_of(data) == digest_of(bytearray(data)) == digest_of(memoryview(data)) == expected
+    assert parse_digest(expected) == expected
+    assert hex_of(digest_of(data)) == hashlib.sha256(data).hexdigest()
+
+
+def test_a_copy_of_a_hash_goes_its_own_way() -> None:
+    seen = new_hash()
+    seen.update(b"a")
+    twin = seen.copy()
+    twin.update(b"b")
+    assert digest_of(seen) == digest_of(b"a")
+    assert digest_of(twin) == digest_of(b"ab")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        HEX,
+        "sha256:",
+        "sha256:" + HEX[:-1],
+        "sha256:" + HEX + "0",
+        "sha256:" + HEX.upper(),
+        "SHA256:" + HEX,
+        "sha512:" + HEX,
+        "sha256:" + HEX + "\n",
+        " sha256:" + HEX,
+        "sha256:" + "g" * 64,
+        "sha256:" + "١" * 64,
+        "sha256:../../" + "a" * 58,
+    ],
+)
+def test_what_is_not_a_digest_is_refused(text: str) -> None:
+    with pytest.raises(errors.InvalidDigest) as caught:
+        parse_digest(text)
+    assert caught.value.details == {"text": text}
+
+
+def test_a_long_text_is_not_repeated_in_full() -> None:
+    with pytest.raises(errors.InvalidDigest) as caught:
+        parse_digest("a" * 100_000)
+    assert len(caught.value.text) < 400

@@ -1,0 +1,236 @@
+"""The family of errors: its tree, its words, its codes, and its way over the wire."""
+
+import pickle
+import re
+from collections.abc import Iterator
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.errors import OpStoreError, all_errors, from_wire
+from opstore_daemon.protocol.records import Problem, decode, encode
+
+ALL = list(all_errors())
+FAMILIES = OpStoreError.__subclasses__()
+LEAVES = [error for error in ALL if not error.__subclasses__() and error is not OpStoreError]
+# Section 6 of the contract.
+EXIT_CODES = {
+    "AnswerIsNo": 1,
+    "Refused": 2,
+    "NotFound": 4,
+    "Conflict": 5,
+    "IntegrityFailure": 6,
+    "Unreachable": 7,
+    "NotAuthorised": 8,
+    "Unavailable": 9,
+    "Unforeseen": 70,
+}
+UNKNOWN_VERDICT = 3
+
+
+def fields(template: str) -> set[str]:
+    """The names that the template wants."""
+    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+
+
+def details_of(error: type[OpStoreError]) -> dict[str, Any]:
+    """Details that show in the text where they went."""
+    return {name: f"<{name}: {{x}} %s é>" for name in sorted(fields(error.message) | fields(error.hint))}
+
+
+def example(error: type[OpStoreError]) -> OpStoreError:
+    return error(**details_of(error))
+
+
+def family_of(error: type[OpStoreError]) -> type[OpStoreError]:
+    return next(family for family in FAMILIES if issubclass(error, family))
+
+
+# --- words ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", LEAVES)
+def test_an_error_says_what_failed_with_its_details_in_it(error: type[OpStoreError]) -> None:
+    made = example(error)
+    for name in fields(error.message):
+        value = made.details[name]
+        assert value in made.text or repr(value) in made.text
+    for name in fields(error.hint):
+        assert made.details[name] in made.advice
+    assert str(made) == made.text
+    assert made.text.strip() == made.text != ""
+
+
+@pytest.mark.parametrize("error", LEAVES)
+def test_an_error_says_so_in_its_own_words(error: type[OpStoreError]) -> None:
+    assert error.message != OpStoreError.message
+    assert error.message not in [other.message for other in LEAVES if other is not error]
+
+
+@pytest.mark.parametrize("error", LEAVES)
+def test_the_templates_name_plain_details(error: type[OpStoreError]) -> None:
+    for name in fields(error.message) | fields(error.hint):
+        assert name.isidentifier()
+
+
+def test_a_detail_that_is_missing_is_a_bug_and_not_passed_over() -> None:
+    with pytest.raises(KeyError):
+        errors.OpNotFound()
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "advice"),
+    [
+        (errors.OpNotFound(op="pca"), "there is no op pca", "opstore ops"),
+        (
+            errors.NothingKnown(op="pca", downstream="rf"),
+            "it is not known which version of pca is valid for rf: no link says so",
+            "opstore link pca@NUMBER rf",
+        ),
+        (errors.InvalidNumber(text="1.\n", rule="R"), "'1.\\n' is not a number: R", ""),
+        (errors.LengthRequired(), "the request needs a Content-Length", ""),
+    ],
+)
+def test_text_and_advice_are_the_templates_filled_in(error: OpStoreError, text: str, advice: str) -> None:
+    assert (error.text, error.advice) == (text, advice)
+
+
+# --- the tree ---------------------------------------------------------------------------------------------------
+
+
+def drawn() -> Iterator[tuple[str, int, str]]:
+    """(family, exit code, the rest of its lines) of the tree in the docstring."""
+    assert errors.__doc__ is not None
+    tree = errors.__doc__.split("OpStoreError\n")[1].split("\n\n")[0]
+    for branch in re.split(r"[├└]── ", tree)[1:]:
+        match = re.match(r"(\w+)\s+exit (\d+)(.*)", branch, re.DOTALL)
+        assert match is not None, branch
+        yield match[1], int(match[2]), match[3]
+
+
+def test_the_tree_in_the_docstring_names_exactly_all_errors_under_their_families() -> None:
+    shown = {family: re.findall(r"\b[A-Z]\w+", rest) for family, _, rest in drawn()}
+    there = {family.__name__: [error.__name__ for error in all_errors(family)][1:] for family in FAMILIES}
+    assert {family: sorted(leaves) for family, leaves in shown.items()} == {
+        family: sorted(leaves) for family, leaves in there.items()
+    }
+
+
+def test_the_tree_in_the_docstring_shows_the_exit_codes_of_the_contract() -> None:
+    assert {family: code for family, code, _ in drawn()} == EXIT_CODES
+
+
+def test_every_error_is_listed_once_its_family_first() -> None:
+    assert ALL[0] is OpStoreError
+    assert len(set(ALL)) == len(ALL) == len({error.__name__ for error in ALL})
+    assert {error.__name__ for error in ALL} == {
+        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)
+    }
+
+
+# --- codes ------------------------------------------------------------------------------------------------------
+
+
+def test_exit_codes_by_family_are_the_contracts() -> None:
+    assert {family.__name__: family.exit_code for family in FAMILIES} == EXIT_CODES
+
+
+@pytest.mark.parametrize("error", LEAVES)
+def test_a_leaf_has_the_exit_code_of_its_family(error: type[OpStoreError]) -> None:
+    expected = UNKNOWN_VERDICT if error is errors.NothingKnown else EXIT_CODES[family_of(error).__name__]
+    assert error.exit_code == expected
+
+
+def test_nothing_but_an_answer_exits_1_or_3() -> None:
+    for error in ALL:
+        if error.exit_code in (1, UNKNOWN_VERDICT):
+            assert issubclass(error, errors.AnswerIsNo)
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_an_error_has_an_http_status_that_says_whose_fault_it_is(error: type[OpStoreError]) -> None:
+    theirs = (errors.Refused, errors.AnswerIsNo, errors.NotFound, errors.Conflict, errors.NotAuthorised)
+    ours = (errors.Unreachable, errors.Unavailable, errors.Unforeseen)
+    if issubclass(error, theirs):
+        assert 400 <= error.status < 500
+    elif issubclass(error, ours):
+        assert 500 <= error.status < 600
+
+
+# --- the wire ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", LEAVES)
+def test_an_error_comes_over_the_wire_as_the_same_class_with_the_same_words(error: type[OpStoreError]) -> None:
+    sent = example(error)
+    body = encode(
+        Problem(
+            title=sent.code,
+            status=sent.status,
+            detail=sent.text,
+            code=sent.code,
+            hint=sent.advice,
+            details=sent.details,
+        )
+    )
+    problem = decode(body, Problem)
+    came = from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
+    assert type(came) is error
+    assert (came.text, came.advice, came.details) == (sent.text, sent.advice, sent.details)
+    assert (came.code, came.status, came.exit_code) == (error.__name__, error.status, error.exit_code)
+    assert str(came) == str(sent)
+
+
+def test_the_words_that_came_are_kept_also_where_ours_differ_or_want_other_details() -> None:
+    came = from_wire("OpNotFound", 404, "es gibt keinen Op {op}", "frag {hint}", {"other": 1})
+    assert type(came) is errors.OpNotFound
+    assert (came.text, came.advice, came.details) == ("es gibt keinen Op {op}", "frag {hint}", {"other": 1})
+
+
+def test_without_advice_and_details_there_are_none() -> None:
+    came = from_wire("StorageFull", 507, "full")
+    assert (came.advice, came.details) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("status", "family"),
+    [
+        (400, errors.Refused),
+        (405, errors.Refused),
+        (413, errors.Refused),
+        (418, errors.Refused),
+        (499, errors.Refused),
+        (401, errors.NotAuthorised),
+        (403, errors.NotAuthorised),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (422, errors.IntegrityFailure),
+        (500, errors.Unforeseen),
+        (502, errors.Unavailable),
+        (503, errors.Unavailable),
+        (507, errors.Unavailable),
+    ],
+)
+def test_an_unknown_word_becomes_the_family_of_its_status(status: int, family: type[OpStoreError]) -> None:
+    came = from_wire("ErrorOfANewerDaemon", status, "the words", "the advice", {"a": 1})
+    assert type(came) is family
+    assert (came.text, came.advice, came.details) == ("the words", "the advice", {"a": 1})
+
+
+@pytest.mark.parametrize("code", ["", "Exception", "SystemExit", "__class__", "opnotfound", "ALL"])
+def test_only_a_word_of_the_family_names_a_class(code: str) -> None:
+    assert type(from_wire(code, 404, "text")) is errors.NotFound
+
+
+# --- pickling ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", LEAVES)
+def test_an_error_can_be_pickled(error: type[OpStoreError]) -> None:
+    for made in (example(error), from_wire(error.__name__, error.status, "other words", "other advice", {"a": 1})):
+        twin = pickle.loads(pickle.dumps(made))  # noqa: S301
+        assert type(twin) is error
+        assert (twin.text, twin.advice, twin.details) == (made.text, made.advice, made.details)
+        assert str(twin) == str(made)

@@ -1,0 +1,172 @@
+"""Names of ops, pipelines and tags: what is legal, and what is said where one is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import DEVICES, RULE, check_name, is_name, suggest_name
+
+LEGAL = [
+    "a",
+    "0",
+    "pca",
+    "random_forest",
+    "random-forest",
+    "v1.2",
+    "1.2.3.4",
+    "a._-b",
+    "9lives",
+    "console",
+    "my.con",
+    "com10",
+    "lpt",
+    "nul1",
+    "latest",
+    "a" * 128,
+]
+ILLEGAL = [
+    "",
+    "..",
+    ".",
+    "...",
+    "a..b",
+    "a/b",
+    "/a",
+    "a/",
+    "../a",
+    "a/../b",
+    "a\\b",
+    "..\\a",
+    "c:a",
+    "~a",
+    "$a",
+    "%2e%2e",
+    "a@1",
+    "a b",
+    " a",
+    "a ",
+    "\ta",
+    "a\n",
+    "\na",
+    "a\r",
+    "a\x00",
+    "a\x00b",
+    "a\x1bb",
+    "a\x7fb",
+    "A",
+    "aB",
+    "é",
+    "añb",
+    "а",  # the Cyrillic one
+    "１",  # the full-width one
+    "a²",
+    "com¹",
+    "\u202ea",
+    "\udcff",
+    "\U0001f600",
+    ".a",
+    "-a",
+    "_a",
+    "a.",
+    "a-",
+    "a_",
+    "a:b",
+    "a*",
+    "a?",
+    "a<b",
+    "a" * 129,
+    "a" * 100_000,
+]
+# Written out once more, so that a device that goes missing from the list is missed.
+DEVICE_NAMES = ["con", "prn", "aux", "nul", *[f"{port}{n}" for port in ("com", "lpt") for n in range(10)]]
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_a_legal_name_is_taken_as_it_is(name: str) -> None:
+    assert is_name(name)
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ILLEGAL)
+def test_anything_else_is_refused_with_the_rule_in_words(name: str) -> None:
+    assert not is_name(name)
+    with pytest.raises(errors.InvalidName) as caught:
+        check_name(name)
+    assert caught.value.details["rule"] == RULE
+    assert RULE in caught.value.text
+
+
+def test_a_name_has_at_most_128_characters() -> None:
+    assert is_name("a" * 128)
+    assert not is_name("a" * 129)
+    assert is_name("a" + "." + "b" * 126)
+    assert not is_name("a" + "." + "b" * 127)
+
+
+@pytest.mark.parametrize("device", DEVICE_NAMES)
+@pytest.mark.parametrize("ending", ["", ".txt", ".tar.gz"])
+def test_the_name_of_a_windows_device_is_refused_whatever_stands_behind_its_first_dot(device: str, ending: str) -> None:
+    for name in (device + ending, device.upper() + ending):
+        with pytest.raises(errors.InvalidName) as caught:
+            check_name(name)
+        assert caught.value.text == f"{name!r} is not a name: {device} is the name of a device on Windows"
+        assert caught.value.advice == ""
+
+
+def test_the_devices_are_all_of_windows_devices() -> None:
+    assert frozenset(DEVICE_NAMES) == DEVICES
+
+
+@pytest.mark.parametrize(
+    ("meant", "name"),
+    [
+        ("RandomForest", "random_forest"),
+        ("PCA", "pca"),
+        ("HTTPServer2", "http_server2"),
+        ("My Op", "my_op"),
+        (" pca ", "pca"),
+        ("Random-Forest", "random-forest"),
+        ("A" * 128, "a" * 128),
+    ],
+)
+def test_where_there_is_an_obvious_name_it_is_suggested(meant: str, name: str) -> None:
+    assert suggest_name(meant) == name
+    with pytest.raises(errors.InvalidName) as caught:
+        check_name(meant)
+    assert caught.value.advice == f"use {name}"
+
+
+@pytest.mark.parametrize("meant", ["", "..", "a/B", "a\\B", "Größe", "A\x00", "_A", "A" * 129, "Con", "A..B"])
+def test_where_there_is_none_nothing_is_suggested(meant: str) -> None:
+    assert suggest_name(meant) is None
+    with pytest.raises(errors.InvalidName) as caught:
+        check_name(meant)
+    assert caught.value.advice == ""
+
+
+def test_a_long_text_is_not_repeated_in_full() -> None:
+    with pytest.raises(errors.InvalidName) as caught:
+        check_name("A" * 100_000)
+    assert len(caught.value.text) < 500
+    assert len(caught.value.details["name"]) == 200
+
+
+@given(st.text(max_size=12) | st.text("aAbB01._-/ \n", max_size=12) | st.from_regex(r"[a-z0-9._-]{0,140}"))
+def test_a_name_is_legal_if_and_only_if_the_contract_says_so(text: str) -> None:
+    alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+    expected = (
+        0 < len(text) <= 128
+        and set(text) <= set(alphanumeric + "._-")
+        and text[0] in alphanumeric
+        and text[-1] in alphanumeric
+        and ".." not in text
+        and text.split(".")[0] not in DEVICE_NAMES
+    )
+    assert is_name(text) is expected
+
+
+@given(st.text(max_size=12))
+def test_whatever_is_suggested_is_legal(text: str) -> None:
+    suggested = suggest_name(text)
+    assert suggested is None or is_name(suggested)

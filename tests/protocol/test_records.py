@@ -1,0 +1,316 @@
+"""The decoder of records: what is taken, and what is refused with a reason."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol.records import (
+    MAX_DEPTH,
+    ChangeOp,
+    NewLink,
+    NewPipeline,
+    NewUpload,
+    NewVersion,
+    Problem,
+    Record,
+    Request,
+    VersionRecord,
+    decode,
+    encode,
+)
+
+REQUESTS: list[Any] = Request.__subclasses__()
+VERSION = VersionRecord(
+    op="pca",
+    number="1.0.0",
+    version="aaaa.bbbb.cccc",
+    sequence=1,
+    digest=None,
+    size=None,
+    registered_at=datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+    labels={"größe": "\U0001f600"},
+    position=1,
+)
+
+
+def refused(body: bytes, kind: Any = NewVersion) -> str:
+    """The reason why it was refused."""
+    with pytest.raises(errors.InvalidRequest) as caught:
+        decode(body, kind)
+    reason: str = caught.value.details["reason"]
+    assert caught.value.text == f"the request was refused: {reason}"
+    assert 0 < len(reason) <= 500
+    return reason
+
+
+def problem(details: bytes) -> bytes:
+    return b'{"title": "", "status": 1, "detail": "", "code": "", "details": ' + details + b"}"
+
+
+# --- what is taken ----------------------------------------------------------------------------------------------
+
+
+def test_a_record_comes_back_as_it_was_written() -> None:
+    assert decode(encode(VERSION), VersionRecord) == VERSION
+    assert decode(bytearray(encode(VERSION)), VersionRecord) == VERSION
+    assert decode(memoryview(encode(VERSION)), VersionRecord) == VERSION
+
+
+def test_times_go_over_the_wire_as_rfc_3339_utc() -> None:
+    assert json.loads(encode(VERSION))["registered_at"] == "2024-01-02T03:04:05Z"
+
+
+def test_a_version_has_the_keys_that_are_promised() -> None:
+    promised = ["op", "number", "version", "sequence", "digest", "size", "registered_at", "labels", "tags", "yanked"]
+    assert set(promised) <= set(json.loads(encode(VERSION)))
+    assert json.loads(encode(VERSION))["digest"] is None
+
+
+def test_what_is_left_out_of_a_request_has_its_default() -> None:
+    assert decode(b"{}", NewVersion) == NewVersion()
+    assert decode(b' {"upstream": "a@1.0.0", "downstream": "b"}\n', NewLink).state == "valid"
+
+
+def test_defaults_are_not_shared_between_records() -> None:
+    first, second = decode(b"{}", NewVersion), decode(b"{}", NewVersion)
+    assert first.labels is not second.labels
+
+
+def test_a_message_is_kept_as_it_was_written() -> None:
+    text = "  \x1b[31m<b>{x}</b>\r\n\t\u202e\U0001f600 "
+    assert decode(json.dumps({"message": text}).encode(), NewVersion).message == text
+
+
+def test_a_client_ignores_keys_of_a_newer_daemon() -> None:
+    newer = json.loads(encode(VERSION)) | {"of_a_newer_daemon": [1, {"a": None}]}
+    assert decode(json.dumps(newer).encode(), VersionRecord) == VERSION
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_a_request_with_an_unknown_key_is_refused(kind: type[Request]) -> None:
+    assert "unknown field `of_nobody`" in refused(b'{"of_nobody": 1}', kind)
+
+
+def test_every_record_is_either_asked_or_said() -> None:
+    kinds = [v for v in vars(records).values() if isinstance(v, type) and issubclass(v, msgspec.Struct)]
+    assert len(kinds) > 20
+    assert all(issubclass(kind, Request) != issubclass(kind, Record) for kind in kinds if kind is not msgspec.Struct)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "key"),
+    [
+        (b'{"size": 1, "size": 2}', NewUpload, "size"),
+        (b'{"size": 1, "si\\u007ae": 1}', NewUpload, "size"),
+        (b'{"labels": {"a": "1", "b": "2", "a": "1"}}', NewVersion, "a"),
+        (b'{"fields": {"major": {}, "major": {"a": "b"}}}', NewVersion, "major"),
+        (b'{"fields": {"major": {"a": "b", "a": "c"}}}', NewVersion, "a"),
+        (problem(b'{"z": [{"x": {"y": 1, "y": 2}}]}'), Problem, "y"),
+        (b'{"upstream": "a", "downstream": "b", "upstream": "c"}', NewLink, "upstream"),
+    ],
+)
+def test_a_key_that_comes_twice_is_refused(body: bytes, kind: Any, key: str) -> None:
+    json.loads(body)  # it is well-formed
+    assert refused(body, kind) == f"the key {key!r} comes twice"
+
+
+def test_the_same_key_in_two_objects_is_no_repetition() -> None:
+    body = b'{"fields": {"major": {"a": "b"}, "minor": {"a": "b"}}, "labels": {"a": "b"}}'
+    assert decode(body, NewVersion).labels == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    "number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"+1", b"01", b"0x1", b".5"]
+)
+def test_a_number_that_json_does_not_know_is_refused(number: bytes) -> None:
+    refused(b'{"size": ' + number + b"}", NewUpload)
+    refused(problem(b'{"a": ' + number + b"}"), Problem)
+    refused(number, Any)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+@pytest.mark.parametrize("kind", [NewVersion, Problem, Any])
+def test_100_000_brackets_are_refused(opening: bytes, kind: Any) -> None:
+    refused(opening * 100_000, kind)
+    closing = {b"[": b"]", b'{"a":': b"}", b'[{"a":': b"}]"}[opening]
+    refused(opening * 100_000 + b"1" + closing * 100_000, kind)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_json_is_nested_to_a_depth_that_is_bounded(opening: bytes, closing: bytes) -> None:
+    decode(opening * MAX_DEPTH + b"1" + closing * MAX_DEPTH, Any)
+    for depth in (MAX_DEPTH + 1, 100, 900, 5_000):
+        assert refused(opening * depth + b"1" + closing * depth, Any) == "the JSON is nested too deep"
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\x80"])
+def test_what_is_not_utf_8_is_refused(text: bytes) -> None:
+    refused(b'{"message": "' + text + b'"}')
+    refused(b'{"labels": {"' + text + b'": ""}}')
+    refused(b'{"message": "' + text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_json_in_another_encoding_is_refused(encoding: str) -> None:
+    refused("{}".encode(encoding))
+
+
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\udc00", b"\\ud800x", b"\\ud800\\ud800", b"\\udc00\\ud800"])
+def test_half_a_surrogate_pair_is_refused(text: bytes) -> None:
+    refused(b'{"message": "' + text + b'"}')
+    refused(b'{"labels": {"' + text + b'": ""}}')
+    refused(problem(b'{"a": "' + text + b'"}'), Problem)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{} x", b"{}{}", b"{},", b"{}\x00", b"{}]", b"", b" ", b"{", b'{"size"', b"{'size': 1}"]
+)
+def test_what_is_not_one_document_is_refused(body: bytes) -> None:
+    refused(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"null", NewVersion),
+        (b"[]", NewVersion),
+        (b'"{}"', NewVersion),
+        (b"1", NewVersion),
+        (b'{"size": "1"}', NewUpload),
+        (b'{"size": 1.0}', NewUpload),
+        (b'{"size": 1.5}', NewUpload),
+        (b'{"size": 1e3}', NewUpload),
+        (b'{"size": -0.0}', NewUpload),
+        (b'{"size": true}', NewUpload),
+        (b'{"size": []}', NewUpload),
+        (b'{"size": -1}', NewUpload),
+        (b'{"size": 9223372036854775808}', NewUpload),
+        (b'{"size": ' + b"9" * 10_000 + b"}", NewUpload),
+        (b'{"new": 1}', NewVersion),
+        (b'{"new": "true"}', NewVersion),
+        (b'{"new": null}', NewVersion),
+        (b'{"bump": "Patch"}', NewVersion),
+        (b'{"bump": ""}', NewVersion),
+        (b'{"message": 1}', NewVersion),
+        (b'{"labels": null}', NewVersion),
+        (b'{"labels": []}', NewVersion),
+        (b'{"labels": {"a": 1}}', NewVersion),
+        (b'{"fields": {"macro": {}}}', NewVersion),
+        (b'{"fields": {"major": {"a": 1}}}', NewVersion),
+        (b'{"fields": {"major": {"": "a"}}}', NewVersion),
+        (b'{"valid_for": "pca"}', NewVersion),
+        (b'{"valid_for": [null]}', NewVersion),
+        (b"{}", NewLink),
+        (b'{"upstream": "a"}', NewLink),
+        (b'{"upstream": "a", "downstream": null}', NewLink),
+        (b'{"upstream": "a", "downstream": "b", "state": "unknown"}', NewLink),
+        (b"{}", ChangeOp),
+        (b'{"compat": "patch"}', ChangeOp),
+        (b'{"name": "p", "edges": [["a"]]}', NewPipeline),
+        (b'{"name": "p", "edges": [["a", "b", "c"]]}', NewPipeline),
+        (b'{"name": "p", "edges": {"a": "b"}}', NewPipeline),
+    ],
+)
+def test_what_is_of_another_type_is_refused(body: bytes, kind: Any) -> None:
+    json.loads(body, parse_int=str)  # it is well-formed
+    refused(body, kind)
+
+
+def test_the_reason_names_the_place() -> None:
+    assert refused(b'{"size": 1.0}', NewUpload) == "Expected `int | null`, got `float` - at `$.size`"
+
+
+def body_with(key: str, value: Any) -> bytes:
+    """A request in which only this key matters."""
+    return json.dumps({key: value}).encode()
+
+
+@pytest.mark.parametrize(
+    ("key", "fits", "too_long"),
+    [
+        ("message", "x" * 65536, "x" * 65537),
+        ("message", "é" * 65536, "é" * 65537),
+        ("upload", "x" * 512, "x" * 513),
+        ("digest", "x" * 512, "x" * 513),
+        ("version", "x" * 512, "x" * 513),
+        ("valid_for", ["x"] * 1000, ["x"] * 1001),
+        ("valid_with", ["x" * 512], ["x" * 513]),
+        ("labels", {"x" * 128: "y" * 1024}, {"x" * 129: "y"}),
+        ("labels", {"x": "y" * 1024}, {"x": "y" * 1025}),
+        ("labels", {str(n): "" for n in range(64)}, {str(n): "" for n in range(65)}),
+        ("fields", {"major": {"x" * 1024: "y" * 65536}}, {"major": {"x" * 1025: "y"}}),
+        ("fields", {"major": {"x": "y" * 65536}}, {"major": {"x": "y" * 65537}}),
+        ("size", 2**63 - 1, 2**63),
+    ],
+)
+def test_what_is_too_long_is_refused(key: str, fits: Any, too_long: Any) -> None:
+    decode(body_with(key, fits), NewVersion)
+    assert f"$.{key}" in refused(body_with(key, too_long))
+
+
+def test_evidence_that_is_too_long_is_refused() -> None:
+    link = {"upstream": "a@1.0.0", "downstream": "b"}
+    assert decode(json.dumps(link | {"evidence": "x" * 4096}).encode(), NewLink).evidence == "x" * 4096
+    refused(json.dumps(link | {"evidence": "x" * 4097}).encode(), NewLink)
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00", "\x00a", "a\x00b", "a\n\x00", "a\x00\n", "\n\x00\n"])
+def test_a_nul_is_refused_in_whatever_is_stored(text: str) -> None:
+    refused(body_with("message", text))
+    refused(body_with("labels", {text: ""}))
+    refused(body_with("labels", {"a": text}))
+    refused(json.dumps({"upstream": "a", "downstream": "b", "evidence": text}).encode(), NewLink)
+
+
+@pytest.mark.parametrize("key", ["", "a=b", "=", "a\n", "\n", "a\nb", "\ta", "a\x1b[31m", "a\x7f", "a\r\n"])
+def test_a_label_has_a_key_without_an_equals_sign_or_a_control_character(key: str) -> None:
+    refused(body_with("labels", {key: "x"}))
+
+
+@pytest.mark.parametrize("key", ["a", " ", "a b", "größe", "a.b/c:d", "\U0001f600", "$"])
+def test_any_other_label_key_is_taken(key: str) -> None:
+    assert decode(body_with("labels", {key: "x=\n"}), NewVersion).labels == {key: "x=\n"}
+
+
+# --- any bytes at all -------------------------------------------------------------------------------------------
+
+tokens = [
+    *[b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'""', b'"a"', b'"size"', b'"labels"', b'"fields"', b'"major"'],
+    *[b"1", b"-1", b"1.5", b"1e999", b"null", b"true", b"NaN", b"\\ud800", b"\\u0000", b"\xff", b"\x00", b" "],
+]
+bodies = st.binary(max_size=40) | st.lists(st.sampled_from(tokens), max_size=20).map(b"".join)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+)
+requests = st.dictionaries(
+    st.sampled_from([name for kind in REQUESTS for name in kind.__struct_fields__]) | st.text(max_size=4),
+    documents,
+    max_size=4,
+).map(lambda document: json.dumps(document).encode())
+
+
+@settings(max_examples=1000, deadline=None)
+@given(bodies | requests, st.sampled_from([*REQUESTS, Problem, VersionRecord, Any]))
+@example(b"[" * 200_000, Any)
+@example(b'{"a":' * 200_000, Any)
+@example(b'"' + b"\\" * 99_999, Any)
+@example(b"9" * 100_000, Any)
+@example(b"1" + b"0" * 4300, Any)
+def test_any_bytes_are_either_a_record_or_refused(body: bytes, kind: Any) -> None:
+    try:
+        record = decode(body, kind)
+    except errors.InvalidRequest:
+        return
+    if kind is not Any:
+        assert isinstance(record, kind)
+        assert decode(encode(record), kind) == record

@@ -1,0 +1,255 @@
+"""References: every selector of the contract, in its order, and what is refused."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import is_name
+from opstore_daemon.protocol.references import (
+    DigestPrefix,
+    Latest,
+    Line,
+    Range,
+    Reference,
+    Selector,
+    Tag,
+    parse_reference,
+    parse_selector,
+)
+from opstore_daemon.protocol.versions import HIGHEST, Number, Version
+
+HEX = "0123456789abcdef" * 4
+
+# The table of the contract, row by row, in its order.
+ROWS: list[tuple[str, Selector]] = [
+    ("latest", Latest()),
+    ("1.2.3", Number(1, 2, 3)),
+    ("0.0.0", Number(0, 0, 0)),
+    ("2147483647.0.2147483647", Number(HIGHEST, 0, HIGHEST)),
+    ("1", Line(1, None)),
+    ("1.2", Line(1, 2)),
+    ("0.0", Line(0, 0)),
+    ("2147483647.2147483647", Line(HIGHEST, HIGHEST)),
+    ("sha256:" + HEX, DigestPrefix(HEX)),
+    ("sha256:01234567", DigestPrefix("01234567")),
+    ("aaaa.bbbb.cccc", Version("aaaa", "bbbb", "cccc")),
+    (".".join([HEX] * 3), Version(HEX, HEX, HEX)),
+    (">=1.2,<2", Range(">=1.2,<2")),
+    ("~=1.2", Range("~=1.2")),
+    ("~=1.2.3", Range("~=1.2.3")),
+    ("==1.2.*", Range("==1.2.*")),
+    ("==1.*", Range("==1.*")),
+    ("!=1.2.*,>1", Range("!=1.2.*,>1")),
+    ("==1.2.3", Range("==1.2.3")),
+    ("<=1,!=0.9.1", Range("<=1,!=0.9.1")),
+    ("stable", Tag("stable")),
+    ("v1.2", Tag("v1.2")),
+    ("1.2.3.4", Tag("1.2.3.4")),
+    ("1-2", Tag("1-2")),
+    ("sha256", Tag("sha256")),
+    ("aaaa.bbbb", Tag("aaaa.bbbb")),
+    ("latest.1", Tag("latest.1")),
+]
+
+
+def test_a_bare_name_is_its_latest_version() -> None:
+    assert parse_reference("pca") == Reference("pca", Latest(), bare=True)
+
+
+@pytest.mark.parametrize(("text", "selector"), ROWS)
+def test_a_selector_is_read_as_the_contracts_table_says(text: str, selector: Selector) -> None:
+    reference = parse_reference(f"pca@{text}")
+    assert reference == Reference("pca", selector, bare=False)
+    assert type(reference.selector) is type(selector)
+    assert str(reference) == f"pca@{text}"
+    assert parse_selector(text) == selector
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("latest", Latest),  # a legal tag too
+        ("1111.2222.3333", Number),  # three hex subversions too
+        ("2024", Line),  # a legal tag too
+        ("2024.11", Line),
+        ("0000.1111.2222", Version),  # leading zeros: no number; a legal tag too
+        ("1111.2222.2147483648", Version),  # above the highest number
+        ("1111.2222.3333_now", Version),  # the chariots form; a legal tag too
+    ],
+)
+def test_what_could_be_several_is_the_first_in_the_contracts_order(text: str, kind: type[Selector]) -> None:
+    assert type(parse_selector(text)) is kind
+
+
+@pytest.mark.parametrize("time", ["2020-01-01 10:00:00", "2020-01-01T10:00:00+00:00", "a@b"])
+def test_the_chariots_form_picks_its_version(time: str) -> None:
+    reference = parse_reference(f"pca@aaaa.bbbb.cccc_{time}")
+    assert reference.selector == Version("aaaa", "bbbb", "cccc")
+    assert isinstance(reference.selector, Version)
+    assert reference.selector.creation_time == time
+    assert str(reference) == "pca@aaaa.bbbb.cccc"
+
+
+def test_blanks_in_a_range_mean_nothing() -> None:
+    assert parse_selector(">= 1.2 , < 2") == Range(">=1.2,<2")
+    assert parse_selector(">=1.2\t,\n<2\n") == Range(">=1.2,<2")
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "",
+        " ",
+        "@",
+        "1@2",
+        "latest ",
+        "LATEST",
+        "Stable",
+        "-x",
+        "x-",
+        "a..b",
+        "..",
+        "../x",
+        "a/b",
+        "a b",
+        "con",
+        "nul.txt",
+        "1.2.",
+        "1..2",
+        "-1",
+        "1.2.3\n",
+        "1.2.3\x00",
+        "1\n",
+        "²",
+        "1.²",
+        "1.2.³",
+        "é",
+        "x" * 129,
+        "sha256:",
+        "sha256:0123456",
+        "sha256:ABCDEF01",
+        "sha256:" + HEX + "0",
+        "sha256:0123456g",
+        "sha256:01234567\n",
+        "sha256: 01234567",
+        "SHA256:01234567",
+        "sha512:01234567",
+        ">",
+        ">=",
+        ">=1.2,",
+        ",>=1.2",
+        ">=1,,<2",
+        ">=1.2.3.4",
+        ">=01",
+        ">=1.02",
+        ">=v1",
+        ">=1a1",
+        ">=1.dev0",
+        ">=1!2",
+        ">=1.2+local",
+        ">=-1",
+        ">=1.*",
+        "~=1",
+        "~=1.*",
+        "===1.2",
+        "=1.2",
+        "=>1.2",
+        "==1.*.2",
+        "==*",
+        ">=1 <2",
+        ">=1;<2",
+        ">=١",
+        ">=²",
+        "1,2",
+        ">=1," * 100 + ">=1",
+        "AAAA.bbbb.cccc",
+        "aaaa.bbbb.cccc_a\nb",
+    ],
+)
+def test_what_is_no_selector_is_refused(selector: str) -> None:
+    with pytest.raises(errors.InvalidReference) as caught:
+        parse_reference(f"pca@{selector}")
+    assert caught.value.details["reference"] == f"pca@{selector}"[:300]
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "selector", ["١", "١.٢", "١.٢.٣", "1.٢", "１.２.３", "2147483648", "1.2147483648", "9" * 100_000]
+)
+def test_digits_that_make_no_number_are_refused(selector: str) -> None:
+    with pytest.raises(errors.Refused) as caught:
+        parse_reference(f"pca@{selector}")
+    assert len(caught.value.text) < 700
+
+
+@pytest.mark.parametrize("selector", ["01", "1.02", "01.2.3", "1.2.03", "00"])
+def test_a_leading_zero_makes_no_number_and_no_line(selector: str) -> None:
+    try:
+        read: Selector | None = parse_selector(selector)
+    except errors.Refused:
+        read = None
+    assert not isinstance(read, Number | Line)
+
+
+def test_a_note_that_the_chariots_form_cannot_have_is_refused() -> None:
+    for note in ("\x1b[31m", "x" * 65, "\u2028"):
+        with pytest.raises(errors.Refused):
+            parse_reference(f"pca@aaaa.bbbb.cccc_{note}")
+
+
+def test_an_empty_selector_is_named_as_such() -> None:
+    with pytest.raises(errors.InvalidReference) as caught:
+        parse_reference("pca@")
+    assert caught.value.text == "'pca@' is not a reference: the selector behind @ is empty"
+
+
+@pytest.mark.parametrize("name", ["", "RandomForest", "..", "a/b", "con", "é", "x" * 129, "a\x00"])
+@pytest.mark.parametrize("rest", ["", "@1.2.3", "@"])
+def test_a_reference_needs_a_legal_name(name: str, rest: str) -> None:
+    with pytest.raises(errors.InvalidName):
+        parse_reference(name + rest)
+
+
+# --- properties -------------------------------------------------------------------------------------------------
+
+counts = st.integers(0, HIGHEST)
+hexes = st.text("0123456789abcdef", min_size=4, max_size=64)
+names = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", fullmatch=True).filter(is_name)
+dotted = st.lists(counts.map(str), min_size=1, max_size=3).map(".".join)
+clauses = st.one_of(
+    st.builds(str.__add__, st.sampled_from(["==", "!=", "<=", ">=", "<", ">"]), dotted),
+    st.builds("~={}.{}".format, counts, counts),
+    st.builds("{}{}.*".format, st.sampled_from(["==", "!="]), counts),
+)
+selectors = st.one_of(
+    st.just("latest"),
+    dotted,
+    st.text("0123456789abcdef", min_size=8, max_size=64).map("sha256:".__add__),
+    st.tuples(hexes, hexes, hexes).map(".".join),
+    st.lists(clauses, min_size=1, max_size=4).map(",".join),
+    names,
+)
+
+
+@given(names, selectors)
+def test_a_reference_is_written_as_it_was_read(name: str, selector: str) -> None:
+    text = f"{name}@{selector}"
+    try:
+        reference = parse_reference(text)
+    except errors.InvalidNumber:
+        assume(False)  # a tag of digits with leading zeros
+    assert str(reference) == text
+    assert parse_reference(str(reference)) == reference
+    assert str(parse_reference(name)) == name
+
+
+@given(st.text(max_size=20) | st.text("pca@sha256:.,<>=!~*latest01 _\n", max_size=24))
+def test_any_text_is_either_read_or_refused(text: str) -> None:
+    for read in (parse_reference, lambda selector: parse_reference("pca@" + selector)):
+        try:
+            reference = read(text)
+        except errors.Refused:
+            continue
+        assert str(reference).isprintable()
+        assert parse_reference(str(reference)) == reference

@@ -1,0 +1,243 @@
+"""The rules once more, from the contract's sentences alone: slow, literal, and without a look at the real ones.
+
+A history is all that ever happened to a store, in commit order. Nothing is prepared from it: each answer scans the
+whole of it, as the sentence of the contract says. Each docstring quotes its sentence.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+Subversions = tuple[str, str, str]
+NumberTuple = tuple[int, int, int]
+Word = Literal["valid", "invalid", "unknown"]
+State = Literal["valid", "invalid", "revoked"]
+LevelName = Literal["major", "minor", "patch"]
+CompatLevel = Literal["major", "minor", "exact"]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of an op was registered; `stored`: with its bytes."""
+
+    op: str
+    version: Subversions
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class Yanked:
+    """A version was yanked, or (`back`) is no longer so."""
+
+    op: str
+    version: Subversions
+    back: bool = False
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A version was removed."""
+
+    op: str
+    version: Subversions
+
+
+@dataclass(frozen=True)
+class Linked:
+    """An entry for the four: the upstream op, its version, the downstream op, its version or None."""
+
+    upstream: str
+    upstream_version: Subversions
+    downstream: str
+    downstream_version: Subversions | None
+    state: State
+
+    @property
+    def four(self) -> tuple[str, Subversions, str, Subversions | None]:
+        """What the entry is for."""
+        return self.upstream, self.upstream_version, self.downstream, self.downstream_version
+
+
+@dataclass(frozen=True)
+class LevelSet:
+    """The compatibility level of an op was set."""
+
+    op: str
+    level: CompatLevel
+
+
+Event = Registered | Yanked | Removed | Linked | LevelSet
+History = Sequence[Event]
+
+
+# --- section 1 --------------------------------------------------------------------------------------------------
+
+
+def versions(history: History, op: str) -> list[Subversions]:
+    """Sequence: "counts an op's registrations: 1, 2, 3 … without gaps. It alone orders versions".
+
+    "version: three subversions; equal when all three are", so a second registration of one counts nothing.
+    """
+    found: list[Subversions] = []
+    for event in history:
+        if isinstance(event, Registered) and event.op == op and event.version not in found:
+            found.append(event.version)
+    return found
+
+
+def number(history: History, op: str, version: Subversions) -> NumberTuple:
+    """Number: "Within an op a hash keeps its number: the major number counts distinct major subversions from 1, the
+    minor number distinct minors within that major from 0, the patch number distinct patches within that pair from 0.
+    […] Never reused, also not after a removal."
+    """
+    majors: list[str] = []
+    minors: list[str] = []
+    patches: list[str] = []
+    for major, minor, patch in versions(history, op):  # removed ones are counted: none is reused
+        if major not in majors:
+            majors.append(major)
+        if major == version[0] and minor not in minors:
+            minors.append(minor)
+        if (major, minor) == version[:2] and patch not in patches:
+            patches.append(patch)
+    return 1 + majors.index(version[0]), minors.index(version[1]), patches.index(version[2])
+
+
+def is_yanked(history: History, op: str, version: Subversions) -> bool:
+    """Whether the last that was said of it is that it is yanked."""
+    said = [e for e in history if isinstance(e, Yanked) and (e.op, e.version) == (op, version)]
+    return bool(said) and not said[-1].back
+
+
+def is_removed(history: History, op: str, version: Subversions) -> bool:
+    """Whether it was ever removed."""
+    return Removed(op, version) in history
+
+
+def is_stored(history: History, op: str, version: Subversions) -> bool:
+    """Stored: "a version […] whose bytes it also holds"."""
+    return Registered(op, version, stored=True) in history and not is_removed(history, op, version)
+
+
+def latest(history: History, op: str) -> Subversions | None:
+    """Latest: "the newest by sequence that is neither yanked nor removed, among the stored versions if the op has
+    any, else among the registered ones."
+    """
+    known = [v for v in versions(history, op) if not is_removed(history, op, v)]
+    among = [v for v in known if is_stored(history, op, v)] or known
+    candidates = [v for v in among if not is_yanked(history, op, v)]
+    return candidates[-1] if candidates else None
+
+
+# --- section 3 --------------------------------------------------------------------------------------------------
+
+
+def sha256(text: str) -> str:
+    """The SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def bumped(base: Subversions | None, level: str, digest: str) -> Subversions:
+    """ "The subversions above LEVEL are its own, that of LEVEL is the SHA-256 of its text, a newline and the bytes'
+    digest, those below LEVEL are the SHA-256 of nothing", of the base, or "nothing where there is none".
+    """
+    own = base or (sha256(""), sha256(""), sha256(""))
+    text = ".".join(base) if base else ""
+    new = sha256(text + "\n" + digest)
+    if level == "major":
+        return new, sha256(""), sha256("")
+    if level == "minor":
+        return own[0], new, sha256("")
+    return own[0], own[1], new
+
+
+def quoted(text: str) -> str:
+    """A JSON string of RFC 8259, UTF-8 as it is: only the quote, the backslash and control characters are escaped."""
+    short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return '"' + "".join(short.get(c, f"\\u{ord(c):04x}" if c < " " else c) for c in text) + '"'
+
+
+def declared(fields: Mapping[LevelName, Mapping[str, str]], digest: str | None) -> Subversions:
+    """ "The subversion of a level is the SHA-256 of the UTF-8 JSON object of its fields, keys sorted, no blanks,
+    values as strings; a level without fields: of nothing, but patch: the bytes' digest."
+    """
+
+    def subversion(level: LevelName) -> str:
+        own = fields.get(level, {})
+        if own:
+            return sha256("{" + ",".join(f"{quoted(key)}:{quoted(own[key])}" for key in sorted(own)) + "}")
+        if level == "patch" and digest is not None:
+            return digest.split(":")[1]
+        return sha256("")
+
+    return subversion("major"), subversion("minor"), subversion("patch")
+
+
+# --- section 4 --------------------------------------------------------------------------------------------------
+
+
+def level(history: History, op: str) -> CompatLevel:
+    """ "Each op has a compatibility level, `major` unless set"; "a change of level counts from its position on"."""
+    said = [event.level for event in history if isinstance(event, LevelSet) and event.op == op]
+    return said[-1] if said else "major"
+
+
+def alike(history: History, op: str, one: Subversions, other: Subversions) -> bool:
+    """ "Its versions that share the number down to that level are alike. (`exact`: only itself.)" """
+    a, b = number(history, op, one), number(history, op, other)
+    at = level(history, op)
+    if at == "exact":
+        return a == b
+    if at == "minor":
+        return a[0] == b[0] and a[1] == b[1]
+    return a[0] == b[0]
+
+
+def in_force(history: History, up: str, u: Subversions, down: str, d: Subversions | None) -> State | None:
+    """ "Among entries for the same four (up, its version, down, its version or none) the newest is in force."
+    "`unlink` revokes"; "removing a version revokes its links". "Yanking changes no verdict."
+    """
+    state: State | None = None
+    for event in history:
+        if isinstance(event, Linked) and event.four == (up, u, down, d):
+            state = None if event.state == "revoked" else event.state
+        if isinstance(event, Removed) and (event.op, event.version) in ((up, u), (down, d)):
+            state = None
+    return state
+
+
+def verdict(history: History, up: str, u: Subversions, down: str, d: Subversions | None) -> Word:
+    """The verdict for upstream version *u* and downstream version *d* (*d* is none where DOWN has no version)."""
+    ups, downs = versions(history, up), versions(history, down)
+
+    # 1. "an entry in force for exactly *u* decides: first one for exactly *d*, else one for no downstream version"
+    for target in [d, None]:
+        state = in_force(history, up, u, down, target)
+        if state is not None:
+            return "valid" if state == "valid" else "invalid"
+
+    # 2. "else a *valid* link in force from a version alike to *u*, for exactly *d* or for no downstream version"
+    for other, target in product(ups, [d, None]):
+        if in_force(history, up, other, down, target) == "valid" and alike(history, up, other, u):
+            return "valid"
+
+    # 3. "else, if any *valid* link between the two ops is in force: invalid"
+    for other, target in product(ups, [*downs, None]):
+        if in_force(history, up, other, down, target) == "valid":
+            return "invalid"
+
+    # 4. "else unknown"
+    return "unknown"
+
+
+def over_all(words: Sequence[Word]) -> Word:
+    """ "Over several edges: invalid if any is invalid, else unknown if any is unknown, else valid." """
+    for word in words:
+        if word == "invalid":
+            return "invalid"
+    for word in words:
+        if word == "unknown":
+            return "unknown"
+    return "valid"

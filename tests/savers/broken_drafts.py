@@ -1,0 +1,201 @@
+"""Savers whose drafts are broken on purpose, each in one way that somebody will get wrong one day."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from opstore_daemon.protocol.digests import Digest, digest_of, parse_digest
+from opstore_daemon.savers import BaseSaver, Draft, FileSaver, MemorySaver
+from opstore_daemon.savers.file_draft import FileDraft
+from opstore_daemon.savers.memory import MemoryDraft, _Blob, _Staged
+
+
+class BrokenDraft(MemoryDraft):
+    """A draft that works, to be broken."""
+
+    def __init__(self, saver: MemorySaver, upload: str) -> None:
+        super().__init__(saver, upload, saver._staging[upload])
+
+
+class BrokenSaver(MemorySaver):
+    """A saver that works, to be broken: in its drafts by another draft_class."""
+
+    draft_class: type[BrokenDraft] = BrokenDraft
+
+    def draft(self, upload: str) -> Draft:
+        super().draft(upload)
+        return self.draft_class(self, upload)
+
+
+class PublishesWhatItHas(BrokenSaver):
+    """Bytes can be seen as soon as they come in."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def append(self, data: bytes | bytearray | memoryview) -> None:
+            super().append(data)
+            so_far = bytes(self._staged.data)
+            self._saver._blobs[digest_of(so_far)] = _Blob(so_far, 1.0)
+
+
+class ForgetsOnClose(BrokenSaver):
+    """A draft does not outlive its object."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def close(self) -> None:
+            super().close()
+            if not self._staged.sealed:
+                self._saver._staging[self._upload] = _Staged()
+
+
+class BeginsAnew(BrokenSaver):
+    """It keeps the bytes, and starts over when the draft is taken up."""
+
+    def draft(self, upload: str) -> Draft:
+        super().draft(upload)
+        self._staging[upload] = _Staged()
+        return BrokenDraft(self, upload)
+
+
+class LendsTheBuffer(BrokenSaver):
+    """It keeps the caller's buffer where it should keep the bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lent: dict[str, list[bytes | bytearray | memoryview]] = {}
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def append(self, data: bytes | bytearray | memoryview) -> None:
+            assert isinstance(self._saver, LendsTheBuffer)
+            super().append(data)
+            self._saver.lent.setdefault(self._upload, []).append(data)
+
+        def read_back(self) -> Iterator[bytes]:
+            assert isinstance(self._saver, LendsTheBuffer)
+            return map(bytes, self._saver.lent.get(self._upload, []))
+
+
+class CountsItsHeader(BrokenSaver):
+    """Its offset is that in its file, not that in the bytes."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        @property
+        def offset(self) -> int:
+            return 8 + len(self._staged.data)
+
+
+class ReadsBackInOne(BrokenSaver):
+    """It takes the whole draft into memory to hash it again."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def read_back(self) -> Iterator[bytes]:
+            return iter([bytes(self._staged.data)] if self._staged.data else [])
+
+
+class ReadsBackOnce(BrokenSaver):
+    """Reading a draft back uses it up."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def read_back(self) -> Iterator[bytes]:
+            yield from list(super().read_back())
+            self._staged.data.clear()
+
+
+class OneDraftForAll(BrokenSaver):
+    """All uploads share one draft."""
+
+    def draft(self, upload: str) -> Draft:
+        first = next(iter(self._staging.values()), _Staged())
+        self._staging.setdefault(upload, first)
+        return super().draft(upload)
+
+
+class NeverCloses(BrokenSaver):
+    class draft_class(BrokenDraft):  # noqa: N801
+        def _check_open(self) -> None:
+            pass
+
+
+class PublishesOnce(BrokenSaver):
+    """The draft is used up by its publish, as a rename would do it."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def publish(self, digest: Digest) -> None:
+            super().publish(digest)
+            self._saver.discard(self._upload)
+
+
+class StaysOpen(BrokenSaver):
+    """A published draft goes on growing, and so does its blob."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def append(self, data: bytes | bytearray | memoryview) -> None:
+            self._check_open()
+            self._staged.data += data
+
+
+class PublishesWhatWasDiscarded(BrokenSaver):
+    class draft_class(BrokenDraft):  # noqa: N801
+        def publish(self, digest: Digest) -> None:
+            self._check_open()
+            self._staged.sealed = True
+            self._saver._blobs[parse_digest(digest)] = _Blob(bytes(self._staged.data), 1.0)
+
+
+class TrustsNames(FileSaver):
+    """It makes a path from whatever it is given."""
+
+    def draft(self, upload: str) -> Draft:
+        path = self._staging / (upload.strip("./") or "empty")
+        return FileDraft(self._shelves, path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600))
+
+    def discard(self, upload: str) -> None:
+        (self._staging / (upload.strip("./") or "empty")).unlink(missing_ok=True)
+
+
+class LeavesACopy(FileSaver):
+    """It forgets a part of what it staged."""
+
+    def discard(self, upload: str) -> None:
+        path = self._staging / upload
+        if path.exists():
+            shutil.copyfile(path, path.with_suffix(".old"))
+        super().discard(upload)
+
+
+class RemembersDiscarded(BrokenSaver):
+    """The draft is off the list when it is discarded, and yet its bytes are there when it comes again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.discarded: dict[str, _Staged] = {}
+
+    def discard(self, upload: str) -> None:
+        staged = self._staging.get(upload)
+        super().discard(upload)
+        if staged is not None and not staged.sealed:
+            self.discarded[upload] = staged
+
+    def draft(self, upload: str) -> Draft:
+        if upload in self.discarded:
+            self._staging[upload] = self.discarded.pop(upload)
+        return super().draft(upload)
+
+
+SABOTEURS: dict[type[BaseSaver], str] = {
+    PublishesWhatItHas: "test_nothing_is_visible_before_it_is_published",
+    ForgetsOnClose: "test_a_draft_is_taken_up_where_it_was_closed",
+    BeginsAnew: "test_a_draft_is_taken_up_after_a_restart",
+    LendsTheBuffer: "test_the_buffer_is_the_callers_again_after_an_append",
+    CountsItsHeader: "test_each_append_moves_the_offset_by_its_length",
+    ReadsBackInOne: "test_reading_back_yields_small_pieces_and_moves_nothing",
+    ReadsBackOnce: "test_reading_back_yields_small_pieces_and_moves_nothing",
+    OneDraftForAll: "test_drafts_of_two_uploads_do_not_mix",
+    NeverCloses: "test_a_closed_draft_takes_nothing",
+    PublishesOnce: "test_a_published_draft_stays_until_it_is_discarded",
+    StaysOpen: "test_nothing_is_appended_after_a_publish",
+    PublishesWhatWasDiscarded: "test_a_draft_that_was_discarded_while_open_publishes_nothing",
+    TrustsNames: "test_what_is_no_upload_is_refused",
+    LeavesACopy: "test_discarding_the_draft_keeps_the_blob",
+    RemembersDiscarded: "test_a_discarded_draft_begins_at_0_again",
+}
+"""Each with a test that has to fail for it."""

@@ -1,0 +1,83 @@
+"""Faults in place of system calls: an error at the n-th call, or the end of the process before it."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CALLS = ("open", "write", "ftruncate", "fchmod", "utime", "fsync", "mkdir", "link", "rename", "unlink")
+
+
+class Crash(BaseException):
+    """The process is dead: nothing of it runs any more, no `finally` either."""
+
+
+class Faults:
+    """Counts the system calls of a saver, and lets the n-th (from 1) fail or be the last."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, *, crash: bool) -> None:
+        self.count, self.at, self.crash = 0, at, crash
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self._faulty(name, getattr(os, name)))
+
+    @property
+    def struck(self) -> bool:
+        return self.count >= self.at
+
+    def _faulty(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def faulty(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            if self.crash and self.struck:
+                raise Crash(name)
+            if self.count == self.at:
+                raise OSError(errno.EIO, "Input/output error")
+            return call(*args, **kwargs)
+
+        return faulty
+
+
+def dies(*args: Any, **kwargs: Any) -> None:
+    """A system call that the process does not live to see."""
+    raise Crash
+
+
+def fails(error: int, *, after: int = 0) -> Callable[..., Any]:
+    """A system call that does nothing for the first so many times, and then fails with that error."""
+    calls = iter(range(after))
+
+    def call(*args: Any, **kwargs: Any) -> None:
+        if next(calls, None) is None:
+            raise OSError(error, os.strerror(error))
+
+    return call
+
+
+def record(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
+    """What the saver asks of the system, in order: the list fills up as it does."""
+    log: list[str] = []
+
+    def what(target: Any) -> str:
+        if not isinstance(target, int):
+            return "/".join(Path(target).relative_to(root).parts[:1])
+        found = os.fstat(target)
+        if stat.S_ISREG(found.st_mode):
+            return "file"
+        folders = [root.parent, root, *(path for path in root.rglob("*") if path.is_dir())]
+        return next(folder.name for folder in folders if os.path.samestat(folder.stat(), found))
+
+    def recorded(name: str) -> None:
+        call = getattr(os, name)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            log.append(f"{name} {what(args[1] if name in ('link', 'rename') else args[0])}")
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, run)
+
+    for name in ("write", "fsync", "link", "rename", "fchmod"):
+        recorded(name)
+    return log

@@ -1,0 +1,270 @@
+"""A disk that fails: what a FileSaver makes of it, and in which order it asks for what."""
+
+import errno
+import os
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import Draft, FileSaver
+from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put
+from tests.savers.faults import fails, record
+from tests.savers.on_disk import BLOB, complete, damage, files, mode
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def saver(root: Path) -> FileSaver:
+    return FileSaver(root)
+
+
+def assert_spoilt(draft: Draft) -> None:
+    with pytest.raises(errors.StorageFailed, match="spoilt"):
+        draft.append(b"")
+    with pytest.raises(errors.StorageFailed, match="spoilt"):
+        draft.publish(DIGEST)
+
+
+def test_the_bytes_are_on_the_disk_before_they_have_a_name_and_the_name_before_the_publish_returns(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = BLOB.parent.name
+    log = record(monkeypatch, root)
+    saver = FileSaver(root)
+    assert log == [f"fsync {root.parent.name}", "fsync store"]
+    log.clear()
+    put(saver)
+    sealed = ["write file", "fchmod file", "fsync file"]
+    assert log == [*sealed, "fsync blobs", "link blobs", f"fsync {shelf}"]
+    log.clear()
+    put(saver)
+    assert log == [*sealed, "link blobs", "fsync file", f"fsync {shelf}"], "the one that is there is synced, too"
+    log.clear()
+    put(FileSaver(root))
+    assert log[:5] == ["fsync store", *sealed, "fsync blobs"], "whoever made the folder may have died before its fsync"
+
+
+def test_short_writes_are_continued(saver: FileSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(memoryview(DATA).cast("H"))  # whose length is not in bytes
+        draft.publish(DIGEST)
+    assert get(saver) == DATA
+
+
+def test_a_write_that_takes_nothing_fails(saver: FileSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", lambda fd, data: 0)
+    with closing(saver.draft(UPLOAD)) as draft, pytest.raises(errors.StorageFailed):
+        draft.append(DATA)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_an_append_that_finds_no_space_keeps_none_of_it_and_can_be_repeated(
+    saver: FileSaver, root: Path, error: int
+) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA[:7])
+        with pytest.MonkeyPatch.context() as patch:
+            write, no_space = os.write, fails(error, after=1)
+            patch.setattr(os, "write", lambda fd, data: no_space() or write(fd, data[:5]))
+            with pytest.raises(errors.StorageFull, match="while writing a draft"):
+                draft.append(DATA[7:])
+        assert draft.offset == (root / "staging" / UPLOAD).stat().st_size == 7
+        draft.append(DATA[7:])
+        draft.publish(DIGEST)
+    assert get(saver) == DATA
+
+
+def test_a_draft_that_cannot_go_back_to_its_offset_is_spoilt(saver: FileSaver) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "write", fails(errno.EIO))
+            patch.setattr(os, "ftruncate", fails(errno.EIO))
+            with pytest.raises(errors.StorageFailed):
+                draft.append(DATA)
+        assert_spoilt(draft)
+
+
+def test_bytes_that_may_not_be_on_the_disk_are_never_published(saver: FileSaver, root: Path) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", fails(errno.EIO))
+            with pytest.raises(errors.StorageFailed, match="while publishing"):
+                draft.publish(DIGEST)
+        assert DIGEST not in saver
+        assert_spoilt(draft)  # the next fsync would say yes
+    with closing(FileSaver(root).draft(UPLOAD)) as draft:
+        assert draft.offset == 0, "what the system still holds is not to be trusted after a restart, either"
+    saver.discard(UPLOAD)
+    assert files(root) == set()
+
+
+@pytest.mark.parametrize("nth", [2, 3])
+def test_a_folder_that_cannot_be_synced_fails_the_publish(saver: FileSaver, root: Path, nth: int) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", fails(errno.EIO, after=nth - 1))
+            with pytest.raises(errors.StorageFailed):
+                draft.publish(DIGEST)
+        assert_spoilt(draft)
+    complete(saver)
+    assert files(root) == {BLOB}
+
+
+@pytest.mark.parametrize("call", ["link", "mkdir", "utime"])
+def test_a_publish_that_finds_no_space_can_be_repeated(saver: FileSaver, call: str) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, call, fails(errno.ENOSPC))
+            with pytest.raises(errors.StorageFull, match="while publishing"):
+                draft.publish(DIGEST)
+        assert DIGEST not in saver
+        draft.publish(DIGEST)
+    assert get(saver) == DATA
+
+
+def test_a_blob_that_cannot_be_synced_any_more_is_replaced_by_one_that_was(saver: FileSaver, root: Path) -> None:
+    put(saver)
+    before = (root / BLOB).stat().st_ino
+    with closing(saver.draft(UPLOAD)) as draft, pytest.MonkeyPatch.context() as patch:
+        draft.append(DATA)
+        fsync, calls = os.fsync, iter([fails(0, after=1), fails(errno.EIO)])
+        patch.setattr(os, "fsync", lambda fd: (next(calls, fails(0, after=1))(), fsync(fd)))
+        draft.publish(DIGEST)
+    assert (root / BLOB).stat().st_ino != before
+    assert get(saver) == DATA
+
+
+def test_a_blob_that_cannot_be_read_any_more_is_replaced(saver: FileSaver, root: Path) -> None:
+    put(saver)
+    bad, pread = (root / BLOB).stat(), os.pread
+
+    def read(fd: int, size: int, start: int) -> bytes:
+        if os.path.samestat(os.fstat(fd), bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(fd, size, start)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pread", read)
+        put(saver)
+    assert (root / BLOB).stat().st_ino != bad.st_ino
+
+
+def test_a_blob_is_as_young_as_its_last_publish_however_long_the_upload_took(saver: FileSaver, root: Path) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        for path in (root / "staging" / UPLOAD, root / BLOB):
+            os.utime(path, (1, 1))
+            draft.publish(DIGEST)
+            assert saver.published_at(DIGEST) > 1_000_000_000
+    os.utime(root / BLOB, (1, 1))
+    put(saver)
+    assert saver.published_at(DIGEST) > 1_000_000_000
+
+
+def test_a_copy_where_there_are_no_hard_links_is_on_the_disk_before_it_has_a_name(
+    saver: FileSaver, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", fails(errno.EPERM))
+    log = record(monkeypatch, root)
+    put(saver)
+    copied = ["link blobs", "link staging", "write file", "fchmod file", "fsync file", "rename blobs"]
+    assert log[4:] == [*copied, f"fsync {BLOB.parent.name}"]
+    assert mode(root / BLOB) == 0o400
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_or_modes_gets_a_copy(saver: FileSaver, root: Path, error: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "link", fails(error))
+        patch.setattr(os, "fchmod", fails(errno.EPERM))
+        with closing(saver.draft(UPLOAD)) as draft:
+            draft.append(DATA)
+            for damaged in (False, False, True):
+                if damaged:
+                    damage(root)
+                draft.publish(DIGEST)
+                assert get(saver) == DATA
+                assert files(root) == {BLOB, Path("staging", UPLOAD)}
+
+
+def test_a_failed_replacement_can_be_repeated(saver: FileSaver, root: Path) -> None:
+    put(saver)
+    damage(root)
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "rename", fails(errno.EIO))
+            with pytest.raises(errors.StorageFailed):
+                draft.publish(DIGEST)
+        draft.publish(DIGEST)
+    assert get(saver) == DATA
+
+
+@pytest.mark.parametrize("why", ["its other name", "its mode"])
+def test_a_published_draft_takes_no_more_bytes_after_a_restart(saver: FileSaver, root: Path, why: str) -> None:
+    with pytest.MonkeyPatch.context() as patch, closing(saver.draft(UPLOAD)) as draft:
+        if why == "its mode":
+            put(saver)  # so that the draft gets no second name
+        else:
+            patch.setattr(os, "fchmod", fails(errno.EPERM))
+        draft.append(DATA)
+        draft.publish(DIGEST)
+    with closing(FileSaver(root).draft(UPLOAD)) as draft, pytest.raises(errors.StorageFailed, match="no more bytes"):
+        draft.append(b"more")
+    assert get(saver) == DATA
+
+
+def test_a_published_draft_is_taken_up_without_the_right_to_write(saver: FileSaver) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        draft.publish(DIGEST)
+    opened: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = os.open
+        patch.setattr(os, "open", lambda path, flags, *rest: opened.append(flags) or real(path, flags, *rest))  # type: ignore[func-returns-value]
+        complete(saver)
+    assert not any(flags & (os.O_WRONLY | os.O_RDWR) and not flags & os.O_EXCL for flags in opened)
+
+
+def test_a_draft_whose_file_was_cut_is_not_published(saver: FileSaver, root: Path) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        os.truncate(root / "staging" / UPLOAD, 7)
+        with pytest.raises(errors.StorageFailed):
+            draft.publish(DIGEST)
+        with pytest.raises(errors.StorageFailed, match="while reading a draft"):
+            list(draft.read_back())
+
+
+def test_a_disk_that_cannot_be_read_says_so(saver: FileSaver, root: Path) -> None:
+    put(saver)
+    with saver.open(DIGEST) as file:
+        os.close(file.fileno())
+        with pytest.raises(errors.StorageFailed, match="while reading a blob"):
+            file.read(5)
+        with pytest.raises(errors.StorageFailed, match="while reading a blob"):
+            file.read()
+        with suppress(OSError):
+            file.close()
+
+
+def test_the_reason_of_a_failure_names_no_path(root: Path) -> None:
+    root.touch()
+    with pytest.raises(errors.StorageFailed) as caught:
+        FileSaver(root)
+    assert str(root) not in str(caught.value)
+
+
+def test_the_free_space_is_known(saver: FileSaver) -> None:
+    assert saver.free() > 0  # type: ignore[operator]

@@ -1,0 +1,159 @@
+"""CONTRACT section 4: links."""
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from tests.scenarios.scene import Scenario, Scene
+
+SCENARIOS: list[Scenario] = []
+
+
+def in_force(scene: Scene, op: str | None = None) -> list[tuple[str, str, str, str | None, bool]]:
+    """The links in force, as rows."""
+    return [
+        (link.upstream, link.upstream_number, link.downstream, link.downstream_number, link.valid)
+        for link in scene.store.links(op)
+    ]
+
+
+@SCENARIOS.append
+def a_bare_downstream_is_the_op_and_is_created_where_it_is_unknown(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    link = scene.store.link("pca@1.0.0", "forest")
+    assert (link.upstream, link.upstream_number) == ("pca", "1.0.0")
+    assert (link.downstream, link.downstream_number) == ("forest", None)
+    assert (link.valid, link.evidence) == (True, None)
+    assert [op.name for op in scene.store.ops()] == ["forest", "pca"]
+    assert scene.store.links() == [link]
+
+
+@SCENARIOS.append
+def a_downstream_with_a_selector_is_that_version_of_it(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.numbered("forest")
+    assert scene.store.link("pca", "forest@1").downstream_number == "1.0.2"
+    assert scene.store.link("pca", "forest@latest").downstream_number == "1.0.2"
+    assert scene.store.link("pca", "forest@1.1.0").downstream_number == "1.1.0"
+    assert in_force(scene) == [
+        ("pca", "1.0.0", "forest", "1.1.0", True),
+        ("pca", "1.0.0", "forest", "1.0.2", True),
+    ]
+
+
+@SCENARIOS.append
+def a_bare_upstream_is_its_latest(scene: Scene) -> None:
+    scene.numbered("pca")
+    assert scene.store.link("pca", "forest").upstream_number == "1.0.2"
+
+
+@SCENARIOS.append
+def links_are_listed_newest_first_and_of_an_op_either_way(scene: Scene) -> None:
+    for op in ("a", "b", "c"):
+        scene.push(op, "aaa")
+    scene.store.link("a", "b")
+    scene.store.link("b", "c")
+    scene.store.link("a", "c")
+    everything = in_force(scene)
+    assert [(row[0], row[2]) for row in everything] == [("a", "c"), ("b", "c"), ("a", "b")]
+    positions = [link.position for link in scene.store.links()]
+    assert positions == sorted(positions, reverse=True)
+    assert [(row[0], row[2]) for row in in_force(scene, "b")] == [("b", "c"), ("a", "b")]
+    with pytest.raises(errors.OpNotFound):
+        scene.store.links("nobody")
+
+
+@SCENARIOS.append
+def the_same_link_again_makes_nothing_new(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    first = scene.store.link("pca", "forest", evidence="report 7")
+    rows = scene.rows()
+    assert scene.store.link("pca", "forest", evidence="report 7") == first
+    assert scene.rows() == rows
+
+
+@SCENARIOS.append
+def other_evidence_is_a_new_entry_in_place_of_the_old_one(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    first = scene.store.link("pca", "forest", evidence="report 7")
+    second = scene.store.link("pca", "forest", evidence="report 8")
+    assert (first.evidence, second.evidence) == ("report 7", "report 8")
+    assert second.position > first.position
+    assert scene.store.links() == [second]
+    assert scene.rows()["link"] == 2
+
+
+@SCENARIOS.append
+def the_newest_entry_for_the_same_four_is_in_force(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    scene.store.link("pca", "forest")
+    scene.store.link("pca", "forest@1.0.0")
+    assert scene.store.link("pca", "forest", valid=False).valid is False
+    assert in_force(scene) == [
+        ("pca", "1.0.0", "forest", None, False),
+        ("pca", "1.0.0", "forest", "1.0.0", True),
+    ]
+    scene.store.link("pca", "forest")
+    assert in_force(scene)[0] == ("pca", "1.0.0", "forest", None, True)
+    assert scene.rows()["link"] == 4
+
+
+@SCENARIOS.append
+def unlink_revokes_exactly_the_entry_of_these_four(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    bare = scene.store.link("pca", "forest")
+    exact = scene.store.link("pca", "forest@1.0.0", evidence="report")
+    assert scene.store.unlink("pca", "forest@1.0.0") == exact
+    assert scene.store.links() == [bare]
+    with pytest.raises(errors.LinkNotFound):
+        scene.store.unlink("pca", "forest@1.0.0")
+    assert scene.store.unlink("pca", "forest") == bare
+    assert scene.store.links() == []
+    assert scene.store.link("pca", "forest").position > exact.position
+
+
+@SCENARIOS.append
+def a_link_that_is_known_to_be_invalid_can_be_revoked_too(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.store.link("pca", "forest", valid=False)
+    assert scene.store.unlink("pca", "forest").valid is False
+    assert scene.store.links() == []
+
+
+@SCENARIOS.append
+def what_a_link_or_unlink_does_not_find_leaves_nothing(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    before = scene.has()
+    attempts: list[tuple[str, str, type[errors.OpStoreError]]] = [
+        ("nobody", "forest", errors.OpNotFound),
+        ("pca@9", "forest", errors.VersionNotFound),
+        ("pca@prod", "forest", errors.TagNotFound),
+        ("pca", "forest@1.0.0", errors.OpNotFound),
+        ("pca", "Forest", errors.InvalidName),
+        ("pca@", "forest", errors.InvalidReference),
+    ]
+    for upstream, downstream, error in attempts:
+        with pytest.raises(errors.OpStoreError) as refused:
+            scene.store.link(upstream, downstream)
+        assert type(refused.value) is error, (upstream, downstream)
+    with pytest.raises(errors.LinkNotFound):
+        scene.store.unlink("pca", "forest")
+    assert scene.has() == before
+
+
+@SCENARIOS.append
+def no_op_is_its_own_upstream(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("pca", "aab")
+    before = scene.has()
+    for downstream in ("pca", "pca@1.0.0", "pca@1.0.1"):
+        with pytest.raises(errors.InvalidRequest, match="its own upstream"):
+            scene.store.link("pca@1.0.0", downstream)
+        with pytest.raises(errors.InvalidRequest, match="its own upstream"):
+            scene.store.push("pca", b"new", valid_for=[downstream])
+        with pytest.raises(errors.InvalidRequest, match="its own upstream"):
+            scene.store.register("pca", fields={}, valid_with=[downstream])
+        with pytest.raises(errors.InvalidRequest, match="its own upstream"):
+            scene.store.validate("pca", downstream)
+    assert scene.has() == before

@@ -1,0 +1,180 @@
+"""CONTRACT section 2: what a reference picks."""
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from tests.scenarios.scene import Scenario, Scene, numbers, sha256, spelt
+
+SCENARIOS: list[Scenario] = []
+
+# The digests of these two begin with the same 8 digits.
+TWINS = (b"69235", b"95303")
+
+PICKED = {
+    "": "1.0.2",
+    "@latest": "1.0.2",
+    "@1.0.0": "1.0.0",
+    "@2.0.0": "2.0.0",
+    "@1": "1.0.2",
+    "@1.0": "1.0.2",
+    "@1.1": "1.1.0",
+    "@2": "2.0.0",
+    "@aaaa.aaaa.bbbb": "1.0.1",
+    "@aaaa.bbbb.aaaa_2020-01-01": "1.1.0",
+    "@>=1.1": "2.0.0",
+    "@>=1,<2": "1.0.2",
+    "@>1.0.2,<2": "1.1.0",
+    "@>1.0.2": "2.0.0",
+    "@> 1.0.2 , < 2": "1.1.0",
+    "@~=1.1": "1.1.0",
+    "@~=1.0.1": "1.0.2",
+    "@==1.1.*": "1.1.0",
+    "@==1.*": "1.0.2",
+    "@!=1.0.*": "2.0.0",
+    "@==2": "2.0.0",
+    "@!=1.0.2": "2.0.0",
+    "@<1.0.1": "1.0.0",
+    "@<=1.0.1": "1.0.1",
+}
+
+REFUSED: dict[str, type[errors.OpStoreError]] = {
+    "": errors.InvalidReference,
+    "01.0.0": errors.InvalidNumber,
+    "1.00": errors.InvalidNumber,
+    "١.٢.٣": errors.InvalidNumber,
+    "2147483648": errors.InvalidNumber,
+    "1.0.2147483648": errors.InvalidNumber,
+    "sha256:abc": errors.InvalidReference,
+    "sha256:" + "A" * 64: errors.InvalidReference,
+    ">=1.2.3.4": errors.InvalidReference,
+    ">=1,,<2": errors.InvalidReference,
+    "~=1": errors.InvalidReference,
+    ">=1.0a1": errors.InvalidReference,
+    "==": errors.InvalidReference,
+    "Prod": errors.InvalidReference,
+    "a b": errors.InvalidReference,
+    "../x": errors.InvalidReference,
+    "prod": errors.TagNotFound,
+    "1.2.3.4": errors.TagNotFound,
+    "9.9.9": errors.VersionNotFound,
+    "9": errors.VersionNotFound,
+    "1.9": errors.VersionNotFound,
+    "1000.2000.3000": errors.VersionNotFound,
+    "eeee.aaaa.aaaa": errors.VersionNotFound,
+    ">=9": errors.VersionNotFound,
+    "sha256:00000000": errors.VersionNotFound,
+}
+
+
+@SCENARIOS.append
+def each_selector_picks_what_the_contract_says(scene: Scene) -> None:
+    scene.numbered("pca")
+    picked = {selector: scene.store.show(f"pca{selector}").number for selector in PICKED}
+    assert picked == PICKED
+    assert scene.store.pull("pca@~=1.1") == b"pca aba"
+
+
+@SCENARIOS.append
+def each_selector_that_is_none_is_refused_with_its_own_error(scene: Scene) -> None:
+    scene.numbered("pca")
+    for selector, error in REFUSED.items():
+        with pytest.raises(errors.OpStoreError) as refused:
+            scene.store.show(f"pca@{selector}")
+        assert type(refused.value) is error, selector
+
+
+@SCENARIOS.append
+def an_op_that_is_unknown_or_has_no_version_is_not_found(scene: Scene) -> None:
+    with pytest.raises(errors.OpNotFound):
+        scene.store.show("pca")
+    with pytest.raises(errors.OpNotFound):
+        scene.store.versions("pca")
+    scene.store.register_pipeline("p", ["pca"])
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.show("pca")
+    assert scene.store.versions("pca").versions == ()
+
+
+@SCENARIOS.append
+def subversions_with_leading_zeros_are_no_number(scene: Scene) -> None:
+    scene.store.push("pca", b"one", version="0001.0002.0003")
+    assert scene.store.show("pca@0001.0002.0003").number == "1.0.0"
+
+
+@SCENARIOS.append
+def a_number_is_tried_before_subversions(scene: Scene) -> None:
+    scene.store.push("pca", b"one", version="1000.2000.3000")
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.show("pca@1000.2000.3000")
+
+
+@SCENARIOS.append
+def a_digest_picks_the_newest_version_that_has_it(scene: Scene) -> None:
+    digest = sha256(b"same")
+    scene.store.push("pca", b"same")
+    scene.store.push("pca", b"other")
+    scene.store.push("pca", b"same")
+    for digits in (digest, digest[:8], digest[:63]):
+        assert scene.store.show(f"pca@sha256:{digits}").number == "1.0.2"
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.show("pca@sha256:" + digest[:63] + ("0" if digest[63] != "0" else "1"))
+
+
+@SCENARIOS.append
+def a_digest_of_another_op_is_not_found(scene: Scene) -> None:
+    scene.store.push("pca", b"one")
+    scene.store.push("lda", b"two")
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.show("pca@sha256:" + sha256(b"two"))
+
+
+@SCENARIOS.append
+def an_ambiguous_prefix_is_refused_with_the_candidates(scene: Scene) -> None:
+    first, second = (scene.store.push("pca", twin).digest for twin in TWINS)
+    assert first is not None
+    assert second is not None
+    prefix = first[: len("sha256:") + 8]
+    with pytest.raises(errors.AmbiguousReference) as refused:
+        scene.store.show(f"pca@{prefix}")
+    assert first in refused.value.text
+    assert second in refused.value.text
+    shared = next(n for n in range(len(first)) if first[n] != second[n])
+    assert scene.store.show("pca@" + first[: shared + 1]).number == "1.0.0"
+    assert scene.store.show("pca@" + second[: shared + 1]).number == "1.0.1"
+    scene.store.push("lda", TWINS[0])
+    assert scene.store.show(f"lda@{prefix}").number == "1.0.0"
+
+
+@SCENARIOS.append
+def versions_of_a_reference_are_those_that_its_selector_admits(scene: Scene) -> None:
+    scene.numbered("pca")
+    assert numbers(scene.store.versions("pca")) == ["1.0.2", "2.0.0", "1.1.0", "1.0.1", "1.0.0"]
+    assert numbers(scene.store.versions("pca@1")) == ["1.0.2", "1.1.0", "1.0.1", "1.0.0"]
+    assert numbers(scene.store.versions("pca@1.0")) == ["1.0.2", "1.0.1", "1.0.0"]
+    assert numbers(scene.store.versions("pca@>=1.0.2")) == ["1.0.2", "2.0.0", "1.1.0"]
+    assert numbers(scene.store.versions("pca@1.1.0")) == ["1.1.0"]
+    assert numbers(scene.store.versions(f"pca@{spelt('baa')}")) == ["2.0.0"]
+    assert numbers(scene.store.versions("pca", limit=2)) == ["1.0.2", "2.0.0"]
+    assert numbers(scene.store.versions("pca@1", limit=1)) == ["1.0.2"]
+    assert numbers(scene.store.versions("pca", limit=9)) == ["1.0.2", "2.0.0", "1.1.0", "1.0.1", "1.0.0"]
+
+
+@SCENARIOS.append
+def a_limit_below_one_is_refused(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    for limit in (0, -1):
+        with pytest.raises(errors.InvalidRequest):
+            scene.store.versions("pca", limit=limit)
+        with pytest.raises(errors.InvalidRequest):
+            scene.store.versions("pca", limit=limit, valid_for=["pca"])
+
+
+@SCENARIOS.append
+def a_line_or_range_of_registered_versions_only_picks_the_newest_of_them(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.store.register("pca", version=spelt("baa"))
+    scene.store.register("pca", version=spelt("bab"))
+    assert scene.store.show("pca").number == "1.0.0"
+    assert scene.store.show("pca@2").number == "2.0.1"
+    assert scene.store.show("pca@>=2").number == "2.0.1"
+    assert scene.store.show("pca@2.0.0").number == "2.0.0"

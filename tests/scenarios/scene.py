@@ -1,0 +1,100 @@
+"""What a scenario has at hand."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.tables import Base
+from opstore_daemon.protocol.records import Versions
+from opstore_daemon.protocol.verbs import OpStoreVerbs
+from opstore_daemon.savers import BaseSaver
+
+LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The verbs, and what is behind them: to see that nothing is left of what was refused."""
+
+    store: OpStoreVerbs
+    server: OpStoreServer
+    saver: BaseSaver
+
+    @property
+    def database(self) -> Database:
+        """The database behind the verbs."""
+        return self.server.db
+
+    def forget_durability(self) -> None:
+        """Spares the waiting for the disk: no scenario pulls the plug."""
+        connection = self.database.engine.raw_connection()
+        connection.cursor().execute("PRAGMA synchronous = OFF")
+        connection.close()
+
+    def empty(self) -> None:
+        """Takes everything out, as if the store were new."""
+        self.server.store.uploads.close()
+        with self.database.write() as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                if table.name != "counter":
+                    connection.execute(table.delete())
+            connection.exec_driver_sql("UPDATE counter SET position = 0")
+        for digest in list(self.saver):
+            self.saver.delete(digest)
+        for upload in list(self.saver.drafts()):
+            self.saver.discard(upload)
+
+    def rows(self) -> dict[str, int]:
+        """How many rows each table has."""
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        with self.database.read() as connection:
+            names = connection.exec_driver_sql(tables).scalars().all()
+            counts = {
+                name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()  # noqa: S608 - ours
+                for name in names
+            }
+            counts["position"] = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
+        counts.pop("answer")  # each request of the client has a key, also one that makes nothing new
+        return counts
+
+    def has(self) -> tuple[dict[str, int], set[str], list[str]]:
+        """Everything that a push could leave: rows, blobs and drafts. Equal before and after what was refused."""
+        rows = self.rows()
+        if rows.pop("upload") == 0:
+            return rows, set(self.saver), sorted(self.saver.drafts())
+        return rows, set(self.saver), []  # the client throws its uploads away later, or the daemon does
+
+    def push(self, op: str, version: str, *, valid_for: tuple[str, ...] = ()) -> str:
+        """Pushes bytes of that version, written as three letters (`aab`); returns its number."""
+        pushed = self.store.push(op, f"{op} {version}".encode(), version=spelt(version), valid_for=valid_for)
+        return pushed.number
+
+    def numbered(self, op: str) -> None:
+        """An op with 1.0.0, 1.0.1, 1.1.0, 2.0.0 and, the newest of all, 1.0.2."""
+        assert [self.push(op, version) for version in ("aaa", "aab", "aba", "baa", "aac")] == [
+            "1.0.0",
+            "1.0.1",
+            "1.1.0",
+            "2.0.0",
+            "1.0.2",
+        ]
+
+
+Scenario = Callable[[Scene], None]
+
+
+def spelt(letters: str) -> str:
+    """`aab` as a version: `aaaa.aaaa.bbbb`."""
+    return ".".join(LEVELS[letter] for letter in letters)
+
+
+def sha256(data: str | bytes) -> str:
+    """The SHA-256, in hex."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def numbers(found: Versions) -> list[str]:
+    """The numbers, in their order."""
+    return [version.number for version in found.versions]

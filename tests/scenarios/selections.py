@@ -1,0 +1,155 @@
+"""CONTRACT sections 4 and 5: the versions that are valid for a downstream, and why newer ones are passed over."""
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from tests.scenarios.scene import Scenario, Scene, numbers, spelt
+
+SCENARIOS: list[Scenario] = []
+
+
+@SCENARIOS.append
+def the_newest_valid_version_comes_first_and_newer_ones_are_passed_over_with_the_reason(scene: Scene) -> None:
+    scene.numbered("pca")
+    scene.push("forest", "aaa")
+    scene.store.set_compat("pca", "minor")
+    scene.store.link("pca@1.0.1", "forest")
+    scene.store.link("pca@1.0.2", "forest", valid=False)
+    found = scene.store.versions("pca", valid_for=["forest"])
+    assert (numbers(found), found.verdict) == (["1.0.1", "1.0.0"], "valid")
+    assert [(passed.op, passed.number, passed.reason) for passed in found.passed_over] == [
+        ("pca", "1.0.2", "pca 1.0.2 is known not to be valid for forest"),
+        ("pca", "2.0.0", "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
+        ("pca", "1.1.0", "pca 1.1.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
+    ]
+    first = scene.store.versions("pca", valid_for=["forest"], limit=1)
+    assert (numbers(first), first.passed_over) == (["1.0.1"], found.passed_over)
+
+
+@SCENARIOS.append
+def where_no_link_is_in_force_it_is_unknown_that_nothing_is_left(scene: Scene) -> None:
+    scene.numbered("pca")
+    scene.push("forest", "aaa")
+    found = scene.store.versions("pca", valid_for=["forest"])
+    assert (found.versions, found.verdict, len(found.passed_over)) == ((), "unknown", 5)
+    scene.store.link("pca@1.0.0", "forest")
+    scene.store.unlink("pca@1.0.0", "forest")
+    assert scene.store.versions("pca", valid_for=["forest"]).verdict == "unknown"
+
+
+@SCENARIOS.append
+def where_a_link_is_in_force_it_is_known_that_nothing_is_left(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    scene.push("forest", "baa")
+    scene.store.link("pca", "forest@1.0.0")
+    found = scene.store.versions("pca", valid_for=["forest"])
+    assert (found.versions, found.verdict) == ((), "invalid")
+    scene.store.unlink("pca", "forest@1.0.0")
+    scene.store.link("pca", "forest", valid=False)
+    assert scene.store.versions("pca", valid_for=["forest"]).verdict == "invalid"
+
+
+@SCENARIOS.append
+def an_op_without_versions_leaves_nothing_and_without_links_that_is_unknown(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.store.register_pipeline("p", ["pca", "forest"])
+    found = scene.store.versions("pca", valid_for=["forest"])
+    assert (found.versions, found.passed_over, found.verdict) == ((), (), "unknown")
+
+
+@SCENARIOS.append
+def a_version_has_to_be_valid_for_all_of_several_downstreams(scene: Scene) -> None:
+    scene.numbered("pca")
+    for op in ("forest", "boost"):
+        scene.push(op, "aaa")
+    scene.store.set_compat("pca", "exact")
+    for number in ("1.0.0", "1.0.1", "1.1.0"):
+        scene.store.link(f"pca@{number}", "forest")
+    for number in ("1.0.0", "1.0.1", "2.0.0"):
+        scene.store.link(f"pca@{number}", "boost")
+    found = scene.store.versions("pca", valid_for=["forest", "boost"])
+    assert numbers(found) == ["1.0.1", "1.0.0"]
+    assert [passed.number for passed in found.passed_over] == ["1.0.2", "2.0.0", "1.1.0"]
+    assert "forest" in found.passed_over[1].reason
+    assert "boost" in found.passed_over[2].reason
+    assert scene.store.versions("pca@>=1.1", valid_for=["forest", "boost"]).verdict == "invalid"
+
+
+@SCENARIOS.append
+def a_known_failure_is_the_reason_before_what_is_not_known(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    for op in ("forest", "boost"):
+        scene.push(op, "aaa")
+    scene.store.link("pca", "boost", valid=False)
+    found = scene.store.versions("pca", valid_for=["forest", "boost"])
+    assert (found.verdict, found.passed_over[0].reason) == ("invalid", "pca 1.0.0 is known not to be valid for boost")
+    scene.store.link("pca", "boost")
+    found = scene.store.versions("pca", valid_for=["forest", "boost"])
+    assert found.verdict == "unknown"
+
+
+@SCENARIOS.append
+def a_downstream_is_the_version_that_its_selector_picks(scene: Scene) -> None:
+    scene.numbered("pca")
+    scene.numbered("forest")
+    scene.store.set_compat("pca", "exact")
+    scene.store.link("pca@1.0.0", "forest@1.1.0")
+    scene.store.link("pca@1.0.1", "forest@1.0.2")
+    assert numbers(scene.store.versions("pca", valid_for=["forest@1.1"])) == ["1.0.0"]
+    assert numbers(scene.store.versions("pca", valid_for=["forest"])) == ["1.0.1"]
+    assert numbers(scene.store.versions("pca", valid_for=["forest@2.0.0"])) == []
+
+
+@SCENARIOS.append
+def only_what_the_reference_admits_is_asked_about(scene: Scene) -> None:
+    scene.numbered("pca")
+    scene.push("forest", "aaa")
+    scene.store.link("pca@1.0.0", "forest")
+    found = scene.store.versions("pca@>=1.1", valid_for=["forest"])
+    assert (numbers(found), [passed.number for passed in found.passed_over]) == (["1.1.0"], ["2.0.0"])
+    assert numbers(scene.store.versions("pca@1.0", valid_for=["forest"])) == ["1.0.2", "1.0.1", "1.0.0"]
+    assert numbers(scene.store.versions("pca@2", valid_for=["forest"])) == []
+    assert numbers(scene.store.versions("pca@1.0.1", valid_for=["forest"])) == ["1.0.1"]
+
+
+@SCENARIOS.append
+def only_what_latest_could_pick_is_a_candidate(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.store.register("pca", version=spelt("aab"))
+    scene.push("forest", "aaa")
+    scene.store.link("pca@1.0.1", "forest")
+    found = scene.store.versions("pca", valid_for=["forest"])
+    assert (numbers(found), found.passed_over) == (["1.0.0"], ())
+
+
+@SCENARIOS.append
+def a_downstream_that_is_not_there_is_not_found(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    with pytest.raises(errors.OpNotFound):
+        scene.store.versions("pca", valid_for=["forest"])
+    scene.push("forest", "aaa")
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.versions("pca", valid_for=["forest@9"])
+    with pytest.raises(errors.OpNotFound):
+        scene.store.versions("nobody", valid_for=["forest"])
+
+
+@SCENARIOS.append
+def more_versions_than_a_page_holds_are_all_told(scene: Scene) -> None:
+    with scene.database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 2100)")
+        connection.exec_driver_sql("UPDATE counter SET position = 2100")
+        for n in range(1, 2101):
+            connection.exec_driver_sql("INSERT INTO journal (position, at, kind) VALUES (?, 0, 'version')", (n,))
+            connection.exec_driver_sql(
+                "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
+                " position, registered_at) VALUES (1, ?, 'aaaa', 'aaaa', ?, 1, 0, ?, ?, 0)",
+                (n, f"{n:04x}", n - 1, n),
+            )
+    scene.store.link("pca@1.0.5", "forest")
+    scene.store.set_compat("pca", "exact")
+    assert [version.sequence for version in scene.store.versions("pca").versions] == list(range(2100, 0, -1))
+    assert len(scene.store.versions("pca", limit=1500).versions) == 1500
+    found = scene.store.versions("pca", valid_for=["forest"], limit=1)
+    assert (numbers(found), len(found.passed_over)) == (["1.0.5"], 2094)

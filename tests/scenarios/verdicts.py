@@ -1,0 +1,228 @@
+"""CONTRACT section 4: verdicts, rule by rule, with their reasons."""
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from tests.scenarios.scene import Scenario, Scene, spelt
+
+SCENARIOS: list[Scenario] = []
+
+
+def told(scene: Scene, upstream: str = "pca", downstream: str = "forest") -> tuple[str, str]:
+    """The verdict and its reason."""
+    validation = scene.store.validate(upstream, downstream)
+    (edge,) = validation.edges
+    assert edge.verdict == validation.verdict
+    return edge.verdict, edge.reason
+
+
+def word(scene: Scene, upstream: str = "pca", downstream: str = "forest") -> str:
+    """The verdict."""
+    return told(scene, upstream, downstream)[0]
+
+
+@SCENARIOS.append
+def without_any_link_the_verdict_is_unknown(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    assert told(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest 1.0.0")
+    edge = scene.store.validate("pca", "forest").edges[0]
+    assert (edge.upstream.op, edge.upstream.number) == ("pca", "1.0.0")
+    assert (edge.downstream.op, edge.downstream.number) == ("forest", "1.0.0")
+
+
+@SCENARIOS.append
+def an_entry_for_exactly_the_two_versions_decides_first(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    scene.store.link("pca", "forest@1.0.0")
+    scene.store.link("pca", "forest", valid=False)
+    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest 1.0.0")
+    scene.store.link("pca", "forest@1.0.0", valid=False)
+    scene.store.link("pca", "forest")
+    assert told(scene) == ("invalid", "pca 1.0.0 is known not to be valid for forest 1.0.0")
+
+
+@SCENARIOS.append
+def an_entry_for_the_downstream_op_decides_next(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    scene.store.link("pca", "forest")
+    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")
+    scene.store.link("pca", "forest", valid=False)
+    assert told(scene) == ("invalid", "pca 1.0.0 is known not to be valid for forest")
+
+
+@SCENARIOS.append
+def an_entry_for_the_very_version_beats_what_is_said_of_those_alike(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.numbered("pca")
+    scene.store.link("pca@1.0.0", "forest@1.0.0")
+    scene.store.link("pca@1.0.1", "forest", valid=False)
+    assert word(scene, "pca@1.0.1") == "invalid"
+    assert word(scene, "pca@1.0.2") == "valid"
+
+
+@SCENARIOS.append
+def a_valid_link_of_a_version_alike_makes_valid(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.numbered("pca")
+    scene.store.link("pca@1.0.1", "forest")
+    assert told(scene, "pca@1.1") == ("valid", "pca 1.1.0 is alike (1) to 1.0.1, which is valid for forest")
+    scene.store.unlink("pca@1.0.1", "forest")
+    scene.store.link("pca@1.0.1", "forest@1.0.0")
+    assert told(scene, "pca@1.1") == ("valid", "pca 1.1.0 is alike (1) to 1.0.1, which is valid for forest 1.0.0")
+
+
+@SCENARIOS.append
+def of_several_versions_alike_the_newest_link_is_named(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.numbered("pca")
+    for number in ("1.0.0", "1.0.1", "2.0.0"):
+        scene.store.link(f"pca@{number}", "forest")
+    assert told(scene, "pca@1.1")[1] == "pca 1.1.0 is alike (1) to 1.0.1, which is valid for forest"
+
+
+@SCENARIOS.append
+def a_valid_link_for_another_downstream_version_makes_no_other_valid(scene: Scene) -> None:
+    scene.numbered("forest")
+    scene.numbered("pca")
+    scene.store.link("pca@1.0.0", "forest@1.0.0")
+    assert word(scene, "pca@1.0.0", "forest@1.0.0") == "valid"
+    assert told(scene, "pca@1.0.0", "forest@1.0.1") == (
+        "invalid",
+        "pca 1.0.0 is not validated for forest 1.0.1; last validated: 1.0.0 for forest 1.0.0",
+    )
+    assert word(scene, "pca@1.0.1", "forest@1.0.1") == "invalid"
+    assert word(scene, "pca@1.0.1", "forest@1.0.0") == "valid"
+
+
+@SCENARIOS.append
+def the_level_says_which_versions_are_alike(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.numbered("pca")
+    scene.store.link("pca@1.0.0", "forest")
+    candidates = ("1.0.0", "1.0.1", "1.1.0", "2.0.0")
+
+    def words() -> list[str]:
+        return [word(scene, f"pca@{number}") for number in candidates]
+
+    assert words() == ["valid", "valid", "valid", "invalid"]
+    assert scene.store.set_compat("pca", "minor").compat == "minor"
+    assert words() == ["valid", "valid", "invalid", "invalid"]
+    assert told(scene, "pca@1.0.1")[1] == "pca 1.0.1 is alike (1.0) to 1.0.0, which is valid for forest"
+    assert scene.store.set_compat("pca", "exact").compat == "exact"
+    assert words() == ["valid", "invalid", "invalid", "invalid"]
+    assert scene.store.set_compat("pca", "major").compat == "major"
+    assert words() == ["valid", "valid", "valid", "invalid"]
+    assert scene.store.op("pca").compat == "major"
+
+
+@SCENARIOS.append
+def the_downstream_op_s_own_level_does_not_count(scene: Scene) -> None:
+    scene.numbered("forest")
+    scene.push("pca", "aaa")
+    scene.store.link("pca", "forest@1.0.0")
+    scene.store.set_compat("pca", "exact")
+    assert word(scene, "pca", "forest@1.0.1") == "invalid"
+
+
+@SCENARIOS.append
+def the_same_level_again_makes_no_entry(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.store.set_compat("pca", "minor")
+    rows = scene.rows()
+    scene.store.set_compat("pca", "minor")
+    assert scene.rows() == rows
+    with pytest.raises(errors.OpNotFound):
+        scene.store.set_compat("nobody", "minor")
+
+
+@SCENARIOS.append
+def where_anything_else_is_validated_the_verdict_is_invalid_and_names_it(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.numbered("pca")
+    scene.store.link("pca@1.0.0", "forest")
+    assert told(scene, "pca@2") == (
+        "invalid",
+        "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.0 for forest",
+    )
+
+
+@SCENARIOS.append
+def links_that_say_invalid_of_other_versions_leave_it_unknown(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.numbered("pca")
+    scene.store.link("pca@1.0.0", "forest", valid=False)
+    assert word(scene, "pca@1.0.0") == "invalid"
+    assert word(scene, "pca@1.0.1") == "unknown"
+    assert word(scene, "pca@2") == "unknown"
+
+
+@SCENARIOS.append
+def a_revoked_link_counts_for_nothing(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.push("pca", "aaa")
+    scene.push("pca", "baa")
+    scene.store.link("pca@1.0.0", "forest")
+    assert (word(scene, "pca@1.0.0"), word(scene, "pca@2.0.0")) == ("valid", "invalid")
+    scene.store.unlink("pca@1.0.0", "forest")
+    assert (word(scene, "pca@1.0.0"), word(scene, "pca@2.0.0")) == ("unknown", "unknown")
+
+
+@SCENARIOS.append
+def a_downstream_without_versions_looks_at_links_for_the_op(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.store.register_pipeline("p", ["pca", "forest"])
+    assert told(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest")
+    scene.store.link("pca", "forest")
+    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")
+    scene.push("forest", "aaa")
+    assert word(scene) == "valid"
+
+
+@SCENARIOS.append
+def an_upstream_without_versions_is_unknown(scene: Scene) -> None:
+    scene.push("forest", "aaa")
+    scene.store.register_pipeline("p", ["pca", "forest"])
+    assert told(scene) == ("unknown", "pca has no version")
+
+
+@SCENARIOS.append
+def a_link_the_other_way_round_says_nothing(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("forest", "aaa")
+    scene.store.link("forest", "pca")
+    assert word(scene, "pca", "forest") == "unknown"
+    assert word(scene, "forest", "pca") == "valid"
+
+
+@SCENARIOS.append
+def a_bare_name_is_its_latest_on_both_sides(scene: Scene) -> None:
+    scene.numbered("pca")
+    scene.numbered("forest")
+    edge = scene.store.validate("pca", "forest").edges[0]
+    assert (edge.upstream.number, edge.downstream.number) == ("1.0.2", "1.0.2")
+    edge = scene.store.validate("pca@2", "forest@1.1").edges[0]
+    assert (edge.upstream.number, edge.downstream.number) == ("2.0.0", "1.1.0")
+
+
+@SCENARIOS.append
+def what_validate_does_not_find_it_says(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    with pytest.raises(errors.OpNotFound):
+        scene.store.validate("pca", "forest")
+    with pytest.raises(errors.OpNotFound):
+        scene.store.validate("nobody", "pca")
+    scene.push("forest", "aaa")
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.validate("pca@9", "forest")
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.validate("pca", "forest@9")
+
+
+@SCENARIOS.append
+def registered_versions_count_for_verdicts_as_stored_ones_do(scene: Scene) -> None:
+    scene.store.register("pca", version=spelt("aaa"), valid_for=["forest"])
+    scene.store.register("forest", version=spelt("aaa"))
+    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")

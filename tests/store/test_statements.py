@@ -1,0 +1,112 @@
+"""How many statements an answer takes: bounded by blocks of rows, never by rows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.store.lookup import BLOCK
+
+
+@contextmanager
+def counted(server: OpStoreServer) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile."""
+    statements: list[str] = []
+
+    def note(*args: object) -> None:
+        if not str(args[2]).startswith("BEGIN"):
+            statements.append(str(args[2]))
+
+    event.listen(server.db.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(server.db.engine, "before_cursor_execute", note)
+
+
+def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:
+    """An op with so many versions, written at once."""
+    with server.db.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name, last_sequence) VALUES (?, ?)", (op, count))
+        begin = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
+        rows = [
+            (op, n, f"{n:04x}", n - 1, begin + n, "sha256:x" if stored else None, 1 if stored else None)
+            for n in range(1, count + 1)
+        ]
+        connection.exec_driver_sql(
+            "INSERT INTO journal (position, at, kind) VALUES (?, 0, 'version')", [(row[4],) for row in rows]
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
+            " position, digest, size, stored_position, registered_at)"
+            " SELECT id, ?2, 'aaaa', 'aaaa', ?3, 1, 0, ?4, ?5, ?6, ?7, iif(?6 IS NULL, NULL, ?5), 0"
+            " FROM op WHERE name = ?1",
+            rows,
+        )
+        connection.exec_driver_sql("UPDATE counter SET position = position + ?", (count,))
+
+
+def test_versions_that_are_valid_take_statements_by_the_block(memory: OpStoreServer) -> None:
+    for op, blocks in (("small", 2), ("large", 7)):
+        fill(memory, op, blocks * BLOCK, stored=True)
+        memory.store.set_compat(op, "minor")
+        memory.store.link(f"{op}@1.0.0", f"{op}_down", valid=False)
+    counts = {}
+    for op in ("small", "large"):
+        with counted(memory) as statements:
+            memory.store.versions(op, valid_for=[f"{op}_down"])
+        counts[op] = len(statements)
+    assert counts["large"] - counts["small"] == (7 - 2) * 4, "a block of rows, and three queries for its links"
+    assert counts["small"] <= 2 * 4 + 12
+
+
+def test_the_newest_valid_version_is_found_without_reading_further(memory: OpStoreServer) -> None:
+    fill(memory, "pca", 10 * BLOCK, stored=True)
+    memory.store.link("pca", "forest")
+    with counted(memory) as statements:
+        assert len(memory.store.versions("pca", valid_for=["forest"], limit=1).versions) == 1
+    assert len(statements) <= 12
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_all_ops_take_one_statement(memory: OpStoreServer, count: int) -> None:
+    for n in range(count):
+        memory.store.register(f"op{n:03}", version="aaaa.aaaa.aaaa")
+    with counted(memory) as statements:
+        assert len(memory.store.ops()) == count
+    assert len(statements) == 1
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_all_links_take_one_statement(memory: OpStoreServer, count: int) -> None:
+    memory.store.register("pca", version="aaaa.aaaa.aaaa")
+    with memory.db.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('x')")
+    for n in range(count):
+        memory.store.link("pca", f"down{n}")
+    with counted(memory) as statements:
+        assert len(memory.store.links()) == count
+    assert len(statements) == 1
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory: OpStoreServer, count: int) -> None:
+    fill(memory, "pca", count, stored=True)
+    memory.store.register("forest", version="aaaa.aaaa.aaaa")
+    for n in range(count):
+        memory.store.link(f"pca@1.0.{n}", "forest")
+    with counted(memory) as statements:
+        assert memory.store.validate("pca", "forest").verdict == "valid"
+    assert len(statements) <= 8
+
+
+def test_no_statement_takes_more_parameters_the_more_versions_there_are(memory: OpStoreServer) -> None:
+    fill(memory, "pca", 20 * BLOCK)
+    memory.store.register("pca", version="aaaa.aaaa.0001", labels={"k": "v"})
+    with counted(memory) as statements:
+        found = memory.store.versions("pca").versions
+    assert len(found) == 20 * BLOCK
+    assert (found[-1].labels, found[0].labels) == ({"k": "v"}, {})
+    assert max(statement.count("?") for statement in statements) <= BLOCK + 10
