@@ -6,13 +6,18 @@ from opstore_daemon.protocol.errors import OpStoreError
 from opstore_daemon.protocol.release import __version__
 
 if TYPE_CHECKING:
+    from opstore_cli.base import BaseOpStoreClient
     from opstore_cli.client import OpStoreClient
 
-__all__ = ["OpStoreClient", "OpStoreError", "__version__"]
+__all__ = ["BaseOpStoreClient", "OpStoreClient", "OpStoreError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: `opstore --help` imports this package and must not pay for the client.
+    if name == "BaseOpStoreClient":
+        from opstore_cli.base import BaseOpStoreClient
+
+        return BaseOpStoreClient
     if name == "OpStoreClient":
         from opstore_cli.client import OpStoreClient
 

@@ -18,19 +18,24 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util.retry import Retry
 
+from opstore_cli.asking import BLOCK
 from opstore_cli.config import is_loopback
+from opstore_cli.http import may_be_repeated
 from opstore_cli.proving import knows_token
 from opstore_cli.target import Target
-from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.release import __version__
 
-BLOCK = 1024 * 1024  # bytes of a body that are sent, or read, at once
+CONNECT_WITHIN = 5.0  # seconds
+ANSWER_WITHIN = 60.0  # seconds without a byte
+COMMIT_WITHIN = 300.0  # the same where the daemon writes: it waits for the disk
+# Seconds for a piece of a body to leave. It stands for the connect timeout because urllib3 keeps that one while it
+# sends; five seconds for a piece of a mebibyte would cut off every line slower than 1.7 Mbit/s.
+SEND_WITHIN = 60.0
 TRIES = 5
 CONNECT_TRIES = 3  # of them, those that may be spent on getting no connection, each up to its timeout
 BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each with up to the jitter more
 LONGEST_RETRY_AFTER = 10.0  # seconds, whatever the other end asks for
-MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
-NO_DAEMON = "what answers there is no opstore daemon"
 
 
 class _Retries(Retry):
@@ -75,7 +80,7 @@ class _Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         # One thread owns this adapter, so the setting belongs to this request.
-        repeatable = request.method == "GET" or routes.IDEMPOTENCY_KEY in request.headers
+        repeatable = may_be_repeated(request.method or "", request.headers)
         self.max_retries = self._again if repeatable else self._once
         return super().send(request, *arguments, **options)
 
@@ -120,21 +125,10 @@ class Connections:
         """Closes them; a later request opens new ones."""
         self._session.close()
 
-    @contextmanager
-    def exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str],
-        parameters: Mapping[str, Any],
-        body: Any,
-        within: tuple[float, float],
-    ) -> "Iterator[Answer]":
-        """The answer to a request, its body not yet read; raises what the daemon says if that is an error.
-
-        `within` is the seconds for connecting (and for sending a piece) and for each piece of the answer.
-        """
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str], parameters: Mapping[str, Any], body: Any
+    ) -> "Reading":
+        """The answer to a request, whatever its status, its body not yet read."""
         with self._called_by_our_names():
             response = self._session.request(
                 method,
@@ -142,26 +136,11 @@ class Connections:
                 params=parameters,
                 data=body,
                 headers=dict(headers),
-                timeout=within,
+                timeout=_within(method, headers),
                 allow_redirects=False,
                 stream=True,
             )
-        with response:
-            answer = Answer(response, self)
-            if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-                raise self._problem(answer)
-            yield answer
-
-    def _problem(self, answer: "Answer") -> errors.OpStoreError:
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            return self.unreachable("it answers with a redirect, and none is followed")
-        try:
-            if answer.content_type != routes.PROBLEM:
-                raise ValueError
-            problem = records.decode(answer.read(MAX_PROBLEM), records.Problem)
-        except (ValueError, errors.InvalidRequest):
-            return self.unreachable(f"{NO_DAEMON} (HTTP {answer.status})")
-        return errors.from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
+        return Reading(response, self)
 
     def unreachable(self, reason: str) -> errors.DaemonUnreachable:
         """The error that says that the daemon does not answer here."""
@@ -194,42 +173,29 @@ class Connections:
         return errors.ConnectionLost(url=self.target.url, reason=_words(_root(failure)))
 
 
-class Answer:
-    """A successful answer whose body is read by whoever asked."""
+class Reading:
+    """An answer whose body is read as it comes (asking.Response)."""
 
     def __init__(self, response: requests.Response, connections: Connections) -> None:
         self._response = response
         self._connections = connections
+        self.status = response.status_code
+        self.headers = response.headers
 
-    @property
-    def status(self) -> int:
-        return self._response.status_code
-
-    @property
-    def content_type(self) -> str:
-        """Without its parameters."""
-        return self.header("Content-Type").partition(";")[0].strip().lower()
-
-    def header(self, name: str) -> str:
-        """The header, or an empty text."""
-        return str(self._response.headers.get(name, ""))
-
-    def read(self, limit: int) -> bytes:
-        """The whole body; raises ValueError where it is longer than the limit, and ConnectionLost."""
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; raises ConnectionLost where the body ends early."""
         with self._connections._called_by_our_names():
-            body = bytes(self._response.raw.read(limit + 1, decode_content=True))
-        if len(body) > limit:
-            raise ValueError("the answer is too long")
-        return body
+            return bytes(self._response.raw.read(size, decode_content=False))
 
-    def pieces(self) -> Iterator[bytes]:
-        """The body in pieces of up to BLOCK, as it comes; raises ConnectionLost where it ends too early."""
-        while True:
-            with self._connections._called_by_our_names():
-                piece = self._response.raw.read(BLOCK, decode_content=False)
-            if not piece:
-                return
-            yield piece
+    def close(self) -> None:
+        """The connection is free for another request, if all of this one was read."""
+        self._response.close()
+
+
+def _within(method: str, headers: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds for connecting (and for sending a piece), and for each piece of the answer."""
+    appends = headers.get("Content-Type") == routes.APPEND_TYPE
+    return SEND_WITHIN if appends else CONNECT_WITHIN, ANSWER_WITHIN if method == "GET" else COMMIT_WITHIN
 
 
 def _certificates() -> str | bool:

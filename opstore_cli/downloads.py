@@ -8,19 +8,16 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
+from opstore_cli.asking import BLOCK, Answer, Asking
 from opstore_cli.hashing import Hasher
-from opstore_cli.http import Http
 from opstore_cli.partial import PartFile
 from opstore_cli.patience import INTERRUPTIONS, Patience
-from opstore_cli.uploads import BLOCK, Progress
+from opstore_cli.uploads import Progress
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
 from opstore_daemon.protocol.records import VersionRecord
-
-if TYPE_CHECKING:
-    from opstore_cli.connections import Answer
 
 
 def check_output(target: Path, overwrite: bool) -> None:
@@ -39,21 +36,21 @@ def check_output(target: Path, overwrite: bool) -> None:
             raise errors.FileRefused(path=str(target), reason="it is no regular file")
 
 
-def to_bytes(http: Http, record: VersionRecord, progress: Progress) -> bytes:
+def to_bytes(asking: Asking, record: VersionRecord, progress: Progress) -> bytes:
     """The verified bytes."""
     buffer = io.BytesIO()
     with Hasher() as hasher:
-        for piece in _pieces(http, record, 0, progress):
+        for piece in _pieces(asking, record, 0, progress):
             hasher.update(piece)
             buffer.write(piece)
         _check(hasher, _stored(record)[0])
     return buffer.getvalue()
 
 
-def to_stream(http: Http, record: VersionRecord, output: BinaryIO, progress: Progress) -> None:
+def to_stream(asking: Asking, record: VersionRecord, output: BinaryIO, progress: Progress) -> None:
     """Writes the bytes; the last of them when all are verified. BrokenPipeError comes through as it is."""
     held = b""
-    with Hasher() as hasher, closing(_pieces(http, record, 0, progress)) as pieces:
+    with Hasher() as hasher, closing(_pieces(asking, record, 0, progress)) as pieces:
         for piece in pieces:
             hasher.update(piece)
             _write(output, held)
@@ -63,7 +60,7 @@ def to_stream(http: Http, record: VersionRecord, output: BinaryIO, progress: Pro
     _flush(output)
 
 
-def to_path(http: Http, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
+def to_path(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
     """Writes the bytes to a hidden file beside the target, and makes it the target when all are verified.
 
     After a lost connection, or a kill, that file stays, and the next pull goes on with it.
@@ -72,7 +69,7 @@ def to_path(http: Http, record: VersionRecord, target: Path, overwrite: bool, pr
     try:
         with PartFile.beside(target, digest) as part:
             try:
-                _fill(part, http, record, progress)
+                _fill(part, asking, record, progress)
                 part.publish(target, overwrite)
             except (errors.Unreachable, KeyboardInterrupt):
                 if part.size() == 0:
@@ -87,19 +84,19 @@ def to_path(http: Http, record: VersionRecord, target: Path, overwrite: bool, pr
         raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
 
 
-def _fill(part: PartFile, http: Http, record: VersionRecord, progress: Progress) -> None:
+def _fill(part: PartFile, asking: Asking, record: VersionRecord, progress: Progress) -> None:
     left = part.size()
     try:
-        _go_on(part, http, record, progress)
+        _go_on(part, asking, record, progress)
     except errors.IntegrityFailure:
         if left == 0:
             raise
         # What the earlier process left may be at fault (a crash of the machine): from the start, once.
         part.empty()
-        _go_on(part, http, record, progress)
+        _go_on(part, asking, record, progress)
 
 
-def _go_on(part: PartFile, http: Http, record: VersionRecord, progress: Progress) -> None:
+def _go_on(part: PartFile, asking: Asking, record: VersionRecord, progress: Progress) -> None:
     digest, size = _stored(record)
     if part.size() > size:
         part.empty()
@@ -109,23 +106,25 @@ def _go_on(part: PartFile, http: Http, record: VersionRecord, progress: Progress
         while data := part.read(BLOCK):
             hasher.update(data)
             position += len(data)
-        with closing(_pieces(http, record, position, progress)) as pieces:
+        with closing(_pieces(asking, record, position, progress)) as pieces:
             for piece in pieces:
                 hasher.update(piece)
                 part.write(piece)
         _check(hasher, digest)
 
 
-def _pieces(http: Http, record: VersionRecord, first: int, progress: Progress) -> Generator[bytes, None, None]:
+def _pieces(asking: Asking, record: VersionRecord, first: int, progress: Progress) -> Generator[bytes, None, None]:
     """The bytes from `first` on, in order, over as many connections as it takes. They are not yet verified."""
     digest, size = _stored(record)
     path = routes.path(routes.BYTES, op=record.op, selector=record.number)
     position, patience = first, Patience(first)
     progress(position, size)
     while position < size:
-        failure: errors.OpStoreError = errors.ConnectionLost(url=http.target.url, reason="the answer broke off")
+        failure: errors.OpStoreError = errors.ConnectionLost(
+            url=asking.transport.address, reason="the answer broke off"
+        )
         try:
-            with http.fetch(path, position, f'"{digest}"') as answer:
+            with asking.fetch(path, position, f'"{digest}"') as answer:
                 skip = _check_answer(answer, digest, position)
                 for piece in answer.pieces():
                     wanted, skip = piece[skip:], max(skip - len(piece), 0)
@@ -141,7 +140,7 @@ def _pieces(http: Http, record: VersionRecord, first: int, progress: Progress) -
             patience.wait(failure)
 
 
-def _check_answer(answer: "Answer", digest: Digest, position: int) -> int:
+def _check_answer(answer: Answer, digest: Digest, position: int) -> int:
     """How many bytes of the answer to skip; raises where it is of other bytes than were asked for."""
     etag = answer.header("ETag")
     if etag != f'"{digest}"':

@@ -1,33 +1,20 @@
-"""How the daemon is asked: the headers, keys and records of a request, and the daemon found again when it has gone.
+"""The transport over HTTP: connections of each thread, and the daemon found again when it has gone.
 
 The connections below it are made by requests, which is imported with the first request only.
 """
 
 import os
 import threading
-import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from opstore_cli.asking import Body, Response
 from opstore_cli.target import Target
-from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol import errors, routes
 
 if TYPE_CHECKING:
-    from opstore_cli.connections import Answer, Connections
-
-T = TypeVar("T")
-
-CONNECT_WITHIN = 5.0  # seconds
-ANSWER_WITHIN = 60.0  # seconds without a byte
-COMMIT_WITHIN = 300.0  # the same where the daemon writes: it waits for the disk
-# Seconds for a piece of a body to leave. It stands for the connect timeout because urllib3 keeps that one while it
-# sends; five seconds for a piece of a mebibyte would cut off every line slower than 1.7 Mbit/s.
-SEND_WITHIN = 60.0
-MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
+    from opstore_cli.connections import Connections
 
 
 class Http:
@@ -55,90 +42,24 @@ class Http:
             for connections in self._all:
                 connections.close()
 
-    @overload
-    def call(
+    def request(
         self,
         method: str,
         path: str,
-        kind: type[T],
         *,
-        body: records.Request | None = None,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> T: ...
-    @overload
-    def call(self, method: str, path: str, kind: None) -> None: ...
-    def call(
-        self,
-        method: str,
-        path: str,
-        kind: type[T] | None,
-        *,
-        body: records.Request | None = None,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> T | None:
-        """The record that answers. What is no GET has a key of its own, so that a retry has the effect of one."""
-        headers = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
-        if method != "GET":
-            headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
-        if body is not None:
-            headers["Content-Type"] = routes.JSON
-
-        def ask(connections: "Connections") -> T | None:
-            with connections.exchange(
-                method,
-                path,
-                headers=headers,
-                parameters=parameters or {},
-                body=None if body is None else records.encode(body),
-                within=(CONNECT_WITHIN, ANSWER_WITHIN if method == "GET" else COMMIT_WITHIN),
-            ) as answer:
-                return _record(answer, kind, connections)
-
-        return self._with_daemon(ask)
-
-    def append(self, upload: str, offset: int, body: Any) -> records.Upload:
-        """Appends the body (bytes, or a reader with a length) to an upload.
-
-        Sent once: after a failure the offset has to be asked for before anything else is appended.
-        """
-        headers = {routes.UPLOAD_OFFSET: str(offset), "Content-Type": routes.APPEND_TYPE}
-        connections = self._connections(self.target)
-        with connections.exchange(
-            "PATCH",
-            routes.path(routes.UPLOAD, upload=upload),
-            headers=headers,
-            parameters={},
-            body=body,
-            within=(SEND_WITHIN, COMMIT_WITHIN),
-        ) as answer:
-            return _record(answer, records.Upload, connections)
-
-    @contextmanager
-    def fetch(self, path: str, first: int, etag: str) -> "Iterator[Answer]":
-        """The answer that brings the bytes from `first` on of what has the etag, or (200) all of it."""
-        headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
-        if first > 0:
-            headers |= {"Range": f"bytes={first}-", "If-Range": etag}
-
-        def open_answer(connections: "Connections") -> "tuple[ExitStack, Answer]":
-            stack = ExitStack()
-            exchange = connections.exchange(
-                "GET", path, headers=headers, parameters={}, body=None, within=(CONNECT_WITHIN, COMMIT_WITHIN)
-            )
-            return stack, stack.enter_context(exchange)
-
-        stack, answer = self._with_daemon(open_answer)
-        with stack:
-            yield answer
-
-    def _with_daemon(self, request: "Callable[[Connections], T]") -> T:
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: bytes | Body | None,
+    ) -> Response:
+        """As `asking.Transport.request`."""
         target = self.target
+        asked: dict[str, Any] = {"headers": headers, "parameters": parameters, "body": body}
         try:
-            return request(self._connections(target))
+            return self._connections(target).request(method, path, **asked)
         except (errors.DaemonUnreachable, errors.ProofFailed):
-            if target.found is None:
+            if target.found is None or not may_be_repeated(method, headers):
                 raise
-        return request(self._connections(self._find(target)))
+        return self._connections(self._find(target)).request(method, path, **asked)
 
     def _find(self, gone: Target | None) -> Target:
         """The target, looked for anew where it is the one that has gone."""
@@ -161,19 +82,6 @@ class Http:
         return mine
 
 
-@overload
-def _record(answer: "Answer", kind: type[T], connections: "Connections") -> T: ...
-@overload
-def _record(answer: "Answer", kind: type[T] | None, connections: "Connections") -> T | None: ...
-def _record(answer: "Answer", kind: type[T] | None, connections: "Connections") -> T | None:
-    from opstore_cli.connections import NO_DAEMON
-
-    try:
-        body = answer.read(MAX_ANSWER)
-        if kind is None:
-            return None
-        if answer.content_type != routes.JSON:
-            raise ValueError(answer.content_type)
-        return msgspec.json.decode(body, type=kind)
-    except (ValueError, msgspec.DecodeError, RecursionError):
-        raise connections.unreachable(f"{NO_DAEMON} (HTTP {answer.status})") from None
+def may_be_repeated(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request that was sent twice has the effect of one."""
+    return method == "GET" or routes.IDEMPOTENCY_KEY in headers

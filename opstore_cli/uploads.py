@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from opstore_cli.asking import BLOCK, Asking, Body
 from opstore_cli.hashing import Hasher
-from opstore_cli.http import Http
 from opstore_cli.partial import UploadNote
 from opstore_cli.patience import INTERRUPTIONS, Patience
 from opstore_cli.sources import Readable, Source, opened
@@ -16,7 +16,6 @@ from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Uploa
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
 RESUMED_FROM = 8 * 1024 * 1024  # bytes of a file from which on a later process may go on with it
-BLOCK = 1024 * 1024  # bytes that are read at once
 
 Progress = Callable[[int, int | None], None]
 # What says that the bytes which an earlier process left are not the ones that belong there.
@@ -25,13 +24,15 @@ LEFT_WRONG = (errors.DigestMismatch, errors.SizeMismatch, errors.UploadNotFound)
 PASSING = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
-def push(http: Http, op: str, source: Readable, declared: NewVersion, home: Path, progress: Progress) -> Pushed:
+def push(
+    asking: Asking, op: str, source: Readable, declared: NewVersion, home: Path | None, progress: Progress
+) -> Pushed:
     """Sends the bytes, then makes the version that is `declared` (without upload, digest and size) of them.
 
     Raises FileRefused, and whatever the daemon says.
     """
-    with opened(source) as file, _note(http, op, file, home) as note:
-        transfer = _Transfer(http, file, note, progress)
+    with opened(source) as file, _note(asking, op, file, home) as note:
+        transfer = _Transfer(asking, file, note, progress)
         earlier = transfer.earlier()
         if earlier is not None:
             try:
@@ -42,20 +43,20 @@ def push(http: Http, op: str, source: Readable, declared: NewVersion, home: Path
 
 
 @contextlib.contextmanager
-def _note(http: Http, op: str, file: Source, home: Path) -> Iterator[UploadNote | None]:
+def _note(asking: Asking, op: str, file: Source, home: Path | None) -> Iterator[UploadNote | None]:
     identity = file.identity
-    if identity is None or file.size is None or file.size < RESUMED_FROM:
+    if home is None or identity is None or file.size is None or file.size < RESUMED_FROM:
         yield None
         return
-    with UploadNote.take(home, http.target.identity, op, *identity) as note:
+    with UploadNote.take(home, asking.transport.identity, op, *identity) as note:
         yield note
 
 
 class _Transfer:
     """One push. A reader of its own hashes each byte once, whatever is sent again."""
 
-    def __init__(self, http: Http, source: Source, note: UploadNote | None, progress: Progress) -> None:
-        self._http = http
+    def __init__(self, asking: Asking, source: Source, note: UploadNote | None, progress: Progress) -> None:
+        self._asking = asking
         self._source = source
         self._note = note
         self._progress = progress
@@ -80,7 +81,7 @@ class _Transfer:
                 size = self._send(upload, hasher)
                 self._source.check_unchanged()
                 version = msgspec.structs.replace(declared, upload=upload.upload, digest=hasher.digest(), size=size)
-            pushed = self._http.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=version)
+            pushed = self._asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=version)
         except errors.OpStoreError as failure:
             if self._note is None or not isinstance(failure, PASSING):
                 self._give_up(upload)
@@ -89,14 +90,14 @@ class _Transfer:
         return pushed
 
     def _begin(self) -> Upload:
-        upload = self._http.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
+        upload = self._asking.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
         if self._note is not None:
             self._note.write(upload.upload)
         return upload
 
     def _give_up(self, upload: Upload) -> None:
         with contextlib.suppress(errors.OpStoreError):
-            self._http.call("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
+            self._asking.call("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
         self._forget()
 
     def _forget(self) -> None:
@@ -119,14 +120,16 @@ class _Transfer:
             self._progress(sent, None)
         return sent
 
-    def _append(self, upload: str, offset: int, end: int, body_at: Callable[[int], object]) -> None:
+    def _append(self, upload: str, offset: int, end: int, body_at: Callable[[int], bytes | Body]) -> None:
         """Appends the bytes from `offset` to `end`, as often as it takes."""
         patience = Patience(offset)
         start = offset
         while offset < end:
-            failure: errors.OpStoreError = errors.ConnectionLost(url=self._http.target.url, reason="nothing arrived")
+            failure: errors.OpStoreError = errors.ConnectionLost(
+                url=self._asking.transport.address, reason="nothing arrived"
+            )
             try:
-                offset = self._http.append(upload, offset, body_at(offset)).offset
+                offset = self._asking.append(upload, offset, body_at(offset)).offset
             except INTERRUPTIONS as interruption:
                 failure = interruption
                 offset = self._stands_at(upload, patience, failure)
@@ -144,7 +147,7 @@ class _Transfer:
 
     def _ask(self, upload: str) -> Upload:
         """How far it is. The daemon then takes appends from this process, and from no other."""
-        return self._http.call("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
+        return self._asking.call("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
 
 
 def _rest_of(piece: bytes, start: int) -> Callable[[int], bytes]:

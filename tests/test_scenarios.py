@@ -1,4 +1,4 @@
-"""Every scenario on every transport: the store in process, and the client against a daemon that listens."""
+"""Every scenario on every transport: the store in process, clients of an application and of a daemon that listens."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -10,6 +10,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
 from opstore_daemon.listener import Listener
 from opstore_daemon.savers import FileSaver, MemorySaver
+from tests.in_process import InProcessClient
 from tests.scenarios import EVERY_SCENARIO, Scenario, Scene
 
 
@@ -30,6 +31,13 @@ def in_files(folder: Path) -> Iterator[Scene]:
 
 
 @contextmanager
+def in_process(folder: Path) -> Iterator[Scene]:
+    """A client whose requests the application answers without a network."""
+    with in_files(folder) as scene:
+        yield Scene(InProcessClient(scene.server), scene.server, scene.saver)
+
+
+@contextmanager
 def over_http(folder: Path) -> Iterator[Scene]:
     """The client, over HTTP, on a store on files."""
     with (
@@ -41,7 +49,7 @@ def over_http(folder: Path) -> Iterator[Scene]:
 
 
 Transport = Callable[[Path], AbstractContextManager[Scene]]
-TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "files": in_files, "http": over_http}
+TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "files": in_files, "process": in_process, "http": over_http}
 
 
 @pytest.fixture(scope="module")

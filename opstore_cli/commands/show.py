@@ -40,6 +40,10 @@ def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
     yield "registered_at", Cell(exact(version.registered_at))
     yield "yanked", Cell("yes" if version.yanked else "no")
     yield "tags", Cell(", ".join(version.tags) or NOTHING)
+    if version.format is not None:
+        yield "format", Cell(version.format)
+    for key, value in sorted(version.libraries.items()):
+        yield "library", Cell(f"{key} {value}")
     for key, value in sorted(version.labels.items()):
         yield "label", Cell(f"{key}={value}")
     yield from _lines("message", version.message)

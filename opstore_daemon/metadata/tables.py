@@ -91,6 +91,8 @@ class Version(Base):
     registered_at: Mapped[int] = mapped_column(BigInteger)
     message: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
+    format: Mapped[str | None] = mapped_column(String(64))
+    libraries: Mapped[str | None] = mapped_column(Text)  # JSON: their versions by name
     __table_args__ = (
         UniqueConstraint("op_id", "sequence"),
         UniqueConstraint("op_id", "major", "minor", "patch"),

@@ -30,6 +30,8 @@ Evidence = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
 LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f=]*(?![\s\S])")]
 LabelValue = Annotated[str, Meta(max_length=1024, pattern=_NO_NUL)]
 Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)]
+Format = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9.+-]*(?![\s\S])")]
+Libraries = Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)]
 FieldKey = Annotated[str, Meta(min_length=1, max_length=1024)]
 FieldValue = Annotated[str, Meta(max_length=65536)]
 Fields = dict[Level, dict[FieldKey, FieldValue]]
@@ -50,7 +52,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class VersionRecord(Record, frozen=True, kw_only=True):
-    """One version of an op. `digest` and `size` are None where it is registered only."""
+    """One version of an op. `digest` and `size` are None where it is registered only.
+
+    `format` is what the bytes are to whoever pushed them (`folder`, `joblib`; None: just bytes), `libraries` the
+    versions of what made them, by name. The store reads neither.
+    """
 
     op: str
     number: str
@@ -64,6 +70,8 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     yanked: bool = False
     message: str | None = None
     note: str | None = None
+    format: str | None = None
+    libraries: dict[str, str] = {}
     position: int
 
 
@@ -109,6 +117,8 @@ class NewVersion(Request, frozen=True, kw_only=True):
     valid_with: References = ()
     labels: Labels = {}
     message: Message | None = None
+    format: Format | None = None
+    libraries: Libraries = {}
 
 
 # --- uploads ----------------------------------------------------------------------------------------------------

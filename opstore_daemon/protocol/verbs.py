@@ -36,11 +36,14 @@ class OpStoreVerbs(Protocol):
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        format: str | None = None,  # noqa: A002 - the record's word
+        libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
         """Stores the bytes as a version of the op, with its links, in one transaction.
 
         `bump` (default: patch), `fields` and `version` exclude each other. Bytes that the latest version has
-        already make nothing new, unless `new`.
+        already make nothing new, unless `new`. `format` and `libraries` (versions by name) say what the bytes are;
+        the store keeps them and reads neither.
         """
 
     def register(

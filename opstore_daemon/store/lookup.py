@@ -33,6 +33,8 @@ class VersionRow:
     registered_at: int
     message: str | None
     note: str | None
+    format: str | None
+    libraries: str | None
 
 
 def query() -> Select[Version, str]:
@@ -56,6 +58,8 @@ def rows(connection: Connection, wanted: Select[Version, str]) -> list[VersionRo
             row.registered_at,
             row.message,
             row.note,
+            row.format,
+            row.libraries,
         )
         for row in connection.execute(wanted)
     ]

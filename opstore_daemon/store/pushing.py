@@ -38,7 +38,7 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
     if isinstance(version, VersionRow):
         row, created = version, False
     else:
-        row, created = versions.add(connection, op, version, blob, now, wanted.message)
+        row, created = versions.add(connection, op, version, blob, wanted, now)
     versions.set_labels(connection, row.id, wanted.labels)
     for text in wanted.valid_for:
         links.enter(connection, links.four(connection, row, parse_reference(text)), "valid", None, now)

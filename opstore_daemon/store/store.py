@@ -104,6 +104,8 @@ class Store:
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        format: str | None = None,  # noqa: A002 - the record's word
+        libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
         """Stores the bytes as a version of the op (protocol.verbs)."""
         upload = self.uploads.create(LOCAL, None).upload
@@ -117,6 +119,8 @@ class Store:
             valid_with=tuple(valid_with),
             labels=dict(labels or {}),
             message=message,
+            format=format,
+            libraries=dict(libraries or {}),
         )
         try:
             self._take_in(upload, source)

@@ -1,5 +1,6 @@
 """Versions: registered, given their bytes, and told of."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from opstore_daemon.metadata.tables import Label, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.records import NewVersion, VersionRecord
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.rules import numbering
@@ -26,16 +27,16 @@ def add(
     op: OpRow,
     version: Subversions,
     blob: Blob | None,
+    wanted: NewVersion,
     now: int,
-    message: str | None = None,
 ) -> tuple[VersionRow, bool]:
-    """The op's version of these subversions, and whether it or its bytes are new.
+    """The op's version of these subversions, and whether it or its bytes are new; `wanted` says what else is noted.
 
     Raises VersionConflict where it has other bytes: a stored version never changes.
     """
     found = lookup.by_subversions(connection, op.id, version)
     if found is None:
-        return _register(connection, op, version, blob, now, message), True
+        return _register(connection, op, version, blob, wanted, now), True
     if blob is None or found.digest == blob[0]:
         return found, False
     if found.digest is not None:
@@ -48,14 +49,15 @@ def add(
             digest=blob[0],
             size=blob[1],
             stored_position=position,
-            message=found.message if message is None else message,
+            message=found.message if wanted.message is None else wanted.message,
+            **_form(wanted),
         )
     )
     return _reread(connection, op, version), True
 
 
 def _register(
-    connection: Connection, op: OpRow, version: Subversions, blob: Blob | None, now: int, message: str | None
+    connection: Connection, op: OpRow, version: Subversions, blob: Blob | None, wanted: NewVersion, now: int
 ) -> VersionRow:
     counted = update(Op).where(Op.id == op.id).values(last_sequence=Op.last_sequence + 1)
     sequence = connection.execute(counted.returning(Op.last_sequence)).scalar_one()
@@ -77,11 +79,20 @@ def _register(
             position=position,
             stored_position=position if blob else None,
             registered_at=now,
-            message=message,
+            message=wanted.message,
             note=version.creation_time,
+            **_form(wanted),
         )
     )
     return _reread(connection, op, version)
+
+
+def _form(wanted: NewVersion) -> dict[str, str | None]:
+    """What the bytes are."""
+    return {
+        "format": wanted.format,
+        "libraries": json.dumps(wanted.libraries, sort_keys=True) if wanted.libraries else None,
+    }
 
 
 def _reread(connection: Connection, op: OpRow, version: Subversions) -> VersionRow:
@@ -139,6 +150,8 @@ def records(connection: Connection, rows: Sequence[VersionRow]) -> list[VersionR
             labels=labels.get(row.id, {}),
             message=row.message,
             note=row.note,
+            format=row.format,
+            libraries=json.loads(row.libraries or "{}"),
             position=row.position,
         )
         for row in rows

@@ -422,7 +422,7 @@ def test_a_daemon_that_is_not_there_is_unreachable_in_short_words(tmp_path: Path
 
 def test_the_error_of_the_daemon_is_raised_as_itself(daemon: FakeDaemon, client: OpStoreClient) -> None:
     with pytest.raises(errors.UploadNotFound):
-        client._http.call("GET", "/v1/uploads/none", object)
+        client._asking.call("GET", "/v1/uploads/none", object)
 
 
 def test_no_token_no_proxy_and_no_netrc_but_what_was_given(

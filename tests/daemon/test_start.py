@@ -14,6 +14,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.release import __version__
 from tests.daemon.conftest import Start
 from tests.daemon.process import Daemon, run
+from tests.schema import HEAD
 
 
 def mode(path: Path) -> int:
@@ -233,17 +234,17 @@ def test_a_home_that_no_database_url_can_name_is_refused(tmp_path: Path) -> None
 
 def test_the_schema_can_be_asked_for_and_upgraded_without_a_daemon(home: Path) -> None:
     before = run(home, "db", "current")
-    assert (before.returncode, before.stdout) == (0, "none (this opstore needs 0001)\n")
+    assert (before.returncode, before.stdout) == (0, f"none (this opstore needs {HEAD})\n")
     assert not home.exists()
     made = run(home, "db", "upgrade")
-    assert (made.returncode, made.stdout) == (0, "upgraded the schema from none to 0001\n")
-    assert run(home, "db", "upgrade").stdout == "the schema is 0001 already\n"
-    assert run(home, "db", "current").stdout == "0001 (this opstore needs 0001)\n"
+    assert (made.returncode, made.stdout) == (0, f"upgraded the schema from none to {HEAD}\n")
+    assert run(home, "db", "upgrade").stdout == f"the schema is {HEAD} already\n"
+    assert run(home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
     assert mode(home / "opstore.db") == 0o600
 
 
 def test_the_schema_can_be_asked_for_while_a_daemon_runs(daemon: Daemon) -> None:
-    assert run(daemon.home, "db", "current").stdout == "0001 (this opstore needs 0001)\n"
+    assert run(daemon.home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
 
 
 def test_a_newer_schema_is_refused_with_both_revisions(start: Start) -> None:
@@ -257,9 +258,9 @@ def test_a_newer_schema_is_refused_with_both_revisions(start: Start) -> None:
     for arguments in (["serve"], ["db", "upgrade"]):
         refused = run(first.home, *arguments)
         assert refused.returncode == 9
-        assert "the database has the schema 0999, which is newer than this opstore (0001)" in refused.stderr
+        assert f"the database has the schema 0999, which is newer than this opstore ({HEAD})" in refused.stderr
         assert "hint: update opstore" in refused.stderr
-    assert run(first.home, "db", "current").stdout == "0999 (this opstore needs 0001)\n"
+    assert run(first.home, "db", "current").stdout == f"0999 (this opstore needs {HEAD})\n"
     assert not first.runtime_file.exists()
 
 

@@ -74,7 +74,7 @@ def test_the_bounds_in_the_document_about_http_are_those_of_the_code() -> None:
 
 
 def public(kind: type) -> set[str]:
-    return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
+    return {name for name in dir(kind) if callable(getattr(kind, name)) and not name.startswith("_")}
 
 
 def test_every_verb_of_the_client_is_in_the_table_with_its_arguments() -> None:
@@ -82,7 +82,7 @@ def test_every_verb_of_the_client_is_in_the_table_with_its_arguments() -> None:
     told = {name: arguments for name, arguments in calls if name in public(OpStoreClient)}
     assert set(told) == public(OpStoreClient)
     for name, arguments in told.items():
-        if name == "close":
+        if name in ("close", "request"):
             continue
         wanted = [part.strip() for part in arguments.split(",") if part.strip() not in ("", "*")]
         given = list(inspect.signature(getattr(OpStoreClient, name)).parameters)

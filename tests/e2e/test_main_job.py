@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import STARTED, Machine, Triple, unused_port, wait_for
+from tests.schema import HEAD
 
 FORMS = ("", "-q", "--json")
 
@@ -50,6 +51,7 @@ def version(op: str, number: str, sequence: int, position: int, size: int | None
     stored = {"digest": None if size is None else "DIGEST", "size": size}
     told = {"op": op, "number": number, "version": "VERSION", "sequence": sequence, "position": position, **stored}
     rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
+    rest |= {"format": None, "libraries": {}}
     return {**told, **rest, **more}
 
 
@@ -346,8 +348,8 @@ def test_the_status_of_a_daemon_with_a_url_has_its_schema(machine: Machine) -> N
     machine.do("start")
     options = ["--url", machine.url]
     code, out, err = machine.run("status", *options)
-    assert (code, out, err) == (0, STATE_LINES + "schema\t0001\n", "")
-    assert machine.ask("status", *options) == (0, {**STATE, "schema": "0001"}, None)
+    assert (code, out, err) == (0, STATE_LINES + f"schema\t{HEAD}\n", "")
+    assert machine.ask("status", *options) == (0, {**STATE, "schema": HEAD}, None)
     assert machine.run("status", "-q", *options) == (0, "URL\n", "")
 
 
@@ -377,10 +379,10 @@ def test_a_second_daemon_for_a_home_is_a_conflict_that_names_the_first(machine: 
 
 
 def test_the_database_is_upgraded_by_hand_where_no_daemon_runs(machine: Machine) -> None:
-    assert machine.run("db", "current") == (0, "none (this opstore needs 0001)\n", "")
-    assert machine.run("db", "upgrade") == (0, "upgraded the schema from none to 0001\n", "")
-    assert machine.run("db", "upgrade") == (0, "the schema is 0001 already\n", "")
-    assert machine.run("db", "current") == (0, "0001 (this opstore needs 0001)\n", "")
+    assert machine.run("db", "current") == (0, f"none (this opstore needs {HEAD})\n", "")
+    assert machine.run("db", "upgrade") == (0, f"upgraded the schema from none to {HEAD}\n", "")
+    assert machine.run("db", "upgrade") == (0, f"the schema is {HEAD} already\n", "")
+    assert machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
 
 
 VERSION_KEYS = "op number version sequence digest size registered_at labels tags yanked"

@@ -14,6 +14,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Op
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.schema import HEAD
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "busy_timeout")
 
@@ -225,7 +226,7 @@ def test_a_server_has_a_database_an_engine_sessions_and_migrations(tmp_path: Pat
     assert repr(server.flask) == "<Flask 'OpStoreServer'>"
     server.db.create_all()
     assert server.migrate.upgrade() is None
-    assert server.migrate.current() == server.migrate.head() == "0001"
+    assert server.migrate.current() == server.migrate.head() == HEAD
     server.migrate.check()
     server.store.register_pipeline("p", ["pca"])
     with server.db.engine.connect() as connection:

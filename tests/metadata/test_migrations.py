@@ -18,6 +18,7 @@ from opstore_daemon.metadata import Database, Migrate, migrate
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.schema import HEAD
 
 LATER = '''
 """A later schema, for the tests."""
@@ -25,7 +26,7 @@ LATER = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9999", "{head}", None, None
 
 
 def upgrade() -> None:
@@ -44,7 +45,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schemas:
     def later(then: str = "pass") -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions" / "0002_later.py").write_text(LATER.format(then=then))
+        (folder / "versions" / "9999_later.py").write_text(LATER.format(then=then, head=HEAD))
         monkeypatch.setattr(migrate, "FOLDER", folder)
 
     return later
@@ -145,7 +146,7 @@ def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
     migrations = Migrate(database)
     assert migrations.current() == "0999"
     for ask in (migrations.check, migrations.upgrade, database.create_all):
-        with pytest.raises(errors.SchemaTooNew, match=r"0999.*newer than this opstore \(0001\)"):
+        with pytest.raises(errors.SchemaTooNew, match=rf"0999.*newer than this opstore \({HEAD}\)"):
             ask()
     with pytest.raises(errors.SchemaTooNew):
         OpStoreServer(MemorySaver(), database.url.render_as_string())
@@ -158,13 +159,13 @@ def test_an_older_schema_is_upgraded_after_a_backup(database: Database, release:
         connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
     release("pass")
     migrations = Migrate(database)
-    assert (migrations.current(), migrations.head()) == ("0001", "0002")
+    assert (migrations.current(), migrations.head()) == (HEAD, "9999")
     backup = migrations.upgrade()
     assert backup is not None
-    assert migrations.current() == "0002"
+    assert migrations.current() == "9999"
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT name, owner FROM op").all() == [("pca", "ann")]
-    assert revision_in(backup) == "0001"
+    assert revision_in(backup) == HEAD
     old = Database(f"sqlite:///{backup}")
     with old.read() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
@@ -178,8 +179,8 @@ def test_a_server_tells_of_the_backup_that_it_made(database: Database, release: 
     release("pass")
     server = OpStoreServer(MemorySaver(), database.url.render_as_string())
     assert server.backup is not None
-    assert revision_in(server.backup) == "0001"
-    assert server.status().schema == "0002"
+    assert revision_in(server.backup) == HEAD
+    assert server.status().schema == "9999"
     server.close()
 
 
@@ -189,7 +190,7 @@ def test_an_upgrade_that_fails_leaves_the_old_schema_whole(database: Database, r
     with pytest.raises(errors.DatabaseFailed):
         Migrate(database).upgrade()
     assert described(database) == before
-    assert Migrate(database).current() == "0001"
+    assert Migrate(database).current() == HEAD
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
 
@@ -201,9 +202,9 @@ def test_an_upgrade_is_tried_again_over_the_backup_of_the_one_that_failed(
     with pytest.raises(errors.DatabaseFailed):
         Migrate(database).upgrade()
     (failed,) = backups_of(database)
-    (tmp_path / "migrations" / "versions" / "0002_later.py").write_text(LATER.format(then="pass"))
+    (tmp_path / "migrations" / "versions" / "9999_later.py").write_text(LATER.format(then="pass", head=HEAD))
     assert Migrate(database).upgrade() == failed
-    assert revision_in(failed) == "0001"
+    assert revision_in(failed) == HEAD
 
 
 def test_a_database_in_memory_is_upgraded_without_a_backup(release: Schemas) -> None:
@@ -211,7 +212,7 @@ def test_a_database_in_memory_is_upgraded_without_a_backup(release: Schemas) -> 
     database.create_all()
     release("pass")
     assert Migrate(database).upgrade() is None
-    assert Migrate(database).current() == "0002"
+    assert Migrate(database).current() == "9999"
     database.close()
 
 

@@ -288,3 +288,19 @@ def ops_are_listed_by_name_with_latest_count_and_level(scene: Scene) -> None:
     assert scene.store.op("zeta") == scene.store.ops()[2]
     with pytest.raises(errors.OpNotFound):
         scene.store.op("nobody")
+
+
+@SCENARIOS.append
+def what_the_bytes_are_is_kept_with_the_version(scene: Scene) -> None:
+    pushed = scene.store.push("pca", b"model", format="joblib", libraries={"scikit-learn": "1.5.0", "numpy": "2.0"})
+    told = ("joblib", {"numpy": "2.0", "scikit-learn": "1.5.0"})
+    assert (pushed.format, pushed.libraries) == told
+    assert [(shown.format, shown.libraries) for shown in scene.store.versions("pca").versions] == [told]
+    assert (scene.store.push("pca", b"other").format, scene.store.show("pca").libraries) == (None, {})
+
+
+@SCENARIOS.append
+def bytes_that_are_there_already_stay_what_they_were_said_to_be(scene: Scene) -> None:
+    scene.store.push("pca", b"model", format="joblib")
+    again = scene.store.push("pca", b"model", format="pickle")
+    assert (again.created, again.format) == (False, "joblib")

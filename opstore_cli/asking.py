@@ -1,0 +1,196 @@
+"""How the daemon is asked: the headers, keys and records of a request, over whatever carries it."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar, overload
+
+import msgspec
+
+from opstore_daemon.protocol import errors, records, routes
+
+T = TypeVar("T")
+
+BLOCK = 1024 * 1024  # bytes of a body that are sent, or read, at once
+MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
+MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
+NO_DAEMON = "what answers there is no opstore daemon"
+
+
+class Body(Protocol):
+    """A stream of known length, as requests sends it. `bytes` are a body too."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Response(Protocol):
+    """What carries an answer: what `http.client.HTTPResponse` has."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Looked up whatever the case of a name."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes of the body, at most `size`, none at its end; raises ConnectionLost where it ends early."""
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """What carries requests to one daemon and adds to them what says who asks."""
+
+    @property
+    def address(self) -> str:
+        """The daemon, in errors."""
+
+    @property
+    def identity(self) -> str:
+        """What stays the same of the daemon when it restarts."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: "bytes | Body | None",
+    ) -> Response:
+        """Carries a request, and answers whatever the status; raises the errors of `Unreachable`.
+
+        `parameters` are the query: a list is a parameter that comes several times, a None one that does not come. A
+        GET, and what has an `Idempotency-Key`, may be sent again; anything else is sent once.
+        """
+
+
+class Answer:
+    """A successful answer whose body is read by whoever asked."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self.status = response.status
+
+    @property
+    def content_type(self) -> str:
+        """Without its parameters."""
+        return self.header("Content-Type").partition(";")[0].strip().lower()
+
+    def header(self, name: str) -> str:
+        """The header, or an empty text."""
+        return str(self._response.headers.get(name, ""))
+
+    def read(self, limit: int) -> bytes:
+        """The whole body; raises ValueError where it is longer than the limit, and ConnectionLost."""
+        pieces, left = [], limit + 1
+        while left and (piece := self._response.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        if not left:
+            raise ValueError("the answer is too long")
+        return b"".join(pieces)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body in pieces of up to BLOCK, as it comes; raises ConnectionLost where it ends too early."""
+        while piece := self._response.read(BLOCK):
+            yield piece
+
+
+class Asking:
+    """Requests of records and bytes, over a transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    @overload
+    def call(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        body: records.Request | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> T: ...
+    @overload
+    def call(self, method: str, path: str, kind: None) -> None: ...
+    def call(
+        self,
+        method: str,
+        path: str,
+        kind: type[T] | None,
+        *,
+        body: records.Request | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> T | None:
+        """The record that answers. What is no GET has a key of its own, so that a retry has the effect of one."""
+        headers = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
+        if method != "GET":
+            headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
+        if body is not None:
+            headers["Content-Type"] = routes.JSON
+        encoded = None if body is None else records.encode(body)
+        with self._exchange(method, path, headers, encoded, parameters or {}) as answer:
+            return None if kind is None else self._record(answer, kind)
+
+    def append(self, upload: str, offset: int, body: "bytes | Body") -> records.Upload:
+        """Appends the body to an upload.
+
+        Sent once: after a failure the offset has to be asked for before anything else is appended.
+        """
+        headers = {routes.UPLOAD_OFFSET: str(offset), "Content-Type": routes.APPEND_TYPE}
+        with self._exchange("PATCH", routes.path(routes.UPLOAD, upload=upload), headers, body) as answer:
+            return self._record(answer, records.Upload)
+
+    @contextmanager
+    def fetch(self, path: str, first: int, etag: str) -> Iterator[Answer]:
+        """The answer that brings the bytes from `first` on of what has the etag, or (200) all of it."""
+        headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
+        if first > 0:
+            headers |= {"Range": f"bytes={first}-", "If-Range": etag}
+        with self._exchange("GET", path, headers) as answer:
+            yield answer
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: "bytes | Body | None" = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Iterator[Answer]:
+        """The answer to a request, its body not yet read; raises what the daemon says if that is an error."""
+        response = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
+        with closing(response):
+            answer = Answer(response)
+            if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise self._problem(answer)
+            yield answer
+
+    def _problem(self, answer: Answer) -> errors.OpStoreError:
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return self._unreachable("it answers with a redirect, and none is followed")
+        try:
+            if answer.content_type != routes.PROBLEM:
+                raise ValueError
+            problem = records.decode(answer.read(MAX_PROBLEM), records.Problem)
+        except (ValueError, errors.InvalidRequest):
+            return self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})")
+        return errors.from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
+
+    def _record(self, answer: Answer, kind: type[T]) -> T:
+        try:
+            body = answer.read(MAX_ANSWER)
+            if answer.content_type != routes.JSON:
+                raise ValueError(answer.content_type)
+            return msgspec.json.decode(body, type=kind)
+        except (ValueError, msgspec.DecodeError, RecursionError):
+            raise self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})") from None
+
+    def _unreachable(self, reason: str) -> errors.DaemonUnreachable:
+        return errors.DaemonUnreachable(url=self.transport.address, reason=reason)

@@ -1,0 +1,289 @@
+"""BaseOpStoreClient: the verbs of the store, asked over whatever carries a request."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar, overload
+
+from opstore_cli import downloads, uploads
+from opstore_cli.asking import Asking, Body, Response
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import (
+    ChangeOp,
+    Compat,
+    Fields,
+    Level,
+    LinkRecord,
+    Links,
+    LinkState,
+    NewLink,
+    NewPipeline,
+    NewVersion,
+    OpRecord,
+    Ops,
+    PipelineRecord,
+    Pipelines,
+    Pushed,
+    Status,
+    Validation,
+    VersionRecord,
+    Versions,
+)
+from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.verbs import OpStoreVerbs
+
+Progress = Callable[[int, int | None], None]
+
+
+class _Page(Protocol):
+    @property
+    def next_cursor(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=_Page)
+
+
+class BaseOpStoreClient(OpStoreVerbs, ABC):
+    """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
+
+    `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set at any time. Every verb
+    raises `OpStoreError`s.
+    """
+
+    def __init__(self, *, progress: Progress | None = None) -> None:
+        self.progress: Progress = progress or say_nothing
+        self._asking = Asking(self)
+        self._home: Path | None = None  # where it is noted how far an upload is, for a later process
+
+    @abstractmethod
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: bytes | Body | None,
+    ) -> Response:
+        """Carries one request to the daemon, with the token added to its headers, and returns what answers.
+
+        `path` is below the daemon's address. `parameters` are the query: a list is a parameter that comes several
+        times, a None one that does not come. `body` is bytes or a stream of known length. A GET, and what has an
+        `Idempotency-Key`, may be sent again; anything else is to be sent once. The answer has `status`, `headers`,
+        `read(size)` and `close()`, as `http.client.HTTPResponse` has, and is returned whatever the status. Raises
+        the errors of the family `Unreachable` where no answer comes.
+        """
+
+    @property
+    def address(self) -> str:
+        """The daemon, in errors."""
+        return type(self).__name__
+
+    @property
+    def identity(self) -> str:
+        """What stays the same of the daemon when it restarts."""
+        return self.address
+
+    # --- versions and bytes ---------------------------------------------------------------------------------------
+
+    def push(
+        self,
+        op: str,
+        source: bytes | BinaryIO | Path | str,
+        *,
+        bump: Level | None = None,
+        fields: Fields | None = None,
+        version: str | None = None,
+        new: bool = False,
+        valid_for: Sequence[str] = (),
+        valid_with: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        message: str | None = None,
+        format: str | None = None,  # noqa: A002 - the record's word
+        libraries: Mapping[str, str] | None = None,
+    ) -> Pushed:
+        """As `OpStoreVerbs.push`. A `Path` or `str` is a file's path; a file object is read from where it stands.
+
+        A path of 8 MiB or more goes on where an earlier process stopped. Also raises FileRefused, for a folder, what
+        can't be read, and what changes while it is read.
+        """
+        check_name(op)
+        _check_references(valid_for, valid_with)
+        declared = NewVersion(
+            bump=bump,
+            fields=fields,
+            version=version,
+            new=new,
+            valid_for=tuple(valid_for),
+            valid_with=tuple(valid_with),
+            labels=dict(labels or {}),
+            message=message,
+            format=format,
+            libraries=dict(libraries or {}),
+        )
+        return uploads.push(self._asking, op, source, declared, self._home, self.progress)
+
+    def register(
+        self,
+        op: str,
+        *,
+        fields: Fields | None = None,
+        version: str | None = None,
+        valid_for: Sequence[str] = (),
+        valid_with: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        message: str | None = None,
+    ) -> Pushed:
+        check_name(op)
+        _check_references(valid_for, valid_with)
+        declared = NewVersion(
+            fields=fields,
+            version=version,
+            valid_for=tuple(valid_for),
+            valid_with=tuple(valid_with),
+            labels=dict(labels or {}),
+            message=message,
+        )
+        return self._asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=declared)
+
+    @overload
+    def pull(self, reference: str) -> bytes: ...
+    @overload
+    def pull(self, reference: str, to: Path | str | BinaryIO, overwrite: bool = False) -> VersionRecord: ...
+    def pull(
+        self, reference: str, to: Path | str | BinaryIO | None = None, overwrite: bool = False
+    ) -> bytes | VersionRecord:
+        """The verified bytes of a version, or the version, once its bytes are written to `to`.
+
+        A path gets all the bytes or none, and goes on where an earlier pull stopped; the last bytes come to a file
+        object only after all are verified. Also raises NotStored, OutputExists, FileRefused, OutputFailed and
+        IntegrityFailure; what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
+        """
+        if to is None:
+            return downloads.to_bytes(self._asking, self.show(reference), self.progress)
+        if isinstance(to, Path | str):
+            place = Path(to)
+            downloads.check_output(place, overwrite)
+            record = self.show(reference)
+            downloads.to_path(self._asking, record, place, overwrite, self.progress)
+        else:
+            record = self.show(reference)
+            downloads.to_stream(self._asking, record, to, self.progress)
+        return record
+
+    def show(self, reference: str) -> VersionRecord:
+        parsed = parse_reference(reference)
+        path = routes.path(routes.VERSION, op=parsed.op, selector=str(parsed.selector))
+        return self._asking.call("GET", path, VersionRecord)
+
+    def versions(self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None) -> Versions:
+        _check_references(valid_for)
+        parsed = parse_reference(op)
+        parameters: dict[str, Any] = {"valid_for": list(valid_for)}
+        if not parsed.bare:
+            parameters["select"] = str(parsed.selector)
+        pages = list(self._pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
+        first, last = pages[0], pages[-1]
+        return Versions(
+            op=first.op,
+            versions=tuple(version for page in pages for version in page.versions),
+            passed_over=first.passed_over,
+            verdict=first.verdict,
+            next_cursor=last.next_cursor,
+        )
+
+    # --- ops ------------------------------------------------------------------------------------------------------
+
+    def ops(self) -> list[OpRecord]:
+        return [op for page in self._pages(routes.OPS, Ops) for op in page.ops]
+
+    def op(self, name: str) -> OpRecord:
+        return self._asking.call("GET", routes.path(routes.OP, op=check_name(name)), OpRecord)
+
+    def set_compat(self, op: str, compat: Compat) -> OpRecord:
+        path = routes.path(routes.OP, op=check_name(op))
+        return self._asking.call("PATCH", path, OpRecord, body=ChangeOp(compat=compat))
+
+    # --- links and verdicts ---------------------------------------------------------------------------------------
+
+    def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
+        return self._enter_link(upstream, downstream, "valid" if valid else "invalid", evidence)
+
+    def unlink(self, upstream: str, downstream: str) -> LinkRecord:
+        return self._enter_link(upstream, downstream, "revoked", None)
+
+    def _enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> LinkRecord:
+        _check_references([upstream, downstream])
+        entry = NewLink(upstream=upstream, downstream=downstream, state=state, evidence=evidence)
+        return self._asking.call("POST", routes.LINKS, LinkRecord, body=entry)
+
+    def links(self, op: str | None = None) -> list[LinkRecord]:
+        parameters = {} if op is None else {"op": check_name(op)}
+        return [link for page in self._pages(routes.LINKS, Links, parameters) for link in page.links]
+
+    def validate(self, upstream: str, downstream: str) -> Validation:
+        _check_references([upstream, downstream])
+        parameters = {"upstream": upstream, "downstream": downstream}
+        return self._asking.call("GET", routes.VERDICT, Validation, parameters=parameters)
+
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = ()) -> Validation:
+        _check_references(use)
+        path = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(pipeline))
+        return self._asking.call("GET", path, Validation, parameters={"use": list(use)})
+
+    # --- pipelines ------------------------------------------------------------------------------------------------
+
+    def register_pipeline(
+        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+    ) -> PipelineRecord:
+        for each in (name, *ops, *(end for edge in edges or () for end in edge)):
+            check_name(each)
+        graph = None if edges is None else tuple((upstream, downstream) for upstream, downstream in edges)
+        pipeline = NewPipeline(name=name, ops=tuple(ops), edges=graph)
+        return self._asking.call("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
+
+    def pipelines(self) -> list[PipelineRecord]:
+        return [pipeline for page in self._pages(routes.PIPELINES, Pipelines) for pipeline in page.pipelines]
+
+    def pipeline(self, name: str) -> PipelineRecord:
+        return self._asking.call("GET", routes.path(routes.PIPELINE, pipeline=check_name(name)), PipelineRecord)
+
+    def remove_pipeline(self, name: str) -> None:
+        self._asking.call("DELETE", routes.path(routes.PIPELINE, pipeline=check_name(name)), None)
+
+    # --- the daemon -----------------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """The daemon that answers."""
+        return self._asking.call("GET", routes.STATUS, Status)
+
+    def _pages(
+        self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None
+    ) -> Iterator[P]:
+        """The pages of a list, until it ends or `limit` rows were asked for."""
+        if limit is not None and limit < 1:
+            raise errors.InvalidRequest(reason="the limit is at least 1")
+        left, cursor = limit, None
+        while True:
+            rows = routes.MAX_LIMIT if left is None else min(left, routes.MAX_LIMIT)
+            asked = {**(parameters or {}), "limit": rows, "cursor": cursor}
+            page = self._asking.call("GET", path, kind, parameters=asked)
+            yield page
+            left = None if left is None else left - rows
+            if page.next_cursor is None or left == 0:
+                return
+            if page.next_cursor == cursor:
+                raise errors.DaemonUnreachable(url=self.address, reason="its list does not end")
+            cursor = page.next_cursor
+
+
+def _check_references(*lists: Sequence[str]) -> None:
+    """Refuses what is no reference before bytes move."""
+    for references in lists:
+        for reference in references:
+            parse_reference(reference)
+
+
+def say_nothing(*_: object) -> None:
+    """Where nobody listens."""

@@ -1,0 +1,14 @@
+"""What the bytes of a version are: their format, and the versions of the libraries that made them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("version", sa.Column("format", sa.String(length=64), nullable=True))
+    op.add_column("version", sa.Column("libraries", sa.Text(), nullable=True))
