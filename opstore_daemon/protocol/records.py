@@ -41,9 +41,10 @@ Fields = Annotated[
 # Names, digests and references are checked further on, where an error says more: only the schema has their form.
 Text = Annotated[str, Meta(max_length=512)]
 Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.PATTERN})]
+Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.REFERENCE_PATTERN})]
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
 DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"})]
-References = Annotated[tuple[Text, ...], Meta(max_length=1000)]
+References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]
 
@@ -197,8 +198,8 @@ class Links(Record, frozen=True, kw_only=True):
 class NewLink(Request, frozen=True, kw_only=True):
     """An entry for the journal of links. `revoked` takes back the entry in force for the same four."""
 
-    upstream: Text
-    downstream: Text
+    upstream: Reference
+    downstream: Reference
     state: LinkState = "valid"
     evidence: Evidence | None = None
 

@@ -13,7 +13,7 @@ import msgspec
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.release import __version__
 from opstore_daemon.web import refusals
-from opstore_daemon.web.headers import GIVEN_ID, ID, KEY, OF_REFUSALS, Header
+from opstore_daemon.web.headers import GIVEN_ID, ID, IF_RANGE, KEY, OF_REFUSALS, RANGE, Header
 from opstore_daemon.web.parts import PARTS
 from opstore_daemon.web.routing import Answer, Error, Route
 
@@ -93,17 +93,19 @@ def _operation(route: Route, components: "_Components") -> Json:
 
 
 def _without_body(operation: Json) -> Json:
-    """The HEAD to a GET: the same statuses and headers."""
+    """The HEAD to a GET: the same statuses and headers, but for ranges, which are GET's alone."""
     responses = {
         status: {key: value for key, value in response.items() if key != "content"}
         for status, response in operation["responses"].items()
-        if "$ref" not in response
+        if "$ref" not in response and status != "206"
     }
-    refused = {status: {"description": f"GET is answered with {status}."} for status in ("4XX", "5XX")}
+    refused = {status: {"description": "As GET is refused."} for status in ("4XX", "5XX")}
+    of_ranges = (RANGE.name, IF_RANGE.name)
     return {
         **operation,
         "operationId": f"{operation['operationId']}_head",
         "summary": "What GET answers, without the body",
+        "parameters": [one for one in operation["parameters"] if one["name"] not in of_ranges],
         "responses": responses | refused,
     }
 
@@ -196,12 +198,21 @@ def _schemas(served: Iterable[Route]) -> Json:
 
 def _record(name: str, schema: Mapping[str, Any]) -> Json:
     text = inspect.cleandoc(schema["description"])
-    told = {**schema, "description": re.sub(r"\bNone\b", "null", text)}
+    told = {**_plain(schema), "description": re.sub(r"\bNone\b", "null", text)}
     if issubclass(getattr(records, name), records.Record):  # the daemon leaves no key out
-        told["required"] = list(schema["properties"])
-        told["properties"] = {key: _without_default(value) for key, value in schema["properties"].items()}
+        told["required"] = list(told["properties"])
+        for value in told["properties"].values():
+            value.pop("default", None)
     return told
 
 
-def _without_default(schema: Mapping[str, Any]) -> Json:
-    return {key: value for key, value in schema.items() if key != "default"}
+def _plain(schema: Any) -> Any:
+    """The schema with lists of so many of one kind said so, not item by item, which few programs know."""
+    match schema:
+        case {"prefixItems": [first, *others], **rest} if all(other == first for other in others):
+            return {**rest, "items": _plain(first)}
+        case dict():
+            return {key: _plain(value) for key, value in schema.items()}
+        case list():
+            return [_plain(value) for value in schema]
+    return schema

@@ -126,3 +126,10 @@ def credential() -> Credential:
 def answer(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The record as JSON."""
     return Response(records.encode(record), status, headers, content_type=routes.JSON)
+
+
+def nothing(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """No body, and so no content type, which Flask would say is HTML."""
+    response = Response(status=status, headers=headers)
+    del response.headers["Content-Type"]
+    return response

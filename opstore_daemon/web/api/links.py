@@ -6,7 +6,7 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import LinkRecord, Links, NewLink, Validation
+from opstore_daemon.protocol.records import LinkRecord, Links, Name, NewLink, Reference, Validation
 from opstore_daemon.web.queries import CountedPage, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
 from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
@@ -17,14 +17,14 @@ ROUTES: list[Route] = []
 class Wanted(CountedPage, frozen=True, kw_only=True):
     """Which links are asked for."""
 
-    op: Annotated[str, Meta(description="Only links of this op, either way.")] | None = None
+    op: Annotated[Name, Meta(description="Only links of this op, either way.")] | None = None
 
 
 class Edge(Query, frozen=True, kw_only=True):
     """Whose verdict is asked for."""
 
-    upstream: Annotated[str, Meta(description="The reference of the upstream version.")]
-    downstream: Annotated[str, Meta(description="The reference of the downstream version.")]
+    upstream: Annotated[Reference, Meta(description="The reference of the upstream version.")]
+    downstream: Annotated[Reference, Meta(description="The reference of the downstream version.")]
 
 
 @route(

@@ -6,11 +6,11 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Validation
+from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Reference, Validation
 from opstore_daemon.web.headers import LOCATION
 from opstore_daemon.web.queries import Page, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, store
 
 ROUTES: list[Route] = []
 
@@ -18,7 +18,7 @@ ROUTES: list[Route] = []
 class Used(Query, frozen=True, kw_only=True):
     """Which versions to ask about."""
 
-    use: Annotated[tuple[str, ...], Meta(description="References to take as if each were the latest of its op.")] = ()
+    use: Annotated[tuple[Reference, ...], Meta(description="References, each as if it were the latest of its op.")] = ()
 
 
 @route(ROUTES, "GET", routes.PIPELINES, scope="read", answers={200: Answer(Pipelines, "The page.")}, raises=READING)
@@ -69,7 +69,7 @@ def show(_api: Api, pipeline: str) -> Response:
 def remove(_api: Api, pipeline: str) -> Response:
     """Removes it; its ops, versions and links stay."""
     store().remove_pipeline(pipeline)
-    return Response(status=204)
+    return nothing(204)
 
 
 @route(

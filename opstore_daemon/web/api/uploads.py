@@ -10,7 +10,7 @@ from opstore_daemon.store.blobs import PIECE
 from opstore_daemon.web.guards import parse_count
 from opstore_daemon.web.headers import HELD, LOCATION, OFFSET
 from opstore_daemon.web.refusals import KEEPING, READING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, route, store
+from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, nothing, route, store
 
 ROUTES: list[Route] = []
 TAKEN_IN = "opstore.taken_in"  # in the WSGI environment: the writer that took the body in before the app ran
@@ -74,7 +74,7 @@ def append(_api: Api, upload: str) -> Response:
 def discard(_api: Api, upload: str) -> Response:
     """Throws it away."""
     store().discard_upload(upload, credential().owner)
-    return Response(status=204)
+    return nothing(204)
 
 
 def _told(upload: Upload, status: int = 200, headers: dict[str, str] | None = None) -> Response:

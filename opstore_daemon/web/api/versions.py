@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
-from opstore_daemon.protocol.records import NewVersion, Pushed, VersionRecord, Versions
+from opstore_daemon.protocol.records import NewVersion, Pushed, Reference, VersionRecord, Versions
 from opstore_daemon.web.headers import LOCATION
 from opstore_daemon.web.queries import CountedPage
 from opstore_daemon.web.refusals import KEEPING, PICKING, READING
@@ -32,8 +32,8 @@ PUSHING = (
 class Wanted(CountedPage, frozen=True, kw_only=True):
     """Which versions of an op are asked for."""
 
-    valid_for: Annotated[tuple[str, ...], Meta(description="References that all have to accept a version.")] = ()
-    select: Annotated[str, Meta(description="Only what this selector admits.")] | None = None
+    valid_for: Annotated[tuple[Reference, ...], Meta(description="References that all have to accept a version.")] = ()
+    select: Annotated[str, Meta(min_length=1, description="Only what this selector admits.")] | None = None
 
 
 @route(
