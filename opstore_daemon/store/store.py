@@ -26,6 +26,7 @@ from opstore_daemon.protocol.records import (
     PipelineRecord,
     Pipelines,
     Pushed,
+    Upload,
     Validation,
     VersionRecord,
     Versions,
@@ -88,6 +89,20 @@ class Store:
         with self.database.read() as connection:
             connection.execute(select(Counter.position)).scalar_one()
         self.saver.free()
+
+    # --- uploads ------------------------------------------------------------------------------------------------
+
+    def create_upload(self, owner: str, size: int | None) -> Upload:
+        """A new upload (store.uploads)."""
+        planned = self.uploads.plan(size)
+        told = self._write(Upload, lambda connection: self.uploads.enter(connection, planned, owner))
+        # An earlier request with this key may have made another one, which may be finished by now.
+        return self.uploads.begin(planned, owner) if told.upload == planned.upload else told
+
+    def discard_upload(self, upload: str, owner: str) -> None:
+        """Throws an upload away (store.uploads)."""
+        self._write(type(None), lambda connection: self.uploads.forget(connection, upload, owner))
+        self.uploads.throw_away(upload)
 
     # --- versions -----------------------------------------------------------------------------------------------
 
