@@ -1,5 +1,6 @@
 """The hidden folder beside a target that is unpacked into, and that becomes the target when it is whole."""
 
+import atexit
 import os
 import secrets
 import shutil
@@ -17,11 +18,13 @@ _OPENING = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW
 
 
 class PartFolder:
-    """A new, empty folder. Whatever stands under its path in the end is removed."""
+    """A new, empty folder. Until it is published, whatever stands under its path in the end is removed."""
 
     def __init__(self, path: Path, locks: ExitStack) -> None:
         self.path = path
         self._locks = locks
+        self._mine = os.path.abspath(path), os.getpid()
+        self._is_left = True
 
     @classmethod
     @contextmanager
@@ -36,35 +39,64 @@ class PartFolder:
             if not (_make(path, locks) or _take_over(path, locks)):
                 path = target.with_name(f"{start}.{secrets.token_hex(8)}.part")
                 os.mkdir(path, 0o755)
+            part = cls(path, locks)
+            # A thread that hangs on a line is not waited for when the process ends.
+            atexit.register(part._leave_nothing)
             try:
-                yield cls(path, locks)
+                yield part
             finally:
-                with suppress(OSError):
-                    _remove(path)
+                part._leave_nothing()
+                atexit.unregister(part._leave_nothing)
 
     def publish(self, target: Path, overwrite: bool) -> None:
         """Makes it the target; raises FileExistsError (unless `overwrite`) and OSError.
 
         What the target was is removed after it; where the system can exchange them, there is always one of the two.
         """
-        if not overwrite or not os.path.lexists(target):
-            renaming.move_if_free(self.path, target)
-            return
-        _lock(target, self._locks)  # for as long as it has this folder's hidden name
-        old = self.path
-        if not renaming.exchange(self.path, target):
-            old = self.path.with_suffix(f".{secrets.token_hex(4)}.old")
-            os.rename(target, old)
+        old = self._place_at(target, overwrite)
+        if old is not None:
             try:
-                os.rename(self.path, target)
-            except BaseException:
-                os.rename(old, target)
-                raise
+                _remove(old)
+            except OSError as error:
+                reason = f"the new one is in place, but {old}, which it replaced, is left: {error.strerror}"
+                raise OSError(error.errno, reason) from error
+        self._is_left = False  # what has that path from now on is another process's
+
+    def _place_at(self, target: Path, overwrite: bool) -> Path | None:
+        """Where what the target was is now, None where there was nothing."""
+        while True:
+            try:
+                renaming.move_if_free(self.path, target)
+                return None
+            except FileExistsError:
+                if not overwrite:
+                    raise
+            # Where another process replaces it at the same time, it may be gone, or there again.
+            with suppress(FileNotFoundError, FileExistsError):
+                return self._replace(target)
+
+    def _replace(self, target: Path) -> Path:
+        _lock(target, self._locks)  # for as long as it has this folder's hidden name
+        if renaming.exchange(self.path, target):
+            return self.path
+        old = self.path.with_suffix(f".{secrets.token_hex(4)}.old")
+        os.rename(target, old)
         try:
+            renaming.move_if_free(self.path, target)
+        except FileExistsError:
             _remove(old)
-        except OSError as error:
-            reason = f"the new one is in place, but {old}, which it replaced, is left: {error.strerror}"
-            raise OSError(error.errno, reason) from error
+            raise
+        except BaseException:
+            os.rename(old, target)
+            raise
+        return old
+
+    def _leave_nothing(self) -> None:
+        place, process = self._mine
+        if self._is_left and os.getpid() == process:
+            with suppress(OSError):
+                _remove(Path(place))
+            self._is_left = False
 
 
 def _make(path: Path, locks: ExitStack) -> bool:

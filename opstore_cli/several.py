@@ -1,6 +1,7 @@
 """Several transfers at once: each ends by itself, well or not, and one progress is told of all."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -9,7 +10,7 @@ from opstore_daemon.protocol import errors
 T = TypeVar("T")
 
 AT_ONCE = 4  # transfers
-GRACE = 5.0  # seconds for transfers to clean up after an interrupt: one may hang on a line that has gone silent
+GRACE = 2.0  # seconds for transfers to clean up after an interrupt: one may hang on a line that has gone silent
 # After these the other transfers would fail in the same way, and each only after a while.
 HOPELESS = (errors.Unreachable, errors.NotAuthorised, errors.Unavailable)
 
@@ -41,8 +42,10 @@ class Several(Generic[T]):
                 thread.join()
         except BaseException:
             self._interrupted.set()
+            self._begin_no_more()
+            deadline = time.monotonic() + GRACE
             for thread in threads:
-                thread.join(GRACE)
+                thread.join(max(0.0, deadline - time.monotonic()))
             raise
         if self._bug is not None:
             raise self._bug

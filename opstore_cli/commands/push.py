@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @command("push")
-@click.argument("name", required=False, callback=arguments.name)
-@click.argument("file", required=False, type=click.Path(exists=True, allow_dash=True))
+@click.argument("name", metavar="NAME", required=False, callback=arguments.name)
+@click.argument("file", metavar="FILE", required=False, type=click.Path(exists=True, allow_dash=True))
 @click.option(
     "--all",
     "directory",
@@ -61,7 +61,7 @@ def push(
         if name is not None:
             raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")
         if options["version"] is not None:
-            raise click.UsageError("--version is the version of one op: it can't be that of each in --all")
+            raise click.UsageError("--version is one version of one op: it can't go with --all")
         return _push_all(session, directory, fields=fields or None, **options)
     if name is None or file is None:
         raise click.UsageError("give NAME and FILE, or --all DIR")
