@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 def push(
     session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
 ) -> int:
-    """Store a file as a version of an op. The op is made where it is new, and the one line on standard output is
-    NAME@NUMBER. FILE may be -, standard input. Bytes that the latest version has already make nothing new. The links
-    of --valid-for and --valid-with are entered together with the version, or not at all.
+    """Store a file or a folder as a version of an op. The op is made where it is new, and the one line on standard
+    output is NAME@NUMBER. FILE may be -, standard input. Bytes that the latest version has already make nothing new.
+    The links of --valid-for and --valid-with are entered together with the version, or not at all.
 
-    FILE may be a folder: all that is in it is stored, and pull makes a folder of it again. Links that lead out of it
-    are refused, and so is what is no file, folder or link.
+    Of a folder all that is in it is stored, and pull makes a folder of it again. Links that lead out of it are
+    refused, and so is what is no file, folder or link.
 
     With --all DIR, and without NAME and FILE, each file in DIR becomes a version of the op that is called as the file
     is without its ending (pca.joblib, pca.tar.gz: pca), and each folder one of the op that is called as the folder
