@@ -46,8 +46,8 @@ def pull(
     pipeline: str | None,
 ) -> int:
     """Write the bytes of a version to a file or a folder. They are compared with their digest before it appears, and
-    the path is printed. REF is NAME or NAME@SELECTOR. With --valid-for it is the newest version that is valid for all of
-    them; newer ones that were passed over are named on standard error. With --pipeline it is the version of the op
+    the path is printed. REF is NAME or NAME@SELECTOR. With --valid-for it is the newest version that is valid for all
+    of them; newer ones that were passed over are named on standard error. With --pipeline it is the version of the op
     that the pipeline has, where all its edges are valid.
 
     A version that was pushed from a folder becomes a folder. With -f it replaces the file or the folder that is

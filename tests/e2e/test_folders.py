@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from opstore_cli import OpStoreClient
+from opstore_cli import BaseOpStoreClient, OpStoreClient
+from opstore_daemon import OpStoreServer
 from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import errors
 from tests.conftest import ADMIN_TOKEN, Http
@@ -19,6 +20,7 @@ from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Wire
 from tests.e2e.test_resume import BOUND, HALF, MEASURED, SIZE, SLACK, content, kill_in_the_middle, peak, staged
 from tests.folders.test_unpacking import HOSTILE
 from tests.folders.trees import SAMPLE, Tree, described, make, plain
+from tests.in_process import InProcessClient
 
 
 def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
@@ -204,7 +206,14 @@ def client(listener: Listener) -> Iterator[OpStoreClient]:
         yield made
 
 
-def test_the_python_client_pushes_and_pulls_folders(client: OpStoreClient, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["HTTP", "in process"])
+def test_the_python_client_pushes_and_pulls_folders(
+    client: OpStoreClient, server: OpStoreServer, tmp_path: Path, transport: str
+) -> None:
+    check_folders(client if transport == "HTTP" else InProcessClient(server), tmp_path)
+
+
+def check_folders(client: BaseOpStoreClient, tmp_path: Path) -> None:
     root = make(tmp_path / "folder", SAMPLE)
     told: list[tuple[int, int | None]] = []
     client.progress = lambda done, total: told.append((done, total))
