@@ -3,7 +3,7 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
     │                                  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference  FileRefused
-    │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
+    │                                  FolderRefused  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
     │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
     ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
@@ -107,6 +107,11 @@ class AmbiguousReference(Refused):
 
 class FileRefused(Refused):
     message = "{path} was refused: {reason}"
+
+
+class FolderRefused(Refused):
+    message = "{op}@{number} can't be unpacked: {reason}"
+    hint = "opstore pull {op}@{number} -o - (its bytes, as they are)"
 
 
 class AmbiguousFraming(Refused):
