@@ -12,10 +12,13 @@ class LibraryWarning(UserWarning):
     """
 
     def __init__(self, reference: str, differences: tuple[tuple[str, str, str | None], ...]) -> None:
+        super().__init__(reference, differences)
         self.reference = reference
         self.differences = differences
-        said = ", ".join(f"{_shown(name)} {_shown(then)} (here {here or 'none'})" for name, then, here in differences)
-        super().__init__(f"{reference} was saved with {said}")
+
+    def __str__(self) -> str:
+        said = (f"{_shown(name)} {_shown(then)} (here {here or 'none'})" for name, then, here in self.differences)
+        return f"{self.reference} was saved with {', '.join(said)}"
 
 
 def _shown(text: str) -> str:

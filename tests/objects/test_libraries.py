@@ -1,5 +1,6 @@
 """The versions of the libraries that matter are recorded, and loading with others warns."""
 
+import pickle
 import platform
 import subprocess
 import sys
@@ -154,6 +155,8 @@ def test_other_versions_warn_once_with_what_was_recorded_and_what_is_here(client
     assert warned.message.differences[0] == ("a-lost-library", "3.1", None)
     assert warned.filename == __file__, "it points to the line that loads"
     assert issubclass(LibraryWarning, UserWarning)
+    again = pickle.loads(pickle.dumps(warned.message))  # noqa: S301 - ours
+    assert (str(again), again.differences) == (str(warned.message), warned.message.differences)
 
 
 @pytest.mark.parametrize(

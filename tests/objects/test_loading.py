@@ -1,5 +1,6 @@
 """What can't be loaded says why, before its bytes are asked for where it can."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -119,6 +120,21 @@ def test_a_full_disk_is_said_to_be_full(client: OpStoreClient, monkeypatch: pyte
         client.save("blob", bytes(100_000))
     with pytest.raises(errors.OutputFailed, match="No space left"):
         client.load("blob")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_file_that_was_opened_by_its_descriptor_is_not_called_by_its_number(client: OpStoreClient) -> None:
+    client.push("blob", bytes(10))
+    with (
+        os.fdopen(os.open("/dev/full", os.O_RDWR), "r+b", buffering=0) as full,
+        pytest.raises(errors.OutputFailed, match=r"^the output can't be written"),
+    ):
+        client.pull("blob", to=full)
+    with (
+        os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb", buffering=0) as unreadable,
+        pytest.raises(errors.FileRefused, match=r"^the file was refused"),
+    ):
+        client.push("blob", unreadable)
 
 
 def test_a_folder_for_temporary_files_that_is_not_there_is_said(
