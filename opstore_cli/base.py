@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
 from opstore_cli import downloads, uploads
 from opstore_cli.asking import Asking, Body, Response
+from opstore_cli.objects.verbs import ObjectVerbs
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
@@ -31,7 +32,6 @@ from opstore_daemon.protocol.records import (
     Versions,
 )
 from opstore_daemon.protocol.references import parse_reference
-from opstore_daemon.protocol.verbs import OpStoreVerbs
 
 Progress = Callable[[int, int | None], None]
 
@@ -44,7 +44,7 @@ class _Page(Protocol):
 P = TypeVar("P", bound=_Page)
 
 
-class BaseOpStoreClient(OpStoreVerbs, ABC):
+class BaseOpStoreClient(ObjectVerbs, ABC):
     """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
 
     `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set at any time. Every verb

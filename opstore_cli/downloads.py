@@ -249,5 +249,6 @@ def _naming(output: BinaryIO) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        name = str(getattr(output, "name", "the output"))
-        raise errors.OutputFailed(path=name, reason=error.strerror or str(error)) from error
+        name = getattr(output, "name", None)
+        shown = name if isinstance(name, str) else "the output"  # a number, where a descriptor was opened
+        raise errors.OutputFailed(path=shown, reason=error.strerror or str(error)) from error

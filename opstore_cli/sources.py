@@ -103,7 +103,8 @@ def opened(source: Readable) -> Iterator[Source]:
     elif isinstance(source, bytes | bytearray | memoryview):
         yield Source(io.BytesIO(source), "the bytes")
     else:
-        yield Source(source, str(getattr(source, "name", "the file")))
+        name = getattr(source, "name", None)
+        yield Source(source, name if isinstance(name, str) else "the file")  # a number, where a descriptor was opened
 
 
 def _open(path: Path) -> BinaryIO:

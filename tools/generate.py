@@ -14,6 +14,7 @@ from click.shell_completion import BashComplete, FishComplete, ShellComplete, Zs
 from msgspec import inspect as types
 
 from opstore_cli.main import COMMANDS, SECTIONS, cli
+from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.web import openapi
 from opstore_daemon.web.api import every_route
@@ -197,6 +198,15 @@ def every_record() -> Iterator[type[msgspec.Struct]]:
             yield value
 
 
+def format_table() -> str:
+    """Every format of objects."""
+    rows = [
+        (f"`{each.name}`", each.takes, "**yes**" if each.runs_code else "no", f"`{each.extra}`" if each.extra else "")
+        for each in FORMATS.values()
+    ]
+    return _table(("format", "takes", "loading runs code", "extra"), *rows)
+
+
 def _default(field: types.Field) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     return f"`{msgspec.json.encode(value).decode()}`"
@@ -244,6 +254,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "routes": route_table,
     "parameters": parameter_table,
     "records": record_tables,
+    "formats": format_table,
 }
 
 
