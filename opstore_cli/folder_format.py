@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from opstore_daemon.protocol.names import DEVICES
+from opstore_daemon.protocol.names import is_device
 
 FOLDER_FORMAT = "folder"  # the `format` of a version that is one
 
@@ -85,7 +85,7 @@ def _check_target(entry: Entry) -> None:
 
 def _check_windows(entry: Entry) -> None:
     for part in (*entry.path.decode().split("/"), *entry.target.decode().split("/")):
-        if part not in ("", ".", "..") and (_WINDOWS.search(part) or part.split(".")[0].lower() in DEVICES):
+        if part not in ("", ".", "..") and (_WINDOWS.search(part) or is_device(part)):
             raise NoFolder(f"{part!r} is no name on Windows")
 
 
