@@ -104,6 +104,12 @@ def needed(name: str) -> str:
     return value
 
 
+def flag(name: str) -> bool:
+    """The parameter, 1 or 0, which may come once; raises InvalidRequest."""
+    text = one(name)
+    return text is not None and parse_count(text, name, 1) == 1
+
+
 def limit() -> int:
     """How many rows a page may have."""
     text = one("limit")

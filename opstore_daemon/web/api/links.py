@@ -4,16 +4,31 @@ from flask import Response
 
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.records import NewLink
-from opstore_daemon.web.routing import Api, Route, answer, body, cursor, limit, needed, one, parameters, route, store
+from opstore_daemon.store.links import Filter
+from opstore_daemon.web.routing import (
+    Api,
+    Route,
+    answer,
+    body,
+    cursor,
+    flag,
+    limit,
+    needed,
+    one,
+    parameters,
+    route,
+    store,
+)
 
 ROUTES: list[Route] = []
 
 
 @route(ROUTES, "GET", routes.LINKS, scope="read")
 def listing(_api: Api) -> Response:
-    """A page of the links in force, newest first; of one op, either way, with `op`."""
-    parameters("op", "limit", "cursor")
-    return answer(store().links_page(one("op"), cursor(), limit()))
+    """A page of the links in force, newest first, or of all entries that ever were. `op` is either end of them."""
+    parameters("op", "upstream", "downstream", "history", "limit", "cursor")
+    asked = Filter(one("op"), one("upstream"), one("downstream"), flag("history"))
+    return answer(store().links_page(asked, cursor(), limit()))
 
 
 @route(ROUTES, "POST", routes.LINKS, scope="write", takes=routes.JSON)
