@@ -3,8 +3,8 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
     │                                  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference  FileRefused
-    │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
-    │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
+    │                                  OldStoreUnreadable  LeftOut  AmbiguousFraming  LengthRequired  TooLarge
+    │                                  HeadersTooLarge  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
     ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  RouteNotFound  BlobNotFound
@@ -107,6 +107,15 @@ class AmbiguousReference(Refused):
 
 class FileRefused(Refused):
     message = "{path} was refused: {reason}"
+
+
+class OldStoreUnreadable(Refused):
+    message = "the old op store can't be read: {reason}"
+
+
+class LeftOut(Refused):
+    message = "{count} of the things in the old op store were left out; all others were taken over"
+    hint = "run the same command again when they are mended: what is there already makes nothing new"
 
 
 class AmbiguousFraming(Refused):

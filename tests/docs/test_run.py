@@ -15,6 +15,7 @@ from tests.docs.markdown import DOCUMENTS, ROOT, blocks, name_of, read
 BEFORE = {
     "README.md": 'for op in pca.joblib forest.joblib tokenizer.bin model.bin; do printf %s "$op" >"$op"; done\n'
     "deploy() { :; }",
+    "docs/chariots.md": f"PYTHONPATH='{ROOT}' python -m tests.chariots.old_store old",
 }
 ANYTHING = "…"
 SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
@@ -55,8 +56,9 @@ def check_comments(script: str, output: str, place: str) -> None:
     assert printed == said, place
 
 
-def test_every_python_block_of_the_document_about_python_runs(tmp_path: Path) -> None:
-    found = blocks(read(ROOT / "docs/python.md"), "python")
+@pytest.mark.parametrize("name", ["python.md", "chariots.md"])
+def test_every_python_block_of_the_documents_about_python_runs(name: str, tmp_path: Path) -> None:
+    found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"
     assert all(block.runs for block in found)
     home, work = tmp_path / "home", tmp_path / "work"
