@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
 from opstore_cli import downloads, uploads
 from opstore_cli.asking import Asking, Body, Response
+from opstore_cli.chariots import ChariotsVerbs
 from opstore_cli.objects.verbs import ObjectVerbs
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
@@ -23,6 +24,7 @@ from opstore_daemon.protocol.records import (
     NewVersion,
     OpRecord,
     Ops,
+    Otherwise,
     PipelineRecord,
     Pipelines,
     Pushed,
@@ -31,7 +33,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import parse_reference, written
 
 Progress = Callable[[int, int | None], None]
 
@@ -44,7 +46,7 @@ class _Page(Protocol):
 P = TypeVar("P", bound=_Page)
 
 
-class BaseOpStoreClient(ObjectVerbs, ABC):
+class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
 
     `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set at any time. Every verb
@@ -95,6 +97,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
         bump: Level | None = None,
         fields: Fields | None = None,
         version: str | None = None,
+        otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
@@ -115,6 +118,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
             bump=bump,
             fields=fields,
             version=version,
+            otherwise=otherwise,
             new=new,
             valid_for=tuple(valid_for),
             valid_with=tuple(valid_with),
@@ -176,7 +180,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
 
     def show(self, reference: str) -> VersionRecord:
         parsed = parse_reference(reference)
-        path = routes.path(routes.VERSION, op=parsed.op, selector=str(parsed.selector))
+        path = routes.path(routes.VERSION, op=parsed.op, selector=written(parsed.selector))
         return self._asking.call("GET", path, VersionRecord)
 
     def versions(self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None) -> Versions:
@@ -184,7 +188,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
         parsed = parse_reference(op)
         parameters: dict[str, Any] = {"valid_for": list(valid_for)}
         if not parsed.bare:
-            parameters["select"] = str(parsed.selector)
+            parameters["select"] = written(parsed.selector)
         pages = list(self._pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
         first, last = pages[0], pages[-1]
         return Versions(
@@ -220,9 +224,21 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
         entry = NewLink(upstream=upstream, downstream=downstream, state=state, evidence=evidence)
         return self._asking.call("POST", routes.LINKS, LinkRecord, body=entry)
 
-    def links(self, op: str | None = None) -> list[LinkRecord]:
-        parameters = {} if op is None else {"op": check_name(op)}
-        return [link for page in self._pages(routes.LINKS, Links, parameters) for link in page.links]
+    def links(
+        self,
+        op: str | None = None,
+        *,
+        upstream: str | None = None,
+        downstream: str | None = None,
+        history: bool = False,
+        limit: int | None = None,
+    ) -> list[LinkRecord]:
+        asked = {"op": op, "upstream": upstream, "downstream": downstream}
+        for name in asked.values():
+            if name is not None:
+                check_name(name)
+        pages = self._pages(routes.LINKS, Links, {**asked, "history": "1" if history else None}, limit)
+        return [link for page in pages for link in page.links]
 
     def validate(self, upstream: str, downstream: str) -> Validation:
         _check_references([upstream, downstream])

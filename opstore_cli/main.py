@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -31,6 +32,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "validate": ("opstore_cli.commands.validate", "Give the verdict for a pipeline, or for one edge."),
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
+    "Upkeep": {
+        "import": ("opstore_cli.commands.import_", "Take over what another store holds."),
+    },
     "The daemon": {
         "serve": ("opstore_cli.commands.serve", "Run the daemon in the foreground."),
         "start": ("opstore_cli.commands.start", "Start the local daemon in the background."),
@@ -54,7 +58,8 @@ class LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        module, name = COMMANDS[cmd_name][0], f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(module), name)
         return command
 
     def resolve_command(

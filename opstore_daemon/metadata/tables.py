@@ -178,6 +178,8 @@ class Link(Base):
             sqlite_where=text("until IS NULL"),
             postgresql_where=text("until IS NULL"),
         ),
+        Index("ix_link_history", "downstream_id", "upstream_id", "position"),
+        Index("ix_link_history_upstream", "upstream_id", "position"),
     )
 
 

@@ -3,9 +3,9 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
     │                                  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference  FileRefused
-    │                                  FolderRefused  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
-    │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded
-    │                                  UnknownFormat  ObjectRefused  NotLoaded
+    │                                  FolderRefused  OldStoreUnreadable  LeftOut  AmbiguousFraming  LengthRequired
+    │                                  TooLarge  HeadersTooLarge  UnsupportedContent  MethodNotAllowed
+    │                                  RangeNotSatisfiable  FormatNeeded  UnknownFormat  ObjectRefused  NotLoaded
     ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  RouteNotFound  BlobNotFound
@@ -114,6 +114,15 @@ class FileRefused(Refused):
 class FolderRefused(Refused):
     message = "{op}@{number} can't be unpacked: {reason}"
     hint = "opstore pull {op}@{number} -o - (its bytes, as they are)"
+
+
+class OldStoreUnreadable(Refused):
+    message = "the old op store can't be read: {reason}"
+
+
+class LeftOut(Refused):
+    message = "{count} of the things in the old op store were left out; all others were taken over"
+    hint = "run the same command again when they are mended: what is there already makes nothing new"
 
 
 class AmbiguousFraming(Refused):

@@ -1,6 +1,8 @@
 """Links: the journal of what is valid for what. Nothing is overwritten; the newest entry for a four is in force."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, tuple_, update
 from sqlalchemy.orm import aliased
@@ -89,17 +91,57 @@ def _write(connection: Connection, four: Four, state: LinkState, evidence: str |
     )
 
 
+def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
+    """Enters the valid links of the old version, both ways, for a new version of the same op."""
+    evidence = f"taken over from {old.op}@{old.number}"
+    own = Link.upstream_version_id == old.id
+    to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
+    wanted = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
+    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(_VALID)
+    # Two queries: with OR, SQLite reads all links.
+    found = [*connection.execute(wanted.where(own)), *connection.execute(wanted.where(to))]
+
+    def row(version_id: int) -> VersionRow:
+        found = new if version_id == old.id else lookup.first(connection, Version.id == version_id)
+        assert found is not None, "a foreign key says so"  # noqa: S101
+        return found
+
+    for _, upstream_id, downstream, version_id in sorted(found, key=lambda link: link.position):
+        version = None if version_id is None else row(version_id)
+        enter(connection, Four(row(upstream_id), ops.get(connection, downstream), version), "valid", evidence, now)
+
+
 def record(connection: Connection, four: Four) -> LinkRecord | None:
     """The entry in force for these four, or None."""
-    found = _records(connection, _told().where(four.condition()))
+    found = _records(connection, _told().where(four.condition(), IN_FORCE))
     return found[0] if found else None
 
 
-def records(connection: Connection, op_id: int | None, below: int | None, limit: int) -> list[LinkRecord]:
-    """The links in force, newest first, at most `limit` of those below a position; of one op, either way."""
-    wanted = _told().order_by(Link.position.desc()).limit(limit)
-    if op_id is not None:
-        wanted = wanted.where((Link.upstream_id == op_id) | (Link.downstream_id == op_id))
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which links are wanted, by the names of ops; `history`: all entries that ever were."""
+
+    op: str | None = None
+    upstream: str | None = None
+    downstream: str | None = None
+    history: bool = False
+
+    def conditions(self, connection: Connection) -> Iterator[ColumnElement[bool]]:
+        """Picks them; raises OpNotFound."""
+        if not self.history:
+            yield IN_FORCE
+        if self.op is not None:
+            op = ops.get(connection, self.op)
+            yield (Link.upstream_id == op.id) | (Link.downstream_id == op.id)
+        if self.upstream is not None:
+            yield Link.upstream_id == ops.get(connection, self.upstream).id
+        if self.downstream is not None:
+            yield Link.downstream_id == ops.get(connection, self.downstream).id
+
+
+def records(connection: Connection, asked: Filter, below: int | None, limit: int) -> list[LinkRecord]:
+    """The links that are asked for, newest first, at most `limit` of those below a position."""
+    wanted = _told().where(*asked.conditions(connection)).order_by(Link.position.desc()).limit(limit)
     if below is not None:
         wanted = wanted.where(Link.position < below)
     return _records(connection, wanted)
@@ -117,7 +159,6 @@ def _told() -> Select[Link, int, str, Version, str, Version]:
         .join(_UP, _UP.id == Link.upstream_version_id)
         .join(_DOWN_OP, _DOWN_OP.id == Link.downstream_id)
         .outerjoin(_DOWN, _DOWN.id == Link.downstream_version_id)
-        .where(IN_FORCE)
     )
 
 
@@ -126,6 +167,7 @@ def _records(connection: Connection, wanted: Select[Link, int, str, Version, str
         Link.position,
         Link.state,
         Link.evidence,
+        Link.until,
         Journal.at,
         _UP_OP.name,
         _UP.major_number,
@@ -137,7 +179,9 @@ def _records(connection: Connection, wanted: Select[Link, int, str, Version, str
         _DOWN.patch_number,
     )
     found = []
-    for position, state, evidence, at, upstream, *numbers in connection.execute(wanted.with_only_columns(*columns)):
+    for position, state, evidence, until, at, upstream, *numbers in connection.execute(
+        wanted.with_only_columns(*columns)
+    ):
         up, downstream, down = numbers[:3], numbers[3], numbers[4:]
         found.append(
             LinkRecord(
@@ -146,8 +190,10 @@ def _records(connection: Connection, wanted: Select[Link, int, str, Version, str
                 downstream=downstream,
                 downstream_number=None if down[0] is None else str(Number(*down)),
                 valid=state == "valid",
+                state=cast(LinkState, state),
                 evidence=evidence,
                 position=position,
+                until=until,
                 registered_at=journal.moment(at),
             )
         )

@@ -23,6 +23,7 @@ from opstore_daemon.protocol.records import (
     NewVersion,
     OpRecord,
     Ops,
+    Otherwise,
     PipelineRecord,
     Pipelines,
     Pushed,
@@ -36,6 +37,7 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import answers, journal, links, lookup, ops, pipelines, pushing, verdicts, versions
 from opstore_daemon.store.answers import Once
 from opstore_daemon.store.blobs import PIECE, BlobReader
+from opstore_daemon.store.links import Filter
 from opstore_daemon.store.uploads import Uploads
 from opstore_daemon.store.verdicts import Downstream
 
@@ -114,6 +116,7 @@ class Store:
         bump: Level | None = None,
         fields: Fields | None = None,
         version: str | None = None,
+        otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
@@ -129,6 +132,7 @@ class Store:
             bump=bump,
             fields=fields,
             version=version,
+            otherwise=otherwise,
             new=new,
             valid_for=tuple(valid_for),
             valid_with=tuple(valid_with),
@@ -317,15 +321,25 @@ class Store:
 
         return self._write(LinkRecord, work)
 
-    def links(self, op: str | None = None) -> list[LinkRecord]:
-        """The links in force (protocol.verbs)."""
-        return list(self.links_page(op, None, ALL).links)
+    def links(
+        self,
+        op: str | None = None,
+        *,
+        upstream: str | None = None,
+        downstream: str | None = None,
+        history: bool = False,
+        limit: int | None = None,
+    ) -> list[LinkRecord]:
+        """The links in force, or all entries (protocol.verbs)."""
+        if limit is not None and limit < 1:
+            raise errors.InvalidRequest(reason="the limit is at least 1")
+        asked = Filter(op, upstream, downstream, history)
+        return list(self.links_page(asked, None, ALL if limit is None else limit).links)
 
-    def links_page(self, op: str | None, below: int | None, limit: int) -> Links:
+    def links_page(self, asked: Filter, below: int | None, limit: int) -> Links:
         """A page of links: at most `limit` of those below a position."""
         with self.database.read() as connection:
-            op_id = None if op is None else ops.get(connection, op).id
-            found = links.records(connection, op_id, below, limit)
+            found = links.records(connection, asked, below, limit)
         return Links(links=tuple(found), next_cursor=str(found[-1].position) if len(found) == limit else None)
 
     # --- verdicts and pipelines -----------------------------------------------------------------------------------

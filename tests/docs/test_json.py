@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.chariots.old_store import plain
 from tests.docs import shell
 from tests.docs.markdown import ROOT, read
 
@@ -102,6 +103,12 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     several = opstore("push", "--all", "out")
     assert has(several, "`push --all`")
     assert [each["op"] for each in several["pushed"] if has(each, "an element of `pushed`")] == ["forest", "pca"]
+    old = plain(opstore.folder / "old")
+    old.file("nobody", b"nobody's")
+    taken = opstore("import", "chariots", *old.options, code=2)
+    assert has(taken, "`import chariots`")
+    assert has(taken["created"][0], "an element of `created`")
+    assert has(taken["left_out"][0], "an element of `left_out`")
     assert has(opstore("status"), "`status`")
 
 

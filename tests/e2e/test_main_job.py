@@ -64,8 +64,10 @@ def link(up: str, down: str, position: int, valid: bool = True, evidence: str | 
         "downstream": downstream,
         "downstream_number": downstream_number or None,
         "valid": valid,
+        "state": "valid" if valid else "invalid",
         "evidence": evidence,
         "position": position,
+        "until": None,
         "registered_at": "TIME",
     }
 
