@@ -69,6 +69,6 @@ def handed_over(scene: Scene) -> Result | None:
     """What processes that were killed left for their workers."""
     left = list(handed.left_behind(scene.home))
     if left:
-        found = f"{len(left)} tokens in {scene.home / handed.FOLDER} are left over from processes that were killed"
+        found = f"{scene.home / handed.FOLDER} has tokens that are left over from processes that were killed"
         return wrong(found, f"rm {' '.join(quoted(path) for path in left)}")
     return None
