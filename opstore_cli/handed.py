@@ -97,18 +97,16 @@ def _write(folder: Path, token: str) -> _Held:
     fresh, path = folder / f".{name}", folder / name
     descriptor = private.create(fresh)
     try:
-        locked = try_lock(descriptor) == "taken"
         os.write(descriptor, token.encode() + b"\n")
-        fresh.rename(path)
-    except BaseException:
+        locked = try_lock(descriptor) == "taken"
+    except OSError:
         os.close(descriptor)
-        with suppress(OSError):
-            fresh.unlink()
+        fresh.unlink()
         raise
-    if locked:
-        return _Held(path, descriptor)
-    os.close(descriptor)
-    return _Held(path, None)
+    if not locked:
+        os.close(descriptor)
+    fresh.rename(path)
+    return _Held(path, descriptor if locked else None)
 
 
 def _let_go_at_the_end() -> None:

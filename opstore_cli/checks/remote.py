@@ -15,10 +15,10 @@ def answer(scene: Scene) -> Result | None:
         return None
     if isinstance(asked, errors.Unreachable):
         return wrong(asked.text, _to_reach_it(asked))
-    if isinstance(asked, errors.UntrustedUrl):
-        return None  # the working tree's check tells
+    if isinstance(asked, errors.TokenRequired | errors.ScopeRequired):
+        return fine(f"an opstore daemon answers at {scene.settings.url}")
     if isinstance(asked, errors.OpStoreError):
-        return fine(f"an opstore daemon answers at {scene.settings.url}") if asked.status in (401, 403) else None
+        return None  # it was not asked, or another check tells
     version = asked.status.version
     other = "" if version == __version__ else f" (this is {__version__})"
     return fine(f"opstore {version} answers at {scene.settings.url}{other}")

@@ -20,7 +20,7 @@ import pytest
 from opstore_cli.credentials import Credentials
 from opstore_daemon.testing import Serving
 from tests.cli.fake_daemon import FakeDaemon
-from tests.cli.user import User
+from tests.cli.user import TOKEN, User
 from tests.e2e.conftest import Stranger, unused_port
 from tests.schema import HEAD
 
@@ -168,6 +168,19 @@ def test_a_token_for_a_url_where_everybody_could_read_it(user: User) -> None:
     user.url, user.environ = "http://192.0.2.1", {"OPSTORE_TOKEN": "secret"}
     found, advice = user.wrong()["token"]
     assert (found.startswith("a token is not sent to http://192.0.2.1: "), advice) == (True, "use https://")
+    assert "answer" not in user.findings(), "nothing was sent"
+
+
+def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
+    user.make_home()
+    with Stranger("200 OK", body=b"ok") as stranger:
+        user.runs(stranger.url)
+        user.url = stranger.url
+        wrong = user.wrong()
+        assert list(wrong) == ["daemon", "token"]
+        assert wrong["token"][1] == "opstore restart"
+        assert "answer" not in user.findings()
+    assert TOKEN.encode() not in stranger.received
 
 
 def test_a_certificate_that_is_not_trusted(user: User, tls_url: str) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +73,20 @@ def test_a_file_that_cannot_be_read_as_settings_is_named(tree: Path, text: str) 
     (tree / "opstore.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
         config.load(None, {}, tree)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes as POSIX has them")
+def test_a_folder_of_the_user_that_cannot_be_entered_is_none(tree: Path, user_file: Path) -> None:
+    # As under `sudo -u somebody` that keeps HOME.
+    user_file.write_text('url = "https://user"')
+    text = "import os, sys; from pathlib import Path; from opstore_cli import config\n"
+    text += "os.geteuid() == 0 and os.setuid(65534)\nprint(config.load(None, {}, Path('/')).origin)"
+    user_file.parent.chmod(0)
+    try:
+        ran = subprocess.run([sys.executable, "-c", text], cwd="/", capture_output=True, text=True, check=False)
+    finally:
+        user_file.parent.chmod(0o700)
+    assert (ran.stdout, ran.stderr) == ("local\n", "")
 
 
 def test_an_empty_variable_counts_as_unset(tree: Path) -> None:

@@ -174,7 +174,8 @@ def test_a_pickle_in_a_file_is_read_as_long_as_its_process_lives(machine: Machin
 
 @pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise ValueError", "1 / 0"])
 def test_however_a_process_ends_by_itself_it_takes_its_tokens_away(machine: Machine, end: str) -> None:
-    text = f"import pickle; from opstore_cli import OpStoreClient\npickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t'))\n{end}"
+    text = "import pickle; from opstore_cli import OpStoreClient\n"
+    text += f"pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t'))\n{end}"
     machine.raw("-c", text, program=[sys.executable])
     assert (files(machine), (machine.home / handed.FOLDER).is_dir()) == ([], True)
 
@@ -266,7 +267,16 @@ def test_another_user_gets_no_token(home: Path) -> None:
         if folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o011)
     home.chmod(0o711)
-    text = "import os, pickle, pathlib; data = pathlib.Path('pickled').read_bytes()\nimport opstore_cli.client, opstore_cli.connections\nos.setuid(65534); client = pickle.loads(data)\ntry: client.ops()\nexcept Exception as error: print(type(error).__name__, error)"
+    text = """
+import os, pickle, pathlib, opstore_cli.client, opstore_cli.connections
+data = pathlib.Path("pickled").read_bytes()
+os.setuid(65534)
+client = pickle.loads(data)
+try:
+    client.ops()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
     ran = subprocess.run([sys.executable, "-c", text], cwd=home.parent, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("TokenNotHanded ")
     assert "Permission denied" in ran.stdout
