@@ -43,6 +43,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("opstore_cli.commands.status", "Say whether the daemon runs, and where."),
         "db": ("opstore_cli.commands.db", "Upgrade the daemon's database, or say which schema it has."),
     },
+    "Access and health": {
+        "login": ("opstore_cli.commands.login", "Keep a token for the daemon at a URL."),
+        "logout": ("opstore_cli.commands.logout", "Forget the token that `login` kept for a URL."),
+        "token": ("opstore_cli.commands.token", "Print the token of the local daemon."),
+        "doctor": ("opstore_cli.commands.doctor", "Find what usually goes wrong, and say what to do about it."),
+    },
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 

@@ -12,6 +12,7 @@ from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.store import journal
+from opstore_daemon.store.similar import names_like
 
 Latest = aliased(Version)
 
@@ -33,10 +34,10 @@ def find(connection: Connection, name: str) -> OpRow | None:
 
 
 def get(connection: Connection, name: str) -> OpRow:
-    """The op of that name; raises OpNotFound."""
+    """The op of that name; raises OpNotFound, which names similar ones."""
     op = find(connection, name)
     if op is None:
-        raise errors.OpNotFound(op=name)
+        raise errors.OpNotFound(op=name).among(names_like(connection, Op.name, name))
     return op
 
 

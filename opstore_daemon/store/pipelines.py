@@ -12,6 +12,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import PipelineRecord
 from opstore_daemon.store import journal, ops
+from opstore_daemon.store.similar import names_like
 
 Edges = tuple[tuple[str, str], ...]
 
@@ -81,10 +82,10 @@ def find(connection: Connection, name: str) -> PipelineRecord | None:
 
 
 def get(connection: Connection, name: str) -> PipelineRecord:
-    """The pipeline of that name; raises PipelineNotFound."""
+    """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
     found = find(connection, name)
     if found is None:
-        raise errors.PipelineNotFound(pipeline=name)
+        raise errors.PipelineNotFound(pipeline=name).among(names_like(connection, Pipeline.name, name))
     return found
 
 
