@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection
 from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, PassedOver, Validation, VerdictWord
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference, parse_reference
-from opstore_daemon.rules import verdict as rules
+from opstore_daemon.rules.verdict import Between, Verdict, combine
 from opstore_daemon.store import links, lookup, ops
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
@@ -29,23 +29,18 @@ def downstream(connection: Connection, reference: Reference) -> Downstream:
     return Downstream(op, version)
 
 
-def verdicts(
-    connection: Connection, upstream: OpRow, candidates: list[VersionRow], to: Downstream
-) -> list[rules.Verdict]:
+def verdicts(connection: Connection, upstream: OpRow, candidates: list[VersionRow], to: Downstream) -> list[Verdict]:
     """The verdict of each candidate, in their order."""
     found = links.that_matter(connection, upstream, candidates, to.op, to.version)
+    between = Between(upstream.name, to.op.name, upstream.compat, found)
     number = None if to.version is None else to.version.number
-    return [
-        rules.verdict(rules.Edge(upstream.name, row.number, to.op.name, number, upstream.compat), found)
-        for row in candidates
-    ]
+    return [between.verdict(row.number, number) for row in candidates]
 
 
 def edge(connection: Connection, upstream: Downstream, to: Downstream) -> EdgeVerdict:
     """The verdict between two versions, either of which may be none."""
     if upstream.version is None:
-        compat = upstream.op.compat
-        verdict = rules.verdict(rules.Edge(upstream.op.name, None, to.op.name, None, compat), [])
+        verdict = Between(upstream.op.name, to.op.name, upstream.op.compat).verdict(None, None)
     else:
         (verdict,) = verdicts(connection, upstream.op, [upstream.version], to)
     return EdgeVerdict(
@@ -62,7 +57,7 @@ def validate(
     """The verdict over all edges between the versions that were chosen for the ops."""
     told = tuple(edge(connection, chosen[up], chosen[down]) for up, down in edges)
     return Validation(
-        verdict=rules.combine(verdict.verdict for verdict in told),
+        verdict=combine(verdict.verdict for verdict in told),
         edges=told,
         versions=tuple(_op_number(version) for version in chosen.values()),
         pipeline=pipeline,
@@ -126,9 +121,9 @@ def _admitted(reference: Reference, row: VersionRow) -> bool:
 
 def _objections(
     connection: Connection, op: OpRow, rows: list[VersionRow], targets: Sequence[Downstream]
-) -> dict[int, rules.Verdict]:
+) -> dict[int, Verdict]:
     """By the version's id, the verdict that keeps it out: a known failure before what is not known."""
-    objections: dict[int, rules.Verdict] = {}
+    objections: dict[int, Verdict] = {}
     for target in targets if rows else ():
         for row, verdict in zip(rows, verdicts(connection, op, rows, target), strict=True):
             worse = row.id not in objections or objections[row.id].word == "unknown"

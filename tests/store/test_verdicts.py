@@ -14,7 +14,7 @@ from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Compat
 from opstore_daemon.protocol.versions import Number
-from opstore_daemon.rules.verdict import Edge, LinkInForce, verdict
+from opstore_daemon.rules.verdict import Between, LinkInForce
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import lookup, ops, verdicts
 from opstore_daemon.store.lookup import VersionRow
@@ -221,8 +221,10 @@ def check_every_verdict(world: World) -> None:
                 for up_version, row, told in zip(ups, rows, found, strict=True):
                     assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
                     number = None if target is None else target.number
-                    edge = Edge(upstream.name, row.number, downstream.name, number, upstream.compat)
-                    assert told == verdict(edge, everything), "the links that matter say what all of them say"
+                    all_links = Between(upstream.name, downstream.name, upstream.compat, everything)
+                    assert told == all_links.verdict(row.number, number), (
+                        "the links that matter say what all of them say"
+                    )
 
 
 def check_validate(world: World, up_pick: int, down_pick: int) -> None:
