@@ -102,7 +102,7 @@ class _Search(Generic[C]):
         self._left.append(self._fitting(op, self._blamed[-1]))
 
     def _fitting(self, op: str, blamed: set[str]) -> Iterator[C]:
-        """The op's candidates that all pinned downstreams accept; each other one is blamed on the first that does not."""
+        """The op's candidates that all pinned downstreams accept; the others are blamed on the first that does not."""
         downstreams = self._downstreams[op]
         if not downstreams:
             yield from self._choices.candidates(op)

@@ -277,3 +277,16 @@ def resolution(history: History, ops: Sequence[str], edges: Edges) -> dict[str, 
         return "unknown" if sets(history, ops, edges, ["valid", "unknown"]) else "no"
     order = resolution_order(ops, edges)
     return max(found, key=lambda set_: [versions(history, op).index(set_[op]) for op in order])
+
+
+def affected(history: History, op: str, version: Subversions, edges: Edges) -> set[str]:
+    """ "An op is affected by a version of an upstream op if the verdict for its latest version is not valid, or if one
+    of its own upstream ops is affected."
+    """
+    direct = [down for up, down in edges if up == op]
+    found = {down for down in direct if verdict(history, op, version, down, latest(history, down)) != "valid"}
+    while True:
+        further = {down for up, down in edges if up in found} - {op}
+        if further <= found:
+            return found
+        found |= further
