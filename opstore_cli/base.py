@@ -100,6 +100,7 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
@@ -119,6 +120,7 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
             valid_with=tuple(valid_with),
             labels=dict(labels or {}),
             message=message,
+            tags=tuple(tags),
             format=format,
             libraries=dict(libraries or {}),
         )

@@ -2,12 +2,12 @@
 
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
-    │                                  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference  FileRefused
-    │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
+    │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
+    │                                  FileRefused  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
     │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
     ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
-    │                                  UploadNotFound  TagNotFound  RouteNotFound  BlobNotFound
+    │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
@@ -86,6 +86,11 @@ class InvalidReference(Refused):
 
 class InvalidDigest(Refused):
     message = "{text!r} is not a digest: it is 'sha256:' and 64 lower-case hex digits"
+
+
+class InvalidTag(Refused):
+    message = "{tag!r} is not a tag: a reference would take it for another selector"
+    hint = "a tag such as v{tag}"
 
 
 class InvalidRequest(Refused):
@@ -201,7 +206,12 @@ class UploadNotFound(NotFound):
 
 class TagNotFound(NotFound):
     message = "{op} has no tag {tag}"
-    hint = "opstore versions {op}"
+    hint = "opstore tags {op}"
+
+
+class TagYanked(NotFound):
+    message = "{op}@{tag} stands on {number}, which is yanked"
+    hint = "opstore tag {op}@latest {tag}, or ask for {op}@{number} itself"
 
 
 class RouteNotFound(NotFound):

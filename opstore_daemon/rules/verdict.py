@@ -49,6 +49,7 @@ class Between:
         self.upstream, self.downstream, self.compat = upstream, downstream, compat
         self._entries: dict[tuple[Number, Number | None], LinkInForce] = {}
         self._lines: dict[tuple[tuple[int, ...], Number | None], LinkInForce] = {}
+        self._by_target: dict[Number | None, set[tuple[int, ...]]] = {}
         self._newest: LinkInForce | None = None
         self.add(links)
 
@@ -60,6 +61,7 @@ class Between:
                 self._newest = _newer(self._newest, link)
                 place = line(link.upstream, self.compat), link.downstream
                 self._lines[place] = _newer(self._lines.get(place), link)
+                self._by_target.setdefault(link.downstream, set()).add(place[0])
 
     def decides(self, upstream: Number, downstream: Number | None) -> LinkInForce | None:
         """The entry that rule 1 goes by, or None."""
@@ -74,6 +76,19 @@ class Between:
             return found
         other = self._lines.get((own, None))
         return found if other is None else _newer(found, other)
+
+    def lines(self, downstream: Number | None) -> set[tuple[int, ...]]:
+        """The lines of the upstream versions that a valid link is for, for exactly that downstream version."""
+        return self._by_target.get(downstream, set())
+
+    def every_line(self) -> set[tuple[int, ...]]:
+        """The lines of all upstream versions that a valid link is for."""
+        return {place[0] for place in self._lines}
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any valid link is in force, so that what is not valid is invalid."""
+        return self._newest is not None
 
     def is_valid(self, upstream: Number, downstream: Number | None) -> bool:
         """Whether the verdict is valid, by rules 1 and 2 alone."""

@@ -10,10 +10,11 @@ from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
-from opstore_daemon.store import links, lookup, ops, versions
+from opstore_daemon.store import links, lookup, ops, tags, versions
 from opstore_daemon.store.links import Four
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.versions import Blob
+from opstore_daemon.store.view import View
 
 
 def check(op: str, wanted: NewVersion) -> None:
@@ -26,6 +27,8 @@ def check(op: str, wanted: NewVersion) -> None:
         raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
     if wanted.version is not None:
         Version.parse(wanted.version)
+    for tag in wanted.tags:
+        tags.check(tag)
     for text in (*wanted.valid_for, *wanted.valid_with):
         if parse_reference(text).op == op:
             raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
@@ -33,20 +36,22 @@ def check(op: str, wanted: NewVersion) -> None:
 
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
     """Makes the version that was asked for, with its labels and links, all of it or none; `now` in microseconds."""
-    op = ops.ensure(connection, op_name)
+    view, op = View(connection), ops.ensure(connection, op_name)
     version = _derive(connection, op.id, wanted, None if blob is None else blob[0])
     if isinstance(version, VersionRow):
         row, created = version, False
     else:
         row, created = versions.add(connection, op, version, blob, wanted, now)
-    versions.set_labels(connection, row.id, wanted.labels)
+    versions.set_labels(connection, row, wanted.labels, created=created, now=now)
     for text in wanted.valid_for:
         links.enter(connection, links.four(connection, row, parse_reference(text)), "valid", None, now)
     for text in wanted.valid_with:
         up = parse_reference(text)
-        upstream = lookup.pick(connection, ops.get(connection, up.op).id, up)
+        upstream = lookup.pick(view, ops.get(view, up.op).id, up)
         links.enter(connection, Four(upstream, op, row), "valid", None, now)
-    (record,) = versions.records(connection, [row])
+    if wanted.tags:
+        tags.move(connection, wanted.tags, [row], now)
+    (record,) = versions.records(view, [row])
     return Pushed(**msgspec.structs.asdict(record), created=created)
 
 
@@ -57,7 +62,7 @@ def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Dige
     if wanted.fields is not None:
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101
-    newest = lookup.latest(connection, op_id)
+    newest = lookup.latest(View(connection), op_id)
     if newest is not None and newest.digest == digest and not wanted.new:
         return newest
     base = None if newest is None else Version.parse(newest.version)

@@ -19,7 +19,8 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import lookup, ops, verdicts
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.store import Store
-from opstore_daemon.store.verdicts import Downstream
+from opstore_daemon.store.verdicts import Chosen
+from opstore_daemon.store.view import View
 from tests.rules import oracle
 
 OPS = ("up", "down", "side")
@@ -205,19 +206,20 @@ def check_every_verdict(world: World) -> None:
         everything = links_between(world, up, down)
         ups, downs = oracle.versions(world.history, up), oracle.versions(world.history, down)
         with world.store.database.read() as connection:
-            upstream, downstream = (ops.get(connection, world.name(op)) for op in (up, down))
-            rows = lookup.rows(connection, lookup.query().where(Version.op_id == upstream.id))
+            view = View(connection)
+            upstream, downstream = (ops.get(view, world.name(op)) for op in (up, down))
+            rows = lookup.rows(view, upstream.id)
             rows.sort(key=lambda row: row.sequence)
-            down_rows = lookup.rows(connection, lookup.query().where(Version.op_id == downstream.id))
+            down_rows = lookup.rows(view, downstream.id)
             down_rows.sort(key=lambda row: row.sequence)
             targets: list[tuple[oracle.Subversions | None, VersionRow | None]] = list(
                 zip(downs, down_rows, strict=True)
             ) or [(None, None)]
             for down_version, target in targets:
-                to = Downstream(downstream, target)
-                found = verdicts.verdicts(connection, upstream, rows, to)
+                to = Chosen(downstream, target)
+                found = verdicts.verdicts(view, upstream, rows, to)
                 if (up, target) == ("up", targets[-1][1]):
-                    assert found == [verdicts.verdicts(connection, upstream, [row], to)[0] for row in rows]
+                    assert found == [verdicts.verdicts(view, upstream, [row], to)[0] for row in rows]
                 for up_version, row, told in zip(ups, rows, found, strict=True):
                     assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
                     number = None if target is None else target.number
