@@ -10,22 +10,30 @@ from opstore_cli.asking import Asking, Body, Response
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
+    Affected,
     ChangeOp,
+    Check,
     Compat,
     Fields,
     Level,
     LinkRecord,
     Links,
     LinkState,
+    Lock,
     NewLink,
     NewPipeline,
+    NewTag,
     NewVersion,
+    NewYank,
     OpRecord,
     Ops,
     PipelineRecord,
     Pipelines,
     Pushed,
+    Resolution,
     Status,
+    TagRecord,
+    Tags,
     Validation,
     VersionRecord,
     Versions,
@@ -174,15 +182,16 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
             downloads.to_stream(self._asking, record, to, self.progress)
         return record
 
-    def show(self, reference: str) -> VersionRecord:
-        parsed = parse_reference(reference)
-        path = routes.path(routes.VERSION, op=parsed.op, selector=str(parsed.selector))
-        return self._asking.call("GET", path, VersionRecord)
+    def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
+        path = _version_path(routes.VERSION, reference)
+        return self._asking.call("GET", path, VersionRecord, parameters={"as_of": as_of})
 
-    def versions(self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None) -> Versions:
+    def versions(
+        self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None
+    ) -> Versions:
         _check_references(valid_for)
         parsed = parse_reference(op)
-        parameters: dict[str, Any] = {"valid_for": list(valid_for)}
+        parameters: dict[str, Any] = {"valid_for": list(valid_for), "as_of": as_of}
         if not parsed.bare:
             parameters["select"] = str(parsed.selector)
         pages = list(self._pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
@@ -194,6 +203,32 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
             verdict=first.verdict,
             next_cursor=last.next_cursor,
         )
+
+    def yank(self, reference: str, reason: str) -> VersionRecord:
+        return self._set_yank(reference, reason)
+
+    def unyank(self, reference: str) -> VersionRecord:
+        return self._set_yank(reference, None)
+
+    def _set_yank(self, reference: str, reason: str | None) -> VersionRecord:
+        return self._asking.call(
+            "PUT", _version_path(routes.YANK, reference), VersionRecord, body=NewYank(reason=reason)
+        )
+
+    # --- tags -----------------------------------------------------------------------------------------------------
+
+    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
+        versions = (references,) if isinstance(references, str) else tuple(references)
+        _check_references(versions)
+        moved = self._asking.call("POST", routes.TAGS, Tags, body=NewTag(tag=check_name(tag), versions=versions))
+        return list(moved.tags)
+
+    def untag(self, op: str, tag: str) -> None:
+        self._asking.call("DELETE", routes.path(routes.TAG, op=check_name(op), tag=check_name(tag)), None)
+
+    def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
+        asked = {"op": op if op is None else check_name(op), "history": "1" if history else None, "as_of": as_of}
+        return [tag for page in self._pages(routes.TAGS, Tags, asked) for tag in page.tags]
 
     # --- ops ------------------------------------------------------------------------------------------------------
 
@@ -220,19 +255,41 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
         entry = NewLink(upstream=upstream, downstream=downstream, state=state, evidence=evidence)
         return self._asking.call("POST", routes.LINKS, LinkRecord, body=entry)
 
-    def links(self, op: str | None = None) -> list[LinkRecord]:
-        parameters = {} if op is None else {"op": check_name(op)}
+    def links(self, op: str | None = None, *, as_of: str | None = None) -> list[LinkRecord]:
+        parameters = {"op": op if op is None else check_name(op), "as_of": as_of}
         return [link for page in self._pages(routes.LINKS, Links, parameters) for link in page.links]
 
-    def validate(self, upstream: str, downstream: str) -> Validation:
+    def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         _check_references([upstream, downstream])
-        parameters = {"upstream": upstream, "downstream": downstream}
+        parameters = {"upstream": upstream, "downstream": downstream, "as_of": as_of}
         return self._asking.call("GET", routes.VERDICT, Validation, parameters=parameters)
 
-    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = ()) -> Validation:
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         _check_references(use)
         path = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(pipeline))
-        return self._asking.call("GET", path, Validation, parameters={"use": list(use)})
+        return self._asking.call("GET", path, Validation, parameters={"use": list(use), "as_of": as_of})
+
+    def resolve(
+        self,
+        pipeline: str,
+        *,
+        use: Sequence[str] = (),
+        lock: Sequence[str] = (),
+        upgrade: str | None = None,
+        as_of: str | None = None,
+    ) -> Resolution:
+        _check_references(use, lock)
+        path = routes.path(routes.RESOLUTION, pipeline=check_name(pipeline))
+        asked = {"use": list(use), "lock": list(lock), "upgrade": upgrade, "as_of": as_of}
+        return self._asking.call("GET", path, Resolution, parameters=asked)
+
+    def check_lock(self, pipeline: str, lock: Lock) -> Check:
+        return self._asking.call("POST", routes.path(routes.CHECK, pipeline=check_name(pipeline)), Check, body=lock)
+
+    def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
+        _check_references([reference])
+        asked = {"reference": reference, "pipeline": pipeline, "as_of": as_of}
+        return self._asking.call("GET", routes.AFFECTED, Affected, parameters=asked)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
@@ -278,6 +335,11 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
             if page.next_cursor == cursor:
                 raise errors.DaemonUnreachable(url=self.address, reason="its list does not end")
             cursor = page.next_cursor
+
+
+def _version_path(route: str, reference: str) -> str:
+    parsed = parse_reference(reference)
+    return routes.path(route, op=parsed.op, selector=str(parsed.selector))
 
 
 def _check_references(*lists: Sequence[str]) -> None:

@@ -19,9 +19,9 @@ def enter(connection: Connection, kind: Kind, at: int) -> int:
     return position
 
 
-def next_position(connection: Connection) -> int:
-    """The position that the next entry of this transaction gets."""
-    return connection.execute(select(Counter.position)).scalar_one() + 1
+def last(connection: Connection) -> int:
+    """The position of the last entry."""
+    return connection.execute(select(Counter.position)).scalar_one()
 
 
 def microseconds(time: datetime) -> int:

@@ -56,7 +56,7 @@ def ensure(connection: Connection, name: str) -> OpRow:
     """The op of that name, created where it is unknown: with the entry that comes next."""
     op = find(View(connection), name)
     if op is None:
-        connection.execute(insert(Op).values(name=name, position=journal.next_position(connection)))
+        connection.execute(insert(Op).values(name=name, position=journal.last(connection) + 1))
         op = get(View(connection), name)
     return op
 

@@ -135,7 +135,7 @@ def set_labels(connection: Connection, row: VersionRow, labels: Mapping[str, str
     changed = {key: value for key, value in labels.items() if known.get(key) != value}
     if not changed:
         return
-    position = row.position if created else journal.enter(connection, "version", now)
+    position = journal.last(connection) if created else journal.enter(connection, "version", now)
     replaced = and_(Label.version_id == row.id, Label.key.in_(list(changed)), _IN_FORCE)
     connection.execute(update(Label).where(replaced).values(until=position))
     values = [

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, or_, select, true
 
-from opstore_daemon.metadata.tables import Counter, Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
+from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.store import journal
 
@@ -50,10 +50,7 @@ class View:
 
     def last_position(self) -> int:
         """The position of the last entry that is seen."""
-        if self.position is not None:
-            return self.position
-        last: int = self.execute(select(Counter.position)).scalar_one()
-        return last
+        return journal.last(self.connection) if self.position is None else self.position
 
 
 def as_of(connection: Connection, asked: str | None) -> View:

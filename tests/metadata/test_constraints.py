@@ -19,8 +19,8 @@ GOOD = (
     " (1, 1, 1, 'aaaa', 'aaaa', 'aaaa', 1, 0, 0, 'sha256:x', 5, 1, 1, 0),"
     " (2, 2, 1, 'aaaa', 'aaaa', 'aaaa', 1, 0, 0, NULL, NULL, 2, NULL, 0)",
     "INSERT INTO label (version_id, key, position, value) VALUES (1, 'k', 1, 'v')",
-    "INSERT INTO link (position, upstream_id, upstream_version_id, upstream_major, upstream_minor, downstream_id, state)"
-    " VALUES (3, 1, 1, 1, 0, 2, 'valid')",
+    "INSERT INTO link (position, upstream_id, upstream_version_id, upstream_major, upstream_minor, downstream_id,"
+    " state) VALUES (3, 1, 1, 1, 0, 2, 'valid')",
     "INSERT INTO level (position, op_id, compat) VALUES (4, 1, 'minor')",
     "INSERT INTO pipeline (id, name, registered_at, position) VALUES (1, 'p', 0, 9)",
     "INSERT INTO pipeline_op (pipeline_id, op_id, place) VALUES (1, 1, 0)",

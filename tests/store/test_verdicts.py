@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Compat
 from opstore_daemon.protocol.versions import Number
