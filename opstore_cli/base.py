@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
-from opstore_cli import downloads, uploads
+from opstore_cli import downloads, uploads, waiting
 from opstore_cli.asking import Asking, Body, Response
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
@@ -42,6 +42,7 @@ from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.protocol.verbs import OpStoreVerbs
 
 Progress = Callable[[int, int | None], None]
+Notify = Callable[[Validation], None]
 
 
 class _Page(Protocol):
@@ -268,6 +269,23 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
         _check_references(use)
         path = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(pipeline))
         return self._asking.call("GET", path, Validation, parameters={"use": list(use), "as_of": as_of})
+
+    def wait(self, *asked: str, seconds: float, use: Sequence[str] = (), notify: Notify | None = None) -> Validation:
+        """The verdict over a pipeline, or for an upstream and a downstream version, asked again until it is valid or
+        known to be invalid, or the time is over.
+
+        Known to be invalid is what an entry says; what is merely not validated may be so yet. `notify` is called with
+        each verdict that is waited on. A daemon that is away for a while is asked again, too.
+        """
+        _check_references(asked, use)
+        path, parameters = routes.VERDICT, dict(zip(("upstream", "downstream"), asked, strict=False))
+        if len(asked) == 1:
+            path, parameters = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(asked[0])), {}
+
+        def ask(etag: str | None) -> tuple[Validation | None, str]:
+            return self._asking.ask_again(path, Validation, {**parameters, "use": list(use)}, etag)
+
+        return waiting.until_known(ask, seconds, notify or say_nothing)
 
     def resolve(
         self,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--bump", type=click.Choice(arguments.LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, callback=arguments.name, help="A tag for it; repeatable.")
 @arguments.version_options
 def push(session: Session, /, name: str, file: str, new: bool, fields: "Fields", **options: Any) -> None:
     """Store a file as a version of an op. The op is made where it is new, and the one line on standard output is

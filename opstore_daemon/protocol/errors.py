@@ -5,7 +5,7 @@
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  FileRefused  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
     │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
-    ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
+    ├── AnswerIsNo           exit 1    NothingValid  NoSet  LockStale  (exit 3: NothingKnown  NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
@@ -163,6 +163,22 @@ class NothingKnown(AnswerIsNo):
     exit_code = 3
     message = "it is not known which version of {op} is valid for {downstream}: no link says so"
     hint = "opstore link {op}@NUMBER {downstream}"
+
+
+class NoSet(AnswerIsNo):
+    message = "no set of versions of {pipeline} is valid on every edge"
+    hint = "opstore validate {pipeline}"
+
+
+class NoSetKnown(AnswerIsNo):
+    exit_code = 3
+    message = "no set of versions of {pipeline} is known to be valid on every edge: links are missing"
+    hint = "opstore validate {pipeline}"
+
+
+class LockStale(AnswerIsNo):
+    message = "the lock {path} does not hold any more"
+    hint = "opstore resolve {pipeline} --lock {path}"
 
 
 class NotFound(OpStoreError):

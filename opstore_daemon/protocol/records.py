@@ -237,12 +237,16 @@ class OpNumber(Record, frozen=True, kw_only=True):
 
 
 class EdgeVerdict(Record, frozen=True, kw_only=True):
-    """The verdict of one edge, with its reason in words."""
+    """The verdict of one edge, with its reason in words.
+
+    `by_entry`: an entry for the very upstream version says so. An invalid edge that has none is not validated so far.
+    """
 
     upstream: OpNumber
     downstream: OpNumber
     verdict: VerdictWord
     reason: str
+    by_entry: bool = False
 
 
 class Validation(Record, frozen=True, kw_only=True):

@@ -21,10 +21,11 @@ class LinkInForce:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """valid, invalid or unknown, and why."""
+    """valid, invalid or unknown, and why: in words, and whether an entry for the very version says so (rule 1)."""
 
     word: VerdictWord
     reason: str
+    by_entry: bool = False
 
 
 def line(number: Number, compat: Compat) -> tuple[int, ...]:
@@ -104,7 +105,7 @@ class Between:
         if entry is not None:
             word: VerdictWord = "valid" if entry.valid else "invalid"
             said = "is valid for" if entry.valid else "is known not to be valid for"
-            return Verdict(word, f"{name} {said} {self._target(entry.downstream)}")
+            return Verdict(word, f"{name} {said} {self._target(entry.downstream)}", by_entry=True)
         link = self.alike(upstream, downstream)
         if link is not None:
             shared = ".".join(map(str, line(upstream, self.compat)))

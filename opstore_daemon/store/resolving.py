@@ -130,6 +130,7 @@ class Resolving:
                 downstream=OpNumber(op=down, number=str(target.number)),
                 verdict=told.word,
                 reason=reason,
+                by_entry=told.by_entry,
             )
 
     def _passed_over(self, found: Set, choices: Choices) -> Iterator[PassedOver]:

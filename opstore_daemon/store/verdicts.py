@@ -45,7 +45,11 @@ def edge(view: View, upstream: Chosen, to: Chosen) -> EdgeVerdict:
     else:
         (verdict,) = verdicts(view, upstream.op, [upstream.version], to)
     return EdgeVerdict(
-        upstream=op_number(upstream), downstream=op_number(to), verdict=verdict.word, reason=verdict.reason
+        upstream=op_number(upstream),
+        downstream=op_number(to),
+        verdict=verdict.word,
+        reason=verdict.reason,
+        by_entry=verdict.by_entry,
     )
 
 

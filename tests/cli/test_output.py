@@ -413,7 +413,12 @@ def test_validate_of_one_edge(opstore: Opstore) -> None:
 
 def test_pipelines(opstore: Opstore) -> None:
     pipeline = PipelineRecord(
-        name="churn", ops=("pca", "forest", "alone"), edges=(("pca", "forest"),), registered_at=THEN, created=True
+        position=1,
+        name="churn",
+        ops=("pca", "forest", "alone"),
+        edges=(("pca", "forest"),),
+        registered_at=THEN,
+        created=True,
     )
     assert opstore("pipeline", "register", "churn", "pca", register_pipeline=pipeline) == (0, "churn\n", "")
     assert opstore("pipeline", "list", pipelines=[pipeline]) == (
