@@ -14,6 +14,7 @@ from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.web.guards import Scope
+from tests.conformance import conformance
 
 ADMIN_TOKEN = "admin-token-4f1d0c7e"
 WRITE_TOKEN = "write-token-8b02aa91"
@@ -63,8 +64,8 @@ class Http:
         params: Any = None,
         stream: bool = False,
     ) -> requests.Response:
-        """One request."""
-        return self._session.request(
+        """One request; what is exchanged is held to the OpenAPI document."""
+        answer = self._session.request(
             method,
             self.url + path,
             json=json,
@@ -75,6 +76,8 @@ class Http:
             timeout=TIMEOUT,
             allow_redirects=False,
         )
+        conformance().check(answer, streamed=stream)
+        return answer
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.ask("GET", path, **options)

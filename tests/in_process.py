@@ -7,6 +7,7 @@ from typing import Any
 from opstore_cli import BaseOpStoreClient
 from opstore_cli.asking import Body
 from opstore_daemon import OpStoreServer
+from tests.conformance import conformance
 
 
 class Answered:
@@ -47,4 +48,5 @@ class InProcessClient(BaseOpStoreClient):
             query_string={name: value for name, value in parameters.items() if value is not None},
             data=body if body is None or isinstance(body, bytes) else body.read(),
         ) as answer:
+            conformance().check_answer(method, path, answer.status_code, answer.headers, answer.data)
             return Answered(answer.status_code, dict(answer.headers), answer.data)

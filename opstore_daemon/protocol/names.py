@@ -10,13 +10,17 @@ RULE = (
 )
 # Windows opens a device for these, whatever stands behind the first dot (Microsoft, "Naming Files, Paths, and
 # Namespaces"). No path is made from a name here, but people save what they pull under it.
-DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))])
-_LEGAL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
+_DEVICE = "(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
+_FORM = rf"(?!{_DEVICE}(?:[.@]|$))(?![^@]*\.\.)[a-z0-9](?:[a-z0-9._-]{{0,126}}[a-z0-9])?"
+# As patterns that ECMA-262 reads alike (a bare `$` would let a line feed at the end pass here).
+PATTERN = rf"^{_FORM}(?![\s\S])"
+REFERENCE_PATTERN = rf"^{_FORM}(?:@[\s\S]+)?(?![\s\S])"
+_LEGAL = re.compile(PATTERN)
 
 
 def is_name(text: str) -> bool:
     """Whether the text is a legal name."""
-    return _LEGAL.fullmatch(text) is not None and ".." not in text and text.split(".", 1)[0] not in DEVICES
+    return _LEGAL.match(text) is not None
 
 
 def check_name(text: str) -> str:
@@ -24,8 +28,9 @@ def check_name(text: str) -> str:
     if is_name(text):
         return text
     rule = RULE
-    if text.split(".", 1)[0].lower() in DEVICES:
-        rule = f"{text.split('.', 1)[0].lower()} is the name of a device on Windows"
+    stem = text.split(".", 1)[0].lower()
+    if re.fullmatch(_DEVICE, stem):
+        rule = f"{stem} is the name of a device on Windows"
     suggestion = suggest_name(text)
     advice = f"use {suggestion}" if suggestion else ""
     raise errors.InvalidName(name=text[:200], rule=rule, suggestion=advice)

@@ -1,4 +1,4 @@
-"""The records on the wire: each is the type, its strict decoder and, later, its JSON schema.
+"""The records on the wire: each is the type, its strict decoder and its JSON schema.
 
 Sizes are bytes, times are UTC (RFC 3339 on the wire). Keys that CONTRACT section 5 promises keep its names.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, names
 
 Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
@@ -34,10 +34,19 @@ Format = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9.+-]
 Libraries = Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)]
 FieldKey = Annotated[str, Meta(min_length=1, max_length=1024)]
 FieldValue = Annotated[str, Meta(max_length=65536)]
-Fields = dict[Level, dict[FieldKey, FieldValue]]
-Text = Annotated[str, Meta(max_length=512)]  # a name, reference, digest or version, checked further on
-References = Annotated[tuple[Text, ...], Meta(max_length=1000)]
+# msgspec leaves the keys out of the schema.
+Fields = Annotated[
+    dict[Level, dict[FieldKey, FieldValue]], Meta(extra_json_schema={"propertyNames": {"enum": list(LEVELS)}})
+]
+# Names, digests and references are checked further on, where an error says more: only the schema has their form.
+Text = Annotated[str, Meta(max_length=512)]
+Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.PATTERN})]
+Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.REFERENCE_PATTERN})]
+UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
+DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"})]
+References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Time = Annotated[datetime, Meta(tz=True)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -64,7 +73,7 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     sequence: int
     digest: str | None
     size: int | None
-    registered_at: datetime
+    registered_at: Time
     labels: dict[str, str]
     tags: tuple[str, ...] = ()
     yanked: bool = False
@@ -106,8 +115,8 @@ class Versions(Record, frozen=True, kw_only=True):
 class NewVersion(Request, frozen=True, kw_only=True):
     """A push (with `upload`) or a registration (without). `bump`, `fields` and `version` exclude each other."""
 
-    upload: Text | None = None
-    digest: Text | None = None
+    upload: UploadId | None = None
+    digest: DigestText | None = None
     size: Size | None = None
     bump: Level | None = None
     fields: Fields | None = None
@@ -117,7 +126,7 @@ class NewVersion(Request, frozen=True, kw_only=True):
     valid_with: References = ()
     labels: Labels = {}
     message: Message | None = None
-    tags: References = ()
+    tags: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
     format: Format | None = None
     libraries: Libraries = {}
 
@@ -138,7 +147,7 @@ class TagRecord(Record, frozen=True, kw_only=True):
     tag: str
     number: str | None
     position: int
-    registered_at: datetime
+    registered_at: Time
 
 
 class Tags(Record, frozen=True, kw_only=True):
@@ -151,8 +160,8 @@ class Tags(Record, frozen=True, kw_only=True):
 class NewTag(Request, frozen=True, kw_only=True):
     """A tag, and the versions (of an op each) that it is to stand on: all of them, or none."""
 
-    tag: Text
-    versions: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+    tag: Name
+    versions: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=1000)]
 
 
 # --- uploads ----------------------------------------------------------------------------------------------------
@@ -210,7 +219,7 @@ class LinkRecord(Record, frozen=True, kw_only=True):
     valid: bool
     evidence: str | None
     position: int
-    registered_at: datetime
+    registered_at: Time
 
 
 class Links(Record, frozen=True, kw_only=True):
@@ -223,8 +232,8 @@ class Links(Record, frozen=True, kw_only=True):
 class NewLink(Request, frozen=True, kw_only=True):
     """An entry for the journal of links. `revoked` takes back the entry in force for the same four."""
 
-    upstream: Text
-    downstream: Text
+    upstream: Reference
+    downstream: Reference
     state: LinkState = "valid"
     evidence: Evidence | None = None
 
@@ -250,7 +259,10 @@ class EdgeVerdict(Record, frozen=True, kw_only=True):
 
 
 class Validation(Record, frozen=True, kw_only=True):
-    """The verdict over all edges, and the versions that were asked about."""
+    """The verdict over all edges, and the versions that were asked about.
+
+    `position` is that of the last entry of the journal that it may depend on, and its etag.
+    """
 
     verdict: VerdictWord
     edges: tuple[EdgeVerdict, ...]
@@ -278,15 +290,15 @@ class Resolution(Record, frozen=True, kw_only=True):
 class LockedVersion(Request, frozen=True, kw_only=True):
     """A version in a lock: `version` are its three subversions."""
 
-    op: Text
+    op: Name
     version: Text
-    digest: Text | None = None
+    digest: DigestText | None = None
 
 
 class Lock(Request, frozen=True, kw_only=True):
     """What a lock says of a pipeline."""
 
-    edges: Annotated[tuple[tuple[Text, Text], ...], Meta(max_length=10000)]
+    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)]
     versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
 
 
@@ -324,7 +336,7 @@ class PipelineRecord(Record, frozen=True, kw_only=True):
     name: str
     ops: tuple[str, ...]
     edges: tuple[tuple[str, str], ...]
-    registered_at: datetime
+    registered_at: Time
     position: int
     created: bool = False
 
@@ -339,9 +351,9 @@ class Pipelines(Record, frozen=True, kw_only=True):
 class NewPipeline(Request, frozen=True, kw_only=True):
     """A pipeline: `ops` alone are a chain when `edges` is None, else all ops are in one of the two."""
 
-    name: Text
-    ops: References = ()
-    edges: Annotated[tuple[tuple[Text, Text], ...], Meta(max_length=10000)] | None = None
+    name: Name
+    ops: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)] | None = None
 
 
 # --- the daemon -------------------------------------------------------------------------------------------------
@@ -354,7 +366,7 @@ class Status(Record, frozen=True, kw_only=True):
     pid: int
     home: str | None
     schema: str
-    started_at: datetime
+    started_at: Time
 
 
 class Problem(Record, frozen=True, kw_only=True):

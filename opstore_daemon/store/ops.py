@@ -1,6 +1,6 @@
 """Ops: found, created, and their compatibility level."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -64,6 +64,12 @@ def ensure(connection: Connection, name: str) -> OpRow:
 def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
     """Notes that verdicts about these ops may depend on the entry."""
     connection.execute(update(Op).where(Op.id.in_(list(op_ids))).values(changed=position))
+
+
+def last_change(view: View, names: Sequence[str]) -> int:
+    """The position of the last entry that verdicts about these ops may depend on; 0 where there is none."""
+    changed: int = view.execute(select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names))).scalar_one()
+    return changed if view.position is None else min(changed, view.position)
 
 
 def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> None:

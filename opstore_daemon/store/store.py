@@ -32,6 +32,7 @@ from opstore_daemon.protocol.records import (
     Resolution,
     TagRecord,
     Tags,
+    Upload,
     Validation,
     VersionRecord,
     Versions,
@@ -115,6 +116,20 @@ class Store:
         with self.database.read() as connection:
             connection.execute(select(Counter.position)).scalar_one()
         self.saver.free()
+
+    # --- uploads ------------------------------------------------------------------------------------------------
+
+    def create_upload(self, owner: str, size: int | None) -> Upload:
+        """A new upload (store.uploads)."""
+        planned = self.uploads.plan(size)
+        told = self._write(Upload, lambda connection: self.uploads.enter(connection, planned, owner))
+        # An earlier request with this key may have made another one, which may be finished by now.
+        return self.uploads.begin(planned, owner) if told.upload == planned.upload else told
+
+    def discard_upload(self, upload: str, owner: str) -> None:
+        """Throws an upload away (store.uploads)."""
+        self._write(type(None), lambda connection: self.uploads.forget(connection, upload, owner))
+        self.uploads.throw_away(upload)
 
     # --- versions -----------------------------------------------------------------------------------------------
 
@@ -407,20 +422,42 @@ class Store:
 
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         """The verdict for one edge (protocol.verbs)."""
+        found = self.edge_verdict(upstream, downstream, as_of)
+        assert found is not None, "only what was seen before is not told"  # noqa: S101
+        return found
+
+    def edge_verdict(
+        self, upstream: str, downstream: str, as_of: str | None = None, unless: int | None = None
+    ) -> Validation | None:
+        """The same; None where it is what it was when it had that position."""
         up, down = parse_reference(upstream), parse_reference(downstream)
+        if up.op == down.op:
+            raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
         with self._view(as_of) as view:
+            position = ops.last_change(view, [up.op, down.op])
+            if position == unless:
+                return None
             chosen = {up.op: verdicts.choose(view, up), down.op: verdicts.choose(view, down)}
-            if len(chosen) < 2:
-                raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
-            return verdicts.validate(view, [(up.op, down.op)], chosen)
+            return verdicts.validate(view, [(up.op, down.op)], chosen, position)
 
     def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         """The verdict over all edges of a pipeline (protocol.verbs)."""
+        found = self.pipeline_verdict(pipeline, use, as_of)
+        assert found is not None, "only what was seen before is not told"  # noqa: S101
+        return found
+
+    def pipeline_verdict(
+        self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: int | None = None
+    ) -> Validation | None:
+        """The same; None where it is what it was when it had that position."""
         with self._view(as_of) as view:
             graph = pipelines.get(view, pipeline)
+            position = max(graph.position, ops.last_change(view, graph.ops))
+            if position == unless:
+                return None
             used = resolving.of_pipeline(graph, use)
             chosen = {op: verdicts.choose(view, used.get(op) or Reference(op, Latest(), bare=True)) for op in graph.ops}
-            return verdicts.validate(view, graph.edges, chosen, pipeline)
+            return verdicts.validate(view, graph.edges, chosen, position, pipeline)
 
     def resolve(
         self,

@@ -11,7 +11,7 @@ from opstore_daemon.protocol.records import TagRecord
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.references import parse_selector
 from opstore_daemon.protocol.versions import Number
-from opstore_daemon.store import journal
+from opstore_daemon.store import journal, ops
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.view import View
@@ -58,6 +58,7 @@ def _enter(connection: Connection, moves: Sequence[tuple[int, str, int | None]],
         replaced = and_(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
         connection.execute(update(Tag).where(replaced).values(until=position))
         connection.execute(insert(Tag).values(position=position, op_id=op_id, name=name, version_id=version_id))
+    ops.touch(connection, [op_id for op_id, _, _ in moves], position)  # a reference may name the tag
 
 
 def records(

@@ -119,14 +119,29 @@ class Uploads:
 
     def create(self, owner: str, size: int | None) -> records.Upload:
         """A new upload, of `size` bytes where that is known; raises StorageFull where the disk has no room."""
-        free = self._saver.free()
+        planned = self.plan(size)
+        with self._database.write() as connection:
+            self.enter(connection, planned, owner)
+        return self.begin(planned, owner)
+
+    def plan(self, size: int | None) -> records.Upload:
+        """An upload that is to be entered and then begun."""
+        self.expire()
+        return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
+
+    def enter(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
+        """Puts the upload on the books; raises StorageFull where the disk has no room for it."""
+        free, size = self._saver.free(), planned.size
         if size is not None and free is not None and size > free - RESERVE:
             raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
-        self.expire()
-        upload = uuid.uuid4().hex
-        with self._database.write() as connection:
-            connection.execute(insert(UploadRow).values(id=upload, owner=owner, size=size, touched_at=self._now()))
-        return self._hold(_Open(upload, owner, size, self._saver.draft(upload))).record()
+        row = {"id": planned.upload, "owner": owner, "size": size, "touched_at": self._now()}
+        connection.execute(insert(UploadRow).values(row))
+        return planned
+
+    def begin(self, entered: records.Upload, owner: str) -> records.Upload:
+        """Opens the upload that is on the books now, so that its first append finds it open."""
+        draft = self._saver.draft(entered.upload)
+        return self._hold(_Open(entered.upload, owner, entered.size, draft)).record()
 
     def take_up(self, upload: str, owner: str) -> records.Upload:
         """How far the upload is; from now on only the asker's appends count.
@@ -224,19 +239,20 @@ class Uploads:
 
     def discard(self, upload: str, owner: str) -> None:
         """Throws the upload away; raises UploadNotFound."""
-        self._row(upload, owner)
         with self._database.write() as connection:
-            self.forget(connection, upload)
+            self.forget(connection, upload, owner)
         self.throw_away(upload)
 
-    def forget(self, connection: Connection, upload: str) -> None:
-        """Takes the upload off the books, in the caller's transaction; `throw_away` follows its commit.
+    def forget(self, connection: Connection, upload: str, owner: str | None = None) -> None:
+        """Takes the upload (of that owner) off the books, in the caller's transaction; `throw_away` follows its commit.
 
         Raises UploadNotFound where somebody did so meanwhile: of one upload there is one version.
         """
         forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
+        if owner is not None:
+            forgotten = forgotten.where(UploadRow.owner == owner)
         if connection.execute(forgotten).one_or_none() is None:
-            raise errors.UploadNotFound(upload=upload)
+            raise errors.UploadNotFound(upload=upload[:64])
 
     def throw_away(self, upload: str) -> None:
         """Lets the bytes go of an upload that is off the books."""

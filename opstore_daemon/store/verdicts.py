@@ -54,16 +54,20 @@ def edge(view: View, upstream: Chosen, to: Chosen) -> EdgeVerdict:
 
 
 def validate(
-    view: View, edges: Sequence[tuple[str, str]], chosen: Mapping[str, Chosen], pipeline: str | None = None
+    view: View,
+    edges: Sequence[tuple[str, str]],
+    chosen: Mapping[str, Chosen],
+    position: int,
+    pipeline: str | None = None,
 ) -> Validation:
-    """The verdict over all edges between the versions that were chosen for the ops."""
+    """The verdict over all edges between the versions that were chosen for the ops; it depends on no later entry."""
     told = tuple(edge(view, chosen[up], chosen[down]) for up, down in edges)
     return Validation(
         verdict=combine(verdict.verdict for verdict in told),
         edges=told,
         versions=tuple(op_number(version) for version in chosen.values()),
         pipeline=pipeline,
-        position=view.last_position(),
+        position=position,
     )
 
 

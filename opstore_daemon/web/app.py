@@ -1,5 +1,6 @@
 """The Flask application: routes with their scopes, the guards before them, one handler for all errors."""
 
+import functools
 import logging
 import re
 import time
@@ -7,16 +8,19 @@ import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
-from flask import Flask, Response, g, request
+import msgspec
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store import Store
 from opstore_daemon.store.answers import Once
 from opstore_daemon.web import errors as web_errors
-from opstore_daemon.web.api import EVERY_MODULE
-from opstore_daemon.web.guards import PUBLIC, Credential, Guards, check_content
-from opstore_daemon.web.routing import Api
+from opstore_daemon.web import openapi
+from opstore_daemon.web.api import every_route
+from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content
+from opstore_daemon.web.routing import Api, Route
 
 log = logging.getLogger("opstore.access")
 
@@ -50,10 +54,9 @@ def build(
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    api = Api(store=store, guards=guards, status=status, prove=prove)
-    for module in EVERY_MODULE:
-        for route in module.ROUTES:
-            route.register(app, api)
+    api = Api(store=store, guards=guards, status=status, prove=prove, document=document)
+    for route in every_route():
+        route.register(app, api)
     app.before_request(lambda: _guard(api))
     app.after_request(_finish)
     app.register_error_handler(Exception, _refuse)
@@ -61,10 +64,17 @@ def build(
     return app
 
 
+@functools.cache
+def document() -> tuple[bytes, str]:
+    """The OpenAPI document of all routes, and its digest."""
+    body = msgspec.json.encode(openapi.document(list(every_route())))
+    return body, digest_of(body)
+
+
 def check_scopes(app: Flask) -> None:
     """Raises RuntimeError where a route does not declare the scope that it needs: such a daemon does not start."""
     for rule in app.url_map.iter_rules():
-        if not hasattr(app.view_functions[rule.endpoint], "scope"):
+        if not hasattr(app.view_functions[rule.endpoint], "route"):
             raise RuntimeError(f"the route {rule.rule} declares no scope")
 
 
@@ -73,17 +83,18 @@ def _guard(api: Api) -> None:
     g.began = time.monotonic()
     port = int(request.environ.get("SERVER_PORT") or 0)
     credential = api.guards.check(request.headers.get, request.path, port)
-    if credential is None:
-        return
-    g.credential = credential
     if not request.query_string.isascii():
         raise errors.InvalidRequest(reason="its query is not ASCII")
     if request.routing_exception is not None:
         raise request.routing_exception
-    view = cast(Any, api.views[cast(str, request.endpoint)])
-    credential.require(view.scope)
-    _check_body(view.takes)
-    g.store = api.store.once(_once(credential))
+    view = cast(Any, current_app.view_functions[cast(str, request.endpoint)])
+    route = cast(Route, view.route)
+    if credential is not None:
+        credential.require(cast(Scope, route.scope))
+    _check_body(route.takes)
+    if credential is not None:
+        g.credential = credential
+        g.store = api.store.once(_once(credential, route))
 
 
 def _check_body(takes: str | None) -> None:
@@ -99,9 +110,9 @@ def _check_body(takes: str | None) -> None:
             raise errors.TooLarge(what="the body", size=request.content_length, limit=routes.MAX_JSON)
 
 
-def _once(credential: Credential) -> Once | None:
+def _once(credential: Credential, route: Route) -> Once | None:
     key = request.headers.get(routes.IDEMPOTENCY_KEY)
-    if key is None or request.method not in ("POST", "PATCH", "DELETE"):
+    if key is None or not route.once:
         return None
     if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= 128:
         raise errors.InvalidRequest(reason="an Idempotency-Key is 1 to 128 printable ASCII characters")

@@ -99,11 +99,13 @@ def check_content(header: GetHeader, wanted: str) -> None:
         raise errors.UnsupportedContent(reason=f"its type is to be {wanted}, not {given[:100] or 'left out'}")
 
 
+HIGHEST_COUNT = 10**18 - 1
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
-def parse_count(text: str | None, what: str, highest: int = 2**62) -> int:
-    """A count in ASCII digits, at most `highest`; raises InvalidRequest."""
-    if text is None or _INTEGER.fullmatch(text) is None or int(text) > highest:
-        raise errors.InvalidRequest(reason=f"{what} is to be a whole number up to {highest}, not {str(text)[:50]!r}")
+def parse_count(text: str | None, what: str, lowest: int = 0, highest: int = HIGHEST_COUNT) -> int:
+    """A count in ASCII digits, within the bounds; raises InvalidRequest."""
+    if text is None or _INTEGER.fullmatch(text) is None or not lowest <= int(text) <= highest:
+        reason = f"{what} is to be a whole number from {lowest} to {highest}, not {str(text)[:50]!r}"
+        raise errors.InvalidRequest(reason=reason)
     return int(text)

@@ -1,59 +1,111 @@
-"""How a view becomes a route: it declares its method, its scope and what body it takes."""
+"""How a view becomes a route. What a route declares is at once what is enforced and what the OpenAPI document says."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from flask import Flask, Response, g, request
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.store import Store
-from opstore_daemon.web.guards import Credential, Guards, Scope, parse_count
+from opstore_daemon.web import queries
+from opstore_daemon.web.guards import Credential, Guards, Scope
+from opstore_daemon.web.headers import Header
+from opstore_daemon.web.queries import Query
 
-T = TypeVar("T")
+Error = type[errors.OpStoreError]
 
 
 @dataclass(frozen=True)
 class Api:
-    """What the views work on."""
+    """What the views work on. `document` is the OpenAPI document, and its digest."""
 
     store: Store
     guards: Guards
     status: Callable[[], records.Status]
     prove: Callable[[str, int], str]
-    views: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    document: Callable[[], tuple[bytes, str]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a route answers where all is well: a record as JSON, or a body of a content type, or (None) no body."""
+
+    body: type[records.Record] | str | None
+    says: str
+    headers: tuple[Header, ...] = ()
 
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path."""
+    """One method of one path. `raises` and `headers` are those besides what every request may meet or have."""
 
     method: str
     rule: str
     scope: Scope | None  # None: public
-    takes: str | None
+    answers: Mapping[int, Answer]
+    raises: tuple[Error, ...]
+    headers: tuple[Header, ...]
+    takes: str | None  # the content type of the body
+    query: type[Query]
+    body: type[records.Request] | None  # the record in the body
     view: Callable[..., Response]
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the path's parts."""
+        return re.findall("<([a-z]+)>", self.rule)
+
+    @property
+    def once(self) -> bool:
+        """Whether it takes an idempotency key: an append has its offset instead."""
+        return self.method != "GET" and self.takes != routes.APPEND_TYPE
 
     def register(self, app: Flask, api: Api) -> None:
         """Puts the route into the application."""
         endpoint = f"{self.method} {self.rule}"
 
         def view(**parts: str) -> Response:
-            return self.view(api, **parts)
+            return self._serve(api, parts)
 
-        view.scope, view.takes = self.scope, self.takes  # type: ignore[attr-defined]
-        api.views[endpoint] = view
+        view.route = self  # type: ignore[attr-defined]
         app.add_url_rule(self.rule, endpoint, view, methods=[self.method], provide_automatic_options=False)
+
+    def _serve(self, api: Api, given: dict[str, Any]) -> Response:
+        query = queries.read(self.query, request.args)
+        if self.query is not Query:
+            given["query"] = query
+        if self.body is not None:
+            given["body"] = records.decode(request.get_data(), self.body)
+        return self.view(api, **given)
 
 
 def route(
-    routes_of_module: list[Route], method: str, rule: str, *, scope: Scope | None, takes: str | None = None
+    routes_of_module: list[Route],
+    method: str,
+    rule: str,
+    *,
+    scope: Scope | None,
+    answers: Mapping[int, Answer],
+    raises: tuple[Error, ...] = (),
+    headers: tuple[Header, ...] = (),
+    takes: str | None = None,
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Adds the function below it to the routes of its module."""
+    """Adds the view below it to the routes of its module.
+
+    A view gets the parts of the path by their names. One with an argument `query` gets the record that this is
+    annotated with, read from the query; one with `body` the record that the JSON of the request has.
+    """
 
     def add(view: Callable[..., Response]) -> Callable[..., Response]:
-        routes_of_module.append(Route(method, rule, scope, takes, view))
+        arguments = typing.get_type_hints(view)
+        body = arguments.get("body")
+        content = takes if body is None else routes.JSON
+        query = arguments.get("query", Query)
+        routes_of_module.append(Route(method, rule, scope, answers, raises, headers, content, query, body, view))
         return view
 
     return add
@@ -71,49 +123,27 @@ def credential() -> Credential:
     return asks
 
 
-def body(kind: type[T]) -> T:
-    """The request's JSON; raises InvalidRequest."""
-    return records.decode(request.get_data(), kind)
-
-
-def answer(record: msgspec.Struct, status: int = 200) -> Response:
+def answer(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The record as JSON."""
-    return Response(records.encode(record), status, content_type=routes.JSON)
+    return Response(records.encode(record), status, headers, content_type=routes.JSON)
 
 
-def parameters(*known: str) -> None:
-    """Raises InvalidRequest where the query has a parameter that is none of these: a typo must not widen an answer."""
-    for name in request.args:
-        if name not in known:
-            raise errors.InvalidRequest(reason=f"there is no parameter {name[:50]!r} here")
+def unless_seen(told: records.Validation | None, seen: int | None) -> Response:
+    """The verdict with its etag, or 304 where it is what the asker has seen."""
+    if told is None:
+        return nothing(304, {"ETag": f'"{seen}"'})
+    return answer(told, headers={"ETag": f'"{told.position}"'})
 
 
-def one(name: str) -> str | None:
-    """The parameter, which may come once; raises InvalidRequest."""
-    values = request.args.getlist(name)
-    if len(values) > 1:
-        raise errors.InvalidRequest(reason=f"the parameter {name!r} comes twice")
-    return values[0] if values else None
+def seen() -> int | None:
+    """The position in `If-None-Match`, which a verdict that was answered before had for its etag."""
+    tags = request.if_none_match.as_set()
+    (tag,) = tags if len(tags) == 1 else ("",)
+    return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 19 else None
 
 
-def needed(name: str) -> str:
-    """The parameter, which has to come once; raises InvalidRequest."""
-    value = one(name)
-    if value is None:
-        raise errors.InvalidRequest(reason=f"the parameter {name!r} is missing")
-    return value
-
-
-def limit() -> int:
-    """How many rows a page may have."""
-    text = one("limit")
-    wanted = 100 if text is None else parse_count(text, "limit", routes.MAX_LIMIT)
-    if wanted < 1:
-        raise errors.InvalidRequest(reason="limit is to be at least 1")
-    return wanted
-
-
-def cursor() -> int | None:
-    """Where a page begins, as an answer's `next_cursor` said."""
-    text = one("cursor")
-    return None if text is None else parse_count(text, "cursor")
+def nothing(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """No body, and so no content type, which Flask would say is HTML."""
+    response = Response(status=status, headers=headers)
+    del response.headers["Content-Type"]
+    return response

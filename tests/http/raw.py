@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from requests.structures import CaseInsensitiveDict
+
+from tests.conformance import conformance
 from tests.conftest import ADMIN_TOKEN, TIMEOUT
 
 
@@ -50,10 +53,14 @@ class Raw:
         self.socket.sendall(data)
 
     def ask(self, method: str, target: str | bytes, *lines: str | bytes, body: bytes = b"") -> Answer:
-        """A well-framed request, to our own Host and with a token, and its answer."""
+        """A well-framed request, to our own Host and with a token, and its answer, held to the OpenAPI document."""
         length = [f"Content-Length: {len(body)}"] if body else []
         self.send(head(method, target, *lines, *length, host=self.host) + body)
-        return self.answer(method)
+        answer = self.answer(method)
+        told = CaseInsensitiveDict(answer.headers)
+        shown = target.decode("latin-1") if isinstance(target, bytes) else target
+        conformance().check_answer(method, shown, answer.status, told, None if answer.cut else answer.body)
+        return answer
 
     def answer(self, method: str = "GET") -> Answer:
         """The next answer, 100 too; raises ConnectionError where the connection ends before it."""

@@ -34,7 +34,7 @@ def every_route(server: OpStoreServer) -> Iterator[tuple[str, str, Scope | None]
         assert "<" not in path, f"{rule.rule} has a part that this test does not know"
         view: Any = server.flask.view_functions[rule.endpoint]
         for method in sorted(rule.methods or ()):
-            yield method, path, view.scope
+            yield method, path, view.route.scope
 
 
 def problem_or_head(watch: Watch, method: str, answer: raw.Answer, status: int, code: str) -> None:

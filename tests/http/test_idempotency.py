@@ -35,6 +35,8 @@ CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "level": ("PATCH", "/v1/ops/up", {"compat": "exact"}),
     "pipeline": ("POST", "/v1/pipelines", {"name": "q", "ops": ["up", "down"]}),
     "removal of a pipeline": ("DELETE", "/v1/pipelines/p", None),
+    "upload": ("POST", "/v1/uploads", {"size": 5}),
+    "removal of an upload": ("DELETE", "/v1/uploads/{upload}", None),
 }
 
 
@@ -46,7 +48,7 @@ def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
     method, path, body = CHANGES[what]
     if body is not None and "upload" in body:
         body = {**body, "upload": http.upload(b"bytes")}
-    return method, path, body
+    return method, path.replace("{upload}", http.upload(b"bytes")) if "{upload}" in path else path, body
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -60,7 +62,7 @@ def test_a_repetition_has_one_effect_and_the_same_answer(http: Http, watch: Watc
     watch.assert_unchanged()
 
 
-@pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline"])
+@pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"])
 def test_a_repetition_is_answered_also_after_a_restart_and_for_a_day(tmp_path: Path, what: str) -> None:
     clock = Clock()
     with daemon(tmp_path, clock) as (http, _):
@@ -81,6 +83,19 @@ def test_a_key_of_the_day_before_is_a_new_one(tmp_path: Path) -> None:
         other = http.post("/v1/pipelines", {"name": "q", "ops": ["a"]}, headers=key("l"))
         assert (one.status_code, other.status_code) == (201, 201)
         assert http.post("/v1/pipelines", {"name": "r", "ops": ["a"]}, headers=key("k")).status_code == 201
+
+
+def test_an_upload_that_is_asked_for_twice_is_one_also_when_it_is_finished(http: Http, watch: Watch) -> None:
+    made = http.post(routes.UPLOADS, {"size": 5}, headers=key("k"))
+    upload = made.json()["upload"]
+    assert http.append(upload, b"by").status_code == 200
+    assert same(http.post(routes.UPLOADS, {"size": 5}, headers=key("k")), made)
+    assert http.append(upload, b"tes", 2).json()["offset"] == 5
+    assert http.post("/v1/ops/up/versions", {"upload": upload}).status_code == 201
+    watch.mark()
+    assert same(http.post(routes.UPLOADS, {"size": 5}, headers=key("k")), made)
+    watch.assert_unchanged()
+    watch.assert_problem(http.append(upload, b"bytes"), 404, "UploadNotFound")
 
 
 def test_a_key_that_comes_with_another_request_is_refused(http: Http, watch: Watch) -> None:
@@ -152,7 +167,9 @@ def at_once(url: str, change: tuple[str, str, dict[str, Any] | None], name: str)
         return list(pool.map(repeat, range(6)))
 
 
-@pytest.mark.parametrize("what", ["push", "register", "link", "removal of a pipeline"])
+@pytest.mark.parametrize(
+    "what", ["push", "register", "link", "removal of a pipeline", "upload", "removal of an upload"]
+)
 def test_repetitions_at_the_same_time_have_one_effect_and_the_same_answer(
     http: Http, listener: Listener, what: str
 ) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import DEVICES, RULE, check_name, is_name, suggest_name
+from opstore_daemon.protocol.names import RULE, check_name, is_name, suggest_name
 
 LEGAL = [
     "a",
@@ -112,10 +112,6 @@ def test_the_name_of_a_windows_device_is_refused_whatever_stands_behind_its_firs
             check_name(name)
         assert caught.value.text == f"{name!r} is not a name: {device} is the name of a device on Windows"
         assert caught.value.advice == ""
-
-
-def test_the_devices_are_all_of_windows_devices() -> None:
-    assert frozenset(DEVICE_NAMES) == DEVICES
 
 
 @pytest.mark.parametrize(

@@ -68,4 +68,4 @@ def test_every_route_is_under_the_version_of_the_api_or_asks_for_health() -> Non
     spelled = [value for name, value in vars(routes).items() if name.isupper() and str(value).startswith("/")]
     assert len(spelled) > 10
     assert {path for path in spelled if not path.startswith("/v1/")} == {"/healthz", "/readyz"}
-    assert all(re.fullmatch(r"(/(<[a-z]+>|[a-z0-9]+))+", path) for path in spelled)
+    assert all(re.fullmatch(r"(/(<[a-z]+>|[a-z0-9.]+))+", path) for path in spelled)

@@ -1,5 +1,14 @@
 """The views, a module for each noun. A view reads the request, calls one verb of the store and answers."""
 
-from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, uploads, versions
+from collections.abc import Iterator
 
-EVERY_MODULE = (daemon, ops, versions, blobs, uploads, links, pipelines)
+from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, resolutions, tags, uploads, versions
+from opstore_daemon.web.routing import Route
+
+EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions)
+
+
+def every_route() -> Iterator[Route]:
+    """All routes that are served, a module after the other."""
+    for module in EVERY_MODULE:
+        yield from module.ROUTES

@@ -7,30 +7,61 @@ from werkzeug.http import parse_range_header
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.store.blobs import BlobReader
-from opstore_daemon.web.routing import Api, Route, parameters, route, store
+from opstore_daemon.web.headers import (
+    CONTENT_RANGE,
+    ETAG,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    RANGE,
+    RANGES,
+    SERVED_NUMBER,
+    SERVED_OP,
+)
+from opstore_daemon.web.refusals import PICKING, READING
+from opstore_daemon.web.routing import Answer, Api, Route, nothing, route, store
 
 ROUTES: list[Route] = []
+TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER)
 
 
-@route(ROUTES, "GET", routes.BYTES, scope="read")
+@route(
+    ROUTES,
+    "GET",
+    routes.BYTES,
+    scope="read",
+    headers=(RANGE, IF_RANGE, IF_NONE_MATCH),
+    answers={
+        200: Answer(routes.BYTES_TYPE, "The bytes.", TOLD),
+        206: Answer(routes.BYTES_TYPE, "Those of the range.", (*TOLD, CONTENT_RANGE)),
+        304: Answer(None, "They are the same.", TOLD),
+    },
+    raises=(
+        *READING,
+        *PICKING,
+        errors.NotStored,
+        errors.RangeNotSatisfiable,
+        errors.BlobDamaged,
+        errors.StorageFailed,
+    ),
+)
 def read(_api: Api, op: str, selector: str) -> Response:
-    """The bytes. They go out through the server's `wsgi.file_wrapper`, in pieces, without a copy of the whole."""
-    parameters()
+    """The bytes of a version."""
+    # They go out through the server's `wsgi.file_wrapper`, in pieces, without a copy of the whole.
     version = store().show(f"{check_name(op)}@{selector}")
     if version.digest is None or version.size is None:
         raise errors.NotStored(op=op, number=version.number)
     headers = {
-        "ETag": f'"{version.digest}"',
-        "Accept-Ranges": "bytes",
-        routes.SERVED_OP: version.op,
-        routes.SERVED_NUMBER: version.number,
+        ETAG.name: f'"{version.digest}"',
+        RANGES.name: "bytes",
+        SERVED_OP.name: version.op,
+        SERVED_NUMBER.name: version.number,
     }
     if request.if_none_match.contains_weak(version.digest):
-        return Response(status=304, headers=headers)
+        return nothing(304, headers)
     asked = _range(version.digest, version.size)
     start, stop = asked or (0, version.size)
     if asked is not None:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{version.size}"
+        headers[CONTENT_RANGE.name] = f"bytes {start}-{stop - 1}/{version.size}"
     headers["Content-Length"] = str(stop - start)
     reader = store().read(version, start, stop)
     return Response(  # which closes the reader
@@ -44,9 +75,10 @@ def read(_api: Api, op: str, selector: str) -> Response:
 
 def _range(digest: str, size: int) -> tuple[int, int] | None:
     """The one range that was asked for, as (start, stop), or None for the whole."""
-    text = request.headers.get("Range")
-    condition = request.headers.get("If-Range")
-    if text is None or (condition is not None and condition.strip() != ETags([digest]).to_header()):
+    text, condition = request.headers.get(RANGE.name), request.headers.get(IF_RANGE.name)
+    if text is None or request.method != "GET":  # RFC 9110, 14.2: no other method has ranges
+        return None
+    if condition is not None and condition.strip() != ETags([digest]).to_header():
         return None
     asked = parse_range_header(text)
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:

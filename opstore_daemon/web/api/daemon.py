@@ -1,37 +1,74 @@
-"""The daemon itself: whether it lives, whether it can serve, what it is."""
+"""The daemon itself: whether it lives, whether it can serve, what it is, and how to ask it."""
 
 from flask import Response, request
 
-from opstore_daemon.protocol import errors, proof, routes
-from opstore_daemon.web.routing import Api, Route, answer, parameters, route
+from opstore_daemon.protocol import errors, proof, records, routes
+from opstore_daemon.web.headers import ETAG, IF_NONE_MATCH, NONCE, PROOF
+from opstore_daemon.web.refusals import READING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route
 
 ROUTES: list[Route] = []
+TEXT = "text/plain"
+OK = b"ok\n"
 
 
-@route(ROUTES, "GET", routes.HEALTH, scope=None)
+@route(
+    ROUTES,
+    "GET",
+    routes.HEALTH,
+    scope=None,
+    headers=(NONCE,),
+    answers={200: Answer(TEXT, "`ok`.", (PROOF,))},
+)
 def health(api: Api) -> Response:
     """Says ok. To a nonce, it proves in a header that it knows the token."""
-    response = Response(b"ok\n", content_type="text/plain")
-    nonce = request.headers.get(routes.NONCE)
+    response = Response(OK, content_type=TEXT)
+    nonce = request.headers.get(NONCE.name)
     if nonce is not None:
         if not proof.is_nonce(nonce):
-            raise errors.InvalidRequest(reason=f"{routes.NONCE} is to be 32 to 128 hex digits")
-        response.headers[routes.PROOF] = api.prove(nonce, int(request.environ["SERVER_PORT"]))
+            raise errors.InvalidRequest(reason=f"{NONCE.name} is to be 32 to 128 hex digits")
+        response.headers[PROOF.name] = api.prove(nonce, int(request.environ["SERVER_PORT"]))
     return response
 
 
-@route(ROUTES, "GET", routes.READY, scope=None)
+@route(ROUTES, "GET", routes.READY, scope=None, answers={200: Answer(TEXT, "`ok`.")}, raises=(errors.NotReady,))
 def ready(api: Api) -> Response:
     """Says ok where the database and the saver answer."""
     try:
         api.store.check()
     except errors.Unavailable as error:
         raise errors.NotReady from error
-    return Response(b"ok\n", content_type="text/plain")
+    return Response(OK, content_type=TEXT)
 
 
-@route(ROUTES, "GET", routes.STATUS, scope="read")
+@route(
+    ROUTES,
+    "GET",
+    routes.STATUS,
+    scope="read",
+    answers={200: Answer(records.Status, "What it is.")},
+    raises=READING,
+)
 def status(api: Api) -> Response:
     """The daemon's version, process, home and schema."""
-    parameters()
     return answer(api.status())
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.DOCUMENT,
+    scope="read",
+    headers=(IF_NONE_MATCH,),
+    answers={
+        200: Answer(routes.JSON, "An OpenAPI 3.1 document.", (ETAG,)),
+        304: Answer(None, "It is the same.", (ETAG,)),
+    },
+)
+def document(api: Api) -> Response:
+    """This document: all routes, with what they take and answer."""
+    body, digest = api.document()
+    headers = {ETAG.name: f'"{digest}"'}
+    if request.if_none_match.contains_weak(digest):
+        return nothing(304, headers)
+    return Response(body, headers=headers, content_type=routes.JSON)

@@ -1,32 +1,78 @@
 """Links, and the verdict between two versions."""
 
-from flask import Response
+from typing import Annotated
 
-from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.records import NewLink
-from opstore_daemon.web.routing import Api, Route, answer, body, cursor, limit, needed, one, parameters, route, store
+from flask import Response
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.records import LinkRecord, Links, Name, NewLink, Reference, Validation
+from opstore_daemon.web.headers import IF_NONE_MATCH, VERDICT_ETAG
+from opstore_daemon.web.queries import AsOf, CountedPage, Query
+from opstore_daemon.web.refusals import PICKING, READING, WRITING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, route, seen, store, unless_seen
 
 ROUTES: list[Route] = []
 
 
-@route(ROUTES, "GET", routes.LINKS, scope="read")
-def listing(_api: Api) -> Response:
+class Wanted(CountedPage, frozen=True, kw_only=True):
+    """Which links are asked for."""
+
+    op: Annotated[Name, Meta(description="Only links of this op, either way.")] | None = None
+    as_of: AsOf | None = None
+
+
+class Edge(Query, frozen=True, kw_only=True):
+    """Whose verdict is asked for."""
+
+    upstream: Annotated[Reference, Meta(description="The reference of the upstream version.")]
+    downstream: Annotated[Reference, Meta(description="The reference of the downstream version.")]
+    as_of: AsOf | None = None
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.LINKS,
+    scope="read",
+    answers={200: Answer(Links, "The page.")},
+    raises=(*READING, errors.InvalidName, errors.OpNotFound),
+)
+def listing(_api: Api, query: Wanted) -> Response:
     """A page of the links in force, newest first; of one op, either way, with `op`."""
-    parameters("op", "limit", "cursor")
-    return answer(store().links_page(one("op"), cursor(), limit()))
+    return answer(store().links_page(query.op, query.cursor, query.limit, as_of=query.as_of))
 
 
-@route(ROUTES, "POST", routes.LINKS, scope="write", takes=routes.JSON)
-def enter(_api: Api) -> Response:
+@route(
+    ROUTES,
+    "POST",
+    routes.LINKS,
+    scope="write",
+    answers={
+        201: Answer(LinkRecord, "The link that is in force now."),
+        200: Answer(LinkRecord, "The link that was revoked."),
+    },
+    raises=(*WRITING, *PICKING, errors.LinkNotFound),
+)
+def enter(_api: Api, body: NewLink) -> Response:
     """An entry; for `revoked`, answers the link that was revoked."""
-    parameters()
-    wanted = body(NewLink)
-    record = store().enter_link(wanted.upstream, wanted.downstream, wanted.state, wanted.evidence)
-    return answer(record, 200 if wanted.state == "revoked" else 201)
+    record = store().enter_link(body.upstream, body.downstream, body.state, body.evidence)
+    return answer(record, 200 if body.state == "revoked" else 201)
 
 
-@route(ROUTES, "GET", routes.VERDICT, scope="read")
-def verdict(_api: Api) -> Response:
+@route(
+    ROUTES,
+    "GET",
+    routes.VERDICT,
+    scope="read",
+    answers={
+        200: Answer(Validation, "The verdict.", (VERDICT_ETAG,)),
+        304: Answer(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+    },
+    raises=(*READING, *PICKING),
+    headers=(IF_NONE_MATCH,),
+)
+def verdict(_api: Api, query: Edge) -> Response:
     """The verdict for one edge."""
-    parameters("upstream", "downstream")
-    return answer(store().validate(needed("upstream"), needed("downstream")))
+    found = store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=seen())
+    return unless_seen(found, seen())

@@ -1,30 +1,30 @@
-"""Ops."""
+"""Ops, and their compatibility levels."""
 
 from flask import Response
 
-from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.records import ChangeOp
-from opstore_daemon.web.routing import Api, Route, answer, body, limit, one, parameters, route, store
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.records import ChangeOp, OpRecord, Ops
+from opstore_daemon.web.queries import Page
+from opstore_daemon.web.refusals import READING, WRITING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
 
 ROUTES: list[Route] = []
+ONE = Answer(OpRecord, "The op.")
 
 
-@route(ROUTES, "GET", routes.OPS, scope="read")
-def listing(_api: Api) -> Response:
+@route(ROUTES, "GET", routes.OPS, scope="read", answers={200: Answer(Ops, "The page.")}, raises=READING)
+def listing(_api: Api, query: Page) -> Response:
     """A page of ops, by name."""
-    parameters("limit", "cursor")
-    return answer(store().ops_page(one("cursor") or "", limit()))
+    return answer(store().ops_page(query.cursor, query.limit))
 
 
-@route(ROUTES, "GET", routes.OP, scope="read")
+@route(ROUTES, "GET", routes.OP, scope="read", answers={200: ONE}, raises=(*READING, errors.OpNotFound))
 def show(_api: Api, op: str) -> Response:
     """One op."""
-    parameters()
     return answer(store().op(op))
 
 
-@route(ROUTES, "PATCH", routes.OP, scope="write", takes=routes.JSON)
-def change(_api: Api, op: str) -> Response:
+@route(ROUTES, "PATCH", routes.OP, scope="write", answers={200: ONE}, raises=(*WRITING, errors.OpNotFound))
+def change(_api: Api, op: str, body: ChangeOp) -> Response:
     """Sets the compatibility level."""
-    parameters()
-    return answer(store().set_compat(op, body(ChangeOp).compat))
+    return answer(store().set_compat(op, body.compat))

@@ -1,47 +1,90 @@
 """Pipelines, and the verdict over all their edges."""
 
-from flask import Response, request
+from typing import Annotated
 
-from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.records import NewPipeline
-from opstore_daemon.web.routing import Api, Route, answer, body, limit, one, parameters, route, store
+from flask import Response
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Reference, Validation
+from opstore_daemon.web.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
+from opstore_daemon.web.queries import AsOf, Page, Query
+from opstore_daemon.web.refusals import PICKING, READING, WRITING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen, store, unless_seen
 
 ROUTES: list[Route] = []
 
 
-@route(ROUTES, "GET", routes.PIPELINES, scope="read")
-def listing(_api: Api) -> Response:
+class Used(Query, frozen=True, kw_only=True):
+    """Which versions to ask about."""
+
+    use: Annotated[tuple[Reference, ...], Meta(description="References, each as if it were the latest of its op.")] = ()
+    as_of: AsOf | None = None
+
+
+@route(ROUTES, "GET", routes.PIPELINES, scope="read", answers={200: Answer(Pipelines, "The page.")}, raises=READING)
+def listing(_api: Api, query: Page) -> Response:
     """A page of pipelines, by name."""
-    parameters("limit", "cursor")
-    return answer(store().pipelines_page(one("cursor") or "", limit()))
+    return answer(store().pipelines_page(query.cursor, query.limit))
 
 
-@route(ROUTES, "POST", routes.PIPELINES, scope="write", takes=routes.JSON)
-def register(_api: Api) -> Response:
+@route(
+    ROUTES,
+    "POST",
+    routes.PIPELINES,
+    scope="write",
+    answers={
+        201: Answer(PipelineRecord, "The pipeline was registered.", (LOCATION,)),
+        200: Answer(PipelineRecord, "Nothing was new: the pipeline that is there."),
+    },
+    raises=(*WRITING, errors.InvalidName, errors.InvalidGraph, errors.PipelineConflict),
+)
+def register(_api: Api, body: NewPipeline) -> Response:
     """A pipeline; the same again makes nothing new."""
-    parameters()
-    wanted = body(NewPipeline)
-    record = store().register_pipeline(wanted.name, wanted.ops, wanted.edges)
-    return answer(record, 201 if record.created else 200)
+    record = store().register_pipeline(body.name, body.ops, body.edges)
+    made = {LOCATION.name: routes.path(routes.PIPELINE, pipeline=record.name)}
+    return answer(record, 201, made) if record.created else answer(record)
 
 
-@route(ROUTES, "GET", routes.PIPELINE, scope="read")
+@route(
+    ROUTES,
+    "GET",
+    routes.PIPELINE,
+    scope="read",
+    answers={200: Answer(PipelineRecord, "The pipeline.")},
+    raises=(*READING, errors.PipelineNotFound),
+)
 def show(_api: Api, pipeline: str) -> Response:
     """One pipeline."""
-    parameters()
     return answer(store().pipeline(pipeline))
 
 
-@route(ROUTES, "DELETE", routes.PIPELINE, scope="write")
+@route(
+    ROUTES,
+    "DELETE",
+    routes.PIPELINE,
+    scope="write",
+    answers={204: Answer(None, "It was removed.")},
+    raises=(*WRITING, errors.PipelineNotFound),
+)
 def remove(_api: Api, pipeline: str) -> Response:
     """Removes it; its ops, versions and links stay."""
-    parameters()
     store().remove_pipeline(pipeline)
-    return Response(status=204)
+    return nothing(204)
 
 
-@route(ROUTES, "GET", routes.PIPELINE_VERDICT, scope="read")
-def verdict(_api: Api, pipeline: str) -> Response:
+@route(
+    ROUTES,
+    "GET",
+    routes.PIPELINE_VERDICT,
+    scope="read",
+    answers={
+        200: Answer(Validation, "The verdict.", (VERDICT_ETAG,)),
+        304: Answer(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+    },
+    raises=(*READING, *PICKING, errors.PipelineNotFound),
+    headers=(IF_NONE_MATCH,),
+)
+def verdict(_api: Api, pipeline: str, query: Used) -> Response:
     """The verdict over all edges of the latest versions, or of those in `use`."""
-    parameters("use")
-    return answer(store().validate_pipeline(pipeline, use=request.args.getlist("use")))
+    return unless_seen(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=seen()), seen())

@@ -8,35 +8,53 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import NewUpload, Upload
 from opstore_daemon.store.blobs import PIECE
 from opstore_daemon.web.guards import parse_count
-from opstore_daemon.web.routing import Api, Route, answer, body, credential, parameters, route, store
+from opstore_daemon.web.headers import HELD, LOCATION, OFFSET
+from opstore_daemon.web.refusals import KEEPING, READING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, nothing, route, store
 
 ROUTES: list[Route] = []
 TAKEN_IN = "opstore.taken_in"  # in the WSGI environment: the writer that took the body in before the app ran
+STANDS = Answer(Upload, "How far the upload is.", (HELD,))
 
 
-@route(ROUTES, "POST", routes.UPLOADS, scope="write", takes=routes.JSON)
-def create(_api: Api) -> Response:
+@route(
+    ROUTES,
+    "POST",
+    routes.UPLOADS,
+    scope="write",
+    answers={201: Answer(Upload, "The upload was made.", (HELD, LOCATION))},
+    raises=KEEPING,
+)
+def create(_api: Api, body: NewUpload) -> Response:
     """A new upload."""
-    parameters()
-    return _told(store().uploads.create(credential().owner, body(NewUpload).size), 201)
+    made = store().create_upload(credential().owner, body.size)
+    return _told(made, 201, {LOCATION.name: routes.path(routes.UPLOAD, upload=made.upload)})
 
 
-@route(ROUTES, "GET", routes.UPLOAD, scope="write")
+@route(ROUTES, "GET", routes.UPLOAD, scope="write", answers={200: STANDS}, raises=KEEPING)
 def offset(_api: Api, upload: str) -> Response:
     """How far it is. Whoever asks becomes the only one who may append."""
-    parameters()
     return _told(store().uploads.take_up(upload, credential().owner))
 
 
-@route(ROUTES, "PATCH", routes.UPLOAD, scope="write", takes=routes.APPEND_TYPE)
+@route(
+    ROUTES,
+    "PATCH",
+    routes.UPLOAD,
+    scope="write",
+    takes=routes.APPEND_TYPE,
+    headers=(OFFSET,),
+    answers={200: STANDS},
+    raises=(*READING, errors.StorageFull, errors.StorageFailed, errors.UploadNotOpen, errors.OffsetMismatch),
+)
 def append(_api: Api, upload: str) -> Response:
-    """Bytes at the offset. intake.py has taken them in already where it runs; elsewhere they are read here."""
-    parameters()
+    """Bytes at the offset."""
+    # intake.py has taken them in already where it runs; elsewhere they are read here.
     writer = request.environ.get(TAKEN_IN)
     if writer is None:
         if "Transfer-Encoding" in request.headers and not request.environ.get("wsgi.input_terminated"):
             raise errors.LengthRequired  # this server hands over no body whose length it does not know
-        at = parse_count(request.headers.get(routes.UPLOAD_OFFSET), routes.UPLOAD_OFFSET)
+        at = parse_count(request.headers.get(OFFSET.name), OFFSET.name)
         writer = store().uploads.writer(upload, credential().owner, at, request.content_length)
         with closing(writer):
             while piece := request.stream.read(PIECE):
@@ -45,17 +63,19 @@ def append(_api: Api, upload: str) -> Response:
     return _told(writer.record())
 
 
-@route(ROUTES, "DELETE", routes.UPLOAD, scope="write")
+@route(
+    ROUTES,
+    "DELETE",
+    routes.UPLOAD,
+    scope="write",
+    answers={204: Answer(None, "It was thrown away.")},
+    raises=KEEPING,
+)
 def discard(_api: Api, upload: str) -> Response:
     """Throws it away."""
-    parameters()
-    store().uploads.discard(upload, credential().owner)
-    return Response(status=204)
+    store().discard_upload(upload, credential().owner)
+    return nothing(204)
 
 
-def _told(upload: Upload, status: int = 200) -> Response:
-    response = answer(upload, status)
-    response.headers[routes.UPLOAD_OFFSET] = str(upload.offset)
-    if status == 201:
-        response.headers["Location"] = routes.path(routes.UPLOAD, upload=upload.upload)
-    return response
+def _told(upload: Upload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return answer(upload, status, {**(headers or {}), HELD.name: str(upload.offset)})

@@ -1,47 +1,105 @@
 """Versions: listed, shown, pushed and registered."""
 
-from flask import Response, request
+from typing import Annotated
 
-from opstore_daemon.protocol import routes
+from flask import Response
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
-from opstore_daemon.protocol.records import NewVersion
-from opstore_daemon.web.routing import (
-    Api,
-    Route,
-    answer,
-    body,
-    credential,
-    cursor,
-    limit,
-    one,
-    parameters,
-    route,
-    store,
-)
+from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Reference, VersionRecord, Versions
+from opstore_daemon.web.headers import LOCATION
+from opstore_daemon.web.queries import AsOf, CountedPage, Query
+from opstore_daemon.web.refusals import KEEPING, PICKING, READING, WRITING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, route, store
 
 ROUTES: list[Route] = []
+PUSHING = (
+    *KEEPING,
+    *PICKING,
+    errors.InvalidVersion,
+    errors.InvalidDigest,
+    errors.InvalidTag,
+    errors.UploadNotFound,
+    errors.UploadIncomplete,
+    errors.UploadNotOpen,
+    errors.DigestMismatch,
+    errors.SizeMismatch,
+    errors.VersionConflict,
+    errors.NumbersExhausted,
+)
 
 
-@route(ROUTES, "GET", routes.VERSIONS, scope="read")
-def listing(_api: Api, op: str) -> Response:
+class Wanted(CountedPage, frozen=True, kw_only=True):
+    """Which versions of an op are asked for."""
+
+    valid_for: Annotated[tuple[Reference, ...], Meta(description="References that all have to accept a version.")] = ()
+    select: Annotated[str, Meta(min_length=1, description="Only what this selector admits.")] | None = None
+    as_of: AsOf | None = None
+
+
+class Shown(Query, frozen=True, kw_only=True):
+    """When a version is asked about."""
+
+    as_of: AsOf | None = None
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.VERSIONS,
+    scope="read",
+    answers={200: Answer(Versions, "The page.")},
+    raises=(*READING, *PICKING),
+)
+def listing(_api: Api, op: str, query: Wanted) -> Response:
     """A page of versions, newest first; with `valid_for`, those that are valid for all of them."""
-    parameters("valid_for", "select", "limit", "cursor")
-    selector = one("select")
-    reference = check_name(op) if selector is None else f"{check_name(op)}@{selector}"
-    valid_for = request.args.getlist("valid_for")
-    return answer(store().versions(reference, valid_for=valid_for, limit=limit(), below=cursor()))
+    reference = check_name(op) if query.select is None else f"{check_name(op)}@{query.select}"
+    found = store().versions(
+        reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
+    )
+    return answer(found)
 
 
-@route(ROUTES, "POST", routes.VERSIONS, scope="write", takes=routes.JSON)
-def add(_api: Api, op: str) -> Response:
+@route(
+    ROUTES,
+    "POST",
+    routes.VERSIONS,
+    scope="write",
+    answers={
+        201: Answer(Pushed, "The version was made, or given its bytes.", (LOCATION,)),
+        200: Answer(Pushed, "Nothing was new: the version that is there."),
+    },
+    raises=PUSHING,
+)
+def add(_api: Api, op: str, body: NewVersion) -> Response:
     """A version of an upload's bytes, or of none."""
-    parameters()
-    pushed = store().add_version(op, body(NewVersion), credential().owner)
-    return answer(pushed, 201 if pushed.created else 200)
+    pushed = store().add_version(op, body, credential().owner)
+    made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.number)}
+    return answer(pushed, 201, made) if pushed.created else answer(pushed)
 
 
-@route(ROUTES, "GET", routes.VERSION, scope="read")
-def show(_api: Api, op: str, selector: str) -> Response:
+@route(
+    ROUTES,
+    "GET",
+    routes.VERSION,
+    scope="read",
+    answers={200: Answer(VersionRecord, "The version.")},
+    raises=(*READING, *PICKING),
+)
+def show(_api: Api, op: str, selector: str, query: Shown) -> Response:
     """One version."""
-    parameters()
-    return answer(store().show(f"{check_name(op)}@{selector}"))
+    return answer(store().show(f"{check_name(op)}@{selector}", as_of=query.as_of))
+
+
+@route(
+    ROUTES,
+    "PUT",
+    routes.YANK,
+    scope="write",
+    answers={200: Answer(VersionRecord, "The version.")},
+    raises=(*WRITING, *PICKING),
+)
+def yank(_api: Api, op: str, selector: str, body: NewYank) -> Response:
+    """Yanks the version, or ends that."""
+    return answer(store().set_yank(f"{check_name(op)}@{selector}", body.reason))
