@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint format benchmarks clean
+.PHONY: help demo test lint guards format benchmarks clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed  ## check style, types and the directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+guards: $(VENV)/.installed  ## take out each guard in a copy, and see that a test fails without it
+	$(BIN)/python tools/guards.py $(ARGS)
 
 format: $(VENV)/.installed  ## bring the code into form
 	$(BIN)/ruff format .

@@ -148,7 +148,7 @@ def _check_answer(answer: Answer, digest: Digest, position: int) -> int:
     if answer.status == HTTPStatus.OK:
         return position  # the whole, where only the rest was asked for: something in between knows no ranges
     if not answer.header("Content-Range").startswith(f"bytes {position}-"):
-        raise errors.RangeNotSatisfiable(range=f"from {position}", size=answer.header("Content-Range"))
+        raise errors.DigestMismatch(actual="unknown, of another range", expected=digest)
     return 0
 
 

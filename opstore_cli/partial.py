@@ -145,6 +145,11 @@ class PartFile:
         os.fsync(self.descriptor)
         if os.name != "posix":
             self.close()  # Windows moves no open file
+        self._rename(target, overwrite)
+        if os.name == "posix":
+            _sync_folder(target.parent)
+
+    def _rename(self, target: Path, overwrite: bool) -> None:
         if overwrite:
             os.replace(self.path, target)
             return
@@ -158,6 +163,15 @@ class PartFile:
             os.replace(self.path, target)
         else:
             self.remove()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that syncs no folders
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _create(path: Path) -> int | None:

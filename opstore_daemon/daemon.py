@@ -120,19 +120,26 @@ def _write_runtime_file(config: Config, listener: Listener) -> None:
 
 def _token(path: Path) -> str:
     """The home's token, made at the first start. It is the owner's alone, also where somebody loosened it."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        path.chmod(0o600)
-        token = path.read_text().strip()
-        if len(token) < 16:
-            raise errors.InvalidSetting(setting=str(path), reason="it holds no token: delete it") from None
-        return token
+    if not path.exists():
+        return _new_token(path)
+    path.chmod(0o600)
+    token = path.read_text().strip()
+    if len(token) < 16:
+        raise errors.InvalidSetting(setting=str(path), reason="it holds no token: delete it")
+    return token
+
+
+def _new_token(path: Path) -> str:
+    # Written aside, so that a crash leaves no half of it; one daemon has the home, so nobody else writes it.
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    token = secrets.token_urlsafe(32)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        token = secrets.token_urlsafe(32)
         file.write(token + "\n")
         file.flush()
         os.fsync(file.fileno())
+    fresh.replace(path)
     return token
 
 

@@ -1,0 +1,46 @@
+"""Each way of a text to the terminal."""
+
+import pytest
+
+from opstore_cli import output
+from opstore_cli.bar import Bar
+
+HOSTILE = "a\x1b[31mb\u202e"
+SHOWN = "a\\x1b[31mb\\u202e"
+
+
+def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    out = output.Output(verbose=True)
+    out.lines([HOSTILE])
+    out.answer(None, quiet=[], full=[HOSTILE])
+    out.answer(None, quiet=[], full=output.Table(("",), [[HOSTILE]]))
+    out.note(HOSTILE)
+    out.warn(HOSTILE)
+    out.failure("Code", HOSTILE, HOSTILE, {HOSTILE: HOSTILE})
+    out.traceback([HOSTILE])
+    said, aside = capsys.readouterr()
+    assert said.splitlines() == [SHOWN] * 3
+    assert aside.splitlines() == [
+        SHOWN,
+        f"warning: {SHOWN}",
+        f"error: {SHOWN}",
+        f"  {SHOWN}: {SHOWN}",
+        f"hint: {SHOWN}",
+        SHOWN,
+    ]
+
+
+def test_a_bar_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    class Recorded(Bar):
+        def __init__(self, what: str, *, colored: bool) -> None:
+            drawn.append(what)
+            super().__init__(what, colored=colored)
+
+    monkeypatch.setattr(output, "_is_terminal", lambda _stream: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(output, "Bar", Recorded)
+    with output.Output().progress(HOSTILE):
+        pass
+    assert drawn == [SHOWN]

@@ -1,0 +1,50 @@
+"""The list of guards fits the code, and its document fits the list. That each test fails: `make guards`."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from tests.docs.markdown import ROOT, read
+from tools.guards import DOCUMENT, Guard, document, every_guard
+
+GUARDS = every_guard()
+FILES = sorted({guard.file for guard in GUARDS})
+SUITE = "\n".join(read(path) for path in (ROOT / "opstore_daemon/savers/conformance").glob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_guard_stands_in_its_file_once_and_leaves_a_program_without_it(file: str) -> None:
+    source = read(ROOT / file)
+    for guard in GUARDS:
+        if guard.file == file:
+            without = guard.taken_out(source)
+            assert without != source, guard.title
+            compile(without, file, "exec")
+
+
+def test_a_text_that_stands_there_never_or_twice_is_no_guard() -> None:
+    guard = Guard("area", "title", "file.py", "guard()", "pass", ())
+    assert guard.taken_out("a\nguard()\nb") == "a\npass\nb"
+    for source in ("", "guard()\nguard()"):
+        with pytest.raises(ValueError, match="not once"):
+            guard.taken_out(source)
+
+
+def test_every_guard_names_tests_that_are_there() -> None:
+    for guard in GUARDS:
+        assert guard.tests, guard.title
+        for test in guard.tests:
+            place, *_, name = test.split("::")
+            told = read(ROOT / place) + (SUITE if place == "tests/savers/test_savers.py" else "")
+            assert re.search(rf"^\s*def {re.escape(name.partition('[')[0])}\(", told, re.MULTILINE), test
+
+
+def test_every_guard_has_a_title_of_its_own_that_fits_into_a_table() -> None:
+    titles = Counter(guard.title for guard in GUARDS)
+    assert [title for title, count in titles.items() if count > 1] == []
+    assert [title for title in titles if "|" in title or "\n" in title] == []
+
+
+def test_the_document_is_up_to_date() -> None:
+    assert read(DOCUMENT) == document(GUARDS), "run: python tools/guards.py --write"

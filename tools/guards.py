@@ -1,0 +1,238 @@
+"""Takes each guard of the program out, in a copy of the project, and sees that its test fails without it.
+
+`python tools/guards.py` does so for all guards of guards.toml, `python tools/guards.py fsync token` for those that have
+one of the words in them; `python tools/guards.py --write` makes docs/guards.md anew. Exits 1 where a guard can be taken
+out and its test does not fail.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import tomllib
+import venv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = ROOT / "tools" / "guards.toml"
+DOCUMENT = ROOT / "docs" / "guards.md"
+
+TEST_WITHIN = 20  # seconds for a test without its guard: it may wait for what never comes
+RUN_WITHIN = 900  # seconds for all tests of a run
+FAILED = 1  # what pytest exits with where a test ran and failed; an import that breaks, or no test, is another code
+
+INTRODUCTION = """\
+# Guards
+
+The single guards in the code: a sync, a constraint, a comparison, a check. For each: what it sees to, the file that it
+is in, and the test that fails when it is taken out. [promises.md](promises.md) lists the promises that they keep.
+
+`make guards` takes out one after the other, in a copy of the project, and runs the tests. It prints a line for each
+guard, and exits 1 if there is one without which its test still passes. `python tools/guards.py fsync token` does so for
+the guards that have one of the words in them. The change that takes a guard out stands in `tools/guards.toml`, from
+which `python tools/guards.py --write` makes this page.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A piece of code that keeps something bad from happening, how it is taken out, and the tests that miss it."""
+
+    area: str
+    title: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def taken_out(self, source: str) -> str:
+        """The source without the guard; raises ValueError unless `old` stands there exactly once."""
+        if source.count(self.old) != 1:
+            raise ValueError(f"{self.file} has this {source.count(self.old)} times, not once: {self.old}")
+        return source.replace(self.old, self.new)
+
+    def has(self, word: str) -> bool:
+        """Whether the word stands in anything that is said of the guard."""
+        return any(word.lower() in text.lower() for text in (self.area, self.title, self.file, *self.tests))
+
+
+def every_guard() -> list[Guard]:
+    """The guards of guards.toml, in their order."""
+    areas = tomllib.loads(LIST.read_text("utf-8"))
+    return [
+        Guard(area, each["title"], each["file"], each["old"], each["new"], tuple(each["tests"]))
+        for area, guards in areas.items()
+        for each in guards
+    ]
+
+
+# --- the document ---------------------------------------------------------------------------------------------------
+
+
+def document(guards: Iterable[Guard]) -> str:
+    """What docs/guards.md has to say."""
+    parts = [INTRODUCTION]
+    for area, those in groupby(guards, key=lambda guard: guard.area):
+        rows = "".join(f"| {each.title} | `{each.file}` | {_spans(each.tests)} |\n" for each in those)
+        parts.append(f"## {area}\n\n| guard | in | fails without it |\n|---|---|---|\n{rows}")
+    return "\n".join(parts)
+
+
+def _spans(tests: Iterable[str]) -> str:
+    # Without its parameters: what stands in brackets is no name that somebody could look for.
+    return ", ".join(f"`{test.partition('[')[0]}`" for test in tests)
+
+
+# --- the copy -------------------------------------------------------------------------------------------------------
+
+
+class Copy:
+    """A copy of the project, and a Python of its own that takes opstore from there and all else from ours.
+
+    Not PYTHONPATH alone: many tests start programs with an environment of their own, and there the editable install
+    would put the project itself in the place of the copy.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.project = folder, folder / "project"
+        _copy_project(self.project)
+        venv.create(folder / "venv", with_pip=False, symlinks=True)
+        self.python = folder / "venv" / "bin" / "python"
+        [packages] = (folder / "venv").glob("lib/python*/site-packages")
+        # The folders that a .pth file names are added as they are: the .pth files in them are not read.
+        ours = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+        (packages / "copy.pth").write_text("\n".join([str(self.project), *ours]) + "\n")
+        program = self.python.with_name("opstore")
+        program.write_text(f"#!{self.python}\nfrom opstore_cli.main import run\n\nrun()\n")
+        program.chmod(0o755)
+
+    @contextmanager
+    def without(self, guard: Guard) -> Iterator[None]:
+        """The guard is taken out as long as this lasts."""
+        path = self.project / guard.file
+        source = path.read_text("utf-8")
+        _replace(path, guard.taken_out(source))
+        try:
+            yield
+        finally:
+            _replace(path, source)
+
+    def imports(self, file: str) -> bool:
+        """Whether the module can be imported, and is the copy's, as in any program that a test starts."""
+        module = file.removesuffix(".py").replace("/", ".")
+        program = f"import importlib; print(importlib.import_module({module!r}).__file__)"
+        command = [str(self.python), "-P", "-c", program]
+        found = subprocess.run(command, cwd=self.folder, env={}, capture_output=True, text=True, check=False)
+        return found.stdout.strip() == str(self.project / file)
+
+    def run(self, tests: Iterable[str], *options: str) -> tuple[int, str]:
+        """Runs the tests: the exit code of pytest, and what it printed."""
+        ours = ["-p", "no:cacheprovider", f"--basetemp={self.folder / 'tests'}", "-q"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPSTORE_", "PYTHON"))}
+        # Into a file: a process that outlives its test would hold a pipe open.
+        with (self.folder / "output").open("w+", encoding="utf-8", errors="replace") as output:
+            try:
+                code = subprocess.run(
+                    [str(self.python), "-m", "pytest", *ours, *options, *dict.fromkeys(map(_id_of, tests))],
+                    cwd=self.project,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=RUN_WITHIN,
+                    check=False,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                code = -1
+            output.seek(0)
+            return code, output.read()
+
+
+def _copy_project(to: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - whichever git is there
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+
+
+def _replace(path: Path, source: str) -> None:
+    path.write_text(source, "utf-8")
+    # Python knows by time and size whether its compiled file is up to date; two changes can be alike in both.
+    Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+
+
+def _id_of(test: str) -> str:
+    """The test as pytest calls it: a scenario is run by test_scenarios.py, here on files."""
+    place, _, name = test.partition("::")
+    return f"tests/test_scenarios.py::test_scenario[{name}-files]" if place.startswith("tests/scenarios/") else test
+
+
+# --- the check ------------------------------------------------------------------------------------------------------
+
+
+def is_missed(copy: Copy, guard: Guard) -> tuple[bool, str]:
+    """Whether a test fails without the guard; and how it fails, or what else came of it."""
+    with copy.without(guard):
+        if not copy.imports(guard.file):
+            return False, "without it the module can't be imported, which proves nothing"
+        code, said = copy.run(guard.tests, "--exitfirst", f"--timeout={TEST_WITHIN}")
+    reasons = [line.removeprefix("E").strip() for line in said.splitlines() if line.startswith("E  ")]
+    return code == FAILED, reasons[0] if reasons else f"pytest exited {code}"
+
+
+def check(copy: Copy, guards: Sequence[Guard], *, verbose: bool) -> int:
+    """Prints a line for each guard; returns how many are not missed."""
+    survived = 0
+    for guard in guards:
+        began = time.monotonic()
+        missed, how = is_missed(copy, guard)
+        survived += not missed
+        word, seconds = "yes" if missed else "NO", time.monotonic() - began
+        click.echo(f"{word:5}{seconds:5.1f} s  {guard.title}  ({guard.file}; {', '.join(guard.tests)})")
+        if verbose or not missed:
+            click.echo(f"             {how}")
+    return survived
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option("--write", is_flag=True, help="Make docs/guards.md anew, and take nothing out.")
+@click.option("-v", "--verbose", is_flag=True, help="Say how the test fails.")
+def main(words: tuple[str, ...], write: bool, verbose: bool) -> None:
+    """Take out the guards that have one of the WORDS in them (without words: all), and see that their tests fail."""
+    guards = every_guard()
+    if write:
+        DOCUMENT.write_text(document(guards), "utf-8")
+        return
+    guards = [guard for guard in guards if not words or any(map(guard.has, words))]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="opstore-guards-", ignore_cleanup_errors=True) as folder:
+        copy = Copy(Path(folder).resolve())
+        code, said = copy.run([test for guard in guards for test in guard.tests])
+        if code != 0:
+            raise click.ClickException(f"the tests fail with all guards in place:\n{said}")
+        click.echo("fails without it, seconds, guard (file; tests)")
+        survived = check(copy, guards, verbose=verbose)
+    click.echo(f"{len(guards)} guards, {survived} of them not missed, {time.monotonic() - began:.0f} s")
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
