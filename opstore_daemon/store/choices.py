@@ -91,9 +91,8 @@ class Choices:
         return self._read(edge, upstream, downstream)
 
     def _read(self, edge: Edge, upstream: VersionRow | None, downstream: VersionRow) -> Between:
-        return self._edges[edge].read(
-            self._blocks[upstream.id] if upstream is not None else [], self._blocks[downstream.id]
-        )
+        upstreams = [] if upstream is None else self._blocks.get(upstream.id, [upstream])
+        return self._edges[edge].read(upstreams, self._blocks.get(downstream.id, [downstream]))
 
     def _of_line(self, op: str, line: Line) -> Lazy:
         if (op, line) not in self._lines:

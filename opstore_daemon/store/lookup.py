@@ -20,9 +20,9 @@ from opstore_daemon.store.view import View
 BLOCK = 200  # rows read at a time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VersionRow:
-    """A version as a view sees it."""
+    """A version as a view sees it. It equals itself only: a search tells many of them apart."""
 
     id: int
     op_id: int
@@ -118,6 +118,11 @@ def latest(view: View, op_id: int, *conditions: ColumnElement[bool]) -> VersionR
 def _any_stored(view: View, op_id: int, *conditions: ColumnElement[bool]) -> bool:
     among = exists().where(Version.op_id == op_id, view.known(Version), view.stored(), *conditions)
     return bool(view.execute(select(among)).scalar_one())
+
+
+def newest(view: View, op_id: int) -> VersionRow | None:
+    """The newest stored version, yanked or not; the newest registered one where none is stored."""
+    return first(view, op_id, view.stored()) or first(view, op_id)
 
 
 def by_subversions(view: View, op_id: int, version: Subversions) -> VersionRow | None:

@@ -15,7 +15,7 @@ from opstore_daemon.protocol.versions import Number
 from opstore_daemon.store import journal
 from opstore_daemon.store.view import View
 
-Latest = aliased(Version)
+Latest, Other = aliased(Version), aliased(Version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def records(view: View, after: str, limit: int, only: str | None = None) -> list
     count = select(func.count()).where(Version.op_id == Op.id).scalar_subquery()
     newest = select(Version.id).where(Version.op_id == Op.id, ~view.yanked()).order_by(Version.sequence.desc()).limit(1)
     stored = newest.where(view.stored()).scalar_subquery()
-    any_stored = exists().where(Version.op_id == Op.id, view.stored())
+    any_stored = exists().where(Other.op_id == Op.id, Other.digest.is_not(None))
     # What lookup.latest picks, for many ops at once.
     latest = func.coalesce(stored, newest.where(~any_stored).scalar_subquery())
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)

@@ -62,8 +62,10 @@ def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Dige
     if wanted.fields is not None:
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101
-    newest = lookup.latest(View(connection), op_id)
-    if newest is not None and newest.digest == digest and not wanted.new:
-        return newest
+    view = View(connection)
+    latest = lookup.latest(view, op_id)
+    if latest is not None and latest.digest == digest and not wanted.new:
+        return latest
+    newest = lookup.newest(view, op_id)
     base = None if newest is None else Version.parse(newest.version)
     return derivation.bump(base, wanted.bump or "patch", digest)
