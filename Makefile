@@ -38,6 +38,7 @@ benchmarks: $(VENV)/.installed  ## measure transfers and the start of commands a
 	$(BIN)/python benchmarks/transfer.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/memory.py --files 10000
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,8 +8,9 @@ from opstore_daemon.protocol.release import __version__
 if TYPE_CHECKING:
     from opstore_cli.base import BaseOpStoreClient
     from opstore_cli.client import OpStoreClient
+    from opstore_cli.objects import LibraryWarning
 
-__all__ = ["BaseOpStoreClient", "OpStoreClient", "OpStoreError", "__version__"]
+__all__ = ["BaseOpStoreClient", "LibraryWarning", "OpStoreClient", "OpStoreError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from opstore_cli.client import OpStoreClient
 
         return OpStoreClient
+    if name == "LibraryWarning":
+        from opstore_cli.objects import LibraryWarning
+
+        return LibraryWarning
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """What several commands answer in the same words: verdicts, edges, and that nothing is left."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from opstore_cli.output import Output, named
@@ -48,3 +49,14 @@ def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: 
     else:
         out.error(error)
     return error.exit_code
+
+
+def failures(out: Output, ops: Sequence[str], ended: Sequence[object]) -> int:
+    """Says which of several transfers failed, and which were not begun; returns the exit code of the first failure."""
+    failed = [result for result in ended if isinstance(result, errors.OpStoreError)]
+    for error in failed:
+        out.error(error)
+    left = [op for op, result in zip(ops, ended, strict=True) if result is None]
+    if left:
+        out.note(f"not tried after that: {', '.join(left)}", always=True)
+    return failed[0].exit_code if failed else 0

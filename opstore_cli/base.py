@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
 from opstore_cli import downloads, uploads, waiting
 from opstore_cli.asking import Asking, Body, Response
+from opstore_cli.objects.verbs import ObjectVerbs
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
@@ -39,7 +40,6 @@ from opstore_daemon.protocol.records import (
     Versions,
 )
 from opstore_daemon.protocol.references import parse_reference
-from opstore_daemon.protocol.verbs import OpStoreVerbs
 
 Progress = Callable[[int, int | None], None]
 Notify = Callable[[Validation], None]
@@ -53,7 +53,7 @@ class _Page(Protocol):
 P = TypeVar("P", bound=_Page)
 
 
-class BaseOpStoreClient(OpStoreVerbs, ABC):
+class BaseOpStoreClient(ObjectVerbs, ABC):
     """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
 
     `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set at any time. Every verb
@@ -113,10 +113,11 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
-        """As `OpStoreVerbs.push`. A `Path` or `str` is a file's path; a file object is read from where it stands.
+        """As `OpStoreVerbs.push`. A `Path` or `str` is the path of a file, or of a folder, whose format is `folder`
+        then; a file object is read from where it stands.
 
-        A path of 8 MiB or more goes on where an earlier process stopped. Also raises FileRefused, for a folder, what
-        can't be read, and what changes while it is read.
+        A path of 8 MiB or more goes on where an earlier process stopped. Also raises FileRefused, for what can't be
+        read, what changes while it is read, and what can't be in a folder.
         """
         check_name(op)
         _check_references(valid_for, valid_with)
@@ -167,15 +168,16 @@ class BaseOpStoreClient(OpStoreVerbs, ABC):
     ) -> bytes | VersionRecord:
         """The verified bytes of a version, or the version, once its bytes are written to `to`.
 
-        A path gets all the bytes or none, and goes on where an earlier pull stopped; the last bytes come to a file
-        object only after all are verified. Also raises NotStored, OutputExists, FileRefused, OutputFailed and
-        IntegrityFailure; what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
+        A path gets all the bytes or none, and goes on where an earlier pull stopped; a version whose format is
+        `folder` is unpacked there, all of it or nothing. The last bytes come to a file object only after all are
+        verified. Also raises NotStored, OutputExists, FileRefused, FolderRefused, OutputFailed and IntegrityFailure;
+        what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
         """
         if to is None:
             return downloads.to_bytes(self._asking, self.show(reference), self.progress)
         if isinstance(to, Path | str):
             place = Path(to)
-            downloads.check_output(place, overwrite)
+            downloads.check_place(place, overwrite)
             record = self.show(reference)
             downloads.to_path(self._asking, record, place, overwrite, self.progress)
         else:

@@ -35,6 +35,7 @@ class OpStoreClient(BaseOpStoreClient):
             settings = config.load(None, os.environ, config.working_folder())
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
+        self._allow_pickle = self.settings.allow_pickle
         self._notify = notify or say_nothing
         self._http = Http(lambda: target.locate(self.settings, token, self._notify))
 

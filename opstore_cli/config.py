@@ -17,7 +17,8 @@ from opstore_daemon.protocol import errors
 Origin = Literal["option", "environment", "working tree", "user file", "local"]
 
 TREE_KEYS = ("url", "pipeline")
-USER_KEYS = ("url",)
+USER_KEYS = ("url", "allow_pickle")
+SWITCHES = ("allow_pickle",)  # keys that are true or false; the others are texts
 MAX_FILE = 1024 * 1024  # bytes of a settings or token file
 
 
@@ -27,6 +28,7 @@ class Settings:
 
     `url` is None where nothing names one: then the local daemon of `home` is meant, and `origin` is "local".
     `named_by` is the file that names the URL, where one does. `pipeline` is the working tree's default pipeline.
+    `allow_pickle` says whether `OpStoreClient.load` may run the code in what it loads; the working tree has no say.
     """
 
     home: Path
@@ -37,6 +39,7 @@ class Settings:
     autostart: bool = True
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
+    allow_pickle: bool = False
 
     def with_url(self, url: str) -> "Settings":
         """The same with a URL that was given outright, as an option is; raises InvalidSetting."""
@@ -77,6 +80,7 @@ def load(option_url: str | None, environ: Mapping[str, str], cwd: Path) -> Setti
         autostart=not environ.get("OPSTORE_NO_AUTOSTART"),
         token=_check_token(given, "OPSTORE_TOKEN") if given else None,
         token_file=cwd / token_file if token_file else None,
+        allow_pickle=_switch(environ, "OPSTORE_ALLOW_PICKLE", user.get("allow_pickle", False)),
     )
     if option_url is not None:
         return replace(settings, url=check_url(option_url, "--url"), origin="option")
@@ -88,6 +92,14 @@ def load(option_url: str | None, environ: Mapping[str, str], cwd: Path) -> Setti
     if "url" in user:
         return replace(settings, url=user["url"], origin="user file", named_by=user_file)
     return settings
+
+
+def _switch(environ: Mapping[str, str], name: str, otherwise: bool) -> bool:
+    """What a variable says that is 1 or 0; anything else is refused, where a guess could open a door."""
+    text = environ.get(name)
+    if text and text not in ("0", "1"):
+        raise errors.InvalidSetting(setting=name, reason="it is 1 or 0")
+    return text == "1" if text else otherwise
 
 
 def working_folder() -> Path:
@@ -157,7 +169,7 @@ def _check_token(text: str, setting: str) -> str:
     return text
 
 
-def _working_tree(cwd: Path) -> tuple[dict[str, str], Path | None]:
+def _working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
     """The nearest settings from `cwd` upwards, not beyond the repository that it is in."""
     for folder in (cwd, *cwd.parents):
         own, project = folder / "opstore.toml", folder / "pyproject.toml"
@@ -172,7 +184,7 @@ def _working_tree(cwd: Path) -> tuple[dict[str, str], Path | None]:
     return {}, None
 
 
-def _read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, str]:
+def _read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, Any]:
     return _check_table(path, _read_toml(path), allowed)
 
 
@@ -186,14 +198,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise errors.InvalidSetting(setting=str(path), reason=str(error)[:300]) from None
 
 
-def _check_table(path: Path, table: Any, allowed: tuple[str, ...]) -> dict[str, str]:
+def _check_table(path: Path, table: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise errors.InvalidSetting(setting=str(path), reason="tool.opstore is a table")
     for key, value in table.items():
         if key not in allowed:
             raise errors.InvalidSetting(setting=str(path), reason=f"{key!r} is no key here: {' and '.join(allowed)}")
-        if not isinstance(value, str):
-            raise errors.InvalidSetting(setting=str(path), reason=f"{key!r} is a text")
+        kind, word = (bool, "true or false") if key in SWITCHES else (str, "a text")
+        if not isinstance(value, kind):
+            raise errors.InvalidSetting(setting=str(path), reason=f"{key!r} is {word}")
     if "url" in table:
         return {**table, "url": check_url(table["url"], str(path))}
     return dict(table)

@@ -1,9 +1,10 @@
-"""Pulls: bytes come from the daemon, are verified, and go on where the line broke. Never half a file."""
+"""Pulls: bytes come from the daemon, are verified, and go on where the line broke. Never half a file, or folder."""
 
 import errno
 import io
 import os
 import stat
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
@@ -11,29 +12,55 @@ from pathlib import Path
 from typing import BinaryIO
 
 from opstore_cli.asking import BLOCK, Answer, Asking
+from opstore_cli.folder_format import FOLDER_FORMAT, NoFolder
 from opstore_cli.hashing import Hasher
+from opstore_cli.part_folder import PartFolder
 from opstore_cli.partial import PartFile
 from opstore_cli.patience import INTERRUPTIONS, Patience
+from opstore_cli.unpacking import unpack
 from opstore_cli.uploads import Progress
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
 from opstore_daemon.protocol.records import VersionRecord
 
 
-def check_output(target: Path, overwrite: bool) -> None:
-    """Raises OutputExists or FileRefused where the bytes could not become this file, before any are asked for."""
+def is_folder(record: VersionRecord) -> bool:
+    """Whether it is unpacked where it is written to a path."""
+    return record.format == FOLDER_FORMAT
+
+
+def check_place(target: Path, overwrite: bool) -> None:
+    """Raises OutputExists or FileRefused where no version could be written, before the daemon is asked for one."""
     if not target.name or target.name == "..":
         raise errors.FileRefused(path=str(target), reason="it is a folder")
     if not os.path.isdir(target.parent):
         raise errors.FileRefused(path=str(target), reason=f"there is no folder {target.parent}")
-    if os.path.isdir(target):
-        raise errors.FileRefused(path=str(target), reason="it is a folder")
-    if os.path.lexists(target):
+    if os.path.lexists(target) and not os.path.isdir(target):
         if not overwrite:
             raise errors.OutputExists(path=str(target))
         # Replacing a device or a pipe would take it away from everybody.
         if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
             raise errors.FileRefused(path=str(target), reason="it is no regular file")
+
+
+def check_output(record: VersionRecord, target: Path, overwrite: bool) -> None:
+    """Raises OutputExists or FileRefused where this version could not be written, before its bytes are asked for."""
+    check_place(target, overwrite)
+    if not os.path.isdir(target):
+        return
+    if not is_folder(record):
+        raise errors.FileRefused(path=str(target), reason="it is a folder")
+    if not overwrite:
+        raise errors.OutputExists(path=str(target))
+    if not target.is_symlink() and _holds_working_folder(target):
+        raise errors.FileRefused(path=str(target), reason="the working folder is in it")
+
+
+def _holds_working_folder(target: Path) -> bool:
+    try:
+        return Path.cwd().resolve().is_relative_to(target.resolve())
+    except OSError:
+        return False  # the working folder is gone
 
 
 def to_bytes(asking: Asking, record: VersionRecord, progress: Progress) -> bytes:
@@ -61,27 +88,62 @@ def to_stream(asking: Asking, record: VersionRecord, output: BinaryIO, progress:
 
 
 def to_path(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
+    """Makes the version that file or, where it is one, that folder."""
+    check_output(record, target, overwrite)
+    try:
+        if is_folder(record):
+            _to_folder(asking, record, target, overwrite, progress)
+        else:
+            _to_file(asking, record, target, overwrite, progress)
+    except FileExistsError:
+        raise errors.OutputExists(path=str(target)) from None
+    except OSError as error:
+        raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
+
+
+def _to_file(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
     """Writes the bytes to a hidden file beside the target, and makes it the target when all are verified.
 
     After a lost connection, or a kill, that file stays, and the next pull goes on with it.
     """
     digest, _ = _stored(record)
-    try:
-        with PartFile.beside(target, digest) as part:
-            try:
-                _fill(part, asking, record, progress)
-                part.publish(target, overwrite)
-            except (errors.Unreachable, KeyboardInterrupt):
-                if part.size() == 0:
-                    part.remove()
-                raise
-            except BaseException:
+    with PartFile.beside(target, digest) as part:
+        try:
+            _fill(part, asking, record, progress)
+            part.publish(target, overwrite)
+        except (errors.Unreachable, KeyboardInterrupt):
+            if part.size() == 0:
                 part.remove()
-                raise
-    except FileExistsError:
-        raise errors.OutputExists(path=str(target)) from None
-    except OSError as error:
-        raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
+            raise
+        except BaseException:
+            part.remove()
+            raise
+
+
+def _to_folder(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
+    """Unpacks the bytes into a hidden folder beside the target, and makes it the target when all are verified.
+
+    Of a pull that broke off nothing stays: what was unpacked is not the stream that the rest would be added to.
+    """
+    digest, _ = _stored(record)
+    with PartFolder.beside(target, digest) as part:
+        with Hasher() as hasher, closing(_pieces(asking, record, 0, progress)) as pieces:
+            hashed = _hashed(pieces, hasher)
+            try:
+                unpack(hashed, part.path, target)
+            except NoFolder as error:
+                # Bytes that were damaged on their way make no folder either, and then that is the news.
+                deque(hashed, maxlen=0)
+                _check(hasher, digest)
+                raise errors.FolderRefused(op=record.op, number=record.number, reason=str(error)) from None
+            _check(hasher, digest)
+        part.publish(target, overwrite)
+
+
+def _hashed(pieces: Iterator[bytes], hasher: Hasher) -> Iterator[bytes]:
+    for piece in pieces:
+        hasher.update(piece)
+        yield piece
 
 
 def _fill(part: PartFile, asking: Asking, record: VersionRecord, progress: Progress) -> None:
@@ -187,5 +249,6 @@ def _naming(output: BinaryIO) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        name = str(getattr(output, "name", "the output"))
-        raise errors.OutputFailed(path=name, reason=error.strerror or str(error)) from error
+        name = getattr(output, "name", None)
+        shown = name if isinstance(name, str) else "the output"  # a number, where a descriptor was opened
+        raise errors.OutputFailed(path=shown, reason=error.strerror or str(error)) from error

@@ -16,9 +16,9 @@ from opstore_daemon.protocol.release import __version__
 # The help of the whole must not import the parts: each name, its module and the first sentence of its help.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Versions": {
-        "push": ("opstore_cli.commands.push", "Store a file as a version of an op."),
+        "push": ("opstore_cli.commands.push", "Store a file or a folder as a version of an op."),
         "register": ("opstore_cli.commands.register", "Register a version of an op without bytes."),
-        "pull": ("opstore_cli.commands.pull", "Write the bytes of a version to a file."),
+        "pull": ("opstore_cli.commands.pull", "Write the bytes of a version to a file or a folder."),
         "versions": ("opstore_cli.commands.versions", "List the versions of an op, newest first."),
         "show": ("opstore_cli.commands.show", "Show all that is known of one version."),
         "ops": ("opstore_cli.commands.ops", "List all ops."),

@@ -1,4 +1,4 @@
-"""What a push reads from: bytes, a file's path, or a file object, of a size that is known or not."""
+"""What a push reads from: bytes, the path of a file or a folder, or a file object, of a size that is known or not."""
 
 import contextlib
 import io
@@ -6,8 +6,10 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from opstore_cli.folder_format import FOLDER_FORMAT
+from opstore_cli.folders import PackedFolder
 from opstore_daemon.protocol import errors
 
 Readable = bytes | BinaryIO | Path | str
@@ -15,6 +17,8 @@ Readable = bytes | BinaryIO | Path | str
 
 class Source:
     """An open file, from where it stood when it came. `size` is the bytes that are to come, None if unknown."""
+
+    format: str | None = None  # what the bytes are, where that is known here
 
     def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
         self.name = name
@@ -70,16 +74,37 @@ class Source:
             raise self.refused(getattr(error, "strerror", None) or str(error)) from error
 
 
+class FolderSource(Source):
+    """A folder, as the stream that it is stored as."""
+
+    format = FOLDER_FORMAT
+
+    def __init__(self, folder: PackedFolder, path: Path | str) -> None:
+        super().__init__(cast(BinaryIO, folder), str(path), Path(path))
+        self._folder = folder
+
+    @property
+    def identity(self) -> tuple[object, ...] | None:
+        return os.path.abspath(self.name), self._folder.fingerprint()
+
+    def check_unchanged(self) -> None:
+        self._folder.check_unchanged()
+
+
 @contextlib.contextmanager
 def opened(source: Readable) -> Iterator[Source]:
     """The source, open while the context lasts; raises FileRefused. A file object is not closed."""
-    if isinstance(source, Path | str):
+    if isinstance(source, Path | str) and os.path.isdir(source):
+        with contextlib.closing(PackedFolder(str(source))) as folder:
+            yield FolderSource(folder, source)
+    elif isinstance(source, Path | str):
         with _open(Path(source)) as file:
             yield Source(file, str(source), Path(source))
     elif isinstance(source, bytes | bytearray | memoryview):
         yield Source(io.BytesIO(source), "the bytes")
     else:
-        yield Source(source, str(getattr(source, "name", "the file")))
+        name = getattr(source, "name", None)
+        yield Source(source, name if isinstance(name, str) else "the file")  # a number, where a descriptor was opened
 
 
 def _open(path: Path) -> BinaryIO:
@@ -88,11 +113,8 @@ def _open(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise errors.FileRefused(path=str(path), reason="there is no such file") from None
     except (OSError, ValueError) as error:
-        reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise errors.FileRefused(path=str(path), reason=reason) from None
-    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise errors.FileRefused(path=str(path), reason="it is a folder")
     return os.fdopen(descriptor, "rb", buffering=0)
 
 

@@ -32,6 +32,7 @@ def push(
     Raises FileRefused, and whatever the daemon says.
     """
     with opened(source) as file, _note(asking, op, file, home) as note:
+        declared = _with_format(declared, file.format)
         transfer = _Transfer(asking, file, note, progress)
         earlier = transfer.earlier()
         if earlier is not None:
@@ -40,6 +41,14 @@ def push(
             except LEFT_WRONG:
                 pass
         return transfer.push(op, declared, None)
+
+
+def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
+    if known is None:
+        return declared
+    if declared.format not in (None, known):
+        raise errors.InvalidRequest(reason=f"the format of a folder is {known}, not {declared.format}")
+    return msgspec.structs.replace(declared, format=known)
 
 
 @contextlib.contextmanager

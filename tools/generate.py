@@ -4,11 +4,9 @@ A generated part stands between two comments, `<!-- generated: NAME -->` and `<!
 compares each with what is made here.
 """
 
-import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import msgspec
@@ -16,8 +14,10 @@ from click.shell_completion import BashComplete, FishComplete, ShellComplete, Zs
 from msgspec import inspect as types
 
 from opstore_cli.main import COMMANDS, SECTIONS, cli
-from opstore_daemon.protocol import errors, records, routes
-from opstore_daemon.web.api import EVERY_MODULE
+from opstore_cli.objects.formats import FORMATS
+from opstore_daemon.protocol import errors, records
+from opstore_daemon.web import openapi
+from opstore_daemon.web.api import every_route
 from opstore_daemon.web.routing import Route
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,46 +39,6 @@ EXIT_CODES = {
     130: "Interrupted.",
     141: "The reader of a pipe went away.",
 }
-
-
-class Answer(NamedTuple):
-    """What a route answers where all is well: the statuses, and the record in the body (None: no JSON)."""
-
-    statuses: tuple[int, ...]
-    record: type[records.Record] | None
-    says: str = ""
-
-
-ANSWERS: dict[tuple[str, str], Answer] = {
-    ("GET", routes.HEALTH): Answer((200,), None, "`ok`"),
-    ("GET", routes.READY): Answer((200,), None, "`ok`"),
-    ("GET", routes.STATUS): Answer((200,), records.Status),
-    ("GET", routes.OPS): Answer((200,), records.Ops),
-    ("GET", routes.OP): Answer((200,), records.OpRecord),
-    ("PATCH", routes.OP): Answer((200,), records.OpRecord),
-    ("GET", routes.VERSIONS): Answer((200,), records.Versions),
-    ("POST", routes.VERSIONS): Answer((201, 200), records.Pushed),
-    ("GET", routes.VERSION): Answer((200,), records.VersionRecord),
-    ("GET", routes.BYTES): Answer((200, 206, 304), None, "the bytes"),
-    ("POST", routes.UPLOADS): Answer((201,), records.Upload),
-    ("GET", routes.UPLOAD): Answer((200,), records.Upload),
-    ("PATCH", routes.UPLOAD): Answer((200,), records.Upload),
-    ("DELETE", routes.UPLOAD): Answer((204,), None, "nothing"),
-    ("GET", routes.LINKS): Answer((200,), records.Links),
-    ("POST", routes.LINKS): Answer((201, 200), records.LinkRecord),
-    ("GET", routes.VERDICT): Answer((200,), records.Validation),
-    ("GET", routes.PIPELINES): Answer((200,), records.Pipelines),
-    ("POST", routes.PIPELINES): Answer((201, 200), records.PipelineRecord),
-    ("GET", routes.PIPELINE): Answer((200,), records.PipelineRecord),
-    ("DELETE", routes.PIPELINE): Answer((204,), None, "nothing"),
-    ("GET", routes.PIPELINE_VERDICT): Answer((200,), records.Validation),
-}
-
-
-def every_route() -> Iterator[Route]:
-    """All routes that are served, a module after the other."""
-    for module in EVERY_MODULE:
-        yield from module.ROUTES
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
@@ -160,22 +120,18 @@ def command_help() -> str:
 
 def route_table() -> str:
     """Every route as it is served."""
-    rows = []
-    for route in every_route():
-        answer = ANSWERS[route.method, route.rule]
-        summary = _sentence(route.view.__doc__ or "")
-        says = answer.says if answer.record is None else _link(answer.record.__name__)
-        rows.append(
-            (
-                f"`{route.method}`",
-                f"`{route.rule}`",
-                route.scope or "none: public",
-                ", ".join(f"`{name}`" for name in parameters_of(route)),
-                _body(route),
-                f"{' or '.join(map(str, answer.statuses))}: {says}",
-                summary,
-            )
+    rows = [
+        (
+            f"`{route.method}`",
+            f"`{route.rule}`",
+            route.scope or "none: public",
+            ", ".join(f"`{name}`" for name in route.query.__struct_fields__),
+            _body(route),
+            _answers(route),
+            _sentence(route.view.__doc__ or ""),
         )
+        for route in every_route()
+    ]
     return _table(("method", "path", "scope", "parameters", "body", "answer", "does"), *rows)
 
 
@@ -183,24 +139,36 @@ def _sentence(text: str) -> str:
     return " ".join(text.split()).partition(". ")[0].rstrip(".") + "."
 
 
-def parameters_of(route: Route) -> list[str]:
-    """The parameters of the query that the view knows."""
-    found = re.search(r"\bparameters\(([^)]*)\)", inspect.getsource(route.view))
-    return re.findall(r'"(\w+)"', found[1]) if found else []
-
-
-def body_of(route: Route) -> type[records.Request] | None:
-    """The record that the view reads from the request's JSON."""
-    found = re.search(r"\bbody\((\w+)\)", inspect.getsource(route.view))
-    kind: type[records.Request] | None = getattr(records, found[1]) if found else None
-    return kind
-
-
 def _body(route: Route) -> str:
     if route.takes is None:
         return "none"
-    record = body_of(route)
-    return f"`{route.takes}`" if record is None else _link(record.__name__)
+    return f"`{route.takes}`" if route.body is None else _link(route.body.__name__)
+
+
+def _answers(route: Route) -> str:
+    """The statuses of each body, as `201 or 200: Pushed`."""
+    statuses: dict[str, list[str]] = {}
+    for status, answer in route.answers.items():
+        body = answer.body
+        says = "nothing" if body is None else f"`{body}`" if isinstance(body, str) else _link(body.__name__)
+        statuses.setdefault(says, []).append(str(status))
+    return ", ".join(f"{' or '.join(several)}: {says}" for says, several in statuses.items())
+
+
+def parameter_table() -> str:
+    """Every parameter of the queries, as the OpenAPI document tells of it."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for route in every_route():
+        for parameter in openapi.parameters_of_query(route):
+            schema = parameter["schema"]
+            bounds = f" from {schema['minimum']} to {schema['maximum']}" if "maximum" in schema else ""
+            kind = {"array": "text, repeatable", "string": "text"}.get(schema["type"], schema["type"]) + bounds
+            kind += ", required" if parameter["required"] else ""
+            kind += f"; `{schema['default']}` where it is left out" if schema.get("default") else ""
+            row = (f"`{parameter['name']}`", kind, parameter["description"])
+            rows.setdefault(row, []).append(f"`{route.rule}`")
+    head = ("parameter", "of", "form", "what")
+    return _table(head, *((name, ", ".join(of), kind, what) for (name, kind, what), of in sorted(rows.items())))
 
 
 def _link(record: str) -> str:
@@ -230,6 +198,15 @@ def every_record() -> Iterator[type[msgspec.Struct]]:
             yield value
 
 
+def format_table() -> str:
+    """Every format of objects."""
+    rows = [
+        (f"`{each.name}`", each.takes, "**yes**" if each.runs_code else "no", f"`{each.extra}`" if each.extra else "")
+        for each in FORMATS.values()
+    ]
+    return _table(("format", "takes", "loading runs code", "extra"), *rows)
+
+
 def _default(field: types.Field) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     return f"`{msgspec.json.encode(value).decode()}`"
@@ -244,7 +221,8 @@ _PLAIN: dict[type[types.Type], str] = {
 }
 
 
-def _type(kind: types.Type) -> str:
+def _type(given: types.Type) -> str:
+    kind = _bare(given)
     if isinstance(kind, types.StrType):
         return "text" if kind.max_length is None else f"text of at most {kind.max_length} characters"
     match kind:
@@ -263,13 +241,20 @@ def _type(kind: types.Type) -> str:
     return _PLAIN[type(kind)]
 
 
+def _bare(kind: types.Type) -> types.Type:
+    """Without what only its schema says."""
+    return kind.type if isinstance(kind, types.Metadata) else kind
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "exit codes": exit_codes,
     "errors": error_table,
     "commands": command_index,
     "help": command_help,
     "routes": route_table,
+    "parameters": parameter_table,
     "records": record_tables,
+    "formats": format_table,
 }
 
 

@@ -1,30 +1,49 @@
-"""`opstore push`: a file becomes a version of an op."""
+"""`opstore push`: a file or a folder becomes a version of an op."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from opstore_cli import arguments
+from opstore_cli import answers, arguments
 from opstore_cli.context import Session, command
 from opstore_cli.output import named
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import Fields
+    from opstore_cli.client import OpStoreClient
+    from opstore_daemon.protocol.records import Fields, Pushed
 
 
 @command("push")
-@click.argument("name", callback=arguments.name)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("name", metavar="NAME", required=False, callback=arguments.name)
+@click.argument("file", metavar="FILE", required=False, type=click.Path(exists=True, allow_dash=True))
+@click.option(
+    "--all",
+    "directory",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Push each file and folder in DIR, as the op of its name.",
+)
 @click.option("--bump", type=click.Choice(arguments.LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, callback=arguments.name, help="A tag for it; repeatable.")
 @arguments.version_options
-def push(session: Session, /, name: str, file: str, new: bool, fields: "Fields", **options: Any) -> None:
-    """Store a file as a version of an op. The op is made where it is new, and the one line on standard output is
-    NAME@NUMBER. FILE may be -, standard input. Bytes that the latest version has already make nothing new. The links
-    of --valid-for and --valid-with are entered together with the version, or not at all.
+def push(
+    session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
+) -> int:
+    """Store a file or a folder as a version of an op. The op is made where it is new, and the one line on standard
+    output is NAME@NUMBER. FILE may be -, standard input. Bytes that the latest version has already make nothing new.
+    The links of --valid-for and --valid-with are entered together with the version, or not at all.
+
+    Of a folder all that is in it is stored, and pull makes a folder of it again. Links that lead out of it are
+    refused, and so is what is no file, folder or link.
+
+    With --all DIR, and without NAME and FILE, each file in DIR becomes a version of the op that is called as the file
+    is without its ending (pca.joblib, pca.tar.gz: pca), and each folder one of the op that is called as the folder
+    is. What begins with a dot is left out. All names are checked before anything is sent. The other options count
+    for each.
 
     --bump, --field and --version exclude each other: the version comes from the newest one and the bytes, from the
     fields that you name, or from the three subversions that you give.
@@ -33,18 +52,65 @@ def push(session: Session, /, name: str, file: str, new: bool, fields: "Fields",
     Examples:
       opstore push pca pca.bin
       opstore push pca pca.bin --bump minor -m "twelve components"
+      opstore push encoder encoder/ --label run=4711
+      opstore push --all models/ --bump minor
       opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
       opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
     """
     arguments.exclusive(bump=options["bump"], field=fields, version=options["version"])
+    if directory is not None:
+        if name is not None:
+            raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")
+        if options["version"] is not None:
+            raise click.UsageError("--version is one version of one op: it can't go with --all")
+        return _push_all(session, directory, fields=fields or None, **options)
+    if name is None or file is None:
+        raise click.UsageError("give NAME and FILE, or --all DIR")
     source = _standard_input() if file == "-" else file
-    client = session.client()
-    with session.out.progress(f"push {name}"):
-        pushed = client.push(name, source, new=new, fields=fields or None, **options)
+    pushed = _push(session, session.client(), name, source, fields=fields or None, **options)
     reference = named(pushed.op, pushed.number)
     session.out.answer(pushed, quiet=[reference], full=[reference])
+    _comment(session, pushed, source)
+    return 0
+
+
+def _push(session: Session, client: "OpStoreClient", name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
+    with session.out.progress(f"push {name}"):
+        return client.push(name, source, **options)
+
+
+def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
+    reference = named(pushed.op, pushed.number)
     if not pushed.created:
         session.out.note(f"nothing new: {reference} has these bytes already")
+        if isinstance(source, str) and os.path.isdir(source) and pushed.format != "folder":
+            session.out.warn(f"{reference} was pushed as a file, and is pulled as one: --new makes it a folder")
+
+
+def _push_all(session: Session, directory: str, **options: Any) -> int:
+    from opstore_cli.naming import named_by_their_files
+    from opstore_cli.several import HOPELESS
+
+    found = named_by_their_files(directory)
+    client = session.client()
+    ended: list[Pushed | errors.OpStoreError | None] = []
+    for op, path in found.items():
+        if any(isinstance(result, HOPELESS) for result in ended):
+            ended.append(None)
+            continue
+        try:
+            pushed = _push(session, client, op, path, **options)
+        except errors.OpStoreError as failure:
+            ended.append(failure)
+            continue
+        ended.append(pushed)
+        if not session.out.json:
+            session.out.lines([named(op, pushed.number)])
+        _comment(session, pushed, path)
+    if session.out.json:
+        made = [each for each in ended if each is not None and not isinstance(each, errors.OpStoreError)]
+        session.out.document({"pushed": made})
+    return answers.failures(session.out, list(found), ended)
 
 
 def _standard_input() -> BinaryIO:

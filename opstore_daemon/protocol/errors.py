@@ -3,19 +3,21 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
-    │                                  FileRefused  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge
-    │                                  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
+    │                                  FileRefused  FolderRefused  AmbiguousFraming  LengthRequired  TooLarge
+    │                                  HeadersTooLarge  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
+    │                                  FormatNeeded  UnknownFormat  ObjectRefused  NotLoaded
     ├── AnswerIsNo           exit 1    NothingValid  NoSet  LockStale  (exit 3: NothingKnown  NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
+    │                                  FormatConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  ScopeRequired  ForeignHost  ForeignOrigin  UntrustedUrl
-    │                                  PlainHttp  ProofFailed  ListenRefused
+    │                                  PlainHttp  ProofFailed  ListenRefused  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
-    │                                  NotReady  OutputFailed
+    │                                  NotReady  OutputFailed  LibraryMissing
     └── Unforeseen           exit 70
 
 A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
@@ -114,6 +116,11 @@ class FileRefused(Refused):
     message = "{path} was refused: {reason}"
 
 
+class FolderRefused(Refused):
+    message = "{op}@{number} can't be unpacked: {reason}"
+    hint = "opstore pull {op}@{number} -o - (its bytes, as they are)"
+
+
 class AmbiguousFraming(Refused):
     message = "the request's framing is ambiguous: {reason}"
 
@@ -146,6 +153,26 @@ class MethodNotAllowed(Refused):
 class RangeNotSatisfiable(Refused):
     status = 416
     message = "the range {range} does not lie within {size} bytes"
+
+
+class FormatNeeded(Refused):
+    message = "{what} needs a format: {reason}"
+    hint = "give format=..., one of {formats}"
+
+
+class UnknownFormat(Refused):
+    message = "{format!r} is no format of objects: they are {formats}"
+    hint = "where it is a version's: client.pull() gives its bytes, whatever they are"
+
+
+class ObjectRefused(Refused):
+    message = "an object of the type {type} can't be saved as {format}: {reason}"
+    hint = "give another format=..., one of {formats}"
+
+
+class NotLoaded(Refused):
+    message = "{op}@{number} can't be loaded as {format}: {reason}"
+    hint = "opstore show {op}@{number} names the format and the libraries that it was saved with"
 
 
 class AnswerIsNo(OpStoreError):
@@ -248,6 +275,11 @@ class VersionConflict(Conflict):
 class PipelineConflict(Conflict):
     message = "the pipeline {pipeline} is registered already, with another graph"
     hint = "opstore pipeline remove {pipeline}"
+
+
+class FormatConflict(Conflict):
+    message = "{op}@{number} has these bytes already, as {format}, and a stored version never changes"
+    hint = "opstore show {op}@{number}"
 
 
 class OffsetMismatch(Conflict):
@@ -372,6 +404,19 @@ class ListenRefused(NotAuthorised):
     hint = "opstore serve --host 127.0.0.1, behind a reverse proxy with TLS"
 
 
+class LoadingRunsCode(NotAuthorised):
+    message = "{op}@{number} is a {format}: to load one runs whatever code whoever pushed it put there"
+    hint = (
+        "where you trust everybody who may push here: client.load(..., allow_pickle=True), or OPSTORE_ALLOW_PICKLE=1, "
+        "or allow_pickle = true in your own config.toml"
+    )
+
+
+class UntrustedTypes(NotAuthorised):
+    message = "{op}@{number} holds types that skops does not trust by itself: {types}"
+    hint = "client.load(..., trusted=[...]), with each of them that you trust"
+
+
 class Unavailable(OpStoreError):
     """The store can't, for now or here."""
 
@@ -408,6 +453,11 @@ class NotReady(Unavailable):
 
 class OutputFailed(Unavailable):
     message = "{path} can't be written: {reason}"
+
+
+class LibraryMissing(Unavailable):
+    message = "{what} needs the library {library}, which can't be imported: {reason}"
+    hint = "pip install 'opstore[{extra}]'"
 
 
 class Unforeseen(OpStoreError):

@@ -23,14 +23,18 @@ def is_name(text: str) -> bool:
     return _LEGAL.match(text) is not None
 
 
+def is_device(text: str) -> bool:
+    """Whether Windows opens a device for the name, whatever stands behind its first dot."""
+    return re.fullmatch(_DEVICE, text.split(".", 1)[0].lower()) is not None
+
+
 def check_name(text: str) -> str:
     """The text, if it is a legal name; raises InvalidName with the rule, and the name to use if obvious."""
     if is_name(text):
         return text
     rule = RULE
-    stem = text.split(".", 1)[0].lower()
-    if re.fullmatch(_DEVICE, stem):
-        rule = f"{stem} is the name of a device on Windows"
+    if is_device(text):
+        rule = f"{text.split('.', 1)[0].lower()} is the name of a device on Windows"
     suggestion = suggest_name(text)
     advice = f"use {suggestion}" if suggestion else ""
     raise errors.InvalidName(name=text[:200], rule=rule, suggestion=advice)

@@ -74,7 +74,8 @@ def document() -> tuple[bytes, str]:
 def check_scopes(app: Flask) -> None:
     """Raises RuntimeError where a route does not declare the scope that it needs: such a daemon does not start."""
     for rule in app.url_map.iter_rules():
-        if not hasattr(app.view_functions[rule.endpoint], "route"):
+        route: Route | None = getattr(app.view_functions[rule.endpoint], "route", None)
+        if route is None or (route.scope is None) != (rule.rule in PUBLIC):
             raise RuntimeError(f"the route {rule.rule} declares no scope")
 
 

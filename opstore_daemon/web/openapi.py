@@ -114,24 +114,20 @@ def _parameters(route: Route) -> Iterator[Json]:
     for name in route.parts:
         part = PARTS[name]
         yield {"name": name, "in": "path", "required": True, "description": part.says, "schema": _schema(part.kind)}
-    query = _schema(route.query)
-    for name, schema in query["properties"].items():
-        yield {
-            "name": name,
-            "in": "query",
-            "required": name in query["required"],
-            **_parameter(schema),
-        }
+    yield from parameters_of_query(route)
     for header in (*route.headers, *([KEY] if route.once else []), GIVEN_ID):
         yield {"name": header.name, "in": "header", **_header(header)}
 
 
-def _parameter(schema: Json) -> Json:
-    """A parameter of the query: it comes or it does not, and null is no text."""
-    if "anyOf" in schema:
-        (schema,) = (one for one in schema["anyOf"] if one != {"type": "null"})
-    description = schema.pop("description")
-    return {"description": description, "schema": schema}
+def parameters_of_query(route: Route) -> Iterator[Json]:
+    """What the document says of the parameters in the route's query."""
+    query = _schema(route.query)
+    for name, schema in query["properties"].items():
+        if "anyOf" in schema:  # a parameter that does not come is null to the view
+            (schema,) = (one for one in schema["anyOf"] if one != {"type": "null"})
+        description = schema.pop("description")
+        required = name in query["required"]
+        yield {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
 def _header(header: Header) -> Json:

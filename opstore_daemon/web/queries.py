@@ -40,34 +40,37 @@ class CountedPage(Query, frozen=True, kw_only=True):
 
 
 @functools.cache
-def _fields(kind: type[Query]) -> dict[str, types.Field]:
+def fields(kind: type[Query]) -> dict[str, types.Field]:
+    """The parameters by their names; raises TypeError for one that is no text, count or list of texts."""
     info = types.type_info(kind)
     assert isinstance(info, types.StructType)  # noqa: S101 - every query is one
+    for field in info.fields:
+        if not isinstance(_kind(field), types.StrType | types.IntType | types.VarTupleType):
+            raise TypeError(f"no parameter can be read as {field.encode_name!r} of {kind.__name__}")
     return {field.encode_name: field for field in info.fields}
 
 
 def read(kind: type[Q], given: MultiDict[str, str]) -> Q:
     """The query's parameters; raises InvalidRequest for an unknown, missing, repeated or malformed one."""
-    fields = _fields(kind)
+    known = fields(kind)
     for name in given:
-        if name not in fields:
+        if name not in known:
             raise errors.InvalidRequest(reason=f"there is no parameter {name[:50]!r} here")
-    for name, field in fields.items():
+    for name, field in known.items():
         if field.required and name not in given:
             raise errors.InvalidRequest(reason=f"the parameter {name!r} is missing")
-    return kind(**{name: _value(field, given.getlist(name)) for name, field in fields.items() if name in given})
+    return kind(**{name: _value(field, given.getlist(name)) for name, field in known.items() if name in given})
 
 
 def _value(field: types.Field, values: list[str]) -> object:
-    match _kind(field):
-        case types.VarTupleType():
-            return tuple(values)
-        case _ if len(values) > 1:
-            raise errors.InvalidRequest(reason=f"the parameter {field.encode_name!r} comes twice")
-        case types.IntType(ge=lowest, le=highest):
-            return parse_count(values[0], field.encode_name, lowest or 0, highest or HIGHEST_COUNT)
-        case _:
-            return values[0]
+    kind = _kind(field)
+    if isinstance(kind, types.VarTupleType):
+        return tuple(values)
+    if len(values) > 1:
+        raise errors.InvalidRequest(reason=f"the parameter {field.encode_name!r} comes twice")
+    if isinstance(kind, types.IntType):
+        return parse_count(values[0], field.encode_name, kind.ge or 0, kind.le or HIGHEST_COUNT)
+    return values[0]
 
 
 def _kind(field: types.Field) -> types.Type:

@@ -18,8 +18,8 @@ ANYWHERE: tuple[Error, ...] = (
 )
 
 # Of what views do.
-READING: tuple[Error, ...] = (errors.DatabaseFailed,)
-WRITING: tuple[Error, ...] = (*READING, errors.OutcomeUnknown, errors.StorageFull)
+READING: tuple[Error, ...] = (errors.DatabaseFailed, errors.StorageFull)  # a query may need room too
+WRITING: tuple[Error, ...] = (*READING, errors.OutcomeUnknown)
 KEEPING: tuple[Error, ...] = (*WRITING, errors.StorageFailed)
 PICKING: tuple[Error, ...] = (  # a version, by its reference
     errors.InvalidName,

@@ -105,6 +105,7 @@ def route(
         body = arguments.get("body")
         content = takes if body is None else routes.JSON
         query = arguments.get("query", Query)
+        queries.fields(query)  # or it fails when it is asked
         routes_of_module.append(Route(method, rule, scope, answers, raises, headers, content, query, body, view))
         return view
 

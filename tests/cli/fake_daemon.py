@@ -27,6 +27,7 @@ class FakeDaemon:
         self.uploads: dict[str, bytearray] = {}
         self.sizes: dict[str, int | None] = {}
         self.versions: list[bytes] = []
+        self.format: str | None = None  # of every version
         self.served: bytes | None = None  # in place of the bytes of the version
         self.ranges = True
         self.faults: list[tuple[str, int]] = []
@@ -65,6 +66,7 @@ class FakeDaemon:
             "size": len(data),
             "registered_at": "2026-01-01T00:00:00Z",
             "labels": {},
+            "format": self.format,
             "position": number,
             "created": True,
         }

@@ -72,8 +72,40 @@ def test_a_file_that_cannot_be_read_as_settings_is_named(tree: Path, text: str) 
         config.load(None, {}, tree)
 
 
+def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tree_may_not(
+    tree: Path, user_file: Path
+) -> None:
+    def allowed(**environ: str) -> bool:
+        return config.load(None, environ, tree).allow_pickle
+
+    assert not allowed()
+    user_file.write_text("allow_pickle = true")
+    assert allowed()
+    assert not allowed(OPSTORE_ALLOW_PICKLE="0")
+    user_file.write_text('url = "https://user"\nallow_pickle = false')
+    assert not allowed()
+    assert allowed(OPSTORE_ALLOW_PICKLE="1")
+    (tree / "opstore.toml").write_text("allow_pickle = true")
+    with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml was refused: 'allow_pickle' is no key here"):
+        allowed()
+
+
+@pytest.mark.parametrize("text", ["true", "yes", "2", "on", " 1", "no"])
+def test_what_is_neither_1_nor_0_allows_nothing(tree: Path, text: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match="OPSTORE_ALLOW_PICKLE was refused: it is 1 or 0"):
+        config.load(None, {"OPSTORE_ALLOW_PICKLE": text}, tree)
+
+
+@pytest.mark.parametrize("text", ["'true'", "1", "[]"])
+def test_allow_pickle_in_the_users_file_is_true_or_false(tree: Path, user_file: Path, text: str) -> None:
+    user_file.write_text(f"allow_pickle = {text}")
+    with pytest.raises(errors.InvalidSetting, match="'allow_pickle' is true or false"):
+        config.load(None, {}, tree)
+
+
 def test_an_empty_variable_counts_as_unset(tree: Path) -> None:
     names = ["OPSTORE_URL", "OPSTORE_HOME", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_NO_AUTOSTART"]
+    names.append("OPSTORE_ALLOW_PICKLE")
     assert config.load(None, dict.fromkeys(names, ""), tree) == config.load(None, {}, tree)
 
 

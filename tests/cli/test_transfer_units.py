@@ -178,9 +178,8 @@ def test_a_file_that_becomes_shorter_is_refused(daemon: FakeDaemon, client: OpSt
     assert (daemon.versions, daemon.uploads) == ([], {})
 
 
-def test_a_folder_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
+def test_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
     refused: list[tuple[Path | BinaryIO, str]] = [
-        (tmp_path, "folder"),
         (tmp_path / "none", "no such file"),
         (cast(BinaryIO, io.StringIO("text")), "opened as text"),
     ]
@@ -346,11 +345,16 @@ def test_an_output_that_appears_meanwhile_is_not_overwritten(
 def test_folders_devices_and_missing_folders_are_refused_before_bytes_move(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
+    daemon.versions.append(BYTES)
     os.mkfifo(tmp_path / "pipe")
-    for target in (tmp_path, tmp_path / "none" / "out", tmp_path / "pipe", Path("/")):
+    for target in (tmp_path / "none" / "out", tmp_path / "pipe", Path("/")):
         with pytest.raises(errors.FileRefused):
             client.pull("pca", to=target, overwrite=True)
     assert daemon.log == []
+    # A folder may become one, but no file: that depends on the version.
+    with pytest.raises(errors.FileRefused, match="it is a folder"):
+        client.pull("pca", to=tmp_path, overwrite=True)
+    assert not any(line.endswith("/bytes") for line in daemon.log)
 
 
 def test_a_full_disk_leaves_nothing(

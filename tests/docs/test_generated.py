@@ -34,10 +34,6 @@ def test_every_exit_code_has_its_meaning() -> None:
     assert set(generate.EXIT_CODES) == {0, INTERRUPTED, READER_GONE} | of_errors
 
 
-def test_every_route_has_its_answer() -> None:
-    assert [(route.method, route.rule) for route in generate.every_route()] == list(generate.ANSWERS)
-
-
 def test_every_record_is_in_the_tables() -> None:
     defined = [
         value

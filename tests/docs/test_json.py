@@ -96,6 +96,12 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     for end in ("upstream", "downstream"):
         assert has(edge[end], "`upstream` and `downstream` of an edge")
     assert has(opstore("pull", "pca", "-o", "pulled.bin"), "`pull`")
+    several = opstore("pull", "pca", "forest", "-d", "out")
+    assert has(several, "`pull -d`")
+    assert all(has(each, "an element of `pulled`") for each in several["pulled"])
+    several = opstore("push", "--all", "out")
+    assert has(several, "`push --all`")
+    assert [each["op"] for each in several["pushed"] if has(each, "an element of `pushed`")] == ["forest", "pca"]
     assert has(opstore("status"), "`status`")
 
 

@@ -55,8 +55,9 @@ def check_comments(script: str, output: str, place: str) -> None:
     assert printed == said, place
 
 
-def test_every_python_block_of_the_document_about_python_runs(tmp_path: Path) -> None:
-    found = blocks(read(ROOT / "docs/python.md"), "python")
+@pytest.mark.parametrize("name", ["python.md", "objects.md"])
+def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
+    found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"
     assert all(block.runs for block in found)
     home, work = tmp_path / "home", tmp_path / "work"

@@ -35,10 +35,9 @@ def assert_refused(machine: Machine, *words: str | bytes | Path, **options: Any)
 # --- FILE -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_refused(stocked: Machine) -> None:
+def test_a_folder_is_no_file_of_a_pipeline(stocked: Machine) -> None:
     folder = stocked.cwd / "folder"
     folder.mkdir(exist_ok=True)
-    assert "folder" in assert_refused(stocked, "push", "refused", "folder")
     assert "folder" in assert_refused(stocked, "pipeline", "register", "refused", "--file", "folder")
 
 
@@ -66,7 +65,7 @@ def test_a_file_that_cannot_be_read_is_refused(stocked: Machine) -> None:
     assert (code, out, err) == (
         2,
         "",
-        "error: Invalid value for 'FILE': File 'secret' is not readable.\nhint: opstore push --help\n",
+        "error: Invalid value for 'FILE': Path 'secret' is not readable.\nhint: opstore push --help\n",
     )
     assert "not readable" in assert_refused(stocked, "push", "refused", "secret", program=program)
     closed = stocked.cwd / "closed"

@@ -4,6 +4,7 @@ import base64
 import hmac
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_a_route_without_a_scope_stops_the_daemon_from_starting(tmp_path: Path) 
             check_scopes(server.flask)
         with pytest.raises(RuntimeError, match="/v1/open declares no scope"):
             Listener(server)
+    finally:
+        server.close()
+
+
+def test_a_route_that_calls_itself_public_and_is_not_stops_it_too(tmp_path: Path) -> None:
+    server = open_server(tmp_path)
+    try:
+        view: Any = server.flask.view_functions[f"GET {routes.OPS}"]
+        view.route = replace(view.route, scope=None)
+        with pytest.raises(RuntimeError, match="/v1/ops declares no scope"):
+            check_scopes(server.flask)
     finally:
         server.close()
 

@@ -113,6 +113,8 @@ def test_a_key_that_comes_with_another_request_is_refused(http: Http, watch: Wat
         ("PATCH", "/v1/ops/up", {"compat": "exact"}),
         ("POST", "/v1/pipelines", {"name": "q", "ops": ["up"]}),
         ("DELETE", "/v1/pipelines/p", None),
+        ("POST", "/v1/uploads", {"size": 1}),
+        ("DELETE", f"/v1/uploads/{upload}", None),
     ]
     for method, path, other in others:
         answer = http.ask(method, path, other, headers=key("k"))

@@ -162,10 +162,10 @@ def test_every_operation_wants_the_scope_that_it_tells(filled: Http) -> None:
         assert filled.with_token(None).ask(method, filled_in(path)).status_code == 401
         for scope, token in tokens.items():
             refused = filled.with_token(token).ask(method, filled_in(path)).status_code == 403
-            assert refused == (SCOPES.index(scope) < SCOPES.index(wanted)), f"{method} {path} {scope}"  # type: ignore[arg-type]
+            assert refused == (SCOPES.index(scope) < SCOPES.index(wanted)), f"{method} {path} {scope}"
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[0] != "HEAD"])
 def test_an_operation_takes_the_parameters_that_it_tells_and_no_other(filled: Http, method: str, path: str) -> None:
     operation = PATHS[path][method.lower()]
     known = {one["name"]: one for one in operation["parameters"] if one["in"] == "query"}
@@ -173,10 +173,10 @@ def test_an_operation_takes_the_parameters_that_it_tells_and_no_other(filled: Ht
 
     def ask(*query: tuple[str, str]) -> str | None:
         """The reason of a refusal of the query."""
-        body = {"json": {}} if "requestBody" in operation else {}
+        body: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
         if path == "/v1/uploads/{upload}" and method == "PATCH":
             body = {"data": b"", "headers": {"Content-Type": routes.APPEND_TYPE, "Upload-Offset": "0"}}
-        answer = filled.ask("GET" if method == "HEAD" else method, filled_in(path), params=list(query), **body)
+        answer = filled.ask(method, filled_in(path), params=list(query), **body)
         reason: str | None = answer.json()["details"].get("reason") if answer.status_code == 400 else None
         return reason if reason and "parameter" in reason else None
 

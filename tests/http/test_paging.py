@@ -37,7 +37,8 @@ def test_a_limit_that_is_none_is_refused(http: Http, filled: Watch) -> None:
 @pytest.mark.parametrize("path", ["/v1/ops/up/versions", "/v1/links"])
 def test_a_cursor_that_is_none_is_refused(http: Http, filled: Watch, path: str) -> None:
     for cursor in ("-1", "x", "1.0", "１", "9" * 19, "0x1", ""):
-        filled.assert_problem(http.get(path, params={"cursor": cursor}), 400, "InvalidRequest")
+        details = filled.assert_problem(http.get(path, params={"cursor": cursor}), 400, "InvalidRequest")
+        assert "from 0 to 999999999999999999" in details["reason"]
 
 
 def test_a_cursor_may_point_anywhere(http: Http, filled: Watch) -> None:

@@ -66,7 +66,7 @@ def status(api: Api) -> Response:
     },
 )
 def document(api: Api) -> Response:
-    """This document: all routes, with what they take and answer."""
+    """The OpenAPI document of all routes, with what they take and answer."""
     body, digest = api.document()
     headers = {ETAG.name: f'"{digest}"'}
     if request.if_none_match.contains_weak(digest):

@@ -45,7 +45,7 @@ def offset(_api: Api, upload: str) -> Response:
     takes=routes.APPEND_TYPE,
     headers=(OFFSET,),
     answers={200: STANDS},
-    raises=(*READING, errors.StorageFull, errors.StorageFailed, errors.UploadNotOpen, errors.OffsetMismatch),
+    raises=(*READING, errors.StorageFailed, errors.UploadNotOpen, errors.OffsetMismatch),
 )
 def append(_api: Api, upload: str) -> Response:
     """Bytes at the offset."""

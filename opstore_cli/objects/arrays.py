@@ -1,0 +1,109 @@
+"""The format `numpy`: an array as .npy, a dict of arrays as .npz. Nothing in it is ever pickled."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+from zipfile import ZipFile
+
+from opstore_cli.objects import zips
+from opstore_cli.objects.libraries import require
+from opstore_cli.objects.record import Format, Trusted, Unfit, type_name
+
+NPY, ZIP = b"\x93NUMPY", b"PK"  # how the two kinds of files begin
+# numpy evaluates a header (a literal), and refuses one that is longer when it reads it.
+LONGEST_HEADER = 10_000
+
+
+def _numpy() -> Any:
+    return require("numpy", "numpy", "the format numpy")
+
+
+def _is_array(obj: object) -> bool:
+    """Whether it comes back as it is: other subclasses would lose what they add (a mask, a unit)."""
+    numpy: Any = sys.modules.get("numpy")  # where nobody has imported it, nothing is an array
+    return numpy is not None and type(obj) in (numpy.ndarray, numpy.memmap)
+
+
+def _fits(obj: object) -> bool:
+    if type(obj) is dict and obj:
+        return all(type(name) is str and _is_array(array) for name, array in obj.items())
+    return _is_array(obj)
+
+
+def _dump(obj: Any, file: BinaryIO) -> set[str]:
+    _numpy()
+    if type(obj) is dict:
+        with ZipFile(file, "w") as made:
+            for name, array in obj.items():
+                _check(array, f"[{name!r:.100}]")
+                with made.open(_member(name, array), "w") as member:
+                    _write(member, array)
+    else:
+        _check(obj, "")
+        _write(file, obj)
+    return {"numpy"}
+
+
+def _check(array: Any, place: str) -> None:
+    where = f"its {place}" if place else "it"
+    if not _is_array(array):
+        raise Unfit(f"{where} is a {type_name(type(array))}, which would not come back as it is")
+    if array.dtype.hasobject:
+        raise Unfit(f"{where} has the dtype {array.dtype}, whose values would have to be pickled")
+    if len(_described(array)) > LONGEST_HEADER - 500:
+        raise Unfit(f"{where} has more fields than numpy reads back")
+
+
+def _member(name: Any, array: Any) -> Any:
+    if type(name) is not str:
+        raise Unfit(f"it has a key that is no text: {name!r:.100}")
+    info = zips.member(f"{name}.npy", array.nbytes + LONGEST_HEADER)
+    if info.filename != f"{name}.npy":
+        raise Unfit(f"its key {name!r:.100} can't be the name of a file in a zip file")
+    return info
+
+
+def _write(file: Any, array: Any) -> None:
+    try:
+        _described(array).encode("latin-1")
+        version = 1, 0
+    except UnicodeEncodeError:  # in the name of a field; numpy would find it too, and warn
+        version = 3, 0
+    _numpy().lib.format.write_array(file, array, version, allow_pickle=False)
+
+
+def _described(array: Any) -> str:
+    return str(_numpy().lib.format.dtype_to_descr(array.dtype))
+
+
+def _load(file: BinaryIO, _trusted: Trusted) -> Any:
+    start = file.read(len(NPY))
+    file.seek(0)
+    if start.startswith(ZIP):
+        # Not numpy.load: of the keys `a` and `a.npy` it finds one only.
+        return dict(_members(file))
+    if start != NPY:
+        raise Unfit("it begins neither as .npy nor as .npz")
+    return _read(file)
+
+
+def _members(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    with ZipFile(file) as found:
+        for info in found.infolist():
+            with found.open(info) as member:
+                yield info.filename.removesuffix(".npy"), _read(member)
+
+
+def _read(file: Any) -> Any:
+    return _numpy().lib.format.read_array(file, allow_pickle=False, max_header_size=LONGEST_HEADER)
+
+
+NUMPY = Format(
+    "numpy",
+    "an array, as .npy; a dict of arrays, as .npz. Never arrays of objects",
+    _dump,
+    _load,
+    fits=_fits,
+    library="numpy",
+    extra="numpy",
+)

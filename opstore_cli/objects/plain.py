@@ -1,0 +1,73 @@
+"""The formats `bytes` and `json`: data that come back as they were, or are refused."""
+
+import json
+import math
+from typing import Any, BinaryIO
+
+from opstore_cli.objects.record import Format, Trusted, Unfit, type_name
+
+
+def _dump_bytes(obj: Any, file: BinaryIO) -> set[str]:
+    if not isinstance(obj, bytes | bytearray | memoryview):
+        raise Unfit(f"it is a {type_name(type(obj))}")
+    file.write(obj.tobytes() if isinstance(obj, memoryview) else obj)  # a view may leave some out
+    return set()
+
+
+def _load_bytes(file: BinaryIO, _trusted: Trusted) -> bytes:
+    return file.read()
+
+
+def why_no_json(obj: object) -> str | None:
+    """Why JSON would not give this back as it is (the first reason, and where), or None if it would."""
+    try:
+        return _reason(obj, "")
+    except RecursionError:
+        return "it is nested too deep, or holds itself"
+
+
+def _reason(value: Any, place: str) -> str | None:
+    # Exact types: a subclass (numpy.float64 is a float) would come back as what it inherits from.
+    kind = type(value)
+    if kind in (str, bool, int) or value is None or (kind is float and math.isfinite(value)):
+        return None
+    if kind is list:
+        parts = (_reason(inner, f"{place}[{number}]") for number, inner in enumerate(value))
+    elif kind is dict:
+        parts = (_reason_of_pair(key, inner, place) for key, inner in value.items())
+    else:
+        return f"{_at(place)} is {value if kind is float else f'a {type_name(kind)}'}"
+    return next((reason for reason in parts if reason is not None), None)
+
+
+def _reason_of_pair(key: Any, value: Any, place: str) -> str | None:
+    if type(key) is not str:
+        return f"{_at(place)} has a key that is no text: {key!r:.100}"
+    return _reason(value, f"{place}[{key!r:.100}]")
+
+
+def _at(place: str) -> str:
+    return f"its {place}" if place else "it"
+
+
+def _dump_json(obj: Any, file: BinaryIO) -> set[str]:
+    if reason := why_no_json(obj):
+        raise Unfit(f"JSON would not give it back as it is: {reason}")
+    # In pieces, so that it is never held as one text. Half of a surrogate pair is refused by encode().
+    for piece in json.JSONEncoder(ensure_ascii=False, allow_nan=False).iterencode(obj):
+        file.write(piece.encode())
+    return set()
+
+
+def _load_json(file: BinaryIO, _trusted: Trusted) -> Any:
+    return json.load(file)
+
+
+BYTES = Format("bytes", "bytes", _dump_bytes, _load_bytes, fits=lambda obj: type(obj) is bytes)
+JSON = Format(
+    "json",
+    "texts, finite numbers, booleans, None, and lists and dicts of them",
+    _dump_json,
+    _load_json,
+    fits=lambda obj: why_no_json(obj) is None,
+)

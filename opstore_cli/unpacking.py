@@ -1,0 +1,178 @@
+"""The stream of a folder becomes a folder, entry by entry as it arrives, and never writes anywhere else."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from opstore_cli.folder_format import FILE, FOLDER, Entry, NoFolder, check_entry, padding, read_entry
+from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+SYNCING = 4  # files that are brought to the disk at a time
+SHOWN = 200  # characters of a path in an error
+WAITING = 64  # files that may be open for that
+# O_EXCL: whatever is there, also a link, is no place to write to.
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def unpack(pieces: Iterator[bytes], root: Path, target: Path) -> None:
+    """Fills the empty folder `root`, durably. `target` is what it will be, for errors.
+
+    Raises NoFolder where the stream is not that of a folder, and OutputFailed.
+    """
+    stream = _Stream(pieces)
+    folders = {b""}
+    last = b""
+    with _Syncer() as syncer:
+        while (entry := read_entry(stream.take)) is not None:
+            _check(entry, last, folders)
+            with _naming(target, entry):
+                _write(entry, stream, root, syncer)
+            last = entry.path
+            if entry.kind == FOLDER:
+                folders.add(entry.path)
+        if stream.up_to(1):
+            raise NoFolder("bytes follow its end")
+        with _naming(target):
+            syncer.finish()
+            for folder in folders:
+                _sync_folder(root, folder)
+
+
+def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
+    name = repr(str(entry)[:SHOWN])
+    try:
+        check_entry(entry)
+    except NoFolder as error:
+        raise NoFolder(f"{name}: {error}") from None
+    if entry.path <= last:
+        raise NoFolder(f"{name} comes twice, or out of order")
+    # All that is written lies in folders which this process made just now, and a path names one thing for good: so
+    # no link is ever on the way.
+    if entry.path.rpartition(b"/")[0] not in folders:
+        raise NoFolder(f"{name} is in no folder that came before it")
+
+
+def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer") -> None:
+    place = os.path.join(os.fsencode(root), entry.path)
+    try:
+        if entry.kind == FOLDER:
+            os.mkdir(place, 0o755)
+        elif entry.kind == FILE:
+            descriptor = os.open(place, _WRITING, 0o755 if entry.executable else 0o644)
+            with syncer.closing(descriptor):
+                _fill(descriptor, entry.size, stream)
+        else:
+            os.symlink(entry.target, place)
+    except FileExistsError:
+        raise NoFolder(f"{str(entry)!r} is another entry's name on this file system") from None
+
+
+def _fill(descriptor: int, size: int, stream: "_Stream") -> None:
+    left = size
+    while left:
+        data = stream.up_to(left)
+        if not data:
+            raise NoFolder("it ends in the middle of a file")
+        left -= len(data)
+        while data:
+            data = data[os.write(descriptor, data) :]
+    if any(stream.take(padding(size))):
+        raise NoFolder("what fills up a file's last block is not zeros")
+
+
+@contextmanager
+def _naming(target: Path, entry: Entry | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = target if entry is None else target / str(entry)
+        raise errors.OutputFailed(path=str(place), reason=error.strerror or str(error)) from error
+
+
+def _sync_folder(root: Path, folder: bytes) -> None:
+    if os.name == "posix":
+        descriptor = os.open(os.path.join(os.fsencode(root), folder), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _Stream:
+    """Bytes in pieces as they come, read in the pieces that are wanted."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def up_to(self, size: int) -> memoryview:
+        """The next bytes, none at the end."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest = memoryview(piece)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def take(self, size: int) -> bytes:
+        """The next so many bytes; raises NoFolder where there are fewer."""
+        found = bytearray()
+        while len(found) < size:
+            data = self.up_to(size - len(found))
+            if not data:
+                raise NoFolder("it ends before its end")
+            found += data
+        return bytes(found)
+
+
+class _Syncer:
+    """Brings files to the disk, some at a time: one after the other, ten thousand take minutes on many disks."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: deque[Future[None]] = deque()
+
+    @contextmanager
+    def closing(self, descriptor: int) -> Iterator[None]:
+        """The file is closed when the context ends, or once it is on the disk, where that ends well."""
+        try:
+            yield
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(SYNCING, thread_name_prefix="opstore-sync")
+        self._waiting.append(self._pool.submit(_sync, descriptor))
+        if len(self._waiting) >= WAITING:
+            self._waiting.popleft().result()
+
+    def finish(self) -> None:
+        """All files are on the disk; raises OSError."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
