@@ -12,7 +12,7 @@ from opstore_cli.output import NOTHING, Cell, Table, named, size
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import Resolution, VersionRecord
+    from opstore_daemon.protocol.records import VersionRecord
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 
@@ -67,11 +67,9 @@ def resolve(
         raise click.UsageError("name a pipeline")
     kept = [] if held is None else [each.reference for each in held.versions]
     found = session.client().resolve(name, use=use, lock=kept, upgrade=upgrade, as_of=as_of)
-    if not session.out.json:
-        for passed in found.passed_over if found.versions else ():
-            session.out.note(f"passed over: {named(passed.op, passed.number)}: {passed.reason}")
     if not found.versions:
-        return _none(session, found)
+        return answers.no_set(session.out, found, found)
+    answers.name_passed_over(session.out, found.passed_over)
     if lock is not None:
         changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
         session.out.note(f"wrote {lock}" if changed else f"{lock} has this set already")
@@ -86,20 +84,6 @@ def resolve(
 def _row(version: "VersionRecord") -> list[Cell | str]:
     digest = Cell(version.digest or NOTHING, (version.digest or "").removeprefix("sha256:")[:12])
     return [named(version.op, version.number), size(version.size), digest]
-
-
-def _none(session: Session, found: "Resolution") -> int:
-    kind = errors.NoSetKnown if found.verdict == "unknown" else errors.NoSet
-    error = kind(pipeline=found.pipeline)
-    if session.out.json:
-        session.out.document(found)
-        return error.exit_code
-    for edge in found.conflict:
-        session.out.note(f"{answers.edge(edge)}: {edge.verdict}: {edge.reason}", always=True)
-    for passed in found.passed_over:
-        session.out.note(passed.reason, always=True)
-    session.out.error(error)
-    return error.exit_code
 
 
 def _check(session: Session, pipeline: str | None, path: Path) -> int:

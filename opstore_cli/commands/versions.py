@@ -37,7 +37,7 @@ def versions(
     """
     arguments.exclusive(latest=latest, limit=limit)
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
-    answers.name_passed_over(session.out, found)
+    answers.name_passed_over(session.out, found.passed_over)
     if valid_for and not found.versions:
         return answers.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
     session.out.answer(

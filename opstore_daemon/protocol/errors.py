@@ -11,7 +11,7 @@
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
-    │                                  FormatConflict
+    │                                  FormatConflict  LockConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  ScopeRequired  ForeignHost  ForeignOrigin  UntrustedUrl
@@ -296,6 +296,11 @@ class UploadNotOpen(Conflict):
 
 class KeyReused(Conflict):
     message = "the idempotency key {key} was used for another request"
+
+
+class LockConflict(Conflict):
+    message = "{name} has other bytes here than the lock {path} says: {digest}"
+    hint = "opstore show {name}, or another --url: the lock may be of another store"
 
 
 class OutputExists(Conflict):

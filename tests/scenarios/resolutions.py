@@ -129,7 +129,7 @@ def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> Non
     }
     for options in ({"lock": locked}, {"upgrade": "pca"}):
         with pytest.raises(errors.InvalidRequest):
-            scene.store.resolve("churn", **options)  # type: ignore[arg-type]
+            scene.store.resolve("churn", **options)
 
 
 @SCENARIOS.append

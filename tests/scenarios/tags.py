@@ -8,8 +8,8 @@ from tests.scenarios.scene import Scenario, Scene
 SCENARIOS: list[Scenario] = []
 
 
-def moves(scene: Scene, op: str | None = None, **options: bool) -> list[tuple[str, str | None, str]]:
-    return [(tag.op, tag.number, tag.tag) for tag in scene.store.tags(op, **options)]
+def moves(scene: Scene, op: str | None = None, *, history: bool = False) -> list[tuple[str, str | None, str]]:
+    return [(tag.op, tag.number, tag.tag) for tag in scene.store.tags(op, history=history)]
 
 
 @SCENARIOS.append

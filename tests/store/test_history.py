@@ -64,7 +64,7 @@ def something(store: Store, chance: random.Random) -> None:
         lambda: store.untag(op, "prod"),
         lambda: store.yank(mine, f"broken {chance.random()}"),
         lambda: store.unyank(mine),
-        lambda: store.set_compat(op, chance.choice(["major", "minor", "exact"])),  # type: ignore[arg-type]
+        lambda: store.set_compat(op, chance.choice(["major", "minor", "exact"])),
         lambda: store.register_pipeline(name := chance.choice(list(PIPELINES)), PIPELINES[name]),
         lambda: store.remove_pipeline(chance.choice(list(PIPELINES))),
     ]
