@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from opstore_cli.base import BaseOpStoreClient
     from opstore_cli.client import OpStoreClient
     from opstore_cli.objects import LibraryWarning
+    from opstore_daemon.protocol.versions import Version
 
-__all__ = ["BaseOpStoreClient", "LibraryWarning", "OpStoreClient", "OpStoreError", "__version__"]
+__all__ = ["BaseOpStoreClient", "LibraryWarning", "OpStoreClient", "OpStoreError", "Version", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +28,8 @@ def __getattr__(name: str) -> Any:
         from opstore_cli.objects import LibraryWarning
 
         return LibraryWarning
+    if name == "Version":
+        from opstore_daemon.protocol.versions import Version
+
+        return Version
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

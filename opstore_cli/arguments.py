@@ -9,6 +9,7 @@ import click
 from opstore_daemon.protocol import names, references
 
 if TYPE_CHECKING:
+    from opstore_cli.context import Session
     from opstore_daemon.protocol.records import Fields, Level
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +32,19 @@ def reference(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
     for text in _each(value):
         references.parse_reference(text)
     return value
+
+
+def url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """The callback of a parameter that takes a daemon's URL, in the form in which URLs are compared."""
+    from opstore_cli.config import check_url
+
+    return None if value is None else check_url(value, "the URL")
+
+
+def no_url_option(session: "Session") -> None:
+    """For commands to which `--url` would say something that they do not mean."""
+    if session.url is not None:
+        raise click.UsageError("--url has no meaning here: a URL is this command's argument, if it takes one")
 
 
 def fields(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> "Fields":

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
 from opstore_cli import downloads, uploads, waiting
 from opstore_cli.asking import Asking, Body, Response
+from opstore_cli.chariots import ChariotsVerbs
 from opstore_cli.objects.verbs import ObjectVerbs
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
@@ -28,6 +29,7 @@ from opstore_daemon.protocol.records import (
     NewYank,
     OpRecord,
     Ops,
+    Otherwise,
     PipelineRecord,
     Pipelines,
     Pushed,
@@ -39,7 +41,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import parse_reference, written
 
 Progress = Callable[[int, int | None], None]
 Notify = Callable[[Validation], None]
@@ -53,7 +55,7 @@ class _Page(Protocol):
 P = TypeVar("P", bound=_Page)
 
 
-class BaseOpStoreClient(ObjectVerbs, ABC):
+class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
 
     `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set at any time. Every verb
@@ -104,6 +106,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
         bump: Level | None = None,
         fields: Fields | None = None,
         version: str | None = None,
+        otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
@@ -125,6 +128,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
             bump=bump,
             fields=fields,
             version=version,
+            otherwise=otherwise,
             new=new,
             valid_for=tuple(valid_for),
             valid_with=tuple(valid_with),
@@ -196,7 +200,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
         parsed = parse_reference(op)
         parameters: dict[str, Any] = {"valid_for": list(valid_for), "as_of": as_of}
         if not parsed.bare:
-            parameters["select"] = str(parsed.selector)
+            parameters["select"] = written(parsed.selector)
         pages = list(self._pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
         first, last = pages[0], pages[-1]
         return Versions(
@@ -258,9 +262,22 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
         entry = NewLink(upstream=upstream, downstream=downstream, state=state, evidence=evidence)
         return self._asking.call("POST", routes.LINKS, LinkRecord, body=entry)
 
-    def links(self, op: str | None = None, *, as_of: str | None = None) -> list[LinkRecord]:
-        parameters = {"op": op if op is None else check_name(op), "as_of": as_of}
-        return [link for page in self._pages(routes.LINKS, Links, parameters) for link in page.links]
+    def links(
+        self,
+        op: str | None = None,
+        *,
+        upstream: str | None = None,
+        downstream: str | None = None,
+        history: bool = False,
+        limit: int | None = None,
+        as_of: str | None = None,
+    ) -> list[LinkRecord]:
+        asked = {"op": op, "upstream": upstream, "downstream": downstream}
+        for name in asked.values():
+            if name is not None:
+                check_name(name)
+        pages = self._pages(routes.LINKS, Links, {**asked, "history": "1" if history else None, "as_of": as_of}, limit)
+        return [link for page in pages for link in page.links]
 
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         _check_references([upstream, downstream])
@@ -359,7 +376,7 @@ class BaseOpStoreClient(ObjectVerbs, ABC):
 
 def _version_path(route: str, reference: str) -> str:
     parsed = parse_reference(reference)
-    return routes.path(route, op=parsed.op, selector=str(parsed.selector))
+    return routes.path(route, op=parsed.op, selector=written(parsed.selector))
 
 
 def _check_references(*lists: Sequence[str]) -> None:

@@ -2,22 +2,28 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opstore_cli import config, target
-from opstore_cli.asking import Body, Response
+from opstore_cli import config, handed, target
+from opstore_cli.asking import Asking, Body, Response
 from opstore_cli.base import BaseOpStoreClient, Progress, say_nothing
 from opstore_cli.http import Http
+from opstore_daemon.protocol import errors
 
 
 class OpStoreClient(BaseOpStoreClient):
     """A client of a daemon. Without arguments it finds (or starts) the local one, as the commands do.
 
     `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set later; `notify` with a
-    line for people, such as "started the local daemon at ...". May be used from several threads, and in a process that
-    was forked. Nothing is sent, and no daemon looked for, before the first verb is called. Every verb raises
-    `OpStoreError`s.
+    line for people, such as "started the local daemon at ...". May be used from several threads, in a process that was
+    forked, and, pickled, in another process of the same user. Nothing is sent, and no daemon looked for, before the
+    first verb is called. Every verb raises `OpStoreError`s.
+
+    A pickle holds no token. One that was given outright or by OPSTORE_TOKEN is handed over in a file that lasts as
+    long as this process; any other is found by the other process as it was found here. The callbacks stay here.
     """
 
     def __init__(
@@ -35,9 +41,41 @@ class OpStoreClient(BaseOpStoreClient):
             settings = config.load(None, os.environ, config.working_folder())
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
+        self._token = config.check_token(token, "the token") if token else None
+        self._handed: Path | None = None  # where the token of an unpickled client is
         self._allow_pickle = self.settings.allow_pickle
-        self._notify = notify or say_nothing
-        self._http = Http(lambda: target.locate(self.settings, token, self._notify))
+        self._open(notify or say_nothing)
+
+    def _open(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+        self._http = Http(lambda: target.locate(self.settings, self._given_token(), self._notify))
+
+    def _given_token(self) -> str | None:
+        if self._token is None and self._handed is not None:
+            self._token = handed.take_over(self._handed)
+        return self._token
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**vars(self), "settings": self.settings.without_token(), "_handed": self._hand_over()}
+        for name in ("_token", "_http", "_asking", "_notify", "progress"):
+            del state[name]
+        return state
+
+    def _hand_over(self) -> Path | None:
+        token = self._token or self.settings.token
+        if self.settings.origin == "working tree":
+            return None  # it goes to no URL that somebody else may have chosen
+        return self._handed if token is None else handed.hand_over(self.settings.home, token)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing)
+        self._open(say_nothing)
+        # Read as early as may be. Where that fails, a verb says so: an error in here would end a worker process.
+        with suppress(errors.TokenNotHanded):
+            self._given_token()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.settings.url or f'the local daemon in {self.settings.home}'}>"
 
     def request(
         self,

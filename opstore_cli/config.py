@@ -1,10 +1,9 @@
 """What the settings say: where the daemon is, who says so, and which token was given (CONTRACT section 7)."""
 
 import os
-import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 
+from opstore_cli import private
 from opstore_daemon.protocol import errors
 
 Origin = Literal["option", "environment", "working tree", "user file", "local"]
@@ -19,6 +19,7 @@ Origin = Literal["option", "environment", "working tree", "user file", "local"]
 TREE_KEYS = ("url", "pipeline")
 USER_KEYS = ("url", "allow_pickle")
 SWITCHES = ("allow_pickle",)  # keys that are true or false; the others are texts
+PORTS = {"http": 80, "https": 443}
 MAX_FILE = 1024 * 1024  # bytes of a settings or token file
 
 
@@ -52,16 +53,19 @@ class Settings:
         return read_token(self.token_file, "OPSTORE_TOKEN_FILE")
 
     def warning(self) -> str | None:
-        """What should be said about the credentials, in one line, or None."""
-        if self.token is not None or self.token_file is None or os.name != "posix":
-            return None
-        try:
-            mode = self.token_file.stat().st_mode
-        except OSError:
-            return None
-        if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        """What should be said about the file of OPSTORE_TOKEN_FILE, in one line, or None."""
+        if self.token is None and self.token_file is not None and private.loose(self.token_file):
             return f"others can read the token in {self.token_file}: chmod 600 {self.token_file}"
         return None
+
+    def without_token(self) -> "Settings":
+        """The same without the token of OPSTORE_TOKEN."""
+        return replace(self, token=None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.token is not None:  # which is not to get into a pickle
+            raise TypeError("these settings hold a token: pickle the client, or settings.without_token()")
+        return type(self), tuple(getattr(self, each.name) for each in fields(self))
 
 
 def load(option_url: str | None, environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -69,16 +73,16 @@ def load(option_url: str | None, environ: Mapping[str, str], cwd: Path) -> Setti
 
     Raises InvalidSetting, naming the setting or the file. An empty variable counts as unset.
     """
-    tree, tree_file = _working_tree(cwd)
-    user_file = platformdirs.user_config_path("opstore", appauthor=False) / "config.toml"
-    user = _read_table(user_file, USER_KEYS) if user_file.is_file() else {}
+    tree, tree_file = working_tree(cwd)
+    user_file = user_folder() / "config.toml"
+    user = _read_table(user_file, USER_KEYS) if os.path.isfile(user_file) else {}
     token_file = environ.get("OPSTORE_TOKEN_FILE")
     given = environ.get("OPSTORE_TOKEN")
     settings = Settings(
         home=home_folder(environ, cwd),
         pipeline=tree.get("pipeline"),
         autostart=not environ.get("OPSTORE_NO_AUTOSTART"),
-        token=_check_token(given, "OPSTORE_TOKEN") if given else None,
+        token=check_token(given, "OPSTORE_TOKEN") if given else None,
         token_file=cwd / token_file if token_file else None,
         allow_pickle=_switch(environ, "OPSTORE_ALLOW_PICKLE", user.get("allow_pickle", False)),
     )
@@ -110,6 +114,11 @@ def working_folder() -> Path:
         raise errors.InvalidSetting(setting="the working folder", reason=error.strerror or str(error)) from None
 
 
+def user_folder() -> Path:
+    """The folder of the user's own settings, where `login` keeps tokens too."""
+    return platformdirs.user_config_path("opstore", appauthor=False)
+
+
 def home_folder(environ: Mapping[str, str], cwd: Path) -> Path:
     """The data folder, absolute: OPSTORE_HOME, or platformdirs' user data folder."""
     named = environ.get("OPSTORE_HOME")
@@ -117,7 +126,10 @@ def home_folder(environ: Mapping[str, str], cwd: Path) -> Path:
 
 
 def check_url(text: str, setting: str) -> str:
-    """The URL of a daemon without the last slash, if it is one; raises InvalidSetting."""
+    """The URL of a daemon in the form in which URLs are compared, if it is one; raises InvalidSetting.
+
+    Scheme and host are in lower case, and neither the scheme's own port nor a slash at the end is there.
+    """
     try:
         parts = urlsplit(text)
         reason = _url_fault(text, parts)
@@ -126,7 +138,9 @@ def check_url(text: str, setting: str) -> str:
     if reason is not None:
         # A password that stands in it is shown by nobody.
         raise errors.InvalidSetting(setting=setting, reason=reason)
-    return text.rstrip("/")
+    host = parts.hostname or ""
+    port = "" if parts.port in (None, PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
 
 
 def _url_fault(text: str, parts: SplitResult) -> str | None:
@@ -159,24 +173,25 @@ def read_token(path: Path, setting: str) -> str:
         raise errors.InvalidSetting(setting=f"{setting} ({path})", reason=error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise errors.InvalidSetting(setting=f"{setting} ({path})", reason="a token is ASCII text") from None
-    return _check_token(text, f"{setting} ({path})")
+    return check_token(text, f"{setting} ({path})")
 
 
-def _check_token(text: str, setting: str) -> str:
+def check_token(text: str, setting: str) -> str:
+    """The text, if it can be a token; raises InvalidSetting, which does not show it."""
     # It becomes a header: a line break in it would become a second one.
     if not text or len(text) > 4096 or not text.isascii() or not text.isprintable() or " " in text:
         raise errors.InvalidSetting(setting=setting, reason="a token is one word of printable ASCII characters")
     return text
 
 
-def _working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
-    """The nearest settings from `cwd` upwards, not beyond the repository that it is in."""
+def working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
+    """The nearest settings from `cwd` upwards, not beyond the repository that it is in, and their file."""
     for folder in (cwd, *cwd.parents):
         own, project = folder / "opstore.toml", folder / "pyproject.toml"
         if os.path.isfile(own):
             return _read_table(own, TREE_KEYS), own
         if os.path.isfile(project):
-            tool = _read_toml(project).get("tool", {})
+            tool = read_toml(project).get("tool", {})
             if isinstance(tool, dict) and "opstore" in tool:
                 return _check_table(project, tool["opstore"], TREE_KEYS), project
         if os.path.lexists(folder / ".git"):
@@ -185,10 +200,10 @@ def _working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
 
 
 def _read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, Any]:
-    return _check_table(path, _read_toml(path), allowed)
+    return _check_table(path, read_toml(path), allowed)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.loads(file.read(MAX_FILE).decode())

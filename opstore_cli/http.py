@@ -27,9 +27,14 @@ class Http:
     def __init__(self, locate: Callable[[], Target]) -> None:
         self._locate = locate
         self._target: Target | None = None
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._mine = threading.local()
         self._all: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+    @property
+    def _lock(self) -> threading.Lock:
+        # One for each process: what another thread held as this one was forked is never let go of here.
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     @property
     def target(self) -> Target:

@@ -58,7 +58,7 @@ def recorded(home: Path) -> Running | None:
         url = config.check_url(said.url, RUNTIME_FILE)
     except (OSError, ValueError, msgspec.DecodeError, errors.InvalidSetting):
         return None
-    if said.pid <= 1 or not config.is_loopback(url) or urlsplit(url).port != said.port:
+    if said.pid <= 1 or not config.is_loopback(url) or (urlsplit(url).port or config.PORTS["http"]) != said.port:
         return None
     return Running(url, said.pid, said.port, said.version, said.started_at)
 
@@ -112,7 +112,7 @@ def stop(home: Path) -> bool:
     """
     running = find(home)
     if running is None:
-        if not _is_held(home):
+        if not is_held(home):
             return False
         # It is starting or stopping at this moment.
         running = _find_or_wait_until_gone(home)
@@ -120,7 +120,7 @@ def stop(home: Path) -> bool:
             return True
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGTERM)
-    if not _wait(lambda: not _is_held(home), STOP_WITHIN):
+    if not _wait(lambda: not is_held(home), STOP_WITHIN):
         reason = f"it was told to stop and still runs (pid {running.pid})"
         raise errors.DaemonUnreachable(url=running.url, reason=reason)
     return True
@@ -157,7 +157,7 @@ def _find_or_wait_until_gone(home: Path) -> Running | None:
         running = find(home)
         if running is not None:
             found.append(running)
-        return running is not None or not _is_held(home)
+        return running is not None or not is_held(home)
 
     if not _wait(settled, STOP_WITHIN):
         reason = f"a daemon holds {home / DAEMON_LOCK} and does not answer"
@@ -165,7 +165,7 @@ def _find_or_wait_until_gone(home: Path) -> Running | None:
     return found[0] if found else None
 
 
-def _is_held(home: Path) -> bool:
+def is_held(home: Path) -> bool:
     """Whether a daemon holds the home. Looks by a shared lock, so that those who look never see each other."""
     try:
         with LockedFile.take(home / DAEMON_LOCK, create=False, shared=True) as lock:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -42,6 +43,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "graph": ("opstore_cli.commands.graph", "Draw a pipeline with its verdicts."),
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
+    "Upkeep": {
+        "import": ("opstore_cli.commands.import_", "Take over what another store holds."),
+    },
     "The daemon": {
         "serve": ("opstore_cli.commands.serve", "Run the daemon in the foreground."),
         "start": ("opstore_cli.commands.start", "Start the local daemon in the background."),
@@ -49,6 +53,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "restart": ("opstore_cli.commands.restart", "Stop the local daemon and start this version of it."),
         "status": ("opstore_cli.commands.status", "Say whether the daemon runs, and where."),
         "db": ("opstore_cli.commands.db", "Upgrade the daemon's database, or say which schema it has."),
+    },
+    "Access and health": {
+        "login": ("opstore_cli.commands.login", "Keep a token for the daemon at a URL."),
+        "logout": ("opstore_cli.commands.logout", "Forget the token that `login` kept for a URL."),
+        "token": ("opstore_cli.commands.token", "Print the token of the local daemon."),
+        "doctor": ("opstore_cli.commands.doctor", "Find what usually goes wrong, and say what to do about it."),
     },
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
@@ -65,7 +75,8 @@ class LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        module, name = COMMANDS[cmd_name][0], f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(module), name)
         return command
 
     def resolve_command(

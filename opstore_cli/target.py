@@ -2,13 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from opstore_cli import local_daemon
 from opstore_cli.config import Settings, is_loopback
+from opstore_cli.credentials import Credentials
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.release import __version__
 
 Notify = Callable[[str], None]
+Source = Literal["argument", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "login", "token file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token and where it came from, which may be shown. `secret` and `warning`: as in Target, and to be said."""
+
+    source: Source
+    token: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,18 +30,22 @@ class Target:
 
     `secret` is the token that each new connection has to prove it knows before anything is sent on it; None where
     the URL itself says who answers. `found` is the runtime file's record where the daemon was found by it, and may
-    be looked for (or started) again when it has gone.
+    be looked for (or started) again when it has gone. `source` says where the token came from.
     """
 
     url: str
     token: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
     found: local_daemon.Running | None = None
+    source: Source | None = None
 
     @property
     def identity(self) -> str:
         """What stays the same of it: the local daemon's port changes with each start."""
         return "local" if self.found is not None else self.url
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a target holds a token: pickle the client")
 
 
 def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
@@ -39,13 +56,36 @@ def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
     """
     if settings.url is None:
         return _local(settings, token, notify)
+    found = credential(settings, token)
+    if found is None:
+        return Target(settings.url)
+    _warn(found, notify)
+    return Target(settings.url, check_plain(settings.url, found.token), found.secret, source=found.source)
+
+
+def credential(settings: Settings, token: str | None = None) -> Credential | None:
+    """The token for the daemon that the settings mean, `token` being one that was given outright; None without one.
+
+    Raises InvalidSetting, and UntrustedUrl for a URL that only the working tree names and `login` was not run for.
+    """
+    url = settings.url
     if settings.origin == "working tree":
-        raise errors.UntrustedUrl(url=settings.url, path=str(settings.named_by))
-    given = token or settings.given_token()
-    if given is None:
-        return _without_given_token(settings, settings.url)
-    _warn(settings, notify)
-    return Target(settings.url, check_plain(settings.url, given))
+        # Whatever else was given is not for a URL that somebody else may have chosen.
+        stored = _stored(settings)
+        if stored is None:
+            raise errors.UntrustedUrl(url=url, path=str(settings.named_by))
+        return stored
+    given = _given(settings, token)
+    if given is not None or url is None:
+        return given or Credential("token file", local_daemon.read_secret(settings.home))
+    stored = _stored(settings)
+    if stored is not None:
+        return stored
+    recorded = local_daemon.recorded(settings.home)
+    if recorded is None or recorded.url != url:
+        return None
+    secret = local_daemon.read_secret(settings.home)
+    return Credential("token file", secret, secret)
 
 
 def check_plain(url: str, token: str) -> str:
@@ -55,12 +95,20 @@ def check_plain(url: str, token: str) -> str:
     return token
 
 
-def _without_given_token(settings: Settings, url: str) -> Target:
-    recorded = local_daemon.recorded(settings.home)
-    if recorded is None or recorded.url != url:
-        return Target(url)
-    secret = local_daemon.read_secret(settings.home)
-    return Target(url, secret, secret)
+def _given(settings: Settings, token: str | None) -> Credential | None:
+    if token:
+        return Credential("argument", token)
+    given = settings.given_token()
+    if given is None:
+        return None
+    source: Source = "OPSTORE_TOKEN" if settings.token is not None else "OPSTORE_TOKEN_FILE"
+    return Credential(source, given, warning=settings.warning())
+
+
+def _stored(settings: Settings) -> Credential | None:
+    credentials = Credentials()
+    token = None if settings.url is None else credentials.token(settings.url)
+    return None if token is None else Credential("login", token, warning=credentials.warning())
 
 
 def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
@@ -75,12 +123,12 @@ def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
         notify(f"started the local daemon at {running.url}; it stops when it is idle, or by: opstore stop")
     if running.version != __version__:
         notify(f"the local daemon is opstore {running.version}, this is {__version__}: opstore restart replaces it")
-    _warn(settings, notify)
     secret = local_daemon.read_secret(settings.home)
-    return Target(running.url, token or settings.given_token() or secret, secret, running)
+    given = _given(settings, token) or Credential("token file", secret)
+    _warn(given, notify)
+    return Target(running.url, given.token, secret, running, given.source)
 
 
-def _warn(settings: Settings, notify: Notify) -> None:
-    warning = settings.warning()
-    if warning is not None:
-        notify(warning)
+def _warn(found: Credential, notify: Notify) -> None:
+    if found.warning is not None:
+        notify(found.warning)

@@ -4,6 +4,7 @@ import os
 import sys
 
 import click
+import msgspec
 
 from opstore_daemon import config, daemon
 from opstore_daemon.protocol import errors
@@ -42,6 +43,24 @@ def upgrade(url: str | None) -> None:
 def current(url: str | None) -> None:
     """Says which schema the database has."""
     click.echo(daemon.current(config.load(os.environ, url)))
+
+
+@main.command("chariots-export", hidden=True)
+@click.option("--db", "url", required=True)
+def chariots_export(url: str) -> None:
+    """Says what an old op store of chariots holds, in lines of JSON: for `opstore import chariots`."""
+    from opstore_daemon.chariots_export import export
+    from opstore_daemon.protocol.old_store import Failed
+
+    def say(line: msgspec.Struct) -> None:
+        click.echo(msgspec.json.encode(line))
+
+    try:
+        for line in export(url):
+            say(line)
+    except errors.OpStoreError as error:
+        say(Failed(code=error.code, status=error.status, text=error.text, hint=error.advice))
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.web.guards import Scope
 from tests.conformance import conformance
 
+pytest_plugins = ["opstore_daemon.testing"]
+
 ADMIN_TOKEN = "admin-token-4f1d0c7e"
 WRITE_TOKEN = "write-token-8b02aa91"
 READ_TOKEN = "read-token-c6e6d0f3"

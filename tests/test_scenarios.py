@@ -8,8 +8,8 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
-from opstore_daemon.listener import Listener
 from opstore_daemon.savers import FileSaver, MemorySaver
+from opstore_daemon.testing import serving
 from tests.in_process import InProcessClient
 from tests.scenarios import EVERY_SCENARIO, Scenario, Scene
 
@@ -40,12 +40,9 @@ def in_process(folder: Path) -> Iterator[Scene]:
 @contextmanager
 def over_http(folder: Path) -> Iterator[Scene]:
     """The client, over HTTP, on a store on files."""
-    with (
-        in_files(folder) as scene,
-        Listener(scene.server) as listener,
-        OpStoreClient(listener.url, token=scene.server.token) as client,
-    ):
-        yield Scene(client, scene.server, scene.saver)
+    saver = FileSaver(folder / "blobs")
+    with serving(folder, saver=saver) as running, OpStoreClient(running.url, token=running.token) as client:
+        yield Scene(client, running.server, saver)
 
 
 Transport = Callable[[Path], AbstractContextManager[Scene]]

@@ -26,7 +26,8 @@ WIDTH = 80  # of the help texts, whatever terminal this runs in
 
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
-    1: "The answer is no: a verdict is invalid, or no version is valid. Nothing else exits 1, a bug included.",
+    1: "The answer is no: a verdict is invalid, no version is valid, `doctor` found something. Nothing else exits 1, "
+    "a bug included.",
     2: "Wrong usage, or input that was refused.",
     3: "The verdict is unknown: no link says so either way.",
     4: "Not found.",

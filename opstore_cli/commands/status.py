@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def status(session: Session) -> int:
     """Say whether the daemon runs, and where. It is the daemon that a URL is set for, else the local one, which is not
     started for this. The exit code is 7 where none runs. Each line is a key and its value; with -q it is the URL.
+    "credential" is where the token for it comes from.
 
     \b
     Examples:
@@ -32,7 +33,7 @@ def _local(session: Session, settings: "Settings") -> int:
     running = local_daemon.find(settings.home)
     if running is None:
         return _none_runs(session, None, errors.DaemonNotRunning(home=str(settings.home)))
-    say_state(session, state(running, settings.home))
+    say_state(session, {**state(running, settings.home), "credential": _source(settings)})
     warn_of_version(session, running.version)
     return 0
 
@@ -50,9 +51,18 @@ def _remote(session: Session, settings: "Settings") -> int:
         "home": found.home,
         "started_at": exact(found.started_at),
         "schema": found.schema,
+        "credential": _source(settings),
     }
     say_state(session, document)
     return 0
+
+
+def _source(settings: "Settings") -> str | None:
+    """Where the token for the daemon comes from: `login`, the name of a variable, or the token file."""
+    from opstore_cli.target import credential
+
+    found = credential(settings)
+    return None if found is None else found.source
 
 
 def _none_runs(session: Session, url: str | None, error: errors.OpStoreError) -> int:

@@ -206,6 +206,7 @@ class Link(Base):
         Index("ix_link_upstream", "upstream_id", "position", **_IN_FORCE),
         Index("ix_link_downstream", "downstream_id", "position", **_IN_FORCE),
         Index("ix_link_history", "downstream_id", "upstream_id", "position"),
+        Index("ix_link_history_upstream", "upstream_id", "position"),
     )
 
 

@@ -3,19 +3,21 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
-    │                                  FileRefused  FolderRefused  AmbiguousFraming  LengthRequired  TooLarge
-    │                                  HeadersTooLarge  UnsupportedContent  MethodNotAllowed  RangeNotSatisfiable
-    │                                  FormatNeeded  UnknownFormat  ObjectRefused  NotLoaded
+    │                                  FileRefused  FolderRefused  OldStoreUnreadable  LeftOut  AmbiguousFraming
+    │                                  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent  MethodNotAllowed
+    │                                  RangeNotSatisfiable  FormatNeeded  UnknownFormat  ObjectRefused  NotLoaded
     ├── AnswerIsNo           exit 1    NothingValid  NoSet  LockStale  (exit 3: NothingKnown  NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
-    │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  BlobNotFound
+    │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
+    │                                  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
     │                                  FormatConflict  LockConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  ScopeRequired  ForeignHost  ForeignOrigin  UntrustedUrl
-    │                                  PlainHttp  ProofFailed  ListenRefused  LoadingRunsCode  UntrustedTypes
+    │                                  PlainHttp  ProofFailed  TokenNotHanded  ListenRefused  LoadingRunsCode
+    │                                  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  NotReady  OutputFailed  LibraryMissing
     └── Unforeseen           exit 70
@@ -25,7 +27,7 @@ Its class name is the word on the wire, its keyword arguments travel as `details
 exit code come from its family unless it says otherwise. Nothing else translates errors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 __all__ = ["OpStoreError", "all_errors", "from_wire"]
@@ -121,6 +123,15 @@ class FolderRefused(Refused):
     hint = "opstore pull {op}@{number} -o - (its bytes, as they are)"
 
 
+class OldStoreUnreadable(Refused):
+    message = "the old op store can't be read: {reason}"
+
+
+class LeftOut(Refused):
+    message = "{count} of the things in the old op store were left out; all others were taken over"
+    hint = "run the same command again when they are mended: what is there already makes nothing new"
+
+
 class AmbiguousFraming(Refused):
     message = "the request's framing is ambiguous: {reason}"
 
@@ -213,6 +224,13 @@ class NotFound(OpStoreError):
 
     status, exit_code = 404, 4
 
+    def among(self, similar: Sequence[str]) -> Self:
+        """The same error, which now names what there is that is like it; without any, as it was."""
+        if similar:
+            self.details["similar"] = list(similar)
+            self.advice = f"did you mean {' or '.join(similar)}?"
+        return self
+
 
 class OpNotFound(NotFound):
     message = "there is no op {op}"
@@ -227,6 +245,11 @@ class VersionNotFound(NotFound):
 class NotStored(NotFound):
     message = "{op}@{number} is registered only: the store has no bytes of it"
     hint = "opstore versions {op}"
+
+
+class TokenNotFound(NotFound):
+    message = "there is no token in {path}: the daemon makes it when it first starts"
+    hint = "opstore start"
 
 
 class BlobNotFound(NotFound):
@@ -374,7 +397,7 @@ class NotAuthorised(OpStoreError):
 class TokenRequired(NotAuthorised):
     status = 401
     message = "the daemon wants a token: {reason}"
-    hint = "set OPSTORE_TOKEN or OPSTORE_TOKEN_FILE"
+    hint = "opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent"
 
 
 class ScopeRequired(NotAuthorised):
@@ -391,7 +414,7 @@ class ForeignOrigin(NotAuthorised):
 
 class UntrustedUrl(NotAuthorised):
     message = "{url} is named by {path} only, which somebody else may have written: it is not used"
-    hint = "opstore --url {url} ..., where you trust it"
+    hint = "opstore login {url}, where you trust it"
 
 
 class PlainHttp(NotAuthorised):
@@ -402,6 +425,11 @@ class PlainHttp(NotAuthorised):
 class ProofFailed(NotAuthorised):
     message = "what answers at {url} does not know this home's token: it is not the local daemon"
     hint = "opstore restart"
+
+
+class TokenNotHanded(NotAuthorised):
+    message = "the token of an unpickled client can't be read from {path}: {reason}"
+    hint = "unpickle it as the same user on the same machine, while the process that pickled it runs"
 
 
 class ListenRefused(NotAuthorised):

@@ -18,6 +18,7 @@ Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
 VerdictWord = Literal["valid", "invalid", "unknown"]
 LinkState = Literal["valid", "invalid", "revoked"]
+Otherwise = Literal["refuse", "patch"]
 
 LEVELS: tuple[Level, ...] = ("major", "minor", "patch")
 MAX_DEPTH = 16
@@ -113,7 +114,11 @@ class Versions(Record, frozen=True, kw_only=True):
 
 
 class NewVersion(Request, frozen=True, kw_only=True):
-    """A push (with `upload`) or a registration (without). `bump`, `fields` and `version` exclude each other."""
+    """A push (with `upload`) or a registration (without). `bump`, `fields` and `version` exclude each other.
+
+    `otherwise` says what a push of declared subversions does where they are stored with other bytes: `refuse`, or
+    make a new `patch` version of them, with their valid links.
+    """
 
     upload: UploadId | None = None
     digest: DigestText | None = None
@@ -121,6 +126,7 @@ class NewVersion(Request, frozen=True, kw_only=True):
     bump: Level | None = None
     fields: Fields | None = None
     version: Text | None = None
+    otherwise: Otherwise = "refuse"
     new: bool = False
     valid_for: References = ()
     valid_with: References = ()
@@ -210,15 +216,21 @@ class ChangeOp(Request, frozen=True, kw_only=True):
 
 
 class LinkRecord(Record, frozen=True, kw_only=True):
-    """A link in force. `downstream_number` is None where it counts for the op whatever its version."""
+    """An entry of the journal of links. `downstream_number` is None where it counts for the op whatever its version.
+
+    `until` is the position of the entry that took its place. Where it is None, and `state` is not `revoked`, the link
+    is in force.
+    """
 
     upstream: str
     upstream_number: str
     downstream: str
     downstream_number: str | None
     valid: bool
+    state: LinkState
     evidence: str | None
     position: int
+    until: int | None = None
     registered_at: Time
 
 

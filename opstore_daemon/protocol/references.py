@@ -89,6 +89,11 @@ class Reference:
         return self.op if self.bare else f"{self.op}@{self.selector}"
 
 
+def written(selector: Selector) -> str:
+    """The text that is read as this selector: that of a version of decimal digits would be read as a number."""
+    return f"{selector}_" if isinstance(selector, Version) else str(selector)
+
+
 def parse_reference(text: str) -> Reference:
     """Reads `NAME` or `NAME@SELECTOR`; raises InvalidName, InvalidReference or InvalidNumber."""
     name, at, selector = text.partition("@")

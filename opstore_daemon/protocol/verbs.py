@@ -15,6 +15,7 @@ from opstore_daemon.protocol.records import (
     LinkRecord,
     Lock,
     OpRecord,
+    Otherwise,
     PipelineRecord,
     Pushed,
     Resolution,
@@ -36,6 +37,7 @@ class OpStoreVerbs(Protocol):
         bump: Level | None = None,
         fields: Fields | None = None,
         version: str | None = None,
+        otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
@@ -48,7 +50,9 @@ class OpStoreVerbs(Protocol):
         """Stores the bytes as a version of the op, with its links, in one transaction.
 
         `bump` (default: patch), `fields` and `version` exclude each other. Bytes that the latest version has
-        already make nothing new, unless `new`. `format` and `libraries` (versions by name) say what the bytes are;
+        already make nothing new, unless `new`. With `otherwise="patch"`, bytes other than those that are stored of
+        declared subversions make a new patch version of these, for which their valid links, both ways, are entered
+        too; without it they are refused. `format` and `libraries` (versions by name) say what the bytes are;
         the store keeps them and reads neither.
         """
 
@@ -115,8 +119,20 @@ class OpStoreVerbs(Protocol):
     def unlink(self, upstream: str, downstream: str) -> LinkRecord:
         """Revokes the link in force between exactly these; returns what was revoked."""
 
-    def links(self, op: str | None = None, *, as_of: str | None = None) -> list[LinkRecord]:
-        """The links in force, newest first; only those of the op, either way, where it is given."""
+    def links(
+        self,
+        op: str | None = None,
+        *,
+        upstream: str | None = None,
+        downstream: str | None = None,
+        history: bool = False,
+        limit: int | None = None,
+        as_of: str | None = None,
+    ) -> list[LinkRecord]:
+        """The links in force, newest first; only those of the op, either way, or from `upstream`, or to `downstream`.
+
+        With `history` all entries that ever were: revocations too, and what another entry took the place of.
+        """
 
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         """The verdict for one edge. A bare name is its latest version."""

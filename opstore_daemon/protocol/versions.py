@@ -1,6 +1,8 @@
 """Versions (three subversions, declared by ops) and numbers (given by the store)."""
 
 import re
+from datetime import datetime
+from functools import total_ordering
 from typing import Any, NamedTuple, Self
 
 from opstore_daemon.protocol import errors
@@ -8,6 +10,7 @@ from opstore_daemon.protocol import errors
 HIGHEST = 2**31 - 1
 NUMBER_RULE = "a number is MAJOR.MINOR.PATCH in ASCII digits, without leading zeros, each at most 2147483647"
 VERSION_RULE = "a version is MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
+MAX_TIME = 64  # letters of the time in MAJOR.MINOR.PATCH_TIME
 
 _NUMBER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
 _SUBVERSION = re.compile(r"[0-9a-f]{4,64}")
@@ -32,42 +35,100 @@ class Number(NamedTuple):
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
-class Version:
-    """Three subversions: lower-case hex strings of 4 to 64 digits. Equal when all three are.
+class Place(NamedTuple):
+    """Where a version stands: in which store, of which op, and its sequence there."""
 
-    `creation_time` is the time that the chariots form `MAJOR.MINOR.PATCH_TIME` carries: a note, no part of the
-    version, and None elsewhere.
+    store: str
+    op: str
+    sequence: int
+
+
+@total_ordering
+class Version:
+    """Three subversions: lower-case hex strings of 4 to 64 digits. Equal when all three are, to foreign objects too.
+
+    `creation_time` is a note, and no part of the version: the text of the time in the chariots form
+    `MAJOR.MINOR.PATCH_TIME`; else, for a version that came from a store, when it was registered there; else None.
+
+    Versions of one op that came from the same store have its order: the newer one is greater. Nothing else orders
+    versions, least of all a clock: to compare any others, unless they are equal, raises TypeError.
     """
 
-    __slots__ = ("creation_time", "major", "minor", "patch")
+    __slots__ = ("creation_time", "major", "minor", "patch", "place")
 
-    def __init__(self, major: str, minor: str, patch: str, creation_time: str | None = None) -> None:
-        for subversion in (major, minor, patch):
-            if _SUBVERSION.fullmatch(subversion) is None:
-                raise errors.InvalidVersion(text=f"{major}.{minor}.{patch}"[:250], rule=VERSION_RULE)
-        self.major, self.minor, self.patch = major, minor, patch
+    def __init__(
+        self,
+        major: str,
+        minor: str,
+        patch: str,
+        creation_time: datetime | str | None = None,
+        place: Place | None = None,
+    ) -> None:
+        """Raises InvalidVersion."""
+        subversions = (major, minor, patch)
+        fits = all(isinstance(each, str) and _SUBVERSION.fullmatch(each) for each in subversions)
+        if not fits or not _is_note(creation_time):
+            raise errors.InvalidVersion(text=f"{major}.{minor}.{patch}"[:250], rule=VERSION_RULE)
+        self.major, self.minor, self.patch = subversions
         self.creation_time = creation_time
+        self.place = place
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Reads `MAJOR.MINOR.PATCH` and `MAJOR.MINOR.PATCH_TIME`; raises InvalidVersion."""
         hexes, _, time = text.partition("_")
         parts = hexes.split(".")
-        if len(parts) != 3 or len(time) > 64 or not time.isprintable():
+        if len(parts) != 3 or not _is_note(time):
             raise errors.InvalidVersion(text=text[:250], rule=VERSION_RULE)
         major, minor, patch = parts
         return cls(major, minor, patch, creation_time=time or None)
+
+    @classmethod
+    def of(cls, version: Any) -> "Version":
+        """The version that a text is, or an object with `major`, `minor`, `patch`; raises InvalidVersion.
+
+        The text of the object's `creation_time`, if it has one, becomes the note.
+        """
+        if isinstance(version, Version):
+            return version
+        if isinstance(version, str):
+            return cls.parse(version)
+        try:
+            subversions = version.major, version.minor, version.patch
+        except AttributeError:
+            raise errors.InvalidVersion(text=repr(version)[:250], rule=VERSION_RULE) from None
+        time = getattr(version, "creation_time", None)
+        return cls(*subversions, creation_time=None if time is None else str(time))
 
     @property
     def subversions(self) -> tuple[str, str, str]:
         """Major, minor and patch."""
         return self.major, self.minor, self.patch
 
+    @property
+    def noted(self) -> str:
+        """The chariots form, `MAJOR.MINOR.PATCH_TIME`; without `_TIME` where there is none."""
+        return str(self) if self.creation_time is None else f"{self}_{self.creation_time}"
+
     def __eq__(self, other: Any) -> bool:
         try:
             return self.subversions == (other.major, other.minor, other.patch)
         except AttributeError:
             return NotImplemented
+
+    def __lt__(self, other: Any) -> bool:
+        equal = self.__eq__(other)
+        if equal is NotImplemented:
+            return NotImplemented
+        if equal:
+            return False
+        mine, its = self.place, getattr(other, "place", None)
+        if mine is None or not isinstance(its, Place) or mine[:2] != its[:2]:
+            raise TypeError(
+                f"it is not known which of {self!r} and {other!r} is newer: "
+                "only versions of one op that came from the same store have an order"
+            )
+        return mine.sequence < its.sequence
 
     def __hash__(self) -> int:
         return hash(self.subversions)
@@ -77,3 +138,7 @@ class Version:
 
     def __repr__(self) -> str:
         return f"Version({str(self)!r})"
+
+
+def _is_note(time: object) -> bool:
+    return not isinstance(time, str) or (len(time) <= MAX_TIME and time.isprintable())

@@ -1,7 +1,8 @@
 """Links: the journal of what is valid for what. Nothing is overwritten; the newest entry for a four is in force."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -111,18 +112,61 @@ def _write(connection: Connection, four: Four, state: LinkState, evidence: str |
     ops.touch(connection, [four.upstream.op_id, four.downstream.id], position)
 
 
+def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
+    """Enters the valid links of the old version, both ways, for a new version of the same op."""
+    evidence = f"taken over from {old.op}@{old.number}"
+    own = Link.upstream_version_id == old.id
+    to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
+    wanted = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
+    view = View(connection)
+    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(view.in_force(Link), Link.state == "valid")
+    # Two queries: with OR, SQLite reads all links.
+    found = [*connection.execute(wanted.where(own)), *connection.execute(wanted.where(to))]
+
+    def row(version_id: int) -> VersionRow:
+        found = new if version_id == old.id else lookup.of_id(view, version_id)
+        assert found is not None, "a foreign key says so"  # noqa: S101
+        return found
+
+    for _, upstream_id, downstream, version_id in sorted(found, key=lambda link: link.position):
+        version = None if version_id is None else row(version_id)
+        enter(connection, Four(row(upstream_id), ops.get(view, downstream), version), "valid", evidence, now)
+
+
 def record(connection: Connection, four: Four) -> LinkRecord | None:
     """The entry in force for these four, or None."""
     view = View(connection)
-    found = _records(view, _told(view).where(four.condition()))
+    found = _records(view, _told().where(four.condition(), _said(view)))
     return found[0] if found else None
 
 
-def records(view: View, op_id: int | None, below: int | None, limit: int) -> list[LinkRecord]:
-    """The links in force, newest first, at most `limit` of those below a position; of one op, either way."""
-    wanted = _told(view).order_by(Link.position.desc()).limit(limit)
-    if op_id is not None:
-        wanted = wanted.where((Link.upstream_id == op_id) | (Link.downstream_id == op_id))
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which links are wanted, by the names of ops; `history`: all entries that ever were."""
+
+    op: str | None = None
+    upstream: str | None = None
+    downstream: str | None = None
+    history: bool = False
+
+    def conditions(self, view: View) -> Iterator[ColumnElement[bool]]:
+        """Picks them; raises OpNotFound."""
+        if not self.history:
+            yield _said(view)
+        elif view.position is not None:
+            yield Link.position <= view.position
+        if self.op is not None:
+            op = ops.get(view, self.op)
+            yield (Link.upstream_id == op.id) | (Link.downstream_id == op.id)
+        if self.upstream is not None:
+            yield Link.upstream_id == ops.get(view, self.upstream).id
+        if self.downstream is not None:
+            yield Link.downstream_id == ops.get(view, self.downstream).id
+
+
+def records(view: View, asked: Filter, below: int | None, limit: int) -> list[LinkRecord]:
+    """The links that are asked for, newest first, at most `limit` of those below a position."""
+    wanted = _told().where(*asked.conditions(view)).order_by(Link.position.desc()).limit(limit)
     if below is not None:
         wanted = wanted.where(Link.position < below)
     return _records(view, wanted)
@@ -133,7 +177,7 @@ _UP, _DOWN = aliased(Version), aliased(Version)
 _UP_OP, _DOWN_OP = aliased(Op), aliased(Op)
 
 
-def _told(view: View) -> Select[Link, int, str, Version, str, Version]:
+def _told() -> Select[Link, int, str, Version, str, Version]:
     return (
         select(Link, Journal.at, _UP_OP.name, _UP, _DOWN_OP.name, _DOWN)
         .join(Journal, Journal.position == Link.position)
@@ -141,7 +185,6 @@ def _told(view: View) -> Select[Link, int, str, Version, str, Version]:
         .join(_UP, _UP.id == Link.upstream_version_id)
         .join(_DOWN_OP, _DOWN_OP.id == Link.downstream_id)
         .outerjoin(_DOWN, _DOWN.id == Link.downstream_version_id)
-        .where(_said(view))
     )
 
 
@@ -150,6 +193,7 @@ def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) 
         Link.position,
         Link.state,
         Link.evidence,
+        Link.until,
         Journal.at,
         _UP_OP.name,
         _UP.major_number,
@@ -161,7 +205,7 @@ def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) 
         _DOWN.patch_number,
     )
     found = []
-    for position, state, evidence, at, upstream, *numbers in view.execute(wanted.with_only_columns(*columns)):
+    for position, state, evidence, until, at, upstream, *numbers in view.execute(wanted.with_only_columns(*columns)):
         up, downstream, down = numbers[:3], numbers[3], numbers[4:]
         found.append(
             LinkRecord(
@@ -170,8 +214,10 @@ def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) 
                 downstream=downstream,
                 downstream_number=None if down[0] is None else str(Number(*down)),
                 valid=state == "valid",
+                state=cast(LinkState, state),
                 evidence=evidence,
                 position=position,
+                until=until if view.is_there(until) else None,
                 registered_at=journal.moment(at),
             )
         )

@@ -131,10 +131,10 @@ def by_subversions(view: View, op_id: int, version: Subversions) -> VersionRow |
     return first(view, op_id, Version.major == major, Version.minor == minor, Version.patch == patch)
 
 
-def again(view: View, row: VersionRow) -> VersionRow:
-    """The same version, as it is by now."""
-    found = first(view, row.op_id, Version.id == row.id)
-    return row if found is None else found
+def of_id(view: View, version_id: int) -> VersionRow | None:
+    """That very version, as it is by now."""
+    op_id = view.execute(select(Version.op_id).where(Version.id == version_id)).scalar()
+    return None if op_id is None else first(view, op_id, Version.id == version_id)
 
 
 def pick(view: View, op_id: int, reference: Reference) -> VersionRow:

@@ -13,6 +13,7 @@ from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.store import journal
+from opstore_daemon.store.similar import names_like
 from opstore_daemon.store.view import View
 
 Latest, Other = aliased(Version), aliased(Version)
@@ -45,10 +46,10 @@ def _compat(view: View, op_id: int, now: str) -> Compat:
 
 
 def get(view: View, name: str) -> OpRow:
-    """The op of that name; raises OpNotFound."""
+    """The op of that name; raises OpNotFound, which names similar ones."""
     op = find(view, name)
     if op is None:
-        raise errors.OpNotFound(op=name)
+        raise errors.OpNotFound(op=name).among(names_like(view.connection, Op.name, name))
     return op
 
 

@@ -13,6 +13,7 @@ from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import PipelineRecord
 from opstore_daemon.store import journal, ops
 from opstore_daemon.store.ops import OpRow
+from opstore_daemon.store.similar import names_like
 from opstore_daemon.store.view import View
 
 Edges = tuple[tuple[str, str], ...]
@@ -89,10 +90,12 @@ def find(view: View, name: str) -> PipelineRecord | None:
 
 
 def get(view: View, name: str) -> PipelineRecord:
-    """The pipeline of that name; raises PipelineNotFound."""
+    """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
     found = find(view, name)
     if found is None:
-        raise errors.PipelineNotFound(pipeline=name)
+        raise errors.PipelineNotFound(pipeline=name).among(
+            names_like(view.connection, Pipeline.name, name, view.in_force(Pipeline))
+        )
     return found
 
 

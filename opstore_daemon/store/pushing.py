@@ -13,6 +13,7 @@ from opstore_daemon.rules import derivation
 from opstore_daemon.store import links, lookup, ops, tags, versions
 from opstore_daemon.store.links import Four
 from opstore_daemon.store.lookup import VersionRow
+from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.versions import Blob
 from opstore_daemon.store.view import View
 
@@ -29,6 +30,8 @@ def check(op: str, wanted: NewVersion) -> None:
         Version.parse(wanted.version)
     for tag in wanted.tags:
         tags.check(tag)
+    if wanted.otherwise == "patch" and (wanted.upload is None or not {"fields", "version"} & set(ways)):
+        raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
     for text in (*wanted.valid_for, *wanted.valid_with):
         if parse_reference(text).op == op:
             raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
@@ -41,7 +44,7 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
     if isinstance(version, VersionRow):
         row, created = version, False
     else:
-        row, created = versions.add(connection, op, version, blob, wanted, now)
+        row, created = _add(connection, op, version, blob, wanted, now)
     versions.set_labels(connection, row, wanted.labels, created=created, now=now)
     for text in wanted.valid_for:
         links.enter(connection, links.four(connection, row, parse_reference(text)), "valid", None, now)
@@ -53,6 +56,20 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
         tags.move(connection, wanted.tags, [row], now)
     (record,) = versions.records(view, [row])
     return Pushed(**msgspec.structs.asdict(record), created=created)
+
+
+def _add(
+    connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int
+) -> tuple[VersionRow, bool]:
+    """That version of the op; or, where it has other bytes and that is wanted, the patch version that these make."""
+    before = lookup.by_subversions(View(connection), op.id, version) if wanted.otherwise == "patch" else None
+    if before is None or blob is None or before.digest in (None, blob[0]):
+        return versions.add(connection, op, version, blob, wanted, now)
+    patched = derivation.bump(version, "patch", blob[0])
+    row, created = versions.add(connection, op, patched, blob, wanted, now)
+    if created:
+        links.take_over(connection, before, row, now)
+    return row, created
 
 
 def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Digest | None) -> Version | VersionRow:

@@ -26,6 +26,7 @@ from opstore_daemon.protocol.records import (
     NewVersion,
     OpRecord,
     Ops,
+    Otherwise,
     PipelineRecord,
     Pipelines,
     Pushed,
@@ -55,6 +56,7 @@ from opstore_daemon.store import (
 )
 from opstore_daemon.store.answers import Once
 from opstore_daemon.store.blobs import PIECE, BlobReader
+from opstore_daemon.store.links import Filter
 from opstore_daemon.store.uploads import Uploads
 from opstore_daemon.store.verdicts import Selection
 from opstore_daemon.store.view import View
@@ -141,6 +143,7 @@ class Store:
         bump: Level | None = None,
         fields: Fields | None = None,
         version: str | None = None,
+        otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
@@ -157,6 +160,7 @@ class Store:
             bump=bump,
             fields=fields,
             version=version,
+            otherwise=otherwise,
             new=new,
             valid_for=tuple(valid_for),
             valid_with=tuple(valid_with),
@@ -317,7 +321,8 @@ class Store:
             view = View(connection)
             row = lookup.pick(view, ops.get(view, parsed.op).id, parsed)
             yanks.enter(connection, row, reason, self._now())
-            return versions.records(view, [lookup.again(view, row)])[0]
+            changed = lookup.of_id(view, row.id)
+            return versions.records(view, [row if changed is None else changed])[0]
 
         return self._write(VersionRecord, work)
 
@@ -407,15 +412,26 @@ class Store:
 
         return self._write(LinkRecord, work)
 
-    def links(self, op: str | None = None, *, as_of: str | None = None) -> list[LinkRecord]:
-        """The links in force (protocol.verbs)."""
-        return list(self.links_page(op, None, ALL, as_of=as_of).links)
+    def links(
+        self,
+        op: str | None = None,
+        *,
+        upstream: str | None = None,
+        downstream: str | None = None,
+        history: bool = False,
+        limit: int | None = None,
+        as_of: str | None = None,
+    ) -> list[LinkRecord]:
+        """The links in force, or all entries (protocol.verbs)."""
+        if limit is not None and limit < 1:
+            raise errors.InvalidRequest(reason="the limit is at least 1")
+        asked = Filter(op, upstream, downstream, history)
+        return list(self.links_page(asked, None, ALL if limit is None else limit, as_of=as_of).links)
 
-    def links_page(self, op: str | None, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
+    def links_page(self, asked: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
         """A page of links: at most `limit` of those below a position."""
         with self._view(as_of) as view:
-            op_id = None if op is None else ops.get(view, op).id
-            found = links.records(view, op_id, below, limit)
+            found = links.records(view, asked, below, limit)
         return Links(links=tuple(found), next_cursor=str(found[-1].position) if len(found) == limit else None)
 
     # --- verdicts -------------------------------------------------------------------------------------------------

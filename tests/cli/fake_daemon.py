@@ -185,11 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.problem(409, "OffsetMismatch")
             return
         broken = self.daemon.fault("PATCH uploads")
-        self.daemon.uploads[upload] += self.body()[:broken]
+        data = self.body()[:broken]
+        # Looked up behind the body: a client that goes away in it may have thrown the upload away meanwhile.
+        self.daemon.uploads.get(upload, bytearray()).extend(data)
         if broken is not None:
             self.close_connection = True
             return
-        self.json(200, self.state(upload))
+        if upload in self.daemon.uploads:
+            self.json(200, self.state(upload))
 
     def do_DELETE(self) -> None:
         if not self.seen():

@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from opstore_cli import OpStoreClient, config, local_daemon, target
+from opstore_cli.credentials import Credentials
 from opstore_daemon.protocol import errors
 from tests.cli.fake_daemon import FakeDaemon
 
@@ -103,6 +106,20 @@ def test_allow_pickle_in_the_users_file_is_true_or_false(tree: Path, user_file: 
         config.load(None, {}, tree)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes as POSIX has them")
+def test_a_folder_of_the_user_that_cannot_be_entered_is_none(tree: Path, user_file: Path) -> None:
+    # As under `sudo -u somebody` that keeps HOME.
+    user_file.write_text('url = "https://user"')
+    text = "import os, sys; from pathlib import Path; from opstore_cli import config\n"
+    text += "os.geteuid() == 0 and os.setuid(65534)\nprint(config.load(None, {}, Path('/')).origin)"
+    user_file.parent.chmod(0)
+    try:
+        ran = subprocess.run([sys.executable, "-c", text], cwd="/", capture_output=True, text=True, check=False)
+    finally:
+        user_file.parent.chmod(0o700)
+    assert (ran.stdout, ran.stderr) == ("local\n", "")
+
+
 def test_an_empty_variable_counts_as_unset(tree: Path) -> None:
     names = ["OPSTORE_URL", "OPSTORE_HOME", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_NO_AUTOSTART"]
     names.append("OPSTORE_ALLOW_PICKLE")
@@ -136,6 +153,25 @@ def test_what_is_no_url_of_a_daemon_is_refused(url: str) -> None:
     with pytest.raises(errors.InvalidSetting) as caught:
         config.check_url(url, "--url")
     assert "a:b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("HTTPS://Models.Example.COM/", "https://models.example.com"),
+        ("https://models.example.com:443", "https://models.example.com"),
+        ("http://models.example.com:80//", "http://models.example.com"),
+        ("https://models.example.com:80", "https://models.example.com:80"),
+        ("https://models.example.com:0443/Team/", "https://models.example.com/Team"),
+        ("https://models.example.com:", "https://models.example.com"),
+        ("http://[::1]:8750", "http://[::1]:8750"),
+        ("http://[FE80::A]", "http://[fe80::a]"),
+        ("https://models.example.com/a/../b", "https://models.example.com/a/../b"),
+    ],
+)
+def test_a_url_has_one_form_in_which_it_is_compared(text: str, url: str) -> None:
+    assert config.check_url(text, "--url") == url
+    assert config.check_url(url, "--url") == url
 
 
 @pytest.mark.parametrize(
@@ -204,6 +240,66 @@ def test_no_token_goes_over_plain_http_beyond_this_machine(tree: Path) -> None:
     assert _locate(config.load("http://host", {}, tree)).token is None
     assert _locate(config.load("http://127.0.0.1:1", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
     assert _locate(config.load("https://host", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+
+
+def _credential(settings: config.Settings, token: str | None = None) -> tuple[str, str] | None:
+    found = target.credential(settings, token)
+    return None if found is None else (found.source, found.token)
+
+
+def test_a_token_that_login_kept_goes_to_its_url_and_behind_what_was_given(tree: Path) -> None:
+    Credentials().keep("https://host", "kept")
+    assert _credential(config.load("HTTPS://Host:443/", {}, tree)) == ("login", "kept")
+    for other in ("https://host/team", "https://host:8443", "https://host.example", "http://127.0.0.1:443"):
+        assert _credential(config.load(other, {}, tree)) is None
+    for environ in ({"OPSTORE_TOKEN": "given"}, {"OPSTORE_TOKEN": "given", "OPSTORE_TOKEN_FILE": "nowhere"}):
+        assert _credential(config.load("https://host", environ, tree)) == ("OPSTORE_TOKEN", "given")
+    assert _credential(config.load("https://host", {"OPSTORE_TOKEN": "x"}, tree), "mine") == ("argument", "mine")
+    (tree / "file").write_text("filed")
+    settings = config.load("https://host", {"OPSTORE_TOKEN_FILE": "file"}, tree)
+    assert _credential(settings) == ("OPSTORE_TOKEN_FILE", "filed")
+
+
+@pytest.mark.parametrize("environ", [{}, {"OPSTORE_TOKEN": "t"}, {"OPSTORE_TOKEN_FILE": "file"}])
+def test_a_url_of_the_working_tree_gets_what_login_kept_for_it_and_nothing_else(
+    tree: Path, environ: dict[str, str]
+) -> None:
+    (tree / "opstore.toml").write_text('url = "https://Host/"')
+    (tree / "file").write_text("filed")
+    settings = config.load(None, environ, tree)
+    Credentials().keep("https://other", "kept")
+    with pytest.raises(errors.UntrustedUrl) as refused:
+        target.credential(settings, "argument")
+    assert refused.value.advice == "opstore login https://host, where you trust it"
+    Credentials().keep("https://host", "kept")
+    assert _credential(settings, "argument") == ("login", "kept")
+    assert _locate(settings).token == "kept"
+    Credentials().forget("https://host")
+    with pytest.raises(errors.UntrustedUrl):
+        _locate(settings)
+
+
+def test_a_token_that_stands_in_the_file_for_plain_http_is_not_sent_either(tree: Path) -> None:
+    Credentials().keep("http://host", "kept")
+    with pytest.raises(errors.PlainHttp):
+        _locate(config.load("http://host", {}, tree))
+
+
+def test_the_local_daemon_gets_the_token_file_whatever_login_kept(tree: Path) -> None:
+    home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
+    Credentials().keep("http://127.0.0.1:7001", "kept")
+    assert _credential(config.load(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
+
+
+def test_tokens_that_others_can_read_are_warned_of(tree: Path) -> None:
+    credentials = Credentials()
+    credentials.keep("https://host", "kept")
+    lines: list[str] = []
+    target.locate(config.load("https://host", {}, tree), None, lines.append)
+    assert lines == []
+    credentials.path.chmod(0o640)
+    target.locate(config.load("https://host", {}, tree), None, lines.append)
+    assert lines == [f"others can read the tokens in {credentials.path}: chmod 600 {credentials.path}"]
 
 
 def _home(path: Path, url: str, token: str) -> Path:

@@ -68,6 +68,7 @@ def a_link(**changes: Any) -> LinkRecord:
         "downstream": "forest",
         "downstream_number": None,
         "valid": True,
+        "state": "valid",
         "evidence": None,
         "position": 3,
         "registered_at": THEN,

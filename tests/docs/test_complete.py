@@ -8,6 +8,7 @@ import click
 import pytest
 
 from opstore_cli import OpStoreClient
+from opstore_cli.checks import CHECKS
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.savers import BaseSaver, Draft
@@ -46,6 +47,11 @@ def test_every_variable_that_the_code_reads_is_in_the_settings_and_no_other_of_o
     told = set(re.findall(r"`([A-Z_]+)`", text))
     assert variables_of_the_code() <= told
     assert {name for name in told if name.startswith("OPSTORE_")} <= variables_of_the_code()
+
+
+def test_every_check_of_the_doctor_is_in_its_table_and_no_other() -> None:
+    section = read(DOCS / "settings.md").split("## When something does not work")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([a-z ]+)` \|", section, re.MULTILINE) == list(CHECKS)
 
 
 @pytest.mark.parametrize("error", list(errors.all_errors()), ids=lambda error: str(error.__name__))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.chariots.old_store import plain
 from tests.docs import shell
 from tests.docs.markdown import ROOT, read
 
@@ -32,17 +33,18 @@ class Program:
         self.folder = folder
         self.told = shell.environment(folder)
 
-    def __call__(self, *words: str, code: int = 0) -> Any:
+    def __call__(self, *words: str, code: int = 0, stdin: str = "") -> Any:
         """The document that it writes."""
-        done = self.run(*words, "--json")
+        done = self.run(*words, "--json", stdin=stdin)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-P", "-m", "opstore_cli", *words],
             cwd=self.folder,
             env=self.told,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=shell.SECONDS,
@@ -102,7 +104,20 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     several = opstore("push", "--all", "out")
     assert has(several, "`push --all`")
     assert [each["op"] for each in several["pushed"] if has(each, "an element of `pushed`")] == ["forest", "pca"]
+    old = plain(opstore.folder / "old")
+    old.file("nobody", b"nobody's")
+    taken = opstore("import", "chariots", *old.options, code=2)
+    assert has(taken, "`import chariots`")
+    assert has(taken["created"][0], "an element of `created`")
+    assert has(taken["left_out"][0], "an element of `left_out`")
     assert has(opstore("status"), "`status`")
+    doctor = opstore("doctor")
+    assert has(doctor, "`doctor`")
+    assert all(has(finding, "an element of `findings`") for finding in doctor["findings"])
+    token = opstore("token")
+    assert has(token, "`token`")
+    assert has(opstore("login", token["url"], stdin=token["token"]), "`login`")
+    assert has(opstore("logout", token["url"]), "`logout`")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from tests.docs.markdown import DOCUMENTS, ROOT, blocks, name_of, read
 BEFORE = {
     "README.md": 'for op in pca.joblib forest.joblib tokenizer.bin model.bin; do printf %s "$op" >"$op"; done\n'
     "deploy() { :; }",
+    "docs/chariots.md": f"PYTHONPATH='{ROOT}' python -m tests.chariots.old_store old",
 }
 ANYTHING = "…"
 SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
@@ -55,7 +56,7 @@ def check_comments(script: str, output: str, place: str) -> None:
     assert printed == said, place
 
 
-@pytest.mark.parametrize("name", ["python.md", "objects.md"])
+@pytest.mark.parametrize("name", ["python.md", "objects.md", "chariots.md"])
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"

@@ -140,6 +140,15 @@ def test_wrong_usage_and_refused_input_are_2(stocked: Machine, line: str) -> Non
             "LinkNotFound",
             "error: no link from pca@2.0.0 to forest is in force\nhint: opstore links pca\n",
         ),
+        ("show forst", "OpNotFound", "error: there is no op forst\nhint: did you mean forest?\n"),
+        ("pull pac -o x", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+        ("link pac forest", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+        ("push boost - --valid-with pac", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+        (
+            "validate chrun",
+            "PipelineNotFound",
+            "error: there is no pipeline chrun\nhint: did you mean churn?\n",
+        ),
         ("validate nowhere", "PipelineNotFound", "error: there is no pipeline nowhere\nhint: opstore pipeline list\n"),
         (
             "pipeline remove nowhere",
@@ -290,7 +299,7 @@ def test_what_is_no_daemon_is_7(machine: Machine, strangers: Callable[..., Stran
 # --- 8: not authorised ------------------------------------------------------------------------------------------------
 
 
-TOKEN_HINT = "hint: set OPSTORE_TOKEN or OPSTORE_TOKEN_FILE\n"
+TOKEN_HINT = "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent\n"
 
 
 def test_a_wrong_token_is_8(machine: Machine) -> None:

@@ -64,8 +64,10 @@ def link(up: str, down: str, position: int, valid: bool = True, evidence: str | 
         "downstream": downstream,
         "downstream_number": downstream_number or None,
         "valid": valid,
+        "state": "valid" if valid else "invalid",
         "evidence": evidence,
         "position": position,
+        "until": None,
         "registered_at": "TIME",
     }
 
@@ -318,11 +320,13 @@ def test_the_main_job_in_a_shell(machine: Machine, form: str) -> None:
 STATE = {"running": True, "url": "URL", "pid": "PID", "version": "0.1.0", "home": "/machine/data", "started_at": "TIME"}
 NO_STATE = {"running": False, "url": None, "pid": None, "version": None, "home": "/machine/data"}
 STATE_LINES = "running\tyes\nurl\tURL\npid\tPID\nversion\t0.1.0\nhome\t/machine/data\nstarted_at\tTIME\n"
+STATUS = {**STATE, "credential": "token file"}
+CREDENTIAL = "credential\ttoken file\n"
 IN_THE_BACKGROUND = [
     Step("stop", "", "", NO_STATE, "no daemon runs for /machine/data\n"),
     Step("start", "URL\n", "URL\n", STATE, "started\n"),
     Step("start", "URL\n", "URL\n", STATE, "it runs already\n"),
-    Step("status", STATE_LINES, "URL\n", STATE),
+    Step("status", STATE_LINES + CREDENTIAL, "URL\n", STATUS),
     Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
     Step("stop", "", "", NO_STATE, "stopped the local daemon\n"),
     Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
@@ -348,8 +352,8 @@ def test_the_status_of_a_daemon_with_a_url_has_its_schema(machine: Machine) -> N
     machine.do("start")
     options = ["--url", machine.url]
     code, out, err = machine.run("status", *options)
-    assert (code, out, err) == (0, STATE_LINES + f"schema\t{HEAD}\n", "")
-    assert machine.ask("status", *options) == (0, {**STATE, "schema": HEAD}, None)
+    assert (code, out, err) == (0, STATE_LINES + f"schema\t{HEAD}\n" + CREDENTIAL, "")
+    assert machine.ask("status", *options) == (0, {**STATUS, "schema": HEAD}, None)
     assert machine.run("status", "-q", *options) == (0, "URL\n", "")
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_daemon import OpStoreServer
 from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.savers import FileSaver
+from opstore_daemon.testing import serving
 from tests.e2e.conftest import MIB
 
 TOKEN = "a-token-of-the-test"
@@ -27,15 +26,8 @@ def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("OPSTORE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("OPSTORE_TOKEN", raising=False)
-    server = OpStoreServer(
-        FileSaver(tmp_path / "blobs"),
-        f"sqlite:///{tmp_path / 'opstore.db'}",
-        token=TOKEN,
-        tokens={READ_TOKEN: "read"},
-    )
-    with Listener(server) as running:
-        yield running
-    server.close()
+    with serving(tmp_path, token=TOKEN, tokens={READ_TOKEN: "read"}) as running:
+        yield running.listener
 
 
 @pytest.fixture

@@ -94,6 +94,27 @@ def test_a_single_parameter_that_comes_twice_is_refused(http: Http, filled: Watc
         filled.assert_problem(http.get(target), 400, "InvalidRequest")
 
 
+def test_the_history_of_links_is_a_flag_of_1_or_0(http: Http, filled: Watch) -> None:
+    whole = http.get("/v1/links").json()
+    assert http.get("/v1/links?history=0").json() == whole
+    assert http.get("/v1/links?history=1").json() == whole
+    for wrong in ("", "2", "true", "-1", "01", "１"):
+        filled.assert_problem(http.get("/v1/links", params={"history": wrong}), 400, "InvalidRequest")
+    for repeated in ("history=1&history=1", "upstream=up&upstream=up", "downstream=up&downstream=up"):
+        filled.assert_problem(http.get(f"/v1/links?{repeated}"), 400, "InvalidRequest")
+
+
+def test_pages_of_links_stay_what_they_are_while_others_come(http: Http, filled: Watch) -> None:
+    asked = "/v1/links?upstream=up&history=1"
+    before = http.get(asked).json()["links"]
+    first = http.get(f"{asked}&limit=3").json()
+    for number in range(3):
+        http.post("/v1/links", {"upstream": "up@7.0.0", "downstream": f"down-{number}", "state": "invalid"})
+    rest = http.get(f"{asked}&cursor={first['next_cursor']}").json()["links"]
+    assert first["links"] + rest == before
+    assert len(http.get(asked).json()["links"]) == len(before) + 3
+
+
 def test_a_parameter_that_is_needed_is_asked_for(http: Http, filled: Watch) -> None:
     for target in ("/v1/verdict", "/v1/verdict?upstream=up", "/v1/verdict?downstream=up"):
         filled.assert_problem(http.get(target), 400, "InvalidRequest")
@@ -107,11 +128,25 @@ def test_the_pages_together_are_the_whole(http: Http, filled: Watch, path: str) 
         assert _pages(http, path, limit) == whole
 
 
-def _pages(http: Http, path: str, limit: int) -> list[Any]:
+@pytest.mark.parametrize("asked", ["upstream=up", "downstream=down-1", "upstream=up&downstream=down-1", "op=up"])
+@pytest.mark.parametrize("history", ["0", "1"])
+def test_the_pages_of_links_that_are_asked_for_are_the_whole(
+    http: Http, filled: Watch, asked: str, history: str
+) -> None:
+    for state in ("invalid", "revoked", "valid"):
+        http.post("/v1/links", {"upstream": "up@2.0.0", "downstream": "down-1", "state": state})
+    given = dict(part.split("=") for part in asked.split("&")) | {"history": history}
+    whole = http.get("/v1/links", params=given).json()["links"]
+    assert len(whole) == {"up": 7, "down-1": 1}[asked.rpartition("=")[2]] + 3 * int(history)
+    for limit in (1, 2, 1000):
+        assert _pages(http, "/v1/links", limit, **given) == whole
+
+
+def _pages(http: Http, path: str, limit: int, **given: str) -> list[Any]:
     seen: list[Any] = []
     cursor: str | None = None
     while True:
-        params = {"limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
+        params = {**given, "limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
         page = http.get(path, params=params).json()
         assert len(page[LISTINGS[path]]) <= limit
         seen += page[LISTINGS[path]]

@@ -1,15 +1,18 @@
 """Versions and numbers: how they are read, compared and hashed."""
 
 import copy
+import operator
 import pickle
+from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.versions import HIGHEST, NUMBER_RULE, VERSION_RULE, Number, Version
+from opstore_daemon.protocol.versions import HIGHEST, NUMBER_RULE, VERSION_RULE, Number, Place, Version
 
 subversions = st.text("0123456789abcdef", min_size=4, max_size=64)
 counts = st.integers(0, HIGHEST)
@@ -207,3 +210,98 @@ def test_versions_and_numbers_can_be_pickled_and_copied(major: str, minor: str, 
 
 def test_a_version_shows_its_text() -> None:
     assert repr(Version("aaaa", "bbbb", "cccc")) == "Version('aaaa.bbbb.cccc')"
+
+
+# --- versions of a store, and of others ---------------------------------------------------------------------------
+
+
+def stored(sequence: int, patch: str, op: str = "pca", store: str = "local") -> Version:
+    return Version("aaaa", "bbbb", patch, place=Place(store, op, sequence))
+
+
+def test_versions_of_one_op_of_one_store_have_its_order() -> None:
+    old, new = stored(1, "ffff"), stored(2, "0000")
+    assert new > old
+    assert new >= old
+    assert old < new
+    assert old <= new
+    assert not old > new
+    assert not old >= new
+    assert max(old, new) == max(new, old) == new
+    assert sorted([new, old]) == [old, new]
+
+
+def test_equal_versions_are_neither_older_nor_newer() -> None:
+    foreign = SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc")
+    mine = stored(1, "cccc")
+    for twin in (mine, Version("aaaa", "bbbb", "cccc"), stored(9, "cccc", store="other"), foreign):
+        assert not mine > twin
+        assert not mine < twin
+        assert mine >= twin
+        assert mine <= twin
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Version("aaaa", "bbbb", "0000"),
+        Version("aaaa", "bbbb", "0000", creation_time="2020-01-01 10:00:00"),
+        stored(2, "0000", op="lda"),
+        stored(2, "0000", store="elsewhere"),
+        SimpleNamespace(major="aaaa", minor="bbbb", patch="0000", creation_time=7),
+        SimpleNamespace(major="aaaa", minor="bbbb", patch="0000", place=7),
+    ],
+    ids=["parsed", "noted", "another op", "another store", "foreign", "a stranger's place"],
+)
+def test_versions_of_no_known_order_are_not_compared(other: Any) -> None:
+    mine = stored(1, "cccc")
+    for compare in (operator.gt, operator.lt, operator.ge, operator.le):
+        with pytest.raises(TypeError, match=r"it is not known which of Version\('aaaa.bbbb.cccc'\) and .* is newer"):
+            compare(mine, other)
+    with pytest.raises(TypeError, match="it is not known which"):
+        max([mine, other])
+
+
+@pytest.mark.parametrize("stranger", [None, 1, "aaaa.bbbb.cccc", object()])
+def test_what_is_no_version_is_not_compared(stranger: object) -> None:
+    with pytest.raises(TypeError, match="not supported between"):
+        stored(1, "cccc") > stranger  # noqa: B015
+
+
+def test_a_version_of_a_store_keeps_its_place_when_pickled() -> None:
+    assert pickle.loads(pickle.dumps(stored(1, "ffff"))) < stored(2, "0000")  # noqa: S301
+
+
+def test_a_version_is_made_of_a_text_or_of_any_object_with_three_subversions() -> None:
+    time = datetime.fromisoformat("2020-01-01 10:00:00.5")
+    foreign = SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc", creation_time=time)
+    mine = stored(1, "cccc")
+    assert Version.of(mine) is mine
+    assert Version.of("aaaa.bbbb.cccc_x").noted == "aaaa.bbbb.cccc_x"
+    assert Version.of(foreign).noted == "aaaa.bbbb.cccc_2020-01-01 10:00:00.500000"
+    assert Version.of(SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc")).noted == "aaaa.bbbb.cccc"
+    assert Version.parse(Version.of(foreign).noted) == foreign
+    for wrong in (None, 7, "", Number(1, 2, 3), SimpleNamespace(major="aaaa"), ("aaaa", "bbbb", "cccc")):
+        with pytest.raises(errors.InvalidVersion):
+            Version.of(wrong)
+    with pytest.raises(errors.InvalidVersion):
+        Version.of(SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc", creation_time="\x1b[31m"))
+
+
+def test_sets_of_ours_and_theirs_are_equal_where_their_hash_is_that_of_the_three_subversions() -> None:
+    class Foreign:
+        def __init__(self, major: str, minor: str, patch: str) -> None:
+            self.major, self.minor, self.patch = major, minor, patch
+
+        def __eq__(self, other: Any) -> bool:
+            return bool((self.major, self.minor, self.patch) == (other.major, other.minor, other.patch))
+
+        def __hash__(self) -> int:
+            return hash((self.major, self.minor, self.patch))
+
+    theirs: set[Any] = {Foreign(major="aaaa", minor="bbbb", patch=patch) for patch in ("cccc", "dddd")}
+    ours: set[Any] = {Version("aaaa", "bbbb", "dddd"), Version("aaaa", "bbbb", "cccc")}
+    assert ours == theirs
+    assert theirs == ours
+    assert ours - theirs == theirs - ours == set()
+    assert {Version.of(each) for each in theirs} == ours

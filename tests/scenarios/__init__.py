@@ -7,6 +7,8 @@ a listening daemon, so that neither can drift from the other.
 from tests.scenarios import (
     atomic,
     links,
+    mistyped,
+    patches,
     pipelines,
     pushes,
     references,
@@ -22,6 +24,19 @@ __all__ = ["EVERY_SCENARIO", "Scenario", "Scene"]
 
 EVERY_SCENARIO: list[Scenario] = [
     scenario
-    for module in (pushes, references, links, verdicts, pipelines, selections, atomic, tags, yanks, resolutions)
+    for module in (
+        pushes,
+        patches,
+        references,
+        links,
+        verdicts,
+        pipelines,
+        selections,
+        atomic,
+        tags,
+        yanks,
+        resolutions,
+        mistyped,
+    )
     for scenario in module.SCENARIOS
 ]

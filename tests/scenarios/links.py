@@ -1,5 +1,7 @@
 """CONTRACT section 4: links."""
 
+from typing import Any
+
 import pytest
 
 from opstore_daemon.protocol import errors
@@ -157,3 +159,56 @@ def no_op_is_its_own_upstream(scene: Scene) -> None:
         with pytest.raises(errors.InvalidRequest, match="its own upstream"):
             scene.store.validate("pca", downstream)
     assert scene.has() == before
+
+
+@SCENARIOS.append
+def links_are_listed_from_an_upstream_and_to_a_downstream(scene: Scene) -> None:
+    for op in ("a", "b"):
+        scene.numbered(op)
+    made = [
+        scene.store.link(upstream, downstream)
+        for upstream, downstream in (("a@1.0.0", "b"), ("a@2.0.0", "b@1.0.0"), ("a", "c"), ("b", "c"), ("a@1.1.0", "b"))
+    ]
+    made.reverse()
+    between = [link for link in made if (link.upstream, link.downstream) == ("a", "b")]
+    assert scene.store.links(upstream="a") == [link for link in made if link.upstream == "a"]
+    assert scene.store.links(downstream="c") == [link for link in made if link.downstream == "c"]
+    assert scene.store.links(upstream="a", downstream="b") == between
+    assert scene.store.links("b", upstream="a") == between
+    assert scene.store.links("c", upstream="a", downstream="b") == []
+    assert scene.store.links(upstream="b", downstream="a") == []
+    assert scene.store.links(upstream="a", downstream="b", limit=2) == between[:2]
+    attempts: list[dict[str, Any]] = [{"upstream": "nobody"}, {"downstream": "nobody"}, {"op": "nobody"}]
+    for asked in (*attempts, {"history": True, "upstream": "nobody"}):
+        with pytest.raises(errors.OpNotFound):
+            scene.store.links(**asked)
+    with pytest.raises(errors.InvalidName):
+        scene.store.links(upstream="A")
+    with pytest.raises(errors.InvalidRequest):
+        scene.store.links(limit=0)
+
+
+@SCENARIOS.append
+def the_history_has_every_entry_that_ever_was(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    first = scene.store.link("pca", "forest")
+    scene.store.link("pca", "boost")
+    second = scene.store.link("pca", "forest", valid=False, evidence="report 8")
+    assert (first.state, first.until, second.state, second.until) == ("valid", None, "invalid", None)
+    scene.store.unlink("pca", "forest")
+    entries = scene.store.links(upstream="pca", downstream="forest", history=True)
+    assert [(entry.state, entry.valid, entry.evidence) for entry in entries] == [
+        ("revoked", False, None),
+        ("invalid", False, "report 8"),
+        ("valid", True, None),
+    ]
+    revoked = entries[0].position
+    assert [(entry.position, entry.until) for entry in entries] == [
+        (revoked, None),
+        (second.position, revoked),
+        (first.position, second.position),
+    ]
+    assert scene.store.links(upstream="pca", downstream="forest") == []
+    assert len(scene.store.links(history=True)) == 4
+    assert scene.store.links(history=True, limit=1) == entries[:1]
+    assert [entry.downstream for entry in scene.store.links()] == ["boost"]

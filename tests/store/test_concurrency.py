@@ -190,3 +190,22 @@ def test_registrations_and_changes_of_level_at_once_leave_no_gaps(url: str, requ
     versions = server.store.versions("pca").versions
     assert sorted(each.sequence for each in versions) == list(range(1, THREADS + 2))
     check_journal(server)
+
+
+def test_eight_threads_that_save_other_bytes_under_one_version_each_make_a_patch_with_its_links(
+    files: OpStoreServer,
+) -> None:
+    files.store.push("pca", b"first", version="aaaa.aaaa.aaaa", valid_for=["forest"])
+
+    def save(n: int) -> list[Pushed]:
+        return [
+            files.store.push("pca", b"%d" % (n // 2), version="aaaa.aaaa.aaaa", otherwise="patch") for _ in range(3)
+        ]
+
+    saved = [pushed for done in together(THREADS, save) for pushed in done]
+    assert len({pushed.number for pushed in saved if pushed.created}) == THREADS // 2
+    assert sum(pushed.created for pushed in saved) == THREADS // 2, "two threads save the same bytes, three times each"
+    assert files.store.op("pca").versions == 1 + THREADS // 2
+    assert len(files.store.links(upstream="pca", downstream="forest")) == 1 + THREADS // 2
+    assert files.store.pull("pca@1.0.0") == b"first"
+    check_journal(files)

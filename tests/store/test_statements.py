@@ -91,6 +91,44 @@ def test_all_links_take_one_statement(memory: OpStoreServer, count: int) -> None
     assert len(statements) == 1
 
 
+@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [{"op": "forest"}, {"upstream": "pca"}, {"downstream": "forest"}, {"upstream": "pca", "downstream": "forest"}],
+    ids=", ".join,
+)
+def test_links_of_ops_are_found_by_an_index_in_one_statement_and_one_for_each_op(
+    memory: OpStoreServer, asked: dict[str, str], history: bool
+) -> None:
+    fill(memory, "pca", 60, stored=True)
+    for n in range(60):
+        memory.store.link(f"pca@1.0.{n}", "forest")
+    with counted(memory) as statements:
+        assert len(memory.store.links(**asked, history=history)) == 60  # type: ignore[arg-type]
+    assert len(statements) == 1 + len(asked)
+    with memory.db.read() as connection:
+        values = (None,) * statements[-1].count("?")
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[-1]}", values).all()
+    steps = [str(row[3]) for row in plan]
+    assert any(step.startswith("SEARCH link USING INDEX") for step in steps), steps
+    assert not any(step.startswith("SCAN link") for step in steps), steps
+
+
+@pytest.mark.parametrize("others", [1, 60])
+def test_a_patch_takes_as_many_statements_however_many_links_other_versions_have(
+    memory: OpStoreServer, others: int
+) -> None:
+    fill(memory, "pca", others, stored=True)
+    for n in range(others):
+        memory.store.link(f"pca@1.0.{n}", "forest")
+    memory.store.link("pca@1.0.0", "boost")
+    with counted(memory) as statements:
+        pushed = memory.store.push("pca", b"other", version="aaaa.aaaa.0001", otherwise="patch")
+    assert len(memory.store.links(upstream="pca")) == others + 3
+    assert pushed.number == f"1.0.{others}"
+    assert len(statements) <= 70, "two links, and all of it is rehearsed first"
+
+
 @pytest.mark.parametrize("count", [3, 60])
 def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory: OpStoreServer, count: int) -> None:
     fill(memory, "pca", count, stored=True)

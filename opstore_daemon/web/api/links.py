@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import LinkRecord, Links, Name, NewLink, Reference, Validation
+from opstore_daemon.store.links import Filter
 from opstore_daemon.web.headers import IF_NONE_MATCH, VERDICT_ETAG
 from opstore_daemon.web.queries import AsOf, CountedPage, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
@@ -19,6 +20,9 @@ class Wanted(CountedPage, frozen=True, kw_only=True):
     """Which links are asked for."""
 
     op: Annotated[Name, Meta(description="Only links of this op, either way.")] | None = None
+    upstream: Annotated[Name, Meta(description="Only links from this op.")] | None = None
+    downstream: Annotated[Name, Meta(description="Only links to this op.")] | None = None
+    history: Annotated[int, Meta(ge=0, le=1, description="1: all entries that ever were, not only those in force.")] = 0
     as_of: AsOf | None = None
 
 
@@ -39,8 +43,9 @@ class Edge(Query, frozen=True, kw_only=True):
     raises=(*READING, errors.InvalidName, errors.OpNotFound),
 )
 def listing(_api: Api, query: Wanted) -> Response:
-    """A page of the links in force, newest first; of one op, either way, with `op`."""
-    return answer(store().links_page(query.op, query.cursor, query.limit, as_of=query.as_of))
+    """A page of the links in force, newest first, or of all entries that ever were. `op` is either end of them."""
+    asked = Filter(query.op, query.upstream, query.downstream, bool(query.history))
+    return answer(store().links_page(asked, query.cursor, query.limit, as_of=query.as_of))
 
 
 @route(

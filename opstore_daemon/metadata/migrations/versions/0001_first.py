@@ -297,6 +297,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("until IS NULL"),
         postgresql_where=sa.text("until IS NULL"),
     )
+    op.create_index("ix_link_history_upstream", "link", ["upstream_id", "position"])
     op.create_index(
         "uq_link_in_force",
         "link",

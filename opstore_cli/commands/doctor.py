@@ -1,0 +1,59 @@
+"""`opstore doctor`: what usually goes wrong, and what to do about it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opstore_cli.context import Session, command
+from opstore_cli.output import Cell, Table, words
+from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from opstore_cli.checks import Finding
+    from opstore_cli.checks.scene import Scene
+
+FINE, WRONG = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red")
+
+
+@command("doctor")
+def doctor(session: Session) -> int:
+    """Find what usually goes wrong, and say what to do about it. It looks at the settings, the data folder, tokens,
+    database and daemon, and asks the daemon that a URL is set for. It starts none, changes nothing, and shows no token.
+
+    Each line is a check, "ok" or "finding", what was found, and what to do. With -q it is the names of the checks that
+    found something. The exit code is 1 if any did.
+
+    \b
+    Examples:
+      opstore doctor
+      opstore doctor --url https://models.example.com
+      opstore doctor --json
+    """
+    from opstore_cli.checks import examine
+
+    findings = examine(_scene(session))
+    session.out.answer(
+        {"findings": findings},
+        quiet=[each.check for each in findings if not each.ok],
+        full=Table(("CHECK", "", "FOUND", "WHAT TO DO"), [_row(each) for each in findings]),
+    )
+    return 0 if all(each.ok for each in findings) else errors.AnswerIsNo.exit_code
+
+
+def _row(finding: "Finding") -> list[Cell | str]:
+    return [finding.check, FINE if finding.ok else WRONG, finding.found, words(finding.advice)]
+
+
+def _scene(session: Session) -> "Scene":
+    from opstore_cli import config
+    from opstore_cli.checks.scene import Scene
+
+    try:
+        cwd = config.working_folder()
+    except errors.InvalidSetting as refusal:
+        return Scene(config.home_folder(os.environ, Path("/")), Path("/"), refusal=refusal)
+    try:
+        settings = session.settings()
+    except errors.InvalidSetting as refusal:
+        return Scene(config.home_folder(os.environ, cwd), cwd, refusal=refusal)
+    return Scene(settings.home, cwd, settings)

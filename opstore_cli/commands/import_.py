@@ -1,0 +1,76 @@
+"""`opstore import`: takes over what another store holds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from opstore_cli.context import HELP, Group, Session, command
+from opstore_daemon.protocol import errors, names
+
+
+@click.group("import", cls=Group, context_settings=HELP)
+def import_() -> None:
+    """Take over what another store holds.
+
+    \b
+    Examples:
+      opstore import chariots --db sqlite:///db.sqlite --files ops
+    """
+
+
+def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in value:
+        old, equals, new = text.rpartition("=")
+        if not (old and equals):
+            raise click.BadParameter(f"{text!r} is not OLD=NEW")
+        if old in found:
+            raise click.BadParameter(f"{text!r} renames {old!r} a second time")
+        found[old] = names.check_name(new)
+    return found
+
+
+@command("chariots", group=import_)
+@click.option("--db", metavar="URL", required=True, help="The old store's database, as SQLAlchemy writes it.")
+@click.option(
+    "--files",
+    metavar="DIR",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of its files: models/OP/VERSION below it.",
+)
+@click.option(
+    "--rename",
+    "renames",
+    metavar="OLD=NEW",
+    multiple=True,
+    callback=_renames,
+    help="The name here of an op or a pipeline; repeatable.",
+)
+def chariots(session: Session, db: str, files: Path, renames: dict[str, str]) -> None:
+    """Take over an op store of chariots: its ops, versions in the order of their times, links, bytes and pipelines.
+    Each version that is new here is a line on standard output. What is here already makes nothing new, so the command
+    may be run again, also after it was interrupted. The old store is only read.
+
+    What can't be taken over is named on standard error with the reason, and does not stop the rest; the exit code is 2
+    then. A name that is none here is left out until --rename gives it another one.
+
+    \b
+    Examples:
+      opstore import chariots --db sqlite:///db.sqlite --files ops
+      opstore import chariots --db sqlite:////srv/old/db.sqlite --files /srv/old/ops --rename RandomForest=random_forest
+    """
+    from opstore_cli.old_store import Files, read
+    from opstore_cli.taking_over import TakingOver, check_renames
+
+    old_files, found = Files(files), read(db)
+    check_renames(found, renames)
+    done = TakingOver(session.client(), old_files, renames, session.out).run(found)
+    if session.out.json:
+        session.out.document(done)
+    else:
+        new = f"{len(done.created)} versions, {done.links} links, {len(done.pipelines)} pipelines"
+        session.out.note(f"new: {new}; unchanged: {done.unchanged} versions")
+    if done.left_out:
+        raise errors.LeftOut(count=len(done.left_out))

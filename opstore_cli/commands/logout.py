@@ -1,0 +1,45 @@
+"""`opstore logout`: what `login` kept is forgotten."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+
+if TYPE_CHECKING:
+    from opstore_cli.credentials import Credentials
+
+
+@command("logout")
+@click.argument("address", metavar="[URL]", required=False, callback=arguments.url)
+@click.option("--all", "everything", is_flag=True, help="Forget the tokens of all URLs.")
+def logout(session: Session, address: str | None, everything: bool) -> None:
+    """Forget the token that `login` kept for a URL. Without a URL it is the one that the settings name. It prints the
+    URLs that there was a token for. Where there is none there is nothing to do, and that is no error. The daemon is
+    not asked, and goes on taking the token.
+
+    \b
+    Examples:
+      opstore logout https://models.example.com
+      opstore logout --all
+    """
+    from opstore_cli.credentials import Credentials
+
+    if address is not None or everything:
+        arguments.no_url_option(session)
+    if address is not None and everything:
+        raise click.UsageError("--all is about every URL: name none with it")
+    credentials = Credentials()
+    meant = address if address is not None or everything else session.settings().url
+    forgotten = credentials.forget_all() if everything else _forget(credentials, meant)
+    session.out.answer({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
+    if meant is None and not everything:
+        kept = ", ".join(sorted(credentials.tokens()))
+        session.out.note(f"no URL is set, and the local daemon needs no token; kept are tokens for: {kept or 'none'}")
+    elif not forgotten:
+        session.out.note("there was nothing to forget")
+
+
+def _forget(credentials: "Credentials", url: str | None) -> list[str]:
+    return [url] if url is not None and credentials.forget(url) else []

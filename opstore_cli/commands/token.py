@@ -1,0 +1,36 @@
+"""`opstore token`: the local daemon's token, to be given to a client somewhere else."""
+
+import os
+import sys
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+from opstore_daemon.protocol import errors
+
+
+@command("token")
+def token(session: Session) -> None:
+    """Print the token of the local daemon. It is what `login` asks for on another machine or in another account.
+    Whoever has it may do everything there, so hand it on through a pipe or a file that others can't read. On this
+    machine, in this account, no command needs it.
+
+    \b
+    Examples:
+      opstore token | ssh build opstore login https://models.example.com
+      opstore token --json
+    """
+    from opstore_cli import local_daemon
+
+    arguments.no_url_option(session)
+    home = session.home()
+    path = home / local_daemon.TOKEN_FILE
+    if not os.path.lexists(path):
+        raise errors.TokenNotFound(path=str(path))
+    secret = local_daemon.read_secret(home)
+    running = local_daemon.find(home) if session.out.json else None
+    document = {"token": secret, "url": None if running is None else running.url, "path": str(path)}
+    session.out.answer(document, quiet=[secret], full=[secret])
+    if os.environ.get("OPSTORE_URL"):
+        session.out.warn("OPSTORE_URL is set: this is the token of the local daemon, not of that one")
+    if sys.stdout is not None and sys.stdout.isatty():
+        session.out.warn("whoever reads this token here may do everything with the store: clear the screen")

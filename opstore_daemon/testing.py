@@ -1,0 +1,93 @@
+"""A real daemon inside a test: the context manager `serving`, and pytest fixtures made of it.
+
+With `pytest_plugins = ["opstore_daemon.testing"]` in the conftest.py at the top, a test asks for `opstore_server`
+(everything in files, in the test's own folder) or `opstore_memory_server` (everything in memory). Only the fixtures
+need pytest.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+
+from opstore_daemon.listener import Listener
+from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
+from opstore_daemon.server import OpStoreServer
+from opstore_daemon.web.guards import Scope
+
+__all__ = ["Serving", "serving"]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A daemon that listens on a free port of this machine, in a thread of this process."""
+
+    server: OpStoreServer
+    listener: Listener
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.listener.url
+
+    @property
+    def token(self) -> str:
+        """The token that may do everything."""
+        return self.server.token
+
+    @property
+    def flask(self) -> Flask:
+        """The application, whose test client needs no network."""
+        return self.server.flask
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables by which commands, and clients without arguments, find it and start no other."""
+        return {"OPSTORE_URL": self.url, "OPSTORE_TOKEN": self.token, "OPSTORE_NO_AUTOSTART": "1"}
+
+
+@contextmanager
+def serving(
+    folder: Path | str | None = None,
+    *,
+    saver: BaseSaver | None = None,
+    token: str | None = None,
+    tokens: Mapping[str, Scope] | None = None,
+    hosts: Iterable[str] = (),
+) -> Iterator[Serving]:
+    """A daemon while the context lasts, with its bytes and its database in the folder; without one, in memory.
+
+    A folder that was served before has what it had. The other arguments are those of OpStoreServer.
+    """
+    database = "sqlite:///:memory:"
+    if folder is not None:
+        place = Path(folder).absolute()
+        place.mkdir(parents=True, exist_ok=True)
+        database, saver = f"sqlite:///{place / 'opstore.db'}", saver or FileSaver(place / "blobs")
+    server = OpStoreServer(saver or MemorySaver(), database, token=token, tokens=tokens, hosts=hosts)
+    try:
+        with Listener(server) as listener:
+            yield Serving(server, listener)
+    finally:
+        server.close()
+
+
+try:
+    import pytest
+except ImportError:
+    pass  # `serving` is there all the same
+else:
+
+    @pytest.fixture
+    def opstore_server(tmp_path: Path) -> Iterator[Serving]:
+        """A daemon with everything in files, in `opstore` in the test's folder."""
+        with serving(tmp_path / "opstore") as running:
+            yield running
+
+    @pytest.fixture
+    def opstore_memory_server() -> Iterator[Serving]:
+        """A daemon with everything in memory."""
+        with serving() as running:
+            yield running
