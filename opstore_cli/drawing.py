@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from opstore_cli.output import MARKS, Cell, named
-from opstore_daemon.protocol.records import EdgeVerdict, Validation
+from opstore_cli.output import MARKS, STYLES, Cell, named
+from opstore_daemon.protocol.records import Validation
 
 _ARROWS = {"valid": "-->|valid|", "invalid": "--x|invalid|", "unknown": "-.->|unknown|"}
 _WORDS = {"valid": "✅ valid", "invalid": "❌ invalid", "unknown": "❔ unknown"}
@@ -18,13 +18,10 @@ def as_text(found: Validation) -> Iterator[tuple[Cell, str]]:
             last = edge is edges[-1]
             target = named(edge.downstream.op, edge.downstream.number)
             plain = f"  {edge.verdict} -> {target}"
-            yield Cell(plain, f"{'└' if last else '├'}─ {MARKS[edge.verdict]} → {target}", _style(edge)), edge.reason
-
-
-def _style(edge: EdgeVerdict) -> str:
-    from opstore_cli.output import STYLES
-
-    return STYLES[edge.verdict]
+            yield (
+                Cell(plain, f"{'└' if last else '├'}─ {MARKS[edge.verdict]} → {target}", STYLES[edge.verdict]),
+                edge.reason,
+            )
 
 
 def as_mermaid(found: Validation) -> Iterator[str]:

@@ -13,8 +13,8 @@ from opstore_cli.output import Table, named, verdict
 @click.option("--pipeline", metavar="PIPELINE", callback=arguments.name, help="Only within this pipeline.")
 @arguments.as_of_option
 def affected(session: Session, reference: str, pipeline: str | None, as_of: str | None) -> int:
-    """List what has to be retrained for a version: the downstream ops whose latest version it is not valid for, and
-    all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.
+    """List what has to be retrained for a version. That is the downstream ops whose latest version it is not valid
+    for, and all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.
 
     \b
     Examples:

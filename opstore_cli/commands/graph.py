@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from opstore_cli import arguments, drawing
+from opstore_cli import arguments
 from opstore_cli.context import Session, command
 from opstore_cli.output import Table
 
@@ -27,8 +27,10 @@ def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of:
     \b
     Examples:
       opstore graph churn
-      opstore graph churn --format mermaid > churn.mmd
+      opstore graph churn --format mermaid
     """
+    from opstore_cli import drawing
+
     found = session.client().validate_pipeline(pipeline, use=use, as_of=as_of)
     if form == "mermaid" and not session.out.json:
         session.out.lines(drawing.as_mermaid(found))

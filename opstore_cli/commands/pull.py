@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from opstore_cli import answers, arguments, picking
+from opstore_cli import answers, arguments
 from opstore_cli.context import Session, command
 from opstore_cli.output import in_json, named
 from opstore_daemon.protocol import errors
@@ -103,6 +103,8 @@ def _picked(
     pipeline: str | None,
     lock: Path | None,
 ) -> "list[VersionRecord] | int":
+    from opstore_cli import picking
+
     if lock is not None:
         return picking.of_lock(session.out, client, lock)
     if pipeline is not None:

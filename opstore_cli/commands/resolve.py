@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import answers, arguments, lockfile
+from opstore_cli import answers, arguments
 from opstore_cli.context import Session, command
 from opstore_cli.output import NOTHING, Cell, Table, named, size
 from opstore_daemon.protocol import errors
@@ -39,8 +39,8 @@ def resolve(
     check: Path | None,
     as_of: str | None,
 ) -> int:
-    """Find the newest versions of a pipeline that are valid with one another: one of each op, such that every edge is
-    valid. Newer versions that were passed over are named on standard error, each with the reason. Where there is no
+    """Find the newest versions of a pipeline that are valid with one another. There is one of each op, and every edge
+    is valid. Newer versions that were passed over are named on standard error, each with the reason. Where there is no
     such set the exit code is 1, or 3 if it is only links that are missing.
 
     --lock writes the set to a file. With --upgrade OP only that op of the file moves, to the newest version that it can
@@ -54,6 +54,8 @@ def resolve(
       opstore resolve churn --lock opstore.lock --upgrade pca
       opstore resolve --check opstore.lock
     """
+    from opstore_cli import lockfile
+
     arguments.exclusive(check=check, lock=lock)
     arguments.exclusive(check=check, use=use)
     arguments.exclusive(lock=lock, as_of=as_of)
@@ -87,6 +89,8 @@ def _row(version: "VersionRecord") -> list[Cell | str]:
 
 
 def _check(session: Session, pipeline: str | None, path: Path) -> int:
+    from opstore_cli import lockfile
+
     lock = lockfile.read(path)
     if pipeline is not None and pipeline != lock.pipeline:
         raise click.UsageError(f"{path} is a lock of {lock.pipeline}, not of {pipeline}")

@@ -11,7 +11,7 @@ from opstore_cli.output import named
 @click.argument("reference", metavar="REF", callback=arguments.reference)
 @click.option("--reason", metavar="TEXT", required=True, help="Why: those who ask for it by its number read this.")
 def yank(session: Session, reference: str, reason: str) -> None:
-    """Yank a version: nothing picks it any more but its number, its digest, its subversions or a lock, and then with a
+    """Yank a version. Nothing picks it any more but its number, its digest, its subversions or a lock, and then with a
     warning. It stays where it is, its bytes too, and no verdict changes.
 
     \b

@@ -1,8 +1,9 @@
 """Links: the journal of what is valid for what. Nothing is overwritten; the newest entry for a four is in force."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import cast as typed
 
 from sqlalchemy import (
     ColumnElement,
@@ -10,14 +11,13 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
-    column,
+    cast,
     exists,
     func,
     insert,
     select,
     text,
     update,
-    values,
 )
 from sqlalchemy.orm import aliased
 
@@ -214,7 +214,7 @@ def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) 
                 downstream=downstream,
                 downstream_number=None if down[0] is None else str(Number(*down)),
                 valid=state == "valid",
-                state=cast(LinkState, state),
+                state=typed(LinkState, state),
                 evidence=evidence,
                 position=position,
                 until=until if view.is_there(until) else None,
@@ -256,26 +256,29 @@ def to_versions(view: View, upstream: OpRow, downstream: OpRow, versions: Sequen
 
 
 def that_matter(
-    view: View,
-    upstream: OpRow,
-    candidates: Sequence[VersionRow],
-    downstream: OpRow,
-    versions: Sequence[VersionRow | None],
+    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, version: VersionRow | None
 ) -> list[LinkInForce]:
-    """The links in force that decide the verdicts of these candidates for these downstream versions (or none).
+    """The links in force that decide the verdicts of these candidates for that downstream version (or none).
 
     Three queries, however many links there are: the entries for the candidates themselves, the newest valid one of each
     line that they are in, and the newest valid one between the two ops.
     """
+    return of_versions(view, upstream, candidates, downstream, version) + newest_valid(view, upstream, downstream)
+
+
+def of_versions(
+    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, version: VersionRow | None
+) -> list[LinkInForce]:
+    """Of those the ones that are of the candidates, or of what is alike to them."""
     if not candidates:
         return []
-    targets = {0 if version is None else version.id for version in versions} | {0}
+    targets = {0 if version is None else version.id, 0}
     own = Link.upstream_version_id.in_([row.id for row in candidates])
     found = _in_force(view, _matter().where(_between(upstream, downstream), own, _target.in_(targets), _said(view)))
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
         found += _in_force(view, _newest_of_each_line(lines, targets, _valid_between(view, upstream, downstream)))
-    return found + newest_valid(view, upstream, downstream)
+    return found
 
 
 def _in_force(view: View, query: _Matter) -> list[LinkInForce]:
@@ -320,11 +323,12 @@ def _newest_of_each_line(
 ) -> _Matter:
     """For each line and target the newest valid link: a step down an index for each."""
     by_minor = len(next(iter(lines))) == 2
-    rows = [(*(shared if by_minor else (*shared, 0)), target) for shared in lines for target in targets]
-    columns = (column("major", Integer), column("minor", Integer), column("target", Integer))
-    asked = values(*columns).data(rows).cte("asked")  # a CTE: SQLite names no columns of VALUES elsewhere
-    same = and_(Link.upstream_major == asked.c.major, _target == asked.c.target)
+    rows = [[*shared, target] for shared in sorted(lines) for target in sorted(targets)]
+    # One parameter, however many rows: a statement with VALUES would be compiled anew for each number of them.
+    asked = func.json_each(json.dumps(rows)).table_valued("value")
+    parts = [cast(func.json_extract(asked.c.value, f"$[{place}]"), Integer) for place in range(3 if by_minor else 2)]
+    same = and_(Link.upstream_major == parts[0], _target == parts[-1])
     if by_minor:
-        same = and_(same, Link.upstream_minor == asked.c.minor)
+        same = and_(same, Link.upstream_minor == parts[1])
     newest = select(func.max(Link.position)).where(*valid, same).correlate(asked).scalar_subquery()
     return _matter().where(Link.position.in_(select(newest).select_from(asked)))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import parse_digest
+from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
     Affected,
     AffectedOp,
@@ -163,6 +165,7 @@ class Resolving:
 
 def check(view: View, pipeline: str, lock: Lock) -> Check:
     """Whether the lock still holds."""
+    _check_form(lock)
     graph = pipelines.get(view, pipeline)
     findings: list[str] = []
     if sorted(lock.edges) != sorted(graph.edges) or {each.op for each in lock.versions} != set(graph.ops):
@@ -182,6 +185,15 @@ def check(view: View, pipeline: str, lock: Lock) -> Check:
             if told.verdict != "valid":
                 findings.append(f"{up} -> {down} is {told.verdict}: {told.reason}")
     return Check(pipeline=pipeline, holds=not findings, findings=tuple(findings), position=view.last_position())
+
+
+def _check_form(lock: Lock) -> None:
+    for name in (*(op for edge in lock.edges for op in edge), *(each.op for each in lock.versions)):
+        check_name(name)
+    for each in lock.versions:
+        Version.parse(each.version)
+        if each.digest is not None:
+            parse_digest(each.digest)
 
 
 def _changed(row: VersionRow, digest: str | None) -> Iterator[str]:

@@ -25,7 +25,7 @@ def check(name: str) -> str:
     check_name(name)
     try:
         selector = parse_selector(name)
-    except errors.Refused:
+    except (errors.InvalidReference, errors.InvalidNumber):
         selector = None
     if not isinstance(selector, TagSelector):
         raise errors.InvalidTag(tag=name)

@@ -32,7 +32,7 @@ def choose(view: View, reference: Reference) -> Chosen:
 
 def verdicts(view: View, upstream: OpRow, candidates: Sequence[VersionRow], to: Chosen) -> list[Verdict]:
     """The verdict of each candidate, in their order."""
-    found = links.that_matter(view, upstream, candidates, to.op, [to.version])
+    found = links.that_matter(view, upstream, candidates, to.op, to.version)
     between = Between(upstream.name, to.op.name, upstream.compat, found)
     number = None if to.version is None else to.version.number
     return [between.verdict(row.number, number) for row in candidates]

@@ -16,6 +16,7 @@ from opstore_daemon.web.guards import Credential, Guards, Scope
 from opstore_daemon.web.headers import Header
 from opstore_daemon.web.queries import Query
 
+_POSITION = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 Error = type[errors.OpStoreError]
 
 
@@ -138,9 +139,8 @@ def unless_seen(told: records.Validation | None, seen: int | None) -> Response:
 
 def seen() -> int | None:
     """The position in `If-None-Match`, which a verdict that was answered before had for its etag."""
-    tags = request.if_none_match.as_set()
-    (tag,) = tags if len(tags) == 1 else ("",)
-    return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 19 else None
+    match = _POSITION.fullmatch(request.headers.get("If-None-Match", ""))
+    return None if match is None else int(match[1])
 
 
 def nothing(status: int, headers: Mapping[str, str] | None = None) -> Response:
