@@ -296,6 +296,8 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         Known to be invalid is what an entry says; what is merely not validated may be so yet. `notify` is called with
         each verdict that is waited on. A daemon that is away for a while is asked again, too.
         """
+        if len(asked) not in (1, 2):
+            raise errors.InvalidRequest(reason="one pipeline is waited for, or one upstream and one downstream version")
         _check_references(asked, use)
         path, parameters = routes.VERDICT, dict(zip(("upstream", "downstream"), asked, strict=False))
         if len(asked) == 1:

@@ -59,6 +59,9 @@ def resolve(
     arguments.exclusive(check=check, lock=lock)
     arguments.exclusive(check=check, use=use)
     arguments.exclusive(lock=lock, as_of=as_of)
+    arguments.exclusive(check=check, as_of=as_of)
+    if lock is not None and not lock.name:
+        raise click.UsageError("--lock needs the path of a file")
     if upgrade is not None and lock is None:
         raise click.UsageError("--upgrade moves an op of a lock: name it with --lock")
     if check is not None:

@@ -87,7 +87,7 @@ def records(view: View, after: str, limit: int, only: str | None = None) -> list
     count = select(func.count()).where(Version.op_id == Op.id).scalar_subquery()
     newest = select(Version.id).where(Version.op_id == Op.id, ~view.yanked()).order_by(Version.sequence.desc()).limit(1)
     stored = newest.where(view.stored()).scalar_subquery()
-    any_stored = exists().where(Other.op_id == Op.id, Other.digest.is_not(None))
+    any_stored = exists().where(Other.op_id == Op.id, Other.digest.is_not(None)).correlate(Op)
     # What lookup.latest picks, for many ops at once.
     latest = func.coalesce(stored, newest.where(~any_stored).scalar_subquery())
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)

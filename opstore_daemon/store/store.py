@@ -13,6 +13,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Counter
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
@@ -345,6 +346,7 @@ class Store:
 
     def untag(self, op: str, tag: str) -> None:
         """Takes the tag away (protocol.verbs)."""
+        check_name(tag)
         self._write(
             type(None),
             lambda connection: tags.remove(connection, ops.get(View(connection), op), tag, self._now()),

@@ -5,8 +5,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Validation
 from opstore_daemon.store.store import Store
 
 OPERATIONS = int(os.environ.get("OPSTORE_TEST_OPERATIONS", "80"))
@@ -24,6 +27,11 @@ def asked(question: Callable[[], Any]) -> Any:
         return error.code, error.details
 
 
+def verdict(question: Callable[[], Validation]) -> Any:
+    """The verdict; its position, which is its etag, says more about what came since."""
+    return asked(lambda: msgspec.structs.replace(question(), position=0))
+
+
 def snapshot(store: Store, as_of: str | None = None) -> Answers:
     """All that can be asked as of a position."""
     found: Answers = {"links": store.links(as_of=as_of), "tags": store.tags(as_of=as_of)}
@@ -37,9 +45,9 @@ def snapshot(store: Store, as_of: str | None = None) -> Answers:
             found[f"show {reference}"] = asked(lambda reference=reference: store.show(reference, as_of=as_of))  # type: ignore[misc]
         found[f"affected {op}"] = asked(lambda op=op: store.affected(op, as_of=as_of))  # type: ignore[misc]
         for down in OPS:
-            found[f"{op} {down}"] = asked(lambda op=op, down=down: store.validate(op, down, as_of=as_of))  # type: ignore[misc]
+            found[f"{op} {down}"] = verdict(lambda op=op, down=down: store.validate(op, down, as_of=as_of))  # type: ignore[misc]
     for name in PIPELINES:
-        found[f"validate {name}"] = asked(lambda name=name: store.validate_pipeline(name, as_of=as_of))  # type: ignore[misc]
+        found[f"validate {name}"] = verdict(lambda name=name: store.validate_pipeline(name, as_of=as_of))  # type: ignore[misc]
         found[f"resolve {name}"] = asked(lambda name=name: store.resolve(name, as_of=as_of))  # type: ignore[misc]
     return found
 
