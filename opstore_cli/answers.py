@@ -7,7 +7,7 @@ from opstore_cli.output import Output, named
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Versions
+    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, PassedOver, Record, Resolution
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
 SAID = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
@@ -31,10 +31,25 @@ def link(found: "LinkRecord") -> tuple[str, str, str]:
     return upstream, downstream, f"{upstream} is {'valid' if found.valid else 'not valid'} for {downstream}"
 
 
-def name_passed_over(out: Output, found: "Versions") -> None:
+def no_set(out: Output, found: "Resolution", document: Any) -> int:
+    """Says that a pipeline has no set of versions that are valid with one another, and why; returns the exit code."""
+    kind = errors.NoSetKnown if found.verdict == "unknown" else errors.NoSet
+    error = kind(pipeline=found.pipeline)
+    if out.json:
+        out.document(document)
+        return error.exit_code
+    for each in found.conflict:
+        out.note(f"{edge(each)}: {each.verdict}: {each.reason}", always=True)
+    for passed in found.passed_over:
+        out.note(passed.reason, always=True)
+    out.error(error)
+    return error.exit_code
+
+
+def name_passed_over(out: Output, passed_over: "Sequence[PassedOver]") -> None:
     """Says which newer versions were passed over, and why. With --json the document has it."""
     if not out.json:
-        for passed in found.passed_over:
+        for passed in passed_over:
             out.note(f"passed over: {named(passed.op, passed.number)}: {passed.reason}")
 
 

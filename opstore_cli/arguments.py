@@ -1,5 +1,6 @@
 """What several commands read in the same way: names, references, fields and labels, checked before anything is sent."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DURATION = re.compile(r"([0-9]{1,9})\s*(s|m|min|h|d)?", re.ASCII)
+_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEVELS = ("major", "minor", "patch")
 COMPATS = ("major", "minor", "exact")
 
@@ -113,6 +116,35 @@ def version_options(function: F) -> F:
 def valid_for_option(help_text: str) -> Callable[[F], F]:
     """`--valid-for` of the commands that pick versions."""
     return click.option("--valid-for", metavar="DOWN[@SEL]", multiple=True, callback=reference, help=help_text)
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """The callback of `--wait`: seconds."""
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not a duration such as 90, 90s, 10m, 2h or 1d")
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+def _as_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """The callback of `--as-of`: a position as it is, a time in UTC; one without an offset is this machine's."""
+    if value is None or (value.isascii() and value.isdigit()):
+        return value
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        wanted = "a position of the journal, or a time such as 2026-03-01 or 2026-03-01T12:00:00Z"
+        raise click.BadParameter(f"{value!r} is not {wanted}") from None
+
+
+def as_of_option(function: F) -> F:
+    """`--as-of` of the commands that can answer as it was."""
+    help_text = "The answer as it was then: a time, or a position of the journal."
+    return click.option("--as-of", metavar="TIME|POSITION", callback=_as_of, help=help_text)(function)
 
 
 def exclusive(**given: object) -> None:

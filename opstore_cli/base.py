@@ -5,30 +5,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
-from opstore_cli import downloads, uploads
+from opstore_cli import downloads, uploads, waiting
 from opstore_cli.asking import Asking, Body, Response
 from opstore_cli.chariots import ChariotsVerbs
 from opstore_cli.objects.verbs import ObjectVerbs
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
+    Affected,
     ChangeOp,
+    Check,
     Compat,
     Fields,
     Level,
     LinkRecord,
     Links,
     LinkState,
+    Lock,
     NewLink,
     NewPipeline,
+    NewTag,
     NewVersion,
+    NewYank,
     OpRecord,
     Ops,
     Otherwise,
     PipelineRecord,
     Pipelines,
     Pushed,
+    Resolution,
     Status,
+    TagRecord,
+    Tags,
     Validation,
     VersionRecord,
     Versions,
@@ -36,6 +44,7 @@ from opstore_daemon.protocol.records import (
 from opstore_daemon.protocol.references import parse_reference, written
 
 Progress = Callable[[int, int | None], None]
+Notify = Callable[[Validation], None]
 
 
 class _Page(Protocol):
@@ -103,6 +112,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
@@ -124,6 +134,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             valid_with=tuple(valid_with),
             labels=dict(labels or {}),
             message=message,
+            tags=tuple(tags),
             format=format,
             libraries=dict(libraries or {}),
         )
@@ -178,15 +189,16 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             downloads.to_stream(self._asking, record, to, self.progress)
         return record
 
-    def show(self, reference: str) -> VersionRecord:
-        parsed = parse_reference(reference)
-        path = routes.path(routes.VERSION, op=parsed.op, selector=written(parsed.selector))
-        return self._asking.call("GET", path, VersionRecord)
+    def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
+        path = _version_path(routes.VERSION, reference)
+        return self._asking.call("GET", path, VersionRecord, parameters={"as_of": as_of})
 
-    def versions(self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None) -> Versions:
+    def versions(
+        self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None
+    ) -> Versions:
         _check_references(valid_for)
         parsed = parse_reference(op)
-        parameters: dict[str, Any] = {"valid_for": list(valid_for)}
+        parameters: dict[str, Any] = {"valid_for": list(valid_for), "as_of": as_of}
         if not parsed.bare:
             parameters["select"] = written(parsed.selector)
         pages = list(self._pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
@@ -198,6 +210,32 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             verdict=first.verdict,
             next_cursor=last.next_cursor,
         )
+
+    def yank(self, reference: str, reason: str) -> VersionRecord:
+        return self._set_yank(reference, reason)
+
+    def unyank(self, reference: str) -> VersionRecord:
+        return self._set_yank(reference, None)
+
+    def _set_yank(self, reference: str, reason: str | None) -> VersionRecord:
+        return self._asking.call(
+            "PUT", _version_path(routes.YANK, reference), VersionRecord, body=NewYank(reason=reason)
+        )
+
+    # --- tags -----------------------------------------------------------------------------------------------------
+
+    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
+        versions = (references,) if isinstance(references, str) else tuple(references)
+        _check_references(versions)
+        moved = self._asking.call("POST", routes.TAGS, Tags, body=NewTag(tag=check_name(tag), versions=versions))
+        return list(moved.tags)
+
+    def untag(self, op: str, tag: str) -> None:
+        self._asking.call("DELETE", routes.path(routes.TAG, op=check_name(op), tag=check_name(tag)), None)
+
+    def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
+        asked = {"op": op if op is None else check_name(op), "history": "1" if history else None, "as_of": as_of}
+        return [tag for page in self._pages(routes.TAGS, Tags, asked) for tag in page.tags]
 
     # --- ops ------------------------------------------------------------------------------------------------------
 
@@ -232,23 +270,65 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         downstream: str | None = None,
         history: bool = False,
         limit: int | None = None,
+        as_of: str | None = None,
     ) -> list[LinkRecord]:
         asked = {"op": op, "upstream": upstream, "downstream": downstream}
         for name in asked.values():
             if name is not None:
                 check_name(name)
-        pages = self._pages(routes.LINKS, Links, {**asked, "history": "1" if history else None}, limit)
+        pages = self._pages(routes.LINKS, Links, {**asked, "history": "1" if history else None, "as_of": as_of}, limit)
         return [link for page in pages for link in page.links]
 
-    def validate(self, upstream: str, downstream: str) -> Validation:
+    def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         _check_references([upstream, downstream])
-        parameters = {"upstream": upstream, "downstream": downstream}
+        parameters = {"upstream": upstream, "downstream": downstream, "as_of": as_of}
         return self._asking.call("GET", routes.VERDICT, Validation, parameters=parameters)
 
-    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = ()) -> Validation:
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         _check_references(use)
         path = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(pipeline))
-        return self._asking.call("GET", path, Validation, parameters={"use": list(use)})
+        return self._asking.call("GET", path, Validation, parameters={"use": list(use), "as_of": as_of})
+
+    def wait(self, *asked: str, seconds: float, use: Sequence[str] = (), notify: Notify | None = None) -> Validation:
+        """The verdict over a pipeline, or for an upstream and a downstream version, asked again until it is valid or
+        known to be invalid, or the time is over.
+
+        Known to be invalid is what an entry says; what is merely not validated may be so yet. `notify` is called with
+        each verdict that is waited on. A daemon that is away for a while is asked again, too.
+        """
+        if len(asked) not in (1, 2):
+            raise errors.InvalidRequest(reason="one pipeline is waited for, or one upstream and one downstream version")
+        _check_references(asked, use)
+        path, parameters = routes.VERDICT, dict(zip(("upstream", "downstream"), asked, strict=False))
+        if len(asked) == 1:
+            path, parameters = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(asked[0])), {}
+
+        def ask(etag: str | None) -> tuple[Validation | None, str]:
+            return self._asking.ask_again(path, Validation, {**parameters, "use": list(use)}, etag)
+
+        return waiting.until_known(ask, seconds, notify or say_nothing)
+
+    def resolve(
+        self,
+        pipeline: str,
+        *,
+        use: Sequence[str] = (),
+        lock: Sequence[str] = (),
+        upgrade: str | None = None,
+        as_of: str | None = None,
+    ) -> Resolution:
+        _check_references(use, lock)
+        path = routes.path(routes.RESOLUTION, pipeline=check_name(pipeline))
+        asked = {"use": list(use), "lock": list(lock), "upgrade": upgrade, "as_of": as_of}
+        return self._asking.call("GET", path, Resolution, parameters=asked)
+
+    def check_lock(self, pipeline: str, lock: Lock) -> Check:
+        return self._asking.call("POST", routes.path(routes.CHECK, pipeline=check_name(pipeline)), Check, body=lock)
+
+    def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
+        _check_references([reference])
+        asked = {"reference": reference, "pipeline": pipeline, "as_of": as_of}
+        return self._asking.call("GET", routes.AFFECTED, Affected, parameters=asked)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
@@ -294,6 +374,11 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             if page.next_cursor == cursor:
                 raise errors.DaemonUnreachable(url=self.address, reason="its list does not end")
             cursor = page.next_cursor
+
+
+def _version_path(route: str, reference: str) -> str:
+    parsed = parse_reference(reference)
+    return routes.path(route, op=parsed.op, selector=written(parsed.selector))
 
 
 def _check_references(*lists: Sequence[str]) -> None:

@@ -36,14 +36,14 @@ class ChariotsVerbs(OpStoreVerbs):
     def get_all_versions_of_op(self, op: Any) -> set[Version] | None:
         """The versions of the op: the stored ones where any is stored, else the registered ones; None where none is.
 
-        `max` of them is the newest.
+        `max` of them is the newest. Yanked ones are left out: an application loads that one.
         """
         try:
             found = self.versions(name_of(op)).versions
         except errors.OpNotFound:
             return None
         stored = [record for record in found if record.digest is not None]
-        return {self._version(record) for record in stored or found} or None
+        return {self._version(record) for record in stored or found if not record.yanked} or None
 
     def get_validated_links(self, downstream_op_name: Any, upstream_op_name: Any) -> set[Version] | None:
         """The upstream versions with a valid link in force to the downstream op, or to a version of it.

@@ -23,6 +23,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "versions": ("opstore_cli.commands.versions", "List the versions of an op, newest first."),
         "show": ("opstore_cli.commands.show", "Show all that is known of one version."),
         "ops": ("opstore_cli.commands.ops", "List all ops."),
+        "tag": ("opstore_cli.commands.tag", "Put a tag on a version."),
+        "untag": ("opstore_cli.commands.untag", "Take a tag away from an op."),
+        "tags": ("opstore_cli.commands.tags", "List the tags, newest first."),
+        "yank": ("opstore_cli.commands.yank", "Yank a version."),
+        "unyank": ("opstore_cli.commands.unyank", "End that a version is yanked."),
         "op": ("opstore_cli.commands.op", "Set the compatibility level of an op."),
     },
     "Links and verdicts": {
@@ -30,6 +35,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "unlink": ("opstore_cli.commands.unlink", "Revoke a link."),
         "links": ("opstore_cli.commands.links", "List the links in force, newest first."),
         "validate": ("opstore_cli.commands.validate", "Give the verdict for a pipeline, or for one edge."),
+        "resolve": (
+            "opstore_cli.commands.resolve",
+            "Find the newest versions of a pipeline that are valid with one another.",
+        ),
+        "affected": ("opstore_cli.commands.affected", "List what has to be retrained for a version."),
+        "graph": ("opstore_cli.commands.graph", "Draw a pipeline with its verdicts."),
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
     "Upkeep": {

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from opstore_cli.asking import BLOCK
 from opstore_cli.folder_format import FOLDER_FORMAT
 from opstore_cli.folders import PackedFolder
+from opstore_cli.hashing import Hasher
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
 
 Readable = bytes | BinaryIO | Path | str
 
@@ -105,6 +108,18 @@ def opened(source: Readable) -> Iterator[Source]:
     else:
         name = getattr(source, "name", None)
         yield Source(source, name if isinstance(name, str) else "the file")  # a number, where a descriptor was opened
+
+
+def digest_of_path(path: Path) -> Digest | None:
+    """The digest that a push of the file or folder would have; None where it can't be read."""
+    try:
+        with opened(path) as source, Hasher() as hasher:
+            while data := source.read(BLOCK):
+                hasher.update(data)
+            source.check_unchanged()
+            return hasher.digest()
+    except errors.FileRefused:
+        return None
 
 
 def _open(path: Path) -> BinaryIO:

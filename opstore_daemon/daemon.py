@@ -120,6 +120,8 @@ def _write_runtime_file(config: Config, listener: Listener) -> None:
 
 def _token(path: Path) -> str:
     """The home's token, made at the first start. It is the owner's alone, also where somebody loosened it."""
+    if path.is_symlink():
+        raise errors.InvalidSetting(setting=str(path), reason="it is a link, which somebody else may have put there")
     if not path.exists():
         return _new_token(path)
     path.chmod(0o600)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @command("links")
 @click.argument("name", required=False, callback=arguments.name)
-def links(session: Session, name: str | None) -> None:
+@arguments.as_of_option
+def links(session: Session, name: str | None, as_of: str | None) -> None:
     """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
     columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.
 
@@ -24,7 +25,7 @@ def links(session: Session, name: str | None) -> None:
       opstore links pca
       opstore links random_forest --json
     """
-    found = session.client().links(name)
+    found = session.client().links(name, as_of=as_of)
     session.out.answer(
         {"links": found},
         quiet=[" ".join(answers.link(link)[:2]) for link in found],

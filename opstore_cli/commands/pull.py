@@ -18,11 +18,11 @@ from opstore_daemon.protocol.references import parse_reference
 
 if TYPE_CHECKING:
     from opstore_cli.client import OpStoreClient
-    from opstore_daemon.protocol.records import Validation, VersionRecord
+    from opstore_daemon.protocol.records import VersionRecord
 
 
 @command("pull")
-@click.argument("references", metavar="REF...", nargs=-1, required=True, callback=arguments.reference)
+@click.argument("references", metavar="[REF]...", nargs=-1, callback=arguments.reference)
 @click.option(
     "-o",
     "--output",
@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")
 @arguments.valid_for_option("Only a version that is valid for this one; repeatable.")
-@click.option("--pipeline", metavar="PIPELINE", callback=arguments.name, help="Only if the pipeline is valid.")
+@click.option("--pipeline", metavar="PIPELINE", callback=arguments.name, help="As this pipeline's resolution has it.")
+@click.option(
+    "--lock",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Every version of this lock; needs -d.",
+)
 def pull(
     session: Session,
     references: Sequence[str],
@@ -44,17 +50,19 @@ def pull(
     force: bool,
     valid_for: Sequence[str],
     pipeline: str | None,
+    lock: Path | None,
 ) -> int:
     """Write the bytes of a version to a file or a folder. They are compared with their digest before it appears, and
     the path is printed. REF is NAME or NAME@SELECTOR. With --valid-for it is the newest version that is valid for all
-    of them; newer ones that were passed over are named on standard error. With --pipeline it is the version of the op
-    that the pipeline has, where all its edges are valid.
+    of them; newer ones that were passed over are named on standard error. With --pipeline it is the version that the
+    pipeline's resolution has: see opstore resolve.
 
     A version that was pushed from a folder becomes a folder. With -f it replaces the file or the folder that is
     there, once it is complete. With -o - its bytes are written as they are: a tar stream.
 
     Several REFs need -d. They are pulled at the same time, each verified. What could not be pulled is said, the rest
-    stays, and the exit code is that of the first REF that failed.
+    stays, and the exit code is that of the first REF that failed. --pipeline without a REF, and --lock, write all ops
+    to DIR/NAME in this way; those without bytes are left out, and what is there already is not fetched again.
 
     Where nothing is valid, nothing is written, and the exit code is 1, or 3 where no link says so either way.
 
@@ -65,87 +73,60 @@ def pull(
       opstore pull pca random_forest@2.0.0 -d models
       opstore pull pca --valid-for random_forest@2.0.0
       opstore pull pca --pipeline churn -o - | sha256sum
+      opstore pull --pipeline churn -d models
+      opstore pull --lock opstore.lock -d models
     """
-    arguments.exclusive(valid_for=valid_for, pipeline=pipeline)
+    arguments.exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
     arguments.exclusive(output=output is not None, directory=directory is not None)
-    _check_several(references, directory)
+    _check_several(references, directory, pipeline, lock)
     if output == "-" and session.out.json:
         raise click.UsageError("--json and -o - both want standard output: give a path")
     _check_output(output, directory, force)
     client = session.client()
-    if pipeline is not None:
-        picked = _of_pipeline(session, client, references, pipeline)
-    elif valid_for:
-        picked = _valid_for(session, client, references, valid_for)
-    else:
-        picked = [client.show(reference) for reference in references]
+    picked = _picked(session, client, references, valid_for, pipeline, lock)
     if isinstance(picked, int):
         return picked
     for version in picked:
         if version.yanked:
             session.out.warn(f"{named(version.op, version.number)} is yanked")
     if directory is not None:
-        return _write_all(session, client, picked, Path(directory), force)
+        return _write_all(session, client, picked, Path(directory), force, keep=not references)
     _write(session, client, picked[0], output, force)
     return 0
 
 
-def _check_several(references: Sequence[str], directory: str | None) -> None:
+def _picked(
+    session: Session,
+    client: "OpStoreClient",
+    references: Sequence[str],
+    valid_for: Sequence[str],
+    pipeline: str | None,
+    lock: Path | None,
+) -> "list[VersionRecord] | int":
+    from opstore_cli import picking
+
+    if lock is not None:
+        return picking.of_lock(session.out, client, lock)
+    if pipeline is not None:
+        return picking.of_pipeline(session.out, client, references, pipeline)
+    if valid_for:
+        return picking.valid_for(session.out, client, references, valid_for)
+    return [client.show(reference) for reference in references]
+
+
+def _check_several(references: Sequence[str], directory: str | None, pipeline: str | None, lock: Path | None) -> None:
+    if lock is not None and references:
+        raise click.UsageError("--lock names all versions: give no REF")
+    if not references and pipeline is None and lock is None:
+        raise click.UsageError("name a version, a pipeline or a lock")
+    if not references and directory is None:
+        raise click.UsageError("all ops are written into a folder: give it with -d")
     if len(references) > 1 and directory is None:
         raise click.UsageError("several REFs are written into a folder: give it with -d")
     ops = [parse_reference(reference).op for reference in references]
     twice = next((op for op in ops if ops.count(op) > 1), None)
     if twice is not None:
         raise click.UsageError(f"{twice} is named twice, and each REF would be written to {directory}/{twice}")
-
-
-# --- which version --------------------------------------------------------------------------------------------------
-
-
-def _valid_for(
-    session: Session, client: "OpStoreClient", references: Sequence[str], valid_for: Sequence[str]
-) -> "list[VersionRecord] | int":
-    picked = []
-    for reference in references:
-        found = client.versions(reference, valid_for=valid_for, limit=1)
-        answers.name_passed_over(session.out, found)
-        if not found.versions:
-            document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "passed_over": found.passed_over}
-            return answers.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, document)
-        picked.append(found.versions[0])
-    return picked
-
-
-def _of_pipeline(
-    session: Session, client: "OpStoreClient", references: Sequence[str], pipeline: str
-) -> "list[VersionRecord] | int":
-    asked = [parse_reference(reference) for reference in references]
-    for reference in asked:
-        if not reference.bare:
-            raise click.UsageError(f"--pipeline picks the version: give {reference.op} alone")
-    validation = client.validate_pipeline(pipeline)
-    numbers = {version.op: version.number for version in validation.versions}
-    for reference in asked:
-        if reference.op not in numbers:
-            raise click.UsageError(f"{reference.op} is no op of the pipeline {pipeline}")
-    if validation.verdict == "valid":
-        return [client.show(named(reference.op, numbers[reference.op])) for reference in asked]
-    return _not_valid(session, pipeline, validation)
-
-
-def _not_valid(session: Session, pipeline: str, validation: "Validation") -> int:
-    if session.out.json:
-        session.out.document({"pulled": [], "verdict": validation.verdict, "edges": validation.edges})
-    else:
-        session.out.failure(
-            "NothingValid",
-            f"the pipeline {pipeline} is {answers.SAID[validation.verdict]}: nothing was pulled",
-            f"opstore validate {pipeline}",
-        )
-        for edge in validation.edges:
-            if edge.verdict != "valid":
-                session.out.note(f"{answers.edge(edge)}: {edge.verdict}: {edge.reason}")
-    return answers.EXIT_CODES[validation.verdict]
 
 
 # --- where to -------------------------------------------------------------------------------------------------------
@@ -189,16 +170,20 @@ def _write(session: Session, client: "OpStoreClient", picked: "VersionRecord", o
 
 
 def _write_all(
-    session: Session, client: "OpStoreClient", picked: "Sequence[VersionRecord]", folder: Path, force: bool
+    session: Session,
+    client: "OpStoreClient",
+    picked: "Sequence[VersionRecord]",
+    folder: Path,
+    force: bool,
+    *,
+    keep: bool,
 ) -> int:
+    """Writes each as DIR/NAME; with `keep`, what stands there and has its digest stays."""
     from opstore_cli.several import Several
 
     is_new = _make_folder(folder)
     paths = [folder / version.op for version in picked]
-    jobs = [
-        partial(client.pull, named(version.op, version.number), to=path, overwrite=force)
-        for version, path in zip(picked, paths, strict=True)
-    ]
+    jobs = [partial(_pull_one, client, version, path, force, keep) for version, path in zip(picked, paths, strict=True)]
     transfers = Several(jobs, sum(version.size or 0 for version in picked), session.out.moved)
     client.progress = transfers.moved
     with session.out.progress(f"pull {len(jobs)} ops"):
@@ -217,6 +202,14 @@ def _write_all(
         with suppress(OSError):
             folder.rmdir()
     return answers.failures(session.out, [version.op for version in picked], ended)
+
+
+def _pull_one(client: "OpStoreClient", version: "VersionRecord", path: Path, force: bool, keep: bool) -> object:
+    from opstore_cli import sources
+
+    if keep and os.path.lexists(path) and sources.digest_of_path(path) == version.digest:
+        return version
+    return client.pull(named(version.op, version.number), to=path, overwrite=force)
 
 
 def _make_folder(folder: Path) -> bool:

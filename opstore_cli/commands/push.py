@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--bump", type=click.Choice(arguments.LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, callback=arguments.name, help="A tag for it; repeatable.")
 @arguments.version_options
 def push(
     session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any

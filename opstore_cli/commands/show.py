@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @command("show")
 @click.argument("reference", metavar="REF", callback=arguments.reference)
-def show(session: Session, reference: str) -> None:
+@arguments.as_of_option
+def show(session: Session, reference: str, as_of: str | None) -> None:
     """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
 
     Off a terminal each line is a key and its value; a label is a line of its own.
@@ -26,7 +27,7 @@ def show(session: Session, reference: str) -> None:
       opstore show pca@1.0.0 --json
       opstore show pca@sha256:9f86d081
     """
-    version = session.client().show(reference)
+    version = session.client().show(reference, as_of=as_of)
     session.out.answer(version, quiet=[named(version.op, version.number)], full=Table(("", ""), list(_rows(version))))
 
 

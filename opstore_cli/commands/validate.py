@@ -23,11 +23,30 @@ if TYPE_CHECKING:
     help="As if this version were the latest of its op; repeatable.",
 )
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
-def validate(session: Session, asked: tuple[str, ...], use: Sequence[str], allow_unknown: bool) -> int:
+@click.option(
+    "--wait",
+    metavar="TIME",
+    callback=arguments.duration,
+    help="Ask again for so long (90s, 10m, 1h) until it is valid or known to be invalid.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", help="How to write it.")
+@arguments.as_of_option
+def validate(
+    session: Session,
+    asked: tuple[str, ...],
+    use: Sequence[str],
+    allow_unknown: bool,
+    wait: float | None,
+    form: str,
+    as_of: str | None,
+) -> int:
     """Give the verdict for a pipeline, or for one edge. There is a line for each edge, with the verdict and its
     reason; a name alone is its latest version. Without arguments it is the pipeline that opstore.toml or
     pyproject.toml names. The exit code is 0 for valid, 1 for invalid and 3 for unknown; over several edges one that is
     invalid beats one that is unknown.
+
+    With --wait the question is asked again until the pipeline is valid, or an entry says that an edge is known not to
+    be; what is merely not validated yet is waited for.
 
     \b
     Examples:
@@ -35,28 +54,51 @@ def validate(session: Session, asked: tuple[str, ...], use: Sequence[str], allow
       opstore validate churn --use pca@1.0.0
       opstore validate pca@1.0.0 random_forest
       opstore validate churn --allow-unknown -q
+      opstore validate churn --wait 10m
+      opstore validate churn --format markdown
     """
-    found = _pipeline(session, asked, use) if len(asked) < 2 else _edge(session, asked, use)
+    arguments.exclusive(wait=wait, as_of=as_of)
+    found = _asked(session, asked, use, wait, as_of)
+    if form == "markdown" and not session.out.json:
+        from opstore_cli import drawing
+
+        session.out.lines(drawing.as_markdown(found, found.pipeline or answers.edge(found.edges[0])))
+        return _code(found.verdict, allow_unknown)
     rows = [(answers.edge(edge), verdict(edge.verdict), edge.reason) for edge in found.edges]
     session.out.answer(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))
     if not session.out.json and found.pipeline is not None:
         session.out.note(f"the pipeline {found.pipeline} is {answers.SAID[found.verdict]}")
-    return 0 if allow_unknown and found.verdict == "unknown" else answers.EXIT_CODES[found.verdict]
+    return _code(found.verdict, allow_unknown)
 
 
-def _pipeline(session: Session, asked: tuple[str, ...], use: Sequence[str]) -> "Validation":
+def _code(verdict: str, allow_unknown: bool) -> int:
+    return 0 if allow_unknown and verdict == "unknown" else answers.EXIT_CODES[verdict]
+
+
+def _asked(
+    session: Session, asked: tuple[str, ...], use: Sequence[str], wait: float | None, as_of: str | None
+) -> "Validation":
     settings = session.settings()
-    name = asked[0] if asked else settings.pipeline
-    if name is None:
+    asked = asked or ((settings.pipeline,) if settings.pipeline is not None else ())
+    _check(asked, use)
+    client = session.client(settings)
+    if wait is not None:
+
+        def tell(found: "Validation") -> None:
+            session.out.note(f"{' -> '.join(asked)} is {answers.SAID[found.verdict]}")
+
+        return client.wait(*asked, seconds=wait, use=use, notify=tell)
+    if len(asked) == 1:
+        return client.validate_pipeline(asked[0], use=use, as_of=as_of)
+    return client.validate(*asked, as_of=as_of)
+
+
+def _check(asked: tuple[str, ...], use: Sequence[str]) -> None:
+    if not asked:
         raise click.UsageError("name a pipeline, or an upstream and a downstream version")
-    if "@" in name:
-        raise click.UsageError(f"{name} is one version: name the downstream op or version too")
-    return session.client(settings).validate_pipeline(name, use=use)
-
-
-def _edge(session: Session, asked: tuple[str, ...], use: Sequence[str]) -> "Validation":
     if len(asked) > 2:
         raise click.UsageError("name one pipeline, or one upstream and one downstream version")
-    if use:
+    if len(asked) == 1 and "@" in asked[0]:
+        raise click.UsageError(f"{asked[0]} is one version: name the downstream op or version too")
+    if len(asked) == 2 and use:
         raise click.UsageError("--use goes with a pipeline: write the version behind the name, as in pca@1.0.0")
-    return session.client().validate(*asked)

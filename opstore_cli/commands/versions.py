@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @arguments.valid_for_option("Only versions that are valid for this one; repeatable.")
 @click.option("--latest", is_flag=True, help="Only the first.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
-def versions(session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None) -> int:
+@arguments.as_of_option
+def versions(
+    session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None, as_of: str | None
+) -> int:
     """List the versions of an op, newest first. NAME@SELECTOR lists only what the selector admits. With --valid-for
     they are those that are valid for all that you name, and newer ones that are not are named on standard error with
     the reason; where nothing is left the exit code is 1, or 3 where no link says so either way.
@@ -33,8 +36,8 @@ def versions(session: Session, reference: str, valid_for: Sequence[str], latest:
       opstore versions pca --valid-for random_forest --latest -q
     """
     arguments.exclusive(latest=latest, limit=limit)
-    found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit)
-    answers.name_passed_over(session.out, found)
+    found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
+    answers.name_passed_over(session.out, found.passed_over)
     if valid_for and not found.versions:
         return answers.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
     session.out.answer(

@@ -10,7 +10,7 @@ from opstore_cli.asking import Asking
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
-from opstore_daemon.protocol.records import Fields, Level, Pushed
+from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed
 from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.protocol.verbs import OpStoreVerbs
 
@@ -31,11 +31,13 @@ class ObjectVerbs(OpStoreVerbs):
         bump: Level | None = None,
         fields: Fields | None = None,
         version: str | None = None,
+        otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Pushed:
         """Stores the object as a version of the op, with its format and the versions of the libraries that matter.
 
@@ -60,10 +62,12 @@ class ObjectVerbs(OpStoreVerbs):
                 bump=bump,
                 fields=fields,
                 version=version,
+                otherwise=otherwise,
                 valid_for=valid_for,
                 valid_with=valid_with,
                 labels=labels,
                 message=message,
+                tags=tags,
                 format=chosen.name,
                 libraries=libraries,
             )

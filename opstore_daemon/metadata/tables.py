@@ -1,8 +1,12 @@
 """The tables. Every rule that a schema can keep is kept here, as a constraint.
 
-Times are microseconds since 1970 in UTC. Rows are never deleted where a number, a sequence or a position was
-given; `link.until` marks the position of the entry that took a link's place, so that nothing is overwritten.
+Times are microseconds since 1970 in UTC. Rows are never deleted where a number, a sequence or a position was given.
+What can change (a label, a link, a tag, a yank, a pipeline) is a row for each entry of the journal: `until` is the
+position of the entry that took its place, NULL as long as it is in force. So nothing is overwritten, and what was in
+force at a position is a range condition.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -19,6 +23,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from opstore_daemon.protocol.versions import HIGHEST
+
+_IN_FORCE: dict[str, Any] = {"sqlite_where": text("until IS NULL"), "postgresql_where": text("until IS NULL")}
+_TARGET = text("coalesce(downstream_version_id, 0)")
 
 # SQLite's rowid holds 64 bits, but only a column declared INTEGER can be it.
 Position = BigInteger().with_variant(Integer, "sqlite")
@@ -48,23 +55,28 @@ class Counter(Base):
 
 
 class Journal(Base):
-    """An entry of the journal: versions, links and levels, in commit order."""
+    """An entry of the journal, in commit order. The entries of one transaction share their time."""
 
     __tablename__ = "journal"
     position: Mapped[int] = mapped_column(Position, primary_key=True, autoincrement=False)
-    at: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[int] = mapped_column(BigInteger, index=True)
     kind: Mapped[str] = mapped_column(String(16))
-    __table_args__ = (CheckConstraint("kind IN ('version', 'link', 'level')", "kind"),)
+    __table_args__ = (CheckConstraint("kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline')", "kind"),)
 
 
 class Op(Base):
-    """An op, and the counter of its registrations."""
+    """An op, and the counter of its registrations.
+
+    `position` is the entry that it came with, `changed` the last one that verdicts about it may depend on.
+    """
 
     __tablename__ = "op"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(128), unique=True)
     compat: Mapped[str] = mapped_column(String(8), server_default="major")
     last_sequence: Mapped[int] = mapped_column(server_default="0")
+    position: Mapped[int] = mapped_column(Position, server_default="0")
+    changed: Mapped[int] = mapped_column(Position, server_default="0")
     __table_args__ = (
         CheckConstraint("compat IN ('major', 'minor', 'exact')", "compat"),
         CheckConstraint("length(name) BETWEEN 1 AND 128", "name"),
@@ -72,7 +84,7 @@ class Op(Base):
 
 
 class Version(Base):
-    """A version. `stored_position` is the entry at which its bytes came; all three are NULL where none did."""
+    """A version. `stored_position` is the entry at which its bytes came; all that tells of them is NULL before."""
 
     __tablename__ = "version"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -91,6 +103,9 @@ class Version(Base):
     registered_at: Mapped[int] = mapped_column(BigInteger)
     message: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
+    stored_message: Mapped[str | None] = mapped_column(
+        Text
+    )  # the message that came with the bytes, where they came later
     format: Mapped[str | None] = mapped_column(String(64))
     libraries: Mapped[str | None] = mapped_column(Text)  # JSON: their versions by name
     __table_args__ = (
@@ -123,7 +138,13 @@ class Label(Base):
     __tablename__ = "label"
     version_id: Mapped[int] = mapped_column(ForeignKey("version.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), primary_key=True)
     value: Mapped[str] = mapped_column(Text)
+    until: Mapped[int | None] = mapped_column(Position, ForeignKey("journal.position"))
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        Index("uq_label_in_force", "version_id", "key", unique=True, **_IN_FORCE),
+    )
 
 
 class Level(Base):
@@ -131,18 +152,26 @@ class Level(Base):
 
     __tablename__ = "level"
     position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), primary_key=True)
-    op_id: Mapped[int] = mapped_column(ForeignKey("op.id"), index=True)
+    op_id: Mapped[int] = mapped_column(ForeignKey("op.id"))
     compat: Mapped[str] = mapped_column(String(8))
-    __table_args__ = (CheckConstraint("compat IN ('major', 'minor', 'exact')", "compat"),)
+    __table_args__ = (
+        CheckConstraint("compat IN ('major', 'minor', 'exact')", "compat"),
+        Index(None, "op_id", "position"),
+    )
 
 
 class Link(Base):
-    """An entry between an upstream version and a downstream version (or, NULL, the downstream op)."""
+    """An entry between an upstream version and a downstream version (or, NULL, the downstream op).
+
+    `upstream_major` and `upstream_minor` are the version's: what is alike is found by an index.
+    """
 
     __tablename__ = "link"
     position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), primary_key=True)
     upstream_id: Mapped[int] = mapped_column(ForeignKey("op.id"))
     upstream_version_id: Mapped[int] = mapped_column(ForeignKey("version.id"))
+    upstream_major: Mapped[int]
+    upstream_minor: Mapped[int]
     downstream_id: Mapped[int] = mapped_column(ForeignKey("op.id"))
     downstream_version_id: Mapped[int | None] = mapped_column(ForeignKey("version.id"))
     state: Mapped[str] = mapped_column(String(8))
@@ -157,39 +186,79 @@ class Link(Base):
             "uq_link_in_force",
             "upstream_version_id",
             "downstream_id",
-            text("coalesce(downstream_version_id, 0)"),
+            _TARGET,
             unique=True,
-            sqlite_where=text("until IS NULL"),
-            postgresql_where=text("until IS NULL"),
+            **_IN_FORCE,
         ),
+        Index("ix_link_between", "downstream_id", "upstream_id", "state", "position", **_IN_FORCE),
+        # Alike versions: by the numbers that they share. A downstream version's own links stand together, too.
+        Index("ix_link_major", "downstream_id", "upstream_id", _TARGET, "upstream_major", "position", **_IN_FORCE),
         Index(
-            "ix_link_between",
+            "ix_link_minor",
             "downstream_id",
             "upstream_id",
-            "state",
+            _TARGET,
+            "upstream_major",
+            "upstream_minor",
             "position",
-            sqlite_where=text("until IS NULL"),
-            postgresql_where=text("until IS NULL"),
+            **_IN_FORCE,
         ),
-        Index(
-            "ix_link_upstream",
-            "upstream_id",
-            "position",
-            sqlite_where=text("until IS NULL"),
-            postgresql_where=text("until IS NULL"),
-        ),
+        Index("ix_link_upstream", "upstream_id", "position", **_IN_FORCE),
+        Index("ix_link_downstream", "downstream_id", "position", **_IN_FORCE),
         Index("ix_link_history", "downstream_id", "upstream_id", "position"),
         Index("ix_link_history_upstream", "upstream_id", "position"),
     )
 
 
+class Tag(Base):
+    """A move of a tag of an op, to a version or (NULL) away. One entry may move tags of several ops."""
+
+    __tablename__ = "tag"
+    position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), primary_key=True)
+    op_id: Mapped[int] = mapped_column(ForeignKey("op.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("version.id"))
+    until: Mapped[int | None] = mapped_column(Position, ForeignKey("journal.position"))
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        CheckConstraint("length(name) BETWEEN 1 AND 128", "name"),
+        Index("uq_tag_in_force", "op_id", "name", unique=True, **_IN_FORCE),
+        Index("ix_tag_version", "version_id", **_IN_FORCE),
+    )
+
+
+class Yank(Base):
+    """An entry that a version is yanked, or no longer so."""
+
+    __tablename__ = "yank"
+    position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("version.id"))
+    yanked: Mapped[bool]
+    reason: Mapped[str | None] = mapped_column(Text)
+    until: Mapped[int | None] = mapped_column(Position, ForeignKey("journal.position"))
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        CheckConstraint("yanked IN (0, 1)", "yanked"),
+        CheckConstraint("NOT yanked OR reason IS NOT NULL", "reason"),
+        Index("uq_yank_in_force", "version_id", unique=True, **_IN_FORCE),
+    )
+
+
 class Pipeline(Base):
-    """A named directed acyclic graph of ops."""
+    """A named directed acyclic graph of ops, until its removal."""
 
     __tablename__ = "pipeline"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(String(128))
     registered_at: Mapped[int] = mapped_column(BigInteger)
+    position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"))
+    until: Mapped[int | None] = mapped_column(Position, ForeignKey("journal.position"))
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        CheckConstraint("length(name) BETWEEN 1 AND 128", "name"),
+        Index("uq_pipeline_in_force", "name", unique=True, **_IN_FORCE),
+        Index(None, "name"),
+    )
 
 
 class PipelineOp(Base):
@@ -199,7 +268,7 @@ class PipelineOp(Base):
     pipeline_id: Mapped[int] = mapped_column(ForeignKey("pipeline.id"), primary_key=True)
     op_id: Mapped[int] = mapped_column(ForeignKey("op.id"), primary_key=True)
     place: Mapped[int]
-    __table_args__ = (UniqueConstraint("pipeline_id", "place"),)
+    __table_args__ = (UniqueConstraint("pipeline_id", "place"), Index(None, "op_id"))
 
 
 class PipelineEdge(Base):
@@ -209,7 +278,7 @@ class PipelineEdge(Base):
     pipeline_id: Mapped[int] = mapped_column(ForeignKey("pipeline.id"), primary_key=True)
     upstream_id: Mapped[int] = mapped_column(ForeignKey("op.id"), primary_key=True)
     downstream_id: Mapped[int] = mapped_column(ForeignKey("op.id"), primary_key=True)
-    __table_args__ = (CheckConstraint("upstream_id <> downstream_id", "two_ops"),)
+    __table_args__ = (CheckConstraint("upstream_id <> downstream_id", "two_ops"), Index(None, "upstream_id"))
 
 
 class Upload(Base):

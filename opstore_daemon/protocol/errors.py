@@ -2,17 +2,17 @@
 
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
-    │                                  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference  FileRefused
-    │                                  FolderRefused  OldStoreUnreadable  LeftOut  AmbiguousFraming  LengthRequired
-    │                                  TooLarge  HeadersTooLarge  UnsupportedContent  MethodNotAllowed
+    │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
+    │                                  FileRefused  FolderRefused  OldStoreUnreadable  LeftOut  AmbiguousFraming
+    │                                  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent  MethodNotAllowed
     │                                  RangeNotSatisfiable  FormatNeeded  UnknownFormat  ObjectRefused  NotLoaded
-    ├── AnswerIsNo           exit 1    NothingValid  (exit 3: NothingKnown)
+    ├── AnswerIsNo           exit 1    NothingValid  NoSet  LockStale  (exit 3: NothingKnown  NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
-    │                                  UploadNotFound  TagNotFound  RouteNotFound  TokenNotFound
+    │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
     │                                  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
-    │                                  FormatConflict
+    │                                  FormatConflict  LockConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  ScopeRequired  ForeignHost  ForeignOrigin  UntrustedUrl
@@ -90,6 +90,11 @@ class InvalidReference(Refused):
 
 class InvalidDigest(Refused):
     message = "{text!r} is not a digest: it is 'sha256:' and 64 lower-case hex digits"
+
+
+class InvalidTag(Refused):
+    message = "{tag!r} is not a tag: a reference would take it for another selector"
+    hint = "a tag such as v{tag}"
 
 
 class InvalidRequest(Refused):
@@ -198,6 +203,22 @@ class NothingKnown(AnswerIsNo):
     hint = "opstore link {op}@NUMBER {downstream}"
 
 
+class NoSet(AnswerIsNo):
+    message = "no set of versions of {pipeline} is valid on every edge"
+    hint = "opstore validate {pipeline}"
+
+
+class NoSetKnown(AnswerIsNo):
+    exit_code = 3
+    message = "no set of versions of {pipeline} is known to be valid on every edge: links are missing"
+    hint = "opstore validate {pipeline}"
+
+
+class LockStale(AnswerIsNo):
+    message = "the lock {path} does not hold any more"
+    hint = "opstore resolve {pipeline} --lock {path}"
+
+
 class NotFound(OpStoreError):
     """There is no such thing."""
 
@@ -251,7 +272,12 @@ class UploadNotFound(NotFound):
 
 class TagNotFound(NotFound):
     message = "{op} has no tag {tag}"
-    hint = "opstore versions {op}"
+    hint = "opstore tags {op}"
+
+
+class TagYanked(NotFound):
+    message = "{op}@{tag} stands on {number}, which is yanked"
+    hint = "opstore tag {op}@latest {tag}, or ask for {op}@{number} itself"
 
 
 class RouteNotFound(NotFound):
@@ -293,6 +319,11 @@ class UploadNotOpen(Conflict):
 
 class KeyReused(Conflict):
     message = "the idempotency key {key} was used for another request"
+
+
+class LockConflict(Conflict):
+    message = "{name} has other bytes here than the lock {path} says: {digest}"
+    hint = "opstore show {name}, or another --url: the lock may be of another store"
 
 
 class OutputExists(Conflict):

@@ -132,8 +132,42 @@ class NewVersion(Request, frozen=True, kw_only=True):
     valid_with: References = ()
     labels: Labels = {}
     message: Message | None = None
+    tags: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
     format: Format | None = None
     libraries: Libraries = {}
+
+
+class NewYank(Request, frozen=True, kw_only=True):
+    """A version is yanked for a reason, or (None) no longer so."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=4096, pattern=_NO_NUL)] | None
+
+
+# --- tags -------------------------------------------------------------------------------------------------------
+
+
+class TagRecord(Record, frozen=True, kw_only=True):
+    """Where a tag was put at a position. `number` is None where it was taken away."""
+
+    op: str
+    tag: str
+    number: str | None
+    position: int
+    registered_at: Time
+
+
+class Tags(Record, frozen=True, kw_only=True):
+    """A page of tags, or of their moves, newest first."""
+
+    tags: tuple[TagRecord, ...]
+    next_cursor: str | None = None
+
+
+class NewTag(Request, frozen=True, kw_only=True):
+    """A tag, and the versions (of an op each) that it is to stand on: all of them, or none."""
+
+    tag: Name
+    versions: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=1000)]
 
 
 # --- uploads ----------------------------------------------------------------------------------------------------
@@ -224,21 +258,85 @@ class OpNumber(Record, frozen=True, kw_only=True):
 
 
 class EdgeVerdict(Record, frozen=True, kw_only=True):
-    """The verdict of one edge, with its reason in words."""
+    """The verdict of one edge, with its reason in words.
+
+    `by_entry`: an entry for the very upstream version says so. An invalid edge that has none is not validated so far.
+    """
 
     upstream: OpNumber
     downstream: OpNumber
     verdict: VerdictWord
     reason: str
+    by_entry: bool = False
 
 
 class Validation(Record, frozen=True, kw_only=True):
-    """The verdict over all edges, and the versions that were asked about."""
+    """The verdict over all edges, and the versions that were asked about.
+
+    `position` is that of the last entry of the journal that it may depend on, and its etag.
+    """
 
     verdict: VerdictWord
     edges: tuple[EdgeVerdict, ...]
     versions: tuple[OpNumber, ...]
     pipeline: str | None = None
+    position: int = 0
+
+
+class Resolution(Record, frozen=True, kw_only=True):
+    """The newest versions of a pipeline's ops that are valid with one another, one of each, in the order of the data.
+
+    Where there is no such set, `versions` are empty, `verdict` is `unknown` if only links are missing, else `invalid`,
+    and `conflict` has a smallest part of the edges that can't all be valid, each with the newest versions and why.
+    """
+
+    pipeline: str
+    verdict: VerdictWord
+    versions: tuple[VersionRecord, ...]
+    edges: tuple[tuple[str, str], ...]
+    passed_over: tuple[PassedOver, ...]
+    conflict: tuple[EdgeVerdict, ...] = ()
+    position: int
+
+
+class LockedVersion(Request, frozen=True, kw_only=True):
+    """A version in a lock: `version` are its three subversions."""
+
+    op: Name
+    version: Text
+    digest: DigestText | None = None
+
+
+class Lock(Request, frozen=True, kw_only=True):
+    """What a lock says of a pipeline."""
+
+    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)]
+    versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
+
+
+class Check(Record, frozen=True, kw_only=True):
+    """Whether a lock still holds: the same edges, nothing yanked or gone, every edge valid."""
+
+    pipeline: str
+    holds: bool
+    findings: tuple[str, ...]
+    position: int
+
+
+class AffectedOp(Record, frozen=True, kw_only=True):
+    """An op that has to be retrained, with its latest version, and why."""
+
+    op: str
+    number: str | None
+    verdict: VerdictWord
+    reason: str
+
+
+class Affected(Record, frozen=True, kw_only=True):
+    """The ops for which a version is not valid, the direct ones first, and those downstream of them."""
+
+    version: OpNumber
+    affected: tuple[AffectedOp, ...]
 
 
 # --- pipelines --------------------------------------------------------------------------------------------------
@@ -251,6 +349,7 @@ class PipelineRecord(Record, frozen=True, kw_only=True):
     ops: tuple[str, ...]
     edges: tuple[tuple[str, str], ...]
     registered_at: Time
+    position: int
     created: bool = False
 
 

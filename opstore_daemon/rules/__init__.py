@@ -1,1 +1,1 @@
-"""Numbering, derivation and verdict: pure functions over records, with no I/O, no clock and no database."""
+"""Numbering, derivation, verdict and resolution: pure functions over records, with no I/O, clock or database."""

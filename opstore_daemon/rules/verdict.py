@@ -1,6 +1,6 @@
 """Whether an upstream version is valid for a downstream one, with the reason in words (CONTRACT section 4)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opstore_daemon.protocol.records import Compat, VerdictWord
@@ -20,22 +20,12 @@ class LinkInForce:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
-    """The two ops, the versions asked about (None: the op has none), and the upstream's compatibility level."""
-
-    upstream_op: str
-    upstream: Number | None
-    downstream_op: str
-    downstream: Number | None
-    compat: Compat
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
-    """valid, invalid or unknown, and why."""
+    """valid, invalid or unknown, and why: in words, and whether an entry for the very version says so (rule 1)."""
 
     word: VerdictWord
     reason: str
+    by_entry: bool = False
 
 
 def line(number: Number, compat: Compat) -> tuple[int, ...]:
@@ -48,23 +38,90 @@ def alike(one: Number, other: Number, compat: Compat) -> bool:
     return line(one, compat) == line(other, compat)
 
 
-def verdict(edge: Edge, links: Iterable[LinkInForce]) -> Verdict:
-    """The verdict by the links in force between the two ops; those that cannot matter may be left out."""
-    if edge.upstream is None:
-        return Verdict("unknown", f"{edge.upstream_op} has no version")
-    links = sorted(links, key=lambda link: link.position, reverse=True)
-    downstreams = (None,) if edge.downstream is None else (edge.downstream, None)
-    for downstream in downstreams:
+class Between:
+    """The links in force between two ops, ready for the verdict of any two of their versions.
+
+    Of those links, the ones that can't matter for the versions that are asked about may be left out. What may not be:
+    the entries for these upstream versions; for each downstream version (or none) and each line of theirs one valid
+    link, if there is one; and the newest valid link of all.
+    """
+
+    def __init__(self, upstream: str, downstream: str, compat: Compat, links: Iterable[LinkInForce] = ()) -> None:
+        self.upstream, self.downstream, self.compat = upstream, downstream, compat
+        self._entries: dict[tuple[Number, Number | None], LinkInForce] = {}
+        self._lines: dict[tuple[tuple[int, ...], Number | None], LinkInForce] = {}
+        self._by_target: dict[Number | None, set[tuple[int, ...]]] = {}
+        self._newest: LinkInForce | None = None
+        self.add(links)
+
+    def add(self, links: Iterable[LinkInForce]) -> None:
+        """More of them; the same one again changes nothing."""
         for link in links:
-            if link.upstream == edge.upstream and link.downstream == downstream:
-                return _by_entry(edge, link)
-    validated = [link for link in links if link.valid]
-    for link in validated:
-        if link.downstream in downstreams and alike(link.upstream, edge.upstream, edge.compat):
-            return _by_likeness(edge, link)
-    if validated:
-        return _not_validated(edge, validated)
-    return Verdict("unknown", f"no link says whether {_name(edge)} is valid for {_target(edge, edge.downstream)}")
+            self._entries[link.upstream, link.downstream] = link
+            if link.valid:
+                self._newest = _newer(self._newest, link)
+                place = line(link.upstream, self.compat), link.downstream
+                self._lines[place] = _newer(self._lines.get(place), link)
+                self._by_target.setdefault(link.downstream, set()).add(place[0])
+
+    def decides(self, upstream: Number, downstream: Number | None) -> LinkInForce | None:
+        """The entry that rule 1 goes by, or None."""
+        exact = self._entries.get((upstream, downstream))
+        return exact if exact is not None or downstream is None else self._entries.get((upstream, None))
+
+    def alike(self, upstream: Number, downstream: Number | None) -> LinkInForce | None:
+        """The newest valid link that rule 2 goes by, or None."""
+        own = line(upstream, self.compat)
+        found = self._lines.get((own, downstream))
+        if downstream is None:
+            return found
+        other = self._lines.get((own, None))
+        return found if other is None else _newer(found, other)
+
+    def lines(self, downstream: Number | None) -> set[tuple[int, ...]]:
+        """The lines of the upstream versions that a valid link is for, for exactly that downstream version."""
+        return self._by_target.get(downstream, set())
+
+    def every_line(self) -> set[tuple[int, ...]]:
+        """The lines of all upstream versions that a valid link is for."""
+        return {place[0] for place in self._lines}
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any valid link is in force, so that what is not valid is invalid."""
+        return self._newest is not None
+
+    def is_valid(self, upstream: Number, downstream: Number | None) -> bool:
+        """Whether the verdict is valid, by rules 1 and 2 alone."""
+        entry = self.decides(upstream, downstream)
+        return entry.valid if entry is not None else self.alike(upstream, downstream) is not None
+
+    def verdict(self, upstream: Number | None, downstream: Number | None) -> Verdict:
+        """The verdict for these two versions; either may be none, where its op has none."""
+        if upstream is None:
+            return Verdict("unknown", f"{self.upstream} has no version")
+        name, target = f"{self.upstream} {upstream}", self._target(downstream)
+        entry = self.decides(upstream, downstream)
+        if entry is not None:
+            word: VerdictWord = "valid" if entry.valid else "invalid"
+            said = "is valid for" if entry.valid else "is known not to be valid for"
+            return Verdict(word, f"{name} {said} {self._target(entry.downstream)}", by_entry=True)
+        link = self.alike(upstream, downstream)
+        if link is not None:
+            shared = ".".join(map(str, line(upstream, self.compat)))
+            validated = f"{link.upstream}, which is valid for {self._target(link.downstream)}"
+            return Verdict("valid", f"{name} is alike ({shared}) to {validated}")
+        if self._newest is not None:
+            last = f"{self._newest.upstream} for {self._target(self._newest.downstream)}"
+            return Verdict("invalid", f"{name} is not validated for {target}; last validated: {last}")
+        return Verdict("unknown", f"no link says whether {name} is valid for {target}")
+
+    def _target(self, downstream: Number | None) -> str:
+        return self.downstream if downstream is None else f"{self.downstream} {downstream}"
+
+
+def _newer(one: LinkInForce | None, other: LinkInForce) -> LinkInForce:
+    return other if one is None or other.position > one.position else one
 
 
 def combine(words: Iterable[VerdictWord]) -> VerdictWord:
@@ -73,32 +130,3 @@ def combine(words: Iterable[VerdictWord]) -> VerdictWord:
     if "invalid" in found:
         return "invalid"
     return "unknown" if "unknown" in found else "valid"
-
-
-def _name(edge: Edge) -> str:
-    return f"{edge.upstream_op} {edge.upstream}"
-
-
-def _target(edge: Edge, downstream: Number | None) -> str:
-    return edge.downstream_op if downstream is None else f"{edge.downstream_op} {downstream}"
-
-
-def _by_entry(edge: Edge, link: LinkInForce) -> Verdict:
-    target = _target(edge, link.downstream)
-    if link.valid:
-        return Verdict("valid", f"{_name(edge)} is valid for {target}")
-    return Verdict("invalid", f"{_name(edge)} is known not to be valid for {target}")
-
-
-def _by_likeness(edge: Edge, link: LinkInForce) -> Verdict:
-    target = _target(edge, link.downstream)
-    shared = ".".join(map(str, line(link.upstream, edge.compat)))
-    return Verdict("valid", f"{_name(edge)} is alike ({shared}) to {link.upstream}, which is valid for {target}")
-
-
-def _not_validated(edge: Edge, validated: Sequence[LinkInForce]) -> Verdict:
-    newest = validated[0]
-    what = f"{newest.upstream} for {_target(edge, newest.downstream)}"
-    return Verdict(
-        "invalid", f"{_name(edge)} is not validated for {_target(edge, edge.downstream)}; last validated: {what}"
-    )

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from opstore_daemon.metadata.tables import Counter, Journal
 
-Kind = Literal["version", "link", "level"]
+Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]
 
 
 def enter(connection: Connection, kind: Kind, at: int) -> int:
@@ -17,6 +17,11 @@ def enter(connection: Connection, kind: Kind, at: int) -> int:
     ).scalar_one()
     connection.execute(insert(Journal).values(position=position, at=at, kind=kind))
     return position
+
+
+def last(connection: Connection) -> int:
+    """The position of the last entry."""
+    return connection.execute(select(Counter.position)).scalar_one()
 
 
 def microseconds(time: datetime) -> int:

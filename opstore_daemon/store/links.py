@@ -1,24 +1,41 @@
 """Links: the journal of what is valid for what. Nothing is overwritten; the newest entry for a four is in force."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import cast as typed
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    cast,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.tables import Journal, Link, Op, Version
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import Compat, LinkRecord, LinkState
+from opstore_daemon.protocol.records import LinkRecord, LinkState
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Number
-from opstore_daemon.rules.verdict import LinkInForce
+from opstore_daemon.rules.verdict import LinkInForce, line
 from opstore_daemon.store import journal, lookup, ops
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
+from opstore_daemon.store.view import View
 
-IN_FORCE = and_(Link.until.is_(None), Link.state != "revoked")
-_VALID = and_(Link.until.is_(None), Link.state == "valid")
+
+def _said(view: View) -> ColumnElement[bool]:
+    """The entries in force that say something."""
+    return and_(view.in_force(Link), Link.state != "revoked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +67,9 @@ def four(connection: Connection, upstream: VersionRow, to: Reference) -> Four:
     """What a link from that version is about; a bare downstream is the op, and is created where it is unknown."""
     if to.bare:
         return Four(upstream, ops.ensure(connection, to.op), None)
-    op = ops.get(connection, to.op)
-    return Four(upstream, op, lookup.pick(connection, op.id, to))
+    view = View(connection)
+    op = ops.get(view, to.op)
+    return Four(upstream, op, lookup.pick(view, op.id, to))
 
 
 def enter(connection: Connection, four: Four, state: LinkState, evidence: str | None, now: int) -> LinkRecord:
@@ -83,12 +101,15 @@ def _write(connection: Connection, four: Four, state: LinkState, evidence: str |
             position=position,
             upstream_id=four.upstream.op_id,
             upstream_version_id=four.upstream.id,
+            upstream_major=four.upstream.number.major,
+            upstream_minor=four.upstream.number.minor,
             downstream_id=four.downstream.id,
             downstream_version_id=None if four.version is None else four.version.id,
             state=state,
             evidence=evidence,
         )
     )
+    ops.touch(connection, [four.upstream.op_id, four.downstream.id], position)
 
 
 def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
@@ -97,23 +118,25 @@ def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int
     own = Link.upstream_version_id == old.id
     to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
     wanted = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
-    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(_VALID)
+    view = View(connection)
+    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(view.in_force(Link), Link.state == "valid")
     # Two queries: with OR, SQLite reads all links.
     found = [*connection.execute(wanted.where(own)), *connection.execute(wanted.where(to))]
 
     def row(version_id: int) -> VersionRow:
-        found = new if version_id == old.id else lookup.first(connection, Version.id == version_id)
+        found = new if version_id == old.id else lookup.of_id(view, version_id)
         assert found is not None, "a foreign key says so"  # noqa: S101
         return found
 
     for _, upstream_id, downstream, version_id in sorted(found, key=lambda link: link.position):
         version = None if version_id is None else row(version_id)
-        enter(connection, Four(row(upstream_id), ops.get(connection, downstream), version), "valid", evidence, now)
+        enter(connection, Four(row(upstream_id), ops.get(view, downstream), version), "valid", evidence, now)
 
 
 def record(connection: Connection, four: Four) -> LinkRecord | None:
     """The entry in force for these four, or None."""
-    found = _records(connection, _told().where(four.condition(), IN_FORCE))
+    view = View(connection)
+    found = _records(view, _told().where(four.condition(), _said(view)))
     return found[0] if found else None
 
 
@@ -126,27 +149,30 @@ class Filter:
     downstream: str | None = None
     history: bool = False
 
-    def conditions(self, connection: Connection) -> Iterator[ColumnElement[bool]]:
+    def conditions(self, view: View) -> Iterator[ColumnElement[bool]]:
         """Picks them; raises OpNotFound."""
         if not self.history:
-            yield IN_FORCE
+            yield _said(view)
+        elif view.position is not None:
+            yield Link.position <= view.position
         if self.op is not None:
-            op = ops.get(connection, self.op)
+            op = ops.get(view, self.op)
             yield (Link.upstream_id == op.id) | (Link.downstream_id == op.id)
         if self.upstream is not None:
-            yield Link.upstream_id == ops.get(connection, self.upstream).id
+            yield Link.upstream_id == ops.get(view, self.upstream).id
         if self.downstream is not None:
-            yield Link.downstream_id == ops.get(connection, self.downstream).id
+            yield Link.downstream_id == ops.get(view, self.downstream).id
 
 
-def records(connection: Connection, asked: Filter, below: int | None, limit: int) -> list[LinkRecord]:
+def records(view: View, asked: Filter, below: int | None, limit: int) -> list[LinkRecord]:
     """The links that are asked for, newest first, at most `limit` of those below a position."""
-    wanted = _told().where(*asked.conditions(connection)).order_by(Link.position.desc()).limit(limit)
+    wanted = _told().where(*asked.conditions(view)).order_by(Link.position.desc()).limit(limit)
     if below is not None:
         wanted = wanted.where(Link.position < below)
-    return _records(connection, wanted)
+    return _records(view, wanted)
 
 
+_Matter = Select[int, str, int, int, int, int, int, int]
 _UP, _DOWN = aliased(Version), aliased(Version)
 _UP_OP, _DOWN_OP = aliased(Op), aliased(Op)
 
@@ -162,7 +188,7 @@ def _told() -> Select[Link, int, str, Version, str, Version]:
     )
 
 
-def _records(connection: Connection, wanted: Select[Link, int, str, Version, str, Version]) -> list[LinkRecord]:
+def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) -> list[LinkRecord]:
     columns = (
         Link.position,
         Link.state,
@@ -179,9 +205,7 @@ def _records(connection: Connection, wanted: Select[Link, int, str, Version, str
         _DOWN.patch_number,
     )
     found = []
-    for position, state, evidence, until, at, upstream, *numbers in connection.execute(
-        wanted.with_only_columns(*columns)
-    ):
+    for position, state, evidence, until, at, upstream, *numbers in view.execute(wanted.with_only_columns(*columns)):
         up, downstream, down = numbers[:3], numbers[3], numbers[4:]
         found.append(
             LinkRecord(
@@ -190,50 +214,94 @@ def _records(connection: Connection, wanted: Select[Link, int, str, Version, str
                 downstream=downstream,
                 downstream_number=None if down[0] is None else str(Number(*down)),
                 valid=state == "valid",
-                state=cast(LinkState, state),
+                state=typed(LinkState, state),
                 evidence=evidence,
                 position=position,
-                until=until,
+                until=until if view.is_there(until) else None,
                 registered_at=journal.moment(at),
             )
         )
     return found
 
 
-def any_in_force(connection: Connection, upstream: OpRow, downstream: OpRow) -> bool:
+def downstreams(view: View, op: OpRow) -> list[str]:
+    """The ops to which a link of that upstream op is in force."""
+    linked = exists().where(Link.upstream_id == op.id, Link.downstream_id == Op.id, _said(view))
+    return list(view.execute(select(Op.name).where(Op.id != op.id, linked)).scalars())
+
+
+def any_in_force(view: View, upstream: OpRow, downstream: OpRow) -> bool:
     """Whether any link between the two ops is in force, whatever it says."""
-    between = and_(Link.upstream_id == upstream.id, Link.downstream_id == downstream.id)
-    return connection.execute(select(Link.position).where(between, IN_FORCE).limit(1)).first() is not None
+    return (
+        view.execute(select(Link.position).where(_between(upstream, downstream), _said(view)).limit(1)).first()
+        is not None
+    )
+
+
+def newest_valid(view: View, upstream: OpRow, downstream: OpRow) -> list[LinkInForce]:
+    """The newest valid link between the two ops, if there is one."""
+    return _in_force(view, _matter().where(*_valid_between(view, upstream, downstream)).order_by(_NEWEST).limit(1))
+
+
+def any_valid_for_op(view: View, upstream: OpRow, downstream: OpRow) -> bool:
+    """Whether a valid link is for the downstream op whatever its version."""
+    wanted = select(Link.position).where(*_valid_between(view, upstream, downstream), _target == 0).limit(1)
+    return view.execute(wanted).first() is not None
+
+
+def to_versions(view: View, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]) -> list[LinkInForce]:
+    """The links in force for exactly these versions of the downstream op."""
+    targets = _target.in_([version.id for version in versions])
+    return _in_force(view, _matter().where(_between(upstream, downstream), targets, _said(view)))
 
 
 def that_matter(
-    connection: Connection,
-    upstream: OpRow,
-    candidates: list[VersionRow],
-    downstream: OpRow,
-    version: VersionRow | None,
+    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, version: VersionRow | None
 ) -> list[LinkInForce]:
-    """The links in force that decide the verdicts of these candidates: three queries, however many links there are.
+    """The links in force that decide the verdicts of these candidates for that downstream version (or none).
 
-    The entries for the candidates themselves; the newest valid one of each line that they are in; and the newest
-    valid one between the two ops.
+    Three queries, however many links there are: the entries for the candidates themselves, the newest valid one of each
+    line that they are in, and the newest valid one between the two ops.
     """
-    between = and_(Link.upstream_id == upstream.id, Link.downstream_id == downstream.id)
-    to = Link.downstream_version_id
-    counts = to.is_(None) if version is None else (to.is_(None) | (to == version.id))
-    own = _matter().where(between, counts, IN_FORCE, Version.id.in_([row.id for row in candidates]))
-    wanted = [own, _matter().where(between, _VALID).order_by(Link.position.desc()).limit(1)]
+    return of_versions(view, upstream, candidates, downstream, version) + newest_valid(view, upstream, downstream)
+
+
+def of_versions(
+    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, version: VersionRow | None
+) -> list[LinkInForce]:
+    """Of those the ones that are of the candidates, or of what is alike to them."""
+    if not candidates:
+        return []
+    targets = {0 if version is None else version.id, 0}
+    own = Link.upstream_version_id.in_([row.id for row in candidates])
+    found = _in_force(view, _matter().where(_between(upstream, downstream), own, _target.in_(targets), _said(view)))
     if upstream.compat != "exact":
-        wanted.append(_newest_of_each_line(and_(between, counts, _VALID), upstream.compat, candidates))
-    found: dict[int, LinkInForce] = {}
-    for query in wanted:
-        for position, state, major, minor, patch, down_major, down_minor, down_patch in connection.execute(query):
-            to_number = None if down_major is None else Number(down_major, down_minor, down_patch)
-            found[position] = LinkInForce(Number(major, minor, patch), to_number, state == "valid", position)
-    return list(found.values())
+        lines = {line(row.number, upstream.compat) for row in candidates}
+        found += _in_force(view, _newest_of_each_line(lines, targets, _valid_between(view, upstream, downstream)))
+    return found
 
 
-def _matter() -> Select[int, str, int, int, int, int, int, int]:
+def _in_force(view: View, query: _Matter) -> list[LinkInForce]:
+    found = []
+    for position, state, major, minor, patch, down_major, down_minor, down_patch in view.execute(query):
+        to_number = None if down_major is None else Number(down_major, down_minor, down_patch)
+        found.append(LinkInForce(Number(major, minor, patch), to_number, state == "valid", position))
+    return found
+
+
+_NEWEST = Link.position.desc()
+_target = func.coalesce(Link.downstream_version_id, text("0"))
+
+
+def _between(upstream: OpRow, downstream: OpRow) -> ColumnElement[bool]:
+    return and_(Link.upstream_id == upstream.id, Link.downstream_id == downstream.id)
+
+
+def _valid_between(view: View, upstream: OpRow, downstream: OpRow) -> list[ColumnElement[bool]]:
+    return [_between(upstream, downstream), view.in_force(Link), Link.state == "valid"]
+
+
+def _matter() -> _Matter:
     return (
         select(
             Link.position,
@@ -251,14 +319,16 @@ def _matter() -> Select[int, str, int, int, int, int, int, int]:
 
 
 def _newest_of_each_line(
-    condition: ColumnElement[bool], compat: Compat, candidates: list[VersionRow]
-) -> Select[int, str, int, int, int, int, int, int]:
-    shared = [Version.major_number, Version.minor_number][: 1 if compat == "major" else 2]
-    lines = {row.number[: len(shared)] for row in candidates}
-    newest = (
-        select(func.max(Link.position))
-        .join(Version, Version.id == Link.upstream_version_id)
-        .where(condition, tuple_(*shared).in_(lines))
-        .group_by(*shared)
-    )
-    return _matter().where(Link.position.in_(newest))
+    lines: set[tuple[int, ...]], targets: set[int], valid: Sequence[ColumnElement[bool]]
+) -> _Matter:
+    """For each line and target the newest valid link: a step down an index for each."""
+    by_minor = len(next(iter(lines))) == 2
+    rows = [[*shared, target] for shared in sorted(lines) for target in sorted(targets)]
+    # One parameter, however many rows: a statement with VALUES would be compiled anew for each number of them.
+    asked = func.json_each(json.dumps(rows)).table_valued("value")
+    parts = [cast(func.json_extract(asked.c.value, f"$[{place}]"), Integer) for place in range(3 if by_minor else 2)]
+    same = and_(Link.upstream_major == parts[0], _target == parts[-1])
+    if by_minor:
+        same = and_(same, Link.upstream_minor == parts[1])
+    newest = select(func.max(Link.position)).where(*valid, same).correlate(asked).scalar_subquery()
+    return _matter().where(Link.position.in_(select(newest).select_from(asked)))

@@ -1,9 +1,10 @@
 """Ops: found, created, and their compatibility level."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.tables import Level, Op, Version
@@ -13,41 +14,63 @@ from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.store import journal
 from opstore_daemon.store.similar import names_like
+from opstore_daemon.store.view import View
 
-Latest = aliased(Version)
+Latest, Other = aliased(Version), aliased(Version)
 
 
 @dataclass(frozen=True, slots=True)
 class OpRow:
-    """An op as the database has it."""
+    """An op as the database has it. `changed` is the last entry that verdicts about it may depend on."""
 
     id: int
     name: str
     compat: Compat
+    changed: int
 
 
-def find(connection: Connection, name: str) -> OpRow | None:
+def find(view: View, name: str) -> OpRow | None:
     """The op of that name, or None."""
     check_name(name)
-    row = connection.execute(select(Op.id, Op.name, Op.compat).where(Op.name == name)).one_or_none()
-    return None if row is None else OpRow(row.id, row.name, cast(Compat, row.compat))
+    wanted = select(Op.id, Op.name, Op.compat, Op.changed).where(Op.name == name, view.known(Op))
+    row = view.execute(wanted).one_or_none()
+    return None if row is None else OpRow(row.id, row.name, _compat(view, row.id, row.compat), row.changed)
 
 
-def get(connection: Connection, name: str) -> OpRow:
+def _compat(view: View, op_id: int, now: str) -> Compat:
+    if view.position is None:
+        return cast(Compat, now)
+    said = select(Level.compat).where(Level.op_id == op_id, Level.position <= view.position)
+    then = view.execute(said.order_by(Level.position.desc()).limit(1)).scalar()
+    return "major" if then is None else then
+
+
+def get(view: View, name: str) -> OpRow:
     """The op of that name; raises OpNotFound, which names similar ones."""
-    op = find(connection, name)
+    op = find(view, name)
     if op is None:
-        raise errors.OpNotFound(op=name).among(names_like(connection, Op.name, name))
+        raise errors.OpNotFound(op=name).among(names_like(view.connection, Op.name, name))
     return op
 
 
 def ensure(connection: Connection, name: str) -> OpRow:
-    """The op of that name, created where it is unknown."""
-    op = find(connection, name)
+    """The op of that name, created where it is unknown: with the entry that comes next."""
+    op = find(View(connection), name)
     if op is None:
-        connection.execute(insert(Op).values(name=name))
-        op = get(connection, name)
+        connection.execute(insert(Op).values(name=name, position=journal.last(connection) + 1))
+        op = get(View(connection), name)
     return op
+
+
+def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
+    """Notes that verdicts about these ops may depend on the entry."""
+    connection.execute(update(Op).where(Op.id.in_(list(op_ids))).values(changed=position))
+
+
+def last_change(view: View, names: Sequence[str]) -> int:
+    """The position of the last entry that verdicts about these ops may depend on; 0 where there is none."""
+    changed: int = view.execute(select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names))).scalar_one()
+    return changed if view.position is None else min(changed, view.position)
 
 
 def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> None:
@@ -56,14 +79,17 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
         position = journal.enter(connection, "level", now)
         connection.execute(insert(Level).values(position=position, op_id=op.id, compat=compat))
         connection.execute(update(Op).where(Op.id == op.id).values(compat=compat))
+        touch(connection, [op.id], position)
 
 
-def records(connection: Connection, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
-    """Ops by name, at most `limit` of those behind `after`; or only the one."""
+def records(view: View, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
+    """Ops by name as they are now, at most `limit` of those behind `after`; or only the one."""
     count = select(func.count()).where(Version.op_id == Op.id).scalar_subquery()
-    newest = select(Version.id).where(Version.op_id == Op.id).order_by(Version.sequence.desc()).limit(1)
-    stored = newest.where(Version.digest.is_not(None)).scalar_subquery()
-    latest = func.coalesce(stored, newest.scalar_subquery())  # what lookup.latest picks, for many ops at once
+    newest = select(Version.id).where(Version.op_id == Op.id, ~view.yanked()).order_by(Version.sequence.desc()).limit(1)
+    stored = newest.where(view.stored()).scalar_subquery()
+    any_stored = exists().where(Other.op_id == Op.id, Other.digest.is_not(None)).correlate(Op)
+    # What lookup.latest picks, for many ops at once.
+    latest = func.coalesce(stored, newest.where(~any_stored).scalar_subquery())
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
     query = select(Op.name, Op.compat, count, *numbers).outerjoin(Latest, Latest.id == latest)
     query = query.where(Op.name == only) if only is not None else query.where(Op.name > after)
@@ -71,5 +97,5 @@ def records(connection: Connection, after: str, limit: int, only: str | None = N
         OpRecord(
             name=name, latest=None if number[0] is None else str(Number(*number)), versions=versions, compat=compat
         )
-        for name, compat, versions, *number in connection.execute(query.order_by(Op.name).limit(limit))
+        for name, compat, versions, *number in view.execute(query.order_by(Op.name).limit(limit))
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, insert, select, update
 from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp
@@ -12,7 +12,9 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import PipelineRecord
 from opstore_daemon.store import journal, ops
+from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.similar import names_like
+from opstore_daemon.store.view import View
 
 Edges = tuple[tuple[str, str], ...]
 
@@ -57,63 +59,90 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
 
     Raises PipelineConflict where the name has another graph.
     """
-    found = find(connection, check_name(name))
+    found = find(View(connection), check_name(name))
     if found is not None:
         if (set(found.ops), found.edges) != (set(order), edges):
             raise errors.PipelineConflict(pipeline=name)
         return found
-    created = insert(Pipeline).values(name=name, registered_at=now).returning(Pipeline.id)
-    pipeline_id = connection.execute(created).scalar_one()
     ids = {op: ops.ensure(connection, op).id for op in order}
+    position = journal.enter(connection, "pipeline", now)
+    created = insert(Pipeline).values(name=name, registered_at=now, position=position).returning(Pipeline.id)
+    pipeline_id = connection.execute(created).scalar_one()
     places = [{"pipeline_id": pipeline_id, "op_id": ids[op], "place": place} for place, op in enumerate(order)]
     connection.execute(insert(PipelineOp), places)
     if edges:
         pairs = [{"pipeline_id": pipeline_id, "upstream_id": ids[up], "downstream_id": ids[down]} for up, down in edges]
         connection.execute(insert(PipelineEdge), pairs)
-    registered_at = journal.moment(now)
-    return PipelineRecord(name=name, ops=tuple(order), edges=edges, registered_at=registered_at, created=True)
+    return PipelineRecord(
+        name=name,
+        ops=tuple(order),
+        edges=edges,
+        registered_at=journal.moment(now),
+        position=position,
+        created=True,
+    )
 
 
-def find(connection: Connection, name: str) -> PipelineRecord | None:
+def find(view: View, name: str) -> PipelineRecord | None:
     """The pipeline of that name, or None."""
-    wanted = select(Pipeline.id, Pipeline.name, Pipeline.registered_at).where(Pipeline.name == check_name(name))
-    row = connection.execute(wanted).one_or_none()
-    return None if row is None else _record(connection, *row)
+    row = view.execute(_in_force(view).where(Pipeline.name == check_name(name))).one_or_none()
+    return None if row is None else _record(view, *row)
 
 
-def get(connection: Connection, name: str) -> PipelineRecord:
+def get(view: View, name: str) -> PipelineRecord:
     """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
-    found = find(connection, name)
+    found = find(view, name)
     if found is None:
-        raise errors.PipelineNotFound(pipeline=name).among(names_like(connection, Pipeline.name, name))
+        raise errors.PipelineNotFound(pipeline=name).among(
+            names_like(view.connection, Pipeline.name, name, view.in_force(Pipeline))
+        )
     return found
 
 
-def records(connection: Connection, after: str, limit: int) -> list[PipelineRecord]:
+def records(view: View, after: str, limit: int) -> list[PipelineRecord]:
     """Pipelines by name, at most `limit` of those behind `after`."""
-    wanted = select(Pipeline.id, Pipeline.name, Pipeline.registered_at).where(Pipeline.name > after)
-    return [_record(connection, *row) for row in connection.execute(wanted.order_by(Pipeline.name).limit(limit)).all()]
+    wanted = _in_force(view).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
+    return [_record(view, *row) for row in view.execute(wanted).all()]
 
 
-def remove(connection: Connection, name: str) -> None:
+def remove(connection: Connection, name: str, now: int) -> None:
     """Removes the pipeline; raises PipelineNotFound."""
-    get(connection, name)
-    pipeline_id = connection.execute(select(Pipeline.id).where(Pipeline.name == name)).scalar_one()
-    for table in (PipelineEdge, PipelineOp):
-        connection.execute(delete(table).where(table.pipeline_id == pipeline_id))
-    connection.execute(delete(Pipeline).where(Pipeline.id == pipeline_id))
+    get(View(connection), name)
+    position = journal.enter(connection, "pipeline", now)
+    removed = update(Pipeline).where(Pipeline.name == name, Pipeline.until.is_(None))
+    connection.execute(removed.values(until=position))
 
 
-def _record(connection: Connection, pipeline_id: int, name: str, registered_at: int) -> PipelineRecord:
-    places = select(Op.name).join(PipelineOp, PipelineOp.op_id == Op.id).where(PipelineOp.pipeline_id == pipeline_id)
-    order = connection.execute(places.order_by(PipelineOp.place)).scalars().all()
-    up, down = aliased(Op), aliased(Op)
-    pairs = (
-        select(up.name, down.name)
+def downstreams(view: View, op: OpRow) -> list[str]:
+    """The ops that are directly downstream of that one in any pipeline."""
+    edges = _edges().where(PipelineEdge.upstream_id == op.id, view.in_force(Pipeline))
+    return list(view.execute(edges.with_only_columns(_DOWN.name).distinct()).scalars())
+
+
+def _in_force(view: View) -> Select[int, str, int, int]:
+    return select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position).where(view.in_force(Pipeline))
+
+
+_UP, _DOWN = aliased(Op), aliased(Op)
+
+
+def _edges() -> Select[str, str]:
+    return (
+        select(_UP.name, _DOWN.name)
         .select_from(PipelineEdge)
-        .join(up, up.id == PipelineEdge.upstream_id)
-        .join(down, down.id == PipelineEdge.downstream_id)
-        .where(PipelineEdge.pipeline_id == pipeline_id)
+        .join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
+        .join(_UP, _UP.id == PipelineEdge.upstream_id)
+        .join(_DOWN, _DOWN.id == PipelineEdge.downstream_id)
     )
-    edges = tuple(sorted((row[0], row[1]) for row in connection.execute(pairs)))
-    return PipelineRecord(name=name, ops=tuple(order), edges=edges, registered_at=journal.moment(registered_at))
+
+
+def _record(view: View, pipeline_id: int, name: str, registered_at: int, position: int) -> PipelineRecord:
+    places = select(Op.name).join(PipelineOp, PipelineOp.op_id == Op.id).where(PipelineOp.pipeline_id == pipeline_id)
+    edges = view.execute(_edges().where(Pipeline.id == pipeline_id))
+    return PipelineRecord(
+        name=name,
+        ops=tuple(view.execute(places.order_by(PipelineOp.place)).scalars()),
+        edges=tuple(sorted((up, down) for up, down in edges)),
+        registered_at=journal.moment(registered_at),
+        position=position,
+    )

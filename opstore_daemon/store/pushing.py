@@ -10,11 +10,12 @@ from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
-from opstore_daemon.store import links, lookup, ops, versions
+from opstore_daemon.store import links, lookup, ops, tags, versions
 from opstore_daemon.store.links import Four
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.versions import Blob
+from opstore_daemon.store.view import View
 
 
 def check(op: str, wanted: NewVersion) -> None:
@@ -27,6 +28,8 @@ def check(op: str, wanted: NewVersion) -> None:
         raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
     if wanted.version is not None:
         Version.parse(wanted.version)
+    for tag in wanted.tags:
+        tags.check(tag)
     if wanted.otherwise == "patch" and (wanted.upload is None or not {"fields", "version"} & set(ways)):
         raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
     for text in (*wanted.valid_for, *wanted.valid_with):
@@ -36,20 +39,22 @@ def check(op: str, wanted: NewVersion) -> None:
 
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
     """Makes the version that was asked for, with its labels and links, all of it or none; `now` in microseconds."""
-    op = ops.ensure(connection, op_name)
+    view, op = View(connection), ops.ensure(connection, op_name)
     version = _derive(connection, op.id, wanted, None if blob is None else blob[0])
     if isinstance(version, VersionRow):
         row, created = version, False
     else:
         row, created = _add(connection, op, version, blob, wanted, now)
-    versions.set_labels(connection, row.id, wanted.labels)
+    versions.set_labels(connection, row, wanted.labels, created=created, now=now)
     for text in wanted.valid_for:
         links.enter(connection, links.four(connection, row, parse_reference(text)), "valid", None, now)
     for text in wanted.valid_with:
         up = parse_reference(text)
-        upstream = lookup.pick(connection, ops.get(connection, up.op).id, up)
+        upstream = lookup.pick(view, ops.get(view, up.op).id, up)
         links.enter(connection, Four(upstream, op, row), "valid", None, now)
-    (record,) = versions.records(connection, [row])
+    if wanted.tags:
+        tags.move(connection, wanted.tags, [row], now)
+    (record,) = versions.records(view, [row])
     return Pushed(**msgspec.structs.asdict(record), created=created)
 
 
@@ -57,7 +62,7 @@ def _add(
     connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int
 ) -> tuple[VersionRow, bool]:
     """That version of the op; or, where it has other bytes and that is wanted, the patch version that these make."""
-    before = lookup.by_subversions(connection, op.id, version) if wanted.otherwise == "patch" else None
+    before = lookup.by_subversions(View(connection), op.id, version) if wanted.otherwise == "patch" else None
     if before is None or blob is None or before.digest in (None, blob[0]):
         return versions.add(connection, op, version, blob, wanted, now)
     patched = derivation.bump(version, "patch", blob[0])
@@ -74,8 +79,10 @@ def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Dige
     if wanted.fields is not None:
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101
-    newest = lookup.latest(connection, op_id)
-    if newest is not None and newest.digest == digest and not wanted.new:
-        return newest
+    view = View(connection)
+    latest = lookup.latest(view, op_id)
+    if latest is not None and latest.digest == digest and not wanted.new:
+        return latest
+    newest = lookup.newest(view, op_id)
     base = None if newest is None else Version.parse(newest.version)
     return derivation.bump(base, wanted.bump or "patch", digest)

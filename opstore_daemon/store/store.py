@@ -1,8 +1,8 @@
 """The store: every verb as one transaction over metadata and savers."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar
 
@@ -13,13 +13,17 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Counter
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
+    Affected,
+    Check,
     Compat,
     Fields,
     Level,
     LinkRecord,
     Links,
     LinkState,
+    Lock,
     NewVersion,
     OpRecord,
     Ops,
@@ -27,6 +31,9 @@ from opstore_daemon.protocol.records import (
     PipelineRecord,
     Pipelines,
     Pushed,
+    Resolution,
+    TagRecord,
+    Tags,
     Upload,
     Validation,
     VersionRecord,
@@ -34,12 +41,27 @@ from opstore_daemon.protocol.records import (
 )
 from opstore_daemon.protocol.references import Latest, Reference, parse_reference
 from opstore_daemon.savers import BaseSaver
-from opstore_daemon.store import answers, journal, links, lookup, ops, pipelines, pushing, verdicts, versions
+from opstore_daemon.store import (
+    answers,
+    journal,
+    links,
+    lookup,
+    ops,
+    pipelines,
+    pushing,
+    resolving,
+    tags,
+    verdicts,
+    versions,
+    yanks,
+)
 from opstore_daemon.store.answers import Once
 from opstore_daemon.store.blobs import PIECE, BlobReader
 from opstore_daemon.store.links import Filter
 from opstore_daemon.store.uploads import Uploads
-from opstore_daemon.store.verdicts import Downstream
+from opstore_daemon.store.verdicts import Selection
+from opstore_daemon.store.view import View
+from opstore_daemon.store.view import as_of as view_as_of
 
 ALL = 2**62  # rows
 PUBLISH_TRIES = 3
@@ -86,6 +108,12 @@ class Store:
             answers.save(connection, self._once, msgspec.json.encode(result), self._now())
             return result
 
+    @contextmanager
+    def _view(self, as_of: str | None = None) -> Iterator[View]:
+        """What a read sees: now, or as of a position or a time."""
+        with self.database.read() as connection:
+            yield view_as_of(connection, as_of)
+
     def check(self) -> None:
         """Raises Unavailable where the database or the saver does not answer."""
         with self.database.read() as connection:
@@ -122,6 +150,7 @@ class Store:
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
@@ -138,6 +167,7 @@ class Store:
             valid_with=tuple(valid_with),
             labels=dict(labels or {}),
             message=message,
+            tags=tuple(tags),
             format=format,
             libraries=dict(libraries or {}),
         )
@@ -242,37 +272,98 @@ class Store:
             raise errors.NotStored(op=version.op, number=version.number)
         return BlobReader(self.saver, Digest(version.digest), version.size, start, stop)
 
-    def show(self, reference: str) -> VersionRecord:
+    def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """All that is known of one version (protocol.verbs)."""
         parsed = parse_reference(reference)
-        with self.database.read() as connection:
-            row = lookup.pick(connection, ops.get(connection, parsed.op).id, parsed)
-            return versions.records(connection, [row])[0]
+        with self._view(as_of) as view:
+            row = lookup.pick(view, ops.get(view, parsed.op).id, parsed)
+            return versions.records(view, [row])[0]
 
     def versions(
-        self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, below: int | None = None
+        self,
+        op: str,
+        *,
+        valid_for: Sequence[str] = (),
+        limit: int | None = None,
+        as_of: str | None = None,
+        below: int | None = None,
     ) -> Versions:
         """The versions of an op, newest first (protocol.verbs); `below` is the sequence where a page begins."""
         if limit is not None and limit < 1:
             raise errors.InvalidRequest(reason="the limit is at least 1")
         reference, wanted = parse_reference(op), ALL if limit is None else limit
-        with self.database.read() as connection:
+        with self._view(as_of) as view:
             if valid_for or not reference.bare:
-                chosen = verdicts.select_valid(connection, reference, valid_for, wanted, below)
-                rows, passed_over, word = chosen.found, tuple(chosen.passed_over), chosen.verdict
+                chosen = verdicts.select_valid(view, reference, valid_for, wanted, below)
             else:
-                rows, passed_over, word = (
-                    versions.newest(connection, ops.get(connection, reference.op).id, below, wanted),
-                    (),
-                    "valid",
-                )
+                rows = versions.newest(view, ops.get(view, reference.op).id, below, wanted)
+                chosen = Selection(rows, [], "valid")
             return Versions(
                 op=reference.op,
-                versions=tuple(versions.records(connection, rows)),
-                passed_over=passed_over,
-                verdict=word,
-                next_cursor=str(rows[-1].sequence) if len(rows) == limit else None,
+                versions=tuple(versions.records(view, chosen.found)),
+                passed_over=tuple(chosen.passed_over),
+                verdict=chosen.verdict,
+                next_cursor=str(chosen.found[-1].sequence) if len(chosen.found) == limit else None,
             )
+
+    def yank(self, reference: str, reason: str) -> VersionRecord:
+        """Yanks the version (protocol.verbs)."""
+        return self.set_yank(reference, reason)
+
+    def unyank(self, reference: str) -> VersionRecord:
+        """Ends that the version is yanked (protocol.verbs)."""
+        return self.set_yank(reference, None)
+
+    def set_yank(self, reference: str, reason: str | None) -> VersionRecord:
+        """Enters that the version is yanked for a reason, or (None) no longer so."""
+        parsed = parse_reference(reference)
+
+        def work(connection: Connection) -> VersionRecord:
+            view = View(connection)
+            row = lookup.pick(view, ops.get(view, parsed.op).id, parsed)
+            yanks.enter(connection, row, reason, self._now())
+            changed = lookup.of_id(view, row.id)
+            return versions.records(view, [row if changed is None else changed])[0]
+
+        return self._write(VersionRecord, work)
+
+    # --- tags ---------------------------------------------------------------------------------------------------
+
+    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
+        """Puts the tag on a version, or on one of each of several ops (protocol.verbs)."""
+        asked = [parse_reference(text) for text in ([references] if isinstance(references, str) else references)]
+        if len({reference.op for reference in asked}) < len(asked):
+            raise errors.InvalidRequest(reason="a tag stands on one version of an op")
+        tags.check(tag)
+
+        def work(connection: Connection) -> Tags:
+            view = View(connection)
+            rows = [lookup.pick(view, ops.get(view, reference.op).id, reference) for reference in asked]
+            tags.move(connection, [tag], rows, self._now())
+            return Tags(tags=tuple(tags.of_versions(view, tag, rows)))
+
+        return list(self._write(Tags, work).tags)
+
+    def untag(self, op: str, tag: str) -> None:
+        """Takes the tag away (protocol.verbs)."""
+        check_name(tag)
+        self._write(
+            type(None),
+            lambda connection: tags.remove(connection, ops.get(View(connection), op), tag, self._now()),
+        )
+
+    def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
+        """The tags in force, or every move (protocol.verbs)."""
+        return list(self.tags_page(op, None, ALL, history=history, as_of=as_of).tags)
+
+    def tags_page(
+        self, op: str | None, cursor: str | None, limit: int, *, history: bool, as_of: str | None = None
+    ) -> Tags:
+        """A page of tags: at most `limit` of those behind the cursor."""
+        with self._view(as_of) as view:
+            op_id = None if op is None else ops.get(view, op).id
+            found = tags.records(view, op_id, tags.parse_cursor(cursor), limit, history=history)
+        return Tags(tags=tuple(found), next_cursor=tags.cursor_of(found[-1]) if len(found) == limit else None)
 
     # --- ops ----------------------------------------------------------------------------------------------------
 
@@ -282,22 +373,23 @@ class Store:
 
     def ops_page(self, after: str, limit: int) -> Ops:
         """A page of ops: at most `limit` of those behind the name `after`."""
-        with self.database.read() as connection:
-            found = ops.records(connection, after, limit)
+        with self._view() as view:
+            found = ops.records(view, after, limit)
         return Ops(ops=tuple(found), next_cursor=found[-1].name if len(found) == limit else None)
 
     def op(self, name: str) -> OpRecord:
         """One op (protocol.verbs)."""
-        with self.database.read() as connection:
-            ops.get(connection, name)
-            return ops.records(connection, "", 1, only=name)[0]
+        with self._view() as view:
+            ops.get(view, name)
+            return ops.records(view, "", 1, only=name)[0]
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
         """Sets the op's compatibility level (protocol.verbs)."""
 
         def work(connection: Connection) -> OpRecord:
-            ops.set_compat(connection, ops.get(connection, op), compat, self._now())
-            return ops.records(connection, "", 1, only=op)[0]
+            view = View(connection)
+            ops.set_compat(connection, ops.get(view, op), compat, self._now())
+            return ops.records(view, "", 1, only=op)[0]
 
         return self._write(OpRecord, work)
 
@@ -316,7 +408,8 @@ class Store:
         up, down = parse_reference(upstream), parse_reference(downstream)
 
         def work(connection: Connection) -> LinkRecord:
-            version = lookup.pick(connection, ops.get(connection, up.op).id, up)
+            view = View(connection)
+            version = lookup.pick(view, ops.get(view, up.op).id, up)
             return links.enter(connection, links.four(connection, version, down), state, evidence, self._now())
 
         return self._write(LinkRecord, work)
@@ -329,43 +422,85 @@ class Store:
         downstream: str | None = None,
         history: bool = False,
         limit: int | None = None,
+        as_of: str | None = None,
     ) -> list[LinkRecord]:
         """The links in force, or all entries (protocol.verbs)."""
         if limit is not None and limit < 1:
             raise errors.InvalidRequest(reason="the limit is at least 1")
         asked = Filter(op, upstream, downstream, history)
-        return list(self.links_page(asked, None, ALL if limit is None else limit).links)
+        return list(self.links_page(asked, None, ALL if limit is None else limit, as_of=as_of).links)
 
-    def links_page(self, asked: Filter, below: int | None, limit: int) -> Links:
+    def links_page(self, asked: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
         """A page of links: at most `limit` of those below a position."""
-        with self.database.read() as connection:
-            found = links.records(connection, asked, below, limit)
+        with self._view(as_of) as view:
+            found = links.records(view, asked, below, limit)
         return Links(links=tuple(found), next_cursor=str(found[-1].position) if len(found) == limit else None)
 
-    # --- verdicts and pipelines -----------------------------------------------------------------------------------
+    # --- verdicts -------------------------------------------------------------------------------------------------
 
-    def validate(self, upstream: str, downstream: str) -> Validation:
+    def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         """The verdict for one edge (protocol.verbs)."""
-        up, down = parse_reference(upstream), parse_reference(downstream)
-        with self.database.read() as connection:
-            chosen = {up.op: verdicts.downstream(connection, up), down.op: verdicts.downstream(connection, down)}
-            if len(chosen) < 2:
-                raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
-            return verdicts.validate(connection, [(up.op, down.op)], chosen)
+        found = self.edge_verdict(upstream, downstream, as_of)
+        assert found is not None, "only what was seen before is not told"  # noqa: S101
+        return found
 
-    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = ()) -> Validation:
+    def edge_verdict(
+        self, upstream: str, downstream: str, as_of: str | None = None, unless: int | None = None
+    ) -> Validation | None:
+        """The same; None where it is what it was when it had that position."""
+        up, down = parse_reference(upstream), parse_reference(downstream)
+        if up.op == down.op:
+            raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
+        with self._view(as_of) as view:
+            position = ops.last_change(view, [up.op, down.op])
+            if position == unless:
+                return None
+            chosen = {up.op: verdicts.choose(view, up), down.op: verdicts.choose(view, down)}
+            return verdicts.validate(view, [(up.op, down.op)], chosen, position)
+
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         """The verdict over all edges of a pipeline (protocol.verbs)."""
-        used = {reference.op: reference for reference in map(parse_reference, use)}
-        with self.database.read() as connection:
-            graph = pipelines.get(connection, pipeline)
-            strangers = sorted(set(used) - set(graph.ops))
-            if strangers:
-                raise errors.InvalidRequest(reason=f"{strangers[0]} is no op of the pipeline {pipeline}")
-            chosen: dict[str, Downstream] = {}
-            for op in graph.ops:
-                reference = used.get(op) or Reference(op, Latest(), bare=True)
-                chosen[op] = verdicts.downstream(connection, reference)
-            return verdicts.validate(connection, graph.edges, chosen, pipeline)
+        found = self.pipeline_verdict(pipeline, use, as_of)
+        assert found is not None, "only what was seen before is not told"  # noqa: S101
+        return found
+
+    def pipeline_verdict(
+        self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: int | None = None
+    ) -> Validation | None:
+        """The same; None where it is what it was when it had that position."""
+        with self._view(as_of) as view:
+            graph = pipelines.get(view, pipeline)
+            position = max(graph.position, ops.last_change(view, graph.ops))
+            if position == unless:
+                return None
+            used = resolving.of_pipeline(graph, use)
+            chosen = {op: verdicts.choose(view, used.get(op) or Reference(op, Latest(), bare=True)) for op in graph.ops}
+            return verdicts.validate(view, graph.edges, chosen, position, pipeline)
+
+    def resolve(
+        self,
+        pipeline: str,
+        *,
+        use: Sequence[str] = (),
+        lock: Sequence[str] = (),
+        upgrade: str | None = None,
+        as_of: str | None = None,
+    ) -> Resolution:
+        """The resolution of a pipeline (protocol.verbs)."""
+        with self._view(as_of) as view:
+            return resolving.Resolving(view, pipeline, use, lock, upgrade).answer()
+
+    def check_lock(self, pipeline: str, lock: Lock) -> Check:
+        """Whether a lock still holds (protocol.verbs)."""
+        with self._view() as view:
+            return resolving.check(view, pipeline, lock)
+
+    def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
+        """What has to be retrained for a version (protocol.verbs)."""
+        with self._view(as_of) as view:
+            return resolving.affected(view, reference, pipeline)
+
+    # --- pipelines ------------------------------------------------------------------------------------------------
 
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
@@ -382,15 +517,15 @@ class Store:
 
     def pipelines_page(self, after: str, limit: int) -> Pipelines:
         """A page of pipelines: at most `limit` of those behind the name `after`."""
-        with self.database.read() as connection:
-            found = pipelines.records(connection, after, limit)
+        with self._view() as view:
+            found = pipelines.records(view, after, limit)
         return Pipelines(pipelines=tuple(found), next_cursor=found[-1].name if len(found) == limit else None)
 
     def pipeline(self, name: str) -> PipelineRecord:
         """One pipeline (protocol.verbs)."""
-        with self.database.read() as connection:
-            return pipelines.get(connection, name)
+        with self._view() as view:
+            return pipelines.get(view, name)
 
     def remove_pipeline(self, name: str) -> None:
         """Removes the pipeline (protocol.verbs)."""
-        self._write(type(None), lambda connection: pipelines.remove(connection, name))
+        self._write(type(None), lambda connection: pipelines.remove(connection, name, self._now()))

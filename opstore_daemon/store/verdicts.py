@@ -1,77 +1,79 @@
-"""Verdicts: the rules asked about what the database has."""
+"""Verdicts: the rules asked about what a view has."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, true
 
 from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, PassedOver, Validation, VerdictWord
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference, parse_reference
-from opstore_daemon.rules import verdict as rules
+from opstore_daemon.rules.verdict import Between, Verdict, combine
 from opstore_daemon.store import links, lookup, ops
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
+from opstore_daemon.store.view import View
 
 
 @dataclass(frozen=True, slots=True)
-class Downstream:
-    """What has to accept an upstream version: an op, and its version if it has one."""
+class Chosen:
+    """An op, and its version if it has one."""
 
     op: OpRow
     version: VersionRow | None
 
 
-def downstream(connection: Connection, reference: Reference) -> Downstream:
-    """The downstream that a reference names; a bare name is its latest, or none where it has no version."""
-    op = ops.get(connection, reference.op)
-    version = lookup.latest(connection, op.id) if reference.bare else lookup.pick(connection, op.id, reference)
-    return Downstream(op, version)
+def choose(view: View, reference: Reference) -> Chosen:
+    """What a reference names; a bare name is its latest, or none where it has no version."""
+    op = ops.get(view, reference.op)
+    version = lookup.latest(view, op.id) if reference.bare else lookup.pick(view, op.id, reference)
+    return Chosen(op, version)
 
 
-def verdicts(
-    connection: Connection, upstream: OpRow, candidates: list[VersionRow], to: Downstream
-) -> list[rules.Verdict]:
+def verdicts(view: View, upstream: OpRow, candidates: Sequence[VersionRow], to: Chosen) -> list[Verdict]:
     """The verdict of each candidate, in their order."""
-    found = links.that_matter(connection, upstream, candidates, to.op, to.version)
+    found = links.that_matter(view, upstream, candidates, to.op, to.version)
+    between = Between(upstream.name, to.op.name, upstream.compat, found)
     number = None if to.version is None else to.version.number
-    return [
-        rules.verdict(rules.Edge(upstream.name, row.number, to.op.name, number, upstream.compat), found)
-        for row in candidates
-    ]
+    return [between.verdict(row.number, number) for row in candidates]
 
 
-def edge(connection: Connection, upstream: Downstream, to: Downstream) -> EdgeVerdict:
+def edge(view: View, upstream: Chosen, to: Chosen) -> EdgeVerdict:
     """The verdict between two versions, either of which may be none."""
     if upstream.version is None:
-        compat = upstream.op.compat
-        verdict = rules.verdict(rules.Edge(upstream.op.name, None, to.op.name, None, compat), [])
+        verdict = Between(upstream.op.name, to.op.name, upstream.op.compat).verdict(None, None)
     else:
-        (verdict,) = verdicts(connection, upstream.op, [upstream.version], to)
+        (verdict,) = verdicts(view, upstream.op, [upstream.version], to)
     return EdgeVerdict(
-        upstream=_op_number(upstream), downstream=_op_number(to), verdict=verdict.word, reason=verdict.reason
+        upstream=op_number(upstream),
+        downstream=op_number(to),
+        verdict=verdict.word,
+        reason=verdict.reason,
+        by_entry=verdict.by_entry,
     )
 
 
 def validate(
-    connection: Connection,
+    view: View,
     edges: Sequence[tuple[str, str]],
-    chosen: Mapping[str, Downstream],
+    chosen: Mapping[str, Chosen],
+    position: int,
     pipeline: str | None = None,
 ) -> Validation:
-    """The verdict over all edges between the versions that were chosen for the ops."""
-    told = tuple(edge(connection, chosen[up], chosen[down]) for up, down in edges)
+    """The verdict over all edges between the versions that were chosen for the ops; it depends on no later entry."""
+    told = tuple(edge(view, chosen[up], chosen[down]) for up, down in edges)
     return Validation(
-        verdict=rules.combine(verdict.verdict for verdict in told),
+        verdict=combine(verdict.verdict for verdict in told),
         edges=told,
-        versions=tuple(_op_number(version) for version in chosen.values()),
+        versions=tuple(op_number(version) for version in chosen.values()),
         pipeline=pipeline,
+        position=position,
     )
 
 
-def _op_number(version: Downstream) -> OpNumber:
-    number = None if version.version is None else str(version.version.number)
-    return OpNumber(op=version.op.name, number=number)
+def op_number(chosen: Chosen) -> OpNumber:
+    """The op and its number."""
+    return OpNumber(op=chosen.op.name, number=None if chosen.version is None else str(chosen.version.number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,19 @@ class Selection:
 
 
 def select_valid(
-    connection: Connection, reference: Reference, valid_for: Sequence[str], limit: int, below: int | None = None
+    view: View, reference: Reference, valid_for: Sequence[str], limit: int, below: int | None = None
 ) -> Selection:
     """At most `limit` versions that `latest` could pick, the reference admits and all of `valid_for` accept.
 
     Reads in blocks, and no further than it must. `below` is the sequence where an earlier answer ended.
     """
-    op = ops.get(connection, reference.op)
-    targets = [downstream(connection, parse_reference(text)) for text in valid_for]
+    op = ops.get(view, reference.op)
+    targets = [choose(view, parse_reference(text)) for text in valid_for]
     found: list[VersionRow] = []
     passed_over: list[PassedOver] = []
-    for block in lookup.blocks(connection, *_candidates(connection, op, reference, below)):
+    for block in lookup.blocks(view, op.id, *_candidates(view, op, reference, below)):
         admitted = [row for row in block if _admitted(reference, row)]
-        reasons = _objections(connection, op, admitted, targets)
+        reasons = _objections(view, op, admitted, targets)
         for row in admitted:
             if row.id not in reasons:
                 found.append(row)
@@ -104,51 +106,44 @@ def select_valid(
                 passed_over.append(PassedOver(op=op.name, number=str(row.number), reason=reasons[row.id].reason))
             if len(found) == limit:
                 return Selection(found, passed_over, "valid")
-    word: VerdictWord = "valid" if found or below is not None else _why_nothing(connection, op, reference, targets)
+    word: VerdictWord = "valid" if found or below is not None else _why_nothing(view, op, reference, targets)
     return Selection(found, passed_over, word)
 
 
-def _candidates(
-    connection: Connection, op: OpRow, reference: Reference, below: int | None
-) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [Version.op_id == op.id, *lookup.numbered(reference.selector)]
-    if not isinstance(reference.selector, Latest | Range | Line):
-        conditions.append(Version.id == lookup.pick(connection, op.id, reference).id)
-    conditions.append(lookup.preferred(connection, op.id, *conditions[1:]))
-    if below is not None:
-        conditions.append(Version.sequence < below)
-    return conditions
+def _candidates(view: View, op: OpRow, reference: Reference, below: int | None) -> list[ColumnElement[bool]]:
+    older = true() if below is None else Version.sequence < below
+    if isinstance(reference.selector, Latest | Range | Line):
+        return [*lookup.candidates(view, op.id, *lookup.numbered(reference.selector)), older]
+    return [Version.id == lookup.pick(view, op.id, reference).id, older]
 
 
 def _admitted(reference: Reference, row: VersionRow) -> bool:
     return not isinstance(reference.selector, Range) or lookup.admits(reference.selector, row.number)
 
 
-def _objections(
-    connection: Connection, op: OpRow, rows: list[VersionRow], targets: Sequence[Downstream]
-) -> dict[int, rules.Verdict]:
+def _objections(view: View, op: OpRow, rows: list[VersionRow], targets: Sequence[Chosen]) -> dict[int, Verdict]:
     """By the version's id, the verdict that keeps it out: a known failure before what is not known."""
-    objections: dict[int, rules.Verdict] = {}
+    objections: dict[int, Verdict] = {}
     for target in targets if rows else ():
-        for row, verdict in zip(rows, verdicts(connection, op, rows, target), strict=True):
+        for row, verdict in zip(rows, verdicts(view, op, rows, target), strict=True):
             worse = row.id not in objections or objections[row.id].word == "unknown"
             if verdict.word != "valid" and worse:
                 objections[row.id] = verdict
     return objections
 
 
-def _why_nothing(connection: Connection, op: OpRow, reference: Reference, targets: Sequence[Downstream]) -> VerdictWord:
+def _why_nothing(view: View, op: OpRow, reference: Reference, targets: Sequence[Chosen]) -> VerdictWord:
     """`unknown` if it is only links that are missing: some target has none at all, and the others agree on one.
 
     They agree where there is no version that could be asked about.
     """
-    linked = [target for target in targets if links.any_in_force(connection, op, target.op)]
+    linked = [target for target in targets if links.any_in_force(view, op, target.op)]
     if len(linked) == len(targets):
         return "invalid"
     asked = False
-    for block in lookup.blocks(connection, *_candidates(connection, op, reference, None)):
+    for block in lookup.blocks(view, op.id, *_candidates(view, op, reference, None)):
         admitted = [row for row in block if _admitted(reference, row)]
         asked = asked or bool(admitted)
-        if len(_objections(connection, op, admitted, linked)) < len(admitted):
+        if len(_objections(view, op, admitted, linked)) < len(admitted):
             return "unknown"
     return "invalid" if asked else "unknown"

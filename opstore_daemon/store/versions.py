@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, true, update
 
-from opstore_daemon.metadata.tables import Label, Op, Version
+from opstore_daemon.metadata.tables import Label, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, VersionRecord
@@ -15,11 +15,13 @@ from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.rules import numbering
 from opstore_daemon.rules.numbering import Given
-from opstore_daemon.store import journal, lookup
+from opstore_daemon.store import journal, lookup, ops
 from opstore_daemon.store.lookup import BLOCK, VersionRow
 from opstore_daemon.store.ops import OpRow
+from opstore_daemon.store.view import View
 
 Blob = tuple[Digest, int]  # and its size in bytes
+_IN_FORCE = Label.until.is_(None)
 
 
 def add(
@@ -34,7 +36,7 @@ def add(
 
     Raises VersionConflict where it has other bytes: a stored version never changes.
     """
-    found = lookup.by_subversions(connection, op.id, version)
+    found = lookup.by_subversions(View(connection), op.id, version)
     if found is None:
         return _register(connection, op, version, blob, wanted, now), True
     if blob is None or found.digest == blob[0]:
@@ -43,13 +45,14 @@ def add(
         number, digest = str(found.number), found.digest
         raise errors.VersionConflict(op=op.name, number=number, version=str(version), digest=digest)
     position = journal.enter(connection, "version", now)
+    ops.touch(connection, [op.id], position)
     stored = update(Version).where(Version.id == found.id)
     connection.execute(
         stored.values(
             digest=blob[0],
             size=blob[1],
             stored_position=position,
-            message=found.message if wanted.message is None else wanted.message,
+            stored_message=wanted.message,
             **_form(wanted),
         )
     )
@@ -63,6 +66,7 @@ def _register(
     sequence = connection.execute(counted.returning(Op.last_sequence)).scalar_one()
     number = _number(connection, op, version)
     position = journal.enter(connection, "version", now)
+    ops.touch(connection, [op.id], position)
     digest, size = blob or (None, None)
     connection.execute(
         insert(Version).values(
@@ -96,7 +100,7 @@ def _form(wanted: NewVersion) -> dict[str, str | None]:
 
 
 def _reread(connection: Connection, op: OpRow, version: Subversions) -> VersionRow:
-    row = lookup.by_subversions(connection, op.id, version)
+    row = lookup.by_subversions(View(connection), op.id, version)
     assert row is not None, "it was written in this transaction"  # noqa: S101
     return row
 
@@ -122,22 +126,40 @@ def _number(connection: Connection, op: OpRow, version: Subversions) -> Number:
     return numbering.number(op.name, major, minor, patch)
 
 
-def set_labels(connection: Connection, version_id: int, labels: Mapping[str, str]) -> None:
-    """Notes the labels on the version; a key that it has gets the new value."""
-    if labels:
-        connection.execute(delete(Label).where(Label.version_id == version_id, Label.key.in_(list(labels))))
-        values = [{"version_id": version_id, "key": key, "value": value} for key, value in labels.items()]
-        connection.execute(insert(Label), values)
+def set_labels(connection: Connection, row: VersionRow, labels: Mapping[str, str], *, created: bool, now: int) -> None:
+    """Notes the labels on the version; a key that it has gets the new value.
+
+    What is new on a version that was there before is an entry of its own.
+    """
+    known = dict(connection.execute(select(Label.key, Label.value).where(Label.version_id == row.id, _IN_FORCE)).all())
+    changed = {key: value for key, value in labels.items() if known.get(key) != value}
+    if not changed:
+        return
+    position = journal.last(connection) if created else journal.enter(connection, "version", now)
+    replaced = and_(Label.version_id == row.id, Label.key.in_(list(changed)), _IN_FORCE)
+    connection.execute(update(Label).where(replaced).values(until=position))
+    values = [
+        {"version_id": row.id, "key": key, "position": position, "value": value} for key, value in changed.items()
+    ]
+    connection.execute(insert(Label), values)
 
 
-def records(connection: Connection, rows: Sequence[VersionRow]) -> list[VersionRecord]:
+def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     """What is known of these versions, in their order."""
     labels: dict[int, dict[str, str]] = {}
+    tags: dict[int, tuple[str, ...]] = {}
     for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
         ids = [row.id for row in rows[start : start + BLOCK]]
-        wanted = select(Label.version_id, Label.key, Label.value).where(Label.version_id.in_(ids))
-        noted = connection.execute(wanted.order_by(Label.version_id, Label.key))
-        labels |= {id_: {key: value for _, key, value in group} for id_, group in groupby(noted, key=itemgetter(0))}
+        noted = select(Label.version_id, Label.key, Label.value).where(Label.version_id.in_(ids), view.in_force(Label))
+        labels |= {
+            id_: {key: value for _, key, value in group}
+            for id_, group in groupby(view.execute(noted.order_by(Label.version_id, Label.key)), key=itemgetter(0))
+        }
+        tagged = select(Tag.version_id, Tag.name).where(Tag.version_id.in_(ids), view.in_force(Tag))
+        tags |= {
+            id_: tuple(name for _, name in group)
+            for id_, group in groupby(view.execute(tagged.order_by(Tag.version_id, Tag.name)), key=itemgetter(0))
+        }
     return [
         VersionRecord(
             op=row.op,
@@ -148,6 +170,8 @@ def records(connection: Connection, rows: Sequence[VersionRow]) -> list[VersionR
             size=row.size,
             registered_at=journal.moment(row.registered_at),
             labels=labels.get(row.id, {}),
+            tags=tags.get(row.id, ()),
+            yanked=row.yanked,
             message=row.message,
             note=row.note,
             format=row.format,
@@ -158,9 +182,6 @@ def records(connection: Connection, rows: Sequence[VersionRow]) -> list[VersionR
     ]
 
 
-def newest(connection: Connection, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
+def newest(view: View, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
     """All versions of the op, newest first, at most `limit` of those below a sequence."""
-    wanted = lookup.query().where(Version.op_id == op_id)
-    if below is not None:
-        wanted = wanted.where(Version.sequence < below)
-    return lookup.rows(connection, wanted.order_by(Version.sequence.desc()).limit(limit))
+    return lookup.rows(view, op_id, true() if below is None else Version.sequence < below, limit=limit)

@@ -54,6 +54,9 @@ ID = Header(
     Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")],
 )
 ETAG = Header("ETag", "The digest, in quotes.", Annotated[str, Meta(pattern=r'^"sha256:[0-9a-f]{64}"$')])
+VERDICT_ETAG = Header(
+    "ETag", "The position of the last entry that the answer may depend on.", Annotated[str, Meta(pattern=r'^"[0-9]+"$')]
+)
 LOCATION = Header("Location", "The path of what was made.", Annotated[str, Meta(pattern="^/v1/")])
 HELD = Header(routes.UPLOAD_OFFSET, "How far the upload is.", Count)
 RANGES = Header("Accept-Ranges", "Ranges are answered.", Annotated[str, Meta(pattern="^bytes$")])

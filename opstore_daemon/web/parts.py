@@ -26,5 +26,6 @@ PARTS = {
         Annotated[str, Meta(min_length=1)],
         (errors.InvalidReference, errors.InvalidNumber, errors.AmbiguousReference),
     ),
+    "tag": Part("The name of a tag.", Name, (errors.InvalidName, errors.TagNotFound)),
     "upload": Part("The upload, as the answer that made it says.", UploadId, (errors.UploadNotFound,)),
 }

@@ -22,6 +22,9 @@ Limit = Annotated[int, Meta(ge=1, le=routes.MAX_LIMIT, description="How many row
 _BEGINS = "Where the page begins, as the `next_cursor` before it said."
 
 
+AsOf = Annotated[str, Meta(description="The answer as it was: a position of the journal, or a time (RFC 3339).")]
+
+
 class Page(Query, frozen=True, kw_only=True):
     """A page of things by name."""
 

@@ -29,6 +29,7 @@ PICKING: tuple[Error, ...] = (  # a version, by its reference
     errors.OpNotFound,
     errors.VersionNotFound,
     errors.TagNotFound,
+    errors.TagYanked,
 )
 
 

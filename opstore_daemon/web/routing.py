@@ -16,6 +16,7 @@ from opstore_daemon.web.guards import Credential, Guards, Scope
 from opstore_daemon.web.headers import Header
 from opstore_daemon.web.queries import Query
 
+_POSITION = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 Error = type[errors.OpStoreError]
 
 
@@ -127,6 +128,19 @@ def credential() -> Credential:
 def answer(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The record as JSON."""
     return Response(records.encode(record), status, headers, content_type=routes.JSON)
+
+
+def unless_seen(told: records.Validation | None, seen: int | None) -> Response:
+    """The verdict with its etag, or 304 where it is what the asker has seen."""
+    if told is None:
+        return nothing(304, {"ETag": f'"{seen}"'})
+    return answer(told, headers={"ETag": f'"{told.position}"'})
+
+
+def seen() -> int | None:
+    """The position in `If-None-Match`, which a verdict that was answered before had for its etag."""
+    match = _POSITION.fullmatch(request.headers.get("If-None-Match", ""))
+    return None if match is None else int(match[1])
 
 
 def nothing(status: int, headers: Mapping[str, str] | None = None) -> Response:

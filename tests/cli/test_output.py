@@ -25,6 +25,7 @@ from opstore_daemon.protocol.records import (
     PassedOver,
     PipelineRecord,
     Pushed,
+    Resolution,
     Validation,
     VersionRecord,
     Versions,
@@ -260,7 +261,7 @@ def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
     session = FakeSession()
     session.fake = FakeClient({"push": a_push(True)})
     words = ["--field", "major:a=b=c", "--field", "minor:d=", "--label", "who=me", "-m", "why", "--new"]
-    words += ["--valid-for", "forest", "--valid-with", "scaler@1"]
+    words += ["--valid-for", "forest", "--valid-with", "scaler@1", "--tag", "dev"]
     assert main(["push", "pca", str(file), *words], session) == 0
     options = {
         "new": True,
@@ -271,6 +272,7 @@ def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
         "valid_with": ("scaler@1",),
         "labels": {"who": "me"},
         "message": "why",
+        "tags": ("dev",),
     }
     assert session.fake.asked == [("push", "pca", str(file), options)]
 
@@ -414,7 +416,12 @@ def test_validate_of_one_edge(opstore: Opstore) -> None:
 
 def test_pipelines(opstore: Opstore) -> None:
     pipeline = PipelineRecord(
-        name="churn", ops=("pca", "forest", "alone"), edges=(("pca", "forest"),), registered_at=THEN, created=True
+        position=1,
+        name="churn",
+        ops=("pca", "forest", "alone"),
+        edges=(("pca", "forest"),),
+        registered_at=THEN,
+        created=True,
     )
     assert opstore("pipeline", "register", "churn", "pca", register_pipeline=pipeline) == (0, "churn\n", "")
     assert opstore("pipeline", "list", pipelines=[pipeline]) == (
@@ -452,21 +459,33 @@ def test_nothing_left_is_a_document_too(opstore: Opstore, left: Versions, code: 
     assert {key: json.loads(out)[key] for key in ("op", "versions")} == {"op": "pca", "versions": []}
 
 
-def test_a_pipeline_that_is_not_valid_gives_nothing(opstore: Opstore) -> None:
-    said = (
-        "error: the pipeline churn is not known to be valid: nothing was pulled\nhint: opstore validate churn\n"
-        "pca@1.0.0 -> forest: unknown: because\n"
+def a_resolution(verdict: Any, *versions: VersionRecord) -> Resolution:
+    return Resolution(
+        pipeline="churn",
+        verdict=verdict,
+        versions=versions,
+        edges=(("pca", "forest"),),
+        passed_over=(),
+        conflict=() if versions else a_validation(verdict).edges,
+        position=1,
     )
-    unknown = a_validation("unknown")
-    assert opstore("pull", "pca", "--pipeline", "churn", validate_pipeline=unknown) == (3, "", said)
-    code, out, err = opstore("pull", "pca", "--pipeline", "churn", "--json", validate_pipeline=a_validation("invalid"))
+
+
+def test_a_pipeline_without_a_set_gives_nothing(opstore: Opstore) -> None:
+    said = (
+        "pca@1.0.0 -> forest: unknown: because\n"
+        "error: no set of versions of churn is known to be valid on every edge: links are missing\n"
+        "hint: opstore validate churn\n"
+    )
+    assert opstore("pull", "pca", "--pipeline", "churn", resolve=a_resolution("unknown")) == (3, "", said)
+    code, out, err = opstore("pull", "pca", "--pipeline", "churn", "--json", resolve=a_resolution("invalid"))
     assert (code, json.loads(out)["pulled"], err) == (1, [], "")
 
 
 def test_pull_of_an_op_that_is_not_in_the_pipeline_is_wrong_usage(opstore: Opstore) -> None:
     said = "error: scaler is no op of the pipeline churn\nhint: opstore pull --help\n"
     words = ("pull", "scaler", "--pipeline", "churn")
-    assert opstore(*words, validate_pipeline=a_validation("valid")) == (2, "", said)
+    assert opstore(*words, resolve=a_resolution("valid", a_version())) == (2, "", said)
 
 
 # --- pull -----------------------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def check(home: Path, work: Work) -> None:
             "SELECT version.id, op.name, sequence, major_number || '.' || minor_number || '.' || patch_number, digest,"
             " size, version.position FROM version JOIN op ON op.id = op_id ORDER BY op.name, sequence"
         )
-        links = rows("SELECT upstream_version_id, name, position FROM link JOIN op ON op.id = downstream_id")
+        links = rows("SELECT upstream_version_id, name, link.position FROM link JOIN op ON op.id = downstream_id")
         labels = {row[0] for row in rows("SELECT version_id FROM label WHERE key = 'by'")}
         for op in OPS:
             sequences = [row[2] for row in versions if row[1] == op]

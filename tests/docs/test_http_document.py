@@ -33,7 +33,7 @@ def ask(server: OpStoreServer, method: str, path: str, token: str | None = ADMIN
 
 
 def fill(rule: str, upload: str) -> str:
-    parts = {"op": "pca", "selector": "latest", "upload": upload, "pipeline": "iris"}
+    parts = {"op": "pca", "selector": "latest", "upload": upload, "pipeline": "iris", "tag": "stable"}
     for name, value in parts.items():
         rule = rule.replace(f"<{name}>", value)
     return rule
@@ -47,14 +47,19 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
     server.store.push("pca", b"a")
     server.store.push("forest", b"a")
     server.store.register_pipeline("iris", ["pca", "forest"])
+    server.store.tag("pca", "stable")
     sent: dict[tuple[str, str], dict[str, Any]] = {
         ("PATCH", routes.OP): {"json": {"compat": "minor"}},
         ("POST", routes.VERSIONS): {"json": {"upload": new_upload()}},
+        ("PUT", routes.YANK): {"json": {"reason": None}},
+        ("POST", routes.TAGS): {"json": {"tag": "production", "versions": ["pca"]}},
         ("POST", routes.UPLOADS): {"json": {"size": 5}},
         ("PATCH", routes.UPLOAD): {"data": b"hello", "headers": APPEND},
         ("POST", routes.LINKS): {"json": {"upstream": "pca@1", "downstream": "forest"}},
         ("GET", routes.VERDICT): {"query_string": {"upstream": "pca", "downstream": "forest"}},
         ("POST", routes.PIPELINES): {"json": {"name": "other", "ops": ["pca"]}},
+        ("POST", routes.CHECK): {"json": {"edges": [], "versions": []}},
+        ("GET", routes.AFFECTED): {"query_string": {"reference": "pca"}},
     }
     removals = [route for route in every_route() if route.method == "DELETE"]
     others = [route for route in every_route() if route.method != "DELETE"]

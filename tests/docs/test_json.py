@@ -94,7 +94,7 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     validation = opstore("validate", "pca", "forest")
     assert has(validation, "`validate`")
     (edge,) = validation["edges"]
-    assert has(edge, "an element of `edges`")
+    assert has(edge, "an element of `edges` of `validate`")
     for end in ("upstream", "downstream"):
         assert has(edge[end], "`upstream` and `downstream` of an edge")
     assert has(opstore("pull", "pca", "-o", "pulled.bin"), "`pull`")
@@ -113,11 +113,58 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     assert has(opstore("status"), "`status`")
     doctor = opstore("doctor")
     assert has(doctor, "`doctor`")
-    assert all(has(finding, "an element of `findings`") for finding in doctor["findings"])
+    assert all(has(finding, "an element of `findings` of `doctor`") for finding in doctor["findings"])
     token = opstore("token")
     assert has(token, "`token`")
     assert has(opstore("login", token["url"], stdin=token["token"]), "`login`")
     assert has(opstore("logout", token["url"]), "`logout`")
+
+
+@pytest.mark.slow
+def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Program) -> None:
+    (opstore.folder / "a.bin").write_bytes(b"a")
+    opstore("push", "pca", "a.bin", "--tag", "stable")
+    opstore("push", "forest", "a.bin", "--valid-with", "pca")
+    opstore("pipeline", "register", "iris", "pca", "forest")
+    resolved = opstore("resolve", "iris", "--lock", "opstore.lock")
+    assert has(resolved, "`resolve`")
+    assert (resolved["verdict"], resolved["edges"], resolved["conflict"]) == ("valid", [["pca", "forest"]], [])
+    assert all(has(version, "a version") for version in resolved["versions"])
+    pulled = opstore("pull", "--lock", "opstore.lock", "-d", "out")
+    assert has(pulled, "`pull --lock`")
+    assert [each["op"] for each in pulled["pulled"] if has(each, "an element of `pulled`")] == ["pca", "forest"]
+    for document, row in (
+        (opstore("tag", "pca", "production"), "`tag`"),
+        (opstore("tag", "--lock", "opstore.lock", "live"), "`tag`"),
+        (opstore("tags", "pca", "--history"), "`tags`"),
+    ):
+        assert has(document, row)
+        assert all(has(each, "an element of `tags` of `tag` and `tags`") for each in document["tags"])
+    assert opstore("show", "pca")["tags"] == ["live", "production", "stable"]
+    assert has(opstore("untag", "pca", "stable"), "`untag`")
+    assert opstore("tags", "pca", "--history")["tags"][0]["number"] is None
+    assert has(opstore("graph", "iris"), "`graph`")
+    assert has(opstore("resolve", "--check", "opstore.lock"), "`resolve --check`")
+    yanked = opstore("yank", "pca@1.0.0", "--reason", "a mistake")
+    assert has(yanked, "`yank`")
+    assert yanked["yanked"] is True
+    stale = opstore("resolve", "--check", "opstore.lock", code=1)
+    assert has(stale, "`resolve --check`")
+    assert (stale["holds"], stale["findings"]) == (False, ["pca@1.0.0 is yanked"])
+    unyanked = opstore("unyank", "pca@1.0.0")
+    assert has(unyanked, "`unyank`")
+    assert unyanked["yanked"] is False
+    opstore("push", "pca", "a.bin", "--new", "--bump", "major")
+    resolved = opstore("resolve", "iris")
+    assert [passed["number"] for passed in resolved["passed_over"] if has(passed, "an element of `passed_over`")] == [
+        "2.0.0"
+    ]
+    affected = opstore("affected", "pca", code=1)
+    assert has(affected, "`affected`")
+    assert has(affected["version"], "`version` of `affected`")
+    assert all(has(each, "an element of `affected`") for each in affected["affected"])
+    assert opstore("affected", "pca@1.0.0")["affected"] == []
+    assert opstore("validate", "iris", "--wait", "0", code=1)["verdict"] == "invalid"
 
 
 @pytest.mark.slow
@@ -134,8 +181,16 @@ def test_also_a_no_is_a_document(opstore: Program) -> None:
     opstore("link", "pca@1.0.0", "forest")
     opstore("push", "pca", "b.bin", "--bump", "major")
     assert opstore("validate", "pca", "forest", code=1)["verdict"] == "invalid"
+    assert opstore("pull", "pca", "--pipeline", "iris", "-o", "pca.bin")["number"] == "1.0.0"
+    for version in ("pca@1.0.0", "pca@2.0.0"):
+        opstore("link", "--invalid", version, "forest")
     nothing = opstore("pull", "pca", "--pipeline", "iris", code=1)
     assert (nothing["pulled"], nothing["verdict"]) == ([], "invalid")
+    none = opstore("resolve", "iris", code=1)
+    assert has(none, "`resolve`")
+    assert (none["versions"], none["verdict"]) == ([], "invalid")
+    assert [edge["by_entry"] for edge in none["conflict"] if has(edge, "an element of `conflict`")] == [True]
+    assert none["conflict"] == nothing["conflict"]
     opstore.run("stop")
     stopped = opstore("status", code=7)
     assert has(stopped, "`status`")

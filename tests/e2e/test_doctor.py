@@ -25,7 +25,7 @@ times\tok\tfiles get the time of this machine's clock\t-
 token file\tok\t/machine/data/token is there, and yours alone\t-
 credentials\tok\tlogin was not run\t-
 sqlite\tok\tSQLITE\t-
-schema\tok\t/machine/data/opstore.db has the schema 0002\t-
+schema\tok\t/machine/data/opstore.db has the schema 0001\t-
 daemon\tok\topstore 0.1.0 runs at URL (pid PID)\t-
 token\tok\tthe local daemon takes the token (token file)\t-
 clock\tok\tits clock agrees with this machine's\t-

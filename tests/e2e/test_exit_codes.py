@@ -84,10 +84,14 @@ def test_where_no_version_is_left_it_is_no_or_unknown(
     assert stocked.listing() == before
 
 
-@pytest.mark.parametrize(("pipeline", "op", "code"), [("churn", "pca", 1), ("text", "forest", 3)])
-def test_a_pull_by_a_pipeline_that_is_not_valid_writes_nothing(
-    stocked: Machine, pipeline: str, op: str, code: int
-) -> None:
+@pytest.mark.parametrize(("pipeline", "op", "code"), [("dead", "solo", 1), ("text", "forest", 3)])
+def test_a_pull_by_a_pipeline_without_a_set_writes_nothing(stocked: Machine, pipeline: str, op: str, code: int) -> None:
+    if pipeline == "dead":
+        for op, content in (("solo", "one"), ("solo", "two"), ("sink", "one")):
+            stocked.do("push", op, "-", "--bump", "major", stdin=content.encode())
+        stocked.do("link", "solo@1.0.0", "sink")
+        stocked.do("yank", "solo@1.0.0", "--reason", "what is left is not validated")
+        stocked.do("pipeline", "register", "dead", "solo", "sink")
     before = stocked.listing()
     got, out, _, document = both(stocked, "pull", op, "--pipeline", pipeline)
     assert (got, out, document["pulled"], stocked.listing()) == (code, "", [], before)
@@ -128,7 +132,7 @@ def test_wrong_usage_and_refused_input_are_2(stocked: Machine, line: str) -> Non
         ("show nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
         ("versions nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
         ("pull pca@9", "VersionNotFound", "error: pca has no version that is 9\nhint: opstore versions pca\n"),
-        ("show pca@a-tag", "TagNotFound", "error: pca has no tag a-tag\nhint: opstore versions pca\n"),
+        ("show pca@a-tag", "TagNotFound", "error: pca has no tag a-tag\nhint: opstore tags pca\n"),
         (
             "pull tokenizer",
             "NotStored",

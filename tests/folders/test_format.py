@@ -1,5 +1,6 @@
 """The bytes of a folder have one form, which is that of a tar archive."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -145,7 +146,15 @@ def test_no_links_that_are_let_in_lead_out_together(
             (root / path).symlink_to("/".join(parts))
     for found in root.rglob("*"):
         if found.is_symlink():
-            assert Path(os.path.realpath(found)).is_relative_to(root.resolve()), (found, os.readlink(found))
+            assert Path(leads_to(found)).is_relative_to(root.resolve()), (found, os.readlink(found))
+
+
+def leads_to(link: Path) -> str:
+    """Where the system gets by the link; nowhere, and so not out, by one that goes round in a circle."""
+    try:
+        return os.path.realpath(link, strict=True)
+    except OSError as error:
+        return str(link.parent.resolve()) if error.errno == errno.ELOOP else os.path.realpath(link)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/file", "a//b", "a/", ".", "..", "./a", "../a", "a/../b", "a/.", "a/.."])

@@ -50,6 +50,8 @@ PATHS: list[tuple[str, str]] = [
     ("GET", "/v1/pipelines/{}"),
     ("GET", "/v1/pipelines/{}/verdict"),
     ("DELETE", "/v1/pipelines/{}"),
+    ("GET", "/v1/pipelines/{}/resolution"),
+    ("DELETE", "/v1/ops/{}/tags/stable"),
 ]
 
 

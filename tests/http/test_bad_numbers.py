@@ -74,6 +74,8 @@ def _places(selector: str) -> list[tuple[str, dict[str, str]]]:
         ("/v1/ops/up/versions", {"select": selector}),
         ("/v1/ops/up/versions", {"valid_for": f"down@{selector}"}),
         ("/v1/pipelines/p/verdict", {"use": f"up@{selector}"}),
+        ("/v1/pipelines/p/resolution", {"use": f"up@{selector}"}),
+        ("/v1/affected", {"reference": f"up@{selector}"}),
     ]
 
 

@@ -23,7 +23,7 @@ from tests.http import raw
 from tests.http.refusals import Watch
 
 TOKENS = {"read": READ_TOKEN, "write": WRITE_TOKEN, "admin": ADMIN_TOKEN}
-PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>": "p"}
+PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>": "p", "<tag>": "prod"}
 
 
 def every_route(server: OpStoreServer) -> Iterator[tuple[str, str, Scope | None]]:

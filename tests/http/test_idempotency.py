@@ -33,6 +33,10 @@ CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "link that is known not to be": ("POST", "/v1/links", {"upstream": "up", "downstream": "x", "state": "invalid"}),
     "unlink": ("POST", "/v1/links", {"upstream": "up", "downstream": "linked", "state": "revoked"}),
     "level": ("PATCH", "/v1/ops/up", {"compat": "exact"}),
+    "tag": ("POST", "/v1/tags", {"tag": "new", "versions": ["up"]}),
+    "removal of a tag": ("DELETE", "/v1/ops/up/tags/stable", None),
+    "yank": ("PUT", "/v1/ops/up/versions/1.0.0/yank", {"reason": "broken"}),
+    "end of a yank": ("PUT", "/v1/ops/up/versions/2.0.0/yank", {"reason": None}),
     "pipeline": ("POST", "/v1/pipelines", {"name": "q", "ops": ["up", "down"]}),
     "removal of a pipeline": ("DELETE", "/v1/pipelines/p", None),
     "upload": ("POST", "/v1/uploads", {"size": 5}),
@@ -45,6 +49,9 @@ def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
     http.register("up", a="1")
     http.post("/v1/links", {"upstream": "up", "downstream": "linked"})
     http.post("/v1/pipelines", {"name": "p", "ops": ["up", "down"]})
+    http.post("/v1/tags", {"tag": "stable", "versions": ["up"]})
+    http.register("up", a="yanked")
+    http.ask("PUT", "/v1/ops/up/versions/2.0.0/yank", {"reason": "broken"})
     method, path, body = CHANGES[what]
     if body is not None and "upload" in body:
         body = {**body, "upload": http.upload(b"bytes")}

@@ -26,7 +26,7 @@ from tests.protocol.test_names import ILLEGAL, LEGAL
 DOCUMENT = conformance().document
 PATHS: dict[str, Any] = DOCUMENT["paths"]
 OPERATIONS = [(method.upper(), path) for path, item in PATHS.items() for method in item]
-PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "upload": "0" * 32}
+PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32}
 VALUES = {
     "limit": "1",
     "cursor": "1",
@@ -36,6 +36,12 @@ VALUES = {
     "upstream": "pca",
     "downstream": "forest",
     "use": "pca@1.0.0",
+    "history": "1",
+    "as_of": "1",
+    "lock": "pca@1.0.0",
+    "upgrade": "pca",
+    "reference": "pca",
+    "pipeline": "iris",
 }
 
 
@@ -52,6 +58,7 @@ def filled(http: Http) -> Http:
     http.push("forest", b"bytes")
     http.post(routes.LINKS, {"upstream": "pca", "downstream": "forest"})
     http.post(routes.PIPELINES, {"name": "iris", "ops": ["pca", "forest"]})
+    http.post(routes.TAGS, {"tag": "stable", "versions": ["pca"]})
     return http
 
 
@@ -218,7 +225,8 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
             }
             yield method, path, upload, {"params": needed}
             if any(one["name"] == "If-None-Match" for one in parameters):
-                yield method, path, {}, {"headers": {"If-None-Match": "*"}}
+                etag = http.get(filled_in(path), params=needed).headers["ETag"]
+                yield method, path, {}, {"params": needed, "headers": {"If-None-Match": etag}}
     one, bytes_, versions = "/v1/ops/{op}", "/v1/ops/{op}/versions/{selector}/bytes", "/v1/ops/{op}/versions"
     yield "GET", bytes_, {}, {"headers": {"Range": "bytes=0-1"}}
     yield "PATCH", one, {}, {"json": {"compat": "exact"}}
@@ -231,6 +239,11 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
         yield "POST", routes.PIPELINES, {}, {"json": {"name": "new", "ops": ["new"]}}
     for state in ("valid", "revoked"):
         yield "POST", routes.LINKS, {}, {"json": {"upstream": "new", "downstream": "pca", "state": state}}
+    yield "POST", "/v1/pipelines/{pipeline}/check", {}, {"json": {"edges": [], "versions": []}}
+    for reason in ("broken", None):
+        yield "PUT", "/v1/ops/{op}/versions/{selector}/yank", {"selector": "1.0.0"}, {"json": {"reason": reason}}
+    yield "POST", routes.TAGS, {}, {"json": {"tag": "new", "versions": ["pca", "forest"]}}
+    yield "DELETE", "/v1/ops/{op}/tags/{tag}", {}, {}
     yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}
 
 

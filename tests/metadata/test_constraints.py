@@ -12,18 +12,21 @@ from opstore_daemon.metadata.tables import Base
 
 GOOD = (
     "INSERT INTO journal (position, at, kind) VALUES (1, 0, 'version'), (2, 0, 'version'), (3, 0, 'link'),"
-    " (4, 0, 'level'), (5, 0, 'version'), (6, 0, 'link')",
+    " (4, 0, 'level'), (5, 0, 'version'), (6, 0, 'link'), (7, 0, 'tag'), (8, 0, 'yank'), (9, 0, 'pipeline')",
     "INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 1), (2, 'forest', 1)",
     "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
     " digest, size, position, stored_position, registered_at) VALUES"
     " (1, 1, 1, 'aaaa', 'aaaa', 'aaaa', 1, 0, 0, 'sha256:x', 5, 1, 1, 0),"
     " (2, 2, 1, 'aaaa', 'aaaa', 'aaaa', 1, 0, 0, NULL, NULL, 2, NULL, 0)",
-    "INSERT INTO label (version_id, key, value) VALUES (1, 'k', 'v')",
-    "INSERT INTO link (position, upstream_id, upstream_version_id, downstream_id, state) VALUES (3, 1, 1, 2, 'valid')",
+    "INSERT INTO label (version_id, key, position, value) VALUES (1, 'k', 1, 'v')",
+    "INSERT INTO link (position, upstream_id, upstream_version_id, upstream_major, upstream_minor, downstream_id,"
+    " state) VALUES (3, 1, 1, 1, 0, 2, 'valid')",
     "INSERT INTO level (position, op_id, compat) VALUES (4, 1, 'minor')",
-    "INSERT INTO pipeline (id, name, registered_at) VALUES (1, 'p', 0)",
+    "INSERT INTO pipeline (id, name, registered_at, position) VALUES (1, 'p', 0, 9)",
     "INSERT INTO pipeline_op (pipeline_id, op_id, place) VALUES (1, 1, 0)",
     "INSERT INTO pipeline_edge (pipeline_id, upstream_id, downstream_id) VALUES (1, 1, 2)",
+    "INSERT INTO tag (position, op_id, name, version_id) VALUES (7, 1, 'prod', 1)",
+    "INSERT INTO yank (position, version_id, yanked, reason) VALUES (8, 1, 1, 'broken')",
     "INSERT INTO upload (id, owner, touched_at) VALUES ('u', 'o', 0)",
     "INSERT INTO answer (owner, key, request, body, at) VALUES ('o', 'k', 'r', '{}', 0)",
 )
@@ -47,6 +50,8 @@ LINK: dict[str, Any] = {
     "position": 6,
     "upstream_id": 2,
     "upstream_version_id": 2,
+    "upstream_major": 1,
+    "upstream_minor": 0,
     "downstream_id": 1,
     "downstream_version_id": 1,
     "state": "valid",
@@ -57,7 +62,7 @@ Row = tuple[str, dict[str, Any]]
 # The constraint, as SQLite names it when it refuses, and a row that only this one refuses.
 BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_counter_one", "counter", {"id": 2, "position": 0}),
-    ("ck_journal_kind", "journal", {"position": 9, "at": 0, "kind": "rumour"}),
+    ("ck_journal_kind", "journal", {"position": 10, "at": 0, "kind": "rumour"}),
     ("ck_op_compat", "op", {"name": "x", "compat": "patch"}),
     ("ck_op_name", "op", {"name": ""}),
     ("ck_op_name", "op", {"name": "x" * 129}),
@@ -93,11 +98,28 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
         "link",
         LINK | {"upstream_id": 1, "upstream_version_id": 1, "downstream_id": 2, "downstream_version_id": None},
     ),
-    ("pipeline.name", "pipeline", {"name": "p", "registered_at": 0}),
+    ("pipeline.name", "pipeline", {"name": "p", "registered_at": 0, "position": 9}),
+    ("ck_pipeline_name", "pipeline", {"name": "", "registered_at": 0, "position": 9}),
+    ("ck_pipeline_until", "pipeline", {"name": "q", "registered_at": 0, "position": 9, "until": 9}),
+    ("label.version_id, label.key", "label", {"version_id": 1, "key": "k", "position": 5, "value": "w"}),
+    ("ck_label_until", "label", {"version_id": 1, "key": "l", "position": 5, "value": "w", "until": 4}),
+    ("tag.op_id, tag.name", "tag", {"position": 8, "op_id": 1, "name": "prod", "version_id": 1}),
+    ("ck_tag_name", "tag", {"position": 8, "op_id": 1, "name": "", "version_id": 1}),
+    ("ck_tag_until", "tag", {"position": 8, "op_id": 1, "name": "x", "version_id": 1, "until": 8}),
+    ("yank.version_id", "yank", {"position": 9, "version_id": 1, "yanked": 0}),
+    ("ck_yank_until", "yank", {"position": 9, "version_id": 2, "yanked": 0, "until": 9}),
+    ("ck_yank_yanked", "yank", {"position": 9, "version_id": 2, "yanked": 2, "reason": "x"}),
+    ("ck_yank_reason", "yank", {"position": 9, "version_id": 2, "yanked": 1}),
     ("pipeline_op.pipeline_id, pipeline_op.place", "pipeline_op", {"pipeline_id": 1, "op_id": 2, "place": 0}),
     ("counter.id", "counter", {"id": 1, "position": 0}),
     ("journal.position", "journal", {"position": 1, "at": 0, "kind": "link"}),
-    ("label.version_id, label.key", "label", {"version_id": 1, "key": "k", "value": "w"}),
+    (
+        "label.version_id, label.key, label.position",
+        "label",
+        {"version_id": 1, "key": "k", "position": 1, "value": "w", "until": 2},
+    ),
+    ("tag.position, tag.op_id, tag.name", "tag", {"position": 7, "op_id": 1, "name": "prod", "until": 9}),
+    ("yank.position", "yank", {"position": 8, "version_id": 2, "yanked": 0}),
     ("level.position", "level", {"position": 4, "op_id": 1, "compat": "major"}),
     ("link.position", "link", LINK | {"position": 3}),
     ("pipeline_op.pipeline_id, pipeline_op.op_id", "pipeline_op", {"pipeline_id": 1, "op_id": 1, "place": 7}),
@@ -114,7 +136,18 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
             ("version", VERSION | {"op_id": 9}),
             ("version", VERSION | {"position": 99}),
             ("version", VERSION | {"stored_position": 99}),
-            ("label", {"version_id": 9, "key": "k", "value": "v"}),
+            ("label", {"version_id": 9, "key": "k", "position": 1, "value": "v"}),
+            ("label", {"version_id": 2, "key": "k", "position": 99, "value": "v"}),
+            ("label", {"version_id": 2, "key": "k", "position": 1, "value": "v", "until": 99}),
+            ("tag", {"position": 99, "op_id": 1, "name": "x", "version_id": 1}),
+            ("tag", {"position": 7, "op_id": 9, "name": "x", "version_id": 1}),
+            ("tag", {"position": 7, "op_id": 1, "name": "x", "version_id": 9}),
+            ("tag", {"position": 7, "op_id": 1, "name": "x", "version_id": 1, "until": 99}),
+            ("yank", {"position": 99, "version_id": 2, "yanked": 0}),
+            ("yank", {"position": 9, "version_id": 9, "yanked": 0}),
+            ("yank", {"position": 9, "version_id": 2, "yanked": 0, "until": 99}),
+            ("pipeline", {"name": "q", "registered_at": 0, "position": 99}),
+            ("pipeline", {"name": "q", "registered_at": 0, "position": 9, "until": 99}),
             ("level", {"position": 99, "op_id": 1, "compat": "major"}),
             ("level", {"position": 5, "op_id": 9, "compat": "major"}),
             ("link", LINK | {"position": 99}),
@@ -179,7 +212,8 @@ def test_every_check_and_unique_constraint_has_its_bad_row() -> None:
             elif isinstance(constraint, UniqueConstraint):
                 assert ", ".join(f"{table.name}.{column.name}" for column in constraint.columns) in named
         for index in table.indexes:
-            assert not index.unique or f"index '{index.name}'" in named
+            columns = ", ".join(f"{table.name}.{column.name}" for column in index.columns)
+            assert not index.unique or {f"index '{index.name}'", columns} & named
         assert ", ".join(f"{table.name}.{column.name}" for column in table.primary_key.columns) in named or (
             [column.name for column in table.primary_key.columns] == ["id"]
         ), table.name

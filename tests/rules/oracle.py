@@ -241,3 +241,52 @@ def over_all(words: Sequence[Word]) -> Word:
         if word == "unknown":
             return "unknown"
     return "valid"
+
+
+Edges = Sequence[tuple[str, str]]
+
+
+def candidates(history: History, op: str) -> list[Subversions]:
+    """ "Candidates of an op: what `latest` could pick." """
+    known = [v for v in versions(history, op) if not is_removed(history, op, v)]
+    among = [v for v in known if is_stored(history, op, v)] or known
+    return [v for v in among if not is_yanked(history, op, v)]
+
+
+def resolution_order(ops: Sequence[str], edges: Edges) -> list[str]:
+    """ "Order the ops so that each comes after all its downstreams, ties by name." """
+    found: list[str] = []
+    while len(found) < len(ops):
+        could_come = [op for op in ops if op not in found and all(d in found for u, d in edges if u == op)]
+        found.append(min(could_come))
+    return found
+
+
+def sets(history: History, ops: Sequence[str], edges: Edges, good: Sequence[Word]) -> list[dict[str, Subversions]]:
+    """Every set of one candidate for each op in which every edge is good."""
+    chosen = [dict(zip(ops, set_, strict=True)) for set_ in product(*[candidates(history, op) for op in ops])]
+    return [set_ for set_ in chosen if all(verdict(history, u, set_[u], d, set_[d]) in good for u, d in edges)]
+
+
+def resolution(history: History, ops: Sequence[str], edges: Edges) -> dict[str, Subversions] | Literal["no", "unknown"]:
+    """ "Among the sets in which every edge is valid, the one whose sequences, read in that order, are lexicographically
+    greatest. No such set: exit 1, or 3 if it is only links that are missing."
+    """
+    found = sets(history, ops, edges, ["valid"])
+    if not found:
+        return "unknown" if sets(history, ops, edges, ["valid", "unknown"]) else "no"
+    order = resolution_order(ops, edges)
+    return max(found, key=lambda set_: [versions(history, op).index(set_[op]) for op in order])
+
+
+def affected(history: History, op: str, version: Subversions, edges: Edges) -> set[str]:
+    """ "An op is affected by a version of an upstream op if the verdict for its latest version is not valid, or if one
+    of its own upstream ops is affected."
+    """
+    direct = [down for up, down in edges if up == op]
+    found = {down for down in direct if verdict(history, op, version, down, latest(history, down)) != "valid"}
+    while True:
+        further = {down for up, down in edges if up in found} - {op}
+        if further <= found:
+            return found
+        found |= further

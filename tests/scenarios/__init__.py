@@ -4,13 +4,39 @@ A scenario is a function of a `Scene`; test_scenarios.py runs each on the store 
 a listening daemon, so that neither can drift from the other.
 """
 
-from tests.scenarios import atomic, links, mistyped, patches, pipelines, pushes, references, selections, verdicts
+from tests.scenarios import (
+    atomic,
+    links,
+    mistyped,
+    patches,
+    pipelines,
+    pushes,
+    references,
+    resolutions,
+    selections,
+    tags,
+    verdicts,
+    yanks,
+)
 from tests.scenarios.scene import Scenario, Scene
 
 __all__ = ["EVERY_SCENARIO", "Scenario", "Scene"]
 
 EVERY_SCENARIO: list[Scenario] = [
     scenario
-    for module in (pushes, patches, references, links, verdicts, pipelines, selections, atomic, mistyped)
+    for module in (
+        pushes,
+        patches,
+        references,
+        links,
+        verdicts,
+        pipelines,
+        selections,
+        atomic,
+        tags,
+        yanks,
+        resolutions,
+        mistyped,
+    )
     for scenario in module.SCENARIOS
 ]

@@ -46,7 +46,11 @@ def check_journal(server: OpStoreServer) -> None:
     used = scalars(
         server,
         "SELECT position FROM version UNION ALL SELECT position FROM link UNION ALL SELECT position FROM level"
-        " UNION ALL SELECT stored_position FROM version WHERE stored_position <> position",
+        " UNION ALL SELECT stored_position FROM version WHERE stored_position <> position"
+        " UNION ALL SELECT DISTINCT label.position FROM label JOIN version ON version.id = version_id"
+        " WHERE label.position NOT IN (version.position, coalesce(stored_position, 0))"
+        " UNION ALL SELECT DISTINCT position FROM tag UNION ALL SELECT position FROM yank"
+        " UNION ALL SELECT position FROM pipeline UNION ALL SELECT until FROM pipeline WHERE until IS NOT NULL",
     )
     assert sorted(used) == positions
 

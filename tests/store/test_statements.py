@@ -126,7 +126,7 @@ def test_a_patch_takes_as_many_statements_however_many_links_other_versions_have
         pushed = memory.store.push("pca", b"other", version="aaaa.aaaa.0001", otherwise="patch")
     assert len(memory.store.links(upstream="pca")) == others + 3
     assert pushed.number == f"1.0.{others}"
-    assert len(statements) <= 70, "two links, and all of it is rehearsed first"
+    assert len(statements) <= 80, "two links, and all of it is rehearsed first"
 
 
 @pytest.mark.parametrize("count", [3, 60])
@@ -137,7 +137,7 @@ def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory:
         memory.store.link(f"pca@1.0.{n}", "forest")
     with counted(memory) as statements:
         assert memory.store.validate("pca", "forest").verdict == "valid"
-    assert len(statements) <= 8
+    assert len(statements) <= 10
 
 
 def test_no_statement_takes_more_parameters_the_more_versions_there_are(memory: OpStoreServer) -> None:

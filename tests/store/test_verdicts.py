@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Compat
 from opstore_daemon.protocol.versions import Number
-from opstore_daemon.rules.verdict import Edge, LinkInForce, verdict
+from opstore_daemon.rules.verdict import Between, LinkInForce
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import lookup, ops, verdicts
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.store import Store
-from opstore_daemon.store.verdicts import Downstream
+from opstore_daemon.store.verdicts import Chosen
+from opstore_daemon.store.view import View
 from tests.rules import oracle
 
 OPS = ("up", "down", "side")
@@ -205,24 +205,25 @@ def check_every_verdict(world: World) -> None:
         everything = links_between(world, up, down)
         ups, downs = oracle.versions(world.history, up), oracle.versions(world.history, down)
         with world.store.database.read() as connection:
-            upstream, downstream = (ops.get(connection, world.name(op)) for op in (up, down))
-            rows = lookup.rows(connection, lookup.query().where(Version.op_id == upstream.id))
+            view = View(connection)
+            upstream, downstream = (ops.get(view, world.name(op)) for op in (up, down))
+            rows = lookup.rows(view, upstream.id)
             rows.sort(key=lambda row: row.sequence)
-            down_rows = lookup.rows(connection, lookup.query().where(Version.op_id == downstream.id))
+            down_rows = lookup.rows(view, downstream.id)
             down_rows.sort(key=lambda row: row.sequence)
             targets: list[tuple[oracle.Subversions | None, VersionRow | None]] = list(
                 zip(downs, down_rows, strict=True)
             ) or [(None, None)]
             for down_version, target in targets:
-                to = Downstream(downstream, target)
-                found = verdicts.verdicts(connection, upstream, rows, to)
+                to = Chosen(downstream, target)
+                found = verdicts.verdicts(view, upstream, rows, to)
                 if (up, target) == ("up", targets[-1][1]):
-                    assert found == [verdicts.verdicts(connection, upstream, [row], to)[0] for row in rows]
+                    assert found == [verdicts.verdicts(view, upstream, [row], to)[0] for row in rows]
                 for up_version, row, told in zip(ups, rows, found, strict=True):
                     assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
                     number = None if target is None else target.number
-                    edge = Edge(upstream.name, row.number, downstream.name, number, upstream.compat)
-                    assert told == verdict(edge, everything), "the links that matter say what all of them say"
+                    every_link = Between(upstream.name, downstream.name, upstream.compat, everything)
+                    assert told == every_link.verdict(row.number, number), "those that matter say what all do"
 
 
 def check_validate(world: World, up_pick: int, down_pick: int) -> None:

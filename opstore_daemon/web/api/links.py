@@ -8,9 +8,10 @@ from msgspec import Meta
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import LinkRecord, Links, Name, NewLink, Reference, Validation
 from opstore_daemon.store.links import Filter
-from opstore_daemon.web.queries import CountedPage, Query
+from opstore_daemon.web.headers import IF_NONE_MATCH, VERDICT_ETAG
+from opstore_daemon.web.queries import AsOf, CountedPage, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
+from opstore_daemon.web.routing import Answer, Api, Route, answer, route, seen, store, unless_seen
 
 ROUTES: list[Route] = []
 
@@ -22,6 +23,7 @@ class Wanted(CountedPage, frozen=True, kw_only=True):
     upstream: Annotated[Name, Meta(description="Only links from this op.")] | None = None
     downstream: Annotated[Name, Meta(description="Only links to this op.")] | None = None
     history: Annotated[int, Meta(ge=0, le=1, description="1: all entries that ever were, not only those in force.")] = 0
+    as_of: AsOf | None = None
 
 
 class Edge(Query, frozen=True, kw_only=True):
@@ -29,6 +31,7 @@ class Edge(Query, frozen=True, kw_only=True):
 
     upstream: Annotated[Reference, Meta(description="The reference of the upstream version.")]
     downstream: Annotated[Reference, Meta(description="The reference of the downstream version.")]
+    as_of: AsOf | None = None
 
 
 @route(
@@ -42,7 +45,7 @@ class Edge(Query, frozen=True, kw_only=True):
 def listing(_api: Api, query: Wanted) -> Response:
     """A page of the links in force, newest first, or of all entries that ever were. `op` is either end of them."""
     asked = Filter(query.op, query.upstream, query.downstream, bool(query.history))
-    return answer(store().links_page(asked, query.cursor, query.limit))
+    return answer(store().links_page(asked, query.cursor, query.limit, as_of=query.as_of))
 
 
 @route(
@@ -67,9 +70,14 @@ def enter(_api: Api, body: NewLink) -> Response:
     "GET",
     routes.VERDICT,
     scope="read",
-    answers={200: Answer(Validation, "The verdict.")},
+    answers={
+        200: Answer(Validation, "The verdict.", (VERDICT_ETAG,)),
+        304: Answer(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+    },
     raises=(*READING, *PICKING),
+    headers=(IF_NONE_MATCH,),
 )
 def verdict(_api: Api, query: Edge) -> Response:
     """The verdict for one edge."""
-    return answer(store().validate(query.upstream, query.downstream))
+    found = store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=seen())
+    return unless_seen(found, seen())

@@ -7,10 +7,10 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Reference, Validation
-from opstore_daemon.web.headers import LOCATION
-from opstore_daemon.web.queries import Page, Query
+from opstore_daemon.web.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
+from opstore_daemon.web.queries import AsOf, Page, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, store
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen, store, unless_seen
 
 ROUTES: list[Route] = []
 
@@ -19,6 +19,7 @@ class Used(Query, frozen=True, kw_only=True):
     """Which versions to ask about."""
 
     use: Annotated[tuple[Reference, ...], Meta(description="References, each as if it were the latest of its op.")] = ()
+    as_of: AsOf | None = None
 
 
 @route(ROUTES, "GET", routes.PIPELINES, scope="read", answers={200: Answer(Pipelines, "The page.")}, raises=READING)
@@ -77,9 +78,13 @@ def remove(_api: Api, pipeline: str) -> Response:
     "GET",
     routes.PIPELINE_VERDICT,
     scope="read",
-    answers={200: Answer(Validation, "The verdict.")},
+    answers={
+        200: Answer(Validation, "The verdict.", (VERDICT_ETAG,)),
+        304: Answer(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+    },
     raises=(*READING, *PICKING, errors.PipelineNotFound),
+    headers=(IF_NONE_MATCH,),
 )
 def verdict(_api: Api, pipeline: str, query: Used) -> Response:
     """The verdict over all edges of the latest versions, or of those in `use`."""
-    return answer(store().validate_pipeline(pipeline, use=query.use))
+    return unless_seen(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=seen()), seen())

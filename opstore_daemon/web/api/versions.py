@@ -7,10 +7,10 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
-from opstore_daemon.protocol.records import NewVersion, Pushed, Reference, VersionRecord, Versions
+from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Reference, VersionRecord, Versions
 from opstore_daemon.web.headers import LOCATION
-from opstore_daemon.web.queries import CountedPage
-from opstore_daemon.web.refusals import KEEPING, PICKING, READING
+from opstore_daemon.web.queries import AsOf, CountedPage, Query
+from opstore_daemon.web.refusals import KEEPING, PICKING, READING, WRITING
 from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, route, store
 
 ROUTES: list[Route] = []
@@ -19,6 +19,7 @@ PUSHING = (
     *PICKING,
     errors.InvalidVersion,
     errors.InvalidDigest,
+    errors.InvalidTag,
     errors.UploadNotFound,
     errors.UploadIncomplete,
     errors.UploadNotOpen,
@@ -34,6 +35,13 @@ class Wanted(CountedPage, frozen=True, kw_only=True):
 
     valid_for: Annotated[tuple[Reference, ...], Meta(description="References that all have to accept a version.")] = ()
     select: Annotated[str, Meta(min_length=1, description="Only what this selector admits.")] | None = None
+    as_of: AsOf | None = None
+
+
+class Shown(Query, frozen=True, kw_only=True):
+    """When a version is asked about."""
+
+    as_of: AsOf | None = None
 
 
 @route(
@@ -47,7 +55,10 @@ class Wanted(CountedPage, frozen=True, kw_only=True):
 def listing(_api: Api, op: str, query: Wanted) -> Response:
     """A page of versions, newest first; with `valid_for`, those that are valid for all of them."""
     reference = check_name(op) if query.select is None else f"{check_name(op)}@{query.select}"
-    return answer(store().versions(reference, valid_for=query.valid_for, limit=query.limit, below=query.cursor))
+    found = store().versions(
+        reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
+    )
+    return answer(found)
 
 
 @route(
@@ -76,6 +87,19 @@ def add(_api: Api, op: str, body: NewVersion) -> Response:
     answers={200: Answer(VersionRecord, "The version.")},
     raises=(*READING, *PICKING),
 )
-def show(_api: Api, op: str, selector: str) -> Response:
+def show(_api: Api, op: str, selector: str, query: Shown) -> Response:
     """One version."""
-    return answer(store().show(f"{check_name(op)}@{selector}"))
+    return answer(store().show(f"{check_name(op)}@{selector}", as_of=query.as_of))
+
+
+@route(
+    ROUTES,
+    "PUT",
+    routes.YANK,
+    scope="write",
+    answers={200: Answer(VersionRecord, "The version.")},
+    raises=(*WRITING, *PICKING),
+)
+def yank(_api: Api, op: str, selector: str, body: NewYank) -> Response:
+    """Yanks the version, or ends that."""
+    return answer(store().set_yank(f"{check_name(op)}@{selector}", body.reason))

@@ -1,0 +1,37 @@
+"""`opstore affected`: what has to be retrained for a version."""
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.answers import EXIT_CODES
+from opstore_cli.context import Session, command
+from opstore_cli.output import Table, named, verdict
+
+
+@command("affected")
+@click.argument("reference", metavar="REF", callback=arguments.reference)
+@click.option("--pipeline", metavar="PIPELINE", callback=arguments.name, help="Only within this pipeline.")
+@arguments.as_of_option
+def affected(session: Session, reference: str, pipeline: str | None, as_of: str | None) -> int:
+    """List what has to be retrained for a version. That is the downstream ops whose latest version it is not valid
+    for, and all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.
+
+    \b
+    Examples:
+      opstore affected pca
+      opstore affected pca@2.0.0 --pipeline churn
+      opstore affected scaler -q
+    """
+    found = session.client().affected(reference, pipeline=pipeline, as_of=as_of)
+    session.out.answer(
+        found,
+        quiet=[each.op for each in found.affected],
+        full=Table(
+            ("OP", "VERDICT", "REASON"),
+            [(named(each.op, each.number), verdict(each.verdict), each.reason) for each in found.affected],
+        ),
+    )
+    version = named(found.version.op, found.version.number)
+    if not found.affected:
+        session.out.note(f"nothing has to be retrained for {version}")
+    return EXIT_CODES["invalid"] if found.affected else 0

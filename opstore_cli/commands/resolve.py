@@ -1,0 +1,108 @@
+"""`opstore resolve`: the newest versions of a pipeline that are valid with one another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli import answers, arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import NOTHING, Cell, Table, named, size
+from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import VersionRecord
+
+_PATH = click.Path(dir_okay=False, path_type=Path)
+
+
+@command("resolve")
+@click.argument("pipeline", required=False, callback=arguments.name)
+@click.option(
+    "--use",
+    metavar="REF",
+    multiple=True,
+    callback=arguments.reference,
+    help="As if this version were the latest of its op; repeatable.",
+)
+@click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
+@click.option("--upgrade", metavar="OP", callback=arguments.name, help="Move this op of the lock, and what must move.")
+@click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
+@arguments.as_of_option
+def resolve(
+    session: Session,
+    pipeline: str | None,
+    use: Sequence[str],
+    lock: Path | None,
+    upgrade: str | None,
+    check: Path | None,
+    as_of: str | None,
+) -> int:
+    """Find the newest versions of a pipeline that are valid with one another. There is one of each op, and every edge
+    is valid. Newer versions that were passed over are named on standard error, each with the reason. Where there is no
+    such set the exit code is 1, or 3 if it is only links that are missing.
+
+    --lock writes the set to a file. With --upgrade OP only that op of the file moves, to the newest version that it can
+    have, and of the others those that must. --check says whether a lock still holds, and exits 1 if edges changed, a
+    version was yanked or removed, or an edge is no longer valid.
+
+    \b
+    Examples:
+      opstore resolve churn
+      opstore resolve churn --lock opstore.lock
+      opstore resolve churn --lock opstore.lock --upgrade pca
+      opstore resolve --check opstore.lock
+    """
+    from opstore_cli import lockfile
+
+    arguments.exclusive(check=check, lock=lock)
+    arguments.exclusive(check=check, use=use)
+    arguments.exclusive(lock=lock, as_of=as_of)
+    arguments.exclusive(check=check, as_of=as_of)
+    if lock is not None and not lock.name:
+        raise click.UsageError("--lock needs the path of a file")
+    if upgrade is not None and lock is None:
+        raise click.UsageError("--upgrade moves an op of a lock: name it with --lock")
+    if check is not None:
+        return _check(session, pipeline, check)
+    held = lockfile.read(lock) if upgrade is not None and lock is not None else None
+    name = pipeline or (held.pipeline if held is not None else session.settings().pipeline)
+    if name is None:
+        raise click.UsageError("name a pipeline")
+    kept = [] if held is None else [each.reference for each in held.versions]
+    found = session.client().resolve(name, use=use, lock=kept, upgrade=upgrade, as_of=as_of)
+    if not found.versions:
+        return answers.no_set(session.out, found, found)
+    answers.name_passed_over(session.out, found.passed_over)
+    if lock is not None:
+        changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
+        session.out.note(f"wrote {lock}" if changed else f"{lock} has this set already")
+    session.out.answer(
+        found,
+        quiet=[named(version.op, version.number) for version in found.versions],
+        full=Table(("VERSION", "SIZE", "DIGEST"), [_row(version) for version in found.versions]),
+    )
+    return 0
+
+
+def _row(version: "VersionRecord") -> list[Cell | str]:
+    digest = Cell(version.digest or NOTHING, (version.digest or "").removeprefix("sha256:")[:12])
+    return [named(version.op, version.number), size(version.size), digest]
+
+
+def _check(session: Session, pipeline: str | None, path: Path) -> int:
+    from opstore_cli import lockfile
+
+    lock = lockfile.read(path)
+    if pipeline is not None and pipeline != lock.pipeline:
+        raise click.UsageError(f"{path} is a lock of {lock.pipeline}, not of {pipeline}")
+    found = session.client().check_lock(lock.pipeline, lock.record())
+    session.out.answer(found, quiet=[], full=found.findings)
+    if found.holds:
+        session.out.note(f"{path} holds")
+        return 0
+    stale = errors.LockStale(path=str(path), pipeline=lock.pipeline)
+    if not session.out.json:
+        session.out.error(stale)
+    return stale.exit_code

@@ -1,0 +1,43 @@
+"""`opstore tag`: a movable name for a version."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from opstore_cli.context import Session, command
+from opstore_cli.output import named
+from opstore_daemon.protocol.references import parse_reference
+
+
+@command("tag")
+@click.argument("words", metavar="[REF] TAG", nargs=-1, required=True)
+@click.option(
+    "--lock",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Tag every version of a lock, all of them at once.",
+)
+def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
+    """Put a tag on a version. NAME@TAG picks it from then on; a tag that stands elsewhere moves, and every move is
+    kept. With --lock the tag is put on every version of the lock, all of them at once, so that what NAME@TAG picks of
+    one op always belongs to what it picks of the others.
+
+    \b
+    Examples:
+      opstore tag pca@1.2.0 production
+      opstore tag pca staging
+      opstore tag --lock opstore.lock production
+    """
+    from opstore_cli import lockfile
+
+    if len(words) != (2 if lock is None else 1):
+        raise click.UsageError("name a version and a tag" if lock is None else "--lock goes with the tag alone")
+    *references, name = words
+    if lock is not None:
+        references = [each.reference for each in lockfile.read(lock).versions]
+    for reference in references:
+        parse_reference(reference)
+    moved = session.client().tag(references, name)
+    lines = [named(each.op, each.number) for each in moved]
+    session.out.answer({"tags": moved}, quiet=lines, full=[f"{line} is {name}" for line in lines])

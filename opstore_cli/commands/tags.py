@@ -1,0 +1,39 @@
+"""`opstore tags`: the tags, and how they moved."""
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import Table, named, when, words
+
+
+@command("tags")
+@click.argument("name", required=False, callback=arguments.name)
+@click.option("--history", is_flag=True, help="Every move, also of tags that were taken away.")
+@arguments.as_of_option
+def tags(session: Session, name: str | None, history: bool, as_of: str | None) -> None:
+    """List the tags, newest first. With NAME they are those of that op. The columns are the version, the tag and the
+    time; with --history a version of - says that the tag was taken away.
+
+    \b
+    Examples:
+      opstore tags
+      opstore tags pca --history
+      opstore tags --as-of 2026-03-01
+    """
+    found = session.client().tags(name, history=history, as_of=as_of)
+    session.out.answer(
+        {"tags": found},
+        quiet=[f"{each.op}@{each.tag}" for each in found],
+        full=Table(
+            ("VERSION", "TAG", "SINCE"),
+            [
+                (
+                    named(each.op, each.number) if each.number else words(None),
+                    f"{each.op}@{each.tag}",
+                    when(each.registered_at),
+                )
+                for each in found
+            ],
+        ),
+    )

@@ -1,0 +1,21 @@
+"""`opstore untag`: a tag is taken away."""
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+
+
+@command("untag")
+@click.argument("name", callback=arguments.name)
+@click.argument("tag", callback=arguments.name)
+def untag(session: Session, name: str, tag: str) -> None:
+    """Take a tag away from an op. Its moves are kept: opstore tags NAME --history shows them.
+
+    \b
+    Examples:
+      opstore untag pca staging
+    """
+    session.client().untag(name, tag)
+    session.out.answer({"op": name, "tag": tag}, quiet=[], full=[])
+    session.out.note(f"{name} has no tag {tag} any more")

@@ -1,0 +1,21 @@
+"""`opstore unyank`: a version may be picked again."""
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import named
+
+
+@command("unyank")
+@click.argument("reference", metavar="REF", callback=arguments.reference)
+def unyank(session: Session, reference: str) -> None:
+    """End that a version is yanked. REF is its number, its digest or its subversions: nothing else picks it.
+
+    \b
+    Examples:
+      opstore unyank pca@2.0.0
+    """
+    version = session.client().unyank(reference)
+    name = named(version.op, version.number)
+    session.out.answer(version, quiet=[name], full=[f"{name} is not yanked"])

@@ -1,0 +1,23 @@
+"""`opstore yank`: a version is not to be picked any more."""
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+from opstore_cli.output import named
+
+
+@command("yank")
+@click.argument("reference", metavar="REF", callback=arguments.reference)
+@click.option("--reason", metavar="TEXT", required=True, help="Why: those who ask for it by its number read this.")
+def yank(session: Session, reference: str, reason: str) -> None:
+    """Yank a version. Nothing picks it any more but its number, its digest, its subversions or a lock, and then with a
+    warning. It stays where it is, its bytes too, and no verdict changes.
+
+    \b
+    Examples:
+      opstore yank pca@2.0.0 --reason "trained on the wrong columns"
+    """
+    yanked = session.client().yank(reference, reason)
+    name = named(yanked.op, yanked.number)
+    session.out.answer(yanked, quiet=[name], full=[f"{name} is yanked: {reason}"])

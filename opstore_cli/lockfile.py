@@ -1,0 +1,126 @@
+"""opstore.lock: a resolution in a file, with digests. The same resolution makes the same bytes."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import parse_digest
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
+from opstore_daemon.protocol.versions import Number, Version
+
+FORMAT = 1
+MAX_LOCK = 16 * 1024 * 1024  # bytes
+_HEAD = "# Written by opstore resolve --lock. It pins a version of each op of the pipeline; do not edit it.\n"
+
+
+class Locked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A version in a lock; `digest` and `size` (bytes) are None where it is registered only."""
+
+    op: str
+    number: str
+    version: str
+    digest: str | None = None
+    size: int | None = None
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.op)
+        Number.parse(self.number)
+        Version.parse(self.version)
+        if self.digest is not None:
+            parse_digest(self.digest)
+
+    @property
+    def reference(self) -> str:
+        """What picks exactly this version, also when it is yanked."""
+        return f"{self.op}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class LockFile:
+    """What a lock holds."""
+
+    pipeline: str
+    edges: tuple[tuple[str, str], ...]
+    versions: tuple[Locked, ...]
+
+    def record(self) -> Lock:
+        """The lock as the daemon checks it."""
+        versions = tuple(LockedVersion(op=each.op, version=each.version, digest=each.digest) for each in self.versions)
+        return Lock(edges=self.edges, versions=versions)
+
+
+class _Content(msgspec.Struct, forbid_unknown_fields=True):
+    lock: int
+    pipeline: str
+    edges: tuple[tuple[str, str], ...]
+    version: tuple[Locked, ...]
+
+
+def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Sequence[VersionRecord]) -> LockFile:
+    """The lock of these versions, in the order of the data."""
+    locked = [
+        Locked(
+            op=each.op,
+            number=each.number,
+            version=each.version,
+            digest=each.digest,
+            size=each.size,
+            format=each.format,
+        )
+        for each in versions
+    ]
+    return LockFile(pipeline, tuple(edges), tuple(locked))
+
+
+def write(path: Path, lock: LockFile) -> bool:
+    """Writes the file, all of it or nothing; returns whether it is another than before. Raises OutputFailed."""
+    import os
+    import secrets
+
+    import tomli_w
+
+    versions = [_without_none(msgspec.structs.asdict(each)) for each in lock.versions]
+    content = {"lock": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges], "version": versions}
+    data = (_HEAD + tomli_w.dumps(content)).encode()
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return False
+        with fresh.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise errors.OutputFailed(path=str(path), reason=error.strerror or str(error)) from None
+    return True
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def read(path: Path) -> LockFile:
+    """The lock in the file; raises FileRefused."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_LOCK).decode()
+        content = msgspec.convert(tomllib.loads(text), _Content)
+        check_name(content.pipeline)
+    except OSError as error:
+        raise errors.FileRefused(path=str(path), reason=error.strerror or str(error)) from None
+    except (ValueError, RecursionError, errors.OpStoreError) as error:
+        raise errors.FileRefused(path=str(path), reason=f"it is no lock: {str(error)[:300]}") from None
+    if content.lock != FORMAT:
+        raise errors.FileRefused(
+            path=str(path), reason=f"it has the format {content.lock}, which this opstore can't read"
+        )
+    return LockFile(content.pipeline, content.edges, content.version)

@@ -1,0 +1,86 @@
+"""The database as it is, or as it was when the journal stood at a position: one set of conditions for both."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, or_, select, true
+
+from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
+from opstore_daemon.protocol import errors
+from opstore_daemon.store import journal
+
+# What is a row for each entry, with the position of the entry that took its place.
+Replaced = type[Label | Link | Pipeline | Tag | Yank]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a read sees. `position` is None for the state that the transaction sees, now."""
+
+    connection: Connection
+    position: int | None = None
+
+    def execute(self, query: Executable) -> Any:
+        """The result of the query."""
+        return self.connection.execute(query)
+
+    def in_force(self, table: Replaced) -> ColumnElement[bool]:
+        """The entries that nothing has taken the place of."""
+        if self.position is None:
+            return table.until.is_(None)
+        return and_(table.position <= self.position, or_(table.until.is_(None), table.until > self.position))
+
+    def known(self, table: type[Op | Version]) -> ColumnElement[bool]:
+        """The ops or versions that are there."""
+        return true() if self.position is None else table.position <= self.position
+
+    def stored(self) -> ColumnElement[bool]:
+        """The versions whose bytes are there."""
+        has_bytes = Version.digest.is_not(None)
+        return has_bytes if self.position is None else and_(has_bytes, Version.stored_position <= self.position)
+
+    def yanked(self) -> ColumnElement[bool]:
+        """The versions that are yanked."""
+        return exists().where(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank)).correlate(Version)
+
+    def is_there(self, position: int | None) -> bool:
+        """Whether an entry of that position is seen; None is of an entry that never came."""
+        return position is not None and (self.position is None or position <= self.position)
+
+    def last_position(self) -> int:
+        """The position of the last entry that is seen."""
+        return journal.last(self.connection) if self.position is None else self.position
+
+
+def as_of(connection: Connection, asked: str | None) -> View:
+    """The view that `--as-of` names: a position, or a time (RFC 3339); None: now.
+
+    A position stands for the end of its transaction: what was written together was never seen apart. Raises
+    InvalidRequest where it is neither, or lies ahead.
+    """
+    if asked is None:
+        return View(connection)
+    last = View(connection).last_position()
+    if asked.isascii() and asked.isdigit():
+        position = int(asked) if len(asked) < 19 else last + 1
+        if position > last:
+            raise errors.InvalidRequest(reason=f"the journal's last position is {last}: {asked[:30]} lies ahead")
+        at = connection.execute(select(Journal.at).where(Journal.position == position)).scalar()
+        if at is None:
+            return View(connection, 0)
+        same = select(func.max(Journal.position)).where(Journal.at == at, Journal.position >= position)
+        return View(connection, connection.execute(same).scalar_one())
+    before = select(func.max(Journal.position)).where(Journal.at <= journal.microseconds(_time(asked)))
+    return View(connection, connection.execute(before).scalar() or 0)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
+            raise ValueError
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        rule = "a position of the journal, or a time such as 2026-03-01T12:00:00Z"
+        raise errors.InvalidRequest(reason=f"{text[:60]!r} is neither {rule}") from None

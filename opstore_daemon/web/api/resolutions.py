@@ -1,0 +1,73 @@
+"""Resolutions of pipelines, locks of them, and what a version affects."""
+
+from typing import Annotated
+
+from flask import Response
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.records import Affected, Check, Lock, Name, Reference, Resolution
+from opstore_daemon.web.queries import AsOf, Query
+from opstore_daemon.web.refusals import PICKING, READING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
+
+ROUTES: list[Route] = []
+
+
+class Wanted(Query, frozen=True, kw_only=True):
+    """Which resolution is asked for."""
+
+    use: Annotated[tuple[Reference, ...], Meta(description="References, each as if it were the latest of its op.")] = ()
+    lock: Annotated[tuple[Reference, ...], Meta(description="The versions of a lock; goes with `upgrade`.")] = ()
+    upgrade: Annotated[Name, Meta(description="The op of the lock that moves, and only what must with it.")] | None = (
+        None
+    )
+    as_of: AsOf | None = None
+
+
+class Version(Query, frozen=True, kw_only=True):
+    """Of which version it is asked what it affects."""
+
+    reference: Annotated[Reference, Meta(description="The version.")]
+    pipeline: Annotated[Name, Meta(description="Only within this pipeline.")] | None = None
+    as_of: AsOf | None = None
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.RESOLUTION,
+    scope="read",
+    answers={200: Answer(Resolution, "The resolution, or why there is none.")},
+    raises=(*READING, *PICKING, errors.PipelineNotFound),
+)
+def resolve(_api: Api, pipeline: str, query: Wanted) -> Response:
+    """The newest versions of the pipeline's ops that are valid with one another."""
+    found = store().resolve(pipeline, use=query.use, lock=query.lock, upgrade=query.upgrade, as_of=query.as_of)
+    return answer(found)
+
+
+@route(
+    ROUTES,
+    "POST",
+    routes.CHECK,
+    scope="read",
+    answers={200: Answer(Check, "Whether it holds, and what does not.")},
+    raises=(*READING, errors.InvalidName, errors.InvalidVersion, errors.InvalidDigest, errors.PipelineNotFound),
+)
+def check(_api: Api, pipeline: str, body: Lock) -> Response:
+    """Whether a lock of the pipeline still holds."""
+    return answer(store().check_lock(pipeline, body))
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.AFFECTED,
+    scope="read",
+    answers={200: Answer(Affected, "The ops, the direct ones first.")},
+    raises=(*READING, *PICKING, errors.PipelineNotFound),
+)
+def affected(_api: Api, query: Version) -> Response:
+    """The downstream ops that have to be retrained for a version."""
+    return answer(store().affected(query.reference, pipeline=query.pipeline, as_of=query.as_of))

@@ -1,0 +1,63 @@
+"""Tags."""
+
+from typing import Annotated
+
+from flask import Response
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.records import Name, NewTag, Tags
+from opstore_daemon.web.queries import AsOf, Page
+from opstore_daemon.web.refusals import PICKING, READING, WRITING
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, store
+
+ROUTES: list[Route] = []
+
+
+class Wanted(Page, frozen=True, kw_only=True):
+    """Which tags are asked for."""
+
+    op: Annotated[Name, Meta(description="Only tags of this op.")] | None = None
+    history: Annotated[int, Meta(ge=0, le=1, description="1: every move, not only what is in force.")] = 0
+    as_of: AsOf | None = None
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.TAGS,
+    scope="read",
+    answers={200: Answer(Tags, "The page.")},
+    raises=(*READING, errors.InvalidName, errors.OpNotFound),
+)
+def listing(_api: Api, query: Wanted) -> Response:
+    """A page of the tags in force, or of every move, newest first."""
+    cursor = query.cursor or None
+    return answer(store().tags_page(query.op, cursor, query.limit, history=bool(query.history), as_of=query.as_of))
+
+
+@route(
+    ROUTES,
+    "POST",
+    routes.TAGS,
+    scope="write",
+    answers={200: Answer(Tags, "The tag on each of the versions.")},
+    raises=(*WRITING, *PICKING, errors.InvalidTag),
+)
+def move(_api: Api, body: NewTag) -> Response:
+    """Puts a tag on one version of each of some ops: on all of them, or none."""
+    return answer(Tags(tags=tuple(store().tag(body.versions, body.tag))))
+
+
+@route(
+    ROUTES,
+    "DELETE",
+    routes.TAG,
+    scope="write",
+    answers={204: Answer(None, "It was taken away.")},
+    raises=(*WRITING, errors.OpNotFound),
+)
+def remove(_api: Api, op: str, tag: str) -> Response:
+    """Takes the tag away; its moves are kept."""
+    store().untag(op, tag)
+    return nothing(204)

@@ -1,0 +1,193 @@
+"""The pipelines of the document about continuous integration: their YAML is read, and each of their steps runs."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped, unused-ignore]
+
+from opstore_daemon.testing import Serving, serving
+from tests.docs import shell
+from tests.docs.markdown import ROOT, blocks, read
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon"),
+]
+
+GITHUB, GITLAB = (yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml"))
+
+# What the runner has and opstore is not: each notes how it was called, and what it was given.
+OUTSIDE = ("pip", "gh", "git", "curl")
+STUB = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+for word in "$@"; do if [ -f "${word#body@}" ]; then cat "${word#body@}" >> "$CALLS"; fi; done
+"""
+DEPLOY = '#!/bin/sh\necho "deploy.sh $*" "$(ls "$1" | tr "\\n" " ")" >> "$CALLS"\n'
+
+
+class Runner:
+    """A working tree with a lock, on a machine with a daemon that has its versions."""
+
+    def __init__(self, folder: Path, daemon: Serving) -> None:
+        self.store = daemon.server.store
+        self.work, self.calls = folder / "work", folder / "calls.txt"
+        self._given = {
+            "vars.OPSTORE_URL": daemon.url,
+            "secrets.OPSTORE_TOKEN": daemon.token,
+            "github.token": "a-token",
+            "github.event.pull_request.number": "7",
+        }
+        self.work.mkdir()
+        programs = folder / "bin"
+        programs.mkdir()
+        for path, text in ((self.work / "deploy.sh", DEPLOY), *((programs / name, STUB) for name in OUTSIDE)):
+            path.write_text(text)
+            path.chmod(0o755)
+        told = shell.environment(folder)
+        self._environ = {**told, "PATH": f"{programs}{os.pathsep}{told['PATH']}", "CALLS": str(self.calls)}
+        self._of_gitlab = {
+            **daemon.environ,
+            "GITLAB_TOKEN": "a-token",
+            "CI_API_V4_URL": "https://gitlab.example.com/api/v4",
+            "CI_PROJECT_ID": "1",
+            "CI_MERGE_REQUEST_IID": "7",
+        }
+        self.store.push("encoder", b"columns")
+        self.store.push("booster", b"weights", valid_with=["encoder"])
+        self.store.register_pipeline("churn", ["encoder", "booster"])
+        assert self._bash("opstore resolve churn --lock opstore.lock", daemon.environ) == 0
+
+    def called(self) -> str:
+        """What was called outside of opstore."""
+        return self.calls.read_text() if self.calls.exists() else ""
+
+    def github(self, job: str) -> int:
+        """Runs the steps of the job until one fails, each in a shell of its own, as GitHub does; the exit code."""
+        code = 0
+        for step in GITHUB["jobs"][job]["steps"]:
+            if "run" in step and code == 0:
+                assert "${{" not in step["run"], "an expression in a script is a way in"
+                variables = {**GITHUB["env"], **step.get("env", {})}
+                code = self._bash(step["run"], {name: self._filled(text) for name, text in variables.items()})
+        return code
+
+    def gitlab(self, job: str) -> int:
+        """Runs the script of the job in one shell, as GitLab does; the exit code."""
+        return self._bash("\n".join([*GITLAB["default"]["before_script"], *GITLAB[job]["script"]]), self._of_gitlab)
+
+    def _filled(self, text: str) -> str:
+        return re.sub(r"\$\{\{ (.+?) \}\}", lambda found: self._given[found[1]], text)
+
+    def _bash(self, script: str, variables: dict[str, str]) -> int:
+        done = subprocess.run(
+            [shell.BASH, "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            cwd=self.work,
+            env={**self._environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=shell.SECONDS,
+            check=False,
+        )
+        return done.returncode
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    with serving(tmp_path / "store") as daemon:
+        yield Runner(tmp_path, daemon)
+
+
+def run(runner: Runner, host: str, job: str) -> int:
+    code: int = getattr(runner, host)(job)
+    return code
+
+
+def steps(node: Any) -> Iterator[str]:
+    """All commands in the YAML."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("run", "script", "before_script"):
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from steps(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from steps(value)
+
+
+def test_every_job_is_run_here() -> None:
+    assert set(GITHUB["jobs"]) == {"check", "deploy", "update"}
+    assert {name for name, job in GITLAB.items() if "script" in job} == {"check", "deploy"}
+    assert all(
+        re.search(r"opstore|pip|deploy\.sh|git|answer", step)
+        for pipeline in (GITHUB, GITLAB)
+        for step in steps(pipeline)
+    )
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_check_comments_with_the_verdict(runner: Runner, host: str) -> None:
+    assert run(runner, host, "check") == 0
+    assert "7" in runner.called()
+    assert "**churn: ✅ valid**" in runner.called()
+    assert "| `encoder@1.0.0` | `booster@1.0.0` | ✅ valid |" in runner.called()
+
+
+@pytest.mark.parametrize(("host", "code"), [("github", 0), ("gitlab", 1)])
+def test_what_is_new_and_not_valid_is_commented_on_and_the_lock_still_holds(
+    runner: Runner, host: str, code: int
+) -> None:
+    runner.store.push("encoder", b"other columns", bump="major")
+    assert run(runner, host, "check") == code
+    assert "**churn: ❌ invalid**" in runner.called()
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_deployment_has_the_bytes_of_the_lock_and_is_tagged(runner: Runner, host: str) -> None:
+    runner.store.push("encoder", b"other columns", bump="major")
+    assert run(runner, host, "deploy") == 0
+    assert "deploy.sh models booster encoder" in runner.called()
+    assert (runner.work / "models/encoder").read_bytes() == b"columns"
+    tags = {(tag.op, tag.number, tag.tag) for tag in runner.store.tags()}
+    assert tags == {("encoder", "1.0.0", "production"), ("booster", "1.0.0", "production")}
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_lock_that_does_not_hold_is_not_deployed(runner: Runner, host: str) -> None:
+    runner.store.yank("encoder@1.0.0", "leaks the target")
+    assert run(runner, host, "deploy") == 1
+    assert "deploy.sh" not in runner.called()
+    assert runner.store.tags() == []
+
+
+def test_an_update_waits_for_the_link_and_proposes_what_is_valid(runner: Runner) -> None:
+    runner.store.push("encoder", b"other columns", bump="major")
+    with ThreadPoolExecutor() as pool:
+        update = pool.submit(runner.github, "update")
+        runner.store.link("encoder@2.0.0", "booster", evidence="evaluation 18")
+        assert update.result() == 0
+    assert 'number = "2.0.0"' in (runner.work / "opstore.lock").read_text()
+    assert "gh pr create" in runner.called()
+
+
+def test_an_update_ends_where_it_is_known_to_be_invalid(runner: Runner) -> None:
+    runner.store.push("encoder", b"other columns", bump="major")
+    runner.store.link("encoder@2.0.0", "booster", valid=False)
+    assert runner.github("update") == 1
+    assert "gh" not in runner.called()
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_daemon_that_is_away_is_no_answer_and_nothing_is_deployed(tmp_path: Path, host: str) -> None:
+    with serving(tmp_path / "store") as daemon:
+        runner = Runner(tmp_path, daemon)
+    for job in ("check", "deploy"):
+        assert run(runner, host, job) == 7
+    assert not re.search("^(gh|curl|deploy)", runner.called(), re.MULTILINE)

@@ -1,0 +1,207 @@
+"""Resolutions, locks of them, and what a version affects."""
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Lock, LockedVersion, Resolution
+from tests.scenarios.scene import Scenario, Scene
+
+SCENARIOS: list[Scenario] = []
+
+
+def chosen(found: Resolution) -> dict[str, str]:
+    return {version.op: version.number for version in found.versions}
+
+
+def lock_of(found: Resolution) -> Lock:
+    versions = [LockedVersion(op=each.op, version=each.version, digest=each.digest) for each in found.versions]
+    return Lock(edges=found.edges, versions=tuple(versions))
+
+
+def generations(scene: Scene) -> None:
+    """Three ops in a row, each trained on the one before it; then a scaler that nothing fits."""
+    scene.store.push("scaler", b"scaler 1")
+    scene.store.push("pca", b"pca 1", valid_with=["scaler"])
+    scene.store.push("forest", b"forest 1", valid_with=["pca"])
+    scene.store.register_pipeline("churn", ["scaler", "pca", "forest"])
+
+
+@SCENARIOS.append
+def the_newest_versions_that_are_valid_with_one_another_are_the_resolution(scene: Scene) -> None:
+    generations(scene)
+    found = scene.store.resolve("churn")
+    assert (found.pipeline, found.verdict, found.passed_over, found.conflict) == ("churn", "valid", (), ())
+    assert chosen(found) == {"scaler": "1.0.0", "pca": "1.0.0", "forest": "1.0.0"}
+    assert [version.op for version in found.versions] == ["scaler", "pca", "forest"]
+    assert found.edges == (("pca", "forest"), ("scaler", "pca"))
+
+
+@SCENARIOS.append
+def newer_versions_that_are_passed_over_are_named_with_the_reason(scene: Scene) -> None:
+    generations(scene)
+    scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler"])
+    scene.store.push("scaler", b"scaler 2", bump="major")
+    found = scene.store.resolve("churn")
+    assert chosen(found) == {"scaler": "1.0.0", "pca": "1.0.0", "forest": "1.0.0"}
+    assert [(passed.op, passed.number, passed.reason) for passed in found.passed_over] == [
+        (
+            "scaler",
+            "2.0.0",
+            "scaler 2.0.0 is not validated for pca 1.0.0; last validated: 1.0.0 for pca 2.0.0",
+        ),
+        (
+            "pca",
+            "2.0.0",
+            "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.0 for forest 1.0.0",
+        ),
+    ]
+
+
+@SCENARIOS.append
+def the_downstream_end_is_as_new_as_it_can_be(scene: Scene) -> None:
+    generations(scene)
+    scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler"])
+    scene.store.push("forest", b"forest 2", bump="major", valid_with=["pca@1.0.0"])
+    assert chosen(scene.store.resolve("churn")) == {"scaler": "1.0.0", "pca": "1.0.0", "forest": "2.0.0"}
+
+
+@SCENARIOS.append
+def without_a_set_the_smallest_conflict_is_told(scene: Scene) -> None:
+    generations(scene)
+    scene.store.link("pca@1.0.0", "forest@1.0.0", valid=False)
+    scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler"], valid_for=["forest@1.0.0"])
+    scene.store.link("scaler@1.0.0", "pca@2.0.0", valid=False)
+    found = scene.store.resolve("churn")
+    assert (found.verdict, found.versions) == ("invalid", ())
+    assert [(edge.upstream.op, edge.downstream.op, edge.verdict) for edge in found.conflict] == [
+        ("pca", "forest", "valid"),
+        ("scaler", "pca", "invalid"),
+    ]
+    assert found.conflict[0].reason.endswith("with the other edges no pair is left")
+
+
+@SCENARIOS.append
+def where_only_links_are_missing_it_is_unknown_that_there_is_no_set(scene: Scene) -> None:
+    scene.store.push("pca", b"one")
+    scene.store.push("forest", b"one")
+    scene.store.register_pipeline("pair", ["pca", "forest"])
+    found = scene.store.resolve("pair")
+    assert (found.verdict, found.versions) == ("unknown", ())
+    scene.store.link("pca@1.0.0", "forest", valid=False)
+    assert scene.store.resolve("pair").verdict == "invalid"
+
+
+@SCENARIOS.append
+def an_op_without_a_version_leaves_no_set(scene: Scene) -> None:
+    scene.store.push("pca", b"one", valid_for=["forest"])
+    scene.store.register_pipeline("pair", ["pca", "forest"])
+    found = scene.store.resolve("pair")
+    assert (found.verdict, found.versions, found.conflict) == ("invalid", (), ())
+    assert [passed.reason for passed in found.passed_over] == ["forest has no version to choose"]
+
+
+@SCENARIOS.append
+def a_version_that_is_used_counts_as_the_latest_of_its_op(scene: Scene) -> None:
+    generations(scene)
+    scene.store.push("pca", b"pca 2", valid_with=["scaler"])
+    assert chosen(scene.store.resolve("churn"))["pca"] == "1.0.1"
+    assert chosen(scene.store.resolve("churn", use=["pca@1.0.0"]))["pca"] == "1.0.0"
+    scene.store.yank("pca@1.0.1", "broken")
+    assert chosen(scene.store.resolve("churn"))["pca"] == "1.0.0"
+    assert chosen(scene.store.resolve("churn", use=["pca@1.0.1"]))["pca"] == "1.0.1"
+    with pytest.raises(errors.InvalidRequest):
+        scene.store.resolve("churn", use=["nobody"])
+
+
+@SCENARIOS.append
+def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> None:
+    generations(scene)
+    locked = [f"{each.op}@{each.version}" for each in scene.store.resolve("churn").versions]
+    scene.store.push("scaler", b"scaler 2")  # alike: it could move, and need not
+    scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler@1.0.0"])
+    scene.store.push("forest", b"forest 2", bump="major", valid_with=["pca@2.0.0"])
+    found = scene.store.resolve("churn", lock=locked, upgrade="pca")
+    assert chosen(found) == {"scaler": "1.0.0", "pca": "2.0.0", "forest": "2.0.0"}
+    assert chosen(scene.store.resolve("churn", lock=locked, upgrade="scaler")) == {
+        "scaler": "1.0.1",
+        "pca": "1.0.0",
+        "forest": "1.0.0",
+    }
+    for options in ({"lock": locked}, {"upgrade": "pca"}):
+        with pytest.raises(errors.InvalidRequest):
+            scene.store.resolve("churn", **options)
+
+
+@SCENARIOS.append
+def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> None:
+    generations(scene)
+    lock = lock_of(scene.store.resolve("churn"))
+    assert scene.store.check_lock("churn", lock).holds
+    scene.store.push("pca", b"pca 2", bump="major")
+    assert scene.store.check_lock("churn", lock).holds, "what is newer takes nothing from what is locked"
+    scene.store.yank("pca@1.0.0", "broken")
+    assert scene.store.check_lock("churn", lock).findings == ("pca@1.0.0 is yanked",)
+    scene.store.unyank("pca@1.0.0")
+    scene.store.unlink("scaler@1.0.0", "pca@1.0.0")
+    assert scene.store.check_lock("churn", lock).findings == (
+        "scaler -> pca is unknown: no link says whether scaler 1.0.0 is valid for pca 1.0.0",
+    )
+    scene.store.link("scaler@1.0.0", "pca")
+    scene.store.remove_pipeline("churn")
+    scene.store.register_pipeline("churn", ["scaler", "pca"])
+    assert scene.store.check_lock("churn", lock).findings == ("the pipeline churn has other edges or ops now",)
+
+
+@SCENARIOS.append
+def a_lock_of_another_store_does_not_hold(scene: Scene) -> None:
+    generations(scene)
+    lock = lock_of(scene.store.resolve("churn"))
+    other = LockedVersion(op="pca", version="aaaa.bbbb.cccc")
+    stranger = Lock(edges=lock.edges, versions=(lock.versions[0], other, lock.versions[2]))
+    assert scene.store.check_lock("churn", stranger).findings == ("pca has no version aaaa.bbbb.cccc any more",)
+    changed = LockedVersion(op="pca", version=lock.versions[1].version, digest="sha256:" + "0" * 64)
+    found = scene.store.check_lock(
+        "churn", Lock(edges=lock.edges, versions=(lock.versions[0], changed, lock.versions[2]))
+    )
+    assert found.findings[0].startswith("pca@1.0.0 has other bytes here: sha256:")
+
+
+@SCENARIOS.append
+def what_is_affected_are_the_downstream_ops_that_have_to_be_retrained(scene: Scene) -> None:
+    generations(scene)
+    assert scene.store.affected("scaler").affected == ()
+    scene.store.push("scaler", b"scaler 2", bump="major")
+    found = scene.store.affected("scaler")
+    assert (found.version.op, found.version.number) == ("scaler", "2.0.0")
+    assert [(each.op, each.number, each.verdict) for each in found.affected] == [
+        ("pca", "1.0.0", "invalid"),
+        ("forest", "1.0.0", "unknown"),
+    ]
+    assert scene.store.affected("scaler@1.0.0").affected == ()
+    scene.store.register_pipeline("other", ["scaler", "report"])
+    assert [each.op for each in scene.store.affected("scaler").affected] == ["pca", "report", "forest"]
+    assert [each.op for each in scene.store.affected("scaler", pipeline="other").affected] == ["report"]
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.affected("report")
+
+
+@SCENARIOS.append
+def a_resolution_is_told_as_it_was(scene: Scene) -> None:
+    generations(scene)
+    before = scene.store.resolve("churn")
+    scene.store.unlink("scaler@1.0.0", "pca@1.0.0")
+    assert scene.store.resolve("churn").verdict == "unknown"
+    assert scene.store.resolve("churn", as_of=str(before.position)) == before
+    assert scene.store.validate_pipeline("churn", as_of=str(before.position)).verdict == "valid"
+    with pytest.raises(errors.InvalidRequest):
+        scene.store.resolve("churn", as_of="999999")
+    with pytest.raises(errors.InvalidRequest):
+        scene.store.validate_pipeline("churn", as_of="yesterday")
+
+
+@SCENARIOS.append
+def what_was_pushed_together_was_never_seen_apart(scene: Scene) -> None:
+    scene.store.push("pca", b"one")
+    pushed = scene.store.push("forest", b"one", valid_with=["pca"], tags=["dev"])
+    assert scene.store.validate("pca", "forest", as_of=str(pushed.position)).verdict == "valid"
+    assert scene.store.show("forest", as_of=str(pushed.position)).tags == ("dev",)
