@@ -141,6 +141,12 @@ def _as_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
         raise click.BadParameter(f"{value!r} is not {wanted}") from None
 
 
+def use_option(function: F) -> F:
+    """`--use` of the commands that ask about a pipeline."""
+    help_text = "As if this version were the latest of its op; repeatable."
+    return click.option("--use", metavar="REF", multiple=True, callback=reference, help=help_text)(function)
+
+
 def as_of_option(function: F) -> F:
     """`--as-of` of the commands that can answer as it was."""
     help_text = "The answer as it was then: a time, or a position of the journal."

@@ -12,13 +12,7 @@ from opstore_cli.output import Table
 @command("graph")
 @click.argument("pipeline", callback=arguments.name)
 @click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="How (default: text).")
-@click.option(
-    "--use",
-    metavar="REF",
-    multiple=True,
-    callback=arguments.reference,
-    help="As if this version were the latest of its op; repeatable.",
-)
+@arguments.use_option
 @arguments.as_of_option
 def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of: str | None) -> None:
     """Draw a pipeline with its verdicts. Each op of the pipeline is a line, in the order of the data, and below it are

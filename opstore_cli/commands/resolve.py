@@ -19,13 +19,7 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 
 @command("resolve")
 @click.argument("pipeline", required=False, callback=arguments.name)
-@click.option(
-    "--use",
-    metavar="REF",
-    multiple=True,
-    callback=arguments.reference,
-    help="As if this version were the latest of its op; repeatable.",
-)
+@arguments.use_option
 @click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
 @click.option("--upgrade", metavar="OP", callback=arguments.name, help="Move this op of the lock, and what must move.")
 @click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 @command("validate")
 @click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, callback=arguments.reference)
-@click.option(
-    "--use",
-    metavar="REF",
-    multiple=True,
-    callback=arguments.reference,
-    help="As if this version were the latest of its op; repeatable.",
-)
+@arguments.use_option
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
 @click.option(
     "--wait",
