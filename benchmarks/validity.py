@@ -23,7 +23,7 @@ from opstore_daemon.store.store import Store
 
 OPS = [f"op{place:02d}" for place in range(20)]
 BACK = 1000  # versions that a resolution is behind
-DOWN = 3  # links of each version beyond its own, to older versions of the next op
+EVERY, DOWN = 40, 3  # each so-many-th version has so many links beyond its own, to older versions of the next op
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def _link(connection: Connection, place: int, versions: int, back: int) -> int:
     """Each version is valid for the one of the next op that was made with it, but for the newest ones."""
     start, chance, rows = _next(connection), random.Random(place), []
     for n in range(versions - back if versions > back else versions):
-        targets = {n} | ({chance.randrange(max(n - 50, 0), n + 1) for _ in range(DOWN)} if versions > 10 else set())
+        targets = {n} | {chance.randrange(max(n - 50, 0), n + 1) for _ in range(DOWN if n % EVERY == EVERY - 1 else 0)}
         rows += [(n, target) for target in sorted(targets)]
     connection.exec_driver_sql(
         "INSERT INTO journal (position, at, kind) VALUES (?, ?, 'link')",

@@ -8,10 +8,8 @@ from typing import cast as typed
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Integer,
     Select,
     and_,
-    cast,
     exists,
     func,
     insert,
@@ -274,7 +272,8 @@ def of_versions(
         return []
     targets = {0 if version is None else version.id, 0}
     own = Link.upstream_version_id.in_([row.id for row in candidates])
-    found = _in_force(view, _matter().where(_between(upstream, downstream), own, _target.in_(targets), _said(view)))
+    to = Link.downstream_id == downstream.id
+    found = _in_force(view, _matter().where(own, to, _target.in_(targets), _said(view)))
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
         found += _in_force(view, _newest_of_each_line(lines, targets, _valid_between(view, upstream, downstream)))
@@ -326,7 +325,8 @@ def _newest_of_each_line(
     rows = [[*shared, target] for shared in sorted(lines) for target in sorted(targets)]
     # One parameter, however many rows: a statement with VALUES would be compiled anew for each number of them.
     asked = func.json_each(json.dumps(rows)).table_valued("value")
-    parts = [cast(func.json_extract(asked.c.value, f"$[{place}]"), Integer) for place in range(3 if by_minor else 2)]
+    # Not cast: an index on an expression, which has no affinity, serves no comparison that has one.
+    parts = [func.json_extract(asked.c.value, f"$[{place}]") for place in range(3 if by_minor else 2)]
     same = and_(Link.upstream_major == parts[0], _target == parts[-1])
     if by_minor:
         same = and_(same, Link.upstream_minor == parts[1])
