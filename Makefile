@@ -35,10 +35,11 @@ format: $(VENV)/.installed  ## bring the code into form
 	$(BIN)/ruff check --fix .
 
 benchmarks: $(VENV)/.installed  ## measure transfers and the start of commands against yardsticks of the same run
-	$(BIN)/python benchmarks/transfer.py
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/memory.py --files 10000
+	$(BIN)/python -m benchmarks.transfer
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.validity
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.memory --files 10000
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Executable, delete, insert, select
 
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Answer
 from opstore_daemon.protocol import errors
 
@@ -21,8 +22,7 @@ class Once:
 
 def find(connection: Connection, once: Once) -> bytes | None:
     """What the request was answered before, or None; raises KeyReused where the key came with another request."""
-    wanted = select(Answer.request, Answer.body).where(Answer.owner == once.owner, Answer.key == once.key)
-    row = connection.execute(wanted).one_or_none()
+    row = _answer(owner=once.owner, key=once.key).run(connection).one_or_none()
     if row is None:
         return None
     if row.request != once.request:
@@ -32,7 +32,19 @@ def find(connection: Connection, once: Once) -> bytes | None:
 
 def save(connection: Connection, once: Once, body: bytes, now: int) -> None:
     """Keeps the answer for a day, in the transaction of its effect."""
-    connection.execute(delete(Answer).where(Answer.at < now - KEPT))
-    connection.execute(
-        insert(Answer).values(owner=once.owner, key=once.key, request=once.request, body=body.decode(), at=now)
-    )
+    _older(than=now - KEPT).run(connection)
+    kept = {"owner": once.owner, "key": once.key, "request": once.request, "body": body.decode(), "at": now}
+    connection.execute(_KEEP, kept)
+
+
+_KEEP = insert(Answer)
+
+
+@prepared
+def _answer(*, owner: str, key: str) -> Executable:
+    return select(Answer.request, Answer.body).where(Answer.owner == owner, Answer.key == key)
+
+
+@prepared
+def _older(*, than: int) -> Executable:
+    return delete(Answer).where(Answer.at < than)

@@ -8,19 +8,15 @@ found by their lines, so that versions that no link speaks of cost nothing.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 
-from sqlalchemy import ColumnElement, and_, or_, tuple_
-
-from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.rules.verdict import Between
 from opstore_daemon.store import links, lookup
-from opstore_daemon.store.lookup import VersionRow
+from opstore_daemon.store.lookup import VersionRow, Where
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.view import View
 
 Line = tuple[int, ...]
-_NUMBERS = (Version.major_number, Version.minor_number, Version.patch_number)
 
 
 class Lazy:
@@ -96,8 +92,7 @@ class Choices:
 
     def _of_line(self, op: str, line: Line) -> Lazy:
         if (op, line) not in self._lines:
-            conditions = [column == number for column, number in zip(_NUMBERS, line, strict=False)]
-            self._lines[op, line] = self._lazy(op, *conditions)
+            self._lines[op, line] = self._lazy(op, lookup.numbered(line))
         return self._lines[op, line]
 
     def _prefetch(self, op: str, lines: Iterable[Line]) -> None:
@@ -105,12 +100,12 @@ class Choices:
         missing = [line for line in lines if (op, line) not in self._lines]
         for start in range(0, len(missing), lookup.BLOCK):
             some = missing[start : start + lookup.BLOCK]
-            found = {row.number: row for row in self._lazy(op, tuple_(*_NUMBERS).in_(some))}
+            found = {row.number: row for row in self._lazy(op, lookup.of_numbers(some))}
             for line in some:
                 self._lines[op, line] = Lazy(iter([[found[Number(*line)]]] if Number(*line) in found else []))
 
-    def _lazy(self, op: str, *conditions: ColumnElement[bool]) -> Lazy:
-        return Lazy(self._known(lookup.blocks(self._view, self._ops[op].id, *self._conditions[op], *conditions)))
+    def _lazy(self, op: str, where: Where = lookup.ALL) -> Lazy:
+        return Lazy(self._known(lookup.blocks(self._view, self._ops[op].id, self._conditions[op] & where)))
 
     def _known(self, blocks: Iterator[list[VersionRow]]) -> Iterator[list[VersionRow]]:
         """The blocks, each version as the same row however often it is read."""
@@ -120,13 +115,12 @@ class Choices:
                 self._blocks.setdefault(row.id, rows)
             yield rows
 
-    def _candidates(self, op: OpRow, among: "Among | None") -> list[ColumnElement[bool]]:
+    def _candidates(self, op: OpRow, among: "Among | None") -> Where:
         if among is None:
             return lookup.candidates(self._view, op.id)
         if among.alone:
-            return [Version.id == among.version.id]
-        older = and_(Version.sequence < among.version.sequence, *lookup.candidates(self._view, op.id))
-        return [or_(Version.id == among.version.id, older)]
+            return lookup.of_id(among.version.id)
+        return lookup.up_to(among.version, lookup.candidates(self._view, op.id))
 
 
 class Among:

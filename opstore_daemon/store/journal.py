@@ -9,19 +9,21 @@ from opstore_daemon.metadata.tables import Counter, Journal
 
 Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]
 
+_NEXT = update(Counter).values(position=Counter.position + 1).returning(Counter.position)
+_ENTER = insert(Journal)
+_LAST = select(Counter.position)
+
 
 def enter(connection: Connection, kind: Kind, at: int) -> int:
     """The position of a new entry. Its counter row is locked until the commit, so commits come in this order."""
-    position = connection.execute(
-        update(Counter).values(position=Counter.position + 1).returning(Counter.position)
-    ).scalar_one()
-    connection.execute(insert(Journal).values(position=position, at=at, kind=kind))
+    position: int = connection.execute(_NEXT).scalar_one()
+    connection.execute(_ENTER, {"position": position, "at": at, "kind": kind})
     return position
 
 
 def last(connection: Connection) -> int:
     """The position of the last entry."""
-    return connection.execute(select(Counter.position)).scalar_one()
+    return connection.execute(_LAST).scalar_one()
 
 
 def microseconds(time: datetime) -> int:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast as typed
+from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Select,
     and_,
     exists,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from opstore_daemon.metadata.prepared import Query, prepared
 from opstore_daemon.metadata.tables import Journal, Link, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import LinkRecord, LinkState
@@ -28,12 +30,7 @@ from opstore_daemon.rules.verdict import LinkInForce, line
 from opstore_daemon.store import journal, lookup, ops
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
-from opstore_daemon.store.view import View
-
-
-def _said(view: View) -> ColumnElement[bool]:
-    """The entries in force that say something."""
-    return and_(view.in_force(Link), Link.state != "revoked")
+from opstore_daemon.store.view import Sight, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +48,20 @@ class Four:
     def __str__(self) -> str:
         return self.downstream.name if self.version is None else f"{self.downstream.name}@{self.version.number}"
 
-    def condition(self) -> ColumnElement[bool]:
-        """Picks the entries for exactly these four."""
-        to = Link.downstream_version_id
-        return and_(
-            Link.upstream_version_id == self.upstream.id,
-            Link.downstream_id == self.downstream.id,
-            to.is_(None) if self.version is None else to == self.version.id,
-        )
+    @property
+    def values(self) -> dict[str, int]:
+        """What picks the entries for exactly these four."""
+        target = 0 if self.version is None else self.version.id
+        return {"upstream": self.upstream.id, "to": self.downstream.id, "target": target}
+
+
+def _of_four(upstream: int, to: int, target: int) -> ColumnElement[bool]:
+    return and_(Link.upstream_version_id == upstream, Link.downstream_id == to, _target == target)
+
+
+def _said(sight: Sight) -> ColumnElement[bool]:
+    """The entries in force that say something."""
+    return and_(sight.in_force(Link), Link.state != "revoked")
 
 
 def four(connection: Connection, upstream: VersionRow, to: Reference) -> Four:
@@ -92,22 +95,28 @@ def enter(connection: Connection, four: Four, state: LinkState, evidence: str | 
 
 def _write(connection: Connection, four: Four, state: LinkState, evidence: str | None, now: int) -> None:
     position = journal.enter(connection, "link", now)
-    current = and_(four.condition(), Link.until.is_(None))
-    connection.execute(update(Link).where(current).values(until=position))
-    connection.execute(
-        insert(Link).values(
-            position=position,
-            upstream_id=four.upstream.op_id,
-            upstream_version_id=four.upstream.id,
-            upstream_major=four.upstream.number.major,
-            upstream_minor=four.upstream.number.minor,
-            downstream_id=four.downstream.id,
-            downstream_version_id=None if four.version is None else four.version.id,
-            state=state,
-            evidence=evidence,
-        )
-    )
+    _ended(**four.values, at=position).run(connection)
+    entry = {
+        "position": position,
+        "upstream_id": four.upstream.op_id,
+        "upstream_version_id": four.upstream.id,
+        "upstream_major": four.upstream.number.major,
+        "upstream_minor": four.upstream.number.minor,
+        "downstream_id": four.downstream.id,
+        "downstream_version_id": None if four.version is None else four.version.id,
+        "state": state,
+        "evidence": evidence,
+    }
+    connection.execute(_ENTER, entry)
     ops.touch(connection, [four.upstream.op_id, four.downstream.id], position)
+
+
+_ENTER = insert(Link)
+
+
+@prepared
+def _ended(*, upstream: int, to: int, target: int, at: int) -> Executable:
+    return update(Link).where(_of_four(upstream, to, target), Link.until.is_(None)).values(until=at)
 
 
 def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
@@ -117,12 +126,12 @@ def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int
     to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
     wanted = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
     view = View(connection)
-    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(view.in_force(Link), Link.state == "valid")
+    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(view.sight.in_force(Link), Link.state == "valid")
     # Two queries: with OR, SQLite reads all links.
     found = [*connection.execute(wanted.where(own)), *connection.execute(wanted.where(to))]
 
     def row(version_id: int) -> VersionRow:
-        found = new if version_id == old.id else lookup.of_id(view, version_id)
+        found = new if version_id == old.id else lookup.by_id(view, version_id)
         assert found is not None, "a foreign key says so"  # noqa: S101
         return found
 
@@ -134,8 +143,13 @@ def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int
 def record(connection: Connection, four: Four) -> LinkRecord | None:
     """The entry in force for these four, or None."""
     view = View(connection)
-    found = _records(view, _told().where(four.condition(), _said(view)))
+    found = _records(view, _record(view.sight, **four.values))
     return found[0] if found else None
+
+
+@prepared
+def _record(sight: Sight, *, upstream: int, to: int, target: int) -> Executable:
+    return _told().where(_of_four(upstream, to, target), _said(sight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +164,7 @@ class Filter:
     def conditions(self, view: View) -> Iterator[ColumnElement[bool]]:
         """Picks them; raises OpNotFound."""
         if not self.history:
-            yield _said(view)
+            yield _said(view.sight)
         elif view.position is not None:
             yield Link.position <= view.position
         if self.op is not None:
@@ -170,14 +184,28 @@ def records(view: View, asked: Filter, below: int | None, limit: int) -> list[Li
     return _records(view, wanted)
 
 
-_Matter = Select[int, str, int, int, int, int, int, int]
 _UP, _DOWN = aliased(Version), aliased(Version)
 _UP_OP, _DOWN_OP = aliased(Op), aliased(Op)
 
 
-def _told() -> Select[Link, int, str, Version, str, Version]:
+def _told() -> Select[*tuple[Any, ...]]:
     return (
-        select(Link, Journal.at, _UP_OP.name, _UP, _DOWN_OP.name, _DOWN)
+        select(
+            Link.position,
+            Link.state,
+            Link.evidence,
+            Link.until,
+            Journal.at,
+            _UP_OP.name,
+            _UP.major_number,
+            _UP.minor_number,
+            _UP.patch_number,
+            _DOWN_OP.name,
+            _DOWN.major_number,
+            _DOWN.minor_number,
+            _DOWN.patch_number,
+        )
+        .select_from(Link)
         .join(Journal, Journal.position == Link.position)
         .join(_UP_OP, _UP_OP.id == Link.upstream_id)
         .join(_UP, _UP.id == Link.upstream_version_id)
@@ -186,24 +214,9 @@ def _told() -> Select[Link, int, str, Version, str, Version]:
     )
 
 
-def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) -> list[LinkRecord]:
-    columns = (
-        Link.position,
-        Link.state,
-        Link.evidence,
-        Link.until,
-        Journal.at,
-        _UP_OP.name,
-        _UP.major_number,
-        _UP.minor_number,
-        _UP.patch_number,
-        _DOWN_OP.name,
-        _DOWN.major_number,
-        _DOWN.minor_number,
-        _DOWN.patch_number,
-    )
+def _records(view: View, wanted: Query | Executable) -> list[LinkRecord]:
     found = []
-    for position, state, evidence, until, at, upstream, *numbers in view.execute(wanted.with_only_columns(*columns)):
+    for position, state, evidence, until, at, upstream, *numbers in view.execute(wanted):
         up, downstream, down = numbers[:3], numbers[3], numbers[4:]
         found.append(
             LinkRecord(
@@ -212,7 +225,7 @@ def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) 
                 downstream=downstream,
                 downstream_number=None if down[0] is None else str(Number(*down)),
                 valid=state == "valid",
-                state=typed(LinkState, state),
+                state=cast(LinkState, state),
                 evidence=evidence,
                 position=position,
                 until=until if view.is_there(until) else None,
@@ -224,33 +237,54 @@ def _records(view: View, wanted: Select[Link, int, str, Version, str, Version]) 
 
 def downstreams(view: View, op: OpRow) -> list[str]:
     """The ops to which a link of that upstream op is in force."""
-    linked = exists().where(Link.upstream_id == op.id, Link.downstream_id == Op.id, _said(view))
-    return list(view.execute(select(Op.name).where(Op.id != op.id, linked)).scalars())
+    return list(view.execute(_downstreams(view.sight, op_id=op.id)).scalars())
+
+
+@prepared
+def _downstreams(sight: Sight, *, op_id: int) -> Executable:
+    linked = exists().where(Link.upstream_id == op_id, Link.downstream_id == Op.id, _said(sight))
+    return select(Op.name).where(Op.id != op_id, linked)
 
 
 def any_in_force(view: View, upstream: OpRow, downstream: OpRow) -> bool:
     """Whether any link between the two ops is in force, whatever it says."""
-    return (
-        view.execute(select(Link.position).where(_between(upstream, downstream), _said(view)).limit(1)).first()
-        is not None
-    )
+    return view.execute(_any_in_force(view.sight, up=upstream.id, down=downstream.id)).first() is not None
+
+
+@prepared
+def _any_in_force(sight: Sight, *, up: int, down: int) -> Executable:
+    return select(Link.position).where(_between(up, down), _said(sight)).limit(1)
 
 
 def newest_valid(view: View, upstream: OpRow, downstream: OpRow) -> list[LinkInForce]:
     """The newest valid link between the two ops, if there is one."""
-    return _in_force(view, _matter().where(*_valid_between(view, upstream, downstream)).order_by(_NEWEST).limit(1))
+    return _in_force(view, _newest_valid(view.sight, up=upstream.id, down=downstream.id))
+
+
+@prepared
+def _newest_valid(sight: Sight, *, up: int, down: int) -> Executable:
+    return _matter().where(_valid_between(sight, up, down)).order_by(Link.position.desc()).limit(1)
 
 
 def any_valid_for_op(view: View, upstream: OpRow, downstream: OpRow) -> bool:
     """Whether a valid link is for the downstream op whatever its version."""
-    wanted = select(Link.position).where(*_valid_between(view, upstream, downstream), _target == 0).limit(1)
-    return view.execute(wanted).first() is not None
+    return view.execute(_any_valid_for_op(view.sight, up=upstream.id, down=downstream.id)).first() is not None
+
+
+@prepared
+def _any_valid_for_op(sight: Sight, *, up: int, down: int) -> Executable:
+    return select(Link.position).where(_valid_between(sight, up, down), _target == text("0")).limit(1)
 
 
 def to_versions(view: View, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]) -> list[LinkInForce]:
     """The links in force for exactly these versions of the downstream op."""
-    targets = _target.in_([version.id for version in versions])
-    return _in_force(view, _matter().where(_between(upstream, downstream), targets, _said(view)))
+    targets = [version.id for version in versions]
+    return _in_force(view, _to_versions(view.sight, up=upstream.id, down=downstream.id, targets=targets))
+
+
+@prepared
+def _to_versions(sight: Sight, *, up: int, down: int, targets: Sequence[int]) -> Executable:
+    return _matter().where(_between(up, down), _target.in_(targets), _said(sight))
 
 
 def that_matter(
@@ -270,17 +304,38 @@ def of_versions(
     """Of those the ones that are of the candidates, or of what is alike to them."""
     if not candidates:
         return []
-    targets = {0 if version is None else version.id, 0}
-    own = Link.upstream_version_id.in_([row.id for row in candidates])
-    to = Link.downstream_id == downstream.id
-    found = _in_force(view, _matter().where(own, to, _target.in_(targets), _said(view)))
+    targets = [0] if version is None else [0, version.id]
+    ids = [row.id for row in candidates]
+    found = _in_force(view, _of_versions(view.sight, ids=ids, down=downstream.id, targets=targets))
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
-        found += _in_force(view, _newest_of_each_line(lines, targets, _valid_between(view, upstream, downstream)))
+        # One parameter, however many lines.
+        asked = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
+        places = len(next(iter(lines)))
+        found += _in_force(view, _of_lines(view.sight, places, up=upstream.id, down=downstream.id, asked=asked))
     return found
 
 
-def _in_force(view: View, query: _Matter) -> list[LinkInForce]:
+@prepared
+def _of_versions(sight: Sight, *, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
+    # Without the upstream op: SQLite would rather read all links between the two.
+    own = Link.upstream_version_id.in_(ids)
+    return _matter().where(own, Link.downstream_id == down, _target.in_(targets), _said(sight))
+
+
+@prepared
+def _of_lines(sight: Sight, places: int, *, up: int, down: int, asked: str) -> Executable:
+    """For each line and target the newest valid link: a step down an index for each."""
+    rows = func.json_each(asked).table_valued("value")
+    # Not cast: an index on an expression, which has no affinity, serves no comparison that has one.
+    *shared, target = (func.json_extract(rows.c.value, f"$[{place}]") for place in range(places + 1))
+    same = [column == part for column, part in zip((Link.upstream_major, Link.upstream_minor), shared)]  # noqa: B905
+    newest = select(func.max(Link.position)).where(_valid_between(sight, up, down), *same, _target == target)
+    wanted = newest.correlate(rows).scalar_subquery()
+    return _matter().where(Link.position.in_(select(wanted).select_from(rows)))
+
+
+def _in_force(view: View, query: Query) -> list[LinkInForce]:
     found = []
     for position, state, major, minor, patch, down_major, down_minor, down_patch in view.execute(query):
         to_number = None if down_major is None else Number(down_major, down_minor, down_patch)
@@ -288,19 +343,18 @@ def _in_force(view: View, query: _Matter) -> list[LinkInForce]:
     return found
 
 
-_NEWEST = Link.position.desc()
 _target = func.coalesce(Link.downstream_version_id, text("0"))
 
 
-def _between(upstream: OpRow, downstream: OpRow) -> ColumnElement[bool]:
-    return and_(Link.upstream_id == upstream.id, Link.downstream_id == downstream.id)
+def _between(up: int, down: int) -> ColumnElement[bool]:
+    return and_(Link.upstream_id == up, Link.downstream_id == down)
 
 
-def _valid_between(view: View, upstream: OpRow, downstream: OpRow) -> list[ColumnElement[bool]]:
-    return [_between(upstream, downstream), view.in_force(Link), Link.state == "valid"]
+def _valid_between(sight: Sight, up: int, down: int) -> ColumnElement[bool]:
+    return and_(_between(up, down), sight.in_force(Link), Link.state == "valid")
 
 
-def _matter() -> _Matter:
+def _matter() -> Select[*tuple[Any, ...]]:
     return (
         select(
             Link.position,
@@ -315,20 +369,3 @@ def _matter() -> _Matter:
         .join(Version, Version.id == Link.upstream_version_id)
         .outerjoin(_DOWN, _DOWN.id == Link.downstream_version_id)
     )
-
-
-def _newest_of_each_line(
-    lines: set[tuple[int, ...]], targets: set[int], valid: Sequence[ColumnElement[bool]]
-) -> _Matter:
-    """For each line and target the newest valid link: a step down an index for each."""
-    by_minor = len(next(iter(lines))) == 2
-    rows = [[*shared, target] for shared in sorted(lines) for target in sorted(targets)]
-    # One parameter, however many rows: a statement with VALUES would be compiled anew for each number of them.
-    asked = func.json_each(json.dumps(rows)).table_valued("value")
-    # Not cast: an index on an expression, which has no affinity, serves no comparison that has one.
-    parts = [func.json_extract(asked.c.value, f"$[{place}]") for place in range(3 if by_minor else 2)]
-    same = and_(Link.upstream_major == parts[0], _target == parts[-1])
-    if by_minor:
-        same = and_(same, Link.upstream_minor == parts[1])
-    newest = select(func.max(Link.position)).where(*valid, same).correlate(asked).scalar_subquery()
-    return _matter().where(Link.position.in_(select(newest).select_from(asked)))

@@ -1,13 +1,15 @@
 """What a reference picks (CONTRACT section 2), by indexed queries."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version as PackagingVersion
-from sqlalchemy import ColumnElement, exists, select, true
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, exists, or_, select, tuple_
 
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -15,9 +17,10 @@ from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
-from opstore_daemon.store.view import View
+from opstore_daemon.store.view import Sight, View
 
-BLOCK = 200  # rows read at a time
+FIRST_BLOCK = 10  # rows read at first: most often the answer is among them
+BLOCK = 200  # rows read at a time then
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +68,34 @@ _COLUMNS = (
 )
 
 
-def rows(view: View, op_id: int, *conditions: ColumnElement[bool], limit: int | None = None) -> list[VersionRow]:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Conditions on versions, and the values of their parameters. Statements are kept by the conditions' identity."""
+
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __and__(self, other: "Where") -> "Where":
+        return Where(self.conditions + other.conditions, {**self.values, **other.values})
+
+
+ALL = Where()
+
+
+def rows(view: View, op_id: int, where: Where = ALL, limit: int | None = None) -> list[VersionRow]:
     """The versions of the op that meet the conditions, newest first."""
-    wanted = select(*_COLUMNS, view.yanked()).join(Op, Op.id == Version.op_id)
-    wanted = wanted.where(Version.op_id == op_id, view.known(Version), *conditions)
-    return [_row(view, row) for row in view.execute(wanted.order_by(Version.sequence.desc()).limit(limit))]
+    values = where.values if limit is None else {**where.values, "limit": limit}
+    query = _rows(view.sight, where.conditions, op_id=op_id, **values)
+    return [_row(view, row) for row in view.execute(query)]
+
+
+@prepared
+def _rows(
+    sight: Sight, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, limit: int | None = None, **_: object
+) -> Executable:
+    wanted = select(*_COLUMNS, sight.yanked()).join(Op, Op.id == Version.op_id)
+    wanted = wanted.where(Version.op_id == op_id, sight.known(Version), *conditions)
+    return wanted.order_by(Version.sequence.desc()).limit(limit)
 
 
 def _row(view: View, row: Sequence[Any]) -> VersionRow:
@@ -96,45 +122,115 @@ def _row(view: View, row: Sequence[Any]) -> VersionRow:
     )
 
 
-def first(view: View, op_id: int, *conditions: ColumnElement[bool]) -> VersionRow | None:
+_NUMBERS = (
+    Version.major_number == bindparam("major_number"),
+    Version.minor_number == bindparam("minor_number"),
+    Version.patch_number == bindparam("patch_number"),
+)
+_SUBVERSIONS = (
+    Version.major == bindparam("major"),
+    Version.minor == bindparam("minor"),
+    Version.patch == bindparam("patch"),
+)
+_OF_ID = Version.id == bindparam("version_id")
+_OLDER = Version.sequence < bindparam("sequence")
+_DIGEST = Version.digest == bindparam("digest")
+_OF_NUMBERS = tuple_(Version.major_number, Version.minor_number, Version.patch_number).in_(bindparam("numbers"))
+
+
+def numbered(numbers: Sequence[int]) -> Where:
+    """The versions whose number begins so."""
+    return Where(_NUMBERS[: len(numbers)], dict(zip(("major_number", "minor_number", "patch_number"), numbers)))  # noqa: B905
+
+
+def of_numbers(numbers: Sequence[Sequence[int]]) -> Where:
+    """The versions of these whole numbers."""
+    return Where((_OF_NUMBERS,), {"numbers": [tuple(number) for number in numbers]})
+
+
+def up_to(version: VersionRow, where: Where) -> Where:
+    """That version, and those before it that meet the conditions."""
+    return Where((_itself_or(where.conditions),), {**where.values, "itself": version.id, "before": version.sequence})
+
+
+@lru_cache
+def _itself_or(conditions: tuple[ColumnElement[bool], ...]) -> ColumnElement[bool]:
+    return or_(Version.id == bindparam("itself"), and_(Version.sequence < bindparam("before"), *conditions))
+
+
+def of_subversions(version: Subversions) -> Where:
+    """That very version."""
+    return Where(_SUBVERSIONS, dict(zip(("major", "minor", "patch"), version.subversions, strict=True)))
+
+
+def of_id(version_id: int) -> Where:
+    """That very version."""
+    return Where((_OF_ID,), {"version_id": version_id})
+
+
+def older_than(sequence: int | None) -> Where:
+    """The versions before that sequence; None: all."""
+    return ALL if sequence is None else Where((_OLDER,), {"sequence": sequence})
+
+
+def first(view: View, op_id: int, where: Where = ALL) -> VersionRow | None:
     """The newest version of the op that meets the conditions, or None."""
-    found = rows(view, op_id, *conditions, limit=1)
+    found = rows(view, op_id, where, limit=1)
     return found[0] if found else None
 
 
-def candidates(view: View, op_id: int, *conditions: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+def stored(view: View) -> Where:
+    """The versions whose bytes are there."""
+    return Where((view.sight.stored(),))
+
+
+def not_yanked(view: View) -> Where:
+    """The versions that are not yanked."""
+    return Where((view.sight.not_yanked(),))
+
+
+def candidates(view: View, op_id: int, where: Where = ALL) -> Where:
     """The conditions on what `latest` could pick among those: not yanked, and stored where any of them is."""
-    return [*conditions, view.stored() if _any_stored(view, op_id, *conditions) else true(), ~view.yanked()]
+    among = where & not_yanked(view)
+    return among & stored(view) if _any_stored(view, op_id, where) else among
 
 
-def latest(view: View, op_id: int, *conditions: ColumnElement[bool]) -> VersionRow | None:
+def latest(view: View, op_id: int, where: Where = ALL) -> VersionRow | None:
     """The latest version of the op (among those that meet the conditions), or None."""
-    found = first(view, op_id, *conditions, view.stored(), ~view.yanked())
-    if found is not None or _any_stored(view, op_id, *conditions):
-        return found
-    return first(view, op_id, *conditions, ~view.yanked())
+    among = where & not_yanked(view)
+    found = first(view, op_id, among & stored(view))
+    return found if found is not None or _any_stored(view, op_id, where) else first(view, op_id, among)
 
 
-def _any_stored(view: View, op_id: int, *conditions: ColumnElement[bool]) -> bool:
-    among = exists().where(Version.op_id == op_id, view.known(Version), view.stored(), *conditions)
-    return bool(view.execute(select(among)).scalar_one())
+def _any_stored(view: View, op_id: int, where: Where) -> bool:
+    query = _exists(view.sight, (where & stored(view)).conditions, op_id=op_id, **where.values)
+    return bool(view.execute(query).scalar_one())
+
+
+@prepared
+def _exists(sight: Sight, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, **_: object) -> Executable:
+    return select(exists().where(Version.op_id == op_id, sight.known(Version), *conditions))
 
 
 def newest(view: View, op_id: int) -> VersionRow | None:
     """The newest stored version, yanked or not; the newest registered one where none is stored."""
-    return first(view, op_id, view.stored()) or first(view, op_id)
+    return first(view, op_id, stored(view)) or first(view, op_id)
 
 
 def by_subversions(view: View, op_id: int, version: Subversions) -> VersionRow | None:
     """That very version of the op, or None."""
-    major, minor, patch = version.subversions
-    return first(view, op_id, Version.major == major, Version.minor == minor, Version.patch == patch)
+    return first(view, op_id, of_subversions(version))
 
 
-def of_id(view: View, version_id: int) -> VersionRow | None:
+def by_id(view: View, version_id: int) -> VersionRow | None:
     """That very version, as it is by now."""
-    op_id = view.execute(select(Version.op_id).where(Version.id == version_id)).scalar()
-    return None if op_id is None else first(view, op_id, Version.id == version_id)
+    op_id = view.execute(_op_of(version_id=version_id)).scalar()
+    return None if op_id is None else first(view, op_id, of_id(version_id))
+
+
+@prepared
+def _op_of(*, version_id: int) -> Executable:
+    return select(Version.op_id).where(Version.id == version_id)
 
 
 def pick(view: View, op_id: int, reference: Reference) -> VersionRow:
@@ -148,53 +244,61 @@ def pick(view: View, op_id: int, reference: Reference) -> VersionRow:
 def _find(view: View, op_id: int, reference: Reference) -> VersionRow | None:
     match reference.selector:
         case Latest() | Line() as selector:
-            return latest(view, op_id, *numbered(selector))
+            return latest(view, op_id, in_line(selector))
         case Range() as wanted:
             return _newest_in(view, op_id, wanted)
         case Number() as number:
-            return first(view, op_id, *numbered(number))
+            return first(view, op_id, numbered(number))
         case DigestPrefix(digits):
-            return first(view, op_id, view.stored(), _one_digest(view, op_id, reference, digits))
+            digest = _one_digest(view, op_id, reference, digits)
+            return first(view, op_id, stored(view) & Where((_DIGEST,), {"digest": digest}))
         case Subversions() as version:
             return by_subversions(view, op_id, version)
         case TagSelector(name):
             return _tagged(view, op_id, reference.op, name)
 
 
-def numbered(selector: Selector) -> list[ColumnElement[bool]]:
-    """The conditions on the numbers that a number or a line makes; none for others."""
+def in_line(selector: Selector) -> Where:
+    """The versions of a line; all of them for other selectors."""
     match selector:
-        case Number(major, minor, patch):
-            columns = ((Version.major_number, major), (Version.minor_number, minor), (Version.patch_number, patch))
-            return [column == number for column, number in columns]
         case Line(major, None):
-            return [Version.major_number == major]
-        case Line(major, minor):
-            return [Version.major_number == major, Version.minor_number == minor]
+            return numbered((major,))
+        case Line(major, int(minor)):
+            return numbered((major, minor))
         case _:
-            return []
+            return ALL
 
 
-def _one_digest(view: View, op_id: int, reference: Reference, digits: str) -> ColumnElement[bool]:
+def _one_digest(view: View, op_id: int, reference: Reference, digits: str) -> str:
     prefix = f"sha256:{digits}"
-    begins = (Version.op_id == op_id, view.stored(), Version.digest >= prefix, Version.digest < prefix + "g")
-    digests = view.execute(select(Version.digest).where(*begins).distinct().limit(5)).scalars().all()
+    query = _digests(view.sight, op_id=op_id, low=prefix, high=f"{prefix}g")
+    digests = view.execute(query).scalars().all()
     if len(digests) > 1:
         found = ", ".join(sorted(str(digest) for digest in digests))
         raise errors.AmbiguousReference(reference=str(reference), candidates=found)
-    return Version.digest == (digests[0] if digests else prefix)
+    return digests[0] if digests else prefix
+
+
+@prepared
+def _digests(sight: Sight, *, op_id: int, low: str, high: str) -> Executable:
+    begins = (Version.op_id == op_id, sight.stored(), Version.digest >= low, Version.digest < high)
+    return select(Version.digest).where(*begins).distinct().limit(5)
 
 
 def _tagged(view: View, op_id: int, op: str, name: str) -> VersionRow | None:
-    tagged = select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, view.in_force(Tag))
-    version_id = view.execute(tagged).scalar()
+    version_id = view.execute(_tag(view.sight, op_id=op_id, name=name)).scalar()
     if version_id is None:
         raise errors.TagNotFound(op=op, tag=name)
-    found = first(view, op_id, Version.id == version_id)
+    found = first(view, op_id, of_id(version_id))
     if found is not None and found.yanked:
         number = str(found.number)
         raise errors.TagYanked(op=op, tag=name, number=number)
     return found
+
+
+@prepared
+def _tag(sight: Sight, *, op_id: int, name: str) -> Executable:
+    return select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, sight.in_force(Tag))
 
 
 def admits(wanted: Range, number: Number) -> bool:
@@ -204,8 +308,8 @@ def admits(wanted: Range, number: Number) -> bool:
 
 def _newest_in(view: View, op_id: int, wanted: Range) -> VersionRow | None:
     yanked = False
-    for condition in (view.stored(), true()):
-        for row in newest_first(view, op_id, condition):
+    for among in (stored(view), ALL):
+        for row in newest_first(view, op_id, among):
             if admits(wanted, row.number):
                 if not row.yanked:
                     return row
@@ -215,19 +319,19 @@ def _newest_in(view: View, op_id: int, wanted: Range) -> VersionRow | None:
     return None
 
 
-def newest_first(view: View, op_id: int, *conditions: ColumnElement[bool]) -> Iterator[VersionRow]:
+def newest_first(view: View, op_id: int, where: Where) -> Iterator[VersionRow]:
     """The versions that meet the conditions, newest first, read in blocks."""
-    for block in blocks(view, op_id, *conditions):
+    for block in blocks(view, op_id, where):
         yield from block
 
 
-def blocks(view: View, op_id: int, *conditions: ColumnElement[bool]) -> Iterator[list[VersionRow]]:
+def blocks(view: View, op_id: int, where: Where) -> Iterator[list[VersionRow]]:
     """The same, a block at a time."""
-    below: ColumnElement[bool] = true()
+    older, size = where, FIRST_BLOCK
     while True:
-        block = rows(view, op_id, *conditions, below, limit=BLOCK)
+        block = rows(view, op_id, older, limit=size)
         if block:
             yield block
-        if len(block) < BLOCK:
+        if len(block) < size:
             return
-        below = Version.sequence < block[-1].sequence
+        older, size = where & older_than(block[-1].sequence), BLOCK

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, Executable, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Level, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
@@ -14,7 +15,7 @@ from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.store import journal
 from opstore_daemon.store.similar import names_like
-from opstore_daemon.store.view import View
+from opstore_daemon.store.view import Sight, View
 
 Latest, Other = aliased(Version), aliased(Version)
 
@@ -32,24 +33,33 @@ class OpRow:
 def find(view: View, name: str) -> OpRow | None:
     """The op of that name, or None."""
     check_name(name)
-    wanted = select(Op.id, Op.name, Op.compat, Op.changed).where(Op.name == name, view.known(Op))
-    row = view.execute(wanted).one_or_none()
+    row = view.execute(_named(view.sight, name=name)).one_or_none()
     return None if row is None else OpRow(row.id, row.name, _compat(view, row.id, row.compat), row.changed)
 
 
 def _compat(view: View, op_id: int, now: str) -> Compat:
     if view.position is None:
         return cast(Compat, now)
-    said = select(Level.compat).where(Level.op_id == op_id, Level.position <= view.position)
-    then = view.execute(said.order_by(Level.position.desc()).limit(1)).scalar()
+    then = view.execute(_level(op_id=op_id, position=view.position)).scalar()
     return "major" if then is None else then
+
+
+@prepared
+def _named(sight: Sight, *, name: str) -> Executable:
+    return select(Op.id, Op.name, Op.compat, Op.changed).where(Op.name == name, sight.known(Op))
+
+
+@prepared
+def _level(*, op_id: int, position: int) -> Executable:
+    said = select(Level.compat).where(Level.op_id == op_id, Level.position <= position)
+    return said.order_by(Level.position.desc()).limit(1)
 
 
 def get(view: View, name: str) -> OpRow:
     """The op of that name; raises OpNotFound, which names similar ones."""
     op = find(view, name)
     if op is None:
-        raise errors.OpNotFound(op=name).among(names_like(view.connection, Op.name, name))
+        raise errors.OpNotFound(op=name).among(names_like(view, Op.name, name))
     return op
 
 
@@ -57,20 +67,33 @@ def ensure(connection: Connection, name: str) -> OpRow:
     """The op of that name, created where it is unknown: with the entry that comes next."""
     op = find(View(connection), name)
     if op is None:
-        connection.execute(insert(Op).values(name=name, position=journal.last(connection) + 1))
+        connection.execute(_CREATE, {"name": name, "position": journal.last(connection) + 1})
         op = get(View(connection), name)
     return op
 
 
 def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
     """Notes that verdicts about these ops may depend on the entry."""
-    connection.execute(update(Op).where(Op.id.in_(list(op_ids))).values(changed=position))
+    _touched(op_ids=list(op_ids), at=position).run(connection)
+
+
+_CREATE = insert(Op)
+
+
+@prepared
+def _touched(*, op_ids: Sequence[int], at: int) -> Executable:
+    return update(Op).where(Op.id.in_(op_ids)).values(changed=at)
 
 
 def last_change(view: View, names: Sequence[str]) -> int:
     """The position of the last entry that verdicts about these ops may depend on; 0 where there is none."""
-    changed: int = view.execute(select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names))).scalar_one()
+    changed: int = view.execute(_last_change(names=list(names))).scalar_one()
     return changed if view.position is None else min(changed, view.position)
+
+
+@prepared
+def _last_change(*, names: Sequence[str]) -> Executable:
+    return select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names))
 
 
 def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> None:
@@ -85,8 +108,13 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
 def records(view: View, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
     """Ops by name as they are now, at most `limit` of those behind `after`; or only the one."""
     count = select(func.count()).where(Version.op_id == Op.id).scalar_subquery()
-    newest = select(Version.id).where(Version.op_id == Op.id, ~view.yanked()).order_by(Version.sequence.desc()).limit(1)
-    stored = newest.where(view.stored()).scalar_subquery()
+    newest = (
+        select(Version.id)
+        .where(Version.op_id == Op.id, ~view.sight.yanked())
+        .order_by(Version.sequence.desc())
+        .limit(1)
+    )
+    stored = newest.where(view.sight.stored()).scalar_subquery()
     any_stored = exists().where(Other.op_id == Op.id, Other.digest.is_not(None)).correlate(Op)
     # What lookup.latest picks, for many ops at once.
     latest = func.coalesce(stored, newest.where(~any_stored).scalar_subquery())

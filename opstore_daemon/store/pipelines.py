@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Executable, Select, insert, select, update
 from sqlalchemy.orm import aliased
 
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
@@ -14,7 +15,7 @@ from opstore_daemon.protocol.records import PipelineRecord
 from opstore_daemon.store import journal, ops
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.similar import names_like
-from opstore_daemon.store.view import View
+from opstore_daemon.store.view import Sight, View
 
 Edges = tuple[tuple[str, str], ...]
 
@@ -85,8 +86,13 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
 
 def find(view: View, name: str) -> PipelineRecord | None:
     """The pipeline of that name, or None."""
-    row = view.execute(_in_force(view).where(Pipeline.name == check_name(name))).one_or_none()
+    row = view.execute(_named(view.sight, name=check_name(name))).one_or_none()
     return None if row is None else _record(view, *row)
+
+
+@prepared
+def _named(sight: Sight, *, name: str) -> Executable:
+    return _in_force(sight).where(Pipeline.name == name)
 
 
 def get(view: View, name: str) -> PipelineRecord:
@@ -94,14 +100,14 @@ def get(view: View, name: str) -> PipelineRecord:
     found = find(view, name)
     if found is None:
         raise errors.PipelineNotFound(pipeline=name).among(
-            names_like(view.connection, Pipeline.name, name, view.in_force(Pipeline))
+            names_like(view, Pipeline.name, name, view.sight.in_force(Pipeline))
         )
     return found
 
 
 def records(view: View, after: str, limit: int) -> list[PipelineRecord]:
     """Pipelines by name, at most `limit` of those behind `after`."""
-    wanted = _in_force(view).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
+    wanted = _in_force(view.sight).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
     return [_record(view, *row) for row in view.execute(wanted).all()]
 
 
@@ -115,12 +121,18 @@ def remove(connection: Connection, name: str, now: int) -> None:
 
 def downstreams(view: View, op: OpRow) -> list[str]:
     """The ops that are directly downstream of that one in any pipeline."""
-    edges = _edges().where(PipelineEdge.upstream_id == op.id, view.in_force(Pipeline))
-    return list(view.execute(edges.with_only_columns(_DOWN.name).distinct()).scalars())
+    return list(view.execute(_downstreams(view.sight, op_id=op.id)).scalars())
 
 
-def _in_force(view: View) -> Select[int, str, int, int]:
-    return select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position).where(view.in_force(Pipeline))
+@prepared
+def _downstreams(sight: Sight, *, op_id: int) -> Executable:
+    edges = _edges().where(PipelineEdge.upstream_id == op_id, sight.in_force(Pipeline))
+    return edges.with_only_columns(_DOWN.name).distinct()
+
+
+def _in_force(sight: Sight) -> Select[int, str, int, int]:
+    wanted = select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position)
+    return wanted.where(sight.in_force(Pipeline))
 
 
 _UP, _DOWN = aliased(Op), aliased(Op)
@@ -137,12 +149,22 @@ def _edges() -> Select[str, str]:
 
 
 def _record(view: View, pipeline_id: int, name: str, registered_at: int, position: int) -> PipelineRecord:
-    places = select(Op.name).join(PipelineOp, PipelineOp.op_id == Op.id).where(PipelineOp.pipeline_id == pipeline_id)
-    edges = view.execute(_edges().where(Pipeline.id == pipeline_id))
+    edges = view.execute(_edges_of(pipeline_id=pipeline_id))
     return PipelineRecord(
         name=name,
-        ops=tuple(view.execute(places.order_by(PipelineOp.place)).scalars()),
+        ops=tuple(view.execute(_ops_of(pipeline_id=pipeline_id)).scalars()),
         edges=tuple(sorted((up, down) for up, down in edges)),
         registered_at=journal.moment(registered_at),
         position=position,
     )
+
+
+@prepared
+def _ops_of(*, pipeline_id: int) -> Executable:
+    places = select(Op.name).join(PipelineOp, PipelineOp.op_id == Op.id).where(PipelineOp.pipeline_id == pipeline_id)
+    return places.order_by(PipelineOp.place)
+
+
+@prepared
+def _edges_of(*, pipeline_id: int) -> Executable:
+    return _edges().where(PipelineEdge.pipeline_id == pipeline_id)

@@ -322,7 +322,7 @@ class Store:
             view = View(connection)
             row = lookup.pick(view, ops.get(view, parsed.op).id, parsed)
             yanks.enter(connection, row, reason, self._now())
-            changed = lookup.of_id(view, row.id)
+            changed = lookup.by_id(view, row.id)
             return versions.records(view, [row if changed is None else changed])[0]
 
         return self._write(VersionRecord, work)

@@ -87,7 +87,7 @@ def records(
     if history:
         wanted = wanted if view.position is None else wanted.where(Tag.position <= view.position)
     else:
-        wanted = wanted.where(view.in_force(Tag), Tag.version_id.is_not(None))
+        wanted = wanted.where(view.sight.in_force(Tag), Tag.version_id.is_not(None))
     if op_id is not None:
         wanted = wanted.where(Tag.op_id == op_id)
     if below is not None:

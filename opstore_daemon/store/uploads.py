@@ -11,9 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Executable, delete, insert, select, update
 
 from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
@@ -135,7 +136,7 @@ class Uploads:
         if size is not None and free is not None and size > free - RESERVE:
             raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
         row = {"id": planned.upload, "owner": owner, "size": size, "touched_at": self._now()}
-        connection.execute(insert(UploadRow).values(row))
+        connection.execute(_ENTER, row)
         return planned
 
     def begin(self, entered: records.Upload, owner: str) -> records.Upload:
@@ -166,7 +167,7 @@ class Uploads:
         size, touched_at = self._row(upload, owner)
         if touched_at < self._now() - TOUCHED:
             with self._database.write() as connection:
-                connection.execute(update(UploadRow).where(UploadRow.id == upload).values(touched_at=self._now()))
+                _touched(upload=upload, now=self._now()).run(connection)
         return self._opened.get(upload) or self._reopened(upload, owner, size)
 
     def _reopened(self, upload: str, owner: str, size: int | None) -> _Open:
@@ -248,10 +249,8 @@ class Uploads:
 
         Raises UploadNotFound where somebody did so meanwhile: of one upload there is one version.
         """
-        forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
-        if owner is not None:
-            forgotten = forgotten.where(UploadRow.owner == owner)
-        if connection.execute(forgotten).one_or_none() is None:
+        forgotten = _forgotten(upload=upload) if owner is None else _forgotten(upload=upload, owner=owner)
+        if forgotten.run(connection).one_or_none() is None:
             raise errors.UploadNotFound(upload=upload[:64])
 
     def throw_away(self, upload: str) -> None:
@@ -269,9 +268,8 @@ class Uploads:
 
     def expire(self) -> None:
         """Throws away what nobody has asked for in a week, and drafts that no upload knows."""
-        old = UploadRow.touched_at < self._now() - KEPT
         with self._database.read() as connection:
-            expired = connection.execute(select(UploadRow.id).where(old)).scalars().all()
+            expired = _untouched(since=self._now() - KEPT).run(connection).scalars().all()
         for upload in expired:
             with suppress(errors.UploadNotFound):
                 with self._database.write() as connection:
@@ -297,8 +295,7 @@ class Uploads:
 
     def _row(self, upload: str, owner: str) -> tuple[int | None, int]:
         with self._database.read() as connection:
-            wanted = select(UploadRow.size, UploadRow.touched_at)
-            row = connection.execute(wanted.where(UploadRow.id == upload, UploadRow.owner == owner)).one_or_none()
+            row = _row(upload=upload, owner=owner).run(connection).one_or_none()
         if row is None:
             raise errors.UploadNotFound(upload=upload[:64])
         return row.size, row.touched_at
@@ -314,6 +311,30 @@ class Uploads:
         if held is not opened:
             opened.close()
         return held
+
+
+_ENTER = insert(UploadRow)
+
+
+@prepared
+def _row(*, upload: str, owner: str) -> Executable:
+    return select(UploadRow.size, UploadRow.touched_at).where(UploadRow.id == upload, UploadRow.owner == owner)
+
+
+@prepared
+def _touched(*, upload: str, now: int) -> Executable:
+    return update(UploadRow).where(UploadRow.id == upload).values(touched_at=now)
+
+
+@prepared
+def _untouched(*, since: int) -> Executable:
+    return select(UploadRow.id).where(UploadRow.touched_at < since)
+
+
+@prepared
+def _forgotten(*, upload: str, owner: str | None = None) -> Executable:
+    forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
+    return forgotten if owner is None else forgotten.where(UploadRow.owner == owner)
 
 
 def _mismatch(

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, true
-
-from opstore_daemon.metadata.tables import Version
 from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, PassedOver, Validation, VerdictWord
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference, parse_reference
 from opstore_daemon.rules.verdict import Between, Verdict, combine
 from opstore_daemon.store import links, lookup, ops
-from opstore_daemon.store.lookup import VersionRow
+from opstore_daemon.store.lookup import VersionRow, Where
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.view import View
 
@@ -96,7 +93,7 @@ def select_valid(
     targets = [choose(view, parse_reference(text)) for text in valid_for]
     found: list[VersionRow] = []
     passed_over: list[PassedOver] = []
-    for block in lookup.blocks(view, op.id, *_candidates(view, op, reference, below)):
+    for block in lookup.blocks(view, op.id, _candidates(view, op, reference, below)):
         admitted = [row for row in block if _admitted(reference, row)]
         reasons = _objections(view, op, admitted, targets)
         for row in admitted:
@@ -110,11 +107,12 @@ def select_valid(
     return Selection(found, passed_over, word)
 
 
-def _candidates(view: View, op: OpRow, reference: Reference, below: int | None) -> list[ColumnElement[bool]]:
-    older = true() if below is None else Version.sequence < below
+def _candidates(view: View, op: OpRow, reference: Reference, below: int | None) -> Where:
     if isinstance(reference.selector, Latest | Range | Line):
-        return [*lookup.candidates(view, op.id, *lookup.numbered(reference.selector)), older]
-    return [Version.id == lookup.pick(view, op.id, reference).id, older]
+        among = lookup.candidates(view, op.id, lookup.in_line(reference.selector))
+    else:
+        among = lookup.of_id(lookup.pick(view, op.id, reference).id)
+    return among & lookup.older_than(below)
 
 
 def _admitted(reference: Reference, row: VersionRow) -> bool:
@@ -141,7 +139,7 @@ def _why_nothing(view: View, op: OpRow, reference: Reference, targets: Sequence[
     if len(linked) == len(targets):
         return "invalid"
     asked = False
-    for block in lookup.blocks(view, op.id, *_candidates(view, op, reference, None)):
+    for block in lookup.blocks(view, op.id, _candidates(view, op, reference, None)):
         admitted = [row for row in block if _admitted(reference, row)]
         asked = asked or bool(admitted)
         if len(_objections(view, op, admitted, linked)) < len(admitted):

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import Connection, and_, func, insert, select, true, update
+from sqlalchemy import Connection, Executable, and_, bindparam, func, insert, select, update
 
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Label, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -18,7 +19,7 @@ from opstore_daemon.rules.numbering import Given
 from opstore_daemon.store import journal, lookup, ops
 from opstore_daemon.store.lookup import BLOCK, VersionRow
 from opstore_daemon.store.ops import OpRow
-from opstore_daemon.store.view import View
+from opstore_daemon.store.view import NOW, Sight, View
 
 Blob = tuple[Digest, int]  # and its size in bytes
 _IN_FORCE = Label.until.is_(None)
@@ -46,49 +47,48 @@ def add(
         raise errors.VersionConflict(op=op.name, number=number, version=str(version), digest=digest)
     position = journal.enter(connection, "version", now)
     ops.touch(connection, [op.id], position)
-    stored = update(Version).where(Version.id == found.id)
-    connection.execute(
-        stored.values(
-            digest=blob[0],
-            size=blob[1],
-            stored_position=position,
-            stored_message=wanted.message,
-            **_form(wanted),
-        )
-    )
+    told = {"digest": blob[0], "size": blob[1], "stored_position": position, "stored_message": wanted.message}
+    connection.execute(_STORED, {"version_id": found.id, **told, **_form(wanted)})
     return _reread(connection, op, version), True
 
 
 def _register(
     connection: Connection, op: OpRow, version: Subversions, blob: Blob | None, wanted: NewVersion, now: int
 ) -> VersionRow:
-    counted = update(Op).where(Op.id == op.id).values(last_sequence=Op.last_sequence + 1)
-    sequence = connection.execute(counted.returning(Op.last_sequence)).scalar_one()
+    sequence = _next_sequence(op_id=op.id).run(connection).scalar_one()
     number = _number(connection, op, version)
     position = journal.enter(connection, "version", now)
     ops.touch(connection, [op.id], position)
     digest, size = blob or (None, None)
-    connection.execute(
-        insert(Version).values(
-            op_id=op.id,
-            sequence=sequence,
-            major=version.major,
-            minor=version.minor,
-            patch=version.patch,
-            major_number=number.major,
-            minor_number=number.minor,
-            patch_number=number.patch,
-            digest=digest,
-            size=size,
-            position=position,
-            stored_position=position if blob else None,
-            registered_at=now,
-            message=wanted.message,
-            note=version.creation_time,
-            **_form(wanted),
-        )
-    )
+    row = {
+        "op_id": op.id,
+        "sequence": sequence,
+        "major": version.major,
+        "minor": version.minor,
+        "patch": version.patch,
+        "major_number": number.major,
+        "minor_number": number.minor,
+        "patch_number": number.patch,
+        "digest": digest,
+        "size": size,
+        "position": position,
+        "stored_position": position if blob else None,
+        "registered_at": now,
+        "message": wanted.message,
+        "note": version.creation_time,
+        **_form(wanted),
+    }
+    connection.execute(_REGISTER, row)
     return _reread(connection, op, version)
+
+
+_REGISTER = insert(Version)
+_STORED = update(Version).where(Version.id == bindparam("version_id"))
+
+
+@prepared
+def _next_sequence(*, op_id: int) -> Executable:
+    return update(Op).where(Op.id == op_id).values(last_sequence=Op.last_sequence + 1).returning(Op.last_sequence)
 
 
 def _form(wanted: NewVersion) -> dict[str, str | None]:
@@ -106,24 +106,38 @@ def _reread(connection: Connection, op: OpRow, version: Subversions) -> VersionR
 
 
 def _number(connection: Connection, op: OpRow, version: Subversions) -> Number:
-    in_op = Version.op_id == op.id
-    in_major = (in_op, Version.major == version.major)
-    in_minor = (*in_major, Version.minor == version.minor)
-
-    def one(query: object) -> int | None:
-        value: int | None = connection.execute(query).scalar()  # type: ignore[call-overload]
-        return value
-
-    major = Given(
-        known=one(select(Version.major_number).where(*in_major).limit(1)),
-        highest=one(select(func.max(Version.major_number)).where(in_op)),
+    major, minor = version.major, version.minor
+    known_major, highest_major = _majors(op_id=op.id, major=major).run(connection).one()
+    known_minor, highest_minor = _minors(op_id=op.id, major=major, minor=minor).run(connection).one()
+    highest_patch = _patches(op_id=op.id, major=major, minor=minor).run(connection).scalar()
+    return numbering.number(
+        op.name,
+        Given(known=known_major, highest=highest_major),
+        Given(known=known_minor, highest=highest_minor),
+        Given(highest=highest_patch),
     )
-    minor = Given(
-        known=one(select(Version.minor_number).where(*in_minor).limit(1)),
-        highest=one(select(func.max(Version.minor_number)).where(*in_major)),
-    )
-    patch = Given(highest=one(select(func.max(Version.patch_number)).where(*in_minor)))
-    return numbering.number(op.name, major, minor, patch)
+
+
+# What numbers were given: for the same subversion, and at most. Each a step down an index.
+@prepared
+def _majors(*, op_id: int, major: str) -> Executable:
+    known = select(Version.major_number).where(Version.op_id == op_id, Version.major == major).limit(1)
+    highest = select(func.max(Version.major_number)).where(Version.op_id == op_id)
+    return select(known.scalar_subquery(), highest.scalar_subquery())
+
+
+@prepared
+def _minors(*, op_id: int, major: str, minor: str) -> Executable:
+    in_major = (Version.op_id == op_id, Version.major == major)
+    known = select(Version.minor_number).where(*in_major, Version.minor == minor).limit(1)
+    highest = select(func.max(Version.minor_number)).where(*in_major)
+    return select(known.scalar_subquery(), highest.scalar_subquery())
+
+
+@prepared
+def _patches(*, op_id: int, major: str, minor: str) -> Executable:
+    in_minor = (Version.op_id == op_id, Version.major == major, Version.minor == minor)
+    return select(func.max(Version.patch_number)).where(*in_minor)
 
 
 def set_labels(connection: Connection, row: VersionRow, labels: Mapping[str, str], *, created: bool, now: int) -> None:
@@ -131,7 +145,9 @@ def set_labels(connection: Connection, row: VersionRow, labels: Mapping[str, str
 
     What is new on a version that was there before is an entry of its own.
     """
-    known = dict(connection.execute(select(Label.key, Label.value).where(Label.version_id == row.id, _IN_FORCE)).all())
+    if not labels:
+        return
+    known = {key: value for _, key, value in View(connection).execute(_labels(NOW, ids=[row.id]))}
     changed = {key: value for key, value in labels.items() if known.get(key) != value}
     if not changed:
         return
@@ -150,15 +166,13 @@ def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     tags: dict[int, tuple[str, ...]] = {}
     for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
         ids = [row.id for row in rows[start : start + BLOCK]]
-        noted = select(Label.version_id, Label.key, Label.value).where(Label.version_id.in_(ids), view.in_force(Label))
         labels |= {
             id_: {key: value for _, key, value in group}
-            for id_, group in groupby(view.execute(noted.order_by(Label.version_id, Label.key)), key=itemgetter(0))
+            for id_, group in groupby(view.execute(_labels(view.sight, ids=ids)), key=itemgetter(0))
         }
-        tagged = select(Tag.version_id, Tag.name).where(Tag.version_id.in_(ids), view.in_force(Tag))
         tags |= {
             id_: tuple(name for _, name in group)
-            for id_, group in groupby(view.execute(tagged.order_by(Tag.version_id, Tag.name)), key=itemgetter(0))
+            for id_, group in groupby(view.execute(_tags(view.sight, ids=ids)), key=itemgetter(0))
         }
     return [
         VersionRecord(
@@ -182,6 +196,18 @@ def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     ]
 
 
+@prepared
+def _labels(sight: Sight, *, ids: Sequence[int]) -> Executable:
+    noted = select(Label.version_id, Label.key, Label.value).where(Label.version_id.in_(ids), sight.in_force(Label))
+    return noted.order_by(Label.version_id, Label.key)
+
+
+@prepared
+def _tags(sight: Sight, *, ids: Sequence[int]) -> Executable:
+    tagged = select(Tag.version_id, Tag.name).where(Tag.version_id.in_(ids), sight.in_force(Tag))
+    return tagged.order_by(Tag.version_id, Tag.name)
+
+
 def newest(view: View, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
     """All versions of the op, newest first, at most `limit` of those below a sequence."""
-    return lookup.rows(view, op_id, true() if below is None else Version.sequence < below, limit=limit)
+    return lookup.rows(view, op_id, lookup.older_than(below), limit=limit)

@@ -2,10 +2,25 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, or_, select, true
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Executable,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 
+from opstore_daemon.metadata.prepared import Query
 from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.store import journal
@@ -15,34 +30,64 @@ Replaced = type[Label | Link | Pipeline | Tag | Yank]
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """The conditions on what is seen: now, or (`then`) as of the position that is the parameter `as_of`.
+
+    The same objects whenever they are asked for, so that statements with them are built once.
+    """
+
+    then: bool
+
+    @cache  # noqa: B019 - there are two of them
+    def in_force(self, table: Replaced) -> ColumnElement[bool]:
+        """The entries that nothing has taken the place of."""
+        if not self.then:
+            return table.until.is_(None)
+        return and_(table.position <= _AS_OF, or_(table.until.is_(None), table.until > _AS_OF))
+
+    @cache  # noqa: B019
+    def known(self, table: type[Op | Version]) -> ColumnElement[bool]:
+        """The ops or versions that are there."""
+        return table.position <= _AS_OF if self.then else true()
+
+    @cache  # noqa: B019
+    def stored(self) -> ColumnElement[bool]:
+        """The versions whose bytes are there."""
+        has_bytes = Version.digest.is_not(None)
+        return and_(has_bytes, Version.stored_position <= _AS_OF) if self.then else has_bytes
+
+    @cache  # noqa: B019
+    def yanked(self) -> ColumnElement[bool]:
+        """The versions that are yanked."""
+        return exists().where(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank)).correlate(Version)
+
+    @cache  # noqa: B019
+    def not_yanked(self) -> ColumnElement[bool]:
+        """The others."""
+        return ~self.yanked()
+
+
+_AS_OF: BindParameter[int] = bindparam("as_of", type_=BigInteger)
+NOW, THEN = Sight(then=False), Sight(then=True)
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What a read sees. `position` is None for the state that the transaction sees, now."""
 
     connection: Connection
     position: int | None = None
 
-    def execute(self, query: Executable) -> Any:
+    @property
+    def sight(self) -> Sight:
+        """The conditions on what is seen."""
+        return NOW if self.position is None else THEN
+
+    def execute(self, query: Query | Executable) -> Any:
         """The result of the query."""
-        return self.connection.execute(query)
-
-    def in_force(self, table: Replaced) -> ColumnElement[bool]:
-        """The entries that nothing has taken the place of."""
-        if self.position is None:
-            return table.until.is_(None)
-        return and_(table.position <= self.position, or_(table.until.is_(None), table.until > self.position))
-
-    def known(self, table: type[Op | Version]) -> ColumnElement[bool]:
-        """The ops or versions that are there."""
-        return true() if self.position is None else table.position <= self.position
-
-    def stored(self) -> ColumnElement[bool]:
-        """The versions whose bytes are there."""
-        has_bytes = Version.digest.is_not(None)
-        return has_bytes if self.position is None else and_(has_bytes, Version.stored_position <= self.position)
-
-    def yanked(self) -> ColumnElement[bool]:
-        """The versions that are yanked."""
-        return exists().where(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank)).correlate(Version)
+        statement, values = (query.statement, query.values) if isinstance(query, Query) else (query, {})
+        seen = {} if self.position is None else {"as_of": self.position}
+        return self.connection.execute(statement, {**values, **seen})
 
     def is_there(self, position: int | None) -> bool:
         """Whether an entry of that position is seen; None is of an entry that never came."""

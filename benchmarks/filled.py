@@ -1,0 +1,86 @@
+"""A store with many versions and links, written past the verbs, which would take hours."""
+
+import random
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from opstore_daemon import OpStoreServer
+
+EVERY, DOWN = 40, 3  # each so-many-th version has so many links beyond its own, to older versions of the next op
+
+
+def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) -> int:
+    """Makes so many versions of each op of a chain, and the pipeline `chain`; returns how many links it made.
+
+    Each version is valid for the one of the next op that was made with it, and some for older ones, but the newest
+    `back` versions of each op are valid for nothing.
+    """
+    with server.db.write() as connection:
+        for place, op in enumerate(ops):
+            _fill_op(connection, place, op, versions)
+        links = sum(_link(connection, place, versions, back) for place in range(len(ops) - 1))
+        last = connection.exec_driver_sql("SELECT count(*) FROM journal").scalar_one()
+        connection.exec_driver_sql("UPDATE counter SET position = ?", (last,))
+    server.store.register_pipeline("chain", ops)
+    return links
+
+
+def number(n: int) -> str:
+    """The number of an op's n-th version, from 0: a new major every hundredth, a new minor every tenth."""
+    return f"{n // 100 + 1}.{n % 100 // 10}.{n % 10}"
+
+
+def _next(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT coalesce(max(position), 0) + 1 FROM journal").scalar_one())
+
+
+def _fill_op(connection: Connection, place: int, op: str, versions: int) -> None:
+    start = _next(connection)
+    connection.exec_driver_sql(
+        "INSERT INTO op (id, name, last_sequence, position) VALUES (?, ?, ?, ?)", (place + 1, op, versions, start)
+    )
+    rows = [
+        (
+            place * versions + n + 1, place + 1, n + 1, f"{n // 100:04x}", f"{n // 10:06x}", f"{n:08x}",
+            n // 100 + 1, n % 100 // 10, n % 10, f"sha256:{place:032x}{n:032x}", start + n,
+        )
+        for n in range(versions)
+    ]  # fmt: skip
+    connection.exec_driver_sql(
+        "INSERT INTO journal (position, at, kind) VALUES (?, ?, 'version')", [(row[10], row[10]) for row in rows]
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
+        " digest, size, position, stored_position, registered_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, 0)",
+        rows,
+    )
+
+
+def _link(connection: Connection, place: int, versions: int, back: int) -> int:
+    start, chance, rows = _next(connection), random.Random(place), []
+    for n in range(max(versions - back, 0)):
+        targets = {n} | {chance.randrange(max(n - 50, 0), n + 1) for _ in range(DOWN if n % EVERY == EVERY - 1 else 0)}
+        rows += [(n, target) for target in sorted(targets)]
+    connection.exec_driver_sql(
+        "INSERT INTO journal (position, at, kind) VALUES (?, ?, 'link')",
+        [(start + at, start + at) for at in range(len(rows))],
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO link (position, upstream_id, upstream_version_id, upstream_major, upstream_minor, downstream_id,"
+        " downstream_version_id, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'valid')",
+        [
+            (
+                start + at,
+                place + 1,
+                place * versions + n + 1,
+                n // 100 + 1,
+                n % 100 // 10,
+                place + 2,
+                (place + 1) * versions + target + 1,
+            )
+            for at, (n, target) in enumerate(rows)
+        ],
+    )
+    return len(rows)
