@@ -122,6 +122,7 @@ class Version(Base):
             "(digest IS NULL) = (size IS NULL) AND (digest IS NULL) = (stored_position IS NULL)", "stored_whole"
         ),
         Index(None, "digest"),
+        Index(None, "op_id", "digest", "sequence"),
         Index(
             "ix_version_stored",
             "op_id",
@@ -192,7 +193,7 @@ class Link(Base):
         ),
         Index("ix_link_between", "downstream_id", "upstream_id", "state", "position", **_IN_FORCE),
         # Alike versions: by the numbers that they share. A downstream version's own links stand together, too.
-        Index("ix_link_major", "downstream_id", "upstream_id", _TARGET, "upstream_major", "position", **_IN_FORCE),
+        Index("ix_link_major", "downstream_id", "upstream_id", _TARGET, "upstream_major", "position"),
         Index(
             "ix_link_minor",
             "downstream_id",
@@ -203,10 +204,12 @@ class Link(Base):
             "position",
             **_IN_FORCE,
         ),
-        Index("ix_link_upstream", "upstream_id", "position", **_IN_FORCE),
-        Index("ix_link_downstream", "downstream_id", "position", **_IN_FORCE),
+        Index("ix_link_upstream", "upstream_id", "position"),
+        Index("ix_link_downstream", "downstream_id", "position"),
+        # What was, at a position.
+        Index("ix_link_of_version", "upstream_version_id", "downstream_id", "position"),
+        Index("ix_link_target", "downstream_id", "upstream_id", _TARGET, "position"),
         Index("ix_link_history", "downstream_id", "upstream_id", "position"),
-        Index("ix_link_history_upstream", "upstream_id", "position"),
     )
 
 

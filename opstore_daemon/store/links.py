@@ -16,6 +16,8 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    true,
+    union_all,
     update,
 )
 from sqlalchemy.orm import aliased
@@ -167,21 +169,28 @@ class Filter:
             yield _said(view.sight)
         elif view.position is not None:
             yield Link.position <= view.position
-        if self.op is not None:
-            op = ops.get(view, self.op)
-            yield (Link.upstream_id == op.id) | (Link.downstream_id == op.id)
         if self.upstream is not None:
             yield Link.upstream_id == ops.get(view, self.upstream).id
         if self.downstream is not None:
             yield Link.downstream_id == ops.get(view, self.downstream).id
 
+    def sides(self, view: View) -> list[ColumnElement[bool]]:
+        """Where the op may stand in a link; raises OpNotFound. An index serves each of them, and none both at once."""
+        if self.op is None:
+            return [true()]
+        op = ops.get(view, self.op)
+        return [Link.upstream_id == op.id, Link.downstream_id == op.id]
+
 
 def records(view: View, asked: Filter, below: int | None, limit: int) -> list[LinkRecord]:
     """The links that are asked for, newest first, at most `limit` of those below a position."""
-    wanted = _told().where(*asked.conditions(view)).order_by(Link.position.desc()).limit(limit)
-    if below is not None:
-        wanted = wanted.where(Link.position < below)
-    return _records(view, wanted)
+    conditions = [*asked.conditions(view), true() if below is None else Link.position < below]
+    newest = [
+        select(Link.position).where(*conditions, side).order_by(Link.position.desc()).limit(limit).subquery()
+        for side in asked.sides(view)
+    ]
+    among = Link.position.in_(union_all(*(select(positions.c.position) for positions in newest)))
+    return _records(view, _told().where(among).order_by(Link.position.desc()).limit(limit))
 
 
 _UP, _DOWN = aliased(Version), aliased(Version)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version as PackagingVersion
 from sqlalchemy import ColumnElement, Executable, and_, bindparam, exists, or_, select, tuple_
 
 from opstore_daemon.metadata.prepared import prepared
@@ -17,6 +15,7 @@ from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
+from opstore_daemon.rules import ranges
 from opstore_daemon.store.view import Sight, View
 
 FIRST_BLOCK = 10  # rows read at first: most often the answer is among them
@@ -135,7 +134,12 @@ _SUBVERSIONS = (
 _OF_ID = Version.id == bindparam("version_id")
 _OLDER = Version.sequence < bindparam("sequence")
 _DIGEST = Version.digest == bindparam("digest")
-_OF_NUMBERS = tuple_(Version.major_number, Version.minor_number, Version.patch_number).in_(bindparam("numbers"))
+_NUMBER = tuple_(Version.major_number, Version.minor_number, Version.patch_number)
+_OF_NUMBERS = _NUMBER.in_(bindparam("numbers"))
+_LOW, _HIGH = ("low_major", "low_minor", "low_patch"), ("high_major", "high_minor", "high_patch")
+# Plus nothing, so that no index on numbers serves it: SQLite would put all of them in order before it picks the newest.
+_BARE_NUMBER = tuple_(Version.major_number + 0, Version.minor_number, Version.patch_number)
+_BETWEEN = (_BARE_NUMBER.between(tuple_(*map(bindparam, _LOW)), tuple_(*map(bindparam, _HIGH))),)
 
 
 def numbered(numbers: Sequence[int]) -> Where:
@@ -269,6 +273,19 @@ def in_line(selector: Selector) -> Where:
             return ALL
 
 
+def in_bounds(selector: Selector) -> Where:
+    """The versions that a range could admit; all of them for other selectors."""
+    if not isinstance(selector, Range):
+        return ALL
+    lowest, highest = ranges.bounds(selector.specifiers)
+    return Where(_BETWEEN, dict(zip((*_LOW, *_HIGH), (*lowest, *highest), strict=True)))
+
+
+def admitted(selector: Selector, row: VersionRow) -> bool:
+    """Whether a range admits the version; other selectors do."""
+    return not isinstance(selector, Range) or ranges.admits(selector.specifiers, row.number)
+
+
 def _one_digest(view: View, op_id: int, reference: Reference, digits: str) -> str:
     prefix = f"sha256:{digits}"
     query = _digests(view.sight, op_id=op_id, low=prefix, high=f"{prefix}g")
@@ -301,16 +318,11 @@ def _tag(sight: Sight, *, op_id: int, name: str) -> Executable:
     return select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, sight.in_force(Tag))
 
 
-def admits(wanted: Range, number: Number) -> bool:
-    """Whether the specifier set admits the number."""
-    return SpecifierSet(wanted.specifiers).contains(PackagingVersion(str(number)))
-
-
 def _newest_in(view: View, op_id: int, wanted: Range) -> VersionRow | None:
     yanked = False
     for among in (stored(view), ALL):
-        for row in newest_first(view, op_id, among):
-            if admits(wanted, row.number):
+        for row in newest_first(view, op_id, among & in_bounds(wanted)):
+            if admitted(wanted, row):
                 if not row.yanked:
                     return row
                 yanked = True

@@ -107,7 +107,6 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
 
 def records(view: View, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
     """Ops by name as they are now, at most `limit` of those behind `after`; or only the one."""
-    count = select(func.count()).where(Version.op_id == Op.id).scalar_subquery()
     newest = (
         select(Version.id)
         .where(Version.op_id == Op.id, ~view.sight.yanked())
@@ -119,7 +118,7 @@ def records(view: View, after: str, limit: int, only: str | None = None) -> list
     # What lookup.latest picks, for many ops at once.
     latest = func.coalesce(stored, newest.where(~any_stored).scalar_subquery())
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
-    query = select(Op.name, Op.compat, count, *numbers).outerjoin(Latest, Latest.id == latest)
+    query = select(Op.name, Op.compat, Op.last_sequence, *numbers).outerjoin(Latest, Latest.id == latest)
     query = query.where(Op.name == only) if only is not None else query.where(Op.name > after)
     return [
         OpRecord(

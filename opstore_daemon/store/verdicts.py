@@ -94,7 +94,7 @@ def select_valid(
     found: list[VersionRow] = []
     passed_over: list[PassedOver] = []
     for block in lookup.blocks(view, op.id, _candidates(view, op, reference, below)):
-        admitted = [row for row in block if _admitted(reference, row)]
+        admitted = [row for row in block if lookup.admitted(reference.selector, row)]
         reasons = _objections(view, op, admitted, targets)
         for row in admitted:
             if row.id not in reasons:
@@ -112,11 +112,7 @@ def _candidates(view: View, op: OpRow, reference: Reference, below: int | None) 
         among = lookup.candidates(view, op.id, lookup.in_line(reference.selector))
     else:
         among = lookup.of_id(lookup.pick(view, op.id, reference).id)
-    return among & lookup.older_than(below)
-
-
-def _admitted(reference: Reference, row: VersionRow) -> bool:
-    return not isinstance(reference.selector, Range) or lookup.admits(reference.selector, row.number)
+    return among & lookup.in_bounds(reference.selector) & lookup.older_than(below)
 
 
 def _objections(view: View, op: OpRow, rows: list[VersionRow], targets: Sequence[Chosen]) -> dict[int, Verdict]:
@@ -140,7 +136,7 @@ def _why_nothing(view: View, op: OpRow, reference: Reference, targets: Sequence[
         return "invalid"
     asked = False
     for block in lookup.blocks(view, op.id, _candidates(view, op, reference, None)):
-        admitted = [row for row in block if _admitted(reference, row)]
+        admitted = [row for row in block if lookup.admitted(reference.selector, row)]
         asked = asked or bool(admitted)
         if len(_objections(view, op, admitted, linked)) < len(admitted):
             return "unknown"

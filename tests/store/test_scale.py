@@ -64,6 +64,11 @@ def last(server: OpStoreServer) -> str:
     return number((SMALL if len(server.store.versions("a", limit=SMALL + 1).versions) == SMALL else LARGE) - BACK - 1)
 
 
+def then(store: Store) -> str:
+    """The last position of the journal."""
+    return str(store.resolve("chain").position)
+
+
 QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "latest": lambda _: lambda store: store.show("c"),
     "of a line": lambda newest: lambda store: store.show(f"c@{newest.partition('.')[0]}"),
@@ -74,6 +79,14 @@ QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "verdict of a pipeline": lambda _: lambda store: store.validate_pipeline("chain"),
     "resolution": lambda _: lambda store: store.resolve("chain"),
     "affected": lambda newest: lambda store: store.affected(f"a@{newest}"),
+    "affected as of then": lambda newest: lambda store: store.affected(f"a@{newest}", as_of=then(store)),
+    "verdict of a pipeline as of then": lambda _: lambda store: store.validate_pipeline("chain", as_of=then(store)),
+    "resolution as of then": lambda _: lambda store: store.resolve("chain", as_of=then(store)),
+    "latest of a range": lambda newest: lambda store: store.show(f"c@<={newest}"),
+    "of a digest": lambda _: lambda store: store.show("c@sha256:" + f"{2:032x}{7:032x}"),
+    "ops": lambda _: lambda store: store.ops(),
+    "links of an op": lambda _: lambda store: store.links("c", limit=10),
+    "links of an op as of then": lambda _: lambda store: store.links("c", limit=10, as_of=then(store)),
     "push": lambda _: lambda store: store.push("pushed", b"bytes", new=True),
     "push onto many": lambda _: lambda store: store.push("b", b"bytes", new=True, valid_for=["c"], valid_with=["a"]),
     "tag": lambda newest: lambda store: store.tag(f"a@{newest}", "production"),
