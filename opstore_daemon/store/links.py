@@ -61,11 +61,10 @@ class Four:
         )
 
 
-def four(connection: Connection, upstream: VersionRow, to: Reference) -> Four:
+def four(view: View, upstream: VersionRow, to: Reference) -> Four:
     """What a link from that version is about; a bare downstream is the op, and is created where it is unknown."""
     if to.bare:
-        return Four(upstream, ops.ensure(connection, to.op), None)
-    view = View(connection)
+        return Four(upstream, ops.ensure(view.connection, to.op), None)
     op = ops.get(view, to.op)
     return Four(upstream, op, lookup.pick(view, op.id, to))
 

@@ -1,13 +1,14 @@
 """The database as it is, or as it was when the journal stood at a position: one set of conditions for both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Executable, ScalarSelect, and_, exists, func, or_, select, true
 
 from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.store import journal
 
 # What is a row for each entry, with the position of the entry that took its place.
@@ -16,10 +17,14 @@ Replaced = type[Label | Link | Pipeline | Tag | Yank]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a read sees. `position` is None for the state that the transaction sees, now."""
+    """What a read sees. `position` is None for the state that the transaction sees, now.
+
+    `picked_yanked` are the yanked versions that were picked in it (store.lookup), in that order and each once.
+    """
 
     connection: Connection
     position: int | None = None
+    picked_yanked: list[PickedYanked] = field(default_factory=list, compare=False)
 
     def execute(self, query: Executable) -> Any:
         """The result of the query."""
@@ -42,7 +47,14 @@ class View:
 
     def yanked(self) -> ColumnElement[bool]:
         """The versions that are yanked."""
-        return exists().where(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank)).correlate(Version)
+        return exists().where(self._yank()).correlate(Version)
+
+    def yank_reason(self) -> ScalarSelect[str | None]:
+        """Why the version is yanked; null where it is not."""
+        return select(Yank.reason).where(self._yank()).correlate(Version).scalar_subquery()
+
+    def _yank(self) -> ColumnElement[bool]:
+        return and_(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank))
 
     def is_there(self, position: int | None) -> bool:
         """Whether an entry of that position is seen; None is of an entry that never came."""
