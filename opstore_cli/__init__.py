@@ -9,9 +9,18 @@ if TYPE_CHECKING:
     from opstore_cli.base import BaseOpStoreClient
     from opstore_cli.client import OpStoreClient
     from opstore_cli.objects import LibraryWarning
+    from opstore_cli.yanked import YankedWarning
     from opstore_daemon.protocol.versions import Version
 
-__all__ = ["BaseOpStoreClient", "LibraryWarning", "OpStoreClient", "OpStoreError", "Version", "__version__"]
+__all__ = [
+    "BaseOpStoreClient",
+    "LibraryWarning",
+    "OpStoreClient",
+    "OpStoreError",
+    "Version",
+    "YankedWarning",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from opstore_cli.objects import LibraryWarning
 
         return LibraryWarning
+    if name == "YankedWarning":
+        from opstore_cli.yanked import YankedWarning
+
+        return YankedWarning
     if name == "Version":
         from opstore_daemon.protocol.versions import Version
 

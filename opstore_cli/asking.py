@@ -1,7 +1,7 @@
 """How the daemon is asked: the headers, keys and records of a request, over whatever carries it."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, overload
@@ -51,6 +51,10 @@ class Transport(Protocol):
     @property
     def identity(self) -> str:
         """What stays the same of the daemon when it restarts."""
+
+    @property
+    def warn(self) -> Callable[[records.PickedYanked], object]:
+        """What is told of each yanked version that a reference picked."""
 
     def request(
         self,
@@ -200,9 +204,12 @@ class Asking:
             body = answer.read(MAX_ANSWER)
             if answer.content_type != routes.JSON:
                 raise ValueError(answer.content_type)
-            return msgspec.json.decode(body, type=kind)
+            record = msgspec.json.decode(body, type=kind)
         except (ValueError, msgspec.DecodeError, RecursionError):
             raise self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})") from None
+        for picked in getattr(record, "picked_yanked", ()):  # which answers have it, the records say
+            self.transport.warn(picked)
+        return record
 
     def _unreachable(self, reason: str) -> errors.DaemonUnreachable:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)

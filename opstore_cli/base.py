@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
-from opstore_cli import downloads, uploads, waiting
+from opstore_cli import downloads, uploads, waiting, yanked
 from opstore_cli.asking import Asking, Body, Response
 from opstore_cli.chariots import ChariotsVerbs
 from opstore_cli.objects.verbs import ObjectVerbs
@@ -18,6 +18,7 @@ from opstore_daemon.protocol.records import (
     Compat,
     Fields,
     Level,
+    Linked,
     LinkRecord,
     Links,
     LinkState,
@@ -30,11 +31,13 @@ from opstore_daemon.protocol.records import (
     OpRecord,
     Ops,
     Otherwise,
+    PickedYanked,
     PipelineRecord,
     Pipelines,
     Pushed,
     Resolution,
     Status,
+    Tagged,
     TagRecord,
     Tags,
     Validation,
@@ -45,6 +48,7 @@ from opstore_daemon.protocol.references import parse_reference, written
 
 Progress = Callable[[int, int | None], None]
 Notify = Callable[[Validation], None]
+Warn = Callable[[PickedYanked], object]
 
 
 class _Page(Protocol):
@@ -58,12 +62,14 @@ P = TypeVar("P", bound=_Page)
 class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
 
-    `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set at any time. Every verb
-    raises `OpStoreError`s.
+    `progress` is called with (bytes so far, all bytes or None) while bytes move, `warn` with each yanked version that a
+    reference picked; without it that is a `YankedWarning`. Both may be set at any time. Every verb raises
+    `OpStoreError`s.
     """
 
-    def __init__(self, *, progress: Progress | None = None) -> None:
+    def __init__(self, *, progress: Progress | None = None, warn: Warn | None = None) -> None:
         self.progress: Progress = progress or say_nothing
+        self.warn: Warn = warn or yanked.warn
         self._asking = Asking(self)
         self._home: Path | None = None  # where it is noted how far an upload is, for a later process
 
@@ -191,7 +197,10 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         path = _version_path(routes.VERSION, reference)
-        return self._asking.call("GET", path, VersionRecord, parameters={"as_of": as_of})
+        found = self._asking.call("GET", path, VersionRecord, parameters={"as_of": as_of})
+        if found.yank_reason is not None:
+            self.warn(PickedYanked(op=found.op, number=found.number, reason=found.yank_reason))
+        return found
 
     def versions(
         self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None
@@ -208,6 +217,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             versions=tuple(version for page in pages for version in page.versions),
             passed_over=first.passed_over,
             verdict=first.verdict,
+            picked_yanked=first.picked_yanked,
             next_cursor=last.next_cursor,
         )
 
@@ -227,7 +237,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
         versions = (references,) if isinstance(references, str) else tuple(references)
         _check_references(versions)
-        moved = self._asking.call("POST", routes.TAGS, Tags, body=NewTag(tag=check_name(tag), versions=versions))
+        moved = self._asking.call("POST", routes.TAGS, Tagged, body=NewTag(tag=check_name(tag), versions=versions))
         return list(moved.tags)
 
     def untag(self, op: str, tag: str) -> None:
@@ -260,7 +270,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     def _enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> LinkRecord:
         _check_references([upstream, downstream])
         entry = NewLink(upstream=upstream, downstream=downstream, state=state, evidence=evidence)
-        return self._asking.call("POST", routes.LINKS, LinkRecord, body=entry)
+        return self._asking.call("POST", routes.LINKS, Linked, body=entry).link
 
     def links(
         self,

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opstore_cli import config, handed, target
+from opstore_cli import config, handed, target, yanked
 from opstore_cli.asking import Asking, Body, Response
-from opstore_cli.base import BaseOpStoreClient, Progress, say_nothing
+from opstore_cli.base import BaseOpStoreClient, Progress, Warn, say_nothing
 from opstore_cli.http import Http
 from opstore_daemon.protocol import errors
 
@@ -17,8 +17,9 @@ from opstore_daemon.protocol import errors
 class OpStoreClient(BaseOpStoreClient):
     """A client of a daemon. Without arguments it finds (or starts) the local one, as the commands do.
 
-    `progress` is called with (bytes so far, all bytes or None) while bytes move, and may be set later; `notify` with a
-    line for people, such as "started the local daemon at ...". May be used from several threads, in a process that was
+    `progress` is called with (bytes so far, all bytes or None) while bytes move, `warn` with each yanked version that a
+    reference picked (without it that is a `YankedWarning`); both may be set later. `notify` is called with a line for
+    people, such as "started the local daemon at ...". May be used from several threads, in a process that was
     forked, and, pickled, in another process of the same user. Nothing is sent, and no daemon looked for, before the
     first verb is called. Every verb raises `OpStoreError`s.
 
@@ -33,10 +34,11 @@ class OpStoreClient(BaseOpStoreClient):
         token: str | None = None,
         settings: config.Settings | None = None,
         progress: Progress | None = None,
+        warn: Warn | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
         """Raises InvalidSetting. `url` counts as given outright: what the settings name is not asked then."""
-        super().__init__(progress=progress)
+        super().__init__(progress=progress, warn=warn)
         if settings is None:
             settings = config.load(None, os.environ, config.working_folder())
         self.settings = settings if url is None else settings.with_url(url)
@@ -57,7 +59,7 @@ class OpStoreClient(BaseOpStoreClient):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**vars(self), "settings": self.settings.without_token(), "_handed": self._hand_over()}
-        for name in ("_token", "_http", "_asking", "_notify", "progress"):
+        for name in ("_token", "_http", "_asking", "_notify", "progress", "warn"):
             del state[name]
         return state
 
@@ -68,7 +70,7 @@ class OpStoreClient(BaseOpStoreClient):
         return self._handed if token is None else handed.hand_over(self.settings.home, token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing)
+        vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing, warn=yanked.warn)
         self._open(say_nothing)
         # Read as early as may be. Where that fails, a verb says so: an error in here would end a worker process.
         with suppress(errors.TokenNotHanded):

@@ -14,6 +14,7 @@ from opstore_daemon.protocol import errors
 if TYPE_CHECKING:
     from opstore_cli.client import OpStoreClient
     from opstore_cli.config import Settings
+    from opstore_daemon.protocol.records import PickedYanked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class Session:
 
     url: str | None = None
     out: Output = field(default_factory=Output)
+    _warned: "set[PickedYanked]" = field(default_factory=set)
 
     def settings(self) -> "Settings":
         """The settings of this run; raises InvalidSetting."""
@@ -47,8 +49,15 @@ class Session:
         return OpStoreClient(
             settings=settings or self.settings(),
             progress=self.out.moved,
+            warn=self._warn,
             notify=lambda line: self.out.note(line, always=True),
         )
+
+    def _warn(self, picked: "PickedYanked") -> None:
+        """Warns of a yanked version, and once: a command may ask for it several times."""
+        if picked not in self._warned:
+            self._warned.add(picked)
+            self.out.warn(str(picked))
 
 
 def _working_folder() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from opstore_cli import OpStoreClient
+from opstore_cli.base import say_nothing
 from opstore_daemon import OpStoreServer
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.testing import serving
@@ -34,14 +35,19 @@ def in_files(folder: Path) -> Iterator[Scene]:
 def in_process(folder: Path) -> Iterator[Scene]:
     """A client whose requests the application answers without a network."""
     with in_files(folder) as scene:
-        yield Scene(InProcessClient(scene.server), scene.server, scene.saver)
+        client = InProcessClient(scene.server)
+        client.warn = say_nothing
+        yield Scene(client, scene.server, scene.saver)
 
 
 @contextmanager
 def over_http(folder: Path) -> Iterator[Scene]:
     """The client, over HTTP, on a store on files."""
     saver = FileSaver(folder / "blobs")
-    with serving(folder, saver=saver) as running, OpStoreClient(running.url, token=running.token) as client:
+    with (
+        serving(folder, saver=saver) as running,
+        OpStoreClient(running.url, token=running.token, warn=say_nothing) as client,
+    ):
         yield Scene(client, running.server, saver)
 
 

@@ -86,9 +86,6 @@ def pull(
     picked = _picked(session, client, references, valid_for, pipeline, lock)
     if isinstance(picked, int):
         return picked
-    for version in picked:
-        if version.yanked:
-            session.out.warn(f"{named(version.op, version.number)} is yanked")
     if directory is not None:
         return _write_all(session, client, picked, Path(directory), force, keep=not references)
     _write(session, client, picked[0], output, force)

@@ -40,6 +40,7 @@ def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
     yield "size", _exact_size(version.size)
     yield "registered_at", Cell(exact(version.registered_at))
     yield "yanked", Cell("yes" if version.yanked else "no")
+    yield from _lines("yank_reason", version.yank_reason)
     yield "tags", Cell(", ".join(version.tags) or NOTHING)
     if version.format is not None:
         yield "format", Cell(version.format)

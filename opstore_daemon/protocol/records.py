@@ -61,11 +61,22 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 # --- versions ---------------------------------------------------------------------------------------------------
 
 
+class PickedYanked(Record, frozen=True, kw_only=True):
+    """A yanked version that a reference picked, and why it was yanked: what is to be warned of."""
+
+    op: str
+    number: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.op}@{self.number} is yanked: {self.reason}"
+
+
 class VersionRecord(Record, frozen=True, kw_only=True):
     """One version of an op. `digest` and `size` are None where it is registered only.
 
     `format` is what the bytes are to whoever pushed them (`folder`, `joblib`; None: just bytes), `libraries` the
-    versions of what made them, by name. The store reads neither.
+    versions of what made them, by name. The store reads neither. `yank_reason` is None unless it is `yanked`.
     """
 
     op: str
@@ -78,6 +89,7 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     labels: dict[str, str]
     tags: tuple[str, ...] = ()
     yanked: bool = False
+    yank_reason: str | None = None
     message: str | None = None
     note: str | None = None
     format: str | None = None
@@ -89,6 +101,7 @@ class Pushed(VersionRecord, frozen=True, kw_only=True):
     """A version, and whether this push made it (or gave it its bytes)."""
 
     created: bool
+    picked_yanked: tuple[PickedYanked, ...] = ()
 
 
 class PassedOver(Record, frozen=True, kw_only=True):
@@ -110,6 +123,7 @@ class Versions(Record, frozen=True, kw_only=True):
     versions: tuple[VersionRecord, ...]
     passed_over: tuple[PassedOver, ...] = ()
     verdict: VerdictWord = "valid"
+    picked_yanked: tuple[PickedYanked, ...] = ()
     next_cursor: str | None = None
 
 
@@ -161,6 +175,13 @@ class Tags(Record, frozen=True, kw_only=True):
 
     tags: tuple[TagRecord, ...]
     next_cursor: str | None = None
+
+
+class Tagged(Record, frozen=True, kw_only=True):
+    """The tag on each of the versions that it was put on."""
+
+    tags: tuple[TagRecord, ...]
+    picked_yanked: tuple[PickedYanked, ...] = ()
 
 
 class NewTag(Request, frozen=True, kw_only=True):
@@ -234,6 +255,13 @@ class LinkRecord(Record, frozen=True, kw_only=True):
     registered_at: Time
 
 
+class Linked(Record, frozen=True, kw_only=True):
+    """The link that was entered, or revoked."""
+
+    link: LinkRecord
+    picked_yanked: tuple[PickedYanked, ...] = ()
+
+
 class Links(Record, frozen=True, kw_only=True):
     """A page of links, newest first."""
 
@@ -280,6 +308,7 @@ class Validation(Record, frozen=True, kw_only=True):
     edges: tuple[EdgeVerdict, ...]
     versions: tuple[OpNumber, ...]
     pipeline: str | None = None
+    picked_yanked: tuple[PickedYanked, ...] = ()
     position: int = 0
 
 
@@ -296,6 +325,7 @@ class Resolution(Record, frozen=True, kw_only=True):
     edges: tuple[tuple[str, str], ...]
     passed_over: tuple[PassedOver, ...]
     conflict: tuple[EdgeVerdict, ...] = ()
+    picked_yanked: tuple[PickedYanked, ...] = ()
     position: int
 
 
@@ -337,6 +367,7 @@ class Affected(Record, frozen=True, kw_only=True):
 
     version: OpNumber
     affected: tuple[AffectedOp, ...]
+    picked_yanked: tuple[PickedYanked, ...] = ()
 
 
 # --- pipelines --------------------------------------------------------------------------------------------------

@@ -66,11 +66,10 @@ def _said(sight: Sight) -> ColumnElement[bool]:
     return and_(sight.in_force(Link), Link.state != "revoked")
 
 
-def four(connection: Connection, upstream: VersionRow, to: Reference) -> Four:
+def four(view: View, upstream: VersionRow, to: Reference) -> Four:
     """What a link from that version is about; a bare downstream is the op, and is created where it is unknown."""
     if to.bare:
-        return Four(upstream, ops.ensure(connection, to.op), None)
-    view = View(connection)
+        return Four(upstream, ops.ensure(view.connection, to.op), None)
     op = ops.get(view, to.op)
     return Four(upstream, op, lookup.pick(view, op.id, to))
 

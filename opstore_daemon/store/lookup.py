@@ -11,6 +11,7 @@ from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range, Reference, Selector
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Number
@@ -40,7 +41,12 @@ class VersionRow:
     note: str | None
     format: str | None
     libraries: str | None
-    yanked: bool
+    yank_reason: str | None
+
+    @property
+    def yanked(self) -> bool:
+        """Whether it is: a yank has a reason."""
+        return self.yank_reason is not None
 
 
 _COLUMNS = (
@@ -92,7 +98,7 @@ def rows(view: View, op_id: int, where: Where = ALL, limit: int | None = None) -
 def _rows(
     sight: Sight, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, limit: int | None = None, **_: object
 ) -> Executable:
-    wanted = select(*_COLUMNS, sight.yanked()).join(Op, Op.id == Version.op_id)
+    wanted = select(*_COLUMNS, sight.yank_reason()).join(Op, Op.id == Version.op_id)
     wanted = wanted.where(Version.op_id == op_id, sight.known(Version), *conditions)
     return wanted.order_by(Version.sequence.desc()).limit(limit)
 
@@ -100,7 +106,7 @@ def _rows(
 def _row(view: View, row: Sequence[Any]) -> VersionRow:
     id_, own_op, op, sequence, *rest = row
     subversions, numbers, (digest, size, stored_position), rest = rest[:3], rest[3:6], rest[6:9], rest[9:]
-    position, registered_at, message, stored_message, note, format_, libraries, yanked = rest
+    position, registered_at, message, stored_message, note, format_, libraries, yank_reason = rest
     stored = view.is_there(stored_position)
     return VersionRow(
         id=id_,
@@ -117,7 +123,7 @@ def _row(view: View, row: Sequence[Any]) -> VersionRow:
         note=note,
         format=format_ if stored else None,
         libraries=libraries if stored else None,
-        yanked=yanked,
+        yank_reason=yank_reason,
     )
 
 
@@ -242,7 +248,16 @@ def pick(view: View, op_id: int, reference: Reference) -> VersionRow:
     found = _find(view, op_id, reference)
     if found is None:
         raise errors.VersionNotFound(op=reference.op, selector=str(reference.selector))
+    note(view, found)
     return found
+
+
+def note(view: View, row: VersionRow) -> None:
+    """Notes in the view that the version was picked, where it is yanked: the answer is to say so."""
+    if row.yank_reason is not None:
+        picked = PickedYanked(op=row.op, number=str(row.number), reason=row.yank_reason)
+        if picked not in view.picked_yanked:
+            view.picked_yanked.append(picked)
 
 
 def _find(view: View, op_id: int, reference: Reference) -> VersionRow | None:

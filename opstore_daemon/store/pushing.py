@@ -45,9 +45,10 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
         row, created = version, False
     else:
         row, created = _add(connection, op, version, blob, wanted, now)
+    lookup.note(view, row)
     versions.set_labels(connection, row, wanted.labels, created=created, now=now)
     for text in wanted.valid_for:
-        links.enter(connection, links.four(connection, row, parse_reference(text)), "valid", None, now)
+        links.enter(connection, links.four(view, row, parse_reference(text)), "valid", None, now)
     for text in wanted.valid_with:
         up = parse_reference(text)
         upstream = lookup.pick(view, ops.get(view, up.op).id, up)
@@ -55,7 +56,8 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
     if wanted.tags:
         tags.move(connection, wanted.tags, [row], now)
     (record,) = versions.records(view, [row])
-    return Pushed(**msgspec.structs.asdict(record), created=created)
+    picked = tuple(view.picked_yanked)
+    return Pushed(**msgspec.structs.asdict(record), created=created, picked_yanked=picked)
 
 
 def _add(

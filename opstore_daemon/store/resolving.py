@@ -83,6 +83,7 @@ class Resolving:
             versions=tuple(versions.records(self._view, rows)),
             edges=self._graph.edges,
             passed_over=tuple(self._passed_over(found, choices)),
+            picked_yanked=tuple(self._view.picked_yanked),
             position=self._view.last_position(),
         )
 
@@ -119,6 +120,7 @@ class Resolving:
             edges=self._graph.edges,
             passed_over=tuple(PassedOver(op=op, number="-", reason=f"{op} has no version to choose") for op in empty),
             conflict=() if empty else tuple(self._conflict(choices)),
+            picked_yanked=tuple(self._view.picked_yanked),
             position=self._view.last_position(),
         )
 
@@ -198,8 +200,8 @@ def _check_form(lock: Lock) -> None:
 
 def _changed(row: VersionRow, digest: str | None) -> Iterator[str]:
     name = f"{row.op}@{row.number}"
-    if row.yanked:
-        yield f"{name} is yanked"
+    if row.yank_reason is not None:
+        yield f"{name} is yanked: {row.yank_reason}"
     if digest is not None and row.digest != digest:
         yield f"{name} has other bytes here: {row.digest or 'none'}"
 
@@ -232,4 +234,5 @@ def affected(view: View, reference: str, pipeline: str | None) -> Affected:
         AffectedOp(op=op, number=verdicts.op_number(latest(op)).number, verdict=why.word, reason=why.reason)
         for op, why in found
     ]
-    return Affected(version=verdicts.op_number(chosen), affected=tuple(told))
+    picked = tuple(view.picked_yanked)
+    return Affected(version=verdicts.op_number(chosen), affected=tuple(told), picked_yanked=picked)

@@ -20,6 +20,7 @@ from opstore_daemon.protocol.records import (
     Compat,
     Fields,
     Level,
+    Linked,
     LinkRecord,
     Links,
     LinkState,
@@ -32,6 +33,7 @@ from opstore_daemon.protocol.records import (
     Pipelines,
     Pushed,
     Resolution,
+    Tagged,
     TagRecord,
     Tags,
     Upload,
@@ -303,6 +305,7 @@ class Store:
                 versions=tuple(versions.records(view, chosen.found)),
                 passed_over=tuple(chosen.passed_over),
                 verdict=chosen.verdict,
+                picked_yanked=tuple(view.picked_yanked),
                 next_cursor=str(chosen.found[-1].sequence) if len(chosen.found) == limit else None,
             )
 
@@ -331,18 +334,22 @@ class Store:
 
     def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
         """Puts the tag on a version, or on one of each of several ops (protocol.verbs)."""
+        return list(self.move_tag(references, tag).tags)
+
+    def move_tag(self, references: str | Sequence[str], tag: str) -> Tagged:
+        """The same, and which yanked versions the references picked."""
         asked = [parse_reference(text) for text in ([references] if isinstance(references, str) else references)]
         if len({reference.op for reference in asked}) < len(asked):
             raise errors.InvalidRequest(reason="a tag stands on one version of an op")
         tags.check(tag)
 
-        def work(connection: Connection) -> Tags:
+        def work(connection: Connection) -> Tagged:
             view = View(connection)
             rows = [lookup.pick(view, ops.get(view, reference.op).id, reference) for reference in asked]
             tags.move(connection, [tag], rows, self._now())
-            return Tags(tags=tuple(tags.of_versions(view, tag, rows)))
+            return Tagged(tags=tuple(tags.of_versions(view, tag, rows)), picked_yanked=tuple(view.picked_yanked))
 
-        return list(self._write(Tags, work).tags)
+        return self._write(Tagged, work)
 
     def untag(self, op: str, tag: str) -> None:
         """Takes the tag away (protocol.verbs)."""
@@ -397,22 +404,23 @@ class Store:
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Enters a link (protocol.verbs)."""
-        return self.enter_link(upstream, downstream, "valid" if valid else "invalid", evidence)
+        return self.enter_link(upstream, downstream, "valid" if valid else "invalid", evidence).link
 
     def unlink(self, upstream: str, downstream: str) -> LinkRecord:
         """Revokes a link (protocol.verbs)."""
-        return self.enter_link(upstream, downstream, "revoked", None)
+        return self.enter_link(upstream, downstream, "revoked", None).link
 
-    def enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> LinkRecord:
+    def enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> Linked:
         """Makes the entry; for `revoked`, returns what was revoked."""
         up, down = parse_reference(upstream), parse_reference(downstream)
 
-        def work(connection: Connection) -> LinkRecord:
+        def work(connection: Connection) -> Linked:
             view = View(connection)
             version = lookup.pick(view, ops.get(view, up.op).id, up)
-            return links.enter(connection, links.four(connection, version, down), state, evidence, self._now())
+            record = links.enter(connection, links.four(view, version, down), state, evidence, self._now())
+            return Linked(link=record, picked_yanked=tuple(view.picked_yanked))
 
-        return self._write(LinkRecord, work)
+        return self._write(Linked, work)
 
     def links(
         self,

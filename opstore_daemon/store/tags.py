@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, Select, and_, insert, select, update
 
 from opstore_daemon.metadata.tables import Journal, Op, Tag, Version
 from opstore_daemon.protocol import errors
@@ -12,12 +12,11 @@ from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.references import parse_selector
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.store import journal, ops
-from opstore_daemon.store.lookup import VersionRow
+from opstore_daemon.store.lookup import BLOCK, VersionRow
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.view import View
 
 _IN_FORCE = Tag.until.is_(None)
-_ALL = 2**62  # rows
 
 
 def check(name: str) -> str:
@@ -68,7 +67,25 @@ def records(
 
     `below` is the position, the op and the tag where an earlier page ended.
     """
-    wanted = (
+    wanted = _told().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
+    if history:
+        wanted = wanted if view.position is None else wanted.where(Tag.position <= view.position)
+    else:
+        wanted = wanted.where(view.sight.in_force(Tag), Tag.version_id.is_not(None))
+    if op_id is not None:
+        wanted = wanted.where(Tag.op_id == op_id)
+    if below is not None:
+        position, op, tag = below
+        behind = (Op.name > op) | and_(Op.name == op, Tag.name > tag)
+        wanted = wanted.where((Tag.position < position) | and_(Tag.position == position, behind))
+    return _records(view, wanted)
+
+
+_Told = Select[str, str, int, int, int, int, int]
+
+
+def _told() -> _Told:
+    return (
         select(
             Op.name,
             Tag.name,
@@ -81,19 +98,10 @@ def records(
         .join(Op, Op.id == Tag.op_id)
         .join(Journal, Journal.position == Tag.position)
         .outerjoin(Version, Version.id == Tag.version_id)
-        .order_by(Tag.position.desc(), Op.name, Tag.name)
-        .limit(limit)
     )
-    if history:
-        wanted = wanted if view.position is None else wanted.where(Tag.position <= view.position)
-    else:
-        wanted = wanted.where(view.sight.in_force(Tag), Tag.version_id.is_not(None))
-    if op_id is not None:
-        wanted = wanted.where(Tag.op_id == op_id)
-    if below is not None:
-        position, op, tag = below
-        behind = (Op.name > op) | and_(Op.name == op, Tag.name > tag)
-        wanted = wanted.where((Tag.position < position) | and_(Tag.position == position, behind))
+
+
+def _records(view: View, wanted: _Told) -> list[TagRecord]:
     return [
         TagRecord(
             op=op,
@@ -107,10 +115,13 @@ def records(
 
 
 def of_versions(view: View, name: str, rows: Sequence[VersionRow]) -> list[TagRecord]:
-    """The tag of that name on these versions."""
-    return [
-        record for row in rows for record in records(view, row.op_id, None, _ALL, history=False) if record.tag == name
-    ]
+    """The tag of that name on these versions, one of an op each, in their order."""
+    found: dict[str, TagRecord] = {}
+    for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
+        ops_ = [row.op_id for row in rows[start : start + BLOCK]]
+        wanted = _told().where(view.sight.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
+        found |= {record.op: record for record in _records(view, wanted)}
+    return [found[row.op] for row in rows]
 
 
 def cursor_of(record: TagRecord) -> str:

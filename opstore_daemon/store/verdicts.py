@@ -64,6 +64,7 @@ def validate(
         edges=told,
         versions=tuple(op_number(version) for version in chosen.values()),
         pipeline=pipeline,
+        picked_yanked=tuple(view.picked_yanked),
         position=position,
     )
 

@@ -186,6 +186,7 @@ def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
             labels=labels.get(row.id, {}),
             tags=tags.get(row.id, ()),
             yanked=row.yanked,
+            yank_reason=row.yank_reason,
             message=row.message,
             note=row.note,
             format=row.format,

@@ -1,6 +1,6 @@
 """The database as it is, or as it was when the journal stood at a position: one set of conditions for both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    ScalarSelect,
     and_,
     bindparam,
     exists,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from opstore_daemon.metadata.prepared import Query
 from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.store import journal
 
 # What is a row for each entry, with the position of the entry that took its place.
@@ -59,12 +61,20 @@ class Sight:
     @cache  # noqa: B019
     def yanked(self) -> ColumnElement[bool]:
         """The versions that are yanked."""
-        return exists().where(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank)).correlate(Version)
+        return exists().where(self._yank()).correlate(Version)
 
     @cache  # noqa: B019
     def not_yanked(self) -> ColumnElement[bool]:
         """The others."""
         return ~self.yanked()
+
+    @cache  # noqa: B019
+    def yank_reason(self) -> ScalarSelect[str | None]:
+        """Why the version is yanked; null where it is not."""
+        return select(Yank.reason).where(self._yank()).correlate(Version).scalar_subquery()
+
+    def _yank(self) -> ColumnElement[bool]:
+        return and_(Yank.version_id == Version.id, Yank.yanked, self.in_force(Yank))
 
 
 _AS_OF: BindParameter[int] = bindparam("as_of", type_=BigInteger)
@@ -73,10 +83,14 @@ NOW, THEN = Sight(then=False), Sight(then=True)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a read sees. `position` is None for the state that the transaction sees, now."""
+    """What a read sees. `position` is None for the state that the transaction sees, now.
+
+    `picked_yanked` are the yanked versions that were picked in it (store.lookup), in that order and each once.
+    """
 
     connection: Connection
     position: int | None = None
+    picked_yanked: list[PickedYanked] = field(default_factory=list, compare=False)
 
     @property
     def sight(self) -> Sight:

@@ -147,13 +147,16 @@ def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Pro
     assert has(opstore("resolve", "--check", "opstore.lock"), "`resolve --check`")
     yanked = opstore("yank", "pca@1.0.0", "--reason", "a mistake")
     assert has(yanked, "`yank`")
-    assert yanked["yanked"] is True
+    assert (yanked["yanked"], yanked["yank_reason"]) == (True, "a mistake")
     stale = opstore("resolve", "--check", "opstore.lock", code=1)
     assert has(stale, "`resolve --check`")
-    assert (stale["holds"], stale["findings"]) == (False, ["pca@1.0.0 is yanked"])
+    assert (stale["holds"], stale["findings"]) == (False, ["pca@1.0.0 is yanked: a mistake"])
+    picked = opstore("validate", "pca@1.0.0", "forest")["picked_yanked"]
+    assert all(has(each, "an element of `picked_yanked`") for each in picked)
+    assert picked == [{"op": "pca", "number": "1.0.0", "reason": "a mistake"}]
     unyanked = opstore("unyank", "pca@1.0.0")
     assert has(unyanked, "`unyank`")
-    assert unyanked["yanked"] is False
+    assert (unyanked["yanked"], unyanked["yank_reason"]) == (False, None)
     opstore("push", "pca", "a.bin", "--new", "--bump", "major")
     resolved = opstore("resolve", "iris")
     assert [passed["number"] for passed in resolved["passed_over"] if has(passed, "an element of `passed_over`")] == [

@@ -44,7 +44,9 @@ def run(machine: Machine, line: str, form: str) -> tuple[int, Any, Any]:
     if form != "--json":
         return code, out, err
     assert out.count("\n") == 1
-    return code, without_positions(json.loads(out)), [json.loads(line) for line in err.splitlines()]
+    document = json.loads(out)
+    assert document.pop("picked_yanked", []) == []
+    return code, without_positions(document), [json.loads(line) for line in err.splitlines()]
 
 
 def without_positions(document: Any) -> Any:
@@ -62,7 +64,7 @@ def version(op: str, number: str, sequence: int, position: int, size: int | None
     stored = {"digest": None if size is None else "DIGEST", "size": size}
     told = {"op": op, "number": number, "version": "VERSION", "sequence": sequence, "position": position, **stored}
     rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
-    rest |= {"format": None, "libraries": {}}
+    rest |= {"yank_reason": None, "format": None, "libraries": {}}
     return {**told, **rest, **more}
 
 

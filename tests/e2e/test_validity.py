@@ -69,7 +69,7 @@ def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deplo
     machine.do("yank", "pca@2.0.0", "--reason", "the wrong columns")
     code, out, err = machine.run("pull", "--lock", "opstore.lock", "-d", "models")
     assert (code, out) == (0, "".join(f"models/{op}\n" for op in OPS))
-    assert err == "warning: pca@2.0.0 is yanked\n"
+    assert err == "warning: pca@2.0.0 is yanked: the wrong columns\n"
     assert (machine.cwd / "models" / "embedder").read_bytes() == b"embedder 2"
     use = [word for op in OPS for word in ("--use", f"{op}@2.0.0")]
     assert machine.run("validate", "churn", *use, "-q")[:2] == (1, "invalid\n")

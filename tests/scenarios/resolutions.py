@@ -140,7 +140,7 @@ def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> N
     scene.store.push("pca", b"pca 2", bump="major")
     assert scene.store.check_lock("churn", lock).holds, "what is newer takes nothing from what is locked"
     scene.store.yank("pca@1.0.0", "broken")
-    assert scene.store.check_lock("churn", lock).findings == ("pca@1.0.0 is yanked",)
+    assert scene.store.check_lock("churn", lock).findings == ("pca@1.0.0 is yanked: broken",)
     scene.store.unyank("pca@1.0.0")
     scene.store.unlink("scaler@1.0.0", "pca@1.0.0")
     assert scene.store.check_lock("churn", lock).findings == (

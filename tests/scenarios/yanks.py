@@ -3,9 +3,20 @@
 import pytest
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import PickedYanked
 from tests.scenarios.scene import Scenario, Scene
 
 SCENARIOS: list[Scenario] = []
+BROKEN = PickedYanked(op="pca", number="2.0.0", reason="broken")
+
+
+def _stocked(scene: Scene) -> None:
+    """The pipeline pca -> forest, whose newest pca is yanked; valid for forest is the older one."""
+    scene.store.push("pca", b"one")
+    scene.store.push("pca", b"two", version="aaaa.bbbb.cccc")
+    scene.store.push("forest", b"trees", valid_with=["pca@1.0.0"])
+    scene.store.register_pipeline("churn", ["pca", "forest"])
+    scene.store.yank("pca@2.0.0", "broken")
 
 
 @SCENARIOS.append
@@ -81,3 +92,67 @@ def a_second_yank_with_the_same_reason_is_nothing_new(scene: Scene) -> None:
     scene.store.yank("pca@1.0.0", "broken")
     scene.store.unyank("x")
     assert scene.store.push("x", b"y").position == before + 1
+
+
+@SCENARIOS.append
+def the_reason_is_told_as_long_as_the_version_is_yanked(scene: Scene) -> None:
+    _stocked(scene)
+    yanked_at = scene.store.push("x", b"x").position - 1
+    scene.store.yank("pca@2.0.0", "leaks the target")
+    assert [(version.yanked, version.yank_reason) for version in scene.store.versions("pca").versions] == [
+        (True, "leaks the target"),
+        (False, None),
+    ]
+    assert scene.store.show("pca@2.0.0", as_of=str(yanked_at)).yank_reason == "broken"
+    assert scene.store.show("pca@2.0.0", as_of=str(yanked_at - 1)).yank_reason is None
+    ended = scene.store.unyank("pca@2.0.0")
+    assert (ended.yanked, ended.yank_reason) == (False, None)
+    assert scene.store.yank("pca@2.0.0", "again").yank_reason == "again"
+    found = scene.store.resolve("churn", use=["pca@1.0.0"])
+    assert [version.yank_reason for version in found.versions] == [None, None]
+
+
+@SCENARIOS.append
+def an_answer_names_the_yanked_versions_that_references_picked(scene: Scene) -> None:
+    _stocked(scene)
+    store, picked = scene.store, ("pca@2.0.0", "pca@aaaa.bbbb.cccc")
+    lock = ["pca@1.0.0", "forest@1.0.0"]
+    for reference in picked:
+        assert store.validate(reference, "forest").picked_yanked == (BROKEN,)
+        assert store.validate_pipeline("churn", use=[reference]).picked_yanked == (BROKEN,)
+        assert store.resolve("churn", use=[reference]).picked_yanked == (BROKEN,)
+        assert store.resolve("churn", lock=[reference, lock[1]], upgrade="pca").picked_yanked == (BROKEN,)
+        assert store.affected(reference).picked_yanked == (BROKEN,)
+        assert store.versions(reference).picked_yanked == (BROKEN,)
+        assert store.versions("forest", valid_for=[reference]).picked_yanked == (BROKEN,)
+        assert store.push("y", b"y", valid_for=[reference]).picked_yanked == (BROKEN,)
+        assert store.push("z", b"z", valid_with=[reference, reference]).picked_yanked == (BROKEN,)
+        assert store.register("w", fields={}, valid_with=[reference]).picked_yanked == (BROKEN,)
+    store.yank("forest@1.0.0", "too small")
+    small = PickedYanked(op="forest", number="1.0.0", reason="too small")
+    assert store.validate("pca@2.0.0", "forest@1.0.0").picked_yanked == (BROKEN, small)
+    store.unyank("forest@1.0.0")
+    assert store.resolve("churn", lock=lock, upgrade="pca").picked_yanked == ()
+
+
+@SCENARIOS.append
+def a_push_of_a_yanked_version_names_it(scene: Scene) -> None:
+    _stocked(scene)
+    again = scene.store.push("pca", b"two", version="aaaa.bbbb.cccc")
+    assert (again.created, again.yank_reason, again.picked_yanked) == (False, "broken", (BROKEN,))
+    assert scene.store.push("pca", b"three").picked_yanked == ()
+
+
+@SCENARIOS.append
+def what_no_reference_picked_is_not_named(scene: Scene) -> None:
+    _stocked(scene)
+    store = scene.store
+    assert store.versions("pca").picked_yanked == ()
+    assert store.versions("pca", valid_for=["forest"]).picked_yanked == ()
+    assert store.validate("pca", "forest").picked_yanked == ()
+    assert store.resolve("churn").picked_yanked == ()
+    assert store.affected("pca@1.0.0").picked_yanked == ()
+    position = store.push("x", b"x").position
+    store.unyank("pca@2.0.0")
+    assert store.validate("pca@2.0.0", "forest").picked_yanked == ()
+    assert store.validate("pca@2.0.0", "forest", as_of=str(position)).picked_yanked == (BROKEN,)

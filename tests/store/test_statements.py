@@ -72,6 +72,18 @@ def test_the_newest_valid_version_is_found_without_reading_further(memory: OpSto
 
 
 @pytest.mark.parametrize("count", [1, 60])
+def test_the_tag_that_was_put_on_a_version_is_read_and_no_other(memory: OpStoreServer, count: int) -> None:
+    names = [f"op{n}" for n in range(count)]
+    for name in names:
+        memory.store.push(name, b"bytes", tags=["other", "another"])
+    with counted(memory) as statements:
+        assert [record.op for record in memory.store.tag(names[::-1], "live")] == names[::-1]
+    told = [each for each in statements if each.startswith("SELECT") and "JOIN journal" in each]
+    assert len(told) == 1
+    assert "tag.name = ?" in told[0]
+
+
+@pytest.mark.parametrize("count", [1, 60])
 def test_all_ops_take_one_statement(memory: OpStoreServer, count: int) -> None:
     for n in range(count):
         memory.store.register(f"op{n:03}", version="aaaa.aaaa.aaaa")

@@ -6,7 +6,7 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import LinkRecord, Links, Name, NewLink, Reference, Validation
+from opstore_daemon.protocol.records import Linked, Links, Name, NewLink, Reference, Validation
 from opstore_daemon.store.links import Filter
 from opstore_daemon.web.headers import IF_NONE_MATCH, VERDICT_ETAG
 from opstore_daemon.web.queries import AsOf, CountedPage, Query
@@ -54,8 +54,8 @@ def listing(_api: Api, query: Wanted) -> Response:
     routes.LINKS,
     scope="write",
     answers={
-        201: Answer(LinkRecord, "The link that is in force now."),
-        200: Answer(LinkRecord, "The link that was revoked."),
+        201: Answer(Linked, "The link that is in force now."),
+        200: Answer(Linked, "The link that was revoked."),
     },
     raises=(*WRITING, *PICKING, errors.LinkNotFound),
 )

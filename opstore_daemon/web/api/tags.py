@@ -6,7 +6,7 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import Name, NewTag, Tags
+from opstore_daemon.protocol.records import Name, NewTag, Tagged, Tags
 from opstore_daemon.web.queries import AsOf, Page
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
 from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, store
@@ -41,12 +41,12 @@ def listing(_api: Api, query: Wanted) -> Response:
     "POST",
     routes.TAGS,
     scope="write",
-    answers={200: Answer(Tags, "The tag on each of the versions.")},
+    answers={200: Answer(Tagged, "The tag on each of the versions.")},
     raises=(*WRITING, *PICKING, errors.InvalidTag),
 )
 def move(_api: Api, body: NewTag) -> Response:
     """Puts a tag on one version of each of some ops: on all of them, or none."""
-    return answer(Tags(tags=tuple(store().tag(body.versions, body.tag))))
+    return answer(store().move_tag(body.versions, body.tag))
 
 
 @route(

@@ -1,0 +1,131 @@
+"""A yanked version is picked with a warning, in one form, by every command and by the Python client."""
+
+import json
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from opstore_cli import YankedWarning
+from opstore_daemon.protocol.records import PickedYanked
+from tests.e2e.conftest import Machine, a_machine
+
+SAID = "pca@2.0.0 is yanked: leaks the target"
+PICKED = PickedYanked(op="pca", number="2.0.0", reason="leaks the target")
+
+
+@pytest.fixture(scope="module")
+def yanked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """scaler -> pca -> forest, all valid, and a lock of them; then the pca in it was yanked."""
+    with a_machine(tmp_path_factory.mktemp("yanked")) as machine:
+        machine.file("op.bin", "one")
+        machine.do("push", "pca", "op.bin")
+        machine.do("push", "pca", "op.bin", "--new", "--bump", "major")
+        machine.do("push", "forest", "op.bin", "--valid-with", "pca@2.0.0")
+        machine.do("push", "scaler", "op.bin", "--valid-for", "pca@2.0.0")
+        machine.do("pipeline", "register", "churn", "scaler", "pca", "forest")
+        machine.do("resolve", "churn", "--lock", "opstore.lock")
+        machine.do("link", "pca@1.0.0", "forest")
+        machine.do("link", "scaler", "pca@1.0.0")
+        machine.do("yank", "pca@2.0.0", "--reason", "leaks the target")
+        yield machine
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "show pca@2.0.0",
+        "versions pca@2.0.0",
+        "versions scaler --valid-for pca@2.0.0",
+        "pull pca@2.0.0 -o out.bin -f",
+        "pull pca@2.0.0 forest -d out -f",
+        "pull --lock opstore.lock -d models -f",
+        "pull pca@2.0.0 --valid-for forest -o out.bin -f",
+        "pull scaler --valid-for pca@2.0.0 -o out.bin -f",
+        "link pca@2.0.0 boost",
+        "link scaler pca@2.0.0 --evidence again",
+        "validate pca@2.0.0 forest",
+        "validate scaler pca@2.0.0 --allow-unknown",
+        "validate pca@2.0.0 forest --wait 5s",
+        "validate churn --use pca@2.0.0 --allow-unknown",
+        "graph churn --use pca@2.0.0",
+        "resolve churn --use pca@2.0.0",
+        "affected pca@2.0.0",
+        "tag pca@2.0.0 candidate",
+        "tag --lock opstore.lock production",
+        "push boost op.bin --new --valid-with pca@2.0.0",
+        "push scaler op.bin --valid-for pca@2.0.0",
+        "register words --field major:a=b --valid-for pca@2.0.0",
+    ],
+)
+def test_every_command_that_picks_it_warns_once(yanked: Machine, line: str) -> None:
+    code, _, err = yanked.run(*line.split(), "-q")
+    assert (code, err) == (0, f"warning: {SAID}\n")
+
+
+def test_a_lock_that_moves_keeps_it_and_warns(yanked: Machine) -> None:
+    code, out, err = yanked.run("resolve", "--lock", "opstore.lock", "--upgrade", "forest", "-q")
+    assert (code, "pca@2.0.0\n" in out, err) == (0, True, f"warning: {SAID}\n")
+
+
+def test_unlink_warns_and_with_json_the_warning_is_json(yanked: Machine) -> None:
+    yanked.do("link", "pca@2.0.0", "gone")
+    code, _, err = yanked.run("unlink", "pca@2.0.0", "gone", "--json")
+    assert (code, json.loads(err)) == (0, {"warning": SAID})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "versions pca",
+        "show pca",
+        "validate pca forest",
+        "resolve --check opstore.lock",
+        "tags",
+        "yank pca@2.0.0 --reason 'leaks the target'",
+    ],
+)
+def test_a_command_that_does_not_pick_it_says_nothing(yanked: Machine, line: str) -> None:
+    assert "warning" not in yanked.run(*shlex.split(line), "-q")[2]
+
+
+def test_the_reason_is_shown_and_stands_in_the_documents(yanked: Machine) -> None:
+    out = yanked.run("show", "pca@2.0.0")[1]
+    assert "yanked\tyes\nyank_reason\tleaks the target\n" in out
+    assert "yank_reason" not in yanked.do("show", "pca@1.0.0")
+    _, document, _ = yanked.ask("versions", "pca")
+    assert [version["yank_reason"] for version in document["versions"]] == ["leaks the target", None]
+    picked = [{"op": "pca", "number": "2.0.0", "reason": "leaks the target"}]
+    assert yanked.ask("validate", "pca@2.0.0", "forest")[1]["picked_yanked"] == picked
+    assert yanked.ask("push", "boost", "op.bin", "--valid-with", "pca@2.0.0")[1]["picked_yanked"] == picked
+
+
+def test_the_python_client_warns_of_it_as_python_does_or_tells_whoever_asked(yanked: Machine) -> None:
+    with yanked.client() as client:
+        for pick in (
+            lambda: client.pull("pca@2.0.0"),
+            lambda: client.tag("pca@2.0.0", "seen"),
+            lambda: client.link("pca@2.0.0", "seen"),
+            lambda: client.wait("pca@2.0.0", "forest", seconds=5),
+        ):
+            with pytest.warns(YankedWarning, match=f"^{SAID}$") as caught:
+                pick()
+            assert [warning.message.picked for warning in caught if isinstance(warning.message, YankedWarning)] == [
+                PICKED
+            ]
+    told: list[PickedYanked] = []
+    with yanked.client(warn=told.append) as client:
+        client.load("pca@2.0.0", format="bytes")
+        client.resolve("churn", use=["pca@2.0.0"])
+        client.versions("pca")
+        client.yank("pca@2.0.0", "leaks the target")
+    assert told == [PICKED, PICKED]
+
+
+def test_a_reason_never_reaches_the_terminal_as_an_escape_sequence(yanked: Machine) -> None:
+    yanked.do("push", "hostile", "op.bin")
+    yanked.do("yank", "hostile", "--reason", "a\x1b[31mred")
+    assert yanked.run("tag", "hostile@1.0.0", "x", "-q")[2] == "warning: hostile@1.0.0 is yanked: a\\x1b[31mred\n"
+    with yanked.client() as client, pytest.warns(YankedWarning) as caught:
+        client.show("hostile@1.0.0")
+    assert str(caught[0].message) == "hostile@1.0.0 is yanked: a\\x1b[31mred"
