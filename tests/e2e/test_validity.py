@@ -189,7 +189,7 @@ def test_a_graph_is_drawn_in_a_terminal_and_as_mermaid(deployed: Machine) -> Non
     code, plain, _ = deployed.run("graph", "churn")
     assert "  invalid -> forest@3.0.0\t" in plain
     code, mermaid, _ = deployed.run("graph", "churn", "--format", "mermaid")
-    assert mermaid.startswith('flowchart LR\n    op0["scaler@3.0.0"]\n')
+    assert mermaid.startswith('flowchart LR\n    op0["scaler#64;3#46;0#46;0"]\n')
     assert "    op2 --x|invalid| op3\n" in mermaid
 
 
@@ -197,7 +197,7 @@ def test_markdown_escapes_what_users_wrote(deployed: Machine) -> None:
     code, out, _ = deployed.run("validate", "churn", "--format", "markdown")
     assert code == 1
     lines = out.splitlines()
-    assert lines[0] == "**churn: ❌ invalid**"
+    assert lines[0] == "**`churn`: ❌ invalid**"
     assert lines[2:4] == ["| upstream | downstream | verdict | reason |", "| --- | --- | --- | --- |"]
     assert all(line.count("|") == 5 for line in lines[2:])
     assert isinstance(deployed.cwd, Path)
