@@ -1,5 +1,6 @@
 """Three generations of a pipeline of five ops, one of them broken in the middle: what is deployed, what was valid."""
 
+import subprocess
 import threading
 from pathlib import Path
 
@@ -154,6 +155,23 @@ def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
         assert client.wait("embedder@3.0.0", "forest", seconds=3600).verdict == "invalid"
         client.unlink("embedder@3.0.0", "forest")
         assert client.wait("churn", seconds=0.05).verdict == "invalid"
+
+
+def test_the_findings_stand_before_the_error_where_both_streams_are_one(machine: Machine) -> None:
+    machine.do("start")
+    with machine.client() as client:
+        client.push("pca", b"one")
+        client.push("forest", b"a forest", valid_with=["pca"])
+        client.register_pipeline("churn", ["pca", "forest"])
+        machine.do("resolve", "churn", "--lock", "opstore.lock")
+        client.unlink("pca", "forest@1.0.0")
+    code, both, _ = machine.run("resolve", "--check", "opstore.lock", stderr=subprocess.STDOUT)
+    assert (code, both) == (
+        1,
+        "pca -> forest is unknown: no link says whether pca 1.0.0 is valid for forest 1.0.0\n"
+        "error: the lock opstore.lock does not hold any more\n"
+        "hint: opstore resolve churn --lock opstore.lock\n",
+    )
 
 
 def test_a_waiter_whose_answer_is_the_same_costs_no_verdict(deployed: Machine) -> None:
