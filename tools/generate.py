@@ -26,10 +26,11 @@ WIDTH = 80  # of the help texts, whatever terminal this runs in
 
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
-    1: "The answer is no: a verdict is invalid, no version is valid, `doctor` found something. Nothing else exits 1, "
-    "a bug included.",
+    1: "The answer is no: a verdict is invalid, no version or no set of them is valid, an op is affected, a lock does "
+    "not hold any more, `doctor` found something. Nothing else exits 1, a bug included.",
     2: "Wrong usage, or input that was refused.",
-    3: "The verdict is unknown: no link says so either way.",
+    3: "The verdict is unknown: no link says so either way. Or no version, or no set of them, is known to be valid, "
+    "and it is only links that are missing.",
     4: "Not found.",
     5: "Conflict: what was asked for contradicts what is there.",
     6: "Integrity: bytes do not match their digest.",
