@@ -1,12 +1,11 @@
 """What several commands read in the same way: names, references, fields and labels, checked before anything is sent."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from opstore_daemon.protocol import names, references
+from opstore_daemon.protocol import durations, names, references
 
 if TYPE_CHECKING:
     from opstore_cli.context import Session
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DURATION = re.compile(r"([0-9]{1,9})\s*(s|m|min|h|d)?", re.ASCII)
-_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEVELS = ("major", "minor", "patch")
 COMPATS = ("major", "minor", "exact")
 
@@ -122,10 +119,10 @@ def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     """The callback of `--wait`: seconds."""
     if value is None:
         return None
-    match = _DURATION.fullmatch(value.strip().lower())
-    if match is None:
-        raise click.BadParameter(f"{value!r} is not a duration such as 90, 90s, 10m, 2h or 1d")
-    return float(int(match[1]) * _UNITS[match[2]])
+    try:
+        return durations.parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _as_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

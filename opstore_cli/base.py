@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, overload
 
-from opstore_cli import downloads, uploads, waiting, yanked
+from opstore_cli import waiting, yanked
 from opstore_cli.asking import Asking, Body, Response
 from opstore_cli.chariots import ChariotsVerbs
 from opstore_cli.objects.verbs import ObjectVerbs
@@ -128,6 +128,8 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         A path of 8 MiB or more goes on where an earlier process stopped. Also raises FileRefused, for what can't be
         read, what changes while it is read, and what can't be in a folder.
         """
+        from opstore_cli import uploads
+
         check_name(op)
         _check_references(valid_for, valid_with)
         declared = NewVersion(
@@ -183,6 +185,8 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         verified. Also raises NotStored, OutputExists, FileRefused, FolderRefused, OutputFailed and IntegrityFailure;
         what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
         """
+        from opstore_cli import downloads
+
         if to is None:
             return downloads.to_bytes(self._asking, self.show(reference), self.progress)
         if isinstance(to, Path | str):

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opstore_cli import config, handed, target, yanked
+from opstore_cli import config, target, yanked
 from opstore_cli.asking import Asking, Body, Response
 from opstore_cli.base import BaseOpStoreClient, Progress, Warn, say_nothing
 from opstore_cli.http import Http
@@ -54,6 +54,8 @@ class OpStoreClient(BaseOpStoreClient):
 
     def _given_token(self) -> str | None:
         if self._token is None and self._handed is not None:
+            from opstore_cli import handed
+
             self._token = handed.take_over(self._handed)
         return self._token
 
@@ -67,7 +69,11 @@ class OpStoreClient(BaseOpStoreClient):
         token = self._token or self.settings.token
         if self.settings.origin == "working tree":
             return None  # it goes to no URL that somebody else may have chosen
-        return self._handed if token is None else handed.hand_over(self.settings.home, token)
+        if token is None:
+            return self._handed
+        from opstore_cli import handed
+
+        return handed.hand_over(self.settings.home, token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing, warn=yanked.warn)

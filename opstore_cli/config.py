@@ -1,7 +1,6 @@
 """What the settings say: where the daemon is, who says so, and which token was given (CONTRACT section 7)."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
@@ -204,6 +203,8 @@ def _read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         with path.open("rb") as file:
             return tomllib.loads(file.read(MAX_FILE).decode())

@@ -1,11 +1,17 @@
-"""A pipeline with its verdicts as text, as Mermaid and as a Markdown table: each edge marked by its verdict in form."""
+"""A pipeline with its verdicts as text, as Mermaid and as a Markdown table: each edge marked by its verdict in form.
 
+What users wrote is shown as it is: neither Mermaid, which reads Markdown in its labels, nor whatever shows the Markdown
+finds markup, a link, a mention or the end of a cell in it.
+"""
+
+import re
 from collections.abc import Iterator, Sequence
 
 from opstore_cli.output import MARKS, STYLES, Cell, named
 from opstore_daemon.protocol.records import Validation
 
 _ARROWS = {"valid": "-->|valid|", "invalid": "--x|invalid|", "unknown": "-.->|unknown|"}
+_READ_BY_MERMAID = re.compile(r"[^0-9A-Za-z-]")
 _WORDS = {"valid": "✅ valid", "invalid": "❌ invalid", "unknown": "❔ unknown"}
 
 
@@ -29,19 +35,19 @@ def as_mermaid(found: Validation) -> Iterator[str]:
     nodes = {version.op: f"op{place}" for place, version in enumerate(found.versions)}
     yield "flowchart LR"
     for version in found.versions:
-        yield f'    {nodes[version.op]}["{named(version.op, version.number)}"]'
+        yield f'    {nodes[version.op]}["{_label(named(version.op, version.number))}"]'
     for edge in found.edges:
         yield f"    {nodes[edge.upstream.op]} {_ARROWS[edge.verdict]} {nodes[edge.downstream.op]}"
 
 
 def as_markdown(found: Validation, title: str) -> Iterator[str]:
     """What a comment on a pull request says."""
-    yield f"**{_escaped(title)}: {_WORDS[found.verdict]}**"
+    yield f"**{_code(title)}: {_WORDS[found.verdict]}**"
     yield ""
     yield from _rows([("upstream", "downstream", "verdict", "reason"), ("---", "---", "---", "---")])
     for edge in found.edges:
-        ends = [f"`{named(end.op, end.number)}`" for end in (edge.upstream, edge.downstream)]
-        yield from _rows([(*ends, _WORDS[edge.verdict], _escaped(edge.reason))])
+        ends = [_code(named(end.op, end.number)) for end in (edge.upstream, edge.downstream)]
+        yield from _rows([(*ends, _WORDS[edge.verdict], _code(edge.reason))])
 
 
 def _rows(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -49,6 +55,23 @@ def _rows(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def _escaped(text: str) -> str:
-    """Nothing in it is markup, a mention or the end of a cell."""
-    return "".join(f"&#{ord(char)};" if char in "|<>&@*_`[]\\" else char for char in text)
+def _label(text: str) -> str:
+    """The text in a label: as entity codes, which Mermaid decodes once it has read the rest."""
+    return _READ_BY_MERMAID.sub(lambda found: f"#{ord(found[0])};", text)
+
+
+def _code(text: str) -> str:
+    """The text in a cell: as code, since GitHub finds mail addresses and mentions also in what is written as entities.
+
+    Only a bar can't be in the code: it would end the cell.
+    """
+    return "&#124;".join(_span(piece) for piece in text.split("|"))
+
+
+def _span(text: str) -> str:
+    """The text between more backticks than come in a row in it; of a blank at both ends one is not shown."""
+    if not text.strip(" "):
+        return text
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " if {text[0], text[-1]} & {"`", " "} else ""
+    return f"{fence}{pad}{text}{pad}{fence}"

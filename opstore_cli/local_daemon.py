@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from opstore_cli import config, launch, proving
+from opstore_cli import config, proving
 from opstore_cli.locks import LockedFile
 from opstore_daemon.protocol import errors
 
@@ -133,6 +133,8 @@ def restart(home: Path) -> Running:
 
 
 def _start(home: Path) -> Running:
+    from opstore_cli import launch
+
     log = home / LOG_FILE
     try:
         ready = launch.launch(home, log)

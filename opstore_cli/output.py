@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -260,6 +260,10 @@ class Output:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word
 
     def _stderr(self, line: str) -> None:
+        # Where both streams end in one file or pipe, what was answered before stands before. A failure of stdout is
+        # told of by the flush at the end, which meets it again.
+        with suppress(OSError, ValueError, AttributeError, errors.OutputFailed):
+            sys.stdout.flush()
         # Nobody is left to be told when stderr fails, and the command's own work is not to stop for that.
         try:
             click.echo(line, err=True, color=self._colored(sys.stderr))

@@ -1,6 +1,5 @@
 """What the daemon is told: options first, then the environment, then defaults (CONTRACT section 7)."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from platformdirs import user_data_path
 
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import durations, errors
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 
 IDLE_TIMEOUT = 30 * 60.0  # seconds
-_DURATION = re.compile(r"([0-9]{1,9})\s*(s|m|min|h|d)?", re.ASCII)
-_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,7 @@ def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = 
 def _seconds(text: str | None) -> float:
     if not text:
         return IDLE_TIMEOUT
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None:
-        reason = f"{text!r} is not a duration such as 90, 90s, 30m, 2h or 1d (0: never)"
-        raise errors.InvalidSetting(setting="OPSTORE_IDLE_TIMEOUT", reason=reason)
-    return float(int(match[1]) * _UNITS[match[2]])
+    try:
+        return durations.parse_duration(text)
+    except ValueError as error:
+        raise errors.InvalidSetting(setting="OPSTORE_IDLE_TIMEOUT", reason=f"{error} (0: never)") from None

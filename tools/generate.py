@@ -15,7 +15,19 @@ from msgspec import inspect as types
 
 from opstore_cli.main import COMMANDS, SECTIONS, cli
 from opstore_cli.objects.formats import FORMATS
-from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import (
+    affected,
+    daemon,
+    links,
+    ops,
+    pipelines,
+    resolutions,
+    tags,
+    uploads,
+    verdicts,
+    versions,
+)
 from opstore_daemon.web import openapi
 from opstore_daemon.web.api import every_route
 from opstore_daemon.web.routing import Route
@@ -24,12 +36,14 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/generate.py"
 WIDTH = 80  # of the help texts, whatever terminal this runs in
 
+NOUNS = (versions, tags, uploads, ops, links, verdicts, resolutions, affected, pipelines, daemon)
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
-    1: "The answer is no: a verdict is invalid, no version is valid, `doctor` found something. Nothing else exits 1, "
-    "a bug included.",
+    1: "The answer is no: a verdict is invalid, no version or no set of them is valid, an op is affected, a lock does "
+    "not hold any more, `doctor` found something. Nothing else exits 1, a bug included.",
     2: "Wrong usage, or input that was refused.",
-    3: "The verdict is unknown: no link says so either way.",
+    3: "The verdict is unknown: no link says so either way. Or no version, or no set of them, is known to be valid, "
+    "and it is only links that are missing.",
     4: "Not found.",
     5: "Conflict: what was asked for contradicts what is there.",
     6: "Integrity: bytes do not match their digest.",
@@ -177,7 +191,7 @@ def _link(record: str) -> str:
 
 
 def record_tables() -> str:
-    """Every record on the wire, in the order of protocol/records.py."""
+    """Every record on the wire, noun by noun."""
     parts = []
     for record in every_record():
         about = re.sub(r"\bNone\b", "null", " ".join((record.__doc__ or "").split()))
@@ -193,10 +207,10 @@ def record_tables() -> str:
 
 def every_record() -> Iterator[type[msgspec.Struct]]:
     """All records, those that are asked and those that are said."""
-    for value in vars(records).values():
-        is_record = isinstance(value, type) and issubclass(value, records.Record | records.Request)
-        if is_record and value not in (records.Record, records.Request):
-            yield value
+    for noun in NOUNS:
+        for value in vars(noun).values():
+            if isinstance(value, type) and value.__module__ == noun.__name__:
+                yield value
 
 
 def format_table() -> str:

@@ -1,6 +1,5 @@
 """`opstore pipeline`: named graphs of ops."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +136,8 @@ def _row(found: "PipelineRecord") -> list[Cell | str]:
 
 def read_graph(path: Path) -> Graph:
     """The ops and edges of a TOML file; raises FileRefused and InvalidName."""
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

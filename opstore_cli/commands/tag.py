@@ -29,12 +29,12 @@ def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
       opstore tag pca staging
       opstore tag --lock opstore.lock production
     """
-    from opstore_cli import lockfile
-
     if len(words) != (2 if lock is None else 1):
         raise click.UsageError("name a version and a tag" if lock is None else "--lock goes with the tag alone")
     *references, name = words
     if lock is not None:
+        from opstore_cli import lockfile
+
         references = [each.reference for each in lockfile.read(lock).versions]
     for reference in references:
         parse_reference(reference)

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opstore_cli import downloads
 from opstore_cli.asking import Asking
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
@@ -98,6 +97,7 @@ class ObjectVerbs(OpStoreVerbs):
         raises NotStored, FormatNeeded, UnknownFormat, LoadingRunsCode, UntrustedTypes, LibraryMissing, NotLoaded and
         IntegrityFailure.
         """
+        from opstore_cli import downloads
         from opstore_cli.objects import formats, libraries
 
         if isinstance(trusted, str | type | bool):

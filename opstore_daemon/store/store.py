@@ -1,120 +1,57 @@
 """The store: every verb as one transaction over metadata and savers."""
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from typing import BinaryIO, TypeVar
+from collections.abc import Sequence
 
-import msgspec
 from sqlalchemy import Connection, select
 
-from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Counter
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
     Compat,
-    Fields,
-    Level,
     Linked,
     LinkRecord,
     Links,
     LinkState,
     Lock,
-    NewVersion,
     OpRecord,
     Ops,
-    Otherwise,
     PipelineRecord,
     Pipelines,
-    Pushed,
     Resolution,
     Tagged,
     TagRecord,
     Tags,
-    Upload,
     Validation,
     VersionRecord,
     Versions,
 )
 from opstore_daemon.protocol.references import Latest, Reference, parse_reference
-from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import (
-    answers,
-    journal,
     links,
     lookup,
     ops,
     pipelines,
-    pushing,
     resolving,
     tags,
     verdicts,
     versions,
     yanks,
 )
-from opstore_daemon.store.answers import Once
-from opstore_daemon.store.blobs import PIECE, BlobReader
+from opstore_daemon.store.blobs import BlobReader
 from opstore_daemon.store.links import Filter
-from opstore_daemon.store.uploads import Uploads
+from opstore_daemon.store.taking_in import TakingIn
 from opstore_daemon.store.verdicts import Selection
 from opstore_daemon.store.view import View
-from opstore_daemon.store.view import as_of as view_as_of
 
 ALL = 2**62  # rows
-PUBLISH_TRIES = 3
-LOCAL = "local"  # the owner of uploads that are made in process
-
-T = TypeVar("T")
 
 
-class _BlobGone(Exception):
-    """A collector took the blob between its publication and the transaction."""
-
-
-def _utc() -> datetime:
-    return datetime.now(UTC)
-
-
-class Store:
+class Store(TakingIn):
     """An op store (protocol.verbs) on a database and a saver."""
-
-    def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = _utc) -> None:
-        self.database, self.saver = database, saver
-        self._clock = clock
-        self._once: Once | None = None
-        self.uploads = Uploads(database, saver, self._now)
-
-    def _now(self) -> int:
-        return journal.microseconds(self._clock())
-
-    def once(self, once: Once | None) -> "Store":
-        """The same store, for one request: repeated with the same key it has the effect of one."""
-        bound = copy.copy(self)
-        bound._once = once
-        return bound
-
-    def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
-        """Does the work in one transaction, and once."""
-        with self.database.write() as connection:
-            if self._once is None:
-                return work(connection)
-            before = answers.find(connection, self._once)
-            if before is not None:
-                return msgspec.json.decode(before, type=kind)
-            result = work(connection)
-            answers.save(connection, self._once, msgspec.json.encode(result), self._now())
-            return result
-
-    @contextmanager
-    def _view(self, as_of: str | None = None) -> Iterator[View]:
-        """What a read sees: now, or as of a position or a time."""
-        with self.database.read() as connection:
-            yield view_as_of(connection, as_of)
 
     def check(self) -> None:
         """Raises Unavailable where the database or the saver does not answer."""
@@ -122,143 +59,7 @@ class Store:
             connection.execute(select(Counter.position)).scalar_one()
         self.saver.free()
 
-    # --- uploads ------------------------------------------------------------------------------------------------
-
-    def create_upload(self, owner: str, size: int | None) -> Upload:
-        """A new upload (store.uploads)."""
-        planned = self.uploads.plan(size)
-        told = self._write(Upload, lambda connection: self.uploads.enter(connection, planned, owner))
-        # An earlier request with this key may have made another one, which may be finished by now.
-        return self.uploads.begin(planned, owner) if told.upload == planned.upload else told
-
-    def discard_upload(self, upload: str, owner: str) -> None:
-        """Throws an upload away (store.uploads)."""
-        self._write(type(None), lambda connection: self.uploads.forget(connection, upload, owner))
-        self.uploads.throw_away(upload)
-
     # --- versions -----------------------------------------------------------------------------------------------
-
-    def push(
-        self,
-        op: str,
-        source: bytes | BinaryIO,
-        *,
-        bump: Level | None = None,
-        fields: Fields | None = None,
-        version: str | None = None,
-        otherwise: Otherwise = "refuse",
-        new: bool = False,
-        valid_for: Sequence[str] = (),
-        valid_with: Sequence[str] = (),
-        labels: Mapping[str, str] | None = None,
-        message: str | None = None,
-        tags: Sequence[str] = (),
-        format: str | None = None,  # noqa: A002 - the record's word
-        libraries: Mapping[str, str] | None = None,
-    ) -> Pushed:
-        """Stores the bytes as a version of the op (protocol.verbs)."""
-        upload = self.uploads.create(LOCAL, None).upload
-        wanted = NewVersion(
-            upload=upload,
-            bump=bump,
-            fields=fields,
-            version=version,
-            otherwise=otherwise,
-            new=new,
-            valid_for=tuple(valid_for),
-            valid_with=tuple(valid_with),
-            labels=dict(labels or {}),
-            message=message,
-            tags=tuple(tags),
-            format=format,
-            libraries=dict(libraries or {}),
-        )
-        try:
-            self._take_in(upload, source)
-            return self.add_version(op, wanted, LOCAL)
-        except BaseException:
-            with suppress(errors.OpStoreError):  # it may be off the books already
-                self.uploads.discard(upload, LOCAL)
-            raise
-
-    def _take_in(self, upload: str, source: bytes | BinaryIO) -> None:
-        writer = self.uploads.writer(upload, LOCAL, 0, None)
-        if isinstance(source, bytes):
-            writer.append(source)
-        else:
-            while piece := source.read(PIECE):
-                writer.append(piece)
-
-    def register(
-        self,
-        op: str,
-        *,
-        fields: Fields | None = None,
-        version: str | None = None,
-        valid_for: Sequence[str] = (),
-        valid_with: Sequence[str] = (),
-        labels: Mapping[str, str] | None = None,
-        message: str | None = None,
-    ) -> Pushed:
-        """Registers a version without bytes (protocol.verbs)."""
-        wanted = NewVersion(
-            fields=fields,
-            version=version,
-            valid_for=tuple(valid_for),
-            valid_with=tuple(valid_with),
-            labels=dict(labels or {}),
-            message=message,
-        )
-        return self.add_version(op, wanted, LOCAL)
-
-    def add_version(self, op: str, wanted: NewVersion, owner: str) -> Pushed:
-        """Makes the version that was asked for, of the owner's upload or of none.
-
-        Bytes first, then one short transaction. What the transaction would refuse is found out before the bytes
-        are kept, by a rehearsal; a collector that took the blob in between sends us back to keep it again.
-        """
-        pushing.check(op, wanted)
-        upload = wanted.upload
-        if upload is None:
-            return self._write(Pushed, lambda connection: pushing.add(connection, op, wanted, None, self._now()))
-        before = self._answered()
-        if before is not None:
-            return before
-        try:
-            return self._finish(op, wanted, upload, owner)
-        except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
-            # The same request, sent twice, may have done it meanwhile: then its upload is gone.
-            before = self._answered()
-            if before is None:
-                raise
-            return before
-
-    def _answered(self) -> Pushed | None:
-        if self._once is None:
-            return None
-        with self.database.read() as connection:
-            before = answers.find(connection, self._once)
-        return None if before is None else msgspec.json.decode(before, type=Pushed)
-
-    def _finish(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
-        declared = None if wanted.digest is None else parse_digest(wanted.digest)
-        blob = self.uploads.check(upload, owner, declared, wanted.size)
-        with self.database.rehearse() as connection:
-            pushing.add(connection, op, wanted, blob, self._now())
-
-        def work(connection: Connection) -> Pushed:
-            if blob[0] not in self.saver:
-                raise _BlobGone
-            self.uploads.forget(connection, upload)
-            return pushing.add(connection, op, wanted, blob, self._now())
-
-        for _ in range(PUBLISH_TRIES):
-            self.uploads.publish(upload, owner, blob[0])
-            with suppress(_BlobGone):
-                pushed = self._write(Pushed, work)
-                self.uploads.throw_away(upload)
-                return pushed
-        raise errors.StorageFailed(reason=f"{blob[0]} was kept {PUBLISH_TRIES} times and is gone again")
 
     def pull(self, reference: str) -> bytes:
         """The verified bytes of a version (protocol.verbs)."""

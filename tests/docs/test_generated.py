@@ -35,12 +35,10 @@ def test_every_exit_code_has_its_meaning() -> None:
 
 
 def test_every_record_is_in_the_tables() -> None:
-    defined = [
-        value
-        for value in vars(records).values()
-        if inspect.isclass(value) and issubclass(value, msgspec.Struct) and value.__module__ == records.__name__
-    ]
-    assert list(generate.every_record()) == [kind for kind in defined if kind not in (records.Record, records.Request)]
+    defined = {
+        value for value in vars(records).values() if inspect.isclass(value) and issubclass(value, msgspec.Struct)
+    }
+    assert sorted(map(str, generate.every_record())) == sorted(map(str, defined - {records.Record, records.Request}))
 
 
 def test_no_help_text_depends_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

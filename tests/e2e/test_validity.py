@@ -1,5 +1,6 @@
 """Three generations of a pipeline of five ops, one of them broken in the middle: what is deployed, what was valid."""
 
+import subprocess
 import threading
 from pathlib import Path
 
@@ -156,6 +157,23 @@ def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
         assert client.wait("churn", seconds=0.05).verdict == "invalid"
 
 
+def test_the_findings_stand_before_the_error_where_both_streams_are_one(machine: Machine) -> None:
+    machine.do("start")
+    with machine.client() as client:
+        client.push("pca", b"one")
+        client.push("forest", b"a forest", valid_with=["pca"])
+        client.register_pipeline("churn", ["pca", "forest"])
+        machine.do("resolve", "churn", "--lock", "opstore.lock")
+        client.unlink("pca", "forest@1.0.0")
+    code, both, _ = machine.run("resolve", "--check", "opstore.lock", stderr=subprocess.STDOUT)
+    assert (code, both) == (
+        1,
+        "pca -> forest is unknown: no link says whether pca 1.0.0 is valid for forest 1.0.0\n"
+        "error: the lock opstore.lock does not hold any more\n"
+        "hint: opstore resolve churn --lock opstore.lock\n",
+    )
+
+
 def test_a_waiter_whose_answer_is_the_same_costs_no_verdict(deployed: Machine) -> None:
     machine = deployed
     with OpStoreClient(machine.url, token=machine.token) as client:
@@ -189,7 +207,7 @@ def test_a_graph_is_drawn_in_a_terminal_and_as_mermaid(deployed: Machine) -> Non
     code, plain, _ = deployed.run("graph", "churn")
     assert "  invalid -> forest@3.0.0\t" in plain
     code, mermaid, _ = deployed.run("graph", "churn", "--format", "mermaid")
-    assert mermaid.startswith('flowchart LR\n    op0["scaler@3.0.0"]\n')
+    assert mermaid.startswith('flowchart LR\n    op0["scaler#64;3#46;0#46;0"]\n')
     assert "    op2 --x|invalid| op3\n" in mermaid
 
 
@@ -197,7 +215,7 @@ def test_markdown_escapes_what_users_wrote(deployed: Machine) -> None:
     code, out, _ = deployed.run("validate", "churn", "--format", "markdown")
     assert code == 1
     lines = out.splitlines()
-    assert lines[0] == "**churn: ❌ invalid**"
+    assert lines[0] == "**`churn`: ❌ invalid**"
     assert lines[2:4] == ["| upstream | downstream | verdict | reason |", "| --- | --- | --- | --- |"]
     assert all(line.count("|") == 5 for line in lines[2:])
     assert isinstance(deployed.cwd, Path)

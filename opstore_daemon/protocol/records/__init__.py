@@ -1,0 +1,92 @@
+"""The records on the wire: each is the type, its strict decoder and its JSON schema.
+
+Sizes are bytes, times are UTC (RFC 3339 on the wire). Keys that CONTRACT section 5 promises keep its names. There is a
+module for each noun, and who uses a record imports it from here.
+"""
+
+from opstore_daemon.protocol.records.affected import Affected, AffectedOp
+from opstore_daemon.protocol.records.base import (
+    LEVELS,
+    Compat,
+    Fields,
+    Level,
+    LinkState,
+    Name,
+    Otherwise,
+    Record,
+    Reference,
+    Request,
+    UploadId,
+    VerdictWord,
+)
+from opstore_daemon.protocol.records.daemon import Problem, Status
+from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
+from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
+from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
+from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution
+from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
+from opstore_daemon.protocol.records.uploads import NewUpload, Upload
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpNumber, Validation
+from opstore_daemon.protocol.records.versions import (
+    NewVersion,
+    NewYank,
+    PassedOver,
+    PickedYanked,
+    Pushed,
+    VersionRecord,
+    Versions,
+)
+from opstore_daemon.protocol.records.wire import MAX_DEPTH, decode, encode, fingerprint
+
+__all__ = [
+    "LEVELS",
+    "MAX_DEPTH",
+    "Affected",
+    "AffectedOp",
+    "ChangeOp",
+    "Check",
+    "Compat",
+    "EdgeVerdict",
+    "Fields",
+    "Level",
+    "LinkRecord",
+    "LinkState",
+    "Linked",
+    "Links",
+    "Lock",
+    "LockedVersion",
+    "Name",
+    "NewLink",
+    "NewPipeline",
+    "NewTag",
+    "NewUpload",
+    "NewVersion",
+    "NewYank",
+    "OpNumber",
+    "OpRecord",
+    "Ops",
+    "Otherwise",
+    "PassedOver",
+    "PickedYanked",
+    "PipelineRecord",
+    "Pipelines",
+    "Problem",
+    "Pushed",
+    "Record",
+    "Reference",
+    "Request",
+    "Resolution",
+    "Status",
+    "TagRecord",
+    "Tagged",
+    "Tags",
+    "Upload",
+    "UploadId",
+    "Validation",
+    "VerdictWord",
+    "VersionRecord",
+    "Versions",
+    "decode",
+    "encode",
+    "fingerprint",
+]

@@ -1,0 +1,22 @@
+"""What has to be retrained."""
+
+from opstore_daemon.protocol.records.base import Record, VerdictWord
+from opstore_daemon.protocol.records.verdicts import OpNumber
+from opstore_daemon.protocol.records.versions import PickedYanked
+
+
+class AffectedOp(Record, frozen=True, kw_only=True):
+    """An op that has to be retrained, with its latest version, and why."""
+
+    op: str
+    number: str | None
+    verdict: VerdictWord
+    reason: str
+
+
+class Affected(Record, frozen=True, kw_only=True):
+    """The ops for which a version is not valid, the direct ones first, and those downstream of them."""
+
+    version: OpNumber
+    affected: tuple[AffectedOp, ...]
+    picked_yanked: tuple[PickedYanked, ...] = ()

@@ -1,0 +1,46 @@
+"""The journal of links."""
+
+from opstore_daemon.protocol.records.base import Evidence, LinkState, Record, Reference, Request, Time
+from opstore_daemon.protocol.records.versions import PickedYanked
+
+
+class LinkRecord(Record, frozen=True, kw_only=True):
+    """An entry of the journal of links. `downstream_number` is None where it counts for the op whatever its version.
+
+    `until` is the position of the entry that took its place. Where it is None, and `state` is not `revoked`, the link
+    is in force.
+    """
+
+    upstream: str
+    upstream_number: str
+    downstream: str
+    downstream_number: str | None
+    valid: bool
+    state: LinkState
+    evidence: str | None
+    position: int
+    until: int | None = None
+    registered_at: Time
+
+
+class Linked(Record, frozen=True, kw_only=True):
+    """The link that was entered, or revoked."""
+
+    link: LinkRecord
+    picked_yanked: tuple[PickedYanked, ...] = ()
+
+
+class Links(Record, frozen=True, kw_only=True):
+    """A page of links, newest first."""
+
+    links: tuple[LinkRecord, ...]
+    next_cursor: str | None = None
+
+
+class NewLink(Request, frozen=True, kw_only=True):
+    """An entry for the journal of links. `revoked` takes back the entry in force for the same four."""
+
+    upstream: Reference
+    downstream: Reference
+    state: LinkState = "valid"
+    evidence: Evidence | None = None

@@ -1,0 +1,33 @@
+"""Pipelines."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from opstore_daemon.protocol.records.base import Name, Record, Request, Time
+
+
+class PipelineRecord(Record, frozen=True, kw_only=True):
+    """A pipeline: its ops in the order of the data, and its edges as (upstream, downstream)."""
+
+    name: str
+    ops: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
+    registered_at: Time
+    position: int
+    created: bool = False
+
+
+class Pipelines(Record, frozen=True, kw_only=True):
+    """A page of pipelines, by name."""
+
+    pipelines: tuple[PipelineRecord, ...]
+    next_cursor: str | None = None
+
+
+class NewPipeline(Request, frozen=True, kw_only=True):
+    """A pipeline: `ops` alone are a chain when `edges` is None, else all ops are in one of the two."""
+
+    name: Name
+    ops: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)] | None = None

@@ -1,0 +1,50 @@
+"""Resolutions of pipelines, and their locks."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from opstore_daemon.protocol.records.base import DigestText, Name, Record, Request, Text, VerdictWord
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict
+from opstore_daemon.protocol.records.versions import PassedOver, PickedYanked, VersionRecord
+
+
+class Resolution(Record, frozen=True, kw_only=True):
+    """The newest versions of a pipeline's ops that are valid with one another, one of each, in the order of the data.
+
+    Where there is no such set, `versions` are empty, `verdict` is `unknown` if only links are missing, else `invalid`,
+    and `conflict` has a smallest part of the edges that can't all be valid, each with the newest versions and why.
+    """
+
+    pipeline: str
+    verdict: VerdictWord
+    versions: tuple[VersionRecord, ...]
+    edges: tuple[tuple[str, str], ...]
+    passed_over: tuple[PassedOver, ...]
+    conflict: tuple[EdgeVerdict, ...] = ()
+    picked_yanked: tuple[PickedYanked, ...] = ()
+    position: int
+
+
+class LockedVersion(Request, frozen=True, kw_only=True):
+    """A version in a lock: `version` are its three subversions."""
+
+    op: Name
+    version: Text
+    digest: DigestText | None = None
+
+
+class Lock(Request, frozen=True, kw_only=True):
+    """What a lock says of a pipeline."""
+
+    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)]
+    versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
+
+
+class Check(Record, frozen=True, kw_only=True):
+    """Whether a lock still holds: the same edges, nothing yanked or gone, every edge valid."""
+
+    pipeline: str
+    holds: bool
+    findings: tuple[str, ...]
+    position: int

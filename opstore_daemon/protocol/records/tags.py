@@ -1,0 +1,39 @@
+"""Tags: movable names of versions."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from opstore_daemon.protocol.records.base import Name, Record, Reference, Request, Time
+from opstore_daemon.protocol.records.versions import PickedYanked
+
+
+class TagRecord(Record, frozen=True, kw_only=True):
+    """Where a tag was put at a position. `number` is None where it was taken away."""
+
+    op: str
+    tag: str
+    number: str | None
+    position: int
+    registered_at: Time
+
+
+class Tags(Record, frozen=True, kw_only=True):
+    """A page of tags, or of their moves, newest first."""
+
+    tags: tuple[TagRecord, ...]
+    next_cursor: str | None = None
+
+
+class Tagged(Record, frozen=True, kw_only=True):
+    """The tag on each of the versions that it was put on."""
+
+    tags: tuple[TagRecord, ...]
+    picked_yanked: tuple[PickedYanked, ...] = ()
+
+
+class NewTag(Request, frozen=True, kw_only=True):
+    """A tag, and the versions (of an op each) that it is to stand on: all of them, or none."""
+
+    tag: Name
+    versions: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=1000)]

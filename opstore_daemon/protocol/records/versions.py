@@ -1,0 +1,123 @@
+"""The versions of ops, and what makes one."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from opstore_daemon.protocol.records.base import (
+    DigestText,
+    Fields,
+    Format,
+    Labels,
+    Level,
+    Libraries,
+    Message,
+    Name,
+    Otherwise,
+    Reason,
+    Record,
+    References,
+    Request,
+    Size,
+    Text,
+    Time,
+    UploadId,
+    VerdictWord,
+)
+
+
+class PickedYanked(Record, frozen=True, kw_only=True):
+    """A yanked version that a reference picked, and why it was yanked: what is to be warned of."""
+
+    op: str
+    number: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.op}@{self.number} is yanked: {self.reason}"
+
+
+class VersionRecord(Record, frozen=True, kw_only=True):
+    """One version of an op. `digest` and `size` are None where it is registered only.
+
+    `format` is what the bytes are to whoever pushed them (`folder`, `joblib`; None: just bytes), `libraries` the
+    versions of what made them, by name. The store reads neither. `yank_reason` is None unless it is `yanked`.
+    """
+
+    op: str
+    number: str
+    version: str
+    sequence: int
+    digest: str | None
+    size: int | None
+    registered_at: Time
+    labels: dict[str, str]
+    tags: tuple[str, ...] = ()
+    yanked: bool = False
+    yank_reason: str | None = None
+    message: str | None = None
+    note: str | None = None
+    format: str | None = None
+    libraries: dict[str, str] = msgspec.field(default_factory=dict)
+    position: int
+
+
+class Pushed(VersionRecord, frozen=True, kw_only=True):
+    """A version, and whether this push made it (or gave it its bytes)."""
+
+    created: bool
+    picked_yanked: tuple[PickedYanked, ...] = ()
+
+
+class PassedOver(Record, frozen=True, kw_only=True):
+    """A newer version that was not picked, and why."""
+
+    op: str
+    number: str
+    reason: str
+
+
+class Versions(Record, frozen=True, kw_only=True):
+    """Versions of an op, newest first; with `valid_for`, those that are valid for all of them.
+
+    `passed_over` names the versions newer than the first of them that are not. `verdict` says, where nothing is
+    left, whether that is known (`invalid`) or links are missing (`unknown`).
+    """
+
+    op: str
+    versions: tuple[VersionRecord, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+    verdict: VerdictWord = "valid"
+    picked_yanked: tuple[PickedYanked, ...] = ()
+    next_cursor: str | None = None
+
+
+class NewVersion(Request, frozen=True, kw_only=True):
+    """A push (with `upload`) or a registration (without). `bump`, `fields` and `version` exclude each other.
+
+    `otherwise` says what a push of declared subversions does where they are stored with other bytes: `refuse`, or
+    make a new `patch` version of them, with their valid links.
+    """
+
+    upload: UploadId | None = None
+    digest: DigestText | None = None
+    size: Size | None = None
+    bump: Level | None = None
+    fields: Fields | None = None
+    version: Text | None = None
+    otherwise: Otherwise = "refuse"
+    new: bool = False
+    valid_for: References = ()
+    valid_with: References = ()
+    labels: Labels = msgspec.field(default_factory=dict)
+    message: Message | None = None
+    tags: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+    format: Format | None = None
+    libraries: Libraries = msgspec.field(default_factory=dict)
+
+
+class NewYank(Request, frozen=True, kw_only=True):
+    """A version is yanked for a reason, or (None) no longer so."""
+
+    reason: Reason | None

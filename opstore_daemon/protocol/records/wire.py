@@ -1,0 +1,64 @@
+"""Records as JSON, read more strictly than msgspec does, and the fingerprint of what was asked."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from opstore_daemon.protocol import errors
+
+MAX_DEPTH = 16
+
+T = TypeVar("T")
+
+
+def fingerprint(parts: Sequence[bytes]) -> str:
+    """The SHA-256 of parts that can't be mistaken for one another, in hex."""
+    seen = hashlib.sha256()
+    for part in parts:
+        seen.update(len(part).to_bytes(8, "big") + part)
+    return seen.hexdigest()
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The record as JSON."""
+    return msgspec.json.encode(record)
+
+
+def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
+    """The record in the JSON; raises InvalidRequest with the place and the reason.
+
+    Stricter than msgspec alone: a key that comes twice is refused (msgspec takes the last), and so is depth.
+    """
+    try:
+        record = msgspec.json.decode(body, type=kind)
+        _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise errors.InvalidRequest(reason=str(error)[:500]) from None
+    except RecursionError:
+        raise errors.InvalidRequest(reason="the JSON is nested too deep") from None
+    return record
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as json saw it, with all its keys."""
+
+
+def _check_shape(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError("the JSON is nested too deep")
+    if isinstance(value, _Pairs):
+        keys = [key for key, _ in value]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"the key {twice!r} comes twice")
+        _check_all([inner for _, inner in value], depth)
+    elif isinstance(value, list):
+        _check_all(value, depth)
+
+
+def _check_all(values: Sequence[Any], depth: int) -> None:
+    for value in values:
+        _check_shape(value, depth + 1)

@@ -1,0 +1,67 @@
+"""The transactions that the verbs of a store are made of, and that a repeated request has the effect of one."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Self, TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+
+from opstore_daemon.metadata import Database
+from opstore_daemon.store import answers, journal
+from opstore_daemon.store.answers import Once
+from opstore_daemon.store.view import View
+from opstore_daemon.store.view import as_of as view_as_of
+
+T = TypeVar("T")
+
+
+def utc() -> datetime:
+    """What time it is."""
+    return datetime.now(UTC)
+
+
+class Transactions:
+    """What a store reads and writes: each in one transaction, and what one request writes, once."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self.database = database
+        self._clock = clock
+        self._once: Once | None = None
+
+    def _now(self) -> int:
+        return journal.microseconds(self._clock())
+
+    def once(self, once: Once | None) -> Self:
+        """The same store, for one request: repeated with the same key it has the effect of one."""
+        bound = copy.copy(self)
+        bound._once = once
+        return bound
+
+    def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
+        """Does the work in one transaction, and once."""
+        with self.database.write() as connection:
+            if self._once is None:
+                return work(connection)
+            before = answers.find(connection, self._once)
+            if before is not None:
+                return msgspec.json.decode(before, type=kind)
+            result = work(connection)
+            answers.save(connection, self._once, msgspec.json.encode(result), self._now())
+            return result
+
+    @contextmanager
+    def _view(self, as_of: str | None = None) -> Iterator[View]:
+        """What a read sees: now, or as of a position or a time."""
+        with self.database.read() as connection:
+            yield view_as_of(connection, as_of)
+
+    def _answered(self, kind: type[T]) -> T | None:
+        """The answer that an earlier request with this one's key had; None where there is none."""
+        if self._once is None:
+            return None
+        with self.database.read() as connection:
+            before = answers.find(connection, self._once)
+        return None if before is None else msgspec.json.decode(before, type=kind)
