@@ -6,7 +6,9 @@ found by their lines, so that versions that no link speaks of cost nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import merge
+from typing import Literal
 
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.rules.resolution import Edge
@@ -41,8 +43,7 @@ class Lazy:
 class Choices:
     """The candidates of some ops, and which of them the edges accept.
 
-    `among` narrows the candidates of an op: those below and with a version that counts as its latest, or a single one.
-    With `loose`, what is unknown is accepted too.
+    `among` says of some ops what else their candidates are. With `loose`, what is unknown is accepted too.
     """
 
     def __init__(
@@ -118,16 +119,21 @@ class Choices:
     def _candidates(self, op: OpRow, among: "Among | None") -> Where:
         if among is None:
             return lookup.candidates(self._view, op.id)
-        if among.alone:
+        if among.kind == "only":
             return lookup.of_id(among.version.id)
-        return lookup.up_to(among.version, lookup.candidates(self._view, op.id))
+        older = lookup.older_than(among.version.sequence) if among.kind == "latest" else lookup.ALL
+        return lookup.either(among.version, lookup.candidates(self._view, op.id) & older)
 
 
+@dataclass(frozen=True, slots=True)
 class Among:
-    """What narrows the candidates of an op: a version that counts as its latest or, `alone`, as its only one."""
+    """What an op's candidates are but the usual ones: a version that counts as its latest, its only one, or one more.
 
-    def __init__(self, version: VersionRow, *, alone: bool) -> None:
-        self.version, self.alone = version, alone
+    It is named, so it may be yanked.
+    """
+
+    version: VersionRow
+    kind: Literal["latest", "only", "too"]
 
 
 class _EdgeLinks:

@@ -158,14 +158,14 @@ def of_numbers(numbers: Sequence[Sequence[int]]) -> Where:
     return Where((_OF_NUMBERS,), {"numbers": [tuple(number) for number in numbers]})
 
 
-def up_to(version: VersionRow, where: Where) -> Where:
-    """That version, and those before it that meet the conditions."""
-    return Where((_itself_or(where.conditions),), {**where.values, "itself": version.id, "before": version.sequence})
+def either(version: VersionRow, where: Where) -> Where:
+    """That version, and those that meet the conditions."""
+    return Where((_itself_or(where.conditions),), {**where.values, "itself": version.id})
 
 
 @lru_cache
 def _itself_or(conditions: tuple[ColumnElement[bool], ...]) -> ColumnElement[bool]:
-    return or_(Version.id == bindparam("itself"), and_(Version.sequence < bindparam("before"), *conditions))
+    return or_(Version.id == bindparam("itself"), and_(*conditions))
 
 
 def of_subversions(version: Subversions) -> Where:

@@ -58,9 +58,9 @@ class Resolving:
         self._graph = graph = pipelines.get(view, pipeline)
         self._ops: dict[str, OpRow] = {op: ops.get(view, op) for op in graph.ops}
         used = of_pipeline(graph, use)
-        self._use = {op: Among(self._pick(reference), alone=False) for op, reference in used.items()}
+        self._use = {op: Among(self._pick(reference), "latest") for op, reference in used.items()}
         kept = of_pipeline(graph, lock)
-        self._kept = {op: Among(self._pick(reference), alone=True) for op, reference in kept.items()}
+        self._kept = {op: self._pick(reference) for op, reference in kept.items()}
         if upgrade is not None and upgrade not in graph.ops:
             raise errors.InvalidRequest(reason=f"{upgrade} is no op of the pipeline {pipeline}")
         if (upgrade is None) != (not lock):
@@ -95,14 +95,15 @@ class Resolving:
 
     def _upgraded(self, op: str) -> Set | None:
         """The set in which that op is the newest that it can be, and no op has moved that could have stayed."""
+        kept = {other: Among(version, "too") for other, version in self._kept.items() if other != op}
         for target in self._choices(self._use).candidates(op):
-            moved: dict[str, Among] = {**self._use, op: Among(target, alone=True)}
+            moved: dict[str, Among] = {**kept, **self._use, op: Among(target, "only")}
             found = self._resolve(self._choices(moved))
             if found is None:
                 continue
             for other in resolution.order(self._graph.ops, self._graph.edges):
                 if other != op and other in self._kept:
-                    staying = {**moved, other: self._kept[other]}
+                    staying = {**moved, other: Among(self._kept[other], "only")}
                     stays = self._resolve(self._choices(staying))
                     if stays is not None:
                         moved, found = staying, stays

@@ -133,6 +133,18 @@ def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> Non
 
 
 @SCENARIOS.append
+def an_upgrade_lets_a_locked_version_stay_also_where_it_was_yanked(scene: Scene) -> None:
+    generations(scene)
+    locked = [f"{each.op}@{each.version}" for each in scene.store.resolve("churn").versions]
+    scene.store.push("scaler", b"scaler 2")
+    scene.store.yank("pca@1.0.0", "slow")
+    assert scene.store.resolve("churn").versions == ()
+    found = scene.store.resolve("churn", lock=locked, upgrade="scaler")
+    assert chosen(found) == {"scaler": "1.0.1", "pca": "1.0.0", "forest": "1.0.0"}
+    assert "pca@1.0.0 is yanked: slow" in [str(picked) for picked in found.picked_yanked]
+
+
+@SCENARIOS.append
 def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> None:
     generations(scene)
     lock = lock_of(scene.store.resolve("churn"))
