@@ -34,9 +34,10 @@ format: $(VENV)/.installed  ## bring the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(VENV)/.installed  ## measure transfers and the start of commands against yardsticks of the same run
+benchmarks: $(VENV)/.installed  ## measure transfers, the start of commands and what waiters cost, against yardsticks of the same run
 	$(BIN)/python benchmarks/transfer.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/memory.py --files 10000
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp
@@ -93,10 +93,26 @@ def get(view: View, name: str) -> PipelineRecord:
     """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
     found = find(view, name)
     if found is None:
-        raise errors.PipelineNotFound(pipeline=name).among(
-            names_like(view.connection, Pipeline.name, name, view.in_force(Pipeline))
-        )
+        raise _not_found(view, name)
     return found
+
+
+def last_change(view: View, name: str) -> int:
+    """The position of the last entry that the verdict over the pipeline may depend on, found in one statement: this is
+    all that whoever waits for the verdict is told, most of the time. Raises PipelineNotFound.
+    """
+    changes = (
+        select(func.max(Pipeline.position), func.max(Op.changed))
+        .join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+        .join(Op, Op.id == PipelineOp.op_id)
+        .where(Pipeline.name == check_name(name), view.in_force(Pipeline))
+    )
+    position: int | None
+    changed: int
+    position, changed = view.execute(changes).one()
+    if position is None:
+        raise _not_found(view, name)
+    return max(position, changed if view.position is None else min(changed, view.position))
 
 
 def records(view: View, after: str, limit: int) -> list[PipelineRecord]:
@@ -117,6 +133,11 @@ def downstreams(view: View, op: OpRow) -> list[str]:
     """The ops that are directly downstream of that one in any pipeline."""
     edges = _edges().where(PipelineEdge.upstream_id == op.id, view.in_force(Pipeline))
     return list(view.execute(edges.with_only_columns(_DOWN.name).distinct()).scalars())
+
+
+def _not_found(view: View, name: str) -> errors.OpStoreError:
+    similar = names_like(view.connection, Pipeline.name, name, view.in_force(Pipeline))
+    return errors.PipelineNotFound(pipeline=name).among(similar)
 
 
 def _in_force(view: View) -> Select[int, str, int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
@@ -79,6 +80,7 @@ def something(store: Store, chance: random.Random) -> None:
     asked(chance.choice(changes))
 
 
+@pytest.mark.timeout(300 + OPERATIONS)
 def test_as_of_a_position_is_what_was_answered_then(files: OpStoreServer) -> None:
     chance, store = random.Random(SEED), files.store
     answers: dict[int, Answers] = {}
