@@ -34,10 +34,11 @@ format: $(VENV)/.installed  ## bring the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(VENV)/.installed  ## measure transfers and the start of commands against yardsticks of the same run
+benchmarks: $(VENV)/.installed  ## measure transfers, the start of commands, verdicts and what waiters cost, against yardsticks of the same run
 	$(BIN)/python -m benchmarks.transfer
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.validity
+	$(BIN)/python -m benchmarks.waiting
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.memory --files 10000
 

@@ -271,6 +271,10 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
         """Whether there is something to send, or to close."""
         if self._linger_until is not None:
             return self.will_close or time.monotonic() > self._linger_until
+        if self.requests and not self.will_close:
+            # A thread answers: it sends what it writes by itself, and wakes the loop at its end. A loop that wanted to
+            # send meanwhile would find the lock taken, over and over, and keep the interpreter from that thread.
+            return bool(self.total_outbufs_len > self.adj.outbuf_high_watermark)  # for this the thread waits
         return bool(super().writable())
 
     def readable(self) -> bool:

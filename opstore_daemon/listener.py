@@ -69,6 +69,7 @@ class Listener:
         asked_at = time.monotonic()
         while not self._done():
             wasyncore.loop(SETTINGS["asyncore_loop_timeout"], use_poll=True, map=self._map, count=1)
+            self._make_room()
             if time.monotonic() - asked_at > 1:
                 asked_at = time.monotonic()
                 if not wanted():
@@ -96,6 +97,18 @@ class Listener:
 
     def _channels(self) -> list[IntakeChannel]:
         return list(self._waitress.active_channels.values())
+
+    def _make_room(self) -> None:
+        """Closes what has been idle the longest, where there are as many connections as may be.
+
+        Or those who keep theirs, such as many who wait for a verdict, would keep everybody else out. A client opens
+        another one when it asks again.
+        """
+        over = len(self._map) - SETTINGS["connection_limit"] + 1
+        if over > 0:
+            idle = [channel for channel in self._channels() if channel.idle]
+            for channel in sorted(idle, key=lambda channel: channel.last_activity)[:over]:
+                channel.handle_close()
 
     def _accept_waiting(self) -> None:
         # Connections that the system has taken for us are reset where they are not closed by us.

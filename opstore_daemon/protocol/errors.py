@@ -276,7 +276,7 @@ class TagNotFound(NotFound):
 
 
 class TagYanked(NotFound):
-    message = "{op}@{tag} stands on {number}, which is yanked"
+    message = "{op}@{tag} stands on {number}, which is yanked: {reason}"
     hint = "opstore tag {op}@latest {tag}, or ask for {op}@{number} itself"
 
 

@@ -323,8 +323,7 @@ def _tagged(view: View, op_id: int, op: str, name: str) -> VersionRow | None:
         raise errors.TagNotFound(op=op, tag=name)
     found = first(view, op_id, of_id(version_id))
     if found is not None and found.yanked:
-        number = str(found.number)
-        raise errors.TagYanked(op=op, tag=name, number=number)
+        raise errors.TagYanked(op=op, tag=name, number=str(found.number), reason=found.yank_reason)
     return found
 
 

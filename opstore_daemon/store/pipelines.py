@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from sqlalchemy import Connection, Executable, Select, insert, select, update
+from sqlalchemy import Connection, Executable, Select, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.prepared import prepared
@@ -99,10 +99,30 @@ def get(view: View, name: str) -> PipelineRecord:
     """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
     found = find(view, name)
     if found is None:
-        raise errors.PipelineNotFound(pipeline=name).among(
-            names_like(view, Pipeline.name, name, view.sight.in_force(Pipeline))
-        )
+        raise _not_found(view, name)
     return found
+
+
+def last_change(view: View, name: str) -> int:
+    """The position of the last entry that the verdict over the pipeline may depend on, found in one statement: this is
+    all that whoever waits for the verdict is told, most of the time. Raises PipelineNotFound.
+    """
+    position: int | None
+    changed: int
+    position, changed = view.execute(_changes(view.sight, name=check_name(name))).one()
+    if position is None:
+        raise _not_found(view, name)
+    return max(position, changed if view.position is None else min(changed, view.position))
+
+
+@prepared
+def _changes(sight: Sight, *, name: str) -> Executable:
+    return (
+        select(func.max(Pipeline.position), func.max(Op.changed))
+        .join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+        .join(Op, Op.id == PipelineOp.op_id)
+        .where(Pipeline.name == name, sight.in_force(Pipeline))
+    )
 
 
 def records(view: View, after: str, limit: int) -> list[PipelineRecord]:
@@ -122,6 +142,11 @@ def remove(connection: Connection, name: str, now: int) -> None:
 def downstreams(view: View, op: OpRow) -> list[str]:
     """The ops that are directly downstream of that one in any pipeline."""
     return list(view.execute(_downstreams(view.sight, op_id=op.id)).scalars())
+
+
+def _not_found(view: View, name: str) -> errors.OpStoreError:
+    similar = names_like(view, Pipeline.name, name, view.sight.in_force(Pipeline))
+    return errors.PipelineNotFound(pipeline=name).among(similar)
 
 
 @prepared

@@ -1,6 +1,6 @@
 """The store: every verb as one transaction over metadata and savers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, select
 
@@ -48,6 +48,12 @@ from opstore_daemon.store.verdicts import Selection
 from opstore_daemon.store.view import View
 
 ALL = 2**62  # rows
+
+Seen = Callable[[int], bool]  # whether the asker knows the verdict of that position
+
+
+def _never(_position: int) -> bool:
+    return False
 
 
 class Store(TakingIn):
@@ -250,38 +256,38 @@ class Store(TakingIn):
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
         """The verdict for one edge (protocol.verbs)."""
         found = self.edge_verdict(upstream, downstream, as_of)
-        assert found is not None, "only what was seen before is not told"  # noqa: S101
+        assert not isinstance(found, int), "only what was seen before is not told"  # noqa: S101
         return found
 
     def edge_verdict(
-        self, upstream: str, downstream: str, as_of: str | None = None, unless: int | None = None
-    ) -> Validation | None:
-        """The same; None where it is what it was when it had that position."""
+        self, upstream: str, downstream: str, as_of: str | None = None, unless: Seen = _never
+    ) -> Validation | int:
+        """The same; its position alone where that was seen."""
         up, down = parse_reference(upstream), parse_reference(downstream)
         if up.op == down.op:
             raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
         with self._view(as_of) as view:
             position = ops.last_change(view, [up.op, down.op])
-            if position == unless:
-                return None
+            if unless(position):
+                return position
             chosen = {up.op: verdicts.choose(view, up), down.op: verdicts.choose(view, down)}
             return verdicts.validate(view, [(up.op, down.op)], chosen, position)
 
     def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         """The verdict over all edges of a pipeline (protocol.verbs)."""
         found = self.pipeline_verdict(pipeline, use, as_of)
-        assert found is not None, "only what was seen before is not told"  # noqa: S101
+        assert not isinstance(found, int), "only what was seen before is not told"  # noqa: S101
         return found
 
     def pipeline_verdict(
-        self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: int | None = None
-    ) -> Validation | None:
-        """The same; None where it is what it was when it had that position."""
+        self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: Seen = _never
+    ) -> Validation | int:
+        """The same; its position alone where that was seen."""
         with self._view(as_of) as view:
+            position = pipelines.last_change(view, pipeline)
+            if unless(position):
+                return position
             graph = pipelines.get(view, pipeline)
-            position = max(graph.position, ops.last_change(view, graph.ops))
-            if position == unless:
-                return None
             used = resolving.of_pipeline(graph, use)
             chosen = {op: verdicts.choose(view, used.get(op) or Reference(op, Latest(), bare=True)) for op in graph.ops}
             return verdicts.validate(view, graph.edges, chosen, position, pipeline)

@@ -38,7 +38,7 @@ KEY = Header(
 OFFSET = Header(routes.UPLOAD_OFFSET, "Where the bytes begin: how far the upload is.", Count)
 RANGE = Header("Range", "`bytes=FIRST-LAST`: one range; where there are several, all bytes are sent.", always=False)
 IF_RANGE = Header("If-Range", "The `ETag` of what one has a part of: else all bytes are sent.", always=False)
-IF_NONE_MATCH = Header("If-None-Match", "The `ETag` of what one has: 304 where it is the same.", always=False)
+IF_NONE_MATCH = Header("If-None-Match", "The `ETag` of what one has, or `*`: 304 where it is the same.", always=False)
 NONCE = Header(
     routes.NONCE,
     "32 to 128 hex digits: asks for a proof that the daemon knows the token.",

@@ -16,7 +16,6 @@ from opstore_daemon.web.guards import Credential, Guards, Scope
 from opstore_daemon.web.headers import Header
 from opstore_daemon.web.queries import Query
 
-_POSITION = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 Error = type[errors.OpStoreError]
 
 
@@ -130,17 +129,23 @@ def answer(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str]
     return Response(records.encode(record), status, headers, content_type=routes.JSON)
 
 
-def unless_seen(told: records.Validation | None, seen: int | None) -> Response:
-    """The verdict with its etag, or 304 where it is what the asker has seen."""
-    if told is None:
-        return nothing(304, {"ETag": f'"{seen}"'})
-    return answer(told, headers={"ETag": f'"{told.position}"'})
+def seen(etag: str) -> bool:
+    """Whether the asker has it: it stands in `If-None-Match`, or `*` does, which is anything (RFC 9110, 13.1.2)."""
+    return request.if_none_match.contains_weak(etag)
 
 
-def seen() -> int | None:
-    """The position in `If-None-Match`, which a verdict that was answered before had for its etag."""
-    match = _POSITION.fullmatch(request.headers.get("If-None-Match", ""))
-    return None if match is None else int(match[1])
+def seen_at(position: int) -> bool:
+    """Whether the asker has the verdict of that position, by its etag: `*` is of what can be told only."""
+    return not request.if_none_match.star_tag and seen(str(position))
+
+
+def unless_seen(told: records.Validation | int) -> Response:
+    """The verdict with its etag, or 304 where the asker has it: then its position is enough."""
+    position = told if isinstance(told, int) else told.position
+    headers = {"ETag": f'"{position}"'}
+    if isinstance(told, int) or seen(str(position)):
+        return nothing(304, headers)
+    return answer(told, headers=headers)
 
 
 def nothing(status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,13 +5,16 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from opstore_cli import arguments
 from opstore_cli.commands.pipeline import read_graph
 from opstore_cli.context import GlobalOption, Session
 from opstore_cli.main import COMMANDS, cli, main
@@ -301,6 +304,7 @@ def test_a_pipeline_file_of_another_form_is_refused(tmp_path: Path, content: byt
 
 _LOADED = """
 import sys
+import time
 from opstore_cli.context import Session
 from opstore_cli.main import main
 main({words!r}, Session())
@@ -454,3 +458,29 @@ def test_a_working_folder_that_is_gone_is_named(environment: dict[str, str], tmp
     leave = {"cwd": folder, "preexec_fn": folder.rmdir}
     code, out, err = opstore({**environment, "PYTHONSAFEPATH": "1"}, "ops", **leave)
     assert (code, out, err) == (2, "", said)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("2026-03-01T12:00:00", "2026-03-01T10:00:00Z"),
+        ("2026-03-01", "2026-02-28T22:00:00Z"),
+        ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z"),
+        ("2026-03-01T12:00:00+01:00", "2026-03-01T11:00:00Z"),
+        ("20260301", "20260301"),
+    ],
+)
+def test_a_time_without_an_offset_is_in_the_time_zone_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, given: str, asked: str
+) -> None:
+    @click.command()
+    @arguments.as_of_option
+    def ask(as_of: str) -> None:
+        click.echo(as_of)
+
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "EET-2")  # two hours east
+        time.tzset()
+        told = CliRunner().invoke(ask, ["--as-of", given])
+    time.tzset()
+    assert told.output == f"{asked}\n"

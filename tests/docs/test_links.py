@@ -37,6 +37,15 @@ def test_every_test_that_is_named_exists(path: Path) -> None:
             assert found or (len(names) > 1 and _in_suite(name)), span
 
 
+def test_every_section_of_the_rules_names_the_tests_that_keep_it() -> None:
+    _, *pieces = re.split(r"^(##|###) ", read(ROOT / "docs/rules.md"), flags=re.MULTILINE)
+    levels, sections = pieces[::2], pieces[1::2]
+    assert sections
+    for level, below, section in zip(levels, [*levels[1:], "##"], sections, strict=True):
+        introduces = (level, below) == ("##", "###")
+        assert introduces or re.search(r"^Kept by\b[^#]*`tests/", section, re.MULTILINE), section
+
+
 def _in_suite(name: str) -> bool:
     return any(re.search(rf"^\s*def {re.escape(name)}\b", read(path), re.MULTILINE) for path in SUITE.glob("*.py"))
 

@@ -230,6 +230,12 @@ def test_an_unknown_edge_never_hides_one_that_is_invalid(found: list[VerdictWord
     assert combine(["unknown", *found]) != "valid"
 
 
+@given(words, st.integers(0, 6))
+def test_another_unknown_edge_never_turns_invalid_into_anything_else(found: list[VerdictWord], place: int) -> None:
+    if combine(found) == "invalid":
+        assert combine([*found[:place], "unknown", *found[place:]]) == "invalid"
+
+
 def test_no_edges_are_valid() -> None:
     assert combine([]) == "valid"
 

@@ -114,6 +114,16 @@ def a_version_that_is_used_counts_as_the_latest_of_its_op(scene: Scene) -> None:
 
 
 @SCENARIOS.append
+def below_a_version_that_is_used_older_candidates_stay(scene: Scene) -> None:
+    generations(scene)
+    scene.store.push("scaler", b"scaler 2", bump="major")
+    scene.store.push("scaler", b"scaler 3", bump="major")
+    found = scene.store.resolve("churn", use=["scaler@2.0.0"])
+    assert chosen(found)["scaler"] == "1.0.0"
+    assert [(passed.op, passed.number) for passed in found.passed_over] == [("scaler", "2.0.0")]
+
+
+@SCENARIOS.append
 def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> None:
     generations(scene)
     locked = [f"{each.op}@{each.version}" for each in scene.store.resolve("churn").versions]

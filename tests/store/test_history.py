@@ -3,13 +3,17 @@
 import os
 import random
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Validation
+from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.store import Store
 
 OPERATIONS = int(os.environ.get("OPSTORE_TEST_OPERATIONS", "80"))
@@ -79,6 +83,7 @@ def something(store: Store, chance: random.Random) -> None:
     asked(chance.choice(changes))
 
 
+@pytest.mark.timeout(300 + OPERATIONS)
 def test_as_of_a_position_is_what_was_answered_then(files: OpStoreServer) -> None:
     chance, store = random.Random(SEED), files.store
     answers: dict[int, Answers] = {}
@@ -94,3 +99,23 @@ def test_as_of_a_position_is_what_was_answered_then(files: OpStoreServer) -> Non
         now = snapshot(store, str(position))
         for question, answer in then.items():
             assert now[question] == answer, f"{question} as of {position}"
+
+
+def test_as_of_a_time_is_as_of_the_last_entry_of_that_moment_or_before() -> None:
+    noon, moment = datetime(2026, 3, 1, 12, tzinfo=UTC), timedelta(microseconds=1)
+    now = noon
+    with closing(OpStoreServer(MemorySaver(), clock=lambda: now)) as server:
+        store = server.store
+        store.push("pca", b"one")
+        store.push("pca", b"two")
+        now += timedelta(hours=1)
+        store.push("pca", b"three")
+        for time, number in {
+            noon: "1.0.1",
+            noon + moment: "1.0.1",
+            noon + timedelta(hours=1) - moment: "1.0.1",
+            noon + timedelta(hours=1): "1.0.2",
+        }.items():
+            assert store.show("pca", as_of=time.isoformat()).number == number, time
+        with pytest.raises(errors.OpNotFound):
+            store.show("pca", as_of=(noon - moment).isoformat())

@@ -1,5 +1,6 @@
 """The store's resolutions, and what it says is affected, against the oracle, on histories that were really made."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -14,6 +15,7 @@ from opstore_daemon.store.store import Store
 from tests.rules import oracle
 from tests.rules.test_resolution import cases
 
+EXAMPLES = int(os.environ.get("OPSTORE_TEST_EXAMPLES", "60"))
 _examples = iter(range(1_000_000))
 
 
@@ -76,7 +78,8 @@ class Played:
             self.store.link(up, down, valid=event.state == "valid")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(300 + EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_the_store_resolves_and_knows_what_is_affected_as_the_oracle_does(
     shared: Store, case: tuple[oracle.History, list[str], list[Edge]]

@@ -18,7 +18,7 @@ from opstore_daemon.web.headers import (
     SERVED_OP,
 )
 from opstore_daemon.web.refusals import PICKING, READING
-from opstore_daemon.web.routing import Answer, Api, Route, nothing, route, store
+from opstore_daemon.web.routing import Answer, Api, Route, nothing, route, seen, store
 
 ROUTES: list[Route] = []
 TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER)
@@ -56,7 +56,7 @@ def read(_api: Api, op: str, selector: str) -> Response:
         SERVED_OP.name: version.op,
         SERVED_NUMBER.name: version.number,
     }
-    if request.if_none_match.contains_weak(version.digest):
+    if seen(version.digest):
         return nothing(304, headers)
     asked = _range(version.digest, version.size)
     start, stop = asked or (0, version.size)

@@ -5,7 +5,7 @@ from flask import Response, request
 from opstore_daemon.protocol import errors, proof, records, routes
 from opstore_daemon.web.headers import ETAG, IF_NONE_MATCH, NONCE, PROOF
 from opstore_daemon.web.refusals import READING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen
 
 ROUTES: list[Route] = []
 TEXT = "text/plain"
@@ -69,6 +69,6 @@ def document(api: Api) -> Response:
     """The OpenAPI document of all routes, with what they take and answer."""
     body, digest = api.document()
     headers = {ETAG.name: f'"{digest}"'}
-    if request.if_none_match.contains_weak(digest):
+    if seen(digest):
         return nothing(304, headers)
     return Response(body, headers=headers, content_type=routes.JSON)

@@ -11,7 +11,7 @@ from opstore_daemon.store.links import Filter
 from opstore_daemon.web.headers import IF_NONE_MATCH, VERDICT_ETAG
 from opstore_daemon.web.queries import AsOf, CountedPage, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, route, seen, store, unless_seen
+from opstore_daemon.web.routing import Answer, Api, Route, answer, route, seen_at, store, unless_seen
 
 ROUTES: list[Route] = []
 
@@ -79,5 +79,4 @@ def enter(_api: Api, body: NewLink) -> Response:
 )
 def verdict(_api: Api, query: Edge) -> Response:
     """The verdict for one edge."""
-    found = store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=seen())
-    return unless_seen(found, seen())
+    return unless_seen(store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=seen_at))

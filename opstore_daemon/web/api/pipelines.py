@@ -10,7 +10,7 @@ from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelin
 from opstore_daemon.web.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
 from opstore_daemon.web.queries import AsOf, Page, Query
 from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen, store, unless_seen
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen_at, store, unless_seen
 
 ROUTES: list[Route] = []
 
@@ -87,4 +87,4 @@ def remove(_api: Api, pipeline: str) -> Response:
 )
 def verdict(_api: Api, pipeline: str, query: Used) -> Response:
     """The verdict over all edges of the latest versions, or of those in `use`."""
-    return unless_seen(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=seen()), seen())
+    return unless_seen(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=seen_at))

@@ -1,0 +1,71 @@
+"""The position of a verdict is its etag: whatever it may depend on gives it another, and nothing else does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.store.store import Store
+
+# Each of them with a pipeline pca, forest: pca has 1.0.0, which is dev, and 1.0.1, which is yanked.
+CHANGES: dict[str, Callable[[Store], object]] = {
+    "push": lambda store: store.push("pca", b"three"),
+    "push downstream": lambda store: store.push("forest", b"two"),
+    "bytes of what was registered": lambda store: store.push("forest", b"bytes", version="aaaa.aaaa.aaaa"),
+    "register": lambda store: store.register("pca", fields={"major": {"k": "2"}}),
+    "link": lambda store: store.link("pca@1.0.1", "forest"),
+    "unlink": lambda store: store.unlink("pca@1.0.0", "forest"),
+    "tag": lambda store: store.tag("pca@1.0.1", "dev"),
+    "untag": lambda store: store.untag("pca", "dev"),
+    "yank": lambda store: store.yank("pca@1.0.0", "broken"),
+    "unyank": lambda store: store.unyank("pca@1.0.1"),
+    "level": lambda store: store.set_compat("pca", "minor"),
+}
+OTHERS: dict[str, Callable[[Store], object]] = {
+    "nothing": lambda store: store.ops(),
+    "nothing new": lambda store: store.link("pca@1.0.0", "forest"),
+    "another op": lambda store: store.push("report", b"one"),
+    "a link of other ops": lambda store: store.link("scaler@1.0.0", "report"),
+    "another pipeline": lambda store: store.register_pipeline("other", ["pca", "forest"]),
+}
+
+
+@pytest.fixture
+def store(memory: OpStoreServer) -> Store:
+    """A store with all that can change."""
+    store = memory.store
+    store.push("scaler", b"one")
+    store.push("pca", b"one", tags=["dev"])
+    store.push("pca", b"two")
+    store.register("forest", version="aaaa.aaaa.aaaa")
+    store.link("pca@1.0.0", "forest")
+    store.yank("pca@1.0.1", "broken")
+    store.register_pipeline("churn", ["pca", "forest"])
+    return store
+
+
+def positions(store: Store) -> tuple[int, int]:
+    """Of the verdict of an edge, and of a pipeline."""
+    return store.validate("pca@1.0.0", "forest").position, store.validate_pipeline("churn", use=["pca@1.0.0"]).position
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_verdict_may_depend_on_gives_it_another_position(store: Store, change: str) -> None:
+    edge, pipeline = positions(store)
+    CHANGES[change](store)
+    after = positions(store)
+    assert (after[0] > edge, after[1] > pipeline) == (True, True)
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_nothing_else_does(store: Store, change: str) -> None:
+    before = positions(store)
+    OTHERS[change](store)
+    assert positions(store) == before
+
+
+def test_a_pipeline_that_is_registered_anew_has_another_position(store: Store) -> None:
+    _, before = positions(store)
+    store.remove_pipeline("churn")
+    store.register_pipeline("churn", ["pca", "forest", "report"])
+    assert store.validate_pipeline("churn", use=["pca@1.0.0"]).position > before
