@@ -136,7 +136,7 @@ def test_every_job_is_run_here() -> None:
 def test_a_check_comments_with_the_verdict(runner: Runner, host: str) -> None:
     assert run(runner, host, "check") == 0
     assert "7" in runner.called()
-    assert "**churn: ✅ valid**" in runner.called()
+    assert "**`churn`: ✅ valid**" in runner.called()
     assert "| `encoder@1.0.0` | `booster@1.0.0` | ✅ valid |" in runner.called()
 
 
@@ -146,7 +146,7 @@ def test_what_is_new_and_not_valid_is_commented_on_and_the_lock_still_holds(
 ) -> None:
     runner.store.push("encoder", b"other columns", bump="major")
     assert run(runner, host, "check") == code
-    assert "**churn: ❌ invalid**" in runner.called()
+    assert "**`churn`: ❌ invalid**" in runner.called()
 
 
 @pytest.mark.parametrize("host", ["github", "gitlab"])
