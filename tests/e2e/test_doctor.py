@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from tests.e2e.conftest import Machine
+from tests.schema import HEAD
 
 BEFORE = """\
 settings\tok\tthey mean the local daemon of /machine/data\t-
@@ -16,7 +17,7 @@ credentials\tok\tlogin was not run\t-
 sqlite\tok\tSQLITE\t-
 daemon\tok\tit does not run: the first command that needs it starts it\t-
 """
-RUNNING = """\
+RUNNING = f"""\
 settings\tok\tthey mean the local daemon of /machine/data\t-
 home\tok\t/machine/data is yours, and takes files\t-
 disk\tok\tSIZE are free where /machine/data is\t-
@@ -25,7 +26,7 @@ times\tok\tfiles get the time of this machine's clock\t-
 token file\tok\t/machine/data/token is there, and yours alone\t-
 credentials\tok\tlogin was not run\t-
 sqlite\tok\tSQLITE\t-
-schema\tok\t/machine/data/opstore.db has the schema 0001\t-
+schema\tok\t/machine/data/opstore.db has the schema {HEAD}\t-
 daemon\tok\topstore 0.1.0 runs at URL (pid PID)\t-
 token\tok\tthe local daemon takes the token (token file)\t-
 clock\tok\tits clock agrees with this machine's\t-
