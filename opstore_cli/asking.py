@@ -98,10 +98,18 @@ class Answer:
             raise ValueError("the answer is too long")
         return b"".join(pieces)
 
-    def pieces(self) -> Iterator[bytes]:
-        """The body in pieces of up to BLOCK, as it comes; raises ConnectionLost where it ends too early."""
-        while piece := self._response.read(BLOCK):
-            yield piece
+    def pieces(self, buffers: Iterator[memoryview] | None = None) -> Iterator[bytes | memoryview]:
+        """The body in pieces of up to BLOCK, as it comes; raises ConnectionLost where it ends too early.
+
+        Each piece is the beginning of the next of the buffers, where there are any and the transport can do so.
+        """
+        into = getattr(self._response, "readinto", None)
+        if buffers is None or into is None:
+            while piece := self._response.read(BLOCK):
+                yield piece
+        else:
+            while count := into(buffer := next(buffers)):
+                yield buffer[:count]
 
 
 class Asking:
@@ -162,10 +170,13 @@ class Asking:
             return self._record(answer, records.Upload)
 
     @contextmanager
-    def fetch(self, path: str, first: int, etag: str) -> Iterator[Answer]:
-        """The answer that brings the bytes from `first` on of what has the etag, or (200) all of it."""
+    def fetch(self, path: str, first: int, etag: str, *, part: bool = False) -> Iterator[Answer]:
+        """The answer that brings the bytes from `first` on of what has the etag, or (200) all of it.
+
+        `part`: also all of it is asked for as a part, of which the daemon checks nothing.
+        """
         headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
-        if first > 0:
+        if first > 0 or part:
             headers |= {"Range": f"bytes={first}-", "If-Range": etag}
         with self._exchange("GET", path, headers) as answer:
             yield answer

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from opstore_cli.locks import LockedFile, try_lock
 from opstore_daemon.protocol.digests import Digest, hex_of
+from opstore_daemon.protocol.writeback import WriteBack
 
 NOTES = "transfers"  # the folder in OPSTORE_HOME
 NOTE_LIVES = 14 * 24 * 3600.0  # seconds; the daemon forgets an upload before that
@@ -82,6 +83,7 @@ class PartFile:
     def __init__(self, descriptor: int, path: Path) -> None:
         self.descriptor = descriptor
         self.path = path
+        self._write_back = WriteBack(descriptor, self.size())
 
     @classmethod
     @contextlib.contextmanager
@@ -112,11 +114,12 @@ class PartFile:
         """The next bytes from where it stands."""
         return os.read(self.descriptor, size)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Writes all of it where it stands; raises OSError."""
         view = memoryview(data)
         while view:
             view = view[os.write(self.descriptor, view) :]
+        self._write_back.wrote(len(data))
 
     def rewind(self) -> None:
         """Back to the start."""
@@ -126,6 +129,7 @@ class PartFile:
         """Throws away what it holds."""
         os.ftruncate(self.descriptor, 0)
         self.rewind()
+        self._write_back = WriteBack(self.descriptor, 0)
 
     def close(self) -> None:
         """Lets go of it. What it holds stays for a later process."""

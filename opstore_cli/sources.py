@@ -11,9 +11,9 @@ from typing import BinaryIO, cast
 from opstore_cli.asking import BLOCK
 from opstore_cli.folder_format import FOLDER_FORMAT
 from opstore_cli.folders import PackedFolder
-from opstore_cli.hashing import Hasher
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.hashing import Hasher
 
 Readable = bytes | BinaryIO | Path | str
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opstore_cli.base import BaseOpStoreClient
-from opstore_cli.hashing import Hasher
 from opstore_cli.old_store import Files, names_in
 from opstore_cli.output import Output, in_json, named
 from opstore_cli.sources import opened
 from opstore_daemon.protocol import errors, old_store
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.hashing import Hasher
 from opstore_daemon.protocol.names import is_name, suggest_name
 from opstore_daemon.protocol.records import OpNumber, VersionRecord
 from opstore_daemon.protocol.versions import Version

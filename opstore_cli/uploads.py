@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from opstore_cli.asking import BLOCK, Asking, Body
-from opstore_cli.hashing import Hasher
 from opstore_cli.partial import UploadNote
 from opstore_cli.patience import INTERRUPTIONS, Patience
 from opstore_cli.sources import Readable, Source, opened
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.hashing import Hasher
 from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back

@@ -19,12 +19,12 @@ from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.receiver import ChunkedReceiver
+from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error as WaitressError
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.sending import ForwardBuffer
+from opstore_daemon.sending import ForwardBuffer, Slice
 from opstore_daemon.store.uploads import Uploads, Writer
 from opstore_daemon.web.api.uploads import TAKEN_IN
 from opstore_daemon.web.app import HEADERS, note, request_id
@@ -32,6 +32,9 @@ from opstore_daemon.web.errors import problem
 from opstore_daemon.web.guards import Credential, Guards, check_content, parse_count
 
 log = logging.getLogger("opstore.error")
+
+SINK_PIECE = 1024 * 1024  # bytes of an upload that are written and hashed at once
+MUCH = 64 * 1024  # bytes that come at once: on a fast line it is as many or more
 
 # How long, and for how many bytes, a refused client is listened to, so that it can read why.
 LINGER_SECONDS = 5.0
@@ -68,21 +71,51 @@ def _from_waitress(error: WaitressError) -> Refusal:
 
 
 class Sink:
-    """What waitress takes for the buffer of a body: it keeps nothing, and hands the bytes on to an upload."""
+    """What waitress takes for the buffer of a body: it hands the bytes on to an upload.
+
+    They come as the system has them. Where that is much, it is handed on by the piece, since it takes longer to have a
+    thread hash less than that than to do so at once; what a slow line brings is handed on as it comes. The pieces lie
+    in a few buffers by turns, so that no memory is made anew for each: into `room` the channel receives.
+    """
 
     def __init__(self, writer: Writer, parser: "IntakeParser") -> None:
         self.writer = writer
         self._parser = parser
         self._taken = 0
+        self._buffers: list[memoryview] = []
+        self._turn = self._filled = 0
 
-    def append(self, data: bytes) -> None:
-        """Hands the bytes on; a failure ends the request."""
-        if self._parser.body_rcv.error is None:  # the rest of what was read may hold another chunk
+    def room(self) -> memoryview:
+        """Where the next bytes belong."""
+        if self._turn == len(self._buffers):
+            self._buffers.append(memoryview(bytearray(SINK_PIECE)))
+        return self._buffers[self._turn][self._filled :]
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Takes the bytes; those in a memoryview are in their room already."""
+        rest = memoryview(data)
+        while rest:
+            room = self.room()
+            count = min(len(room), len(rest))
+            if isinstance(data, bytes):
+                room[:count] = rest[:count]
+            self._filled += count
+            self._taken += count
+            rest = rest[count:]
+            if self._filled == SINK_PIECE:
+                self.hand_on()
+        if len(data) < MUCH:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Hands on what has come; a failure to do so ends the request."""
+        piece = self._buffers[self._turn][: self._filled] if self._filled else b""
+        self._turn, self._filled = (self._turn + bool(piece)) % Writer.TURNS, 0
+        if piece and self._parser.body_rcv.error is None:  # the rest of what was read may hold another chunk
             try:
-                self.writer.append(data)
+                self.writer.append(piece)
             except errors.OpStoreError as error:
                 self._parser.body_rcv.error = Refusal(error)
-        self._taken += len(data)
 
     def __len__(self) -> int:
         return self._taken
@@ -97,6 +130,7 @@ class Sink:
 
     def close(self) -> None:
         """The request is over, however it ended: the bytes so far stay, and others may append."""
+        self.hand_on()
         self.writer.close()
 
 
@@ -130,9 +164,12 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
         super().__init__(adj)
         self._guards, self._uploads, self._port = guards, uploads, port
 
-    def received(self, data: bytes) -> int:
+    def received(self, data: bytes | memoryview) -> int:
         """Takes data in; behind a refusal everything is passed over, since it may be the rest of a body."""
         consumed: int = super().received(data)
+        if self.sink is not None and self.completed and self.error is None:
+            self.sink.hand_on()
+            self.error = self.body_rcv.error
         if self.chunked and self.body_rcv is not None and self.error is None:
             self._bound_lines(self.body_rcv)
         if self.error is None:
@@ -148,6 +185,11 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
         # Waitress keeps an unfinished line between chunks, and the trailer, however long they grow.
         if len(chunks.control_line) + len(chunks.trailer) > routes.MAX_HEADERS:
             self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=routes.MAX_HEADERS)), True
+
+    def room(self) -> memoryview | None:
+        """Where the next bytes are to be received, if they are all of a body that goes to an upload."""
+        body = self.body_rcv
+        return self.sink.room()[: body.remain] if self.sink and isinstance(body, FixedStreamReceiver) else None
 
     def parse_header(self, head: bytes) -> None:
         """Reads the head, checks it, and says where the body goes."""
@@ -240,6 +282,33 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
         """Whether no request is running, coming in or being answered."""
         return not (self.requests or self.request is not None or self.total_outbufs_len)
 
+    def recv(self, buffer_size: int) -> bytes | memoryview:
+        """The next bytes; of an upload, where they belong."""
+        room: memoryview | None = None if self.request is None else self.request.room()
+        if not room:
+            data: bytes = super().recv(buffer_size)
+            return data
+        try:
+            count = self.socket.recv_into(room)
+        except ConnectionError:
+            count = 0
+        if not count:
+            self.handle_close()
+        return room[:count]
+
+    def send(self, data: bytes | memoryview | Slice, do_close: bool = True) -> int:
+        """Sends some of it; returns how many bytes."""
+        if not isinstance(data, Slice):
+            return int(super().send(data, do_close))
+        try:
+            return data.send(self.socket)
+        except BlockingIOError:
+            return 0
+        except ConnectionError:
+            if do_close:
+                self.handle_close()
+            return 0
+
     def service(self) -> None:
         """Runs one request, in a thread of the application."""
         self._refused = self.requests[0].error is not None
@@ -281,7 +350,7 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
         """Whether more is taken in."""
         return self._linger_until is not None or bool(super().readable())
 
-    def received(self, data: bytes) -> bool:
+    def received(self, data: bytes | memoryview) -> bool:
         """Takes data in."""
         if self._linger_until is None:
             return bool(super().received(data))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, hex_of, parse_digest
+from opstore_daemon.protocol.writeback import WriteBack
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.posix import translated
@@ -43,6 +44,7 @@ class FileDraft(Draft):
         self._shelves, self._path, self._fd = shelves, path, fd
         found = os.fstat(fd)
         self._offset, self._sealed = found.st_size, _is_sealed(found)
+        self._write_back = WriteBack(fd, self._offset)
         self._closed = self._spoilt = False
 
     @property
@@ -61,6 +63,7 @@ class FileDraft(Draft):
                 self._roll_back()
                 raise
         self._offset += memoryview(data).nbytes
+        self._write_back.wrote(memoryview(data).nbytes)
 
     def read_back(self) -> Iterator[bytes]:
         self._check_usable()

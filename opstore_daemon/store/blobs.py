@@ -11,27 +11,37 @@ PIECE = 1024 * 1024  # bytes read at a time
 
 
 class BlobReader:
-    """The bytes `start` to `stop` of a blob, in pieces.
+    """The bytes of a blob, in pieces; or, of `part`, those from its first number to before its second.
 
     A reader of the whole blob gives its last piece away only when all bytes match the digest, so that wrong bytes
     are never handed out as right ones: whoever reads it gets BlobDamaged instead, and too few bytes. One piece is
-    read ahead: what fits into it is checked before anything is said. A part of a blob can't be checked here; the
-    client checks the whole.
+    read ahead: what fits into it is checked before anything is said. A part of a blob, be it all of it, can't be
+    checked here; who asks for one checks the whole.
     """
 
-    def __init__(self, saver: BaseSaver, digest: Digest, size: int, start: int = 0, stop: int | None = None) -> None:
+    def __init__(self, saver: BaseSaver, digest: Digest, size: int, part: tuple[int, int] | None = None) -> None:
         self.digest, self.size = digest, size
-        self.start, self.stop = start, size if stop is None else stop
+        self.start, self.stop = part or (0, size)
         self.remain = self.stop - self.start
-        self._hash = new_hash() if (self.start, self.stop) == (0, size) else None
+        self._hash = new_hash() if part is None else None
         self._file = self._open(saver)
         try:
             self._check_size(saver)
             self._file.seek(self.start)
-            self._ahead = self._read()
+            self._ahead = self._read() if part is None else b""
         except BaseException:
             self.close()
             raise
+
+    @property
+    def descriptor(self) -> int | None:
+        """The open file of which the bytes may be sent as they are, by position; None where they are to be read."""
+        if self._hash is not None:
+            return None
+        try:
+            return self._file.fileno()
+        except OSError:  # no file of this machine
+            return None
 
     def _open(self, saver: BaseSaver) -> BinaryIO:
         try:
@@ -64,6 +74,8 @@ class BlobReader:
 
     def read_piece(self) -> bytes:
         """The next piece, at most 1 MiB; empty at the end. Raises BlobDamaged."""
+        if self._hash is None:
+            return self._read()
         piece = self._ahead
         self._ahead = self._read() if self.remain else b""
         return piece

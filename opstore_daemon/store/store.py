@@ -75,11 +75,11 @@ class Store(TakingIn):
         finally:
             reader.close()
 
-    def read(self, version: VersionRecord, start: int = 0, stop: int | None = None) -> BlobReader:
-        """A reader of the version's bytes, or of some; raises NotStored or BlobDamaged."""
+    def read(self, version: VersionRecord, part: tuple[int, int] | None = None) -> BlobReader:
+        """A reader of the version's bytes, or of some (BlobReader); raises NotStored or BlobDamaged."""
         if version.digest is None or version.size is None:
             raise errors.NotStored(op=version.op, number=version.number)
-        return BlobReader(self.saver, Digest(version.digest), version.size, start, stop)
+        return BlobReader(self.saver, Digest(version.digest), version.size, part)
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """All that is known of one version (protocol.verbs)."""

@@ -17,7 +17,8 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
-from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.hashing import WAITING, Hasher
 from opstore_daemon.savers import BaseSaver, Draft
 
 OPEN = 256  # uploads whose file and hash are held open at once
@@ -35,7 +36,7 @@ class _Open:
         self.closed = False
         self.writer: Writer | None = None
         self.told = False  # whether anybody was told how far it is, since it was opened
-        self.hash = new_hash()
+        self.hash = Hasher()
         try:
             for piece in draft.read_back():
                 self.hash.update(piece)
@@ -65,6 +66,7 @@ class _Open:
     def close(self) -> None:
         """Lets go of the file; by whoever holds the lock."""
         self.writer, self.closed = None, True
+        self.hash.close()
         self.draft.close()
 
     def close_if_idle(self) -> bool:
@@ -82,10 +84,12 @@ class _Open:
 class Writer:
     """The one that may append to an upload, until somebody asks for the offset again."""
 
+    TURNS = WAITING + 2  # what is appended may change again when so many more pieces were
+
     def __init__(self, opened: _Open) -> None:
         self._open = opened
 
-    def append(self, data: bytes | bytearray | memoryview) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Keeps the bytes behind those before; raises UploadNotOpen, TooLarge, StorageFull or StorageFailed."""
         held = self._open
         with held.at_once():
@@ -99,6 +103,7 @@ class Writer:
         """The bytes so far stay; the next append needs a new writer."""
         if self._open.writer is self:
             self._open.writer = None
+            self._open.hash.close()
 
     def record(self) -> records.Upload:
         """How far the upload is."""
@@ -210,7 +215,7 @@ class Uploads:
         """
         with self._holding(upload, owner) as held:
             held.writer = None
-            actual, offset = digest_of(held.hash), held.draft.offset
+            actual, offset = held.hash.digest(), held.draft.offset
         if held.size is not None and offset < held.size:
             raise errors.UploadIncomplete(upload=upload, offset=offset, size=held.size)
         if not held.told and held.size is None and digest is None and size is None:
@@ -228,7 +233,7 @@ class Uploads:
         """
         with self._holding(upload, owner) as held:
             held.writer = None
-            if digest_of(held.hash) != digest:
+            if held.hash.digest() != digest:
                 raise errors.UploadNotOpen(upload=upload)
             try:
                 held.draft.publish(digest)

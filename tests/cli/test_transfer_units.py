@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from opstore_cli import OpStoreClient, config, connections, hashing, patience, uploads
+from opstore_cli import OpStoreClient, config, connections, downloads, patience, uploads
 from opstore_cli.partial import PartFile, UploadNote
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, hashing, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.fake_daemon import FakeDaemon
 
@@ -204,7 +204,7 @@ def test_each_byte_is_hashed_once_whatever_is_sent_again(
     seen: list[int] = []
 
     class Counting(hashing.Hasher):
-        def update(self, data: bytes) -> None:
+        def update(self, data: bytes | memoryview) -> None:
             seen.append(len(data))
             super().update(data)
 
@@ -302,6 +302,29 @@ def test_wrong_bytes_are_never_handed_out(
             call()
     assert list(tmp_path.iterdir()) == []
     assert len(stream.getvalue()) < len(BYTES)
+
+
+@pytest.mark.parametrize(("size", "part"), [(downloads.CHECKED_TWICE, None), (downloads.CHECKED_TWICE + 1, "bytes=0-")])
+def test_a_large_file_is_asked_for_as_a_part_which_the_daemon_need_not_check(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int, part: str | None
+) -> None:
+    daemon.versions.append(os.urandom(size))
+    daemon.headers.clear()
+    client.pull("pca", to=tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == daemon.versions[0]
+    assert daemon.headers[-1].get("Range") == part
+
+
+def test_where_a_large_file_is_wrong_the_daemon_is_asked_to_check_it(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.versions.append(BYTES)
+    daemon.served = BYTES[:-1] + b"!"
+    daemon.headers.clear()
+    with pytest.raises(errors.DigestMismatch):
+        client.pull("pca", to=tmp_path / "out")
+    assert [headers.get("Range") for headers in daemon.headers[-2:]] == ["bytes=0-", None]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_exists_is_overwritten_only_if_told(

@@ -63,7 +63,7 @@ def read(_api: Api, op: str, selector: str) -> Response:
     if asked is not None:
         headers[CONTENT_RANGE.name] = f"bytes {start}-{stop - 1}/{version.size}"
     headers["Content-Length"] = str(stop - start)
-    reader = store().read(version, start, stop)
+    reader = store().read(version, asked)
     return Response(  # which closes the reader
         _wrapped(reader),
         206 if asked is not None else 200,
