@@ -18,23 +18,31 @@ from opstore_daemon.store.versions import Blob
 from opstore_daemon.store.view import View
 
 
-def check(op: str, wanted: NewVersion) -> None:
-    """Refuses what no state of the store could make right."""
+def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
+    """Refuses what no state of the store could make right; `data` are bytes that came along."""
     check_name(op)
-    ways = [way for way in ("bump", "fields", "version") if getattr(wanted, way) is not None]
-    if len(ways) > 1:
-        raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
-    if wanted.upload is None and not {"fields", "version"} & set(ways):
-        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
-    if wanted.version is not None:
-        Version.parse(wanted.version)
+    _check_ways(wanted, stores=wanted.upload is not None or data is not None)
+    if wanted.upload is not None and data is not None:
+        raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
     for tag in wanted.tags:
         tags.check(tag)
-    if wanted.otherwise == "patch" and (wanted.upload is None or not {"fields", "version"} & set(ways)):
-        raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
     for text in (*wanted.valid_for, *wanted.valid_with):
         if parse_reference(text).op == op:
             raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
+
+
+def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
+    """Refuses more than one way to a version, and what does not go with it."""
+    ways = [way for way in ("bump", "fields", "version") if getattr(wanted, way) is not None]
+    declares = bool({"fields", "version"} & set(ways))
+    if len(ways) > 1:
+        raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
+    if not stores and not declares:
+        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
+    if wanted.version is not None:
+        Version.parse(wanted.version)
+    if wanted.otherwise == "patch" and not (stores and declares):
+        raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
 
 
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:

@@ -132,12 +132,15 @@ class Uploads:
 
     def enter(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
         """Puts the upload on the books; raises StorageFull where the disk has no room for it."""
-        free, size = self._saver.free(), planned.size
-        if size is not None and free is not None and size > free - RESERVE:
-            raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
-        row = {"id": planned.upload, "owner": owner, "size": size, "touched_at": self._now()}
+        self._check_room(planned.size)
+        row = {"id": planned.upload, "owner": owner, "size": planned.size, "touched_at": self._now()}
         connection.execute(_ENTER, row)
         return planned
+
+    def _check_room(self, size: int | None) -> None:
+        free = self._saver.free()
+        if size is not None and free is not None and size > free - RESERVE:
+            raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
 
     def begin(self, entered: records.Upload, owner: str) -> records.Upload:
         """Opens the upload that is on the books now, so that its first append finds it open."""
@@ -237,6 +240,29 @@ class Uploads:
                 self._opened.pop(upload, None)
                 held.close()
                 raise
+
+    def check_whole(self, data: bytes, digest: Digest | None, size: int | None) -> tuple[Digest, int]:
+        """The digest and the size of bytes that are all at hand; raises DigestMismatch, SizeMismatch or StorageFull."""
+        self._check_room(len(data))
+        actual = digest_of(data)
+        mismatch = _mismatch(actual, len(data), digest, size)
+        if mismatch is not None:
+            raise mismatch
+        return actual, len(data)
+
+    def publish_whole(self, data: bytes, digest: Digest) -> None:
+        """Makes these bytes a blob, whole and durable, by a draft that no upload is on the books for.
+
+        What a crash leaves of it is thrown away at the next start.
+        """
+        upload = uuid.uuid4().hex
+        draft = self._saver.draft(upload)
+        try:
+            draft.append(data)
+            draft.publish(digest)
+        finally:
+            draft.close()
+            self._saver.discard(upload)
 
     def discard(self, upload: str, owner: str) -> None:
         """Throws the upload away; raises UploadNotFound."""

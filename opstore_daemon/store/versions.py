@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import Connection, Executable, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, exists, func, insert, select, update
 
 from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Label, Op, Tag, Version
@@ -89,6 +89,16 @@ _STORED = update(Version).where(Version.id == bindparam("version_id"))
 @prepared
 def _next_sequence(*, op_id: int) -> Executable:
     return update(Op).where(Op.id == op_id).values(last_sequence=Op.last_sequence + 1).returning(Op.last_sequence)
+
+
+def has_blob(connection: Connection, digest: Digest) -> bool:
+    """Whether a version has these bytes."""
+    return bool(_of_blob(digest=digest).run(connection).scalar_one())
+
+
+@prepared
+def _of_blob(*, digest: str) -> Executable:
+    return select(exists().where(Version.digest == digest))
 
 
 def _form(wanted: NewVersion) -> dict[str, str | None]:
