@@ -21,7 +21,7 @@ from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 from opstore_daemon.savers import BaseSaver, Draft
 
 OPEN = 256  # uploads whose file and hash are held open at once
-TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note
+TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
 KEPT = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
 RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for the database
 
@@ -117,6 +117,7 @@ class Uploads:
         self._database, self._saver, self._now = database, saver, now
         self._opened: OrderedDict[str, _Open] = OrderedDict()
         self._lock = threading.Lock()
+        self._expired_at = 0
 
     def create(self, owner: str, size: int | None) -> records.Upload:
         """A new upload, of `size` bytes where that is known; raises StorageFull where the disk has no room."""
@@ -127,7 +128,8 @@ class Uploads:
 
     def plan(self, size: int | None) -> records.Upload:
         """An upload that is to be entered and then begun."""
-        self.expire()
+        if self._expired_at < self._now() - TOUCHED:
+            self.expire()
         return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
 
     def enter(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
@@ -293,7 +295,8 @@ class Uploads:
                 del self._opened[upload]
 
     def expire(self) -> None:
-        """Throws away what nobody has asked for in a week, and drafts that no upload knows."""
+        """Throws away what nobody has asked for in a week."""
+        self._expired_at = self._now()
         with self._database.read() as connection:
             expired = _untouched(since=self._now() - KEPT).run(connection).scalars().all()
         for upload in expired:
