@@ -126,6 +126,7 @@ class Asking:
         kind: type[T],
         *,
         body: records.Request | None = None,
+        data: bytes | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> T: ...
     @overload
@@ -137,15 +138,21 @@ class Asking:
         kind: type[T] | None,
         *,
         body: records.Request | None = None,
+        data: bytes | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> T | None:
-        """The record that answers. What is no GET has a key of its own, so that a retry has the effect of one."""
+        """The record that answers; `data` are bytes that go along with a body.
+
+        What is no GET has a key of its own, so that a retry has the effect of one.
+        """
         headers = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
         if method != "GET":
             headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
-        if body is not None:
-            headers["Content-Type"] = routes.JSON
         encoded = None if body is None else records.encode(body)
+        if encoded is not None:
+            headers["Content-Type"] = routes.JSON
+            if data is not None:
+                encoded, headers["Content-Type"] = _form(encoded, data)
         with self._exchange(method, path, headers, encoded, parameters or {}) as answer:
             return None if kind is None else self._record(answer, kind)
 
@@ -224,3 +231,11 @@ class Asking:
 
     def _unreachable(self, reason: str) -> errors.DaemonUnreachable:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)
+
+
+def _form(record: bytes, data: bytes) -> tuple[bytes, str]:
+    """A body of both (RFC 7578), and its type."""
+    from urllib3 import encode_multipart_formdata
+
+    parts = {"version": ("version", record, routes.JSON), "bytes": ("bytes", data, routes.BYTES_TYPE)}
+    return encode_multipart_formdata(parts)

@@ -208,8 +208,8 @@ class Reading:
 
 def _within(method: str, headers: Mapping[str, str]) -> tuple[float, float]:
     """Seconds for connecting (and for sending a piece), and for each piece of the answer."""
-    appends = headers.get("Content-Type") == routes.APPEND_TYPE
-    return SEND_WITHIN if appends else CONNECT_WITHIN, ANSWER_WITHIN if method == "GET" else COMMIT_WITHIN
+    sends_bytes = headers.get("Content-Type", routes.JSON) != routes.JSON
+    return SEND_WITHIN if sends_bytes else CONNECT_WITHIN, ANSWER_WITHIN if method == "GET" else COMMIT_WITHIN
 
 
 def _certificates() -> str | bool:

@@ -1,4 +1,7 @@
-"""Pushes: bytes go to the daemon once, hashed as they are read, and go on where the line broke."""
+"""Pushes: bytes go to the daemon once, hashed as they are read, and go on where the line broke.
+
+A few bytes go with the request that makes the version.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,10 +14,12 @@ from opstore_cli.partial import UploadNote
 from opstore_cli.patience import INTERRUPTIONS, Patience
 from opstore_cli.sources import Readable, Source, opened
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.hashing import Hasher
 from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
+SHORTER = "it became shorter while it was read"
 RESUMED_FROM = 8 * 1024 * 1024  # bytes of a file from which on a later process may go on with it
 
 Progress = Callable[[int, int | None], None]
@@ -33,6 +38,8 @@ def push(
     """
     with opened(source) as file, _note(asking, op, file, home) as note:
         declared = _with_format(declared, file.format)
+        if file.size is not None and file.size <= routes.SMALL:
+            return _push_whole(asking, op, file, file.size, declared, progress)
         transfer = _Transfer(asking, file, note, progress)
         earlier = transfer.earlier()
         if earlier is not None:
@@ -41,6 +48,19 @@ def push(
             except LEFT_WRONG:
                 pass
         return transfer.push(op, declared, None)
+
+
+def _push_whole(asking: Asking, op: str, source: Source, size: int, declared: NewVersion, progress: Progress) -> Pushed:
+    """All of it in one request, which may be repeated as a whole."""
+    progress(0, size)
+    data = source.read_full(size)
+    if len(data) < size:
+        raise source.refused(SHORTER)
+    source.check_unchanged()
+    version = msgspec.structs.replace(declared, digest=digest_of(data), size=size)
+    pushed = asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=version, data=data)
+    progress(size, size)
+    return pushed
 
 
 def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
@@ -205,7 +225,7 @@ class _Reader:
     def _next(self, size: int) -> bytes:
         data = self._source.read(size)
         if not data:
-            raise self._source.refused("it became shorter while it was read")
+            raise self._source.refused(SHORTER)
         self._position += len(data)
         if self._position > self._hashed_to:
             self._hasher.update(data[self._hashed_to - self._position :])

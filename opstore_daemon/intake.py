@@ -41,6 +41,7 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
 
 _UPLOAD = re.compile(re.escape(routes.UPLOAD).replace("<upload>", "([0-9a-f]{32})"))
+_VERSIONS = re.compile(re.escape(routes.VERSIONS).replace("<op>", "[^/]+"))
 _ONCE = (b"content-length", b"transfer-encoding", b"host", b"authorization", b"content-type", b"upload-offset")
 # Waitress merges slashes at the beginning, and hands on any byte; then the application reads another path than we.
 _TARGET = re.compile(r"/(?!/)[!\"$-~]*")
@@ -229,8 +230,14 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
             self._take_in(credential, upload[1])
         elif self.chunked:
             raise errors.LengthRequired
-        elif self.content_length > routes.MAX_JSON:
-            raise errors.TooLarge(what="the body", size=self.content_length, limit=routes.MAX_JSON)
+        elif self.content_length > self._limit():
+            raise errors.TooLarge(what="the body", size=self.content_length, limit=self._limit())
+
+    def _limit(self) -> int:
+        """Bytes that a body may have which waitress takes in."""
+        pushes = self.command == "POST" and _VERSIONS.fullmatch(self.path) is not None
+        content = (self.header("Content-Type") or "").partition(";")[0].strip().lower()
+        return routes.MAX_FORM if pushes and content == routes.FORM else routes.MAX_JSON
 
     def _take_in(self, credential: Credential, upload: str) -> None:
         credential.require("write")

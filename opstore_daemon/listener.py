@@ -20,7 +20,7 @@ from opstore_daemon.web.guards import LOOPBACK
 GRACE = 30.0  # seconds that running requests have to finish once a stop was asked for
 
 # Waitress' defaults are for small pages in the open: it listens on 0.0.0.0, takes bodies of 1 GiB, reads 8 KiB at
-# a time, writes bodies over 512 KiB to a second file, and has 4 threads.
+# a time, and has 4 threads.
 SETTINGS: dict[str, Any] = {
     "threads": 8,
     "connection_limit": 500,
@@ -28,7 +28,9 @@ SETTINGS: dict[str, Any] = {
     "asyncore_use_poll": True,  # select() ends at 1,024 descriptors
     "asyncore_loop_timeout": 1,  # seconds
     "recv_bytes": 1024 * 1024,
-    "inbuf_overflow": 2 * routes.MAX_JSON,  # no body that waitress itself holds reaches it: none goes to a file
+    # A body that waitress itself holds is at most MAX_FORM: beyond this it waits in a file without a name, so that as
+    # many as may be connected have 128 MiB of memory between them, and not a GiB. Most bodies are far below.
+    "inbuf_overflow": 256 * 1024,
     "outbuf_overflow": 64 * 1024 * 1024,  # nor does an answer: bytes of blobs go through sending.py
     "outbuf_high_watermark": 4 * 1024 * 1024,
     "max_request_header_size": routes.MAX_HEADERS,

@@ -13,6 +13,7 @@ import requests
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.web import refusals
 from opstore_daemon.web.app import document
+from opstore_daemon.web.bodies import read_form
 from opstore_daemon.web.routing import Error
 
 Json = dict[str, Any]
@@ -79,7 +80,7 @@ class Conformance:
             content = found["requestBody"]["content"]
             schema = content[headers["Content-Type"].partition(";")[0].strip().lower()]["schema"]
             if body is not None and schema:
-                self._validate(schema, json.loads(body), target)
+                self._validate(schema, _content(headers["Content-Type"], body), target)
         else:
             assert not body, target
 
@@ -117,6 +118,14 @@ def _elsewhere(status: int, *, known: bool) -> Json | None:
     possible = [error for error in everywhere if error.status == status]
     code = {"properties": {"code": {"enum": [error.__name__ for error in possible]}, "status": {"const": status}}}
     return {"content": {routes.PROBLEM: {"schema": {"allOf": [PROBLEM["schema"], code]}}}} if possible else None
+
+
+def _content(content_type: str, body: bytes) -> Any:
+    """The body as its schema sees it."""
+    if not content_type.startswith(routes.FORM):
+        return json.loads(body)
+    record, data = read_form(content_type, body)
+    return {"version": json.loads(record), "bytes": data.decode("latin-1")}
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -64,6 +64,7 @@ class Http:
         data: Any = None,
         headers: Mapping[str, str] | None = None,
         params: Any = None,
+        files: Any = None,
         stream: bool = False,
     ) -> requests.Response:
         """One request; what is exchanged is held to the OpenAPI document."""
@@ -74,6 +75,7 @@ class Http:
             data=data,
             headers=headers,
             params=params,
+            files=files,
             stream=stream,
             timeout=TIMEOUT,
             allow_redirects=False,

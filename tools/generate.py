@@ -15,7 +15,7 @@ from msgspec import inspect as types
 
 from opstore_cli.main import COMMANDS, SECTIONS, cli
 from opstore_cli.objects.formats import FORMATS
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import (
     affected,
     daemon,
@@ -155,9 +155,11 @@ def _sentence(text: str) -> str:
 
 
 def _body(route: Route) -> str:
-    if route.takes is None:
+    if not route.takes:
         return "none"
-    return f"`{route.takes}`" if route.body is None else _link(route.body.__name__)
+    if route.body is None:
+        return f"`{route.takes[0]}`"
+    return _link(route.body.__name__) + (f", or with bytes as `{routes.FORM}`" if routes.FORM in route.takes else "")
 
 
 def _answers(route: Route) -> str:

@@ -30,6 +30,7 @@ AFFECTED = "/v1/affected"
 JSON = "application/json"
 PROBLEM = "application/problem+json"  # RFC 9457
 BYTES_TYPE = "application/octet-stream"
+FORM = "multipart/form-data"  # RFC 7578
 APPEND_TYPE = "application/partial-upload"  # draft-ietf-httpbis-resumable-upload, section 6
 
 UPLOAD_OFFSET = "Upload-Offset"
@@ -41,8 +42,10 @@ SERVED_OP = "Opstore-Op"
 SERVED_NUMBER = "Opstore-Number"
 
 MAX_JSON = 1024 * 1024  # bytes of a JSON body
+SMALL = 1024 * 1024  # bytes of a version that may come with the request that makes it
 MAX_LIMIT = 1000  # rows of a page
 MAX_HEADERS = 32 * 1024  # bytes of a request's head
+MAX_FORM = MAX_JSON + SMALL + MAX_HEADERS  # bytes of a body that has both, and what stands around them
 
 
 def path(route: str, **parts: str) -> str:

@@ -12,6 +12,7 @@ Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]
 _NEXT = update(Counter).values(position=Counter.position + 1).returning(Counter.position)
 _ENTER = insert(Journal)
 _LAST = select(Counter.position)
+NEXT = select(Counter.position + 1).scalar_subquery()  # the position of the entry that comes next
 
 
 def enter(connection: Connection, kind: Kind, at: int) -> int:

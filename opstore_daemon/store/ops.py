@@ -67,8 +67,8 @@ def ensure(connection: Connection, name: str) -> OpRow:
     """The op of that name, created where it is unknown: with the entry that comes next."""
     op = find(View(connection), name)
     if op is None:
-        connection.execute(_CREATE, {"name": name, "position": journal.last(connection) + 1})
-        op = get(View(connection), name)
+        made = connection.execute(_CREATE, {"name": name}).one()
+        op = OpRow(made.id, made.name, cast(Compat, made.compat), made.changed)
     return op
 
 
@@ -77,7 +77,7 @@ def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
     _touched(op_ids=list(op_ids), at=position).run(connection)
 
 
-_CREATE = insert(Op)
+_CREATE = insert(Op).values(position=journal.NEXT).returning(Op.id, Op.name, Op.compat, Op.changed)
 
 
 @prepared

@@ -14,27 +14,35 @@ from opstore_daemon.store import links, lookup, ops, tags, versions
 from opstore_daemon.store.links import Four
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.ops import OpRow
-from opstore_daemon.store.versions import Blob
+from opstore_daemon.store.versions import Added, Blob
 from opstore_daemon.store.view import View
 
 
-def check(op: str, wanted: NewVersion) -> None:
-    """Refuses what no state of the store could make right."""
+def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
+    """Refuses what no state of the store could make right; `data` are bytes that came along."""
     check_name(op)
-    ways = [way for way in ("bump", "fields", "version") if getattr(wanted, way) is not None]
-    if len(ways) > 1:
-        raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
-    if wanted.upload is None and not {"fields", "version"} & set(ways):
-        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
-    if wanted.version is not None:
-        Version.parse(wanted.version)
+    _check_ways(wanted, stores=wanted.upload is not None or data is not None)
+    if wanted.upload is not None and data is not None:
+        raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
     for tag in wanted.tags:
         tags.check(tag)
-    if wanted.otherwise == "patch" and (wanted.upload is None or not {"fields", "version"} & set(ways)):
-        raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
     for text in (*wanted.valid_for, *wanted.valid_with):
         if parse_reference(text).op == op:
             raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
+
+
+def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
+    """Refuses more than one way to a version, and what does not go with it."""
+    ways = [way for way in ("bump", "fields", "version") if getattr(wanted, way) is not None]
+    declares = bool({"fields", "version"} & set(ways))
+    if len(ways) > 1:
+        raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
+    if not stores and not declares:
+        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
+    if wanted.version is not None:
+        Version.parse(wanted.version)
+    if wanted.otherwise == "patch" and not (stores and declares):
+        raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
 
 
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
@@ -42,11 +50,13 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
     view, op = View(connection), ops.ensure(connection, op_name)
     version = _derive(connection, op.id, wanted, None if blob is None else blob[0])
     if isinstance(version, VersionRow):
-        row, created = version, False
+        added = Added(version, created=False)
     else:
-        row, created = _add(connection, op, version, blob, wanted, now)
+        added = _add(connection, op, version, blob, wanted, now)
+    row = added.row
     lookup.note(view, row)
-    versions.set_labels(connection, row, wanted.labels, created=created, now=now)
+    if wanted.labels:
+        versions.set_labels(connection, added, wanted.labels, now)
     for text in wanted.valid_for:
         links.enter(connection, links.four(view, row, parse_reference(text)), "valid", None, now)
     for text in wanted.valid_with:
@@ -55,23 +65,21 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
         links.enter(connection, Four(upstream, op, row), "valid", None, now)
     if wanted.tags:
         tags.move(connection, wanted.tags, [row], now)
-    (record,) = versions.records(view, [row])
+    record = versions.record(row, wanted.labels, wanted.tags) if added.fresh else versions.records(view, [row])[0]
     picked = tuple(view.picked_yanked)
-    return Pushed(**msgspec.structs.asdict(record), created=created, picked_yanked=picked)
+    return Pushed(**msgspec.structs.asdict(record), created=added.created, picked_yanked=picked)
 
 
-def _add(
-    connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int
-) -> tuple[VersionRow, bool]:
+def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int) -> Added:
     """That version of the op; or, where it has other bytes and that is wanted, the patch version that these make."""
     before = lookup.by_subversions(View(connection), op.id, version) if wanted.otherwise == "patch" else None
     if before is None or blob is None or before.digest in (None, blob[0]):
         return versions.add(connection, op, version, blob, wanted, now)
     patched = derivation.bump(version, "patch", blob[0])
-    row, created = versions.add(connection, op, patched, blob, wanted, now)
-    if created:
-        links.take_over(connection, before, row, now)
-    return row, created
+    added = versions.add(connection, op, patched, blob, wanted, now)
+    if added.created:
+        links.take_over(connection, before, added.row, now)
+    return added
 
 
 def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Digest | None) -> Version | VersionRow:
@@ -82,9 +90,11 @@ def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Dige
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101
     view = View(connection)
-    latest = lookup.latest(view, op_id)
+    newest = lookup.newest(view, op_id)
+    # The newest is the latest too, where it is stored and not yanked.
+    same = newest is None or (newest.digest is not None and not newest.yanked)
+    latest = newest if same else lookup.latest(view, op_id)
     if latest is not None and latest.digest == digest and not wanted.new:
         return latest
-    newest = lookup.newest(view, op_id)
     base = None if newest is None else Version.parse(newest.version)
     return derivation.bump(base, wanted.bump or "patch", digest)

@@ -5,17 +5,20 @@ from contextlib import suppress
 from datetime import datetime
 from typing import BinaryIO
 
+import msgspec
 from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import parse_digest
+from opstore_daemon.protocol.digests import Digest, parse_digest
 from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
+from opstore_daemon.protocol.routes import SMALL
 from opstore_daemon.savers import BaseSaver
-from opstore_daemon.store import pushing
+from opstore_daemon.store import pushing, versions
 from opstore_daemon.store.blobs import PIECE
 from opstore_daemon.store.transactions import Transactions, utc
 from opstore_daemon.store.uploads import Uploads
+from opstore_daemon.store.versions import Blob
 
 PUBLISH_TRIES = 3
 LOCAL = "local"  # the owner of uploads that are made in process
@@ -23,6 +26,11 @@ LOCAL = "local"  # the owner of uploads that are made in process
 
 class _BlobGone(Exception):
     """A collector took the blob between its publication and the transaction."""
+
+
+def declared(wanted: NewVersion) -> Digest | None:
+    """The digest that the bytes are to have, where it was said; raises InvalidDigest."""
+    return None if wanted.digest is None else parse_digest(wanted.digest)
 
 
 class TakingIn(Transactions):
@@ -64,9 +72,7 @@ class TakingIn(Transactions):
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
         """Stores the bytes as a version of the op (protocol.verbs)."""
-        upload = self.uploads.create(LOCAL, None).upload
         wanted = NewVersion(
-            upload=upload,
             bump=bump,
             fields=fields,
             version=version,
@@ -80,9 +86,12 @@ class TakingIn(Transactions):
             format=format,
             libraries=dict(libraries or {}),
         )
+        if isinstance(source, bytes) and len(source) <= SMALL:
+            return self.add_version(op, wanted, LOCAL, source)
+        upload = self.uploads.create(LOCAL, None).upload
         try:
             self._take_in(upload, source)
-            return self.add_version(op, wanted, LOCAL)
+            return self.add_version(op, msgspec.structs.replace(wanted, upload=upload), LOCAL)
         except BaseException:
             with suppress(errors.OpStoreError):  # it may be off the books already
                 self.uploads.discard(upload, LOCAL)
@@ -118,14 +127,16 @@ class TakingIn(Transactions):
         )
         return self.add_version(op, wanted, LOCAL)
 
-    def add_version(self, op: str, wanted: NewVersion, owner: str) -> Pushed:
-        """Makes the version that was asked for, of the owner's upload or of none.
+    def add_version(self, op: str, wanted: NewVersion, owner: str, data: bytes | None = None) -> Pushed:
+        """Makes the version that was asked for: of these bytes, of the owner's upload, or of no bytes.
 
-        Bytes first, then one short transaction. What the transaction would refuse is found out before the bytes
-        are kept, by a rehearsal; a collector that took the blob in between sends us back to keep it again.
+        Bytes first, then one short transaction. A collector that took the blob in between sends us back to keep it
+        again.
         """
-        pushing.check(op, wanted)
+        pushing.check(op, wanted, data)
         upload = wanted.upload
+        if data is not None:
+            return self._keep(op, wanted, data)
         if upload is None:
             return self._write(Pushed, lambda connection: pushing.add(connection, op, wanted, None, self._now()))
         before = self._answered(Pushed)
@@ -140,22 +151,57 @@ class TakingIn(Transactions):
                 raise
             return before
 
+    def _keep(self, op: str, wanted: NewVersion, data: bytes) -> Pushed:
+        """Stores a few bytes: no upload goes on the books for them, and nothing is rehearsed.
+
+        What the transaction refuses is taken away again, which is rare; a rehearsal would cost every push as much as
+        the transaction itself.
+        """
+        blob = self.uploads.check_whole(data, declared(wanted), wanted.size)
+        try:
+            return self._store(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob[0]))
+        except errors.OutcomeUnknown:  # the version may be there
+            raise
+        except errors.OpStoreError:
+            with suppress(errors.OpStoreError), self.database.write() as connection:
+                # Under the write lock: who relies on the blob looks for it in a transaction, and keeps it again.
+                if not versions.has_blob(connection, blob[0]):
+                    self.saver.delete(blob[0])
+            raise
+
     def _finish(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
-        declared = None if wanted.digest is None else parse_digest(wanted.digest)
-        blob = self.uploads.check(upload, owner, declared, wanted.size)
+        """Stores an upload. What the transaction would refuse is found out by a rehearsal, before much is written."""
+        blob = self.uploads.check(upload, owner, declared(wanted), wanted.size)
         with self.database.rehearse() as connection:
             pushing.add(connection, op, wanted, blob, self._now())
+        pushed = self._store(
+            op,
+            wanted,
+            blob,
+            lambda: self.uploads.publish(upload, owner, blob[0]),
+            lambda connection: self.uploads.forget(connection, upload),
+        )
+        self.uploads.throw_away(upload)
+        return pushed
+
+    def _store(
+        self,
+        op: str,
+        wanted: NewVersion,
+        blob: Blob,
+        publish: Callable[[], None],
+        forget: Callable[[Connection], None] = lambda _: None,
+    ) -> Pushed:
+        """Publishes the blob and makes the version of it; `forget` is done in the version's transaction."""
 
         def work(connection: Connection) -> Pushed:
             if blob[0] not in self.saver:
                 raise _BlobGone
-            self.uploads.forget(connection, upload)
+            forget(connection)
             return pushing.add(connection, op, wanted, blob, self._now())
 
         for _ in range(PUBLISH_TRIES):
-            self.uploads.publish(upload, owner, blob[0])
+            publish()
             with suppress(_BlobGone):
-                pushed = self._write(Pushed, work)
-                self.uploads.throw_away(upload)
-                return pushed
+                return self._write(Pushed, work)
         raise errors.StorageFailed(reason=f"{blob[0]} was kept {PUBLISH_TRIES} times and is gone again")

@@ -17,12 +17,12 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
-from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.hashing import WAITING, Hasher
 from opstore_daemon.savers import BaseSaver, Draft
 
 OPEN = 256  # uploads whose file and hash are held open at once
-TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note
+TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
 KEPT = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
 RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for the database
 
@@ -122,6 +122,7 @@ class Uploads:
         self._database, self._saver, self._now = database, saver, now
         self._opened: OrderedDict[str, _Open] = OrderedDict()
         self._lock = threading.Lock()
+        self._expired_at = 0
 
     def create(self, owner: str, size: int | None) -> records.Upload:
         """A new upload, of `size` bytes where that is known; raises StorageFull where the disk has no room."""
@@ -132,17 +133,21 @@ class Uploads:
 
     def plan(self, size: int | None) -> records.Upload:
         """An upload that is to be entered and then begun."""
-        self.expire()
+        if self._expired_at < self._now() - TOUCHED:
+            self.expire()
         return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
 
     def enter(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
         """Puts the upload on the books; raises StorageFull where the disk has no room for it."""
-        free, size = self._saver.free(), planned.size
-        if size is not None and free is not None and size > free - RESERVE:
-            raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
-        row = {"id": planned.upload, "owner": owner, "size": size, "touched_at": self._now()}
+        self._check_room(planned.size)
+        row = {"id": planned.upload, "owner": owner, "size": planned.size, "touched_at": self._now()}
         connection.execute(_ENTER, row)
         return planned
+
+    def _check_room(self, size: int | None) -> None:
+        free = self._saver.free()
+        if size is not None and free is not None and size > free - RESERVE:
+            raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
 
     def begin(self, entered: records.Upload, owner: str) -> records.Upload:
         """Opens the upload that is on the books now, so that its first append finds it open."""
@@ -243,6 +248,29 @@ class Uploads:
                 held.close()
                 raise
 
+    def check_whole(self, data: bytes, digest: Digest | None, size: int | None) -> tuple[Digest, int]:
+        """The digest and the size of bytes that are all at hand; raises DigestMismatch, SizeMismatch or StorageFull."""
+        self._check_room(len(data))
+        actual = digest_of(data)
+        mismatch = _mismatch(actual, len(data), digest, size)
+        if mismatch is not None:
+            raise mismatch
+        return actual, len(data)
+
+    def publish_whole(self, data: bytes, digest: Digest) -> None:
+        """Makes these bytes a blob, whole and durable, by a draft that no upload is on the books for.
+
+        What a crash leaves of it is thrown away at the next start.
+        """
+        upload = uuid.uuid4().hex
+        draft = self._saver.draft(upload)
+        try:
+            draft.append(data)
+            draft.publish(digest)
+        finally:
+            draft.close()
+            self._saver.discard(upload)
+
     def discard(self, upload: str, owner: str) -> None:
         """Throws the upload away; raises UploadNotFound."""
         with self._database.write() as connection:
@@ -272,7 +300,8 @@ class Uploads:
                 del self._opened[upload]
 
     def expire(self) -> None:
-        """Throws away what nobody has asked for in a week, and drafts that no upload knows."""
+        """Throws away what nobody has asked for in a week."""
+        self._expired_at = self._now()
         with self._database.read() as connection:
             expired = _untouched(since=self._now() - KEPT).run(connection).scalars().all()
         for upload in expired:

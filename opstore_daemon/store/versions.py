@@ -1,13 +1,14 @@
 """Versions: registered, given their bytes, and told of."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, exists, func, insert, select, update
 
-from opstore_daemon.metadata.prepared import prepared
+from opstore_daemon.metadata.prepared import Query, prepared
 from opstore_daemon.metadata.tables import Label, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -19,10 +20,18 @@ from opstore_daemon.rules.numbering import Given
 from opstore_daemon.store import journal, lookup, ops
 from opstore_daemon.store.lookup import BLOCK, VersionRow
 from opstore_daemon.store.ops import OpRow
-from opstore_daemon.store.view import NOW, Sight, View
+from opstore_daemon.store.view import Sight, View
 
 Blob = tuple[Digest, int]  # and its size in bytes
 _IN_FORCE = Label.until.is_(None)
+
+
+class Added(NamedTuple):
+    """A version, whether it or its bytes are new, and whether all of it is: then nothing was noted on it before."""
+
+    row: VersionRow
+    created: bool
+    fresh: bool = False
 
 
 def add(
@@ -32,16 +41,18 @@ def add(
     blob: Blob | None,
     wanted: NewVersion,
     now: int,
-) -> tuple[VersionRow, bool]:
-    """The op's version of these subversions, and whether it or its bytes are new; `wanted` says what else is noted.
+) -> Added:
+    """The op's version of these subversions; `wanted` says what else is noted.
 
     Raises VersionConflict where it has other bytes: a stored version never changes.
     """
-    found = lookup.by_subversions(View(connection), op.id, version)
-    if found is None:
-        return _register(connection, op, version, blob, wanted, now), True
+    asked = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
+    known, *given = _given(op_id=op.id, **asked).run(connection).one()
+    if known is None:
+        return Added(_register(connection, op, version, _number(op, *given), blob, wanted, now), True, fresh=True)
+    found = _there(connection, op, known)
     if blob is None or found.digest == blob[0]:
-        return found, False
+        return Added(found, created=False)
     if found.digest is not None:
         number, digest = str(found.number), found.digest
         raise errors.VersionConflict(op=op.name, number=number, version=str(version), digest=digest)
@@ -49,17 +60,29 @@ def add(
     ops.touch(connection, [op.id], position)
     told = {"digest": blob[0], "size": blob[1], "stored_position": position, "stored_message": wanted.message}
     connection.execute(_STORED, {"version_id": found.id, **told, **_form(wanted)})
-    return _reread(connection, op, version), True
+    return Added(_there(connection, op, known), created=True)
+
+
+def _there(connection: Connection, op: OpRow, version_id: int) -> VersionRow:
+    row = lookup.first(View(connection), op.id, lookup.of_id(version_id))
+    assert row is not None, "it was seen in this transaction"  # noqa: S101
+    return row
 
 
 def _register(
-    connection: Connection, op: OpRow, version: Subversions, blob: Blob | None, wanted: NewVersion, now: int
+    connection: Connection,
+    op: OpRow,
+    version: Subversions,
+    number: Number,
+    blob: Blob | None,
+    wanted: NewVersion,
+    now: int,
 ) -> VersionRow:
-    sequence = _next_sequence(op_id=op.id).run(connection).scalar_one()
-    number = _number(connection, op, version)
     position = journal.enter(connection, "version", now)
-    ops.touch(connection, [op.id], position)
+    sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
     digest, size = blob or (None, None)
+    form = _form(wanted)
+    note = None if version.creation_time is None else str(version.creation_time)
     row = {
         "op_id": op.id,
         "sequence": sequence,
@@ -75,20 +98,77 @@ def _register(
         "stored_position": position if blob else None,
         "registered_at": now,
         "message": wanted.message,
-        "note": version.creation_time,
-        **_form(wanted),
+        "note": note,
+        **form,
     }
-    connection.execute(_REGISTER, row)
-    return _reread(connection, op, version)
+    return VersionRow(
+        id=connection.execute(_REGISTER, row).scalar_one(),
+        op_id=op.id,
+        op=op.name,
+        sequence=sequence,
+        version=".".join(version.subversions),
+        number=number,
+        digest=digest,
+        size=size,
+        position=position,
+        registered_at=now,
+        message=wanted.message,
+        note=note,
+        format=form["format"] if blob else None,
+        libraries=form["libraries"] if blob else None,
+        yank_reason=None,
+    )
 
 
-_REGISTER = insert(Version)
+_REGISTER = insert(Version).returning(Version.id)
 _STORED = update(Version).where(Version.id == bindparam("version_id"))
 
 
 @prepared
-def _next_sequence(*, op_id: int) -> Executable:
-    return update(Op).where(Op.id == op_id).values(last_sequence=Op.last_sequence + 1).returning(Op.last_sequence)
+def _next_sequence(*, op_id: int, at: int) -> Executable:
+    """Counts the registration, and notes its entry as `ops.touch` does."""
+    counted = update(Op).where(Op.id == op_id).values(last_sequence=Op.last_sequence + 1, changed=at)
+    return counted.returning(Op.last_sequence)
+
+
+def _number(op: OpRow, *given: int | None) -> Number:
+    known_major, highest_major, known_minor, highest_minor, highest_patch = given
+    return numbering.number(
+        op.name,
+        Given(known=known_major, highest=highest_major),
+        Given(known=known_minor, highest=highest_minor),
+        Given(highest=highest_patch),
+    )
+
+
+@prepared
+def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
+    """The version itself, and what numbers were given: for the same subversion, and at most.
+
+    Each is a step down an index.
+    """
+    in_major = (Version.op_id == op_id, Version.major == major)
+    in_minor = (*in_major, Version.minor == minor)
+    highest = select(func.max(Version.major_number)).where(Version.op_id == op_id)
+    asked = (
+        select(Version.id).where(*in_minor, Version.patch == patch),
+        select(Version.major_number).where(*in_major).limit(1),
+        highest,
+        select(Version.minor_number).where(*in_minor).limit(1),
+        select(func.max(Version.minor_number)).where(*in_major),
+        select(func.max(Version.patch_number)).where(*in_minor),
+    )
+    return select(*(each.scalar_subquery() for each in asked))
+
+
+def has_blob(connection: Connection, digest: Digest) -> bool:
+    """Whether a version has these bytes."""
+    return bool(_of_blob(digest=digest).run(connection).scalar_one())
+
+
+@prepared
+def _of_blob(*, digest: str) -> Executable:
+    return select(exists().where(Version.digest == digest))
 
 
 def _form(wanted: NewVersion) -> dict[str, str | None]:
@@ -99,59 +179,17 @@ def _form(wanted: NewVersion) -> dict[str, str | None]:
     }
 
 
-def _reread(connection: Connection, op: OpRow, version: Subversions) -> VersionRow:
-    row = lookup.by_subversions(View(connection), op.id, version)
-    assert row is not None, "it was written in this transaction"  # noqa: S101
-    return row
-
-
-def _number(connection: Connection, op: OpRow, version: Subversions) -> Number:
-    major, minor = version.major, version.minor
-    known_major, highest_major = _majors(op_id=op.id, major=major).run(connection).one()
-    known_minor, highest_minor = _minors(op_id=op.id, major=major, minor=minor).run(connection).one()
-    highest_patch = _patches(op_id=op.id, major=major, minor=minor).run(connection).scalar()
-    return numbering.number(
-        op.name,
-        Given(known=known_major, highest=highest_major),
-        Given(known=known_minor, highest=highest_minor),
-        Given(highest=highest_patch),
-    )
-
-
-# What numbers were given: for the same subversion, and at most. Each a step down an index.
-@prepared
-def _majors(*, op_id: int, major: str) -> Executable:
-    known = select(Version.major_number).where(Version.op_id == op_id, Version.major == major).limit(1)
-    highest = select(func.max(Version.major_number)).where(Version.op_id == op_id)
-    return select(known.scalar_subquery(), highest.scalar_subquery())
-
-
-@prepared
-def _minors(*, op_id: int, major: str, minor: str) -> Executable:
-    in_major = (Version.op_id == op_id, Version.major == major)
-    known = select(Version.minor_number).where(*in_major, Version.minor == minor).limit(1)
-    highest = select(func.max(Version.minor_number)).where(*in_major)
-    return select(known.scalar_subquery(), highest.scalar_subquery())
-
-
-@prepared
-def _patches(*, op_id: int, major: str, minor: str) -> Executable:
-    in_minor = (Version.op_id == op_id, Version.major == major, Version.minor == minor)
-    return select(func.max(Version.patch_number)).where(*in_minor)
-
-
-def set_labels(connection: Connection, row: VersionRow, labels: Mapping[str, str], *, created: bool, now: int) -> None:
+def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], now: int) -> None:
     """Notes the labels on the version; a key that it has gets the new value.
 
     What is new on a version that was there before is an entry of its own.
     """
-    if not labels:
-        return
-    known = {key: value for _, key, value in View(connection).execute(_labels(NOW, ids=[row.id]))}
+    row = added.row
+    known = {} if added.fresh else _noted(View(connection), _labels, [row.id]).get(row.id, {})
     changed = {key: value for key, value in labels.items() if known.get(key) != value}
     if not changed:
         return
-    position = journal.last(connection) if created else journal.enter(connection, "version", now)
+    position = journal.last(connection) if added.created else journal.enter(connection, "version", now)
     replaced = and_(Label.version_id == row.id, Label.key.in_(list(changed)), _IN_FORCE)
     connection.execute(update(Label).where(replaced).values(until=position))
     values = [
@@ -163,38 +201,42 @@ def set_labels(connection: Connection, row: VersionRow, labels: Mapping[str, str
 def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     """What is known of these versions, in their order."""
     labels: dict[int, dict[str, str]] = {}
-    tags: dict[int, tuple[str, ...]] = {}
+    tags: dict[int, dict[str, str]] = {}
     for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
         ids = [row.id for row in rows[start : start + BLOCK]]
-        labels |= {
-            id_: {key: value for _, key, value in group}
-            for id_, group in groupby(view.execute(_labels(view.sight, ids=ids)), key=itemgetter(0))
-        }
-        tags |= {
-            id_: tuple(name for _, name in group)
-            for id_, group in groupby(view.execute(_tags(view.sight, ids=ids)), key=itemgetter(0))
-        }
-    return [
-        VersionRecord(
-            op=row.op,
-            number=str(row.number),
-            version=row.version,
-            sequence=row.sequence,
-            digest=row.digest,
-            size=row.size,
-            registered_at=journal.moment(row.registered_at),
-            labels=labels.get(row.id, {}),
-            tags=tags.get(row.id, ()),
-            yanked=row.yanked,
-            yank_reason=row.yank_reason,
-            message=row.message,
-            note=row.note,
-            format=row.format,
-            libraries=json.loads(row.libraries or "{}"),
-            position=row.position,
-        )
-        for row in rows
-    ]
+        labels |= _noted(view, _labels, ids)
+        tags |= _noted(view, _tags, ids)
+    return [record(row, labels.get(row.id, {}), tags.get(row.id, {})) for row in rows]
+
+
+def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> VersionRecord:
+    """The version as it is told of."""
+    return VersionRecord(
+        op=row.op,
+        number=str(row.number),
+        version=row.version,
+        sequence=row.sequence,
+        digest=row.digest,
+        size=row.size,
+        registered_at=journal.moment(row.registered_at),
+        labels=dict(sorted(labels.items())),
+        tags=tuple(sorted(set(tags))),
+        yanked=row.yanked,
+        yank_reason=row.yank_reason,
+        message=row.message,
+        note=row.note,
+        format=row.format,
+        libraries=json.loads(row.libraries or "{}"),
+        position=row.position,
+    )
+
+
+def _noted(view: View, of: Callable[..., Query], ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Labels, or tags, of these versions, by their keys."""
+    return {
+        id_: {key: value for _, key, value in group}
+        for id_, group in groupby(view.execute(of(view.sight, ids=ids)), key=itemgetter(0))
+    }
 
 
 @prepared
@@ -205,7 +247,7 @@ def _labels(sight: Sight, *, ids: Sequence[int]) -> Executable:
 
 @prepared
 def _tags(sight: Sight, *, ids: Sequence[int]) -> Executable:
-    tagged = select(Tag.version_id, Tag.name).where(Tag.version_id.in_(ids), sight.in_force(Tag))
+    tagged = select(Tag.version_id, Tag.name, Tag.name).where(Tag.version_id.in_(ids), sight.in_force(Tag))
     return tagged.order_by(Tag.version_id, Tag.name)
 
 

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -19,8 +19,9 @@ from opstore_daemon.store.answers import Once
 from opstore_daemon.web import errors as web_errors
 from opstore_daemon.web import openapi
 from opstore_daemon.web.api import every_route
+from opstore_daemon.web.bodies import LIMITS
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content
-from opstore_daemon.web.routing import Api, Route
+from opstore_daemon.web.routing import Api, Route, parts
 
 log = logging.getLogger("opstore.access")
 
@@ -98,17 +99,17 @@ def _guard(api: Api) -> None:
         g.store = api.store.once(_once(credential, route))
 
 
-def _check_body(takes: str | None) -> None:
-    if takes is None:
+def _check_body(takes: Sequence[str]) -> None:
+    if not takes:
         if request.content_length or "Transfer-Encoding" in request.headers:
             raise errors.InvalidRequest(reason="this request takes no body")
         return
-    check_content(request.headers.get, takes)
-    if takes == routes.JSON:
+    limit = LIMITS.get(check_content(request.headers.get, *takes))
+    if limit is not None:
         if request.content_length is None:
             raise errors.LengthRequired
-        if request.content_length > routes.MAX_JSON:
-            raise errors.TooLarge(what="the body", size=request.content_length, limit=routes.MAX_JSON)
+        if request.content_length > limit:
+            raise errors.TooLarge(what="the body", size=request.content_length, limit=limit)
 
 
 def _once(credential: Credential, route: Route) -> Once | None:
@@ -117,8 +118,7 @@ def _once(credential: Credential, route: Route) -> Once | None:
         return None
     if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= 128:
         raise errors.InvalidRequest(reason="an Idempotency-Key is 1 to 128 printable ASCII characters")
-    body = request.get_data() if request.is_json else b""
-    asked = [request.method.encode(), request.full_path.encode(), body]
+    asked = [request.method.encode(), request.full_path.encode(), *(parts() if route.body is not None else ())]
     return Once(credential.owner, key, records.fingerprint(asked))
 
 

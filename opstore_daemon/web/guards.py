@@ -90,13 +90,15 @@ def _check_site(header: GetHeader) -> None:
         raise errors.ForeignOrigin(reason=f"the Origin is {origin[:200]}")
 
 
-def check_content(header: GetHeader, wanted: str) -> None:
-    """Raises UnsupportedContent unless the body is of the wanted type, and not encoded."""
+def check_content(header: GetHeader, *wanted: str) -> str:
+    """The type of the body; raises UnsupportedContent unless it is a wanted one, and the body not encoded."""
     if header("Content-Encoding") is not None:
         raise errors.UnsupportedContent(reason="no Content-Encoding is taken")
     given = (header("Content-Type") or "").partition(";")[0].strip().lower()
-    if given != wanted:
-        raise errors.UnsupportedContent(reason=f"its type is to be {wanted}, not {given[:100] or 'left out'}")
+    if given not in wanted:
+        told = " or ".join(wanted)
+        raise errors.UnsupportedContent(reason=f"its type is to be {told}, not {given[:100] or 'left out'}")
+    return given
 
 
 HIGHEST_COUNT = 10**18 - 1

@@ -12,7 +12,7 @@ import msgspec
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.release import __version__
-from opstore_daemon.web import refusals
+from opstore_daemon.web import bodies, refusals
 from opstore_daemon.web.headers import GIVEN_ID, ID, IF_RANGE, KEY, OF_REFUSALS, RANGE, Header
 from opstore_daemon.web.parts import PARTS
 from opstore_daemon.web.routing import Answer, Error, Route
@@ -83,13 +83,25 @@ def _operation(route: Route, components: "_Components") -> Json:
         "security": [] if route.scope is None else [{"token": [route.scope]}],
         "parameters": list(_parameters(route)),
     }
-    if route.takes is not None:
-        schema = {} if route.body is None else {"$ref": SCHEMAS + route.body.__name__}
-        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": schema}}}
+    if route.takes:
+        content = {kind: _taken(kind, route) for kind in route.takes}
+        operation["requestBody"] = {"required": True, "content": content}
     answers = {str(status): _answer(answer) for status, answer in route.answers.items()}
     problems = groupby(sorted(refusals.of(route), key=attrgetter("status")), key=attrgetter("status"))
     operation["responses"] = answers | {str(status): components.refusal(status, list(of)) for status, of in problems}
     return operation
+
+
+def _taken(kind: str, route: Route) -> Json:
+    """What a body of that type is to be."""
+    record = {} if route.body is None else {"$ref": SCHEMAS + route.body.__name__}
+    if kind != routes.FORM:
+        return {"schema": record}
+    parts = {bodies.RECORD: record, bodies.BYTES: {"type": "string", "contentMediaType": routes.BYTES_TYPE}}
+    return {
+        "schema": {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False},
+        "encoding": {name: {"contentType": content} for name, content in bodies.PARTS.items()},
+    }
 
 
 def _without_body(operation: Json) -> Json:

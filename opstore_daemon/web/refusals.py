@@ -40,7 +40,7 @@ def of(route: Route) -> list[Error]:
         found.add(errors.TokenRequired)
         if route.scope != SCOPES[0]:  # which every token has
             found.add(errors.ScopeRequired)
-    if route.takes is not None:
+    if route.takes:
         found.add(errors.UnsupportedContent)
     if route.once:
         found.add(errors.KeyReused)

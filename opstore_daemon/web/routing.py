@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.store import Store
-from opstore_daemon.web import queries
+from opstore_daemon.web import bodies, queries
 from opstore_daemon.web.guards import Credential, Guards, Scope
 from opstore_daemon.web.headers import Header
 from opstore_daemon.web.queries import Query
@@ -49,7 +49,7 @@ class Route:
     answers: Mapping[int, Answer]
     raises: tuple[Error, ...]
     headers: tuple[Header, ...]
-    takes: str | None  # the content type of the body
+    takes: tuple[str, ...]  # the content types of a body
     query: type[Query]
     body: type[records.Request] | None  # the record in the body
     view: Callable[..., Response]
@@ -62,7 +62,7 @@ class Route:
     @property
     def once(self) -> bool:
         """Whether it takes an idempotency key: an append has its offset instead."""
-        return self.method != "GET" and self.takes != routes.APPEND_TYPE
+        return self.method != "GET" and routes.APPEND_TYPE not in self.takes
 
     def register(self, app: Flask, api: Api) -> None:
         """Puts the route into the application."""
@@ -79,7 +79,10 @@ class Route:
         if self.query is not Query:
             given["query"] = query
         if self.body is not None:
-            given["body"] = records.decode(request.get_data(), self.body)
+            record, *data = parts()
+            given["body"] = records.decode(record, self.body)
+            if routes.FORM in self.takes:
+                given["data"] = data[0] if data else None
         return self.view(api, **given)
 
 
@@ -97,13 +100,16 @@ def route(
     """Adds the view below it to the routes of its module.
 
     A view gets the parts of the path by their names. One with an argument `query` gets the record that this is
-    annotated with, read from the query; one with `body` the record that the JSON of the request has.
+    annotated with, read from the query; one with `body` the record that the JSON of the request has; one with `data`
+    the bytes too that may come with that (web.bodies), or None.
     """
 
     def add(view: Callable[..., Response]) -> Callable[..., Response]:
         arguments = typing.get_type_hints(view)
         body = arguments.get("body")
-        content = takes if body is None else routes.JSON
+        content: tuple[str, ...] = () if takes is None else (takes,)
+        if body is not None:
+            content = (routes.JSON, routes.FORM) if "data" in arguments else (routes.JSON,)
         query = arguments.get("query", Query)
         queries.fields(query)  # or it fails when it is asked
         routes_of_module.append(Route(method, rule, scope, answers, raises, headers, content, query, body, view))
@@ -122,6 +128,15 @@ def credential() -> Credential:
     """Who asks."""
     asks: Credential = g.credential
     return asks
+
+
+def parts() -> tuple[bytes, ...]:
+    """The parts of this request's body: JSON, and, where it is a form, bytes."""
+    if "parts" not in g:
+        body = request.get_data()
+        g.parts = bodies.read_form(request.content_type or "", body) if request.mimetype == routes.FORM else (body,)
+    found: tuple[bytes, ...] = g.parts
+    return found
 
 
 def answer(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

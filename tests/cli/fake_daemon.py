@@ -11,6 +11,7 @@ import msgspec
 
 from opstore_daemon.protocol import proof, routes
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.web.bodies import read_form
 
 TOKEN = "right-token-of-the-daemon"
 
@@ -113,6 +114,13 @@ class _Handler(BaseHTTPRequestHandler):
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))
 
+    def parts(self) -> tuple[dict[str, Any], bytes | None]:
+        """The JSON of the body, and the bytes that came along, if any did."""
+        body, kind = self.body(), self.headers["Content-Type"]
+        record, data = read_form(kind, body) if kind.startswith(routes.FORM) else (body, None)
+        asked: dict[str, Any] = msgspec.json.decode(record)
+        return asked, data
+
     def upload(self) -> str:
         return urlsplit(self.path).path.rsplit("/", 1)[-1]
 
@@ -164,13 +172,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if self.seen():
             return
-        asked = msgspec.json.decode(self.body())
+        asked, along = self.parts()
         if urlsplit(self.path).path == routes.UPLOADS:
             upload = f"u{len(self.daemon.sizes) + 1}"
             self.daemon.uploads[upload], self.daemon.sizes[upload] = bytearray(), asked["size"]
             self.json(201, self.state(upload))
             return
-        data = bytes(self.daemon.uploads.pop(asked["upload"]))
+        data = bytes(self.daemon.uploads.pop(asked["upload"])) if along is None else along
         if digest_of(data) != asked["digest"] or len(data) != asked["size"]:
             self.problem(422, "DigestMismatch")
             return

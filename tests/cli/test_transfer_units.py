@@ -83,6 +83,30 @@ def test_bytes_a_file_a_file_object_and_a_pipe_arrive_as_they_are(
     assert not daemon.uploads
 
 
+@pytest.mark.parametrize("size", [1, 65_536, routes.SMALL])
+def test_a_few_bytes_go_with_the_request_that_makes_the_version(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int
+) -> None:
+    moved: list[tuple[int, int | None]] = []
+    client.progress = lambda done, all_: moved.append((done, all_))
+    assert client.push("pca", _file(tmp_path, BYTES[:size])).size == size
+    assert daemon.log == ["POST /v1/ops/pca/versions"]
+    assert moved == [(0, size), (size, size)]
+    client.push("pca", BYTES[: routes.SMALL + 1])
+    assert _count(daemon, "POST /v1/uploads") == 1
+
+
+def test_a_few_bytes_that_change_while_they_are_read_are_refused(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    path = _file(tmp_path, b"bytes")
+    for change in (lambda: path.write_bytes(b"byt"), lambda: path.write_bytes(b"longer than before")):
+        client.progress = lambda done, _all, change=change: change() if done == 0 else None  # type: ignore[misc]
+        with pytest.raises(errors.FileRefused):
+            client.push("pca", path)
+    assert daemon.log == []
+
+
 def test_a_file_object_is_read_from_where_it_stands(daemon: FakeDaemon, client: OpStoreClient) -> None:
     source = io.BytesIO(b"head and body")
     source.seek(9)
@@ -416,7 +440,7 @@ def test_a_daemon_that_is_busy_is_asked_again_with_the_same_key(daemon: FakeDaem
 
 def test_an_append_is_never_sent_again_unasked(daemon: FakeDaemon, client: OpStoreClient) -> None:
     daemon.faults = [("PATCH uploads", 0)]
-    client.push("pca", b"12345")
+    client.push("pca", BYTES)
     assert [line.split()[0] for line in daemon.log] == ["POST", "PATCH", "GET", "PATCH", "POST"]
 
 

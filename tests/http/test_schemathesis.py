@@ -46,7 +46,7 @@ def test_schemathesis_finds_nothing(filled: Http, phase: str, tmp_path: Path) ->
     report, said = schemathesis(filled.url + routes.DOCUMENT, phase, tmp_path)
     assert (report["exit_code"], report["failures"], report["errors"]) == (0, [], []), said
     assert report["complete"], said
-    assert report["test_cases"]["generated"] >= 100, said
+    assert report["test_cases"]["generated"] >= 90, said
     if phase != "stateful":  # which tests what it finds links between
         operations = sum(len(item) for item in conformance().document["paths"].values())
         assert report["operations"]["tested"] >= operations - 1, said  # but for the document itself

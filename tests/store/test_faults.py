@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -137,34 +137,46 @@ def test_an_answer_is_kept_for_a_day() -> None:
 
 def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int) -> list[Digest]:
     """A collector that takes a blob right after its publication, so many times; the list has what it took."""
-    publish, taken = server.store.uploads.publish, list[Digest]()
+    taken = list[Digest]()
 
-    def overtaken(upload: str, owner: str, digest: Digest) -> None:
-        publish(upload, owner, digest)
-        if len(taken) < times:
-            server.store.saver.delete(digest)
-            taken.append(digest)
+    def overtaken(publish: Callable[..., None]) -> Callable[..., None]:
+        def published(*arguments: Any) -> None:
+            publish(*arguments)
+            if len(taken) < times:
+                digest = arguments[-1]
+                server.store.saver.delete(digest)
+                taken.append(digest)
 
-    monkeypatch.setattr(server.store.uploads, "publish", overtaken)
+        return published
+
+    for way in ("publish", "publish_whole"):
+        monkeypatch.setattr(server.store.uploads, way, overtaken(getattr(server.store.uploads, way)))
     return taken
 
 
+def pushed_either_way(server: OpStoreServer, *, whole: bool) -> Pushed:
+    """A push of bytes that come along, or of an upload."""
+    return server.store.push("pca", b"bytes" if whole else io.BytesIO(b"bytes"), valid_for=["forest"])
+
+
+@pytest.mark.parametrize("whole", [True, False])
 def test_a_blob_that_a_collector_took_before_the_transaction_is_kept_again(
-    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     taken = collected(files, monkeypatch, times=2)
-    pushed = files.store.push("pca", b"bytes", valid_for=["forest"])
+    pushed = pushed_either_way(files, whole=whole)
     assert taken == [pushed.digest] * 2
     assert (pushed.number, files.store.pull("pca")) == ("1.0.0", b"bytes")
     assert pushed.digest in files.store.saver
 
 
+@pytest.mark.parametrize("whole", [True, False])
 def test_a_blob_that_is_taken_again_and_again_fails_the_push_and_leaves_nothing(
-    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     collected(files, monkeypatch, times=99)
     with pytest.raises(errors.StorageFailed):
-        files.store.push("pca", b"bytes", valid_for=["forest"])
+        pushed_either_way(files, whole=whole)
     assert nothing_is_there(files)
 
 

@@ -1,23 +1,32 @@
 """How many statements an answer takes: bounded by blocks of rows, never by rows."""
 
+import itertools
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import event
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.savers import posix
+from opstore_daemon.store.answers import Once
 from opstore_daemon.store.lookup import BLOCK
 
 
 @contextmanager
-def counted(server: OpStoreServer) -> Iterator[list[str]]:
-    """The statements that are executed meanwhile."""
+def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile; `begins`: those that begin a transaction, too."""
     statements: list[str] = []
 
     def note(*args: object) -> None:
-        if not str(args[2]).startswith("BEGIN"):
+        if begins or not str(args[2]).startswith("BEGIN"):
             statements.append(str(args[2]))
 
     event.listen(server.db.engine, "before_cursor_execute", note)
@@ -47,6 +56,88 @@ def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) ->
             rows,
         )
         connection.exec_driver_sql("UPDATE counter SET position = position + ?", (count,))
+
+
+def bookkeeping(number: int) -> dict[str, Any]:
+    """What else a push may note."""
+    return {
+        "labels": {f"k{n}": "v" for n in range(number)},
+        "tags": [f"t{n}" for n in range(number)],
+        "valid_for": [f"down{n}" for n in range(number)],
+    }
+
+
+def test_a_small_push_takes_seven_statements_in_one_transaction(memory: OpStoreServer) -> None:
+    """The op, its newest version, the numbers that were given, the position, its entry, the sequence, the version."""
+    memory.store.push("pca", b"first")
+    with counted(memory, begins=True) as statements:
+        memory.store.push("pca", b"second")
+    assert len(statements) == 1 + 7, statements
+    with counted(memory, begins=True) as statements:
+        memory.store.once(Once("me", "key", "request")).push("pca", b"third")
+    assert len(statements) == 1 + 7 + 3, "what the key was answered before, what is older than a day, and the answer"
+
+
+def test_the_first_push_of_an_op_takes_two_statements_more(memory: OpStoreServer) -> None:
+    with counted(memory) as statements:
+        memory.store.push("pca", b"first")
+    assert len(statements) == 7 + 2, "the op is made; it has neither a stored version nor another"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_what_a_push_notes_takes_statements_of_its_own(memory: OpStoreServer, number: int) -> None:
+    memory.store.push("pca", b"first", **bookkeeping(number))
+    with counted(memory) as statements:
+        pushed = memory.store.push("pca", b"second", **bookkeeping(number))
+    assert len(statements) <= 7 + 3 + 2 + 12 * number
+    told = msgspec.structs.asdict(pushed)
+    assert {name: told[name] for name in VersionRecord.__struct_fields__} == msgspec.structs.asdict(
+        memory.store.show("pca")
+    )
+
+
+@pytest.mark.parametrize("shelf", ["new", "old"])
+def test_a_small_push_waits_for_the_disk_as_often_as_it_must(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, shelf: str
+) -> None:
+    """The bytes, the shelf that has their name, and the folder of a shelf that is new. Then the commit."""
+    seen: list[str] = []
+    if shelf == "old":
+        files.store.push("pca", data_of_shelf(1))
+    sync = posix.sync
+
+    def noted(fd: int) -> None:
+        seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        sync(fd)
+
+    commit = files.db.engine.dialect.do_commit
+
+    def committed(connection: Any) -> None:
+        seen.append("commit")
+        commit(connection)
+
+    monkeypatch.setattr(posix, "sync", noted)
+    monkeypatch.setattr(files.db.engine.dialect, "do_commit", committed)
+    files.store.push("pca", data_of_shelf(2))
+    assert seen == ["file", *(["folder"] if shelf == "new" else []), "folder", "commit"]
+
+
+def data_of_shelf(number: int) -> bytes:
+    """The first, the second ... bytes whose digest begins with 00."""
+    found = (data for n in itertools.count() if digest_of(data := b"%d" % n).startswith("sha256:00"))
+    return next(itertools.islice(found, number - 1, None))
+
+
+def test_old_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    now = [4 * 10**15]
+    expire = memory.store.uploads.expire
+    monkeypatch.setattr(memory.store.uploads, "expire", lambda: looked.append(now[0]) or expire())  # type: ignore[func-returns-value]
+    monkeypatch.setattr(memory.store.uploads, "_now", lambda: now[0])
+    for minute in (0, 1, 59, 61, 62, 120, 123):
+        now[0] = 4 * 10**15 + minute * 60_000_000
+        memory.store.uploads.create("me", None)
+    assert [(at - 4 * 10**15) // 60_000_000 for at in looked] == [0, 61, 123]
 
 
 def test_versions_that_are_valid_take_statements_by_the_block(memory: OpStoreServer) -> None:

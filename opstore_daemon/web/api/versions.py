@@ -72,9 +72,9 @@ def listing(_api: Api, op: str, query: Wanted) -> Response:
     },
     raises=PUSHING,
 )
-def add(_api: Api, op: str, body: NewVersion) -> Response:
-    """A version of an upload's bytes, or of none."""
-    pushed = store().add_version(op, body, credential().owner)
+def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
+    """A version of the bytes that come along, of an upload's, or of none."""
+    pushed = store().add_version(op, body, credential().owner, data)
     made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.number)}
     return answer(pushed, 201, made) if pushed.created else answer(pushed)
 
