@@ -44,8 +44,9 @@ def _read(boundary: bytes, body: bytes) -> dict[str, bytes]:
             kind = parse_options_header(event.headers.get("Content-Type"))[0].lower()
             if name in found or PARTS.get(name) != kind:
                 raise ValueError("it is no part of ours")
+            found[name] = b""
         elif isinstance(event, Data) and name is not None:
-            found[name] = event.data
+            found[name] += event.data
     if found.keys() != PARTS.keys():
         raise ValueError("a part is missing")
     return found
