@@ -75,8 +75,9 @@ class Sink:
     """What waitress takes for the buffer of a body: it hands the bytes on to an upload.
 
     They come as the system has them. Where that is much, it is handed on by the piece, since it takes longer to have a
-    thread hash less than that than to do so at once; what a slow line brings is handed on as it comes. The pieces lie
-    in a few buffers by turns, so that no memory is made anew for each: into `room` the channel receives.
+    thread hash less than that than to do so at once; what a slow line brings is handed on as it comes, and the rest
+    when nothing more comes (`pause`). The pieces lie in a few buffers by turns, so that no memory is made anew for
+    each: into `room` the channel receives.
     """
 
     def __init__(self, writer: Writer, parser: "IntakeParser") -> None:
@@ -85,6 +86,13 @@ class Sink:
         self._taken = 0
         self._buffers: list[memoryview] = []
         self._turn = self._filled = 0
+        self._seen = 0
+
+    def pause(self) -> None:
+        """Asked in each turn of the loop: hands on what is held if nothing has come since the turn before."""
+        if self._filled and self._seen == self._taken:
+            self.hand_on()
+        self._seen = self._taken
 
     def room(self) -> memoryview:
         """Where the next bytes belong."""
@@ -355,6 +363,8 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
 
     def readable(self) -> bool:
         """Whether more is taken in."""
+        if self.request is not None and self.request.sink is not None:
+            self.request.sink.pause()
         return self._linger_until is not None or bool(super().readable())
 
     def received(self, data: bytes | memoryview) -> bool:

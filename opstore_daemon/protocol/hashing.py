@@ -60,9 +60,9 @@ class Hasher:
         """Lets the thread go. More bytes may come all the same."""
         if self._thread is not None:
             self._given.put(None)
-            self._wait(0)
+            # By its end, not by the count: who was interrupted in `_wait` may have it wrong, and would wait for ever.
             self._thread.join()
-            self._thread = None
+            self._thread, self._waiting, self._done = None, 0, SimpleQueue()
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,9 @@
 """The hash that a thread keeps up to date."""
 
 import threading
+from queue import SimpleQueue
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +46,26 @@ def test_its_thread_ends_with_it() -> None:
         hasher.update(b"x" * (SMALL + 1))
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
+
+
+class Interrupting:
+    """What a signal does between the return of `get` and the line after it."""
+
+    def __init__(self, queue: "SimpleQueue[None]") -> None:
+        self._queue = queue
+        self.put = queue.put
+
+    def get(self) -> None:
+        self._queue.get()
+        raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_while_it_waits_can_end_it() -> None:
+    hasher = Hasher()
+    hasher._done = Interrupting(hasher._done)  # type: ignore[assignment]
+    for _ in range(WAITING):
+        hasher.update(b"x" * (SMALL + 1))
+    with pytest.raises(KeyboardInterrupt):
+        hasher.update(b"x" * (SMALL + 1))
+    hasher.close()
+    assert all(thread.name != "opstore-hash" for thread in threading.enumerate())
