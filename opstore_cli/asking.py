@@ -4,18 +4,28 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import msgspec
 
 from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.hashing import BLOCK
+
+if TYPE_CHECKING:
+    import socket
 
 T = TypeVar("T")
 
-BLOCK = 1024 * 1024  # bytes of a body that are sent, or read, at once
 MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
 MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
 NO_DAEMON = "what answers there is no opstore daemon"
+
+
+class Slice(Protocol):
+    """Bytes of an open file."""
+
+    def send_to(self, to: "socket.socket") -> None:
+        """Sends all of them, without their ever being here; raises FileRefused, and OSError."""
 
 
 class Body(Protocol):
@@ -24,6 +34,11 @@ class Body(Protocol):
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[bytes]: ...
     def read(self, size: int = -1, /) -> bytes: ...
+    def pieces(self, *, slices: bool) -> "Iterator[bytes | Slice]":
+        """All of it, for a transport that ends a request where this raises: what is sent may have become needless.
+
+        With `slices` parts of a file may come as such.
+        """
 
 
 class Response(Protocol):

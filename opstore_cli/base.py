@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, overload
 
 from opstore_cli import waiting, yanked
 from opstore_cli.asking import Asking, Body, Response
@@ -56,6 +56,9 @@ class _Page(Protocol):
     def next_cursor(self) -> str | None: ...
 
 
+if TYPE_CHECKING:
+    from opstore_cli.sources import Source
+
 P = TypeVar("P", bound=_Page)
 
 
@@ -107,7 +110,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     def push(
         self,
         op: str,
-        source: bytes | BinaryIO | Path | str,
+        source: "bytes | BinaryIO | Path | str | Source",
         *,
         bump: Level | None = None,
         fields: Fields | None = None,

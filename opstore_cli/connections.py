@@ -19,12 +19,14 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util.retry import Retry
 
-from opstore_cli.asking import BLOCK
+from opstore_cli.asking import Body, Slice
 from opstore_cli.config import is_loopback
 from opstore_cli.http import may_be_repeated
 from opstore_cli.proving import knows_token
 from opstore_cli.target import Target
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.loopback import without_pacing
 from opstore_daemon.protocol.release import __version__
 
 CONNECT_WITHIN = 5.0  # seconds
@@ -74,10 +76,8 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, blocksize=BLOCK, **options)
-        if self._target.secret is not None:
-            pool = _proving_pool(self._target.url, self._target.secret)
-            classes = self.poolmanager.pool_classes_by_scheme
-            self.poolmanager.pool_classes_by_scheme = {**classes, "http": pool}
+        classes = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {**classes, "http": _pool(self._target)}
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         # One thread owns this adapter, so the setting belongs to this request.
@@ -86,21 +86,49 @@ class _Adapter(HTTPAdapter):
         return super().send(request, *arguments, **options)
 
 
-def _proving_pool(url: str, secret: str) -> type[HTTPConnectionPool]:
-    """Connections on which the other end proves that it knows the token before anything else is sent."""
+class _Connection(HTTPConnection):
+    """A connection without TLS, by which the system sends parts of files by itself."""
 
-    class ProvingConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        if self.sock is not None:
+            without_pacing(self.sock)
+
+    def send(self, data: Any) -> None:
+        if isinstance(data, bytes | bytearray | memoryview) or self.sock is None:
+            super().send(data)
+        else:
+            data.send_to(self.sock)
+
+
+def _pool(target: Target) -> type[HTTPConnectionPool]:
+    """Connections; where there is a secret, the other end proves that it knows it before anything else is sent."""
+
+    class ProvingConnection(_Connection):
         def connect(self) -> None:
             super().connect()
-            sock = self.sock
-            if sock is None or not knows_token(sock, self.host, self.port or 80, secret):
+            sock, secret = self.sock, target.secret
+            if secret is not None and (sock is None or not knows_token(sock, self.host, self.port or 80, secret)):
                 self.close()
-                raise errors.ProofFailed(url=url)
+                raise errors.ProofFailed(url=target.url)
 
     class ProvingPool(HTTPConnectionPool):
         ConnectionCls = ProvingConnection
 
     return ProvingPool
+
+
+class _Pieces:
+    """A body of which requests can only take what it iterates over, and which may end that by raising."""
+
+    def __init__(self, body: Body, *, slices: bool) -> None:
+        self._body, self._slices = body, slices
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes | Slice]:
+        return self._body.pieces(slices=self._slices)
 
 
 class Connections:
@@ -127,15 +155,23 @@ class Connections:
         self._session.close()
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str], parameters: Mapping[str, Any], body: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: bytes | Body | None,
     ) -> "Reading":
         """The answer to a request, whatever its status, its body not yet read."""
+        slices = self.target.url.startswith("http:") and not self._session.proxies
+        data: Any = body if body is None or isinstance(body, bytes) else _Pieces(body, slices=slices)
         with self._called_by_our_names():
             response = self._session.request(
                 method,
                 self.target.url + path,
                 params=parameters,
-                data=body,
+                data=data,
                 headers=dict(headers),
                 timeout=_within(method, headers),
                 allow_redirects=False,

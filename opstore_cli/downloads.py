@@ -12,7 +12,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import BinaryIO
 
-from opstore_cli.asking import BLOCK, Answer, Asking
+from opstore_cli.asking import Answer, Asking
 from opstore_cli.folder_format import FOLDER_FORMAT, NoFolder
 from opstore_cli.part_folder import PartFolder
 from opstore_cli.partial import PartFile
@@ -21,7 +21,7 @@ from opstore_cli.unpacking import unpack
 from opstore_cli.uploads import Progress
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
-from opstore_daemon.protocol.hashing import WAITING, Hasher
+from opstore_daemon.protocol.hashing import BLOCK, WAITING, Hasher
 from opstore_daemon.protocol.records import VersionRecord
 
 # Bytes up to which the daemon checks what it sends, too. Beyond, the client alone does, unless that shows damage: on a

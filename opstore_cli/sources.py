@@ -4,22 +4,30 @@ import contextlib
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from opstore_cli.asking import BLOCK
 from opstore_cli.folder_format import FOLDER_FORMAT
 from opstore_cli.folders import PackedFolder
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.hashing import Hasher
+from opstore_daemon.protocol.hashing import BLOCK, Hasher
+
+if TYPE_CHECKING:
+    import socket
+
+    from opstore_cli.hashing_ahead import HashingAhead
 
 Readable = bytes | BinaryIO | Path | str
 
 
 class Source:
-    """An open file, from where it stood when it came. `size` is the bytes that are to come, None if unknown."""
+    """An open file, from where it stood when it came. `size` is the bytes that are to come, None if unknown.
+
+    It is read in order by `read`, or, where it `is_random`, from any place and by any thread by `read_at`: not both.
+    """
 
     format: str | None = None  # what the bytes are, where that is known here
 
@@ -29,6 +37,10 @@ class Source:
         self._file = file
         self._before = _regular(file)
         self._start, self.size = _extent(file)
+        # Files of other makes may be slow to go back (one that unpacks begins anew), and are not for two readers.
+        self.is_random = self.size is not None and (path is not None or _is_plain(file))
+        self.ahead: HashingAhead | None = None  # what hashes it already
+        self._lock = threading.Lock()
 
     @property
     def identity(self) -> tuple[object, ...] | None:
@@ -37,13 +49,28 @@ class Source:
             return None
         return os.path.abspath(self.path), *_state(self._before)
 
-    def seek(self, offset: int) -> None:
-        """Goes to so many bytes from the start; only where the size is known."""
-        with self._refusing():
-            self._file.seek(self._start + offset)
+    @property
+    def is_file(self) -> bool:
+        """Whether the bytes are those of an open file of the system, which it can read and send by their place."""
+        return self._before is not None and self.is_random and hasattr(os, "pread") and hasattr(os, "sendfile")
+
+    def send_to(self, to: "socket.socket", offset: int, count: int) -> None:
+        """Sends so many bytes of what `is_file`, without their ever being here; raises FileRefused, and OSError."""
+        if to.sendfile(self._file, self._start + offset, count) < count:
+            raise self.shorter()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Up to so many of the bytes from that offset on, none at the end; raises FileRefused."""
+        if self.is_file:
+            with self._refusing():
+                return os.pread(self._file.fileno(), size, self._start + offset)
+        with self._lock:
+            with self._refusing():
+                self._file.seek(self._start + offset)
+            return self.read(size)
 
     def read(self, size: int) -> bytes:
-        """Up to so many bytes, none at the end; raises FileRefused."""
+        """The next bytes, up to so many, none at the end; raises FileRefused."""
         with self._refusing():
             data = self._file.read(size)
         if not isinstance(data, bytes | bytearray | memoryview):
@@ -58,12 +85,22 @@ class Source:
             left -= len(data)
         return b"".join(pieces)
 
+    def end(self) -> None:
+        """A file object that was given stands behind its bytes now, as after reading them."""
+        if self.size is not None:
+            with self._refusing():
+                self._file.seek(self._start + self.size)
+
     def check_unchanged(self) -> None:
         """Raises FileRefused if the file changed since it was opened."""
         if self._before is not None:
             now = _regular(self._file)
             if now is None or _state(now) != _state(self._before):
                 raise self.refused("it changed while it was read")
+
+    def shorter(self) -> errors.FileRefused:
+        """The error that says that it ended before its size."""
+        return self.refused("it became shorter while it was read")
 
     def refused(self, reason: str) -> errors.FileRefused:
         return errors.FileRefused(path=self.name, reason=reason)
@@ -75,6 +112,17 @@ class Source:
             yield
         except (OSError, ValueError) as error:
             raise self.refused(getattr(error, "strerror", None) or str(error)) from error
+
+
+class Slice:
+    """Some bytes of a source that `is_file`, to be sent."""
+
+    def __init__(self, source: Source, offset: int, count: int) -> None:
+        self._source, self._offset, self._count = source, offset, count
+
+    def send_to(self, to: "socket.socket") -> None:
+        """Sends them all; raises FileRefused, and OSError."""
+        self._source.send_to(to, self._offset, self._count)
 
 
 class FolderSource(Source):
@@ -95,9 +143,11 @@ class FolderSource(Source):
 
 
 @contextlib.contextmanager
-def opened(source: Readable) -> Iterator[Source]:
-    """The source, open while the context lasts; raises FileRefused. A file object is not closed."""
-    if isinstance(source, Path | str) and os.path.isdir(source):
+def opened(source: "Readable | Source") -> Iterator[Source]:
+    """The source, open while the context lasts; raises FileRefused. A file object is not closed, nor is a Source."""
+    if isinstance(source, Source):
+        yield source
+    elif isinstance(source, Path | str) and os.path.isdir(source):
         with contextlib.closing(PackedFolder(str(source))) as folder:
             yield FolderSource(folder, source)
     elif isinstance(source, Path | str):
@@ -139,6 +189,12 @@ def _regular(file: BinaryIO) -> os.stat_result | None:
     except (OSError, ValueError, AttributeError):
         return None
     return state if stat.S_ISREG(state.st_mode) else None
+
+
+def _is_plain(file: BinaryIO) -> bool:
+    """Whether it is a file of the system (not what unpacks one, say), or bytes in memory."""
+    # Also behind a buffer, and behind what `tempfile` puts around that.
+    return type(getattr(file, "raw", file)) in (io.FileIO, io.BytesIO)
 
 
 def _state(state: os.stat_result) -> tuple[int, int, int, int]:

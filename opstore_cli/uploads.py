@@ -1,25 +1,28 @@
-"""Pushes: bytes go to the daemon once, hashed as they are read, and go on where the line broke.
+"""Pushes: bytes go to the daemon once, hashed beside it, and go on where the line broke.
 
-A few bytes go with the request that makes the version.
+A few bytes go with the request that makes the version. Bytes that the store has already are not sent, or no longer from
+when that is known.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from opstore_cli.asking import BLOCK, Asking, Body
+from opstore_cli.asking import Asking, Body
+from opstore_cli.hashing_ahead import HashingAhead
 from opstore_cli.partial import UploadNote
 from opstore_cli.patience import INTERRUPTIONS, Patience
-from opstore_cli.sources import Readable, Source, opened
+from opstore_cli.sources import Readable, Slice, Source, opened
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.hashing import Hasher
+from opstore_daemon.protocol.hashing import BLOCK, Hasher
 from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
-SHORTER = "it became shorter while it was read"
 RESUMED_FROM = 8 * 1024 * 1024  # bytes of a file from which on a later process may go on with it
 
 Progress = Callable[[int, int | None], None]
@@ -30,37 +33,23 @@ PASSING = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
 def push(
-    asking: Asking, op: str, source: Readable, declared: NewVersion, home: Path | None, progress: Progress
+    asking: Asking, op: str, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
 ) -> Pushed:
     """Sends the bytes, then makes the version that is `declared` (without upload, digest and size) of them.
 
     Raises FileRefused, and whatever the daemon says.
     """
-    with opened(source) as file, _note(asking, op, file, home) as note:
-        declared = _with_format(declared, file.format)
+    with opened(source) as file:
+        pushing = _Pushing(asking, op, file, _with_format(declared, file.format), progress)
         if file.size is not None and file.size <= routes.SMALL:
-            return _push_whole(asking, op, file, file.size, declared, progress)
-        transfer = _Transfer(asking, file, note, progress)
-        earlier = transfer.earlier()
-        if earlier is not None:
-            try:
-                return transfer.push(op, declared, earlier)
-            except LEFT_WRONG:
-                pass
-        return transfer.push(op, declared, None)
-
-
-def _push_whole(asking: Asking, op: str, source: Source, size: int, declared: NewVersion, progress: Progress) -> Pushed:
-    """All of it in one request, which may be repeated as a whole."""
-    progress(0, size)
-    data = source.read_full(size)
-    if len(data) < size:
-        raise source.refused(SHORTER)
-    source.check_unchanged()
-    version = msgspec.structs.replace(declared, digest=digest_of(data), size=size)
-    pushed = asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=version, data=data)
-    progress(size, size)
-    return pushed
+            return pushing.push_whole(file.size)
+        if not file.is_random:
+            return pushing.push_in_order()
+        # The first of all, so that it goes on while the daemon is found (or started), and the rest of us loads.
+        with HashingAhead.of(file) as ahead, _note(asking, op, file, home) as note:
+            pushed = pushing.push_file(ahead, note)
+        file.end()
+        return pushed
 
 
 def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
@@ -81,73 +70,120 @@ def _note(asking: Asking, op: str, file: Source, home: Path | None) -> Iterator[
         yield note
 
 
-class _Transfer:
-    """One push. A reader of its own hashes each byte once, whatever is sent again."""
+class _Stored(Exception):
+    """The version is made, of bytes that the store had: nothing more need be sent."""
 
-    def __init__(self, asking: Asking, source: Source, note: UploadNote | None, progress: Progress) -> None:
+    def __init__(self, pushed: Pushed) -> None:
+        super().__init__()
+        self.pushed = pushed
+
+
+class _Pushing:
+    """One push of a source to an op."""
+
+    def __init__(self, asking: Asking, op: str, source: Source, declared: NewVersion, progress: Progress) -> None:
         self._asking = asking
+        self._op = op
         self._source = source
-        self._note = note
+        self._declared = declared
         self._progress = progress
+        self._has_asked = False
 
-    def earlier(self) -> Upload | None:
+    def push_whole(self, size: int) -> Pushed:
+        """All of it in one request, which may be repeated as a whole."""
+        self._progress(0, size)
+        data = self._source.read_full(size)
+        if len(data) < size:
+            raise self._source.shorter()
+        pushed = self._make(data, digest=digest_of(data), size=size)
+        self._progress(size, size)
+        return pushed
+
+    def push_in_order(self) -> Pushed:
+        """What can be read only once: a piece is kept until the daemon has it."""
+        upload, sent = self._begin(None), 0
+        try:
+            with Hasher() as hasher:
+                while piece := self._source.read_full(PIECE):
+                    hasher.update(piece)
+                    self._append(upload.upload, sent, sent + len(piece), _rest_of(piece, sent))
+                    sent += len(piece)
+                    self._progress(sent, self._source.size)
+                if self._source.size not in (None, sent):
+                    raise self._source.shorter()
+                return self._make(upload=upload.upload, digest=hasher.digest(), size=sent)
+        except errors.OpStoreError:
+            self._give_up(upload, None)
+            raise
+
+    def push_file(self, ahead: HashingAhead, note: UploadNote | None) -> Pushed:
+        """What can be read from any place: from where the daemon has it, as often as it takes."""
+        try:
+            self._ask(ahead)
+            earlier = self._earlier(note)
+            if earlier is not None:
+                with contextlib.suppress(*LEFT_WRONG):
+                    return self._send(earlier, ahead, note)
+            return self._send(self._begin(note), ahead, note)
+        except _Stored as stored:
+            _forget(note)
+            self._progress(self._size, self._size)
+            return stored.pushed
+
+    @property
+    def _size(self) -> int:
+        assert self._source.size is not None, "it is random"  # noqa: S101
+        return self._source.size
+
+    def _ask(self, ahead: HashingAhead) -> None:
+        """Once the digest is known, whether the store has the bytes; raises _Stored where it has."""
+        digest = ahead.digest
+        if self._has_asked or digest is None:
+            return
+        self._has_asked = True
+        with contextlib.suppress(errors.BlobNotFound):
+            raise _Stored(self._make(digest=digest, size=self._size))
+
+    def _earlier(self, note: UploadNote | None) -> Upload | None:
         """The upload that an earlier process left of this file, if the daemon still has it."""
-        left = self._note.read() if self._note is not None else None
+        left = note.read() if note is not None else None
         if left is None:
             return None
         try:
-            upload = self._ask(left)
+            upload = self._stands(left)
         except (errors.NotFound, errors.Conflict, errors.Refused):
             return None
-        fits = upload.size == self._source.size and self._source.size is not None
-        return upload if fits and upload.offset <= (upload.size or 0) else None
+        return upload if upload.size == self._size and upload.offset <= self._size else None
 
-    def push(self, op: str, declared: NewVersion, earlier: Upload | None) -> Pushed:
-        """All of it, from where the earlier upload stands."""
-        upload = earlier or self._begin()
+    def _send(self, upload: Upload, ahead: HashingAhead, note: UploadNote | None) -> Pushed:
+        """All of it, from where the upload stands."""
         try:
-            with Hasher() as hasher:
-                size = self._send(upload, hasher)
-                self._source.check_unchanged()
-                version = msgspec.structs.replace(declared, upload=upload.upload, digest=hasher.digest(), size=size)
-            pushed = self._asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=version)
-        except errors.OpStoreError as failure:
-            if self._note is None or not isinstance(failure, PASSING):
-                self._give_up(upload)
+            body = functools.partial(_Rest, self._source, ahead, self._progress, self._ask)
+            self._append(upload.upload, upload.offset, self._size, body)
+            pushed = self._make(upload=upload.upload, digest=ahead.wait(), size=self._size)
+        except (errors.OpStoreError, _Stored) as failure:
+            if note is None or not isinstance(failure, PASSING):
+                self._give_up(upload, note)
             raise
-        self._forget()
+        _forget(note)
         return pushed
 
-    def _begin(self) -> Upload:
+    def _make(self, data: bytes | None = None, **told: Any) -> Pushed:
+        """The version of the bytes that `told` and `data` say."""
+        self._source.check_unchanged()
+        version = msgspec.structs.replace(self._declared, **told)
+        return self._asking.call("POST", routes.path(routes.VERSIONS, op=self._op), Pushed, body=version, data=data)
+
+    def _begin(self, note: UploadNote | None) -> Upload:
         upload = self._asking.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
-        if self._note is not None:
-            self._note.write(upload.upload)
+        if note is not None:
+            note.write(upload.upload)
         return upload
 
-    def _give_up(self, upload: Upload) -> None:
+    def _give_up(self, upload: Upload, note: UploadNote | None) -> None:
         with contextlib.suppress(errors.OpStoreError):
             self._asking.call("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
-        self._forget()
-
-    def _forget(self) -> None:
-        if self._note is not None:
-            self._note.remove()
-
-    def _send(self, upload: Upload, hasher: Hasher) -> int:
-        """Sends what is missing; returns the size of all."""
-        if self._source.size is not None:
-            self._source.seek(0)  # an attempt that went wrong may have been here before
-            reader = _Reader(self._source, self._source.size, hasher, self._progress)
-            self._append(upload.upload, upload.offset, self._source.size, reader.stand_at)
-            reader.stand_at(self._source.size)  # hashed to the end, also where an earlier process sent all of it
-            return self._source.size
-        sent = 0
-        while piece := self._source.read_full(PIECE):
-            hasher.update(piece)
-            self._append(upload.upload, sent, sent + len(piece), _rest_of(piece, sent))
-            sent += len(piece)
-            self._progress(sent, None)
-        return sent
+        _forget(note)
 
     def _append(self, upload: str, offset: int, end: int, body_at: Callable[[int], bytes | Body]) -> None:
         """Appends the bytes from `offset` to `end`, as often as it takes."""
@@ -170,64 +206,64 @@ class _Transfer:
     def _stands_at(self, upload: str, patience: Patience, failure: errors.OpStoreError) -> int:
         while True:
             try:
-                return self._ask(upload).offset
+                return self._stands(upload).offset
             except INTERRUPTIONS:
                 patience.wait(failure)
 
-    def _ask(self, upload: str) -> Upload:
+    def _stands(self, upload: str) -> Upload:
         """How far it is. The daemon then takes appends from this process, and from no other."""
         return self._asking.call("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
+
+
+def _forget(note: UploadNote | None) -> None:
+    if note is not None:
+        note.remove()
 
 
 def _rest_of(piece: bytes, start: int) -> Callable[[int], bytes]:
     return lambda offset: piece[offset - start :]
 
 
-class _Reader:
-    """The rest of the source as requests sends it: a stream with a length. Hashes what it has not seen yet."""
+class _Rest:
+    """The bytes of a source from an offset on (asking.Body). `look` is called between pieces, and may end it."""
 
-    def __init__(self, source: Source, size: int, hasher: Hasher, progress: Progress) -> None:
-        self._source = source
-        self._size = size
-        self._hasher = hasher
-        self._progress = progress
-        self._position = 0
-        self._hashed_to = 0
-
-    def stand_at(self, offset: int) -> "_Reader":
-        """Itself, at that offset. What lies between, and was sent by an earlier process, is hashed on the way."""
-        self._go(min(offset, self._hashed_to))
-        while self._position < offset:
-            self._next(min(BLOCK, offset - self._position))
-        self._progress(offset, self._size)
-        return self
+    def __init__(
+        self,
+        source: Source,
+        ahead: HashingAhead,
+        progress: Progress,
+        look: Callable[[HashingAhead], None],
+        offset: int,
+    ) -> None:
+        self._source, self._ahead, self._progress, self._look = source, ahead, progress, look
+        self._position, self._size = offset, source.size or 0
 
     def __len__(self) -> int:
         return self._size - self._position
 
     def __iter__(self) -> Iterator[bytes]:
-        # requests takes only what can be iterated for a stream, and then reads it.
         while data := self.read(BLOCK):
             yield data
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes; raises FileRefused."""
-        left = self._size - self._position
-        data = self._next(left if size < 0 else min(size, left)) if left else b""
+        left = len(self)
+        data = self._source.read_at(self._position, left if size < 0 else min(size, left)) if left else b""
+        if left and not data:
+            raise self._source.shorter()
+        self._position += len(data)
         self._progress(self._position, self._size)
         return data
 
-    def _go(self, offset: int) -> None:
-        if offset != self._position:
-            self._source.seek(offset)
-            self._position = offset
-
-    def _next(self, size: int) -> bytes:
-        data = self._source.read(size)
-        if not data:
-            raise self._source.refused(SHORTER)
-        self._position += len(data)
-        if self._position > self._hashed_to:
-            self._hasher.update(data[self._hashed_to - self._position :])
-            self._hashed_to = self._position
-        return data
+    def pieces(self, *, slices: bool) -> Iterator[bytes | Slice]:
+        while left := len(self):
+            self._progress(self._position, self._size)
+            self._ahead.check()
+            self._look(self._ahead)
+            count = min(BLOCK, left)
+            if slices and self._source.is_file:
+                yield Slice(self._source, self._position, count)
+                self._position += count
+            else:
+                yield self.read(count)
+        self._progress(self._size, self._size)

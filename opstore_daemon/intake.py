@@ -24,6 +24,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error as WaitressError
 
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.loopback import without_pacing
 from opstore_daemon.sending import ForwardBuffer, Slice
 from opstore_daemon.store.uploads import Uploads, Writer
 from opstore_daemon.web.api.uploads import TAKEN_IN
@@ -291,6 +292,10 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
     _refused = False
     _linger_until: float | None = None
     _drained = 0
+
+    def __init__(self, server: Any, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(server, sock, *arguments, **options)
+        without_pacing(sock)
 
     @property
     def idle(self) -> bool:

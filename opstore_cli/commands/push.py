@@ -13,6 +13,7 @@ from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.client import OpStoreClient
+    from opstore_cli.sources import Source
     from opstore_daemon.protocol.records import Fields, Pushed
 
 
@@ -67,14 +68,23 @@ def push(
     if name is None or file is None:
         raise click.UsageError("give NAME and FILE, or --all DIR")
     source = _standard_input() if file == "-" else file
-    pushed = _push(session, session.client(), name, source, fields=fields or None, **options)
+    pushed = _push_one(session, name, source, fields=fields or None, **options)
     reference = named(pushed.op, pushed.number)
     session.out.answer(pushed, quiet=[reference], full=[reference])
     _comment(session, pushed, source)
     return 0
 
 
-def _push(session: Session, client: "OpStoreClient", name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
+def _push_one(session: Session, name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
+    from opstore_cli import sources
+    from opstore_cli.hashing_ahead import HashingAhead
+
+    # Hashed from now on, while the client loads and the daemon is found.
+    with sources.opened(source) as opened, HashingAhead.begun(opened):
+        return _push(session, session.client(), name, opened, **options)
+
+
+def _push(session: Session, client: "OpStoreClient", name: str, source: "str | Source", **options: Any) -> "Pushed":
     with session.out.progress(f"push {name}"):
         return client.push(name, source, **options)
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 
+BLOCK = 1024 * 1024  # bytes that are read, sent or hashed at once, where there are as many
 WAITING = 4  # pieces that may wait to be hashed: what bounds the memory
 SMALL = 64 * 1024  # bytes; a piece up to this is not worth a thread
 

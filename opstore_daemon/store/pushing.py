@@ -21,7 +21,7 @@ from opstore_daemon.store.view import View
 def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
     """Refuses what no state of the store could make right; `data` are bytes that came along."""
     check_name(op)
-    _check_ways(wanted, stores=wanted.upload is not None or data is not None)
+    _check_ways(wanted, stores=wanted.upload is not None or wanted.digest is not None or data is not None)
     if wanted.upload is not None and data is not None:
         raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
     for tag in wanted.tags:

@@ -128,17 +128,18 @@ class TakingIn(Transactions):
         return self.add_version(op, wanted, LOCAL)
 
     def add_version(self, op: str, wanted: NewVersion, owner: str, data: bytes | None = None) -> Pushed:
-        """Makes the version that was asked for: of these bytes, of the owner's upload, or of no bytes.
+        """Makes the version that was asked for: of these bytes, of the owner's upload, of bytes that the store has, or
+        of no bytes.
 
         Bytes first, then one short transaction. A collector that took the blob in between sends us back to keep it
         again.
         """
         pushing.check(op, wanted, data)
-        upload = wanted.upload
+        upload, digest = wanted.upload, declared(wanted)
         if data is not None:
             return self._keep(op, wanted, data)
         if upload is None:
-            return self._write(Pushed, lambda connection: pushing.add(connection, op, wanted, None, self._now()))
+            return self._write(Pushed, lambda connection: self._make(connection, op, wanted, digest))
         before = self._answered(Pushed)
         if before is not None:
             return before
@@ -150,6 +151,22 @@ class TakingIn(Transactions):
             if before is None:
                 raise
             return before
+
+    def _make(self, connection: Connection, op: str, wanted: NewVersion, digest: Digest | None) -> Pushed:
+        """The version of bytes that the store has, or of none; raises BlobNotFound."""
+        blob = None if digest is None else (digest, self._size_of(connection, digest, wanted.size))
+        return pushing.add(connection, op, wanted, blob, self._now())
+
+    def _size_of(self, connection: Connection, digest: Digest, size: int | None) -> int:
+        """The size of a blob that a version has, in the saver too.
+
+        Without a version it may not be on the disk yet, or be on its way out. One of another size is damaged: sent
+        again, the bytes take its place.
+        """
+        found = versions.size_of_blob(connection, digest)
+        if found is None or size not in (None, found) or self.saver.size(digest) != found:
+            raise errors.BlobNotFound(digest=digest)
+        return found
 
     def _keep(self, op: str, wanted: NewVersion, data: bytes) -> Pushed:
         """Stores a few bytes: no upload goes on the books for them, and nothing is rehearsed.
@@ -165,7 +182,7 @@ class TakingIn(Transactions):
         except errors.OpStoreError:
             with suppress(errors.OpStoreError), self.database.write() as connection:
                 # Under the write lock: who relies on the blob looks for it in a transaction, and keeps it again.
-                if not versions.has_blob(connection, blob[0]):
+                if versions.size_of_blob(connection, blob[0]) is None:
                     self.saver.delete(blob[0])
             raise
 

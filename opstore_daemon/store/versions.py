@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, func, insert, select, update
 
 from opstore_daemon.metadata.prepared import Query, prepared
 from opstore_daemon.metadata.tables import Label, Op, Tag, Version
@@ -161,14 +161,15 @@ def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
     return select(*(each.scalar_subquery() for each in asked))
 
 
-def has_blob(connection: Connection, digest: Digest) -> bool:
-    """Whether a version has these bytes."""
-    return bool(_of_blob(digest=digest).run(connection).scalar_one())
+def size_of_blob(connection: Connection, digest: Digest) -> int | None:
+    """The size in bytes that versions with these bytes have; None where no version has them."""
+    size: int | None = _of_blob(digest=digest).run(connection).scalar()
+    return size
 
 
 @prepared
 def _of_blob(*, digest: str) -> Executable:
-    return select(exists().where(Version.digest == digest))
+    return select(Version.size).where(Version.digest == digest).limit(1)
 
 
 def _form(wanted: NewVersion) -> dict[str, str | None]:

@@ -33,6 +33,7 @@ class FakeDaemon:
         self.ranges = True
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
+        self.asked: list[str] = []  # digests of bytes that it was asked for; these requests are not in the log
         self.log: list[str] = []
         self.headers: list[dict[str, str]] = []
         self._server = _Server(self)
@@ -116,9 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def parts(self) -> tuple[dict[str, Any], bytes | None]:
         """The JSON of the body, and the bytes that came along, if any did."""
-        body, kind = self.body(), self.headers["Content-Type"]
+        body, kind = self.body(), self.headers.get("Content-Type", "")
         record, data = read_form(kind, body) if kind.startswith(routes.FORM) else (body, None)
-        asked: dict[str, Any] = msgspec.json.decode(record)
+        asked: dict[str, Any] = msgspec.json.decode(record or b"{}")
         return asked, data
 
     def upload(self) -> str:
@@ -127,13 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
     def state(self, upload: str) -> dict[str, Any]:
         return {"upload": upload, "offset": len(self.daemon.uploads[upload]), "size": self.daemon.sizes[upload]}
 
-    def seen(self) -> bool:
-        """Notes the request; whether it was answered already."""
+    def seen(self, *, read: bool = True) -> bool:
+        """Notes the request; whether it was answered already. `read`: its body is still to come."""
         path = urlsplit(self.path).path
         self.daemon.log.append(f"{self.command} {path}")
         self.daemon.headers.append(dict(self.headers.items()))
         if path != routes.HEALTH and self.daemon.answers:
-            self.body()
+            if read:
+                self.body()
             status, kind, body = self.daemon.answers.pop(0)
             self.answer(status, body, kind)
             return True
@@ -170,9 +172,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = broken is not None
 
     def do_POST(self) -> None:
-        if self.seen():
-            return
         asked, along = self.parts()
+        if along is None and asked.get("digest") and not asked.get("upload"):
+            self.answer_whether_there(asked["digest"])
+            return
+        if self.seen(read=False):
+            return
         if urlsplit(self.path).path == routes.UPLOADS:
             upload = f"u{len(self.daemon.sizes) + 1}"
             self.daemon.uploads[upload], self.daemon.sizes[upload] = bytearray(), asked["size"]
@@ -184,6 +189,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.daemon.versions.append(data)
         self.json(201, self.daemon.record(len(self.daemon.versions)))
+
+    def answer_whether_there(self, digest: str) -> None:
+        self.daemon.asked.append(digest)
+        known: list[str] = [digest_of(data) for data in self.daemon.versions]
+        if digest in known:
+            self.json(200, self.daemon.record(known.index(digest) + 1) | {"created": False})
+        else:
+            self.problem(404, "BlobNotFound", digest=digest)
 
     def do_PATCH(self) -> None:
         if self.seen():

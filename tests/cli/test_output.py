@@ -274,7 +274,8 @@ def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
         "message": "why",
         "tags": ("dev",),
     }
-    assert session.fake.asked == [("push", "pca", str(file), options)]
+    [(verb, op, source, given)] = session.fake.asked
+    assert (verb, op, source.path, given) == ("push", "pca", file, options)
 
 
 def test_register_prints_the_reference(opstore: Opstore) -> None:

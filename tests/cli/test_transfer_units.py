@@ -3,17 +3,21 @@
 import errno
 import io
 import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pytest
 
-from opstore_cli import OpStoreClient, config, connections, downloads, patience, uploads
+from opstore_cli import OpStoreClient, config, connections, downloads, hashing_ahead, patience, uploads
+from opstore_cli.hashing_ahead import HashingAhead
 from opstore_cli.partial import PartFile, UploadNote
-from opstore_daemon.protocol import errors, hashing, routes
+from opstore_cli.sources import Slice, opened
+from opstore_daemon.protocol import digests, errors, routes
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.hashing import BLOCK
 from tests.cli.fake_daemon import FakeDaemon
 
 BYTES = os.urandom(9_000_001)
@@ -79,7 +83,8 @@ def test_bytes_a_file_a_file_object_and_a_pipe_arrive_as_they_are(
     with path.open("rb") as file:
         for source in (data, path, str(path), file, io.BytesIO(data), cast(BinaryIO, Pipe(data))):
             assert client.push("pca", source).size == size
-    assert daemon.versions == [data] * 6
+            assert daemon.versions == [data]
+            daemon.versions.clear()
     assert not daemon.uploads
 
 
@@ -189,7 +194,8 @@ def test_a_refusal_throws_the_upload_away(daemon: FakeDaemon, client: OpStoreCli
             path.write_bytes(BYTES + b"more")
 
     client.progress = change
-    with pytest.raises(errors.FileRefused, match="changed while it was read"):
+    # Whether it was shorter for a moment or had changed depends on when it was looked at.
+    with pytest.raises(errors.FileRefused, match="while it was read"):
         client.push("pca", path)
     assert (daemon.versions, daemon.uploads, _notes(tmp_path / "home")) == ([], {}, [])
 
@@ -197,9 +203,21 @@ def test_a_refusal_throws_the_upload_away(daemon: FakeDaemon, client: OpStoreCli
 def test_a_file_that_becomes_shorter_is_refused(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
     path = _file(tmp_path)
     client.progress = lambda done, _all: os.truncate(path, 5_000_000) if done == 1024 * 1024 else None
-    with pytest.raises(errors.FileRefused, match="shorter"):
+    # That it is shorter, or that it changed: who is at it at that moment says so.
+    with pytest.raises(errors.FileRefused, match="while it was read"):
         client.push("pca", path)
     assert (daemon.versions, daemon.uploads) == ([], {})
+
+
+def test_a_part_of_a_file_that_became_shorter_is_refused_by_who_sends_it(tmp_path: Path) -> None:
+    path = _file(tmp_path)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, opened(path) as source:
+        os.truncate(path, 1000)
+        with pytest.raises(errors.FileRefused, match="shorter while it was read"):
+            Slice(source, 990, 20).send_to(ours)
+        with pytest.raises(errors.FileRefused, match="shorter while it was read"):
+            HashingAhead(source).wait()
 
 
 def test_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
@@ -222,20 +240,149 @@ def test_a_failure_to_read_is_not_taken_for_a_broken_line(daemon: FakeDaemon, cl
     assert not daemon.uploads
 
 
+class _Counted:
+    """A hash that says how much it has seen."""
+
+    def __init__(self, seen: list[int]) -> None:
+        self._hash, self._seen = digests.new_hash(), seen
+
+    def update(self, data: bytes) -> None:
+        self._seen.append(len(data))
+        self._hash.update(data)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
 def test_each_byte_is_hashed_once_whatever_is_sent_again(
     daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-
-    class Counting(hashing.Hasher):
-        def update(self, data: bytes | memoryview) -> None:
-            seen.append(len(data))
-            super().update(data)
-
-    monkeypatch.setattr(uploads, "Hasher", Counting)
+    monkeypatch.setattr(hashing_ahead, "new_hash", lambda: _Counted(seen))
     daemon.faults = [("PATCH uploads", 1_000_000), ("PATCH uploads", 10)]
     client.push("pca", BYTES)
-    assert sum(seen) == len(BYTES)
+    assert (sum(seen), daemon.versions) == (len(BYTES), [BYTES])
+
+
+# --- bytes that the store has ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Says when the digest of what is pushed is known: before anything is sent, in the middle, or behind it all."""
+
+    def known(when: str) -> None:
+        class Held(HashingAhead):
+            looks = 0
+
+            @property
+            def digest(self) -> digests.Digest | None:
+                self.looks += 1
+                known = {"before": True, "in the middle": self.looks > 4, "behind": False}
+                return self.wait() if known[when] else None
+
+        monkeypatch.setattr(uploads, "HashingAhead", Held)
+
+    return known
+
+
+@pytest.mark.parametrize(("when", "sent"), [("before", 0), ("in the middle", 3 * BLOCK), ("behind", len(BYTES))])
+@pytest.mark.parametrize("kind", ["a path", "bytes", "an open file"])
+def test_bytes_that_the_store_has_are_not_sent_from_when_that_is_known(
+    daemon: FakeDaemon,
+    client: OpStoreClient,
+    tmp_path: Path,
+    slow: Callable[[str], None],
+    when: str,
+    sent: int,
+    kind: str,
+) -> None:
+    slow(when)
+    daemon.versions = [b"another", BYTES]
+    moved: list[int] = []
+    client.progress = lambda done, _all: moved.append(done)
+    path = _file(tmp_path)
+    with path.open("rb") as file:
+        sources: dict[str, Path | bytes | BinaryIO] = {"a path": path, "bytes": BYTES, "an open file": file}
+        pushed = client.push("pca", sources[kind])
+        assert file.tell() == (len(BYTES) if kind == "an open file" else 0), "as if it had been read"
+    assert pushed.number == ("3.0.0" if when == "behind" else "2.0.0")
+    assert daemon.asked == ([] if when == "behind" else [digest_of(BYTES)])
+    assert max([done for done in moved if done < len(BYTES)] or [0]) <= max(sent, 0)
+    assert moved[-1] == len(BYTES)
+    assert not daemon.uploads
+    assert not _notes(tmp_path / "home")
+
+
+@pytest.mark.parametrize("when", ["before", "in the middle"])
+def test_what_the_store_lacks_is_asked_for_once_and_sent(
+    daemon: FakeDaemon, client: OpStoreClient, slow: Callable[[str], None], when: str
+) -> None:
+    slow(when)
+    daemon.faults = [("PATCH uploads", 5_000_000)]
+    client.push("pca", BYTES)
+    assert (daemon.asked, daemon.versions) == ([digest_of(BYTES)], [BYTES])
+
+
+def test_a_file_that_changed_behind_its_hash_is_not_taken_for_what_the_store_has(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _file(tmp_path)
+    daemon.versions = [BYTES]
+
+    class Changing(HashingAhead):
+        @property
+        def digest(self) -> digests.Digest | None:
+            found = self.wait()
+            path.write_bytes(b"other")
+            return found
+
+    monkeypatch.setattr(uploads, "HashingAhead", Changing)
+    with pytest.raises(errors.FileRefused, match="it changed while it was read"):
+        client.push("pca", path)
+    assert daemon.asked == []
+
+
+class Unpacking(io.BytesIO):
+    """Stands for a file that is unpacked as it is read, and begins anew where it is to go back."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.sought: list[int] = []
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self.sought.append(offset)
+        return super().seek(offset, whence)
+
+
+def test_what_is_slow_to_go_back_in_is_read_once_and_in_order(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    file = Unpacking(BYTES)
+    daemon.faults = [("PATCH uploads", 3_000_000), ("PATCH uploads", 10)]
+    client.push("pca", file)
+    assert (daemon.versions, daemon.sizes["u1"]) == ([BYTES], len(BYTES))
+    assert file.sought == [0, 0], "to find out its size, and then no more"
+
+
+def test_what_turns_out_shorter_than_it_said_makes_no_version(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    class Shorter(Unpacking):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, len(BYTES) - 1 - self.tell()))
+
+    with pytest.raises(errors.FileRefused, match="it became shorter while it was read"):
+        client.push("pca", Shorter(BYTES))
+    assert (daemon.versions, daemon.uploads) == ([], {})
+
+
+def test_a_source_that_fails_while_it_is_hashed_ends_the_push(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", fails)
+    with pytest.raises(errors.FileRefused, match="Input/output error"):
+        client.push("pca", _file(tmp_path))
+    assert (daemon.versions, daemon.uploads) == ([], {})
 
 
 # --- pull -----------------------------------------------------------------------------------------------------------

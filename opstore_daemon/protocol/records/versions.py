@@ -94,7 +94,8 @@ class Versions(Record, frozen=True, kw_only=True):
 
 
 class NewVersion(Request, frozen=True, kw_only=True):
-    """A push (with `upload`) or a registration (without). `bump`, `fields` and `version` exclude each other.
+    """A push of an `upload`, or, without one, of the bytes that the store has with that `digest`; with neither a
+    registration. `bump`, `fields` and `version` exclude each other.
 
     `otherwise` says what a push of declared subversions does where they are stored with other bytes: `refuse`, or
     make a new `patch` version of them, with their valid links.

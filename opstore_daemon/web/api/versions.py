@@ -20,6 +20,7 @@ PUSHING = (
     errors.InvalidVersion,
     errors.InvalidDigest,
     errors.InvalidTag,
+    errors.BlobNotFound,
     errors.UploadNotFound,
     errors.UploadIncomplete,
     errors.UploadNotOpen,
@@ -73,7 +74,7 @@ def listing(_api: Api, op: str, query: Wanted) -> Response:
     raises=PUSHING,
 )
 def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
-    """A version of the bytes that come along, of an upload's, or of none."""
+    """A version: of bytes that come along, of an upload, of bytes that the store has with that digest, or of none."""
     pushed = store().add_version(op, body, credential().owner, data)
     made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.number)}
     return answer(pushed, 201, made) if pushed.created else answer(pushed)
