@@ -48,8 +48,6 @@ def resolve(
       opstore resolve churn --lock opstore.lock --upgrade pca
       opstore resolve --check opstore.lock
     """
-    from opstore_cli import lockfile
-
     arguments.exclusive(check=check, lock=lock)
     arguments.exclusive(check=check, use=use)
     arguments.exclusive(lock=lock, as_of=as_of)
@@ -60,6 +58,9 @@ def resolve(
         raise click.UsageError("--upgrade moves an op of a lock: name it with --lock")
     if check is not None:
         return _check(session, pipeline, check)
+    if lock is not None:
+        from opstore_cli import lockfile
+
     held = lockfile.read(lock) if upgrade is not None and lock is not None else None
     name = pipeline or (held.pipeline if held is not None else session.settings().pipeline)
     if name is None:
