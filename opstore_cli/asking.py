@@ -103,6 +103,10 @@ class Answer:
         """The header, or an empty text."""
         return str(self._response.headers.get(name, ""))
 
+    def close(self) -> None:
+        """No more of it is wanted."""
+        self._response.close()
+
     def read(self, limit: int) -> bytes:
         """The whole body; raises ValueError where it is longer than the limit, and ConnectionLost."""
         pieces, left = [], limit + 1
@@ -192,16 +196,36 @@ class Asking:
             return self._record(answer, records.Upload)
 
     @contextmanager
-    def fetch(self, path: str, first: int, etag: str, *, part: bool = False) -> Iterator[Answer]:
-        """The answer that brings the bytes from `first` on of what has the etag, or (200) all of it.
+    def fetch(self, path: str, first: int, etag: str | None = None, *, part: bool = False) -> Iterator[Answer]:
+        """The answer that brings the bytes from `first` on (of what has the etag, where there is one), or all (200).
 
         `part`: also all of it is asked for as a part, of which the daemon checks nothing.
         """
         headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
         if first > 0 or part:
-            headers |= {"Range": f"bytes={first}-", "If-Range": etag}
+            headers["Range"] = f"bytes={first}-"
+            if etag is not None:
+                headers["If-Range"] = etag
         with self._exchange("GET", path, headers) as answer:
             yield answer
+
+    def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
+        """The record of a version; warns where it is yanked."""
+        path = routes.path(routes.VERSION, op=op, selector=selector)
+        return self._warned(self.call("GET", path, records.VersionRecord, parameters={"as_of": as_of}))
+
+    def served(self, answer: Answer, op: str, selector: str) -> records.VersionRecord:
+        """The version whose bytes are the answer to this; asked for where the answer does not tell all of it."""
+        try:
+            told = msgspec.json.decode(answer.header(routes.SERVED_VERSION), type=records.VersionRecord)
+        except msgspec.DecodeError:
+            return self.version(op, answer.header(routes.SERVED_NUMBER) or selector)
+        return self._warned(told)
+
+    def _warned(self, record: records.VersionRecord) -> records.VersionRecord:
+        if record.yank_reason is not None:
+            self.transport.warn(records.PickedYanked(op=record.op, number=record.number, reason=record.yank_reason))
+        return record
 
     @contextmanager
     def _exchange(

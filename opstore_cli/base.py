@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, overload
 
@@ -57,6 +58,7 @@ class _Page(Protocol):
 
 
 if TYPE_CHECKING:
+    from opstore_cli.downloads import Pull
     from opstore_cli.sources import Source
 
 P = TypeVar("P", bound=_Page)
@@ -189,25 +191,38 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
         """
         from opstore_cli import downloads
+        from opstore_cli.partial import is_left
 
         if to is None:
-            return downloads.to_bytes(self._asking, self.show(reference), self.progress)
+            with self.begin_pull(reference) as pull:
+                return pull.to_bytes()
         if isinstance(to, Path | str):
             place = Path(to)
             downloads.check_place(place, overwrite)
-            record = self.show(reference)
-            downloads.to_path(self._asking, record, place, overwrite, self.progress)
+            with self.begin_pull(reference, unchecked=True, left=is_left(place.parent, place.name)) as pull:
+                pull.to_path(place, overwrite)
         else:
-            record = self.show(reference)
-            downloads.to_stream(self._asking, record, to, self.progress)
-        return record
+            with self.begin_pull(reference) as pull:
+                pull.to_stream(to)
+        return pull.record
+
+    def begin_pull(
+        self, reference: str, *, unchecked: bool = False, left: bool = False
+    ) -> "AbstractContextManager[Pull]":
+        """The same, where what is done with the bytes depends on the version: its record is known before they come.
+
+        `unchecked`: the client alone verifies them, for what goes to a path (`Pull.to_path`). `left`: some of them may
+        be there from an earlier pull.
+        """
+        from opstore_cli import downloads
+
+        asked = parse_reference(reference)
+        selector = written(asked.selector)
+        return downloads.begun(self._asking, asked.op, selector, self.progress, unchecked=unchecked, left=left)
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
-        path = _version_path(routes.VERSION, reference)
-        found = self._asking.call("GET", path, VersionRecord, parameters={"as_of": as_of})
-        if found.yank_reason is not None:
-            self.warn(PickedYanked(op=found.op, number=found.number, reason=found.yank_reason))
-        return found
+        asked = parse_reference(reference)
+        return self._asking.version(asked.op, written(asked.selector), as_of)
 
     def versions(
         self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None

@@ -17,16 +17,12 @@ from opstore_cli.folder_format import FOLDER_FORMAT, NoFolder
 from opstore_cli.part_folder import PartFolder
 from opstore_cli.partial import PartFile
 from opstore_cli.patience import INTERRUPTIONS, Patience
-from opstore_cli.unpacking import unpack
+from opstore_cli.unpacking import Unpacked, unpack
 from opstore_cli.uploads import Progress
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
 from opstore_daemon.protocol.hashing import BLOCK, WAITING, Hasher
 from opstore_daemon.protocol.records import VersionRecord
-
-# Bytes up to which the daemon checks what it sends, too. Beyond, the client alone does, unless that shows damage: on a
-# machine of two cores it would take as long as all the rest.
-CHECKED_TWICE = 8 * 1024 * 1024
 
 
 def is_folder(record: VersionRecord) -> bool:
@@ -68,81 +64,205 @@ def _holds_working_folder(target: Path) -> bool:
         return False  # the working folder is gone
 
 
-def to_bytes(asking: Asking, record: VersionRecord, progress: Progress) -> bytes:
-    """The verified bytes."""
-    buffer = io.BytesIO()
-    with Hasher() as hasher:
-        for piece in _pieces(asking, record, 0, progress):
-            hasher.update(piece)
-            buffer.write(piece)
-        _check(hasher, _stored(record)[0])
-    return buffer.getvalue()
+@contextmanager
+def begun(
+    asking: Asking, op: str, selector: str, progress: Progress, *, unchecked: bool = False, left: bool = False
+) -> Generator["Pull", None, None]:
+    """The pull of a version: one request for its bytes, whose answer says which version it is.
 
-
-def to_stream(asking: Asking, record: VersionRecord, output: BinaryIO, progress: Progress) -> None:
-    """Writes the bytes; the last of them when all are verified. BrokenPipeError comes through as it is."""
-    held: bytes | memoryview = b""
-    with Hasher() as hasher, closing(_pieces(asking, record, 0, progress)) as pieces:
-        for piece in pieces:
-            hasher.update(piece)
-            _write(output, held)
-            held = piece
-        _check(hasher, _stored(record)[0])
-    _write(output, held)
-    _flush(output)
-
-
-def to_path(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
-    """Makes the version that file or, where it is one, that folder."""
-    check_output(record, target, overwrite)
-    try:
-        if is_folder(record):
-            _to_folder(asking, record, target, overwrite, progress)
-        else:
-            _to_file(asking, record, target, overwrite, progress)
-    except FileExistsError:
-        raise errors.OutputExists(path=str(target)) from None
-    except OSError as error:
-        raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
-
-
-def _to_file(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
-    """Writes the bytes to a hidden file beside the target, and makes it the target when all are verified.
-
-    After a lost connection, or a kill, that file stays, and the next pull goes on with it.
+    `unchecked`: the daemon need not compare the bytes with their digest as well, which on a machine of two cores takes
+    as long as all the rest. They are asked for again, and checked, where they turn out to be wrong here: for what goes
+    to a path. `left`: some of them may be here already, so it is asked first which they are. Raises NotStored.
     """
-    digest, _ = _stored(record)
-    with PartFile.beside(target, digest) as part:
+    if left:
+        yield Pull(asking, asking.version(op, selector), None, progress)
+        return
+    with asking.fetch(routes.path(routes.BYTES, op=op, selector=selector), 0, part=unchecked) as answer:
+        yield Pull(asking, asking.served(answer, op, selector), answer, progress)
+
+
+class Pull:
+    """A version whose bytes are on their way, to be taken once."""
+
+    def __init__(self, asking: Asking, record: VersionRecord, answer: Answer | None, progress: Progress) -> None:
+        self.record = record
+        self._asking = asking
+        self._answer = answer
+        self._progress = progress
+        self._digest, self._size = _stored(record)
+
+    def to_bytes(self) -> bytes:
+        """The verified bytes."""
+        buffer = io.BytesIO()
+        with Hasher() as hasher:
+            for piece in self._pieces(0):
+                hasher.update(piece)
+                buffer.write(piece)
+            self._check(hasher)
+        return buffer.getvalue()
+
+    def to_stream(self, output: BinaryIO) -> None:
+        """Writes the bytes; the last of them when all are verified. BrokenPipeError comes through as it is."""
+        held: bytes | memoryview = b""
+        with Hasher() as hasher, closing(self._pieces(0)) as pieces:
+            for piece in pieces:
+                hasher.update(piece)
+                _write(output, held)
+                held = piece
+            self._check(hasher)
+        _write(output, held)
+        _flush(output)
+
+    def to_path(self, target: Path, overwrite: bool) -> None:
+        """Makes the version that file or, where it is one, that folder.
+
+        The bytes are written to a hidden file or folder beside it, which becomes the target when all are verified.
+        After a lost connection, or a kill, that stays, and the next pull goes on with it.
+        """
+        check_output(self.record, target, overwrite)
         try:
-            _fill(part, asking, record, progress)
-            part.publish(target, overwrite)
-        except (errors.Unreachable, KeyboardInterrupt):
-            if part.size() == 0:
-                part.remove()
-            raise
-        except BaseException:
-            part.remove()
-            raise
+            if is_folder(self.record):
+                self._to_folder(target, overwrite)
+            else:
+                self._to_file(target, overwrite)
+        except FileExistsError:
+            raise errors.OutputExists(path=str(target)) from None
+        except OSError as error:
+            raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
 
-
-def _to_folder(asking: Asking, record: VersionRecord, target: Path, overwrite: bool, progress: Progress) -> None:
-    """Unpacks the bytes into a hidden folder beside the target, and makes it the target when all are verified.
-
-    Of a pull that broke off nothing stays: what was unpacked is not the stream that the rest would be added to.
-    """
-    digest, _ = _stored(record)
-    with PartFolder.beside(target, digest) as part:
-        with Hasher() as hasher, closing(_pieces(asking, record, 0, progress)) as pieces:
-            hashed = _hashed(pieces, hasher)
+    def _to_file(self, target: Path, overwrite: bool) -> None:
+        with PartFile.beside(target, self._digest) as part, _leaving(part):
             try:
-                unpack(hashed, part.path, target)
-            except NoFolder as error:
-                # Bytes that were damaged on their way make no folder either, and then that is the news.
-                deque(hashed, maxlen=0)
-                _check(hasher, digest)
-                raise errors.FolderRefused(op=record.op, number=record.number, reason=str(error)) from None
-            _check(hasher, digest)
-        part.publish(target, overwrite)
+                self._fill(part, unchecked=True)
+            except errors.IntegrityFailure:
+                # What an earlier process left may be at fault (a crash of the machine), or the line: from the
+                # start, once. The daemon says then if it is its own bytes that are damaged.
+                part.empty()
+                self._fill(part, unchecked=False)
+            part.publish(target, overwrite)
+
+    def _fill(self, part: PartFile, *, unchecked: bool) -> None:
+        if part.size() > self._size:
+            part.empty()
+        if not part.is_empty():
+            self._let_go()
+        part.rewind()
+        with Hasher() as hasher:
+            position = 0
+            while data := part.read(BLOCK):
+                hasher.update(data)
+                position += len(data)
+            with closing(self._pieces(position, _buffers(self._size), unchecked=unchecked)) as pieces:
+                for piece in pieces:
+                    hasher.update(piece)
+                    part.write(piece)
+            self._check(hasher)
+
+    def _to_folder(self, target: Path, overwrite: bool) -> None:
+        with PartFolder.beside(target, self._digest) as part, _leaving(part):
+            try:
+                self._unpack(part, target, unchecked=True)
+            except errors.IntegrityFailure:
+                part.empty()
+                self._unpack(part, target, unchecked=False)
+            part.publish(target, overwrite)
+
+    def _unpack(self, part: PartFolder, target: Path, *, unchecked: bool) -> None:
+        with Hasher() as hasher, closing(Unpacked.of(part.path)) as there:
+            if there.size > self._size:
+                raise errors.SizeMismatch(actual=there.size, expected=self._size)
+            if there.size:
+                self._let_go()
+            for piece in there.pieces():
+                hasher.update(piece)
+            there.drop_last()
+            with closing(self._pieces(there.size, unchecked=unchecked)) as pieces:
+                hashed = _hashed(pieces, hasher)
+                try:
+                    unpack(hashed, part.path, target, there.entries)
+                except NoFolder as error:
+                    # Bytes that were damaged on their way make no folder either, and then that is the news.
+                    deque(hashed, maxlen=0)
+                    self._check(hasher)
+                    reason = str(error)
+                    raise errors.FolderRefused(op=self.record.op, number=self.record.number, reason=reason) from None
+                self._check(hasher)
+
+    def _check(self, hasher: Hasher) -> None:
+        actual = hasher.digest()
+        if actual != self._digest:
+            raise errors.DigestMismatch(actual=actual, expected=self._digest)
+
+    def _pieces(
+        self, first: int, buffers: Iterator[memoryview] | None = None, *, unchecked: bool = False
+    ) -> Generator[bytes | memoryview, None, None]:
+        """The bytes from `first` on, in order, over as many connections as it takes. They are not yet verified.
+
+        Where there are `buffers`, a piece is good until they come round again.
+        """
+        position, patience = first, Patience(first)
+        self._progress(position, self._size)
+        while position < self._size:
+            failure: errors.OpStoreError = errors.ConnectionLost(
+                url=self._asking.transport.address, reason="the answer broke off"
+            )
+            try:
+                with self._bytes_from(position, unchecked=unchecked) as answer:
+                    skip = self._check_answer(answer, position)
+                    for piece in answer.pieces(buffers):
+                        wanted, skip = piece[skip:], max(skip - len(piece), 0)
+                        if position + len(wanted) > self._size:
+                            raise errors.SizeMismatch(actual=f"more than {self._size}", expected=self._size)
+                        if wanted:
+                            position += len(wanted)
+                            yield wanted
+                            self._progress(position, self._size)
+            except INTERRUPTIONS as interruption:
+                failure = interruption
+            if position < self._size and not patience.got_to(position):
+                patience.wait(failure)
+
+    def _let_go(self) -> None:
+        """The answer from the start on is not the one that is wanted."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+    @contextmanager
+    def _bytes_from(self, position: int, *, unchecked: bool) -> Iterator[Answer]:
+        """The answer that is there already, once, or another one."""
+        begun, self._answer = self._answer, None
+        if begun is not None:
+            yield begun
+            return
+        path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.number)
+        with self._asking.fetch(path, position, f'"{self._digest}"', part=unchecked) as answer:
+            yield answer
+
+    def _check_answer(self, answer: Answer, position: int) -> int:
+        """How many bytes of the answer to skip; raises where it is of other bytes than were asked for."""
+        etag = answer.header("ETag")
+        if etag != f'"{self._digest}"':
+            raise errors.DigestMismatch(actual=etag or "unknown", expected=self._digest)
+        if answer.status == HTTPStatus.OK:
+            return position  # the whole, where only the rest was asked for: something in between knows no ranges
+        if not answer.header("Content-Range").startswith(f"bytes {position}-"):
+            raise errors.DigestMismatch(actual="unknown, of another range", expected=self._digest)
+        return 0
+
+
+@contextmanager
+def _leaving(part: PartFile | PartFolder) -> Iterator[None]:
+    """What ends early leaves the part to the next pull, if there is anything in it; what fails for good does not."""
+    try:
+        yield
+    except (errors.Unreachable, KeyboardInterrupt):
+        if part.is_empty():
+            part.remove()
+        raise
+    except BaseException:
+        part.remove()
+        raise
 
 
 def _hashed(pieces: Iterator[bytes | memoryview], hasher: Hasher) -> Iterator[bytes]:
@@ -151,102 +271,15 @@ def _hashed(pieces: Iterator[bytes | memoryview], hasher: Hasher) -> Iterator[by
         yield bytes(piece)
 
 
-def _fill(part: PartFile, asking: Asking, record: VersionRecord, progress: Progress) -> None:
-    size = _stored(record)[1]
-    left, unchecked = part.size(), size > CHECKED_TWICE
-    try:
-        _go_on(part, asking, record, progress, unchecked=unchecked)
-    except errors.IntegrityFailure:
-        if left == 0 and not unchecked:
-            raise
-        # What the earlier process left may be at fault (a crash of the machine): from the start, once. The daemon
-        # says then if it is its own bytes that are damaged.
-        part.empty()
-        _go_on(part, asking, record, progress, unchecked=False)
-
-
-def _go_on(part: PartFile, asking: Asking, record: VersionRecord, progress: Progress, *, unchecked: bool) -> None:
-    digest, size = _stored(record)
-    if part.size() > size:
-        part.empty()
-    part.rewind()
-    with Hasher() as hasher:
-        position = 0
-        while data := part.read(BLOCK):
-            hasher.update(data)
-            position += len(data)
-        with closing(_pieces(asking, record, position, progress, _buffers(size), unchecked=unchecked)) as pieces:
-            for piece in pieces:
-                hasher.update(piece)
-                part.write(piece)
-        _check(hasher, digest)
-
-
 def _buffers(size: int) -> Iterator[memoryview]:
     """Where pieces are read to by turns: a hasher may still be at those of the last few turns."""
     return cycle([memoryview(bytearray(min(BLOCK, size))) for _ in range(WAITING + 2)])
-
-
-def _pieces(
-    asking: Asking,
-    record: VersionRecord,
-    first: int,
-    progress: Progress,
-    buffers: Iterator[memoryview] | None = None,
-    *,
-    unchecked: bool = False,
-) -> Generator[bytes | memoryview, None, None]:
-    """The bytes from `first` on, in order, over as many connections as it takes. They are not yet verified.
-
-    `unchecked`: the daemon need not, either. Where there are `buffers`, a piece is good until they come round again.
-    """
-    digest, size = _stored(record)
-    path = routes.path(routes.BYTES, op=record.op, selector=record.number)
-    position, patience = first, Patience(first)
-    progress(position, size)
-    while position < size:
-        failure: errors.OpStoreError = errors.ConnectionLost(
-            url=asking.transport.address, reason="the answer broke off"
-        )
-        try:
-            with asking.fetch(path, position, f'"{digest}"', part=unchecked) as answer:
-                skip = _check_answer(answer, digest, position)
-                for piece in answer.pieces(buffers):
-                    wanted, skip = piece[skip:], max(skip - len(piece), 0)
-                    if position + len(wanted) > size:
-                        raise errors.SizeMismatch(actual=f"more than {size}", expected=size)
-                    if wanted:
-                        position += len(wanted)
-                        yield wanted
-                        progress(position, size)
-        except INTERRUPTIONS as interruption:
-            failure = interruption
-        if position < size and not patience.got_to(position):
-            patience.wait(failure)
-
-
-def _check_answer(answer: Answer, digest: Digest, position: int) -> int:
-    """How many bytes of the answer to skip; raises where it is of other bytes than were asked for."""
-    etag = answer.header("ETag")
-    if etag != f'"{digest}"':
-        raise errors.DigestMismatch(actual=etag or "unknown", expected=digest)
-    if answer.status == HTTPStatus.OK:
-        return position  # the whole, where only the rest was asked for: something in between knows no ranges
-    if not answer.header("Content-Range").startswith(f"bytes {position}-"):
-        raise errors.DigestMismatch(actual="unknown, of another range", expected=digest)
-    return 0
 
 
 def _stored(record: VersionRecord) -> tuple[Digest, int]:
     if record.digest is None or record.size is None:
         raise errors.NotStored(op=record.op, number=record.number)
     return parse_digest(record.digest), record.size
-
-
-def _check(hasher: Hasher, expected: Digest) -> None:
-    actual = hasher.digest()
-    if actual != expected:
-        raise errors.DigestMismatch(actual=actual, expected=expected)
 
 
 def _write(output: BinaryIO, data: bytes | memoryview) -> None:

@@ -5,7 +5,7 @@ import os
 import stat
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from opstore_cli.folder_format import END, FILE, FOLDER, LINK, Entry, NoFolder, check_entry, header, padding
@@ -35,6 +35,16 @@ class PackedFolder:
         self.size = self._starts[-1] + len(END)
         self._position = 0
         self._open: tuple[Entry, int] | None = None
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """All that is in it, in the order of the stream."""
+        return self._entries
+
+    @property
+    def start_of_last(self) -> int:
+        """Where in the stream the last entry begins; 0 where there is none."""
+        return self._starts[max(len(self._entries) - 1, 0)]
 
     def fingerprint(self) -> str:
         """What tells this folder, as it was, from what it may become; in hex."""

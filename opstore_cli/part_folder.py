@@ -18,35 +18,54 @@ _OPENING = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW
 
 
 class PartFolder:
-    """A new, empty folder. Until it is published, whatever stands under its path in the end is removed."""
+    """A folder of this process's, with what an earlier one left in it."""
 
     def __init__(self, path: Path, locks: ExitStack) -> None:
         self.path = path
         self._locks = locks
         self._mine = os.path.abspath(path), os.getpid()
-        self._is_left = True
+        self._is_there = True
 
     @classmethod
     @contextmanager
     def beside(cls, target: Path, digest: Digest) -> "Iterator[PartFolder]":
-        """The folder for this content; raises OSError. What a killed process left under its name is removed first.
+        """The folder for this content, which a later process finds again until it is removed or published.
 
-        Where another process is at that one, a folder with a random name.
+        Where that one is in use, or not ours, a new one with a random name, which nobody finds again; raises OSError.
         """
         start = f".{target.name[:NAME_SHOWN]}.{hex_of(digest)[:16]}"
         path = target.with_name(f"{start}.part")
         with ExitStack() as locks:
-            if not (_make(path, locks) or _take_over(path, locks)):
-                path = target.with_name(f"{start}.{secrets.token_hex(8)}.part")
-                os.mkdir(path, 0o755)
+            if _make(path, locks) or _take_over(path, locks):
+                yield cls(path, locks)
+                return
+            path = target.with_name(f"{start}.{secrets.token_hex(8)}.part")
+            os.mkdir(path, 0o755)
             part = cls(path, locks)
             # A thread that hangs on a line is not waited for when the process ends.
-            atexit.register(part._leave_nothing)
+            atexit.register(part.remove)
             try:
                 yield part
             finally:
-                part._leave_nothing()
-                atexit.unregister(part._leave_nothing)
+                part.remove()
+                atexit.unregister(part.remove)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return not os.listdir(self.path)
+
+    def empty(self) -> None:
+        """Throws away what is in it; raises OSError."""
+        for name in os.listdir(self.path):
+            remove(self.path / name)
+
+    def remove(self) -> None:
+        """Removes it, with whatever stands under its path by now, unless it was published."""
+        place, process = self._mine
+        if self._is_there and os.getpid() == process:
+            with suppress(OSError):
+                remove(Path(place))
+            self._is_there = False
 
     def publish(self, target: Path, overwrite: bool) -> None:
         """Makes it the target; raises FileExistsError (unless `overwrite`) and OSError.
@@ -56,11 +75,11 @@ class PartFolder:
         old = self._place_at(target, overwrite)
         if old is not None:
             try:
-                _remove(old)
+                remove(old)
             except OSError as error:
                 reason = f"the new one is in place, but {old}, which it replaced, is left: {error.strerror}"
                 raise OSError(error.errno, reason) from error
-        self._is_left = False  # what has that path from now on is another process's
+        self._is_there = False  # what has that path from now on is another process's
 
     def _place_at(self, target: Path, overwrite: bool) -> Path | None:
         """Where what the target was is now, None where there was nothing."""
@@ -84,19 +103,12 @@ class PartFolder:
         try:
             renaming.move_if_free(self.path, target)
         except FileExistsError:
-            _remove(old)
+            remove(old)
             raise
         except BaseException:
             os.rename(old, target)
             raise
         return old
-
-    def _leave_nothing(self) -> None:
-        place, process = self._mine
-        if self._is_left and os.getpid() == process:
-            with suppress(OSError):
-                _remove(Path(place))
-            self._is_left = False
 
 
 def _make(path: Path, locks: ExitStack) -> bool:
@@ -115,15 +127,8 @@ def _make(path: Path, locks: ExitStack) -> bool:
 
 
 def _take_over(path: Path, locks: ExitStack) -> bool:
-    """Whether the folder is one of ours that no process is at; it is emptied then."""
-    if os.name != "posix" or not _is_ours(path) or _lock(path, locks) != "taken":
-        return False
-    try:
-        for name in os.listdir(path):
-            _remove(path / name)
-    except OSError:
-        return False
-    return True
+    """Whether the folder is one of ours that no process is at."""
+    return os.name == "posix" and _is_ours(path) and _lock(path, locks) == "taken"
 
 
 def _lock(path: Path, locks: ExitStack) -> LockState:
@@ -146,7 +151,8 @@ def _is_ours(path: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Removes a file, a link or a folder with all that is in it; raises OSError."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:

@@ -77,6 +77,20 @@ def _notes_folder(home: Path) -> Path:
     return folder
 
 
+def is_left(folder: Path, name: str) -> bool:
+    """Whether there is a folder of that name, or what an earlier pull to a target whose name begins so has left.
+
+    Then it depends on the version whether its bytes are wanted, or from where on.
+    """
+    if os.path.isdir(folder / name):
+        return True
+    start = f".{name[:NAME_SHOWN]}"
+    try:
+        return any(found.startswith(start) and found.endswith(".part") for found in os.listdir(folder))
+    except OSError:
+        return False
+
+
 class PartFile:
     """The hidden file beside a target that its bytes are written to until all of them are verified."""
 
@@ -109,6 +123,10 @@ class PartFile:
     def size(self) -> int:
         """Bytes that it holds."""
         return os.fstat(self.descriptor).st_size
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return self.size() == 0
 
     def read(self, size: int) -> bytes:
         """The next bytes from where it stands."""

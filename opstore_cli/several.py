@@ -18,14 +18,15 @@ HOPELESS = (errors.Unreachable, errors.NotAuthorised, errors.Unavailable)
 class Several(Generic[T]):
     """Runs jobs, each in one of a few threads; `moved` is what they call with their progress.
 
-    `tell` is called with the bytes of all jobs so far, and `total`.
+    `tell` is called with the bytes of all jobs so far, and all bytes of those that were begun.
     """
 
-    def __init__(self, jobs: Sequence[Callable[[], T]], total: int, tell: Callable[[int, int | None], None]) -> None:
+    def __init__(self, jobs: Sequence[Callable[[], T]], tell: Callable[[int, int | None], None]) -> None:
         self._jobs = list(enumerate(jobs))
         self._results: list[T | errors.OpStoreError | None] = [None] * len(self._jobs)
-        self._total, self._tell = total, tell
+        self._tell = tell
         self._done = [0] * len(self._jobs)
+        self._totals = [0] * len(self._jobs)
         self._lock = threading.Lock()
         self._mine = threading.local()
         self._interrupted = threading.Event()
@@ -51,13 +52,13 @@ class Several(Generic[T]):
             raise self._bug
         return self._results
 
-    def moved(self, done: int, _total: int | None) -> None:
+    def moved(self, done: int, total: int | None) -> None:
         """The progress of the job that calls it. After an interrupt it is where the job ends."""
         if self._interrupted.is_set():
             raise KeyboardInterrupt
         with self._lock:
-            self._done[self._mine.number] = done
-            self._tell(sum(self._done), self._total)
+            self._done[self._mine.number], self._totals[self._mine.number] = done, total or 0
+            self._tell(sum(self._done), sum(self._totals))
 
     def _next(self) -> tuple[int, Callable[[], T]] | None:
         with self._lock:

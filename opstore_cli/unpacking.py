@@ -2,14 +2,17 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from opstore_cli.folder_format import FILE, FOLDER, Entry, NoFolder, check_entry, padding, read_entry
+from opstore_cli.folders import PackedFolder
+from opstore_cli.part_folder import remove
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.hashing import BLOCK
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,18 +21,66 @@ SYNCING = 4  # files that are brought to the disk at a time
 SHOWN = 200  # characters of a path in an error
 WAITING = 64  # files that may be open for that
 # O_EXCL: whatever is there, also a link, is no place to write to.
+_READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-def unpack(pieces: Iterator[bytes], root: Path, target: Path) -> None:
-    """Fills the empty folder `root`, durably. `target` is what it will be, for errors.
+class Unpacked:
+    """What an earlier process has unpacked into a folder: the beginning of the stream, if nothing happened to it since.
 
-    Raises NoFolder where the stream is not that of a folder, and OutputFailed.
+    The last entry is no part of it, since it may be half there. All is to be hashed: `pieces` is for that.
+    """
+
+    def __init__(self, packed: PackedFolder, root: Path) -> None:
+        self._packed, self._root = packed, root
+        self.entries: Sequence[Entry] = packed.entries[:-1]
+        self.size = packed.start_of_last  # bytes of the stream
+
+    @classmethod
+    def of(cls, root: Path) -> Self:
+        """What is in that folder; where it holds what no folder does, that is thrown away."""
+        try:
+            return cls(PackedFolder(str(root)), root)
+        except errors.FileRefused:
+            for name in os.listdir(root):
+                remove(root / name)
+            return cls(PackedFolder(str(root)), root)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the stream, as they can be read now; raises IntegrityFailure where they can't."""
+        left = self.size
+        while left:
+            try:
+                piece = self._packed.read(min(BLOCK, left))
+            except errors.FileRefused:
+                raise errors.SizeMismatch(actual=self.size - left, expected=self.size) from None
+            left -= len(piece)
+            yield piece
+
+    def drop_last(self) -> None:
+        """Makes room for the entry that may be half there."""
+        for entry in self._packed.entries[-1:]:
+            remove(self._root / os.fsdecode(entry.path))
+
+    def close(self) -> None:
+        """Lets go of what is read."""
+        self._packed.close()
+
+
+def unpack(pieces: Iterator[bytes], root: Path, target: Path, there: Sequence[Entry] = ()) -> None:
+    """Fills the folder `root`, which has the entries that are `there` and no other, durably.
+
+    `pieces` are the stream behind those entries. `target` is what the folder will be, for errors. Raises NoFolder
+    where the stream is not that of a folder, and OutputFailed.
     """
     stream = _Stream(pieces)
-    folders = {b""}
-    last = b""
+    folders = {b"", *(entry.path for entry in there if entry.kind == FOLDER)}
+    last = there[-1].path if there else b""
     with _Syncer() as syncer:
+        for left in there:
+            if left.kind == FILE:
+                with _naming(target, left):
+                    syncer.sync(os.open(os.path.join(os.fsencode(root), left.path), _READING))
         while (entry := read_entry(stream.take)) is not None:
             _check(entry, last, folders)
             with _naming(target, entry):
@@ -148,6 +199,10 @@ class _Syncer:
         except BaseException:
             os.close(descriptor)
             raise
+        self.sync(descriptor)
+
+    def sync(self, descriptor: int) -> None:
+        """Brings the file to the disk, and closes it; raises OSError, of this file or of one before."""
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 

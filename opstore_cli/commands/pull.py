@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
@@ -18,6 +18,7 @@ from opstore_daemon.protocol.references import parse_reference
 
 if TYPE_CHECKING:
     from opstore_cli.client import OpStoreClient
+    from opstore_cli.downloads import Pull
     from opstore_daemon.protocol.records import VersionRecord
 
 
@@ -92,6 +93,17 @@ def pull(
     return 0
 
 
+class _Picked(NamedTuple):
+    """What is to be pulled; `version` where it is known already."""
+
+    reference: str
+    version: "VersionRecord | None" = None
+
+    @property
+    def op(self) -> str:
+        return parse_reference(self.reference).op
+
+
 def _picked(
     session: Session,
     client: "OpStoreClient",
@@ -99,16 +111,22 @@ def _picked(
     valid_for: Sequence[str],
     pipeline: str | None,
     lock: Path | None,
-) -> "list[VersionRecord] | int":
+) -> list[_Picked] | int:
+    if lock is None and pipeline is None and not valid_for and len(references) == 1:
+        return [_Picked(references[0])]
     from opstore_cli import picking
 
     if lock is not None:
-        return picking.of_lock(session.out, client, lock)
-    if pipeline is not None:
-        return picking.of_pipeline(session.out, client, references, pipeline)
-    if valid_for:
-        return picking.valid_for(session.out, client, references, valid_for)
-    return [client.show(reference) for reference in references]
+        found: list[VersionRecord] | int = picking.of_lock(session.out, client, lock)
+    elif pipeline is not None:
+        found = picking.of_pipeline(session.out, client, references, pipeline)
+    elif valid_for:
+        found = picking.valid_for(session.out, client, references, valid_for)
+    else:
+        found = [client.show(reference) for reference in references]  # where one is not found, nothing is written
+    if isinstance(found, int):
+        return found
+    return [_Picked(named(version.op, version.number), version) for version in found]
 
 
 def _check_several(references: Sequence[str], directory: str | None, pipeline: str | None, lock: Path | None) -> None:
@@ -145,50 +163,57 @@ def _is_stream(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _write(session: Session, client: "OpStoreClient", picked: "VersionRecord", output: str | None, force: bool) -> None:
+def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: str | None, force: bool) -> None:
+    if output == "-":
+        with client.begin_pull(picked.reference) as pull:
+            pull.to_stream(_standard_output())
+        return
+    from opstore_cli.partial import is_left
+
+    is_stream = output is not None and _is_stream(Path(output))
+    path = Path(f"{picked.op}-" if output is None else output)
+    left = not is_stream and is_left(path.parent, path.name)
+    with (
+        session.out.progress(f"pull {picked.reference}"),
+        client.begin_pull(picked.reference, unchecked=not is_stream, left=left) as pull,
+    ):
+        path = _to_path(pull, output, force)
+    reference = named(pull.record.op, pull.record.number)
+    session.out.answer(_document(pull.record, path), quiet=[reference], full=[str(path)])
+
+
+def _to_path(pull: "Pull", output: str | None, force: bool) -> Path:
+    """Writes it there, into the stream that is there, or to NAME-NUMBER; returns where."""
     from opstore_cli import downloads
 
-    reference = named(picked.op, picked.number)
-    if output == "-":
-        client.pull(reference, to=_standard_output())
-        return
-    path = Path(f"{picked.op}-{picked.number}" if output is None else output)
-    if output is not None and output.endswith(("/", os.sep)) and not downloads.is_folder(picked):
+    path = Path(f"{pull.record.op}-{pull.record.number}" if output is None else output)
+    if output is not None and output.endswith(("/", os.sep)) and not downloads.is_folder(pull.record):
         raise errors.FileRefused(path=output, reason="it is a folder")
-    if not _is_stream(path):
-        downloads.check_output(picked, path, force)
-    with session.out.progress(f"pull {reference}"):
-        if _is_stream(path):
-            with _opened(path) as stream:
-                client.pull(reference, to=stream)
-        else:
-            client.pull(reference, to=path, overwrite=force)
-    session.out.answer(_document(picked, path), quiet=[reference], full=[str(path)])
+    if _is_stream(path):
+        with _opened(path) as stream:
+            pull.to_stream(stream)
+    else:
+        pull.to_path(path, force)
+    return path
 
 
 def _write_all(
-    session: Session,
-    client: "OpStoreClient",
-    picked: "Sequence[VersionRecord]",
-    folder: Path,
-    force: bool,
-    *,
-    keep: bool,
+    session: Session, client: "OpStoreClient", picked: Sequence[_Picked], folder: Path, force: bool, *, keep: bool
 ) -> int:
     """Writes each as DIR/NAME; with `keep`, what stands there and has its digest stays."""
     from opstore_cli.several import Several
 
     is_new = _make_folder(folder)
-    paths = [folder / version.op for version in picked]
-    jobs = [partial(_pull_one, client, version, path, force, keep) for version, path in zip(picked, paths, strict=True)]
-    transfers = Several(jobs, sum(version.size or 0 for version in picked), session.out.moved)
+    paths = [folder / each.op for each in picked]
+    jobs = [partial(_pull_one, client, each, path, force, keep) for each, path in zip(picked, paths, strict=True)]
+    transfers = Several(jobs, session.out.moved)
     client.progress = transfers.moved
     with session.out.progress(f"pull {len(jobs)} ops"):
         ended = transfers.run()
     pulled = [
         (version, path)
-        for version, path, result in zip(picked, paths, ended, strict=True)
-        if result is not None and not isinstance(result, errors.OpStoreError)
+        for version, path in zip(ended, paths, strict=True)
+        if version is not None and not isinstance(version, errors.OpStoreError)
     ]
     session.out.answer(
         {"pulled": [_document(version, path) for version, path in pulled]},
@@ -198,15 +223,16 @@ def _write_all(
     if is_new and not pulled:
         with suppress(OSError):
             folder.rmdir()
-    return answers.failures(session.out, [version.op for version in picked], ended)
+    return answers.failures(session.out, [each.op for each in picked], ended)
 
 
-def _pull_one(client: "OpStoreClient", version: "VersionRecord", path: Path, force: bool, keep: bool) -> object:
+def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool, keep: bool) -> "VersionRecord":
     from opstore_cli import sources
 
-    if keep and os.path.lexists(path) and sources.digest_of_path(path) == version.digest:
+    version = picked.version
+    if keep and version is not None and os.path.lexists(path) and sources.digest_of_path(path) == version.digest:
         return version
-    return client.pull(named(version.op, version.number), to=path, overwrite=force)
+    return client.pull(picked.reference, to=path, overwrite=force)
 
 
 def _make_folder(folder: Path) -> bool:

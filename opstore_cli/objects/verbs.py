@@ -3,9 +3,9 @@
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-from opstore_cli.asking import Asking
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
@@ -13,13 +13,18 @@ from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed
 from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.protocol.verbs import OpStoreVerbs
 
+if TYPE_CHECKING:
+    from opstore_cli.downloads import Pull
+
 
 class ObjectVerbs(OpStoreVerbs):
     """For a client that pushes, shows and pulls. What it needs of the formats is imported when it is called."""
 
-    progress: Any
-    _asking: Asking
     _allow_pickle = False  # what the user's own settings say
+
+    if TYPE_CHECKING:
+
+        def begin_pull(self, reference: str) -> AbstractContextManager[Pull]: ...
 
     def save(
         self,
@@ -97,20 +102,18 @@ class ObjectVerbs(OpStoreVerbs):
         raises NotStored, FormatNeeded, UnknownFormat, LoadingRunsCode, UntrustedTypes, LibraryMissing, NotLoaded and
         IntegrityFailure.
         """
-        from opstore_cli import downloads
         from opstore_cli.objects import formats, libraries
 
         if isinstance(trusted, str | type | bool):
             raise errors.InvalidRequest(reason="trusted is a list of types, or of their names")
-        record = self.show(reference)
-        if record.digest is None:
-            raise errors.NotStored(op=record.op, number=record.number)
-        chosen = formats.of_version(record) if format is None else formats.named(format)
-        if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):
-            raise errors.LoadingRunsCode(op=record.op, number=record.number, format=chosen.name)
-        chosen.require()
-        with formats.temporary_file() as file:
-            downloads.to_stream(self._asking, record, file, self.progress)
-            if different := libraries.differences(record.libraries):
-                warnings.warn(LibraryWarning(f"{record.op}@{record.number}", different), stacklevel=2)
-            return formats.load(chosen, record, file, trusted)
+        with self.begin_pull(reference) as pull:
+            record = pull.record
+            chosen = formats.of_version(record) if format is None else formats.named(format)
+            if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):
+                raise errors.LoadingRunsCode(op=record.op, number=record.number, format=chosen.name)
+            chosen.require()
+            with formats.temporary_file() as file:
+                pull.to_stream(file)
+                if different := libraries.differences(record.libraries):
+                    warnings.warn(LibraryWarning(f"{record.op}@{record.number}", different), stacklevel=2)
+                return formats.load(chosen, record, file, trusted)

@@ -67,6 +67,11 @@ CONTENT_RANGE = Header(
 )
 SERVED_OP = Header(routes.SERVED_OP, "The op that was served.", _Name)
 SERVED_NUMBER = Header(routes.SERVED_NUMBER, "The number that was served.", _Name)
+SERVED_VERSION = Header(
+    routes.SERVED_VERSION,
+    "All that is known of the version that was served, as JSON in ASCII; left out where that is longer than 4 KiB.",
+    always=False,
+)
 PROOF = Header(
     routes.PROOF,
     "The HMAC-SHA-256, by the token, of `opstore-proof:PORT:NONCE`, in hex; only to a nonce.",

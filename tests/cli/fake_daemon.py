@@ -1,5 +1,6 @@
 """A stand-in for the daemon that keeps bytes in memory and breaks on demand: what a real one does only rarely."""
 
+import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,7 @@ class FakeDaemon:
         self.format: str | None = None  # of every version
         self.served: bytes | None = None  # in place of the bytes of the version
         self.ranges = True
+        self.tells = True  # of the version, with its bytes
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
         self.asked: list[str] = []  # digests of bytes that it was asked for; these requests are not in the log
@@ -149,7 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
             nonce = self.headers.get(routes.NONCE, "")
             self.answer(200, b"ok", Opstore_Proof=proof.prove(self.daemon.token, nonce, self.daemon.port))
         elif path.endswith("/bytes"):
-            self.send_bytes(int(path.split("/")[-2].split(".")[0]))
+            selector = path.split("/")[-2]
+            self.send_bytes(len(self.daemon.versions) if selector == "latest" else int(selector.split(".")[0]))
         elif path.startswith(routes.UPLOADS):
             known = self.upload() in self.daemon.uploads
             self.json(200, self.state(self.upload())) if known else self.problem(404, "UploadNotFound")
@@ -161,10 +164,13 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         first = int(asked[1]) if asked and self.daemon.ranges else 0
         sent = (self.daemon.served if self.daemon.served is not None else data)[first:]
-        self.send_response(206 if first else 200)
+        part = asked is not None and self.daemon.ranges and bool(data)
+        self.send_response(206 if part else 200)
         self.send_header("ETag", f'"{digest_of(data)}"')
+        if self.daemon.tells:
+            self.send_header(routes.SERVED_VERSION, json.dumps(self.daemon.record(number)))
         self.send_header("Content-Length", str(len(sent)))
-        if first:
+        if part:
             self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{first + len(sent)}")
         self.end_headers()
         broken = self.daemon.fault("GET bytes")

@@ -68,21 +68,31 @@ def json(record: object, status: int = 200) -> Said:
     return Said(status, {"Content-Type": routes.JSON}, msgspec.json.encode(record))
 
 
+def told(body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, cut: bool = False) -> Said:
+    """The answer to a pull, with the version in it."""
+    header = msgspec.json.encode(VERSION).decode() if version is None else version
+    return Said(200, {"ETag": etag, routes.SERVED_VERSION: header}, body, cut=cut)
+
+
 def test_an_answer_of_other_bytes_is_refused() -> None:
-    assert Told(json(VERSION), Said(200, {"ETag": ETAG}, BYTES)).pull("pca") == BYTES
+    assert Told(told()).pull("pca") == BYTES
     for etag in (f'"{digest_of(b"others")}"', f"W/{ETAG}", ""):
         with pytest.raises(errors.DigestMismatch):
-            Told(json(VERSION), Said(200, {"ETag": etag}, BYTES)).pull("pca")
+            Told(told(etag=etag)).pull("pca")
+
+
+@pytest.mark.parametrize("header", ["", "{}", "no JSON", '{"op": "pca"}', "[]"])
+def test_where_an_answer_does_not_tell_of_the_version_it_is_asked_for(header: str) -> None:
+    assert Told(told(version=header), json(VERSION)).pull("pca") == BYTES
 
 
 def test_an_answer_that_begins_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "WAITS", (0.0,))
 
     def pulled(content_range: str) -> bytes:
-        first = Said(200, {"ETag": ETAG}, BYTES[:4], cut=True)
-        return Told(json(VERSION), first, Said(206, {"ETag": ETAG, "Content-Range": content_range}, BYTES[4:])).pull(
-            "pca"
-        )
+        return Told(
+            told(BYTES[:4], cut=True), Said(206, {"ETag": ETAG, "Content-Range": content_range}, BYTES[4:])
+        ).pull("pca")
 
     assert pulled("bytes 4-9/10") == BYTES
     for content_range in ("bytes 5-9/10", "bytes 40-49/50", "bytes 0-9/10", ""):
@@ -92,7 +102,7 @@ def test_an_answer_that_begins_elsewhere_is_refused(monkeypatch: pytest.MonkeyPa
 
 def test_more_bytes_than_the_version_has_are_not_taken() -> None:
     with pytest.raises(errors.SizeMismatch):
-        Told(json(VERSION), Said(200, {"ETag": ETAG}, BYTES + b"more")).pull("pca")
+        Told(told(BYTES + b"more")).pull("pca")
 
 
 def test_an_answer_of_another_type_is_no_daemons() -> None:

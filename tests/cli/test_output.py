@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from opstore_cli import output
+from opstore_cli import downloads, output
 from opstore_cli.config import Settings
 from opstore_cli.context import Session
 from opstore_cli.main import main
@@ -103,6 +104,23 @@ class FakeClient:
             return given
 
         return answer
+
+
+class FakePull:
+    """A version whose bytes go nowhere."""
+
+    def __init__(self, record: VersionRecord) -> None:
+        self.record = record
+
+    def to_stream(self, _output: BinaryIO) -> None: ...
+
+    def to_path(self, target: Path, overwrite: bool) -> None:
+        downloads.check_output(self.record, target, overwrite)
+
+
+def a_pull() -> "nullcontext[FakePull]":
+    """A pull that can be entered again."""
+    return nullcontext(FakePull(a_version()))
 
 
 class FakeSession(Session):
@@ -494,9 +512,8 @@ def test_pull_of_an_op_that_is_not_in_the_pipeline_is_wrong_usage(opstore: Opsto
 
 def test_pull_prints_the_path(opstore: Opstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    version = a_version()
-    assert opstore("pull", "pca@1.0.0", show=version, pull=version) == (0, "pca-1.0.0\n", "")
-    code, out, err = opstore("--json", "pull", "pca", "-o", "x", show=a_version(), pull=version)
+    assert opstore("pull", "pca@1.0.0", begin_pull=a_pull()) == (0, "pca-1.0.0\n", "")
+    code, out, err = opstore("--json", "pull", "pca", "-o", "x", begin_pull=a_pull())
     document = json.loads(out)
     assert (code, document["path"], document["number"], err) == (0, "x", "1.0.0", "")
 
@@ -504,7 +521,7 @@ def test_pull_prints_the_path(opstore: Opstore, tmp_path: Path, monkeypatch: pyt
 def test_pull_names_the_newer_versions_that_it_passed_over(opstore: Opstore, tmp_path: Path) -> None:
     found = Versions(op="pca", versions=(a_version(),), passed_over=PASSED)
     path = str(tmp_path / "x")
-    assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, pull=a_version()) == (
+    assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, begin_pull=a_pull()) == (
         0,
         f"{path}\n",
         "passed over: pca@1.1.0: not validated\n",
@@ -517,21 +534,21 @@ def test_pull_never_overwrites_without_being_told(
     monkeypatch.chdir(tmp_path)
     Path("pca-1.0.0").touch()
     said = "error: pca-1.0.0 exists already\nhint: give another path with -o, or -f to overwrite it\n"
-    assert opstore("pull", "pca", show=a_version()) == (5, "", said)
+    assert opstore("pull", "pca", begin_pull=a_pull()) == (5, "", said)
     assert opstore("pull", "pca", "-o", "pca-1.0.0") == (5, "", said)
-    assert opstore("pull", "pca", "-f", show=a_version(), pull=a_version()) == (0, "pca-1.0.0\n", "")
+    assert opstore("pull", "pca", "-f", begin_pull=a_pull()) == (0, "pca-1.0.0\n", "")
     folder = "error: . was refused: it is a folder\n"
     assert opstore("pull", "pca", "-f", "-o", ".") == (2, "", folder)
 
 
 def test_pull_writes_into_a_device_and_does_not_replace_it(opstore: Opstore) -> None:
     words = ("pull", "pca", "-o", os.devnull)
-    assert opstore(*words, show=a_version(), pull=a_version()) == (0, f"{os.devnull}\n", "")
+    assert opstore(*words, begin_pull=a_pull()) == (0, f"{os.devnull}\n", "")
     assert Path(os.devnull).is_char_device()
 
 
 def test_pull_to_standard_output_prints_no_path(opstore: Opstore) -> None:
-    assert opstore("pull", "pca", "-o", "-", show=a_version(), pull=a_version()) == (0, "", "")
+    assert opstore("pull", "pca", "-o", "-", begin_pull=a_pull()) == (0, "", "")
 
 
 # --- the error boundary ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from opstore_cli import OpStoreClient, config, connections, downloads, hashing_ahead, patience, uploads
+from opstore_cli import OpStoreClient, config, connections, hashing_ahead, patience, uploads
 from opstore_cli.hashing_ahead import HashingAhead
 from opstore_cli.partial import PartFile, UploadNote
 from opstore_cli.sources import Slice, opened
@@ -475,18 +475,42 @@ def test_wrong_bytes_are_never_handed_out(
     assert len(stream.getvalue()) < len(BYTES)
 
 
-@pytest.mark.parametrize(("size", "part"), [(downloads.CHECKED_TWICE, None), (downloads.CHECKED_TWICE + 1, "bytes=0-")])
-def test_a_large_file_is_asked_for_as_a_part_which_the_daemon_need_not_check(
-    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int, part: str | None
-) -> None:
-    daemon.versions.append(os.urandom(size))
-    daemon.headers.clear()
+@pytest.mark.parametrize("size", [0, 1, 9_000_001])
+def test_a_pull_is_one_request(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int) -> None:
+    daemon.versions.append(BYTES[:size])
+    daemon.log.clear()
+    client.pull("pca")
+    client.pull("pca", to=io.BytesIO())
     client.pull("pca", to=tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == daemon.versions[0]
-    assert daemon.headers[-1].get("Range") == part
+    assert daemon.log == [f"GET {routes.path(routes.BYTES, op='pca', selector='latest')}"] * 3
+    assert (tmp_path / "out").read_bytes() == BYTES[:size]
 
 
-def test_where_a_large_file_is_wrong_the_daemon_is_asked_to_check_it(
+def test_a_file_is_asked_for_as_a_part_which_the_daemon_need_not_check(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.versions.append(BYTES)
+    for to in (tmp_path / "out", io.BytesIO()):
+        client.pull("pca", to=to)
+    assert [headers.get("Range") for headers in daemon.headers[-2:]] == ["bytes=0-", None]
+
+
+def test_where_some_is_here_already_it_is_asked_first_which_version_it_is(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    """So that nothing is sent in vain."""
+    daemon.versions.append(BYTES)
+    daemon.faults = [("GET bytes", 5_000_000)] + [("GET bytes", 0)] * 6
+    with pytest.raises(errors.ConnectionLost):
+        client.pull("pca", to=tmp_path / "out")
+    daemon.log.clear()
+    client.pull("pca", to=tmp_path / "out")
+    assert [line.rpartition("/")[2] for line in daemon.log] == ["latest", "bytes"]
+    assert daemon.headers[-1]["Range"] == "bytes=5000000-"
+    assert (tmp_path / "out").read_bytes() == BYTES
+
+
+def test_where_a_file_is_wrong_the_daemon_is_asked_to_check_it(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
     daemon.versions.append(BYTES)

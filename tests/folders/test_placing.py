@@ -175,12 +175,12 @@ def test_the_old_folder_is_there_until_the_new_one_is(
 
 
 @pytest.mark.usefixtures("renames")
-@pytest.mark.parametrize("stream", ["hostile", "damaged", "lost", "interrupted", "a full disk"])
-def test_whatever_fails_the_old_folder_stays_and_nothing_else_does(
+@pytest.mark.parametrize("stream", ["hostile", "damaged", "lost at once", "a full disk"])
+def test_whatever_fails_for_good_the_old_folder_stays_and_nothing_else_does(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
     target = make(place / "out", OTHER)
-    raised = _make_it_fail(stream, daemon, client, monkeypatch)
+    raised = _make_it_fail(stream, daemon, monkeypatch)
     with pytest.raises(raised):
         client.pull("pca", to=target, overwrite=True)
     assert (described(target), os.listdir(place)) == (OTHER, ["out"])
@@ -189,13 +189,7 @@ def test_whatever_fails_the_old_folder_stays_and_nothing_else_does(
     assert os.listdir(place) == ["out"]
 
 
-def _make_it_fail(
-    how: str, daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
-) -> type[BaseException]:
-    def interrupt(done: int, _total: int | None) -> None:
-        if done:
-            raise KeyboardInterrupt
-
+def _make_it_fail(how: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> type[BaseException]:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -205,12 +199,9 @@ def _make_it_fail(
     if how == "damaged":
         daemon.served = b"\xff" + daemon.versions[-1][1:]
         return errors.DigestMismatch
-    if how == "lost":
-        daemon.faults = [("GET bytes", 1000)] + [("GET bytes", 0)] * 20
+    if how == "lost at once":
+        daemon.faults = [("GET bytes", 0)] * 20
         return errors.ConnectionLost
-    if how == "interrupted":
-        client.progress = interrupt
-        return KeyboardInterrupt
     monkeypatch.setattr(os, "write", full)
     return errors.OutputFailed
 
@@ -265,10 +256,136 @@ def test_an_old_folder_that_cannot_be_removed_is_named(
     assert described(target) == plain(SAMPLE)
 
 
+# --- what goes on ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path: Path, daemon: FakeDaemon) -> Path:
+    """A folder, and a version of it: files of 100 kB in two folders, with a link and a script."""
+    tree = {f"{part}/{number:02}": os.urandom(100_000) for part in "ab" for number in range(40)}
+    source = make(tmp_path / "many", tree)
+    (source / "b" / "link").symlink_to("00")
+    (source / "run").write_bytes(b"#!/bin/sh")
+    (source / "run").chmod(0o755)
+    daemon.versions.append(packed(source))
+    return source
+
+
+def break_off(daemon: FakeDaemon, client: OpStoreClient, target: Path, after: int) -> None:
+    daemon.faults = [("GET bytes", after)] + [("GET bytes", 0)] * 6
+    with pytest.raises(errors.ConnectionLost):
+        client.pull("pca", to=target)
+    assert not target.exists()
+
+
+def asked_from(daemon: FakeDaemon) -> list[int]:
+    """Where the requests for bytes began."""
+    found = [headers.get("Range", "bytes=0-") for headers in daemon.headers]
+    return [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in found]
+
+
+@pytest.mark.parametrize("after", [1_000, 150_000, 4_200_000, 8_000_000])
+def test_a_later_pull_of_a_folder_goes_on_with_the_file_that_broke_off(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, after: int
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, after)
+    daemon.headers.clear()
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(many), ["out"])
+    assert after - 110_000 < asked_from(daemon)[-1] <= after
+
+
+def test_it_goes_on_again_and_again_also_after_an_interrupt(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path
+) -> None:
+    target = place / "out"
+    for after in (2_000_000, 1_500_000):
+        break_off(daemon, client, target, after)
+
+    def interrupt(done: int, _total: int | None) -> None:
+        if done > 5_000_000:
+            raise KeyboardInterrupt
+
+    client.progress = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        client.pull("pca", to=target)
+    client.progress = lambda *_: None
+    daemon.headers.clear()
+    client.pull("pca", to=target)
+    assert asked_from(daemon)[-1] > 4_000_000
+    assert (described(target), os.listdir(place)) == (described(many), ["out"])
+
+
+def _cut(left: Path) -> None:
+    os.truncate(left / "a" / "03", 50_000)
+
+
+def _change(left: Path) -> None:
+    (left / "a" / "03").write_bytes(os.urandom(100_000))
+
+
+def _add(left: Path) -> None:
+    (left / "a" / "03x").write_bytes(b"another's")
+
+
+def _add_much(left: Path) -> None:
+    (left / "zz").write_bytes(bytes(20_000_000))
+
+
+def _take_away(left: Path) -> None:
+    (left / "a" / "03").unlink()
+
+
+def _put_a_pipe(left: Path) -> None:
+    os.mkfifo(left / "a" / "pipe")
+
+
+def _link_elsewhere(left: Path) -> None:
+    (left / "a" / "03").unlink()
+    (left / "a" / "03").symlink_to("/etc/passwd")
+
+
+SPOILT = (_cut, _change, _add, _add_much, _take_away, _put_a_pipe, _link_elsewhere)
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda how: how.__name__.strip("_"))
+def test_what_is_there_is_no_more_trusted_than_what_comes(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, content: bytes, many: Path, spoil: Callable[[Path], None]
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, 4_200_000)
+    spoil(hidden(target, daemon.versions[-1]))
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(many), ["out"])
+
+
+def test_what_is_there_is_brought_to_the_disk_too(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote it may have been killed before that."""
+    break_off(daemon, client, place / "out", 4_200_000)
+    synced: set[tuple[int, int]] = set()
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced.add((found.st_dev, found.st_ino))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    client.pull("pca", to=place / "out")
+    written = [path for path in (place / "out").rglob("*") if not path.is_symlink()]
+    assert len(written) > 80
+    assert {(path.stat().st_dev, path.stat().st_ino) for path in written} <= synced
+
+
 # --- what another process left, or is at ------------------------------------------------------------------------------
 
 
-def test_what_a_killed_process_left_is_removed(client: OpStoreClient, place: Path, content: bytes) -> None:
+def test_what_a_process_left_that_wrote_something_else_is_removed(
+    client: OpStoreClient, place: Path, content: bytes
+) -> None:
     make(hidden(place / "out", content), OTHER)
     client.pull("pca", to=place / "out")
     assert (described(place / "out"), os.listdir(place)) == (plain(SAMPLE), ["out"])

@@ -267,7 +267,7 @@ def test_what_is_made_says_where_it_is(filled: Http) -> None:
 
 
 AT_THE_START = {"InvalidSetting", "SchemaTooNew", "ListenRefused", "HomeLocked"}  # or in the saver, and mapped there
-INSIDE = {"BlobNotFound", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError"}
+INSIDE = {"NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError"}
 
 
 def raised() -> set[str]:

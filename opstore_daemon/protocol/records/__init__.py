@@ -36,7 +36,7 @@ from opstore_daemon.protocol.records.versions import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.records.wire import MAX_DEPTH, decode, encode, fingerprint
+from opstore_daemon.protocol.records.wire import MAX_DEPTH, decode, encode, fingerprint, in_ascii
 
 __all__ = [
     "LEVELS",
@@ -89,4 +89,5 @@ __all__ = [
     "decode",
     "encode",
     "fingerprint",
+    "in_ascii",
 ]

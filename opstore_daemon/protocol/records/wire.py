@@ -27,6 +27,11 @@ def encode(record: msgspec.Struct) -> bytes:
     return msgspec.json.encode(record)
 
 
+def in_ascii(record: msgspec.Struct) -> str:
+    """The record as JSON in one line of ASCII, as a header takes it."""
+    return json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
+
+
 def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
     """The record in the JSON; raises InvalidRequest with the place and the reason.
 

@@ -4,7 +4,7 @@ from flask import Response, request
 from werkzeug.datastructures import ETags
 from werkzeug.http import parse_range_header
 
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.store.blobs import BlobReader
 from opstore_daemon.web.headers import (
@@ -16,12 +16,13 @@ from opstore_daemon.web.headers import (
     RANGES,
     SERVED_NUMBER,
     SERVED_OP,
+    SERVED_VERSION,
 )
 from opstore_daemon.web.refusals import PICKING, READING
 from opstore_daemon.web.routing import Answer, Api, Route, nothing, route, seen, store
 
 ROUTES: list[Route] = []
-TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER)
+TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER, SERVED_VERSION)
 
 
 @route(
@@ -56,6 +57,9 @@ def read(_api: Api, op: str, selector: str) -> Response:
         SERVED_OP.name: version.op,
         SERVED_NUMBER.name: version.number,
     }
+    told = records.in_ascii(version)
+    if len(told) <= routes.MAX_TOLD:
+        headers[SERVED_VERSION.name] = told
     if seen(version.digest):
         return nothing(304, headers)
     asked = _range(version.digest, version.size)
@@ -83,6 +87,8 @@ def _range(digest: str, size: int) -> tuple[int, int] | None:
     asked = parse_range_header(text)
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
         return None  # several ranges may be answered by the whole
+    if asked.ranges[0] == (0, None) and not size:
+        return None  # all of nothing: no range can say so
     if asked.ranges[0][0] < -size:  # the last so many bytes, of fewer: all of them
         return 0, size
     found = asked.range_for_length(size)
