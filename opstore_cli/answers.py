@@ -69,8 +69,11 @@ def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: 
 def failures(out: Output, ops: Sequence[str], ended: Sequence[object]) -> int:
     """Says which of several transfers failed, and which were not begun; returns the exit code of the first failure."""
     failed = [result for result in ended if isinstance(result, errors.OpStoreError)]
+    told = set()
     for error in failed:
-        out.error(error)
+        if error.text not in told:  # that no daemon answers is no more true for four that found out at once
+            out.error(error)
+        told.add(error.text)
     left = [op for op, result in zip(ops, ended, strict=True) if result is None]
     if left:
         out.note(f"not tried after that: {', '.join(left)}", always=True)

@@ -10,13 +10,13 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import click
 
-from opstore_cli.bar import Bar
+from opstore_cli.progress import Bars, Lines, Unseen, amount
 from opstore_daemon.protocol import errors
 
 NARROWEST = 10  # letters to which a column may be folded
@@ -85,12 +85,7 @@ def size(count: int | None) -> Cell:
     """Bytes: exact for programs, in kB, MB … for people."""
     if count is None:
         return Cell(NOTHING, "not stored", "dim")
-    amount, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
-    while amount >= 999.5 and len(units) > 1:
-        amount /= 1000
-        units.pop(0)
-    text = f"{amount:.0f}" if units[0] == "B" or amount >= 99.95 else f"{amount:.1f}"
-    return Cell(str(count), f"{text} {units[0]}")
+    return Cell(str(count), amount(count))
 
 
 def exact(moment: datetime) -> str:
@@ -133,7 +128,7 @@ class Output:
     quiet: bool = False
     verbose: bool = False
     no_color: bool = False
-    _bar: Bar | None = None
+    _display: Bars | Lines | Unseen = field(default_factory=Unseen)
 
     # --- data, on stdout --------------------------------------------------------------------------------------
 
@@ -231,22 +226,33 @@ class Output:
                 self._stderr(shown(line))
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[None]:
-        """While this lasts, `moved` draws a bar on a terminal, once bytes have been moving for half a second."""
-        if self.json or self.quiet or _is_dumb() or not _is_terminal(sys.stderr):
-            yield
-            return
-        bar = self._bar = Bar(shown(what), colored=self._colored(sys.stderr))
+    def progress(
+        self, what: str, parts: Sequence[tuple[str, int | None]] | None = None
+    ) -> "Iterator[Bars | Lines | Unseen]":
+        """While this lasts, it is shown how far transfers are: one, that calls `moved`, or several `parts`.
+
+        A part has a name and, where that is known, all its bytes. On a terminal there are bars, once bytes have been
+        moving for half a second; elsewhere a line every few seconds.
+        """
+        display = self._display = self._new_display(
+            shown(what), [(shown(name), size) for name, size in parts or [("", None)]]
+        )
         try:
-            yield
+            yield display
         finally:
-            self._bar = None
-            bar.stop()
+            self._display = Unseen()
+            display.stop()
+
+    def _new_display(self, what: str, parts: Sequence[tuple[str, int | None]]) -> "Bars | Lines | Unseen":
+        if self.json or self.quiet:
+            return Unseen()
+        if _is_terminal(sys.stderr) and not _is_dumb():
+            return Bars(what, parts, colored=self._colored(sys.stderr))
+        return Lines(what, parts, self._stderr)
 
     def moved(self, done: int, total: int | None) -> None:
-        """What a transfer calls with the bytes so far, and all of them or None."""
-        if self._bar is not None:
-            self._bar.update(done, total)
+        """What the one transfer calls with the bytes so far, and all of them or None."""
+        self._display.moved(0, done, total)
 
     def _aside(self, kind: str, text: str, color: str) -> None:
         if self.json:

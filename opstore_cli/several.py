@@ -1,10 +1,11 @@
-"""Several transfers at once: each ends by itself, well or not, and one progress is told of all."""
+"""Several transfers at once: each ends by itself, well or not, and one display is told of all."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from opstore_cli.progress import Display
 from opstore_daemon.protocol import errors
 
 T = TypeVar("T")
@@ -16,17 +17,12 @@ HOPELESS = (errors.Unreachable, errors.NotAuthorised, errors.Unavailable)
 
 
 class Several(Generic[T]):
-    """Runs jobs, each in one of a few threads; `moved` is what they call with their progress.
+    """Runs jobs, each in one of a few threads; `moved` is what they call with their progress."""
 
-    `tell` is called with the bytes of all jobs so far, and all bytes of those that were begun.
-    """
-
-    def __init__(self, jobs: Sequence[Callable[[], T]], tell: Callable[[int, int | None], None]) -> None:
+    def __init__(self, jobs: Sequence[Callable[[], T]], display: Display) -> None:
         self._jobs = list(enumerate(jobs))
         self._results: list[T | errors.OpStoreError | None] = [None] * len(self._jobs)
-        self._tell = tell
-        self._done = [0] * len(self._jobs)
-        self._totals = [0] * len(self._jobs)
+        self._display = display
         self._lock = threading.Lock()
         self._mine = threading.local()
         self._interrupted = threading.Event()
@@ -56,9 +52,7 @@ class Several(Generic[T]):
         """The progress of the job that calls it. After an interrupt it is where the job ends."""
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        with self._lock:
-            self._done[self._mine.number], self._totals[self._mine.number] = done, total or 0
-            self._tell(sum(self._done), sum(self._totals))
+        self._display.moved(self._mine.number, done, total)
 
     def _next(self) -> tuple[int, Callable[[], T]] | None:
         with self._lock:
@@ -76,6 +70,7 @@ class Several(Generic[T]):
             except BaseException as bug:  # noqa: BLE001 - the thread that waits raises it
                 self._bug = self._bug or bug
                 self._begin_no_more()
+            self._display.ended(self._mine.number)
 
     def _begin_no_more(self) -> None:
         with self._lock:

@@ -206,9 +206,10 @@ def _write_all(
     is_new = _make_folder(folder)
     paths = [folder / each.op for each in picked]
     jobs = [partial(_pull_one, client, each, path, force, keep) for each, path in zip(picked, paths, strict=True)]
-    transfers = Several(jobs, session.out.moved)
-    client.progress = transfers.moved
-    with session.out.progress(f"pull {len(jobs)} ops"):
+    parts = [(each.op, None if each.version is None else each.version.size) for each in picked]
+    with session.out.progress(f"pull {len(jobs)} ops", parts) as display:
+        transfers = Several(jobs, display)
+        client.progress = transfers.moved
         ended = transfers.run()
     pulled = [
         (version, path)

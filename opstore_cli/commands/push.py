@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -12,8 +13,6 @@ from opstore_cli.output import named
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_cli.client import OpStoreClient
-    from opstore_cli.sources import Source
     from opstore_daemon.protocol.records import Fields, Pushed
 
 
@@ -80,13 +79,8 @@ def _push_one(session: Session, name: str, source: str | BinaryIO, **options: An
     from opstore_cli.hashing_ahead import HashingAhead
 
     # Hashed from now on, while the client loads and the daemon is found.
-    with sources.opened(source) as opened, HashingAhead.begun(opened):
-        return _push(session, session.client(), name, opened, **options)
-
-
-def _push(session: Session, client: "OpStoreClient", name: str, source: "str | Source", **options: Any) -> "Pushed":
-    with session.out.progress(f"push {name}"):
-        return client.push(name, source, **options)
+    with sources.opened(source) as opened, HashingAhead.begun(opened), session.out.progress(f"push {name}"):
+        return session.client().push(name, opened, **options)
 
 
 def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
@@ -99,27 +93,24 @@ def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None
 
 def _push_all(session: Session, directory: str, **options: Any) -> int:
     from opstore_cli.naming import named_by_their_files
-    from opstore_cli.several import HOPELESS
+    from opstore_cli.several import Several
 
     found = named_by_their_files(directory)
     client = session.client()
-    ended: list[Pushed | errors.OpStoreError | None] = []
-    for op, path in found.items():
-        if any(isinstance(result, HOPELESS) for result in ended):
-            ended.append(None)
-            continue
-        try:
-            pushed = _push(session, client, op, path, **options)
-        except errors.OpStoreError as failure:
-            ended.append(failure)
-            continue
-        ended.append(pushed)
-        if not session.out.json:
-            session.out.lines([named(op, pushed.number)])
-        _comment(session, pushed, path)
+    jobs = [partial(client.push, op, path, **options) for op, path in found.items()]
+    parts = [(op, os.path.getsize(path) if os.path.isfile(path) else None) for op, path in found.items()]
+    with session.out.progress(f"push {len(jobs)} ops", parts) as display:
+        transfers = Several(jobs, display)
+        client.progress = transfers.moved
+        ended = transfers.run()
+    made = [each for each in ended if each is not None and not isinstance(each, errors.OpStoreError)]
     if session.out.json:
-        made = [each for each in ended if each is not None and not isinstance(each, errors.OpStoreError)]
         session.out.document({"pushed": made})
+    else:
+        session.out.lines(named(each.op, each.number) for each in made)
+    for path, each in zip(found.values(), ended, strict=True):
+        if each is not None and not isinstance(each, errors.OpStoreError):
+            _comment(session, each, path)
     return answers.failures(session.out, list(found), ended)
 
 

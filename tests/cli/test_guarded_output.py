@@ -1,9 +1,11 @@
 """Each way of a text to the terminal."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from opstore_cli import output
-from opstore_cli.bar import Bar
+from opstore_cli.progress import Bars
 
 HOSTILE = "a\x1b[31mb\u202e"
 SHOWN = "a\\x1b[31mb\\u202e"
@@ -33,14 +35,14 @@ def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str])
 def test_a_bar_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
-    class Recorded(Bar):
-        def __init__(self, what: str, *, colored: bool) -> None:
-            drawn.append(what)
-            super().__init__(what, colored=colored)
+    class Recorded(Bars):
+        def __init__(self, what: str, parts: Sequence[tuple[str, int | None]], *, colored: bool) -> None:
+            drawn.extend([what, *(name for name, _ in parts)])
+            super().__init__(what, parts, colored=colored)
 
     monkeypatch.setattr(output, "_is_terminal", lambda _stream: True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(output, "Bar", Recorded)
-    with output.Output().progress(HOSTILE):
+    monkeypatch.setattr(output, "Bars", Recorded)
+    with output.Output().progress(HOSTILE, [(HOSTILE, 1)]):
         pass
-    assert drawn == [SHOWN]
+    assert drawn == [SHOWN, SHOWN]

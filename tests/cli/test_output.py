@@ -626,8 +626,8 @@ def test_nobody_is_told_when_stderr_fails(monkeypatch: pytest.MonkeyPatch) -> No
 # --- the bar --------------------------------------------------------------------------------------------------------
 
 _TRANSFER = """
-from opstore_cli import bar, output
-bar.PATIENCE = {patience}
+from opstore_cli import output, progress
+progress.PATIENCE = {patience}
 out = output.Output()
 with out.progress("pull pca[/]"):
     for done in range(3):

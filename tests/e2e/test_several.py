@@ -3,11 +3,17 @@
 import json
 import os
 import signal
+import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from opstore_cli import OpStoreClient
+from opstore_cli.context import Session
+from opstore_cli.main import main
+from opstore_cli.progress import Unseen
 from opstore_cli.several import Several
 from opstore_daemon.protocol import errors
 from tests.e2e.conftest import MIB, STARTED, Machine, Wire
@@ -139,10 +145,45 @@ def test_what_fails_is_said_and_the_rest_is_pushed(models: Machine) -> None:
     assert (code, [each["op"] for each in document["pushed"]], error["code"]) == (2, ["forest", "pca"], "FileRefused")
 
 
-def test_where_no_daemon_answers_the_rest_is_not_tried(models: Machine) -> None:
-    code, out, err = models.run("--url", "http://127.0.0.1:1", "push", "--all", "models")
+def test_where_no_daemon_answers_that_is_said_once_and_the_rest_is_not_tried(machine: Machine) -> None:
+    make(machine.cwd / "models", {f"op{number}": b"bytes" for number in range(6)})
+    code, out, err = machine.run("--url", "http://127.0.0.1:1", "push", "--all", "models")
     assert (code, out, err.count("error: no daemon answers")) == (7, "", 1)
-    assert err.endswith("not tried after that: forest, pca\n")
+    assert err.endswith("not tried after that: op4, op5\n")
+
+
+def test_they_are_pushed_at_the_same_time(machine: Machine) -> None:
+    """Each of four waits until all four are there; none would ever end if one came after the other."""
+    make(machine.cwd / "models", {f"op{number}": b"%d" % number for number in range(5)})
+    machine.do("start")
+    here = threading.Barrier(4)
+
+    class Meeting(OpStoreClient):
+        def push(self, op: str, *arguments: Any, **options: Any) -> Any:
+            if op != "op4":
+                here.wait(timeout=30)
+            return super().push(op, *arguments, **options)
+
+    class Here(Session):
+        def client(self, settings: Any = None) -> OpStoreClient:
+            return Meeting(f"http://127.0.0.1:{machine.runtime()['port']}", token=machine.token)
+
+    assert main(["push", "--all", str(machine.cwd / "models")], Here()) == 0
+    with machine.client() as client:
+        assert [op.name for op in client.ops()] == [f"op{number}" for number in range(5)]
+
+
+def test_an_interrupt_ends_a_push_of_several_and_what_was_pushed_stays(machine: Machine, wire: Wire) -> None:
+    make(machine.cwd / "models", {f"op{number}": os.urandom(MIB) * 16 for number in range(6)})
+    wire.stop_up = 40 * MIB
+    process = machine.begin("push", "--all", "models", env=wire.settings)
+    assert wire.stopped.wait(60)
+    process.send_signal(signal.SIGINT)
+    assert (process.communicate(timeout=60)[1], process.returncode) == (b"error: interrupted\n", 130)
+    wire.count_again()
+    code, out, _ = machine.run("push", "--all", "models", env=wire.settings)
+    assert (code, out) == (0, "".join(f"op{number}@1.0.0\n" for number in range(6)))
+    assert wire.up < 6 * 16 * MIB - 16 * MIB, "what was there was not sent again"
 
 
 # --- pull -d ----------------------------------------------------------------------------------------------------------
@@ -263,8 +304,22 @@ def test_an_interrupt_ends_all_and_files_go_on(machine: Machine, wire: Wire) -> 
 # --- the threads ------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_end_each_by_itself_and_their_progress_is_one() -> None:
-    told: list[tuple[int, int | None]] = []
+class Watched(Unseen):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[int, int, int | None]] = []
+        self.ends: list[int] = []
+
+    def moved(self, number: int, done: int, total: int | None) -> None:
+        self.moves.append((number, done, total))
+
+    def ended(self, number: int) -> None:
+        self.ends.append(number)
+
+
+def test_jobs_end_each_by_itself_and_one_display_is_told_of_all() -> None:
+    told = Watched()
 
     def job(number: int) -> int:
         if number == 3:
@@ -273,12 +328,14 @@ def test_jobs_end_each_by_itself_and_their_progress_is_one() -> None:
             several.moved(done, 10)
         return number
 
-    several = Several([partial(job, number) for number in range(9)], lambda *moved: told.append(moved))
+    several = Several([partial(job, number) for number in range(9)], told)
     ended = several.run()
     assert [each for each in ended if isinstance(each, int)] == [0, 1, 2, 4, 5, 6, 7, 8]
     assert isinstance(ended[3], errors.OutputExists)
-    assert told[-1] == (80, 80), "of nine, one said nothing"
-    assert told == sorted(told)
+    assert sorted(told.ends) == list(range(9))
+    for number in ended:
+        moves = [(done, total) for moved, done, total in told.moves if moved == number]
+        assert moves == ([(0, 10), (5, 10), (10, 10)] if isinstance(number, int) else [])
 
 
 def test_after_a_hopeless_failure_and_after_a_bug_no_more_are_begun() -> None:
@@ -289,11 +346,11 @@ def test_after_a_hopeless_failure_and_after_a_bug_no_more_are_begun() -> None:
         raise failure
 
     lost = errors.ConnectionLost(url="u", reason="r")
-    ended = Several([partial(job, number, lost) for number in range(50)], print).run()
+    ended = Several([partial(job, number, lost) for number in range(50)], Unseen()).run()
     assert len(begun) < 10
     assert [number for number, each in enumerate(ended) if each is not None] == sorted(begun)
     with pytest.raises(ZeroDivisionError):
-        Several([lambda: 1 // 0] * 50, print).run()
+        Several([lambda: 1 // 0] * 50, Unseen()).run()
 
 
 def test_only_the_folder_of_the_files_is_looked_into(tmp_path: Path) -> None:
