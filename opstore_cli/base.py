@@ -41,6 +41,8 @@ from opstore_daemon.protocol.records import (
     Tagged,
     TagRecord,
     Tags,
+    UnfinishedUpload,
+    UnfinishedUploads,
     Validation,
     VersionRecord,
     Versions,
@@ -218,7 +220,9 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
 
         asked = parse_reference(reference)
         selector = written(asked.selector)
-        return downloads.begun(self._asking, asked.op, selector, self.progress, unchecked=unchecked, left=left)
+        return downloads.begun(
+            self._asking, asked.op, selector, self.progress, self._home, unchecked=unchecked, left=left
+        )
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         asked = parse_reference(reference)
@@ -387,6 +391,11 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     def status(self) -> Status:
         """The daemon that answers."""
         return self._asking.call("GET", routes.STATUS, Status)
+
+    def uploads(self) -> list[UnfinishedUpload]:
+        """What was begun with this token and no version was made of yet, also what is being sent now."""
+        pages = self._pages(routes.UPLOADS, UnfinishedUploads)
+        return [upload for page in pages for upload in page.uploads]
 
     def _pages(
         self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None

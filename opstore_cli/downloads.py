@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from opstore_cli.asking import Answer, Asking
 from opstore_cli.folder_format import FOLDER_FORMAT, NoFolder
+from opstore_cli.notes import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.part_folder import PartFolder
 from opstore_cli.partial import PartFile
 from opstore_cli.patience import INTERRUPTIONS, Patience
@@ -66,7 +67,14 @@ def _holds_working_folder(target: Path) -> bool:
 
 @contextmanager
 def begun(
-    asking: Asking, op: str, selector: str, progress: Progress, *, unchecked: bool = False, left: bool = False
+    asking: Asking,
+    op: str,
+    selector: str,
+    progress: Progress,
+    home: Path | None = None,
+    *,
+    unchecked: bool = False,
+    left: bool = False,
 ) -> Generator["Pull", None, None]:
     """The pull of a version: one request for its bytes, whose answer says which version it is.
 
@@ -75,20 +83,23 @@ def begun(
     to a path. `left`: some of them may be here already, so it is asked first which they are. Raises NotStored.
     """
     if left:
-        yield Pull(asking, asking.version(op, selector), None, progress)
+        yield Pull(asking, asking.version(op, selector), None, progress, home)
         return
     with asking.fetch(routes.path(routes.BYTES, op=op, selector=selector), 0, part=unchecked) as answer:
-        yield Pull(asking, asking.served(answer, op, selector), answer, progress)
+        yield Pull(asking, asking.served(answer, op, selector), answer, progress, home)
 
 
 class Pull:
     """A version whose bytes are on their way, to be taken once."""
 
-    def __init__(self, asking: Asking, record: VersionRecord, answer: Answer | None, progress: Progress) -> None:
+    def __init__(
+        self, asking: Asking, record: VersionRecord, answer: Answer | None, progress: Progress, home: Path | None
+    ) -> None:
         self.record = record
         self._asking = asking
         self._answer = answer
         self._progress = progress
+        self._home = home
         self._digest, self._size = _stored(record)
 
     def to_bytes(self) -> bytes:
@@ -131,7 +142,7 @@ class Pull:
             raise errors.OutputFailed(path=str(target), reason=error.strerror or str(error)) from error
 
     def _to_file(self, target: Path, overwrite: bool) -> None:
-        with PartFile.beside(target, self._digest) as part, _leaving(part):
+        with PartFile.beside(target, self._digest) as part, self._noting(target, part.path), _leaving(part):
             try:
                 self._fill(part, unchecked=True)
             except errors.IntegrityFailure:
@@ -159,7 +170,7 @@ class Pull:
             self._check(hasher)
 
     def _to_folder(self, target: Path, overwrite: bool) -> None:
-        with PartFolder.beside(target, self._digest) as part, _leaving(part):
+        with PartFolder.beside(target, self._digest) as part, self._noting(target, part.path), _leaving(part):
             try:
                 self._unpack(part, target, unchecked=True)
             except errors.IntegrityFailure:
@@ -187,6 +198,23 @@ class Pull:
                     reason = str(error)
                     raise errors.FolderRefused(op=self.record.op, number=self.record.number, reason=reason) from None
                 self._check(hasher)
+
+    @contextmanager
+    def _noting(self, target: Path, part: Path) -> Iterator[None]:
+        """There is a note about this pull as long as it is not done, and not over for good."""
+        if self._home is None or self._size < NOTED_FROM:
+            yield
+            return
+        with HeldNote.take(self._home, "pull", os.path.abspath(part)) as note:
+            if note is not None:
+                version = f"{self.record.op}@{self.record.number}"
+                path, hidden = spelled(str(target)), spelled(str(part))
+                note.write(Note(way="pull", path=path, size=self._size, version=version, part=hidden))
+            try:
+                yield
+            finally:
+                if note is not None and not os.path.lexists(part):
+                    note.remove()
 
     def _check(self, hasher: Hasher) -> None:
         actual = hasher.digest()

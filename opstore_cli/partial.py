@@ -1,12 +1,9 @@
-"""What is kept on this machine of a transfer that broke off, so that a later process goes on with it."""
+"""The hidden file that a pull writes to, and that a later process goes on with."""
 
 import contextlib
-import hashlib
 import os
-import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,67 +11,10 @@ from opstore_cli.locks import LockedFile, try_lock
 from opstore_daemon.protocol.digests import Digest, hex_of
 from opstore_daemon.protocol.writeback import WriteBack
 
-NOTES = "transfers"  # the folder in OPSTORE_HOME
-NOTE_LIVES = 14 * 24 * 3600.0  # seconds; the daemon forgets an upload before that
-MAX_NOTE = 1024  # bytes
 NAME_SHOWN = 50  # characters of a target's name in that of its part: 255 bytes are all that a name may have
 
-_UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
-
-
-class UploadNote:
-    """The upload that a push of some file is using. Held by one process at a time."""
-
-    def __init__(self, file: LockedFile) -> None:
-        self._file = file
-
-    @classmethod
-    @contextlib.contextmanager
-    def take(cls, home: Path, *what: object) -> "Iterator[UploadNote | None]":
-        """The note about pushing `what`; None where another process holds it or none can be kept here.
-
-        A push works without it: whatever fails here only costs the resuming.
-        """
-        name = hashlib.sha256("\0".join(map(str, what)).encode(errors="surrogateescape")).hexdigest()
-        with contextlib.ExitStack() as stack:
-            try:
-                folder = _notes_folder(home)
-                file = stack.enter_context(LockedFile.take(folder / name))
-            except OSError:
-                file = None
-            # Whoever held it may have removed it between our opening and our locking it.
-            yield cls(file) if file is not None and file.is_still_there() else None
-
-    def read(self) -> str | None:
-        """The upload's id, if an earlier process left one."""
-        os.lseek(self._file.descriptor, 0, os.SEEK_SET)
-        text = os.read(self._file.descriptor, MAX_NOTE).decode("ascii", errors="replace")
-        return text if _UPLOAD_ID.fullmatch(text) else None
-
-    def write(self, upload: str) -> None:
-        """Keeps the id for a later process."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._file.descriptor, 0)
-            os.lseek(self._file.descriptor, 0, os.SEEK_SET)
-            os.write(self._file.descriptor, upload.encode())
-
-    def remove(self) -> None:
-        """Nothing is left to go on with."""
-        with contextlib.suppress(OSError):
-            self._file.path.unlink()
-
-
-def _notes_folder(home: Path) -> Path:
-    folder = home / NOTES
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    long_ago = time.time() - NOTE_LIVES
-    for old in folder.iterdir():
-        with contextlib.suppress(OSError):
-            if old.stat(follow_symlinks=False).st_mtime < long_ago:
-                old.unlink()
-    return folder
 
 
 def is_left(folder: Path, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from opstore_cli.context import Session
 from opstore_cli.output import NOTHING, Cell, Table, exact
+from opstore_cli.unfinished import in_words
 from opstore_daemon.protocol.release import __version__
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ def not_running(*, url: str | None = None, home: str | None = None) -> dict[str,
 
 
 def say_state(session: Session, document: dict[str, Any]) -> None:
-    """All of it, a key and its value a line; with -q the URL."""
-    rows = [(key, Cell(_said(value))) for key, value in document.items()]
+    """All of it, a key and its value a line, each unfinished transfer on one of its own; with -q the URL."""
+    told = {key: value for key, value in document.items() if key != "unfinished"}
+    rows = [(key, Cell(_said(value))) for key, value in told.items()]
+    rows += [("unfinished", Cell(in_words(transfer))) for transfer in document.get("unfinished", ())]
     session.out.answer(document, quiet=[document["url"]], full=Table(("", ""), rows))
 
 

@@ -44,10 +44,8 @@ class Source:
 
     @property
     def identity(self) -> tuple[object, ...] | None:
-        """What tells this file, as it is now, from all others; None where it is no file with a path."""
-        if self.path is None or self._before is None:
-            return None
-        return os.path.abspath(self.path), *_state(self._before)
+        """What tells this file, as it is now, from all others, whatever its path; None where it is none with a path."""
+        return None if self.path is None or self._before is None else _state(self._before)
 
     @property
     def is_file(self) -> bool:
@@ -136,7 +134,7 @@ class FolderSource(Source):
 
     @property
     def identity(self) -> tuple[object, ...] | None:
-        return os.path.abspath(self.name), self._folder.fingerprint()
+        return (self._folder.fingerprint(),)
 
     def check_unchanged(self) -> None:
         self._folder.check_unchanged()

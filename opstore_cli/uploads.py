@@ -14,7 +14,7 @@ import msgspec
 
 from opstore_cli.asking import Asking, Body
 from opstore_cli.hashing_ahead import HashingAhead
-from opstore_cli.partial import UploadNote
+from opstore_cli.notes import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.patience import INTERRUPTIONS, Patience
 from opstore_cli.sources import Readable, Slice, Source, opened
 from opstore_daemon.protocol import errors, routes
@@ -23,7 +23,6 @@ from opstore_daemon.protocol.hashing import BLOCK, Hasher
 from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
-RESUMED_FROM = 8 * 1024 * 1024  # bytes of a file from which on a later process may go on with it
 
 Progress = Callable[[int, int | None], None]
 # What says that the bytes which an earlier process left are not the ones that belong there.
@@ -46,7 +45,7 @@ def push(
         if not file.is_random:
             return pushing.push_in_order()
         # The first of all, so that it goes on while the daemon is found (or started), and the rest of us loads.
-        with HashingAhead.of(file) as ahead, _note(asking, op, file, home) as note:
+        with HashingAhead.of(file) as ahead, _note(asking, file, home) as note:
             pushed = pushing.push_file(ahead, note)
         file.end()
         return pushed
@@ -61,12 +60,13 @@ def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
 
 
 @contextlib.contextmanager
-def _note(asking: Asking, op: str, file: Source, home: Path | None) -> Iterator[UploadNote | None]:
+def _note(asking: Asking, file: Source, home: Path | None) -> Iterator[HeldNote | None]:
+    """The note about pushing that file, whatever becomes of it: an upload belongs to no op until it is a version."""
     identity = file.identity
-    if home is None or identity is None or file.size is None or file.size < RESUMED_FROM:
+    if home is None or identity is None or file.size is None or file.size < NOTED_FROM:
         yield None
         return
-    with UploadNote.take(home, asking.transport.identity, op, *identity) as note:
+    with HeldNote.take(home, "push", asking.transport.identity, *identity) as note:
         yield note
 
 
@@ -116,7 +116,7 @@ class _Pushing:
             self._give_up(upload, None)
             raise
 
-    def push_file(self, ahead: HashingAhead, note: UploadNote | None) -> Pushed:
+    def push_file(self, ahead: HashingAhead, note: HeldNote | None) -> Pushed:
         """What can be read from any place: from where the daemon has it, as often as it takes."""
         try:
             self._ask(ahead)
@@ -144,18 +144,18 @@ class _Pushing:
         with contextlib.suppress(errors.BlobNotFound):
             raise _Stored(self._make(digest=digest, size=self._size))
 
-    def _earlier(self, note: UploadNote | None) -> Upload | None:
+    def _earlier(self, note: HeldNote | None) -> Upload | None:
         """The upload that an earlier process left of this file, if the daemon still has it."""
         left = note.read() if note is not None else None
         if left is None:
             return None
         try:
-            upload = self._stands(left)
+            upload = self._stands(left.upload)
         except (errors.NotFound, errors.Conflict, errors.Refused):
             return None
         return upload if upload.size == self._size and upload.offset <= self._size else None
 
-    def _send(self, upload: Upload, ahead: HashingAhead, note: UploadNote | None) -> Pushed:
+    def _send(self, upload: Upload, ahead: HashingAhead, note: HeldNote | None) -> Pushed:
         """All of it, from where the upload stands."""
         try:
             body = functools.partial(_Rest, self._source, ahead, self._progress, self._ask)
@@ -174,13 +174,14 @@ class _Pushing:
         version = msgspec.structs.replace(self._declared, **told)
         return self._asking.call("POST", routes.path(routes.VERSIONS, op=self._op), Pushed, body=version, data=data)
 
-    def _begin(self, note: UploadNote | None) -> Upload:
+    def _begin(self, note: HeldNote | None) -> Upload:
         upload = self._asking.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
         if note is not None:
-            note.write(upload.upload)
+            path = spelled(str(self._source.path))
+            note.write(Note(way="push", path=path, size=self._size, upload=upload.upload))
         return upload
 
-    def _give_up(self, upload: Upload, note: UploadNote | None) -> None:
+    def _give_up(self, upload: Upload, note: HeldNote | None) -> None:
         with contextlib.suppress(errors.OpStoreError):
             self._asking.call("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
         _forget(note)
@@ -215,7 +216,7 @@ class _Pushing:
         return self._asking.call("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
 
 
-def _forget(note: UploadNote | None) -> None:
+def _forget(note: HeldNote | None) -> None:
     if note is not None:
         note.remove()
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from opstore_cli.context import Session, command
 from opstore_cli.output import exact
 from opstore_cli.running import not_running, say_state, state, warn_of_version
+from opstore_cli.unfinished import in_words, unfinished
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 def status(session: Session) -> int:
     """Say whether the daemon runs, and where. It is the daemon that a URL is set for, else the local one, which is not
     started for this. The exit code is 7 where none runs. Each line is a key and its value; with -q it is the URL.
-    "credential" is where the token for it comes from.
+    "credential" is where the token for it comes from. Large transfers that broke off are listed too, with the command
+    that goes on with each.
 
     \b
     Examples:
@@ -32,17 +34,19 @@ def _local(session: Session, settings: "Settings") -> int:
 
     running = local_daemon.find(settings.home)
     if running is None:
-        return _none_runs(session, None, errors.DaemonNotRunning(home=str(settings.home)))
-    say_state(session, {**state(running, settings.home), "credential": _source(settings)})
+        return _none_runs(session, settings, errors.DaemonNotRunning(home=str(settings.home)))
+    left = unfinished(settings.home, session.client(settings))
+    say_state(session, {**state(running, settings.home), "credential": _source(settings), "unfinished": left})
     warn_of_version(session, running.version)
     return 0
 
 
 def _remote(session: Session, settings: "Settings") -> int:
+    client = session.client(settings)
     try:
-        found = session.client(settings).status()
+        found = client.status()
     except errors.Unreachable as error:
-        return _none_runs(session, settings.url, error)
+        return _none_runs(session, settings, error)
     document = {
         "running": True,
         "url": settings.url,
@@ -52,6 +56,7 @@ def _remote(session: Session, settings: "Settings") -> int:
         "started_at": exact(found.started_at),
         "schema": found.schema,
         "credential": _source(settings),
+        "unfinished": unfinished(settings.home, client),
     }
     say_state(session, document)
     return 0
@@ -65,10 +70,13 @@ def _source(settings: "Settings") -> str | None:
     return None if found is None else found.source
 
 
-def _none_runs(session: Session, url: str | None, error: errors.OpStoreError) -> int:
+def _none_runs(session: Session, settings: "Settings", error: errors.OpStoreError) -> int:
+    left = unfinished(settings.home, None)
     if session.out.json:
-        home = error.details.get("home") if url is None else None
-        session.out.document({**not_running(url=url, home=home), "reason": error.text})
+        home = error.details.get("home") if settings.url is None else None
+        session.out.document({**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": left})
     else:
         session.out.error(error)
+        for transfer in left:
+            session.out.note(f"unfinished: {in_words(transfer)}")
     return error.exit_code

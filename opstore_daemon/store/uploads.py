@@ -20,6 +20,7 @@ from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.hashing import WAITING, Hasher
 from opstore_daemon.savers import BaseSaver, Draft
+from opstore_daemon.store import journal
 
 OPEN = 256  # uploads whose file and hash are held open at once
 TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
@@ -162,6 +163,28 @@ class Uploads:
         with self._holding(upload, owner) as held:
             held.writer = None
             return held.record()
+
+    def page(self, owner: str, after: str, limit: int) -> list[records.UnfinishedUpload]:
+        """At most `limit` of the owner's uploads behind that id. It disturbs none that goes on."""
+        with self._database.read() as connection:
+            rows = _page(owner=owner, after=after, limit=limit).run(connection).all()
+        return [
+            records.UnfinishedUpload(
+                upload=row.id,
+                offset=self._offset(row.id),
+                size=row.size,
+                expires_at=journal.moment(row.touched_at + KEPT),
+            )
+            for row in rows
+        ]
+
+    def _offset(self, upload: str) -> int:
+        held = self._opened.get(upload)
+        if held is not None:
+            return held.draft.offset
+        draft = self._saver.draft(upload)
+        draft.close()
+        return draft.offset
 
     @contextmanager
     def _holding(self, upload: str, owner: str) -> Iterator[_Open]:
@@ -353,6 +376,12 @@ _ENTER = insert(UploadRow)
 @prepared
 def _row(*, upload: str, owner: str) -> Executable:
     return select(UploadRow.size, UploadRow.touched_at).where(UploadRow.id == upload, UploadRow.owner == owner)
+
+
+@prepared
+def _page(*, owner: str, after: str, limit: int) -> Executable:
+    behind = select(UploadRow.id, UploadRow.size, UploadRow.touched_at).where(UploadRow.id > after)
+    return behind.where(UploadRow.owner == owner).order_by(UploadRow.id).limit(limit)
 
 
 @prepared

@@ -13,7 +13,8 @@ import pytest
 
 from opstore_cli import OpStoreClient, config, connections, hashing_ahead, patience, uploads
 from opstore_cli.hashing_ahead import HashingAhead
-from opstore_cli.partial import PartFile, UploadNote
+from opstore_cli.notes import HeldNote, Note, noted
+from opstore_cli.partial import PartFile
 from opstore_cli.sources import Slice, opened
 from opstore_daemon.protocol import digests, errors, routes
 from opstore_daemon.protocol.digests import digest_of
@@ -51,6 +52,11 @@ def _file(folder: Path, data: bytes = BYTES) -> Path:
 def _notes(home: Path) -> list[Path]:
     folder = home / "transfers"
     return list(folder.iterdir()) if folder.exists() else []
+
+
+def _left(folder: Path) -> list[Path]:
+    """What is in it besides the client's own."""
+    return [path for path in folder.iterdir() if path.name != "home"]
 
 
 def _count(daemon: FakeDaemon, request: str) -> int:
@@ -161,28 +167,61 @@ def test_what_an_earlier_process_left_is_not_trusted(daemon: FakeDaemon, client:
     assert list(daemon.sizes) == ["u1", "u2"]
 
 
+def a_note(upload: str) -> Note:
+    return Note(way="push", path="/source", size=5, upload=upload)
+
+
 def test_an_upload_that_is_gone_is_begun_anew(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
     path = _file(tmp_path)
     state = path.stat()
-    what = (daemon.url, "pca", str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    with UploadNote.take(tmp_path / "home", *what) as note:
+    what = ("push", daemon.url, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    with HeldNote.take(tmp_path / "home", *what) as note:
         assert note is not None
-        note.write("gone")
+        note.write(a_note("gone"))
     client.push("pca", path)
     assert "GET /v1/uploads/gone" in daemon.log
     assert daemon.versions == [BYTES]
 
 
+def test_a_push_of_the_same_file_to_another_op_by_another_path_goes_on(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = _file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    moved: list[int] = []
+    client.progress = lambda done, _all: moved.append(done)
+    monkeypatch.chdir(tmp_path)
+    client.push("lda", path.name, new=True, labels={"other": "words"})
+    assert (moved[0], list(daemon.sizes), daemon.versions) == (5_000_000, ["u1"], [BYTES])
+
+
 def test_a_note_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
-    with UploadNote.take(tmp_path, "x") as first, UploadNote.take(tmp_path, "x") as second:
+    with HeldNote.take(tmp_path, "x") as first, HeldNote.take(tmp_path, "x") as second:
         assert first is not None
         assert second is None
+        first.write(a_note("u1"))
+        assert noted(tmp_path) == [(a_note("u1"), True)]
+    assert noted(tmp_path) == [(a_note("u1"), False)]
 
 
 def test_a_note_that_is_no_upload_id_is_not_asked_for(tmp_path: Path) -> None:
-    with UploadNote.take(tmp_path, "x") as note:
+    with HeldNote.take(tmp_path, "x") as note:
         assert note is not None
-        note.write("../../ops")
+        note.write(a_note("../../ops"))
+        assert note.read() is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"way": "push", "path": 1, "size": 1}', "x" * 100_000])
+def test_what_is_no_note_is_none(tmp_path: Path, text: str) -> None:
+    with HeldNote.take(tmp_path, "x"):
+        pass
+    (path,) = (tmp_path / "transfers").iterdir()
+    path.write_text(text)
+    assert noted(tmp_path) == []
+    with HeldNote.take(tmp_path, "x") as note:
+        assert note is not None
         assert note.read() is None
 
 
@@ -399,7 +438,7 @@ def test_bytes_come_as_bytes_into_a_file_and_into_a_stream(
     assert client.pull("pca", to=stream).number == "1.0.0"
     assert client.pull("pca", to=target).digest == digest_of(data)
     assert (stream.getvalue(), target.read_bytes()) == (data, data)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in _left(tmp_path)] == ["out"]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -424,7 +463,7 @@ def test_after_a_lost_connection_the_part_stays_and_is_taken_up(
     daemon.faults = [("GET bytes", 4_000_000)] + [("GET bytes", 0)] * 6
     with pytest.raises(errors.ConnectionLost):
         client.pull("pca", to=tmp_path / "out")
-    [part] = tmp_path.iterdir()
+    [part] = _left(tmp_path)
     assert part.name == f".out.{digest_of(BYTES)[7:23]}.part"
     daemon.headers.clear()
     client.pull("pca", to=tmp_path / "out")
@@ -471,7 +510,7 @@ def test_wrong_bytes_are_never_handed_out(
     ):
         with pytest.raises(family):
             call()
-    assert list(tmp_path.iterdir()) == []
+    assert _left(tmp_path) == []
     assert len(stream.getvalue()) < len(BYTES)
 
 
@@ -519,7 +558,7 @@ def test_where_a_file_is_wrong_the_daemon_is_asked_to_check_it(
     with pytest.raises(errors.DigestMismatch):
         client.pull("pca", to=tmp_path / "out")
     assert [headers.get("Range") for headers in daemon.headers[-2:]] == ["bytes=0-", None]
-    assert list(tmp_path.iterdir()) == []
+    assert _left(tmp_path) == []
 
 
 def test_an_output_that_exists_is_overwritten_only_if_told(
@@ -553,7 +592,7 @@ def test_an_output_that_appears_meanwhile_is_not_overwritten(
     client.progress = appear
     with pytest.raises(errors.OutputExists):
         client.pull("pca", to=target)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in _left(tmp_path)] == ["out"]
     assert target.read_bytes() == b"dear"
     client.progress = lambda *_: None
     client.pull("pca", to=tmp_path / "other")
@@ -585,7 +624,7 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(PartFile, "write", full)
     with pytest.raises(errors.OutputFailed, match="No space left"):
         client.pull("pca", to=tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+    assert _left(tmp_path) == []
 
 
 def test_a_reader_that_goes_away_is_a_broken_pipe_and_no_lost_connection(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,43 @@ def test_an_upload_of_somebody_else_does_not_exist(http: Http, watch: Watch) -> 
     ):
         assert watch.assert_problem(answer, 404, "UploadNotFound") == {"upload": upload}
     assert http.append(upload, DATA[5:], 5).status_code == 200
+
+
+def test_the_uploads_of_a_token_are_listed_and_go_on_undisturbed(
+    http: Http, listener: Listener, tmp_path: Path
+) -> None:
+    other = http.with_token(WRITE_TOKEN)
+    assert other.get("/v1/uploads").json() == {"uploads": [], "next_cursor": None}
+    made = [http.post("/v1/uploads", {"size": size}).json()["upload"] for size in (10, 20, None)]
+    with Raw(listener.port) as connection:
+        begin(connection, made[0], 0, 10)
+        connection.send(b"12345")
+        wait_for(lambda: staged(tmp_path, made[0]) == 5)
+        found = {each["upload"]: each for each in http.get("/v1/uploads").json()["uploads"]}
+        assert {name: (each["offset"], each["size"]) for name, each in found.items()} == {
+            made[0]: (5, 10),
+            made[1]: (0, 20),
+            made[2]: (0, None),
+        }
+        connection.send(b"67890")
+        assert connection.answer().status == 200, "it was not taken over"
+    assert other.get("/v1/uploads").json()["uploads"] == []
+    pages = [http.get(f"/v1/uploads?limit=2{more}").json() for more in ("", f"&cursor={sorted(made)[1]}")]
+    assert [each["upload"] for page in pages for each in page["uploads"]] == sorted(made)
+    assert [page["next_cursor"] for page in pages] == [sorted(made)[1], None]
+    pushed(http, made[0])
+    assert len(http.get("/v1/uploads").json()["uploads"]) == 2
+
+
+def test_what_is_listed_after_a_restart_is_what_was_kept(http: Http, server: OpStoreServer) -> None:
+    upload = http.post("/v1/uploads", {"size": 10}).json()["upload"]
+    http.append(upload, b"12345")
+    server.store.uploads.close()
+    (found,) = http.get("/v1/uploads").json()["uploads"]
+    assert (found["offset"], found["size"]) == (5, 10)
+    days = (datetime.fromisoformat(found["expires_at"]) - datetime.now(UTC)).total_seconds() / 86400
+    assert 6.9 < days < 7.01
+    assert offset_of(http, upload) == 5
 
 
 def test_an_append_of_another_type_is_refused(http: Http, watch: Watch) -> None:

@@ -25,7 +25,7 @@ from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
 from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
-from opstore_daemon.protocol.records.uploads import NewUpload, Upload
+from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpNumber, Validation
 from opstore_daemon.protocol.records.versions import (
     NewVersion,
@@ -80,6 +80,8 @@ __all__ = [
     "TagRecord",
     "Tagged",
     "Tags",
+    "UnfinishedUpload",
+    "UnfinishedUploads",
     "Upload",
     "UploadId",
     "Validation",

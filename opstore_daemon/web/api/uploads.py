@@ -5,10 +5,11 @@ from contextlib import closing
 from flask import Response, request
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import NewUpload, Upload
+from opstore_daemon.protocol.records import NewUpload, UnfinishedUploads, Upload
 from opstore_daemon.store.blobs import PIECE
 from opstore_daemon.web.guards import parse_count
 from opstore_daemon.web.headers import HELD, LOCATION, OFFSET
+from opstore_daemon.web.queries import Page
 from opstore_daemon.web.refusals import KEEPING, READING
 from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, nothing, route, store
 
@@ -29,6 +30,21 @@ def create(_api: Api, body: NewUpload) -> Response:
     """A new upload."""
     made = store().create_upload(credential().owner, body.size)
     return _told(made, 201, {LOCATION.name: routes.path(routes.UPLOAD, upload=made.upload)})
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.UPLOADS,
+    scope="write",
+    answers={200: Answer(UnfinishedUploads, "The page.")},
+    raises=KEEPING,
+)
+def listing(_api: Api, query: Page) -> Response:
+    """A page of the asker's own uploads that no version was made of yet. It takes none of them over."""
+    found = store().uploads.page(credential().owner, query.cursor, query.limit)
+    more = found[-1].upload if len(found) == query.limit else None
+    return answer(UnfinishedUploads(uploads=tuple(found), next_cursor=more))
 
 
 @route(ROUTES, "GET", routes.UPLOAD, scope="write", answers={200: STANDS}, raises=KEEPING)
