@@ -5,7 +5,7 @@ import io
 import os
 import stat
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from itertools import cycle
@@ -22,8 +22,12 @@ from opstore_cli.unpacking import Unpacked, unpack
 from opstore_cli.uploads import Progress
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
-from opstore_daemon.protocol.hashing import BLOCK, WAITING, Hasher
+from opstore_daemon.protocol.hashing import BLOCK, Hasher
 from opstore_daemon.protocol.records import VersionRecord
+
+# Pieces that a file's bytes may be ahead of their hash: more than by default, since what brings them comes in bursts
+# (measured: a tenth less time for a pull).
+AHEAD = 16
 
 
 def is_folder(record: VersionRecord) -> bool:
@@ -147,7 +151,7 @@ class Pull:
                 self._fill(part, unchecked=True)
             except errors.IntegrityFailure:
                 # What an earlier process left may be at fault (a crash of the machine), or the line: from the
-                # start, once. The daemon says then if it is its own bytes that are damaged.
+                # start, once, and checked by the daemon too.
                 part.empty()
                 self._fill(part, unchecked=False)
             part.publish(target, overwrite)
@@ -158,7 +162,7 @@ class Pull:
         if not part.is_empty():
             self._let_go()
         part.rewind()
-        with Hasher() as hasher:
+        with Hasher(AHEAD) as hasher:
             position = 0
             while data := part.read(BLOCK):
                 hasher.update(data)
@@ -186,14 +190,13 @@ class Pull:
                 self._let_go()
             for piece in there.pieces():
                 hasher.update(piece)
-            there.drop_last()
-            with closing(self._pieces(there.size, unchecked=unchecked)) as pieces:
-                hashed = _hashed(pieces, hasher)
+            half = there.half()
+            with closing(_Rest(lambda first: self._pieces(first, unchecked=unchecked), there.size, hasher)) as rest:
                 try:
-                    unpack(hashed, part.path, target, there.entries)
+                    unpack(rest, part.path, target, there.entries, half, rest.skip)
                 except NoFolder as error:
                     # Bytes that were damaged on their way make no folder either, and then that is the news.
-                    deque(hashed, maxlen=0)
+                    deque(rest, maxlen=0)
                     self._check(hasher)
                     reason = str(error)
                     raise errors.FolderRefused(op=self.record.op, number=self.record.number, reason=reason) from None
@@ -209,7 +212,9 @@ class Pull:
             if note is not None:
                 version = f"{self.record.op}@{self.record.number}"
                 path, hidden = spelled(str(target)), spelled(str(part))
-                note.write(Note(way="pull", path=path, size=self._size, version=version, part=hidden))
+                daemon = self._asking.transport.identity
+                told = Note(way="pull", daemon=daemon, path=path, size=self._size, version=version, part=hidden)
+                note.write(told)
             try:
                 yield
             finally:
@@ -293,15 +298,37 @@ def _leaving(part: PartFile | PartFolder) -> Iterator[None]:
         raise
 
 
-def _hashed(pieces: Iterator[bytes | memoryview], hasher: Hasher) -> Iterator[bytes]:
-    for piece in pieces:
-        hasher.update(piece)
-        yield bytes(piece)
+class _Rest(Iterator[bytes]):
+    """The bytes from a place on, hashed as they come."""
+
+    def __init__(
+        self, from_: Callable[[int], Generator[bytes | memoryview, None, None]], first: int, hasher: Hasher
+    ) -> None:
+        self._from, self._position, self._hasher = from_, first, hasher
+        self._pieces = from_(first)
+
+    def __next__(self) -> bytes:
+        piece = bytes(next(self._pieces))
+        self._hasher.update(piece)
+        self._position += len(piece)
+        return piece
+
+    def skip(self, instead: Iterator[bytes]) -> None:
+        """Goes on behind these, which are the next ones."""
+        self._pieces.close()
+        for piece in instead:
+            self._hasher.update(piece)
+            self._position += len(piece)
+        self._pieces = self._from(self._position)
+
+    def close(self) -> None:
+        """No more is wanted."""
+        self._pieces.close()
 
 
 def _buffers(size: int) -> Iterator[memoryview]:
     """Where pieces are read to by turns: a hasher may still be at those of the last few turns."""
-    return cycle([memoryview(bytearray(min(BLOCK, size))) for _ in range(WAITING + 2)])
+    return cycle([memoryview(bytearray(min(BLOCK, size))) for _ in range(AHEAD + 2)])
 
 
 def _stored(record: VersionRecord) -> tuple[Digest, int]:

@@ -25,9 +25,11 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer. `path` is that of the source or the target, in JSON's letters; `size` is of all its bytes.
 
     A push has its `upload`, a pull the `version` that it is of, as `NAME@NUMBER`, and the `part` that holds its bytes.
+    `daemon` is what stays the same of the daemon when it restarts.
     """
 
     way: Literal["push", "pull"]
+    daemon: str
     path: str
     size: int
     upload: str = ""
@@ -76,14 +78,14 @@ class HeldNote:
             self._file.path.unlink()
 
 
-def noted(home: Path) -> list[tuple[Note, bool]]:
-    """All notes, and whether a process is at what they are about."""
+def noted(home: Path, daemon: str) -> list[tuple[Note, bool]]:
+    """All notes about transfers from or to that daemon, and whether a process is at them."""
     found = []
     with contextlib.suppress(OSError):
         for path in sorted((home / NOTES).iterdir()):
             with contextlib.suppress(OSError), LockedFile.take(path, create=False, shared=True) as file:
                 note = _parsed(path.read_bytes()[:MAX_NOTE])
-                if note is not None:
+                if note is not None and note.daemon == daemon:
                     found.append((note, file is None))
     return found
 

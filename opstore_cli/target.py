@@ -10,6 +10,8 @@ from opstore_cli.credentials import Credentials
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.release import __version__
 
+LOCAL = "local"  # the daemon of this machine, whatever its port
+
 Notify = Callable[[str], None]
 Source = Literal["argument", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "login", "token file"]
 
@@ -42,7 +44,7 @@ class Target:
     @property
     def identity(self) -> str:
         """What stays the same of it: the local daemon's port changes with each start."""
-        return "local" if self.found is not None else self.url
+        return LOCAL if self.found is not None else self.url
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a target holds a token: pickle the client")

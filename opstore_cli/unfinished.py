@@ -1,7 +1,7 @@
 """Transfers that broke off, or go on right now: what `status` says of them."""
 
 import os
-from collections.abc import Sequence
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,31 +15,33 @@ if TYPE_CHECKING:
     from opstore_daemon.protocol.records import UnfinishedUpload
 
 
-def unfinished(home: Path, client: "OpStoreClient | None") -> list[dict[str, Any]]:
-    """The transfers that are noted here, and the uploads that the daemon holds besides; without a client the former.
+def unfinished(home: Path, url: str | None, client: "OpStoreClient | None") -> list[dict[str, Any]]:
+    """The transfers from and to a daemon (None: the local one) that are noted here, and the uploads that it holds.
 
     Keys: `way` (`push`, `pull`), `path` (None: begun elsewhere), `version` (of a pull), `offset` and `size` in bytes
-    (None: not known), `running` (None: not known), `upload` and `expires_at` (of a push).
+    (None: not known), `running` (None: not known), `upload` and `expires_at` (of a push). Of a folder that is pulled,
+    `offset` is the bytes of its files. Without a client, or where the daemon does not say, it is what is noted.
     """
     from opstore_cli.notes import noted
+    from opstore_cli.target import LOCAL
 
-    held = {upload.upload: upload for upload in _uploads(client)}
+    held = _uploads(client)
     found = []
-    for note, running in noted(home):
+    for note, running in noted(home, url or LOCAL):
         if note.way == "pull":
             found += _of_pull(note, running)
-        elif client is None or note.upload in held:
-            found.append(_of_push(note, running, held.pop(note.upload, None)))
-    return found + [_of_push(None, None, upload) for upload in held.values()]
+        elif held is None:
+            found.append(_of_push(note, running, None))
+        elif note.upload in held:
+            found.append(_of_push(note, running, held.pop(note.upload)))
+    return found + [_of_push(None, None, upload) for upload in (held or {}).values()]
 
 
-def _uploads(client: "OpStoreClient | None") -> "Sequence[UnfinishedUpload]":
-    if client is None:
-        return []
+def _uploads(client: "OpStoreClient | None") -> "dict[str, UnfinishedUpload] | None":
     try:
-        return client.uploads()
-    except errors.OpStoreError:  # a token that may only read, say; there are none of its own then
-        return []
+        return None if client is None else {upload.upload: upload for upload in client.uploads()}
+    except errors.OpStoreError:
+        return None
 
 
 def _of_push(note: "Note | None", running: bool | None, upload: "UnfinishedUpload | None") -> dict[str, Any]:
@@ -82,5 +84,6 @@ def in_words(transfer: dict[str, Any]) -> str:
     of = f"{transfer['way']} of {transfer['version']} to {path}" if transfer["version"] else f"push of {path}"
     if transfer["running"]:
         return f"{of}: {far}, going on now"
-    command = f"pull {transfer['version']} -o {path}" if transfer["version"] else f"push NAME {path}"
+    quoted = shlex.quote(path)
+    command = f"pull {transfer['version']} -o {quoted}" if transfer["version"] else f"push NAME {quoted}"
     return f"{of}: {far}; opstore {command} goes on with it"

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +17,13 @@ from opstore_daemon.protocol.hashing import BLOCK
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+WORTH = 8 * 1024 * 1024  # bytes of a file from which on a pull goes on within it
 SYNCING = 4  # files that are brought to the disk at a time
 SHOWN = 200  # characters of a path in an error
 WAITING = 64  # files that may be open for that
 # O_EXCL: whatever is there, also a link, is no place to write to.
 _READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_GOING_ON = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -57,23 +59,43 @@ class Unpacked:
             left -= len(piece)
             yield piece
 
-    def drop_last(self) -> None:
-        """Makes room for the entry that may be half there."""
-        for entry in self._packed.entries[-1:]:
-            remove(self._root / os.fsdecode(entry.path))
+    def half(self) -> Entry | None:
+        """The last entry, where it is a file of which so much is there that it is worth going on within it.
+
+        Otherwise there is room for it now.
+        """
+        for last in self._packed.entries[-1:]:
+            if last.kind == FILE and last.size >= WORTH:
+                return last
+            remove(self._root / os.fsdecode(last.path))
+        return None
 
     def close(self) -> None:
         """Lets go of what is read."""
         self._packed.close()
 
 
-def unpack(pieces: Iterator[bytes], root: Path, target: Path, there: Sequence[Entry] = ()) -> None:
-    """Fills the folder `root`, which has the entries that are `there` and no other, durably.
+Skip = Callable[[Iterator[bytes]], None]  # passes over bytes of the stream that are here already: these
 
-    `pieces` are the stream behind those entries. `target` is what the folder will be, for errors. Raises NoFolder
-    where the stream is not that of a folder, and OutputFailed.
+
+def _cannot(_: Iterator[bytes]) -> None:
+    raise NotImplementedError("nothing is half there")
+
+
+def unpack(
+    pieces: Iterator[bytes],
+    root: Path,
+    target: Path,
+    there: Sequence[Entry] = (),
+    half: Entry | None = None,
+    skip: Skip = _cannot,
+) -> None:
+    """Fills the folder `root`, which has the entries that are `there`, the beginning of `half`, and no other, durably.
+
+    `pieces` are the stream behind those that are there. `target` is what the folder will be, for errors. Raises
+    NoFolder where the stream is not that of a folder, and OutputFailed.
     """
-    stream = _Stream(pieces)
+    stream = _Stream(pieces, skip)
     folders = {b"", *(entry.path for entry in there if entry.kind == FOLDER)}
     last = there[-1].path if there else b""
     with _Syncer() as syncer:
@@ -84,8 +106,11 @@ def unpack(pieces: Iterator[bytes], root: Path, target: Path, there: Sequence[En
         while (entry := read_entry(stream.take)) is not None:
             _check(entry, last, folders)
             with _naming(target, entry):
-                _write(entry, stream, root, syncer)
-            last = entry.path
+                if half is not None and not _begins(half, entry):
+                    remove(root / os.fsdecode(half.path))
+                    half = None
+                _write(entry, stream, root, syncer, 0 if half is None else half.size)
+            last, half = entry.path, None
             if entry.kind == FOLDER:
                 folders.add(entry.path)
         if stream.up_to(1):
@@ -94,6 +119,12 @@ def unpack(pieces: Iterator[bytes], root: Path, target: Path, there: Sequence[En
             syncer.finish()
             for folder in folders:
                 _sync_folder(root, folder)
+
+
+def _begins(half: Entry, entry: Entry) -> bool:
+    """Whether the file may be the beginning of that one."""
+    same = (half.path, half.kind, half.executable) == (entry.path, entry.kind, entry.executable)
+    return same and half.size <= entry.size
 
 
 def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
@@ -110,23 +141,46 @@ def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
         raise NoFolder(f"{name} is in no folder that came before it")
 
 
-def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer") -> None:
+def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer", half: int) -> None:
+    """Makes the entry; of a file `half` bytes are there."""
     place = os.path.join(os.fsencode(root), entry.path)
     try:
         if entry.kind == FOLDER:
             os.mkdir(place, 0o755)
         elif entry.kind == FILE:
-            descriptor = os.open(place, _WRITING, 0o755 if entry.executable else 0o644)
+            descriptor = os.open(place, _GOING_ON if half else _WRITING, 0o755 if entry.executable else 0o644)
             with syncer.closing(descriptor):
-                _fill(descriptor, entry.size, stream)
+                if half:
+                    _go_on(descriptor, half, stream)
+                _fill(descriptor, entry.size - half, stream)
+                if any(stream.take(padding(entry.size))):
+                    raise NoFolder("what fills up a file's last block is not zeros")
         else:
             os.symlink(entry.target, place)
     except FileExistsError:
         raise NoFolder(f"{str(entry)!r} is another entry's name on this file system") from None
 
 
-def _fill(descriptor: int, size: int, stream: "_Stream") -> None:
-    left = size
+def _go_on(descriptor: int, half: int, stream: "_Stream") -> None:
+    """Stands behind the bytes that are there. What of them came with the header is written anew, since it is hashed."""
+    begun = stream.at_hand(half)
+    size = len(begun)
+    while begun:
+        begun = begun[os.write(descriptor, begun) :]
+
+    def there() -> Iterator[bytes]:
+        left = half - size
+        while left:
+            data = os.read(descriptor, min(BLOCK, left))
+            if not data:
+                raise NoFolder("a file that was there became shorter")
+            left -= len(data)
+            yield data
+
+    stream.skip(there())
+
+
+def _fill(descriptor: int, left: int, stream: "_Stream") -> None:
     while left:
         data = stream.up_to(left)
         if not data:
@@ -134,8 +188,6 @@ def _fill(descriptor: int, size: int, stream: "_Stream") -> None:
         left -= len(data)
         while data:
             data = data[os.write(descriptor, data) :]
-    if any(stream.take(padding(size))):
-        raise NoFolder("what fills up a file's last block is not zeros")
 
 
 @contextmanager
@@ -159,9 +211,19 @@ def _sync_folder(root: Path, folder: bytes) -> None:
 class _Stream:
     """Bytes in pieces as they come, read in the pieces that are wanted."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, pieces: Iterator[bytes], skip: Skip) -> None:
+        self._pieces, self._skip = pieces, skip
         self._rest = memoryview(b"")
+
+    def at_hand(self, most: int) -> memoryview:
+        """The next bytes, as far as they have come."""
+        data, self._rest = self._rest[:most], self._rest[most:]
+        return data
+
+    def skip(self, instead: Iterator[bytes]) -> None:
+        """Passes over what is here already, unless more than that is at hand."""
+        if not self._rest:
+            self._skip(instead)
 
     def up_to(self, size: int) -> memoryview:
         """The next bytes, none at the end."""

@@ -178,7 +178,8 @@ class _Pushing:
         upload = self._asking.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
         if note is not None:
             path = spelled(str(self._source.path))
-            note.write(Note(way="push", path=path, size=self._size, upload=upload.upload))
+            daemon = self._asking.transport.identity
+            note.write(Note(way="push", daemon=daemon, path=path, size=self._size, upload=upload.upload))
         return upload
 
     def _give_up(self, upload: Upload, note: HeldNote | None) -> None:

@@ -31,11 +31,13 @@ def status(session: Session) -> int:
 
 def _local(session: Session, settings: "Settings") -> int:
     from opstore_cli import local_daemon
+    from opstore_cli.client import OpStoreClient
 
     running = local_daemon.find(settings.home)
     if running is None:
         return _none_runs(session, settings, errors.DaemonNotRunning(home=str(settings.home)))
-    left = unfinished(settings.home, session.client(settings))
+    with OpStoreClient(settings=settings) as client:  # not the session's: what it notes of the daemon is said below
+        left = unfinished(settings.home, None, client)
     say_state(session, {**state(running, settings.home), "credential": _source(settings), "unfinished": left})
     warn_of_version(session, running.version)
     return 0
@@ -56,7 +58,7 @@ def _remote(session: Session, settings: "Settings") -> int:
         "started_at": exact(found.started_at),
         "schema": found.schema,
         "credential": _source(settings),
-        "unfinished": unfinished(settings.home, client),
+        "unfinished": unfinished(settings.home, settings.url, client),
     }
     say_state(session, document)
     return 0
@@ -71,7 +73,7 @@ def _source(settings: "Settings") -> str | None:
 
 
 def _none_runs(session: Session, settings: "Settings", error: errors.OpStoreError) -> int:
-    left = unfinished(settings.home, None)
+    left = unfinished(settings.home, settings.url, None)
     if session.out.json:
         home = error.details.get("home") if settings.url is None else None
         session.out.document({**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": left})

@@ -17,12 +17,13 @@ Piece = bytes | memoryview
 class Hasher:
     """A hash that a thread of its own keeps up to date, which hashlib lets run beside others.
 
-    What is given to it must not change until WAITING more pieces were.
+    What is given to it must not change until `waiting` more pieces were: so many may wait.
     """
 
     # Not an executor: its locks for each piece take longer than the hash of a small one.
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: int = WAITING) -> None:
+        self._most = waiting
         self._hash = new_hash()
         self._thread: threading.Thread | None = None
         self._given: SimpleQueue[Piece | None] = SimpleQueue()
@@ -39,7 +40,7 @@ class Hasher:
             self._thread.start()
         self._given.put(data)
         self._waiting += 1
-        self._wait(WAITING)
+        self._wait(self._most)
 
     def _run(self) -> None:
         while (data := self._given.get()) is not None:

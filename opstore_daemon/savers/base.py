@@ -102,6 +102,13 @@ class BaseSaver(ABC):
         """The uploads that have a draft, in no order: to expire them. None is missed that was there all the time."""
 
     @abstractmethod
+    def kept(self, upload: str) -> int:
+        """How many bytes the draft of that upload has kept; 0 where there is none, and none is made.
+
+        Also of one that is open, where it may be behind by what is being appended.
+        """
+
+    @abstractmethod
     def discard(self, upload: str) -> None:
         """The draft and all its traces are gone; not an error where there is none. Never touches a published blob.
 

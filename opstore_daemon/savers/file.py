@@ -47,6 +47,14 @@ class FileSaver(BaseSaver):
         with translated("listing the drafts"):
             return iter([name for name in os.listdir(self._staging) if is_upload(name)])
 
+    def kept(self, upload: str) -> int:
+        path = self._staging / check_upload(upload)
+        with translated("looking for a draft"):
+            try:
+                return os.lstat(path).st_size
+            except FileNotFoundError:
+                return 0
+
     def discard(self, upload: str) -> None:
         path = self._staging / check_upload(upload)
         with translated("discarding a draft"):

@@ -43,6 +43,10 @@ class MemorySaver(BaseSaver):
         with self._lock:
             return iter(list(self._staging))
 
+    def kept(self, upload: str) -> int:
+        staged = self._staging.get(check_upload(upload))
+        return 0 if staged is None else len(staged.data)
+
     def discard(self, upload: str) -> None:
         check_upload(upload)
         with self._lock:

@@ -171,20 +171,12 @@ class Uploads:
         return [
             records.UnfinishedUpload(
                 upload=row.id,
-                offset=self._offset(row.id),
+                offset=self._saver.kept(row.id),
                 size=row.size,
                 expires_at=journal.moment(row.touched_at + KEPT),
             )
             for row in rows
         ]
-
-    def _offset(self, upload: str) -> int:
-        held = self._opened.get(upload)
-        if held is not None:
-            return held.draft.offset
-        draft = self._saver.draft(upload)
-        draft.close()
-        return draft.offset
 
     @contextmanager
     def _holding(self, upload: str, owner: str) -> Iterator[_Open]:

@@ -168,7 +168,7 @@ def test_what_an_earlier_process_left_is_not_trusted(daemon: FakeDaemon, client:
 
 
 def a_note(upload: str) -> Note:
-    return Note(way="push", path="/source", size=5, upload=upload)
+    return Note(way="push", daemon="local", path="/source", size=5, upload=upload)
 
 
 def test_an_upload_that_is_gone_is_begun_anew(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
@@ -202,8 +202,9 @@ def test_a_note_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
         assert first is not None
         assert second is None
         first.write(a_note("u1"))
-        assert noted(tmp_path) == [(a_note("u1"), True)]
-    assert noted(tmp_path) == [(a_note("u1"), False)]
+        assert noted(tmp_path, "local") == [(a_note("u1"), True)]
+    assert noted(tmp_path, "local") == [(a_note("u1"), False)]
+    assert noted(tmp_path, "https://elsewhere") == []
 
 
 def test_a_note_that_is_no_upload_id_is_not_asked_for(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_what_is_no_note_is_none(tmp_path: Path, text: str) -> None:
         pass
     (path,) = (tmp_path / "transfers").iterdir()
     path.write_text(text)
-    assert noted(tmp_path) == []
+    assert noted(tmp_path, "local") == []
     with HeldNote.take(tmp_path, "x") as note:
         assert note is not None
         assert note.read() is None

@@ -282,6 +282,7 @@ def test_a_url_with_nobody_behind_it_is_7_and_starts_nothing(machine: Machine) -
             "version": None,
             "home": None,
             "reason": "no daemon answers at URL: connection refused",
+            "unfinished": [],
         },
     )
     assert not machine.home.exists()

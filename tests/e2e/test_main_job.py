@@ -333,7 +333,7 @@ def test_the_main_job_in_a_shell(machine: Machine, form: str) -> None:
 STATE = {"running": True, "url": "URL", "pid": "PID", "version": "0.1.0", "home": "/machine/data", "started_at": "TIME"}
 NO_STATE = {"running": False, "url": None, "pid": None, "version": None, "home": "/machine/data"}
 STATE_LINES = "running\tyes\nurl\tURL\npid\tPID\nversion\t0.1.0\nhome\t/machine/data\nstarted_at\tTIME\n"
-STATUS = {**STATE, "credential": "token file"}
+STATUS = {**STATE, "credential": "token file", "unfinished": []}
 CREDENTIAL = "credential\ttoken file\n"
 IN_THE_BACKGROUND = [
     Step("stop", "", "", NO_STATE, "no daemon runs for /machine/data\n"),
@@ -356,7 +356,7 @@ def test_the_status_where_no_daemon_runs(machine: Machine) -> None:
     said = "error: no daemon runs for /machine/data\nhint: opstore start\n"
     assert machine.run("status") == (7, "", said)
     assert machine.run("status", "-q") == (7, "", said)
-    document = {**NO_STATE, "reason": "no daemon runs for /machine/data"}
+    document: dict[str, Any] = {**NO_STATE, "reason": "no daemon runs for /machine/data", "unfinished": []}
     assert run(machine, "status", "--json") == (7, document, [])
     assert not machine.home.exists()
 

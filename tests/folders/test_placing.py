@@ -296,6 +296,66 @@ def test_a_later_pull_of_a_folder_goes_on_with_the_file_that_broke_off(
     assert after - 110_000 < asked_from(daemon)[-1] <= after
 
 
+@pytest.fixture
+def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
+    """A folder with a large file between small ones, and a version of it."""
+    tree = {"a": b"small", "b/big": os.urandom(30_000_000), "c": b"small too"}
+    source = make(tmp_path / "big", tree)
+    daemon.versions.append(packed(source))
+    return source
+
+
+@pytest.mark.parametrize("after", [10_000_000, 20_000_001, 29_990_000])
+def test_it_goes_on_within_a_large_file(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, after: int
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, after)
+    daemon.headers.clear()
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(big), ["out"])
+    assert after - 2048 < asked_from(daemon)[-1] <= after
+
+
+def test_it_goes_on_within_a_large_file_again_and_again(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
+) -> None:
+    for after in (9_000_000, 8_500_000, 7_000_000):
+        # The first request is for the header of that file, the second for the rest of it.
+        daemon.faults = [("GET bytes", 30_000_000)] if after != 9_000_000 else []
+        daemon.faults += [("GET bytes", after)] + [("GET bytes", 0)] * 6
+        with pytest.raises(errors.ConnectionLost):
+            client.pull("pca", to=place / "out")
+    client.pull("pca", to=place / "out")
+    assert asked_from(daemon)[-1] > 24_000_000
+    assert described(place / "out") == described(big)
+
+
+@pytest.mark.parametrize("spoilt", [0, 600_000, 9_000_000, 14_999_000])
+def test_what_is_there_of_a_large_file_is_verified_too(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, spoilt: int
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, 15_000_000)
+    left = hidden(target, daemon.versions[-1]) / "b" / "big"
+    with left.open("r+b") as file:
+        file.seek(spoilt)
+        file.write(b"spoilt")
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(big), ["out"])
+
+
+def test_a_file_that_is_not_the_next_one_is_not_gone_on_with(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, 15_000_000)
+    left = hidden(target, daemon.versions[-1]) / "b"
+    (left / "big").rename(left / "bigger")
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(big), ["out"])
+
+
 def test_it_goes_on_again_and_again_also_after_an_interrupt(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 import requests
 from urllib3 import encode_multipart_formdata
 
+from opstore_cli import OpStoreClient, asking
 from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
@@ -49,6 +50,15 @@ def test_a_key_stands_for_the_bytes_and_the_record_however_they_are_put_together
     for other in (form(record=b'{"new": true }'), form(DATA[1:], b'{"new": true}')):
         watch.assert_problem(http.post(PATH, files=other, headers=key("k")), 409, "KeyReused")
     watch.assert_unchanged()
+
+
+@pytest.mark.parametrize("where", ["bytes", "message"])
+def test_bytes_that_hold_the_boundary_come_as_they_are(http: Http, where: str) -> None:
+    hostile = f"\r\n--{asking.BOUNDARY}--\r\n"
+    data, message = (hostile.encode(), "m") if where == "bytes" else (b"bytes", asking.BOUNDARY)
+    with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
+        assert client.push("pca", data, message=message).message == message
+        assert client.pull("pca") == data
 
 
 def test_the_same_push_twice_at_once_is_one(http: Http) -> None:

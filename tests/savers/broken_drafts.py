@@ -74,6 +74,13 @@ class LendsTheBuffer(BrokenSaver):
             return map(bytes, self._saver.lent.get(self._upload, []))
 
 
+class LooksByOpening(BrokenSaver):
+    """To say what a draft has, it makes one."""
+
+    def kept(self, upload: str) -> int:
+        return self.draft(upload).offset
+
+
 class CountsItsHeader(BrokenSaver):
     """Its offset is that in its file, not that in the bytes."""
 
@@ -186,6 +193,7 @@ SABOTEURS: dict[type[BaseSaver], str] = {
     ForgetsOnClose: "test_a_draft_is_taken_up_where_it_was_closed",
     BeginsAnew: "test_a_draft_is_taken_up_after_a_restart",
     LendsTheBuffer: "test_the_buffer_is_the_callers_again_after_an_append",
+    LooksByOpening: "test_what_a_draft_has_kept_is_told_and_none_is_made_for_that",
     CountsItsHeader: "test_each_append_moves_the_offset_by_its_length",
     ReadsBackInOne: "test_reading_back_yields_small_pieces_and_moves_nothing",
     ReadsBackOnce: "test_reading_back_yields_small_pieces_and_moves_nothing",

@@ -63,6 +63,20 @@ class DraftConformance(SaverHooks):
                 draft.publish(DIGEST)
             assert get(reopened) == DATA
 
+    def test_what_a_draft_has_kept_is_told_and_none_is_made_for_that(self, saver: BaseSaver) -> None:
+        assert saver.kept(UPLOAD) == 0
+        assert list(saver.drafts()) == []
+        with closing(saver.draft(UPLOAD)) as draft:
+            draft.append(DATA[:7])
+            assert saver.kept(UPLOAD) == 7
+            draft.append(DATA[7:])
+        assert saver.kept(UPLOAD) == len(DATA)
+        assert self.reopen(saver).kept(UPLOAD) == len(DATA)
+        saver.discard(UPLOAD)
+        assert saver.kept(UPLOAD) == 0
+        with pytest.raises(ValueError, match="is not an upload"):
+            saver.kept("../x")
+
     def test_reading_back_yields_small_pieces_and_moves_nothing(self, saver: BaseSaver) -> None:
         data = DATA * (3 * PIECE // len(DATA))
         with closing(saver.draft(UPLOAD)) as draft:
