@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint guards format benchmarks clean
+.PHONY: help demo test lint guards format bench bench-peers clean
 
 help:  ## say what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,13 +34,13 @@ format: $(VENV)/.installed  ## bring the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(VENV)/.installed  ## measure transfers, the start of commands, verdicts and what waiters cost, against yardsticks of the same run
-	$(BIN)/python -m benchmarks.transfer
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.validity
-	$(BIN)/python -m benchmarks.waiting
-	$(BIN)/python -m benchmarks.memory
-	$(BIN)/python -m benchmarks.memory --files 10000
+bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the start of commands, verdicts: about 25 minutes
+	for what in transfer profiles small concurrency memory killed startup validity waiting; do \
+		$(BIN)/python -m benchmarks.$$what || exit 1; done
+
+bench-peers: $(VENV)/.installed  ## install MLflow, DVC and an OCI registry under build/peers, and run beside them
+	sh benchmarks/peers.sh
+	$(BIN)/python -m benchmarks.peers
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,6 +4,7 @@ Prints a table, each command with its goal; the daemon runs throughout. The cloc
 there is the processor's time too. tests/e2e/test_startup.py keeps what is imported.
 """
 
+import argparse
 import os
 import shutil
 import statistics
@@ -16,7 +17,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-ROUNDS = 30
 YARDSTICK = "python -c 'import requests, click'"
 GOALS = {"opstore --version": 1.0, "a completion": 1.2, "opstore versions NAME": 1.5}  # times the yardstick
 
@@ -33,6 +33,9 @@ def seconds_of(command: list[str], environ: dict[str, str]) -> tuple[float, floa
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30, help="rounds (default: 30)")
+    rounds = parser.parse_args().rounds
     opstore = shutil.which("opstore", path=str(Path(sys.executable).parent)) or "opstore"
     with tempfile.TemporaryDirectory(prefix="opstore-benchmark-") as folder:
         # Without PYTHONDONTWRITEBYTECODE, say: then each process would compile what was changed.
@@ -51,13 +54,13 @@ def main() -> None:
         }
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         try:
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 for name, (command, more) in commands.items():
                     seconds[name].append(seconds_of(command, environ | more))
         finally:
             subprocess.run([opstore, "stop"], env=environ, check=True, capture_output=True)
     medians = {name: [statistics.median(each) for each in zip(*times, strict=True)] for name, times in seconds.items()}
-    table = Table(title=f"whole processes, medians of {ROUNDS} rounds")
+    table = Table(title=f"whole processes, medians of {rounds} rounds")
     for column in ("", "ms", "processor ms", "times the yardstick", "by the processor", "goal"):
         table.add_column(column, justify="right")
     for name, both in medians.items():

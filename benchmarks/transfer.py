@@ -1,131 +1,110 @@
-"""Push and pull of one big file against one Python pass that reads, hashes, writes and fsyncs it, interleaved.
+"""Push and pull of one file against one Python pass that reads, hashes, writes and fsyncs it.
 
-The yardstick runs in the same rounds as what it measures, since these machines are shared and noisy; only the
-ratios mean something. Prints a table. `--gate` fails where a ratio is above it.
+Whole processes, and the same within a client that is warm; with the source (or the blob) in the page cache, and not.
+Prints a table for each size, and what the processor did of it. `--gate` fails where a ratio of a warm whole process is
+above it.
 """
 
 import argparse
-import hashlib
-import os
-import random
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.daemon import Daemon, Ran, large
+from benchmarks.measuring import (
+    MIB,
+    change,
+    cool,
+    copy,
+    in_rounds,
+    one_pass,
+    show,
+    show_ratios,
+    timed,
+    touch_memory,
+    warm,
+    write_random,
+)
 from opstore_cli import OpStoreClient
 
-PIECE = 1024 * 1024
+YARDSTICK = "one pass"
+GOALS = {"push": 0.9, "pull": 0.8}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mib", type=int, default=1024, help="size of the file (default: 1024)")
+    parser.add_argument("--mib", type=int, nargs="+", default=[64, 1024, 4096], help="sizes (default: 64 1024 4096)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, in which the order is shuffled (default: 5)")
     parser.add_argument("--gate", type=float, help="fail where push or pull takes more than so many passes")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as folder:
-        ratios = measure(Path(folder), asked.mib, asked.rounds)
-    return int(asked.gate is not None and max(ratios.values()) > asked.gate)
+    worst = 0.0
+    for mib in asked.mib:
+        with tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as folder:
+            ratios = measure(Path(folder), mib * MIB, asked.rounds)
+        worst = max(worst, ratios["push"], ratios["pull"])
+    return int(asked.gate is not None and worst > asked.gate)
 
 
-def measure(folder: Path, mib: int, rounds: int) -> dict[str, float]:
-    """Prints the table; returns push and pull as multiples of one pass."""
-    source = folder / "source"
-    write_random(source, mib)
-    os.environ["OPSTORE_HOME"] = str(folder / "home")
-    for name in ("OPSTORE_URL", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE"):
-        os.environ.pop(name, None)
-    seconds: dict[str, list[float]] = {"one pass": [], "push": [], "pull": []}
-    try:
-        with OpStoreClient() as client:
-            client.ops()
-            for number in range(rounds):
-                change(source, number)
-                read_all(source)
-                pulled = folder / "pulled"
+def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
+    """Prints the tables; returns each as a multiple of one pass."""
+    source, target = folder / "source", folder / "target"
+    write_random(source, size)
+    with Daemon(folder) as daemon, OpStoreClient(daemon.url, token=daemon.token) as client:
+        client.ops()
+        ran: dict[str, list[Ran]] = {}
 
-                def push(number: int = number) -> None:
-                    client.push("big", source, message=f"round {number}")
+        def of(work: Callable[[], float], *, cold: bool = False, stored: bool = False) -> Callable[[], float]:
+            """The work, with new bytes in a source that is warm or cold, or stored already."""
 
-                def pull(pulled: Path = pulled) -> None:
-                    client.pull("big", to=pulled)
+            def run() -> float:
+                change(source)
+                warm(source)
+                if stored:
+                    client.push("big", source)
+                if cold:
+                    cool(daemon.blob() if stored else source)
+                touch_memory(folder, 2 * size + 256 * MIB)
+                seconds = work()
+                target.unlink(missing_ok=True)
+                daemon.forget_blobs()
+                return seconds
 
-                # A pull needs the push before it; where the yardstick stands between them is drawn.
-                order: list[tuple[str, Callable[[], object]]] = [("push", push), ("pull", pull)]
-                order.insert(random.randrange(3), ("one pass", lambda: one_pass(source, folder / "copy")))
-                for name, work in order:
-                    touch_memory(folder, mib + mib // 4)
-                    began = time.perf_counter()
-                    work()
-                    seconds[name].append(time.perf_counter() - began)
-                pulled.unlink()
-                (folder / "copy").unlink()
-                shutil.rmtree(folder / "home" / "blobs" / "blobs", ignore_errors=True)
-                (folder / "home" / "blobs" / "blobs").mkdir(mode=0o700)
-    finally:
-        subprocess.run([sys.executable, "-m", "opstore_cli", "stop"], check=True, capture_output=True)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    ratios = {name: median / medians["one pass"] for name, median in medians.items()}
-    table = Table(title=f"{mib} MiB, {rounds} rounds")
-    for column in ("", "median s", "min s", "max s", "passes"):
-        table.add_column(column, justify="right")
-    for name, times in seconds.items():
-        row = (medians[name], min(times), max(times), ratios[name])
-        table.add_row(name, *(f"{value:.2f}" for value in row))
-    Console().print(table)
-    return {name: ratios[name] for name in ("push", "pull")}
+            return run
 
+        def command(name: str, *words: object) -> Callable[[], float]:
+            def run() -> float:
+                ran.setdefault(name, []).append(daemon.do(*words))
+                return ran[name][-1].seconds
 
-def one_pass(source: Path, target: Path) -> str:
-    """The yardstick: reads, hashes, writes and fsyncs, in one thread."""
-    seen = hashlib.sha256()
-    buffer = memoryview(bytearray(PIECE))
-    with source.open("rb", buffering=0) as reading, target.open("wb", buffering=0) as writing:
-        while count := reading.readinto(buffer):
-            seen.update(buffer[:count])
-            writing.write(buffer[:count])
-        os.fsync(writing.fileno())
-    return seen.hexdigest()
+            return run
 
-
-def write_random(path: Path, mib: int) -> None:
-    with path.open("wb") as file:
-        for _ in range(mib):
-            file.write(random.randbytes(PIECE))
-
-
-def change(path: Path, number: int) -> None:
-    """Other bytes, so that nothing is there already."""
-    with path.open("r+b") as file:
-        file.write(number.to_bytes(8, "big") + os.urandom(8))
-
-
-def read_all(path: Path) -> None:
-    """Brings the file into the page cache."""
-    with path.open("rb", buffering=0) as file:
-        while file.read(16 * PIECE):
-            pass
-
-
-def touch_memory(folder: Path, mib: int) -> None:
-    """Makes the machine have so much memory at hand for files: pages not touched for a while are slow at first.
-
-    By a file that is written and removed. Memory that is touched as such goes back in huge pages, and those the system
-    takes for a file last (measured: a GiB is then written in 0.2 to 2 s, after this in 0.16 s each time).
-    """
-    piece = random.randbytes(PIECE)
-    with (folder / "touched").open("wb", buffering=0) as file:
-        for _ in range(mib):
-            file.write(piece)
-    (folder / "touched").unlink()
+        pull = ("pull", "big", "-o", target)
+        seconds = in_rounds(
+            {
+                YARDSTICK: of(lambda: timed(lambda: one_pass(source, target))),
+                "cp and fsync": of(lambda: timed(lambda: copy(source, target))),
+                "push": of(command("push", "push", "big", source)),
+                "pull": of(command("pull", *pull), stored=True),
+                "push, warm client": of(lambda: timed(lambda: client.push("big", source))),
+                "pull, warm client": of(lambda: timed(lambda: client.pull("big", to=target)), stored=True),
+                "one pass, cold": of(lambda: timed(lambda: one_pass(source, target)), cold=True),
+                "push, cold": of(command("push, cold", "push", "big", source), cold=True),
+                "pull, cold": of(command("pull, cold", *pull), cold=True, stored=True),
+                "push of what is there": of(command("push of what is there", "push", "other", source), stored=True),
+            },
+            rounds,
+        )
+    ratios = show_ratios(f"{large(size)}, {rounds} rounds", seconds, YARDSTICK, GOALS)
+    rows = []
+    for name, each in ran.items():
+        client_used, daemon_used = (
+            statistics.median(of) for of in zip(*((r.client, r.daemon) for r in each), strict=True)
+        )
+        rows.append((name, f"{client_used:.2f}", f"{daemon_used:.2f}"))
+    show(f"{large(size)}: seconds of the processor", ("", "client", "daemon"), rows)
+    return ratios
 
 
 if __name__ == "__main__":

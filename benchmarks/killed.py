@@ -1,0 +1,113 @@
+"""A large push and pull that are killed five times on either side, and go on: how many bytes moved again.
+
+All bytes pass a relay that counts them. First the client is killed, each time after another sixth of the bytes, and
+begun anew; then the daemon, which is started anew while the client waits.
+"""
+
+import argparse
+import filecmp
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.daemon import Daemon, large
+from benchmarks.measuring import MIB, change, show, write_random
+
+KILLS = 5
+HEAD = 4096  # bytes, in which the head of a request is
+
+
+class Relay:
+    """A line to the daemon, at an address that stays when the daemon's changes. Counts what it carries each way."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self.carried = {"up": 0, "down": 0}
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            port = int(self._daemon.url.rpartition(":")[2])
+            daemon = socket.create_connection(("127.0.0.1", port))
+        except (OSError, ValueError):
+            client.close()
+            return
+        threading.Thread(target=self._carry, args=(daemon, client, "down", port), daemon=True).start()
+        self._carry(client, daemon, "up", port)
+
+    def _carry(self, source: socket.socket, target: socket.socket, way: str, port: int) -> None:
+        # The daemon answers to its own address only.
+        ours, its = f"Host: 127.0.0.1:{self.port}".encode(), f"Host: 127.0.0.1:{port}".encode()
+        with suppress(OSError):
+            while data := source.recv(256 * 1024):
+                # A head comes first: before it, the answer to the last one was waited for.
+                target.sendall(data[:HEAD].replace(ours, its) + data[HEAD:] if way == "up" else data)
+                self.carried[way] += len(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mib", type=int, default=8192, help="size of the file (default: 8192)")
+    size = parser.parse_args().mib * MIB
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as text:
+        folder = Path(text)
+        write_random(folder / "source", size)
+        with Daemon(folder) as daemon:
+            for way, killed in (("push", "client"), ("pull", "client"), ("push", "daemon"), ("pull", "daemon")):
+                if way == "push":
+                    change(folder / "source")
+                    daemon.forget_blobs()
+                again = killed_five_times(daemon, size, way, killed)
+                rows.append((way, killed, f"{KILLS}", f"{again / MIB:.1f}", f"{again / MIB / KILLS:.1f}"))
+            if not filecmp.cmp(folder / "source", folder / "target", shallow=False):
+                raise SystemExit("what was pulled differs from what was pushed")
+    columns = ("", "killed", "times", "MiB moved again", "a kill")
+    show(f"{large(size)}, killed and gone on with", columns, rows)
+
+
+def killed_five_times(daemon: Daemon, size: int, way: str, killed: str) -> int:
+    """The bytes that were moved beyond the file's own."""
+    relay = Relay(daemon)
+    carried = "up" if way == "push" else "down"
+    target = daemon.folder / "target"
+    words = ("push", "big", "source") if way == "push" else ("pull", "big", "-o", "target")
+    if way == "pull":
+        target.unlink(missing_ok=True)
+    settings = {"OPSTORE_URL": f"http://127.0.0.1:{relay.port}", "OPSTORE_TOKEN": daemon.token}
+    process = daemon.begin(*words, **settings)
+    for number in range(1, KILLS + 1):
+        while relay.carried[carried] < number * size // (KILLS + 1):
+            if process.poll() is not None:
+                raise SystemExit(f"the {way} ended with {process.returncode} before it could be killed")
+            time.sleep(0.002)
+        if killed == "client":
+            process.kill()
+            process.wait()
+            process = daemon.begin(*words, **settings)
+        else:
+            os.kill(daemon.pid, signal.SIGKILL)
+            daemon.do("start")
+    if process.wait():
+        raise SystemExit(f"the {way} ended with {process.returncode}")
+    return relay.carried[carried] - size
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Each benchmark runs, on little, and prints its tables."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+BENCHMARKS = {
+    "transfer": (["--mib", "2", "--rounds", "1"], ["one pass", "cp and fsync", "push, warm client", "pull, cold"]),
+    "profiles": (["--mib", "32"], ["all is hashed", "all is sent and taken", "client", "daemon"]),
+    "small": (
+        ["--count", "3", "--rounds", "1"],
+        ["fsync of a folder", "empty request", "pull to a file", "opstore push"],
+    ),
+    "concurrency": (["--seconds", "0.2", "--rounds", "1"], ["pushes a second", "16", "pushes a commit"]),
+    "memory": (["--mib", "16", "--files", "20", "--each", "1"], ["16 MiB: peaks", "in 20 files", "8 clients at once"]),
+    "killed": (["--mib", "128"], ["MiB moved again", "client", "daemon"]),
+    "startup": (["--rounds", "1"], ["opstore --version", "a completion", "opstore versions NAME"]),
+    "peers": (["--mib", "2", "--rounds", "1", "--small", "1"], ["opstore's command push", "cp and fsync"]),
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="they look into /proc")
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_prints_its_tables(name: str, tmp_path: Path) -> None:
+    options, rows = BENCHMARKS[name]
+    environ = {**os.environ, "COLUMNS": "140", "PYTHONPATH": str(ROOT)}
+    # In an empty folder: so no peer is there, whatever build/ has.
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options]
+    ran = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    for row in rows:
+        assert row in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_benchmark_is_made_by_make_and_told_of() -> None:
+    making, told = (ROOT / "Makefile").read_text(), (ROOT / "benchmarks/README.md").read_text()
+    shared = {"__init__", "daemon", "filled", "measuring"}
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        if path.stem not in shared:
+            assert path.stem in making
+            assert f"`{path.stem}`" in told
