@@ -381,7 +381,9 @@ class Stranger(_Listening):
 
 
 class Wire(_Listening):
-    """A line to a daemon that counts what it carries, and stops in the middle where it is told to."""
+    """A line to a daemon that counts what it carries, and stops in the middle where it is told to. Connections that are
+    made once it has stopped are carried: to look at what was stopped does not stop too.
+    """
 
     def __init__(self, machine: Machine) -> None:
         super().__init__()
@@ -421,16 +423,17 @@ class Wire(_Listening):
             connection.close()  # nobody is there
             return
         self._open.append(daemon)
-        threading.Thread(target=self._carry, args=(daemon, connection, "down"), daemon=True).start()
-        self._carry(connection, daemon, "up")
+        stops = not self.stopped.is_set()
+        threading.Thread(target=self._carry, args=(daemon, connection, "down", stops), daemon=True).start()
+        self._carry(connection, daemon, "up", stops)
 
-    def _carry(self, source: socket.socket, target: socket.socket, way: str) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket, way: str, stops: bool) -> None:
         # The daemon answers to its own address only.
         ours, its = (f"Host: 127.0.0.1:{port}".encode() for port in (self.port, self._machine.runtime()["port"]))
         with suppress(OSError):
             while data := source.recv(65536):
                 limit = getattr(self, f"stop_{way}")
-                if limit is not None and getattr(self, way) + len(data) > limit:
+                if stops and limit is not None and getattr(self, way) + len(data) > limit:
                     self.stopped.set()
                     self._go_on.wait(WITHIN)
                 target.sendall(data.replace(ours, its) if way == "up" else data)
