@@ -18,6 +18,7 @@ from opstore_daemon.protocol.records import (
     Check,
     Compat,
     Fields,
+    Invitation,
     Level,
     Linked,
     LinkRecord,
@@ -391,6 +392,16 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
     def status(self) -> Status:
         """The daemon that answers."""
         return self._asking.call("GET", routes.STATUS, Status)
+
+    def invite(self) -> Invitation:
+        """The path, at the daemon's address, that begins one session of its page: once, and within a minute. Whoever
+        asks for it first may read the page, so show it to nobody.
+        """
+        return self._asking.call("POST", routes.SESSIONS, Invitation)
+
+    def end_sessions(self) -> None:
+        """Ends every session of the page that was begun with this client's token."""
+        self._asking.call("DELETE", routes.SESSIONS, None)
 
     def uploads(self) -> list[UnfinishedUpload]:
         """What was begun with this token and no version was made of yet, also what is being sent now."""

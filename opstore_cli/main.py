@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "db": ("opstore_cli.commands.db", "Upgrade the daemon's database, or say which schema it has."),
     },
     "Access and health": {
+        "open": ("opstore_cli.commands.open", "Open the daemon's page in the browser."),
         "login": ("opstore_cli.commands.login", "Keep a token for the daemon at a URL."),
         "logout": ("opstore_cli.commands.logout", "Forget the token that `login` kept for a URL."),
         "token": ("opstore_cli.commands.token", "Print the token of the local daemon."),

@@ -28,6 +28,11 @@ class Config:
         return self.home / "daemon.json"
 
     @property
+    def port_file(self) -> Path:
+        """Says which port the daemon in the background had last."""
+        return self.home / "port"
+
+    @property
     def lock_file(self) -> Path:
         """Locked as long as a daemon runs."""
         return self.home / "daemon.lock"

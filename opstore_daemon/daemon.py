@@ -41,7 +41,7 @@ def serve(config: Config, host: str, port: int, *, background: bool) -> None:
         server = OpStoreServer(config.saver(), config.db_url, token=token, home=config.home)
         if server.backup is not None:
             log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
-        listener = Listener(server, host, port)
+        listener = Listener(server, host, port) if port or not background else _listen_again(config, server, host)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: _stop(listener))
         _write_runtime_file(config, listener)
@@ -54,6 +54,16 @@ def serve(config: Config, host: str, port: int, *, background: bool) -> None:
             config.runtime_file.unlink(missing_ok=True)
             server.close()
             log.info("stopped")
+
+
+def _listen_again(config: Config, server: OpStoreServer, host: str) -> Listener:
+    """Listens on the port that this home's daemon had last, so that bookmarks of its page stay good; else on any."""
+    try:
+        listener = Listener(server, host, int(config.port_file.read_text()))
+    except (OSError, ValueError, OverflowError, errors.OpStoreError):
+        listener = Listener(server, host, 0)
+    config.port_file.write_text(f"{listener.port}\n")
+    return listener
 
 
 def _stop(listener: Listener, _frame: FrameType | None = None) -> None:

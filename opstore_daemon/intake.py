@@ -27,9 +27,9 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.loopback import without_pacing
 from opstore_daemon.sending import ForwardBuffer, Slice
 from opstore_daemon.store.uploads import Uploads, Writer
+from opstore_daemon.web.answers import refusal
 from opstore_daemon.web.api.uploads import TAKEN_IN
 from opstore_daemon.web.app import HEADERS, note, request_id
-from opstore_daemon.web.errors import problem
 from opstore_daemon.web.guards import Credential, Guards, check_content, parse_count
 
 log = logging.getLogger("opstore.error")
@@ -51,15 +51,16 @@ _TARGET = re.compile(r"/(?!/)[!\"$-~]*")
 class Refusal:
     """An error in the form that waitress answers before any application ran; the connection is closed then."""
 
-    request_id = ""
+    request_id = path = ""
 
     def __init__(self, error: errors.OpStoreError) -> None:
         self.error = error
 
     def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status line, headers and body."""
-        status, headers, body = problem(self.error)
-        return f"{status} Refused", [*headers, *HEADERS.items(), (routes.REQUEST_ID, self.request_id)], body
+        status, headers, body = refusal(self.error, self.path)
+        told = {**HEADERS, **dict(headers), routes.REQUEST_ID: self.request_id}
+        return f"{status} Refused", list(told.items()), body
 
 
 def _from_waitress(error: WaitressError) -> Refusal:
@@ -186,6 +187,8 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
             return consumed
         if isinstance(self.error, WaitressError):
             self.error = _from_waitress(self.error)
+        else:
+            self.error.path = self.path  # which waitress makes up for a head that it can't read
         self.expect_continue = False  # or waitress asks for the body after all
         self.error.request_id = request_id(self.header(routes.REQUEST_ID))
         note(self.error.request_id, self.command, self.path, self.error.error.status)

@@ -23,6 +23,7 @@ from opstore_daemon.protocol.records import (
     ops,
     pipelines,
     resolutions,
+    sessions,
     tags,
     uploads,
     verdicts,
@@ -36,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/generate.py"
 WIDTH = 80  # of the help texts, whatever terminal this runs in
 
-NOUNS = (versions, tags, uploads, ops, links, verdicts, resolutions, affected, pipelines, daemon)
+NOUNS = (versions, tags, uploads, ops, links, verdicts, resolutions, affected, pipelines, sessions, daemon)
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
     1: "The answer is no: a verdict is invalid, no version or no set of them is valid, an op is affected, a lock does "

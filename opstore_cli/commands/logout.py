@@ -1,11 +1,15 @@
 """`opstore logout`: what `login` kept is forgotten."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from opstore_cli import arguments
 from opstore_cli.context import Session, command
+from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.credentials import Credentials
@@ -16,8 +20,11 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Forget the tokens of all URLs.")
 def logout(session: Session, address: str | None, everything: bool) -> None:
     """Forget the token that `login` kept for a URL. Without a URL it is the one that the settings name. It prints the
-    URLs that there was a token for. Where there is none there is nothing to do, and that is no error. The daemon is
-    not asked, and goes on taking the token.
+    URLs that there was a token for. Where there is none there is nothing to do, and that is no error. The daemon goes
+    on taking the token.
+
+    The sessions that `open` began there with that token end too, where the daemon can be reached; without a URL those
+    of the local daemon.
 
     \b
     Examples:
@@ -32,6 +39,7 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         raise click.UsageError("--all is about every URL: name none with it")
     credentials = Credentials()
     meant = address if address is not None or everything else session.settings().url
+    _end_sessions(session, sorted(credentials.tokens()) if everything else [meant])
     forgotten = credentials.forget_all() if everything else _forget(credentials, meant)
     session.out.answer({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
     if meant is None and not everything:
@@ -39,6 +47,20 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         session.out.note(f"no URL is set, and the local daemon needs no token; kept are tokens for: {kept or 'none'}")
     elif not forgotten:
         session.out.note("there was nothing to forget")
+
+
+def _end_sessions(session: Session, urls: Sequence[str | None]) -> None:
+    """Ends the sessions of the page at these URLs, None being the local daemon, which is not started for this."""
+    from opstore_cli import local_daemon
+    from opstore_cli.client import OpStoreClient
+
+    settings = session.settings()
+    for url in urls:
+        if url is None and local_daemon.find(settings.home) is None:
+            continue
+        meant = replace(settings, url=None, origin="local") if url is None else settings.with_url(url)
+        with suppress(errors.OpStoreError), OpStoreClient(settings=meant) as client:
+            client.end_sessions()
 
 
 def _forget(credentials: "Credentials", url: str | None) -> list[str]:

@@ -123,6 +123,7 @@ class Version(Base):
         ),
         Index(None, "digest"),
         Index(None, "op_id", "digest", "sequence"),
+        Index(None, "op_id", "position"),
         Index(
             "ix_version_stored",
             "op_id",
@@ -145,6 +146,7 @@ class Label(Base):
     __table_args__ = (
         CheckConstraint("until > position", "until"),
         Index("uq_label_in_force", "version_id", "key", unique=True, **_IN_FORCE),
+        Index(None, "position"),
     )
 
 

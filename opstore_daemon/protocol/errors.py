@@ -15,9 +15,9 @@
     │                                  FormatConflict  LockConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
-    ├── NotAuthorised        exit 8    TokenRequired  ScopeRequired  ForeignHost  ForeignOrigin  UntrustedUrl
-    │                                  PlainHttp  ProofFailed  TokenNotHanded  ListenRefused  LoadingRunsCode
-    │                                  UntrustedTypes
+    ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
+    │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenNotHanded  ListenRefused
+    │                                  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  NotReady  OutputFailed  LibraryMissing
     └── Unforeseen           exit 70
@@ -398,6 +398,12 @@ class TokenRequired(NotAuthorised):
     status = 401
     message = "the daemon wants a token: {reason}"
     hint = "opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent"
+
+
+class SessionRequired(NotAuthorised):
+    status = 401
+    message = "this browser has no session here, or it has ended"
+    hint = "opstore open"
 
 
 class ScopeRequired(NotAuthorised):

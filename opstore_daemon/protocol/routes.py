@@ -26,6 +26,22 @@ PIPELINE_VERDICT = "/v1/pipelines/<pipeline>/verdict"
 RESOLUTION = "/v1/pipelines/<pipeline>/resolution"
 CHECK = "/v1/pipelines/<pipeline>/check"
 AFFECTED = "/v1/affected"
+SESSIONS = "/v1/sessions"
+
+# The page: at / and below PAGES. Its routes are no part of the API.
+HOME = "/"
+PAGES = "/ui/"
+SIGN_IN = "/ui/open/<code>"
+SIGN_OUT = "/ui/logout"
+OP_PAGE = "/ui/ops/<op>"
+VERSION_PAGE = "/ui/ops/<op>/<selector>"
+PIPELINES_PAGE = "/ui/pipelines"
+PIPELINE_PAGE = "/ui/pipelines/<pipeline>"
+MATRIX_PAGE = "/ui/matrix/<op>/<other>"
+MATRIX_MAP = "/ui/matrix/<op>/<other>/map.svg"
+EDGE_PAGE = "/ui/edge"
+JOURNAL_PAGE = "/ui/journal"
+SEARCH_PAGE = "/ui/search"
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"  # RFC 9457

@@ -96,6 +96,12 @@ class Between:
         entry = self.decides(upstream, downstream)
         return entry.valid if entry is not None else self.alike(upstream, downstream) is not None
 
+    def word(self, upstream: Number, downstream: Number | None) -> VerdictWord:
+        """The verdict for these two versions, without its reason."""
+        if self.is_valid(upstream, downstream):
+            return "valid"
+        return "invalid" if self.is_known or self.decides(upstream, downstream) is not None else "unknown"
+
     def verdict(self, upstream: Number | None, downstream: Number | None) -> Verdict:
         """The verdict for these two versions; either may be none, where its op has none."""
         if upstream is None:

@@ -153,6 +153,6 @@ class _EdgeLinks:
             self._between.add(links.to_versions(self._view, self._upstream, self._downstream, downstreams))
             self._downs |= {row.id for row in downstreams}
         if upstreams and upstreams[0].id not in self._ups:
-            self._between.add(links.of_versions(self._view, self._upstream, upstreams, self._downstream, None))
+            self._between.add(links.of_versions(self._view, self._upstream, upstreams, self._downstream, []))
             self._ups |= {row.id for row in upstreams}
         return self._between

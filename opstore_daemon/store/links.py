@@ -303,16 +303,23 @@ def that_matter(
     Three queries, however many links there are: the entries for the candidates themselves, the newest valid one of each
     line that they are in, and the newest valid one between the two ops.
     """
-    return of_versions(view, upstream, candidates, downstream, version) + newest_valid(view, upstream, downstream)
+    return that_matter_among(view, upstream, candidates, downstream, [] if version is None else [version])
+
+
+def that_matter_among(
+    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, targets: Sequence[VersionRow]
+) -> list[LinkInForce]:
+    """The same for each of several downstream versions."""
+    return of_versions(view, upstream, candidates, downstream, targets) + newest_valid(view, upstream, downstream)
 
 
 def of_versions(
-    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, version: VersionRow | None
+    view: View, upstream: OpRow, candidates: Sequence[VersionRow], downstream: OpRow, versions: Sequence[VersionRow]
 ) -> list[LinkInForce]:
     """Of those the ones that are of the candidates, or of what is alike to them."""
     if not candidates:
         return []
-    targets = [0] if version is None else [0, version.id]
+    targets = [0, *(version.id for version in versions)]
     ids = [row.id for row in candidates]
     found = _in_force(view, _of_versions(view.sight, ids=ids, down=downstream.id, targets=targets))
     if upstream.compat != "exact":

@@ -42,7 +42,10 @@ from opstore_daemon.store import (
     yanks,
 )
 from opstore_daemon.store.blobs import BlobReader
+from opstore_daemon.store.browsing import Browsing
+from opstore_daemon.store.chronicle import Chronicle
 from opstore_daemon.store.links import Filter
+from opstore_daemon.store.matrix import Matrices
 from opstore_daemon.store.taking_in import TakingIn
 from opstore_daemon.store.verdicts import Selection
 from opstore_daemon.store.view import View
@@ -56,7 +59,7 @@ def _never(_position: int) -> bool:
     return False
 
 
-class Store(TakingIn):
+class Store(TakingIn, Browsing, Matrices, Chronicle):
     """An op store (protocol.verbs) on a database and a saver."""
 
     def check(self) -> None:

@@ -40,6 +40,11 @@ class Sight:
 
     then: bool
 
+    @property
+    def position(self) -> BindParameter[int]:
+        """The position, where it is `then`."""
+        return _AS_OF
+
     @cache  # noqa: B019 - there are two of them
     def in_force(self, table: Replaced) -> ColumnElement[bool]:
         """The entries that nothing has taken the place of."""
@@ -48,8 +53,8 @@ class Sight:
         return and_(table.position <= _AS_OF, or_(table.until.is_(None), table.until > _AS_OF))
 
     @cache  # noqa: B019
-    def known(self, table: type[Op | Version]) -> ColumnElement[bool]:
-        """The ops or versions that are there."""
+    def known(self, table: type[Op]) -> ColumnElement[bool]:
+        """The ops that are there."""
         return table.position <= _AS_OF if self.then else true()
 
     @cache  # noqa: B019

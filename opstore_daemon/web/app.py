@@ -16,12 +16,14 @@ from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store import Store
 from opstore_daemon.store.answers import Once
+from opstore_daemon.web import answers, openapi
 from opstore_daemon.web import errors as web_errors
-from opstore_daemon.web import openapi
 from opstore_daemon.web.api import every_route
 from opstore_daemon.web.bodies import LIMITS
-from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content
+from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content, without_code
+from opstore_daemon.web.page import every_page
 from opstore_daemon.web.routing import Api, Route, parts
+from opstore_daemon.web.sessions import Sessions
 
 log = logging.getLogger("opstore.access")
 
@@ -43,20 +45,25 @@ def request_id(given: str | None) -> str:
 
 def note(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:
     """Enters a request into the log. Paths hold names only; headers, which hold tokens, are never logged."""
-    level = logging.DEBUG if path in PUBLIC else logging.INFO  # clients ask for a proof all the time
-    shown = path.encode("unicode_escape").decode()
+    asked_often = path in (routes.HEALTH, routes.READY)  # clients ask for a proof all the time
+    level = logging.DEBUG if asked_often else logging.INFO
+    shown = without_code(path).encode("unicode_escape").decode()
     log.log(level, "%s %s %s %d %.1f ms", name, method, shown, status, milliseconds)
 
 
 def build(
-    store: Store, guards: Guards, status: Callable[[], records.Status], prove: Callable[[str, int], str]
+    store: Store,
+    guards: Guards,
+    sessions: Sessions,
+    status: Callable[[], records.Status],
+    prove: Callable[[str, int], str],
 ) -> Flask:
     """The application. `prove` answers a nonce and a port (protocol.proof)."""
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    api = Api(store=store, guards=guards, status=status, prove=prove, document=document)
-    for route in every_route():
+    api = Api(store=store, guards=guards, sessions=sessions, status=status, prove=prove, document=document)
+    for route in (*every_route(), *every_page()):
         route.register(app, api)
     app.before_request(lambda: _guard(api))
     app.after_request(_finish)
@@ -124,7 +131,7 @@ def _once(credential: Credential, route: Route) -> Once | None:
 
 def _refuse(error: Exception) -> Response:
     told = web_errors.understood(error, request.method, request.path)
-    status, headers, body = web_errors.problem(told)
+    status, headers, body = answers.refusal(told, request.path)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
     return Response(body, status, headers)

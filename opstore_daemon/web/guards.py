@@ -6,17 +6,42 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from werkzeug.http import parse_cookie
+
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.web.sessions import Sessions
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)  # each holds those before it
 
-PUBLIC = frozenset([routes.HEALTH, routes.READY])  # say ok and no more, to everybody
+# Say ok and no more, to everybody; and where a session begins, whose code is what is guarded.
+PUBLIC = frozenset([routes.HEALTH, routes.READY, routes.SIGN_IN])
+_SIGNING_IN = routes.SIGN_IN.partition("<")[0]
 LOOPBACK = frozenset(["127.0.0.1", "localhost", "[::1]"])
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 
 GetHeader = Callable[[str], str | None]
+
+
+def is_public(path: str) -> bool:
+    """Whether everybody may ask for the path."""
+    return path in PUBLIC or path.startswith(_SIGNING_IN)
+
+
+def is_page(path: str) -> bool:
+    """Whether the path is one of the page, which takes a session in place of a token."""
+    return path == routes.HOME or path.startswith(routes.PAGES)
+
+
+def without_code(path: str) -> str:
+    """The path as it may be written down: without the code that begins a session."""
+    return routes.SIGN_IN if path.startswith(_SIGNING_IN) else path
+
+
+def session_cookie(port: int) -> str:
+    """The name of the cookie: browsers send one to every port of a host."""
+    return f"opstore-session-{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +64,30 @@ class Guards:
     in the Host header (`models.example.com`, `models.example.com:8443`).
     """
 
-    def __init__(self, tokens: Mapping[str, Scope], hosts: Iterable[str] = ()) -> None:
+    def __init__(self, tokens: Mapping[str, Scope], sessions: Sessions, hosts: Iterable[str] = ()) -> None:
+        self._sessions = sessions
         self._credentials = {_fingerprint(token): scope for token, scope in tokens.items()}
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, header: GetHeader, path: str, port: int) -> Credential | None:
         """The credential behind a request's head; None only where the path is public.
 
-        Raises InvalidRequest, ForeignHost, ForeignOrigin or TokenRequired.
+        Raises InvalidRequest, ForeignHost, ForeignOrigin, TokenRequired or, of the page, SessionRequired.
         """
         self._check_host(header("Host"), port)
         _check_site(header)
-        return None if path in PUBLIC else self._authenticate(header("Authorization"))
+        if is_public(path):
+            return None
+        if is_page(path):
+            return self._of_session(header("Cookie"), port)
+        return self._authenticate(header("Authorization"))
+
+    def _of_session(self, cookies: str | None, port: int) -> Credential:
+        secret = parse_cookie(cookies).get(session_cookie(port), "")
+        owner = self._sessions.owner(secret)
+        if owner is None:
+            raise errors.SessionRequired
+        return Credential(owner, "read")
 
     def _check_host(self, host: str | None, port: int) -> None:
         # A page of a foreign site can make a browser ask us, under its own name for our address (DNS rebinding).
@@ -81,7 +118,7 @@ def _fingerprint(token: str) -> str:
 
 
 def _check_site(header: GetHeader) -> None:
-    # No page is served yet that could ask from our own origin; a program sends neither header.
+    # Our own page asks from our own origin; a program sends neither header.
     site, origin = header("Sec-Fetch-Site"), header("Origin")
     if site is not None and site.lower() not in ("same-origin", "none"):
         raise errors.ForeignOrigin(reason=f"Sec-Fetch-Site is {site[:50]}")

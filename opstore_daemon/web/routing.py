@@ -15,6 +15,7 @@ from opstore_daemon.web import bodies, queries
 from opstore_daemon.web.guards import Credential, Guards, Scope
 from opstore_daemon.web.headers import Header
 from opstore_daemon.web.queries import Query
+from opstore_daemon.web.sessions import Sessions
 
 Error = type[errors.OpStoreError]
 
@@ -25,6 +26,7 @@ class Api:
 
     store: Store
     guards: Guards
+    sessions: Sessions
     status: Callable[[], records.Status]
     prove: Callable[[str, int], str]
     document: Callable[[], tuple[bytes, str]]
@@ -61,8 +63,8 @@ class Route:
 
     @property
     def once(self) -> bool:
-        """Whether it takes an idempotency key: an append has its offset instead."""
-        return self.method != "GET" and routes.APPEND_TYPE not in self.takes
+        """Whether it takes an idempotency key: what changes the store does, but an append has its offset instead."""
+        return self.scope not in (None, "read") and self.method != "GET" and routes.APPEND_TYPE not in self.takes
 
     def register(self, app: Flask, api: Api) -> None:
         """Puts the route into the application."""

@@ -17,7 +17,8 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.proof import new_nonce
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.web.app import HEADERS, check_scopes
-from opstore_daemon.web.guards import PUBLIC, SCOPES, Guards, Scope
+from opstore_daemon.web.guards import PUBLIC, SCOPES, Guards, Scope, is_page
+from opstore_daemon.web.sessions import Sessions
 from tests.conftest import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, Http, open_server
 from tests.http import raw
 from tests.http.refusals import Watch
@@ -27,8 +28,10 @@ PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>"
 
 
 def every_route(server: OpStoreServer) -> Iterator[tuple[str, str, Scope | None]]:
-    """Method, path and scope of all routes that the application has."""
+    """Method, path and scope of all routes that the application has, but for the page's (tests/page)."""
     for rule in server.flask.url_map.iter_rules():
+        if is_page(rule.rule):
+            continue
         path = rule.rule
         for part, value in PARTS.items():
             path = path.replace(part, value)
@@ -180,7 +183,7 @@ def test_a_request_from_our_own_site_or_from_no_site_is_answered(http: Http) -> 
 
 
 def test_a_name_that_the_daemon_was_given_is_a_host_of_its_own() -> None:
-    guards = Guards({"t": "read"}, hosts=["Models.example.com", "models.example.com:8443"])
+    guards = Guards({"t": "read"}, Sessions(), hosts=["Models.example.com", "models.example.com:8443"])
     for host in ("models.example.com", "models.example.com:8443", "MODELS.example.com"):
         headers = {"Host": host, "Authorization": "Bearer t"}
         assert guards.check(headers.get, routes.OPS, 80) is not None
@@ -189,7 +192,7 @@ def test_a_name_that_the_daemon_was_given_is_a_host_of_its_own() -> None:
             guards.check({"Host": host}.get, routes.OPS, 80)
 
 
-@pytest.mark.parametrize("path", sorted(PUBLIC))
+@pytest.mark.parametrize("path", sorted(PUBLIC - {routes.SIGN_IN}))
 def test_the_public_paths_say_ok_and_no_more(http: Http, watch: Watch, path: str) -> None:
     answer = http.with_token(None).get(path)
     assert (answer.status_code, answer.content) == (200, b"ok\n")
@@ -262,9 +265,15 @@ def test_a_request_id_is_given_back_where_it_is_well_formed(http: Http) -> None:
 
 def test_what_is_not_there_is_told_only_to_who_may_know(http: Http, watch: Watch) -> None:
     nobody = http.with_token(None)
-    for method, path in (("GET", "/nowhere"), ("GET", "/"), ("PUT", routes.OPS), ("GET", "/v1/ops/"), ("TRACE", "/v1")):
+    for method, path in (
+        ("GET", "/nowhere"),
+        ("GET", "/nowhere/"),
+        ("PUT", routes.OPS),
+        ("GET", "/v1/ops/"),
+        ("TRACE", "/v1"),
+    ):
         watch.assert_problem(nobody.ask(method, path), 401, "TokenRequired")
-    for path in ("/nowhere", "/", "/v1", "/v1/ops/", "/v1//ops", "/v1/ops/a/b/c/d", "/static/x", "/favicon.ico"):
+    for path in ("/nowhere", "/ui", "/v1", "/v1/ops/", "/v1//ops", "/v1/ops/a/b/c/d", "/static/x", "/favicon.ico"):
         assert watch.assert_problem(http.get(path), 404, "RouteNotFound") == {"path": path}
     for method, path, allowed in (
         ("PUT", routes.OPS, "GET, HEAD"),

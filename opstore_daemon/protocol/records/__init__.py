@@ -24,6 +24,7 @@ from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, New
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
 from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution
+from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpNumber, Validation
@@ -48,6 +49,7 @@ __all__ = [
     "Compat",
     "EdgeVerdict",
     "Fields",
+    "Invitation",
     "Level",
     "LinkRecord",
     "LinkState",

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, resolutions, tags, uploads, versions
+from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, resolutions, sessions, tags, uploads, versions
 from opstore_daemon.web.routing import Route
 
-EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions)
+EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, sessions)
 
 
 def every_route() -> Iterator[Route]:

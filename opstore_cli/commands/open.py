@@ -1,0 +1,61 @@
+"""`opstore open`: the daemon's page in the browser, signed in."""
+
+import click
+
+from opstore_cli import arguments
+from opstore_cli.context import Session, command
+from opstore_daemon.protocol import routes
+
+
+@command("open")
+@click.argument("reference", metavar="[NAME]", required=False, callback=arguments.reference)
+@click.option("--pipeline", metavar="PIPELINE", callback=arguments.name, help="Begin with this pipeline.")
+@click.option("--print", "printed", is_flag=True, help="Print the address, and open nothing.")
+def open(session: Session, reference: str | None, pipeline: str | None, printed: bool) -> None:  # noqa: A001
+    """Open the daemon's page in the browser. It shows the ops with their versions, which are valid for which, the
+    pipelines and the journal; nothing can be changed there. NAME is the op to begin with, NAME@SELECTOR a version.
+
+    The browser gets a session that lasts as long as the daemon, or until you log out. The token is not in the address:
+    what is in it works once, within a minute, so do not show it to others. With --print it is printed, for a browser
+    on another machine to which you forward the port.
+
+    \b
+    Examples:
+      opstore open
+      opstore open pca
+      opstore open --pipeline churn
+      opstore open --print
+    """
+    if reference is not None and pipeline is not None:
+        raise click.UsageError("name an op or a pipeline, not both")
+    client = session.client()
+    invited = client.invite()
+    path = _path(reference, pipeline)
+    page = f"{client.address}{path}"
+    once = f"{client.address}{invited.path}" + ("" if path == routes.HOME else f"?to={path}")
+    if not printed and not _show(once):
+        session.out.note(f"no browser could be opened: open the address within {invited.seconds} seconds")
+        printed = True
+    address = once if printed else page
+    session.out.answer({"url": address, "opened": not printed}, quiet=[address], full=[address])
+
+
+def _path(reference: str | None, pipeline: str | None) -> str:
+    if pipeline is not None:
+        return routes.path(routes.PIPELINE_PAGE, pipeline=pipeline)
+    if reference is None:
+        return routes.HOME
+    op, _, selector = reference.partition("@")
+    if selector:
+        return routes.path(routes.VERSION_PAGE, op=op, selector=selector)
+    return routes.path(routes.OP_PAGE, op=op)
+
+
+def _show(address: str) -> bool:
+    """Opens the address in the browser; returns whether there is one."""
+    import webbrowser
+
+    try:
+        return webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        return False

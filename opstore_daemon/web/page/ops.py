@@ -1,0 +1,166 @@
+"""The ops, their versions, and the matrix of two ops."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from flask import Response
+from msgspec import Meta
+
+from opstore_daemon.protocol import routes
+from opstore_daemon.protocol.references import Latest, Reference
+from opstore_daemon.store.links import Filter
+from opstore_daemon.store.matrix import MAP, WINDOW, Axis, Run
+from opstore_daemon.web.guards import HIGHEST_COUNT
+from opstore_daemon.web.page import html
+from opstore_daemon.web.page.answering import RAISES, SHOWN, Looking, page
+from opstore_daemon.web.routing import Answer, Api, Route, route, store
+
+ROUTES: list[Route] = []
+ROWS = 50  # of a table
+PIPELINES = 12  # at a glance
+LINKS = 20
+
+Sequence_ = Annotated[int, Meta(ge=1, le=HIGHEST_COUNT)]
+
+
+class Ops(Looking, frozen=True, kw_only=True):
+    """Where the list of ops begins."""
+
+    after: Annotated[str, Meta(description="The name behind which the list begins.")] = ""
+
+
+class Below(Looking, frozen=True, kw_only=True):
+    """Where the list of versions begins."""
+
+    below: Annotated[Sequence_, Meta(description="The sequence below which the list begins.")] | None = None
+
+
+class Corner(Looking, frozen=True, kw_only=True):
+    """Where the part of the matrix begins."""
+
+    row: Annotated[Sequence_, Meta(description="The sequence of the first upstream version.")] | None = None
+    column: Annotated[Sequence_, Meta(description="The sequence of the first downstream version.")] | None = None
+
+
+@route(ROUTES, "GET", routes.HOME, scope="read", answers=SHOWN, raises=RAISES)
+def home(_api: Api, query: Ops) -> Response:
+    """The ops, with their latest versions and sizes, and pipelines with their verdicts."""
+    ops = store().op_lines(query.after, ROWS, query.then)
+    pipelines = [] if query.after else store().pipeline_lines("", PIPELINES, query.then)
+    return page("home.html", query, ops=ops, pipelines=pipelines, after=query.after, full=len(ops) == ROWS)
+
+
+@route(ROUTES, "GET", routes.OP_PAGE, scope="read", answers=SHOWN, raises=RAISES)
+def op(_api: Api, op: str, query: Below) -> Response:
+    """An op with its versions, and what it stands beside."""
+    page_of = store().versions(str(Reference(op, Latest(), bare=True)), limit=ROWS, as_of=query.then, below=query.below)
+    return page(
+        "op.html",
+        query,
+        op=op,
+        found=page_of,
+        tags=store().tags(op, as_of=query.then),
+        beside=store().neighbours(op, query.then),
+        below=query.below,
+    )
+
+
+@route(ROUTES, "GET", routes.VERSION_PAGE, scope="read", answers=SHOWN, raises=RAISES)
+def version(_api: Api, op: str, selector: str, query: Looking) -> Response:
+    """All that is known of a version, and where it is valid."""
+    found = store().show(f"{op}@{selector}", as_of=query.then)
+    own = f"{op}@{found.number}"
+    beside = store().neighbours(op, query.then)
+    ups = [store().validate(up, own, as_of=query.then).edges[0] for up in beside.upstreams]
+    downs = [store().validate(own, down, as_of=query.then).edges[0] for down in beside.downstreams]
+    return page("version.html", query, version=found, ups=ups, downs=downs, beside=beside)
+
+
+@route(ROUTES, "GET", routes.MATRIX_PAGE, scope="read", answers=SHOWN, raises=RAISES)
+def matrix(_api: Api, op: str, other: str, query: Corner) -> Response:
+    """Which versions of the one op are valid for which versions of the other."""
+    found = store().matrix(op, other, query.row, query.column, query.then)
+    up, down = found.upstream, found.downstream
+    corner = {"row": _first(up), "column": _first(down)}
+    return page(
+        "matrix.html",
+        query,
+        found=found,
+        corner=corner,
+        edges=_edges(up, down, query),
+        steps={"row": list(_steps(up)), "column": list(_steps(down))},
+        blocks=list(_blocks(up, down)),
+        window=WINDOW,
+    )
+
+
+@route(ROUTES, "GET", routes.MATRIX_MAP, scope="read", answers={200: Answer(html.SVG, "The drawing.")}, raises=RAISES)
+def matrix_map(_api: Api, op: str, other: str, query: Corner) -> Response:
+    """The matrix as a drawing of a dot a cell."""
+    runs = store().matrix_map(op, other, query.row, query.column, query.then)
+    rows, columns = (
+        max((run.row + 1 for run in runs), default=1),
+        max((run.column + run.count for run in runs), default=1),
+    )
+    body = html.render("map.svg", rows=_whole(rows), columns=_whole(columns), paths=_paths(runs))
+    return Response(body, content_type=html.SVG)
+
+
+def _whole(count: int) -> int:
+    """So many, and as many more as make whole squares of the map."""
+    return -(-count // WINDOW) * WINDOW
+
+
+def _paths(runs: Sequence[Run]) -> dict[str, str]:
+    """For each verdict the path of its cells."""
+    words = ("valid", "invalid", "unknown")
+    return {
+        word: "".join(f"M{run.column} {run.row + 0.5}h{run.count}" for run in runs if run.verdict == word)
+        for word in words
+    }
+
+
+def _edges(up: Axis, down: Axis, query: Looking) -> dict[str, list[str]]:
+    """The addresses of the cells, in halves: there are many, and each is made of one of its row and its column."""
+    begins = [html.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"}) for row in up.versions]
+    ends = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]
+    as_of = query.as_of or None
+    return {"rows": begins, "columns": [html.parameters({"downstream": end, "as_of": as_of}) for end in ends]}
+
+
+def _first(axis: Axis) -> int | None:
+    return axis.versions[0].sequence if axis.versions else None
+
+
+def _steps(axis: Axis) -> Iterator[tuple[str, int]]:
+    """Where else the part could begin along the axis: what to call it, and the sequence."""
+    first = _first(axis)
+    if first is None:
+        return
+    if first < axis.newest:
+        yield "newest", axis.newest
+        yield "newer", min(first + WINDOW, axis.newest)
+    if first > WINDOW:
+        yield "older", first - WINDOW
+        yield "oldest", min(WINDOW, axis.newest)
+
+
+def _blocks(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
+    """The parts of the map that can be gone to: the sequences of each one's corner, and whether it is shown below."""
+    rows, columns = list(_corners(up)), list(_corners(down))
+    if len(rows) * len(columns) > 1:
+        for row in rows:
+            yield [(row, column, row == _first(up) and column == _first(down)) for column in columns]
+
+
+def _corners(axis: Axis) -> Iterator[int]:
+    """The first sequences of the parts of the map that begins where this part is in."""
+    first = _first(axis)
+    if first is not None:
+        begin = axis.newest - (axis.newest - first) // MAP * MAP
+        yield from range(begin, max(begin - MAP, 0), -WINDOW)
+
+
+def links_of(version: str, as_of: str | None) -> list[object]:
+    """The newest links of the op."""
+    return list(store().links_page(Filter(version, None, None, history=True), None, LINKS, as_of=as_of).links)

@@ -1,0 +1,56 @@
+"""Where a session begins and ends."""
+
+from typing import Annotated
+
+from flask import Response, request
+from msgspec import Meta
+
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.web.guards import LOOPBACK, is_page, session_cookie
+from opstore_daemon.web.page import html
+from opstore_daemon.web.queries import Query
+from opstore_daemon.web.routing import Answer, Api, Route, route
+
+ROUTES: list[Route] = []
+
+
+class To(Query, frozen=True, kw_only=True):
+    """Where to go on."""
+
+    to: Annotated[str, Meta(description="The path of the page to begin with.")] = routes.HOME
+
+
+@route(ROUTES, "GET", routes.SIGN_IN, scope=None, answers={303: Answer(None, "To the page, with a session.")})
+def begin(api: Api, code: str, query: To) -> Response:
+    """Begins a session, and goes on to the page."""
+    secret = api.sessions.begin(code)
+    if secret is None:
+        raise errors.SessionRequired
+    response = _go_to(query.to if is_page(query.to) and query.to.isprintable() else routes.HOME)
+    response.set_cookie(_cookie(), secret, httponly=True, samesite="Strict", secure=not _on_loopback())
+    return response
+
+
+@route(ROUTES, "POST", routes.SIGN_OUT, scope="read", answers={200: Answer(html.TYPE, "It is over.")})
+def end(api: Api) -> Response:
+    """Ends the session."""
+    api.sessions.end(request.cookies.get(_cookie(), ""))
+    response = Response(html.render("goodbye.html", as_of=None, signed_in=False), headers=html.HEADERS)
+    response.delete_cookie(_cookie(), httponly=True, samesite="Strict", secure=not _on_loopback())
+    return response
+
+
+def _go_to(path: str) -> Response:
+    response = Response(status=303, headers=html.HEADERS)
+    response.autocorrect_location_header = False
+    response.headers["Location"] = path
+    return response
+
+
+def _cookie() -> str:
+    return session_cookie(int(request.environ.get("SERVER_PORT") or 0))
+
+
+def _on_loopback() -> bool:
+    # Over plain HTTP no cookie that is secure is kept; beyond this machine there is no plain HTTP (CONTRACT section 7).
+    return request.host.rpartition(":")[0] in LOOPBACK or request.host in LOOPBACK

@@ -1,0 +1,75 @@
+"""Stores to look at."""
+
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.filled import fill
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.records import Level
+from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store import Store
+
+HOSTILE = "<b>bold</b><script>document.title='run'</script>&amp;{{ 7*7 }}\u202egnp.exe\u2066"
+
+
+def few(store: Store) -> None:
+    """A store of some weeks: three ops and more, a pipeline that is not valid, tags, a yank."""
+    for op, rounds in (("cleaner", 2), ("tokenizer", 3), ("pca", 4), ("random_forest", 3)):
+        for turn in range(rounds):
+            bump: Level = "minor" if turn else "patch"
+            message = f"trained in week {turn + 1}"
+            store.push(op, f"{op} {turn} ".encode() * (90_000 * (turn + 1)), bump=bump, message=message)
+    store.register_pipeline("churn", ["cleaner", "tokenizer", "pca", "random_forest"])
+    store.link("cleaner", "tokenizer")
+    store.link("tokenizer@1.1.0", "pca@1.2.0", evidence="evaluation 17")
+    store.link("tokenizer", "pca")
+    store.link("pca@1.0.0", "random_forest@1.0.0")
+    store.link("pca@1.2.0", "random_forest@1.2.0", evidence="evaluation 19: auc 0.91")
+    store.tag(["tokenizer@1.1.0", "pca@1.2.0", "random_forest@1.2.0"], "production")
+    store.push("pca", b"retrained on other columns" * 9000, bump="major", message="with the columns of May")
+    store.link("pca@2.0.0", "random_forest@1.1.0", valid=False, evidence="evaluation 21: auc 0.52")
+    store.yank("tokenizer@1.0.0", "trained on the test set")
+    edges = [("cleaner", "tokenizer"), ("cleaner", "scaler"), ("tokenizer", "pca"), ("scaler", "random_forest")]
+    edges += [("pca", "random_forest"), ("cleaner", "random_forest")]
+    store.register("scaler", fields={"major": {"of": "scaler"}})
+    store.register_pipeline("reviews", edges=edges)
+
+
+def hostile(store: Store) -> None:
+    """What users may write, at its worst, everywhere where they may."""
+    store.push("op", b"bytes", message=HOSTILE, labels={HOSTILE[:60]: HOSTILE})
+    store.push("down", b"bytes", message="\u202e" + "x" * 900)
+    store.link("op", "down", evidence=HOSTILE)
+    store.yank("op@1.0.0", HOSTILE)
+    store.register_pipeline("x" * 128, ["op", "down", "n" * 128])
+
+
+def many_ops(store: Store, count: int) -> None:
+    """So many ops with a version each, and a pipeline of all of them, four side by side."""
+    names = [f"op_{number:04}" for number in range(count)]
+    for name in names:
+        store.push(name, name.encode())
+    edges = [(up, down) for place, down in enumerate(names) for up in names[max(place - 4, 0) : max(place - 2, 0)]]
+    store.register_pipeline("all", ops=names, edges=edges)
+    for up, down in edges[::3]:
+        store.link(up, down)
+
+
+def many_versions(server: OpStoreServer, count: int) -> None:
+    """Two ops with so many versions each, and a link for each but the newest."""
+    fill(server, ["upstream", "downstream"], count, min(20, count // 2))
+
+
+class Clock:
+    """Tells of an hour more each time."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(hours=1)
+        return self._now
+
+
+def server(**options: object) -> OpStoreServer:
+    """A server in memory, with that clock."""
+    return OpStoreServer(MemorySaver(), clock=Clock(), **options)  # type: ignore[arg-type]
