@@ -1,28 +1,25 @@
 _opstore_completion() {
     local IFS=$'\n'
-    local response
+    local response completion type value
 
-    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _OPSTORE_COMPLETE=bash_complete $1)
+    response=$(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_WORDBREAKS="$COMP_WORDBREAKS" \
+        _OPSTORE_COMPLETE=bash_complete "$1" 2>/dev/null)
+    COMPREPLY=()
 
     for completion in $response; do
-        IFS=',' read type value <<< "$completion"
-
+        type=${completion%%,*}
+        value=${completion#*,}
         if [[ $type == 'dir' ]]; then
-            COMPREPLY=()
             compopt -o dirnames
         elif [[ $type == 'file' ]]; then
-            COMPREPLY=()
             compopt -o default
         elif [[ $type == 'plain' ]]; then
-            COMPREPLY+=($value)
+            COMPREPLY+=("$value")
+            [[ $value == *: ]] && compopt -o nospace
         fi
     done
 
     return 0
 }
 
-_opstore_completion_setup() {
-    complete -o nosort -F _opstore_completion opstore
-}
-
-_opstore_completion_setup;
+complete -o nosort -F _opstore_completion opstore

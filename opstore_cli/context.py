@@ -12,6 +12,8 @@ from opstore_cli.output import Output, in_json
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from opstore_cli.client import OpStoreClient
     from opstore_cli.config import Settings
     from opstore_daemon.protocol.records import PickedYanked
@@ -104,6 +106,13 @@ class Text(click.types.StringParamType):
         if in_json(text) != text:
             self.fail(f"{in_json(text)!r} holds bytes that are not UTF-8", param, ctx)
         return text
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from opstore_cli import completing
+
+        return completing.complete(ctx, param, incomplete)
 
 
 class Command(click.Command):

@@ -59,12 +59,28 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "login": ("opstore_cli.commands.login", "Keep a token for the daemon at a URL."),
         "logout": ("opstore_cli.commands.logout", "Forget the token that `login` kept for a URL."),
         "token": ("opstore_cli.commands.token", "Print the token of the local daemon."),
+        "completion": ("opstore_cli.commands.completion", "Print the script that makes a shell complete commands."),
         "doctor": ("opstore_cli.commands.doctor", "Find what usually goes wrong, and say what to do about it."),
     },
 }
+FIRST = """\
+opstore keeps the steps of machine-learning pipelines: their versions, which of
+them are valid for each other, and their bytes.
+
+What to do first:
+  opstore push pca pca.bin                             keep a file as an op
+  opstore push forest forest.bin --valid-with pca      another, trained on it
+  opstore pipeline register churn pca forest           name the two a pipeline
+  opstore validate churn                               may it be deployed?
+
+  opstore open       look at it all in the browser
+  opstore --help     see every command
+  opstore doctor     find out why something does not work
+"""
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 INTERRUPTED, READER_GONE = 130, 141
+ASKED_BY_SHELL = "_OPSTORE_COMPLETE"  # a variable that the scripts of completions/ set
 
 
 class LazyGroup(Group):
@@ -127,7 +143,10 @@ def cli() -> None:
 def run() -> NoReturn:
     """The console script: runs the command line and exits with its code."""
     streams.settle()
-    if "_OPSTORE_COMPLETE" in os.environ:
+    if ASKED_BY_SHELL in os.environ:
+        from opstore_cli import shells
+
+        shells.register()
         cli.main(prog_name="opstore", obj=Session())  # click answers the shell, and exits
     code = main(sys.argv[1:], Session())
     streams.let_go()
@@ -175,7 +194,7 @@ def _report_usage(failure: click.ClickException, args: Sequence[str], session: S
     session.out.json = session.out.json or "--json" in before_operands
     ctx = getattr(failure, "ctx", None)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError) and not session.out.json:
-        click.echo(failure.message, err=True)
+        click.echo(FIRST if ctx is not None and ctx.parent is None else failure.message, err=True)
         return errors.Refused.exit_code
     message = "a command is missing" if isinstance(failure, click.exceptions.NoArgsIsHelpError) else ""
     message = message or " ".join(failure.format_message().split())

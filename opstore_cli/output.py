@@ -22,6 +22,8 @@ from opstore_daemon.protocol import errors
 NARROWEST = 10  # letters to which a column may be folded
 NOTHING = "-"  # an empty cell: a shell's `read` would run two tabs into one
 MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
+NUMBERS = frozenset({"SIZE", "VERSIONS", "EDGES"})  # columns that are compared by their digits
+PROSE = frozenset({"EVIDENCE", "FOUND", "MESSAGE", "OPS", "REASON", "TAGS", "WHAT TO DO"})  # that may be folded
 STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -175,14 +177,18 @@ class Output:
         color: Literal["auto"] | None = "auto" if self._colored(sys.stdout) else None
         console = Console(force_terminal=True, color_system=color, markup=False, emoji=False, highlight=False)
         widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
-        if widths[0] + sum(min(width, NARROWEST) + 2 for width in widths[1:]) > console.width:
+        # Only prose is folded: an identifier is not one any more in two lines.
+        folded = [
+            place > 0 and (header in PROSE or not any(table.headers)) for place, header in enumerate(table.headers)
+        ]
+        needed = [min(width, NARROWEST) if may else width for width, may in zip(widths, folded, strict=True)]
+        if sum(needed) + 2 * (len(needed) - 1) > console.width:
             self.lines(_stacked(table.headers, rows))
             return
         drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(table.headers))
-        for header in table.headers:
-            drawn.add_column(Text(header, style="bold"), overflow="fold")
-        # What stands first is what people copy: the other columns are folded before it is.
-        drawn.columns[0].min_width = widths[0]
+        for header, may in zip(table.headers, folded, strict=True):
+            justify: Literal["left", "right"] = "right" if header in NUMBERS else "left"
+            drawn.add_column(Text(header, style="bold"), overflow="fold", justify=justify, no_wrap=not may)
         for row in rows:
             drawn.add_row(*row)
         with console.capture() as captured:
@@ -287,9 +293,10 @@ def _stacked(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterat
     for position, row in enumerate(rows):
         if position and any(headers):
             yield ""
+        widest = max(map(len, headers))
         for header, text in zip(headers, row, strict=True):
             if str(text):
-                yield f"{header.lower()} {text}".lstrip()
+                yield f"{header.lower():{widest}} {text}".lstrip()
 
 
 def _is_terminal(stream: Any) -> bool:

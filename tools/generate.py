@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 import msgspec
-from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 from msgspec import inspect as types
 
 from opstore_cli.main import COMMANDS, SECTIONS, cli
 from opstore_cli.objects.formats import FORMATS
+from opstore_cli.shells import SHELLS, script
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import (
     affected,
@@ -284,16 +284,6 @@ def fill_in(text: str) -> str:
 
 # --- completions ----------------------------------------------------------------------------------------------------
 
-SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
-
-
-def completion(shell: str) -> str:
-    """The script for that shell, as click makes it for `opstore`."""
-    made = SHELLS[shell](cli, {}, "opstore", "_OPSTORE_COMPLETE")
-    # Not made.source(): for bash that asks the bash which is installed here for its version.
-    source = ShellComplete.source(made)
-    return "\n".join(line.rstrip() for line in source.strip().splitlines()) + "\n"
-
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Each file that has generated parts, and what should be in it."""
@@ -302,7 +292,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         if "<!-- generated: " in text:
             yield path, fill_in(text)
     for shell in SHELLS:
-        yield ROOT / "completions" / f"opstore.{shell}", completion(shell)
+        yield ROOT / "completions" / f"opstore.{shell}", script(shell)
 
 
 def main() -> None:

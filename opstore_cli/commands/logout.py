@@ -39,7 +39,7 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         raise click.UsageError("--all is about every URL: name none with it")
     credentials = Credentials()
     meant = address if address is not None or everything else session.settings().url
-    _end_sessions(session, sorted(credentials.tokens()) if everything else [meant])
+    _end_sessions(session, _kept(credentials) if everything else [meant])
     forgotten = credentials.forget_all() if everything else _forget(credentials, meant)
     session.out.answer({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
     if meant is None and not everything:
@@ -47,6 +47,14 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         session.out.note(f"no URL is set, and the local daemon needs no token; kept are tokens for: {kept or 'none'}")
     elif not forgotten:
         session.out.note("there was nothing to forget")
+
+
+def _kept(credentials: "Credentials") -> list[str]:
+    """The URLs that there is a token for; none where the file is damaged, which is to be taken away all the same."""
+    try:
+        return sorted(credentials.tokens())
+    except errors.InvalidSetting:
+        return []
 
 
 def _end_sessions(session: Session, urls: Sequence[str | None]) -> None:

@@ -42,7 +42,7 @@ def _edges(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -
 
 
 @command("register", group=pipeline)
-@click.argument("name", callback=arguments.name)
+@click.argument("name", metavar="PIPELINE", callback=arguments.name)
 @click.argument("ops", metavar="[OP]...", nargs=-1, callback=arguments.name)
 @click.option("--edge", "edges", metavar="UP:DOWN", multiple=True, callback=_edges, help="An edge; repeatable.")
 @click.option(
@@ -96,7 +96,7 @@ def list_(session: Session) -> None:
 
 
 @command("show", group=pipeline)
-@click.argument("name", callback=arguments.name)
+@click.argument("name", metavar="PIPELINE", callback=arguments.name)
 def show(session: Session, name: str) -> None:
     """Show the edges of a pipeline. Each line is an upstream op and the downstream op that takes its data; an op
     without an edge stands alone. With -q the lines are its ops, in the order of the data.
@@ -114,7 +114,7 @@ def show(session: Session, name: str) -> None:
 
 
 @command("remove", group=pipeline)
-@click.argument("name", callback=arguments.name)
+@click.argument("name", metavar="PIPELINE", callback=arguments.name)
 def remove(session: Session, name: str) -> None:
     """Remove a pipeline. Its ops, their versions and links stay.
 

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     help="Where to write (without it: NAME-NUMBER; -: standard output).",
 )
 @click.option(
-    "-d", "--directory", metavar="DIR", type=click.Path(), help="Write each REF as DIR/NAME; DIR is made where missing."
+    "-d",
+    "--directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Write each REF as DIR/NAME; DIR is made where missing.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")
 @arguments.valid_for_option("Only a version that is valid for this one; repeatable.")

@@ -78,9 +78,9 @@ def a_link(**changes: Any) -> LinkRecord:
     return LinkRecord(**(keys | changes))
 
 
-def a_validation(verdict: Any, pipeline: str | None = "churn") -> Validation:
+def a_validation(verdict: Any, pipeline: str | None = "churn", reason: str = "because") -> Validation:
     up, down = OpNumber(op="pca", number="1.0.0"), OpNumber(op="forest", number=None)
-    edge = EdgeVerdict(upstream=up, downstream=down, verdict=verdict, reason="because")
+    edge = EdgeVerdict(upstream=up, downstream=down, verdict=verdict, reason=reason)
     return Validation(verdict=verdict, edges=(edge,), versions=(up, down), pipeline=pipeline)
 
 
@@ -321,7 +321,7 @@ def test_versions_off_a_terminal_are_lines_with_tabs(opstore: Opstore) -> None:
 def test_versions_on_a_terminal_are_a_table(opstore: Opstore) -> None:
     found = Versions(op="pca", versions=(a_version(yanked=True, message="one\ntwo"),))
     table = (
-        "VERSION             REGISTERED  SIZE     DIGEST        TAGS  MESSAGE\n"
+        "VERSION             REGISTERED     SIZE  DIGEST        TAGS  MESSAGE\n"
         "pca@1.0.0 (yanked)  2024-05-06  12.3 kB  abababababab        one\n"
     )
     assert opstore("versions", "pca", versions=found) == (0, table, "")
@@ -339,12 +339,36 @@ def test_a_narrow_terminal_folds_and_loses_nothing(
 
 
 @pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("width", range(40, 120))
+def test_at_no_width_a_word_is_lost_or_an_identifier_cut(
+    opstore: Opstore, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    reason = "pca 2.0.0 is not validated for random_forest 1.2.0; last validated: 1.2.0 for random_forest 1.2.0"
+    found = a_validation("invalid", reason=reason)
+    told = opstore("validate", "churn", validate_pipeline=found)[1]
+    words = " ".join(told.split()).replace(" ", "")
+    for word in {*reason.split(), "->"}:
+        assert word in words
+    links = [a_link(upstream="random_forest", downstream="random_forest_of_may", evidence="as evaluation 17 says")]
+    lines = opstore("links", links=links)[1].split()
+    assert {"random_forest@1.0.0", "random_forest_of_may", "evaluation"} <= set(lines)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_numbers_stand_under_each_other(opstore: Opstore) -> None:
+    ops = [OpRecord(name="pca", latest="1.0.0", versions=count, compat="major") for count in (2, 12345)]
+    table = "OP   LATEST  VERSIONS  COMPAT\npca  1.0.0          2  major\npca  1.0.0      12345  major\n"
+    assert opstore("ops", ops=ops) == (0, table, "")
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_terminal_too_narrow_for_a_table_gets_a_cell_a_line(
     opstore: Opstore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "30")
-    link = "upstream pca@1.0.0\ndownstream forest\nverdict ✓ valid\nsince 2024-05-06\n"
-    evidence = "evidence " + "q" * 100 + "\n"
+    link = "upstream   pca@1.0.0\ndownstream forest\nverdict    ✓ valid\nsince      2024-05-06\n"
+    evidence = "evidence   " + "q" * 100 + "\n"
     found = [a_link(), a_link(evidence="q" * 100)]
     assert opstore("links", links=found) == (0, f"{link}\n{link}{evidence}", "")
 

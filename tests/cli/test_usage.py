@@ -110,7 +110,7 @@ def test_examples_parse(monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) 
     text = command_at(path).help or ""
     examples = [line.strip() for line in text.split("Examples:")[1].splitlines() if line.strip()]
     for example in examples:
-        words = shlex.split(re.split(r" [<|]|\|\|", example)[0])
+        words = shlex.split(re.split(r" [<>|]|\|\|", example)[0])
         words = words[words.index("opstore") + 1 :]
         command, rest = cli, words
         while isinstance(command, click.Group):
@@ -214,12 +214,20 @@ def test_a_mistyped_command_gets_a_proposal(capsys: pytest.CaptureFixture[str]) 
     assert err.splitlines()[0].endswith("Did you mean versions?")
 
 
-@pytest.mark.parametrize("words", [(), ("pipeline",)])
-def test_no_command_is_wrong_usage_and_shows_the_help(
-    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
-) -> None:
-    code, out, err = in_process(capsys, *words)
-    assert (code, out, err.startswith(f"Usage: {' '.join(('opstore', *words))} ")) == (2, "", True)
+def test_no_subcommand_is_wrong_usage_and_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = in_process(capsys, "pipeline")
+    assert (code, out, err.startswith("Usage: opstore pipeline ")) == (2, "", True)
+
+
+def test_the_program_alone_says_what_to_do_first(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = in_process(capsys)
+    assert (code, out) == (2, "")
+    assert "What to do first:\n  opstore push pca pca.bin " in err
+    assert max(map(len, err.splitlines())) <= 80
+    for line in err.splitlines():
+        if line.startswith("  opstore "):
+            command = line.strip().partition("  ")[0].split()
+            assert command[1].startswith("--") or command[1] in COMMANDS
 
 
 @pytest.mark.parametrize("words", [("--json",), ("pipeline", "--json"), ("--json", "pipeline")])

@@ -483,8 +483,9 @@ def _blanks_squeezed(shown: str) -> list[list[str]]:
 def test_a_narrow_terminal_gets_a_line_for_each_cell(stocked: Machine) -> None:
     assert stocked.on_a_terminal("ops", columns=20) == (
         0,
-        "op forest\nlatest 2.0.0\nversions 2\ncompat major\n\nop pca\nlatest 2.0.0\nversions 3\ncompat major\n\n"
-        "op tokenizer\nlatest 1.0.0\nversions 1\ncompat major\n",
+        "op       forest\nlatest   2.0.0\nversions 2\ncompat   major\n\n"
+        "op       pca\nlatest   2.0.0\nversions 3\ncompat   major\n\n"
+        "op       tokenizer\nlatest   1.0.0\nversions 1\ncompat   major\n",
     )
 
 

@@ -1,0 +1,25 @@
+"""`opstore completion`: the script that makes a shell complete commands."""
+
+import click
+
+from opstore_cli.context import Session, command
+
+
+@command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(session: Session, shell: str) -> None:
+    """Print the script that makes a shell complete commands. It completes options, ops, numbers, tags, pipelines and
+    files too. What the store has comes from the daemon, where one runs: none is started for it.
+
+    For bash, have ~/.bashrc source what this prints, for zsh ~/.zshrc, behind compinit.
+
+    \b
+    Examples:
+      opstore completion bash > ~/.opstore.bash
+      opstore completion zsh > ~/.opstore.zsh
+      opstore completion fish > ~/.config/fish/completions/opstore.fish
+    """
+    from opstore_cli.shells import script
+
+    text = script(shell)
+    session.out.answer({"shell": shell, "script": text}, quiet=text.splitlines(), full=text.splitlines())
