@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint guards format bench bench-peers clean
+.PHONY: help demo test lint guards format bench bench-peers docs screenshots clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,16 @@ bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the s
 bench-peers: $(VENV)/.installed  ## install MLflow, DVC and an OCI registry under build/peers, and run beside them
 	sh benchmarks/peers.sh
 	$(BIN)/python -m benchmarks.peers
+
+$(VENV)/.docs-installed: $(VENV)/.installed
+	$(INSTALL) --group docs
+	touch $@
+
+docs: $(VENV)/.docs-installed  ## build the site of docs/ under build/site; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+screenshots: $(VENV)/.installed  ## make the pictures of docs/pictures anew (needs Chromium)
+	$(BIN)/python -m tools.pictures
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -56,7 +56,7 @@ def check_comments(script: str, output: str, place: str) -> None:
     assert printed == said, place
 
 
-@pytest.mark.parametrize("name", ["python.md", "objects.md", "chariots.md"])
+@pytest.mark.parametrize("name", ["python.md", "objects.md", "chariots.md", "notebook.md", "team-server.md"])
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"

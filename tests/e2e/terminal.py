@@ -10,6 +10,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,27 @@ import pyte
 WITHIN = 60.0  # seconds, for what takes far less
 
 
+def printed(words: Sequence[str], env: Mapping[str, str], cwd: Path, columns: int, rows: int = 40) -> str:
+    """What a program writes to a terminal of so many columns, to its end."""
+    own, there = _opened(columns, rows)
+    with subprocess.Popen(words, env=env, cwd=cwd, stdin=there, stdout=there, stderr=there) as process:
+        os.close(there)
+        found = b""
+        with suppress(OSError):  # which is how Linux says that nobody has the other end any more
+            while data := os.read(own, 65536):
+                found += data
+        process.wait(WITHIN)
+    os.close(own)
+    return found.decode().replace("\r\n", "\n")
+
+
+def _opened(columns: int, rows: int) -> tuple[int, int]:
+    """Both ends of a new terminal: ours, and the program's."""
+    own, there = pty.openpty()
+    ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    return own, there
+
+
 class Terminal:
     """A program that runs in a terminal of so many columns and rows."""
 
@@ -28,8 +50,7 @@ class Terminal:
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
-        self._own, there = pty.openpty()
-        ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._own, there = _opened(columns, rows)
         self._process = subprocess.Popen(
             [shutil.which("setsid") or "setsid", "--ctty", *words],  # a shell wants a terminal that controls it
             env={**env, "TERM": "xterm"},

@@ -95,7 +95,7 @@ def test_an_op_shows_versions_tags_yanks_and_what_it_stands_beside(few: Site) ->
     text = seen(few, "/ui/ops/pca")
     assert "Upstream tokenizer ( matrix ) Downstream random_forest ( matrix ) Pipelines churn reviews" in text
     assert "production pca @1.2.0" in text
-    assert re.search("pca @1.2.0 2026-05-0. ..:00 1.62 MB [0-9a-f]{12} production trained in week 3", text)
+    assert re.search("pca @1.2.0 2026-05-0. ..:00 1.6 MB [0-9a-f]{12} production trained in week 3", text)
     assert "opstore pull pca" in text
     assert "1.0.0 yanked" in seen(few, "/ui/ops/tokenizer")
     assert "Yanked: trained on the test set" in seen(few, "/ui/ops/tokenizer")
@@ -226,7 +226,7 @@ def test_as_it_was(few: Site) -> None:
     text = seen(few, f"/?{then}")
     assert "As of 2026-05-06T10:00 . Back to now" in text
     assert "random_forest" not in text
-    assert "pca pca @1.1.0 2026-05-06 09:00 1.08 MB 2 major" in text
+    assert "pca pca @1.1.0 2026-05-06 09:00 1.1 MB 2 major" in text
     assert "pca @1.2.0" not in seen(few, f"/ui/ops/pca?{then}")
     body = few.text(f"/ui/ops/pca?{then}")
     assert "/ui/ops/pca/1.0.0?as_of=2026-05-06T10%3A00" in body, "whoever goes on stays at that time"

@@ -118,7 +118,8 @@ def _size(count: int) -> str:
     unit = next(units)
     while size >= 999.5 and unit != "TB":
         size, unit = size / 1000, next(units)
-    return f"{count} B" if unit == "B" else f"{size:.3g} {unit}"
+    digits = 0 if unit == "B" or size >= 99.95 else 1
+    return f"{size:.{digits}f} {unit}"
 
 
 def _short(digest: str) -> str:

@@ -1,0 +1,59 @@
+"""The example that takes over an MLflow registry, with a real one. MLflow has an environment of its own."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import ROOT
+
+MLFLOW = "mlflow-skinny==3.17.2"
+ENVIRONMENT = ROOT / "build" / "mlflow"
+SCRIPT = ROOT / "examples" / "mlflow" / "move.py"
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """A Python that has MLflow and this opstore: made where it is missing, which takes half a minute."""
+    if "OPSTORE_TEST_ALL" not in os.environ and not (ENVIRONMENT / "done").exists():
+        pytest.skip("MLflow is not installed: OPSTORE_TEST_ALL=1 has this install it")
+    made = ENVIRONMENT / "bin" / "python"
+    if not (ENVIRONMENT / "done").exists():
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        pip: list[str | Path] = [made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        wanted: list[str | Path] = [MLFLOW, "sqlalchemy", "alembic", "--editable", ROOT, "--constraint", ROOT / "constraints.txt"]
+        subprocess.run([*pip, *wanted], check=True, timeout=280)
+        (ENVIRONMENT / "done").touch()
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+def test_every_version_of_a_registry_is_taken_over_once(python: Path, tmp_path: Path) -> None:
+    env = {
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "OPSTORE_HOME": str(tmp_path / "data"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+    def run(*words: str | Path) -> str:
+        done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    try:
+        run(python, ROOT / "tests" / "examples" / "mlflow_registry.py", tmp_path / "models")
+        moved = "Churn Model version 1: churn_model@1.0.0\nChurn Model version 2: churn_model@1.0.1\n"
+        assert run(python, SCRIPT) == moved
+        assert run(python, SCRIPT) == moved.replace("\n", " (was there)\n")
+        assert "mlflow_version=2" in run("opstore", "show", "churn_model")
+        run("opstore", "pull", "churn_model@champion", "-o", "out")
+        assert (tmp_path / "out" / "weights.bin").read_bytes() == b"the weights of round 1"
+    finally:
+        run("opstore", "stop")
