@@ -24,7 +24,15 @@ def python() -> Path:
     if not (ENVIRONMENT / "done").exists():
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         pip: list[str | Path] = [made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        wanted: list[str | Path] = [MLFLOW, "sqlalchemy", "alembic", "--editable", ROOT, "--constraint", ROOT / "constraints.txt"]
+        wanted: list[str | Path] = [
+            MLFLOW,
+            "sqlalchemy",
+            "alembic",
+            "--editable",
+            ROOT,
+            "--constraint",
+            ROOT / "constraints.txt",
+        ]
         subprocess.run([*pip, *wanted], check=True, timeout=280)
         (ENVIRONMENT / "done").touch()
     return made
