@@ -8,6 +8,8 @@ import click
 from opstore_daemon.protocol import durations, names, references
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from opstore_cli.context import Session
     from opstore_daemon.protocol.records import Fields, Level
 
@@ -15,6 +17,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS = ("major", "minor", "patch")
 COMPATS = ("major", "minor", "exact")
+
+
+class Folder(click.Path):
+    """The path of a folder that need not be there: it is completed as one, and what it is is seen later."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="dir")]
 
 
 def name(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:

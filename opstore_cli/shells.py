@@ -54,7 +54,9 @@ class Bash(BashComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """The words before the one that is to be completed, and that one so far."""
-        line = os.environ["COMP_LINE"]
+        line = os.environ.get("COMP_LINE")
+        if line is None:  # a script of an earlier opstore asks
+            return super().get_completion_args()
         words = split_arg_string(line)
         incomplete = "" if not words or line[-1:].isspace() else words.pop()
         return words[1:], incomplete
@@ -64,7 +66,7 @@ class Bash(BashComplete):
         return f"{item.type},{item.value[self._left_out() :]}"
 
     def _left_out(self) -> int:
-        line = os.environ["COMP_LINE"]
+        line = os.environ.get("COMP_LINE", " ")
         last = "" if line[-1:].isspace() else line.split()[-1]
         if last.startswith(("'", '"')):
             return 0  # which bash takes apart nowhere

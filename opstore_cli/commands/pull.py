@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "-d",
     "--directory",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    type=arguments.Folder(),
     help="Write each REF as DIR/NAME; DIR is made where missing.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")

@@ -128,7 +128,7 @@ def test_tabs_show_what_there_is(stocked: Machine, shell: str, line: str, words:
 
 
 def test_tabs_show_the_numbers_of_a_version(stocked: Machine, shell: str) -> None:
-    op = "" if shell == "bash" else "tokenizer"
+    op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens what they share
     left = (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")
     with Prompt(shell, stocked) as prompt:
         prompt.offered("opstore pull tokenizer@", *left)
@@ -238,6 +238,11 @@ def test_urls_are_those_that_login_kept_a_token_for(machine: Machine, kept: str)
 def test_a_folder_is_offered_where_one_is_wanted(machine: Machine) -> None:
     told = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", ASKED_BY_SHELL: "bash_complete"}
     assert machine.raw(env=told)[1].startswith(b"dir,")
+
+
+def test_a_script_of_an_earlier_opstore_goes_on_working(stocked: Machine) -> None:
+    told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", ASKED_BY_SHELL: "bash_complete"}
+    assert stocked.raw(env={completing.WITHIN: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
 
 
 @pytest.mark.parametrize("name", SHELLS)

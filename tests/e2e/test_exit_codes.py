@@ -471,14 +471,14 @@ INTERRUPTED = {
     ("--json",): json.dumps({"error": {"code": "Interrupted", "message": "interrupted", "details": {}, "hint": None}})
     + "\n",
 }
-SIZE = 32 * MIB
+SIZE = 64 * MIB  # a quarter of it has room in the buffers of the system, where an interruption loses it
 
 
 @pytest.mark.parametrize("options", INTERRUPTED)
 def test_an_interrupted_push_is_130_and_goes_on_where_it_stopped(
     machine: Machine, wire: Wire, options: tuple[str, ...]
 ) -> None:
-    machine.file("blob", os.urandom(MIB) * 32)
+    machine.file("blob", os.urandom(MIB) * (SIZE // MIB))
     wire.stop_up = SIZE // 2
     assert interrupt(machine, wire, "push", "pca", "blob", *options) == (130, "", INTERRUPTED[options])
     assert machine.do("ops") == ""
@@ -490,7 +490,7 @@ def test_an_interrupted_push_is_130_and_goes_on_where_it_stopped(
 def test_an_interrupted_pull_is_130_and_goes_on_where_it_stopped(
     machine: Machine, wire: Wire, options: tuple[str, ...]
 ) -> None:
-    content = os.urandom(MIB) * 32
+    content = os.urandom(MIB) * (SIZE // MIB)
     machine.file("blob", content)
     machine.do("push", "pca", "blob")
     wire.stop_down = SIZE // 2
