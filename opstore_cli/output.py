@@ -203,6 +203,11 @@ class Output:
         if always or not self.quiet:
             self._aside("note", text, "")
 
+    def tip(self, text: str) -> None:
+        """What to do next, for whoever sits at a terminal and reads the answer there."""
+        if _is_terminal(sys.stdout) and not self.json:
+            self.note(text)
+
     def warn(self, text: str) -> None:
         """Something that may be wrong."""
         self._aside("warning", text, "yellow")

@@ -23,3 +23,4 @@ def completion(session: Session, shell: str) -> None:
 
     text = script(shell)
     session.out.answer({"shell": shell, "script": text}, quiet=text.splitlines(), full=text.splitlines())
+    session.out.tip("your shell is to read this when it starts: opstore completion --help says how")

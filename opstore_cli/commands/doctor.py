@@ -37,7 +37,10 @@ def doctor(session: Session) -> int:
         quiet=[each.check for each in findings if not each.ok],
         full=Table(("CHECK", "", "FOUND", "WHAT TO DO"), [_row(each) for each in findings]),
     )
-    return 0 if all(each.ok for each in findings) else errors.AnswerIsNo.exit_code
+    if all(each.ok for each in findings):
+        session.out.tip("nothing is wrong")
+        return 0
+    return errors.AnswerIsNo.exit_code
 
 
 def _row(finding: "Finding") -> list[Cell | str]:

@@ -24,3 +24,5 @@ def ops(session: Session) -> None:
             [(op.name, words(op.latest), str(op.versions), op.compat) for op in found],
         ),
     )
+    if not found:
+        session.out.tip("there is no op yet: opstore push NAME FILE makes one")

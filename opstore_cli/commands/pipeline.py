@@ -93,6 +93,8 @@ def list_(session: Session) -> None:
         quiet=[each.name for each in found],
         full=Table(("PIPELINE", "OPS", "EDGES", "REGISTERED"), [_row(each) for each in found]),
     )
+    if not found:
+        session.out.tip("there is no pipeline yet: opstore pipeline register NAME OP OP ... makes one")
 
 
 @command("show", group=pipeline)

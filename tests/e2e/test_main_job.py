@@ -511,3 +511,22 @@ def test_the_first_command_starts_the_daemon_and_says_so_in_every_form(machine: 
     assert machine.run("ops", "-q") == expected
     code, out, err = other.run("ops", "--json")
     assert (code, out, json.loads(err)) == (0, '{"ops":[]}\n', {"note": STARTED.rstrip("\n")})
+
+
+@pytest.mark.parametrize(
+    ("words", "tip"),
+    [
+        (("ops",), "there is no op yet: opstore push NAME FILE makes one\n"),
+        (("pipeline", "list"), "there is no pipeline yet: opstore pipeline register NAME OP OP ... makes one\n"),
+        (("doctor",), "nothing is wrong\n"),
+        (("completion", "bash"), "opstore completion --help says how\n"),
+    ],
+)
+def test_a_person_is_told_what_to_do_next_and_a_script_is_not(
+    machine: Machine, words: tuple[str, ...], tip: str
+) -> None:
+    machine.do("start")
+    code, shown = machine.on_a_terminal(*words)
+    assert (code, shown.endswith(tip)) == (0, True), shown
+    assert machine.run(*words)[2] == ""
+    assert tip not in machine.on_a_terminal(*words, "-q")[1]
