@@ -75,6 +75,11 @@ class Prompt:
         self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
         return self
 
+    def clear(self) -> None:
+        """A new prompt, and nothing above it."""
+        self._terminal.enter("\x15clear\n")
+        self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
+
     def __exit__(self, *failure: Any) -> None:
         self._terminal.__exit__(*failure)
 
@@ -91,47 +96,41 @@ class Prompt:
         self._terminal.wait_for(shown, " ".join(words))
 
 
-@pytest.mark.parametrize(
-    ("line", "to"),
-    [
-        ("opstore versi", "opstore versions"),
-        ("opstore pipeline li", "opstore pipeline list"),
-        ("opstore push --bu", "opstore push --bump"),
-        ("opstore push pca blob.bin --bump ma", "opstore push pca blob.bin --bump major"),
-        ("opstore versions tok", "opstore versions tokenizer"),
-        ("opstore pull tokenizer@1.1", "opstore pull tokenizer@1.1.0"),
-        ("opstore show tokenizer@prod", "opstore show tokenizer@production"),
-        ("opstore push pca blo", "opstore push pca blob.bin"),
-        ("opstore validate chu", "opstore validate churn"),
-        ("opstore pull --pipeline chu", "opstore pull --pipeline churn"),
-        ("opstore untag tokenizer pro", "opstore untag tokenizer production"),
-        ("opstore tag tokenizer@1.1.0 pro", "opstore tag tokenizer@1.1.0 production"),
-        ("opstore pipeline register other --edge tokenizer:pca_", None),
-    ],
-)
-def test_a_tab_completes(stocked: Machine, shell: str, line: str, to: str | None) -> None:
+COMPLETED = {
+    "opstore versi": "opstore versions",
+    "opstore pipeline li": "opstore pipeline list",
+    "opstore push --bu": "opstore push --bump",
+    "opstore push pca blob.bin --bump ma": "opstore push pca blob.bin --bump major",
+    "opstore versions tok": "opstore versions tokenizer",
+    "opstore pull tokenizer@1.1": "opstore pull tokenizer@1.1.0",
+    "opstore show tokenizer@prod": "opstore show tokenizer@production",
+    "opstore push pca blo": "opstore push pca blob.bin",
+    "opstore validate chu": "opstore validate churn",
+    "opstore pull --pipeline chu": "opstore pull --pipeline churn",
+    "opstore untag tokenizer pro": "opstore untag tokenizer production",
+    "opstore tag tokenizer@1.1.0 pro": "opstore tag tokenizer@1.1.0 production",
+    "opstore pipeline register x --edge tokenizer:pca_": "opstore pipeline register x --edge tokenizer:pca_of_may",
+}
+OFFERED = {
+    "opstore pu": ("push", "pull"),
+    "opstore versions pc": ("pca", "pca_of_may"),
+    "opstore validate ": ("churn", "pca", "tokenizer"),
+}
+
+
+def test_a_tab_completes(stocked: Machine, shell: str) -> None:
     with Prompt(shell, stocked) as prompt:
-        prompt.completed(line, to or "opstore pipeline register other --edge tokenizer:pca_of_may")
+        for line, to in COMPLETED.items():
+            prompt.completed(line, to)
+            prompt.clear()
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("opstore pu", ("push", "pull")),
-        ("opstore versions pc", ("pca", "pca_of_may")),
-        ("opstore validate ", ("churn", "pca", "tokenizer")),
-    ],
-)
-def test_tabs_show_what_there_is(stocked: Machine, shell: str, line: str, words: tuple[str, ...]) -> None:
-    with Prompt(shell, stocked) as prompt:
-        prompt.offered(line, *words)
-
-
-def test_tabs_show_the_numbers_of_a_version(stocked: Machine, shell: str) -> None:
+def test_tabs_show_what_there_is(stocked: Machine, shell: str) -> None:
     op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens what they share
-    left = (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")
-    with Prompt(shell, stocked) as prompt:
-        prompt.offered("opstore pull tokenizer@", *left)
+    numbers = {"opstore pull tokenizer@": (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")}
+    for line, words in {**OFFERED, **numbers}.items():
+        with Prompt(shell, stocked) as prompt:
+            prompt.offered(line, *words)
 
 
 def test_without_a_daemon_it_is_silent_and_starts_none(machine: Machine, shell: str) -> None:
@@ -157,34 +156,33 @@ def test_every_command_is_offered(machine: Machine) -> None:
     assert ask(machine, "opstore ") == (list(COMMANDS), "")
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("opstore untag ", ["pca", "pca_of_may", "tokenizer"]),
-        ("opstore untag tokenizer ", ["production"]),
-        ("opstore tag ", ["pca", "pca_of_may", "tokenizer"]),
-        ("opstore tag pca ", []),
-        ("opstore pull pca tok", ["tokenizer"]),
-        ("opstore push new blob.bin --valid-with tok", ["tokenizer"]),
-        ("opstore push new blob.bin --valid-with tokenizer@", ["@production", "@1.1.0", "@1.0.0"]),
-        ("opstore pull 'tokenizer@1.1", ["tokenizer@1.1.0"]),
-        ("opstore link tokenizer@1.0.0 pca_", ["pca_of_may"]),
-        ("opstore validate tokenizer ", ["pca", "pca_of_may", "tokenizer"]),
-        ("opstore pipeline show ", ["churn"]),
-        ("opstore pipeline register x --edge tok", ["tokenizer"]),
-        ("opstore resolve ch", ["churn"]),
-        ("opstore resolve churn --upgrade pca", ["pca", "pca_of_may"]),
-        ("opstore versions nothing@", []),
-        ("opstore versions Not-A-Name@", []),
-        ("opstore push pca blob.bin -m ", []),
-        ("opstore push pca blob.bin --label ", []),
-        ("opstore versions pca --as-of ", []),
-        ("opstore login ", []),
-        ("opstore pull 'unfinished quote", []),
-    ],
-)
-def test_what_is_offered(stocked: Machine, line: str, offered: list[str]) -> None:
-    assert ask(stocked, line) == (offered, "")
+ASKED: dict[str, list[str]] = {
+    "opstore untag ": ["pca", "pca_of_may", "tokenizer"],
+    "opstore untag tokenizer ": ["production"],
+    "opstore tag ": ["pca", "pca_of_may", "tokenizer"],
+    "opstore tag pca ": [],
+    "opstore pull pca tok": ["tokenizer"],
+    "opstore push new blob.bin --valid-with tok": ["tokenizer"],
+    "opstore push new blob.bin --valid-with tokenizer@": ["@production", "@1.1.0", "@1.0.0"],
+    "opstore pull 'tokenizer@1.1": ["tokenizer@1.1.0"],
+    "opstore link tokenizer@1.0.0 pca_": ["pca_of_may"],
+    "opstore validate tokenizer ": ["pca", "pca_of_may", "tokenizer"],
+    "opstore pipeline show ": ["churn"],
+    "opstore pipeline register x --edge tok": ["tokenizer"],
+    "opstore resolve ch": ["churn"],
+    "opstore resolve churn --upgrade pca": ["pca", "pca_of_may"],
+    "opstore versions nothing@": [],
+    "opstore versions Not-A-Name@": [],
+    "opstore push pca blob.bin -m ": [],
+    "opstore push pca blob.bin --label ": [],
+    "opstore versions pca --as-of ": [],
+    "opstore login ": [],
+    "opstore pull 'unfinished quote": [],
+}
+
+
+def test_what_is_offered(stocked: Machine) -> None:
+    assert {line: ask(stocked, line) for line in ASKED} == {line: (offered, "") for line, offered in ASKED.items()}
 
 
 def test_names_are_found_among_many(machine: Machine) -> None:
