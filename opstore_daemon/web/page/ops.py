@@ -7,8 +7,6 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.references import Latest, Reference
-from opstore_daemon.store.links import Filter
 from opstore_daemon.store.matrix import MAP, WINDOW, Axis, Run
 from opstore_daemon.web.guards import HIGHEST_COUNT
 from opstore_daemon.web.page import html
@@ -18,9 +16,8 @@ from opstore_daemon.web.routing import Answer, Api, Route, route, store
 ROUTES: list[Route] = []
 ROWS = 50  # of a table
 PIPELINES = 12  # at a glance
-LINKS = 20
 
-Sequence_ = Annotated[int, Meta(ge=1, le=HIGHEST_COUNT)]
+Counted = Annotated[int, Meta(ge=1, le=HIGHEST_COUNT)]
 
 
 class Ops(Looking, frozen=True, kw_only=True):
@@ -32,14 +29,14 @@ class Ops(Looking, frozen=True, kw_only=True):
 class Below(Looking, frozen=True, kw_only=True):
     """Where the list of versions begins."""
 
-    below: Annotated[Sequence_, Meta(description="The sequence below which the list begins.")] | None = None
+    below: Annotated[Counted, Meta(description="The sequence below which the list begins.")] | None = None
 
 
 class Corner(Looking, frozen=True, kw_only=True):
     """Where the part of the matrix begins."""
 
-    row: Annotated[Sequence_, Meta(description="The sequence of the first upstream version.")] | None = None
-    column: Annotated[Sequence_, Meta(description="The sequence of the first downstream version.")] | None = None
+    row: Annotated[Counted, Meta(description="The sequence of the first upstream version.")] | None = None
+    column: Annotated[Counted, Meta(description="The sequence of the first downstream version.")] | None = None
 
 
 @route(ROUTES, "GET", routes.HOME, scope="read", answers=SHOWN, raises=RAISES)
@@ -53,14 +50,14 @@ def home(_api: Api, query: Ops) -> Response:
 @route(ROUTES, "GET", routes.OP_PAGE, scope="read", answers=SHOWN, raises=RAISES)
 def op(_api: Api, op: str, query: Below) -> Response:
     """An op with its versions, and what it stands beside."""
-    page_of = store().versions(str(Reference(op, Latest(), bare=True)), limit=ROWS, as_of=query.then, below=query.below)
+    beside = store().neighbours(op, query.then)
     return page(
         "op.html",
         query,
         op=op,
-        found=page_of,
+        found=store().versions(op, limit=ROWS, as_of=query.then, below=query.below),
         tags=store().tags(op, as_of=query.then),
-        beside=store().neighbours(op, query.then),
+        beside=beside,
         below=query.below,
     )
 
@@ -150,7 +147,13 @@ def _blocks(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
     rows, columns = list(_corners(up)), list(_corners(down))
     if len(rows) * len(columns) > 1:
         for row in rows:
-            yield [(row, column, row == _first(up) and column == _first(down)) for column in columns]
+            yield [(row, column, _holds(up, row) and _holds(down, column)) for column in columns]
+
+
+def _holds(axis: Axis, corner: int) -> bool:
+    """Whether the part that is shown begins in the part of the map with that corner."""
+    first = _first(axis)
+    return first is not None and corner - WINDOW < first <= corner
 
 
 def _corners(axis: Axis) -> Iterator[int]:
@@ -159,8 +162,3 @@ def _corners(axis: Axis) -> Iterator[int]:
     if first is not None:
         begin = axis.newest - (axis.newest - first) // MAP * MAP
         yield from range(begin, max(begin - MAP, 0), -WINDOW)
-
-
-def links_of(version: str, as_of: str | None) -> list[object]:
-    """The newest links of the op."""
-    return list(store().links_page(Filter(version, None, None, history=True), None, LINKS, as_of=as_of).links)
