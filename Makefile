@@ -35,7 +35,7 @@ format: $(VENV)/.installed  ## bring the code into form
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the start of commands, verdicts: about 25 minutes
-	for what in transfer profiles small concurrency memory killed startup validity waiting; do \
+	for what in transfer profiles small concurrency memory killed startup page validity waiting; do \
 		$(BIN)/python -m benchmarks.$$what || exit 1; done
 
 bench-peers: $(VENV)/.installed  ## install MLflow, DVC and an OCI registry under build/peers, and run beside them

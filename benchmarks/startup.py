@@ -44,12 +44,13 @@ def main() -> None:
         op = Path(folder) / "op"
         op.write_bytes(b"bytes")
         subprocess.run([opstore, "push", "pca", str(op)], env=environ, check=True, capture_output=True)
-        completing = {"_OPSTORE_COMPLETE": "bash_complete", "COMP_WORDS": "opstore ver", "COMP_CWORD": "1"}
+        shell = {"_OPSTORE_COMPLETE": "bash_complete", "COMP_WORDBREAKS": "@:"}
         commands: dict[str, tuple[list[str], dict[str, str]]] = {
             "python -c pass": ([sys.executable, "-c", "pass"], {}),
             YARDSTICK: ([sys.executable, "-c", "import requests, click"], {}),
             "opstore --version": ([opstore, "--version"], {}),
-            "a completion": ([opstore], completing),
+            "a completion": ([opstore], {**shell, "COMP_LINE": "opstore ver"}),
+            "a completion of an op": ([opstore], {**shell, "COMP_LINE": "opstore versions pc"}),
             "opstore versions NAME": ([opstore, "versions", "pca"], {}),
         }
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}

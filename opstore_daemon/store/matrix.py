@@ -18,8 +18,8 @@ from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.view import View
 
-WINDOW = 32  # versions of each op that are told with reasons
-MAP = 16 * WINDOW  # versions of each op that are told without
+WINDOW = 25  # versions of each op that are told with reasons
+MAP = 20 * WINDOW  # versions of each op that are told without
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ BENCHMARKS = {
     "concurrency": (["--seconds", "0.2", "--rounds", "1"], ["pushes a second", "16", "pushes a commit"]),
     "memory": (["--mib", "16", "--files", "20", "--each", "1"], ["16 MiB: peaks", "in 20 files", "8 clients at once"]),
     "killed": (["--mib", "128"], ["MiB moved again", "client", "daemon"]),
-    "startup": (["--rounds", "1"], ["opstore --version", "a completion", "opstore versions NAME"]),
+    "page": (["--few", "4", "--many", "40", "--rounds", "1"], ["time to the first byte", "matrix", "op as it was"]),
+    "startup": (["--rounds", "1"], ["opstore --version", "a completion of an op", "opstore versions NAME"]),
     "peers": (["--mib", "2", "--rounds", "1", "--small", "1"], ["opstore's command push", "cp and fsync"]),
 }
 

@@ -147,6 +147,26 @@ def test_the_page_is_gone_through_by_keyboard_alone(watched: Watched) -> None:
     watched.check()
 
 
+def test_the_matrix_is_gone_through_by_arrows_and_passed_over_at_once(watched: Watched) -> None:
+    tab = watched.tab
+    watched.look("/ui/matrix/pca/random_forest")
+    tab.get_by_role("link", name="invalid: pca 2.0.0 is not validated for random_forest 1.2.0").focus()
+    for key, number in (("ArrowDown", "1.3.0"), ("ArrowDown", "1.2.0"), ("ArrowUp", "1.3.0")):
+        tab.keyboard.press(key)
+        assert f"pca {number}" in tab.evaluate("document.activeElement.getAttribute('aria-label')")
+    tab.keyboard.press("ArrowRight")
+    assert "random_forest 1.1.0" in tab.evaluate("document.activeElement.getAttribute('aria-label')")
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight"):
+        tab.keyboard.press(key)
+    assert "random_forest 1.0.0" in tab.evaluate("document.activeElement.getAttribute('aria-label')"), "at the edge"
+    watched.look("/ui/matrix/pca/random_forest")
+    _tab_to(tab, "Past the matrix")
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.name") == "as_of"
+    watched.check()
+
+
 def _tab_to(tab: Page, text: str, attribute: str | None = None) -> None:
     """Presses Tab until what has the focus has that text."""
     for _ in range(200):

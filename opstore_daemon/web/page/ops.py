@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from flask import Response
+from markupsafe import Markup
 from msgspec import Meta
 
 from opstore_daemon.protocol import routes
-from opstore_daemon.store.matrix import MAP, WINDOW, Axis, Run
+from opstore_daemon.store.matrix import MAP, WINDOW, Axis, Matrix, Run
 from opstore_daemon.web.guards import HIGHEST_COUNT
 from opstore_daemon.web.page import html
 from opstore_daemon.web.page.answering import RAISES, SHOWN, Looking, page
@@ -84,7 +85,7 @@ def matrix(_api: Api, op: str, other: str, query: Corner) -> Response:
         query,
         found=found,
         corner=corner,
-        edges=_edges(up, down, query),
+        rows=list(_rows(found, query)),
         steps={"row": list(_steps(up)), "column": list(_steps(down))},
         blocks=list(_blocks(up, down)),
         window=WINDOW,
@@ -117,12 +118,13 @@ def _paths(runs: Sequence[Run]) -> dict[str, str]:
     }
 
 
-def _edges(up: Axis, down: Axis, query: Looking) -> dict[str, list[str]]:
-    """The addresses of the cells, in halves: there are many, and each is made of one of its row and its column."""
-    begins = [html.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"}) for row in up.versions]
-    ends = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]
-    as_of = query.as_of or None
-    return {"rows": begins, "columns": [html.parameters({"downstream": end, "as_of": as_of}) for end in ends]}
+def _rows(found: Matrix, query: Looking) -> Iterator[Markup]:
+    """The cells of each row. Their addresses are made in halves, one of a row and one of a column."""
+    up, down = found.upstream, found.downstream
+    columns = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]
+    ends = [html.parameters({"downstream": column, "as_of": query.as_of or None}) for column in columns]
+    for row, line in zip(up.versions, found.rows, strict=True):
+        yield html.cells(line, html.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"}), ends)
 
 
 def _first(axis: Axis) -> int | None:
