@@ -52,6 +52,14 @@ def test_a_code_begins_one_session_and_no_second(site: Site) -> None:
     assert site.get("/").status_code == 401, "one of the two who had the code should not have had it"
 
 
+def test_to_look_whether_the_address_is_there_uses_up_nothing(site: Site) -> None:
+    code = site.invite()
+    looked = requests.head(site.url + code, timeout=TIMEOUT, allow_redirects=False)
+    assert (looked.status_code, "Set-Cookie" in looked.headers) == (401, False)
+    assert site.get(code).status_code == 303
+    assert site.get("/").status_code == 200
+
+
 def test_the_cookie_is_for_this_daemon_and_no_script(site: Site) -> None:
     told = site.get(site.invite()).headers["Set-Cookie"]
     name, *attributes = told.split("; ")

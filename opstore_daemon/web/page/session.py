@@ -23,7 +23,8 @@ class To(Query, frozen=True, kw_only=True):
 @route(ROUTES, "GET", routes.SIGN_IN, scope=None, answers={303: Answer(None, "To the page, with a session.")})
 def begin(api: Api, code: str, query: To) -> Response:
     """Begins a session, and goes on to the page."""
-    secret = api.sessions.begin(code)
+    # Whoever only looks whether the address is there must not use up the code.
+    secret = api.sessions.begin(code) if request.method == "GET" else None
     if secret is None:
         raise errors.SessionRequired
     response = _go_to(query.to if is_page(query.to) and query.to.isprintable() else routes.HOME)
