@@ -59,13 +59,15 @@ COMMANDS = {
 def shoot(server: OpStoreServer, pages: dict[str, tuple[str, int, str]]) -> None:
     """Pictures of these pages of the server."""
     with Listener(server) as listener, chromium() as browser, OpStoreClient(listener.url, token=server.token) as client:
-        tab = browser.new_page(viewport={"width": 1200, "height": 300})
+        tab = browser.new_page(viewport={"width": 1200, "height": 1200})
         tab.goto(listener.url + client.invite().path)
         for name, (path, width, scheme) in pages.items():
-            tab.set_viewport_size({"width": width, "height": 300})
+            tab.set_viewport_size({"width": width, "height": 1200})  # of which a graph gets its part
             tab.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             tab.goto(listener.url + path)
-            tab.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+            height = tab.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")
+            clip = {"x": 0, "y": 0, "width": width, "height": height}
+            tab.screenshot(path=FOLDER / f"{name}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
             click.echo(f"wrote docs/pictures/{name}.png")
 
 
