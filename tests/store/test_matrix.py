@@ -1,0 +1,100 @@
+"""The matrix and its map say what `validate` says of each pair, now and as it was; ops at a glance say what `ops` says."""
+
+from contextlib import closing, suppress
+from itertools import product
+from random import Random
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store import Store
+
+OPS = ("up", "down")
+STEPS = 40
+
+
+def do_something(store: Store, chance: Random, turn: int) -> None:
+    """One change to the two ops, of any kind."""
+    match chance.choice(["push", "push", "register", "link", "link", "link", "unlink", "compat", "yank"]):
+        case "push":
+            bump = chance.choice(["major", "minor", "patch"])
+            store.push(chance.choice(OPS), str(turn).encode(), bump=bump)  # type: ignore[arg-type]
+        case "register":
+            store.register(chance.choice(OPS), fields={"major": {"turn": str(turn)}})
+        case "compat":
+            store.set_compat("up", chance.choice(["major", "minor", "exact"]))
+        case "yank":
+            store.yank(any_of(store, chance, "up"), "bad")
+        case "link":
+            target = chance.choice(["down", any_of(store, chance, "down")])
+            store.link(any_of(store, chance, "up"), target, valid=chance.random() < 0.7)
+        case "unlink":
+            links = store.links("up")
+            if links:
+                link = chance.choice(links)
+                to = "down" if link.downstream_number is None else f"down@{link.downstream_number}"
+                store.unlink(f"up@{link.upstream_number}", to)
+
+
+def any_of(store: Store, chance: Random, op: str) -> str:
+    return f"{op}@{chance.choice(store.versions(op).versions).number}"
+
+
+def check(store: Store, as_of: str | None) -> None:
+    """Each cell against the verdict of its pair."""
+    found = store.matrix("up", "down", None, None, as_of)
+    numbers = [[version.number for version in axis.versions] for axis in (found.upstream, found.downstream)]
+    words = {}
+    for (row, up), (column, down) in product(enumerate(numbers[0]), enumerate(numbers[1])):
+        (edge,) = store.validate(f"up@{up}", f"down@{down}", as_of=as_of).edges
+        cell = found.rows[row][column]
+        assert (cell.word, cell.reason) == (edge.verdict, edge.reason)
+        words[row, column] = cell.word
+    drawn = {
+        (run.row, run.column + more): run.verdict
+        for run in store.matrix_map("up", "down", None, None, as_of)
+        for more in range(run.count)
+    }
+    assert drawn == words
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_cell_says_what_the_verdict_of_its_pair_says(seed: int) -> None:
+    chance = Random(seed)
+    with closing(OpStoreServer(MemorySaver())) as server:
+        store = server.store
+        for op in OPS:
+            store.push(op, b"first")
+        seen: list[tuple[int, list[tuple[str, str | None, int, str]]]] = []
+        for turn in range(STEPS):
+            with suppress(errors.VersionNotFound):  # all are yanked
+                do_something(store, chance, turn)
+            position = store.entries(None, 1)[0].position
+            seen.append((position, [(op.name, op.latest, op.versions, op.compat) for op in store.ops()]))
+        check(store, None)
+        for position, ops in seen:
+            told = store.op_lines("", 10, str(position))
+            numbers = [str(op.latest.number) if op.latest else None for op in told]
+            assert [(op.name, number, op.versions, op.compat) for op, number in zip(told, numbers, strict=True)] == ops
+        for position, _ in chance.sample(seen, 3):
+            check(store, str(position))
+
+
+def test_an_op_is_not_its_own_upstream() -> None:
+    with closing(OpStoreServer(MemorySaver())) as server:
+        server.store.push("up", b"bytes")
+        with pytest.raises(errors.InvalidRequest):
+            server.store.matrix("up", "up", None, None)
+
+
+def test_where_there_is_no_downstream_version_the_column_is_for_none() -> None:
+    with closing(OpStoreServer(MemorySaver())) as server:
+        store = server.store
+        store.push("up", b"bytes")
+        store.link("up", "down")
+        found = store.matrix("up", "down", None, None)
+        assert [[cell.word for cell in row] for row in found.rows] == [["valid"]]
+        assert found.rows[0][0].reason == store.validate("up", "down").edges[0].reason
+        assert store.matrix_map("up", "down", None, None) == []
