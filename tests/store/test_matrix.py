@@ -1,4 +1,4 @@
-"""The matrix and its map say what `validate` says of each pair, now and as it was; ops at a glance say what `ops` says."""
+"""The matrix and its map say what `validate` says of each pair, also as it was; ops at a glance what `ops` says."""
 
 from contextlib import closing, suppress
 from itertools import product
