@@ -20,10 +20,11 @@ def main() -> None:
 @click.option("--port", default=0, show_default="a free one", type=click.IntRange(0, 65535))
 @click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
 @click.option("--saver", help="Where the bytes go: file:///PATH or memory:.", show_default="blobs in OPSTORE_HOME")
+@click.option("--allow-host", "names", multiple=True, help="A further name to answer to.")
 @click.option("--background", is_flag=True, hidden=True)
-def serve(host: str, port: int, db: str | None, saver: str | None, background: bool) -> None:
+def serve(host: str, port: int, db: str | None, saver: str | None, names: tuple[str, ...], background: bool) -> None:
     """Serves until it is stopped."""
-    daemon.serve(config.load(os.environ, db, saver), host, port, background=background)
+    daemon.serve(config.load(os.environ, db, saver), host, port, names, background=background)
 
 
 @main.group()

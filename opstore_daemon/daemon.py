@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.release import __version__
 from opstore_daemon.server import OpStoreServer
+from opstore_daemon.web.guards import is_host
 
 log = logging.getLogger("opstore.daemon")
 
@@ -28,8 +29,15 @@ LOCK_WITHIN = 1.0  # seconds
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
 
 
-def serve(config: Config, host: str, port: int, *, background: bool) -> None:
-    """Serves until a signal, or, in the background, until nobody has asked anything for the idle timeout."""
+def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, background: bool) -> None:
+    """Serves until a signal, or, in the background, until nobody has asked anything for the idle timeout.
+
+    `names` are those that it answers to besides loopback's.
+    """
+    for name in names:
+        if not is_host(name):
+            reason = f"{name!r} is no name that a Host header has, such as models.example.com"
+            raise errors.InvalidSetting(setting="--allow-host", reason=reason)
     os.umask(0o077)
     with _usable(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
@@ -38,7 +46,7 @@ def serve(config: Config, host: str, port: int, *, background: bool) -> None:
         with _usable(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
             token = _token(config.token_file)
-        server = OpStoreServer(config.saver(), config.db_url, token=token, home=config.home)
+        server = OpStoreServer(config.saver(), config.db_url, token=token, hosts=names, home=config.home)
         if server.backup is not None:
             log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
         listener = Listener(server, host, port) if port or not background else _listen_again(config, server, host)

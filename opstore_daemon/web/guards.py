@@ -24,6 +24,11 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 GetHeader = Callable[[str], str | None]
 
 
+def is_host(text: str) -> bool:
+    """Whether a Host header can say that: a name or an address, and a port where it is not the usual one."""
+    return _HOST.fullmatch(text.lower()) is not None
+
+
 def is_public(path: str) -> bool:
     """Whether everybody may ask for the path."""
     return path in PUBLIC or path.startswith(_SIGNING_IN)

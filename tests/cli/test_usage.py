@@ -427,6 +427,7 @@ def test_a_letter_that_stdout_lacks_is_escaped(environment: dict[str, str], tmp_
         ("serve", "serve"),
         ("serve --host ::1 --port 0", "serve --host ::1 --port 0"),
         ("serve --db sqlite:///x --saver file:///y", "serve --db sqlite:///x --saver file:///y"),
+        ("serve --allow-host a.example --allow-host b", "serve --allow-host a.example --allow-host b"),
         ("db current", "db current"),
         ("db upgrade --db sqlite:///x", "db upgrade --db sqlite:///x"),
     ],

@@ -91,6 +91,8 @@ def test_it_does_not_listen_where_others_could_reach_it(home: Path, host: str) -
         (["--saver", "s3://bucket"], {}, "--saver was refused: 's3://bucket' is not"),
         (["--saver", "file://elsewhere/x"], {}, "--saver was refused"),
         (["--saver", "blobs"], {}, "--saver was refused"),
+        (["--allow-host", "https://a.example"], {}, "--allow-host was refused: 'https://a.example' is no name"),
+        (["--allow-host", "a.example/x"], {}, "--allow-host was refused"),
         ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT was refused: 'soon' is not a duration"),
         ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT was refused"),
         (["--port", "65536"], {}, "--port"),
@@ -201,6 +203,22 @@ def test_a_restart_keeps_everything(start: Start) -> None:
     )
     assert len(second.ask("GET", routes.LINKS)[1]["links"]) == 1
     assert second.push("pca", b"more")["number"] == "1.0.1"
+
+
+def test_it_answers_to_the_names_that_it_was_told_and_to_no_other(start: Start) -> None:
+    daemon = start("--allow-host", "Models.example.com", "--allow-host", "other.example:8443")
+
+    def status(host: str) -> int:
+        with socket.create_connection(("127.0.0.1", int(daemon.ready["url"].rpartition(":")[2]))) as sock:
+            sock.sendall(f"GET {routes.READY} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return int(sock.makefile("rb").readline().split()[1])
+
+    assert [status(host) for host in ("models.example.com", "other.example:8443", "127.0.0.1:1", "evil.example")] == [
+        200,
+        200,
+        403,
+        403,
+    ]
 
 
 def test_database_and_blobs_may_live_elsewhere(start: Start, tmp_path: Path) -> None:
