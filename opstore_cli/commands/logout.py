@@ -1,6 +1,6 @@
 """`opstore logout`: what `login` kept is forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,7 +39,11 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         raise click.UsageError("--all is about every URL: name none with it")
     credentials = Credentials()
     meant = address if address is not None or everything else session.settings().url
-    _end_sessions(session, _kept(credentials) if everything else [meant])
+    # A URL that is named here, or that `login` kept a token for, gets that token and no other.
+    tokens: dict[str | None, str | None] = {None: None}
+    if address is not None or everything:
+        tokens = {url: token for url, token in _kept(credentials).items() if everything or url == address}
+    _end_sessions(session, tokens)
     forgotten = credentials.forget_all() if everything else _forget(credentials, meant)
     session.out.answer({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
     if meant is None and not everything:
@@ -49,26 +53,26 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         session.out.note("there was nothing to forget")
 
 
-def _kept(credentials: "Credentials") -> list[str]:
-    """The URLs that there is a token for; none where the file is damaged, which is to be taken away all the same."""
+def _kept(credentials: "Credentials") -> Mapping[str, str]:
+    """The tokens by their URLs; none where the file is damaged, which is to be taken away all the same."""
     try:
-        return sorted(credentials.tokens())
+        return credentials.tokens()
     except errors.InvalidSetting:
-        return []
+        return {}
 
 
-def _end_sessions(session: Session, urls: Sequence[str | None]) -> None:
-    """Ends the sessions of the page at these URLs, None being the local daemon, which is not started for this."""
-    from opstore_cli import local_daemon
+def _end_sessions(session: Session, tokens: Mapping[str | None, str | None]) -> None:
+    """Ends the sessions of the page at these URLs, each with its own token; None is what the settings name.
+
+    The local daemon is not started for this.
+    """
     from opstore_cli.client import OpStoreClient
 
-    settings = session.settings()
-    for url in urls:
-        if url is None and local_daemon.find(settings.home) is None:
-            continue
-        meant = replace(settings, url=None, origin="local") if url is None else settings.with_url(url)
-        with suppress(errors.OpStoreError), OpStoreClient(settings=meant) as client:
-            client.end_sessions()
+    for url, token in tokens.items():
+        with suppress(errors.OpStoreError):
+            settings = replace(session.settings(), autostart=False)
+            with OpStoreClient(url, token=token, settings=settings) as client:
+                client.end_sessions()
 
 
 def _forget(credentials: "Credentials", url: str | None) -> list[str]:

@@ -11,7 +11,8 @@ import requests
 
 from opstore_daemon.protocol import routes
 from tests.conftest import TIMEOUT
-from tests.e2e.conftest import Machine
+from tests.e2e.conftest import Machine, Stranger
+from tests.e2e.test_login import keep
 
 Opened = Callable[[], str]
 
@@ -110,3 +111,23 @@ def test_the_daemon_comes_back_at_the_same_port_so_that_bookmarks_stay_good(mach
         machine.do("start")
         assert machine.runtime()["port"] != port, "another program has it"
     assert os.stat(Path(machine.home) / "port").st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("words", [("--all",), ("URL",)])
+def test_logout_sends_a_url_the_token_that_login_kept_for_it_and_no_other(
+    machine: Machine, strangers: Callable[..., Stranger], words: tuple[str, ...]
+) -> None:
+    stranger = strangers()
+    keep(machine, stranger.url, "kept-for-it")
+    env = {"OPSTORE_TOKEN": "of-another-daemon"}
+    machine.do("logout", *(stranger.url if word == "URL" else word for word in words), env=env)
+    assert b"DELETE /v1/sessions" in stranger.received
+    assert b"Bearer kept-for-it" in stranger.received
+    assert b"of-another-daemon" not in stranger.received
+
+
+def test_logout_of_a_url_needs_no_settings_that_are_right(machine: Machine) -> None:
+    keep(machine, "http://127.0.0.1:1", "kept")
+    code, out, err = machine.run("logout", "http://127.0.0.1:1", env={"OPSTORE_URL": "no url"})
+    assert (code, err) == (0, "")
+    assert out
