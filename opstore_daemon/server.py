@@ -14,7 +14,6 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store
 from opstore_daemon.web.app import build
 from opstore_daemon.web.guards import Guards, Scope
-from opstore_daemon.web.sessions import Sessions
 
 
 class OpStoreServer:
@@ -43,10 +42,9 @@ class OpStoreServer:
         self.backup = self.migrate.upgrade()
         self.store = Store(self.db, saver, *([clock] if clock else []))
         self.store.uploads.sweep()
-        self._sessions = Sessions()
-        self.guards = Guards({**(tokens or {}), self.token: "admin"}, self._sessions, hosts)
+        self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
         self._home, self._started_at = home, datetime.now(UTC)
-        self.flask = build(self.store, self.guards, self._sessions, self.status, self._prove)
+        self.flask = build(self.store, self.guards, self.status, self._prove)
 
     def status(self) -> records.Status:
         """What this daemon is."""

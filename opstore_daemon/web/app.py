@@ -23,7 +23,6 @@ from opstore_daemon.web.bodies import LIMITS
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content, without_code
 from opstore_daemon.web.page import every_page
 from opstore_daemon.web.routing import Api, Route, parts
-from opstore_daemon.web.sessions import Sessions
 
 log = logging.getLogger("opstore.access")
 
@@ -52,17 +51,13 @@ def note(name: str, method: str, path: str, status: int, milliseconds: float = 0
 
 
 def build(
-    store: Store,
-    guards: Guards,
-    sessions: Sessions,
-    status: Callable[[], records.Status],
-    prove: Callable[[str, int], str],
+    store: Store, guards: Guards, status: Callable[[], records.Status], prove: Callable[[str, int], str]
 ) -> Flask:
     """The application. `prove` answers a nonce and a port (protocol.proof)."""
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    api = Api(store=store, guards=guards, sessions=sessions, status=status, prove=prove, document=document)
+    api = Api(store=store, guards=guards, status=status, prove=prove, document=document)
     for route in (*every_route(), *every_page()):
         route.register(app, api)
     app.before_request(lambda: _guard(api))

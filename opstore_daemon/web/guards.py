@@ -1,6 +1,5 @@
 """Who may ask what: Host, Origin, tokens and scopes. Asked by intake before a body is taken in, and by Flask again."""
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Literal, get_args
 from werkzeug.http import parse_cookie
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.web.sessions import Sessions
+from opstore_daemon.web.sessions import Sessions, fingerprint
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)  # each holds those before it
@@ -63,15 +62,15 @@ class Credential:
 
 
 class Guards:
-    """The tokens and the Hosts that count.
+    """The tokens, the sessions of the page and the Hosts that count.
 
     Loopback's names with the port that is listened on are always this daemon's; `hosts` adds others, as they stand
     in the Host header (`models.example.com`, `models.example.com:8443`).
     """
 
-    def __init__(self, tokens: Mapping[str, Scope], sessions: Sessions, hosts: Iterable[str] = ()) -> None:
-        self._sessions = sessions
-        self._credentials = {_fingerprint(token): scope for token, scope in tokens.items()}
+    def __init__(self, tokens: Mapping[str, Scope], hosts: Iterable[str] = ()) -> None:
+        self.sessions = Sessions()
+        self._credentials = {fingerprint(token): scope for token, scope in tokens.items()}
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, header: GetHeader, path: str, port: int) -> Credential | None:
@@ -89,7 +88,7 @@ class Guards:
 
     def _of_session(self, cookies: str | None, port: int) -> Credential:
         secret = parse_cookie(cookies).get(session_cookie(port), "")
-        owner = self._sessions.owner(secret)
+        owner = self.sessions.owner(secret)
         if owner is None:
             raise errors.SessionRequired
         return Credential(owner, "read")
@@ -110,16 +109,11 @@ class Guards:
         if not authorization:
             raise errors.TokenRequired(reason="the request has none")
         scheme, _, token = authorization.partition(" ")
-        fingerprint = _fingerprint(token.strip())
-        scope = self._credentials.get(fingerprint)
+        owner = fingerprint(token.strip())
+        scope = self._credentials.get(owner)
         if scheme.lower() != "bearer" or scope is None:
             raise errors.TokenRequired(reason="the one given is not known here")
-        return Credential(fingerprint[:32], scope)
-
-
-def _fingerprint(token: str) -> str:
-    # Looked up by its hash: how long that takes tells nothing of a token.
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+        return Credential(owner[:32], scope)
 
 
 def _check_site(header: GetHeader) -> None:

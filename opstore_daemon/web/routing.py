@@ -15,7 +15,6 @@ from opstore_daemon.web import bodies, queries
 from opstore_daemon.web.guards import Credential, Guards, Scope
 from opstore_daemon.web.headers import Header
 from opstore_daemon.web.queries import Query
-from opstore_daemon.web.sessions import Sessions
 
 Error = type[errors.OpStoreError]
 
@@ -26,7 +25,6 @@ class Api:
 
     store: Store
     guards: Guards
-    sessions: Sessions
     status: Callable[[], records.Status]
     prove: Callable[[str, int], str]
     document: Callable[[], tuple[bytes, str]]

@@ -41,33 +41,33 @@ class Sessions:
         code = secrets.token_urlsafe(32)
         with self._lock:
             self._forget_old()
-            _keep(self._codes, _fingerprint(code), _Code(owner, self._clock() + CODE_SECONDS))
+            _keep(self._codes, fingerprint(code), _Code(owner, self._clock() + CODE_SECONDS))
         return code
 
     def begin(self, code: str) -> str | None:
         """The secret of a new session; None for a code that is unknown, too old, or was used."""
         with self._lock:
             self._forget_old()
-            found = self._codes.get(_fingerprint(code))
+            found = self._codes.get(fingerprint(code))
             if found is None:
                 return None
             if found.session is not None:
                 self._owners.pop(found.session, None)
                 return None
             secret = secrets.token_urlsafe(32)
-            found.session = _fingerprint(secret)
+            found.session = fingerprint(secret)
             _keep(self._owners, found.session, found.owner)
             return secret
 
     def owner(self, secret: str) -> str | None:
         """Who began the session of that secret; None where there is none."""
         with self._lock:
-            return self._owners.get(_fingerprint(secret))
+            return self._owners.get(fingerprint(secret))
 
     def end(self, secret: str) -> None:
         """Ends that session."""
         with self._lock:
-            self._owners.pop(_fingerprint(secret), None)
+            self._owners.pop(fingerprint(secret), None)
 
     def end_all(self, owner: str) -> None:
         """Ends every session of the owner, and every code that would begin one."""
@@ -86,6 +86,6 @@ def _keep(kept: dict[str, T], key: str, value: T) -> None:
         del kept[next(iter(kept))]
 
 
-def _fingerprint(secret: str) -> str:
-    # Looked up by its hash, as tokens are: how long that takes tells nothing.
+def fingerprint(secret: str) -> str:
+    """What a secret is looked up by: so how long that takes tells nothing of it."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

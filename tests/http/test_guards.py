@@ -18,7 +18,6 @@ from opstore_daemon.protocol.proof import new_nonce
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.web.app import HEADERS, check_scopes
 from opstore_daemon.web.guards import PUBLIC, SCOPES, Guards, Scope, is_page
-from opstore_daemon.web.sessions import Sessions
 from tests.conftest import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, Http, open_server
 from tests.http import raw
 from tests.http.refusals import Watch
@@ -183,7 +182,7 @@ def test_a_request_from_our_own_site_or_from_no_site_is_answered(http: Http) -> 
 
 
 def test_a_name_that_the_daemon_was_given_is_a_host_of_its_own() -> None:
-    guards = Guards({"t": "read"}, Sessions(), hosts=["Models.example.com", "models.example.com:8443"])
+    guards = Guards({"t": "read"}, hosts=["Models.example.com", "models.example.com:8443"])
     for host in ("models.example.com", "models.example.com:8443", "MODELS.example.com"):
         headers = {"Host": host, "Authorization": "Bearer t"}
         assert guards.check(headers.get, routes.OPS, 80) is not None

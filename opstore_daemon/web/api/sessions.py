@@ -13,12 +13,12 @@ ROUTES: list[Route] = []
 @route(ROUTES, "POST", routes.SESSIONS, scope="read", answers={201: Answer(Invitation, "A code.")})
 def invite(api: Api) -> Response:
     """A path that begins one session of the page, for the browser that asks for it first."""
-    code = api.sessions.invite(credential().owner)
+    code = api.guards.sessions.invite(credential().owner)
     return answer(Invitation(path=routes.path(routes.SIGN_IN, code=code), seconds=CODE_SECONDS), 201)
 
 
 @route(ROUTES, "DELETE", routes.SESSIONS, scope="read", answers={204: Answer(None, "There is none any more.")})
 def end(api: Api) -> Response:
     """Ends every session of the page that was begun with this token."""
-    api.sessions.end_all(credential().owner)
+    api.guards.sessions.end_all(credential().owner)
     return nothing(204)

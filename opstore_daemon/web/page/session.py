@@ -24,7 +24,7 @@ class To(Query, frozen=True, kw_only=True):
 def begin(api: Api, code: str, query: To) -> Response:
     """Begins a session, and goes on to the page."""
     # Whoever only looks whether the address is there must not use up the code.
-    secret = api.sessions.begin(code) if request.method == "GET" else None
+    secret = api.guards.sessions.begin(code) if request.method == "GET" else None
     if secret is None:
         raise errors.SessionRequired
     response = _go_to(query.to if is_page(query.to) and query.to.isprintable() else routes.HOME)
@@ -35,7 +35,7 @@ def begin(api: Api, code: str, query: To) -> Response:
 @route(ROUTES, "POST", routes.SIGN_OUT, scope="read", answers={200: Answer(html.TYPE, "It is over.")})
 def end(api: Api) -> Response:
     """Ends the session."""
-    api.sessions.end(request.cookies.get(_cookie(), ""))
+    api.guards.sessions.end(request.cookies.get(_cookie(), ""))
     response = Response(html.render("goodbye.html", as_of=None, signed_in=False), headers=html.HEADERS)
     response.delete_cookie(_cookie(), httponly=True, samesite="Strict", secure=not _on_loopback())
     return response
