@@ -4,19 +4,16 @@ Each answer is a page of an indexed query, so that it takes no longer in a large
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
-from sqlalchemy import Executable, exists, func, or_, select
+from sqlalchemy import Executable, exists, or_, select
 
 from opstore_daemon.metadata.prepared import prepared
-from opstore_daemon.metadata.tables import Level, Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version
+from opstore_daemon.metadata.tables import Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import is_name
-from opstore_daemon.protocol.records import Compat, PipelineRecord, VerdictWord, VersionRecord
+from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
 from opstore_daemon.protocol.references import parse_reference
-from opstore_daemon.rules.verdict import combine
 from opstore_daemon.store import lookup, ops, pipelines, verdicts, versions
 from opstore_daemon.store.lookup import VersionRow
 from opstore_daemon.store.transactions import Transactions
@@ -27,22 +24,12 @@ _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 
 
 @dataclass(frozen=True, slots=True)
-class OpLine:
-    """An op at a glance. `latest` is None where nothing can be picked; `versions` counts all."""
-
-    name: str
-    compat: Compat
-    versions: int
-    latest: VersionRow | None
-
-
-@dataclass(frozen=True, slots=True)
 class PipelineLine:
-    """A pipeline at a glance: its verdict, and how many of its edges have which."""
+    """A pipeline at a glance: its verdict, and how many of its edges are not valid."""
 
     pipeline: PipelineRecord
     verdict: VerdictWord
-    counts: dict[VerdictWord, int]
+    not_valid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +54,10 @@ class Found:
 class Browsing(Transactions):
     """The reads of the page that no verb answers."""
 
-    def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[OpLine]:
+    def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[ops.OpLine]:
         """Ops by name, at most `limit` of those behind the name `after`."""
         with self._view(as_of) as view:
-            found = view.execute(_op_lines(view.sight, after=after, limit=limit)).all()
-            latest = _latest(view, [id_ for id_, *_ in found])
-            return [
-                OpLine(name, cast(Compat, compat or "major"), count, latest.get(id_))
-                for id_, name, compat, count in found
-            ]
+            return ops.lines(view, after, limit)
 
     def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
         """Pipelines by name with their verdicts, at most `limit` of those behind the name `after`."""
@@ -109,18 +91,12 @@ class Browsing(Transactions):
             )
 
 
-def _latest(view: View, op_ids: Sequence[int]) -> dict[int, VersionRow]:
-    """What `latest` picks of each op that has such a version."""
-    rows = ((op_id, lookup.latest(view, op_id)) for op_id in op_ids)
-    return {op_id: row for op_id, row in rows if row is not None}
-
-
 def _pipeline_line(view: View, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
     for op in record.ops:
         if op not in chosen:
             chosen[op] = verdicts.choose(view, parse_reference(op))
-    told = [verdicts.edge(view, chosen[up], chosen[down]).verdict for up, down in record.edges]
-    return PipelineLine(record, combine(told), {word: told.count(word) for word in ("invalid", "unknown", "valid")})
+    told = verdicts.validate(view, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name)
+    return PipelineLine(record, told.verdict, sum(edge.verdict != "valid" for edge in told.edges))
 
 
 def _named(view: View, text: str) -> list[VersionRecord]:
@@ -142,18 +118,6 @@ def _named(view: View, text: str) -> list[VersionRecord]:
 
 def _like(text: str) -> str:
     return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
-
-
-@prepared
-def _op_lines(sight: Sight, *, after: str, limit: int) -> Executable:
-    if not sight.then:
-        told = select(Op.id, Op.name, Op.compat, Op.last_sequence)
-    else:
-        level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= sight.position)
-        count = func.coalesce(lookup.newest_sequence(sight, Op.id), 0)
-        compat = level.order_by(Level.position.desc()).limit(1).scalar_subquery()
-        told = select(Op.id, Op.name, compat, count)
-    return told.where(Op.name > after, sight.known(Op)).order_by(Op.name).limit(limit)
 
 
 @prepared

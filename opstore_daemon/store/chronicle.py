@@ -64,7 +64,8 @@ class Chronicle(Transactions):
     def entries(self, below: int | None, limit: int, as_of: str | None = None) -> list[Entry]:
         """Entries, newest first, at most `limit` of those below a position."""
         with self._view(as_of) as view:
-            highest = view.last_position() if below is None else min(below - 1, view.last_position())
+            last = view.last_position()
+            highest = last if below is None else min(below - 1, last)
             found = view.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
             positions = [position for position, *_ in found]
             told = dict(_told(view, positions))

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, ScalarSelect, and_, bindparam, exists, or_, select, true, tuple_
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, exists, or_, select, tuple_
 
 from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Op, Tag, Version
@@ -100,7 +99,7 @@ def _rows(
     sight: Sight, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, limit: int | None = None, **_: object
 ) -> Executable:
     wanted = select(*_COLUMNS, sight.yank_reason()).join(Op, Op.id == Version.op_id)
-    wanted = wanted.where(Version.op_id == op_id, _known(sight, op_id), *conditions)
+    wanted = wanted.where(Version.op_id == op_id, sight.known_versions(op_id), *conditions)
     return wanted.order_by(Version.sequence.desc()).limit(limit)
 
 
@@ -220,19 +219,7 @@ def _any_stored(view: View, op_id: int, where: Where) -> bool:
 
 @prepared
 def _exists(sight: Sight, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, **_: object) -> Executable:
-    return select(exists().where(Version.op_id == op_id, _known(sight, op_id), *conditions))
-
-
-def _known(sight: Sight, op_id: Any) -> ColumnElement[bool]:
-    """The op's versions that are there: up to a sequence, so that an index finds where they begin."""
-    return Version.sequence <= newest_sequence(sight, op_id) if sight.then else true()
-
-
-def newest_sequence(sight: Sight, op_id: Any) -> ScalarSelect[int]:
-    """The sequence of the op's newest version that is there: sequences and positions grow together."""
-    known = aliased(Version)
-    newest = select(known.sequence).where(known.op_id == op_id, known.position <= sight.position)
-    return newest.order_by(known.position.desc()).limit(1).scalar_subquery()
+    return select(exists().where(Version.op_id == op_id, sight.known_versions(op_id), *conditions))
 
 
 def newest(view: View, op_id: int) -> VersionRow | None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.prepared import prepared
@@ -17,7 +18,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.similar import names_like
 from opstore_daemon.store.view import Sight, View
 
-Latest, Other = aliased(Version), aliased(Version)
+Latest = aliased(Version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,21 @@ class OpRow:
     name: str
     compat: Compat
     changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpLine:
+    """An op at a glance: `latest` is the number of its latest version, with its `size` in bytes (None: not stored).
+
+    Where nothing can be picked, `latest` and `registered_at` are None. `versions` counts all.
+    """
+
+    name: str
+    compat: Compat
+    versions: int
+    latest: str | None
+    size: int | None
+    registered_at: datetime | None
 
 
 def find(view: View, name: str) -> OpRow | None:
@@ -106,23 +122,50 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
 
 
 def records(view: View, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
-    """Ops by name as they are now, at most `limit` of those behind `after`; or only the one."""
-    newest = (
-        select(Version.id)
-        .where(Version.op_id == Op.id, ~view.sight.yanked())
-        .order_by(Version.sequence.desc())
-        .limit(1)
+    """Ops by name, at most `limit` of those behind `after`; or only the one."""
+    found = lines(view, after, limit, only)
+    return [OpRecord(name=line.name, latest=line.latest, versions=line.versions, compat=line.compat) for line in found]
+
+
+def lines(view: View, after: str, limit: int, only: str | None = None) -> list[OpLine]:
+    """The same, with what is to be seen of their latest versions."""
+    found = view.execute(_lines(view.sight, only is not None, name=after if only is None else only, limit=limit))
+    return [_line(view, *row) for row in found]
+
+
+def _line(
+    view: View, name: str, compat: str | None, count: int, size: int | None, stored: int | None, at: int, *number: int
+) -> OpLine:
+    there = number[0] is not None
+    return OpLine(
+        name=name,
+        compat=cast(Compat, compat or "major"),
+        versions=count,
+        latest=str(Number(*number)) if there else None,
+        size=size if view.is_there(stored) else None,
+        registered_at=journal.moment(at) if there else None,
     )
-    stored = newest.where(view.sight.stored()).scalar_subquery()
-    any_stored = exists().where(Other.op_id == Op.id, Other.digest.is_not(None)).correlate(Op)
+
+
+@prepared
+def _lines(sight: Sight, one: bool, *, name: str, limit: int) -> Executable:
+    known = sight.known_versions(Op.id)
+    newest = select(Version.id).where(Version.op_id == Op.id, known, sight.not_yanked())
+    newest = newest.order_by(Version.sequence.desc()).limit(1)
+    any_stored = exists().where(Version.op_id == Op.id, known, sight.stored()).correlate(Op)
     # What lookup.latest picks, for many ops at once.
-    latest = func.coalesce(stored, newest.where(~any_stored).scalar_subquery())
+    latest = func.coalesce(newest.where(sight.stored()).scalar_subquery(), newest.where(~any_stored).scalar_subquery())
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
-    query = select(Op.name, Op.compat, Op.last_sequence, *numbers).outerjoin(Latest, Latest.id == latest)
-    query = query.where(Op.name == only) if only is not None else query.where(Op.name > after)
-    return [
-        OpRecord(
-            name=name, latest=None if number[0] is None else str(Number(*number)), versions=versions, compat=compat
-        )
-        for name, compat, versions, *number in view.execute(query.order_by(Op.name).limit(limit))
-    ]
+    seen = (Latest.size, Latest.stored_position, Latest.registered_at, *numbers)
+    query = select(Op.name, *_counted(sight), *seen).outerjoin(Latest, Latest.id == latest)
+    query = query.where(Op.name == name if one else Op.name > name, sight.known(Op))
+    return query.order_by(Op.name).limit(limit)
+
+
+def _counted(sight: Sight) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """The op's compatibility level, and how many versions it has."""
+    if not sight.then:
+        return Op.compat.expression, Op.last_sequence.expression
+    level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= sight.position)
+    level = level.order_by(Level.position.desc()).limit(1)
+    return level.scalar_subquery(), func.coalesce(sight.newest_sequence(Op.id), 0)

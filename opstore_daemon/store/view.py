@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.prepared import Query
 from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
@@ -56,6 +57,17 @@ class Sight:
     def known(self, table: type[Op]) -> ColumnElement[bool]:
         """The ops that are there."""
         return table.position <= _AS_OF if self.then else true()
+
+    def known_versions(self, op_id: Any) -> ColumnElement[bool]:
+        """The op's versions that are there: up to a sequence, so that an index finds where they begin."""
+        return Version.sequence <= self.newest_sequence(op_id) if self.then else true()
+
+    def newest_sequence(self, op_id: Any) -> ScalarSelect[int]:
+        """The sequence of the op's newest version at the position: sequences and positions grow together."""
+        known = aliased(Version)
+        newest = select(known.sequence).where(known.op_id == op_id, known.position <= _AS_OF)
+        newest = newest.correlate_except(known)  # also where the op is of a query further out
+        return newest.order_by(known.position.desc()).limit(1).scalar_subquery()
 
     @cache  # noqa: B019
     def stored(self) -> ColumnElement[bool]:

@@ -23,8 +23,6 @@ from opstore_daemon.rules.verdict import Verdict
 
 TYPE = "text/html; charset=utf-8"
 SVG = "image/svg+xml"
-
-
 SIGNS = {"valid": "✓", "invalid": "✕", "unknown": "?"}
 
 
@@ -116,19 +114,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _moment(time: datetime | int) -> str:
+def _moment(time: datetime) -> str:
     """To the minute, in UTC, as a table has it."""
-    return _time(time).strftime("%Y-%m-%d %H:%M")
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _exact(time: datetime | int) -> str:
+def _exact(time: datetime) -> str:
     """RFC 3339."""
-    return _time(time).isoformat().replace("+00:00", "Z")
-
-
-def _time(time: datetime | int) -> datetime:
-    """The time; the database's are microseconds."""
-    return datetime.fromtimestamp(time / 1_000_000, UTC) if isinstance(time, int) else time.astimezone(UTC)
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _size(count: int) -> str:
