@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WITHIN = "OPSTORE_COMPLETION_WITHIN"
 SECONDS = 0.1  # that a daemon may take, unless the variable says otherwise
+MOST_SECONDS = 3600.0
 MOST = 200  # of one kind that are offered
 _BEHIND = "~"  # comes behind every sign of a name
 
@@ -36,9 +37,10 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 def _seconds() -> float:
     try:
-        return float(os.environ.get(WITHIN, SECONDS))
+        asked = float(os.environ.get(WITHIN, SECONDS))
     except ValueError:
         return SECONDS
+    return asked if 0 <= asked <= MOST_SECONDS else SECONDS
 
 
 def _within(seconds: float, work: Callable[[], list[CompletionItem[str]]]) -> list[CompletionItem[str]]:

@@ -295,10 +295,10 @@ class Output:
 
 def _stacked(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Each cell on a line of its own, for a terminal too narrow for a table; the terminal breaks what is longer."""
+    widest = max(map(len, headers))
     for position, row in enumerate(rows):
         if position and any(headers):
             yield ""
-        widest = max(map(len, headers))
         for header, text in zip(headers, row, strict=True):
             if str(text):
                 yield f"{header.lower():{widest}} {text}".lstrip()

@@ -208,6 +208,9 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for(machine: Machine) -> No
         {"OPSTORE_URL": "http://models.example.com", "OPSTORE_TOKEN": "t"},
         {"OPSTORE_HOME": "/dev/null/x"},
         {completing.WITHIN: "soon"},
+        {completing.WITHIN: "inf"},
+        {completing.WITHIN: "nan"},
+        {completing.WITHIN: "-1"},
     ],
 )
 def test_whatever_is_wrong_it_is_silent(machine: Machine, env: dict[str, str]) -> None:

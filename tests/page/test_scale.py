@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from benchmarks import page
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import routes
 from tests.page import stores
@@ -14,19 +15,9 @@ SMALL, LARGE = 400, 8000  # versions of each op
 HOST = {"Host": "127.0.0.1:80"}
 
 VIEWS = {
-    "home": "/",
-    "op": "/ui/ops/upstream",
+    **page.VIEWS,
     "older versions": "/ui/ops/upstream?below=60",
-    "version": "/ui/ops/upstream/1.0.0",
-    "matrix": "/ui/matrix/upstream/downstream",
-    "edge": "/ui/edge?upstream=upstream&downstream=downstream",
-    "pipelines": "/ui/pipelines",
-    "pipeline": "/ui/pipelines/chain",
-    "journal": "/ui/journal",
-    "search": "/ui/search?q=stream",
-    "digest": "/ui/search?q=sha256:000000000000000000000000000000010000",
-    "home as it was": "/?as_of={then}",
-    "op as it was": "/ui/ops/upstream?as_of={then}",
+    "search for most of a digest": "/ui/search?q=sha256:000000000000000000000000000000010000",
     "matrix as it was": "/ui/matrix/upstream/downstream?as_of={then}",
     "journal as it was": "/ui/journal?as_of={then}",
 }

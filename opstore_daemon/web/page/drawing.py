@@ -55,8 +55,7 @@ def draw(found: Validation) -> Drawing:
         _line(edge, middles[up], [_in_margins(bend) for bend in bends], middles[down])
         for edge, (up, down), bends in zip(found.edges, ends, layout.bends, strict=True)
     ]
-    right = max([box.x + WIDTH for box in boxes] + [x for bends in layout.bends for x, _ in map(_in_margins, bends)])
-    return Drawing(right + MARGIN, max(box.y for box in boxes) + HEIGHT + MARGIN, boxes, lines)
+    return Drawing(layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, boxes, lines)
 
 
 def _in_margins(point: Point) -> Point:

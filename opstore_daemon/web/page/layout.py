@@ -37,11 +37,13 @@ Point = tuple[float, float]
 class Layout:
     """The middle of each box, and the bends of each edge, in their orders.
 
-    In pixels to the right and down from a corner that nothing lies beyond.
+    In pixels to the right and down from a corner that nothing lies beyond, nor beyond the one at `width` and `height`.
     """
 
     middles: list[Point]
     bends: list[list[Point]]
+    width: float
+    height: float
 
 
 class _Course(EdgeViewer):  # type: ignore[misc]
@@ -91,10 +93,12 @@ def lay_out(count: int, edges: Sequence[tuple[int, int]], size: Point, gap: Poin
     """
     boxes = [_Box(number, *size) for number in range(count)]
     ways = [_Edge(count + number, boxes[up], boxes[down]) for number, (up, down) in enumerate(edges)]
-    right = 0.0
+    right = -gap[0]
     for part in Graph(boxes, ways).C:
-        right = _lay_out(part, right, size, gap) + gap[0]
-    return Layout([box.view.xy for box in boxes], [way.view.points[1:-1] for way in ways])
+        right = _lay_out(part, right + gap[0], size, gap)
+    middles = [box.view.xy for box in boxes]
+    bottom = max(y for _, y in middles) + size[1] / 2
+    return Layout(middles, [way.view.points[1:-1] for way in ways], right, bottom)
 
 
 def _lay_out(part: graph_core, left: float, size: Point, gap: Point) -> float:
