@@ -75,9 +75,9 @@ class Prompt:
         self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
         return self
 
-    def clear(self) -> None:
-        """A new prompt, and nothing above it."""
-        self._terminal.enter("\x15clear\n")
+    def erase(self) -> None:
+        """Takes the line away again. No command runs for that: what is typed meanwhile would go astray."""
+        self._terminal.enter("\x15")
         self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
 
     def __exit__(self, *failure: Any) -> None:
@@ -122,7 +122,7 @@ def test_a_tab_completes(stocked: Machine, shell: str) -> None:
     with Prompt(shell, stocked) as prompt:
         for line, to in COMPLETED.items():
             prompt.completed(line, to)
-            prompt.clear()
+            prompt.erase()
 
 
 def test_tabs_show_what_there_is(stocked: Machine, shell: str) -> None:
