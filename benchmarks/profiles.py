@@ -17,6 +17,8 @@ from pathlib import Path
 from benchmarks.daemon import TICKS, Daemon, large
 from benchmarks.measuring import MIB, change, show, touch_memory, warm, write_random
 
+ALL = "all threads"
+
 # The command, with its steps noted on standard error.
 NOTED = """
 import json, sys, time
@@ -87,13 +89,14 @@ def _push(daemon: Daemon, source: Path) -> tuple[list[tuple[str, float]], dict[t
     done.set()
     looking.join()
     steps = [(str(step), float(at)) for step, at in json.loads(noted.decode().splitlines()[-1])]
-    used: dict[tuple[str, str], tuple[float, float]] = {}
+    used = {("client", ALL): (0.0, 0.0), ("daemon", ALL): (0.0, 0.0)}
     for (side, tid), (name, user, system) in seen.items():
-        pid = process.pid if side == "client" else daemon.pid
-        key = (side, "main" if tid == pid else name)
-        old = used.get(key, (0.0, 0.0))
-        used[key] = (old[0] + user, old[1] + system)
-    return steps, {key: value for key, value in used.items() if sum(value) >= 0.01}
+        if user + system:  # the system counts in hundredths: a short thread may have none
+            pid = process.pid if side == "client" else daemon.pid
+            for key in ((side, "main" if tid == pid else name), (side, ALL)):
+                old = used.get(key, (0.0, 0.0))
+                used[key] = (old[0] + user, old[1] + system)
+    return steps, used
 
 
 def _threads(pid: int) -> list[tuple[int, str, float, float]]:
