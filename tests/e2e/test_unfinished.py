@@ -131,7 +131,9 @@ def test_a_transfer_goes_on_by_itself_when_the_daemon_was_killed_and_comes_back(
     moved = wire.up + wire.down
     wire.go_on()
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b""), out
+    # On a busy machine it has taken long enough to say how far it is.
+    told = [line for line in err.decode().splitlines() if not line.startswith(f"{way} pca: ")]
+    assert (process.returncode, told) == (0, []), out
     again = wire.up + wire.down - moved - (SIZE - HALF)
     assert again < SLACK, "what was on its way is sent again, and no more"
     assert listed(machine, wire) == []
