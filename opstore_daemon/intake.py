@@ -34,9 +34,6 @@ from opstore_daemon.web.guards import Credential, Guards, check_content, parse_c
 
 log = logging.getLogger("opstore.error")
 
-SINK_PIECE = 1024 * 1024  # bytes of an upload that are written and hashed at once
-MUCH = 64 * 1024  # bytes that come at once: on a fast line it is as many or more
-
 # How long, and for how many bytes, a refused client is listened to, so that it can read why.
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
@@ -73,60 +70,50 @@ def _from_waitress(error: WaitressError) -> Refusal:
     return Refusal(by_status.get(error.code, errors.InvalidRequest(reason=str(error.body)[:200])))
 
 
-class Sink:
-    """What waitress takes for the buffer of a body: it hands the bytes on to an upload.
+class Received:
+    """What a channel hands on in place of bytes that are kept already: how many, and what was wrong with them."""
 
-    They come as the system has them. Where that is much, it is handed on by the piece, since it takes longer to have a
-    thread hash less than that than to do so at once; what a slow line brings is handed on as it comes, and the rest
-    when nothing more comes (`pause`). The pieces lie in a few buffers by turns, so that no memory is made anew for
-    each: into `room` the channel receives.
-    """
+    def __init__(self, count: int, error: errors.OpStoreError | None = None) -> None:
+        self.count, self.error = count, error
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, part: slice) -> "Received":
+        """Of the first so many: no more are received than belong to the body."""
+        return Received(len(range(self.count)[part]), self.error)
+
+
+class Sink:
+    """What waitress takes for the buffer of a body: it hands the bytes on to an upload, as they come."""
 
     def __init__(self, writer: Writer, parser: "IntakeParser") -> None:
         self.writer = writer
         self._parser = parser
         self._taken = 0
-        self._buffers: list[memoryview] = []
-        self._turn = self._filled = 0
-        self._seen = 0
 
-    def pause(self) -> None:
-        """Asked in each turn of the loop: hands on what is held if nothing has come since the turn before."""
-        if self._filled and self._seen == self._taken:
-            self.hand_on()
-        self._seen = self._taken
+    def receive(self, source: socket.socket, most: int) -> Received:
+        """Has the upload take up to so many of the bytes that have come; raises OSError where the connection fails."""
+        try:
+            return Received(self.writer.receive(source, most))
+        except errors.OpStoreError as error:
+            return Received(1, error)  # however many those were: the rest is passed over, and the connection closed
 
-    def room(self) -> memoryview:
-        """Where the next bytes belong."""
-        if self._turn == len(self._buffers):
-            self._buffers.append(memoryview(bytearray(SINK_PIECE)))
-        return self._buffers[self._turn][self._filled :]
+    def append(self, data: bytes | Received) -> None:
+        """Takes the bytes; a failure to do so ends the request."""
+        self._taken += len(data)
+        if self._parser.body_rcv.error is not None:
+            return  # the rest of what was read may hold another chunk
+        failure = data.error if isinstance(data, Received) else self._append(data)
+        if failure is not None:
+            self._parser.body_rcv.error = Refusal(failure)
 
-    def append(self, data: bytes | memoryview) -> None:
-        """Takes the bytes; those in a memoryview are in their room already."""
-        rest = memoryview(data)
-        while rest:
-            room = self.room()
-            count = min(len(room), len(rest))
-            if isinstance(data, bytes):
-                room[:count] = rest[:count]
-            self._filled += count
-            self._taken += count
-            rest = rest[count:]
-            if self._filled == SINK_PIECE:
-                self.hand_on()
-        if len(data) < MUCH:
-            self.hand_on()
-
-    def hand_on(self) -> None:
-        """Hands on what has come; a failure to do so ends the request."""
-        piece = self._buffers[self._turn][: self._filled] if self._filled else b""
-        self._turn, self._filled = (self._turn + bool(piece)) % Writer.TURNS, 0
-        if piece and self._parser.body_rcv.error is None:  # the rest of what was read may hold another chunk
-            try:
-                self.writer.append(piece)
-            except errors.OpStoreError as error:
-                self._parser.body_rcv.error = Refusal(error)
+    def _append(self, data: bytes) -> errors.OpStoreError | None:
+        try:
+            self.writer.append(data)
+        except errors.OpStoreError as error:
+            return error
+        return None
 
     def __len__(self) -> int:
         return self._taken
@@ -141,7 +128,6 @@ class Sink:
 
     def close(self) -> None:
         """The request is over, however it ended: the bytes so far stay, and others may append."""
-        self.hand_on()
         self.writer.close()
 
 
@@ -175,12 +161,9 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
         super().__init__(adj)
         self._guards, self._uploads, self._port = guards, uploads, port
 
-    def received(self, data: bytes | memoryview) -> int:
+    def received(self, data: bytes | Received) -> int:
         """Takes data in; behind a refusal everything is passed over, since it may be the rest of a body."""
         consumed: int = super().received(data)
-        if self.sink is not None and self.completed and self.error is None:
-            self.sink.hand_on()
-            self.error = self.body_rcv.error
         if self.chunked and self.body_rcv is not None and self.error is None:
             self._bound_lines(self.body_rcv)
         if self.error is None:
@@ -199,10 +182,12 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
         if len(chunks.control_line) + len(chunks.trailer) > routes.MAX_HEADERS:
             self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=routes.MAX_HEADERS)), True
 
-    def room(self) -> memoryview | None:
-        """Where the next bytes are to be received, if they are all of a body that goes to an upload."""
+    def receive(self, source: socket.socket) -> Received | None:
+        """The next bytes of a body that goes to an upload, if nothing else can come next."""
         body = self.body_rcv
-        return self.sink.room()[: body.remain] if self.sink and isinstance(body, FixedStreamReceiver) else None
+        if self.sink is None or not isinstance(body, FixedStreamReceiver) or not body.remain:
+            return None
+        return self.sink.receive(source, body.remain)
 
     def parse_header(self, head: bytes) -> None:
         """Reads the head, checks it, and says where the body goes."""
@@ -305,19 +290,18 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
         """Whether no request is running, coming in or being answered."""
         return not (self.requests or self.request is not None or self.total_outbufs_len)
 
-    def recv(self, buffer_size: int) -> bytes | memoryview:
-        """The next bytes; of an upload, where they belong."""
-        room: memoryview | None = None if self.request is None else self.request.room()
-        if not room:
+    def recv(self, buffer_size: int) -> bytes | Received:
+        """The next bytes; of an upload, how many it took."""
+        try:
+            received: Received | None = None if self.request is None else self.request.receive(self.socket)
+        except ConnectionError:
+            received = Received(0)
+        if received is None:
             data: bytes = super().recv(buffer_size)
             return data
-        try:
-            count = self.socket.recv_into(room)
-        except ConnectionError:
-            count = 0
-        if not count:
+        if not received:
             self.handle_close()
-        return room[:count]
+        return received
 
     def send(self, data: bytes | memoryview | Slice, do_close: bool = True) -> int:
         """Sends some of it; returns how many bytes."""
@@ -371,11 +355,9 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
 
     def readable(self) -> bool:
         """Whether more is taken in."""
-        if self.request is not None and self.request.sink is not None:
-            self.request.sink.pause()
         return self._linger_until is not None or bool(super().readable())
 
-    def received(self, data: bytes | memoryview) -> bool:
+    def received(self, data: bytes | Received) -> bool:
         """Takes data in."""
         if self._linger_until is None:
             return bool(super().received(data))

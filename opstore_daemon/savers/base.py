@@ -5,6 +5,7 @@ and a caller may not conclude from an open file that its bytes are the right one
 """
 
 import re
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -12,7 +13,7 @@ from typing import BinaryIO
 from opstore_daemon.protocol.digests import Digest
 
 PIECE = 1 << 20
-"""Bytes are read back in pieces of at most so many."""
+"""Bytes are received and read back in pieces of at most so many, or little more."""
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
@@ -55,11 +56,22 @@ class Draft(ABC):
         promised to survive a loss of power before publish() has returned.
         """
 
-    @abstractmethod
-    def read_back(self) -> Iterator[bytes]:
-        """All bytes that it has, from the first, in pieces of at most PIECE bytes: to hash them again after a restart.
+    def receive(self, source: socket.socket, most: int) -> int:
+        """Keeps up to `most` of the bytes that have come to the socket, and says how many; 0 where it has ended.
 
-        It does not move the offset. Nothing may be appended until the last piece was taken.
+        Raises what `append` does, which keeps none of them then, though they are gone from the socket; and OSError
+        where the connection fails, or has nothing and does not wait. A saver may know a shorter way than this one.
+        """
+        data = source.recv(min(most, PIECE))
+        self.append(data)
+        return len(data)
+
+    @abstractmethod
+    def read_at(self, offset: int, buffer: memoryview) -> int:
+        """Fills the buffer with the bytes from that offset on, which it must have kept, and says how many those were.
+
+        They may be fewer than there is room for, but not none. By any thread, while others are appended: this is how
+        they are hashed.
         """
 
     @abstractmethod

@@ -14,6 +14,7 @@ from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import BaseSaver, Draft, check_upload, is_upload
 from opstore_daemon.savers.file_draft import FileDraft, Shelves, spare_of, taken_up
+from opstore_daemon.savers.pipe import Pipes
 from opstore_daemon.savers.posix import translated
 
 _SHELF = re.compile(r"[0-9a-f]{2}")
@@ -31,7 +32,7 @@ class FileSaver(BaseSaver):
         self.root = Path(root_path).absolute()
         self._blobs = self.root / "blobs"
         self._staging = self.root / "staging"
-        self._shelves = Shelves(self._blobs)
+        self._shelves, self._pipes = Shelves(self._blobs), Pipes()
         with translated("making the store's folders"):
             self._make_folders()
 
@@ -39,9 +40,9 @@ class FileSaver(BaseSaver):
         path = self._staging / check_upload(upload)
         with translated("opening a draft"):
             try:
-                return FileDraft(self._shelves, path, posix.open_new(path))
+                return FileDraft(self._shelves, path, posix.open_new(path), self._pipes)
             except FileExistsError:
-                return FileDraft(self._shelves, path, taken_up(path))
+                return FileDraft(self._shelves, path, taken_up(path), self._pipes)
 
     def drafts(self) -> Iterator[str]:
         with translated("listing the drafts"):

@@ -2,9 +2,10 @@
 
 import errno
 import os
+import socket
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from opstore_daemon.protocol import errors
@@ -12,6 +13,7 @@ from opstore_daemon.protocol.digests import Digest, hex_of, parse_digest
 from opstore_daemon.protocol.writeback import WriteBack
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
+from opstore_daemon.savers.pipe import AVAILABLE, Pipes
 from opstore_daemon.savers.posix import translated
 
 _READ_ONLY = 0o400
@@ -40,8 +42,8 @@ class Shelves:
 class FileDraft(Draft):
     """A draft of a FileSaver: a file that becomes a blob by getting a second name."""
 
-    def __init__(self, shelves: Shelves, path: Path, fd: int) -> None:
-        self._shelves, self._path, self._fd = shelves, path, fd
+    def __init__(self, shelves: Shelves, path: Path, fd: int, pipes: Pipes) -> None:
+        self._shelves, self._path, self._fd, self._pipes = shelves, path, fd, pipes
         found = os.fstat(fd)
         self._offset, self._sealed = found.st_size, _is_sealed(found)
         self._write_back = WriteBack(fd, self._offset)
@@ -52,22 +54,22 @@ class FileDraft(Draft):
         return self._offset
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        self._check_usable()
-        if self._sealed:
-            # The file may be a blob already, under its other name.
-            raise errors.StorageFailed(reason="the draft was published: it takes no more bytes")
-        with translated("writing a draft"):
-            try:
-                posix.write_all(self._fd, data)
-            except BaseException:
-                self._roll_back()
-                raise
-        self._offset += memoryview(data).nbytes
-        self._write_back.wrote(memoryview(data).nbytes)
+        with self._keeping(memoryview(data).nbytes):
+            posix.write_all(self._fd, data, self._offset)
 
-    def read_back(self) -> Iterator[bytes]:
+    def receive(self, source: socket.socket, most: int) -> int:
+        if not AVAILABLE:
+            return super().receive(source, most)
+        with self._pipes.borrowed() as pipe:
+            count = pipe.fill(source, most)
+            with self._keeping(count):
+                pipe.empty(self._fd, self._offset, count)
+        return count
+
+    def read_at(self, offset: int, buffer: memoryview) -> int:
         self._check_usable()
-        return self._pieces()
+        with translated("reading a draft"):
+            return posix.read_into(self._fd, offset, buffer)
 
     def publish(self, digest: Digest) -> None:
         self._check_usable()
@@ -95,12 +97,23 @@ class FileDraft(Draft):
         if self._spoilt:
             raise errors.StorageFailed(reason="the draft is spoilt by an earlier failure: take it up again")
 
-    def _pieces(self) -> Iterator[bytes]:
-        with translated("reading a draft"):
-            yield from posix.pieces(self._fd, self._offset)
+    @contextmanager
+    def _keeping(self, count: int) -> Iterator[None]:
+        """So many bytes are written at the offset, or the file ends there."""
+        self._check_usable()
+        if self._sealed:
+            # The file may be a blob already, under its other name.
+            raise errors.StorageFailed(reason="the draft was published: it takes no more bytes")
+        with translated("writing a draft"):
+            try:
+                yield
+            except BaseException:
+                self._roll_back()
+                raise
+        self._offset += count
+        self._write_back.wrote(count)
 
     def _roll_back(self) -> None:
-        # The writes append wherever the file ends, so its end is all that has to be right.
         self._spoilt = True
         with suppress(OSError):
             os.ftruncate(self._fd, self._offset)
@@ -166,8 +179,10 @@ class FileDraft(Draft):
         # Not a rename of the draft itself: after a crash there would be nothing to publish again.
         copy = posix.open_new(spare)
         try:
+            offset = 0
             for piece in posix.pieces(self._fd, self._offset):
-                posix.write_all(copy, piece)
+                posix.write_all(copy, piece, offset)
+                offset += len(piece)
             with suppress(PermissionError):
                 os.fchmod(copy, _READ_ONLY)
             posix.sync(copy)
@@ -188,7 +203,7 @@ def taken_up(path: Path) -> int:
     """The file of a draft that is there already; a second name is allowed where a publish gave it one."""
     posix.unlink(spare_of(path))
     # A sealed file is not ours to write to, by its mode.
-    flags = os.O_RDONLY if _is_sealed(os.lstat(path)) else os.O_RDWR | os.O_APPEND
+    flags = os.O_RDONLY if _is_sealed(os.lstat(path)) else os.O_RDWR
     fd = posix.open_regular(path, flags)
     if os.fstat(fd).st_nlink > 2:
         os.close(fd)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, parse_digest
-from opstore_daemon.savers.base import PIECE, BaseSaver, Draft, check_upload
+from opstore_daemon.savers.base import BaseSaver, Draft, check_upload
 
 
 @dataclass(eq=False, slots=True)
@@ -104,10 +104,11 @@ class MemoryDraft(Draft):
             raise errors.StorageFailed(reason="the draft was published: it takes no more bytes")
         self._staged.data += data
 
-    def read_back(self) -> Iterator[bytes]:
+    def read_at(self, offset: int, buffer: memoryview) -> int:
         self._check_open()
-        data = self._staged.data
-        return (bytes(data[start : start + PIECE]) for start in range(0, len(data), PIECE))
+        data = self._staged.data[offset : offset + len(buffer)]
+        buffer[: len(data)] = data
+        return len(data)
 
     def publish(self, digest: Digest) -> None:
         self._check_open()

@@ -35,7 +35,7 @@ def translated(doing: str) -> Iterator[None]:
 
 def open_new(path: Path) -> int:
     """A file of ours that was not there before, to write and to read; raises FileExistsError."""
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | _SAFELY, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFELY, 0o600)
 
 
 def open_regular(path: Path, flags: int) -> int:
@@ -89,14 +89,22 @@ def sync_folder(path: Path) -> None:
         sync(fd)
 
 
-def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
-    """All of data; the system may take fewer bytes at a time than it was given."""
+def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """All of data, from that offset on; the system may take fewer bytes at a time than it was given."""
     rest = memoryview(data).cast("B")
     while rest:
-        written = os.write(fd, rest)
+        written = os.pwrite(fd, rest, offset)
         if written <= 0:
             raise OSError(errno.EIO, "Nothing was written")
-        rest = rest[written:]
+        rest, offset = rest[written:], offset + written
+
+
+def read_into(fd: int, offset: int, buffer: memoryview) -> int:
+    """Bytes of the file from that offset on; how many there were, at least one."""
+    count = os.preadv(fd, [buffer], offset)
+    if not count:
+        raise OSError(errno.EIO, "The file is shorter than it was")
+    return count
 
 
 def pieces(fd: int, size: int) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ at the offset, ask for the offset. Whoever asks becomes the only writer; an olde
 the same upload is refused from then on. Memory holds the hash of each open upload and no bytes.
 """
 
+import socket
 import threading
 import uuid
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.digests import Digest, digest_of
-from opstore_daemon.protocol.hashing import WAITING, Hasher
+from opstore_daemon.protocol.hashing import TrailingHash
 from opstore_daemon.savers import BaseSaver, Draft
 from opstore_daemon.store import journal
 
@@ -29,7 +30,7 @@ RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for 
 
 
 class _Open:
-    """An upload whose draft is at hand, with the hash of all its bytes."""
+    """An upload whose draft is at hand, with the hash that follows its bytes."""
 
     def __init__(self, upload: str, owner: str, size: int | None, draft: Draft) -> None:
         self.upload, self.owner, self.size, self.draft = upload, owner, size, draft
@@ -37,13 +38,8 @@ class _Open:
         self.closed = False
         self.writer: Writer | None = None
         self.told = False  # whether anybody was told how far it is, since it was opened
-        self.hash = Hasher()
-        try:
-            for piece in draft.read_back():
-                self.hash.update(piece)
-        except BaseException:
-            draft.close()
-            raise
+        self.hash = TrailingHash(lambda buffer, offset: draft.read_at(offset, buffer))
+        self.hash.reach(draft.offset)
 
     def record(self) -> records.Upload:
         self.told = True
@@ -85,20 +81,28 @@ class _Open:
 class Writer:
     """The one that may append to an upload, until somebody asks for the offset again."""
 
-    TURNS = WAITING + 2  # what is appended may change again when so many more pieces were
-
     def __init__(self, opened: _Open) -> None:
         self._open = opened
 
     def append(self, data: bytes | memoryview) -> None:
         """Keeps the bytes behind those before; raises UploadNotOpen, TooLarge, StorageFull or StorageFailed."""
+        with self._appending(len(data)) as draft:
+            draft.append(data)
+
+    def receive(self, source: socket.socket, most: int) -> int:
+        """The same, of what has come to a connection: how many bytes (savers.Draft)."""
+        with self._appending(most) as draft:
+            return draft.receive(source, most)
+
+    @contextmanager
+    def _appending(self, at_most: int) -> Iterator[Draft]:
         held = self._open
         with held.at_once():
             if held.writer is not self:
                 raise errors.UploadNotOpen(upload=held.upload)
-            _check_size(held, held.draft.offset + len(data))
-            held.draft.append(data)
-            held.hash.update(data)
+            _check_size(held, held.draft.offset + at_most)
+            yield held.draft
+            held.hash.reach(held.draft.offset)
 
     def close(self) -> None:
         """The bytes so far stay; the next append needs a new writer."""
@@ -158,7 +162,7 @@ class Uploads:
     def take_up(self, upload: str, owner: str) -> records.Upload:
         """How far the upload is; from now on only the asker's appends count.
 
-        After a restart the bytes that are there are hashed again. Raises UploadNotFound.
+        After a restart the bytes that are there are hashed again, beside what comes next. Raises UploadNotFound.
         """
         with self._holding(upload, owner) as held:
             held.writer = None

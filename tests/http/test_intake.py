@@ -12,6 +12,7 @@ from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import posix
+from opstore_daemon.savers.pipe import Pipe
 from tests.conftest import ADMIN_TOKEN, READ_TOKEN, Http, wait_for
 from tests.http.process import daemon_process
 from tests.http.raw import Raw, head
@@ -123,18 +124,29 @@ def test_the_bytes_of_an_append_are_in_their_file_before_the_request_is_whole(
     assert pushed(http, upload) == digest_of(b"x" * 3 * MIB)
 
 
-def _failing(error: int, times: int) -> Callable[[int, Any], None]:
-    """A disk that takes half of the bytes and then fails, so many times."""
-    left, whole = [times], posix.write_all
+def _fail(monkeypatch: pytest.MonkeyPatch, error: int, times: int) -> None:
+    """A disk that takes half of the bytes and then fails, so many times, whichever way they come."""
+    left, write_all, empty = [times], posix.write_all, Pipe.empty
 
-    def write_all(descriptor: int, data: Any) -> None:
-        if left[0] and len(data) > 1:
-            left[0] -= 1
-            whole(descriptor, memoryview(data)[: len(data) // 2])
+    def fails_now(count: int) -> bool:
+        now = bool(left[0]) and count > 1
+        left[0] -= now
+        return now
+
+    def failing_write(descriptor: int, data: Any, offset: int) -> None:
+        if fails_now(len(data)):
+            write_all(descriptor, memoryview(data)[: len(data) // 2], offset)
             raise OSError(error, os.strerror(error))
-        whole(descriptor, data)
+        write_all(descriptor, data, offset)
 
-    return write_all
+    def failing_empty(pipe: Pipe, descriptor: int, offset: int, count: int) -> None:
+        if fails_now(count):
+            empty(pipe, descriptor, offset, count // 2)
+            raise OSError(error, os.strerror(error))
+        empty(pipe, descriptor, offset, count)
+
+    monkeypatch.setattr(posix, "write_all", failing_write)
+    monkeypatch.setattr(Pipe, "empty", failing_empty)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +158,7 @@ def test_a_disk_that_takes_no_more_refuses_the_append_and_the_upload_goes_on(
 ) -> None:
     upload = http.upload(DATA[:4])
     watch.mark()
-    monkeypatch.setattr(posix, "write_all", _failing(error, 2))
+    _fail(monkeypatch, error, 2)
     watch.assert_problem(http.append(upload, DATA[4:], 4), status, code)
     watch.assert_problem(http.append(upload, iter([DATA[4:]]), 4), status, code)
     assert offset_of(http, upload) == 4
@@ -159,7 +171,7 @@ def test_a_chunk_behind_one_that_the_disk_did_not_take_is_not_kept(
 ) -> None:
     upload = http.upload(DATA[:4])
     watch.mark()
-    monkeypatch.setattr(posix, "write_all", _failing(errno.ENOSPC, 1))
+    _fail(monkeypatch, errno.ENOSPC, 1)
     with Raw(listener.port) as connection:
         begin(connection, upload, 4, None)
         connection.send(b"3\r\n456\r\n3\r\n789\r\n0\r\n\r\n")

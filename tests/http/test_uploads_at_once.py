@@ -86,18 +86,16 @@ def test_an_append_to_an_upload_that_just_made_room_is_refused(uploads: Uploads,
         uploads.writer(upload, OWNER, 10, 1)
 
 
-def test_a_draft_that_cannot_be_read_back_is_closed(
+def test_a_draft_that_cannot_be_read_becomes_no_version_until_it_can(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[FileDraft] = []
-
-    def failing(draft: FileDraft) -> Any:
-        opened.append(draft)
+    def failing(*given: Any) -> Any:
         raise errors.StorageFailed(reason="Input/output error while reading a draft")
 
-    monkeypatch.setattr(FileDraft, "read_back", failing)
-    with pytest.raises(errors.StorageFailed):
-        uploads.take_up(upload, OWNER)
-    (draft,) = opened
-    with pytest.raises(ValueError, match="closed"):
-        draft.append(b"")
+    assert uploads.take_up(upload, OWNER).offset == 10
+    with monkeypatch.context() as patch:
+        patch.setattr(FileDraft, "read_at", failing)
+        for _ in range(2):
+            with pytest.raises(errors.StorageFailed):
+                uploads.check(upload, OWNER, digest_of(DATA), None)
+    assert uploads.check(upload, OWNER, digest_of(DATA), None) == (digest_of(DATA), 10)

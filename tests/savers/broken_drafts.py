@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import socket
 
 from opstore_daemon.protocol.digests import Digest, digest_of, parse_digest
 from opstore_daemon.savers import BaseSaver, Draft, FileSaver, MemorySaver
+from opstore_daemon.savers.base import PIECE
 from opstore_daemon.savers.file_draft import FileDraft
 from opstore_daemon.savers.memory import MemoryDraft, _Blob, _Staged
 
@@ -69,9 +70,11 @@ class LendsTheBuffer(BrokenSaver):
             super().append(data)
             self._saver.lent.setdefault(self._upload, []).append(data)
 
-        def read_back(self) -> Iterator[bytes]:
+        def read_at(self, offset: int, buffer: memoryview) -> int:
             assert isinstance(self._saver, LendsTheBuffer)
-            return map(bytes, self._saver.lent.get(self._upload, []))
+            data = b"".join(map(bytes, self._saver.lent.get(self._upload, [])))[offset : offset + len(buffer)]
+            buffer[: len(data)] = data
+            return len(data)
 
 
 class LooksByOpening(BrokenSaver):
@@ -90,21 +93,52 @@ class CountsItsHeader(BrokenSaver):
             return 8 + len(self._staged.data)
 
 
-class ReadsBackInOne(BrokenSaver):
-    """It takes the whole draft into memory to hash it again."""
+class ReadsFromTheStart(BrokenSaver):
+    """It reads on where it was, whatever the offset."""
 
     class draft_class(BrokenDraft):  # noqa: N801
-        def read_back(self) -> Iterator[bytes]:
-            return iter([bytes(self._staged.data)] if self._staged.data else [])
+        read = 0
+
+        def read_at(self, offset: int, buffer: memoryview) -> int:
+            count = super().read_at(self.read, buffer)
+            self.read += count
+            return count
 
 
-class ReadsBackOnce(BrokenSaver):
-    """Reading a draft back uses it up."""
+class ReadsOnceThatIsWritten(BrokenSaver):
+    """Of what was appended last, the end can't be read yet."""
 
     class draft_class(BrokenDraft):  # noqa: N801
-        def read_back(self) -> Iterator[bytes]:
-            yield from list(super().read_back())
-            self._staged.data.clear()
+        def read_at(self, offset: int, buffer: memoryview) -> int:
+            return super().read_at(offset, buffer) if offset + len(buffer) < len(self._staged.data) else 0
+
+
+class ReceivesAll(BrokenSaver):
+    """Of a connection it takes what follows the body, too."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def receive(self, source: socket.socket, most: int) -> int:
+            return super().receive(source, PIECE)
+
+
+class WaitsForTheWhole(BrokenSaver):
+    """It takes from a connection as much as was asked for, and no less."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def receive(self, source: socket.socket, most: int) -> int:
+            data = source.recv(most, socket.MSG_WAITALL)
+            self.append(data)
+            return len(data)
+
+
+class ForgetsWhereItReceives(BrokenSaver):
+    """What comes on a connection lies where nothing was appended."""
+
+    class draft_class(BrokenDraft):  # noqa: N801
+        def receive(self, source: socket.socket, most: int) -> int:
+            data = source.recv(min(most, PIECE))
+            self._staged.data[:0] = data
+            return len(data)
 
 
 class OneDraftForAll(BrokenSaver):
@@ -153,7 +187,7 @@ class TrustsNames(FileSaver):
 
     def draft(self, upload: str) -> Draft:
         path = self._staging / (upload.strip("./") or "empty")
-        return FileDraft(self._shelves, path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600))
+        return FileDraft(self._shelves, path, os.open(path, os.O_RDWR | os.O_CREAT, 0o600), self._pipes)
 
     def discard(self, upload: str) -> None:
         (self._staging / (upload.strip("./") or "empty")).unlink(missing_ok=True)
@@ -195,8 +229,11 @@ SABOTEURS: dict[type[BaseSaver], str] = {
     LendsTheBuffer: "test_the_buffer_is_the_callers_again_after_an_append",
     LooksByOpening: "test_what_a_draft_has_kept_is_told_and_none_is_made_for_that",
     CountsItsHeader: "test_each_append_moves_the_offset_by_its_length",
-    ReadsBackInOne: "test_reading_back_yields_small_pieces_and_moves_nothing",
-    ReadsBackOnce: "test_reading_back_yields_small_pieces_and_moves_nothing",
+    ReadsFromTheStart: "test_reading_fills_a_buffer_from_any_offset_and_moves_nothing",
+    ReadsOnceThatIsWritten: "test_bytes_are_read_while_others_are_appended",
+    ReceivesAll: "test_no_more_is_taken_from_a_connection_than_was_asked_for",
+    WaitsForTheWhole: "test_what_comes_on_a_connection_is_kept_like_what_is_appended",
+    ForgetsWhereItReceives: "test_what_comes_on_a_connection_is_kept_like_what_is_appended",
     OneDraftForAll: "test_drafts_of_two_uploads_do_not_mix",
     NeverCloses: "test_a_closed_draft_takes_nothing",
     PublishesOnce: "test_a_published_draft_stays_until_it_is_discarded",

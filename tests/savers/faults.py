@@ -4,12 +4,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CALLS = ("open", "write", "ftruncate", "fchmod", "utime", "fsync", "mkdir", "link", "rename", "unlink")
+CALLS = ("open", "pwrite", "splice", "ftruncate", "fchmod", "utime", "fsync", "mkdir", "link", "rename", "unlink")
 
 
 class Crash(BaseException):
@@ -21,7 +22,7 @@ class Faults:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, *, crash: bool) -> None:
         self.count, self.at, self.crash = 0, at, crash
-        for name in CALLS:
+        for name in filter(partial(hasattr, os), CALLS):
             monkeypatch.setattr(os, name, self._faulty(name, getattr(os, name)))
 
     @property
@@ -30,6 +31,8 @@ class Faults:
 
     def _faulty(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def faulty(*args: Any, **kwargs: Any) -> Any:
+            if name == "splice" and "offset_dst" not in kwargs:
+                return call(*args, **kwargs)  # from the connection, whose failures are not the disk's
             self.count += 1
             if self.crash and self.struck:
                 raise Crash(name)
@@ -78,6 +81,6 @@ def record(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
 
         monkeypatch.setattr(os, name, run)
 
-    for name in ("write", "fsync", "link", "rename", "fchmod"):
+    for name in ("pwrite", "fsync", "link", "rename", "fchmod"):
         recorded(name)
     return log

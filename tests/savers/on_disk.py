@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from opstore_daemon.savers import FileSaver
-from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD
+from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, read_back, receive
 from tests.savers.joined import blob_path
 
 BLOB, DAMAGED = blob_path(Path(), DIGEST), b"damaged"
@@ -28,9 +28,9 @@ def begin(saver: FileSaver) -> None:
 def complete(saver: FileSaver) -> None:
     """What a client does: ask for the offset, send the rest, publish; then the store discards the draft."""
     with closing(saver.draft(UPLOAD)) as draft:
-        assert b"".join(draft.read_back()) == DATA[: draft.offset]
+        assert read_back(draft) == DATA[: draft.offset]
         if draft.offset < len(DATA):
-            draft.append(DATA[draft.offset :])
+            receive(draft, DATA[draft.offset :])
         draft.publish(DIGEST)
     saver.discard(UPLOAD)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.savers import Draft, FileSaver
-from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.savers import Draft, FileSaver, file_draft
+from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put, read_back, receive
 from tests.savers.faults import fails, record
 from tests.savers.on_disk import BLOB, complete, damage, files, mode
 
@@ -40,7 +41,7 @@ def test_the_bytes_are_on_the_disk_before_they_have_a_name_and_the_name_before_t
     assert log == [f"fsync {root.parent.name}", "fsync store"]
     log.clear()
     put(saver)
-    sealed = ["write file", "fchmod file", "fsync file"]
+    sealed = ["pwrite file", "fchmod file", "fsync file"]
     assert log == [*sealed, "fsync blobs", "link blobs", f"fsync {shelf}"]
     log.clear()
     put(saver)
@@ -51,8 +52,8 @@ def test_the_bytes_are_on_the_disk_before_they_have_a_name_and_the_name_before_t
 
 
 def test_short_writes_are_continued(saver: FileSaver, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: write(fd, data[:7], offset))
     with closing(saver.draft(UPLOAD)) as draft:
         draft.append(memoryview(DATA).cast("H"))  # whose length is not in bytes
         draft.publish(DIGEST)
@@ -60,7 +61,7 @@ def test_short_writes_are_continued(saver: FileSaver, monkeypatch: pytest.Monkey
 
 
 def test_a_write_that_takes_nothing_fails(saver: FileSaver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "write", lambda fd, data: 0)
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: 0)
     with closing(saver.draft(UPLOAD)) as draft, pytest.raises(errors.StorageFailed):
         draft.append(DATA)
 
@@ -72,8 +73,8 @@ def test_an_append_that_finds_no_space_keeps_none_of_it_and_can_be_repeated(
     with closing(saver.draft(UPLOAD)) as draft:
         draft.append(DATA[:7])
         with pytest.MonkeyPatch.context() as patch:
-            write, no_space = os.write, fails(error, after=1)
-            patch.setattr(os, "write", lambda fd, data: no_space() or write(fd, data[:5]))
+            write, no_space = os.pwrite, fails(error, after=1)
+            patch.setattr(os, "pwrite", lambda fd, data, offset: no_space() or write(fd, data[:5], offset))
             with pytest.raises(errors.StorageFull, match="while writing a draft"):
                 draft.append(DATA[7:])
         assert draft.offset == (root / "staging" / UPLOAD).stat().st_size == 7
@@ -85,7 +86,7 @@ def test_an_append_that_finds_no_space_keeps_none_of_it_and_can_be_repeated(
 def test_a_draft_that_cannot_go_back_to_its_offset_is_spoilt(saver: FileSaver) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "write", fails(errno.EIO))
+            patch.setattr(os, "pwrite", fails(errno.EIO))
             patch.setattr(os, "ftruncate", fails(errno.EIO))
             with pytest.raises(errors.StorageFailed):
                 draft.append(DATA)
@@ -178,7 +179,7 @@ def test_a_copy_where_there_are_no_hard_links_is_on_the_disk_before_it_has_a_nam
     monkeypatch.setattr(os, "link", fails(errno.EPERM))
     log = record(monkeypatch, root)
     put(saver)
-    copied = ["link blobs", "link staging", "write file", "fchmod file", "fsync file", "rename blobs"]
+    copied = ["link blobs", "link staging", "pwrite file", "fchmod file", "fsync file", "rename blobs"]
     assert log[4:] == [*copied, f"fsync {BLOB.parent.name}"]
     assert mode(root / BLOB) == 0o400
 
@@ -244,7 +245,7 @@ def test_a_draft_whose_file_was_cut_is_not_published(saver: FileSaver, root: Pat
         with pytest.raises(errors.StorageFailed):
             draft.publish(DIGEST)
         with pytest.raises(errors.StorageFailed, match="while reading a draft"):
-            list(draft.read_back())
+            read_back(draft)
 
 
 def test_a_disk_that_cannot_be_read_says_so(saver: FileSaver, root: Path) -> None:
@@ -268,3 +269,48 @@ def test_the_reason_of_a_failure_names_no_path(root: Path) -> None:
 
 def test_the_free_space_is_known(saver: FileSaver) -> None:
     assert saver.free() > 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("way", ["no splice", "a file system that refuses it"])
+def test_bytes_of_a_connection_are_kept_where_the_system_cannot_splice(
+    saver: FileSaver, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "no splice":
+        monkeypatch.setattr(file_draft, "AVAILABLE", False)
+        monkeypatch.delattr(os, "splice", raising=False)
+    else:
+        real = os.splice
+
+        def splice(*args: int, **kwargs: int) -> int:
+            if "offset_dst" in kwargs:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, "splice", splice)
+    with closing(saver.draft(UPLOAD)) as draft:
+        receive(draft, DATA * 500)
+        draft.publish(digest_of(DATA * 500))
+    assert get(saver, digest_of(DATA * 500)) == DATA * 500
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_bytes_of_a_connection_that_find_no_space_are_not_kept_and_no_later_ones_take_their_place(
+    saver: FileSaver, error: int
+) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA[:7])
+        with pytest.MonkeyPatch.context() as patch:
+            real = os.splice
+
+            def splice(*args: int, **kwargs: int) -> int:
+                if kwargs.get("offset_dst", 0) > 7:
+                    raise OSError(error, os.strerror(error))
+                return real(args[0], args[1], 5, **kwargs) if kwargs else real(*args)
+
+            patch.setattr(os, "splice", splice)
+            with pytest.raises(errors.Unavailable, match="while writing a draft"):
+                receive(draft, b"x" * 100)
+        assert draft.offset == 7
+        receive(draft, DATA[7:])
+        draft.publish(DIGEST)
+    assert get(saver) == DATA

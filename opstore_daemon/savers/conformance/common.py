@@ -1,12 +1,14 @@
 """What the tests of the suite share: the hooks of a saver, some bytes, and threads."""
+# ruff: noqa: S101 - the asserts of a suite are what it is for
 
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
 from opstore_daemon.protocol.digests import Digest, digest_of
-from opstore_daemon.savers.base import BaseSaver
+from opstore_daemon.savers.base import PIECE, BaseSaver, Draft
 
 DATA = b"the bytes of an op, " * 500
 DIGEST = digest_of(DATA)
@@ -26,6 +28,40 @@ def get(saver: BaseSaver, digest: Digest = DIGEST) -> bytes:
     """The bytes of a blob."""
     with saver.open(digest) as file:
         return file.read()
+
+
+def read_back(draft: Draft) -> bytes:
+    """All bytes that the draft has kept."""
+    data, buffer = bytearray(), memoryview(bytearray(PIECE))
+    while len(data) < draft.offset:
+        room = buffer[: draft.offset - len(data)]
+        count = draft.read_at(len(data), room)
+        assert 0 < count <= len(room), "what it has kept is there, and no more than was asked for"
+        data += room[:count]
+    return bytes(data)
+
+
+def receive(draft: Draft, data: bytes) -> list[int]:
+    """Has the draft take the data from a connection; how many bytes it took at a time."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender = threading.Thread(target=_send, args=(theirs, data))
+        sender.start()
+        try:
+            taken: list[int] = []
+            while sum(taken) < len(data):
+                taken.append(draft.receive(ours, len(data) - sum(taken)))
+                if not taken[-1]:
+                    break
+            return taken
+        finally:
+            ours.close()  # whoever still sends is told so
+            sender.join()
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    with suppress(ConnectionError):  # whoever takes no more
+        connection.sendall(data)
 
 
 def all_at_once(jobs: list[Callable[[], object]]) -> list[BaseException]:

@@ -1,6 +1,8 @@
 """The part of the suite about bytes on their way in."""
 # ruff: noqa: S101 - the asserts of a suite are what it is for
 
+import socket
+import threading
 from contextlib import closing
 
 import pytest
@@ -8,7 +10,17 @@ import pytest
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers.base import PIECE, BaseSaver
-from opstore_daemon.savers.conformance.common import DATA, DIGEST, OTHER, UPLOAD, SaverHooks, get
+from opstore_daemon.savers.conformance.common import (
+    DATA,
+    DIGEST,
+    OTHER,
+    UPLOAD,
+    SaverHooks,
+    all_at_once,
+    get,
+    read_back,
+    receive,
+)
 
 WIDE = memoryview(b"gggg").cast("H")
 """A view whose length is not in bytes."""
@@ -20,7 +32,7 @@ class DraftConformance(SaverHooks):
     def test_a_new_draft_is_empty(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as draft:
             assert draft.offset == 0
-            assert list(draft.read_back()) == []
+            assert read_back(draft) == b""
 
     def test_each_append_moves_the_offset_by_its_length(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as draft:
@@ -29,7 +41,7 @@ class DraftConformance(SaverHooks):
             for data, offset in pieces:
                 draft.append(data)
                 assert draft.offset == offset
-            assert b"".join(draft.read_back()) == b"abcdefgggg"
+            assert read_back(draft) == b"abcdefgggg"
 
     def test_the_buffer_is_the_callers_again_after_an_append(self, saver: BaseSaver) -> None:
         buffer = bytearray(8)
@@ -39,7 +51,7 @@ class DraftConformance(SaverHooks):
                 draft.append(memoryview(buffer) if number % 2 else buffer)
             buffer[:] = b"overlaid"
             expected = b"".join(b"%08d" % number for number in range(100))
-            assert b"".join(draft.read_back()) == expected
+            assert read_back(draft) == expected
             draft.publish(digest_of(expected))
             assert get(saver, digest_of(expected)) == expected
 
@@ -50,7 +62,7 @@ class DraftConformance(SaverHooks):
         with closing(saver.draft(UPLOAD)) as draft:
             assert draft.offset == 7
             draft.append(DATA[7:])
-            assert b"".join(draft.read_back()) == DATA
+            assert read_back(draft) == DATA
 
     def test_a_draft_is_taken_up_after_a_restart(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as left_open:
@@ -77,33 +89,103 @@ class DraftConformance(SaverHooks):
         with pytest.raises(ValueError, match="is not an upload"):
             saver.kept("../x")
 
-    def test_reading_back_yields_small_pieces_and_moves_nothing(self, saver: BaseSaver) -> None:
-        data = DATA * (3 * PIECE // len(DATA))
+    def test_reading_fills_a_buffer_from_any_offset_and_moves_nothing(self, saver: BaseSaver) -> None:
+        data = bytes(range(256)) * (3 * PIECE // 256)
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(data)
-            for _ in range(2):
-                pieces = list(draft.read_back())
-                assert max(map(len, pieces)) <= PIECE
-                assert b"".join(pieces) == data
+            for offset in (0, 5, PIECE + 1, 0, len(data) - 3):
+                buffer = memoryview(bytearray(5))
+                count = draft.read_at(offset, buffer)
+                assert 0 < count <= min(5, len(data) - offset)
+                assert buffer[:count] == data[offset : offset + count]
             draft.append(b"and more")
-            assert b"".join(draft.read_back()) == data + b"and more"
+            assert read_back(draft) == data + b"and more"
+
+    def test_bytes_are_read_while_others_are_appended(self, saver: BaseSaver) -> None:
+        piece, read, written = bytes(range(256)) * 256, bytearray(), threading.Event()
+
+        def write() -> None:
+            try:
+                for _ in range(100):
+                    draft.append(piece)
+                    receive(draft, piece)
+            finally:
+                written.set()
+
+        def follow() -> None:
+            buffer = memoryview(bytearray(len(piece)))
+            while len(read) < draft.offset or not written.is_set():
+                room = buffer[: draft.offset - len(read)]
+                if room:
+                    count = draft.read_at(len(read), room)
+                    assert count
+                    read.extend(room[:count])
+
+        with closing(saver.draft(UPLOAD)) as draft:
+            assert all_at_once([write, follow]) == []
+            assert bytes(read) == read_back(draft) == piece * 200
+
+    def test_what_comes_on_a_connection_is_kept_like_what_is_appended(self, saver: BaseSaver) -> None:
+        data = bytes(range(256)) * (5 * PIECE // 256) + b"rest"
+        with closing(saver.draft(UPLOAD)) as draft:
+            draft.append(b"begin ")
+            taken = receive(draft, data)
+            assert sum(taken) == len(data)
+            assert max(taken) <= 2 * PIECE
+            assert draft.offset == 6 + len(data)
+            draft.append(b" end")
+            whole = b"begin " + data + b" end"
+            assert read_back(draft) == whole
+            draft.publish(digest_of(whole))
+        assert get(saver, digest_of(whole)) == whole
+
+    def test_no_more_is_taken_from_a_connection_than_was_asked_for(self, saver: BaseSaver) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, closing(saver.draft(UPLOAD)) as draft:
+            theirs.sendall(b"the body, and what follows")
+            taken = 0
+            while taken < 8:
+                taken += draft.receive(ours, 8 - taken)
+            assert read_back(draft) == b"the body"
+            assert ours.recv(100) == b", and what follows"
+
+    def test_a_connection_that_ended_brings_nothing_and_one_that_waits_says_so(self, saver: BaseSaver) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, closing(saver.draft(UPLOAD)) as draft:
+            ours.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                draft.receive(ours, 10)
+            theirs.sendall(b"last")
+            theirs.close()
+            assert draft.receive(ours, 10) == 4
+            assert draft.receive(ours, 10) == 0
+            assert read_back(draft) == b"last"
 
     def test_drafts_of_two_uploads_do_not_mix(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as one, closing(saver.draft(OTHER)) as other:
             one.append(b"1")
             other.append(b"2")
             one.append(b"1")
-            assert b"".join(one.read_back()) == b"11"
-            assert b"".join(other.read_back()) == b"2"
+            assert read_back(one) == b"11"
+            assert read_back(other) == b"2"
             assert sorted(saver.drafts()) == [UPLOAD, OTHER]
 
     def test_a_closed_draft_takes_nothing(self, saver: BaseSaver) -> None:
         draft = saver.draft(UPLOAD)
         draft.close()
         draft.close()
-        for use in (lambda: draft.append(b"x"), lambda: draft.publish(digest_of(b"")), draft.read_back):
-            with pytest.raises(ValueError, match="closed"):
-                use()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(b"x")
+            uses = (
+                lambda: draft.append(b"x"),
+                lambda: draft.receive(ours, 1),
+                lambda: draft.publish(digest_of(b"")),
+                lambda: draft.read_at(0, memoryview(bytearray(1))),
+            )
+            for use in uses:
+                with pytest.raises(ValueError, match="closed"):
+                    use()
 
     def test_a_discarded_draft_begins_at_0_again(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as draft:

@@ -11,7 +11,18 @@ import pytest
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers.base import BaseSaver, Draft
-from opstore_daemon.savers.conformance.common import DATA, DIGEST, OTHER, UPLOAD, SaverHooks, all_at_once, get, put
+from opstore_daemon.savers.conformance.common import (
+    DATA,
+    DIGEST,
+    OTHER,
+    UPLOAD,
+    SaverHooks,
+    all_at_once,
+    get,
+    put,
+    read_back,
+    receive,
+)
 
 
 class PublishConformance(SaverHooks):
@@ -54,7 +65,7 @@ class PublishConformance(SaverHooks):
         assert list(saver.drafts()) == [UPLOAD]
         with closing(saver.draft(UPLOAD)) as draft:
             assert draft.offset == len(DATA)
-            assert b"".join(draft.read_back()) == DATA
+            assert read_back(draft) == DATA
             draft.publish(DIGEST)
         assert get(saver) == DATA
 
@@ -72,6 +83,8 @@ class PublishConformance(SaverHooks):
             draft.publish(DIGEST)
             with pytest.raises(errors.StorageFailed):
                 draft.append(b"more")
+            with pytest.raises(errors.StorageFailed):
+                receive(draft, b"more")
         with closing(self.reopen(saver).draft(UPLOAD)) as draft, pytest.raises(errors.StorageFailed):
             draft.append(b"more")
         assert get(saver) == DATA
