@@ -18,7 +18,7 @@ from opstore_daemon.protocol.hashing import BLOCK, Hasher
 if TYPE_CHECKING:
     import socket
 
-    from opstore_cli.hashing_ahead import HashingAhead
+    from opstore_cli.summing import Summing
 
 Readable = bytes | BinaryIO | Path | str
 
@@ -39,7 +39,7 @@ class Source:
         self._start, self.size = _extent(file)
         # Files of other makes may be slow to go back (one that unpacks begins anew), and are not for two readers.
         self.is_random = self.size is not None and (path is not None or _is_plain(file))
-        self.ahead: HashingAhead | None = None  # what hashes it already
+        self.summing: Summing | None = None  # what sums it already
         self._lock = threading.Lock()
 
     @property
@@ -50,7 +50,7 @@ class Source:
     @property
     def is_file(self) -> bool:
         """Whether the bytes are those of an open file of the system, which it can read and send by their place."""
-        return self._before is not None and self.is_random and hasattr(os, "pread") and hasattr(os, "sendfile")
+        return self._before is not None and self.is_random and hasattr(os, "preadv") and hasattr(os, "sendfile")
 
     def send_to(self, to: "socket.socket", offset: int, count: int) -> None:
         """Sends so many bytes of what `is_file`, without their ever being here; raises FileRefused, and OSError."""
@@ -59,13 +59,22 @@ class Source:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to so many of the bytes from that offset on, none at the end; raises FileRefused."""
+        buffer = bytearray(size)
+        count = self.read_into(memoryview(buffer), offset)
+        del buffer[count:]
+        return bytes(buffer)
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fills the buffer with bytes from that offset on, and says how many there were, 0 at the end."""
         if self.is_file:
             with self._refusing():
-                return os.pread(self._file.fileno(), size, self._start + offset)
+                return os.preadv(self._file.fileno(), [buffer], self._start + offset)
         with self._lock:
             with self._refusing():
                 self._file.seek(self._start + offset)
-            return self.read(size)
+            data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def read(self, size: int) -> bytes:
         """The next bytes, up to so many, none at the end; raises FileRefused."""

@@ -6,6 +6,7 @@ when that is known.
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,22 @@ from typing import Any
 import msgspec
 
 from opstore_cli.asking import Asking, Body
-from opstore_cli.hashing_ahead import HashingAhead
+from opstore_cli.hashing_ahead import HashingAhead, cores, is_worth_it
 from opstore_cli.notes import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.patience import INTERRUPTIONS, Patience
 from opstore_cli.sources import Readable, Slice, Source, opened
+from opstore_cli.summing import Summing
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.hashing import BLOCK, Hasher
+from opstore_daemon.protocol.hashing import BLOCK
 from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
 
 Progress = Callable[[int, int | None], None]
 # What says that the bytes which an earlier process left are not the ones that belong there.
-LEFT_WRONG = (errors.DigestMismatch, errors.SizeMismatch, errors.UploadNotFound)
+LEFT_WRONG = (errors.ChecksumMismatch, errors.SizeMismatch, errors.UploadNotFound)
 # After these the upload is still there, and what it is for may come about later.
 PASSING = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
@@ -44,9 +47,8 @@ def push(
             return pushing.push_whole(file.size)
         if not file.is_random:
             return pushing.push_in_order()
-        # The first of all, so that it goes on while the daemon is found (or started), and the rest of us loads.
-        with HashingAhead.of(file) as ahead, _note(asking, file, home) as note:
-            pushed = pushing.push_file(ahead, note)
+        with contextlib.closing(pushing), _note(asking, file, home) as note:
+            pushed = pushing.push_file(note)
         file.end()
         return pushed
 
@@ -87,7 +89,15 @@ class _Pushing:
         self._source = source
         self._declared = declared
         self._progress = progress
+        self._summing = Summing.of(source)
+        self._ahead: HashingAhead | None = None
         self._has_asked = False
+        self._began = time.monotonic()
+
+    def close(self) -> None:
+        """The source is not read any more."""
+        if self._ahead is not None:
+            self._ahead.close()
 
     def push_whole(self, size: int) -> Pushed:
         """All of it in one request, which may be repeated as a whole."""
@@ -101,30 +111,28 @@ class _Pushing:
 
     def push_in_order(self) -> Pushed:
         """What can be read only once: a piece is kept until the daemon has it."""
-        upload, sent = self._begin(None), 0
+        upload, sent, seen = self._begin(None), 0, new_sum()
         try:
-            with Hasher() as hasher:
-                while piece := self._source.read_full(PIECE):
-                    hasher.update(piece)
-                    self._append(upload.upload, sent, sent + len(piece), _rest_of(piece, sent))
-                    sent += len(piece)
-                    self._progress(sent, self._source.size)
-                if self._source.size not in (None, sent):
-                    raise self._source.shorter()
-                return self._make(upload=upload.upload, digest=hasher.digest(), size=sent)
+            while piece := self._source.read_full(PIECE):
+                seen.update(piece)
+                self._append(upload.upload, sent, sent + len(piece), _rest_of(piece, sent))
+                sent += len(piece)
+                self._progress(sent, self._source.size)
+            if self._source.size not in (None, sent):
+                raise self._source.shorter()
+            return self._make(upload=upload.upload, checksum=checksum_of(seen), size=sent)
         except errors.OpStoreError:
             self._give_up(upload, None)
             raise
 
-    def push_file(self, ahead: HashingAhead, note: HeldNote | None) -> Pushed:
+    def push_file(self, note: HeldNote | None) -> Pushed:
         """What can be read from any place: from where the daemon has it, as often as it takes."""
         try:
-            self._ask(ahead)
             earlier = self._earlier(note)
             if earlier is not None:
                 with contextlib.suppress(*LEFT_WRONG):
-                    return self._send(earlier, ahead, note)
-            return self._send(self._begin(note), ahead, note)
+                    return self._send(earlier, note)
+            return self._send(self._begin(note), note)
         except _Stored as stored:
             _forget(note)
             self._progress(self._size, self._size)
@@ -135,9 +143,14 @@ class _Pushing:
         assert self._source.size is not None, "it is random"  # noqa: S101
         return self._source.size
 
-    def _ask(self, ahead: HashingAhead) -> None:
-        """Once the digest is known, whether the store has the bytes; raises _Stored where it has."""
-        digest = ahead.digest
+    def _ask(self, sent: int) -> None:
+        """Once the digest is known, whether the store has the bytes; raises _Stored where it has.
+
+        It is taken as soon as that is worth it, for a line that has carried so many bytes.
+        """
+        if self._ahead is None and is_worth_it(cores(), sent, time.monotonic() - self._began):
+            self._ahead = HashingAhead(self._source)
+        digest = None if self._ahead is None else self._ahead.digest
         if self._has_asked or digest is None:
             return
         self._has_asked = True
@@ -155,18 +168,27 @@ class _Pushing:
             return None
         return upload if upload.size == self._size and upload.offset <= self._size else None
 
-    def _send(self, upload: Upload, ahead: HashingAhead, note: HeldNote | None) -> Pushed:
+    def _send(self, upload: Upload, note: HeldNote | None) -> Pushed:
         """All of it, from where the upload stands."""
         try:
-            body = functools.partial(_Rest, self._source, ahead, self._progress, self._ask)
-            self._append(upload.upload, upload.offset, self._size, body)
-            pushed = self._make(upload=upload.upload, digest=ahead.wait(), size=self._size)
+            self._summing.reach(upload.offset)
+            self._append(upload.upload, upload.offset, self._size, functools.partial(self._rest, upload.offset))
+            self._progress(self._size, self._size)
+            pushed = self._make(upload=upload.upload, checksum=self._summing.checksum(), size=self._size)
         except (errors.OpStoreError, _Stored) as failure:
             if note is None or not isinstance(failure, PASSING):
                 self._give_up(upload, note)
             raise
         _forget(note)
         return pushed
+
+    def _rest(self, first: int, offset: int) -> "_Rest":
+        def before(position: int, count: int) -> None:
+            self._progress(position, self._size)
+            self._ask(position - first)
+            self._summing.reach(position + count)
+
+        return _Rest(self._source, offset, before)
 
     def _make(self, data: bytes | None = None, **told: Any) -> Pushed:
         """The version of the bytes that `told` and `data` say."""
@@ -227,17 +249,10 @@ def _rest_of(piece: bytes, start: int) -> Callable[[int], bytes]:
 
 
 class _Rest:
-    """The bytes of a source from an offset on (asking.Body). `look` is called between pieces, and may end it."""
+    """The bytes of a source from an offset on (asking.Body). `before` is called before each piece, and may end it."""
 
-    def __init__(
-        self,
-        source: Source,
-        ahead: HashingAhead,
-        progress: Progress,
-        look: Callable[[HashingAhead], None],
-        offset: int,
-    ) -> None:
-        self._source, self._ahead, self._progress, self._look = source, ahead, progress, look
+    def __init__(self, source: Source, offset: int, before: Callable[[int, int], None]) -> None:
+        self._source, self._before = source, before
         self._position, self._size = offset, source.size or 0
 
     def __len__(self) -> int:
@@ -250,22 +265,22 @@ class _Rest:
     def read(self, size: int = -1) -> bytes:
         """The next bytes; raises FileRefused."""
         left = len(self)
-        data = self._source.read_at(self._position, left if size < 0 else min(size, left)) if left else b""
-        if left and not data:
+        count = left if size < 0 else min(size, left)
+        if not count:
+            return b""
+        self._before(self._position, count)
+        data = self._source.read_at(self._position, count)
+        if not data:
             raise self._source.shorter()
-        self._position += len(data)
-        self._progress(self._position, self._size)
+        self._position += count
         return data
 
     def pieces(self, *, slices: bool) -> Iterator[bytes | Slice]:
         while left := len(self):
-            self._progress(self._position, self._size)
-            self._ahead.check()
-            self._look(self._ahead)
             count = min(BLOCK, left)
-            if slices and self._source.is_file:
-                yield Slice(self._source, self._position, count)
-                self._position += count
-            else:
+            if not (slices and self._source.is_file):
                 yield self.read(count)
-        self._progress(self._size, self._size)
+                continue
+            self._before(self._position, count)
+            yield Slice(self._source, self._position, count)
+            self._position += count

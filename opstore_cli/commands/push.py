@@ -76,10 +76,9 @@ def push(
 
 def _push_one(session: Session, name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
     from opstore_cli import sources
-    from opstore_cli.hashing_ahead import HashingAhead
+    from opstore_cli.summing import Summing
 
-    # Hashed from now on, while the client loads and the daemon is found.
-    with sources.opened(source) as opened, HashingAhead.begun(opened), session.out.progress(f"push {name}"):
+    with sources.opened(source) as opened, Summing.begun(opened), session.out.progress(f"push {name}"):
         return session.client().push(name, opened, **options)
 
 

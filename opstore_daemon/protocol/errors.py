@@ -13,7 +13,7 @@
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
     │                                  FormatConflict  LockConflict
-    ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  BlobDamaged
+    ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
     │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenNotHanded  ListenRefused
@@ -353,6 +353,11 @@ class DigestMismatch(IntegrityFailure):
 
 class SizeMismatch(IntegrityFailure):
     message = "{actual} bytes arrived, not {expected}: nothing was kept"
+    hint = "run the same command again"
+
+
+class ChecksumMismatch(IntegrityFailure):
+    message = "the bytes that arrived have the checksum {actual}, not {expected}: nothing was kept"
     hint = "run the same command again"
 
 

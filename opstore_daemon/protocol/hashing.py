@@ -6,6 +6,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 
 BLOCK = 1024 * 1024  # bytes that are read, sent or hashed at once, where there are as many
@@ -77,10 +78,10 @@ class Hasher:
 
 
 class TrailingHash:
-    """The digest of bytes that lie where they can be read, taken by a thread behind whoever adds to them.
+    """The digest, and a checksum, of bytes that lie where they can be read, by a thread behind whoever adds to them.
 
     It reads them back. So none is kept in memory for it, whoever adds never waits for it, and what it has seen is what
-    lies there. `reach` and `digest` are called by one thread at a time, `close` by any.
+    lies there. All but `close` is called by one thread at a time.
     """
 
     STEP = 256 * 1024  # bytes that are read and hashed at once: they stay in the processor's cache in between
@@ -90,7 +91,7 @@ class TrailingHash:
     def __init__(self, read: Callable[[memoryview, int], int]) -> None:
         """`read` fills the buffer with the bytes from that offset on, and says how many it had."""
         self._read = read
-        self._hash = new_hash()
+        self._hash, self._sum = new_hash(), new_sum()
         self._hashed = self._end = 0
         self._state = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -129,16 +130,25 @@ class TrailingHash:
     def _step(self, buffer: memoryview) -> None:
         count = self._read(buffer[: self._end - self._hashed], self._hashed)
         self._hash.update(buffer[:count])
+        self._sum.update(buffer[:count])
         self._hashed += count
 
     def digest(self) -> Digest:
         """The digest of all bytes so far; raises what `read` does."""
+        self._catch_up()
+        return digest_of(self._hash)
+
+    def checksum(self) -> Checksum:
+        """The checksum of the same."""
+        self._catch_up()
+        return checksum_of(self._sum)
+
+    def _catch_up(self) -> None:
         self.close()
         if self._hashed < self._end:
             buffer = memoryview(bytearray(min(self.STEP, self._end - self._hashed)))
             while self._hashed < self._end:
                 self._step(buffer)
-        return digest_of(self._hash)
 
     def close(self) -> None:
         """Lets the thread go. More bytes may come all the same."""

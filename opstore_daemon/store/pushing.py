@@ -24,6 +24,8 @@ def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
     _check_ways(wanted, stores=wanted.upload is not None or wanted.digest is not None or data is not None)
     if wanted.upload is not None and data is not None:
         raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
+    if wanted.checksum is not None and wanted.upload is None and data is None:
+        raise errors.InvalidRequest(reason="a checksum is of bytes that are sent")
     for tag in wanted.tags:
         tags.check(tag)
     for text in (*wanted.valid_for, *wanted.valid_with):

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest, parse_digest
 from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
 from opstore_daemon.protocol.routes import SMALL
@@ -17,7 +18,7 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import pushing, versions
 from opstore_daemon.store.blobs import PIECE
 from opstore_daemon.store.transactions import Transactions, utc
-from opstore_daemon.store.uploads import Uploads
+from opstore_daemon.store.uploads import Declared, Uploads
 from opstore_daemon.store.versions import Blob
 
 PUBLISH_TRIES = 3
@@ -28,9 +29,10 @@ class _BlobGone(Exception):
     """A collector took the blob between its publication and the transaction."""
 
 
-def declared(wanted: NewVersion) -> Digest | None:
-    """The digest that the bytes are to have, where it was said; raises InvalidDigest."""
-    return None if wanted.digest is None else parse_digest(wanted.digest)
+def declared(wanted: NewVersion) -> Declared:
+    """What the bytes are to be, as far as it was said; raises InvalidDigest."""
+    digest = None if wanted.digest is None else parse_digest(wanted.digest)
+    return Declared(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
 
 
 class TakingIn(Transactions):
@@ -135,16 +137,16 @@ class TakingIn(Transactions):
         again.
         """
         pushing.check(op, wanted, data)
-        upload, digest = wanted.upload, declared(wanted)
+        upload, known = wanted.upload, declared(wanted)
         if data is not None:
-            return self._keep(op, wanted, data)
+            return self._keep(op, wanted, known, data)
         if upload is None:
-            return self._write(Pushed, lambda connection: self._make(connection, op, wanted, digest))
+            return self._write(Pushed, lambda connection: self._make(connection, op, wanted, known.digest))
         before = self._answered(Pushed)
         if before is not None:
             return before
         try:
-            return self._finish(op, wanted, upload, owner)
+            return self._finish(op, wanted, known, upload, owner)
         except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
             # The same request, sent twice, may have done it meanwhile: then its upload is gone.
             before = self._answered(Pushed)
@@ -168,13 +170,13 @@ class TakingIn(Transactions):
             raise errors.BlobNotFound(digest=digest)
         return found
 
-    def _keep(self, op: str, wanted: NewVersion, data: bytes) -> Pushed:
+    def _keep(self, op: str, wanted: NewVersion, known: Declared, data: bytes) -> Pushed:
         """Stores a few bytes: no upload goes on the books for them, and nothing is rehearsed.
 
         What the transaction refuses is taken away again, which is rare; a rehearsal would cost every push as much as
         the transaction itself.
         """
-        blob = self.uploads.check_whole(data, declared(wanted), wanted.size)
+        blob = self.uploads.check_whole(data, known)
         try:
             return self._store(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob[0]))
         except errors.OutcomeUnknown:  # the version may be there
@@ -186,9 +188,9 @@ class TakingIn(Transactions):
                     self.saver.delete(blob[0])
             raise
 
-    def _finish(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
+    def _finish(self, op: str, wanted: NewVersion, known: Declared, upload: str, owner: str) -> Pushed:
         """Stores an upload. What the transaction would refuse is found out by a rehearsal, before much is written."""
-        blob = self.uploads.check(upload, owner, declared(wanted), wanted.size)
+        blob = self.uploads.check(upload, owner, known)
         with self.database.rehearse() as connection:
             pushing.add(connection, op, wanted, blob, self._now())
         pushed = self._store(

@@ -11,6 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Executable, delete, insert, select, update
 
@@ -18,6 +19,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.hashing import TrailingHash
 from opstore_daemon.savers import BaseSaver, Draft
@@ -27,6 +29,24 @@ OPEN = 256  # uploads whose file and hash are held open at once
 TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
 KEPT = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
 RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for the database
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is known of bytes before they are stored; None is not known."""
+
+    digest: Digest | None = None
+    checksum: Checksum | None = None
+    size: int | None = None
+
+    def check(self, digest: Digest, checksum: Checksum, size: int) -> None:
+        """Raises SizeMismatch, DigestMismatch or ChecksumMismatch where the bytes are others."""
+        if self.size not in (None, size):
+            raise errors.SizeMismatch(actual=size, expected=self.size)
+        if self.digest not in (None, digest):
+            raise errors.DigestMismatch(actual=digest, expected=self.digest)
+        if self.checksum not in (None, checksum):
+            raise errors.ChecksumMismatch(actual=checksum, expected=self.checksum)
 
 
 class _Open:
@@ -230,25 +250,26 @@ class Uploads:
             held.writer = Writer(held)
             return held.writer
 
-    def check(self, upload: str, owner: str, digest: Digest | None, size: int | None) -> tuple[Digest, int]:
+    def check(self, upload: str, owner: str, declared: Declared) -> tuple[Digest, int]:
         """The digest and the size in bytes of what arrived; from now on nothing more is taken.
 
-        Raises UploadNotFound, UploadIncomplete, and, with nothing kept, DigestMismatch or SizeMismatch where the
-        bytes are not those that were declared. Where nothing was declared, they may be fewer than were sent (after a
-        loss of power, or what a disk did not take): UploadNotOpen until somebody has asked for the offset.
+        Raises UploadNotFound, UploadIncomplete, and, with nothing kept, what `Declared.check` does. Where nothing was
+        declared, they may be fewer than were sent (after a loss of power, or what a disk did not take): UploadNotOpen
+        until somebody has asked for the offset.
         """
         with self._holding(upload, owner) as held:
             held.writer = None
-            actual, offset = held.hash.digest(), held.draft.offset
+            digest, checksum, offset = held.hash.digest(), held.hash.checksum(), held.draft.offset
         if held.size is not None and offset < held.size:
             raise errors.UploadIncomplete(upload=upload, offset=offset, size=held.size)
-        if not held.told and held.size is None and digest is None and size is None:
+        if not held.told and held.size is None and declared == Declared():
             raise errors.UploadNotOpen(upload=upload)
-        mismatch = _mismatch(actual, offset, digest, size)
-        if mismatch is not None:
+        try:
+            declared.check(digest, checksum, offset)
+        except errors.IntegrityFailure:
             self.discard(upload, owner)
-            raise mismatch
-        return actual, offset
+            raise
+        return digest, offset
 
     def publish(self, upload: str, owner: str, digest: Digest) -> None:
         """Makes the bytes a blob, whole and durable. The upload stays, so that a repetition finds it.
@@ -267,14 +288,12 @@ class Uploads:
                 held.close()
                 raise
 
-    def check_whole(self, data: bytes, digest: Digest | None, size: int | None) -> tuple[Digest, int]:
-        """The digest and the size of bytes that are all at hand; raises DigestMismatch, SizeMismatch or StorageFull."""
+    def check_whole(self, data: bytes, declared: Declared) -> tuple[Digest, int]:
+        """The digest and the size of bytes that are all at hand; raises what `Declared.check` does, or StorageFull."""
         self._check_room(len(data))
-        actual = digest_of(data)
-        mismatch = _mismatch(actual, len(data), digest, size)
-        if mismatch is not None:
-            raise mismatch
-        return actual, len(data)
+        digest = digest_of(data)
+        declared.check(digest, checksum_of(new_sum(data)), len(data))
+        return digest, len(data)
 
     def publish_whole(self, data: bytes, digest: Digest) -> None:
         """Makes these bytes a blob, whole and durable, by a draft that no upload is on the books for.
@@ -394,13 +413,3 @@ def _untouched(*, since: int) -> Executable:
 def _forgotten(*, upload: str, owner: str | None = None) -> Executable:
     forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
     return forgotten if owner is None else forgotten.where(UploadRow.owner == owner)
-
-
-def _mismatch(
-    actual: Digest, offset: int, digest: Digest | None, size: int | None
-) -> errors.DigestMismatch | errors.SizeMismatch | None:
-    if size is not None and size != offset:
-        return errors.SizeMismatch(actual=offset, expected=size)
-    if digest is not None and digest != actual:
-        return errors.DigestMismatch(actual=actual, expected=digest)
-    return None

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from opstore_daemon.protocol import proof, routes
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.web.bodies import read_form
 
+MISMATCHES = {"size": "SizeMismatch", "digest": "DigestMismatch", "checksum": "ChecksumMismatch"}
 TOKEN = "right-token-of-the-daemon"
 
 
@@ -31,6 +33,7 @@ class FakeDaemon:
         self.versions: list[bytes] = []
         self.format: str | None = None  # of every version
         self.served: bytes | None = None  # in place of the bytes of the version
+        self.damages = False  # the first byte of what is appended to an upload
         self.ranges = True
         self.tells = True  # of the version, with its bytes
         self.faults: list[tuple[str, int]] = []
@@ -190,9 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.json(201, self.state(upload))
             return
         data = bytes(self.daemon.uploads.pop(asked["upload"])) if along is None else along
-        if digest_of(data) != asked["digest"] or len(data) != asked["size"]:
-            self.problem(422, "DigestMismatch")
-            return
+        actual = {"digest": digest_of(data), "checksum": checksum_of(new_sum(data)), "size": len(data)}
+        for what, error in MISMATCHES.items():
+            if asked.get(what) not in (None, actual[what]):
+                self.problem(422, error)
+                return
         self.daemon.versions.append(data)
         self.json(201, self.daemon.record(len(self.daemon.versions)))
 
@@ -213,6 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         broken = self.daemon.fault("PATCH uploads")
         data = self.body()[:broken]
+        if self.daemon.damages:
+            data = bytes([data[0] ^ 1]) + data[1:]
         # Looked up behind the body: a client that goes away in it may have thrown the upload away meanwhile.
         self.daemon.uploads.get(upload, bytearray()).extend(data)
         if broken is not None:

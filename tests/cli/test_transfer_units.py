@@ -5,18 +5,20 @@ import io
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pytest
 
-from opstore_cli import OpStoreClient, config, connections, hashing_ahead, patience, uploads
-from opstore_cli.hashing_ahead import HashingAhead
+from opstore_cli import OpStoreClient, config, connections, hashing_ahead, patience, summing, uploads
+from opstore_cli.hashing_ahead import AFTER, SLOW, SPARE, HashingAhead, is_worth_it
 from opstore_cli.notes import HeldNote, Note, noted
 from opstore_cli.partial import PartFile
 from opstore_cli.sources import Slice, opened
-from opstore_daemon.protocol import digests, errors, routes
+from opstore_cli.summing import Summing
+from opstore_daemon.protocol import checksums, digests, errors, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.hashing import BLOCK
 from tests.cli.fake_daemon import FakeDaemon
@@ -257,7 +259,10 @@ def test_a_part_of_a_file_that_became_shorter_is_refused_by_who_sends_it(tmp_pat
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             Slice(source, 990, 20).send_to(ours)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
-            HashingAhead(source).wait()
+            Summing(source).reach(1010)
+        hashing = HashingAhead(source)
+        hashing._thread.join()
+        assert hashing.digest is None
 
 
 def test_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
@@ -281,24 +286,24 @@ def test_a_failure_to_read_is_not_taken_for_a_broken_line(daemon: FakeDaemon, cl
 
 
 class _Counted:
-    """A hash that says how much it has seen."""
+    """A sum that says how much it has seen."""
 
     def __init__(self, seen: list[int]) -> None:
-        self._hash, self._seen = digests.new_hash(), seen
+        self._sum, self._seen = checksums.new_sum(), seen
 
     def update(self, data: bytes) -> None:
         self._seen.append(len(data))
-        self._hash.update(data)
+        self._sum.update(data)
 
     def hexdigest(self) -> str:
-        return self._hash.hexdigest()
+        return self._sum.hexdigest()
 
 
-def test_each_byte_is_hashed_once_whatever_is_sent_again(
+def test_each_byte_is_summed_once_whatever_is_sent_again(
     daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(hashing_ahead, "new_hash", lambda: _Counted(seen))
+    monkeypatch.setattr(summing, "new_sum", lambda: _Counted(seen))
     daemon.faults = [("PATCH uploads", 1_000_000), ("PATCH uploads", 10)]
     client.push("pca", BYTES)
     assert (sum(seen), daemon.versions) == (len(BYTES), [BYTES])
@@ -310,6 +315,7 @@ def test_each_byte_is_hashed_once_whatever_is_sent_again(
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Says when the digest of what is pushed is known: before anything is sent, in the middle, or behind it all."""
+    monkeypatch.setattr(uploads, "cores", lambda: SPARE)
 
     def known(when: str) -> None:
         class Held(HashingAhead):
@@ -317,13 +323,50 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
             @property
             def digest(self) -> digests.Digest | None:
+                self._thread.join()
                 self.looks += 1
-                known = {"before": True, "in the middle": self.looks > 4, "behind": False}
-                return self.wait() if known[when] else None
+                known = {"before": True, "in the middle": self.looks > 3, "behind": False}
+                return super().digest if known[when] else None
 
         monkeypatch.setattr(uploads, "HashingAhead", Held)
 
     return known
+
+
+def test_the_digest_is_taken_where_a_core_is_to_spare_or_the_line_is_slow() -> None:
+    assert is_worth_it(SPARE, 0, 0.0)
+    assert not is_worth_it(SPARE - 1, 0, 0.0)
+    assert not is_worth_it(SPARE - 1, 0, AFTER), "it is not known yet what the line carries"
+    assert is_worth_it(SPARE - 1, SLOW - 1, 1.0)
+    assert not is_worth_it(SPARE - 1, SLOW, 1.0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_over_a_slow_line_the_store_is_asked_for_the_bytes(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    monkeypatch.setattr(uploads, "cores", lambda: 1)
+    moved: list[int] = []
+
+    def slowly(done: int, _all: int | None) -> None:
+        moved.append(done)
+        time.sleep(AFTER / 2)
+
+    client.progress = slowly
+    daemon.versions = [BYTES] if known else [b"another"]
+    client.push("pca", BYTES)
+    assert daemon.asked == [digest_of(BYTES)]
+    assert daemon.versions == ([BYTES] if known else [b"another", BYTES])
+    assert (len(moved) < len(BYTES) // BLOCK) == known
+
+
+def test_over_a_fast_line_they_are_sent(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "cores", lambda: 1)
+    monkeypatch.setattr(hashing_ahead, "AFTER", 3600.0)
+    client.push("pca", BYTES)
+    assert (daemon.asked, daemon.versions) == ([], [BYTES])
 
 
 @pytest.mark.parametrize(("when", "sent"), [("before", 0), ("in the middle", 3 * BLOCK), ("behind", len(BYTES))])
@@ -373,14 +416,47 @@ def test_a_file_that_changed_behind_its_hash_is_not_taken_for_what_the_store_has
     class Changing(HashingAhead):
         @property
         def digest(self) -> digests.Digest | None:
-            found = self.wait()
+            self._thread.join()
             path.write_bytes(b"other")
-            return found
+            return super().digest
 
+    monkeypatch.setattr(uploads, "cores", lambda: SPARE)
     monkeypatch.setattr(uploads, "HashingAhead", Changing)
     with pytest.raises(errors.FileRefused, match="it changed while it was read"):
         client.push("pca", path)
     assert daemon.asked == []
+
+
+@pytest.mark.parametrize("kind", ["a path", "bytes", "a stream"])
+def test_bytes_that_were_damaged_on_their_way_become_no_version(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, kind: str
+) -> None:
+    sources: dict[str, Path | bytes | BinaryIO] = {
+        "a path": _file(tmp_path),
+        "bytes": BYTES,
+        "a stream": Unpacking(BYTES),
+    }
+    daemon.damages = True
+    with pytest.raises(errors.ChecksumMismatch):
+        client.push("pca", sources[kind])
+    assert (daemon.versions, daemon.uploads, _notes(tmp_path / "home")) == ([], {}, [])
+
+
+def test_a_file_that_changes_without_a_trace_behind_its_sum_becomes_no_version(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _file(tmp_path)
+    found, send_to = path.stat(), Slice.send_to
+
+    def changed(part: Slice, to: socket.socket) -> None:
+        path.write_bytes(b"!" * len(BYTES))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        send_to(part, to)
+
+    monkeypatch.setattr(Slice, "send_to", changed)
+    with pytest.raises(errors.ChecksumMismatch):
+        client.push("pca", path)
+    assert (daemon.versions, daemon.uploads) == ([], {})
 
 
 class Unpacking(io.BytesIO):
@@ -413,13 +489,13 @@ def test_what_turns_out_shorter_than_it_said_makes_no_version(daemon: FakeDaemon
     assert (daemon.versions, daemon.uploads) == ([], {})
 
 
-def test_a_source_that_fails_while_it_is_hashed_ends_the_push(
+def test_a_source_that_fails_while_it_is_read_ends_the_push(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_arguments: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "pread", fails)
+    monkeypatch.setattr(os, "preadv", fails)
     with pytest.raises(errors.FileRefused, match="Input/output error"):
         client.push("pca", _file(tmp_path))
     assert (daemon.versions, daemon.uploads) == ([], {})

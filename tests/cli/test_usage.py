@@ -123,6 +123,15 @@ def test_examples_parse(monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) 
             pass
 
 
+def test_a_command_looks_for_garbage_rarely_and_not_at_its_end(environment: dict[str, str]) -> None:
+    told = "print(gc.get_threshold()[0] > 10_000, gc.get_freeze_count() > 10_000)"
+    code = f"import atexit, gc; atexit.register(lambda: {told}); "
+    ran = subprocess.run(
+        [sys.executable, "-c", code + RUN, "--version"], env=environment, capture_output=True, text=True
+    )
+    assert ran.stdout.splitlines()[1:] == ["True True"]
+
+
 def test_version(environment: dict[str, str]) -> None:
     assert opstore(environment, "--version") == (0, "opstore 0.1.0\n", "")
 

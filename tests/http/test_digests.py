@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from tests.conftest import Http
 from tests.http.refusals import Watch
 
 DATA = b"some bytes"
 DIGEST = digest_of(DATA)
+TWELVE = "xxh128:09276921dedb8fafc77bd89cae94cf89"  # of b"twelve bytes"
 
 
 NO_DIGESTS = [
@@ -53,6 +55,35 @@ def test_bytes_that_are_others_than_declared_are_not_kept(http: Http, watch: Wat
     assert watch.files() == {}
     watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
     watch.assert_problem(http.get("/v1/ops/up"), 404, "OpNotFound")
+
+
+@pytest.mark.parametrize("kept", [DATA, b""], ids=["some", "none"])
+def test_bytes_with_another_checksum_than_declared_are_not_kept(http: Http, watch: Watch, kept: bytes) -> None:
+    upload = http.upload(kept)
+    answer = http.post("/v1/ops/up/versions", {"upload": upload, "checksum": checksum_of(new_sum(b"others"))})
+    details = watch.assert_problem(answer, 422, "ChecksumMismatch")
+    assert details == {"actual": checksum_of(new_sum(kept)), "expected": checksum_of(new_sum(b"others"))}
+    assert watch.files() == {}
+    watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
+    watch.assert_problem(http.get("/v1/ops/up"), 404, "OpNotFound")
+
+
+def test_bytes_with_the_declared_checksum_are_kept(http: Http) -> None:
+    """The checksum that `xxhsum -H2` tells."""
+    wanted = {"upload": http.upload(b"twelve bytes"), "checksum": TWELVE}
+    answer = http.post("/v1/ops/up/versions", wanted)
+    assert (answer.status_code, answer.json()["digest"]) == (201, digest_of(b"twelve bytes"))
+
+
+def test_a_checksum_that_is_none_is_refused_and_the_upload_stays(http: Http, watch: Watch) -> None:
+    upload = http.upload(b"twelve bytes")
+    watch.mark()
+    for checksum in ("", "xxh128:", TWELVE[:-1], TWELVE + "0", TWELVE.upper(), TWELVE[7:], TWELVE + "\n", DIGEST):
+        answer = http.post("/v1/ops/up/versions", {"upload": upload, "checksum": checksum})
+        watch.assert_problem(answer, 400, "InvalidRequest")
+    answer = http.post("/v1/ops/up/versions", {"digest": DIGEST, "checksum": TWELVE})
+    watch.assert_problem(answer, 400, "InvalidRequest")
+    assert http.post("/v1/ops/up/versions", {"upload": upload, "checksum": TWELVE}).status_code == 201
 
 
 def test_another_number_of_bytes_than_declared_is_not_kept(http: Http, watch: Watch) -> None:

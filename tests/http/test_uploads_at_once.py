@@ -10,7 +10,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import Draft, FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
-from opstore_daemon.store.uploads import Uploads
+from opstore_daemon.store.uploads import Declared, Uploads
 
 DATA = b"0123456789"
 OWNER = "somebody"
@@ -72,7 +72,7 @@ def test_an_upload_that_makes_room_just_before_its_publication_is_published(
         asked.close()
         return found
 
-    digest, size = uploads.check(upload, OWNER, digest_of(DATA), None)
+    digest, size = uploads.check(upload, OWNER, Declared(digest_of(DATA)))
     assert (digest, size) == (digest_of(DATA), 10)
     monkeypatch.setattr(Uploads, "_held", let_go_of)
     uploads.publish(upload, OWNER, digest)
@@ -97,5 +97,5 @@ def test_a_draft_that_cannot_be_read_becomes_no_version_until_it_can(
         patch.setattr(FileDraft, "read_at", failing)
         for _ in range(2):
             with pytest.raises(errors.StorageFailed):
-                uploads.check(upload, OWNER, digest_of(DATA), None)
-    assert uploads.check(upload, OWNER, digest_of(DATA), None) == (digest_of(DATA), 10)
+                uploads.check(upload, OWNER, Declared(digest_of(DATA)))
+    assert uploads.check(upload, OWNER, Declared(digest_of(DATA))) == (digest_of(DATA), 10)

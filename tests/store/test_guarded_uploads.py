@@ -5,13 +5,14 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.store.uploads import Declared
 from tests.store.test_faults import LOCAL, append, uploaded
 
 
 def test_an_upload_that_somebody_went_on_appending_to_is_not_published(files: OpStoreServer) -> None:
     uploads = files.store.uploads
     upload = uploaded(files, b"bytes")
-    digest, offset = uploads.check(upload, LOCAL, digest_of(b"bytes"), 5)
+    digest, offset = uploads.check(upload, LOCAL, Declared(digest_of(b"bytes"), size=5))
     append(files, upload, offset, b"more")
     with pytest.raises(errors.UploadNotOpen):
         uploads.publish(upload, LOCAL, digest)

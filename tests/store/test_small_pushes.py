@@ -9,6 +9,7 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import FileSaver
@@ -37,6 +38,7 @@ REFUSALS: dict[str, tuple[type[errors.OpStoreError], dict[str, Any]]] = {
     "a reference that finds nothing": (errors.OpNotFound, {"valid_for": ("forest@1",)}),
     "other bytes under a stored version": (errors.VersionConflict, {"version": "aaaa.aaaa.aaaa"}),
     "another digest": (errors.DigestMismatch, {"digest": digest_of(b"other")}),
+    "another checksum": (errors.ChecksumMismatch, {"checksum": checksum_of(new_sum(b"other"))}),
     "another size": (errors.SizeMismatch, {"size": 4}),
     "what is no digest": (errors.InvalidDigest, {"digest": "sha256:xyz"}),
     "an upload beside the bytes": (errors.InvalidRequest, {"upload": "0" * 32}),
@@ -76,7 +78,7 @@ def test_bytes_stay_where_the_outcome_is_unknown(
     assert files.store.pull("pca") == b"bytes"
 
 
-@pytest.mark.parametrize("fault", ["fsync", "link", "write"])
+@pytest.mark.parametrize("fault", ["fsync", "link", "pwrite"])
 def test_a_disk_that_fails_leaves_nothing_and_the_next_push_goes_well(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:

@@ -39,6 +39,7 @@ Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.P
 Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.REFERENCE_PATTERN})]
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
 DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"})]
+ChecksumText = Annotated[str, Meta(pattern=r"^xxh128:[0-9a-f]{32}(?![\s\S])")]
 References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]

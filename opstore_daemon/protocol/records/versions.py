@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from opstore_daemon.protocol.records.base import (
+    ChecksumText,
     DigestText,
     Fields,
     Format,
@@ -95,7 +96,7 @@ class Versions(Record, frozen=True, kw_only=True):
 
 class NewVersion(Request, frozen=True, kw_only=True):
     """A push of an `upload`, or, without one, of the bytes that the store has with that `digest`; with neither a
-    registration. `bump`, `fields` and `version` exclude each other.
+    registration. `bump`, `fields` and `version` exclude each other. `checksum` is of the bytes that are sent.
 
     `otherwise` says what a push of declared subversions does where they are stored with other bytes: `refuse`, or
     make a new `patch` version of them, with their valid links.
@@ -104,6 +105,7 @@ class NewVersion(Request, frozen=True, kw_only=True):
     upload: UploadId | None = None
     digest: DigestText | None = None
     size: Size | None = None
+    checksum: ChecksumText | None = None
     bump: Level | None = None
     fields: Fields | None = None
     version: Text | None = None

@@ -26,6 +26,7 @@ PUSHING = (
     errors.UploadNotOpen,
     errors.DigestMismatch,
     errors.SizeMismatch,
+    errors.ChecksumMismatch,
     errors.VersionConflict,
     errors.NumbersExhausted,
 )
