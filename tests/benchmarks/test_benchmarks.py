@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 BENCHMARKS = {
     "transfer": (["--mib", "2", "--rounds", "1"], ["one pass", "cp and fsync", "push, warm client", "pull, cold"]),
-    "profiles": (["--mib", "32"], ["all is hashed", "all is sent and taken", "client", "daemon"]),
+    "profiles": (["--mib", "32"], ["all is sent and taken", "all is sent and taken", "client", "daemon"]),
     "small": (
         ["--count", "3", "--rounds", "1"],
         ["fsync of a folder", "empty request", "pull to a file", "opstore push"],
