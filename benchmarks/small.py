@@ -125,8 +125,9 @@ def _jobs(folder: Path, url: str, client: OpStoreClient) -> dict[str, Callable[[
         return timed(lambda: client.push("small", data))
 
     def pull_to_a_file() -> float:
-        (folder / "out").unlink(missing_ok=True)
-        return timed(lambda: client.pull("small", to=folder / "out"))
+        # A new one each time: none is removed, since ext4 looks at what was removed lately before it makes a file.
+        (folder / "pulled-to").mkdir(exist_ok=True)
+        return timed(lambda: client.pull("small", to=folder / "pulled-to" / os.urandom(8).hex()))
 
     return {
         "fsync of a file": new_file,

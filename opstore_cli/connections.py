@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import requests
 import urllib3
@@ -137,22 +137,21 @@ class Connections:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.process = os.getpid()
-        self._session = requests.Session()
-        self._session.trust_env = False  # no netrc; proxies and certificates are looked up here
-        self._session.verify = _certificates()
-        self._session.headers["User-Agent"] = f"opstore/{__version__}"
-        self._session.headers["Accept-Encoding"] = "identity"  # offsets and digests count the bytes themselves
+        # What a Session of requests would add is settled here, once: it has neither cookies nor redirects to follow.
+        self._adapter = _Adapter(target)
+        self._verify = _certificates()
+        self._proxies = {} if is_loopback(target.url) else requests.utils.get_environ_proxies(target.url)
+        self._headers = {
+            "User-Agent": f"opstore/{__version__}",
+            "Accept-Encoding": "identity",  # offsets and digests count the bytes themselves
+        }
         if target.token is not None:
-            self._session.headers["Authorization"] = f"Bearer {target.token}"
-        if not is_loopback(target.url):
-            self._session.proxies.update(requests.utils.get_environ_proxies(target.url))
-        adapter = _Adapter(target)
-        self._session.adapters.clear()
-        self._session.mount(f"{urlsplit(target.url).scheme}://", adapter)
+            self._headers["Authorization"] = f"Bearer {target.token}"
+        self._begins: str | None = None
 
     def close(self) -> None:
         """Closes them; a later request opens new ones."""
-        self._session.close()
+        self._adapter.close()
 
     def request(
         self,
@@ -164,20 +163,27 @@ class Connections:
         body: bytes | Body | None,
     ) -> "Reading":
         """The answer to a request, whatever its status, its body not yet read."""
-        slices = self.target.url.startswith("http:") and not self._session.proxies
+        slices = self.target.url.startswith("http:") and not self._proxies
         data: Any = body if body is None or isinstance(body, bytes) else _Pieces(body, slices=slices)
         with self._called_by_our_names():
-            response = self._session.request(
-                method,
-                self.target.url + path,
-                params=parameters,
-                data=data,
-                headers=dict(headers),
-                timeout=_within(method, headers),
-                allow_redirects=False,
-                stream=True,
+            prepared = requests.PreparedRequest()
+            prepared.prepare_method(method)
+            prepared.url = self._url(path, parameters)
+            prepared.prepare_headers({**self._headers, **headers})
+            prepared.prepare_body(data, None)
+            response = self._adapter.send(
+                prepared, stream=True, timeout=_within(method, headers), verify=self._verify, proxies=self._proxies
             )
         return Reading(response, self)
+
+    def _url(self, path: str, parameters: Mapping[str, Any]) -> str:
+        """The path is in the form of a URL already; the daemon's own URL is brought into it once."""
+        if self._begins is None:
+            prepared = requests.PreparedRequest()
+            prepared.prepare_url(self.target.url, {})
+            self._begins = str(prepared.url).rstrip("/")
+        asked = urlencode({name: value for name, value in parameters.items() if value is not None}, doseq=True)
+        return f"{self._begins}{path}?{asked}" if asked else self._begins + path
 
     def unreachable(self, reason: str) -> errors.DaemonUnreachable:
         """The error that says that the daemon does not answer here."""

@@ -1,6 +1,7 @@
 """The daemon's process: one for a home, found by its runtime file, stopped by a signal."""
 
 import fcntl
+import gc
 import json
 import logging
 import logging.handlers
@@ -55,6 +56,7 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         _write_runtime_file(config, listener)
         log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
         _tell_ready({"url": listener.url, "pid": os.getpid()})
+        _collect_less()
         try:
             # A daemon that nobody can find any more, since its home was removed, would stay for ever.
             listener.run(config.idle_timeout if background else 0, wanted=config.runtime_file.exists)
@@ -62,6 +64,14 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
             config.runtime_file.unlink(missing_ok=True)
             server.close()
             log.info("stopped")
+
+
+def _collect_less() -> None:
+    # What is here stays as long as we do, and what a request leaves goes by itself but for a little: to look for
+    # garbage among all of it, every few requests, took a tenth of their time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def _listen_again(config: Config, server: OpStoreServer, host: str) -> Listener:

@@ -136,7 +136,9 @@ def _parse(url: str) -> URL:
 def _set_pragmas(engine: Engine, *, writer: bool, file: bool) -> None:
     pragmas = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "trusted_schema = OFF", "synchronous = FULL"]
     if file:
-        pragmas += ["journal_mode = WAL"] if writer else ["wal_autocheckpoint = 0", "query_only = ON"]
+        # What SQLite keeps to take back a statement that splits many pages would be a file, made and removed each time.
+        writers = ["journal_mode = WAL", "temp_store = MEMORY"]
+        pragmas += writers if writer else ["wal_autocheckpoint = 0", "query_only = ON"]
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:

@@ -1,14 +1,12 @@
 """Versions: registered, given their bytes, and told of."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
-from sqlalchemy import Connection, Executable, and_, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, func, insert, null, select, update
 
-from opstore_daemon.metadata.prepared import Query, prepared
+from opstore_daemon.metadata.prepared import prepared
 from opstore_daemon.metadata.tables import Label, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -186,7 +184,7 @@ def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], 
     What is new on a version that was there before is an entry of its own.
     """
     row = added.row
-    known = {} if added.fresh else _noted(View(connection), _labels, [row.id]).get(row.id, {})
+    known = {} if added.fresh else records(View(connection), [row])[0].labels
     changed = {key: value for key, value in labels.items() if known.get(key) != value}
     if not changed:
         return
@@ -201,13 +199,18 @@ def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], 
 
 def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     """What is known of these versions, in their order."""
-    labels: dict[int, dict[str, str]] = {}
-    tags: dict[int, dict[str, str]] = {}
-    for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
-        ids = [row.id for row in rows[start : start + BLOCK]]
-        labels |= _noted(view, _labels, ids)
-        tags |= _noted(view, _tags, ids)
-    return [record(row, labels.get(row.id, {}), tags.get(row.id, {})) for row in rows]
+    labels: dict[int, dict[str, str]] = {row.id: {} for row in rows}
+    tags: dict[int, list[str]] = {row.id: [] for row in rows}
+    for start in range(0, len(rows), BLOCK // 2):  # a statement takes only so many parameters: here each id is two
+        ids = [row.id for row in rows[start : start + BLOCK // 2]]
+        # One has a statement of its own: a list of values is put together anew each time.
+        query = _noted(view.sight, True, ids=ids[0]) if len(ids) == 1 else _noted(view.sight, False, ids=ids)
+        for id_, name, value in view.execute(query):
+            if value is None:
+                tags[id_].append(name)
+            else:
+                labels[id_][name] = value
+    return [record(row, labels[row.id], tags[row.id]) for row in rows]
 
 
 def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> VersionRecord:
@@ -232,24 +235,16 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
     )
 
 
-def _noted(view: View, of: Callable[..., Query], ids: Sequence[int]) -> dict[int, dict[str, str]]:
-    """Labels, or tags, of these versions, by their keys."""
-    return {
-        id_: {key: value for _, key, value in group}
-        for id_, group in groupby(view.execute(of(view.sight, ids=ids)), key=itemgetter(0))
-    }
-
-
 @prepared
-def _labels(sight: Sight, *, ids: Sequence[int]) -> Executable:
-    noted = select(Label.version_id, Label.key, Label.value).where(Label.version_id.in_(ids), sight.in_force(Label))
-    return noted.order_by(Label.version_id, Label.key)
+def _noted(sight: Sight, one: bool, *, ids: int | Sequence[int]) -> Executable:
+    """Labels and tags of these versions, or of the one: a tag has no value."""
 
+    def theirs(table: type[Label | Tag]) -> ColumnElement[bool]:
+        of_them = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))
+        return and_(of_them, sight.in_force(table))
 
-@prepared
-def _tags(sight: Sight, *, ids: Sequence[int]) -> Executable:
-    tagged = select(Tag.version_id, Tag.name, Tag.name).where(Tag.version_id.in_(ids), sight.in_force(Tag))
-    return tagged.order_by(Tag.version_id, Tag.name)
+    labels = select(Label.version_id, Label.key, Label.value).where(theirs(Label))
+    return labels.union_all(select(Tag.version_id, Tag.name, null()).where(theirs(Tag)))
 
 
 def newest(view: View, op_id: int, below: int | None, limit: int) -> list[VersionRow]:

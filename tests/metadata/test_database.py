@@ -46,6 +46,7 @@ def test_the_writer_and_the_readers_are_set_to_survive_and_to_refuse(database: D
         assert [pragma(connection, name) for name in PRAGMAS] == ["wal", 2, 1, 0, 10_000]
         assert pragma(connection, "query_only") == 0
         assert pragma(connection, "wal_autocheckpoint") == 1000
+        assert pragma(connection, "temp_store") == 2, "in memory"
     with database.read() as connection:
         connection.execute(select(Op.name))  # a connection learns of the journal mode when it reads
         assert [pragma(connection, name) for name in PRAGMAS] == ["wal", 2, 1, 0, 10_000]
