@@ -258,6 +258,18 @@ class IntakeTask(WSGITask):  # type: ignore[misc]
             environ[TAKEN_IN] = self.request.sink.writer
         return environ
 
+    # A head that is sent by itself costs a call, and wakes the client for nothing: it waits for what comes behind it.
+
+    def build_response_header(self) -> bytes:
+        """None of it yet: the channel holds the head until there is more to send, or no more."""
+        self.channel.held = super().build_response_header()
+        return b""
+
+    def finish(self) -> None:
+        """All of the answer is written."""
+        super().finish()
+        self.channel.write_soon(self.channel.take_held())
+
 
 class IntakeErrorTask(ErrorTask):  # type: ignore[misc]
     """Answers a refusal; or, where an answer broke off before its first byte, that nobody foresaw it."""
@@ -277,6 +289,7 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
     task_class = IntakeTask
     error_task_class = IntakeErrorTask
     close_when_flushed: bool
+    held = b""  # the head of an answer that is being written
     _refused = False
     _linger_until: float | None = None
     _drained = 0
@@ -315,6 +328,20 @@ class IntakeChannel(HTTPChannel):  # type: ignore[misc]
             if do_close:
                 self.handle_close()
             return 0
+
+    def write_soon(self, data: bytes | ForwardBuffer) -> int:
+        """Sends what is to be sent, behind what is held."""
+        if not data:
+            return 0
+        held = self.take_held()
+        if isinstance(data, bytes):
+            return int(super().write_soon(held + data))
+        return int(super().write_soon(held) + super().write_soon(data))
+
+    def take_held(self) -> bytes:
+        """What is held, which is to be sent now."""
+        held, self.held = self.held, b""
+        return held
 
     def service(self) -> None:
         """Runs one request, in a thread of the application."""

@@ -11,6 +11,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.sending import ForwardBuffer
+from opstore_daemon.web.api.blobs import FEW
 from tests.conftest import Http, wait_for
 from tests.http.raw import Raw, head
 from tests.http.refusals import Watch
@@ -83,7 +84,7 @@ def test_a_bug_behind_the_application_is_told_in_the_same_form(
     def failing(_buffer: ForwardBuffer, _size: int | None = None) -> int:
         raise RuntimeError("a bug")
 
-    http.push("up", b"bytes")
+    http.push("up", b"bytes" * FEW)  # else they go out with the head
     watch.mark()
     monkeypatch.setattr(ForwardBuffer, "prepare", failing)
     with Raw(listener.port) as connection:

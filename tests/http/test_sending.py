@@ -5,7 +5,9 @@ import socket
 
 import pytest
 
+from opstore_daemon.intake import IntakeChannel
 from opstore_daemon.listener import Listener
+from opstore_daemon.web.api.blobs import FEW
 from tests.conftest import Http, wait_for
 from tests.http.raw import Raw, head
 from tests.http.test_bytes import BYTES, large
@@ -37,6 +39,31 @@ def test_a_part_is_sent_by_the_system_and_the_whole_is_checked(http: Http, sent:
         answer = http.pull("up", headers={"Range": asked})
         assert (answer.status_code, answer.content) == (206, data[start:stop])
         assert sum(sent) == stop - start
+
+
+def test_a_small_answer_is_sent_in_one_piece(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    plain = IntakeChannel.send
+
+    def noted(channel: IntakeChannel, data: bytes, do_close: bool = True) -> int:
+        pieces.append(plain(channel, data, do_close))
+        return pieces[-1]
+
+    http.push("up", b"bytes")
+    http.push("up", b"x" * FEW)
+    upload = http.upload(b"others")
+    monkeypatch.setattr(IntakeChannel, "send", noted)
+    answers = [
+        http.pull("up", "1.0.0"),
+        http.pull("up"),
+        http.pull("up", headers={"Range": "bytes=2-"}),
+        http.get("/v1/ops/up"),
+        http.get("/v1/ops/none"),
+        http.delete(f"/v1/uploads/{upload}"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 206, 200, 404, 204]
+    assert len(pieces) == len(answers)
+    assert answers[1].content == b"x" * FEW
 
 
 def test_a_system_without_sendfile_sends_the_same(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from opstore_daemon.web.refusals import PICKING, READING
 from opstore_daemon.web.routing import Answer, Api, Route, nothing, route, seen, store
 
 ROUTES: list[Route] = []
+FEW = 64 * 1024  # bytes of an answer that may wait in memory for the client
 TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER, SERVED_VERSION)
 
 
@@ -99,4 +100,5 @@ def _range(digest: str, size: int) -> tuple[int, int] | None:
 
 def _wrapped(reader: BlobReader) -> BlobReader:
     wrapper = request.environ.get("opstore.file_wrapper")
-    return reader if wrapper is None else wrapper(reader)
+    # A few bytes go out with the head; more of them by the loop, so that no thread waits for a slow client.
+    return reader if wrapper is None or reader.stop - reader.start <= FEW else wrapper(reader)
