@@ -138,33 +138,9 @@ class FileDraft(Draft):
 
     def _place(self, target: Path) -> None:
         """Our bytes stand under that name, whatever stood there."""
-        if posix.link(self._path, target):
-            return
-        try:
-            there = posix.open_regular(target, os.O_RDONLY)
-        except FileNotFoundError:  # deleted meanwhile, or there are no hard links here
+        # What stands there should be the same bytes. It is not compared: that takes longer than to take its place.
+        if not posix.link(self._path, target):
             self._replace(target)
-            return
-        try:
-            good = self._is_good(there)
-            if good:
-                os.utime(there)
-        finally:
-            os.close(there)
-        if not good:
-            self._replace(target)
-
-    def _is_good(self, there: int) -> bool:
-        """Whether that file is ours, or holds our bytes, on the disk too: who linked it may have died before that."""
-        if os.path.samestat(os.fstat(there), os.fstat(self._fd)):
-            return True
-        if not posix.same_bytes(self._fd, there):
-            return False
-        try:
-            posix.sync(there)
-        except posix.SyncFailed:  # damaged on the disk, where ours are not
-            return False
-        return True
 
     def _replace(self, target: Path) -> None:
         spare = spare_of(self._path)

@@ -118,32 +118,6 @@ def pieces(fd: int, size: int) -> Iterator[bytes]:
         start += len(piece)
 
 
-def same_bytes(fd: int, other: int) -> bool:
-    """Whether the other file holds the bytes of the first; one that can't be read does not."""
-    size = os.fstat(fd).st_size
-    if os.fstat(other).st_size != size:
-        return False
-    start = 0
-    for piece in pieces(fd, size):
-        if not _stands_at(other, start, piece):
-            return False
-        start += len(piece)
-    return True
-
-
-def _stands_at(fd: int, start: int, piece: bytes) -> bool:
-    rest = memoryview(piece)
-    while rest:
-        try:
-            found = os.pread(fd, len(rest), start)
-        except OSError:
-            return False
-        if not found or found != rest[: len(found)]:
-            return False
-        rest, start = rest[len(found) :], start + len(found)
-    return True
-
-
 def link(path: Path, name: Path) -> bool:
     """A second name for the file; False where the name is taken, or the file system has no hard links."""
     try:

@@ -45,7 +45,8 @@ def test_the_bytes_are_on_the_disk_before_they_have_a_name_and_the_name_before_t
     assert log == [*sealed, "fsync blobs", "link blobs", f"fsync {shelf}"]
     log.clear()
     put(saver)
-    assert log == [*sealed, "link blobs", "fsync file", f"fsync {shelf}"], "the one that is there is synced, too"
+    placed = ["link blobs", "link staging", "rename blobs"]
+    assert log == [*sealed, *placed, f"fsync {shelf}"], "it takes the place of the one that is there"
     log.clear()
     put(FileSaver(root))
     assert log[:5] == ["fsync store", *sealed, "fsync blobs"], "whoever made the folder may have died before its fsync"
@@ -134,31 +135,14 @@ def test_a_publish_that_finds_no_space_can_be_repeated(saver: FileSaver, call: s
     assert get(saver) == DATA
 
 
-def test_a_blob_that_cannot_be_synced_any_more_is_replaced_by_one_that_was(saver: FileSaver, root: Path) -> None:
+def test_a_blob_that_is_there_already_is_replaced_by_bytes_that_are_on_the_disk(saver: FileSaver, root: Path) -> None:
+    """What stands there may be damaged, and who linked it may have died before it was on the disk."""
     put(saver)
-    before = (root / BLOB).stat().st_ino
-    with closing(saver.draft(UPLOAD)) as draft, pytest.MonkeyPatch.context() as patch:
-        draft.append(DATA)
-        fsync, calls = os.fsync, iter([fails(0, after=1), fails(errno.EIO)])
-        patch.setattr(os, "fsync", lambda fd: (next(calls, fails(0, after=1))(), fsync(fd)))
-        draft.publish(DIGEST)
-    assert (root / BLOB).stat().st_ino != before
-    assert get(saver) == DATA
-
-
-def test_a_blob_that_cannot_be_read_any_more_is_replaced(saver: FileSaver, root: Path) -> None:
-    put(saver)
-    bad, pread = (root / BLOB).stat(), os.pread
-
-    def read(fd: int, size: int, start: int) -> bytes:
-        if os.path.samestat(os.fstat(fd), bad):
-            raise OSError(errno.EIO, "Input/output error")
-        return pread(fd, size, start)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "pread", read)
+    with saver.open(DIGEST) as before:
         put(saver)
-    assert (root / BLOB).stat().st_ino != bad.st_ino
+        assert os.fstat(before.fileno()).st_ino != (root / BLOB).stat().st_ino
+        assert before.read() == get(saver) == DATA
+    assert not any((root / "staging").iterdir())
 
 
 def test_a_blob_is_as_young_as_its_last_publish_however_long_the_upload_took(saver: FileSaver, root: Path) -> None:

@@ -120,6 +120,8 @@ class DraftConformance(SaverHooks):
                     count = draft.read_at(len(read), room)
                     assert count
                     read.extend(room[:count])
+                else:
+                    written.wait(0.001)
 
         with closing(saver.draft(UPLOAD)) as draft:
             assert all_at_once([write, follow]) == []
