@@ -92,7 +92,6 @@ class _Pushing:
         self._summing = Summing.of(source)
         self._ahead: HashingAhead | None = None
         self._has_asked = False
-        self._began = time.monotonic()
 
     def close(self) -> None:
         """The source is not read any more."""
@@ -143,12 +142,12 @@ class _Pushing:
         assert self._source.size is not None, "it is random"  # noqa: S101
         return self._source.size
 
-    def _ask(self, sent: int) -> None:
+    def _ask(self, sent: int, seconds: float) -> None:
         """Once the digest is known, whether the store has the bytes; raises _Stored where it has.
 
-        It is taken as soon as that is worth it, for a line that has carried so many bytes.
+        It is taken as soon as that is worth it, for a line that has carried so many bytes in that time.
         """
-        if self._ahead is None and is_worth_it(cores(), sent, time.monotonic() - self._began):
+        if self._ahead is None and is_worth_it(cores(), sent, seconds):
             self._ahead = HashingAhead(self._source)
         digest = None if self._ahead is None else self._ahead.digest
         if self._has_asked or digest is None:
@@ -172,7 +171,8 @@ class _Pushing:
         """All of it, from where the upload stands."""
         try:
             self._summing.reach(upload.offset)
-            self._append(upload.upload, upload.offset, self._size, functools.partial(self._rest, upload.offset))
+            body = functools.partial(self._rest, upload.offset, time.monotonic())
+            self._append(upload.upload, upload.offset, self._size, body)
             self._progress(self._size, self._size)
             pushed = self._make(upload=upload.upload, checksum=self._summing.checksum(), size=self._size)
         except (errors.OpStoreError, _Stored) as failure:
@@ -182,10 +182,12 @@ class _Pushing:
         _forget(note)
         return pushed
 
-    def _rest(self, first: int, offset: int) -> "_Rest":
+    def _rest(self, first: int, began: float, offset: int) -> "_Rest":
+        """The bytes from the offset on, for a sending that began at `first`, at that time."""
+
         def before(position: int, count: int) -> None:
             self._progress(position, self._size)
-            self._ask(position - first)
+            self._ask(position - first, time.monotonic() - began)
             self._summing.reach(position + count)
 
         return _Rest(self._source, offset, before)

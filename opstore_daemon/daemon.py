@@ -69,7 +69,6 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
 def _collect_less() -> None:
     # What is here stays as long as we do, and what a request leaves goes by itself but for a little: to look for
     # garbage among all of it, every few requests, took a tenth of their time.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
 

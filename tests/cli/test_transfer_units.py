@@ -360,11 +360,30 @@ def test_over_a_slow_line_the_store_is_asked_for_the_bytes(
     assert (len(moved) < len(BYTES) // BLOCK) == known
 
 
+def test_the_time_until_the_first_byte_is_sent_is_not_the_lines(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon may have to be started first."""
+    monkeypatch.setattr(uploads, "cores", lambda: 1)
+    monkeypatch.setattr(hashing_ahead, "AFTER", 2.0)
+    begin = uploads._Pushing._begin
+
+    def slow(pushing: uploads._Pushing, note: HeldNote | None) -> object:
+        time.sleep(2.1)
+        return begin(pushing, note)
+
+    monkeypatch.setattr(uploads._Pushing, "_begin", slow)
+    monkeypatch.setattr(uploads, "HashingAhead", None)
+    client.push("pca", BYTES)
+    assert (daemon.asked, daemon.versions) == ([], [BYTES])
+
+
 def test_over_a_fast_line_they_are_sent(
     daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "cores", lambda: 1)
     monkeypatch.setattr(hashing_ahead, "AFTER", 3600.0)
+    monkeypatch.setattr(uploads, "HashingAhead", None)
     client.push("pca", BYTES)
     assert (daemon.asked, daemon.versions) == ([], [BYTES])
 
