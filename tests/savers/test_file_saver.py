@@ -199,12 +199,12 @@ def test_a_failed_replacement_can_be_repeated(saver: FileSaver, root: Path) -> N
 @pytest.mark.parametrize("why", ["its other name", "its mode"])
 def test_a_published_draft_takes_no_more_bytes_after_a_restart(saver: FileSaver, root: Path, why: str) -> None:
     with pytest.MonkeyPatch.context() as patch, closing(saver.draft(UPLOAD)) as draft:
-        if why == "its mode":
-            put(saver)  # so that the draft gets no second name
-        else:
+        if why == "its other name":
             patch.setattr(os, "fchmod", fails(errno.EPERM))
         draft.append(DATA)
         draft.publish(DIGEST)
+    if why == "its mode":
+        put(saver)  # another draft, which takes its second name away
     with closing(FileSaver(root).draft(UPLOAD)) as draft, pytest.raises(errors.StorageFailed, match="no more bytes"):
         draft.append(b"more")
     assert get(saver) == DATA
