@@ -8,9 +8,8 @@ from typing import Self
 from opstore_cli.sources import Source
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
+from opstore_daemon.protocol.hashing import STEP
 from opstore_daemon.protocol.routes import SMALL
-
-STEP = 256 * 1024  # bytes that are read and summed at once: they stay in the processor's cache in between
 
 
 class Summing:

@@ -1,4 +1,4 @@
-"""Pushes: bytes go to the daemon once, hashed beside it, and go on where the line broke.
+"""Pushes: bytes go to the daemon once, summed as they go, and go on where the line broke.
 
 A few bytes go with the request that makes the version. Bytes that the store has already are not sent, or no longer from
 when that is known.
@@ -89,7 +89,6 @@ class _Pushing:
         self._source = source
         self._declared = declared
         self._progress = progress
-        self._summing = Summing.of(source)
         self._ahead: HashingAhead | None = None
         self._has_asked = False
 
@@ -136,6 +135,10 @@ class _Pushing:
             _forget(note)
             self._progress(self._size, self._size)
             return stored.pushed
+
+    @functools.cached_property
+    def _summing(self) -> Summing:
+        return Summing.of(self._source)  # with the first byte that needs it: a few bytes have their digest
 
     @property
     def _size(self) -> int:

@@ -104,16 +104,13 @@ class Sink:
         self._taken += len(data)
         if self._parser.body_rcv.error is not None:
             return  # the rest of what was read may hold another chunk
-        failure = data.error if isinstance(data, Received) else self._append(data)
-        if failure is not None:
-            self._parser.body_rcv.error = Refusal(failure)
-
-    def _append(self, data: bytes) -> errors.OpStoreError | None:
         try:
-            self.writer.append(data)
+            if not isinstance(data, Received):
+                self.writer.append(data)
+            elif data.error is not None:
+                raise data.error
         except errors.OpStoreError as error:
-            return error
-        return None
+            self._parser.body_rcv.error = Refusal(error)
 
     def __len__(self) -> int:
         return self._taken

@@ -10,6 +10,7 @@ from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 
 BLOCK = 1024 * 1024  # bytes that are read, sent or hashed at once, where there are as many
+STEP = 256 * 1024  # bytes that are read back and hashed at once: they stay in the processor's cache in between
 WAITING = 4  # pieces that may wait to be hashed: what bounds the memory
 SMALL = 64 * 1024  # bytes; a piece up to this is not worth a thread
 
@@ -84,7 +85,6 @@ class TrailingHash:
     lies there. All but `close` is called by one thread at a time.
     """
 
-    STEP = 256 * 1024  # bytes that are read and hashed at once: they stay in the processor's cache in between
     LAG = 1024 * 1024  # bytes that are worth a thread
     LINGER = 0.5  # seconds for which the thread waits for more
 
@@ -111,7 +111,7 @@ class TrailingHash:
         self._thread.start()
 
     def _run(self) -> None:
-        buffer = memoryview(bytearray(self.STEP))
+        buffer = memoryview(bytearray(STEP))
         while self._is_behind():
             try:
                 self._step(buffer)
@@ -146,7 +146,7 @@ class TrailingHash:
     def _catch_up(self) -> None:
         self.close()
         if self._hashed < self._end:
-            buffer = memoryview(bytearray(min(self.STEP, self._end - self._hashed)))
+            buffer = memoryview(bytearray(min(STEP, self._end - self._hashed)))
             while self._hashed < self._end:
                 self._step(buffer)
 

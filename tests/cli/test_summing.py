@@ -8,9 +8,10 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.sources import opened
-from opstore_cli.summing import STEP, Summing
+from opstore_cli.summing import Summing
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.hashing import STEP
 from opstore_daemon.protocol.routes import SMALL
 from tests.cli.fake_daemon import FakeDaemon
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO, cast
 
 import pytest
@@ -365,11 +366,12 @@ def test_the_time_until_the_first_byte_is_sent_is_not_the_lines(
 ) -> None:
     """The daemon may have to be started first."""
     monkeypatch.setattr(uploads, "cores", lambda: 1)
-    monkeypatch.setattr(hashing_ahead, "AFTER", 2.0)
-    begin = uploads._Pushing._begin
+    monkeypatch.setattr(hashing_ahead, "AFTER", 60.0)
+    begin, passed = uploads._Pushing._begin, [0.0]
+    monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0]))
 
     def slow(pushing: uploads._Pushing, note: HeldNote | None) -> object:
-        time.sleep(2.1)
+        passed[0] += 3600
         return begin(pushing, note)
 
     monkeypatch.setattr(uploads._Pushing, "_begin", slow)
