@@ -172,6 +172,7 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
         self.expect_continue = False  # or waitress asks for the body after all
         self.error.request_id = request_id(self.header(routes.REQUEST_ID))
         note(self.error.request_id, self.command, self.path, self.error.error.status)
+        self.close()  # before the answer: whoever has it may append at once
         return len(data)
 
     def _bound_lines(self, chunks: ChunkedReceiver) -> None:

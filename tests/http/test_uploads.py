@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.intake import IntakeErrorTask
 from opstore_daemon.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
 from opstore_daemon.store import uploads
-from tests.conftest import WRITE_TOKEN, Http, wait_for
+from tests.conftest import TIMEOUT, WRITE_TOKEN, Http, wait_for
 from tests.http.raw import Raw, head
 from tests.http.refusals import Watch
 
@@ -208,6 +209,30 @@ def test_a_chunk_behind_one_that_was_refused_is_not_kept(http: Http, listener: L
         watch.assert_problem(connection.answer(), 413, "TooLarge")
     assert http.append(upload, DATA[5:], 5).status_code == 200
     assert pushed(http, upload) == digest_of(DATA)
+
+
+def test_an_upload_is_free_again_when_the_refusal_can_be_read(
+    http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended = threading.Event()
+    service = IntakeErrorTask.service
+
+    def dawdling(task: IntakeErrorTask) -> None:
+        service(task)
+        appended.wait(TIMEOUT)
+
+    monkeypatch.setattr(IntakeErrorTask, "service", dawdling)
+    upload = http.upload(DATA[:5], size=10)
+    watch.mark()
+    try:
+        for body, status, code in ((b"6\r\nxxxxxx\r\n", 413, "TooLarge"), (b"?\r\n", 400, "InvalidRequest")):
+            with Raw(listener.port) as connection:
+                begin(connection, upload, 5, None)
+                connection.send(body)
+                watch.assert_problem(connection.answer(), status, code)
+        assert http.append(upload, DATA[5:], 5).status_code == 200
+    finally:
+        appended.set()
 
 
 def test_an_append_of_unknown_length_is_taken(http: Http) -> None:
