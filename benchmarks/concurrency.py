@@ -23,6 +23,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import pushing
+from opstore_daemon.store.versions import Blob
 
 CLIENTS = (1, 4, 16)
 
@@ -108,7 +109,7 @@ def grouped(folder: Path, count: int) -> None:
         for _ in range(count // size):
             with server.db.write() as connection:
                 for place in range(size):
-                    blob = (digest_of(os.urandom(KIB)), KIB)
+                    blob = Blob(digest_of(os.urandom(KIB)), KIB)
                     pushing.add(connection, f"op{place}", NewVersion(), blob, time.time_ns() // 1000)
         took = (time.perf_counter() - began) / (count // size * size)
         rows.append((str(size), f"{took * 1000:.2f}"))

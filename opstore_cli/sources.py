@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -13,7 +14,8 @@ from opstore_cli.folder_format import FOLDER_FORMAT
 from opstore_cli.folders import PackedFolder
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.hashing import BLOCK, Hasher
+from opstore_daemon.protocol.hashing import BLOCK, WAITING, Hasher
+from opstore_daemon.protocol.samples import Sample, sample_of
 
 if TYPE_CHECKING:
     import socket
@@ -26,7 +28,7 @@ Readable = bytes | BinaryIO | Path | str
 class Source:
     """An open file, from where it stood when it came. `size` is the bytes that are to come, None if unknown.
 
-    It is read in order by `read`, or, where it `is_random`, from any place and by any thread by `read_at`: not both.
+    It is read in order by `read`, or, where it `is_random`, from any place and by any thread by the others: not both.
     """
 
     format: str | None = None  # what the bytes are, where that is known here
@@ -75,6 +77,27 @@ class Source:
             data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def sample(self) -> Sample:
+        """The sample of all bytes; raises FileRefused."""
+        try:
+            return sample_of(self.size or 0, self.read_into)
+        except EOFError:
+            raise self.shorter() from None
+
+    def digest(self) -> Digest:
+        """The digest of all bytes; raises FileRefused."""
+        offset, size = 0, self.size or 0
+        buffers = cycle([memoryview(bytearray(BLOCK)) for _ in range(WAITING + 2)])
+        with Hasher() as hasher:
+            while offset < size:
+                buffer = next(buffers)
+                count = self.read_into(buffer[: size - offset], offset)
+                if not count:
+                    raise self.shorter()
+                hasher.update(buffer[:count])
+                offset += count
+            return hasher.digest()
 
     def read(self, size: int) -> bytes:
         """The next bytes, up to so many, none at the end; raises FileRefused."""

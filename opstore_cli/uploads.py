@@ -1,12 +1,11 @@
 """Pushes: bytes go to the daemon once, summed as they go, and go on where the line broke.
 
-A few bytes go with the request that makes the version. Bytes that the store has already are not sent, or no longer from
-when that is known.
+A few bytes go with the request that makes the version. Bytes that the store has already are not sent: it is asked by a
+sample of them, and by their digest where it knows bytes of that sample.
 """
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import msgspec
 
 from opstore_cli.asking import Asking, Body
-from opstore_cli.hashing_ahead import HashingAhead, cores, is_worth_it
 from opstore_cli.notes import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.patience import INTERRUPTIONS, Patience
 from opstore_cli.sources import Readable, Slice, Source, opened
@@ -23,7 +21,7 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.hashing import BLOCK
-from opstore_daemon.protocol.records import NewUpload, NewVersion, Pushed, Upload
+from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
 
@@ -47,7 +45,7 @@ def push(
             return pushing.push_whole(file.size)
         if not file.is_random:
             return pushing.push_in_order()
-        with contextlib.closing(pushing), _note(asking, file, home) as note:
+        with _note(asking, file, home) as note:
             pushed = pushing.push_file(note)
         file.end()
         return pushed
@@ -72,14 +70,6 @@ def _note(asking: Asking, file: Source, home: Path | None) -> Iterator[HeldNote 
         yield note
 
 
-class _Stored(Exception):
-    """The version is made, of bytes that the store had: nothing more need be sent."""
-
-    def __init__(self, pushed: Pushed) -> None:
-        super().__init__()
-        self.pushed = pushed
-
-
 class _Pushing:
     """One push of a source to an op."""
 
@@ -89,13 +79,6 @@ class _Pushing:
         self._source = source
         self._declared = declared
         self._progress = progress
-        self._ahead: HashingAhead | None = None
-        self._has_asked = False
-
-    def close(self) -> None:
-        """The source is not read any more."""
-        if self._ahead is not None:
-            self._ahead.close()
 
     def push_whole(self, size: int) -> Pushed:
         """All of it in one request, which may be repeated as a whole."""
@@ -125,16 +108,19 @@ class _Pushing:
 
     def push_file(self, note: HeldNote | None) -> Pushed:
         """What can be read from any place: from where the daemon has it, as often as it takes."""
-        try:
-            earlier = self._earlier(note)
+        earlier = self._earlier(note)
+        self._progress(0 if earlier is None else earlier.offset, self._size)
+        pushed = self._push_known()
+        if pushed is not None:
             if earlier is not None:
-                with contextlib.suppress(*LEFT_WRONG):
-                    return self._send(earlier, note)
-            return self._send(self._begin(note), note)
-        except _Stored as stored:
+                self._give_up(earlier, note)
             _forget(note)
             self._progress(self._size, self._size)
-            return stored.pushed
+            return pushed
+        if earlier is not None:
+            with contextlib.suppress(*LEFT_WRONG):
+                return self._send(earlier, note)
+        return self._send(self._begin(note), note)
 
     @functools.cached_property
     def _summing(self) -> Summing:
@@ -145,19 +131,14 @@ class _Pushing:
         assert self._source.size is not None, "it is random"  # noqa: S101
         return self._source.size
 
-    def _ask(self, sent: int, seconds: float) -> None:
-        """Once the digest is known, whether the store has the bytes; raises _Stored where it has.
-
-        It is taken as soon as that is worth it, for a line that has carried so many bytes in that time.
-        """
-        if self._ahead is None and is_worth_it(cores(), sent, seconds):
-            self._ahead = HashingAhead(self._source)
-        digest = None if self._ahead is None else self._ahead.digest
-        if self._has_asked or digest is None:
-            return
-        self._has_asked = True
+    def _push_known(self) -> Pushed | None:
+        """The version of bytes that the store has; None where it has not."""
+        asked = {"sample": self._source.sample()}
+        if not self._asking.call("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
+            return None
         with contextlib.suppress(errors.BlobNotFound):
-            raise _Stored(self._make(digest=digest, size=self._size))
+            return self._make(digest=self._source.digest(), size=self._size)
+        return None
 
     def _earlier(self, note: HeldNote | None) -> Upload | None:
         """The upload that an earlier process left of this file, if the daemon still has it."""
@@ -174,23 +155,21 @@ class _Pushing:
         """All of it, from where the upload stands."""
         try:
             self._summing.reach(upload.offset)
-            body = functools.partial(self._rest, upload.offset, time.monotonic())
-            self._append(upload.upload, upload.offset, self._size, body)
+            self._append(upload.upload, upload.offset, self._size, self._rest)
             self._progress(self._size, self._size)
             pushed = self._make(upload=upload.upload, checksum=self._summing.checksum(), size=self._size)
-        except (errors.OpStoreError, _Stored) as failure:
+        except errors.OpStoreError as failure:
             if note is None or not isinstance(failure, PASSING):
                 self._give_up(upload, note)
             raise
         _forget(note)
         return pushed
 
-    def _rest(self, first: int, began: float, offset: int) -> "_Rest":
-        """The bytes from the offset on, for a sending that began at `first`, at that time."""
+    def _rest(self, offset: int) -> "_Rest":
+        """The bytes from the offset on."""
 
         def before(position: int, count: int) -> None:
             self._progress(position, self._size)
-            self._ask(position - first, time.monotonic() - began)
             self._summing.reach(position + count)
 
         return _Rest(self._source, offset, before)
@@ -254,7 +233,7 @@ def _rest_of(piece: bytes, start: int) -> Callable[[int], bytes]:
 
 
 class _Rest:
-    """The bytes of a source from an offset on (asking.Body). `before` is called before each piece, and may end it."""
+    """The bytes of a source from an offset on (asking.Body). `before` is called before each piece."""
 
     def __init__(self, source: Source, offset: int, before: Callable[[int, int], None]) -> None:
         self._source, self._before = source, before

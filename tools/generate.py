@@ -18,6 +18,7 @@ from opstore_cli.shells import SHELLS, script
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import (
     affected,
+    blobs,
     daemon,
     links,
     ops,
@@ -37,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/generate.py"
 WIDTH = 80  # of the help texts, whatever terminal this runs in
 
-NOUNS = (versions, tags, uploads, ops, links, verdicts, resolutions, affected, pipelines, sessions, daemon)
+NOUNS = (versions, tags, blobs, uploads, ops, links, verdicts, resolutions, affected, pipelines, sessions, daemon)
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
     1: "The answer is no: a verdict is invalid, no version or no set of them is valid, an op is affected, a lock does "

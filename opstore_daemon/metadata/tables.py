@@ -97,6 +97,7 @@ class Version(Base):
     minor_number: Mapped[int]
     patch_number: Mapped[int]
     digest: Mapped[str | None] = mapped_column(String(71))
+    sample: Mapped[str | None] = mapped_column(String(39))  # of bytes that came by an upload
     size: Mapped[int | None] = mapped_column(BigInteger)
     position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), unique=True)
     stored_position: Mapped[int | None] = mapped_column(Position, ForeignKey("journal.position"), unique=True)
@@ -123,6 +124,12 @@ class Version(Base):
         ),
         Index(None, "digest"),
         Index(None, "op_id", "digest", "sequence"),
+        Index(
+            "ix_version_sample",
+            "sample",
+            sqlite_where=text("sample IS NOT NULL"),
+            postgresql_where=text("sample IS NOT NULL"),
+        ),
         Index(None, "op_id", "position"),
         Index(
             "ix_version_stored",

@@ -50,7 +50,7 @@ def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
     """Makes the version that was asked for, with its labels and links, all of it or none; `now` in microseconds."""
     view, op = View(connection), ops.ensure(connection, op_name)
-    version = _derive(connection, op.id, wanted, None if blob is None else blob[0])
+    version = _derive(connection, op.id, wanted, None if blob is None else blob.digest)
     if isinstance(version, VersionRow):
         added = Added(version, created=False)
     else:
@@ -75,9 +75,9 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
 def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int) -> Added:
     """That version of the op; or, where it has other bytes and that is wanted, the patch version that these make."""
     before = lookup.by_subversions(View(connection), op.id, version) if wanted.otherwise == "patch" else None
-    if before is None or blob is None or before.digest in (None, blob[0]):
+    if before is None or blob is None or before.digest in (None, blob.digest):
         return versions.add(connection, op, version, blob, wanted, now)
-    patched = derivation.bump(version, "patch", blob[0])
+    patched = derivation.bump(version, "patch", blob.digest)
     added = versions.add(connection, op, patched, blob, wanted, now)
     if added.created:
         links.take_over(connection, before, added.row, now)

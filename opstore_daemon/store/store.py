@@ -10,6 +10,8 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
     Affected,
+    BlobRecord,
+    Blobs,
     Check,
     Compat,
     Linked,
@@ -30,6 +32,7 @@ from opstore_daemon.protocol.records import (
     Versions,
 )
 from opstore_daemon.protocol.references import Latest, Reference, parse_reference
+from opstore_daemon.protocol.samples import parse_sample
 from opstore_daemon.store import (
     links,
     lookup,
@@ -83,6 +86,13 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         if version.digest is None or version.size is None:
             raise errors.NotStored(op=version.op, number=version.number)
         return BlobReader(self.saver, Digest(version.digest), version.size, part)
+
+    def blobs(self, sample: str) -> Blobs:
+        """Some of the blobs that versions have with that sample, as far as it is known: of what came by an upload."""
+        wanted = parse_sample(sample)
+        with self.database.read() as connection:
+            found = versions.blobs_of(connection, wanted)
+        return Blobs(blobs=tuple(BlobRecord(digest=each.digest, size=each.size) for each in found))
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """All that is known of one version (protocol.verbs)."""

@@ -156,7 +156,7 @@ class TakingIn(Transactions):
 
     def _make(self, connection: Connection, op: str, wanted: NewVersion, digest: Digest | None) -> Pushed:
         """The version of bytes that the store has, or of none; raises BlobNotFound."""
-        blob = None if digest is None else (digest, self._size_of(connection, digest, wanted.size))
+        blob = None if digest is None else Blob(digest, self._size_of(connection, digest, wanted.size))
         return pushing.add(connection, op, wanted, blob, self._now())
 
     def _size_of(self, connection: Connection, digest: Digest, size: int | None) -> int:
@@ -178,14 +178,14 @@ class TakingIn(Transactions):
         """
         blob = self.uploads.check_whole(data, known)
         try:
-            return self._store(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob[0]))
+            return self._store(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob.digest))
         except errors.OutcomeUnknown:  # the version may be there
             raise
         except errors.OpStoreError:
             with suppress(errors.OpStoreError), self.database.write() as connection:
                 # Under the write lock: who relies on the blob looks for it in a transaction, and keeps it again.
-                if versions.size_of_blob(connection, blob[0]) is None:
-                    self.saver.delete(blob[0])
+                if versions.size_of_blob(connection, blob.digest) is None:
+                    self.saver.delete(blob.digest)
             raise
 
     def _finish(self, op: str, wanted: NewVersion, known: Declared, upload: str, owner: str) -> Pushed:
@@ -197,7 +197,7 @@ class TakingIn(Transactions):
             op,
             wanted,
             blob,
-            lambda: self.uploads.publish(upload, owner, blob[0]),
+            lambda: self.uploads.publish(upload, owner, blob.digest),
             lambda connection: self.uploads.forget(connection, upload),
         )
         self.uploads.throw_away(upload)
@@ -214,7 +214,7 @@ class TakingIn(Transactions):
         """Publishes the blob and makes the version of it; `forget` is done in the version's transaction."""
 
         def work(connection: Connection) -> Pushed:
-            if blob[0] not in self.saver:
+            if blob.digest not in self.saver:
                 raise _BlobGone
             forget(connection)
             return pushing.add(connection, op, wanted, blob, self._now())
@@ -223,4 +223,4 @@ class TakingIn(Transactions):
             publish()
             with suppress(_BlobGone):
                 return self._write(Pushed, work)
-        raise errors.StorageFailed(reason=f"{blob[0]} was kept {PUBLISH_TRIES} times and is gone again")
+        raise errors.StorageFailed(reason=f"{blob.digest} was kept {PUBLISH_TRIES} times and is gone again")

@@ -22,8 +22,10 @@ from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.hashing import TrailingHash
+from opstore_daemon.protocol.samples import sample_of
 from opstore_daemon.savers import BaseSaver, Draft
 from opstore_daemon.store import journal
+from opstore_daemon.store.versions import Blob
 
 OPEN = 256  # uploads whose file and hash are held open at once
 TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
@@ -58,8 +60,12 @@ class _Open:
         self.closed = False
         self.writer: Writer | None = None
         self.told = False  # whether anybody was told how far it is, since it was opened
-        self.hash = TrailingHash(lambda buffer, offset: draft.read_at(offset, buffer))
+        self.hash = TrailingHash(self.read)
         self.hash.reach(draft.offset)
+
+    def read(self, buffer: memoryview, offset: int) -> int:
+        """Fills the buffer with what was kept from there on, and says how many bytes those were."""
+        return self.draft.read_at(offset, buffer)
 
     def record(self) -> records.Upload:
         self.told = True
@@ -250,8 +256,8 @@ class Uploads:
             held.writer = Writer(held)
             return held.writer
 
-    def check(self, upload: str, owner: str, declared: Declared) -> tuple[Digest, int]:
-        """The digest and the size in bytes of what arrived; from now on nothing more is taken.
+    def check(self, upload: str, owner: str, declared: Declared) -> Blob:
+        """What arrived; from now on nothing more is taken.
 
         Raises UploadNotFound, UploadIncomplete, and, with nothing kept, what `Declared.check` does. Where nothing was
         declared, they may be fewer than were sent (after a loss of power, or what a disk did not take): UploadNotOpen
@@ -260,6 +266,7 @@ class Uploads:
         with self._holding(upload, owner) as held:
             held.writer = None
             digest, checksum, offset = held.hash.digest(), held.hash.checksum(), held.draft.offset
+            sample = sample_of(offset, held.read)
         if held.size is not None and offset < held.size:
             raise errors.UploadIncomplete(upload=upload, offset=offset, size=held.size)
         if not held.told and held.size is None and declared == Declared():
@@ -269,7 +276,7 @@ class Uploads:
         except errors.IntegrityFailure:
             self.discard(upload, owner)
             raise
-        return digest, offset
+        return Blob(digest, offset, sample)
 
     def publish(self, upload: str, owner: str, digest: Digest) -> None:
         """Makes the bytes a blob, whole and durable. The upload stays, so that a repetition finds it.
@@ -288,12 +295,12 @@ class Uploads:
                 held.close()
                 raise
 
-    def check_whole(self, data: bytes, declared: Declared) -> tuple[Digest, int]:
-        """The digest and the size of bytes that are all at hand; raises what `Declared.check` does, or StorageFull."""
+    def check_whole(self, data: bytes, declared: Declared) -> Blob:
+        """What bytes make that are all at hand; raises what `Declared.check` does, or StorageFull."""
         self._check_room(len(data))
         digest = digest_of(data)
         declared.check(digest, checksum_of(new_sum(data)), len(data))
-        return digest, len(data)
+        return Blob(digest, len(data))
 
     def publish_whole(self, data: bytes, digest: Digest) -> None:
         """Makes these bytes a blob, whole and durable, by a draft that no upload is on the books for.

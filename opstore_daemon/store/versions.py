@@ -11,6 +11,7 @@ from opstore_daemon.metadata.tables import Label, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, VersionRecord
+from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.rules import numbering
@@ -20,7 +21,16 @@ from opstore_daemon.store.lookup import BLOCK, VersionRow
 from opstore_daemon.store.ops import OpRow
 from opstore_daemon.store.view import Sight, View
 
-Blob = tuple[Digest, int]  # and its size in bytes
+
+class Blob(NamedTuple):
+    """What a version is made of; `size` in bytes, and the sample where it was taken: of what came by an upload."""
+
+    digest: Digest
+    size: int
+    sample: Sample | None = None
+
+
+SOME = 10  # blobs of one sample that are told
 _IN_FORCE = Label.until.is_(None)
 
 
@@ -49,14 +59,14 @@ def add(
     if known is None:
         return Added(_register(connection, op, version, _number(op, *given), blob, wanted, now), True, fresh=True)
     found = _there(connection, op, known)
-    if blob is None or found.digest == blob[0]:
+    if blob is None or found.digest == blob.digest:
         return Added(found, created=False)
     if found.digest is not None:
         number, digest = str(found.number), found.digest
         raise errors.VersionConflict(op=op.name, number=number, version=str(version), digest=digest)
     position = journal.enter(connection, "version", now)
     ops.touch(connection, [op.id], position)
-    told = {"digest": blob[0], "size": blob[1], "stored_position": position, "stored_message": wanted.message}
+    told = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
     connection.execute(_STORED, {"version_id": found.id, **told, **_form(wanted)})
     return Added(_there(connection, op, known), created=True)
 
@@ -78,7 +88,7 @@ def _register(
 ) -> VersionRow:
     position = journal.enter(connection, "version", now)
     sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
-    digest, size = blob or (None, None)
+    digest, size, sample = blob or (None, None, None)
     form = _form(wanted)
     note = None if version.creation_time is None else str(version.creation_time)
     row = {
@@ -91,6 +101,7 @@ def _register(
         "minor_number": number.minor,
         "patch_number": number.patch,
         "digest": digest,
+        "sample": sample,
         "size": size,
         "position": position,
         "stored_position": position if blob else None,
@@ -157,6 +168,16 @@ def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
         select(func.max(Version.patch_number)).where(*in_minor),
     )
     return select(*(each.scalar_subquery() for each in asked))
+
+
+def blobs_of(connection: Connection, sample: Sample) -> list[Blob]:
+    """Some of the blobs with that sample which versions have, as far as it was taken."""
+    return [Blob(*row) for row in _of_sample(sample=sample).run(connection)]
+
+
+@prepared
+def _of_sample(*, sample: str) -> Executable:
+    return select(Version.digest, Version.size).where(Version.sample == sample).distinct().limit(SOME)
 
 
 def size_of_blob(connection: Connection, digest: Digest) -> int | None:

@@ -6,17 +6,29 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from opstore_daemon.protocol import proof, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.samples import Sample, sample_of
 from opstore_daemon.web.bodies import read_form
 
 MISMATCHES = {"size": "SizeMismatch", "digest": "DigestMismatch", "checksum": "ChecksumMismatch"}
 TOKEN = "right-token-of-the-daemon"
+
+
+def sample_of_bytes(data: bytes) -> Sample:
+    """The sample of bytes that are all at hand."""
+
+    def read(buffer: memoryview, offset: int) -> int:
+        piece = data[offset : offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    return sample_of(len(data), read)
 
 
 class FakeDaemon:
@@ -38,7 +50,7 @@ class FakeDaemon:
         self.tells = True  # of the version, with its bytes
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
-        self.asked: list[str] = []  # digests of bytes that it was asked for; these requests are not in the log
+        self.asked: list[str] = []  # samples and digests that it was asked for; these requests are not in the log
         self.log: list[str] = []
         self.headers: list[dict[str, str]] = []
         self._server = _Server(self)
@@ -147,7 +159,10 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        path, _, query = self.path.partition("?")
+        if path == routes.BLOBS:
+            self.answer_which(parse_qs(query)["sample"][0])
+            return
         if self.seen():
             return
         if path == routes.HEALTH:
@@ -161,6 +176,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.json(200, self.state(self.upload())) if known else self.problem(404, "UploadNotFound")
         else:
             self.json(200, self.daemon.record(len(self.daemon.versions)))
+
+    def answer_which(self, sample: str) -> None:
+        self.daemon.asked.append(sample)
+        found = [data for data in self.daemon.versions if sample == sample_of_bytes(data)]
+        self.json(200, {"blobs": [{"digest": digest_of(data), "size": len(data)} for data in found]})
 
     def send_bytes(self, number: int) -> None:
         data = self.daemon.versions[number - 1]

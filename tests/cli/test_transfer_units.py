@@ -5,24 +5,20 @@ import io
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import BinaryIO, cast
 
 import pytest
 
-from opstore_cli import OpStoreClient, config, connections, hashing_ahead, patience, summing, uploads
-from opstore_cli.hashing_ahead import AFTER, SLOW, SPARE, HashingAhead, is_worth_it
+from opstore_cli import OpStoreClient, config, connections, patience, summing
 from opstore_cli.notes import HeldNote, Note, noted
 from opstore_cli.partial import PartFile
-from opstore_cli.sources import Slice, opened
+from opstore_cli.sources import Slice, Source, opened
 from opstore_cli.summing import Summing
-from opstore_daemon.protocol import checksums, digests, errors, routes
+from opstore_daemon.protocol import checksums, digests, errors, routes, samples
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.hashing import BLOCK
-from tests.cli.fake_daemon import FakeDaemon
+from tests.cli.fake_daemon import FakeDaemon, sample_of_bytes
 
 BYTES = os.urandom(9_000_001)
 
@@ -261,9 +257,9 @@ def test_a_part_of_a_file_that_became_shorter_is_refused_by_who_sends_it(tmp_pat
             Slice(source, 990, 20).send_to(ours)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             Summing(source).reach(1010)
-        hashing = HashingAhead(source)
-        hashing._thread.join()
-        assert hashing.digest is None
+        for what in (source.sample, source.digest):
+            with pytest.raises(errors.FileRefused, match="shorter while it was read"):
+                what()
 
 
 def test_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
@@ -313,95 +309,13 @@ def test_each_byte_is_summed_once_whatever_is_sent_again(
 # --- bytes that the store has ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Says when the digest of what is pushed is known: before anything is sent, in the middle, or behind it all."""
-    monkeypatch.setattr(uploads, "cores", lambda: SPARE)
-
-    def known(when: str) -> None:
-        class Held(HashingAhead):
-            looks = 0
-
-            @property
-            def digest(self) -> digests.Digest | None:
-                self._thread.join()
-                self.looks += 1
-                known = {"before": True, "in the middle": self.looks > 3, "behind": False}
-                return super().digest if known[when] else None
-
-        monkeypatch.setattr(uploads, "HashingAhead", Held)
-
-    return known
+ASKED = [sample_of_bytes(BYTES), digest_of(BYTES)]
 
 
-def test_the_digest_is_taken_where_a_core_is_to_spare_or_the_line_is_slow() -> None:
-    assert is_worth_it(SPARE, 0, 0.0)
-    assert not is_worth_it(SPARE - 1, 0, 0.0)
-    assert not is_worth_it(SPARE - 1, 0, AFTER), "it is not known yet what the line carries"
-    assert is_worth_it(SPARE - 1, SLOW - 1, 1.0)
-    assert not is_worth_it(SPARE - 1, SLOW, 1.0)
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_over_a_slow_line_the_store_is_asked_for_the_bytes(
-    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch, known: bool
-) -> None:
-    monkeypatch.setattr(uploads, "cores", lambda: 1)
-    moved: list[int] = []
-
-    def slowly(done: int, _all: int | None) -> None:
-        moved.append(done)
-        time.sleep(AFTER / 2)
-
-    client.progress = slowly
-    daemon.versions = [BYTES] if known else [b"another"]
-    client.push("pca", BYTES)
-    assert daemon.asked == [digest_of(BYTES)]
-    assert daemon.versions == ([BYTES] if known else [b"another", BYTES])
-    assert (len(moved) < len(BYTES) // BLOCK) == known
-
-
-def test_the_time_until_the_first_byte_is_sent_is_not_the_lines(
-    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The daemon may have to be started first."""
-    monkeypatch.setattr(uploads, "cores", lambda: 1)
-    monkeypatch.setattr(hashing_ahead, "AFTER", 60.0)
-    begin, passed = uploads._Pushing._begin, [0.0]
-    monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0]))
-
-    def slow(pushing: uploads._Pushing, note: HeldNote | None) -> object:
-        passed[0] += 3600
-        return begin(pushing, note)
-
-    monkeypatch.setattr(uploads._Pushing, "_begin", slow)
-    monkeypatch.setattr(uploads, "HashingAhead", None)
-    client.push("pca", BYTES)
-    assert (daemon.asked, daemon.versions) == ([], [BYTES])
-
-
-def test_over_a_fast_line_they_are_sent(
-    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(uploads, "cores", lambda: 1)
-    monkeypatch.setattr(hashing_ahead, "AFTER", 3600.0)
-    monkeypatch.setattr(uploads, "HashingAhead", None)
-    client.push("pca", BYTES)
-    assert (daemon.asked, daemon.versions) == ([], [BYTES])
-
-
-@pytest.mark.parametrize(("when", "sent"), [("before", 0), ("in the middle", 3 * BLOCK), ("behind", len(BYTES))])
 @pytest.mark.parametrize("kind", ["a path", "bytes", "an open file"])
-def test_bytes_that_the_store_has_are_not_sent_from_when_that_is_known(
-    daemon: FakeDaemon,
-    client: OpStoreClient,
-    tmp_path: Path,
-    slow: Callable[[str], None],
-    when: str,
-    sent: int,
-    kind: str,
+def test_bytes_that_the_store_has_are_not_sent(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, kind: str
 ) -> None:
-    slow(when)
     daemon.versions = [b"another", BYTES]
     moved: list[int] = []
     client.progress = lambda done, _all: moved.append(done)
@@ -410,22 +324,40 @@ def test_bytes_that_the_store_has_are_not_sent_from_when_that_is_known(
         sources: dict[str, Path | bytes | BinaryIO] = {"a path": path, "bytes": BYTES, "an open file": file}
         pushed = client.push("pca", sources[kind])
         assert file.tell() == (len(BYTES) if kind == "an open file" else 0), "as if it had been read"
-    assert pushed.number == ("3.0.0" if when == "behind" else "2.0.0")
-    assert daemon.asked == ([] if when == "behind" else [digest_of(BYTES)])
-    assert max([done for done in moved if done < len(BYTES)] or [0]) <= max(sent, 0)
-    assert moved[-1] == len(BYTES)
-    assert not daemon.uploads
+    assert (pushed.number, daemon.asked, moved) == ("2.0.0", ASKED, [0, len(BYTES)])
+    assert not any("uploads" in request for request in daemon.log)
     assert not _notes(tmp_path / "home")
 
 
-@pytest.mark.parametrize("when", ["before", "in the middle"])
-def test_what_the_store_lacks_is_asked_for_once_and_sent(
-    daemon: FakeDaemon, client: OpStoreClient, slow: Callable[[str], None], when: str
+def test_bytes_of_another_sample_are_sent_and_not_hashed_first(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow(when)
-    daemon.faults = [("PATCH uploads", 5_000_000)]
+    monkeypatch.setattr(Source, "digest", None)
+    daemon.versions = [b"another"]
     client.push("pca", BYTES)
-    assert (daemon.asked, daemon.versions) == ([digest_of(BYTES)], [BYTES])
+    assert (daemon.asked, daemon.versions) == (ASKED[:1], [b"another", BYTES])
+
+
+def test_other_bytes_of_the_same_sample_are_sent(daemon: FakeDaemon, client: OpStoreClient) -> None:
+    other = bytearray(BYTES)
+    other[samples.BLOCK] ^= 1
+    assert sample_of_bytes(bytes(other)) == ASKED[0]
+    daemon.versions = [bytes(other)]
+    client.push("pca", BYTES)
+    assert (daemon.asked, daemon.versions) == (ASKED, [bytes(other), BYTES])
+
+
+def test_what_was_sent_of_bytes_that_the_store_got_meanwhile_is_thrown_away(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = _file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    assert [len(_notes(tmp_path / "home")), len(daemon.uploads["u1"])] == [1, 5_000_000]
+    daemon.versions = [BYTES]
+    assert client.push("pca", path).number == "1.0.0"
+    assert (daemon.uploads, _notes(tmp_path / "home")) == ({}, [])
 
 
 def test_a_file_that_changed_behind_its_hash_is_not_taken_for_what_the_store_has(
@@ -433,19 +365,17 @@ def test_a_file_that_changed_behind_its_hash_is_not_taken_for_what_the_store_has
 ) -> None:
     path = _file(tmp_path)
     daemon.versions = [BYTES]
+    digest = Source.digest
 
-    class Changing(HashingAhead):
-        @property
-        def digest(self) -> digests.Digest | None:
-            self._thread.join()
-            path.write_bytes(b"other")
-            return super().digest
+    def changing(source: Source) -> digests.Digest:
+        found = digest(source)
+        path.write_bytes(b"other")
+        return found
 
-    monkeypatch.setattr(uploads, "cores", lambda: SPARE)
-    monkeypatch.setattr(uploads, "HashingAhead", Changing)
+    monkeypatch.setattr(Source, "digest", changing)
     with pytest.raises(errors.FileRefused, match="it changed while it was read"):
         client.push("pca", path)
-    assert daemon.asked == []
+    assert daemon.asked == ASKED[:1]
 
 
 @pytest.mark.parametrize("kind", ["a path", "bytes", "a stream"])

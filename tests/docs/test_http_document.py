@@ -53,6 +53,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         ("POST", routes.VERSIONS): {"json": {"upload": new_upload()}},
         ("PUT", routes.YANK): {"json": {"reason": None}},
         ("POST", routes.TAGS): {"json": {"tag": "production", "versions": ["pca"]}},
+        ("GET", routes.BLOBS): {"query_string": {"sample": f"xxh128:{0:032}"}},
         ("POST", routes.UPLOADS): {"json": {"size": 5}},
         ("PATCH", routes.UPLOAD): {"data": b"hello", "headers": APPEND},
         ("POST", routes.LINKS): {"json": {"upstream": "pca@1", "downstream": "forest"}},

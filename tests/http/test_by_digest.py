@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from opstore_cli import OpStoreClient, hashing_ahead, uploads
-from opstore_daemon.protocol.digests import Digest, digest_of
+from opstore_cli import OpStoreClient
+from opstore_daemon.protocol import routes
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.samples import BLOCK
+from tests.cli.fake_daemon import sample_of_bytes
 from tests.conftest import ADMIN_TOKEN, READ_TOKEN, Http
 from tests.http.refusals import Watch
 
@@ -37,30 +41,78 @@ def test_a_token_that_may_only_read_makes_nothing_of_them(http: Http, watch: Wat
     watch.assert_unchanged()
 
 
-@pytest.mark.parametrize("looks", [0, 3])
-def test_a_client_sends_no_more_from_when_it_knows(
-    http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, looks: int
-) -> None:
-    class Known(hashing_ahead.HashingAhead):
-        looked = -1
-
-        @property
-        def digest(self) -> Digest | None:
-            self._thread.join()
-            self.looked += 1
-            return super().digest if self.looked >= looks else None
-
+@pytest.mark.parametrize("kind", ["a path", "bytes"])
+def test_a_client_sends_nothing_of_bytes_that_are_there(http: Http, watch: Watch, tmp_path: Path, kind: str) -> None:
     data = os.urandom(12_000_000)
     path = tmp_path / "source"
     path.write_bytes(data)
     moved: list[int] = []
     with OpStoreClient(http.url, token=ADMIN_TOKEN, progress=lambda done, _all: moved.append(done)) as client:
         client.push("lda", data)
-        monkeypatch.setattr(uploads, "cores", lambda: hashing_ahead.SPARE)
-        monkeypatch.setattr(uploads, "HashingAhead", Known)
+        watch.mark()
         del moved[:]
-        assert client.push("pca", path).number == "1.0.0"
+        source = path if kind == "a path" else data
+        assert client.push("pca", source).number == "1.0.0"
+        assert not client.push("pca", source).created
+        assert moved == [0, len(data)] * 2
         assert client.pull("pca") == data
-        assert not client.push("pca", path).created
-    expected = [*(piece << 20 for piece in range(looks + 1)), 12_000_000]
-    assert moved[: len(expected)] == expected
+
+
+# --- samples --------------------------------------------------------------------------------------------------------
+
+
+def blobs_of(http: Http, sample: str) -> list[dict[str, Any]]:
+    answer = http.get(routes.BLOBS, params={"sample": sample})
+    assert answer.status_code == 200
+    blobs: list[dict[str, Any]] = answer.json()["blobs"]
+    return blobs
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
+def test_a_blob_is_found_by_its_sample_as_long_as_a_version_has_it(http: Http, size: int) -> None:
+    data = os.urandom(size)
+    assert blobs_of(http, sample_of_bytes(data)) == []
+    upload = http.upload(data)
+    assert blobs_of(http, sample_of_bytes(data)) == [], "it is no version yet"
+    for op in ("up", "down"):
+        http.post(f"/v1/ops/{op}/versions", {"upload": upload})
+        assert blobs_of(http, sample_of_bytes(data)) == [{"digest": digest_of(data), "size": size}]
+        upload = http.upload(data)
+
+
+def test_one_is_found_that_came_for_a_registered_version(http: Http) -> None:
+    data = os.urandom(2_000_000)
+    fields = {"major": {"a": "b"}}
+    http.post(PATH, {"fields": fields})
+    http.push("pca", data, fields=fields)
+    assert [blob["digest"] for blob in blobs_of(http, sample_of_bytes(data))] == [digest_of(data)]
+
+
+def test_other_blobs_of_the_same_sample_are_told_too(http: Http) -> None:
+    first = os.urandom(2_000_000)
+    other = first[:BLOCK] + b"!" + first[BLOCK + 1 :]
+    assert sample_of_bytes(first) == sample_of_bytes(other)
+    for data in (first, other):
+        http.push("up", data)
+    assert {blob["digest"] for blob in blobs_of(http, sample_of_bytes(first))} == {digest_of(first), digest_of(other)}
+
+
+def test_bytes_that_came_along_have_none(http: Http) -> None:
+    with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
+        client.push("pca", DATA)
+    assert blobs_of(http, sample_of_bytes(DATA)) == []
+
+
+def test_what_is_no_sample_is_refused(http: Http, watch: Watch) -> None:
+    right = sample_of_bytes(DATA)
+    for sample in ("", "xxh128:", right[:-1], right + "0", right.upper(), right[7:], right + "\n", digest_of(DATA)):
+        watch.assert_problem(http.get(routes.BLOBS, params={"sample": sample}), 400, "InvalidRequest")
+    watch.assert_problem(http.get(routes.BLOBS), 400, "InvalidRequest")
+    watch.assert_unchanged()
+
+
+def test_whoever_may_read_may_ask(http: Http, watch: Watch) -> None:
+    assert blobs_of(http.with_token(READ_TOKEN), sample_of_bytes(DATA)) == []
+    watch.assert_problem(
+        http.with_token(None).get(f"{routes.BLOBS}?sample={sample_of_bytes(DATA)}"), 401, "TokenRequired"
+    )

@@ -28,6 +28,7 @@ PATHS: dict[str, Any] = DOCUMENT["paths"]
 OPERATIONS = [(method.upper(), path) for path, item in PATHS.items() for method in item]
 PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32}
 VALUES = {
+    "sample": f"xxh128:{0:032}",
     "limit": "1",
     "cursor": "1",
     "select": ">=1",

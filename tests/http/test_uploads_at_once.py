@@ -72,11 +72,11 @@ def test_an_upload_that_makes_room_just_before_its_publication_is_published(
         asked.close()
         return found
 
-    digest, size = uploads.check(upload, OWNER, Declared(digest_of(DATA)))
-    assert (digest, size) == (digest_of(DATA), 10)
+    blob = uploads.check(upload, OWNER, Declared(digest_of(DATA)))
+    assert (blob.digest, blob.size) == (digest_of(DATA), 10)
     monkeypatch.setattr(Uploads, "_held", let_go_of)
-    uploads.publish(upload, OWNER, digest)
-    assert digest in server.store.saver
+    uploads.publish(upload, OWNER, blob.digest)
+    assert blob.digest in server.store.saver
 
 
 def test_an_append_to_an_upload_that_just_made_room_is_refused(uploads: Uploads, upload: str) -> None:
@@ -98,4 +98,4 @@ def test_a_draft_that_cannot_be_read_becomes_no_version_until_it_can(
         for _ in range(2):
             with pytest.raises(errors.StorageFailed):
                 uploads.check(upload, OWNER, Declared(digest_of(DATA)))
-    assert uploads.check(upload, OWNER, Declared(digest_of(DATA))) == (digest_of(DATA), 10)
+    assert uploads.check(upload, OWNER, Declared(digest_of(DATA))).digest == digest_of(DATA)

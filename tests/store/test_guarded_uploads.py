@@ -12,10 +12,10 @@ from tests.store.test_faults import LOCAL, append, uploaded
 def test_an_upload_that_somebody_went_on_appending_to_is_not_published(files: OpStoreServer) -> None:
     uploads = files.store.uploads
     upload = uploaded(files, b"bytes")
-    digest, offset = uploads.check(upload, LOCAL, Declared(digest_of(b"bytes"), size=5))
-    append(files, upload, offset, b"more")
+    blob = uploads.check(upload, LOCAL, Declared(digest_of(b"bytes"), size=5))
+    append(files, upload, blob.size, b"more")
     with pytest.raises(errors.UploadNotOpen):
-        uploads.publish(upload, LOCAL, digest)
+        uploads.publish(upload, LOCAL, blob.digest)
     assert set(files.store.saver) == set()
     uploads.publish(upload, LOCAL, digest_of(b"bytesmore"))
     assert set(files.store.saver) == {digest_of(b"bytesmore")}

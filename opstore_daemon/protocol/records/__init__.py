@@ -16,9 +16,11 @@ from opstore_daemon.protocol.records.base import (
     Record,
     Reference,
     Request,
+    SampleText,
     UploadId,
     VerdictWord,
 )
+from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs
 from opstore_daemon.protocol.records.daemon import Problem, Status
 from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
@@ -44,6 +46,8 @@ __all__ = [
     "MAX_DEPTH",
     "Affected",
     "AffectedOp",
+    "BlobRecord",
+    "Blobs",
     "ChangeOp",
     "Check",
     "Compat",
@@ -78,6 +82,7 @@ __all__ = [
     "Reference",
     "Request",
     "Resolution",
+    "SampleText",
     "Status",
     "TagRecord",
     "Tagged",

@@ -1,11 +1,15 @@
-"""The bytes of a version: raw, with their digest as ETag, whole or in ranges (RFC 9110, sections 13 and 14)."""
+"""Blobs, and the bytes of a version: with their digest as ETag, whole or in ranges (RFC 9110, sections 13 and 14)."""
+
+from typing import Annotated
 
 from flask import Response, request
+from msgspec import Meta
 from werkzeug.datastructures import ETags
 from werkzeug.http import parse_range_header
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import Blobs, SampleText
 from opstore_daemon.store.blobs import BlobReader
 from opstore_daemon.web.headers import (
     CONTENT_RANGE,
@@ -18,12 +22,32 @@ from opstore_daemon.web.headers import (
     SERVED_OP,
     SERVED_VERSION,
 )
+from opstore_daemon.web.queries import Query
 from opstore_daemon.web.refusals import PICKING, READING
-from opstore_daemon.web.routing import Answer, Api, Route, nothing, route, seen, store
+from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen, store
 
 ROUTES: list[Route] = []
 FEW = 64 * 1024  # bytes of an answer that may wait in memory for the client
 TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER, SERVED_VERSION)
+
+
+class Alike(Query, frozen=True, kw_only=True):
+    """Which blobs are asked for."""
+
+    sample: Annotated[SampleText, Meta(description="Their sample.")]
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.BLOBS,
+    scope="read",
+    answers={200: Answer(Blobs, "Those whose sample is known: of bytes that came by an upload.")},
+    raises=READING,
+)
+def listing(_api: Api, query: Alike) -> Response:
+    """The blobs with a sample. A client that finds one takes the digest of what it has, which takes longer."""
+    return answer(store().blobs(query.sample))
 
 
 @route(

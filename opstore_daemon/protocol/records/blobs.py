@@ -1,0 +1,16 @@
+"""Bytes that the store has."""
+
+from opstore_daemon.protocol.records.base import Record
+
+
+class BlobRecord(Record, frozen=True, kw_only=True):
+    """A blob that versions have; `size` in bytes."""
+
+    digest: str
+    size: int
+
+
+class Blobs(Record, frozen=True, kw_only=True):
+    """The blobs that were asked for; of many, some."""
+
+    blobs: tuple[BlobRecord, ...]
