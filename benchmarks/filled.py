@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.records import Level
 
+MAJOR, MINOR = 100, 10  # each so-many-th version begins a new major, a new minor
 EVERY, DOWN = 40, 3  # each so-many-th version has so many links beyond its own, to older versions of the next op
 
 
@@ -18,7 +20,7 @@ def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) ->
     """
     with server.db.write() as connection:
         for place, op in enumerate(ops):
-            _fill_op(connection, place, op, versions)
+            _fill_op(connection, place, op, versions, MAJOR, MINOR)
         links = sum(_link(connection, place, versions, back) for place in range(len(ops) - 1))
         last = connection.exec_driver_sql("SELECT count(*) FROM journal").scalar_one()
         connection.exec_driver_sql("UPDATE counter SET position = ?", (last,))
@@ -26,24 +28,33 @@ def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) ->
     return links
 
 
+def fill_line(server: OpStoreServer, op: str, versions: int, level: Level) -> None:
+    """Makes so many versions of the one op, each the next at that level."""
+    major, minor = {"patch": (versions, versions), "minor": (versions, 1), "major": (1, 1)}[level]
+    with server.db.write() as connection:
+        _fill_op(connection, 0, op, versions, major, minor)
+        connection.exec_driver_sql("UPDATE counter SET position = ?", (versions,))
+
+
 def number(n: int) -> str:
-    """The number of an op's n-th version, from 0: a new major every hundredth, a new minor every tenth."""
-    return f"{n // 100 + 1}.{n % 100 // 10}.{n % 10}"
+    """The number of an op's n-th version, from 0."""
+    return f"{n // MAJOR + 1}.{n % MAJOR // MINOR}.{n % MINOR}"
 
 
 def _next(connection: Connection) -> int:
     return int(connection.exec_driver_sql("SELECT coalesce(max(position), 0) + 1 FROM journal").scalar_one())
 
 
-def _fill_op(connection: Connection, place: int, op: str, versions: int) -> None:
+def _fill_op(connection: Connection, place: int, op: str, versions: int, major: int, minor: int) -> None:
     start = _next(connection)
     connection.exec_driver_sql(
         "INSERT INTO op (id, name, last_sequence, position) VALUES (?, ?, ?, ?)", (place + 1, op, versions, start)
     )
     rows = [
         (
-            place * versions + n + 1, place + 1, n + 1, f"{n // 100:04x}", f"{n // 10:06x}", f"{n:08x}",
-            n // 100 + 1, n % 100 // 10, n % 10, f"sha256:{place:032x}{n:032x}", start + n,
+            place * versions + n + 1, place + 1, n + 1, f"{n // major:04x}", f"{n // minor:06x}", f"{n:08x}",
+            n // major + 1, n % major // minor, n % minor, f"sha256:{place:032x}{n:032x}", start + n,
+            f"xxh128:{place:016x}{n:016x}",
         )
         for n in range(versions)
     ]  # fmt: skip
@@ -52,8 +63,8 @@ def _fill_op(connection: Connection, place: int, op: str, versions: int) -> None
     )
     connection.exec_driver_sql(
         "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
-        " digest, size, position, stored_position, registered_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, 0)",
+        " digest, size, position, stored_position, registered_at, sample)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, 0, ?12)",
         rows,
     )
 
@@ -75,8 +86,8 @@ def _link(connection: Connection, place: int, versions: int, back: int) -> int:
                 start + at,
                 place + 1,
                 place * versions + n + 1,
-                n // 100 + 1,
-                n % 100 // 10,
+                n // MAJOR + 1,
+                n % MAJOR // MINOR,
                 place + 2,
                 (place + 1) * versions + target + 1,
             )

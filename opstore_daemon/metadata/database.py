@@ -45,11 +45,8 @@ class Database:
     def _engine(self, begin: str, **options: Any) -> Engine:
         connect_args = {"check_same_thread": False, "isolation_level": None}
         engine = create_engine(self.url, poolclass=QueuePool, connect_args=connect_args, **options)
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
+        # Not an event: with one, each statement looks for those that listen to it.
+        engine.dialect.do_begin = lambda dbapi_connection: _run(dbapi_connection, begin)  # type: ignore[method-assign]
         return engine
 
     @property
@@ -83,16 +80,19 @@ class Database:
         """A transaction that sees one state of the database and changes nothing."""
         if self._readers is None:
             with self._lock, _mapped(errors.DatabaseFailed), self.engine.connect() as connection:
+                connection.begin()
                 yield connection
                 connection.rollback()
             return
         with _mapped(errors.DatabaseFailed), self._readers.connect() as connection:
+            connection.begin()
             yield connection
 
     @contextmanager
     def rehearse(self) -> Iterator[Connection]:
         """A transaction that is taken back: refusals show before bytes are kept."""
         with self._lock, _mapped(errors.DatabaseFailed), self.engine.connect() as connection:
+            connection.begin()
             try:
                 yield connection
             finally:
@@ -143,7 +143,12 @@ def _set_pragmas(engine: Engine, *, writer: bool, file: bool) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}").close()
+            _run(connection, f"PRAGMA {pragma}")
+
+
+def _run(connection: Any, statement: str) -> None:
+    """Of a connection of the driver."""
+    connection.execute(statement).close()
 
 
 def _end(connection: Connection) -> None:

@@ -29,7 +29,7 @@ class Shelves:
     def path_of(self, digest: Digest) -> Path:
         """Where the blob stands, or would; raises InvalidDigest."""
         name = hex_of(parse_digest(digest))
-        return self._blobs / name[:2] / name
+        return Path(f"{self._blobs}/{name[:2]}/{name}")
 
     def make(self, shelf: Path) -> None:
         """That folder is there to stay; raises OSError."""

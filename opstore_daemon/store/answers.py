@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Executable, delete, insert, select
 
-from opstore_daemon.metadata.prepared import prepared
+from opstore_daemon.metadata.prepared import Statement, prepared
 from opstore_daemon.metadata.tables import Answer
 from opstore_daemon.protocol import errors
 
@@ -34,10 +34,10 @@ def save(connection: Connection, once: Once, body: bytes, now: int) -> None:
     """Keeps the answer for a day, in the transaction of its effect."""
     _older(than=now - KEPT).run(connection)
     kept = {"owner": once.owner, "key": once.key, "request": once.request, "body": body.decode(), "at": now}
-    connection.execute(_KEEP, kept)
+    _KEEP.run(connection, kept)
 
 
-_KEEP = insert(Answer)
+_KEEP = Statement(insert(Answer))
 
 
 @prepared

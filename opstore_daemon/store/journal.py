@@ -5,26 +5,28 @@ from typing import Literal
 
 from sqlalchemy import Connection, insert, select, update
 
+from opstore_daemon.metadata.prepared import Statement
 from opstore_daemon.metadata.tables import Counter, Journal
 
 Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]
 
-_NEXT = update(Counter).values(position=Counter.position + 1).returning(Counter.position)
-_ENTER = insert(Journal)
-_LAST = select(Counter.position)
+_NEXT = Statement(update(Counter).values(position=Counter.position + 1).returning(Counter.position))
+_ENTER = Statement(insert(Journal))
+_LAST = Statement(select(Counter.position))
 NEXT = select(Counter.position + 1).scalar_subquery()  # the position of the entry that comes next
 
 
 def enter(connection: Connection, kind: Kind, at: int) -> int:
     """The position of a new entry. Its counter row is locked until the commit, so commits come in this order."""
-    position: int = connection.execute(_NEXT).scalar_one()
-    connection.execute(_ENTER, {"position": position, "at": at, "kind": kind})
+    position: int = _NEXT.run(connection).scalar_one()
+    _ENTER.run(connection, {"position": position, "at": at, "kind": kind})
     return position
 
 
 def last(connection: Connection) -> int:
     """The position of the last entry."""
-    return connection.execute(_LAST).scalar_one()
+    last: int = _LAST.run(connection).scalar_one()
+    return last
 
 
 def microseconds(time: datetime) -> int:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from opstore_daemon.metadata.prepared import Query, prepared
+from opstore_daemon.metadata.prepared import Query, Statement, prepared
 from opstore_daemon.metadata.tables import Journal, Link, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import LinkRecord, LinkState
@@ -108,11 +108,11 @@ def _write(connection: Connection, four: Four, state: LinkState, evidence: str |
         "state": state,
         "evidence": evidence,
     }
-    connection.execute(_ENTER, entry)
+    _ENTER.run(connection, entry)
     ops.touch(connection, [four.upstream.op_id, four.downstream.id], position)
 
 
-_ENTER = insert(Link)
+_ENTER = Statement(insert(Link))
 
 
 @prepared

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Executable, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
-from opstore_daemon.metadata.prepared import prepared
+from opstore_daemon.metadata.prepared import Statement, prepared
 from opstore_daemon.metadata.tables import Level, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
@@ -83,7 +83,7 @@ def ensure(connection: Connection, name: str) -> OpRow:
     """The op of that name, created where it is unknown: with the entry that comes next."""
     op = find(View(connection), name)
     if op is None:
-        made = connection.execute(_CREATE, {"name": name}).one()
+        made = _CREATE.run(connection, {"name": name}).one()
         op = OpRow(made.id, made.name, cast(Compat, made.compat), made.changed)
     return op
 
@@ -93,7 +93,7 @@ def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
     _touched(op_ids=list(op_ids), at=position).run(connection)
 
 
-_CREATE = insert(Op).values(position=journal.NEXT).returning(Op.id, Op.name, Op.compat, Op.changed)
+_CREATE = Statement(insert(Op).values(position=journal.NEXT).returning(Op.id, Op.name, Op.compat, Op.changed))
 
 
 @prepared

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Executable, delete, insert, select, update
 
 from opstore_daemon.metadata import Database
-from opstore_daemon.metadata.prepared import prepared
+from opstore_daemon.metadata.prepared import Statement, prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
@@ -172,7 +172,7 @@ class Uploads:
         """Puts the upload on the books; raises StorageFull where the disk has no room for it."""
         self._check_room(planned.size)
         row = {"id": planned.upload, "owner": owner, "size": planned.size, "touched_at": self._now()}
-        connection.execute(_ENTER, row)
+        _ENTER.run(connection, row)
         return planned
 
     def _check_room(self, size: int | None) -> None:
@@ -392,7 +392,7 @@ class Uploads:
         return held
 
 
-_ENTER = insert(UploadRow)
+_ENTER = Statement(insert(UploadRow))
 
 
 @prepared

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, func, insert, null, select, update
 
-from opstore_daemon.metadata.prepared import prepared
+from opstore_daemon.metadata.prepared import Statement, prepared
 from opstore_daemon.metadata.tables import Label, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -67,7 +67,7 @@ def add(
     position = journal.enter(connection, "version", now)
     ops.touch(connection, [op.id], position)
     told = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
-    connection.execute(_STORED, {"version_id": found.id, **told, **_form(wanted)})
+    _STORED.run(connection, {"version_id": found.id, **told, **_form(wanted)})
     return Added(_there(connection, op, known), created=True)
 
 
@@ -111,7 +111,7 @@ def _register(
         **form,
     }
     return VersionRow(
-        id=connection.execute(_REGISTER, row).scalar_one(),
+        id=_REGISTER.run(connection, row).scalar_one(),
         op_id=op.id,
         op=op.name,
         sequence=sequence,
@@ -129,8 +129,8 @@ def _register(
     )
 
 
-_REGISTER = insert(Version).returning(Version.id)
-_STORED = update(Version).where(Version.id == bindparam("version_id"))
+_REGISTER = Statement(insert(Version).returning(Version.id))
+_STORED = Statement(update(Version).where(Version.id == bindparam("version_id")))
 
 
 @prepared
@@ -158,16 +158,19 @@ def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
     """
     in_major = (Version.op_id == op_id, Version.major == major)
     in_minor = (*in_major, Version.minor == minor)
-    highest = select(func.max(Version.major_number)).where(Version.op_id == op_id)
+    known_major = select(Version.major_number).where(*in_major).limit(1).correlate(None).scalar_subquery()
+    known_minor = select(Version.minor_number).where(*in_minor).limit(1).correlate(None).scalar_subquery()
+    # By numbers, which an index has in their order: by subversions all versions of a line would have to be read.
+    of_major = (Version.op_id == op_id, Version.major_number == known_major)
     asked = (
-        select(Version.id).where(*in_minor, Version.patch == patch),
-        select(Version.major_number).where(*in_major).limit(1),
-        highest,
-        select(Version.minor_number).where(*in_minor).limit(1),
-        select(func.max(Version.minor_number)).where(*in_major),
-        select(func.max(Version.patch_number)).where(*in_minor),
+        select(Version.id).where(*in_minor, Version.patch == patch).scalar_subquery(),
+        known_major,
+        select(func.max(Version.major_number)).where(Version.op_id == op_id).scalar_subquery(),
+        known_minor,
+        select(func.max(Version.minor_number)).where(*of_major).scalar_subquery(),
+        select(func.max(Version.patch_number)).where(*of_major, Version.minor_number == known_minor).scalar_subquery(),
     )
-    return select(*(each.scalar_subquery() for each in asked))
+    return select(*asked)
 
 
 def blobs_of(connection: Connection, sample: Sample) -> list[Blob]:

@@ -116,9 +116,10 @@ class View:
 
     def execute(self, query: Query | Executable) -> Any:
         """The result of the query."""
-        statement, values = (query.statement, query.values) if isinstance(query, Query) else (query, {})
         seen = {} if self.position is None else {"as_of": self.position}
-        return self.connection.execute(statement, {**values, **seen})
+        if isinstance(query, Query):
+            return query.statement.run(self.connection, {**query.values, **seen})
+        return self.connection.execute(query, seen)
 
     def is_there(self, position: int | None) -> bool:
         """Whether an entry of that position is seen; None is of an entry that never came."""

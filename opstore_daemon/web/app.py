@@ -5,11 +5,11 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from opstore_daemon.protocol import errors, records, routes
@@ -23,6 +23,9 @@ from opstore_daemon.web.bodies import LIMITS
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content, without_code
 from opstore_daemon.web.page import every_page
 from opstore_daemon.web.routing import Api, Route, parts
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("opstore.access")
 
@@ -63,8 +66,24 @@ def build(
     app.before_request(lambda: _guard(api))
     app.after_request(_finish)
     app.register_error_handler(Exception, _refuse)
+    app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[method-assign, assignment]
     check_scopes(app)
     return app
+
+
+def _with_headers(application: "WSGIApplication") -> "WSGIApplication":
+    """The same, with all of HEADERS that an answer has not itself."""
+    # Behind Flask, whose headers take ten times as long to be looked for and set, at each request.
+    fixed = [(name.lower(), (name, value)) for name, value in HEADERS.items()]
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            told = {name.lower() for name, _ in headers}
+            return start(status, [*headers, *(header for name, header in fixed if name not in told)], *more)
+
+        return application(environ, begin)
+
+    return answer
 
 
 @functools.cache
@@ -83,25 +102,26 @@ def check_scopes(app: Flask) -> None:
 
 
 def _guard(api: Api) -> None:
-    g.request_id = request_id(request.headers.get(routes.REQUEST_ID))
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    g.request_id = request_id(asked.headers.get(routes.REQUEST_ID))
     g.began = time.monotonic()
-    port = int(request.environ.get("SERVER_PORT") or 0)
-    credential = api.guards.check(request.headers.get, request.path, port)
-    if not request.query_string.isascii():
+    port = int(asked.environ.get("SERVER_PORT") or 0)
+    credential = api.guards.check(asked.headers.get, asked.path, port)
+    if not asked.query_string.isascii():
         raise errors.InvalidRequest(reason="its query is not ASCII")
-    if request.routing_exception is not None:
-        raise request.routing_exception
-    view = cast(Any, current_app.view_functions[cast(str, request.endpoint)])
+    if asked.routing_exception is not None:
+        raise asked.routing_exception
+    view = cast(Any, current_app.view_functions[cast(str, asked.endpoint)])
     route = cast(Route, view.route)
     if credential is not None:
         credential.require(cast(Scope, route.scope))
-    _check_body(route.takes)
+    _check_body(asked, route.takes)
     if credential is not None:
         g.credential = credential
-        g.store = api.store.once(_once(credential, route))
+        g.store = api.store.once(_once(asked, credential, route))
 
 
-def _check_body(takes: Sequence[str]) -> None:
+def _check_body(request: Request, takes: Sequence[str]) -> None:
     if not takes:
         if request.content_length or "Transfer-Encoding" in request.headers:
             raise errors.InvalidRequest(reason="this request takes no body")
@@ -114,7 +134,7 @@ def _check_body(takes: Sequence[str]) -> None:
             raise errors.TooLarge(what="the body", size=request.content_length, limit=limit)
 
 
-def _once(credential: Credential, route: Route) -> Once | None:
+def _once(request: Request, credential: Credential, route: Route) -> Once | None:
     key = request.headers.get(routes.IDEMPOTENCY_KEY)
     if key is None or not route.once:
         return None
@@ -133,8 +153,6 @@ def _refuse(error: Exception) -> Response:
 
 
 def _finish(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
     response.headers[routes.REQUEST_ID] = g.request_id
     note(g.request_id, request.method, request.path, response.status_code, (time.monotonic() - g.began) * 1000)
     return response

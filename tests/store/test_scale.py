@@ -6,8 +6,9 @@ from itertools import count
 
 import pytest
 
-from benchmarks.filled import fill, number
+from benchmarks.filled import fill, fill_line, number
 from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.records import Level
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.lookup import BLOCK
 from opstore_daemon.store.store import Store
@@ -84,6 +85,7 @@ QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "resolution as of then": lambda _: lambda store: store.resolve("chain", as_of=then(store)),
     "latest of a range": lambda newest: lambda store: store.show(f"c@<={newest}"),
     "of a digest": lambda _: lambda store: store.show("c@sha256:" + f"{2:032x}{7:032x}"),
+    "of a sample": lambda _: lambda store: store.blobs(f"xxh128:{2:016x}{7:016x}"),
     "ops": lambda _: lambda store: store.ops(),
     "links of an op": lambda _: lambda store: store.links("c", limit=10),
     "links of an op as of then": lambda _: lambda store: store.links("c", limit=10, as_of=then(store)),
@@ -101,6 +103,17 @@ def test_an_answer_costs_no_more_in_a_store_of_twenty_times_as_many_versions(
     large_cost, large_statements = steps(large, QUESTIONS[question](last(large)))
     assert large_cost <= 1.5 * cost + 200, f"{large_cost} steps, not {cost}"
     assert large_statements <= statements + 2
+
+
+@pytest.mark.parametrize("level", ["patch", "minor", "major"])
+def test_a_push_costs_no_more_behind_many_versions_of_its_line(level: Level) -> None:
+    """As those have that are pushed and pushed again: 1.0.0, 1.0.1, 1.0.2 …"""
+    costs = []
+    for versions in (SMALL, LARGE):
+        with closing(OpStoreServer(MemorySaver())) as server:
+            fill_line(server, "a", versions, level)
+            costs.append(steps(server, lambda store: store.push("a", b"bytes", bump=level, new=True))[0])
+    assert costs[1] <= 1.5 * costs[0] + 200, f"{costs[1]} steps, not {costs[0]}"
 
 
 def test_a_resolution_takes_statements_by_the_blocks_that_it_reads(large: OpStoreServer) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import prepared
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import posix
@@ -24,16 +25,28 @@ from opstore_daemon.store.lookup import BLOCK
 def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str]]:
     """The statements that are executed meanwhile; `begins`: those that begin a transaction, too."""
     statements: list[str] = []
+    execute = prepared.Text.execute
 
     def note(*args: object) -> None:
-        if begins or not str(args[2]).startswith("BEGIN"):
-            statements.append(str(args[2]))
+        statements.append(str(args[2]))
+
+    def note_begin(_connection: object) -> None:
+        if begins:
+            statements.append("BEGIN")
+
+    def noted(text: prepared.Text, *given: Any) -> Any:
+        statements.append(text.text)
+        return execute(text, *given)
 
     event.listen(server.db.engine, "before_cursor_execute", note)
+    event.listen(server.db.engine, "begin", note_begin)
+    prepared.Text.execute = noted  # type: ignore[method-assign, assignment]
     try:
         yield statements
     finally:
+        prepared.Text.execute = execute  # type: ignore[method-assign]
         event.remove(server.db.engine, "before_cursor_execute", note)
+        event.remove(server.db.engine, "begin", note_begin)
 
 
 def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:
