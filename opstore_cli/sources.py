@@ -5,7 +5,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -85,8 +85,8 @@ class Source:
         except EOFError:
             raise self.shorter() from None
 
-    def digest(self) -> Digest:
-        """The digest of all bytes; raises FileRefused."""
+    def digest(self, progress: Callable[[int], None]) -> Digest:
+        """The digest of all bytes; `progress` is told how many it is of so far. Raises FileRefused."""
         offset, size = 0, self.size or 0
         buffers = cycle([memoryview(bytearray(BLOCK)) for _ in range(WAITING + 2)])
         with Hasher() as hasher:
@@ -97,6 +97,7 @@ class Source:
                     raise self.shorter()
                 hasher.update(buffer[:count])
                 offset += count
+                progress(offset)
             return hasher.digest()
 
     def read(self, size: int) -> bytes:

@@ -109,13 +109,12 @@ class _Pushing:
     def push_file(self, note: HeldNote | None) -> Pushed:
         """What can be read from any place: from where the daemon has it, as often as it takes."""
         earlier = self._earlier(note)
-        self._progress(0 if earlier is None else earlier.offset, self._size)
+        self._moved(0 if earlier is None else earlier.offset)
         pushed = self._push_known()
         if pushed is not None:
             if earlier is not None:
                 self._give_up(earlier, note)
             _forget(note)
-            self._progress(self._size, self._size)
             return pushed
         if earlier is not None:
             with contextlib.suppress(*LEFT_WRONG):
@@ -131,13 +130,16 @@ class _Pushing:
         assert self._source.size is not None, "it is random"  # noqa: S101
         return self._source.size
 
+    def _moved(self, done: int) -> None:
+        self._progress(done, self._size)
+
     def _push_known(self) -> Pushed | None:
         """The version of bytes that the store has; None where it has not."""
         asked = {"sample": self._source.sample()}
         if not self._asking.call("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
             return None
         with contextlib.suppress(errors.BlobNotFound):
-            return self._make(digest=self._source.digest(), size=self._size)
+            return self._make(digest=self._source.digest(self._moved), size=self._size)
         return None
 
     def _earlier(self, note: HeldNote | None) -> Upload | None:
@@ -156,7 +158,7 @@ class _Pushing:
         try:
             self._summing.reach(upload.offset)
             self._append(upload.upload, upload.offset, self._size, self._rest)
-            self._progress(self._size, self._size)
+            self._moved(self._size)
             pushed = self._make(upload=upload.upload, checksum=self._summing.checksum(), size=self._size)
         except errors.OpStoreError as failure:
             if note is None or not isinstance(failure, PASSING):
@@ -169,7 +171,7 @@ class _Pushing:
         """The bytes from the offset on."""
 
         def before(position: int, count: int) -> None:
-            self._progress(position, self._size)
+            self._moved(position)
             self._summing.reach(position + count)
 
         return _Rest(self._source, offset, before)

@@ -5,7 +5,7 @@ import io
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,6 +18,7 @@ from opstore_cli.sources import Slice, Source, opened
 from opstore_cli.summing import Summing
 from opstore_daemon.protocol import checksums, digests, errors, routes, samples
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.hashing import BLOCK
 from tests.cli.fake_daemon import FakeDaemon, sample_of_bytes
 
 BYTES = os.urandom(9_000_001)
@@ -257,9 +258,10 @@ def test_a_part_of_a_file_that_became_shorter_is_refused_by_who_sends_it(tmp_pat
             Slice(source, 990, 20).send_to(ours)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             Summing(source).reach(1010)
-        for what in (source.sample, source.digest):
-            with pytest.raises(errors.FileRefused, match="shorter while it was read"):
-                what()
+        with pytest.raises(errors.FileRefused, match="shorter while it was read"):
+            source.sample()
+        with pytest.raises(errors.FileRefused, match="shorter while it was read"):
+            source.digest(lambda _done: None)
 
 
 def test_a_missing_file_and_text_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
@@ -324,7 +326,8 @@ def test_bytes_that_the_store_has_are_not_sent(
         sources: dict[str, Path | bytes | BinaryIO] = {"a path": path, "bytes": BYTES, "an open file": file}
         pushed = client.push("pca", sources[kind])
         assert file.tell() == (len(BYTES) if kind == "an open file" else 0), "as if it had been read"
-    assert (pushed.number, daemon.asked, moved) == ("2.0.0", ASKED, [0, len(BYTES)])
+    assert (pushed.number, daemon.asked) == ("2.0.0", ASKED)
+    assert moved == [*range(0, len(BYTES), BLOCK), len(BYTES)], "as they are hashed"
     assert not any("uploads" in request for request in daemon.log)
     assert not _notes(tmp_path / "home")
 
@@ -367,8 +370,8 @@ def test_a_file_that_changed_behind_its_hash_is_not_taken_for_what_the_store_has
     daemon.versions = [BYTES]
     digest = Source.digest
 
-    def changing(source: Source) -> digests.Digest:
-        found = digest(source)
+    def changing(source: Source, progress: Callable[[int], None]) -> digests.Digest:
+        found = digest(source, progress)
         path.write_bytes(b"other")
         return found
 
