@@ -19,6 +19,7 @@ T = TypeVar("T")
 MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
 MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
 BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless it stands in one of them
+_ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
 NO_DAEMON = "what answers there is no opstore daemon"
 
 
@@ -165,7 +166,7 @@ class Asking:
 
         What is no GET has a key of its own, so that a retry has the effect of one.
         """
-        headers = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
+        headers = {**_ACCEPT}
         if method != "GET":
             headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
         encoded = None if body is None else records.encode(body)
@@ -209,6 +210,12 @@ class Asking:
                 headers["If-Range"] = etag
         with self._exchange("GET", path, headers) as answer:
             yield answer
+
+    @contextmanager
+    def begun(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
+        """What waits for the record that answers a GET whose answer has begun: the daemon works on it meanwhile."""
+        with self._exchange("GET", path, _ACCEPT, parameters=parameters) as answer:
+            yield lambda: self._record(answer, kind)
 
     def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
         """The record of a version; warns where it is yanked."""

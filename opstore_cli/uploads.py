@@ -134,13 +134,17 @@ class _Pushing:
         self._progress(done, self._size)
 
     def _push_known(self) -> Pushed | None:
-        """The version of bytes that the store has; None where it has not."""
+        """The version of bytes that the store has, undamaged; None where it has not."""
         asked = {"sample": self._source.sample()}
         if not self._asking.call("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
             return None
-        with contextlib.suppress(errors.BlobNotFound):
-            return self._make(digest=self._source.digest(self._moved), size=self._size)
-        return None
+        try:
+            with self._asking.begun(routes.BLOBS, Blobs, {**asked, "intact": 1}) as intact:
+                digest = self._source.digest(self._moved)  # while the daemon reads what it has
+                known = {blob.digest for blob in intact().blobs}
+        except INTERRUPTIONS:
+            return None
+        return self._make(digest=digest, size=self._size) if digest in known else None
 
     def _earlier(self, note: HeldNote | None) -> Upload | None:
         """The upload that an earlier process left of this file, if the daemon still has it."""

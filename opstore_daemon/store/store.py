@@ -1,6 +1,7 @@
 """The store: every verb as one transaction over metadata and savers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 
 from sqlalchemy import Connection, select
 
@@ -93,6 +94,22 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         with self.database.read() as connection:
             found = versions.blobs_of(connection, wanted)
         return Blobs(blobs=tuple(BlobRecord(digest=each.digest, size=each.size) for each in found))
+
+    def intact_blobs(self, sample: str) -> Iterator[Blobs | None]:
+        """The same, without those whose bytes are not what they were: None for each piece that was read, then they."""
+        found = self.blobs(sample).blobs
+
+        def look() -> Iterator[Blobs | None]:
+            intact = []
+            for blob in found:
+                with suppress(errors.IntegrityFailure, errors.Unavailable):
+                    with closing(BlobReader(self.saver, Digest(blob.digest), blob.size)) as reader:
+                        for _ in reader:
+                            yield None
+                    intact.append(blob)
+            yield Blobs(blobs=tuple(intact))
+
+        return look()
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """All that is known of one version (protocol.verbs)."""

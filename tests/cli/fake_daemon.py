@@ -161,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         if path == routes.BLOBS:
-            self.answer_which(parse_qs(query)["sample"][0])
+            asked = parse_qs(query)
+            self.answer_which(asked["sample"][0], intact=asked.get("intact") == ["1"])
             return
         if self.seen():
             return
@@ -177,8 +178,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.json(200, self.daemon.record(len(self.daemon.versions)))
 
-    def answer_which(self, sample: str) -> None:
-        self.daemon.asked.append(sample)
+    def answer_which(self, sample: str, *, intact: bool) -> None:
+        self.daemon.asked.append(f"intact {sample}" if intact else sample)
+        if intact and self.daemon.fault("GET blobs") is not None:
+            self.close_connection = True
+            return
         found = [data for data in self.daemon.versions if sample == sample_of_bytes(data)]
         self.json(200, {"blobs": [{"digest": digest_of(data), "size": len(data)} for data in found]})
 

@@ -311,7 +311,7 @@ def test_each_byte_is_summed_once_whatever_is_sent_again(
 # --- bytes that the store has ---------------------------------------------------------------------------------------
 
 
-ASKED = [sample_of_bytes(BYTES), digest_of(BYTES)]
+ASKED = [sample_of_bytes(BYTES), f"intact {sample_of_bytes(BYTES)}", digest_of(BYTES)]
 
 
 @pytest.mark.parametrize("kind", ["a path", "bytes", "an open file"])
@@ -347,7 +347,16 @@ def test_other_bytes_of_the_same_sample_are_sent(daemon: FakeDaemon, client: OpS
     assert sample_of_bytes(bytes(other)) == ASKED[0]
     daemon.versions = [bytes(other)]
     client.push("pca", BYTES)
-    assert (daemon.asked, daemon.versions) == (ASKED, [bytes(other), BYTES])
+    assert (daemon.asked, daemon.versions) == (ASKED[:2], [bytes(other), BYTES])
+
+
+def test_they_are_sent_where_it_can_not_be_known_whether_they_are_undamaged(
+    daemon: FakeDaemon, client: OpStoreClient
+) -> None:
+    daemon.versions = [BYTES]
+    daemon.faults = [("GET blobs", 0)] * 10
+    client.push("pca", BYTES)
+    assert (set(daemon.asked), daemon.versions) == (set(ASKED[:2]), [BYTES, BYTES])
 
 
 def test_what_was_sent_of_bytes_that_the_store_got_meanwhile_is_thrown_away(
@@ -378,7 +387,7 @@ def test_a_file_that_changed_behind_its_hash_is_not_taken_for_what_the_store_has
     monkeypatch.setattr(Source, "digest", changing)
     with pytest.raises(errors.FileRefused, match="it changed while it was read"):
         client.push("pca", path)
-    assert daemon.asked == ASKED[:1]
+    assert daemon.asked == ASKED[:2]
 
 
 @pytest.mark.parametrize("kind", ["a path", "bytes", "a stream"])

@@ -250,14 +250,15 @@ def test_damaged_bytes_on_standard_output_lack_their_end(machine: Machine) -> No
     assert (code, len(out) < len(LARGE)) == (6, True)
 
 
-def test_pushing_the_same_bytes_again_mends_a_damaged_blob(machine: Machine) -> None:
-    machine.file("blob", SMALL)
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["a few", "many"])
+def test_pushing_the_same_bytes_again_mends_a_damaged_blob(machine: Machine, data: bytes) -> None:
+    machine.file("blob", data)
     machine.do("push", "pca", "blob")
-    damage(machine, SMALL, lambda path: flip(path, 1))
+    damage(machine, data, lambda path: flip(path, len(data) // 2))
     assert machine.raw("pull", "pca", "-o", "pulled")[0] == 6
     machine.do("push", "pca", "blob")
     machine.do("pull", "pca", "-o", "pulled")
-    assert (machine.cwd / "pulled").read_bytes() == SMALL
+    assert (machine.cwd / "pulled").read_bytes() == data
 
 
 # --- 7: the daemon can't be reached -----------------------------------------------------------------------------------

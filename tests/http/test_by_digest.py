@@ -1,18 +1,22 @@
 """A push of bytes that the store has: one request without them, or what was sent of them is thrown away."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_daemon.protocol import routes
+from opstore_daemon.listener import Listener
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.samples import BLOCK
+from opstore_daemon.store.blobs import BlobReader
 from opstore_daemon.store.uploads import Uploads
 from tests.cli.fake_daemon import sample_of_bytes
-from tests.conftest import ADMIN_TOKEN, READ_TOKEN, Http
+from tests.conftest import ADMIN_TOKEN, READ_TOKEN, TIMEOUT, Http
+from tests.http.raw import Raw, head
 from tests.http.refusals import Watch
 
 PATH = "/v1/ops/pca/versions"
@@ -95,6 +99,61 @@ def test_other_blobs_of_the_same_sample_are_told_too(http: Http) -> None:
     for data in (first, other):
         http.push("up", data)
     assert {blob["digest"] for blob in blobs_of(http, sample_of_bytes(first))} == {digest_of(first), digest_of(other)}
+
+
+def test_of_those_that_are_to_be_intact_the_damaged_ones_are_left_out(http: Http, tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    http.push("up", data)
+    answer = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
+    assert answer.content.startswith(b"   {"), "a blank for each piece"
+    assert [blob["digest"] for blob in answer.json()["blobs"]] == [digest_of(data)]
+    (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
+    damage(blob)
+    assert http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1}).json() == {"blobs": []}
+    assert blobs_of(http, sample_of_bytes(data)), "that they are damaged is known to who reads them"
+
+
+def test_the_answer_begins_before_they_are_read(
+    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, go_on = os.urandom(3_000_000), threading.Event()
+    http.push("up", data)
+    read = BlobReader.read_piece
+
+    def slowly(reader: BlobReader) -> bytes:
+        piece = read(reader)
+        if not piece:
+            assert go_on.wait(TIMEOUT)
+        return piece
+
+    monkeypatch.setattr(BlobReader, "read_piece", slowly)
+    with Raw(listener.port) as connection:
+        connection.send(head("GET", f"{routes.BLOBS}?sample={sample_of_bytes(data)}&intact=1", host=connection.host))
+        assert connection.socket.recv(4) == b"HTTP"
+        go_on.set()
+        assert b"200 OK" in connection.socket.recv(100)
+
+
+def test_a_push_of_bytes_of_which_the_stores_are_damaged_mends_them(http: Http, tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
+        client.push("pca", data)
+        (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
+        damage(blob)
+        with pytest.raises(errors.IntegrityFailure):
+            client.pull("pca")
+        assert not client.push("pca", data).created
+        assert client.pull("pca") == data
+
+
+def damage(blob: Path) -> None:
+    """Another byte, in none of the blocks of the sample."""
+    blob.chmod(0o600)
+    with blob.open("r+b") as file:
+        file.seek(BLOCK + 1)
+        byte = file.read(1)
+        file.seek(BLOCK + 1)
+        file.write(bytes([byte[0] ^ 1]))
 
 
 def test_bytes_that_came_along_have_none(http: Http) -> None:

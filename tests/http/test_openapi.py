@@ -29,6 +29,7 @@ OPERATIONS = [(method.upper(), path) for path, item in PATHS.items() for method 
 PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32}
 VALUES = {
     "sample": f"xxh128:{0:032}",
+    "intact": "1",
     "limit": "1",
     "cursor": "1",
     "select": ">=1",
