@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from flask import Response
@@ -302,10 +302,10 @@ def test_a_token_stands_in_no_record_of_the_log(
         client.get(routes.HEALTH, headers={routes.NONCE: "a" * 64})
         client.get(routes.OPS, headers={"Host": "evil.example"})
 
-    def failing(_saver: FileSaver, _digest: str) -> int:
+    def failing(_saver: FileSaver, _digest: str) -> BinaryIO:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(FileSaver, "size", failing)
+    monkeypatch.setattr(FileSaver, "open", failing)
     answer = http.pull("up")
     assert (answer.status_code, answer.json()["code"]) == (500, "Unforeseen")
     monkeypatch.undo()
