@@ -225,7 +225,7 @@ class Asking:
     def served(self, answer: Answer, op: str, selector: str) -> records.VersionRecord:
         """The version whose bytes are the answer to this; asked for where the answer does not tell all of it."""
         try:
-            told = msgspec.json.decode(answer.header(routes.SERVED_VERSION), type=records.VersionRecord)
+            told = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_VERSION))
         except msgspec.DecodeError:
             return self.version(op, answer.header(routes.SERVED_NUMBER) or selector)
         return self._warned(told)
@@ -269,7 +269,7 @@ class Asking:
             body = answer.read(MAX_ANSWER)
             if answer.content_type != routes.JSON:
                 raise ValueError(answer.content_type)
-            record = msgspec.json.decode(body, type=kind)
+            record = records.decoder(kind).decode(body)
         except (ValueError, msgspec.DecodeError, RecursionError):
             raise self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})") from None
         for picked in getattr(record, "picked_yanked", ()):  # which answers have it, the records say

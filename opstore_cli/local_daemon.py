@@ -15,7 +15,7 @@ import msgspec
 
 from opstore_cli import config, proving
 from opstore_cli.locks import LockedFile
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, records
 
 RUNTIME_FILE = "daemon.json"
 TOKEN_FILE = "token"  # noqa: S105 - a file's name
@@ -54,7 +54,7 @@ def recorded(home: Path) -> Running | None:
     """What the runtime file says, whether or not that daemon still runs; None where there is none to read."""
     try:
         with (home / RUNTIME_FILE).open("rb") as file:
-            said = msgspec.json.decode(file.read(config.MAX_FILE), type=_RuntimeFile)
+            said = records.decoder(_RuntimeFile).decode(file.read(config.MAX_FILE))
         url = config.check_url(said.url, RUNTIME_FILE)
     except (OSError, ValueError, msgspec.DecodeError, errors.InvalidSetting):
         return None

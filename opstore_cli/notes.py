@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from opstore_cli.locks import LockedFile
+from opstore_daemon.protocol import records
 
 NOTED_FROM = 8 * 1024 * 1024  # bytes of a file from which on it is worth a note
 NOTES = "transfers"  # the folder in OPSTORE_HOME
@@ -97,7 +98,7 @@ def spelled(path: str) -> str:
 
 def _parsed(text: bytes) -> Note | None:
     try:
-        note = msgspec.json.decode(text, type=Note)
+        note = records.decoder(Note).decode(text)
     except msgspec.DecodeError:
         return None
     # It becomes a part of a path of the daemon's.

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
+from opstore_daemon.protocol import records
 from opstore_daemon.store import answers, journal
 from opstore_daemon.store.answers import Once
 from opstore_daemon.store.view import View
@@ -47,7 +48,7 @@ class Transactions:
                 return work(connection)
             before = answers.find(connection, self._once)
             if before is not None:
-                return msgspec.json.decode(before, type=kind)
+                return records.decoder(kind).decode(before)
             result = work(connection)
             answers.save(connection, self._once, msgspec.json.encode(result), self._now())
             return result
@@ -64,4 +65,4 @@ class Transactions:
             return None
         with self.database.read() as connection:
             before = answers.find(connection, self._once)
-        return None if before is None else msgspec.json.decode(before, type=kind)
+        return None if before is None else records.decoder(kind).decode(before)

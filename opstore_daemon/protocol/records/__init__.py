@@ -39,7 +39,7 @@ from opstore_daemon.protocol.records.versions import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.records.wire import MAX_DEPTH, decode, encode, fingerprint, in_ascii
+from opstore_daemon.protocol.records.wire import MAX_DEPTH, decode, decoder, encode, fingerprint, in_ascii
 
 __all__ = [
     "LEVELS",
@@ -96,6 +96,7 @@ __all__ = [
     "VersionRecord",
     "Versions",
     "decode",
+    "decoder",
     "encode",
     "fingerprint",
     "in_ascii",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ from opstore_daemon.protocol import errors
 MAX_DEPTH = 16
 
 T = TypeVar("T")
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+_MAKING = threading.Lock()
 
 
 def fingerprint(parts: Sequence[bytes]) -> str:
@@ -32,13 +35,25 @@ def in_ascii(record: msgspec.Struct) -> str:
     return json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
 
 
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """What reads that record, as msgspec does; by any thread.
+
+    Made by one thread at a time: msgspec 0.22 crashes the process where two read a type at once that none has read yet.
+    """
+    known = _DECODERS.get(kind)
+    if known is None:
+        with _MAKING:
+            known = _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
+    return known
+
+
 def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
     """The record in the JSON; raises InvalidRequest with the place and the reason.
 
     Stricter than msgspec alone: a key that comes twice is refused (msgspec takes the last), and so is depth.
     """
     try:
-        record = msgspec.json.decode(body, type=kind)
+        record = decoder(kind).decode(body)
         _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs))
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.InvalidRequest(reason=str(error)[:500]) from None
