@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
-from itertools import cycle
 from pathlib import Path
 from typing import BinaryIO
 
@@ -167,7 +166,7 @@ class Pull:
             while data := part.read(BLOCK):
                 hasher.update(data)
                 position += len(data)
-            with closing(self._pieces(position, _buffers(self._size), unchecked=unchecked)) as pieces:
+            with closing(self._pieces(position, hasher.buffers(self._size), unchecked=unchecked)) as pieces:
                 for piece in pieces:
                     hasher.update(piece)
                     part.write(piece)
@@ -324,11 +323,6 @@ class _Rest(Iterator[bytes]):
     def close(self) -> None:
         """No more is wanted."""
         self._pieces.close()
-
-
-def _buffers(size: int) -> Iterator[memoryview]:
-    """Where pieces are read to by turns: a hasher may still be at those of the last few turns."""
-    return cycle([memoryview(bytearray(min(BLOCK, size))) for _ in range(AHEAD + 2)])
 
 
 def _stored(record: VersionRecord) -> tuple[Digest, int]:

@@ -6,7 +6,6 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -14,7 +13,7 @@ from opstore_cli.folder_format import FOLDER_FORMAT
 from opstore_cli.folders import PackedFolder
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.hashing import BLOCK, WAITING, Hasher
+from opstore_daemon.protocol.hashing import BLOCK, Hasher
 from opstore_daemon.protocol.samples import Sample, sample_of
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ class Source:
     def digest(self, progress: Callable[[int], None]) -> Digest:
         """The digest of all bytes; `progress` is told how many it is of so far. Raises FileRefused."""
         offset, size = 0, self.size or 0
-        buffers = cycle([memoryview(bytearray(BLOCK)) for _ in range(WAITING + 2)])
         with Hasher() as hasher:
+            buffers = hasher.buffers(size)
             while offset < size:
                 buffer = next(buffers)
                 count = self.read_into(buffer[: size - offset], offset)

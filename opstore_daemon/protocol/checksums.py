@@ -11,6 +11,7 @@ from opstore_daemon.protocol.digests import Hash
 Checksum = NewType("Checksum", str)
 
 PREFIX = "xxh128:"
+PATTERN = rf"^{PREFIX}[0-9a-f]{{32}}(?![\s\S])"
 
 
 def new_sum(data: bytes = b"") -> Hash:

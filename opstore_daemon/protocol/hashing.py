@@ -1,7 +1,8 @@
 """The digest of bytes on their way, taken beside their transfer: a third faster than in turn with it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -32,6 +33,10 @@ class Hasher:
         self._given: SimpleQueue[Piece | None] = SimpleQueue()
         self._done: SimpleQueue[None] = SimpleQueue()
         self._waiting = 0
+
+    def buffers(self, size: int) -> Iterator[memoryview]:
+        """Where the pieces of so many bytes are read to by turns: it may still be at those of the last few turns."""
+        return cycle([memoryview(bytearray(min(BLOCK, size))) for _ in range(self._most + 2)])
 
     def update(self, data: Piece) -> None:
         """The next bytes."""

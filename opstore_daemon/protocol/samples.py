@@ -10,14 +10,12 @@ from collections.abc import Callable
 from typing import NewType
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.checksums import PREFIX, checksum_of, new_sum
+from opstore_daemon.protocol.checksums import PATTERN, PREFIX, checksum_of, new_sum
 
 Sample = NewType("Sample", str)
 
 BLOCKS = 16
 BLOCK = 64 * 1024  # bytes
-
-PATTERN = rf"^{PREFIX}[0-9a-f]{{32}}(?![\s\S])"
 
 
 def sample_of(size: int, read: Callable[[memoryview, int], int]) -> Sample:

@@ -7,7 +7,8 @@ import pytest
 import xxhash
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.samples import PATTERN, parse_sample, sample_of
+from opstore_daemon.protocol.checksums import PATTERN
+from opstore_daemon.protocol.samples import parse_sample, sample_of
 from tests.cli.fake_daemon import sample_of_bytes
 
 KIB = 1024

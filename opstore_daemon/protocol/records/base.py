@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from opstore_daemon.protocol import names, samples
+from opstore_daemon.protocol import checksums, names
 
 Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
@@ -39,8 +39,8 @@ Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.P
 Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.REFERENCE_PATTERN})]
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
 DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"})]
-ChecksumText = Annotated[str, Meta(pattern=r"^xxh128:[0-9a-f]{32}(?![\s\S])")]
-SampleText = Annotated[str, Meta(pattern=samples.PATTERN)]
+ChecksumText = Annotated[str, Meta(pattern=checksums.PATTERN)]
+SampleText = Annotated[str, Meta(pattern=checksums.PATTERN)]
 References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]
