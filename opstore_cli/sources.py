@@ -118,7 +118,7 @@ class Source:
     def end(self) -> None:
         """A file object that was given stands behind its bytes now, as after reading them."""
         if self.size is not None:
-            with self._refusing():
+            with self._lock, self._refusing():
                 self._file.seek(self._start + self.size)
 
     def check_unchanged(self) -> None:

@@ -35,7 +35,7 @@ class Summing:
         try:
             yield
         finally:
-            summing._settle()
+            summing.pause()
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -55,7 +55,8 @@ class Summing:
         except errors.FileRefused:
             pass  # `reach` meets it again
 
-    def _settle(self) -> None:
+    def pause(self) -> None:
+        """Nothing is summed until `reach`: the source is left to whoever reads it now."""
         if self._thread is not None:
             self._stopping = True
             self._thread.join()
@@ -70,7 +71,7 @@ class Summing:
 
     def reach(self, end: int) -> None:
         """Takes in the bytes up to there that it has not seen; raises FileRefused."""
-        self._settle()
+        self.pause()
         while self._end < end:
             self._step(end)
 

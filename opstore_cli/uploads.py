@@ -138,6 +138,7 @@ class _Pushing:
         asked = {"sample": self._source.sample()}
         if not self._asking.call("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
             return None
+        self._summing.pause()  # a digest needs none, and two readers of a source take turns
         try:
             with self._asking.begun(routes.BLOBS, Blobs, {**asked, "intact": 1}) as intact:
                 digest = self._source.digest(self._moved)  # while the daemon reads what it has

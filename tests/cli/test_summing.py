@@ -1,16 +1,20 @@
 """The checksum of what is pushed: begun before its first byte is sent, and the same however it was come by."""
 
+import io
 import os
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.sources import opened
+from opstore_cli.sources import Source, opened
 from opstore_cli.summing import Summing
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.hashing import STEP
 from opstore_daemon.protocol.routes import SMALL
 from tests.cli.fake_daemon import FakeDaemon
@@ -91,3 +95,65 @@ def test_a_push_takes_the_sum_that_was_begun(path: Path) -> None:
         client.push("pca", source)
         assert daemon.versions == [DATA]
         assert source.summing._end == len(DATA)
+
+
+def test_one_that_is_paused_leaves_the_source_to_others_and_goes_on_when_it_is_asked(path: Path) -> None:
+    with opened(path) as source, Summing.begun(source):
+        summing = Summing.of(source)
+        summing.pause()
+        assert not [thread for thread in threading.enumerate() if thread.name == "opstore-sum"]
+        summing.reach(len(DATA))
+        assert summing.checksum() == checksum_of(new_sum(DATA))
+
+
+def test_bytes_that_the_store_has_are_not_summed_beside_their_digest(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[str] = []
+
+    def digest(source: Source, progress: Callable[[int], None]) -> Digest:
+        beside.extend(thread.name for thread in threading.enumerate() if thread.name == "opstore-sum")
+        return taken(source, progress)
+
+    taken = Source.digest
+    monkeypatch.setattr(Source, "digest", digest)
+    monkeypatch.setattr(Summing, "_step", lambda summing, _end: summing._source.sample())  # it is never done
+    with (
+        FakeDaemon() as daemon,
+        OpStoreClient(daemon.url, token="t") as client,
+        opened(path) as source,
+        Summing.begun(source),
+    ):
+        daemon.versions = [DATA]
+        client.push("pca", source)
+        assert (daemon.versions, beside) == ([DATA], [])
+
+
+class _Held(io.BytesIO):
+    """A file that is being read until it is let go."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.entered.set()
+        assert self.go.wait(30)
+        return super().read(size)
+
+
+def test_who_sets_a_source_behind_its_bytes_waits_for_who_reads_it() -> None:
+    # It was read from there on for ever, where it was a folder.
+    source = Source(held := _Held(DATA), "held", Path("held"))
+    with ThreadPoolExecutor(2) as threads:
+        reading = threads.submit(source.read_at, 3, 100)
+        assert held.entered.wait(30)
+        ending = threads.submit(source.end)
+        try:
+            with pytest.raises(TimeoutError):
+                ending.result(timeout=0.1)
+        finally:
+            held.go.set()
+        assert reading.result(timeout=30) == DATA[3:103]
+        ending.result(timeout=30)
+    assert held.tell() == len(DATA)
