@@ -1,8 +1,9 @@
 """1, 4 and 16 clients that push 1 KiB each, as often as they can: throughput, and how long one push takes.
 
 The clients are processes of their own, each with one connection: threads of one process would wait for each other.
-Each pushes to an op of its own, as pipelines do. Then the same transactions without HTTP, one commit each and sixteen a
-commit: what grouping commits could save at most.
+Each pushes to an op of its own, as pipelines do. In the same rounds, as many that send 1 KiB to an empty application:
+how long the slowest take where nothing is done. Then the transactions of pushes without HTTP, one commit each and
+sixteen a commit: what grouping commits could save at most.
 """
 
 import argparse
@@ -12,11 +13,15 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from benchmarks.daemon import Daemon
-from benchmarks.measuring import KIB, percentile, show
+from benchmarks.empty import empty_server
+from benchmarks.measuring import KIB, percentile, show, timed
 from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import digest_of
@@ -25,26 +30,36 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import pushing
 from opstore_daemon.store.versions import Blob
 
-CLIENTS = (1, 4, 16)
+Runs = dict[int, list[list[float]]]  # seconds of each request, in each round, by the number of clients
+Job = tuple[Any, ...]  # what a client's process does, and what it is given besides
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="for each number of clients (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, in which the order is shuffled (default: 3)")
+    parser.add_argument("--clients", type=int, default=[4, 16], nargs="+", help="how many, beside one (default: 4 16)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="opstore-benchmark-", dir=Path.cwd()) as folder:
-        at_once(Path(folder), asked.seconds, asked.rounds)
+        at_once(Path(folder), [1, *asked.clients], asked.seconds, asked.rounds)
         grouped(Path(folder), 50 if asked.seconds < 1 else 500)
 
 
-def at_once(folder: Path, seconds: float, rounds: int) -> None:
-    """Prints the table."""
-    took: dict[int, list[list[float]]] = {clients: [] for clients in CLIENTS}
-    with Daemon(folder) as daemon:
+def at_once(folder: Path, clients: list[int], seconds: float, rounds: int) -> None:
+    """Prints a table of pushes, and one of requests that do nothing."""
+    with Daemon(folder) as daemon, empty_server(folder) as url:
+        jobs: dict[str, Job] = {"pushes": (_push, daemon.url, daemon.token), "empty requests": (_ask, url)}
+        cases = [(name, count) for name in jobs for count in clients]
+        took: dict[str, Runs] = {name: {count: [] for count in clients} for name in jobs}
         for _ in range(rounds):
-            for clients in random.sample(CLIENTS, len(CLIENTS)):
-                took[clients].append(_run(daemon, clients, seconds))
+            for name, count in random.sample(cases, len(cases)):
+                took[name][count].append(_run(jobs[name], count, seconds))
+    rest = f"of 1 KiB, {rounds} rounds of {seconds:g} s"
+    _show(f"pushes {rest}; goals at 16: 1.00 or more, p99 below 16.0", "pushes", seconds, took["pushes"])
+    _show(f"empty requests {rest}", "requests", seconds, took["empty requests"])
+
+
+def _show(title: str, name: str, seconds: float, took: Runs) -> None:
     one = statistics.median(len(each) / seconds for each in took[1])
     alone = statistics.median(value for each in took[1] for value in each)
     rows = []
@@ -65,21 +80,22 @@ def at_once(folder: Path, seconds: float, rounds: int) -> None:
         )
     columns = (
         "clients",
-        "pushes a second",
+        f"{name} a second",
         "spread",
         "times one client",
         "median ms",
         "p99 ms",
         "p99, times one's median",
     )
-    show(f"pushes of 1 KiB, {rounds} rounds of {seconds:g} s; goals at 16: 1.00 or more, p99 below 16.0", columns, rows)
+    show(title, columns, rows)
 
 
-def _run(daemon: Daemon, clients: int, seconds: float) -> list[float]:
+def _run(job: Job, clients: int, seconds: float) -> list[float]:
+    """What each request took of so many clients at once."""
     context = multiprocessing.get_context("spawn")
     ready, queue = context.Barrier(clients), context.Queue()
-    arguments = (daemon.url, daemon.token, seconds, ready, queue)
-    processes = [context.Process(target=_push, args=(number, *arguments)) for number in range(clients)]
+    work, *given = job
+    processes = [context.Process(target=work, args=(n, *given, seconds, ready, queue)) for n in range(clients)]
     for process in processes:
         process.start()
     found = [value for _ in processes for value in queue.get()]
@@ -89,15 +105,25 @@ def _run(daemon: Daemon, clients: int, seconds: float) -> list[float]:
 
 
 def _push(number: int, url: str, token: str, seconds: float, ready: Any, queue: Any) -> None:
-    took = []
     with OpStoreClient(url, token=token) as client:
-        client.push(f"op{number}", os.urandom(KIB))
-        ready.wait()
-        ends = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < ends:
-            client.push(f"op{number}", os.urandom(KIB))
-            took.append(time.perf_counter() - began)
-    queue.put(took)
+        queue.put(_often(lambda: client.push(f"op{number}", os.urandom(KIB)), seconds, ready))
+
+
+def _ask(_number: int, url: str, seconds: float, ready: Any, queue: Any) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        queue.put(_often(lambda: session.post(f"{url}/empty", data=os.urandom(KIB)).content, seconds, ready))
+
+
+def _often(work: Callable[[], object], seconds: float, ready: Any) -> list[float]:
+    """What each time took, from when all are ready on."""
+    took = []
+    work()
+    ready.wait()
+    ends = time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        took.append(timed(work))
+    return took
 
 
 def grouped(folder: Path, count: int) -> None:

@@ -21,29 +21,10 @@ from pathlib import Path
 import requests
 
 from benchmarks.daemon import Daemon
+from benchmarks.empty import empty_server
 from benchmarks.measuring import KIB, in_rounds, percentile, show, show_ratios, timed
 from opstore_cli import OpStoreClient
 
-# The yardstick: what Flask on waitress takes for nothing, and for one row of SQLite.
-EMPTY = """
-import sqlite3, sys
-from flask import Flask
-from waitress import create_server
-app = Flask("empty")
-local = sqlite3.connect(sys.argv[1], check_same_thread=False)
-local.execute("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, name TEXT)")
-local.execute("INSERT OR REPLACE INTO t VALUES (1, 'row')")
-local.commit()
-@app.route("/empty", methods=["GET", "POST"])
-def empty():
-    return b""
-@app.route("/row")
-def row():
-    return local.execute("SELECT name FROM t WHERE id = 1").fetchone()[0]
-server = create_server(app, host="127.0.0.1", port=0, threads=4)
-print(server.effective_port, flush=True)
-server.run()
-"""
 IMPORTS = "python -c 'import requests, click'"
 
 
@@ -59,17 +40,12 @@ def main() -> None:
 
 def measure(folder: Path, count: int) -> None:
     """Prints the tables of pushes and pulls."""
-    server = subprocess.Popen(
-        [sys.executable, "-c", EMPTY, str(folder / "empty.db")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        assert server.stdout is not None
-        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        with Daemon(folder) as daemon, OpStoreClient(daemon.url, token=daemon.token) as client:
-            seconds = in_rounds(_jobs(folder, url, client), count)
-    finally:
-        server.kill()
-        server.wait()
+    with (
+        empty_server(folder) as url,
+        Daemon(folder) as daemon,
+        OpStoreClient(daemon.url, token=daemon.token) as client,
+    ):
+        seconds = in_rounds(_jobs(folder, url, client), count)
     # The median of the sums of each round's own parts would hide what one of them costs.
     parts = {name: statistics.median(seconds[name]) for name in ("fsync of a file", "fsync of a folder", "commit")}
     request = statistics.median(seconds["empty request"])

@@ -16,7 +16,10 @@ BENCHMARKS = {
         ["--count", "3", "--rounds", "1"],
         ["fsync of a folder", "empty request", "pull to a file", "opstore push"],
     ),
-    "concurrency": (["--seconds", "0.2", "--rounds", "1"], ["pushes a second", "16", "pushes a commit"]),
+    "concurrency": (
+        ["--seconds", "0.2", "--rounds", "1", "--clients", "2"],
+        ["pushes a second", "requests a second", "times one client", "pushes a commit"],
+    ),
     "memory": (["--mib", "16", "--files", "20", "--each", "1"], ["16 MiB: peaks", "in 20 files", "8 clients at once"]),
     "killed": (["--mib", "128"], ["MiB moved again", "client", "daemon"]),
     "page": (["--few", "4", "--many", "40", "--rounds", "1"], ["time to the first byte", "matrix", "op as it was"]),
@@ -41,7 +44,7 @@ def test_a_benchmark_prints_its_tables(name: str, tmp_path: Path) -> None:
 
 def test_each_benchmark_is_made_by_make_and_told_of() -> None:
     making, told = (ROOT / "Makefile").read_text(), (ROOT / "benchmarks/README.md").read_text()
-    shared = {"__init__", "daemon", "filled", "measuring"}
+    shared = {"__init__", "daemon", "empty", "filled", "measuring"}
     for path in (ROOT / "benchmarks").glob("*.py"):
         if path.stem not in shared:
             assert path.stem in making
