@@ -1,21 +1,29 @@
-"""The schema's migrations, by Alembic: which revision a database has, and how it gets to ours."""
+"""The schema: which revision a database has, and how it gets to ours.
+
+A new database gets the tables as they are now. An older one is upgraded by Alembic, which is loaded for that alone: it
+takes a tenth of a second, and a daemon is started by whoever waits for it.
+"""
 
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
+from opstore_daemon.metadata.tables import Base, Counter
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_daemon.metadata.database import Database
 
 FOLDER = Path(__file__).parent / "migrations"
+# Where Alembic keeps the revision, as it makes it itself.
+REVISION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 class Migrate:
@@ -23,31 +31,21 @@ class Migrate:
 
     def __init__(self, database: "Database") -> None:
         self._database = database
-        self._config = Config()
-        self._config.set_main_option("script_location", str(FOLDER))
-        self._scripts = ScriptDirectory.from_config(self._config)
 
     def head(self) -> str:
         """The revision that this release needs."""
-        head = self._scripts.get_current_head()
-        if head is None:
-            raise errors.DatabaseFailed(reason=f"there are no migrations in {FOLDER}")
-        return head
+        return _revisions()[-1]
 
     def current(self) -> str | None:
         """The database's revision; None where it has no schema yet."""
         with self._database.read() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return _revision_of(connection)
 
     def check(self) -> None:
         """Raises SchemaTooNew if the database has a revision that this release does not know."""
         current = self.current()
-        if current is None:
-            return
-        try:
-            self._scripts.get_revision(current)
-        except CommandError:
-            raise errors.SchemaTooNew(found=current, known=self.head()) from None
+        if current not in (None, *_revisions()):
+            raise errors.SchemaTooNew(found=current, known=self.head())
 
     def upgrade(self) -> Path | None:
         """Makes the schema, or brings an older one up to ours after a backup; returns the backup's path."""
@@ -57,8 +55,11 @@ class Migrate:
             return None
         backup = self._back_up(current) if current else None
         with self._database.write() as connection:
-            self._config.attributes["connection"] = connection
-            command.upgrade(self._config, "head")
+            # Asked again: another process may have made it meanwhile.
+            if _revision_of(connection) is None:
+                _make(connection, self.head())
+            else:
+                _migrate(connection)
         return backup
 
     def _back_up(self, revision: str) -> Path | None:
@@ -73,3 +74,35 @@ class Migrate:
             source.close()
             target.close()
         return backup
+
+
+def _revisions() -> list[str]:
+    """Those that this release knows, the newest last: the names of their files begin with them."""
+    found = sorted(path.stem.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+    if not found:
+        raise errors.DatabaseFailed(reason=f"there are no migrations in {FOLDER}")
+    return found
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(REVISION.name):
+        return None
+    return connection.execute(select(REVISION.c.version_num)).scalar_one_or_none()
+
+
+def _make(connection: Connection, revision: str) -> None:
+    """What all migrations make of nothing."""
+    Base.metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(Counter).values(id=1, position=0))
+    REVISION.create(connection)
+    connection.execute(insert(REVISION).values(version_num=revision))
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

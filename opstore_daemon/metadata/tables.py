@@ -97,18 +97,17 @@ class Version(Base):
     minor_number: Mapped[int]
     patch_number: Mapped[int]
     digest: Mapped[str | None] = mapped_column(String(71))
-    sample: Mapped[str | None] = mapped_column(String(39))  # of bytes that came by an upload
     size: Mapped[int | None] = mapped_column(BigInteger)
     position: Mapped[int] = mapped_column(Position, ForeignKey("journal.position"), unique=True)
     stored_position: Mapped[int | None] = mapped_column(Position, ForeignKey("journal.position"), unique=True)
     registered_at: Mapped[int] = mapped_column(BigInteger)
     message: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
-    stored_message: Mapped[str | None] = mapped_column(
-        Text
-    )  # the message that came with the bytes, where they came later
+    # The message that came with the bytes, where they came later.
+    stored_message: Mapped[str | None] = mapped_column(Text)
     format: Mapped[str | None] = mapped_column(String(64))
     libraries: Mapped[str | None] = mapped_column(Text)  # JSON: their versions by name
+    sample: Mapped[str | None] = mapped_column(String(39))  # of bytes that came by an upload
     __table_args__ = (
         UniqueConstraint("op_id", "sequence"),
         UniqueConstraint("op_id", "major", "minor", "patch"),

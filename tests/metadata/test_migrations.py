@@ -2,14 +2,18 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlalchemy.exc import SAWarning
 
@@ -60,7 +64,7 @@ def described(database: Database) -> dict[str, Any]:
         for table in set(look.get_table_names()) - {"alembic_version"}:
             rows = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
             found[table] = {
-                "columns": {(row[1], row[2], row[3], row[4], row[5]) for row in rows},
+                "columns": [(row[1], row[2], row[3], row[4], row[5]) for row in rows],
                 "checks": {(check["name"], check["sqltext"]) for check in look.get_check_constraints(table)},
                 "uniques": {(unique["name"], *unique["column_names"]) for unique in look.get_unique_constraints(table)},
                 "keys": {
@@ -112,17 +116,71 @@ def backups_of(database: Database) -> list[Path]:
     return list(database.path.parent.glob("*.before-*"))
 
 
-def test_the_migrations_make_what_the_tables_say(database: Database, tmp_path: Path) -> None:
-    by_tables = Database(f"sqlite:///{tmp_path / 'by_tables.db'}")
-    with by_tables.write() as connection:
-        Base.metadata.create_all(connection)
-    told = described(by_tables)
-    by_tables.close()
-    migrated = described(database)
-    assert set(migrated) == set(told)
-    for table in sorted(told):
-        assert migrated[table] == told[table], table
-    assert "coalesce(downstream_version_id,0)" in migrated["indexes"]["uq_link_in_force"]
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[Database]:
+    """A database that has gone through every migration, as the oldest ones have."""
+    database = Database(f"sqlite:///{tmp_path / 'migrated.db'}")
+    with database.write() as connection:
+        migrate._migrate(connection)
+    yield database
+    database.close()
+
+
+def test_the_migrations_make_what_a_new_database_gets(database: Database, migrated: Database) -> None:
+    new, old = described(database), described(migrated)
+    assert set(old) == set(new)
+    for table in sorted(new):
+        assert old[table] == new[table], table
+    assert "coalesce(downstream_version_id,0)" in new["indexes"]["uq_link_in_force"]
+    for each in (database, migrated):
+        assert Migrate(each).current() == HEAD
+        with each.read() as connection:
+            rows = {
+                table: connection.exec_driver_sql(f"SELECT * FROM {table}").all()  # noqa: S608
+                for table in inspect(connection).get_table_names()
+            }
+        assert {table: found for table, found in rows.items() if found} == {
+            "alembic_version": [(HEAD,)],
+            "counter": [(1, 0)],
+        }
+
+
+def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
+    assert migrate._revisions() == known[::-1]
+
+
+@pytest.mark.parametrize("state", ["none", "ours"])
+def test_alembic_is_loaded_for_an_older_schema_alone(state: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'opstore.db'}"
+    if state == "ours":
+        OpStoreServer(MemorySaver(), url).close()
+    code = (
+        "import sys; from opstore_daemon import OpStoreServer; from opstore_daemon.savers import MemorySaver;"
+        "OpStoreServer(MemorySaver(), sys.argv[1]).close(); sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, url], check=True, timeout=60)
+    assert revision_in(tmp_path / "opstore.db") == HEAD
+
+
+def test_two_that_make_the_schema_at_once_make_it_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'opstore.db'}"
+    first, second = Database(url), Database(url)
+    asked: list[str | None] = []
+
+    class Overtaken(Migrate):
+        def current(self) -> str | None:
+            asked.append(found := super().current())
+            if len(asked) == 2:
+                Migrate(second).upgrade()
+            return found
+
+    assert Overtaken(first).upgrade() is None
+    assert (asked, Migrate(first).current()) == ([None, None], HEAD)
+    for each in (first, second):
+        each.close()
 
 
 def test_alembic_finds_nothing_to_migrate(database: Database) -> None:
