@@ -441,6 +441,7 @@ class Wire(_Listening):
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+            each.close()  # or who sends would wait for somebody to read it
 
 
 @pytest.fixture
