@@ -11,6 +11,7 @@ from opstore_daemon.protocol import errors
 T = TypeVar("T")
 
 AT_ONCE = 4  # transfers
+LOOK = 0.2  # seconds between two looks at whether there was an interrupt
 GRACE = 2.0  # seconds for transfers to clean up after an interrupt: one may hang on a line that has gone silent
 # After these the other transfers would fail in the same way, and each only after a while.
 HOPELESS = (errors.Unreachable, errors.NotAuthorised, errors.Unavailable)
@@ -36,7 +37,9 @@ class Several(Generic[T]):
             thread.start()
         try:
             for thread in threads:
-                thread.join()
+                # Not without an end: the system may hand the signal to another thread, which would not wake this one.
+                while thread.is_alive():
+                    thread.join(LOOK)
         except BaseException:
             self._interrupted.set()
             self._begin_no_more()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from opstore_cli import OpStoreClient
+from opstore_cli import OpStoreClient, several
 from opstore_cli.context import Session
 from opstore_cli.main import main
 from opstore_cli.progress import Unseen
 from opstore_cli.several import Several
 from opstore_daemon.protocol import errors
+from tests.conftest import wait_for
 from tests.e2e.conftest import MIB, STARTED, Machine, Wire
 from tests.folders.trees import SAMPLE, described, make, plain
 
@@ -304,6 +306,9 @@ def test_an_interrupt_ends_all_and_files_go_on(machine: Machine, wire: Wire) -> 
 # --- the threads ------------------------------------------------------------------------------------------------------
 
 
+JOINING = ("join", "_wait_for_tstate_lock")  # where Python waits for a thread, in its releases
+
+
 class Watched(Unseen):
     """Notes what it is told."""
 
@@ -325,11 +330,11 @@ def test_jobs_end_each_by_itself_and_one_display_is_told_of_all() -> None:
         if number == 3:
             raise errors.OutputExists(path="3")
         for done in (0, 5, 10):
-            several.moved(done, 10)
+            jobs.moved(done, 10)
         return number
 
-    several = Several([partial(job, number) for number in range(9)], told)
-    ended = several.run()
+    jobs = Several([partial(job, number) for number in range(9)], told)
+    ended = jobs.run()
     assert [each for each in ended if isinstance(each, int)] == [0, 1, 2, 4, 5, 6, 7, 8]
     assert isinstance(ended[3], errors.OutputExists)
     assert sorted(told.ends) == list(range(9))
@@ -351,6 +356,21 @@ def test_after_a_hopeless_failure_and_after_a_bug_no_more_are_begun() -> None:
     assert [number for number, each in enumerate(ended) if each is not None] == sorted(begun)
     with pytest.raises(ZeroDivisionError):
         Several([lambda: 1 // 0] * 50, Unseen()).run()
+
+
+def test_an_interrupt_that_another_thread_was_given_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(several, "GRACE", 0.0)
+    main_thread, over, waited = threading.get_ident(), threading.Event(), []
+
+    def job() -> None:
+        wait_for(lambda: sys._current_frames()[main_thread].f_code.co_name in JOINING, "join")
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        waited.append(over.wait(10))
+
+    with pytest.raises(KeyboardInterrupt):
+        Several([job], Unseen()).run()
+    assert waited == [], "it was not waited for"
+    over.set()
 
 
 def test_only_the_folder_of_the_files_is_looked_into(tmp_path: Path) -> None:
