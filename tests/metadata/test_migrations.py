@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select, table, text
 from sqlalchemy.exc import SAWarning
 
 from opstore_daemon import OpStoreServer
@@ -129,17 +129,17 @@ def migrated(tmp_path: Path) -> Iterator[Database]:
 def test_the_migrations_make_what_a_new_database_gets(database: Database, migrated: Database) -> None:
     new, old = described(database), described(migrated)
     assert set(old) == set(new)
-    for table in sorted(new):
-        assert old[table] == new[table], table
+    for name in sorted(new):
+        assert old[name] == new[name], name
     assert "coalesce(downstream_version_id,0)" in new["indexes"]["uq_link_in_force"]
     for each in (database, migrated):
         assert Migrate(each).current() == HEAD
         with each.read() as connection:
             rows = {
-                table: connection.exec_driver_sql(f"SELECT * FROM {table}").all()  # noqa: S608
-                for table in inspect(connection).get_table_names()
+                name: connection.execute(select(text("*")).select_from(table(name))).all()
+                for name in inspect(connection).get_table_names()
             }
-        assert {table: found for table, found in rows.items() if found} == {
+        assert {name: found for name, found in rows.items() if found} == {
             "alembic_version": [(HEAD,)],
             "counter": [(1, 0)],
         }
