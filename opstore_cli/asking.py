@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 import msgspec
 
 from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.digests import parse_digest
 from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
+from opstore_daemon.protocol.versions import Number, Version
 
 if TYPE_CHECKING:
     import socket
 
 T = TypeVar("T")
+V = TypeVar("V", bound=records.VersionRecord)
 
 MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
 MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
@@ -220,15 +224,49 @@ class Asking:
     def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
         """The record of a version; warns where it is yanked."""
         path = routes.path(routes.VERSION, op=op, selector=selector)
-        return self._warned(self.call("GET", path, records.VersionRecord, parameters={"as_of": as_of}))
+        record = self.call("GET", path, records.VersionRecord, parameters={"as_of": as_of})
+        return self._warned(self.check(record, op, parse_selector(selector)))
 
     def served(self, answer: Answer, op: str, selector: str) -> records.VersionRecord:
         """The version whose bytes are the answer to this; asked for where the answer does not tell all of it."""
         try:
-            told = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_VERSION))
+            record = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_VERSION))
         except msgspec.DecodeError:
-            return self.version(op, answer.header(routes.SERVED_NUMBER) or selector)
-        return self._warned(told)
+            number = answer.header(routes.SERVED_NUMBER)
+            if number and not is_number(number):
+                raise self.unexpected(repr(number[:100]), f"{op}@{selector}") from None
+            return self.check(self.version(op, number or selector), op, parse_selector(selector))
+        return self._warned(self.check(record, op, parse_selector(selector)))
+
+    def check(self, record: V, op: str, selector: Selector | None = None) -> V:
+        """Return the record if it is of the op and the selector can have picked it; raises UnexpectedResponse.
+
+        Paths are made of the number, so its grammar counts here, and so does that of the digest.
+        """
+        try:
+            fits = record.op == op and (record.digest is None or bool(parse_digest(record.digest)))
+            fits = _can_pick(selector, record, Number.parse(record.number)) and fits
+        except errors.Refused:
+            fits = False
+        if not fits:
+            raise self.unexpected(_described(record), op if selector is None else f"{op}@{selector}")
+        return record
+
+    def check_same(self, record: records.VersionRecord, expected: records.VersionRecord) -> None:
+        """Raise UnexpectedResponse unless both are the same version, with the same bytes."""
+        if _identity(record) != _identity(expected):
+            raise self.unexpected(_described(record), _described(expected))
+
+    def check_pushed(self, pushed: records.Pushed, op: str, digest: str | None, size: int | None) -> records.Pushed:
+        """Return the record if it is of the op and of the bytes that were sent; raises UnexpectedResponse."""
+        self.check(pushed, op)
+        if digest not in (None, pushed.digest) or size not in (None, pushed.size):
+            raise self.unexpected(_described(pushed), f"{op}, {digest or 'whatever its digest'}, {size} bytes")
+        return pushed
+
+    def unexpected(self, actual: str, expected: str) -> errors.UnexpectedResponse:
+        """Return the error for a response to something else than was asked for."""
+        return errors.UnexpectedResponse(url=self.transport.address, actual=actual, expected=expected)
 
     def _warned(self, record: records.VersionRecord) -> records.VersionRecord:
         if record.yank_reason is not None:
@@ -278,6 +316,32 @@ class Asking:
 
     def _unreachable(self, reason: str) -> errors.DaemonUnreachable:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)
+
+
+def _can_pick(selector: Selector | None, record: records.VersionRecord, number: Number) -> bool:
+    """Return whether the selector can pick the version; a tag and `latest` can pick any."""
+    match selector:
+        case Number():
+            return number == selector
+        case Line(major, minor):
+            return number.major == major and minor in (None, number.minor)
+        case DigestPrefix():
+            return record.digest is not None and record.digest.startswith(str(selector))
+        case Version():
+            return Version.parse(record.version) == selector
+        case Range(specifiers):
+            from packaging.specifiers import SpecifierSet
+
+            return SpecifierSet(specifiers).contains(str(number))
+    return True
+
+
+def _identity(record: records.VersionRecord) -> tuple[str, str, str, str | None, int | None]:
+    return record.op, record.number, record.version, record.digest, record.size
+
+
+def _described(record: records.VersionRecord) -> str:
+    return f"{record.op[:130]}@{record.number[:40]} ({str(record.digest)[:80]}, {record.size} bytes)"
 
 
 def _form(record: bytes, data: bytes) -> tuple[bytes, str]:

@@ -11,7 +11,7 @@ from opstore_cli.asking import Asking, Body, Response
 from opstore_cli.chariots import ChariotsVerbs
 from opstore_cli.objects.verbs import ObjectVerbs
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import check_name, is_name
 from opstore_daemon.protocol.records import (
     Affected,
     ChangeOp,
@@ -49,6 +49,7 @@ from opstore_daemon.protocol.records import (
     Versions,
 )
 from opstore_daemon.protocol.references import parse_reference, written
+from opstore_daemon.protocol.versions import Version
 
 Progress = Callable[[int, int | None], None]
 Notify = Callable[[Validation], None]
@@ -177,7 +178,8 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             labels=dict(labels or {}),
             message=message,
         )
-        return self._asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=declared)
+        pushed = self._asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=declared)
+        return self._asking.check(pushed, op, None if version is None else Version.parse(version))
 
     @overload
     def pull(self, reference: str) -> bytes: ...
@@ -210,19 +212,26 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         return pull.record
 
     def begin_pull(
-        self, reference: str, *, unchecked: bool = False, left: bool = False
+        self, reference: str, *, unchecked: bool = False, left: bool = False, expected: VersionRecord | None = None
     ) -> "AbstractContextManager[Pull]":
         """The same, where what is done with the bytes depends on the version: its record is known before they come.
 
         `unchecked`: the client alone verifies them, for what goes to a path (`Pull.to_path`). `left`: some of them may
-        be there from an earlier pull.
+        be there from an earlier pull. `expected`: the version that an earlier response named, and no other is taken.
         """
         from opstore_cli import downloads
 
         asked = parse_reference(reference)
         selector = written(asked.selector)
         return downloads.begun(
-            self._asking, asked.op, selector, self.progress, self._home, unchecked=unchecked, left=left
+            self._asking,
+            asked.op,
+            selector,
+            self.progress,
+            self._home,
+            unchecked=unchecked,
+            left=left,
+            expected=expected,
         )
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
@@ -239,6 +248,11 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             parameters["select"] = written(parsed.selector)
         pages = list(self._pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
         first, last = pages[0], pages[-1]
+        for page in pages:
+            if page.op != parsed.op:
+                raise self._asking.unexpected(f"versions of {page.op[:130]}", parsed.op)
+            for record in page.versions:
+                self._asking.check(record, parsed.op, parsed.selector)
         return Versions(
             op=first.op,
             versions=tuple(version for page in pages for version in page.versions),
@@ -255,9 +269,10 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         return self._set_yank(reference, None)
 
     def _set_yank(self, reference: str, reason: str | None) -> VersionRecord:
-        return self._asking.call(
-            "PUT", _version_path(routes.YANK, reference), VersionRecord, body=NewYank(reason=reason)
-        )
+        asked = parse_reference(reference)
+        path = routes.path(routes.YANK, op=asked.op, selector=written(asked.selector))
+        record = self._asking.call("PUT", path, VersionRecord, body=NewYank(reason=reason))
+        return self._asking.check(record, asked.op, asked.selector)
 
     # --- tags -----------------------------------------------------------------------------------------------------
 
@@ -280,11 +295,16 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         return [op for page in self._pages(routes.OPS, Ops) for op in page.ops]
 
     def op(self, name: str) -> OpRecord:
-        return self._asking.call("GET", routes.path(routes.OP, op=check_name(name)), OpRecord)
+        return self._of_op(self._asking.call("GET", routes.path(routes.OP, op=check_name(name)), OpRecord), name)
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
         path = routes.path(routes.OP, op=check_name(op))
-        return self._asking.call("PATCH", path, OpRecord, body=ChangeOp(compat=compat))
+        return self._of_op(self._asking.call("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
+
+    def _of_op(self, record: OpRecord, op: str) -> OpRecord:
+        if record.name != op:
+            raise self._asking.unexpected(f"the op {record.name[:130]}", f"the op {op}")
+        return record
 
     # --- links and verdicts ---------------------------------------------------------------------------------------
 
@@ -357,7 +377,13 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         _check_references(use, lock)
         path = routes.path(routes.RESOLUTION, pipeline=check_name(pipeline))
         asked = {"use": list(use), "lock": list(lock), "upgrade": upgrade, "as_of": as_of}
-        return self._asking.call("GET", path, Resolution, parameters=asked)
+        resolution = self._asking.call("GET", path, Resolution, parameters=asked)
+        ops = [version.op for version in resolution.versions]
+        if not all(is_name(op) for op in ops) or len(ops) > len(set(ops)):
+            raise self._asking.unexpected(f"the ops {ops!r:.200}", f"the resolution of {pipeline}")
+        for version in resolution.versions:
+            self._asking.check(version, version.op)
+        return resolution
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         return self._asking.call("POST", routes.path(routes.CHECK, pipeline=check_name(pipeline)), Check, body=lock)
@@ -397,7 +423,10 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         """The path, at the daemon's address, that begins one session of its page: once, and within a minute. Whoever
         asks for it first may read the page, so show it to nobody.
         """
-        return self._asking.call("POST", routes.SESSIONS, Invitation)
+        invitation = self._asking.call("POST", routes.SESSIONS, Invitation)
+        if not invitation.path.startswith("/"):  # behind the port it would name another host
+            raise self._asking.unexpected(f"the path {invitation.path[:100]!r}", "a session of the page")
+        return invitation
 
     def end_sessions(self) -> None:
         """Ends every session of the page that was begun with this client's token."""
@@ -426,11 +455,6 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             if page.next_cursor == cursor:
                 raise errors.DaemonUnreachable(url=self.address, reason="its list does not end")
             cursor = page.next_cursor
-
-
-def _version_path(route: str, reference: str) -> str:
-    parsed = parse_reference(reference)
-    return routes.path(route, op=parsed.op, selector=written(parsed.selector))
 
 
 def _check_references(*lists: Sequence[str]) -> None:

@@ -78,18 +78,26 @@ def begun(
     *,
     unchecked: bool = False,
     left: bool = False,
+    expected: VersionRecord | None = None,
 ) -> Generator["Pull", None, None]:
     """The pull of a version: one request for its bytes, whose answer says which version it is.
 
     `unchecked`: the daemon need not compare the bytes with their digest as well, which on a machine of two cores takes
     as long as all the rest. They are asked for again, and checked, where they turn out to be wrong here: for what goes
-    to a path. `left`: some of them may be here already, so it is asked first which they are. Raises NotStored.
+    to a path. `left`: some of them may be here already, so it is asked first which they are. `expected`: no other
+    version is taken. Raises NotStored and UnexpectedResponse.
     """
     if left:
-        yield Pull(asking, asking.version(op, selector), None, progress, home)
+        record = asking.version(op, selector)
+        if expected is not None:
+            asking.check_same(record, expected)
+        yield Pull(asking, record, None, progress, home)
         return
     with asking.fetch(routes.path(routes.BYTES, op=op, selector=selector), 0, part=unchecked) as answer:
-        yield Pull(asking, asking.served(answer, op, selector), answer, progress, home)
+        record = asking.served(answer, op, selector)
+        if expected is not None:
+            asking.check_same(record, expected)
+        yield Pull(asking, record, answer, progress, home)
 
 
 class Pull:

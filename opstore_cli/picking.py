@@ -58,7 +58,7 @@ def of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRe
         version = client.show(locked.reference)
         if locked.digest is None:
             _has_bytes(out, version)
-        elif version.digest != locked.digest:
+        elif version.digest != locked.digest or locked.size not in (None, version.size):
             raise errors.LockConflict(path=str(path), name=named(locked.op, locked.number), digest=locked.digest)
         else:
             picked.append(version)

@@ -185,7 +185,9 @@ class _Pushing:
         """The version of the bytes that `told` and `data` say."""
         self._source.check_unchanged()
         version = msgspec.structs.replace(self._declared, **told)
-        return self._asking.call("POST", routes.path(routes.VERSIONS, op=self._op), Pushed, body=version, data=data)
+        path = routes.path(routes.VERSIONS, op=self._op)
+        pushed = self._asking.call("POST", path, Pushed, body=version, data=data)
+        return self._asking.check_pushed(pushed, self._op, version.digest, version.size)
 
     def _begin(self, note: HeldNote | None) -> Upload:
         upload = self._asking.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))

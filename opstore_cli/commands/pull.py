@@ -169,7 +169,7 @@ def _is_stream(path: Path) -> bool:
 
 def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: str | None, force: bool) -> None:
     if output == "-":
-        with client.begin_pull(picked.reference) as pull:
+        with client.begin_pull(picked.reference, expected=picked.version) as pull:
             pull.to_stream(_standard_output())
         return
     from opstore_cli.partial import is_left
@@ -179,18 +179,18 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
     left = not is_stream and is_left(path.parent, path.name)
     with (
         session.out.progress(f"pull {picked.reference}"),
-        client.begin_pull(picked.reference, unchecked=not is_stream, left=left) as pull,
+        client.begin_pull(picked.reference, unchecked=not is_stream, left=left, expected=picked.version) as pull,
     ):
-        path = _to_path(pull, output, force)
+        path = _to_path(pull, picked.op, output, force)
     reference = named(pull.record.op, pull.record.number)
     session.out.answer(_document(pull.record, path), quiet=[reference], full=[str(path)])
 
 
-def _to_path(pull: "Pull", output: str | None, force: bool) -> Path:
+def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
     """Writes it there, into the stream that is there, or to NAME-NUMBER; returns where."""
     from opstore_cli import downloads
 
-    path = Path(f"{pull.record.op}-{pull.record.number}" if output is None else output)
+    path = Path(f"{op}-{pull.record.number}" if output is None else output)
     if output is not None and output.endswith(("/", os.sep)) and not downloads.is_folder(pull.record):
         raise errors.FileRefused(path=output, reason="it is a folder")
     if _is_stream(path):
@@ -232,12 +232,17 @@ def _write_all(
 
 
 def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool, keep: bool) -> "VersionRecord":
-    from opstore_cli import sources
+    from opstore_cli import downloads, sources
+    from opstore_cli.partial import is_left
 
     version = picked.version
     if keep and version is not None and os.path.lexists(path) and sources.digest_of_path(path) == version.digest:
         return version
-    return client.pull(picked.reference, to=path, overwrite=force)
+    downloads.check_place(path, force)
+    left = is_left(path.parent, path.name)
+    with client.begin_pull(picked.reference, unchecked=True, left=left, expected=version) as pull:
+        pull.to_path(path, force)
+    return pull.record
 
 
 def _make_folder(folder: Path) -> bool:

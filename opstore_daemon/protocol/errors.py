@@ -14,6 +14,7 @@
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
     │                                  FormatConflict  LockConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
+    │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
     │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenNotHanded  ListenRefused
@@ -365,6 +366,13 @@ class BlobDamaged(IntegrityFailure):
     status = 500
     message = "the stored bytes of {digest} are damaged: {reason}"
     hint = "push the same bytes again: that mends them"
+
+
+class UnexpectedResponse(IntegrityFailure):
+    """Raised by the client alone: no daemon responds with it."""
+
+    message = "{url} responded with {actual} to a request for {expected}: nothing was kept"
+    hint = "check which daemon that is: opstore status"
 
 
 class Unreachable(OpStoreError):

@@ -112,7 +112,7 @@ def parse_selector(text: str, reference: str | None = None) -> Selector:
         return Latest()
     if text.startswith(PREFIX):
         return _digest_prefix(text.removeprefix(PREFIX), shown)
-    if _SUBVERSIONS.fullmatch(text) and not _is_number(text):
+    if _SUBVERSIONS.fullmatch(text) and not is_number(text):
         return Version.parse(text)
     if _DOTTED_DIGITS.fullmatch(text):
         return _number_or_line(text)
@@ -123,7 +123,8 @@ def parse_selector(text: str, reference: str | None = None) -> Selector:
     raise errors.InvalidReference(reference=shown, rule=f"{text[:200]!r} is no selector, and no legal tag either")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether the text is the number of a version."""
     try:
         Number.parse(text)
     except errors.InvalidNumber:

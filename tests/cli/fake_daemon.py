@@ -47,7 +47,9 @@ class FakeDaemon:
         self.served: bytes | None = None  # in place of the bytes of the version
         self.damages = False  # the first byte of what is appended to an upload
         self.ranges = True
+        self.claims: dict[str, Any] = {}  # false keys of every record
         self.tells = True  # of the version, with its bytes
+        self.served_number: str | None = None  # in a header of its own
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
         self.asked: list[str] = []  # samples and digests that it was asked for; these requests are not in the log
@@ -73,11 +75,11 @@ class FakeDaemon:
             return self.faults.pop(0)[1]
         return None
 
-    def record(self, number: int) -> dict[str, Any]:
+    def record(self, number: int, op: str = "pca") -> dict[str, Any]:
         """The version of that place, counted from 1."""
         data = self.versions[number - 1]
         return {
-            "op": "pca",
+            "op": op,
             "number": f"{number}.0.0",
             "version": "aaaa.bbbb.cccc",
             "sequence": number,
@@ -88,6 +90,7 @@ class FakeDaemon:
             "format": self.format,
             "position": number,
             "created": True,
+            **self.claims,
         }
 
 
@@ -142,6 +145,10 @@ class _Handler(BaseHTTPRequestHandler):
     def upload(self) -> str:
         return urlsplit(self.path).path.rsplit("/", 1)[-1]
 
+    def op(self) -> str:
+        """The op that a version is made of."""
+        return urlsplit(self.path).path.split("/")[-2]
+
     def state(self, upload: str) -> dict[str, Any]:
         return {"upload": upload, "offset": len(self.daemon.uploads[upload]), "size": self.daemon.sizes[upload]}
 
@@ -170,8 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
             nonce = self.headers.get(routes.NONCE, "")
             self.answer(200, b"ok", Opstore_Proof=proof.prove(self.daemon.token, nonce, self.daemon.port))
         elif path.endswith("/bytes"):
-            selector = path.split("/")[-2]
-            self.send_bytes(len(self.daemon.versions) if selector == "latest" else int(selector.split(".")[0]))
+            major = path.split("/")[-2].split(".")[0]
+            self.send_bytes(int(major) if major.isdecimal() else len(self.daemon.versions))
         elif path.startswith(routes.UPLOADS):
             known = self.upload() in self.daemon.uploads
             self.json(200, self.state(self.upload())) if known else self.problem(404, "UploadNotFound")
@@ -196,6 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{digest_of(data)}"')
         if self.daemon.tells:
             self.send_header(routes.SERVED_VERSION, json.dumps(self.daemon.record(number)))
+        if self.daemon.served_number is not None:
+            self.send_header(routes.SERVED_NUMBER, self.daemon.served_number)
         self.send_header("Content-Length", str(len(sent)))
         if part:
             self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{first + len(sent)}")
@@ -223,13 +232,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.problem(422, error)
                 return
         self.daemon.versions.append(data)
-        self.json(201, self.daemon.record(len(self.daemon.versions)))
+        self.json(201, self.daemon.record(len(self.daemon.versions), self.op()))
 
     def answer_whether_there(self, digest: str) -> None:
         self.daemon.asked.append(digest)
         known: list[str] = [digest_of(data) for data in self.daemon.versions]
         if digest in known:
-            self.json(200, self.daemon.record(known.index(digest) + 1) | {"created": False})
+            self.json(200, self.daemon.record(known.index(digest) + 1, self.op()) | {"created": False})
         else:
             self.problem(404, "BlobNotFound", digest=digest)
 
@@ -251,6 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if upload in self.daemon.uploads:
             self.json(200, self.state(upload))
+
+    def do_PUT(self) -> None:
+        self.seen()
 
     def do_DELETE(self) -> None:
         if not self.seen():
