@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
@@ -103,12 +103,13 @@ class _Connection(HTTPConnection):
 
 def _pool(target: Target) -> type[HTTPConnectionPool]:
     """Connections; where there is a secret, the other end proves that it knows it before anything else is sent."""
+    prefix = urlsplit(target.url).path
 
     class ProvingConnection(_Connection):
         def connect(self) -> None:
             super().connect()
             sock, secret = self.sock, target.secret
-            if secret is not None and (sock is None or not knows_token(sock, self.host, self.port or 80, secret)):
+            if secret is not None and (sock is None or not knows_token(sock, secret, prefix)):
                 self.close()
                 raise errors.ProofFailed(url=target.url)
 

@@ -1,4 +1,4 @@
-"""Asks who answers on a port of this machine to prove that it knows the token, before the token is sent to it."""
+"""Asks whoever listens on a port of this machine to prove that it knows the token, before the token is sent to it."""
 
 import http.client
 import socket
@@ -8,15 +8,17 @@ from opstore_daemon.protocol import proof, routes
 MAX_BODY = 64 * 1024  # bytes of a health answer that are read
 
 
-def knows_token(sock: socket.socket, host: str, port: int, token: str) -> bool:
-    """Whether the other end of the fresh connection proves it. The connection may be used for requests after True.
+def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
+    """Return whether the other end of the fresh connection proves it; only then may the connection be used on.
 
     Asked of each connection anew: the daemon may have stopped and another user have taken its port in between.
-    Raises OSError and http.client.HTTPException where the connection breaks or no HTTP is spoken.
+    `prefix` is the path of the daemon's URL. Raises OSError where the connection breaks.
     """
     nonce = proof.new_nonce()
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    sock.sendall(f"GET {routes.HEALTH} HTTP/1.1\r\nHost: {authority}\r\n{routes.NONCE}: {nonce}\r\n\r\n".encode())
+    # The address that a name led to: another program may listen on another address of that name.
+    at = proof.authority(*sock.getpeername()[:2])
+    head = f"GET {prefix}{routes.HEALTH} HTTP/1.1\r\nHost: {at}\r\n{routes.NONCE}: {nonce}\r\n\r\n"
+    sock.sendall(head.encode())
     response = http.client.HTTPResponse(sock, method="GET")
     try:
         response.begin()
@@ -25,6 +27,10 @@ def knows_token(sock: socket.socket, host: str, port: int, token: str) -> bool:
             return False
         response.read()
         given = response.headers.get(routes.PROOF, "")
-        return given.isascii() and proof.is_proof(given, token, nonce, port)
+        return given.isascii() and proof.is_proof(given, token, nonce, at)
+    except http.client.RemoteDisconnected:
+        raise
+    except http.client.HTTPException:
+        return False
     finally:
         response.close()

@@ -18,11 +18,10 @@ Source = Literal["argument", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "login", "to
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token and where it came from, which may be shown. `secret` and `warning`: as in Target, and to be said."""
+    """A token and where it came from, which may be shown, with a warning to print."""
 
     source: Source
     token: str = field(repr=False)
-    secret: str | None = field(default=None, repr=False)
     warning: str | None = None
 
 
@@ -30,9 +29,10 @@ class Credential:
 class Target:
     """A daemon. Two of them are never equal: each finding is its own.
 
-    `secret` is the token that each new connection has to prove it knows before anything is sent on it; None where
-    the URL itself says who answers. `found` is the runtime file's record where the daemon was found by it, and may
-    be looked for (or started) again when it has gone. `source` says where the token came from.
+    `secret` is the token that the other end of each new connection has to prove it knows before anything is sent on
+    it; None without a token, and for https, where the certificate says who responds. `found` is the runtime file's
+    record where the daemon was found by it, and may be looked for (or started) again when it has gone. `source` says
+    where the token came from.
     """
 
     url: str
@@ -62,7 +62,9 @@ def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
     if found is None:
         return Target(settings.url)
     _warn(found, notify)
-    return Target(settings.url, check_plain(settings.url, found.token), found.secret, source=found.source)
+    token = check_plain(settings.url, found.token)
+    secret = token if settings.url.startswith("http:") else None
+    return Target(settings.url, token, secret, source=found.source)
 
 
 def credential(settings: Settings, token: str | None = None) -> Credential | None:
@@ -86,8 +88,7 @@ def credential(settings: Settings, token: str | None = None) -> Credential | Non
     recorded = local_daemon.recorded(settings.home)
     if recorded is None or recorded.url != url:
         return None
-    secret = local_daemon.read_secret(settings.home)
-    return Credential("token file", secret, secret)
+    return Credential("token file", local_daemon.read_secret(settings.home))
 
 
 def check_plain(url: str, token: str) -> str:

@@ -43,7 +43,6 @@ SETTINGS: dict[str, Any] = {
     "ident": None,
     "trusted_proxy": None,
     "clear_untrusted_proxy_headers": True,
-    "server_name": "opstore.invalid",
 }
 
 
@@ -53,11 +52,14 @@ class Listener:
     def __init__(self, server: OpStoreServer, host: str = "127.0.0.1", port: int = 0) -> None:
         check_scopes(server.flask)
         self._socket = _listen(host, port)
+        address: str = self._socket.getsockname()[0]
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._map: dict[int, Any] = {}
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is what the threads are for
-        self._waitress = create_server(server.flask, map=self._map, sockets=[self._socket], **SETTINGS)
+        self._waitress = create_server(
+            server.flask, map=self._map, sockets=[self._socket], server_name=address, **SETTINGS
+        )
         self._waitress.channel_class = channel_class(server.guards, server.store.uploads, self.port)
         self._stopping = threading.Event()
         self._ended = False

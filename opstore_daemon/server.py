@@ -8,7 +8,6 @@ from pathlib import Path
 
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.protocol import records
-from opstore_daemon.protocol.proof import prove
 from opstore_daemon.protocol.release import __version__
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store
@@ -44,7 +43,7 @@ class OpStoreServer:
         self.store.uploads.sweep()
         self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
         self._home, self._started_at = home, datetime.now(UTC)
-        self.flask = build(self.store, self.guards, self.status, self._prove)
+        self.flask = build(self.store, self.guards, self.status)
 
     def status(self) -> records.Status:
         """What this daemon is."""
@@ -55,9 +54,6 @@ class OpStoreServer:
             schema=self.migrate.current() or "",
             started_at=self._started_at,
         )
-
-    def _prove(self, nonce: str, port: int) -> str:
-        return prove(self.token, nonce, port)
 
     def close(self) -> None:
         """Lets go of files and connections."""

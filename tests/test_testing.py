@@ -41,7 +41,7 @@ def test_several_are_served_at_once_and_know_nothing_of_each_other() -> None:
             client.push("pca", b"the bytes")
         with OpStoreClient(two.url, token="two") as client:
             assert client.ops() == []
-        with OpStoreClient(two.url, token="one") as client, pytest.raises(errors.TokenRequired):
+        with OpStoreClient(two.url, token="one") as client, pytest.raises(errors.ProofFailed):
             client.ops()
 
 

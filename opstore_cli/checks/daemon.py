@@ -1,6 +1,5 @@
 """The local daemon: whether it runs, answers, and is of this version."""
 
-import http.client
 import socket
 import time
 from pathlib import Path
@@ -70,10 +69,10 @@ def _listen(running: Running, home: Path) -> Heard:
     try:
         token = local_daemon.read_secret(home)
         with socket.create_connection((host, running.port), timeout=ANSWER_WITHIN) as sock:
-            return "ours" if proving.knows_token(sock, host, running.port, token) else "stranger"
+            return "ours" if proving.knows_token(sock, token) else "stranger"
     except TimeoutError:
         return "silent"
-    except (http.client.HTTPException, ConnectionResetError, errors.InvalidSetting):
+    except (ConnectionResetError, errors.InvalidSetting):
         return "stranger"
     except OSError:
         return "nobody"

@@ -442,8 +442,8 @@ class PlainHttp(NotAuthorised):
 
 
 class ProofFailed(NotAuthorised):
-    message = "what answers at {url} does not know this home's token: it is not the local daemon"
-    hint = "opstore restart"
+    message = "{url} did not prove that it knows the token, which was not sent: a wrong token, or another program"
+    hint = "opstore doctor says which token was used; opstore restart, for the local daemon"
 
 
 class TokenNotHanded(NotAuthorised):

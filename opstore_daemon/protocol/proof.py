@@ -1,7 +1,8 @@
-"""The proof that who answers on a port of this machine knows the token, without the token being sent.
+"""The proof that a daemon on this machine knows a token, without the token being sent.
 
-HMAC-SHA-256 (RFC 2104) by the token of the nonce and the port. The port is in it so that a stranger on one port
-cannot pass on the answer of the real daemon on another.
+HMAC-SHA-256 (RFC 2104), by the SHA-256 of the token, of the nonce and the authority: the numeric address and the port
+that the client connected to. With the authority in it, a stranger on another port or address cannot relay the proof of
+the real daemon.
 """
 
 import hashlib
@@ -22,11 +23,22 @@ def is_nonce(text: str) -> bool:
     return _NONCE.fullmatch(text) is not None
 
 
-def prove(token: str, nonce: str, port: int) -> str:
-    """The proof, in hex, of whoever knows the token and listens on the port."""
-    return hmac.new(token.encode(), f"opstore-proof:{port}:{nonce}".encode(), hashlib.sha256).hexdigest()
+def authority(host: str, port: int) -> str:
+    """Return `HOST:PORT` as it stands in a Host header, for a numeric address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def is_proof(given: str, token: str, nonce: str, port: int) -> bool:
-    """Whether it is that proof, compared in constant time."""
-    return hmac.compare_digest(given.encode(), prove(token, nonce, port).encode())
+def key_of(token: str) -> bytes:
+    """Return the key of a token's proofs: its SHA-256, which is all that a daemon has to keep of it."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def prove(key: bytes, nonce: str, at: str) -> str:
+    """Return the proof, in hex, that whoever listens at the authority knows the token of the key."""
+    return hmac.new(key, f"opstore-proof:{at}:{nonce}".encode(), hashlib.sha256).hexdigest()
+
+
+def is_proof(given: str, token: str, nonce: str, at: str) -> bool:
+    """Return whether it is that proof, compared in constant time, or a list with commas that has it."""
+    expected = prove(key_of(token), nonce, at).encode()
+    return any(hmac.compare_digest(each.strip().encode(), expected) for each in given.split(","))

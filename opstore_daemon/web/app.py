@@ -53,14 +53,12 @@ def note(name: str, method: str, path: str, status: int, milliseconds: float = 0
     log.log(level, "%s %s %s %d %.1f ms", name, method, shown, status, milliseconds)
 
 
-def build(
-    store: Store, guards: Guards, status: Callable[[], records.Status], prove: Callable[[str, int], str]
-) -> Flask:
-    """The application. `prove` answers a nonce and a port (protocol.proof)."""
+def build(store: Store, guards: Guards, status: Callable[[], records.Status]) -> Flask:
+    """Return the application."""
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    api = Api(store=store, guards=guards, status=status, prove=prove, document=document)
+    api = Api(store=store, guards=guards, status=status, document=document)
     for route in (*every_route(), *every_page()):
         route.register(app, api)
     app.before_request(lambda: _guard(api))

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from werkzeug.http import parse_cookie
 
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, proof, routes
 from opstore_daemon.web.sessions import Sessions, fingerprint
 
 Scope = Literal["read", "write", "admin"]
@@ -85,6 +85,17 @@ class Guards:
         if is_page(path):
             return self._of_session(header("Cookie"), port)
         return self._authenticate(header("Authorization"))
+
+    def prove(self, nonce: str, host: str, own: str) -> str | None:
+        """Return the proof of each token for the authority in the Host header, with commas between them.
+
+        None unless the authority is `own`, where this daemon listens, or one of `hosts`: whoever relays the request
+        of a client names another one.
+        """
+        at = host.lower()
+        if at != own and at not in self._hosts:
+            return None
+        return ", ".join(proof.prove(bytes.fromhex(each), nonce, at) for each in self._credentials)
 
     def _of_session(self, cookies: str | None, port: int) -> Credential:
         secret = parse_cookie(cookies).get(session_cookie(port), "")

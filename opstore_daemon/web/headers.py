@@ -74,8 +74,9 @@ SERVED_VERSION = Header(
 )
 PROOF = Header(
     routes.PROOF,
-    "The HMAC-SHA-256, by the token, of `opstore-proof:PORT:NONCE`, in hex; only to a nonce.",
-    Annotated[str, Meta(pattern="^[0-9a-f]{64}$")],
+    "The HMAC-SHA-256, by the SHA-256 of the token, of `opstore-proof:HOST:NONCE`, in hex, of each token; only to a "
+    "nonce, and only where the `Host` is where the daemon listens, or one that it was told of.",
+    Annotated[str, Meta(pattern="^[0-9a-f]{64}(, [0-9a-f]{64})*$")],
     always=False,
 )
 

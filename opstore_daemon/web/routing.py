@@ -26,7 +26,6 @@ class Api:
     store: Store
     guards: Guards
     status: Callable[[], records.Status]
-    prove: Callable[[str, int], str]
     document: Callable[[], tuple[bytes, str]]
 
 

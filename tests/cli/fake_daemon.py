@@ -173,9 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.seen():
             return
-        if path == routes.HEALTH:
+        if path.endswith(routes.HEALTH):
             nonce = self.headers.get(routes.NONCE, "")
-            self.answer(200, b"ok", Opstore_Proof=proof.prove(self.daemon.token, nonce, self.daemon.port))
+            at = proof.authority("127.0.0.1", self.daemon.port)
+            self.answer(200, b"ok", Opstore_Proof=proof.prove(proof.key_of(self.daemon.token), nonce, at))
         elif path.endswith("/bytes"):
             major = path.split("/")[-2].split(".")[0]
             self.send_bytes(int(major) if major.isdecimal() else len(self.daemon.versions))

@@ -26,6 +26,7 @@ from typing import Any, Self
 import pytest
 
 from opstore_cli import OpStoreClient, config
+from opstore_daemon.protocol import proof
 
 PROGRAM = [str(Path(sys.executable).with_name("opstore"))]
 WITHIN = 60.0  # seconds, for what takes far less
@@ -358,12 +359,27 @@ class _Listening:
         raise NotImplementedError
 
 
-class Stranger(_Listening):
-    """A server of somebody else: keeps every byte that it gets, and answers all requests alike."""
+def proof_for(head: bytes, port: int, tokens: Sequence[str]) -> bytes | None:
+    """The answer to a request for a proof, of whoever listens on the port and knows these tokens."""
+    nonce = re.search(rb"Opstore-Nonce: ([0-9a-f]+)", head)
+    if nonce is None or not tokens:
+        return None
+    given = ", ".join(proof.prove(proof.key_of(each), nonce[1].decode(), f"127.0.0.1:{port}") for each in tokens)
+    return f"HTTP/1.1 200 OK\r\nOpstore-Proof: {given}\r\nContent-Length: 0\r\n\r\n".encode()
 
-    def __init__(self, status: str = "404 Not Found", headers: str = "", body: bytes = b"") -> None:
+
+class Stranger(_Listening):
+    """A server of somebody else: keeps every byte that it gets, and answers all requests alike.
+
+    It proves that it knows these tokens.
+    """
+
+    def __init__(
+        self, status: str = "404 Not Found", headers: str = "", body: bytes = b"", tokens: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.received = b""
+        self._tokens = tokens
         self._answer = (
             f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
             + body
@@ -376,17 +392,20 @@ class Stranger(_Listening):
                 self.received += data
                 pending += data
                 while b"\r\n\r\n" in pending:
-                    pending = pending.partition(b"\r\n\r\n")[2]
-                    connection.sendall(self._answer)
+                    head, _, pending = pending.partition(b"\r\n\r\n")
+                    proof = proof_for(head, self.port, self._tokens)
+                    connection.sendall(proof or self._answer)
 
 
 class Wire(_Listening):
     """A line to a daemon that counts what it carries, and stops in the middle where it is told to. Connections that are
-    made once it has stopped are carried: to look at what was stopped does not stop too.
+    made once it has stopped are carried: to look at what was stopped does not stop too. It proves that it knows the
+    token, unless it only passes on what the daemon proves.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *, proves: bool = True) -> None:
         super().__init__()
+        self._proves = proves
         self._machine = machine
         self.up = self.down = 0  # bytes that went to the daemon, and that came from it
         self.stop_up: int | None = None
@@ -432,6 +451,10 @@ class Wire(_Listening):
         ours, its = (f"Host: 127.0.0.1:{port}".encode() for port in (self.port, self._machine.runtime()["port"]))
         with suppress(OSError):
             while data := source.recv(65536):
+                tokens = [self._machine.token] if self._proves and way == "up" else []
+                if answer := proof_for(data[:65536].partition(b"\r\n\r\n")[0], self.port, tokens):
+                    source.sendall(answer)
+                    continue
                 limit = getattr(self, f"stop_{way}")
                 if stops and limit is not None and getattr(self, way) + len(data) > limit:
                     self.stopped.set()

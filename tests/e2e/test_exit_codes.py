@@ -314,6 +314,13 @@ def test_a_wrong_token_is_8(machine: Machine) -> None:
     assert_fails(machine, "ops", 8, "TokenRequired", said, env={"OPSTORE_TOKEN": "a-wrong-one-of-some-length"})
 
 
+def test_a_wrong_token_for_a_url_of_loopback_is_8(machine: Machine, other: Machine) -> None:
+    machine.do("start")
+    said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
+    said += "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
+    assert_fails(other, f"ops --url {machine.url}", 8, "ProofFailed", said, env={"OPSTORE_TOKEN": "a-wrong-one"})
+
+
 def test_no_token_for_a_url_is_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
     said = "error: the daemon wants a token: the request has none\n" + TOKEN_HINT

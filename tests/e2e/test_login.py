@@ -65,8 +65,8 @@ def test_after_login_the_token_is_sent_to_that_url(machine: Machine, other: Mach
 def test_a_token_that_the_daemon_does_not_take_is_not_kept(machine: Machine, other: Machine) -> None:
     other.do("start")
     said = (
-        "error: the daemon wants a token: the one given is not known here\n"
-        "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent\n"
+        "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
+        "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
     )
     assert machine.run("login", other.url, stdin=b"a-wrong-one-of-some-length") == (8, "", said)
     assert not credentials_file(machine).exists()
@@ -77,7 +77,8 @@ def test_a_token_that_the_daemon_does_not_take_is_not_kept(machine: Machine, oth
 
 
 def test_where_no_daemon_answers_nothing_is_kept(machine: Machine, strangers: Callable[..., Stranger]) -> None:
-    for url in (f"http://127.0.0.1:{unused_port()}", strangers("200 OK", body=b"welcome").url):
+    stranger = strangers("200 OK", body=b"welcome", tokens=["token"])
+    for url in (f"http://127.0.0.1:{unused_port()}", stranger.url):
         code, out, err = machine.run("login", url, stdin=b"token")
         assert (code, out, err.startswith("error: no daemon answers at URL: ")) == (7, "", True)
     assert not credentials_file(machine).exists()
@@ -181,7 +182,7 @@ def test_a_prompt_that_is_left_keeps_nothing(machine: Machine) -> None:
 def test_a_url_of_the_working_tree_is_used_after_login_with_its_token_only(
     machine: Machine, strangers: Callable[..., Stranger]
 ) -> None:
-    stranger = strangers()
+    stranger = strangers(tokens=["kept"])
     machine.file("opstore.toml", f'url = "{stranger.url}"')
     secret = machine.file("secret", "from-a-file")
     secret.chmod(0o600)
@@ -214,7 +215,7 @@ def test_a_working_tree_is_used_after_a_real_login(machine: Machine, other: Mach
 
 
 def test_what_login_kept_goes_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
-    one, two = strangers(), strangers()
+    one, two = strangers(tokens=["given"]), strangers()
     keep(machine, one.url, "kept")
     for url in (two.url, one.url + "/team", one.url.replace("127.0.0.1", "localhost")):
         machine.run("ops", "--url", url)

@@ -117,7 +117,7 @@ def test_the_daemon_comes_back_at_the_same_port_so_that_bookmarks_stay_good(mach
 def test_logout_sends_a_url_the_token_that_login_kept_for_it_and_no_other(
     machine: Machine, strangers: Callable[..., Stranger], words: tuple[str, ...]
 ) -> None:
-    stranger = strangers()
+    stranger = strangers(tokens=["kept-for-it"])
     keep(machine, stranger.url, "kept-for-it")
     env = {"OPSTORE_TOKEN": "of-another-daemon"}
     machine.do("logout", *(stranger.url if word == "URL" else word for word in words), env=env)

@@ -211,7 +211,7 @@ def test_errors_are_the_classes_that_the_daemon_raised(listener: Listener, clien
         client.push("pca", b"three", message="a\0b")
     with pytest.raises(errors.InvalidRequest):
         client.versions("pca", limit=0)
-    with OpStoreClient(listener.url, token="another-token") as stranger, pytest.raises(errors.TokenRequired):
+    with OpStoreClient(listener.url, token="another-token") as stranger, pytest.raises(errors.ProofFailed):
         stranger.ops()
     with OpStoreClient(listener.url, token=READ_TOKEN) as reader:
         assert reader.pull("pca") == b"one"

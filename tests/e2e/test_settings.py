@@ -87,7 +87,7 @@ def test_the_tokens_of_the_environment_go_to_the_url_of_an_option_the_environmen
 ) -> None:
     token_file = machine.file("credentials", "from-a-file\n")
     token_file.chmod(0o600)
-    user = strangers()
+    user = strangers(tokens=["secret"])
     user_file(machine).write_text(f'url = "{user.url}"')
     machine.run("ops", env={"OPSTORE_TOKEN": "secret"})
     assert authorizations(user) == {b"Authorization: Bearer secret"}
@@ -96,7 +96,7 @@ def test_the_tokens_of_the_environment_go_to_the_url_of_an_option_the_environmen
         ({"OPSTORE_TOKEN_FILE": "credentials"}, b"from-a-file"),
         ({"OPSTORE_TOKEN_FILE": str(token_file), "OPSTORE_TOKEN": "secret"}, b"secret"),
     ):
-        option, environment = strangers(), strangers()
+        option, environment = (strangers(tokens=["secret", "from-a-file"]) for _ in range(2))
         machine.run("ops", "--url", option.url, env=env)
         machine.run("ops", env={**env, "OPSTORE_URL": environment.url})
         for stranger in (option, environment):
@@ -123,8 +123,8 @@ def test_the_token_of_the_home_goes_to_the_local_daemon_by_its_url_too_once_it_i
     stranger = strangers("200 OK", body=b"ok\n")
     runtime = {"url": stranger.url, "port": stranger.port, "pid": 100000, "version": "0.1.0"}
     machine.runtime_file.write_text(json.dumps(runtime))
-    said = "error: what answers at URL does not know this home's token: it is not the local daemon\n"
-    said += "hint: opstore restart\n"
+    said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
+    said += "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
     assert machine.run("ops", "--url", stranger.url) == (8, "", said)
     assert (authorizations(stranger), machine.token.encode() in stranger.received) == (set(), False)
 
@@ -150,7 +150,7 @@ def test_a_token_that_is_none_is_refused_and_not_shown(machine: Machine) -> None
 def test_no_redirect_is_followed(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     target = strangers()
     for status in ("301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"):
-        first = strangers(status, f"Location: {target.url}/v1/ops\r\n")
+        first = strangers(status, f"Location: {target.url}/v1/ops\r\n", tokens=["secret"])
         code, out, err = machine.run("ops", "--url", first.url, env={"OPSTORE_TOKEN": "secret"})
         assert (code, out, err.splitlines()[0]) == (
             7,

@@ -1,6 +1,7 @@
 """Who may ask what, and what every answer carries."""
 
 import base64
+import hashlib
 import hmac
 import logging
 from collections.abc import Iterator
@@ -220,8 +221,12 @@ def test_the_daemon_proves_that_it_knows_the_token(http: Http, listener: Listene
     nobody = http.with_token(None)
     nonce = new_nonce()
     answer = nobody.get(routes.HEALTH, headers={routes.NONCE: nonce})
-    proof = hmac.new(ADMIN_TOKEN.encode(), f"opstore-proof:{listener.port}:{nonce}".encode(), "sha256").hexdigest()
-    assert answer.headers[routes.PROOF] == proof
+    key = hashlib.sha256(ADMIN_TOKEN.encode()).digest()
+    proof = hmac.new(key, f"opstore-proof:127.0.0.1:{listener.port}:{nonce}".encode(), "sha256").hexdigest()
+    assert proof in answer.headers[routes.PROOF].split(", ")
+    for host in (f"localhost:{listener.port}", f"[::1]:{listener.port}"):
+        elsewhere = nobody.get(routes.HEALTH, headers={routes.NONCE: nonce, "Host": host})
+        assert (elsewhere.status_code, routes.PROOF in elsewhere.headers) == (200, False)
     assert routes.PROOF not in nobody.get(routes.HEALTH).headers
     for wrong in ("", "a" * 31, "a" * 129, "A" * 32, "g" * 32, "ä".encode(), "a" * 32 + " b"):
         refused = nobody.get(routes.HEALTH, headers={routes.NONCE: wrong})

@@ -5,33 +5,45 @@ import hmac
 
 import pytest
 
-from opstore_daemon.protocol.proof import is_nonce, is_proof, new_nonce, prove
+from opstore_daemon.protocol.proof import authority, is_nonce, is_proof, key_of, new_nonce, prove
 
-TOKEN, NONCE, PORT = "the token", "ab" * 32, 4321
+TOKEN, NONCE, AT = "the token", "ab" * 32, "127.0.0.1:4321"
+KEY = hashlib.sha256(b"the token").digest()
 
 
-def test_the_proof_is_an_hmac_of_port_and_nonce_by_the_token() -> None:
-    expected = hmac.new(b"the token", b"opstore-proof:4321:" + b"ab" * 32, hashlib.sha256).hexdigest()
-    assert prove(TOKEN, NONCE, PORT) == expected
-    assert is_proof(expected, TOKEN, NONCE, PORT)
+def test_the_proof_is_an_hmac_of_authority_and_nonce_by_the_sha256_of_the_token() -> None:
+    expected = hmac.new(KEY, b"opstore-proof:127.0.0.1:4321:" + b"ab" * 32, hashlib.sha256).hexdigest()
+    assert prove(key_of(TOKEN), NONCE, AT) == expected
+    assert is_proof(expected, TOKEN, NONCE, AT)
+    assert is_proof(f"{'0' * 64}, {expected}", TOKEN, NONCE, AT)
+
+
+def test_an_authority_is_an_address_and_a_port() -> None:
+    assert (authority("127.0.0.1", 80), authority("::1", 4321)) == ("127.0.0.1:80", "[::1]:4321")
 
 
 @pytest.mark.parametrize(
-    ("token", "nonce", "port"),
-    [("another", NONCE, PORT), (TOKEN, "cd" * 32, PORT), (TOKEN, NONCE, PORT + 1), ("", NONCE, PORT)],
+    ("token", "nonce", "at"),
+    [
+        ("another", NONCE, AT),
+        (TOKEN, "cd" * 32, AT),
+        (TOKEN, NONCE, "127.0.0.1:4322"),
+        (TOKEN, NONCE, "[::1]:4321"),
+        ("", NONCE, AT),
+    ],
 )
-def test_the_proof_differs_by_token_nonce_and_port(token: str, nonce: str, port: int) -> None:
-    assert prove(token, nonce, port) != prove(TOKEN, NONCE, PORT)
-    assert not is_proof(prove(token, nonce, port), TOKEN, NONCE, PORT)
+def test_the_proof_differs_by_token_nonce_and_authority(token: str, nonce: str, at: str) -> None:
+    assert prove(key_of(token), nonce, at) != prove(KEY, NONCE, AT)
+    assert not is_proof(prove(key_of(token), nonce, at), TOKEN, NONCE, AT)
 
 
-@pytest.mark.parametrize("given", ["", "0" * 64, TOKEN, "é" * 64, prove(TOKEN, NONCE, PORT)[:-1]])
+@pytest.mark.parametrize("given", ["", ",", "0" * 64, TOKEN, "é" * 64, prove(KEY, NONCE, AT)[:-1]])
 def test_anything_else_is_no_proof(given: str) -> None:
-    assert not is_proof(given, TOKEN, NONCE, PORT)
+    assert not is_proof(given, TOKEN, NONCE, AT)
 
 
 def test_neither_token_nor_nonce_can_be_read_off_a_proof() -> None:
-    proof = prove(TOKEN, NONCE, PORT)
+    proof = prove(KEY, NONCE, AT)
     assert TOKEN not in proof
     assert NONCE not in proof
     assert len(proof) == 64

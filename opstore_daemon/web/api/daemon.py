@@ -1,5 +1,7 @@
 """The daemon itself: whether it lives, whether it can serve, what it is, and how to ask it."""
 
+from ipaddress import ip_address
+
 from flask import Response, request
 
 from opstore_daemon.protocol import errors, proof, records, routes
@@ -21,14 +23,26 @@ OK = b"ok\n"
     answers={200: Answer(TEXT, "`ok`.", (PROOF,))},
 )
 def health(api: Api) -> Response:
-    """Says ok. To a nonce, it proves in a header that it knows the token."""
+    """Says ok. To a nonce, it proves in a header that it knows the token, where the Host is where it listens."""
     response = Response(OK, content_type=TEXT)
     nonce = request.headers.get(NONCE.name)
     if nonce is not None:
         if not proof.is_nonce(nonce):
             raise errors.InvalidRequest(reason=f"{NONCE.name} is to be 32 to 128 hex digits")
-        response.headers[PROOF.name] = api.prove(nonce, int(request.environ["SERVER_PORT"]))
+        proven = api.guards.prove(nonce, request.headers.get("Host", ""), _own_authority())
+        if proven is not None:
+            response.headers[PROOF.name] = proven
     return response
+
+
+def _own_authority() -> str:
+    """Return where the server listens; on 127.0.0.1, if it does not say on which address."""
+    host, port = request.environ["SERVER_NAME"], int(request.environ["SERVER_PORT"])
+    try:
+        known = not ip_address(host).is_unspecified
+    except ValueError:
+        known = False
+    return proof.authority(host if known else "127.0.0.1", port)
 
 
 @route(ROUTES, "GET", routes.READY, scope=None, answers={200: Answer(TEXT, "`ok`.")}, raises=(errors.NotReady,))
