@@ -27,8 +27,8 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import MemorySaver
-from opstore_daemon.store import pushing
-from opstore_daemon.store.versions import Blob
+from opstore_daemon.store.catalog.versions import Blob
+from opstore_daemon.store.ingest import new_version
 
 Runs = dict[int, list[list[float]]]  # seconds of each request, in each round, by the number of clients
 Job = tuple[Any, ...]  # what a client's process does, and what it is given besides
@@ -136,7 +136,7 @@ def grouped(folder: Path, count: int) -> None:
             with server.db.write() as connection:
                 for place in range(size):
                     blob = Blob(digest_of(os.urandom(KIB)), KIB)
-                    pushing.add(connection, f"op{place}", NewVersion(), blob, time.time_ns() // 1000)
+                    new_version.add(connection, f"op{place}", NewVersion(), blob, time.time_ns() // 1000)
         took = (time.perf_counter() - began) / (count // size * size)
         rows.append((str(size), f"{took * 1000:.2f}"))
     server.close()

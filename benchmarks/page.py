@@ -1,6 +1,7 @@
 """The page: the time to the first byte of each view, in a store with few versions and in one with many, interleaved.
 
-Prints a table with the ratio of the two, whose goal is 3. tests/page/test_scale.py counts the statements of each view.
+Prints a table with the ratio of the two, whose goal is 3. tests/daemon/page/test_scale.py counts
+the statements of each view.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from rich.table import Table
 from benchmarks.filled import fill
 from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
-from opstore_daemon.listener import Listener
+from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import MemorySaver
 
 VIEWS = {

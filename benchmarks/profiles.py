@@ -24,7 +24,7 @@ NOTED = """
 import json, sys, time
 began = float(sys.argv.pop(1))
 steps = [("the interpreter is up", time.time() - began)]
-from opstore_cli import uploads
+from opstore_cli.transfer import upload
 from opstore_cli.main import run
 steps.append(("the command has loaded", time.time() - began))
 def note(kind, name, what):
@@ -35,9 +35,9 @@ def note(kind, name, what):
         finally:
             steps.append((what, time.time() - began))
     setattr(kind, name, noting)
-note(uploads._Pushing, "_begin", "the upload is there")
-note(uploads._Pushing, "_append", "all is sent and taken")
-note(uploads._Pushing, "_make", "the store has made the version")
+note(upload._Pushing, "_begin", "the upload is there")
+note(upload._Pushing, "_append", "all is sent and taken")
+note(upload._Pushing, "_make", "the store has made the version")
 import atexit
 atexit.register(lambda: print(json.dumps(steps), file=sys.stderr))
 run()

@@ -1,7 +1,7 @@
 """Whole processes: what a script or a shell waits for, against a Python that imports requests and click, interleaved.
 
 Prints a table, each command with its goal; the daemon runs throughout. The clock counts what else the machine does, so
-there is the processor's time too. tests/e2e/test_startup.py keeps what is imported.
+there is the processor's time too. tests/e2e/console/test_startup.py keeps what is imported.
 """
 
 import argparse

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from opstore_daemon.protocol._version import __version__
 from opstore_daemon.protocol.errors import OpStoreError
-from opstore_daemon.protocol.release import __version__
 
 if TYPE_CHECKING:
-    from opstore_cli.base import BaseOpStoreClient
-    from opstore_cli.client import OpStoreClient
+    from opstore_cli.client.base import BaseOpStoreClient
+    from opstore_cli.client.client import OpStoreClient
+    from opstore_cli.client.warnings import YankedWarning
     from opstore_cli.objects import LibraryWarning
-    from opstore_cli.yanked import YankedWarning
     from opstore_daemon.protocol.versions import Version
 
 __all__ = [
@@ -26,11 +26,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Imported when asked for: `opstore --help` imports this package and must not pay for the client.
     if name == "BaseOpStoreClient":
-        from opstore_cli.base import BaseOpStoreClient
+        from opstore_cli.client.base import BaseOpStoreClient
 
         return BaseOpStoreClient
     if name == "OpStoreClient":
-        from opstore_cli.client import OpStoreClient
+        from opstore_cli.client.client import OpStoreClient
 
         return OpStoreClient
     if name == "LibraryWarning":
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
 
         return LibraryWarning
     if name == "YankedWarning":
-        from opstore_cli.yanked import YankedWarning
+        from opstore_cli.client.warnings import YankedWarning
 
         return YankedWarning
     if name == "Version":

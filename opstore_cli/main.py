@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
-from opstore_cli import streams
-from opstore_cli.context import HELP, Group, Session
+from opstore_cli.console.command import HELP, Group, Session
+from opstore_cli.output import streams
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.release import __version__
+from opstore_daemon.protocol._version import __version__
 
 # The help of the whole must not import the parts: each name, its module and the first sentence of its help.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -147,9 +147,9 @@ def run() -> NoReturn:
     _collect_less()
     streams.settle()
     if ASKED_BY_SHELL in os.environ:
-        from opstore_cli import shells
+        from opstore_cli.console import shell_scripts
 
-        shells.register()
+        shell_scripts.register()
         cli.main(prog_name="opstore", obj=Session())  # click answers the shell, and exits
     code = main(sys.argv[1:], Session())
     streams.let_go()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from opstore_daemon.protocol.release import __version__
+from opstore_daemon.protocol._version import __version__
 
 if TYPE_CHECKING:
     from opstore_daemon.server import OpStoreServer

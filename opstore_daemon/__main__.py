@@ -51,7 +51,7 @@ def current(url: str | None) -> None:
 def chariots_export(url: str) -> None:
     """Says what an old op store of chariots holds, in lines of JSON: for `opstore import chariots`."""
     from opstore_daemon.chariots_export import export
-    from opstore_daemon.protocol.old_store import Failed
+    from opstore_daemon.protocol.chariots_export import Failed
 
     def say(line: msgspec.Struct) -> None:
         click.echo(msgspec.json.encode(line))

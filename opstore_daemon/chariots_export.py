@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.old_store import Line, Pipeline, Unreadable, Version
+from opstore_daemon.protocol.chariots_export import Line, Pipeline, Unreadable, Version
 
 NEEDED = ("db_op", "db_version", "db_validated_link", "db_pipeline")
 PIPELINE_LINKS = "db_pipeline_link"  # the first releases did not keep them

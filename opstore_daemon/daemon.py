@@ -17,10 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 from opstore_daemon.config import Config
-from opstore_daemon.listener import Listener
+from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.release import __version__
+from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.web.guards import is_host
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.protocol import records
-from opstore_daemon.protocol.release import __version__
+from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store
 from opstore_daemon.web.app import build

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from opstore_daemon.listener import Listener
+from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.web.guards import Scope

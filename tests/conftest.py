@@ -10,11 +10,11 @@ import pytest
 import requests
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.listener import Listener
+from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.web.guards import Scope
-from tests.conformance import conformance
+from tests.support.conformance import conformance
 
 pytest_plugins = ["opstore_daemon.testing"]
 

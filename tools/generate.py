@@ -12,9 +12,9 @@ import click
 import msgspec
 from msgspec import inspect as types
 
+from opstore_cli.console.shell_scripts import SHELLS, script
 from opstore_cli.main import COMMANDS, SECTIONS, cli
 from opstore_cli.objects.formats import FORMATS
-from opstore_cli.shells import SHELLS, script
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import (
     affected,
@@ -30,9 +30,9 @@ from opstore_daemon.protocol.records import (
     verdicts,
     versions,
 )
-from opstore_daemon.web import openapi
 from opstore_daemon.web.api import every_route
-from opstore_daemon.web.routing import Route
+from opstore_daemon.web.framework import openapi
+from opstore_daemon.web.framework.routing import Route
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/generate.py"

@@ -181,7 +181,9 @@ def _replace(path: Path, source: str) -> None:
 def _id_of(test: str) -> str:
     """The test as pytest calls it: a scenario is run by test_scenarios.py, here on files."""
     place, _, name = test.partition("::")
-    return f"tests/test_scenarios.py::test_scenario[{name}-files]" if place.startswith("tests/scenarios/") else test
+    if place.startswith("tests/scenarios/") and not place.endswith("test_scenarios.py"):
+        return f"tests/scenarios/test_scenarios.py::test_scenario[{name}-files]"
+    return test
 
 
 # --- the check ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Makes the pictures of docs/pictures anew: the page in a browser, and commands in a terminal.
 
 `make screenshots` runs it. It needs Chromium (Debian's package `chromium`). The store that they show is that of
-tests/page/stores.py.
+tests/daemon/page/stores.py.
 """
 
 import os
@@ -20,11 +20,11 @@ from rich.text import Text
 
 from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
-from opstore_daemon.listener import Listener
+from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import FileSaver
-from tests.e2e.terminal import printed
-from tests.page import stores
-from tests.page.browser import chromium
+from tests.daemon.page import stores
+from tests.daemon.page.browser import chromium
+from tests.support.terminal import printed
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"

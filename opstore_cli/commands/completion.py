@@ -2,7 +2,7 @@
 
 import click
 
-from opstore_cli.context import Session, command
+from opstore_cli.console.command import Session, command
 
 
 @command("completion")
@@ -19,7 +19,7 @@ def completion(session: Session, shell: str) -> None:
       opstore completion zsh > ~/.opstore.zsh
       opstore completion fish > ~/.config/fish/completions/opstore.fish
     """
-    from opstore_cli.shells import script
+    from opstore_cli.console.shell_scripts import script
 
     text = script(shell)
     session.out.answer({"shell": shell, "script": text}, quiet=text.splitlines(), full=text.splitlines())

@@ -2,8 +2,8 @@
 
 import click
 
-from opstore_cli.context import HELP, Group, Session, command
-from opstore_cli.running import execute_daemon
+from opstore_cli.console.command import HELP, Group, Session, command
+from opstore_cli.console.daemon_status import execute_daemon
 
 
 @click.group("db", cls=Group, context_settings=HELP)

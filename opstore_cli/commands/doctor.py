@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opstore_cli.context import Session, command
-from opstore_cli.output import Cell, Table, words
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import Cell, Table, words
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_cli.checks import Finding
-    from opstore_cli.checks.scene import Scene
+    from opstore_cli.doctor import Finding
+    from opstore_cli.doctor.machine import Scene
 
 FINE, WRONG = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red")
 
@@ -29,7 +29,7 @@ def doctor(session: Session) -> int:
       opstore doctor --url https://models.example.com
       opstore doctor --json
     """
-    from opstore_cli.checks import examine
+    from opstore_cli.doctor import examine
 
     findings = examine(_scene(session))
     session.out.answer(
@@ -48,8 +48,8 @@ def _row(finding: "Finding") -> list[Cell | str]:
 
 
 def _scene(session: Session) -> "Scene":
-    from opstore_cli import config
-    from opstore_cli.checks.scene import Scene
+    from opstore_cli.config import settings as config
+    from opstore_cli.doctor.machine import Scene
 
     try:
         cwd = config.working_folder()

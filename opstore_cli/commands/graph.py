@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import Table
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import Table
 
 
 @command("graph")
-@click.argument("pipeline", callback=arguments.name)
+@click.argument("pipeline", callback=parameters.name)
 @click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="How (default: text).")
-@arguments.use_option
-@arguments.as_of_option
+@parameters.use_option
+@parameters.as_of_option
 def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of: str | None) -> None:
     """Draw a pipeline with its verdicts. Each op of the pipeline is a line, in the order of the data, and below it are
     the edges that lead on from it, each with its verdict in words.
@@ -23,7 +23,7 @@ def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of:
       opstore graph churn
       opstore graph churn --format mermaid
     """
-    from opstore_cli import drawing
+    from opstore_cli.output import graph as drawing
 
     found = session.client().validate_pipeline(pipeline, use=use, as_of=as_of)
     if form == "mermaid" and not session.out.json:

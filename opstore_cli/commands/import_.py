@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from opstore_cli.context import HELP, Group, Session, command
+from opstore_cli.console.command import HELP, Group, Session, command
 from opstore_daemon.protocol import errors, names
 
 
@@ -61,8 +61,8 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, str]) ->
       opstore import chariots --db sqlite:///db.sqlite --files ops
       opstore import chariots --db sqlite:////srv/old/db.sqlite --files /srv/old/ops --rename RandomForest=random_forest
     """
-    from opstore_cli.old_store import Files, read
-    from opstore_cli.taking_over import TakingOver, check_renames
+    from opstore_cli.importers.chariots import TakingOver, check_renames
+    from opstore_cli.importers.chariots_source import Files, read
 
     old_files, found = Files(files), read(db)
     check_renames(found, renames)

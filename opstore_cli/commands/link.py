@@ -2,13 +2,13 @@
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
 
 
 @command("link")
-@click.argument("upstream", metavar="UP@SEL", callback=arguments.reference)
-@click.argument("downstream", metavar="DOWN[@SEL]", callback=arguments.reference)
+@click.argument("upstream", metavar="UP@SEL", callback=parameters.reference)
+@click.argument("downstream", metavar="DOWN[@SEL]", callback=parameters.reference)
 @click.option("--invalid", is_flag=True, help="Say that it is known not to be valid.")
 @click.option("--evidence", metavar="TEXT", help="Why you know: a report, a run, an address.")
 def link(session: Session, upstream: str, downstream: str, invalid: bool, evidence: str | None) -> None:
@@ -22,5 +22,5 @@ def link(session: Session, upstream: str, downstream: str, invalid: bool, eviden
       opstore link pca@1.1.0 random_forest --invalid
     """
     entered = session.client().link(upstream, downstream, valid=not invalid, evidence=evidence)
-    up, down, sentence = answers.link(entered)
+    up, down, sentence = results.link(entered)
     session.out.answer(entered, quiet=[f"{up} {down}"], full=[sentence])

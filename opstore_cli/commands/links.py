@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import Cell, Table, verdict, when, words
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import Cell, Table, verdict, when, words
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import LinkRecord
 
 
 @command("links")
-@click.argument("name", required=False, callback=arguments.name)
-@arguments.as_of_option
+@click.argument("name", required=False, callback=parameters.name)
+@parameters.as_of_option
 def links(session: Session, name: str | None, as_of: str | None) -> None:
     """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
     columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.
@@ -28,12 +28,12 @@ def links(session: Session, name: str | None, as_of: str | None) -> None:
     found = session.client().links(name, as_of=as_of)
     session.out.answer(
         {"links": found},
-        quiet=[" ".join(answers.link(link)[:2]) for link in found],
+        quiet=[" ".join(results.link(link)[:2]) for link in found],
         full=Table(("UPSTREAM", "DOWNSTREAM", "VERDICT", "SINCE", "EVIDENCE"), [_row(link) for link in found]),
     )
 
 
 def _row(link: "LinkRecord") -> list[Cell | str]:
-    upstream, downstream, _ = answers.link(link)
+    upstream, downstream, _ = results.link(link)
     word = verdict("valid" if link.valid else "invalid")
     return [upstream, downstream, word, when(link.registered_at), words(link.evidence)]

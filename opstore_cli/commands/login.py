@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_cli.config import Settings
+    from opstore_cli.config.settings import Settings
 
 
 @command("login")
-@click.argument("address", metavar="URL", callback=arguments.url)
+@click.argument("address", metavar="URL", callback=parameters.url)
 def login(session: Session, address: str) -> None:
     """Keep a token for the daemon at a URL. It is asked for on a terminal, without being shown, and read from standard
     input elsewhere; it is never an option, since others can read a command line. The daemon has to take it, then it
@@ -29,10 +29,10 @@ def login(session: Session, address: str) -> None:
       opstore login https://models.example.com
       opstore login https://models.example.com < token.txt
     """
-    from opstore_cli.credentials import Credentials
-    from opstore_cli.target import check_plain
+    from opstore_cli.config.credentials import Credentials
+    from opstore_cli.transport.target import check_plain
 
-    arguments.no_url_option(session)
+    parameters.no_url_option(session)
     settings = session.settings().with_url(address)
     check_plain(address, "")
     token = _prompt(address) if sys.stdin is not None and sys.stdin.isatty() else _read()
@@ -48,7 +48,7 @@ def login(session: Session, address: str) -> None:
 
 def _ask(session: Session, settings: "Settings", token: str) -> str:
     """The daemon's version, if it takes the token."""
-    from opstore_cli.client import OpStoreClient
+    from opstore_cli.client.client import OpStoreClient
 
     with OpStoreClient(settings=settings, token=token, notify=session.out.note) as client:
         return client.status().version
@@ -69,7 +69,7 @@ def _prompt(url: str) -> str:
 
 
 def _read() -> str:
-    from opstore_cli.config import MAX_FILE
+    from opstore_cli.config.settings import MAX_FILE
 
     try:
         given = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_FILE)
@@ -81,7 +81,7 @@ def _read() -> str:
 
 
 def _checked(text: str) -> str:
-    from opstore_cli.config import check_token
+    from opstore_cli.config.settings import check_token
 
     if not text.strip():
         raise _refused("none was given")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_cli.credentials import Credentials
+    from opstore_cli.config.credentials import Credentials
 
 
 @command("logout")
-@click.argument("address", metavar="[URL]", required=False, callback=arguments.url)
+@click.argument("address", metavar="[URL]", required=False, callback=parameters.url)
 @click.option("--all", "everything", is_flag=True, help="Forget the tokens of all URLs.")
 def logout(session: Session, address: str | None, everything: bool) -> None:
     """Forget the token that `login` kept for a URL. Without a URL it is the one that the settings name. It prints the
@@ -31,10 +31,10 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
       opstore logout https://models.example.com
       opstore logout --all
     """
-    from opstore_cli.credentials import Credentials
+    from opstore_cli.config.credentials import Credentials
 
     if address is not None or everything:
-        arguments.no_url_option(session)
+        parameters.no_url_option(session)
     if address is not None and everything:
         raise click.UsageError("--all is about every URL: name none with it")
     credentials = Credentials()
@@ -66,7 +66,7 @@ def _end_sessions(session: Session, tokens: Mapping[str | None, str | None]) -> 
 
     The local daemon is not started for this.
     """
-    from opstore_cli.client import OpStoreClient
+    from opstore_cli.client.client import OpStoreClient
 
     for url, token in tokens.items():
         with suppress(errors.OpStoreError):

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import HELP, Group, Session, command
+from opstore_cli.console import parameters
+from opstore_cli.console.command import HELP, Group, Session, command
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Compat
@@ -22,9 +22,9 @@ def op() -> None:
 
 
 @command("set", group=op)
-@click.argument("name", callback=arguments.name)
+@click.argument("name", callback=parameters.name)
 @click.option(
-    "--compat", required=True, type=click.Choice(arguments.COMPATS), help="Down to where alike versions share numbers."
+    "--compat", required=True, type=click.Choice(parameters.COMPATS), help="Down to where alike versions share numbers."
 )
 def set_(session: Session, name: str, compat: "Compat") -> None:
     """Set the compatibility level of an op. Versions that share their number down to that level are alike, and what is

@@ -1,7 +1,7 @@
 """`opstore ops`: all ops."""
 
-from opstore_cli.context import Session, command
-from opstore_cli.output import Table, words
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import Table, words
 
 
 @command("ops")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import HELP, Group, Session, command
-from opstore_cli.output import Cell, Table, when, words
+from opstore_cli.console import parameters
+from opstore_cli.console.command import HELP, Group, Session, command
+from opstore_cli.output.document import Cell, Table, when, words
 from opstore_daemon.protocol import errors, names
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def _edges(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -
 
 
 @command("register", group=pipeline)
-@click.argument("name", metavar="PIPELINE", callback=arguments.name)
-@click.argument("ops", metavar="[OP]...", nargs=-1, callback=arguments.name)
+@click.argument("name", metavar="PIPELINE", callback=parameters.name)
+@click.argument("ops", metavar="[OP]...", nargs=-1, callback=parameters.name)
 @click.option("--edge", "edges", metavar="UP:DOWN", multiple=True, callback=_edges, help="An edge; repeatable.")
 @click.option(
     "--file",
@@ -98,7 +98,7 @@ def list_(session: Session) -> None:
 
 
 @command("show", group=pipeline)
-@click.argument("name", metavar="PIPELINE", callback=arguments.name)
+@click.argument("name", metavar="PIPELINE", callback=parameters.name)
 def show(session: Session, name: str) -> None:
     """Show the edges of a pipeline. Each line is an upstream op and the downstream op that takes its data; an op
     without an edge stands alone. With -q the lines are its ops, in the order of the data.
@@ -116,7 +116,7 @@ def show(session: Session, name: str) -> None:
 
 
 @command("remove", group=pipeline)
-@click.argument("name", metavar="PIPELINE", callback=arguments.name)
+@click.argument("name", metavar="PIPELINE", callback=parameters.name)
 def remove(session: Session, name: str) -> None:
     """Remove a pipeline. Its ops, their versions and links stay.
 

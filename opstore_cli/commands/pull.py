@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import in_json, named
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import in_json, named
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.references import parse_reference
 
 if TYPE_CHECKING:
-    from opstore_cli.client import OpStoreClient
-    from opstore_cli.downloads import Pull
+    from opstore_cli.client.client import OpStoreClient
+    from opstore_cli.transfer.download import Pull
     from opstore_daemon.protocol.records import VersionRecord
 
 
 @command("pull")
-@click.argument("references", metavar="[REF]...", nargs=-1, callback=arguments.reference)
+@click.argument("references", metavar="[REF]...", nargs=-1, callback=parameters.reference)
 @click.option(
     "-o",
     "--output",
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     "-d",
     "--directory",
     metavar="DIR",
-    type=arguments.Folder(),
+    type=parameters.Folder(),
     help="Write each REF as DIR/NAME; DIR is made where missing.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")
-@arguments.valid_for_option("Only a version that is valid for this one; repeatable.")
-@click.option("--pipeline", metavar="PIPELINE", callback=arguments.name, help="As this pipeline's resolution has it.")
+@parameters.valid_for_option("Only a version that is valid for this one; repeatable.")
+@click.option("--pipeline", metavar="PIPELINE", callback=parameters.name, help="As this pipeline's resolution has it.")
 @click.option(
     "--lock",
     metavar="FILE",
@@ -81,8 +81,8 @@ def pull(
       opstore pull --pipeline churn -d models
       opstore pull --lock opstore.lock -d models
     """
-    arguments.exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
-    arguments.exclusive(output=output is not None, directory=directory is not None)
+    parameters.exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
+    parameters.exclusive(output=output is not None, directory=directory is not None)
     _check_several(references, directory, pipeline, lock)
     if output == "-" and session.out.json:
         raise click.UsageError("--json and -o - both want standard output: give a path")
@@ -118,14 +118,14 @@ def _picked(
 ) -> list[_Picked] | int:
     if lock is None and pipeline is None and not valid_for and len(references) == 1:
         return [_Picked(references[0])]
-    from opstore_cli import picking
+    from opstore_cli.console import version_selection
 
     if lock is not None:
-        found: list[VersionRecord] | int = picking.of_lock(session.out, client, lock)
+        found: list[VersionRecord] | int = version_selection.of_lock(session.out, client, lock)
     elif pipeline is not None:
-        found = picking.of_pipeline(session.out, client, references, pipeline)
+        found = version_selection.of_pipeline(session.out, client, references, pipeline)
     elif valid_for:
-        found = picking.valid_for(session.out, client, references, valid_for)
+        found = version_selection.valid_for(session.out, client, references, valid_for)
     else:
         found = [client.show(reference) for reference in references]  # where one is not found, nothing is written
     if isinstance(found, int):
@@ -153,12 +153,12 @@ def _check_several(references: Sequence[str], directory: str | None, pipeline: s
 
 def _check_output(output: str | None, directory: str | None, force: bool) -> None:
     """Refuses what is certain to fail, before the daemon is asked (or started)."""
-    from opstore_cli import downloads
+    from opstore_cli.transfer import download
 
     if directory is not None and os.path.lexists(directory) and not os.path.isdir(directory):
         raise errors.FileRefused(path=directory, reason="it is no folder")
     if output not in (None, "-") and not _is_stream(Path(output)):
-        downloads.check_place(Path(output), force)
+        download.check_place(Path(output), force)
 
 
 def _is_stream(path: Path) -> bool:
@@ -172,7 +172,7 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
         with client.begin_pull(picked.reference, expected=picked.version) as pull:
             pull.to_stream(_standard_output())
         return
-    from opstore_cli.partial import is_left
+    from opstore_cli.files.part_file import is_left
 
     is_stream = output is not None and _is_stream(Path(output))
     path = Path(f"{picked.op}-" if output is None else output)
@@ -188,10 +188,10 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
 
 def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
     """Writes it there, into the stream that is there, or to NAME-NUMBER; returns where."""
-    from opstore_cli import downloads
+    from opstore_cli.transfer import download
 
     path = Path(f"{op}-{pull.record.number}" if output is None else output)
-    if output is not None and output.endswith(("/", os.sep)) and not downloads.is_folder(pull.record):
+    if output is not None and output.endswith(("/", os.sep)) and not download.is_folder(pull.record):
         raise errors.FileRefused(path=output, reason="it is a folder")
     if _is_stream(path):
         with _opened(path) as stream:
@@ -205,7 +205,7 @@ def _write_all(
     session: Session, client: "OpStoreClient", picked: Sequence[_Picked], folder: Path, force: bool, *, keep: bool
 ) -> int:
     """Writes each as DIR/NAME; with `keep`, what stands there and has its digest stays."""
-    from opstore_cli.several import Several
+    from opstore_cli.transfer.parallel import Several
 
     is_new = _make_folder(folder)
     paths = [folder / each.op for each in picked]
@@ -228,17 +228,17 @@ def _write_all(
     if is_new and not pulled:
         with suppress(OSError):
             folder.rmdir()
-    return answers.failures(session.out, [each.op for each in picked], ended)
+    return results.failures(session.out, [each.op for each in picked], ended)
 
 
 def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool, keep: bool) -> "VersionRecord":
-    from opstore_cli import downloads, sources
-    from opstore_cli.partial import is_left
+    from opstore_cli.files.part_file import is_left
+    from opstore_cli.transfer import download, source
 
     version = picked.version
-    if keep and version is not None and os.path.lexists(path) and sources.digest_of_path(path) == version.digest:
+    if keep and version is not None and os.path.lexists(path) and source.digest_of_path(path) == version.digest:
         return version
-    downloads.check_place(path, force)
+    download.check_place(path, force)
     left = is_left(path.parent, path.name)
     with client.begin_pull(picked.reference, unchecked=True, left=left, expected=version) as pull:
         pull.to_path(path, force)
@@ -257,7 +257,7 @@ def _make_folder(folder: Path) -> bool:
 
 
 def _document(version: "VersionRecord", path: Path) -> dict[str, Any]:
-    return {**answers.keys_of(version), "path": in_json(str(path))}
+    return {**results.keys_of(version), "path": in_json(str(path))}
 
 
 def _opened(path: Path) -> BinaryIO:

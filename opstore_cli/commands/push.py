@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import named
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import named
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @command("push")
-@click.argument("name", metavar="NAME", required=False, callback=arguments.name)
+@click.argument("name", metavar="NAME", required=False, callback=parameters.name)
 @click.argument("file", metavar="FILE", required=False, type=click.Path(exists=True, allow_dash=True))
 @click.option(
     "--all",
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False),
     help="Push each file and folder in DIR, as the op of its name.",
 )
-@click.option("--bump", type=click.Choice(arguments.LEVELS), help="The level that changes (without it: patch).")
+@click.option("--bump", type=click.Choice(parameters.LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, callback=arguments.name, help="A tag for it; repeatable.")
-@arguments.version_options
+@click.option("--tag", "tags", metavar="TAG", multiple=True, callback=parameters.name, help="A tag for it; repeatable.")
+@parameters.version_options
 def push(
     session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
 ) -> int:
@@ -57,7 +57,7 @@ def push(
       opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
       opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
     """
-    arguments.exclusive(bump=options["bump"], field=fields, version=options["version"])
+    parameters.exclusive(bump=options["bump"], field=fields, version=options["version"])
     if directory is not None:
         if name is not None:
             raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")
@@ -75,8 +75,8 @@ def push(
 
 
 def _push_one(session: Session, name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
-    from opstore_cli import sources
-    from opstore_cli.summing import Summing
+    from opstore_cli.transfer import source as sources
+    from opstore_cli.transfer.checksum import Summing
 
     with sources.opened(source) as opened, Summing.begun(opened), session.out.progress(f"push {name}"):
         return session.client().push(name, opened, **options)
@@ -91,8 +91,8 @@ def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None
 
 
 def _push_all(session: Session, directory: str, **options: Any) -> int:
-    from opstore_cli.naming import named_by_their_files
-    from opstore_cli.several import Several
+    from opstore_cli.transfer.batch import named_by_their_files
+    from opstore_cli.transfer.parallel import Several
 
     found = named_by_their_files(directory)
     client = session.client()
@@ -110,7 +110,7 @@ def _push_all(session: Session, directory: str, **options: Any) -> int:
     for path, each in zip(found.values(), ended, strict=True):
         if each is not None and not isinstance(each, errors.OpStoreError):
             _comment(session, each, path)
-    return answers.failures(session.out, list(found), ended)
+    return results.failures(session.out, list(found), ended)
 
 
 def _standard_input() -> BinaryIO:

@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import named
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import named
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Fields
 
 
 @command("register")
-@click.argument("name", callback=arguments.name)
-@arguments.version_options
+@click.argument("name", callback=parameters.name)
+@parameters.version_options
 def register(session: Session, /, name: str, fields: "Fields", **options: Any) -> None:
     """Register a version of an op without bytes. It is for ops that keep no state, whose versions still decide which
     others are valid. The one line on standard output is NAME@NUMBER. The version comes from --field or --version; one
@@ -25,7 +25,7 @@ def register(session: Session, /, name: str, fields: "Fields", **options: Any) -
       opstore register tokenizer --field major:language=en --field minor:stemming=true
       opstore register tokenizer --version 6f1c.02aa.e3b0 --valid-for pca
     """
-    arguments.exclusive(field=fields, version=options["version"])
+    parameters.exclusive(field=fields, version=options["version"])
     if not fields and options["version"] is None:
         raise click.UsageError("--field or --version is needed: there are no bytes to make the version from")
     registered = session.client().register(name, fields=fields or None, **options)

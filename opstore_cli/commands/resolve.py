@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import NOTHING, Cell, Table, named, size
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import NOTHING, Cell, Table, named, size
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 
 
 @command("resolve")
-@click.argument("pipeline", required=False, callback=arguments.name)
-@arguments.use_option
+@click.argument("pipeline", required=False, callback=parameters.name)
+@parameters.use_option
 @click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
-@click.option("--upgrade", metavar="OP", callback=arguments.name, help="Move this op of the lock, and what must move.")
+@click.option("--upgrade", metavar="OP", callback=parameters.name, help="Move this op of the lock, and what must move.")
 @click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
-@arguments.as_of_option
+@parameters.as_of_option
 def resolve(
     session: Session,
     pipeline: str | None,
@@ -48,10 +48,10 @@ def resolve(
       opstore resolve churn --lock opstore.lock --upgrade pca
       opstore resolve --check opstore.lock
     """
-    arguments.exclusive(check=check, lock=lock)
-    arguments.exclusive(check=check, use=use)
-    arguments.exclusive(lock=lock, as_of=as_of)
-    arguments.exclusive(check=check, as_of=as_of)
+    parameters.exclusive(check=check, lock=lock)
+    parameters.exclusive(check=check, use=use)
+    parameters.exclusive(lock=lock, as_of=as_of)
+    parameters.exclusive(check=check, as_of=as_of)
     if lock is not None and not lock.name:
         raise click.UsageError("--lock needs the path of a file")
     if upgrade is not None and lock is None:
@@ -68,8 +68,8 @@ def resolve(
     kept = [] if held is None else [each.reference for each in held.versions]
     found = session.client().resolve(name, use=use, lock=kept, upgrade=upgrade, as_of=as_of)
     if not found.versions:
-        return answers.no_set(session.out, found, found)
-    answers.name_passed_over(session.out, found.passed_over)
+        return results.no_set(session.out, found, found)
+    results.name_passed_over(session.out, found.passed_over)
     if lock is not None:
         changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
         session.out.note(f"wrote {lock}" if changed else f"{lock} has this set already")

@@ -1,7 +1,7 @@
 """`opstore restart`: the local daemon ends, and starts as this version."""
 
-from opstore_cli.context import Session, command
-from opstore_cli.running import say_started
+from opstore_cli.console.command import Session, command
+from opstore_cli.console.daemon_status import say_started
 
 
 @command("restart")
@@ -12,7 +12,7 @@ def restart(session: Session) -> None:
     Examples:
       opstore restart
     """
-    from opstore_cli import local_daemon
+    from opstore_cli.local import daemon
 
     home = session.home()
-    say_started(session, local_daemon.restart(home), home, "restarted")
+    say_started(session, daemon.restart(home), home, "restarted")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import click
 
-from opstore_cli.context import Session, command
-from opstore_cli.running import execute_daemon
+from opstore_cli.console.command import Session, command
+from opstore_cli.console.daemon_status import execute_daemon
 
 
 @command("serve")

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import NOTHING, Cell, Table, exact, named, size
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import NOTHING, Cell, Table, exact, named, size
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
 
 
 @command("show")
-@click.argument("reference", metavar="REF", callback=arguments.reference)
-@arguments.as_of_option
+@click.argument("reference", metavar="REF", callback=parameters.reference)
+@parameters.as_of_option
 def show(session: Session, reference: str, as_of: str | None) -> None:
     """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
 

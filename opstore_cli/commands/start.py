@@ -1,7 +1,7 @@
 """`opstore start`: the local daemon in the background."""
 
-from opstore_cli.context import Session, command
-from opstore_cli.running import say_started
+from opstore_cli.console.command import Session, command
+from opstore_cli.console.daemon_status import say_started
 
 
 @command("start")
@@ -14,8 +14,8 @@ def start(session: Session) -> None:
       opstore start
       OPSTORE_HOME=/srv/opstore opstore start
     """
-    from opstore_cli import local_daemon
+    from opstore_cli.local import daemon
 
     home = session.home()
-    running = local_daemon.start(home)
+    running = daemon.start(home)
     say_started(session, running, home, "started" if running.started else "it runs already")

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from opstore_cli.context import Session, command
-from opstore_cli.output import exact
-from opstore_cli.running import not_running, say_state, state, warn_of_version
-from opstore_cli.unfinished import in_words, unfinished
+from opstore_cli.console.command import Session, command
+from opstore_cli.console.daemon_status import not_running, say_state, state, warn_of_version
+from opstore_cli.console.unfinished_transfers import in_words, unfinished
+from opstore_cli.output.document import exact
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_cli.config import Settings
+    from opstore_cli.config.settings import Settings
 
 
 @command("status")
@@ -30,10 +30,10 @@ def status(session: Session) -> int:
 
 
 def _local(session: Session, settings: "Settings") -> int:
-    from opstore_cli import local_daemon
-    from opstore_cli.client import OpStoreClient
+    from opstore_cli.client.client import OpStoreClient
+    from opstore_cli.local import daemon
 
-    running = local_daemon.find(settings.home)
+    running = daemon.find(settings.home)
     if running is None:
         return _none_runs(session, settings, errors.DaemonNotRunning(home=str(settings.home)))
     with OpStoreClient(settings=settings) as client:  # not the session's: what it notes of the daemon is said below
@@ -66,7 +66,7 @@ def _remote(session: Session, settings: "Settings") -> int:
 
 def _source(settings: "Settings") -> str | None:
     """Where the token for the daemon comes from: `login`, the name of a variable, or the token file."""
-    from opstore_cli.target import credential
+    from opstore_cli.transport.target import credential
 
     found = credential(settings)
     return None if found is None else found.source

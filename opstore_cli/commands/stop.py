@@ -1,7 +1,7 @@
 """`opstore stop`: the local daemon ends."""
 
-from opstore_cli.context import Session, command
-from opstore_cli.running import not_running
+from opstore_cli.console.command import Session, command
+from opstore_cli.console.daemon_status import not_running
 
 
 @command("stop")
@@ -13,9 +13,9 @@ def stop(session: Session) -> None:
     Examples:
       opstore stop
     """
-    from opstore_cli import local_daemon
+    from opstore_cli.local import daemon
 
     home = session.home()
-    stopped = local_daemon.stop(home)
+    stopped = daemon.stop(home)
     session.out.answer(not_running(home=str(home)), quiet=[], full=[])
     session.out.note("stopped the local daemon" if stopped else f"no daemon runs for {home}")

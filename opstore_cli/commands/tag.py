@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from opstore_cli.context import Session, command
-from opstore_cli.output import named
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import named
 from opstore_daemon.protocol.references import parse_reference
 
 

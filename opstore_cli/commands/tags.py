@@ -2,15 +2,15 @@
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import Table, named, when, words
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import Table, named, when, words
 
 
 @command("tags")
-@click.argument("name", required=False, callback=arguments.name)
+@click.argument("name", required=False, callback=parameters.name)
 @click.option("--history", is_flag=True, help="Every move, also of tags that were taken away.")
-@arguments.as_of_option
+@parameters.as_of_option
 def tags(session: Session, name: str | None, history: bool, as_of: str | None) -> None:
     """List the tags, newest first. With NAME they are those of that op. The columns are the version, the tag and the
     time; with --history a version of - says that the tag was taken away.

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
 from opstore_daemon.protocol import errors
 
 
@@ -19,15 +19,15 @@ def token(session: Session) -> None:
       opstore token | ssh build opstore login https://models.example.com
       opstore token --json
     """
-    from opstore_cli import local_daemon
+    from opstore_cli.local import daemon
 
-    arguments.no_url_option(session)
+    parameters.no_url_option(session)
     home = session.home()
-    path = home / local_daemon.TOKEN_FILE
+    path = home / daemon.TOKEN_FILE
     if not os.path.lexists(path):
         raise errors.TokenNotFound(path=str(path))
-    secret = local_daemon.read_secret(home)
-    running = local_daemon.find(home) if session.out.json else None
+    secret = daemon.read_secret(home)
+    running = daemon.find(home) if session.out.json else None
     document = {"token": secret, "url": None if running is None else running.url, "path": str(path)}
     session.out.answer(document, quiet=[secret], full=[secret])
     if os.environ.get("OPSTORE_URL"):

@@ -2,13 +2,13 @@
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
 
 
 @command("unlink")
-@click.argument("upstream", metavar="UP@SEL", callback=arguments.reference)
-@click.argument("downstream", metavar="DOWN[@SEL]", callback=arguments.reference)
+@click.argument("upstream", metavar="UP@SEL", callback=parameters.reference)
+@click.argument("downstream", metavar="DOWN[@SEL]", callback=parameters.reference)
 def unlink(session: Session, upstream: str, downstream: str) -> None:
     """Revoke a link. Only the link between exactly these is revoked: DOWN alone is the link to the op whatever its
     version.
@@ -19,5 +19,5 @@ def unlink(session: Session, upstream: str, downstream: str) -> None:
       opstore unlink pca@1.0.0 random_forest@2.0.0
     """
     revoked = session.client().unlink(upstream, downstream)
-    up, down, sentence = answers.link(revoked)
+    up, down, sentence = results.link(revoked)
     session.out.answer(revoked, quiet=[f"{up} {down}"], full=[f"revoked: {sentence}"])

@@ -2,13 +2,13 @@
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
 
 
 @command("untag")
-@click.argument("name", callback=arguments.name)
-@click.argument("tag", callback=arguments.name)
+@click.argument("name", callback=parameters.name)
+@click.argument("tag", callback=parameters.name)
 def untag(session: Session, name: str, tag: str) -> None:
     """Take a tag away from an op. Its moves are kept: opstore tags NAME --history shows them.
 

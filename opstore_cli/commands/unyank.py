@@ -2,13 +2,13 @@
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import named
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import named
 
 
 @command("unyank")
-@click.argument("reference", metavar="REF", callback=arguments.reference)
+@click.argument("reference", metavar="REF", callback=parameters.reference)
 def unyank(session: Session, reference: str) -> None:
     """End that a version is yanked. REF is its number, its digest or its subversions: nothing else picks it.
 

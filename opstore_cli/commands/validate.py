@@ -5,26 +5,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import Table, verdict
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import Table, verdict
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Validation
 
 
 @command("validate")
-@click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, callback=arguments.reference)
-@arguments.use_option
+@click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, callback=parameters.reference)
+@parameters.use_option
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
 @click.option(
     "--wait",
     metavar="TIME",
-    callback=arguments.duration,
+    callback=parameters.duration,
     help="Ask again for so long (90s, 10m, 1h) until it is valid or known to be invalid.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", help="How to write it.")
-@arguments.as_of_option
+@parameters.as_of_option
 def validate(
     session: Session,
     asked: tuple[str, ...],
@@ -51,22 +51,22 @@ def validate(
       opstore validate churn --wait 10m
       opstore validate churn --format markdown
     """
-    arguments.exclusive(wait=wait, as_of=as_of)
+    parameters.exclusive(wait=wait, as_of=as_of)
     found = _asked(session, asked, use, wait, as_of)
     if form == "markdown" and not session.out.json:
-        from opstore_cli import drawing
+        from opstore_cli.output import graph
 
-        session.out.lines(drawing.as_markdown(found, found.pipeline or answers.edge(found.edges[0])))
+        session.out.lines(graph.as_markdown(found, found.pipeline or results.edge(found.edges[0])))
         return _code(found.verdict, allow_unknown)
-    rows = [(answers.edge(edge), verdict(edge.verdict), edge.reason) for edge in found.edges]
+    rows = [(results.edge(edge), verdict(edge.verdict), edge.reason) for edge in found.edges]
     session.out.answer(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))
     if not session.out.json and found.pipeline is not None:
-        session.out.note(f"the pipeline {found.pipeline} is {answers.SAID[found.verdict]}")
+        session.out.note(f"the pipeline {found.pipeline} is {results.SAID[found.verdict]}")
     return _code(found.verdict, allow_unknown)
 
 
 def _code(verdict: str, allow_unknown: bool) -> int:
-    return 0 if allow_unknown and verdict == "unknown" else answers.EXIT_CODES[verdict]
+    return 0 if allow_unknown and verdict == "unknown" else results.EXIT_CODES[verdict]
 
 
 def _asked(
@@ -79,7 +79,7 @@ def _asked(
     if wait is not None:
 
         def tell(found: "Validation") -> None:
-            session.out.note(f"{' -> '.join(asked)} is {answers.SAID[found.verdict]}")
+            session.out.note(f"{' -> '.join(asked)} is {results.SAID[found.verdict]}")
 
         return client.wait(*asked, seconds=wait, use=use, notify=tell)
     if len(asked) == 1:

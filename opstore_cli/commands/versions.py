@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli import answers, arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import NOTHING, Cell, Table, named, size, when, words
+from opstore_cli.console import parameters, results
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import NOTHING, Cell, Table, named, size, when, words
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
 
 
 @command("versions")
-@click.argument("reference", metavar="NAME", callback=arguments.reference)
-@arguments.valid_for_option("Only versions that are valid for this one; repeatable.")
+@click.argument("reference", metavar="NAME", callback=parameters.reference)
+@parameters.valid_for_option("Only versions that are valid for this one; repeatable.")
 @click.option("--latest", is_flag=True, help="Only the first.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
-@arguments.as_of_option
+@parameters.as_of_option
 def versions(
     session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None, as_of: str | None
 ) -> int:
@@ -35,11 +35,11 @@ def versions(
       opstore versions pca@'>=1.2,<2' --limit 5
       opstore versions pca --valid-for random_forest --latest -q
     """
-    arguments.exclusive(latest=latest, limit=limit)
+    parameters.exclusive(latest=latest, limit=limit)
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
-    answers.name_passed_over(session.out, found.passed_over)
+    results.name_passed_over(session.out, found.passed_over)
     if valid_for and not found.versions:
-        return answers.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
+        return results.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
     session.out.answer(
         found,
         quiet=[named(version.op, version.number) for version in found.versions],

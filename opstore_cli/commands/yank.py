@@ -2,13 +2,13 @@
 
 import click
 
-from opstore_cli import arguments
-from opstore_cli.context import Session, command
-from opstore_cli.output import named
+from opstore_cli.console import parameters
+from opstore_cli.console.command import Session, command
+from opstore_cli.output.document import named
 
 
 @command("yank")
-@click.argument("reference", metavar="REF", callback=arguments.reference)
+@click.argument("reference", metavar="REF", callback=parameters.reference)
 @click.option("--reason", metavar="TEXT", required=True, help="Why: those who ask for it by its number read this.")
 def yank(session: Session, reference: str, reason: str) -> None:
     """Yank a version. Nothing picks it any more but its number, its digest, its subversions or a lock, and then with a

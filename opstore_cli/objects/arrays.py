@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-from opstore_cli.objects import zips
+from opstore_cli.objects import zip_members
+from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 from opstore_cli.objects.libraries import require
-from opstore_cli.objects.record import Format, Trusted, Unfit, type_name
 
 NPY, ZIP = b"\x93NUMPY", b"PK"  # how the two kinds of files begin
 # numpy evaluates a header (a literal), and refuses one that is longer when it reads it.
@@ -57,7 +57,7 @@ def _check(array: Any, place: str) -> None:
 def _member(name: Any, array: Any) -> Any:
     if type(name) is not str:
         raise Unfit(f"it has a key that is no text: {name!r:.100}")
-    info = zips.member(f"{name}.npy", array.nbytes + LONGEST_HEADER)
+    info = zip_members.member(f"{name}.npy", array.nbytes + LONGEST_HEADER)
     if info.filename != f"{name}.npy":
         raise Unfit(f"its key {name!r:.100} can't be the name of a file in a zip file")
     return info

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from tempfile import TemporaryFile, gettempdir
 from typing import Any, BinaryIO
 
-from opstore_cli.objects import arrays, libraries, pickles, plain, skops_files
-from opstore_cli.objects.record import Format, Trusted, Unfit, UntrustedFound, type_name
+from opstore_cli.objects import arrays, libraries, pickles, plain, skops_format
+from opstore_cli.objects.format import Format, Trusted, Unfit, UntrustedFound, type_name
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord
 
@@ -16,7 +16,7 @@ FORMATS = {
         plain.BYTES,
         plain.JSON,
         arrays.NUMPY,
-        skops_files.SKOPS,
+        skops_format.SKOPS,
         pickles.JOBLIB,
         pickles.PICKLE,
         pickles.CLOUDPICKLE,

@@ -4,8 +4,8 @@ import contextlib
 import pickle
 from typing import Any, BinaryIO
 
+from opstore_cli.objects.format import Format, Trusted
 from opstore_cli.objects.libraries import modules_of, require
-from opstore_cli.objects.record import Format, Trusted
 
 PROTOCOL = 5  # fixed, so that another Python writes the same
 

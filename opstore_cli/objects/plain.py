@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, BinaryIO
 
-from opstore_cli.objects.record import Format, Trusted, Unfit, type_name
+from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 
 
 def _dump_bytes(obj: Any, file: BinaryIO) -> set[str]:

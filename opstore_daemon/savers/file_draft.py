@@ -10,11 +10,11 @@ from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, hex_of, parse_digest
-from opstore_daemon.protocol.writeback import WriteBack
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.pipe import AVAILABLE, Pipes
 from opstore_daemon.savers.posix import translated
+from opstore_daemon.system.writeback import WriteBack
 
 _READ_ONLY = 0o400
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, insert, select, update
 
-from opstore_daemon.metadata.prepared import Statement
+from opstore_daemon.metadata.statements import Statement
 from opstore_daemon.metadata.tables import Counter, Journal
 
 Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]

@@ -34,25 +34,16 @@ from opstore_daemon.protocol.records import (
 )
 from opstore_daemon.protocol.references import Latest, Reference, parse_reference
 from opstore_daemon.protocol.samples import parse_sample
-from opstore_daemon.store import (
-    links,
-    lookup,
-    ops,
-    pipelines,
-    resolving,
-    tags,
-    verdicts,
-    versions,
-    yanks,
-)
-from opstore_daemon.store.blobs import BlobReader
-from opstore_daemon.store.browsing import Browsing
-from opstore_daemon.store.chronicle import Chronicle
-from opstore_daemon.store.links import Filter
-from opstore_daemon.store.matrix import Matrices
-from opstore_daemon.store.taking_in import TakingIn
-from opstore_daemon.store.verdicts import Selection
-from opstore_daemon.store.view import View
+from opstore_daemon.store.blob_reader import BlobReader
+from opstore_daemon.store.catalog import links, ops, pipelines, tags, version_rows, versions, yanks
+from opstore_daemon.store.catalog.links import Filter
+from opstore_daemon.store.operations.ingest import TakingIn
+from opstore_daemon.store.reports.history import Chronicle
+from opstore_daemon.store.reports.matrix import Matrices
+from opstore_daemon.store.reports.overview import Browsing
+from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.validity import resolution, verdicts
+from opstore_daemon.store.validity.verdicts import Selection
 
 ALL = 2**62  # rows
 
@@ -115,7 +106,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         """All that is known of one version (protocol.verbs)."""
         parsed = parse_reference(reference)
         with self._view(as_of) as view:
-            row = lookup.pick(view, ops.get(view, parsed.op).id, parsed)
+            row = version_rows.pick(view, ops.get(view, parsed.op).id, parsed)
             return versions.records(view, [row])[0]
 
     def versions(
@@ -160,9 +151,9 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
         def work(connection: Connection) -> VersionRecord:
             view = View(connection)
-            row = lookup.pick(view, ops.get(view, parsed.op).id, parsed)
+            row = version_rows.pick(view, ops.get(view, parsed.op).id, parsed)
             yanks.enter(connection, row, reason, self._now())
-            changed = lookup.by_id(view, row.id)
+            changed = version_rows.by_id(view, row.id)
             return versions.records(view, [row if changed is None else changed])[0]
 
         return self._write(VersionRecord, work)
@@ -182,7 +173,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
         def work(connection: Connection) -> Tagged:
             view = View(connection)
-            rows = [lookup.pick(view, ops.get(view, reference.op).id, reference) for reference in asked]
+            rows = [version_rows.pick(view, ops.get(view, reference.op).id, reference) for reference in asked]
             tags.move(connection, [tag], rows, self._now())
             return Tagged(tags=tuple(tags.of_versions(view, tag, rows)), picked_yanked=tuple(view.picked_yanked))
 
@@ -253,7 +244,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
         def work(connection: Connection) -> Linked:
             view = View(connection)
-            version = lookup.pick(view, ops.get(view, up.op).id, up)
+            version = version_rows.pick(view, ops.get(view, up.op).id, up)
             record = links.enter(connection, links.four(view, version, down), state, evidence, self._now())
             return Linked(link=record, picked_yanked=tuple(view.picked_yanked))
 
@@ -318,7 +309,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
             if unless(position):
                 return position
             graph = pipelines.get(view, pipeline)
-            used = resolving.of_pipeline(graph, use)
+            used = resolution.of_pipeline(graph, use)
             chosen = {op: verdicts.choose(view, used.get(op) or Reference(op, Latest(), bare=True)) for op in graph.ops}
             return verdicts.validate(view, graph.edges, chosen, position, pipeline)
 
@@ -333,17 +324,17 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
     ) -> Resolution:
         """The resolution of a pipeline (protocol.verbs)."""
         with self._view(as_of) as view:
-            return resolving.Resolving(view, pipeline, use, lock, upgrade).answer()
+            return resolution.Resolving(view, pipeline, use, lock, upgrade).answer()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Whether a lock still holds (protocol.verbs)."""
         with self._view() as view:
-            return resolving.check(view, pipeline, lock)
+            return resolution.check(view, pipeline, lock)
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
         """What has to be retrained for a version (protocol.verbs)."""
         with self._view(as_of) as view:
-            return resolving.affected(view, reference, pipeline)
+            return resolution.affected(view, reference, pipeline)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import records
-from opstore_daemon.store import answers, journal
-from opstore_daemon.store.answers import Once
-from opstore_daemon.store.view import View
-from opstore_daemon.store.view import as_of as view_as_of
+from opstore_daemon.store import idempotency, journal
+from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import as_of as view_as_of
 
 T = TypeVar("T")
 
@@ -46,11 +46,11 @@ class Transactions:
         with self.database.write() as connection:
             if self._once is None:
                 return work(connection)
-            before = answers.find(connection, self._once)
+            before = idempotency.find(connection, self._once)
             if before is not None:
                 return records.decoder(kind).decode(before)
             result = work(connection)
-            answers.save(connection, self._once, msgspec.json.encode(result), self._now())
+            idempotency.save(connection, self._once, msgspec.json.encode(result), self._now())
             return result
 
     @contextmanager
@@ -64,5 +64,5 @@ class Transactions:
         if self._once is None:
             return None
         with self.database.read() as connection:
-            before = answers.find(connection, self._once)
+            before = idempotency.find(connection, self._once)
         return None if before is None else records.decoder(kind).decode(before)

@@ -3,7 +3,7 @@
 from opstore_daemon.protocol import errors
 from opstore_daemon.web.errors import problem
 from opstore_daemon.web.guards import is_page
-from opstore_daemon.web.page import html
+from opstore_daemon.web.page import templating
 
 
 def refusal(error: errors.OpStoreError, path: str) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -12,4 +12,4 @@ def refusal(error: errors.OpStoreError, path: str) -> tuple[int, list[tuple[str,
     if not is_page(path):
         return status, headers, body
     others = [(name, value) for name, value in headers if name != "Content-Type"]
-    return status, [*others, *html.HEADERS.items()], html.refusal(error).encode()
+    return status, [*others, *templating.HEADERS.items()], templating.refusal(error).encode()

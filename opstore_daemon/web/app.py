@@ -15,14 +15,15 @@ from werkzeug.exceptions import MethodNotAllowed
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store import Store
-from opstore_daemon.store.answers import Once
-from opstore_daemon.web import answers, openapi
+from opstore_daemon.store.idempotency import Once
+from opstore_daemon.web import answers
 from opstore_daemon.web import errors as web_errors
 from opstore_daemon.web.api import every_route
-from opstore_daemon.web.bodies import LIMITS
+from opstore_daemon.web.framework import openapi
+from opstore_daemon.web.framework.request_body import LIMITS
+from opstore_daemon.web.framework.routing import Api, Route, parts
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content, without_code
 from opstore_daemon.web.page import every_page
-from opstore_daemon.web.routing import Api, Route, parts
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.user import User
+from tests.support.user import User
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from opstore_daemon.testing import Serving, serving
-from tests.docs import shell
-from tests.docs.markdown import ROOT, blocks, read
+from tests.support import shell
+from tests.support.markdown import ROOT, blocks, read
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,11 +8,11 @@ import click
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.checks import CHECKS
+from opstore_cli.doctor import CHECKS
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.savers import BaseSaver, Draft
-from tests.docs.markdown import ROOT, read
+from tests.support.markdown import ROOT, read
 from tools import generate
 
 DOCS = ROOT / "docs"

@@ -8,7 +8,7 @@ import pytest
 
 from opstore_cli.main import INTERRUPTED, READER_GONE
 from opstore_daemon.protocol import errors, records
-from tests.docs.markdown import DOCS, ROOT, name_of, read
+from tests.support.markdown import DOCS, ROOT, name_of, read
 from tools import generate
 
 GENERATED = dict(generate.generated())

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.docs.markdown import ROOT, read
+from tests.support.markdown import ROOT, read
 from tools.guards import DOCUMENT, Guard, document, every_guard
 
 GUARDS = every_guard()
@@ -36,7 +36,7 @@ def test_every_guard_names_tests_that_are_there() -> None:
         assert guard.tests, guard.title
         for test in guard.tests:
             place, *_, name = test.split("::")
-            told = read(ROOT / place) + (SUITE if place == "tests/savers/test_savers.py" else "")
+            told = read(ROOT / place) + (SUITE if place == "tests/daemon/savers/test_savers.py" else "")
             assert re.search(rf"^\s*def {re.escape(name.partition('[')[0])}\(", told, re.MULTILINE), test
 
 

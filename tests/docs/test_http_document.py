@@ -10,8 +10,8 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import records, routes
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.web.api import every_route
+from opstore_daemon.web.framework.routing import Route
 from opstore_daemon.web.guards import SCOPES
-from opstore_daemon.web.routing import Route
 
 TOKENS = {f"{scope}-token": scope for scope in SCOPES}
 ADMIN = "admin-token"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.chariots.old_store import plain
-from tests.docs import shell
-from tests.docs.markdown import ROOT, read
+from tests.support import shell
+from tests.support.chariots_store import plain
+from tests.support.markdown import ROOT, read
 
 DOCUMENT = read(ROOT / "docs/json.md")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code_spans, links, name_of, read
+from tests.support.markdown import DOCUMENTS, ROOT, anchors, code_spans, links, name_of, read
 
 # What a class gets by inheritance is looked for in the suite that is shipped.
 SUITE = ROOT / "opstore_daemon/savers/conformance"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.docs.markdown import ROOT, blocks, read
+from tests.support.markdown import ROOT, blocks, read
 
 
 def test_the_example_passes_the_suite(tmp_path: Path) -> None:

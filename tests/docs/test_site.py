@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from tests.docs.markdown import DOCS, ROOT, read
+from tests.support.markdown import DOCS, ROOT, read
 from tools.mkdocs_hooks import on_page_markdown
 from tools.pictures import COMMANDS, LARGE, PAGES
 

@@ -25,7 +25,8 @@ from typing import Any, Self
 
 import pytest
 
-from opstore_cli import OpStoreClient, config
+from opstore_cli import OpStoreClient
+from opstore_cli.config import settings as config
 from opstore_daemon.protocol import proof
 
 PROGRAM = [str(Path(sys.executable).with_name("opstore"))]

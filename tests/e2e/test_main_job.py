@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import STARTED, Machine, Triple, unused_port, wait_for
-from tests.schema import HEAD
+from tests.support.schema import HEAD
 
 FORMS = ("", "-q", "--json")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import ROOT
+from tests.support.markdown import ROOT
 
 SAYS = [
     "refused: pca was never trained",

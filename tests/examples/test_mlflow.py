@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import ROOT
+from tests.support.markdown import ROOT
 
 MLFLOW = "mlflow-skinny==3.17.2"
 ENVIRONMENT = ROOT / "build" / "mlflow"

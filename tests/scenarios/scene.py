@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Base
+from opstore_daemon.protocol.interface import OpStoreVerbs
 from opstore_daemon.protocol.records import Versions
-from opstore_daemon.protocol.verbs import OpStoreVerbs
 from opstore_daemon.savers import BaseSaver
 
 LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, resolutions, sessions, tags, uploads, versions
-from opstore_daemon.web.routing import Route
+from opstore_daemon.web.framework.routing import Route
 
 EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, sessions)
 

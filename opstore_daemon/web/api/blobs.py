@@ -10,8 +10,8 @@ from werkzeug.http import parse_range_header
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Blobs, SampleText
-from opstore_daemon.store.blobs import BlobReader
-from opstore_daemon.web.headers import (
+from opstore_daemon.store.blob_reader import BlobReader
+from opstore_daemon.web.framework.headers import (
     CONTENT_RANGE,
     ETAG,
     IF_NONE_MATCH,
@@ -22,9 +22,9 @@ from opstore_daemon.web.headers import (
     SERVED_OP,
     SERVED_VERSION,
 )
-from opstore_daemon.web.queries import Query
-from opstore_daemon.web.refusals import PICKING, READING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen, store
+from opstore_daemon.web.framework.possible_errors import PICKING, READING
+from opstore_daemon.web.framework.query_parameters import Query
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, seen, store
 
 ROUTES: list[Route] = []
 FEW = 64 * 1024  # bytes of an answer that may wait in memory for the client

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 from flask import Response, request
 
 from opstore_daemon.protocol import errors, proof, records, routes
-from opstore_daemon.web.headers import ETAG, IF_NONE_MATCH, NONCE, PROOF
-from opstore_daemon.web.refusals import READING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen
+from opstore_daemon.web.framework.headers import ETAG, IF_NONE_MATCH, NONCE, PROOF
+from opstore_daemon.web.framework.possible_errors import READING
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, seen
 
 ROUTES: list[Route] = []
 TEXT = "text/plain"

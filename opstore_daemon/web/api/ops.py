@@ -4,9 +4,9 @@ from flask import Response
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import ChangeOp, OpRecord, Ops
-from opstore_daemon.web.queries import Page
-from opstore_daemon.web.refusals import READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
+from opstore_daemon.web.framework.possible_errors import READING, WRITING
+from opstore_daemon.web.framework.query_parameters import Page
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, route, store
 
 ROUTES: list[Route] = []
 ONE = Answer(OpRecord, "The op.")

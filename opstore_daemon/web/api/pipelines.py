@@ -7,10 +7,10 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Reference, Validation
-from opstore_daemon.web.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
-from opstore_daemon.web.queries import AsOf, Page, Query
-from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, seen_at, store, unless_seen
+from opstore_daemon.web.framework.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
+from opstore_daemon.web.framework.possible_errors import PICKING, READING, WRITING
+from opstore_daemon.web.framework.query_parameters import AsOf, Page, Query
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, seen_at, store, unless_seen
 
 ROUTES: list[Route] = []
 

@@ -7,9 +7,9 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Affected, Check, Lock, Name, Reference, Resolution
-from opstore_daemon.web.queries import AsOf, Query
-from opstore_daemon.web.refusals import PICKING, READING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, route, store
+from opstore_daemon.web.framework.possible_errors import PICKING, READING
+from opstore_daemon.web.framework.query_parameters import AsOf, Query
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, route, store
 
 ROUTES: list[Route] = []
 

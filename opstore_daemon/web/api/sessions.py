@@ -4,7 +4,7 @@ from flask import Response
 
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.records import Invitation
-from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, nothing, route
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, credential, nothing, route
 from opstore_daemon.web.sessions import CODE_SECONDS
 
 ROUTES: list[Route] = []

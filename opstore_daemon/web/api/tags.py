@@ -7,9 +7,9 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Name, NewTag, Tagged, Tags
-from opstore_daemon.web.queries import AsOf, Page
-from opstore_daemon.web.refusals import PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, nothing, route, store
+from opstore_daemon.web.framework.possible_errors import PICKING, READING, WRITING
+from opstore_daemon.web.framework.query_parameters import AsOf, Page
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, store
 
 ROUTES: list[Route] = []
 

@@ -6,12 +6,12 @@ from flask import Response, request
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import NewUpload, UnfinishedUploads, Upload
-from opstore_daemon.store.blobs import PIECE
+from opstore_daemon.store.blob_reader import PIECE
+from opstore_daemon.web.framework.headers import HELD, LOCATION, OFFSET
+from opstore_daemon.web.framework.possible_errors import KEEPING, READING
+from opstore_daemon.web.framework.query_parameters import Page
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, credential, nothing, route, store
 from opstore_daemon.web.guards import parse_count
-from opstore_daemon.web.headers import HELD, LOCATION, OFFSET
-from opstore_daemon.web.queries import Page
-from opstore_daemon.web.refusals import KEEPING, READING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, nothing, route, store
 
 ROUTES: list[Route] = []
 TAKEN_IN = "opstore.taken_in"  # in the WSGI environment: the writer that took the body in before the app ran

@@ -8,10 +8,10 @@ from msgspec import Meta
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Reference, VersionRecord, Versions
-from opstore_daemon.web.headers import LOCATION
-from opstore_daemon.web.queries import AsOf, CountedPage, Query
-from opstore_daemon.web.refusals import KEEPING, PICKING, READING, WRITING
-from opstore_daemon.web.routing import Answer, Api, Route, answer, credential, route, store
+from opstore_daemon.web.framework.headers import LOCATION
+from opstore_daemon.web.framework.possible_errors import KEEPING, PICKING, READING, WRITING
+from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
+from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, credential, route, store
 
 ROUTES: list[Route] = []
 PUSHING = (

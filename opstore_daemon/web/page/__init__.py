@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from opstore_daemon.web.page import ops, others, pipelines, session
-from opstore_daemon.web.routing import Route
+from opstore_daemon.web.framework.routing import Route
+from opstore_daemon.web.page import journal, ops, pipelines, session
 
 
 def every_page() -> Iterator[Route]:
     """All routes of the page."""
-    for module in (session, ops, pipelines, others):
+    for module in (session, ops, pipelines, journal):
         yield from module.ROUTES

@@ -8,11 +8,12 @@ from markupsafe import Markup
 from msgspec import Meta
 
 from opstore_daemon.protocol import routes
-from opstore_daemon.store.matrix import MAP, WINDOW, Axis, Matrix, Run
+from opstore_daemon.store.reports.matrix import MAP, WINDOW, Axis, Matrix, Run
+from opstore_daemon.web.framework.routing import Answer, Api, Route, route, store
 from opstore_daemon.web.guards import HIGHEST_COUNT
-from opstore_daemon.web.page import html
-from opstore_daemon.web.page.answering import RAISES, SHOWN, Looking, page
-from opstore_daemon.web.routing import Answer, Api, Route, route, store
+from opstore_daemon.web.page import templating
+from opstore_daemon.web.page.rendering import RAISES, SHOWN, Looking, page
+from opstore_daemon.web.page.templating import SVG
 
 ROUTES: list[Route] = []
 ROWS = 50  # of a table
@@ -92,7 +93,7 @@ def matrix(_api: Api, op: str, other: str, query: Corner) -> Response:
     )
 
 
-@route(ROUTES, "GET", routes.MATRIX_MAP, scope="read", answers={200: Answer(html.SVG, "The drawing.")}, raises=RAISES)
+@route(ROUTES, "GET", routes.MATRIX_MAP, scope="read", answers={200: Answer(SVG, "The drawing.")}, raises=RAISES)
 def matrix_map(_api: Api, op: str, other: str, query: Corner) -> Response:
     """The matrix as a drawing of a dot a cell."""
     runs = store().matrix_map(op, other, query.row, query.column, query.then)
@@ -100,8 +101,8 @@ def matrix_map(_api: Api, op: str, other: str, query: Corner) -> Response:
         max((run.row + 1 for run in runs), default=1),
         max((run.column + run.count for run in runs), default=1),
     )
-    body = html.render("map.svg", rows=_whole(rows), columns=_whole(columns), paths=_paths(runs))
-    return Response(body, content_type=html.SVG)
+    body = templating.render("map.svg", rows=_whole(rows), columns=_whole(columns), paths=_paths(runs))
+    return Response(body, content_type=templating.SVG)
 
 
 def _whole(count: int) -> int:
@@ -122,9 +123,11 @@ def _rows(found: Matrix, query: Looking) -> Iterator[Markup]:
     """The cells of each row. Their addresses are made in halves, one of a row and one of a column."""
     up, down = found.upstream, found.downstream
     columns = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]
-    ends = [html.parameters({"downstream": column, "as_of": query.as_of or None}) for column in columns]
+    ends = [templating.parameters({"downstream": column, "as_of": query.as_of or None}) for column in columns]
     for row, line in zip(up.versions, found.rows, strict=True):
-        yield html.cells(line, html.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"}), ends)
+        yield templating.cells(
+            line, templating.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"}), ends
+        )
 
 
 def _first(axis: Axis) -> int | None:

@@ -8,9 +8,9 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import routes
-from opstore_daemon.web.page.answering import RAISES, SHOWN, Looking, page
-from opstore_daemon.web.page.drawing import HEIGHT, WIDTH, draw
-from opstore_daemon.web.routing import Api, Route, route, store
+from opstore_daemon.web.framework.routing import Api, Route, route, store
+from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw
+from opstore_daemon.web.page.rendering import RAISES, SHOWN, Looking, page
 
 ROUTES: list[Route] = []
 ROWS = 20  # of the list

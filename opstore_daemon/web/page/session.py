@@ -6,10 +6,10 @@ from flask import Response, request
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.web.framework.query_parameters import Query
+from opstore_daemon.web.framework.routing import Answer, Api, Route, route
 from opstore_daemon.web.guards import LOOPBACK, is_page, session_cookie
-from opstore_daemon.web.page import html
-from opstore_daemon.web.queries import Query
-from opstore_daemon.web.routing import Answer, Api, Route, route
+from opstore_daemon.web.page import templating
 
 ROUTES: list[Route] = []
 
@@ -32,17 +32,17 @@ def begin(api: Api, code: str, query: To) -> Response:
     return response
 
 
-@route(ROUTES, "POST", routes.SIGN_OUT, scope="read", answers={200: Answer(html.TYPE, "It is over.")})
+@route(ROUTES, "POST", routes.SIGN_OUT, scope="read", answers={200: Answer(templating.TYPE, "It is over.")})
 def end(api: Api) -> Response:
     """Ends the session."""
     api.guards.sessions.end(request.cookies.get(_cookie(), ""))
-    response = Response(html.render("goodbye.html", as_of=None, signed_in=False), headers=html.HEADERS)
+    response = Response(templating.render("goodbye.html", as_of=None, signed_in=False), headers=templating.HEADERS)
     response.delete_cookie(_cookie(), httponly=True, samesite="Strict", secure=not _on_loopback())
     return response
 
 
 def _go_to(path: str) -> Response:
-    response = Response(status=303, headers=html.HEADERS)
+    response = Response(status=303, headers=templating.HEADERS)
     response.autocorrect_location_header = False
     response.headers["Location"] = path
     return response

@@ -1,0 +1,1 @@
+"""The Python client: every verb by noun, and the chariots verbs."""

@@ -1,0 +1,124 @@
+"""OpStoreClient: the verbs of the store, over HTTP."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from opstore_cli.client import warnings
+from opstore_cli.client.base import BaseOpStoreClient, Progress, Warn, say_nothing
+from opstore_cli.config import settings as config
+from opstore_cli.transport import target
+from opstore_cli.transport.api import Asking, Body, Response
+from opstore_cli.transport.http import Http
+from opstore_daemon.protocol import errors
+
+
+class OpStoreClient(BaseOpStoreClient):
+    """A client of a daemon. Without arguments it finds (or starts) the local one, as the commands do.
+
+    `progress` is called with (bytes so far, all bytes or None) while bytes move, `warn` with each yanked version that a
+    reference picked (without it that is a `YankedWarning`); both may be set later. `notify` is called with a line for
+    people, such as "started the local daemon at ...". May be used from several threads, in a process that was
+    forked, and, pickled, in another process of the same user. Nothing is sent, and no daemon looked for, before the
+    first verb is called. Every verb raises `OpStoreError`s.
+
+    A pickle holds no token. One that was given outright or by OPSTORE_TOKEN is handed over in a file that lasts as
+    long as this process; any other is found by the other process as it was found here. The callbacks stay here.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        settings: config.Settings | None = None,
+        progress: Progress | None = None,
+        warn: Warn | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        """Raises InvalidSetting. `url` counts as given outright: what the settings name is not asked then."""
+        super().__init__(progress=progress, warn=warn)
+        if settings is None:
+            settings = config.load(None, os.environ, config.working_folder())
+        self.settings = settings if url is None else settings.with_url(url)
+        self._home = self.settings.home
+        self._token = config.check_token(token, "the token") if token else None
+        self._handed: Path | None = None  # where the token of an unpickled client is
+        self._allow_pickle = self.settings.allow_pickle
+        self._open(notify or say_nothing)
+
+    def _open(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+        self._http = Http(lambda: target.locate(self.settings, self._given_token(), self._notify))
+
+    def _given_token(self) -> str | None:
+        if self._token is None and self._handed is not None:
+            from opstore_cli.client import token_handover
+
+            self._token = token_handover.take_over(self._handed)
+        return self._token
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**vars(self), "settings": self.settings.without_token(), "_handed": self._hand_over()}
+        for name in ("_token", "_http", "_asking", "_notify", "progress", "warn"):
+            del state[name]
+        return state
+
+    def _hand_over(self) -> Path | None:
+        token = self._token or self.settings.token
+        if self.settings.origin == "working tree":
+            return None  # it goes to no URL that somebody else may have chosen
+        if token is None:
+            return self._handed
+        from opstore_cli.client import token_handover
+
+        return token_handover.hand_over(self.settings.home, token)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing, warn=warnings.warn)
+        self._open(say_nothing)
+        # Read as early as may be. Where that fails, a verb says so: an error in here would end a worker process.
+        with suppress(errors.TokenNotHanded):
+            self._given_token()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.settings.url or f'the local daemon in {self.settings.home}'}>"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: bytes | Body | None,
+    ) -> Response:
+        return self._http.request(method, path, headers=headers, parameters=parameters, body=body)
+
+    @property
+    def target(self) -> target.Target:
+        """The daemon that this client talks to; looks for it if that was not done yet."""
+        return self._http.target
+
+    @property
+    def address(self) -> str:
+        return self.target.url
+
+    @property
+    def identity(self) -> str:
+        return self.target.identity
+
+    def close(self) -> None:
+        """Closes the connections. The client may be used again after it."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

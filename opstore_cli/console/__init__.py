@@ -1,0 +1,1 @@
+"""What commands share with click: the application, sessions, parameters, options, completion and results."""

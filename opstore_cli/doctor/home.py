@@ -1,0 +1,109 @@
+"""The data folder: whether it takes files, how much room there is, and whether its file system is one to rely on."""
+
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from opstore_cli.doctor.machine import Result, Scene, belongs_to_another, fine, quoted, wrong
+from opstore_cli.files import private
+from opstore_cli.files.locks import try_lock
+from opstore_cli.output.document import size
+
+LEAST_FREE = 1 << 30  # bytes
+LARGEST_SKEW = 5.0  # seconds
+
+
+def folder(scene: Scene) -> Result:
+    """It is the user's own, and takes files."""
+    home = scene.home
+    if not os.path.lexists(home):
+        above = _nearest(home)
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            return wrong(f"{home} is not there, and can't be made in {above}", "set OPSTORE_HOME to a folder of yours")
+        return fine(f"{home} is made when a daemon first starts")
+    if not home.is_dir():
+        return wrong(f"{home} is no folder", "move it away, or set OPSTORE_HOME to a folder of yours")
+    if belongs_to_another(home):
+        return wrong(f"{home} belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
+    if os.name == "posix" and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return wrong(f"others can write to {home}", f"chmod go-w {quoted(home)}")
+    try:
+        with _probe(home):
+            return fine(f"{home} is yours, and takes files")
+    except OSError as error:
+        return wrong(f"{home} takes no files: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
+
+
+def disk(scene: Scene, least: int = LEAST_FREE) -> Result:
+    """There is room."""
+    free = shutil.disk_usage(_nearest(scene.home)).free
+    said = f"{size(free).for_people()} are free where {scene.home} is"
+    if free < least:
+        return wrong(said, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
+    return fine(said)
+
+
+def locks(scene: Scene) -> Result | None:
+    """A lock keeps others out: on some network folders it does not."""
+    if os.name != "posix" or not _takes_files(scene.home):
+        return None
+    with _probe(scene.home) as (path, descriptor):
+        taken = try_lock(descriptor)
+        other = os.open(path, os.O_RDWR)
+        try:
+            seen = try_lock(other)
+        finally:
+            os.close(other)
+    if (taken, seen) == ("taken", "held"):
+        return fine("file locks work")
+    return wrong(f"file locks do not work in {scene.home}", "set OPSTORE_HOME to a folder on a disk of this machine")
+
+
+def times(scene: Scene) -> Result | None:
+    """Files get the time of this machine's clock, and none is from the future."""
+    if not _takes_files(scene.home):
+        return None
+    with _probe(scene.home) as (_, descriptor):
+        ahead = os.fstat(descriptor).st_mtime - time.time()
+    if abs(ahead) > LARGEST_SKEW:
+        advice = "set the clocks of both machines (NTP)"
+        return wrong(f"files in {scene.home} get a time that is {ahead:+.0f} s off this machine's clock", advice)
+    newest = max(scene.home.iterdir(), key=_modified, default=scene.home)
+    if _modified(newest) - time.time() > LARGEST_SKEW:
+        return wrong(f"{newest} is from the future: the clock was set back", "set this machine's clock (NTP)")
+    return fine("files get the time of this machine's clock")
+
+
+@contextmanager
+def _probe(home: Path) -> Iterator[tuple[Path, int]]:
+    """A new file in it, for a moment, with its descriptor."""
+    path = home / f".doctor-{secrets.token_hex(8)}"
+    descriptor = private.create(path)
+    try:
+        yield path, descriptor
+    finally:
+        os.close(descriptor)
+        path.unlink()
+
+
+def _takes_files(home: Path) -> bool:
+    return home.is_dir() and os.access(home, os.W_OK | os.X_OK)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # a daemon that works there has taken it away
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the nearest above it that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

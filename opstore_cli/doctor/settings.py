@@ -1,0 +1,50 @@
+"""The settings: whether they can be read, which daemon they mean, and what of them is not used."""
+
+from pathlib import Path
+
+from opstore_cli.config import settings as config
+from opstore_cli.config.credentials import Credentials
+from opstore_cli.doctor.machine import Result, Scene, fine, quoted, wrong
+
+
+def settings(scene: Scene) -> Result:
+    """All of them can be read."""
+    if scene.refusal is not None:
+        return wrong(scene.refusal.text, scene.refusal.advice or "correct it: no command works before")
+    found = scene.settings
+    if found is None or found.url is None:
+        return fine(f"they mean the local daemon of {scene.home}")
+    return fine(f"they mean {found.url}, by {_who(found)}")
+
+
+def working_tree(scene: Scene) -> Result | None:
+    """What the working tree says is used."""
+    if scene.settings is None:
+        return None
+    tree, path = config.working_tree(scene.cwd)
+    if path is None:
+        return None
+    project = path.with_name("pyproject.toml")
+    if path != project and _has_table(project):
+        return wrong(f"{path} is used, [tool.opstore] in {project} is not", "keep one of them")
+    url = tree.get("url")
+    if url is None:
+        return fine(f"{path} is used")
+    if scene.settings.origin != "working tree":
+        return fine(f"{path} names {url}, but {_who(scene.settings)} counts first")
+    if Credentials().token(url) is None:
+        found = f"{path} names {url}, which somebody else may have written: no command uses it"
+        return wrong(found, f"opstore login {url}, where you trust it, or else take it out of {quoted(path)}")
+    return fine(f"{path} names {url}, which login was run for")
+
+
+def _who(found: config.Settings) -> str:
+    words = {"option": "--url", "environment": "OPSTORE_URL", "local": "the default"}
+    return words.get(found.origin) or str(found.named_by)
+
+
+def _has_table(project: Path) -> bool:
+    if not project.is_file():
+        return False
+    tool = config.read_toml(project).get("tool", {})
+    return isinstance(tool, dict) and "opstore" in tool

@@ -1,0 +1,1 @@
+"""Safe files and folders: locks, private files, part files, atomic renames."""

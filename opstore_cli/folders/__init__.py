@@ -1,0 +1,1 @@
+"""A folder as one deterministic tar stream: format, packing, unpacking."""

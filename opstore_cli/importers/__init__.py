@@ -1,0 +1,1 @@
+"""Import the ops of other stores."""

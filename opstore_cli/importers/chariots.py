@@ -1,0 +1,220 @@
+"""Taking an old op store of chariots over: its versions, links, bytes and pipelines, each once."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opstore_cli.client.base import BaseOpStoreClient
+from opstore_cli.importers.chariots_source import Files, names_in
+from opstore_cli.output.document import Output, in_json, named
+from opstore_cli.transfer.source import opened
+from opstore_daemon.protocol import chariots_export, errors
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.hashing import Hasher
+from opstore_daemon.protocol.names import is_name, suggest_name
+from opstore_daemon.protocol.records import OpNumber, VersionRecord
+from opstore_daemon.protocol.versions import Version
+
+BLOCK = 1024 * 1024  # bytes of a file that are hashed at once
+# What is wrong with one thing of the old store, and says nothing about the others.
+ITS_OWN = (errors.Refused, errors.Conflict)
+
+
+@dataclass
+class LeftOut:
+    """What was not taken over, why, and what would help."""
+
+    what: str
+    name: str
+    reason: str
+    hint: str | None
+
+
+@dataclass
+class TakenOver:
+    """What a run did. `created` are the versions that are new, or whose bytes are."""
+
+    created: list[OpNumber] = field(default_factory=list)
+    unchanged: int = 0
+    links: int = 0
+    pipelines: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+@dataclass
+class _Op:
+    """What the store has of an op: its versions, and the links to ops as such that they have or ever had."""
+
+    versions: dict[Version, VersionRecord]
+    linked: set[tuple[str, str]]  # (number, downstream)
+
+
+class TakingOver:
+    """One run, which says what it does; `renames` are new names by old ones."""
+
+    def __init__(self, client: BaseOpStoreClient, files: Files, renames: Mapping[str, str], out: Output) -> None:
+        self._client, self._files, self._renames, self._out = client, files, renames, out
+        self._ops: dict[str, _Op] = {}
+        self._said: set[tuple[str, str]] = set()
+        self.done = TakenOver()
+
+    def run(self, lines: Iterable[chariots_export.Lines]) -> TakenOver:
+        """Takes all of it over, in the order of the lines. What can't be is said, and does not stop the rest.
+
+        Raises what has nothing to do with a single thing: no daemon, no right, no space.
+        """
+        for line in lines:
+            match line:
+                case chariots_export.Version():
+                    self._version(line)
+                case chariots_export.Pipeline():
+                    self._pipeline(line)
+                case chariots_export.Unreadable(what=what, name=name, reason=reason):
+                    self._leave(what, name, reason)
+        for path in self._files.unclaimed():
+            self._leave("file", path, "the old store's database has no version of it")
+        return self.done
+
+    # --- versions -------------------------------------------------------------------------------------------------
+
+    def _version(self, line: chariots_export.Version) -> None:
+        op = self._name("op", line.op)
+        if op is None:
+            self._files.claim_all(line.op)
+            return
+        try:
+            version = Version(line.major or "", line.minor or "", line.patch or "", creation_time=line.time)
+            self._take(op, line, version)
+        except ITS_OWN as error:
+            self._leave("version", f"{line.op}@{line.major}.{line.minor}.{line.patch}", error.text, error.advice)
+
+    def _take(self, op: str, line: chariots_export.Version, version: Version) -> None:
+        known, downstreams = self._known(op), self._downstreams(op, line)
+        path, digest = self._bytes(line.op, version)
+        record = known.versions.get(version)
+        if record is not None:
+            if digest is not None and record.digest not in (None, digest):
+                self._leave("bytes", f"{line.op}@{version}", f"{op}@{record.number} has other bytes, which stay")
+            # What was said of a link since it was taken over stays, also that it is revoked.
+            downstreams = [name for name in downstreams if (record.number, name) not in known.linked]
+            if record.digest is not None:
+                path = None
+            if path is None and not downstreams:
+                self.done.unchanged += 1
+                return
+        if path is None:
+            made = self._client.register(op, version=version.noted, valid_for=downstreams)
+        else:
+            with self._out.progress(f"import {op}"):
+                made = self._client.push(op, path, version=version.noted, valid_for=downstreams)
+        self.done.links += len(downstreams)
+        if made.created:
+            self._create(OpNumber(op=op, number=made.number))
+        known.versions[version] = made
+        known.linked.update((made.number, name) for name in downstreams)
+
+    def _create(self, version: OpNumber) -> None:
+        self.done.created.append(version)
+        if not self._out.json:
+            self._out.lines([named(version.op, version.number)])
+
+    def _downstreams(self, op: str, line: chariots_export.Version) -> list[str]:
+        names = [self._name("op", name) for name in line.links]
+        if op in names:
+            self._leave_once("link", f"{line.op} -> {line.op}", "an op can't be its own upstream")
+        return [name for name in names if name is not None and name != op]
+
+    def _known(self, op: str) -> _Op:
+        if op not in self._ops:
+            self._ops[op] = _Op({}, set())
+            try:
+                for record in self._client.versions(op).versions:
+                    self._ops[op].versions[Version.parse(record.version)] = record
+                for link in self._client.links(upstream=op, history=True):
+                    if link.downstream_number is None:
+                        self._ops[op].linked.add((link.upstream_number, link.downstream))
+            except errors.OpNotFound:
+                pass
+        return self._ops[op]
+
+    def _bytes(self, old_op: str, version: Version) -> tuple[Path | None, Digest | None]:
+        """The file of the version and its digest. What is missing is said, but for an op that has no bytes at all."""
+        try:
+            path = self._files.claim(old_op, version)
+            if path is not None:
+                return path, _digest(path)
+            if not self._files.has(old_op):
+                return None, None
+            reason = "there is no file of it"
+        except ITS_OWN as error:
+            reason = error.text
+        self._leave("bytes", f"{old_op}@{version}", f"{reason}; the version is there without them")
+        return None, None
+
+    # --- pipelines ------------------------------------------------------------------------------------------------
+
+    def _pipeline(self, line: chariots_export.Pipeline) -> None:
+        name = self._name("pipeline", line.name)
+        if name is None:
+            return
+        ops: dict[str, None] = {}
+        edges: list[tuple[str, str]] = []
+        for old_upstream, old_downstream in line.links:
+            upstream = self._name("op", old_upstream)
+            downstream = None if old_downstream is None else self._name("op", old_downstream)
+            if upstream is None or (downstream is None and old_downstream is not None):
+                self._leave("pipeline", line.name, "one of its ops was left out")
+                return
+            ops[upstream] = None
+            edges += [] if downstream is None else [(upstream, downstream)]
+        try:
+            if self._client.register_pipeline(name, list(ops), edges=edges).created:
+                self.done.pipelines.append(name)
+        except ITS_OWN as error:
+            self._leave("pipeline", line.name, error.text, error.advice)
+
+    # --- what is left out -----------------------------------------------------------------------------------------
+
+    def _name(self, what: str, old: str) -> str | None:
+        """The name here; None where it is refused, which is said once."""
+        name = self._renames.get(old, old)
+        if is_name(name):
+            return name
+        option = shlex.quote(f"{old}={suggest_name(old) or 'NAME'}")
+        reason = "that is no name here, so all that belongs to it was left out"
+        self._leave_once(what, old, reason, f"--rename {option}")
+        return None
+
+    def _leave_once(self, what: str, name: str, reason: str, hint: str = "") -> None:
+        if (what, name) not in self._said:
+            self._said.add((what, name))
+            self._leave(what, name, reason, hint)
+
+    def _leave(self, what: str, name: str, reason: str, hint: str = "") -> None:
+        self.done.left_out.append(LeftOut(what, in_json(name), in_json(reason), in_json(hint) or None))
+        if not self._out.json:
+            self._out.warn(f"left out: {what} {name}: {reason}{f': {hint}' if hint else ''}")
+
+
+def check_renames(lines: Iterable[chariots_export.Lines], renames: Mapping[str, str]) -> None:
+    """Raises InvalidSetting where a new name is for nothing, or would make one op or pipeline of two."""
+    kinds = names_in(lines)
+    for old, new in renames.items():
+        setting = f"--rename {old}={new}"
+        of_kind = [names for names in kinds if old in names]
+        if not of_kind:
+            raise errors.InvalidSetting(setting=setting, reason="the old store has no op and no pipeline of that name")
+        for other in (name for names in of_kind for name in sorted(names)):
+            if other != old and renames.get(other, other) == new:
+                raise errors.InvalidSetting(setting=setting, reason=f"{other!r} has that name too")
+
+
+def _digest(path: Path) -> Digest:
+    """That of the file's bytes; raises FileRefused."""
+    if not path.is_file():
+        raise errors.FileRefused(path=str(path), reason="it is no regular file")
+    with opened(path) as source, Hasher() as hasher:
+        while piece := source.read(BLOCK):
+            hasher.update(piece)
+        return hasher.digest()

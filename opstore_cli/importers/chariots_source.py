@@ -1,0 +1,104 @@
+"""An old op store of chariots, as this machine can read it: what its database holds, and which file has which bytes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from opstore_daemon.protocol import chariots_export, errors
+from opstore_daemon.protocol.versions import Version
+
+MODELS = "models"  # the folder of its files: MODELS/OP/VERSION
+
+
+def read(db: str) -> list[chariots_export.Lines]:
+    """What the database at this URL holds; raises what the daemon's program says, or OldStoreUnreadable.
+
+    The daemon's program reads it, in a process of its own: the command line imports nothing that knows databases.
+    """
+    command = [sys.executable, "-P", "-m", "opstore_daemon", "chariots-export", "--db", db]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        lines: list[chariots_export.Lines] = [
+            msgspec.json.decode(line, type=chariots_export.Lines) for line in done.stdout.splitlines()
+        ]
+    except msgspec.DecodeError as error:
+        raise errors.OldStoreUnreadable(reason=str(error)) from None
+    for line in lines:
+        if isinstance(line, chariots_export.Failed):
+            raise errors.from_wire(line.code, line.status, line.text, line.hint)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        raise errors.OldStoreUnreadable(reason=said[-1])
+    return lines
+
+
+def names_in(lines: Iterable[chariots_export.Lines]) -> tuple[set[str], set[str]]:
+    """The names of the ops, and those of the pipelines."""
+    ops: set[str] = set()
+    pipelines: set[str] = set()
+    for line in lines:
+        match line:
+            case chariots_export.Version():
+                ops |= {line.op, *line.links}
+            case chariots_export.Pipeline():
+                pipelines.add(line.name)
+                ops |= {op for pair in line.links for op in pair if op is not None}
+            case chariots_export.Unreadable(what="pipeline"):
+                pipelines.add(line.name)
+    return ops, pipelines
+
+
+class Files:
+    """The files of an old op store. No path is made from a name: the folders are looked through."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises FileRefused where the folder has no `models`, or can't be read."""
+        self._models = folder / MODELS
+        if not self._models.is_dir():
+            raise errors.FileRefused(
+                path=str(folder), reason=f"it has no folder {MODELS}, where an op store keeps bytes"
+            )
+        self._by_op: dict[str, list[Path]] = {}
+        self._by_version: dict[tuple[str, Version], list[Path]] = {}
+        for parent, _, names in os.walk(self._models, onerror=_refuse):
+            op = Path(parent).relative_to(self._models).as_posix()
+            self._by_op[op] = [Path(parent, name) for name in names]
+            for path in self._by_op[op]:
+                with suppress(errors.InvalidVersion):
+                    self._by_version.setdefault((op, Version.parse(path.name)), []).append(path)
+        self._claimed: set[Path] = set()
+
+    def has(self, op: str) -> bool:
+        """Whether there are bytes of any version of the op."""
+        return bool(self._by_op.get(op))
+
+    def claim(self, op: str, version: Version) -> Path | None:
+        """The file of that version, None where there is none; raises OldStoreUnreadable where it is not clear which.
+
+        The old store names it by the version's text with its time. Where no file has that time, the one file of the
+        version is taken whatever its time.
+        """
+        found = self._by_version.get((op, version), [])
+        self._claimed.update(found)
+        exact = [path for path in found if path.name == version.noted]
+        if not exact and len(found) > 1:
+            raise errors.OldStoreUnreadable(reason=f"{len(found)} files are of this version, and none is of its time")
+        return next(iter(exact or found), None)
+
+    def claim_all(self, op: str) -> None:
+        """Says that something is known of all files of the op."""
+        self._claimed.update(self._by_op.get(op, []))
+
+    def unclaimed(self) -> list[str]:
+        """The files that no version has, by their paths below the folder."""
+        files = (path for paths in self._by_op.values() for path in paths)
+        return sorted(str(path.relative_to(self._models.parent)) for path in files if path not in self._claimed)
+
+
+def _refuse(error: OSError) -> None:
+    raise errors.FileRefused(path=str(error.filename), reason=error.strerror or str(error)) from None

@@ -1,0 +1,1 @@
+"""The daemon of this machine: find, start, prove and stop it."""

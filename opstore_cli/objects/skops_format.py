@@ -1,0 +1,86 @@
+"""The format `skops`: scikit-learn's models, loaded without running what is in the file."""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+from zipfile import ZipFile
+
+from opstore_cli.objects import zip_members
+from opstore_cli.objects.format import Format, Trusted, UntrustedFound
+from opstore_cli.objects.libraries import modules_of, require
+
+SCHEMA = "schema.json"
+
+
+def _skops() -> Any:
+    return require("skops.io", "skops", "the format skops")
+
+
+def _dump(obj: Any, file: BinaryIO) -> set[str]:
+    with tempfile.TemporaryFile() as written:
+        _skops().dump(obj, written)
+        return _rewrite(written, file) | {"builtins", "skops"}
+
+
+def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
+    """The same content as the same bytes, whenever and wherever it was written; returns the modules in it.
+
+    skops names the objects and the members of its zip file by their addresses in memory. Here they are numbered.
+    """
+    with ZipFile(written) as given, ZipFile(file, "w") as made:
+        members = [info for info in given.infolist() if info.filename != SCHEMA]
+        names = {info.filename: f"{n}{PurePosixPath(info.filename).suffix}" for n, info in enumerate(members)}
+        schema = _Schema(names)
+        described = json.loads(given.read(SCHEMA), object_hook=schema.seen)
+        for info in members:
+            with (
+                given.open(info) as source,
+                made.open(zip_members.member(names[info.filename], info.file_size), "w") as copy,
+            ):
+                shutil.copyfileobj(source, copy)
+        made.writestr(zip_members.member(SCHEMA), json.dumps(described, indent=2))
+    return schema.modules
+
+
+class _Schema:
+    """What a file's description of its objects has in it, with new names for the members of the zip file."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self._files = files
+        self.modules: set[str] = set()
+        self._ids: dict[int, int] = {}
+
+    def seen(self, node: dict[str, Any]) -> dict[str, Any]:
+        """Called with each object of the JSON. A dict of the user's has its values in objects: none looks like this."""
+        known, file, module, kind = (node.get(key) for key in ("__id__", "file", "__module__", "__class__"))
+        if isinstance(known, int):
+            node["__id__"] = self._ids.setdefault(known, len(self._ids) + 1)
+        if isinstance(file, str) and file in self._files:
+            node["file"] = self._files[file]
+        if isinstance(module, str) and isinstance(kind, str):
+            self.modules.add(module)
+            self.modules.update(modules_of(getattr(sys.modules.get(module), kind, None)))
+        return node
+
+
+def _load(file: BinaryIO, trusted: Trusted) -> Any:
+    skops = _skops()
+    names = [kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__name__}" for kind in trusted or ()]
+    untrusted = set(skops.get_untrusted_types(file=file)) - set(names)
+    if untrusted:
+        raise UntrustedFound(sorted(untrusted))
+    file.seek(0)
+    return skops.load(file, trusted=names)
+
+
+SKOPS = Format(
+    "skops",
+    "scikit-learn's models; types that skops does not know have to be named to be loaded",
+    _dump,
+    _load,
+    library="skops",
+    extra="skops",
+)

@@ -1,0 +1,1 @@
+"""Upload and download bytes: checksum, retry, resume state, parallel transfers."""

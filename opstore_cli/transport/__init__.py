@@ -1,0 +1,1 @@
+"""Requests to one daemon: which one, over which connections, as which records."""

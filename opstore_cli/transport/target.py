@@ -1,0 +1,137 @@
+"""Which daemon a client talks to, and which token goes there: a token belongs to a URL (CONTRACT section 7)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from opstore_cli.config.credentials import Credentials
+from opstore_cli.config.settings import Settings, is_loopback
+from opstore_cli.local import daemon
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol._version import __version__
+
+LOCAL = "local"  # the daemon of this machine, whatever its port
+
+Notify = Callable[[str], None]
+Source = Literal["argument", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "login", "token file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token and where it came from, which may be shown, with a warning to print."""
+
+    source: Source
+    token: str = field(repr=False)
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A daemon. Two of them are never equal: each finding is its own.
+
+    `secret` is the token that the other end of each new connection has to prove it knows before anything is sent on
+    it; None without a token, and for https, where the certificate says who responds. `found` is the runtime file's
+    record where the daemon was found by it, and may be looked for (or started) again when it has gone. `source` says
+    where the token came from.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    found: daemon.Running | None = None
+    source: Source | None = None
+
+    @property
+    def identity(self) -> str:
+        """What stays the same of it: the local daemon's port changes with each start."""
+        return LOCAL if self.found is not None else self.url
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a target holds a token: pickle the client")
+
+
+def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
+    """The daemon that the settings mean, the local one started where none runs.
+
+    `notify` gets a line for people about what happened on the way. Raises UntrustedUrl, PlainHttp, InvalidSetting,
+    DaemonNotRunning (where none may be started), DaemonDidNotStart or ProofFailed.
+    """
+    if settings.url is None:
+        return _local(settings, token, notify)
+    found = credential(settings, token)
+    if found is None:
+        return Target(settings.url)
+    _warn(found, notify)
+    token = check_plain(settings.url, found.token)
+    secret = token if settings.url.startswith("http:") else None
+    return Target(settings.url, token, secret, source=found.source)
+
+
+def credential(settings: Settings, token: str | None = None) -> Credential | None:
+    """The token for the daemon that the settings mean, `token` being one that was given outright; None without one.
+
+    Raises InvalidSetting, and UntrustedUrl for a URL that only the working tree names and `login` was not run for.
+    """
+    url = settings.url
+    if settings.origin == "working tree":
+        # Whatever else was given is not for a URL that somebody else may have chosen.
+        stored = _stored(settings)
+        if stored is None:
+            raise errors.UntrustedUrl(url=url, path=str(settings.named_by))
+        return stored
+    given = _given(settings, token)
+    if given is not None or url is None:
+        return given or Credential("token file", daemon.read_secret(settings.home))
+    stored = _stored(settings)
+    if stored is not None:
+        return stored
+    recorded = daemon.recorded(settings.home)
+    if recorded is None or recorded.url != url:
+        return None
+    return Credential("token file", daemon.read_secret(settings.home))
+
+
+def check_plain(url: str, token: str) -> str:
+    """The token, if it may be sent there; raises PlainHttp."""
+    if url.startswith("http:") and not is_loopback(url):
+        raise errors.PlainHttp(url=url)
+    return token
+
+
+def _given(settings: Settings, token: str | None) -> Credential | None:
+    if token:
+        return Credential("argument", token)
+    given = settings.given_token()
+    if given is None:
+        return None
+    source: Source = "OPSTORE_TOKEN" if settings.token is not None else "OPSTORE_TOKEN_FILE"
+    return Credential(source, given, warning=settings.warning())
+
+
+def _stored(settings: Settings) -> Credential | None:
+    credentials = Credentials()
+    token = None if settings.url is None else credentials.token(settings.url)
+    return None if token is None else Credential("login", token, warning=credentials.warning())
+
+
+def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
+    if settings.autostart:
+        running = daemon.ensure(settings.home)
+    else:
+        found = daemon.find(settings.home)
+        if found is None:
+            raise errors.DaemonNotRunning(home=str(settings.home))
+        running = found
+    if running.started:
+        notify(f"started the local daemon at {running.url}; it stops when it is idle, or by: opstore stop")
+    if running.version != __version__:
+        notify(f"the local daemon is opstore {running.version}, this is {__version__}: opstore restart replaces it")
+    secret = daemon.read_secret(settings.home)
+    given = _given(settings, token) or Credential("token file", secret)
+    _warn(given, notify)
+    return Target(running.url, given.token, secret, running, given.source)
+
+
+def _warn(found: Credential, notify: Notify) -> None:
+    if found.warning is not None:
+        notify(found.warning)

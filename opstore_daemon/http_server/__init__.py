@@ -1,0 +1,1 @@
+"""Waitress, subclassed: listener, request parser, channel, file wrapper."""

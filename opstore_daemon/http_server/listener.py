@@ -1,0 +1,161 @@
+"""A waitress server for an OpStoreServer: every setting that matters set here, its loop, and its end."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from waitress import wasyncore
+from waitress.server import create_server
+
+from opstore_daemon.http_server.parser import IntakeChannel, channel_class
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.server import OpStoreServer
+from opstore_daemon.web.app import check_scopes
+from opstore_daemon.web.guards import LOOPBACK
+
+GRACE = 30.0  # seconds that running requests have to finish once a stop was asked for
+
+# Waitress' defaults are for small pages in the open: it listens on 0.0.0.0, takes bodies of 1 GiB, reads 8 KiB at
+# a time, and has 4 threads.
+SETTINGS: dict[str, Any] = {
+    "threads": 8,
+    "connection_limit": 500,
+    "backlog": 512,
+    "asyncore_use_poll": True,  # select() ends at 1,024 descriptors
+    "asyncore_loop_timeout": 1,  # seconds
+    "recv_bytes": 1024 * 1024,
+    # A body that waitress itself holds is at most MAX_FORM: beyond this it waits in a file without a name, so that as
+    # many as may be connected have 128 MiB of memory between them, and not a GiB. Most bodies are far below.
+    "inbuf_overflow": 256 * 1024,
+    "outbuf_overflow": 64 * 1024 * 1024,  # nor does an answer: bytes of blobs go through sending.py
+    "outbuf_high_watermark": 4 * 1024 * 1024,
+    "max_request_header_size": routes.MAX_HEADERS,
+    "max_request_body_size": 2**62,  # intake.py knows the bounds, which differ by route
+    "channel_timeout": 120,  # seconds without a byte
+    "cleanup_interval": 10,
+    "channel_request_lookahead": 0,
+    "expose_tracebacks": False,
+    "log_socket_errors": False,
+    "ident": None,
+    "trusted_proxy": None,
+    "clear_untrusted_proxy_headers": True,
+}
+
+
+class Listener:
+    """Serves on a port of this machine, 0 for a free one. A context manager serves in a thread meanwhile."""
+
+    def __init__(self, server: OpStoreServer, host: str = "127.0.0.1", port: int = 0) -> None:
+        check_scopes(server.flask)
+        self._socket = _listen(host, port)
+        address: str = self._socket.getsockname()[0]
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self._map: dict[int, Any] = {}
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is what the threads are for
+        self._waitress = create_server(
+            server.flask, map=self._map, sockets=[self._socket], server_name=address, **SETTINGS
+        )
+        self._waitress.channel_class = channel_class(server.guards, server.store.uploads, self.port)
+        self._stopping = threading.Event()
+        self._ended = False
+        self._ending = threading.RLock()  # reentrant: a signal may come in the thread that holds it
+        self._deadline = float("inf")
+        self._last_busy = time.monotonic()
+        self._thread: threading.Thread | None = None
+
+    def run(self, idle_timeout: float = 0, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Serves until `stop`, for so many seconds after the last request (0: for ever), or while it is wanted."""
+        asked_at = time.monotonic()
+        while not self._done():
+            wasyncore.loop(SETTINGS["asyncore_loop_timeout"], use_poll=True, map=self._map, count=1)
+            self._make_room()
+            if time.monotonic() - asked_at > 1:
+                asked_at = time.monotonic()
+                if not wanted():
+                    self.stop()
+            if any(not channel.idle for channel in self._channels()):
+                self._last_busy = time.monotonic()
+            elif idle_timeout and time.monotonic() - self._last_busy > idle_timeout:
+                logging.getLogger("opstore.daemon").info("stopping after %g s without a request", idle_timeout)
+                self.stop()
+        self._waitress.task_dispatcher.shutdown(timeout=5)
+        for channel in self._channels():
+            channel.handle_close()
+        with self._ending:
+            self._ended = True
+            wasyncore.close_all(self._map)
+
+    def stop(self) -> None:
+        """Takes no more connections, lets running requests finish, then ends `run`. Safe in a signal handler."""
+        if not self._stopping.is_set():
+            self._deadline = time.monotonic() + GRACE
+            self._stopping.set()
+        with self._ending:
+            if not self._ended:  # then the trigger's descriptor is gone, or somebody else's
+                self._waitress.pull_trigger()
+
+    def _channels(self) -> list[IntakeChannel]:
+        return list(self._waitress.active_channels.values())
+
+    def _make_room(self) -> None:
+        """Closes what has been idle the longest, where there are as many connections as may be.
+
+        Or those who keep theirs, such as many who wait for a verdict, would keep everybody else out. A client opens
+        another one when it asks again.
+        """
+        over = len(self._map) - SETTINGS["connection_limit"] + 1
+        if over > 0:
+            idle = [channel for channel in self._channels() if channel.idle]
+            for channel in sorted(idle, key=lambda channel: channel.last_activity)[:over]:
+                channel.handle_close()
+
+    def _accept_waiting(self) -> None:
+        # Connections that the system has taken for us are reset where they are not closed by us.
+        known = -1
+        while len(self._channels()) > known:
+            known = len(self._channels())
+            self._waitress.handle_accept()
+
+    def _done(self) -> bool:
+        if not self._stopping.is_set():
+            return False
+        if self._waitress.accepting:
+            self._accept_waiting()
+            self._waitress.accepting = False
+            wasyncore.dispatcher.close(self._waitress)
+        for channel in self._channels():
+            if channel.idle:
+                channel.handle_close()
+        return not self._channels() or time.monotonic() > self._deadline
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self.run, name="opstore-listener", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if (f"[{host}]" if ":" in host else host) not in LOOPBACK:
+        raise errors.ListenRefused(host=host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        reason = f"port {port} of {host} can't be used: {error.strerror}"
+        raise errors.InvalidSetting(setting="--port", reason=reason) from None
+    return listening

@@ -1,0 +1,1 @@
+"""The facts of the store by noun, as queries on a snapshot."""

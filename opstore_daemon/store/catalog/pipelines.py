@@ -1,0 +1,196 @@
+"""Pipelines: named directed acyclic graphs of ops."""
+
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+
+from sqlalchemy import Connection, Executable, Select, func, insert, select, update
+from sqlalchemy.orm import aliased
+
+from opstore_daemon.metadata.statements import prepared
+from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import PipelineRecord
+from opstore_daemon.store import journal
+from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.suggestions import names_like
+from opstore_daemon.store.snapshot import Sight, View
+
+Edges = tuple[tuple[str, str], ...]
+
+
+def graph(chain: Sequence[str], edges: Sequence[tuple[str, str]] | None) -> tuple[tuple[str, ...], Edges]:
+    """The ops in the order of the data (ties by name), and the sorted edges; raises InvalidGraph.
+
+    Without `edges` the ops are a chain.
+    """
+    for name in chain:
+        check_name(name)
+    if edges is None:
+        if len(set(chain)) < len(chain):
+            raise errors.InvalidGraph(reason="an op stands twice in the chain")
+        edges = list(pairwise(chain))
+    if not chain and not edges:
+        raise errors.InvalidGraph(reason="it has no op")
+    return _ordered(chain, edges), tuple(sorted(set(edges)))
+
+
+def _ordered(chain: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(chain, ()))
+    for upstream, downstream in edges:
+        if upstream == downstream:
+            raise errors.InvalidGraph(reason=f"{upstream} can't be its own upstream")
+        sorter.add(check_name(downstream), check_name(upstream))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        raise errors.InvalidGraph(reason=f"its edges go round in a circle: {cycle}") from None
+    ordered: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        ordered += ready
+        sorter.done(*ready)
+    return tuple(ordered)
+
+
+def register(connection: Connection, name: str, order: Sequence[str], edges: Edges, now: int) -> PipelineRecord:
+    """Registers the graph, with the ops that are unknown; the same graph again makes nothing new.
+
+    Raises PipelineConflict where the name has another graph.
+    """
+    found = find(View(connection), check_name(name))
+    if found is not None:
+        if (set(found.ops), found.edges) != (set(order), edges):
+            raise errors.PipelineConflict(pipeline=name)
+        return found
+    ids = {op: ops.ensure(connection, op).id for op in order}
+    position = journal.enter(connection, "pipeline", now)
+    created = insert(Pipeline).values(name=name, registered_at=now, position=position).returning(Pipeline.id)
+    pipeline_id = connection.execute(created).scalar_one()
+    places = [{"pipeline_id": pipeline_id, "op_id": ids[op], "place": place} for place, op in enumerate(order)]
+    connection.execute(insert(PipelineOp), places)
+    if edges:
+        pairs = [{"pipeline_id": pipeline_id, "upstream_id": ids[up], "downstream_id": ids[down]} for up, down in edges]
+        connection.execute(insert(PipelineEdge), pairs)
+    return PipelineRecord(
+        name=name,
+        ops=tuple(order),
+        edges=edges,
+        registered_at=journal.moment(now),
+        position=position,
+        created=True,
+    )
+
+
+def find(view: View, name: str) -> PipelineRecord | None:
+    """The pipeline of that name, or None."""
+    row = view.execute(_named(view.sight, name=check_name(name))).one_or_none()
+    return None if row is None else _record(view, *row)
+
+
+@prepared
+def _named(sight: Sight, *, name: str) -> Executable:
+    return _in_force(sight).where(Pipeline.name == name)
+
+
+def get(view: View, name: str) -> PipelineRecord:
+    """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
+    found = find(view, name)
+    if found is None:
+        raise _not_found(view, name)
+    return found
+
+
+def last_change(view: View, name: str) -> int:
+    """The position of the last entry that the verdict over the pipeline may depend on, found in one statement: this is
+    all that whoever waits for the verdict is told, most of the time. Raises PipelineNotFound.
+    """
+    position: int | None
+    changed: int
+    position, changed = view.execute(_changes(view.sight, name=check_name(name))).one()
+    if position is None:
+        raise _not_found(view, name)
+    return max(position, changed if view.position is None else min(changed, view.position))
+
+
+@prepared
+def _changes(sight: Sight, *, name: str) -> Executable:
+    return (
+        select(func.max(Pipeline.position), func.max(Op.changed))
+        .join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+        .join(Op, Op.id == PipelineOp.op_id)
+        .where(Pipeline.name == name, sight.in_force(Pipeline))
+    )
+
+
+def records(view: View, after: str, limit: int) -> list[PipelineRecord]:
+    """Pipelines by name, at most `limit` of those behind `after`."""
+    wanted = _in_force(view.sight).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
+    return [_record(view, *row) for row in view.execute(wanted).all()]
+
+
+def remove(connection: Connection, name: str, now: int) -> None:
+    """Removes the pipeline; raises PipelineNotFound."""
+    get(View(connection), name)
+    position = journal.enter(connection, "pipeline", now)
+    removed = update(Pipeline).where(Pipeline.name == name, Pipeline.until.is_(None))
+    connection.execute(removed.values(until=position))
+
+
+def downstreams(view: View, op: OpRow) -> list[str]:
+    """The ops that are directly downstream of that one in any pipeline."""
+    return list(view.execute(_downstreams(view.sight, op_id=op.id)).scalars())
+
+
+def _not_found(view: View, name: str) -> errors.OpStoreError:
+    similar = names_like(view, Pipeline.name, name, view.sight.in_force(Pipeline))
+    return errors.PipelineNotFound(pipeline=name).among(similar)
+
+
+@prepared
+def _downstreams(sight: Sight, *, op_id: int) -> Executable:
+    edges = _edges().where(PipelineEdge.upstream_id == op_id, sight.in_force(Pipeline))
+    return edges.with_only_columns(_DOWN.name).distinct()
+
+
+def _in_force(sight: Sight) -> Select[int, str, int, int]:
+    wanted = select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position)
+    return wanted.where(sight.in_force(Pipeline))
+
+
+_UP, _DOWN = aliased(Op), aliased(Op)
+
+
+def _edges() -> Select[str, str]:
+    return (
+        select(_UP.name, _DOWN.name)
+        .select_from(PipelineEdge)
+        .join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
+        .join(_UP, _UP.id == PipelineEdge.upstream_id)
+        .join(_DOWN, _DOWN.id == PipelineEdge.downstream_id)
+    )
+
+
+def _record(view: View, pipeline_id: int, name: str, registered_at: int, position: int) -> PipelineRecord:
+    edges = view.execute(_edges_of(pipeline_id=pipeline_id))
+    return PipelineRecord(
+        name=name,
+        ops=tuple(view.execute(_ops_of(pipeline_id=pipeline_id)).scalars()),
+        edges=tuple(sorted((up, down) for up, down in edges)),
+        registered_at=journal.moment(registered_at),
+        position=position,
+    )
+
+
+@prepared
+def _ops_of(*, pipeline_id: int) -> Executable:
+    places = select(Op.name).join(PipelineOp, PipelineOp.op_id == Op.id).where(PipelineOp.pipeline_id == pipeline_id)
+    return places.order_by(PipelineOp.place)
+
+
+@prepared
+def _edges_of(*, pipeline_id: int) -> Executable:
+    return _edges().where(PipelineEdge.pipeline_id == pipeline_id)

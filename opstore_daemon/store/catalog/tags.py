@@ -1,0 +1,140 @@
+"""Tags: movable names of versions. Every move is an entry of the journal."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, Select, and_, insert, select, update
+
+from opstore_daemon.metadata.tables import Journal, Op, Tag, Version
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import TagRecord
+from opstore_daemon.protocol.references import Tag as TagSelector
+from opstore_daemon.protocol.references import parse_selector
+from opstore_daemon.protocol.versions import Number
+from opstore_daemon.store import journal
+from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
+from opstore_daemon.store.snapshot import View
+
+_IN_FORCE = Tag.until.is_(None)
+
+
+def check(name: str) -> str:
+    """The name, if a reference could pick a version by it; raises InvalidName or InvalidTag."""
+    check_name(name)
+    try:
+        selector = parse_selector(name)
+    except (errors.InvalidReference, errors.InvalidNumber):
+        selector = None
+    if not isinstance(selector, TagSelector):
+        raise errors.InvalidTag(tag=name)
+    return name
+
+
+def move(connection: Connection, names: Iterable[str], rows: Sequence[VersionRow], now: int) -> None:
+    """Puts the tags on each of the versions, all with one entry; nothing new where they are there already."""
+    moves = [(name, row) for name in dict.fromkeys(names) for row in rows if _at(connection, row.op_id, name) != row.id]
+    if moves:
+        _enter(connection, [(row.op_id, name, row.id) for name, row in moves], now)
+
+
+def remove(connection: Connection, op: OpRow, name: str, now: int) -> None:
+    """Takes the tag away; raises TagNotFound."""
+    if _at(connection, op.id, check_name(name)) is None:
+        raise errors.TagNotFound(op=op.name, tag=name)
+    _enter(connection, [(op.id, name, None)], now)
+
+
+def _at(connection: Connection, op_id: int, name: str) -> int | None:
+    wanted = select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
+    found: int | None = connection.execute(wanted).scalar()
+    return found
+
+
+def _enter(connection: Connection, moves: Sequence[tuple[int, str, int | None]], now: int) -> None:
+    position = journal.enter(connection, "tag", now)
+    for op_id, name, version_id in moves:
+        replaced = and_(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
+        connection.execute(update(Tag).where(replaced).values(until=position))
+        connection.execute(insert(Tag).values(position=position, op_id=op_id, name=name, version_id=version_id))
+    ops.touch(connection, [op_id for op_id, _, _ in moves], position)  # a reference may name the tag
+
+
+def records(
+    view: View, op_id: int | None, below: tuple[int, str, str] | None, limit: int, *, history: bool
+) -> list[TagRecord]:
+    """The tags in force, or with `history` every move, newest first; at most `limit` of those behind `below`.
+
+    `below` is the position, the op and the tag where an earlier page ended.
+    """
+    wanted = _told().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
+    if history:
+        wanted = wanted if view.position is None else wanted.where(Tag.position <= view.position)
+    else:
+        wanted = wanted.where(view.sight.in_force(Tag), Tag.version_id.is_not(None))
+    if op_id is not None:
+        wanted = wanted.where(Tag.op_id == op_id)
+    if below is not None:
+        position, op, tag = below
+        behind = (Op.name > op) | and_(Op.name == op, Tag.name > tag)
+        wanted = wanted.where((Tag.position < position) | and_(Tag.position == position, behind))
+    return _records(view, wanted)
+
+
+_Told = Select[str, str, int, int, int, int, int]
+
+
+def _told() -> _Told:
+    return (
+        select(
+            Op.name,
+            Tag.name,
+            Version.major_number,
+            Version.minor_number,
+            Version.patch_number,
+            Tag.position,
+            Journal.at,
+        )
+        .join(Op, Op.id == Tag.op_id)
+        .join(Journal, Journal.position == Tag.position)
+        .outerjoin(Version, Version.id == Tag.version_id)
+    )
+
+
+def _records(view: View, wanted: _Told) -> list[TagRecord]:
+    return [
+        TagRecord(
+            op=op,
+            tag=tag,
+            number=None if number[0] is None else str(Number(*number)),
+            position=position,
+            registered_at=journal.moment(at),
+        )
+        for op, tag, *number, position, at in view.execute(wanted)
+    ]
+
+
+def of_versions(view: View, name: str, rows: Sequence[VersionRow]) -> list[TagRecord]:
+    """The tag of that name on these versions, one of an op each, in their order."""
+    found: dict[str, TagRecord] = {}
+    for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
+        ops_ = [row.op_id for row in rows[start : start + BLOCK]]
+        wanted = _told().where(view.sight.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
+        found |= {record.op: record for record in _records(view, wanted)}
+    return [found[row.op] for row in rows]
+
+
+def cursor_of(record: TagRecord) -> str:
+    """Where the next page begins behind that one."""
+    return f"{record.position}:{record.op}:{record.tag}"
+
+
+def parse_cursor(text: str | None) -> tuple[int, str, str] | None:
+    """What `cursor_of` said; raises InvalidRequest."""
+    if text is None:
+        return None
+    position, *names = text.split(":")
+    if len(names) != 2 or not position.isascii() or not position.isdigit() or len(position) > 18:
+        raise errors.InvalidRequest(reason="cursor is to be what an answer's next_cursor said")
+    return int(position), names[0], names[1]

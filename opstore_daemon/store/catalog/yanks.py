@@ -1,0 +1,22 @@
+"""Yanks, in the sense of PEP 592: a yanked version stays, and is picked by nothing but its own name."""
+
+from sqlalchemy import Connection, insert, select, update
+
+from opstore_daemon.metadata.tables import Yank
+from opstore_daemon.store import journal
+from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog.version_rows import VersionRow
+
+
+def enter(connection: Connection, row: VersionRow, reason: str | None, now: int) -> None:
+    """Yanks the version for a reason, or (None) ends that; nothing new where it is so already."""
+    current = select(Yank.yanked, Yank.reason).where(Yank.version_id == row.id, Yank.until.is_(None))
+    before = connection.execute(current).one_or_none()
+    if reason == (None if before is None else before.reason):
+        return
+    position = journal.enter(connection, "yank", now)
+    connection.execute(update(Yank).where(Yank.version_id == row.id, Yank.until.is_(None)).values(until=position))
+    connection.execute(
+        insert(Yank).values(position=position, version_id=row.id, yanked=reason is not None, reason=reason)
+    )
+    ops.touch(connection, [row.op_id], position)

@@ -1,0 +1,1 @@
+"""Bytes coming in: uploads, and the versions made of them."""

@@ -1,0 +1,1 @@
+"""Each verb of the store as one transaction, by noun."""

@@ -1,0 +1,1 @@
+"""Reads that only the web page needs."""

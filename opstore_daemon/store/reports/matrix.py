@@ -1,0 +1,108 @@
+"""The matrix: which versions of an upstream op are valid for which versions of a downstream op.
+
+Rows are upstream versions, columns downstream versions, the newest first. Sequences leave no gap, so any part of the
+matrix is found by them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import VerdictWord
+from opstore_daemon.protocol.versions import Number
+from opstore_daemon.rules.verdict import Between, Verdict
+from opstore_daemon.store.catalog import links, ops, version_rows
+from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.transactions import Transactions
+
+WINDOW = 25  # versions of each op that are told with reasons
+MAP = 20 * WINDOW  # versions of each op that are told without
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The versions of one op that are looked at, newest first; `newest` is the op's highest sequence, 0 for none."""
+
+    op: OpRow
+    versions: list[VersionRow]
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A part of the matrix. Where the downstream op has no version, the one column is for none of its versions."""
+
+    upstream: Axis
+    downstream: Axis
+    rows: list[list[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Cells of one row that have the same verdict: of `count` columns from `column` on."""
+
+    row: int
+    column: int
+    count: int
+    verdict: VerdictWord
+
+
+class Matrices(Transactions):
+    """The reads of matrices."""
+
+    def matrix(
+        self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
+    ) -> Matrix:
+        """The verdicts with their reasons, of at most WINDOW versions of each op, from these sequences on down.
+
+        None is the newest. Raises OpNotFound, and InvalidRequest where the two are one op.
+        """
+        with self._view(as_of) as view:
+            up, down = _axes(view, upstream, downstream, row, column, WINDOW)
+            between = _between(view, up, down)
+            columns: list[Number | None] = [version.number for version in down.versions]
+            columns = columns or [None]
+            rows = [[between.verdict(version.number, number) for number in columns] for version in up.versions]
+            return Matrix(up, down, rows)
+
+    def matrix_map(
+        self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
+    ) -> list[Run]:
+        """The verdicts without their reasons, of at most MAP versions of each op; as `matrix`."""
+        with self._view(as_of) as view:
+            up, down = _axes(view, upstream, downstream, row, column, MAP)
+            return list(_runs(_between(view, up, down), up, down))
+
+
+def _axes(
+    view: View, upstream: str, downstream: str, row: int | None, column: int | None, limit: int
+) -> tuple[Axis, Axis]:
+    if upstream == downstream:
+        raise errors.InvalidRequest(reason=f"{upstream} can't be its own upstream")
+    return _axis(view, upstream, row, limit), _axis(view, downstream, column, limit)
+
+
+def _axis(view: View, name: str, first: int | None, limit: int) -> Axis:
+    op = ops.get(view, name)
+    newest = version_rows.first(view, op.id)
+    highest = 0 if newest is None else newest.sequence
+    below = min(highest if first is None else first, highest) + 1
+    return Axis(op, version_rows.rows(view, op.id, version_rows.older_than(below), limit=limit), highest)
+
+
+def _between(view: View, up: Axis, down: Axis) -> Between:
+    found = links.that_matter_among(view, up.op, up.versions, down.op, down.versions)
+    return Between(up.op.name, down.op.name, up.op.compat, found)
+
+
+def _runs(between: Between, up: Axis, down: Axis) -> Iterator[Run]:
+    numbers = [version.number for version in down.versions]
+    for row, version in enumerate(up.versions):
+        column = 0
+        for word, cells in groupby(between.word(version.number, number) for number in numbers):
+            count = sum(1 for _ in cells)
+            yield Run(row, column, count, word)
+            column += count

@@ -1,0 +1,167 @@
+"""What people look at: the ops and pipelines at a glance, what an op stands beside, and what a search finds.
+
+Each answer is a page of an indexed query, so that it takes no longer in a large store.
+"""
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import Executable, exists, or_, select
+
+from opstore_daemon.metadata.statements import prepared
+from opstore_daemon.metadata.tables import Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import is_name
+from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
+from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.store.catalog import ops, pipelines, version_rows, versions
+from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.snapshot import Sight, View
+from opstore_daemon.store.transactions import Transactions
+from opstore_daemon.store.validity import verdicts
+
+MOST_FOUND = 20  # of each kind that a search answers
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineLine:
+    """A pipeline at a glance: its verdict, and how many of its edges are not valid."""
+
+    pipeline: PipelineRecord
+    verdict: VerdictWord
+    not_valid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What an op stands beside, by name: by links in force, or by pipelines; and the pipelines that it is in."""
+
+    upstreams: list[str]
+    downstreams: list[str]
+    pipelines: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found."""
+
+    ops: list[str]
+    pipelines: list[str]
+    tags: list[tuple[str, str, str]]  # op, tag, number
+    versions: list[VersionRecord]
+
+
+class Browsing(Transactions):
+    """The reads of the page that no verb answers."""
+
+    def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[ops.OpLine]:
+        """Ops by name, at most `limit` of those behind the name `after`."""
+        with self._view(as_of) as view:
+            return ops.lines(view, after, limit)
+
+    def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
+        """Pipelines by name with their verdicts, at most `limit` of those behind the name `after`."""
+        with self._view(as_of) as view:
+            chosen: dict[str, verdicts.Chosen] = {}
+            return [_pipeline_line(view, record, chosen) for record in pipelines.records(view, after, limit)]
+
+    def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
+        """What the op stands beside; raises OpNotFound."""
+        with self._view(as_of) as view:
+            row = ops.get(view, op)
+            ups, downs = (
+                view.execute(_beside(view.sight, way, op_id=row.id)).scalars().all() for way in ("up", "down")
+            )
+            among = view.execute(_pipelines_of(view.sight, op_id=row.id)).scalars().all()
+            return Neighbours(list(ups), list(downs), list(among))
+
+    def search(self, text: str, as_of: str | None = None) -> Found:
+        """Ops, pipelines and tags whose names hold the text, and the versions that it is a reference or digest of."""
+        wanted = text.strip()
+        if not wanted:
+            return Found([], [], [], [])
+        with self._view(as_of) as view:
+            part = wanted.lower().partition("@")[0]
+            of_tags = view.execute(_tags_like(view.sight, part=_like(part))).all()
+            return Found(
+                ops=list(view.execute(_ops_like(view.sight, part=_like(part))).scalars()),
+                pipelines=list(view.execute(_pipelines_like(view.sight, part=_like(part))).scalars()),
+                tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in of_tags],
+                versions=_named(view, wanted),
+            )
+
+
+def _pipeline_line(view: View, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
+    for op in record.ops:
+        if op not in chosen:
+            chosen[op] = verdicts.choose(view, parse_reference(op))
+    told = verdicts.validate(view, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name)
+    return PipelineLine(record, told.verdict, sum(edge.verdict != "valid" for edge in told.edges))
+
+
+def _named(view: View, text: str) -> list[VersionRecord]:
+    rows: list[VersionRow] = []
+    digest = _DIGEST.fullmatch(text.lower())
+    if digest is not None:
+        prefix = f"sha256:{digest[1]}"
+        among = view.execute(_of_digest(view.sight, low=prefix, high=f"{prefix}g")).all()
+        found = (version_rows.first(view, op_id, version_rows.of_id(id_)) for id_, op_id in among)
+        rows = [row for row in found if row is not None]
+    elif "@" in text and is_name(text.partition("@")[0]):
+        try:
+            reference = parse_reference(text)
+            rows = [version_rows.pick(view, ops.get(view, reference.op).id, reference)]
+        except (errors.NotFound, errors.Refused):
+            rows = []
+    return versions.records(view, rows)
+
+
+def _like(text: str) -> str:
+    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+
+
+@prepared
+def _beside(sight: Sight, way: str, *, op_id: int) -> Executable:
+    """The ops on the one side of the op: by links, or by edges of pipelines."""
+    link = (Link.upstream_id, Link.downstream_id) if way == "down" else (Link.downstream_id, Link.upstream_id)
+    edge = (PipelineEdge.upstream_id, PipelineEdge.downstream_id)
+    own, other = edge if way == "down" else edge[::-1]
+    said = Link.state != "revoked"
+    linked = exists().where(link[0] == op_id, link[1] == Op.id, said, sight.in_force(Link))
+    placed = select(other).join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
+    placed = placed.where(own == op_id, sight.in_force(Pipeline))
+    return select(Op.name).where(Op.id != op_id, or_(linked, Op.id.in_(placed))).order_by(Op.name)
+
+
+@prepared
+def _pipelines_of(sight: Sight, *, op_id: int) -> Executable:
+    among = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+    return among.where(PipelineOp.op_id == op_id, sight.in_force(Pipeline)).order_by(Pipeline.name)
+
+
+@prepared
+def _ops_like(sight: Sight, *, part: str) -> Executable:
+    wanted = select(Op.name).where(Op.name.like(part, escape="\\"), sight.known(Op))
+    return wanted.order_by(Op.name).limit(MOST_FOUND)
+
+
+@prepared
+def _pipelines_like(sight: Sight, *, part: str) -> Executable:
+    wanted = select(Pipeline.name).where(Pipeline.name.like(part, escape="\\"), sight.in_force(Pipeline))
+    return wanted.order_by(Pipeline.name).limit(MOST_FOUND)
+
+
+@prepared
+def _tags_like(sight: Sight, *, part: str) -> Executable:
+    numbers = (Version.major_number, Version.minor_number, Version.patch_number)
+    wanted = select(Op.name, Tag.name, *numbers).join(Op, Op.id == Tag.op_id)
+    wanted = wanted.join(Version, Version.id == Tag.version_id)
+    wanted = wanted.where(Tag.name.like(part, escape="\\"), sight.in_force(Tag))
+    return wanted.order_by(Op.name, Tag.name).limit(MOST_FOUND)
+
+
+@prepared
+def _of_digest(sight: Sight, *, low: str, high: str) -> Executable:
+    wanted = select(Version.id, Version.op_id).where(Version.digest >= low, Version.digest < high, sight.stored())
+    return wanted.order_by(Version.digest, Version.id.desc()).limit(MOST_FOUND)

@@ -1,0 +1,1 @@
+"""The rules applied to a snapshot: verdicts, candidates, resolution."""

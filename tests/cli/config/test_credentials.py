@@ -1,0 +1,171 @@
+"""The file in which `login` keeps tokens: whole, private, and never lost to another login."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opstore_cli.config.credentials import Credentials
+from opstore_cli.files import private
+from opstore_daemon.protocol import errors
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes and links as POSIX has them")
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Credentials:
+    return Credentials(tmp_path / "config" / "credentials.json")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_a_token_is_kept_for_its_url_replaced_and_forgotten(credentials: Credentials) -> None:
+    assert (credentials.token("https://a"), credentials.tokens()) == (None, {})
+    credentials.keep("https://a", "one")
+    credentials.keep("https://b", "two")
+    credentials.keep("https://a", "three")
+    assert credentials.tokens() == {"https://a": "three", "https://b": "two"}
+    assert credentials.token("https://a/x") is None
+    assert [credentials.forget("https://a"), credentials.forget("https://a")] == [True, False]
+    assert credentials.tokens() == {"https://b": "two"}
+    assert [credentials.forget_all(), credentials.forget_all()] == [["https://b"], []]
+    assert not credentials.path.exists()
+
+
+def test_nothing_is_made_where_there_is_nothing_to_forget(credentials: Credentials) -> None:
+    credentials.forget("https://a")
+    credentials.forget_all()
+    assert not credentials.path.parent.exists()
+
+
+@posix
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_nobody_else_can_read_it_whatever_the_umask_and_the_mode_before(credentials: Credentials, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        (credentials.path.parent.parent / "config").mkdir(mode=0o700)
+        os.chmod(credentials.path.parent, 0o700)
+        credentials.keep("https://a", "one")
+        assert mode(credentials.path) == 0o600 & ~umask
+        credentials.path.chmod(0o666)
+        credentials.keep("https://a", "two")
+        assert mode(credentials.path) == 0o600 & ~umask
+    finally:
+        os.umask(old)
+
+
+@posix
+def test_it_is_never_there_half_written_or_readable_by_others(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, str]] = []
+    real = os.fsync
+
+    def look(descriptor: int) -> None:
+        real(descriptor)
+        files = [path for path in credentials.path.parent.iterdir() if path.suffix != ".lock"]
+        seen.extend((mode(path), path.name) for path in files)
+        assert os.fstat(descriptor).st_size > 0
+
+    monkeypatch.setattr(os, "fsync", look)
+    credentials.keep("https://a", "one")
+    assert [bits for bits, _ in seen] == [0o600]
+    assert all(name != credentials.path.name for _, name in seen), "it gets its name when it is whole"
+
+
+@posix
+def test_a_link_in_its_place_is_neither_followed_nor_written_through(credentials: Credentials, tmp_path: Path) -> None:
+    credentials.path.parent.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text('{"tokens": {"https://a": "theirs"}}')
+    credentials.path.symlink_to(elsewhere)
+    with pytest.raises(errors.InvalidSetting):
+        credentials.token("https://a")
+    with pytest.raises(errors.InvalidSetting):
+        credentials.keep("https://a", "ours")
+    assert "ours" not in elsewhere.read_text()
+    credentials.forget_all()
+    assert elsewhere.exists()
+    credentials.keep("https://a", "ours")
+    assert (credentials.path.is_symlink(), credentials.token("https://a")) == (False, "ours")
+
+
+@posix
+def test_a_pipe_in_its_place_is_refused_at_once(credentials: Credentials) -> None:
+    credentials.path.parent.mkdir()
+    os.mkfifo(credentials.path)
+    with pytest.raises(errors.InvalidSetting, match="no regular file"):
+        credentials.token("https://a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "\xff", '{"tokens": []}', '{"tokens": {"u": 1}}', '{"tokens": {"u": "a\\nb"}}', "[" * 100_000],
+)
+def test_what_login_did_not_write_is_refused_kept_and_never_shown(credentials: Credentials, text: str) -> None:
+    credentials.path.parent.mkdir()
+    credentials.path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(errors.InvalidSetting, match=r"credentials\.json"):
+        credentials.token("https://a")
+    with pytest.raises(errors.InvalidSetting):
+        credentials.keep("https://a", "one")
+    assert credentials.path.read_bytes() == text.encode("latin-1")
+    assert credentials.forget_all() == []
+    assert not credentials.path.exists()
+
+
+def test_logins_at_once_do_not_lose_each_other(credentials: Credentials) -> None:
+    script = (
+        "import sys; from pathlib import Path; from opstore_cli.config.credentials import Credentials\n"
+        "kept = Credentials(Path(sys.argv[1]))\n"
+        "for n in range(20): kept.keep(f'https://{sys.argv[2]}.example/{n}', f'token-{n}')\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, str(credentials.path), str(number)]) for number in range(4)
+    ]
+    assert [process.wait(60) for process in started] == [0] * 4
+    assert len(credentials.tokens()) == 80
+    left = {path.name for path in credentials.path.parent.iterdir()}
+    assert left == {"credentials.json", "credentials.lock"}
+
+
+def test_a_write_that_fails_leaves_what_was_there(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials.keep("https://a", "one")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(errors.InvalidSetting, match="No space left"):
+        credentials.keep("https://b", "two")
+    assert json.loads(credentials.path.read_text()) == {"tokens": {"https://a": "one"}}
+    assert {path.name for path in credentials.path.parent.iterdir()} == {"credentials.json", "credentials.lock"}
+
+
+@posix
+def test_a_private_file_is_made_only_where_nothing_is(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("there", "link"):
+        with pytest.raises(FileExistsError):
+            private.create(tmp_path / name)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@posix
+def test_others_are_looked_for_at_files_and_folders_and_not_at_pipes(tmp_path: Path) -> None:
+    folder, file, pipe = tmp_path / "folder", tmp_path / "file", tmp_path / "pipe"
+    folder.mkdir()
+    file.touch()
+    os.mkfifo(pipe)
+    for path in (folder, file, pipe):
+        path.chmod(0o644)
+    assert [private.loose(path) for path in (folder, file, pipe, tmp_path / "nowhere")] == [True, True, False, False]
+    file.chmod(0o600)
+    assert not private.loose(file)

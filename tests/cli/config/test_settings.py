@@ -1,0 +1,365 @@
+"""Settings and tokens: who may name the daemon, and where a token goes (CONTRACT section 7)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.config import settings as config
+from opstore_cli.config.credentials import Credentials
+from opstore_cli.local import daemon as local_daemon
+from opstore_cli.transport import target
+from opstore_daemon.protocol import errors
+from tests.support.fake_daemon import FakeDaemon
+
+Load = Callable[..., config.Settings]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder inside a repository; the user's own files elsewhere."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "repository" / ".git").mkdir(parents=True)
+    (tmp_path / "repository" / "deep" / "deeper").mkdir(parents=True)
+    return tmp_path / "repository"
+
+
+@pytest.fixture
+def user_file(tree: Path) -> Path:
+    import platformdirs
+
+    folder = platformdirs.user_config_path("opstore", appauthor=False)
+    folder.mkdir(parents=True)
+    return folder / "config.toml"
+
+
+def test_without_any_setting_the_local_daemon_of_the_users_data_folder_is_meant(tree: Path) -> None:
+    settings = config.load(None, {}, tree)
+    assert (settings.url, settings.origin, settings.autostart) == (None, "local", True)
+    assert settings.home.name == "opstore"
+    assert settings.home.is_absolute()
+
+
+def test_the_order_is_option_environment_working_tree_user_file(tree: Path, user_file: Path) -> None:
+    user_file.write_text('url = "https://user"')
+    assert config.load(None, {}, tree).url == "https://user"
+    (tree / "opstore.toml").write_text('url = "https://tree"\npipeline = "churn"')
+    from_tree = config.load(None, {}, tree / "deep" / "deeper")
+    assert (from_tree.url, from_tree.origin, from_tree.pipeline) == ("https://tree", "working tree", "churn")
+    from_environment = config.load(None, {"OPSTORE_URL": "https://env/"}, tree)
+    assert (from_environment.url, from_environment.origin) == ("https://env", "environment")
+    assert from_environment.pipeline == "churn"
+    from_option = config.load("https://option", {"OPSTORE_URL": "https://env"}, tree)
+    assert (from_option.url, from_option.origin) == ("https://option", "option")
+
+
+def test_the_nearest_file_counts_and_none_beyond_the_repository(tree: Path) -> None:
+    (tree.parent / "opstore.toml").write_text('pipeline = "outside"')
+    (tree / "pyproject.toml").write_text('[tool.opstore]\npipeline = "top"')
+    (tree / "deep" / "pyproject.toml").write_text("[tool.other]\nx = 1")
+    assert config.load(None, {}, tree / "deep" / "deeper").pipeline == "top"
+    (tree / "deep" / "opstore.toml").write_text('pipeline = "deep"')
+    assert config.load(None, {}, tree / "deep" / "deeper").pipeline == "deep"
+    (tree / "pyproject.toml").unlink()
+    assert config.load(None, {}, tree).pipeline is None
+
+
+@pytest.mark.parametrize("text", ["url = ", "token = 'x'", "url = 1", "url = 'ftp://x'", "\xff", "a = " + "[" * 9999])
+def test_a_file_that_cannot_be_read_as_settings_is_named(tree: Path, text: str) -> None:
+    (tree / "opstore.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
+        config.load(None, {}, tree)
+
+
+def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tree_may_not(
+    tree: Path, user_file: Path
+) -> None:
+    def allowed(**environ: str) -> bool:
+        return config.load(None, environ, tree).allow_pickle
+
+    assert not allowed()
+    user_file.write_text("allow_pickle = true")
+    assert allowed()
+    assert not allowed(OPSTORE_ALLOW_PICKLE="0")
+    user_file.write_text('url = "https://user"\nallow_pickle = false')
+    assert not allowed()
+    assert allowed(OPSTORE_ALLOW_PICKLE="1")
+    (tree / "opstore.toml").write_text("allow_pickle = true")
+    with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml was refused: 'allow_pickle' is no key here"):
+        allowed()
+
+
+@pytest.mark.parametrize("text", ["true", "yes", "2", "on", " 1", "no"])
+def test_what_is_neither_1_nor_0_allows_nothing(tree: Path, text: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match="OPSTORE_ALLOW_PICKLE was refused: it is 1 or 0"):
+        config.load(None, {"OPSTORE_ALLOW_PICKLE": text}, tree)
+
+
+@pytest.mark.parametrize("text", ["'true'", "1", "[]"])
+def test_allow_pickle_in_the_users_file_is_true_or_false(tree: Path, user_file: Path, text: str) -> None:
+    user_file.write_text(f"allow_pickle = {text}")
+    with pytest.raises(errors.InvalidSetting, match="'allow_pickle' is true or false"):
+        config.load(None, {}, tree)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes as POSIX has them")
+def test_a_folder_of_the_user_that_cannot_be_entered_is_none(tree: Path, user_file: Path) -> None:
+    # As under `sudo -u somebody` that keeps HOME.
+    user_file.write_text('url = "https://user"')
+    text = "import os, sys; from pathlib import Path; from opstore_cli.config import settings\n"
+    text += "os.geteuid() == 0 and os.setuid(65534)\nprint(settings.load(None, {}, Path('/')).origin)"
+    user_file.parent.chmod(0)
+    try:
+        ran = subprocess.run([sys.executable, "-c", text], cwd="/", capture_output=True, text=True, check=False)
+    finally:
+        user_file.parent.chmod(0o700)
+    assert (ran.stdout, ran.stderr) == ("local\n", "")
+
+
+def test_an_empty_variable_counts_as_unset(tree: Path) -> None:
+    names = ["OPSTORE_URL", "OPSTORE_HOME", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_NO_AUTOSTART"]
+    names.append("OPSTORE_ALLOW_PICKLE")
+    assert config.load(None, dict.fromkeys(names, ""), tree) == config.load(None, {}, tree)
+
+
+def test_a_relative_home_is_one_of_the_working_folder(tree: Path) -> None:
+    assert config.load(None, {"OPSTORE_HOME": "store"}, tree).home == tree / "store"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:80",
+        "ftp://host",
+        "http://",
+        "http://a:b@host",
+        "http://host?q",
+        "http://host#f",
+        "http://h ost",
+        "http://h\nost",
+        "http://h\\ost",
+        "http://host:99999",
+        "http://host:port",
+        "http://host:0",
+        "http://[::1",
+    ],
+)
+def test_what_is_no_url_of_a_daemon_is_refused(url: str) -> None:
+    with pytest.raises(errors.InvalidSetting) as caught:
+        config.check_url(url, "--url")
+    assert "a:b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("HTTPS://Models.Example.COM/", "https://models.example.com"),
+        ("https://models.example.com:443", "https://models.example.com"),
+        ("http://models.example.com:80//", "http://models.example.com"),
+        ("https://models.example.com:80", "https://models.example.com:80"),
+        ("https://models.example.com:0443/Team/", "https://models.example.com/Team"),
+        ("https://models.example.com:", "https://models.example.com"),
+        ("http://[::1]:8750", "http://[::1]:8750"),
+        ("http://[FE80::A]", "http://[fe80::a]"),
+        ("https://models.example.com/a/../b", "https://models.example.com/a/../b"),
+    ],
+)
+def test_a_url_has_one_form_in_which_it_is_compared(text: str, url: str) -> None:
+    assert config.check_url(text, "--url") == url
+    assert config.check_url(url, "--url") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:1", True),
+        ("http://127.9.9.9", True),
+        ("http://[::1]:1", True),
+        ("http://localhost", True),
+        ("http://localhost.evil.example", False),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://10.0.0.1", False),
+    ],
+)
+def test_only_this_machine_is_loopback(url: str, expected: bool) -> None:
+    assert config.is_loopback(url) is expected
+
+
+@pytest.mark.parametrize("token", ["a b", "a\r\nHost: x", "ä", "x" * 5000])
+def test_what_could_break_a_header_is_no_token(tree: Path, token: str) -> None:
+    with pytest.raises(errors.InvalidSetting):
+        config.load(None, {"OPSTORE_TOKEN": token}, tree)
+
+
+def test_a_token_file_is_read_when_it_is_needed_and_others_reading_it_is_said(tree: Path) -> None:
+    file = tree / "secret"
+    file.write_text("the-token\n")
+    file.chmod(0o600)
+    settings = config.load(None, {"OPSTORE_TOKEN_FILE": "secret"}, tree)
+    assert (settings.given_token(), settings.warning()) == ("the-token", None)
+    file.chmod(0o644)
+    assert "others can read" in (settings.warning() or "")
+    file.unlink()
+    with pytest.raises(errors.InvalidSetting, match="secret"):
+        settings.given_token()
+
+
+def test_no_token_shows_in_a_repr(tree: Path) -> None:
+    settings = config.load("https://host", {"OPSTORE_TOKEN": "very-secret"}, tree)
+    assert "very-secret" not in repr(settings)
+    assert "very-secret" not in repr(target.locate(settings, None, print))
+
+
+# --- where a token goes ---------------------------------------------------------------------------------------------
+
+
+def _locate(settings: config.Settings) -> target.Target:
+    return target.locate(settings, None, lambda _line: None)
+
+
+def test_a_url_that_only_the_working_tree_names_is_not_used(tree: Path) -> None:
+    (tree / "opstore.toml").write_text('url = "https://stranger"')
+    with pytest.raises(errors.UntrustedUrl, match=r"opstore\.toml"):
+        _locate(config.load(None, {"OPSTORE_TOKEN": "t"}, tree))
+
+
+def test_a_url_of_the_working_tree_that_the_user_names_too_is_used(tree: Path, user_file: Path) -> None:
+    (tree / "opstore.toml").write_text('url = "https://host/"')
+    user_file.write_text('url = "https://host"')
+    assert _locate(config.load(None, {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+
+
+def test_no_token_goes_over_plain_http_beyond_this_machine(tree: Path) -> None:
+    with pytest.raises(errors.PlainHttp):
+        _locate(config.load("http://host", {"OPSTORE_TOKEN": "t"}, tree))
+    assert _locate(config.load("http://host", {}, tree)).token is None
+    assert _locate(config.load("http://127.0.0.1:1", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+    assert _locate(config.load("https://host", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+
+
+def _credential(settings: config.Settings, token: str | None = None) -> tuple[str, str] | None:
+    found = target.credential(settings, token)
+    return None if found is None else (found.source, found.token)
+
+
+def test_a_token_that_login_kept_goes_to_its_url_and_behind_what_was_given(tree: Path) -> None:
+    Credentials().keep("https://host", "kept")
+    assert _credential(config.load("HTTPS://Host:443/", {}, tree)) == ("login", "kept")
+    for other in ("https://host/team", "https://host:8443", "https://host.example", "http://127.0.0.1:443"):
+        assert _credential(config.load(other, {}, tree)) is None
+    for environ in ({"OPSTORE_TOKEN": "given"}, {"OPSTORE_TOKEN": "given", "OPSTORE_TOKEN_FILE": "nowhere"}):
+        assert _credential(config.load("https://host", environ, tree)) == ("OPSTORE_TOKEN", "given")
+    assert _credential(config.load("https://host", {"OPSTORE_TOKEN": "x"}, tree), "mine") == ("argument", "mine")
+    (tree / "file").write_text("filed")
+    settings = config.load("https://host", {"OPSTORE_TOKEN_FILE": "file"}, tree)
+    assert _credential(settings) == ("OPSTORE_TOKEN_FILE", "filed")
+
+
+@pytest.mark.parametrize("environ", [{}, {"OPSTORE_TOKEN": "t"}, {"OPSTORE_TOKEN_FILE": "file"}])
+def test_a_url_of_the_working_tree_gets_what_login_kept_for_it_and_nothing_else(
+    tree: Path, environ: dict[str, str]
+) -> None:
+    (tree / "opstore.toml").write_text('url = "https://Host/"')
+    (tree / "file").write_text("filed")
+    settings = config.load(None, environ, tree)
+    Credentials().keep("https://other", "kept")
+    with pytest.raises(errors.UntrustedUrl) as refused:
+        target.credential(settings, "argument")
+    assert refused.value.advice == "opstore login https://host, where you trust it"
+    Credentials().keep("https://host", "kept")
+    assert _credential(settings, "argument") == ("login", "kept")
+    assert _locate(settings).token == "kept"
+    Credentials().forget("https://host")
+    with pytest.raises(errors.UntrustedUrl):
+        _locate(settings)
+
+
+def test_a_token_that_stands_in_the_file_for_plain_http_is_not_sent_either(tree: Path) -> None:
+    Credentials().keep("http://host", "kept")
+    with pytest.raises(errors.PlainHttp):
+        _locate(config.load("http://host", {}, tree))
+
+
+def test_the_local_daemon_gets_the_token_file_whatever_login_kept(tree: Path) -> None:
+    home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
+    Credentials().keep("http://127.0.0.1:7001", "kept")
+    assert _credential(config.load(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
+
+
+def test_tokens_that_others_can_read_are_warned_of(tree: Path) -> None:
+    credentials = Credentials()
+    credentials.keep("https://host", "kept")
+    lines: list[str] = []
+    target.locate(config.load("https://host", {}, tree), None, lines.append)
+    assert lines == []
+    credentials.path.chmod(0o640)
+    target.locate(config.load("https://host", {}, tree), None, lines.append)
+    assert lines == [f"others can read the tokens in {credentials.path}: chmod 600 {credentials.path}"]
+
+
+def _home(path: Path, url: str, token: str) -> Path:
+    path.mkdir(mode=0o700)
+    (path / "token").write_text(token)
+    port = int(url.rpartition(":")[2])
+    runtime = {"url": url, "pid": os.getpid(), "port": port, "version": "0", "started_at": ""}
+    (path / "daemon.json").write_text(json.dumps(runtime))
+    return path
+
+
+def test_the_token_file_goes_to_the_url_of_the_runtime_file_only(tree: Path) -> None:
+    home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
+    environ = {"OPSTORE_HOME": str(home)}
+    assert _locate(config.load("http://127.0.0.1:7001/", environ, tree)).token == "file-token"
+    assert _locate(config.load("http://127.0.0.1:7002", environ, tree)).token is None
+    assert _locate(config.load("http://localhost:7001", environ, tree)).token is None
+
+
+def test_the_local_daemon_is_found_when_it_proves_that_it_knows_the_token(tree: Path) -> None:
+    with FakeDaemon() as daemon:
+        home = _home(tree / "home", daemon.url, daemon.token)
+        found = local_daemon.find(home)
+    assert found is not None
+    assert (found.url, found.started) == (daemon.url, False)
+    assert local_daemon.find(home) is None  # it has gone
+
+
+def test_a_stranger_on_the_daemons_port_is_not_found_and_gets_no_token(tree: Path) -> None:
+    with FakeDaemon(token="a-token-of-its-own") as stranger:
+        home = _home(tree / "home", stranger.url, "our-own-token")
+        assert local_daemon.find(home) is None
+        environ = {"OPSTORE_HOME": str(home)}
+        given = config.load(stranger.url, environ, tree)
+        with OpStoreClient(settings=given) as client, pytest.raises(errors.ProofFailed):
+            client.show("pca")
+        found = config.load(None, {**environ, "OPSTORE_NO_AUTOSTART": "1"}, tree)
+        with OpStoreClient(settings=found) as client, pytest.raises(errors.DaemonNotRunning):
+            client.show("pca")
+    assert set(stranger.log) == {"GET /healthz"}
+    assert not any("our-own-token" in str(headers) for headers in stranger.headers)
+
+
+def test_the_given_token_goes_before_the_token_file_but_the_proof_is_by_the_file(tree: Path) -> None:
+    with FakeDaemon() as daemon:
+        daemon.versions.append(b"bytes")
+        environ = {"OPSTORE_HOME": str(_home(tree / "home", daemon.url, daemon.token)), "OPSTORE_TOKEN": "mine"}
+        lines: list[str] = []
+        with OpStoreClient(settings=config.load(None, environ, tree), notify=lines.append) as client:
+            assert client.show("pca").number == "1.0.0"
+    assert daemon.headers[-1]["Authorization"] == "Bearer mine"
+    assert [line for line in lines if "opstore restart" in line]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"url": "http://10.0.0.1:5", "pid": 5, "port": 5, "version": "1"}', '{"url": 1}']
+)
+def test_a_runtime_file_that_names_no_daemon_of_this_machine_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "daemon.json").write_text(text)
+    assert local_daemon.recorded(tmp_path) is None

@@ -1,0 +1,320 @@
+"""The checks of the machine: each finds its fault, brought about for real, says what to do, and changes nothing."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from opstore_cli.client import token_handover
+from opstore_cli.config.credentials import Credentials
+from opstore_cli.doctor import CHECKS
+from opstore_cli.doctor.home import disk
+from opstore_daemon.metadata import Database
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.schema import HEAD
+from tests.support.user import User
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes, owners and locks as POSIX has them")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+
+
+def test_where_nothing_was_set_up_all_is_well_and_nothing_is_made(user: User) -> None:
+    assert user.wrong() == {}
+    assert not user.home.exists()
+    assert user.findings()["daemon"].found == "it does not run: the first command that needs it starts it"
+
+
+# --- the home ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_home_that_is_no_folder(user: User) -> None:
+    user.home.write_text("")
+    advice = "move it away, or set OPSTORE_HOME to a folder of yours"
+    assert user.wrong() == {"home": ("//data is no folder", advice)}
+
+
+def test_a_home_that_leads_nowhere(user: User) -> None:
+    user.home.symlink_to(user.folder / "nowhere")
+    assert list(user.wrong()) == ["home"]
+
+
+def test_a_home_that_cannot_be_made(user: User) -> None:
+    (user.folder / "file").write_text("")
+    user.home = user.folder / "file" / "deep" / "data"
+    said = "//file/deep/data is not there, and can't be made in //file"
+    assert user.wrong() == {"home": (said, "set OPSTORE_HOME to a folder of yours")}
+
+
+def test_a_home_that_others_can_write_to(user: User) -> None:
+    user.make_home()
+    for mode in (0o770, 0o707, 0o777):
+        user.home.chmod(mode)
+        assert user.wrong() == {"home": ("others can write to //data", "chmod go-w //data")}
+    user.home.chmod(0o755)
+    assert user.wrong() == {}
+
+
+@as_root
+def test_a_home_of_somebody_else(user: User) -> None:
+    user.make_home()
+    os.chown(user.home, 12345, 12345)
+    said = ("//data belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
+    assert user.wrong() == {"home": said}
+
+
+@not_as_root
+def test_a_home_that_takes_no_files(user: User) -> None:
+    user.make_home()
+    user.home.chmod(0o500)
+    said = ("//data takes no files: Permission denied", "chmod u+rwx //data, or set OPSTORE_HOME")
+    assert user.wrong() == {"home": said}
+
+
+@as_root
+def test_a_home_that_takes_no_files_of_a_user_who_is_not_root(user: User) -> None:
+    user.make_home()
+    script = f"""
+import os
+from pathlib import Path
+from opstore_cli.doctor import home
+from opstore_cli.doctor.machine import Scene
+os.setuid(65534)
+scene = Scene(Path({str(user.home)!r}), Path("/"))
+for check in (home.folder, home.locks, home.times):
+    print(check(scene))
+"""
+    os.chown(user.home, 65534, 65534)
+    user.home.chmod(0o500)
+    for path in (user.folder, *user.folder.parents):
+        if path.stat().st_uid == 0 and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o011)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result, *others = ran.stdout.splitlines()
+    assert "takes no files: Permission denied" in result
+    assert others == ["None", "None"]
+
+
+def test_a_disk_that_is_nearly_full(user: User) -> None:
+    assert disk(user.scene()).advice is None
+    found, advice = disk(user.scene(), least=1 << 80)
+    assert found.endswith(f"are free where {user.home} is")
+    assert advice == "free some space, or set OPSTORE_HOME to a folder on a larger disk"
+
+
+def test_a_folder_without_file_locks(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    user.make_home()
+    assert user.findings()["locks"].ok
+    said = ("file locks do not work in //data", "set OPSTORE_HOME to a folder on a disk of this machine")
+
+    # As network folders answer, and as those do that lock nobody out.
+    def refused(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    for flock in (refused, lambda _descriptor, _operation: None):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        assert user.wrong()["locks"] == said
+
+
+def test_a_file_from_the_future(user: User) -> None:
+    user.make_home()
+    later = time.time() + 3600
+    os.utime(user.home / "token", (later, later))
+    said = ("//data/token is from the future: the clock was set back", "set this machine's clock (NTP)")
+    assert user.wrong() == {"times": said}
+
+
+def test_a_folder_whose_clock_is_another(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    user.make_home()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 100)
+    assert user.wrong()["times"] == (
+        "files in //data get a time that is -100 s off this machine's clock",
+        "set the clocks of both machines (NTP)",
+    )
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+NEW_TOKEN = "rm //data/token, then opstore restart: it makes a new one"
+
+
+def test_a_token_file_that_others_can_read(user: User) -> None:
+    user.make_home()
+    (user.home / "token").chmod(0o640)
+    assert user.wrong() == {"token file": ("others can read //data/token", "chmod 600 //data/token")}
+
+
+@pytest.mark.parametrize("text", ["", "short", "two words of some length", "ä" * 20])
+def test_a_token_file_that_holds_none(user: User, text: str) -> None:
+    user.make_home(text)
+    found, advice = user.wrong()["token file"]
+    assert ("//data/token" in found, advice) == (True, NEW_TOKEN)
+
+
+@as_root
+def test_a_token_file_of_somebody_else(user: User) -> None:
+    user.make_home()
+    os.chown(user.home / "token", 12345, 12345)
+    assert user.wrong() == {"token file": ("//data/token belongs to another user", NEW_TOKEN)}
+
+
+def test_advice_is_quoted_for_the_shell(user: User) -> None:
+    user.home = user.folder / "Application Support"
+    user.make_home()
+    (user.home / "token").chmod(0o644)
+    assert user.wrong()["token file"][1] == "chmod 600 '//Application Support/token'"
+
+
+def test_what_login_kept(user: User) -> None:
+    kept = Credentials()
+    kept.keep("https://b", "x")
+    kept.keep("https://a", "y")
+    found = user.findings()["credentials"]
+    assert (found.ok, found.found) == (True, f"{kept.path} has tokens for https://a, https://b")
+    kept.path.chmod(0o644)
+    said = ("others can read //config/opstore/credentials.json", "chmod 600 //config/opstore/credentials.json")
+    assert user.wrong() == {"credentials": said}
+    kept.path.chmod(0o600)
+    kept.path.parent.chmod(0o777)
+    said = ("others can write to //config/opstore", "chmod go-w //config/opstore")
+    assert user.wrong() == {"credentials": said}
+    kept.path.parent.chmod(0o700)
+    kept.keep("http://host", "z")
+    assert user.wrong()["credentials"][1] == "opstore logout http://host"
+    kept.path.write_text("something else")
+    assert user.wrong()["credentials"] == (
+        "//config/opstore/credentials.json was refused: it holds no tokens: delete it",
+        "opstore logout --all, then log in again",
+    )
+    kept.path.unlink()
+    kept.path.symlink_to(user.folder / "elsewhere")
+    assert user.wrong()["credentials"][1] == "opstore logout --all, then log in again"
+
+
+def test_a_token_file_of_the_environment(user: User) -> None:
+    path = user.folder / "secret"
+    user.environ = {"OPSTORE_TOKEN_FILE": str(path)}
+    assert user.wrong()["environment"][0] == "OPSTORE_TOKEN_FILE (//secret) was refused: No such file or directory"
+    path.write_text("a-token")
+    path.chmod(0o644)
+    assert user.wrong()["environment"] == ("others can read //secret", "chmod 600 //secret")
+    path.chmod(0o600)
+    assert user.wrong() == {}
+    user.environ["OPSTORE_TOKEN"] = "another"
+    assert user.findings()["environment"].found == "OPSTORE_TOKEN is set, so OPSTORE_TOKEN_FILE is not used"
+
+
+def test_tokens_that_a_killed_process_left(user: User) -> None:
+    user.make_home()
+    script = (
+        "import sys, os, signal; from pathlib import Path; from opstore_cli.client import token_handover\n"
+        "print(token_handover.hand_over(Path(sys.argv[1]), 'a-token'), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, str(user.home)], capture_output=True, text=True, check=False)
+    path = Path(ran.stdout.strip())
+    found, advice = user.wrong()["handed"]
+    assert found == "//data/handed has tokens that are left over from processes that were killed"
+    assert advice == f"rm //data/handed/{path.name}"
+    # The next one that hands something over takes it away.
+    kept = token_handover.hand_over(user.home, "another")
+    assert (path.exists(), kept.exists(), user.wrong()) == (False, True, {})
+
+
+# --- the settings -----------------------------------------------------------------------------------------------------
+
+
+def test_settings_that_are_refused_are_told_and_the_rest_is_looked_at(user: User) -> None:
+    user.make_home()
+    (user.home / "token").chmod(0o644)
+    (user.cwd / "opstore.toml").write_text("token = 'x'")
+    wrong = user.wrong()
+    assert list(wrong) == ["settings", "token file"]
+    assert wrong["settings"][0] == "//work/opstore.toml was refused: 'token' is no key here: url and pipeline"
+
+
+def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
+    (user.cwd / "opstore.toml").write_text('url = "https://models.example.com"')
+    assert user.wrong() == {
+        "working tree": (
+            "//work/opstore.toml names https://models.example.com, which somebody else may have written: no command "
+            "uses it",
+            "opstore login https://models.example.com, where you trust it, or else take it out of //work/opstore.toml",
+        )
+    }
+    user.url = "https://other"
+    scene = user.scene()
+    assert CHECKS["working tree"](scene) == (
+        f"{user.cwd}/opstore.toml names https://models.example.com, but --url counts first",
+        None,
+    )
+
+
+def test_a_working_tree_whose_url_login_was_run_for(user: User) -> None:
+    with FakeDaemon() as fake:
+        (user.cwd / "opstore.toml").write_text(f'url = "{fake.url}"')
+        Credentials().keep(fake.url, "kept")
+        user.environ = {"OPSTORE_TOKEN": "given"}
+        scene = user.scene()
+    assert CHECKS["working tree"](scene) == (
+        f"{user.cwd}/opstore.toml names {fake.url}, which login was run for",
+        None,
+    )
+    said = f"OPSTORE_TOKEN is set, and is not sent to {fake.url}, which only the working tree names"
+    assert CHECKS["environment"](scene) == (said, None)
+
+
+def test_of_two_files_in_a_working_tree_one_is_not_used(user: User) -> None:
+    (user.cwd / "pyproject.toml").write_text('[tool.opstore]\npipeline = "churn"')
+    assert user.wrong() == {}
+    (user.cwd / "opstore.toml").write_text('pipeline = "text"')
+    said = "//work/opstore.toml is used, [tool.opstore] in //work/pyproject.toml is not"
+    assert user.wrong() == {"working tree": (said, "keep one of them")}
+    (user.cwd / "pyproject.toml").write_text("[tool.other]")
+    assert user.wrong() == {}
+
+
+# --- the database -----------------------------------------------------------------------------------------------------
+
+
+def schema(user: User, revision: str) -> None:
+    database = Database(f"sqlite:///{user.home / 'opstore.db'}")
+    database.create_all()
+    database.close()
+    with closing(sqlite3.connect(user.home / "opstore.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+
+
+def test_a_schema_that_is_ours(user: User) -> None:
+    user.make_home()
+    schema(user, HEAD)
+    found = user.findings()["schema"]
+    assert (found.ok, found.found) == (True, f"{user.home}/opstore.db has the schema {HEAD}")
+
+
+@pytest.mark.parametrize("revision", ["0999", "abcdef"])
+def test_a_schema_that_is_newer_or_of_something_else(user: User, revision: str) -> None:
+    user.make_home()
+    schema(user, HEAD)
+    with closing(sqlite3.connect(user.home / "opstore.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    said = f"//data/opstore.db has the schema {revision}, which this opstore ({HEAD}) does not know"
+    assert user.wrong() == {"schema": (said, "update opstore")}
+
+
+def test_a_database_that_is_none(user: User) -> None:
+    user.make_home()
+    (user.home / "opstore.db").write_bytes(b"no database at all" * 1000)
+    found, advice = user.wrong()["schema"]
+    assert found == "//data/opstore.db can't be read: the database can't: file is not a database"
+    assert advice == "move //data/opstore.db away and put a backup in its place"
+    (user.home / "opstore.db").write_bytes(b"")
+    assert user.wrong() == {}

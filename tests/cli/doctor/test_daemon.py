@@ -1,0 +1,243 @@
+"""The checks of the daemon, the local one and the one at a URL: each finds its fault, brought about for real."""
+
+import fcntl
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_cli.config.credentials import Credentials
+from opstore_daemon.testing import Serving
+from tests.e2e.conftest import Stranger, unused_port
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.schema import HEAD
+from tests.support.user import TOKEN, User
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has them")
+
+# --- the local daemon -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(user: User) -> Iterator[FakeDaemon]:
+    """A daemon of the user's home, as far as the runtime file and the proof go."""
+    with FakeDaemon() as daemon:
+        user.make_home(daemon.token)
+        user.runs(daemon.url)
+        yield daemon
+
+
+def held(user: User) -> int:
+    """A descriptor that holds the home as a daemon does."""
+    descriptor = os.open(user.home / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def test_a_daemon_of_another_version(user: User, fake: FakeDaemon) -> None:
+    user.runs(fake.url, version="0.0.9")
+    said = (f"at {fake.url} runs opstore 0.0.9, this is 0.1.0", "opstore restart")
+    assert user.wrong()["daemon"] == said
+
+
+def test_a_daemon_that_was_killed_is_nothing_to_worry_about(user: User) -> None:
+    user.make_home()
+    user.runs(f"http://127.0.0.1:{unused_port()}")
+    (user.home / "daemon.lock").touch()
+    assert user.wrong() == {}
+
+
+def test_a_stranger_on_the_port_of_the_last_daemon(user: User) -> None:
+    user.make_home()
+    for stranger in (Stranger(), Stranger("200 OK", "Opstore-Proof: 00\r\n", b"ok\n")):
+        with stranger:
+            user.runs(stranger.url)
+            said = f"something else listens at {stranger.url}, where the last daemon did; no token was sent to it"
+            assert user.wrong() == {"daemon": (said, "opstore restart: the daemon takes another port")}
+        assert b"a-token-of-some-length" not in stranger.received
+
+
+def test_a_home_that_is_held_without_an_address(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
+    user.make_home()
+    descriptor = held(user)
+    said = "a process holds //data/daemon.lock and tells no address; //data/daemon.log may say why"
+    assert user.wrong() == {"daemon": (said, "end that process, then opstore start")}
+    os.close(descriptor)
+    assert user.wrong() == {}
+
+
+def test_a_daemon_that_does_not_answer(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
+    monkeypatch.setattr("opstore_cli.doctor.daemon.ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr("opstore_cli.local.daemon.ANSWER_WITHIN", 0.3)
+    user.make_home()
+    descriptor = held(user)
+
+    class Silent(Stranger):
+        def _handle(self, connection: object) -> None:
+            """Says nothing."""
+
+    with Silent() as silent:
+        user.runs(silent.url)
+        found, advice = user.wrong()["daemon"]
+    assert found == (
+        f"the daemon at {silent.url} (pid 4194305) runs and does not answer; //data/daemon.log may say why"
+    )
+    assert advice == "kill 4194305, then opstore start"
+    os.close(descriptor)
+
+
+def test_a_token_file_that_was_exchanged_while_the_daemon_runs(
+    user: User, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
+    descriptor = held(user)
+    (user.home / "token").write_text("another-token-of-some-length")
+    found, advice = user.wrong()["daemon"]
+    assert found == f"what answers at {fake.url} does not know the token in //data: one of them was exchanged"
+    assert advice == "kill 4194305, then opstore start"
+    os.close(descriptor)
+
+
+def test_a_daemon_that_may_not_be_started(user: User) -> None:
+    user.environ = {"OPSTORE_NO_AUTOSTART": "1"}
+    said = "it does not run, and OPSTORE_NO_AUTOSTART forbids to start it"
+    assert user.wrong() == {"daemon": (said, "opstore start")}
+
+
+# --- the daemon that is meant -----------------------------------------------------------------------------------------
+
+
+def test_a_url_whose_daemon_takes_the_token(user: User, opstore_memory_server: Serving) -> None:
+    user.url = opstore_memory_server.url
+    user.environ = {"OPSTORE_TOKEN": opstore_memory_server.token}
+    found = user.findings()
+    assert user.wrong() == {}
+    assert found["answer"].found == f"opstore 0.1.0 answers at {user.url}"
+    assert found["token"].found == f"{user.url} takes the token (OPSTORE_TOKEN)"
+    assert found["clock"].ok
+
+
+def test_tokens_that_are_not_taken(user: User, opstore_memory_server: Serving) -> None:
+    url = user.url = opstore_memory_server.url
+    assert user.wrong() == {"token": (f"{url} wants a token, and there is none for it", f"opstore login {url}")}
+    Credentials().keep(url, "kept-of-an-older-daemon")
+    assert user.wrong() == {"token": (f"{url} does not know the token (login)", f"opstore login {url}")}
+    user.environ = {"OPSTORE_TOKEN": "wrong"}
+    assert user.wrong() == {
+        "token": (
+            f"{url} does not know the token (OPSTORE_TOKEN)",
+            "unset OPSTORE_TOKEN, or set it to a token that is known there",
+        )
+    }
+
+
+def test_a_url_where_nobody_answers(user: User) -> None:
+    user.url = f"http://127.0.0.1:{unused_port()}"
+    found, advice = user.wrong()["answer"]
+    assert found == f"no daemon answers at {user.url}: connection refused"
+    assert advice == "opstore serve (there), or unset OPSTORE_URL to use the local daemon"
+
+
+def test_a_url_whose_name_is_not_known(user: User) -> None:
+    user.url = "https://opstore.invalid"
+    said = ("no daemon answers at https://opstore.invalid: its name is not known",)
+    assert user.wrong() == {"answer": (*said, "correct the URL, or opstore --url URL ...")}
+
+
+def test_a_url_where_something_else_answers(user: User) -> None:
+    with Stranger("200 OK", body=b"welcome") as stranger:
+        user.url = stranger.url
+        found, _ = user.wrong()["answer"]
+    assert found == f"no daemon answers at {user.url}: what answers there is no opstore daemon (HTTP 200)"
+
+
+def test_a_token_for_a_url_where_everybody_could_read_it(user: User) -> None:
+    user.url, user.environ = "http://192.0.2.1", {"OPSTORE_TOKEN": "secret"}
+    found, advice = user.wrong()["token"]
+    assert (found.startswith("a token is not sent to http://192.0.2.1: "), advice) == (True, "use https://")
+    assert "answer" not in user.findings(), "nothing was sent"
+
+
+def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
+    user.make_home()
+    with Stranger("200 OK", body=b"ok") as stranger:
+        user.runs(stranger.url)
+        user.url = stranger.url
+        wrong = user.wrong()
+        assert list(wrong) == ["daemon", "token"]
+        assert wrong["token"][1] == "opstore restart"
+        assert "answer" not in user.findings()
+    assert TOKEN.encode() not in stranger.received
+
+
+def test_a_certificate_that_is_not_trusted(user: User, tls_url: str) -> None:
+    user.url = tls_url
+    found, advice = user.wrong()["answer"]
+    assert found.startswith(f"no daemon answers at {tls_url}: its certificate or its TLS was not accepted: ")
+    assert advice == "set REQUESTS_CA_BUNDLE to a file of the certificates to trust"
+
+
+@pytest.fixture
+def tls_url(tmp_path: Path) -> Iterator[str]:
+    """A server whose certificate nobody has signed but itself."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    asked = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run(
+        [openssl, *asked.split(), "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    class Server(ThreadingHTTPServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            with suppress(OSError):  # the client hangs up
+                super().finish_request(context.wrap_socket(request, server_side=True), client_address)
+
+    server = Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"https://localhost:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(3600, "ahead of"), (-86400, "behind")])
+def test_a_daemon_whose_clock_is_another(user: User, seconds: int, side: str) -> None:
+    status = {"version": "0.1.0", "pid": 1, "home": None, "schema": HEAD, "started_at": "2026-01-01T00:00:00Z"}
+    stranger = Stranger("200 OK", body=json.dumps(status).encode())
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+    told = f"Content-Type: application/json\r\nDate: {date}\r\n".encode()
+    stranger._answer = stranger._answer.replace(b"Content-Type: text/plain\r\n", told)
+    with stranger:
+        user.url = stranger.url
+        found, advice = user.wrong()["clock"]
+    assert found.endswith(f" s {side} this machine's")
+    assert abs(int(found.split()[3]) - abs(seconds)) <= 5
+    assert advice == "set both clocks (NTP)"
+
+
+def test_no_check_shows_a_token(user: User, opstore_memory_server: Serving) -> None:
+    user.make_home("the-secret-of-the-home")
+    Credentials().keep(opstore_memory_server.url, "the-secret-of-login")
+    user.url = opstore_memory_server.url
+    for environ in ({}, {"OPSTORE_TOKEN": "the-secret-of-the-environment"}):
+        user.environ = environ
+        assert "the-secret" not in str(user.findings())
+        assert "the-secret" not in repr(user.scene())

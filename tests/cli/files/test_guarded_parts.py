@@ -1,0 +1,78 @@
+"""The part of a file that is pulled: what stands in its place, and when it gets its name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_cli.files.locks import LockState, try_lock
+from opstore_cli.files.part_file import PartFile
+from opstore_daemon.protocol.digests import digest_of
+
+DIGEST = digest_of(b"bytes")
+
+
+def part_of(target: Path) -> Path:
+    """Where its part stands, as a pull begins it."""
+    with PartFile.beside(target, DIGEST) as part:
+        part.remove()
+    return part.path
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_bytes_are_on_the_disk_before_the_file_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    log: list[str] = []
+
+    def recorded(name: str) -> Callable[..., Any]:
+        call = getattr(os, name)
+
+        def run(*given: Any, **options: Any) -> Any:
+            log.append(name)
+            return call(*given, **options)
+
+        return run
+
+    for name in ("write", "fsync", "link", "replace"):
+        monkeypatch.setattr(os, name, recorded(name))
+    with PartFile.beside(tmp_path / "out", DIGEST) as part:
+        part.write(b"bytes")
+        part.publish(tmp_path / "out", overwrite)
+    assert log == ["write", "fsync", "replace" if overwrite else "link", "fsync"]
+    assert (tmp_path / "out").read_bytes() == b"bytes"
+
+
+def test_a_part_with_a_second_name_is_left_alone(tmp_path: Path) -> None:
+    path = part_of(tmp_path / "out")
+    path.write_bytes(b"bytes")
+    os.link(path, tmp_path / "a target already")
+    with PartFile.beside(tmp_path / "out", DIGEST) as part:
+        assert part.path != path
+        part.write(b"other")
+    assert (tmp_path / "a target already").read_bytes() == b"bytes"
+
+
+def test_a_part_that_becomes_a_target_meanwhile_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = part_of(tmp_path / "out")
+    path.write_bytes(b"bytes")
+
+    def overtaken(descriptor: int) -> LockState:
+        if path.exists():
+            os.replace(path, tmp_path / "out")
+        return try_lock(descriptor)
+
+    monkeypatch.setattr("opstore_cli.files.part_file.try_lock", overtaken)
+    with PartFile.beside(tmp_path / "out", DIGEST) as part:
+        assert part.path != path
+        part.write(b"other")
+    assert (tmp_path / "out").read_bytes() == b"bytes"
+
+
+def test_a_pipe_in_place_of_a_part_is_left_alone(tmp_path: Path) -> None:
+    path = part_of(tmp_path / "out")
+    os.mkfifo(path)
+    with PartFile.beside(tmp_path / "out", DIGEST) as part:
+        assert part.path != path

@@ -1,0 +1,183 @@
+"""The bytes of a folder have one form, which is that of a tar archive."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opstore_cli.folders import tar_format
+from opstore_cli.folders.tar_format import FILE, FOLDER, LINK, Entry, NoFolder, check_entry, header, read_entry
+from tests.cli.folders.trees import SAMPLE, described, make, packed, plain
+
+names = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0/"), min_size=1, max_size=130)
+paths = st.lists(names.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4).map(
+    lambda parts: "/".join(parts).encode()
+)
+entries = st.one_of(
+    st.builds(Entry, paths, st.just(FILE), st.integers(0, 8**12), st.booleans()),
+    st.builds(Entry, paths, st.just(FOLDER)),
+    st.builds(Entry, paths, st.just(LINK), target=paths),
+)
+
+
+@given(entries)
+def test_a_header_is_the_one_that_pythons_tarfile_writes(entry: Entry) -> None:
+    info = tarfile.TarInfo(entry.path.decode())
+    info.type, info.size, info.linkname = entry.kind, entry.size, entry.target.decode()
+    info.mode = 0o777 if entry.kind == LINK else 0o755 if entry.executable or entry.kind == FOLDER else 0o644
+    assert header(entry) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+@given(entries)
+def test_a_header_is_read_as_the_entry_that_it_was_written_for(entry: Entry) -> None:
+    check_entry(entry)
+    assert read_entry(BytesIO(header(entry)).read) == entry
+
+
+@given(entries, st.data())
+def test_whatever_byte_of_a_header_is_another_it_is_another_entry_or_none(entry: Entry, data: st.DataObject) -> None:
+    whole = bytearray(header(entry))
+    place = data.draw(st.integers(0, len(whole) - 1))
+    whole[place] ^= data.draw(st.integers(1, 255))
+    try:
+        read = read_entry(BytesIO(bytes(whole) + bytes(tar_format.MAX_EXTENDED)).read)
+    except NoFolder:
+        return
+    # Another letter in a long path is another path; the form is never another.
+    assert read is not None
+    assert header(read) == bytes(whole)[: len(header(read))]
+
+
+def test_these_bytes_never_change(tmp_path: Path) -> None:
+    # Each folder that was ever pushed has a digest which rests on this.
+    digest = "9e57304b5f75d15dded202828d0c87d279afad44822496baa410b9572aeeee07"
+    assert hashlib.sha256(packed(make(tmp_path / "folder", SAMPLE))).hexdigest() == digest
+
+
+def test_an_empty_folder_is_the_end_alone(tmp_path: Path) -> None:
+    assert packed(make(tmp_path / "folder", {})) == bytes(1024)
+
+
+@pytest.mark.parametrize("reader", ["tar", "tarfile"])
+def test_other_programs_unpack_it(tmp_path: Path, reader: str) -> None:
+    content = packed(make(tmp_path / "folder", SAMPLE))
+    out = tmp_path / "out"
+    out.mkdir()
+    if reader == "tar":
+        unpacked = subprocess.run(["tar", "-x", "-C", out], input=content, capture_output=True, check=True)  # noqa: S607
+        assert unpacked.stderr == b""
+    else:
+        with tarfile.open(fileobj=BytesIO(content)) as archive:
+            archive.extractall(out, filter="tar")
+    assert described(out) == plain(SAMPLE)
+
+
+def test_a_size_beyond_a_header_is_in_an_extended_one() -> None:
+    large = Entry(b"large", FILE, size=8**11)
+    assert header(large).count(b"19 size=8589934592\n") == 1
+    assert read_entry(BytesIO(header(large)).read) == large
+
+
+INSIDE = [
+    ("link", "file"),
+    ("link", "./file"),
+    ("link", "folder//file/"),
+    ("link", "."),
+    ("link", "not there"),
+    ("a/link", ".."),
+    ("a/link", "../file"),
+    ("a/link", "./../file"),
+    ("a/b/link", "../../a/file"),
+    ("link", "..."),
+    ("link", "a/..b"),
+]
+
+
+@pytest.mark.parametrize(("path", "target"), INSIDE)
+def test_a_link_may_lead_anywhere_inside(path: str, target: str) -> None:
+    check_entry(Entry(path.encode(), LINK, target=target.encode()))
+
+
+OUTSIDE = [
+    ("link", ".."),
+    ("link", "../file"),
+    ("link", "../folder/file"),
+    ("link", "./.."),
+    ("a/link", "../.."),
+    ("a/link", ".././../file"),
+    ("a/b/link", "../../../file"),
+    ("link", "/"),
+    ("link", "/etc/passwd"),
+    ("link", "//etc/passwd"),
+    ("link", ""),
+    # Where these end depends on whether what stands before is a link.
+    ("link", "a/.."),
+    ("a/link", "../a/../file"),
+    ("a/link", "b/./.."),
+]
+
+
+@pytest.mark.parametrize(("path", "target"), OUTSIDE)
+def test_a_link_out_is_refused(path: str, target: str) -> None:
+    with pytest.raises(NoFolder, match="the link leads to"):
+        check_entry(Entry(path.encode(), LINK, target=target.encode()))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c/a", "c/b", "c/d/a"]), st.lists(
+    st.sampled_from(["..", ".", "a", "b", "c", "d", ""]), min_size=1, max_size=5)), max_size=5))  # fmt: skip
+def test_no_links_that_are_let_in_lead_out_together(
+    tmp_path_factory: pytest.TempPathFactory, links: list[tuple[str, list[str]]]
+) -> None:
+    root = tmp_path_factory.mktemp("links") / "root"
+    (root / "c/d").mkdir(parents=True)
+    for path, parts in links:
+        try:
+            check_entry(Entry(path.encode(), LINK, target="/".join(parts).encode()))
+        except NoFolder:
+            continue
+        if not os.path.lexists(root / path):
+            (root / path).symlink_to("/".join(parts))
+    for found in root.rglob("*"):
+        if found.is_symlink():
+            assert Path(leads_to(found)).is_relative_to(root.resolve()), (found, os.readlink(found))
+
+
+def leads_to(link: Path) -> str:
+    """Where the system gets by the link; nowhere, and so not out, by one that goes round in a circle."""
+    try:
+        return os.path.realpath(link, strict=True)
+    except OSError as error:
+        return str(link.parent.resolve()) if error.errno == errno.ELOOP else os.path.realpath(link)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/file", "a//b", "a/", ".", "..", "./a", "../a", "a/../b", "a/.", "a/.."])
+def test_a_path_goes_down_from_the_folder(path: str) -> None:
+    with pytest.raises(NoFolder, match="does not go down"):
+        check_entry(Entry(path.encode(), FILE))
+
+
+@pytest.mark.parametrize("path", [b"\xff", b"a/\xed\xa0\x80", b"nul\0"])
+def test_a_name_is_text(path: bytes) -> None:
+    for entry in (Entry(path, FILE), Entry(b"link", LINK, target=path)):
+        with pytest.raises(NoFolder, match=r"UTF-8|NUL"):
+            check_entry(entry)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\\b", "C:", "a:b", "a*", "con", "NUL.txt", "a.", "a ", "\x01", "folder./file", "com1/file"]
+)
+def test_on_windows_a_name_is_one_that_it_has(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    check_entry(Entry(name.encode(), FILE))
+    monkeypatch.setattr(os, "name", "nt")
+    for entry in (Entry(name.encode(), FILE), Entry(b"link", LINK, target=name.encode())):
+        with pytest.raises(NoFolder, match="no name on Windows"):
+            check_entry(entry)
+    check_entry(Entry(b"a/b.txt", FILE))
+    check_entry(Entry(b"a/link", LINK, target=b"../b.txt"))

@@ -1,0 +1,568 @@
+"""A folder is where it was asked for when it is whole, and what was there before is never lost for less."""
+
+import errno
+import fcntl
+import io
+import os
+import shutil
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.config import settings
+from opstore_cli.files import atomic_rename, part_folder
+from opstore_cli.transfer import retry
+from opstore_cli.transport import connections
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import digest_of
+from tests.cli.folders.test_unpacking import entry, ours
+from tests.cli.folders.trees import SAMPLE, Tree, described, make, packed, plain
+from tests.support.fake_daemon import FakeDaemon
+
+OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "WAITS", (0.0,) * 5)
+    monkeypatch.setattr(connections, "BACKOFF", 0.0)
+    monkeypatch.setattr(connections, "JITTER", 0.0)
+
+
+@pytest.fixture
+def daemon() -> Iterator[FakeDaemon]:
+    with FakeDaemon() as fake:
+        fake.format = "folder"
+        yield fake
+
+
+@pytest.fixture
+def client(daemon: FakeDaemon, tmp_path: Path) -> Iterator[OpStoreClient]:
+    with OpStoreClient(settings=settings.Settings(home=tmp_path / "home").with_url(daemon.url), token="t") as made:
+        yield made
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    return packed(make(tmp_path / "source", SAMPLE))
+
+
+@pytest.fixture
+def place(tmp_path: Path, daemon: FakeDaemon, content: bytes) -> Path:
+    """Where folders are pulled to; the daemon has one."""
+    daemon.versions.append(content)
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
+
+
+@pytest.fixture(params=["the system's renames", "plain renames"])
+def renames(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "plain renames":
+        monkeypatch.setattr(atomic_rename, "_rename", lambda *_: False)
+
+
+def hidden(target: Path, content: bytes) -> Path:
+    """The folder that is unpacked into."""
+    return target.with_name(f".{target.name}.{digest_of(content)[7:23]}.part")
+
+
+# --- new ones ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("renames")
+def test_a_folder_comes_as_bytes_into_a_stream_or_unpacked(client: OpStoreClient, place: Path, content: bytes) -> None:
+    stream = io.BytesIO()
+    assert client.pull("pca") == content
+    assert client.pull("pca", to=stream).format == "folder"
+    assert stream.getvalue() == content
+    assert client.pull("pca", to=place / "out").format == "folder"
+    assert client.pull("pca", to=f"{place}/slash/").format == "folder"
+    for name in ("out", "slash"):
+        assert described(place / name) == plain(SAMPLE)
+        assert (place / name).stat().st_mode & 0o777 == 0o755 & ~_umask()
+    assert sorted(os.listdir(place)) == ["out", "slash"]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_only_a_version_that_says_so_is_unpacked(client: OpStoreClient, daemon: FakeDaemon, place: Path) -> None:
+    daemon.format = None
+    client.pull("pca", to=place / "out")
+    with tarfile.open(place / "out") as archive:
+        assert "a/deep/weights.bin" in archive.getnames()
+
+
+# --- where something is there -----------------------------------------------------------------------------------------
+
+THERE: dict[str, Callable[[Path], object]] = {
+    "a file": lambda path: path.write_bytes(b"dear"),
+    "a folder": lambda path: make(path, OTHER),
+    "an empty folder": lambda path: path.mkdir(),
+    "a link to a file": lambda path: path.symlink_to("../source/a.b"),
+    "a link to a folder": lambda path: path.symlink_to("../source/a"),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+}
+
+
+@pytest.mark.usefixtures("renames")
+@pytest.mark.parametrize("there", THERE)
+def test_what_is_there_is_replaced_only_if_told(client: OpStoreClient, place: Path, there: str) -> None:
+    target = place / "out"
+    THERE[there](target)
+    before = described(place)
+    sources = described(place.parent / "source")
+    with pytest.raises(errors.OutputExists):
+        client.pull("pca", to=target)
+    assert described(place) == before
+    client.pull("pca", to=target, overwrite=True)
+    assert (target.is_symlink(), described(target)) == (False, plain(SAMPLE))
+    assert os.listdir(place) == ["out"]
+    assert described(place.parent / "source") == sources
+
+
+@pytest.mark.usefixtures("renames")
+@pytest.mark.parametrize("there", THERE)
+def test_what_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Path, there: str) -> None:
+    target = place / "out"
+
+    def appear(done: int, total: int | None) -> None:
+        if done == total:
+            THERE[there](target)
+
+    client.progress = appear
+    with pytest.raises(errors.OutputExists):
+        client.pull("pca", to=target)
+    assert os.listdir(place) == ["out"]
+    (place.parent / "another").mkdir()
+    other = place.parent / "another/out"
+    THERE[there](other)
+    assert (target.is_symlink(), described(target)) == (other.is_symlink(), described(other))
+
+
+def test_devices_pipes_and_what_holds_the_working_folder_are_not_replaced(
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(place / "pipe")
+    make(place / "mine", OTHER)
+    monkeypatch.chdir(place / "mine/folder")
+    for target in (place / "pipe", place / "mine", Path("../../mine"), Path("..", "..", "mine", "folder")):
+        with pytest.raises(errors.FileRefused):
+            client.pull("pca", to=target, overwrite=True)
+    assert described(place / "mine") == OTHER
+
+
+def test_the_old_folder_is_there_until_the_new_one_is(
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make(place / "out", OTHER)
+    seen: list[bool] = []
+    really = shutil.rmtree
+
+    def remove(path: Any, *arguments: Any, **options: Any) -> None:
+        seen.append(described(target) == plain(SAMPLE) and described(Path(path)) == OTHER)
+        really(path, *arguments, **options)
+
+    client.progress = lambda *_: seen.append(described(target) == OTHER)
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    client.pull("pca", to=target, overwrite=True)
+    assert len(seen) > 2
+    assert all(seen)
+
+
+@pytest.mark.usefixtures("renames")
+@pytest.mark.parametrize("stream", ["hostile", "damaged", "lost at once", "a full disk"])
+def test_whatever_fails_for_good_the_old_folder_stays_and_nothing_else_does(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    target = make(place / "out", OTHER)
+    raised = _make_it_fail(stream, daemon, monkeypatch)
+    with pytest.raises(raised):
+        client.pull("pca", to=target, overwrite=True)
+    assert (described(target), os.listdir(place)) == (OTHER, ["out"])
+    with pytest.raises(raised):
+        client.pull("pca", to=place / "new")
+    assert os.listdir(place) == ["out"]
+
+
+def _make_it_fail(how: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> type[BaseException]:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if how == "hostile":
+        daemon.versions.append(ours(entry("a"), entry("b", size=3 * 1024 * 1024), entry("../victim")))
+        return errors.FolderRefused
+    if how == "damaged":
+        daemon.served = b"\xff" + daemon.versions[-1][1:]
+        return errors.DigestMismatch
+    if how == "lost at once":
+        daemon.faults = [("GET bytes", 0)] * 20
+        return errors.ConnectionLost
+    monkeypatch.setattr(os, "write", full)
+    return errors.OutputFailed
+
+
+def test_a_folder_that_is_refused_names_the_version_and_the_way_to_its_bytes(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path
+) -> None:
+    daemon.versions.append(ours(entry("../victim")))
+    with pytest.raises(errors.FolderRefused) as caught:
+        client.pull("pca", to=place / "out")
+    assert caught.value.text == "pca@2.0.0 can't be unpacked: '../victim': its path does not go down from the folder"
+    assert caught.value.advice == "opstore pull pca@2.0.0 -o - (its bytes, as they are)"
+    assert client.pull("pca") == daemon.versions[-1]
+
+
+def test_a_pull_goes_on_where_the_line_broke(daemon: FakeDaemon, client: OpStoreClient, place: Path) -> None:
+    daemon.faults = [("GET bytes", 1000), ("GET bytes", 1), ("GET bytes", 3000), ("GET bytes", 0)]
+    client.pull("pca", to=place / "out")
+    assert described(place / "out") == plain(SAMPLE)
+    assert sum(line.endswith("/bytes") for line in daemon.log) == 5
+
+
+def test_a_second_rename_that_fails_brings_the_old_folder_back(
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make(place / "out", OTHER)
+    monkeypatch.setattr(atomic_rename, "_rename", lambda *_: False)
+    really = os.rename
+
+    def rename(source: Any, to: Any) -> None:
+        if str(source).endswith(".part"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        really(source, to)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(errors.OutputFailed, match="Input/output error"):
+        client.pull("pca", to=target, overwrite=True)
+    assert (described(target), os.listdir(place)) == (OTHER, ["out"])
+
+
+def test_an_old_folder_that_cannot_be_removed_is_named(
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make(place / "out", OTHER)
+
+    def stay(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(shutil, "rmtree", stay)
+    with pytest.raises(errors.OutputFailed, match=r"the new one is in place, but .*\.part, which it replaced, is left"):
+        client.pull("pca", to=target, overwrite=True)
+    assert described(target) == plain(SAMPLE)
+
+
+# --- what goes on ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path: Path, daemon: FakeDaemon) -> Path:
+    """A folder, and a version of it: files of 100 kB in two folders, with a link and a script."""
+    tree = {f"{part}/{number:02}": os.urandom(100_000) for part in "ab" for number in range(40)}
+    source = make(tmp_path / "many", tree)
+    (source / "b" / "link").symlink_to("00")
+    (source / "run").write_bytes(b"#!/bin/sh")
+    (source / "run").chmod(0o755)
+    daemon.versions.append(packed(source))
+    return source
+
+
+def break_off(daemon: FakeDaemon, client: OpStoreClient, target: Path, after: int) -> None:
+    daemon.faults = [("GET bytes", after)] + [("GET bytes", 0)] * 6
+    with pytest.raises(errors.ConnectionLost):
+        client.pull("pca", to=target)
+    assert not target.exists()
+
+
+def asked_from(daemon: FakeDaemon) -> list[int]:
+    """Where the requests for bytes began."""
+    found = [headers.get("Range", "bytes=0-") for headers in daemon.headers]
+    return [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in found]
+
+
+@pytest.mark.parametrize("after", [1_000, 150_000, 4_200_000, 8_000_000])
+def test_a_later_pull_of_a_folder_goes_on_with_the_file_that_broke_off(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, after: int
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, after)
+    daemon.headers.clear()
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(many), ["out"])
+    assert after - 110_000 < asked_from(daemon)[-1] <= after
+
+
+@pytest.fixture
+def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
+    """A folder with a large file between small ones, and a version of it."""
+    tree = {"a": b"small", "b/big": os.urandom(30_000_000), "c": b"small too"}
+    source = make(tmp_path / "big", tree)
+    daemon.versions.append(packed(source))
+    return source
+
+
+@pytest.mark.parametrize("after", [10_000_000, 20_000_001, 29_990_000])
+def test_it_goes_on_within_a_large_file(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, after: int
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, after)
+    daemon.headers.clear()
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(big), ["out"])
+    assert after - 2048 < asked_from(daemon)[-1] <= after
+
+
+def test_it_goes_on_within_a_large_file_again_and_again(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
+) -> None:
+    for after in (9_000_000, 8_500_000, 7_000_000):
+        # The first request is for the header of that file, the second for the rest of it.
+        daemon.faults = [("GET bytes", 30_000_000)] if after != 9_000_000 else []
+        daemon.faults += [("GET bytes", after)] + [("GET bytes", 0)] * 6
+        with pytest.raises(errors.ConnectionLost):
+            client.pull("pca", to=place / "out")
+    client.pull("pca", to=place / "out")
+    assert asked_from(daemon)[-1] > 24_000_000
+    assert described(place / "out") == described(big)
+
+
+@pytest.mark.parametrize("spoilt", [0, 600_000, 9_000_000, 14_999_000])
+def test_what_is_there_of_a_large_file_is_verified_too(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, spoilt: int
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, 15_000_000)
+    left = hidden(target, daemon.versions[-1]) / "b" / "big"
+    with left.open("r+b") as file:
+        file.seek(spoilt)
+        file.write(b"spoilt")
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(big), ["out"])
+
+
+def test_a_file_that_is_not_the_next_one_is_not_gone_on_with(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, 15_000_000)
+    left = hidden(target, daemon.versions[-1]) / "b"
+    (left / "big").rename(left / "bigger")
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(big), ["out"])
+
+
+def test_it_goes_on_again_and_again_also_after_an_interrupt(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path
+) -> None:
+    target = place / "out"
+    for after in (2_000_000, 1_500_000):
+        break_off(daemon, client, target, after)
+
+    def interrupt(done: int, _total: int | None) -> None:
+        if done > 5_000_000:
+            raise KeyboardInterrupt
+
+    client.progress = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        client.pull("pca", to=target)
+    client.progress = lambda *_: None
+    daemon.headers.clear()
+    client.pull("pca", to=target)
+    assert asked_from(daemon)[-1] > 4_000_000
+    assert (described(target), os.listdir(place)) == (described(many), ["out"])
+
+
+def _cut(left: Path) -> None:
+    os.truncate(left / "a" / "03", 50_000)
+
+
+def _change(left: Path) -> None:
+    (left / "a" / "03").write_bytes(os.urandom(100_000))
+
+
+def _add(left: Path) -> None:
+    (left / "a" / "03x").write_bytes(b"another's")
+
+
+def _add_much(left: Path) -> None:
+    (left / "zz").write_bytes(bytes(20_000_000))
+
+
+def _take_away(left: Path) -> None:
+    (left / "a" / "03").unlink()
+
+
+def _put_a_pipe(left: Path) -> None:
+    os.mkfifo(left / "a" / "pipe")
+
+
+def _link_elsewhere(left: Path) -> None:
+    (left / "a" / "03").unlink()
+    (left / "a" / "03").symlink_to("/etc/passwd")
+
+
+SPOILT = (_cut, _change, _add, _add_much, _take_away, _put_a_pipe, _link_elsewhere)
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda how: how.__name__.strip("_"))
+def test_what_is_there_is_no_more_trusted_than_what_comes(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, content: bytes, many: Path, spoil: Callable[[Path], None]
+) -> None:
+    target = place / "out"
+    break_off(daemon, client, target, 4_200_000)
+    spoil(hidden(target, daemon.versions[-1]))
+    client.pull("pca", to=target)
+    assert (described(target), os.listdir(place)) == (described(many), ["out"])
+
+
+def test_what_is_there_is_brought_to_the_disk_too(
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote it may have been killed before that."""
+    break_off(daemon, client, place / "out", 4_200_000)
+    synced: set[tuple[int, int]] = set()
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced.add((found.st_dev, found.st_ino))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    client.pull("pca", to=place / "out")
+    written = [path for path in (place / "out").rglob("*") if not path.is_symlink()]
+    assert len(written) > 80
+    assert {(path.stat().st_dev, path.stat().st_ino) for path in written} <= synced
+
+
+# --- what another process left, or is at ------------------------------------------------------------------------------
+
+
+def test_what_a_process_left_that_wrote_something_else_is_removed(
+    client: OpStoreClient, place: Path, content: bytes
+) -> None:
+    make(hidden(place / "out", content), OTHER)
+    client.pull("pca", to=place / "out")
+    assert (described(place / "out"), os.listdir(place)) == (plain(SAMPLE), ["out"])
+
+
+def test_what_another_process_is_at_is_left_alone(client: OpStoreClient, place: Path, content: bytes) -> None:
+    others = make(hidden(place / "out", content), OTHER)
+    descriptor = os.open(others, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    client.pull("pca", to=place / "out")
+    os.close(descriptor)
+    assert (described(place / "out"), described(others)) == (plain(SAMPLE), OTHER)
+    assert sorted(os.listdir(place)) == [others.name, "out"]
+
+
+@pytest.mark.parametrize("there", [name for name in THERE if "folder" not in name or "link" in name])
+def test_what_is_no_folder_of_ours_is_left_alone(
+    client: OpStoreClient, place: Path, content: bytes, there: str
+) -> None:
+    others = hidden(place / "out", content)
+    THERE[there](others)
+    before = described(place)
+    client.pull("pca", to=place / "out")
+    assert described(place / "out") == plain(SAMPLE)
+    assert {name: what for name, what in described(place).items() if name.split("/")[0] != "out"} == before
+
+
+def test_where_there_are_no_locks_nothing_is_taken_over(
+    client: OpStoreClient, place: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_folder, "try_lock", lambda _: "none")
+    client.pull("pca", to=place / "one")
+    others = make(hidden(place / "out", content), OTHER)
+    client.pull("pca", to=place / "out")
+    assert (described(place / "out"), described(others)) == (plain(SAMPLE), OTHER)
+    assert sorted(os.listdir(place)) == [others.name, "one", "out"]
+
+
+@pytest.mark.usefixtures("renames")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_pulls_into_one_place_at_once_leave_one_whole_folder(
+    client: OpStoreClient, place: Path, overwrite: bool
+) -> None:
+    ended: list[str] = []
+
+    def pull() -> None:
+        try:
+            client.pull("pca", to=place / "out", overwrite=overwrite)
+            ended.append("well")
+        except errors.OpStoreError as error:
+            ended.append(error.code)
+
+    for _ in range(5):
+        threads = [threading.Thread(target=pull) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (described(place / "out"), os.listdir(place)) == (plain(SAMPLE), ["out"])
+    expected = ["well"] * 20 if overwrite else ["OutputExists"] * 19 + ["well"]
+    assert sorted(ended) == expected
+
+
+# --- pushes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A folder that a later process goes on with."""
+    return make(tmp_path / "large", {f"{number:02}": os.urandom(500_000) for number in range(20)})
+
+
+def test_a_push_goes_on_where_the_line_broke(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:
+    daemon.faults = [("PATCH uploads", 3_000_000), ("PATCH uploads", 1), ("PATCH uploads", 500_100)]
+    client.push("pca", large)
+    assert daemon.versions == [packed(large)]
+
+
+def test_a_later_process_goes_on_with_a_push_of_the_same_folder_only(
+    daemon: FakeDaemon, client: OpStoreClient, large: Path
+) -> None:
+    def break_off() -> None:
+        daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+        with pytest.raises(errors.ConnectionLost):
+            client.push("pca", large)
+        assert len(next(iter(daemon.uploads.values()))) == 5_000_000
+
+    moved: list[int] = []
+    break_off()
+    client.progress = lambda done, _all: moved.append(done)
+    client.push("pca", large)
+    assert (moved[0], list(daemon.sizes)) == (5_000_000, ["u1"])
+    daemon.versions.clear()
+    break_off()
+    (large / "19").write_bytes(b"another")
+    client.push("pca", large)
+    assert list(daemon.sizes) == ["u1", "u2", "u3"]
+    assert daemon.versions[-1] == packed(large)
+
+
+def test_a_folder_that_changes_makes_no_version(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:
+    def change(done: int, _all: int | None) -> None:
+        if done > 4_000_000:
+            (large / "00").write_bytes(b"another")
+
+    client.progress = change
+    with pytest.raises(errors.FileRefused, match=r"large/00 was refused: it changed while it was read"):
+        client.push("pca", large)
+    assert (daemon.versions, daemon.uploads) == ([], {})
+
+
+def test_a_folder_has_no_other_format(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:
+    with pytest.raises(errors.InvalidRequest, match="the format of a folder is folder, not joblib"):
+        client.push("pca", large, format="joblib")
+    assert daemon.uploads == {}
+    client.push("pca", large, format="folder")

@@ -1,0 +1,222 @@
+"""Without a format an object gets one that gives it back as it is and runs no code, or is refused with the formats."""
+
+import contextlib
+import enum
+import io
+import math
+from collections import OrderedDict, defaultdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from opstore_cli import OpStoreClient
+from opstore_cli.objects.formats import FORMATS, fitting, load, named
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import VersionRecord, decode
+from tests.cli.objects.conftest import dumped, forest, same
+
+RECORD = decode(
+    b'{"op":"a","number":"1.0.0","version":"a.b.c","sequence":1,"digest":null,"size":null,"position":1,'
+    b'"registered_at":"2024-01-01T00:00:00Z","labels":{}}',
+    VersionRecord,
+)
+
+
+def loaded(data: bytes, name: str) -> Any:
+    return load(named(name), RECORD, io.BytesIO(data), None)
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Point(NamedTuple):
+    x: int
+
+
+class Text(str):
+    __slots__ = ()
+
+
+circle: list[Any] = []
+circle.append(circle)
+deep: list[Any] = []
+for _ in range(100_000):
+    deep = [deep]
+
+NO_PLAIN_DATA: list[tuple[Any, str]] = [
+    ((1, 2), "get one by themselves"),
+    ({"a": {"b": [0, (1,)]}}, "its ['a']['b'][1] is a tuple"),
+    ({1: "a"}, "a key that is no text: 1"),
+    ({"a": 1, 2: 3}, "a key that is no text: 2"),
+    ({"a": math.nan}, "its ['a'] is nan"),
+    ([math.inf], r"its [0] is inf"),
+    ({"score": np.float64(0.5)}, "its ['score'] is a numpy.float64"),
+    (np.float64(0.5), "get one by themselves"),
+    (OrderedDict(a=1), "get one by themselves"),
+    (defaultdict(int, a=1), "get one by themselves"),
+    ([Level.LOW], "its [0] is a tests.cli.objects.test_defaults.Level"),
+    ([Point(1)], "its [0] is a tests.cli.objects.test_defaults.Point"),
+    ([Text("a")], "its [0] is a tests.cli.objects.test_defaults.Text"),
+    ({1, 2}, "get one by themselves"),
+    (bytearray(b"a"), "get one by themselves"),
+    (np.ma.masked_array([1, 2], mask=[False, True]), "get one by themselves"),
+    ({"a": np.eye(2), "b": 1}, "its ['a'] is a numpy.ndarray"),
+    ({1: np.eye(2)}, "a key that is no text: 1"),
+    (circle, "get one by themselves"),
+    (deep, "get one by themselves"),
+    (print, "get one by themselves"),
+    (int, "get one by themselves"),
+]
+
+
+@pytest.mark.parametrize(("obj", "reason"), NO_PLAIN_DATA, ids=[reason for _, reason in NO_PLAIN_DATA])
+def test_what_no_plain_format_gives_back_as_it_is_needs_a_format(obj: Any, reason: str) -> None:
+    with pytest.raises(errors.FormatNeeded) as caught:
+        fitting(obj)
+    assert reason in caught.value.text
+    assert all(name in caught.value.advice for name in FORMATS)
+
+
+def test_a_model_is_not_pickled_unless_that_is_said(client: OpStoreClient) -> None:
+    with pytest.raises(errors.FormatNeeded) as caught:
+        client.save("forest", forest())
+    assert "sklearn.ensemble._forest.RandomForestClassifier needs a format" in caught.value.text
+    assert "joblib, pickle, cloudpickle (which run code when they are loaded)" in caught.value.advice
+    assert client.ops() == []
+
+
+UNFIT: list[tuple[Any, str, str]] = [
+    ((1,), "json", "it is a tuple"),
+    ([{"a": math.nan}], "json", "its [0]['a'] is nan"),
+    (circle, "json", "nested too deep, or holds itself"),
+    (deep, "json", "nested too deep"),
+    ("\ud800", "json", "surrogates not allowed"),
+    (10**5000, "json", "4300 digits"),
+    ("text", "bytes", "it is a str"),
+    ([1], "numpy", "it is a list"),
+    (np.array([object()]), "numpy", "the dtype object"),
+    (np.array([(1, "a")], dtype=[("n", int), ("o", object)]), "numpy", "would have to be pickled"),
+    ({"a": np.array([None])}, "numpy", "its ['a'] has the dtype object"),
+    (np.ma.masked_array([1], mask=[True]), "numpy", "MaskedArray"),
+    (np.float64(1), "numpy", "numpy.float64"),
+    ({"a": [1]}, "numpy", "its ['a'] is a list"),
+    ({1: np.eye(2)}, "numpy", "a key that is no text: 1"),
+    ({"a\0b": np.eye(2)}, "numpy", "can't be the name of a file"),
+    ({"a\ud800": np.eye(2)}, "numpy", "surrogates not allowed"),
+    (np.zeros(1, dtype=[(f"field{n}", int) for n in range(1000)]), "numpy", "more fields than numpy reads back"),
+    (lambda: None, "pickle", "PicklingError"),
+    (lambda: None, "joblib", "PicklingError"),
+    ((n for n in [1]), "cloudpickle", "cannot pickle 'generator' object"),
+    ((n for n in [1]), "skops", "generator"),
+]
+
+
+@pytest.mark.parametrize(("obj", "name", "reason"), UNFIT, ids=[f"{name}: {reason}" for _, name, reason in UNFIT])
+def test_what_a_format_cannot_hold_is_refused_with_the_reason(obj: Any, name: str, reason: str) -> None:
+    with pytest.raises(errors.ObjectRefused) as caught:
+        dumped(obj, name)
+    assert reason in caught.value.text
+    assert f"can't be saved as {name}" in caught.value.text
+
+
+def test_a_format_that_nobody_knows_is_refused_with_those_that_there_are(client: OpStoreClient) -> None:
+    with pytest.raises(errors.UnknownFormat, match="'onnx' is no format of objects: they are bytes, json, numpy"):
+        client.save("model", {}, format="onnx")
+    assert client.ops() == []
+
+
+def test_what_is_refused_is_refused_before_anything_is_written_out(client: OpStoreClient) -> None:
+    class Watched:
+        def __reduce__(self) -> Any:
+            raise AssertionError("it was pickled")
+
+    with pytest.raises(errors.InvalidName):
+        client.save("No Name", Watched(), format="pickle")
+    with pytest.raises(errors.InvalidReference):
+        client.save("model", Watched(), format="pickle", valid_with=["a@@b"])
+
+
+# --- properties -----------------------------------------------------------------------------------------------------
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+def exactly(one: Any, other: Any) -> bool:
+    """Equal, and of equal types, throughout."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(exactly(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(exactly, one, other))
+    return bool(one == other) and math.copysign(1, one if isinstance(one, float) else 1) == math.copysign(
+        1, other if isinstance(other, float) else 1
+    )
+
+
+@settings(deadline=None)
+@given(PLAIN)
+def test_plain_data_comes_back_from_json_exactly(value: Any) -> None:
+    assert fitting(value).name == "json"
+    data = dumped(value, "json")
+    assert exactly(loaded(data, "json"), value)
+    assert dumped(value, "json") == data
+
+
+ANYTHING = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(st.characters()) | st.binary() | st.sampled_from([(), {1}, 1j]),
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None)
+@given(ANYTHING)
+def test_anything_is_saved_exactly_or_refused(value: Any) -> None:
+    try:
+        chosen = fitting(value)
+        data = dumped(value, chosen.name)
+    except (errors.FormatNeeded, errors.ObjectRefused):
+        return
+    assert exactly(loaded(data, chosen.name), value)
+
+
+ARRAYS = arrays.arrays(
+    arrays.scalar_dtypes() | arrays.array_dtypes(allow_subarrays=False),
+    arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+)
+
+
+@settings(deadline=None)
+@given(ARRAYS)
+def test_an_array_comes_back_from_a_file_exactly(array: Any) -> None:
+    data = dumped(array, "numpy")
+    assert same(loaded(data, "numpy"), array)
+    assert dumped(array, "numpy") == data
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), ARRAYS))
+def test_a_dict_of_arrays_comes_back_from_a_file_exactly(named_arrays: Any) -> None:
+    data = dumped(named_arrays, "numpy")
+    back = loaded(data, "numpy")
+    assert list(back) == list(named_arrays)
+    assert all(same(back[name], named_arrays[name]) for name in named_arrays)
+    assert dumped(named_arrays, "numpy") == data
+
+
+@settings(deadline=None)
+@given(st.binary() | st.binary().map(lambda tail: b"\x93NUMPY\x01\x00" + tail) | st.binary().map(lambda t: b"PK" + t))
+def test_bytes_of_any_kind_are_loaded_or_refused(data: bytes) -> None:
+    for name in ("numpy", "skops", "json"):
+        with contextlib.suppress(errors.NotLoaded):
+            loaded(data, name)

@@ -1,0 +1,266 @@
+"""What is saved comes back, in every format, on what people really store; and the same makes nothing new."""
+
+import datetime
+import inspect
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.objects.formats import FORMATS
+from opstore_daemon.protocol import errors
+from tests.cli.objects.conftest import MODELS, TEXTS, TREES, dumped, predictions, same, words
+
+MODEL_FORMATS = ["pickle", "cloudpickle", "joblib", "skops"]
+
+
+def fetch(client: OpStoreClient, reference: str) -> Any:
+    return client.load(reference, allow_pickle=True, trusted=TREES)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_predicts_the_same_after_every_format(client: OpStoreClient, model: str) -> None:
+    made = MODELS[model]()
+    for name in MODEL_FORMATS:
+        saved = client.save(f"{model}.{name}", made, format=name)
+        assert (saved.number, saved.format, saved.created) == ("1.0.0", name, True)
+        loaded = fetch(client, saved.op)
+        assert type(loaded) is type(made)
+        np.testing.assert_array_equal(predictions(loaded), predictions(made))
+
+
+@pytest.mark.parametrize("name", MODEL_FORMATS)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_same_model_saved_twice_makes_nothing_new(client: OpStoreClient, model: str, name: str) -> None:
+    made = MODELS[model]()
+    first = client.save("model", made, format=name)
+    again = client.save("model", made, format=name)
+    assert (again.created, again.number, again.digest) == (False, first.number, first.digest)
+
+
+DIGESTS = """
+import hashlib
+from tests.cli.objects.conftest import MODELS, dumped
+for model in MODELS:
+    made = MODELS[model]()
+    for name in ("pickle", "cloudpickle", "joblib", "skops"):
+        print(model, name, hashlib.sha256(dumped(made, name)).hexdigest())
+"""
+
+
+def test_the_same_model_made_by_two_processes_is_the_same_bytes() -> None:
+    def digests() -> str:
+        root = Path(__file__).parents[3]
+        done = subprocess.run([sys.executable, "-c", DIGESTS], cwd=root, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    first = digests()
+    assert len(first.splitlines()) == len(MODELS) * 4
+    assert digests() == first
+
+
+def test_a_vocabulary_with_its_sparse_weights_comes_back(client: OpStoreClient) -> None:
+    made = words()
+    for name in MODEL_FORMATS:
+        client.save(f"words.{name}", made, format=name)
+        loaded = fetch(client, f"words.{name}")
+        assert loaded.vocabulary_ == made.vocabulary_
+        assert (loaded.transform(TEXTS) != made.transform(TEXTS)).nnz == 0
+
+
+THINGS: list[Any] = [
+    {"a": (1, 2.5), "when": datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC), "set": {1, 2, 3}},
+    Counter("abracadabra"),
+    random.Random(7).getstate(),
+    [],
+    None,
+]
+
+
+@pytest.mark.parametrize("name", ["pickle", "cloudpickle", "joblib"])
+@pytest.mark.parametrize("thing", THINGS, ids=repr)
+def test_things_of_the_standard_library_come_back_from_a_pickle(client: OpStoreClient, thing: Any, name: str) -> None:
+    client.save("thing", thing, format=name)
+    assert fetch(client, "thing") == thing
+
+
+def test_bytes_come_back_as_they_are(client: OpStoreClient) -> None:
+    for number, data in enumerate([b"", b"\0", b"x" * 3_000_000]):
+        saved = client.save(f"blob{number}", data)
+        assert (saved.format, saved.libraries, saved.size) == ("bytes", {}, len(data))
+        assert client.load(saved.op) == data == client.pull(saved.op)
+    client.save("view", memoryview(b"abcdef")[::2], format="bytes")
+    assert client.load("view") == b"ace"
+
+
+def test_json_comes_back_as_it_is(client: OpStoreClient) -> None:
+    data = {
+        "f1": 0.1 + 0.2,
+        "tags": ["ä", "\n", "\0"],
+        "none": None,
+        "yes": True,
+        "big": 2**100,
+        "empty": {},
+        "-0": -0.0,
+    }
+    saved = client.save("metrics", data)
+    assert (saved.format, saved.libraries) == ("json", {})
+    assert client.load("metrics") == data
+    assert list(client.load("metrics")) == list(data)
+    assert client.pull("metrics").decode().startswith('{"f1": 0.30000000000000004, "tags": ["ä", ')
+
+
+def test_arrays_come_back_as_they_are(client: OpStoreClient) -> None:
+    structured = np.array([(1, 2.5, "ab")], dtype=[("n", "<i4"), ("x", ">f8"), ("s", "U2")])
+    arrays = [
+        np.arange(6).reshape(2, 3),
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.arange(20)[::3],
+        np.array(2.5),
+        np.empty((0, 3), dtype=np.float32),
+        np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"),
+        np.array([1 + 2j, np.nan]),
+        np.array([b"ab", b"c"]),
+        structured,
+    ]
+    for number, array in enumerate(arrays):
+        saved = client.save(f"array{number}", array)
+        assert (saved.format, list(saved.libraries)) == ("numpy", ["numpy"])
+        assert same(client.load(saved.op), array)
+    weights = {f"layer{number}": array for number, array in enumerate(arrays)}
+    saved = client.save("weights", weights)
+    loaded = client.load("weights")
+    assert saved.format == "numpy"
+    assert list(loaded) == list(weights)
+    assert all(same(loaded[name], weights[name]) for name in weights)
+
+
+def test_what_numpy_itself_reads_is_an_npz(client: OpStoreClient, tmp_path: Path) -> None:
+    client.save("weights", {"w": np.eye(3), "b": np.zeros(3)})
+    client.pull("weights", to=tmp_path / "weights.npz")
+    with np.load(tmp_path / "weights.npz") as found:
+        assert sorted(found.files) == ["b", "w"]
+        np.testing.assert_array_equal(found["w"], np.eye(3))
+
+
+def test_an_npz_that_numpy_itself_wrote_is_loaded(client: OpStoreClient, tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "w.npz", w=np.eye(3))
+    np.save(tmp_path / "a.npy", np.arange(3))
+    client.push("w", tmp_path / "w.npz", format="numpy")
+    client.push("a", tmp_path / "a.npy", format="numpy")
+    np.testing.assert_array_equal(client.load("w")["w"], np.eye(3))
+    np.testing.assert_array_equal(client.load("a"), np.arange(3))
+
+
+def test_a_memory_map_is_saved_as_the_array_that_it_is(client: OpStoreClient, tmp_path: Path) -> None:
+    mapped: Any = np.memmap(tmp_path / "map", dtype="<i4", mode="w+", shape=(4,))
+    mapped[:] = range(4)
+    client.save("map", mapped)
+    np.testing.assert_array_equal(client.load("map"), np.arange(4))
+    del mapped
+
+
+@pytest.mark.parametrize("name", ["cloudpickle"])
+def test_functions_and_classes_of_a_script_are_in_a_cloudpickle_themselves(client: OpStoreClient, name: str) -> None:
+    script = """
+import sys
+from opstore_cli import OpStoreClient
+class Doubling:
+    def __init__(self, by): self.by = by
+    def __call__(self, value): return value * self.by
+with OpStoreClient(sys.argv[1], token=sys.argv[2]) as client:
+    client.save("double", Doubling(2), format="cloudpickle")
+    client.save("lambda", lambda value: value + 1, format="cloudpickle")
+"""
+    arguments = [client.target.url, str(client.target.token)]
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, timeout=60)
+    assert fetch(client, "double")(21) == 42
+    assert fetch(client, "lambda")(1) == 2
+
+
+def test_skops_files_are_the_same_bytes_whatever_is_in_them() -> None:
+    made = {
+        "__id__": 5,
+        "file": "0.npy",
+        "__class__": "dict",
+        "__module__": "os",
+        "raw": b"some bytes",
+        "buffer": bytearray(b"more"),
+        "array": np.arange(4),
+        "again": None,
+    }
+    made["again"] = made["array"]
+    assert dumped(made, "skops") == dumped(made, "skops")
+
+
+def test_keys_that_skops_itself_uses_come_back_from_a_skops_file(client: OpStoreClient) -> None:
+    made = {"__id__": 5, "file": "schema.json", "__class__": "dict", "content": [1, {"__id__": 1}], "b": b"\0"}
+    client.save("odd", made, format="skops")
+    assert client.load("odd") == made
+
+
+def test_the_other_arguments_are_those_of_push(client: OpStoreClient) -> None:
+    def arguments(verb: Any) -> dict[str, Any]:
+        return {name: each.default for name, each in inspect.signature(verb).parameters.items()}
+
+    push, save = arguments(OpStoreClient.push), arguments(OpStoreClient.save)
+    assert {name: push[name] for name in push if name not in ("source", "libraries")} == {
+        name: save[name] for name in save if name != "obj"
+    }
+    client.save("pca", {"n": 1})
+    saved = client.save(
+        "forest",
+        {"trees": 10},
+        fields={"major": {"trees": "10"}},
+        valid_with=["pca"],
+        valid_for=["report"],
+        labels={"by": "me"},
+        message="ten trees",
+    )
+    assert (saved.labels, saved.message, saved.format) == ({"by": "me"}, "ten trees", "json")
+    assert client.validate("pca", "forest").verdict == "valid"
+    assert client.validate("forest", "report").verdict == "valid"
+    assert client.save("forest", {"trees": 10}, bump="major", new=True).number == "2.0.0"
+    assert client.save("forest", {"trees": 10}, version="aaaa.bbbb.cccc").version == "aaaa.bbbb.cccc"
+
+
+def test_the_same_bytes_in_another_format_are_another_version(client: OpStoreClient) -> None:
+    client.push("text", b"[1]")
+    client.save("text", b"[1]")
+    assert client.load("text") == b"[1]"
+    client.save("text", [1])
+    assert client.load("text") == [1]
+    assert client.save("text", [1]).created is False
+    assert client.push("text", b"[1]").created is False
+    assert [each.format for each in client.versions("text").versions] == ["json", "bytes", None]
+
+
+def test_a_declared_version_that_has_the_bytes_in_another_format_is_a_conflict(client: OpStoreClient) -> None:
+    declared = {"major": {"n": "1"}}
+    client.save("text", b"[1]", fields=declared)  # type: ignore[arg-type]
+    with pytest.raises(errors.FormatConflict, match=r"text@1\.0\.0 has these bytes already, as bytes"):
+        client.save("text", [1], fields=declared)  # type: ignore[arg-type]
+    client.push("raw", b"[1]", version="aa11.bb22.cc33")
+    with pytest.raises(errors.FormatConflict, match=r"raw@1\.0\.0 has these bytes already, as plain bytes"):
+        client.save("raw", [1], version="aa11.bb22.cc33")
+    assert [client.op(name).versions for name in ("text", "raw")] == [1, 1]
+
+
+def test_every_format_is_tried_here() -> None:
+    assert sorted(FORMATS) == sorted([*MODEL_FORMATS, "bytes", "json", "numpy"])
+
+
+def test_progress_is_told_of_objects_too(client: OpStoreClient) -> None:
+    told: list[tuple[int, int | None]] = []
+    client.progress = lambda done, whole: told.append((done, whole))
+    client.save("blob", bytes(3_000_000))
+    saving = list(told)
+    client.load("blob")
+    assert saving[-1] == told[-1] == (3_000_000, 3_000_000)
+    assert len(told) > len(saving)

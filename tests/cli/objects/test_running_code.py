@@ -1,0 +1,298 @@
+"""What is loaded runs no code unless whoever loads it says that it may; the daemon and the commands never load."""
+
+import ast
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import numpy as np
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.config import settings as config
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import errors
+from tests.cli.objects.conftest import TREES, forest, pipeline, predictions
+from tests.conftest import ADMIN_TOKEN
+from tests.e2e.conftest import Machine, a_machine
+from tools import generate
+
+ROOT = Path(__file__).parents[3]
+CODE_FORMATS = ["pickle", "cloudpickle", "joblib"]
+
+
+class Evil:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
+
+
+def evil(name: str, trace: Path) -> bytes:
+    if name == "joblib":
+        file = io.BytesIO()
+        joblib.dump(Evil(trace), file)
+        return file.getvalue()
+    return pickle.dumps(Evil(trace)) if name == "pickle" else cloudpickle.dumps(Evil(trace))
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """What is there once the code ran."""
+    return tmp_path / "ran"
+
+
+@pytest.mark.parametrize("name", CODE_FORMATS)
+def test_nothing_runs_unless_the_caller_says_that_it_may(client: OpStoreClient, trace: Path, name: str) -> None:
+    client.push("model", evil(name, trace), format=name)
+    for options in ({}, {"allow_pickle": False}, {"allow_pickle": None}, {"trusted": ["posix.mkdir"]}):
+        with pytest.raises(errors.LoadingRunsCode) as caught:
+            client.load("model", **options)
+        assert not trace.exists()
+    assert caught.value.exit_code == 8
+    assert f"model@1.0.0 is a {name}: to load one runs whatever code whoever pushed it put there" in caught.value.text
+    for way in ("allow_pickle=True", "OPSTORE_ALLOW_PICKLE=1", "allow_pickle = true", "config.toml"):
+        assert way in caught.value.advice
+    client.load("model", allow_pickle=True)
+    assert trace.exists(), "the trap works"
+
+
+@pytest.mark.parametrize("pushed", ["bytes", "json", "numpy", "skops"])
+@pytest.mark.parametrize("name", CODE_FORMATS)
+def test_a_pickle_under_another_name_is_not_unpickled(
+    client: OpStoreClient, trace: Path, name: str, pushed: str
+) -> None:
+    client.push("model", evil(name, trace), format=pushed)
+    if pushed == "bytes":
+        assert client.load("model", allow_pickle=True) == evil(name, trace)
+    else:
+        with pytest.raises(errors.NotLoaded):
+            client.load("model", allow_pickle=True)
+    assert not trace.exists()
+
+
+def test_a_format_that_is_given_goes_before_the_recorded_one_also_where_code_would_run(
+    client: OpStoreClient, trace: Path
+) -> None:
+    client.push("model", evil("pickle", trace), format="json")
+    with pytest.raises(errors.LoadingRunsCode):
+        client.load("model", format="pickle")
+    client.push("other", evil("pickle", trace), format="pickle")
+    with pytest.raises(errors.NotLoaded):
+        client.load("other", format="json")
+    assert not trace.exists()
+
+
+def test_no_array_is_unpickled(client: OpStoreClient, trace: Path, tmp_path: Path) -> None:
+    array = np.array([Evil(trace)], dtype=object)
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    np.savez(tmp_path / "a.npz", a=array)
+    for name in ("a.npy", "a.npz"):
+        client.push(name, tmp_path / name, format="numpy")
+        with pytest.raises(errors.NotLoaded, match="allow_pickle=False"):
+            client.load(name, allow_pickle=True)
+    assert not trace.exists()
+
+
+def test_a_skops_file_calls_nothing_that_it_names(client: OpStoreClient, trace: Path) -> None:
+    import skops.io
+
+    class Named:
+        pass
+
+    data = skops.io.dumps(Named())
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        schema = json.loads(found.read("schema.json"))
+    schema["__module__"], schema["__class__"] = "os", "mkdir"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("schema.json", json.dumps(schema))
+    client.push("model", file.getvalue(), format="skops")
+    with pytest.raises(errors.UntrustedTypes, match=r"model@1.0.0 holds .*: os\.mkdir"):
+        client.load("model", allow_pickle=True)
+    assert not trace.exists()
+
+
+def test_types_that_skops_does_not_trust_are_named_and_loaded_once_they_are_trusted(client: OpStoreClient) -> None:
+    model = forest()
+    client.save("forest", model, format="skops")
+    with pytest.raises(errors.UntrustedTypes) as caught:
+        client.load("forest")
+    assert caught.value.details["types"] == "sklearn.tree._tree.Tree"
+    assert caught.value.exit_code == 8
+    assert "trusted=[...]" in caught.value.advice
+    with pytest.raises(errors.UntrustedTypes):
+        client.load("forest", trusted=[])
+    with pytest.raises(errors.UntrustedTypes):
+        client.load("forest", trusted=["sklearn.tree._tree.Other"], allow_pickle=True)
+    from sklearn.tree._tree import Tree
+
+    for trusted in (TREES, ["sklearn.tree._tree.Tree"], [Tree], (Tree,)):
+        np.testing.assert_array_equal(predictions(client.load("forest", trusted=trusted)), predictions(model))
+    client.save("pipeline", pipeline(), format="skops")
+    client.load("pipeline")  # has nothing but what skops trusts
+
+
+@pytest.mark.parametrize("trusted", [True, "sklearn.tree._tree.Tree", Evil])
+def test_what_is_trusted_is_a_list(client: OpStoreClient, trusted: Any) -> None:
+    client.save("forest", forest(), format="skops")
+    with pytest.raises(errors.InvalidRequest, match="trusted is a list of types"):
+        client.load("forest", trusted=trusted)
+
+
+# --- the setting ----------------------------------------------------------------------------------------------------
+
+
+def may(client: OpStoreClient, environ: dict[str, str], folder: Path, **options: Any) -> bool:
+    """Whether a client with these settings loads the pickle."""
+    settings = config.load(client.target.url, environ, folder)
+    with OpStoreClient(settings=settings, token=client.target.token) as other:
+        try:
+            assert other.load("model", **options) == {"a": 1}
+        except errors.LoadingRunsCode:
+            return False
+    return True
+
+
+def test_the_users_own_settings_may_allow_it(client: OpStoreClient, tmp_path: Path) -> None:
+    client.save("model", {"a": 1}, format="pickle")
+    allowed = {"OPSTORE_ALLOW_PICKLE": "1"}
+    assert not may(client, {}, tmp_path)
+    assert may(client, allowed, tmp_path)
+    assert not may(client, allowed, tmp_path, allow_pickle=False)
+    own = tmp_path / "XDG_CONFIG_HOME" / "opstore" / "config.toml"
+    if sys.platform == "darwin":
+        own = tmp_path / "HOME" / "Library" / "Application Support" / "opstore" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("allow_pickle = true\n")
+    assert may(client, {}, tmp_path)
+    assert not may(client, {"OPSTORE_ALLOW_PICKLE": "0"}, tmp_path)
+    assert not may(client, {}, tmp_path, allow_pickle=False)
+    own.write_text("allow_pickle = false\n")
+    assert not may(client, {}, tmp_path)
+    assert may(client, {}, tmp_path, allow_pickle=True)
+
+
+@pytest.mark.parametrize("name", ["opstore.toml", "pyproject.toml"])
+def test_the_working_tree_has_no_say_in_it(client: OpStoreClient, tmp_path: Path, name: str) -> None:
+    client.save("model", {"a": 1}, format="pickle")
+    head = "[tool.opstore]\n" if name == "pyproject.toml" else ""
+    (tmp_path / name).write_text(f"{head}allow_pickle = true\n")
+    with pytest.raises(errors.InvalidSetting, match="'allow_pickle' is no key here"):
+        may(client, {}, tmp_path)
+
+
+# --- verified first -------------------------------------------------------------------------------------------------
+
+
+def test_bytes_that_are_not_those_that_were_pushed_are_not_parsed(
+    server: OpStoreServer, listener: Listener, trace: Path, tmp_path: Path
+) -> None:
+    with OpStoreClient(listener.url, token=ADMIN_TOKEN) as client:
+        size = len(evil("pickle", trace))
+        saved = client.push("model", b"x" * size, format="pickle")
+        assert saved.digest is not None
+        (blob,) = (path for path in (tmp_path / "blobs").rglob(saved.digest.removeprefix("sha256:")) if path.is_file())
+        blob.chmod(0o600)
+        blob.write_bytes(evil("pickle", trace))
+        with pytest.raises(errors.IntegrityFailure):
+            client.load("model", allow_pickle=True)
+    assert not trace.exists()
+
+
+# --- the daemon and the commands ------------------------------------------------------------------------------------
+
+LOADERS = {"pickle", "_pickle", "cloudpickle", "joblib", "skops", "numpy", "sklearn", "dill", "marshal", "shelve"}
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level modules that the file names in an import, wherever it stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def test_nothing_but_the_formats_imports_what_can_load_objects() -> None:
+    sources = [*(ROOT / "opstore_cli").rglob("*.py"), *(ROOT / "opstore_daemon").rglob("*.py")]
+    assert {path.name for path in sources if imports(path) & LOADERS} == {"pickles.py"}
+    elsewhere = [
+        path for path in sources if path.parent.name != "objects" and "opstore_cli.objects" in path.read_text()
+    ]
+    assert {path.relative_to(ROOT).as_posix() for path in elsewhere} == {
+        "opstore_cli/__init__.py",
+        "opstore_cli/client/base.py",
+    }
+
+
+IMPORT_ALL = """
+import json, pkgutil, sys
+from importlib import import_module
+for package in sys.argv[1:]:
+    found = import_module(package)
+    for module in pkgutil.walk_packages(found.__path__, package + "."):
+        if not module.name.endswith(("__main__", ".conformance", "env")) and ".versions." not in module.name:
+            import_module(module.name)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("package", ["opstore_cli.commands", "opstore_daemon.web", "opstore_daemon.store"])
+def test_the_daemon_and_every_command_import_nothing_that_loads_objects(package: str) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL, package], capture_output=True, text=True, check=True)
+    imported = set(json.loads(done.stdout))
+    assert package in imported
+    assert len([name for name in imported if name.startswith(f"{package}.")]) > 4
+    # The standard library's pickle comes along with others, such as SQLAlchemy: its import loads nothing.
+    assert not {name.partition(".")[0] for name in imported} & (LOADERS - {"pickle", "_pickle", "marshal"})
+    assert not [name for name in imported if name.startswith("opstore_cli.objects.") and not name.endswith(".verbs")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Any:
+    with a_machine(tmp_path / "machine") as made:
+        yield made
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+def test_no_command_and_no_daemon_runs_what_is_stored(machine: Machine, trace: Path) -> None:
+    machine.environment["OPSTORE_ALLOW_PICKLE"] = "1"
+    content = evil("pickle", trace)
+    with machine.client() as client:
+        client.push("model", content, format="pickle", libraries={"python": "3.11.7", "scikit-learn": "1.9.1"})
+    shown = machine.do("show", "model").splitlines()
+    assert "format\tpickle" in shown
+    assert {"library\tpython 3.11.7", "library\tscikit-learn 1.9.1"} <= set(shown)
+    ran = [
+        ("versions", "model"),
+        ("ops",),
+        ("pull", "model", "-o", "pulled"),
+        ("link", "model@1.0.0", "report"),
+        ("links",),
+        ("validate", "model", "report"),
+        ("pipeline", "register", "p", "model", "report"),
+        ("push", "other", "pulled"),
+        ("restart",),
+        ("status",),
+    ]
+    assert {words[0] for words in ran} <= {path.split()[1] for path, _ in generate.every_command() if " " in path}
+    for words in ran:
+        code, _, err = machine.run(*words)
+        assert code in (0, 3), err
+    assert (machine.cwd / "pulled").read_bytes() == content
+    assert not trace.exists()

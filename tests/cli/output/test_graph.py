@@ -1,0 +1,65 @@
+"""What the drawings of a pipeline make of what users wrote: they show it as it is, and nothing more."""
+
+import html
+import itertools
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from opstore_cli.output import graph
+from opstore_cli.output.document import shown
+from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, Validation
+
+READER = MarkdownIt("commonmark").enable("table")
+
+
+def validation(reason: str = "", op: str = "pca") -> Validation:
+    ends = OpNumber(op=op, number="1.0.0"), OpNumber(op="forest", number="2.0.0")
+    edge = EdgeVerdict(upstream=ends[0], downstream=ends[1], verdict="invalid", reason=reason)
+    return Validation(verdict="invalid", edges=(edge,), versions=ends)
+
+
+def cells(markdown: str) -> list[list[Token]]:
+    """The cells of the table, without those of its head: what each is made of."""
+    tokens = READER.parse(markdown)
+    found = [token.children or [] for before, token in itertools.pairwise(tokens) if before.type == "td_open"]
+    assert len(found) == 4
+    return found
+
+
+def markdown(found: Validation, title: str = "churn") -> str:
+    return "".join(f"{shown(line)}\n" for line in graph.as_markdown(found, title))
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("`|\\&;<>@. \n"), max_size=30))
+@example("see www.example.com, https://example.com or a.b@example.com")
+@example("@somebody, #12, :smile: and *that* <b>of</b> [all](x) &amp; $1$")
+@example("C:\\|`` ` ``|")
+@example("||")
+@example(" ")
+@example("` `")
+def test_markdown_shows_any_text_as_it_is(text: str) -> None:
+    reason = cells(markdown(validation(reason=text)))[3]
+    assert "".join(token.content for token in reason).strip() == shown(text).strip()
+    for token in reason:
+        # Outside of code GitHub would look for more than Markdown knows of.
+        assert token.type == "code_inline" or not token.content.strip("| "), token
+
+
+@pytest.mark.parametrize("op", ["www.example.com", "a.b", "snake_case__name", "a-b"])
+def test_markdown_shows_a_name_as_code(op: str) -> None:
+    text = markdown(validation(op=op), op)
+    assert text.startswith(f"**`{op}`: ❌ invalid**\n")
+    assert [(token.type, token.content) for token in cells(text)[0]] == [("code_inline", f"{op}@1.0.0")]
+
+
+@pytest.mark.parametrize("op", ["www.example.com", "a.b", "snake_case__name", "end", "1.-a"])
+def test_mermaid_reads_nothing_in_a_label(op: str) -> None:
+    _, node, *_ = graph.as_mermaid(validation(op=op))
+    label = node.removeprefix('    op0["').removesuffix('"]')
+    assert re.fullmatch(r"(?:[0-9A-Za-z-]|#[0-9]+;)+", label)
+    assert html.unescape(label.replace("#", "&#")) == f"{op}@1.0.0"

@@ -1,0 +1,140 @@
+"""Answers that are at odds with what was asked: they are not taken for right ones."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from opstore_cli import BaseOpStoreClient
+from opstore_cli.transfer import retry
+from opstore_cli.transport import api
+from opstore_cli.transport.api import Body
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.digests import digest_of
+
+BYTES = b"0123456789"
+ETAG = f'"{digest_of(BYTES)}"'
+VERSION = {
+    "op": "pca",
+    "number": "1.0.0",
+    "version": "aaaa.aaaa.aaaa",
+    "sequence": 1,
+    "digest": digest_of(BYTES),
+    "size": len(BYTES),
+    "registered_at": "2024-05-06T07:08:09Z",
+    "labels": {},
+    "position": 1,
+}
+
+
+class Said:
+    """An answer. One that is `cut` ends before its time."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, cut: bool = False) -> None:
+        self.status, self.headers = status, headers
+        self._body, self._cut = io.BytesIO(body), cut
+
+    def read(self, size: int, /) -> bytes:
+        data = self._body.read(size)
+        if not data and self._cut:
+            raise errors.ConnectionLost(url="here", reason="the answer broke off")
+        return data
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class Told(BaseOpStoreClient):
+    """A client that is given these answers, one after the other."""
+
+    def __init__(self, *answers: Said) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        body: bytes | Body | None,
+    ) -> Said:
+        assert self.answers, "it asks once too often"
+        return self.answers.pop(0)
+
+
+def json(record: object, status: int = 200) -> Said:
+    return Said(status, {"Content-Type": routes.JSON}, msgspec.json.encode(record))
+
+
+def told(body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, cut: bool = False) -> Said:
+    """The answer to a pull, with the version in it."""
+    header = msgspec.json.encode(VERSION).decode() if version is None else version
+    return Said(200, {"ETag": etag, routes.SERVED_VERSION: header}, body, cut=cut)
+
+
+def test_an_answer_of_other_bytes_is_refused() -> None:
+    assert Told(told()).pull("pca") == BYTES
+    for etag in (f'"{digest_of(b"others")}"', f"W/{ETAG}", ""):
+        with pytest.raises(errors.DigestMismatch):
+            Told(told(etag=etag)).pull("pca")
+
+
+@pytest.mark.parametrize("header", ["", "{}", "no JSON", '{"op": "pca"}', "[]"])
+def test_where_an_answer_does_not_tell_of_the_version_it_is_asked_for(header: str) -> None:
+    assert Told(told(version=header), json(VERSION)).pull("pca") == BYTES
+
+
+def test_an_answer_that_begins_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "WAITS", (0.0,))
+
+    def pulled(content_range: str) -> bytes:
+        return Told(
+            told(BYTES[:4], cut=True), Said(206, {"ETag": ETAG, "Content-Range": content_range}, BYTES[4:])
+        ).pull("pca")
+
+    assert pulled("bytes 4-9/10") == BYTES
+    for content_range in ("bytes 5-9/10", "bytes 40-49/50", "bytes 0-9/10", ""):
+        with pytest.raises(errors.DigestMismatch):
+            pulled(content_range)
+
+
+def test_more_bytes_than_the_version_has_are_not_taken() -> None:
+    with pytest.raises(errors.SizeMismatch):
+        Told(told(BYTES + b"more")).pull("pca")
+
+
+def test_an_answer_of_another_type_is_no_daemons() -> None:
+    for kind in ("text/html", routes.PROBLEM, ""):
+        with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
+            Told(Said(200, {"Content-Type": kind}, msgspec.json.encode(VERSION))).show("pca")
+
+
+def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(msgspec.json.encode(VERSION))
+    monkeypatch.setattr(api, "MAX_ANSWER", size)
+    assert Told(json(VERSION)).show("pca").number == "1.0.0"
+    monkeypatch.setattr(api, "MAX_ANSWER", size - 1)
+    with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
+        Told(json(VERSION)).show("pca")
+
+
+def test_an_error_of_another_type_is_no_daemons() -> None:
+    problem = {"title": "x", "status": 404, "detail": "there is no op pca", "code": "OpNotFound"}
+    body = msgspec.json.encode(problem)
+    with pytest.raises(errors.OpNotFound):
+        Told(Said(404, {"Content-Type": routes.PROBLEM}, body)).op("pca")
+    for kind in (routes.JSON, "text/html", ""):
+        with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
+            Told(Said(404, {"Content-Type": kind}, body)).op("pca")
+
+
+def test_a_list_that_does_not_end_is_given_up() -> None:
+    op = {"name": "pca", "latest": None, "versions": 0, "compat": "major"}
+    page, last = {"ops": [op], "next_cursor": "pca"}, {"ops": [op]}
+    assert len(Told(json(page), json(last)).ops()) == 2
+    with pytest.raises(errors.DaemonUnreachable, match="does not end"):
+        Told(json(page), json(page)).ops()

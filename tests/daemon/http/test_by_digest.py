@@ -1,0 +1,177 @@
+"""A push of bytes that the store has: one request without them, or what was sent of them is thrown away."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.samples import BLOCK
+from opstore_daemon.store.blob_reader import BlobReader
+from opstore_daemon.store.ingest.uploads import Uploads
+from tests.conftest import ADMIN_TOKEN, READ_TOKEN, TIMEOUT, Http
+from tests.support.fake_daemon import sample_of_bytes
+from tests.support.raw_http import Raw, head
+from tests.support.refusals import Watch
+
+PATH = "/v1/ops/pca/versions"
+DATA = b"some bytes"
+RECORD = {"digest": digest_of(DATA), "size": len(DATA)}
+
+
+def test_a_digest_alone_makes_a_version_of_bytes_that_are_there(http: Http) -> None:
+    http.push("lda", DATA)
+    made = http.post(PATH, json=RECORD)
+    assert (made.status_code, made.headers["Location"]) == (201, f"{PATH}/1.0.0")
+    assert http.pull("pca").content == DATA
+    again = http.post(PATH, json=RECORD)
+    assert (again.status_code, again.json()["created"]) == (200, False)
+
+
+def test_a_digest_of_bytes_that_are_not_there_is_not_found(http: Http, watch: Watch) -> None:
+    details = watch.assert_problem(http.post(PATH, json=RECORD), 404, "BlobNotFound")
+    assert details == {"digest": digest_of(DATA)}
+    watch.assert_unchanged()
+
+
+def test_a_token_that_may_only_read_makes_nothing_of_them(http: Http, watch: Watch) -> None:
+    http.push("lda", DATA)
+    watch.mark()
+    watch.assert_problem(http.with_token(READ_TOKEN).post(PATH, json=RECORD), 403, "ScopeRequired")
+    watch.assert_unchanged()
+
+
+@pytest.mark.parametrize("kind", ["a path", "bytes"])
+def test_a_client_sends_nothing_of_bytes_that_are_there(
+    http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    data = os.urandom(12_000_000)
+    path = tmp_path / "source"
+    path.write_bytes(data)
+    with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
+        client.push("lda", data)
+        monkeypatch.setattr(Uploads, "plan", None)
+        source = path if kind == "a path" else data
+        assert client.push("pca", source).number == "1.0.0"
+        assert not client.push("pca", source).created
+        assert client.pull("pca") == data
+
+
+# --- samples --------------------------------------------------------------------------------------------------------
+
+
+def blobs_of(http: Http, sample: str) -> list[dict[str, Any]]:
+    answer = http.get(routes.BLOBS, params={"sample": sample})
+    assert answer.status_code == 200
+    blobs: list[dict[str, Any]] = answer.json()["blobs"]
+    return blobs
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
+def test_a_blob_is_found_by_its_sample_as_long_as_a_version_has_it(http: Http, size: int) -> None:
+    data = os.urandom(size)
+    assert blobs_of(http, sample_of_bytes(data)) == []
+    upload = http.upload(data)
+    assert blobs_of(http, sample_of_bytes(data)) == [], "it is no version yet"
+    for op in ("up", "down"):
+        http.post(f"/v1/ops/{op}/versions", {"upload": upload})
+        assert blobs_of(http, sample_of_bytes(data)) == [{"digest": digest_of(data), "size": size}]
+        upload = http.upload(data)
+
+
+def test_one_is_found_that_came_for_a_registered_version(http: Http) -> None:
+    data = os.urandom(2_000_000)
+    fields = {"major": {"a": "b"}}
+    http.post(PATH, {"fields": fields})
+    http.push("pca", data, fields=fields)
+    assert [blob["digest"] for blob in blobs_of(http, sample_of_bytes(data))] == [digest_of(data)]
+
+
+def test_other_blobs_of_the_same_sample_are_told_too(http: Http) -> None:
+    first = os.urandom(2_000_000)
+    other = first[:BLOCK] + b"!" + first[BLOCK + 1 :]
+    assert sample_of_bytes(first) == sample_of_bytes(other)
+    for data in (first, other):
+        http.push("up", data)
+    assert {blob["digest"] for blob in blobs_of(http, sample_of_bytes(first))} == {digest_of(first), digest_of(other)}
+
+
+def test_of_those_that_are_to_be_intact_the_damaged_ones_are_left_out(http: Http, tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    http.push("up", data)
+    answer = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
+    assert answer.content.startswith(b"   {"), "a blank for each piece"
+    assert [blob["digest"] for blob in answer.json()["blobs"]] == [digest_of(data)]
+    (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
+    damage(blob)
+    assert http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1}).json() == {"blobs": []}
+    assert blobs_of(http, sample_of_bytes(data)), "that they are damaged is known to who reads them"
+
+
+def test_the_answer_begins_before_they_are_read(
+    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, go_on = os.urandom(3_000_000), threading.Event()
+    http.push("up", data)
+    read = BlobReader.read_piece
+
+    def slowly(reader: BlobReader) -> bytes:
+        piece = read(reader)
+        if not piece:
+            assert go_on.wait(TIMEOUT)
+        return piece
+
+    monkeypatch.setattr(BlobReader, "read_piece", slowly)
+    with Raw(listener.port) as connection:
+        connection.send(head("GET", f"{routes.BLOBS}?sample={sample_of_bytes(data)}&intact=1", host=connection.host))
+        assert connection.socket.recv(4) == b"HTTP"
+        go_on.set()
+        assert b"200 OK" in connection.socket.recv(100)
+
+
+def test_a_push_of_bytes_of_which_the_stores_are_damaged_mends_them(http: Http, tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
+        client.push("pca", data)
+        (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
+        damage(blob)
+        with pytest.raises(errors.IntegrityFailure):
+            client.pull("pca")
+        assert not client.push("pca", data).created
+        assert client.pull("pca") == data
+
+
+def damage(blob: Path) -> None:
+    """Another byte, in none of the blocks of the sample."""
+    blob.chmod(0o600)
+    with blob.open("r+b") as file:
+        file.seek(BLOCK + 1)
+        byte = file.read(1)
+        file.seek(BLOCK + 1)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_bytes_that_came_along_have_none(http: Http) -> None:
+    with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
+        client.push("pca", DATA)
+    assert blobs_of(http, sample_of_bytes(DATA)) == []
+
+
+def test_what_is_no_sample_is_refused(http: Http, watch: Watch) -> None:
+    right = sample_of_bytes(DATA)
+    for sample in ("", "xxh128:", right[:-1], right + "0", right.upper(), right[7:], right + "\n", digest_of(DATA)):
+        watch.assert_problem(http.get(routes.BLOBS, params={"sample": sample}), 400, "InvalidRequest")
+    watch.assert_problem(http.get(routes.BLOBS), 400, "InvalidRequest")
+    watch.assert_unchanged()
+
+
+def test_whoever_may_read_may_ask(http: Http, watch: Watch) -> None:
+    assert blobs_of(http.with_token(READ_TOKEN), sample_of_bytes(DATA)) == []
+    watch.assert_problem(
+        http.with_token(None).get(f"{routes.BLOBS}?sample={sample_of_bytes(DATA)}"), 401, "TokenRequired"
+    )

@@ -1,0 +1,295 @@
+"""Bytes on their way out: whole, in ranges, conditional, and never wrong ones as right ones."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opstore_daemon.http_server.listener import SETTINGS, Listener
+from opstore_daemon.protocol import routes
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.savers import FileSaver
+from tests.conftest import Http, wait_for
+from tests.support.daemon_process import daemon_process
+from tests.support.raw_http import Raw, ask, head
+from tests.support.refusals import Watch
+
+MIB = 1 << 20
+DATA = bytes(range(256)) * 4
+SIZE = len(DATA)
+BYTES = "/v1/ops/up/versions/latest/bytes"
+
+
+def blob(folder: Path, data: bytes) -> Path:
+    digits = digest_of(data).removeprefix("sha256:")
+    path = folder / "blobs" / "blobs" / digits[:2] / digits
+    path.chmod(0o600)
+    return path
+
+
+def large() -> bytes:
+    return b"".join(bytes([number]) * MIB for number in range(5)) + b"the end"
+
+
+def test_the_bytes_come_with_their_digest_and_their_length(http: Http) -> None:
+    http.push("up", DATA)
+    for selector in ("latest", "1.0.0", "1", digest_of(DATA), digest_of(DATA)[:15], ">=1"):
+        answer = http.pull("up", selector)
+        assert (answer.status_code, answer.content) == (200, DATA)
+        assert answer.headers["ETag"] == f'"{digest_of(DATA)}"'
+        assert answer.headers["Content-Length"] == str(SIZE)
+        assert answer.headers["Accept-Ranges"] == "bytes"
+        assert answer.headers["Content-Type"] == routes.BYTES_TYPE
+        assert (answer.headers[routes.SERVED_OP], answer.headers[routes.SERVED_NUMBER]) == ("up", "1.0.0")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_answer_tells_of_the_version_as_far_as_a_header_goes(http: Http, method: str) -> None:
+    http.push("up", b"bytes", message="é and\na line", labels={"a": "ü\r\nX-Evil: 1"})
+    http.ask("PUT", "/v1/ops/up/versions/1.0.0/yank", json={"reason": "bad"})
+    known = http.get("/v1/ops/up/versions/1.0.0").json()
+    for asked in ({}, {"Range": "bytes=1-"}, {"If-None-Match": f'"{digest_of(b"bytes")}"'}):
+        told = http.ask(method, "/v1/ops/up/versions/1.0.0/bytes", headers=asked).headers
+        assert json.loads(told[routes.SERVED_VERSION]) == known
+        assert "X-Evil" not in told
+    http.push("up", b"more", message="m" * routes.MAX_TOLD)
+    assert routes.SERVED_VERSION not in http.ask(method, BYTES).headers
+
+
+def test_bytes_of_every_size_come_back_as_they_went(http: Http) -> None:
+    for size in (0, 1, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB + 17):
+        data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+        http.push("up", data)
+        answer = http.pull("up")
+        assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(size))
+        assert answer.content == data
+
+
+def test_an_empty_blob_has_no_bytes_and_no_ranges(http: Http, watch: Watch) -> None:
+    http.push("up", b"")
+    watch.mark()
+    for answer in (http.pull("up"), http.ask("HEAD", BYTES), http.pull("up", headers={"Range": "bytes=0-"})):
+        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+    for asked in ("bytes=0-0", "bytes=5-"):
+        watch.assert_problem(http.pull("up", headers={"Range": asked}), 416, "RangeNotSatisfiable")
+
+
+def test_head_tells_all_but_the_bytes(http: Http, listener: Listener) -> None:
+    http.push("up", DATA)
+    got, told = http.get(BYTES), http.ask("HEAD", BYTES)
+    own = {"Date", routes.REQUEST_ID}
+    assert {k: v for k, v in told.headers.items() if k not in own} == {
+        k: v for k, v in got.headers.items() if k not in own
+    }
+    with Raw(listener.port) as connection:  # and no byte of them comes
+        connection.send(head("HEAD", BYTES, host=connection.host) + head("GET", "/healthz", host=connection.host))
+        assert connection.answer("HEAD").headers["content-length"] == str(SIZE)
+        assert connection.answer().body == b"ok\n"
+
+
+def test_only_get_has_ranges(http: Http) -> None:
+    http.push("up", DATA)
+    for asked in ("bytes=0-9", f"bytes={SIZE}-"):
+        told = http.ask("HEAD", BYTES, headers={"Range": asked})
+        assert (told.status_code, told.headers["Content-Length"]) == (200, str(SIZE))
+        assert "Content-Range" not in told.headers
+
+
+RANGES = {
+    "bytes=0-0": (0, 1),
+    f"bytes={SIZE - 1}-{SIZE - 1}": (SIZE - 1, SIZE),
+    "bytes=100-199": (100, 200),
+    "bytes=100-": (100, SIZE),
+    "bytes=-1": (SIZE - 1, SIZE),
+    "bytes=-100": (SIZE - 100, SIZE),
+    f"bytes=-{SIZE}": (0, SIZE),
+    "bytes=-999999": (0, SIZE),
+    "bytes=0-": (0, SIZE),
+    "bytes=0-999999": (0, SIZE),
+    "bytes=1000-999999": (1000, SIZE),
+    "Bytes=5-9": (5, 10),
+    "bytes= 5-9": (5, 10),
+}
+
+
+def test_a_range_is_answered_with_those_bytes(http: Http) -> None:
+    http.push("up", DATA)
+    for asked, (start, stop) in RANGES.items():
+        answer = http.pull("up", headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (206, DATA[start:stop]), asked
+        assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
+        assert answer.headers["Content-Length"] == str(stop - start)
+        assert answer.headers["ETag"] == f'"{digest_of(DATA)}"'
+
+
+def test_a_range_beyond_the_end_is_refused_with_the_size(http: Http, watch: Watch) -> None:
+    http.push("up", DATA)
+    watch.mark()
+    for asked in (f"bytes={SIZE}-", f"bytes={SIZE}-{SIZE}", "bytes=99999-999999", "bytes=" + "9" * 40 + "-"):
+        answer = http.pull("up", headers={"Range": asked})
+        assert watch.assert_problem(answer, 416, "RangeNotSatisfiable") == {"range": asked, "size": SIZE}
+        assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+
+
+def test_several_ranges_or_none_that_can_be_read_are_answered_by_the_whole(http: Http) -> None:
+    http.push("up", DATA)
+    asked = ["bytes=0-1,5-6", "bytes=0-1, -1", "bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "lines=0-1", "0-1", ""]
+    asked += ["bytes=-0", "bytes=--1", "bytes=1-2-3", "bytes=１-２", "bytes=0x1-0x2", "bytes=1_0-2_0", "bytes 0-1"]
+    for given in asked:
+        answer = http.pull("up", headers={"Range": given.encode()})
+        assert (answer.status_code, answer.content) == (200, DATA), given
+
+
+def test_a_range_goes_on_only_with_the_same_bytes(http: Http) -> None:
+    http.push("up", DATA)
+    etag = f'"{digest_of(DATA)}"'
+    assert http.pull("up", headers={"Range": "bytes=5-", "If-Range": etag}).status_code == 206
+    others = [
+        f'"{digest_of(b"")}"',
+        f"W/{etag}",
+        digest_of(DATA),
+        "*",
+        "",
+        "Wed, 21 Oct 2099 07:28:00 GMT",
+        f"{etag}, {etag}",
+    ]
+    for other in others:
+        answer = http.pull("up", headers={"Range": "bytes=5-", "If-Range": other})
+        assert (answer.status_code, answer.content) == (200, DATA), other
+
+
+def test_who_has_the_bytes_is_told_so(http: Http) -> None:
+    http.push("up", DATA)
+    etag = f'"{digest_of(DATA)}"'
+    for given in (etag, f'"x", {etag}', "*", f"W/{etag}"):
+        for extra in ({}, {"Range": "bytes=0-1"}):
+            answer = http.pull("up", headers={"If-None-Match": given, **extra})
+            assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+    for given in ('"x"', f'"{digest_of(b"")}"', ""):
+        assert http.pull("up", headers={"If-None-Match": given}).status_code == 200
+
+
+def test_a_version_that_is_registered_only_has_no_bytes(http: Http, watch: Watch) -> None:
+    http.register("up", a="1")
+    watch.mark()
+    for selector in ("latest", "1.0.0"):
+        details = watch.assert_problem(http.pull("up", selector), 404, "NotStored")
+        assert details == {"op": "up", "number": "1.0.0"}
+
+
+@pytest.mark.parametrize("size", [1, 1000, MIB])
+def test_a_small_blob_that_is_damaged_is_not_sent_at_all(http: Http, watch: Watch, tmp_path: Path, size: int) -> None:
+    data = b"x" * size
+    http.push("up", data)
+    path = blob(tmp_path, data)
+    for damaged in (b"y" + data[1:], data[:-1] + b"y", data[:-1], data + b"x", b"", None):
+        if damaged is None:
+            path.unlink()
+        else:
+            path.write_bytes(damaged)
+        watch.mark()
+        for method in ("GET", "HEAD"):
+            answer = http.ask(method, BYTES)
+            assert answer.status_code == 500
+        assert watch.assert_problem(http.pull("up"), 500, "BlobDamaged")["digest"] == digest_of(data)
+    http.push("up", data, new=True)
+    assert http.pull("up").content == data
+
+
+def test_a_large_blob_that_is_damaged_is_never_sent_whole(http: Http, listener: Listener, tmp_path: Path) -> None:
+    data = large()
+    http.push("up", data)
+    path = blob(tmp_path, data)
+    for at in (0, MIB - 1, MIB, 3 * MIB, len(data) - 1):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        answer = ask(listener.port, "GET", BYTES)
+        assert (answer.status, answer.headers["content-length"]) == (200, str(len(data)))
+        assert answer.cut
+    path.write_bytes(data)
+    assert http.pull("up").content == data
+
+
+def test_a_large_blob_of_another_size_or_gone_is_not_sent_at_all(http: Http, watch: Watch, tmp_path: Path) -> None:
+    data = large()
+    http.push("up", data)
+    path = blob(tmp_path, data)
+    for damaged in (data[:-1], data[: 2 * MIB], data + b"x"):
+        path.write_bytes(damaged)
+        watch.mark()
+        watch.assert_problem(http.pull("up"), 500, "BlobDamaged")
+        watch.assert_problem(http.pull("up", headers={"Range": "bytes=0-9"}), 500, "BlobDamaged")
+    path.unlink()
+    watch.mark()
+    watch.assert_problem(http.pull("up"), 500, "BlobDamaged")
+
+
+def test_a_blob_that_shrinks_while_it_is_sent_is_cut_short(http: Http, listener: Listener, tmp_path: Path) -> None:
+    data = b"x" * (40 * MIB)  # more than fits into the buffers of the system
+    http.push("up", data)
+    path = blob(tmp_path, data)
+    for asked in ([], ["Range: bytes=1-"]):
+        path.write_bytes(data)
+        with Raw(listener.port) as connection:
+            connection.send(head("GET", BYTES, *asked, host=connection.host))
+            assert connection.socket.recv(1, socket.MSG_PEEK)
+            path.write_bytes(data[: 30 * MIB])
+            assert connection.answer().cut
+
+
+def test_slow_readers_hold_no_thread(http: Http, listener: Listener) -> None:
+    data = b"x" * (16 * MIB)
+    http.push("up", data)
+    readers = [Raw(listener.port) for _ in range(SETTINGS["threads"] + 4)]
+    try:
+        for reader in readers:
+            reader.send(head("GET", BYTES, host=reader.host))
+            assert reader.socket.recv(1, socket.MSG_PEEK)
+        for _ in range(20):
+            assert http.get(routes.OPS).status_code == 200
+        assert http.push("other", b"bytes")["number"] == "1.0.0"
+        slow = readers[0].answer()
+        assert (slow.body == data, slow.cut) == (True, False)
+    finally:
+        for reader in readers:
+            reader.close()
+    wait_for(lambda: len(listener._channels()) <= 1, "the end of the connections")
+
+
+def test_a_reader_that_goes_away_leaves_no_open_file(
+    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.push("up", b"x" * (16 * MIB))
+    opened = []
+    whole = FileSaver.open
+
+    def noted(saver: FileSaver, digest: str) -> object:
+        opened.append(whole(saver, digest))  # type: ignore[arg-type]
+        return opened[-1]
+
+    monkeypatch.setattr(FileSaver, "open", noted)
+    with Raw(listener.port) as connection:
+        connection.send(head("GET", BYTES, host=connection.host))
+        assert connection.socket.recv(1, socket.MSG_PEEK)
+    http.ask("HEAD", BYTES)
+    http.pull("up", headers={"Range": "bytes=0-1"})
+    wait_for(lambda: len(opened) == 3 and all(file.closed for file in opened), "the end of all files")
+
+
+def test_memory_does_not_grow_with_the_size_of_an_op(tmp_path: Path) -> None:
+    size, piece = 300 * MIB, b"x" * MIB
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(size // MIB):
+            yield piece
+
+    with daemon_process(tmp_path) as daemon:
+        daemon.http.push("up", piece)
+        before = daemon.peak()
+        upload = daemon.http.upload(size=size)
+        assert daemon.http.append(upload, pieces()).json()["offset"] == size
+        assert daemon.http.post("/v1/ops/up/versions", {"upload": upload}).status_code == 201
+        with daemon.http.pull("up", stream=True) as answer:
+            assert sum(len(part) for part in answer.iter_content(MIB)) == size
+        assert daemon.peak() - before < 48 * MIB

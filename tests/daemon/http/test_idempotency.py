@@ -1,0 +1,227 @@
+"""A repeated request (same idempotency key) has the effect of one."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import routes
+from opstore_daemon.store.ingest.uploads import Uploads
+from tests.conftest import WRITE_TOKEN, Http
+from tests.daemon.http.test_uploads_that_last import Clock, daemon
+from tests.support import raw_http
+from tests.support.refusals import Watch
+
+
+def key(name: str) -> dict[str, str]:
+    return {routes.IDEMPOTENCY_KEY: name}
+
+
+def same(one: requests.Response, other: requests.Response) -> bool:
+    """Whether the answers say the same."""
+    return (one.status_code, one.content) == (other.status_code, other.content)
+
+
+CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "push": ("POST", "/v1/ops/up/versions", {"upload": "{upload}", "new": True, "valid_for": ["down"]}),
+    "register": ("POST", "/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}, "labels": {"k": "v"}}),
+    "link": ("POST", "/v1/links", {"upstream": "up", "downstream": "down"}),
+    "link that is known not to be": ("POST", "/v1/links", {"upstream": "up", "downstream": "x", "state": "invalid"}),
+    "unlink": ("POST", "/v1/links", {"upstream": "up", "downstream": "linked", "state": "revoked"}),
+    "level": ("PATCH", "/v1/ops/up", {"compat": "exact"}),
+    "tag": ("POST", "/v1/tags", {"tag": "new", "versions": ["up"]}),
+    "removal of a tag": ("DELETE", "/v1/ops/up/tags/stable", None),
+    "yank": ("PUT", "/v1/ops/up/versions/1.0.0/yank", {"reason": "broken"}),
+    "end of a yank": ("PUT", "/v1/ops/up/versions/2.0.0/yank", {"reason": None}),
+    "pipeline": ("POST", "/v1/pipelines", {"name": "q", "ops": ["up", "down"]}),
+    "removal of a pipeline": ("DELETE", "/v1/pipelines/p", None),
+    "upload": ("POST", "/v1/uploads", {"size": 5}),
+    "removal of an upload": ("DELETE", "/v1/uploads/{upload}", None),
+}
+
+
+def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
+    """The change, with what it needs in place."""
+    http.register("up", a="1")
+    http.post("/v1/links", {"upstream": "up", "downstream": "linked"})
+    http.post("/v1/pipelines", {"name": "p", "ops": ["up", "down"]})
+    http.post("/v1/tags", {"tag": "stable", "versions": ["up"]})
+    http.register("up", a="yanked")
+    http.ask("PUT", "/v1/ops/up/versions/2.0.0/yank", {"reason": "broken"})
+    method, path, body = CHANGES[what]
+    if body is not None and "upload" in body:
+        body = {**body, "upload": http.upload(b"bytes")}
+    return method, path.replace("{upload}", http.upload(b"bytes")) if "{upload}" in path else path, body
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_repetition_has_one_effect_and_the_same_answer(http: Http, watch: Watch, what: str) -> None:
+    method, path, body = prepared(http, what)
+    first = http.ask(method, path, body, headers=key("k"))
+    assert first.status_code in (200, 201, 204), first.text
+    watch.mark()
+    for _ in range(3):
+        assert same(http.ask(method, path, body, headers=key("k")), first)
+    watch.assert_unchanged()
+
+
+@pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"])
+def test_a_repetition_is_answered_also_after_a_restart_and_for_a_day(tmp_path: Path, what: str) -> None:
+    clock = Clock()
+    with daemon(tmp_path, clock) as (http, _):
+        method, path, body = prepared(http, what)
+        first = http.ask(method, path, body, headers=key("k"))
+        assert first.status_code in (200, 201, 204)
+    clock.forward(hours=23)
+    with daemon(tmp_path, clock) as (http, _):
+        assert http.patch("/v1/ops/up", {"compat": "exact"}, headers=key("other")).status_code == 200
+        assert same(http.ask(method, path, body, headers=key("k")), first)
+
+
+def test_a_key_of_the_day_before_is_a_new_one(tmp_path: Path) -> None:
+    clock = Clock()
+    with daemon(tmp_path, clock) as (http, _):
+        one = http.post("/v1/pipelines", {"name": "p", "ops": ["a"]}, headers=key("k"))
+        clock.forward(hours=25)
+        other = http.post("/v1/pipelines", {"name": "q", "ops": ["a"]}, headers=key("l"))
+        assert (one.status_code, other.status_code) == (201, 201)
+        assert http.post("/v1/pipelines", {"name": "r", "ops": ["a"]}, headers=key("k")).status_code == 201
+
+
+def test_an_upload_that_is_asked_for_twice_is_one_also_when_it_is_finished(http: Http, watch: Watch) -> None:
+    made = http.post(routes.UPLOADS, {"size": 5}, headers=key("k"))
+    upload = made.json()["upload"]
+    assert http.append(upload, b"by").status_code == 200
+    assert same(http.post(routes.UPLOADS, {"size": 5}, headers=key("k")), made)
+    assert http.append(upload, b"tes", 2).json()["offset"] == 5
+    assert http.post("/v1/ops/up/versions", {"upload": upload}).status_code == 201
+    watch.mark()
+    assert same(http.post(routes.UPLOADS, {"size": 5}, headers=key("k")), made)
+    watch.assert_unchanged()
+    watch.assert_problem(http.append(upload, b"bytes"), 404, "UploadNotFound")
+
+
+def test_a_key_that_comes_with_another_request_is_refused(http: Http, watch: Watch) -> None:
+    body = {"fields": {"major": {"a": "1"}}}
+    assert http.post("/v1/ops/up/versions", body, headers=key("k")).status_code == 201
+    http.post("/v1/pipelines", {"name": "p", "ops": ["up"]})
+    upload = http.upload(b"bytes")
+    watch.mark()
+    others: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("POST", "/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}),
+        ("POST", "/v1/ops/up/versions", {"fields": {"major": {"a": "1"}}, "labels": {}}),
+        ("POST", "/v1/ops/up/versions", {"upload": upload}),
+        ("POST", "/v1/ops/other/versions", body),
+        ("POST", "/v1/links", {"upstream": "up", "downstream": "down"}),
+        ("PATCH", "/v1/ops/up", {"compat": "exact"}),
+        ("POST", "/v1/pipelines", {"name": "q", "ops": ["up"]}),
+        ("DELETE", "/v1/pipelines/p", None),
+        ("POST", "/v1/uploads", {"size": 1}),
+        ("DELETE", f"/v1/uploads/{upload}", None),
+    ]
+    for method, path, other in others:
+        answer = http.ask(method, path, other, headers=key("k"))
+        assert watch.assert_problem(answer, 409, "KeyReused") == {"key": "k"}
+
+
+def test_a_key_of_somebody_else_is_another_key(http: Http) -> None:
+    other = http.with_token(WRITE_TOKEN)
+    one = http.post("/v1/ops/up/versions", {"fields": {"major": {"a": "1"}}}, headers=key("k"))
+    two = other.post("/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}, headers=key("k"))
+    assert (one.json()["number"], two.json()["number"]) == ("1.0.0", "2.0.0")
+    assert same(other.post("/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}, headers=key("k")), two)
+
+
+def test_a_refused_request_uses_no_key_up(http: Http, watch: Watch) -> None:
+    for body, status, code in (
+        ({"upstream": "up", "downstream": "down"}, 404, "OpNotFound"),
+        ({"upstream": "..", "downstream": "down"}, 400, "InvalidName"),
+        ({"upstream": 1}, 400, "InvalidRequest"),
+    ):
+        watch.assert_problem(http.post("/v1/links", body, headers=key("k")), status, code)
+    http.register("up", a="1")
+    answer = http.post("/v1/links", {"upstream": "up", "downstream": "down"}, headers=key("k"))
+    assert answer.status_code == 201
+
+
+def test_a_key_that_is_none_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
+    http.post("/v1/pipelines", {"name": "p", "ops": ["up"]})
+    watch.mark()
+    for name in ("", "a" * 129, "ä", "a\tb", "\x7f"):
+        line = f"{routes.IDEMPOTENCY_KEY}: {name}".encode()
+        for method, target in (("DELETE", "/v1/pipelines/p"), ("PATCH", "/v1/ops/up")):
+            body = b'{"compat":"exact"}' if method == "PATCH" else b""
+            lines = [line, f"Content-Type: {routes.JSON}".encode()] if body else [line]
+            watch.assert_problem(raw_http.ask(listener.port, method, target, *lines, body=body), 400, "InvalidRequest")
+    for name in ("a", "a" * 128, "~!@#$ %^&*()", "{0}"):
+        body = b'{"compat":"exact"}'
+        given = (f"{routes.IDEMPOTENCY_KEY}: {name}", f"Content-Type: {routes.JSON}")
+        assert raw_http.ask(listener.port, "PATCH", "/v1/ops/up", *given, body=body).status == 200
+
+
+def at_once(url: str, change: tuple[str, str, dict[str, Any] | None], name: str) -> list[requests.Response]:
+    """The same request by six clients at the same time."""
+    gate = threading.Barrier(6)
+
+    def repeat(_number: int) -> requests.Response:
+        with Http(url) as client:
+            gate.wait()
+            return client.ask(*change, headers=key(name))
+
+    with ThreadPoolExecutor(6) as pool:
+        return list(pool.map(repeat, range(6)))
+
+
+@pytest.mark.parametrize(
+    "what", ["push", "register", "link", "removal of a pipeline", "upload", "removal of an upload"]
+)
+def test_repetitions_at_the_same_time_have_one_effect_and_the_same_answer(
+    http: Http, listener: Listener, what: str
+) -> None:
+    for number in range(5 if what == "push" else 1):
+        change = prepared(http, what)
+        before = http.get("/v1/ops/up/versions").json()["versions"]
+        answers = at_once(listener.url, change, f"k{number}")
+        assert answers[0].status_code in (200, 201, 204)
+        for answer in answers[1:]:
+            assert same(answer, answers[0]), answer.text
+        after = http.get("/v1/ops/up/versions").json()["versions"]
+        assert len(after) - len(before) == (1 if what in ("push", "register") else 0)
+
+
+def test_a_repetition_that_is_overtaken_by_another_has_its_answer(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = prepared(http, "push")
+    answers: list[requests.Response] = []
+    check = Uploads.check
+
+    def overtaken(uploads: Uploads, *given: Any) -> Any:
+        monkeypatch.undo()
+        with Http(http.url) as other:
+            answers.append(other.ask(*change, headers=key("k")))
+        return check(uploads, *given)
+
+    monkeypatch.setattr(Uploads, "check", overtaken)
+    answers.append(http.ask(*change, headers=key("k")))
+    assert answers[0].status_code == 201
+    assert same(answers[1], answers[0]), answers[1].text
+
+
+def test_versions_of_one_upload_at_the_same_time_without_a_key_are_one_version(http: Http, listener: Listener) -> None:
+    for _ in range(5):
+        upload = http.upload(b"bytes")
+        gate = threading.Barrier(4)
+
+        def push(_number: int, upload: str = upload, gate: threading.Barrier = gate) -> requests.Response:
+            with Http(listener.url) as client:
+                gate.wait()
+                return client.post("/v1/ops/up/versions", {"upload": upload, "new": True})
+
+        before = http.get("/v1/ops").json()["ops"]
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(push, range(4)))
+        assert sorted(answer.status_code for answer in answers) == [201, 404, 404, 404]
+        assert http.get("/v1/ops").json()["ops"][0]["versions"] == (before[0]["versions"] if before else 0) + 1

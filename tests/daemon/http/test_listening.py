@@ -1,0 +1,95 @@
+"""The listener: where it listens, and how it ends."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.file_wrapper import ForwardBuffer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.web.api.blobs import FEW
+from tests.conftest import Http, wait_for
+from tests.daemon.http.test_uploads import DATA, begin, staged
+from tests.support.raw_http import Raw, head
+from tests.support.refusals import Watch
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.0.0.2"])  # noqa: S104
+def test_it_listens_on_loopback_only(server: OpStoreServer, host: str) -> None:
+    with pytest.raises(errors.ListenRefused):
+        Listener(server, host)
+
+
+def test_a_port_that_is_taken_is_told(server: OpStoreServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(errors.InvalidSetting, match=f"port {port} of 127.0.0.1 can't be used"):
+            Listener(server, port=port)
+
+
+def test_it_may_be_stopped_more_than_once_and_after_its_end(server: OpStoreServer) -> None:
+    with Listener(server) as listener:
+        listener.stop()
+        listener.stop()
+    listener.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", listener.port), timeout=5)
+
+
+def test_connections_that_wait_when_the_end_comes_are_closed_and_not_reset(server: OpStoreServer) -> None:
+    listener = Listener(server)
+    waiting = [socket.create_connection(("127.0.0.1", listener.port), timeout=30) for _ in range(3)]
+    listener.stop()
+    listener.run()
+    try:
+        assert [connection.recv(1) for connection in waiting] == [b""] * 3
+    finally:
+        for connection in waiting:
+            connection.close()
+
+
+def test_a_stop_lets_a_running_request_finish(server: OpStoreServer, tmp_path: Path) -> None:
+    with Listener(server) as listener, Http(listener.url) as http, Raw(listener.port) as idle:
+        assert idle.ask("GET", routes.OPS).status == 200
+        upload = http.upload()
+        with Raw(listener.port) as connection:
+            begin(connection, upload, 0, 10)
+            connection.send(DATA[:4])
+            wait_for(lambda: staged(tmp_path, upload) == 4, "the arrival")
+            listener.stop()
+            assert idle.is_closed()
+            with pytest.raises(requests.ConnectionError), Http(listener.url) as other:
+                other.get(routes.HEALTH)
+            connection.send(DATA[4:])
+            assert connection.answer().status == 200
+
+
+def test_it_ends_by_itself_when_nobody_asks(server: OpStoreServer) -> None:
+    listener = Listener(server)
+    thread = threading.Thread(target=listener.run, kwargs={"idle_timeout": 0.1})
+    thread.start()
+    with Http(listener.url) as http:
+        assert http.get(routes.HEALTH).status_code == 200
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_bug_behind_the_application_is_told_in_the_same_form(
+    http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(_buffer: ForwardBuffer, _size: int | None = None) -> int:
+        raise RuntimeError("a bug")
+
+    http.push("up", b"bytes" * FEW)  # else they go out with the head
+    watch.mark()
+    monkeypatch.setattr(ForwardBuffer, "prepare", failing)
+    with Raw(listener.port) as connection:
+        connection.send(head("GET", "/v1/ops/up/versions/latest/bytes", host=connection.host))
+        details = watch.assert_problem(connection.answer(), 500, "Unforeseen")
+        assert connection.is_closed()
+    assert details["reference"] in caplog.text
+    assert "RuntimeError: a bug" in caplog.text

@@ -1,0 +1,324 @@
+"""The OpenAPI document: valid, whole, and what the daemon does.
+
+tests/support/conformance.py holds every exchange to it.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol._version import __version__
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.names import is_name
+from opstore_daemon.web.app import document
+from opstore_daemon.web.framework import headers
+from opstore_daemon.web.guards import SCOPES, is_page
+from tests.conftest import READ_TOKEN, WRITE_TOKEN, Http
+from tests.daemon.protocol.test_names import ILLEGAL, LEGAL
+from tests.support.conformance import conformance
+from tests.support.markdown import ROOT
+from tests.support.refusals import Watch
+
+DOCUMENT = conformance().document
+PATHS: dict[str, Any] = DOCUMENT["paths"]
+OPERATIONS = [(method.upper(), path) for path, item in PATHS.items() for method in item]
+PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32}
+VALUES = {
+    "sample": f"xxh128:{0:032}",
+    "intact": "1",
+    "limit": "1",
+    "cursor": "1",
+    "select": ">=1",
+    "valid_for": "forest",
+    "op": "pca",
+    "upstream": "pca",
+    "downstream": "forest",
+    "use": "pca@1.0.0",
+    "history": "1",
+    "as_of": "1",
+    "lock": "pca@1.0.0",
+    "upgrade": "pca",
+    "reference": "pca",
+    "pipeline": "iris",
+}
+
+
+def filled_in(path: str, **parts: str) -> str:
+    for name, value in {**PARTS, **parts}.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+@pytest.fixture
+def filled(http: Http) -> Http:
+    """A daemon that has what PARTS and VALUES name."""
+    http.push("pca", b"bytes")
+    http.push("forest", b"bytes")
+    http.post(routes.LINKS, {"upstream": "pca", "downstream": "forest"})
+    http.post(routes.PIPELINES, {"name": "iris", "ops": ["pca", "forest"]})
+    http.post(routes.TAGS, {"tag": "stable", "versions": ["pca"]})
+    return http
+
+
+# --- the document -----------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_valid_openapi_document() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+def schemas(node: Any) -> Iterator[Any]:
+    """All schemas in the document: those of components, and whatever stands under `schema`."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "schema":
+                yield value
+            yield from schemas(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from schemas(value)
+
+
+def test_every_schema_is_one_whose_patterns_can_be_read() -> None:
+    found = [*schemas(DOCUMENT), *DOCUMENT["components"]["schemas"].values()]
+    assert len(found) > 100
+    for schema in found:
+        jsonschema_rs.meta.validate(schema)
+        jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]}, validate_formats=True)
+
+
+def test_every_reference_finds_something() -> None:
+    refs = set(re.findall(r'"\$ref":"#/components/(\w+)/([^"]+)"', document()[0].decode()))
+    assert len(refs) > 30
+    for kind, name in refs:
+        assert name in DOCUMENT["components"][kind]
+    used = {name for kind, name in refs if kind == "responses"}
+    assert set(DOCUMENT["components"]["responses"]) - used == {"MethodNotAllowed"}  # which no method of a path has
+
+
+def test_every_operation_has_a_name_of_its_own_and_words() -> None:
+    names = [PATHS[path][method.lower()]["operationId"] for method, path in OPERATIONS]
+    assert len(set(names)) == len(names)
+    for method, path in OPERATIONS:
+        operation = PATHS[path][method.lower()]
+        assert operation["summary"]
+        told = [*operation["parameters"], *(PATHS[path]["get"]["responses"].values() if method == "GET" else ())]
+        assert all(one.get("description") or "$ref" in one for one in told), f"{method} {path}"
+
+
+def test_names_are_read_by_its_pattern_as_by_the_daemon() -> None:
+    schema = DOCUMENT["components"]["schemas"]["NewPipeline"]["properties"]["name"]
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    encodable = [name for name in (*LEGAL, *ILLEGAL) if name.isprintable()]  # a lone surrogate can't stand in JSON
+    for name in (*encodable, "a\n", "con", "con.txt", "com5.tar.gz", "console", "a..b", "a" * 128, "a" * 129):
+        assert validator.is_valid(name) == is_name(name), name
+
+
+def test_every_key_of_an_answer_is_told_as_always_there() -> None:
+    for name in ("VersionRecord", "Upload", "Problem", "Status"):
+        schema = DOCUMENT["components"]["schemas"][name]
+        assert schema["required"] == list(schema["properties"])
+
+
+# --- what serves ------------------------------------------------------------------------------------------------
+
+
+def test_every_method_of_every_rule_is_in_it_and_nothing_else(server: OpStoreServer) -> None:
+    served = {
+        (method, re.sub("<([a-z]+)>", r"{\1}", rule.rule))
+        for rule in server.flask.url_map.iter_rules()
+        if not is_page(rule.rule)
+        for method in rule.methods or ()
+    }
+    assert served == set(OPERATIONS)
+
+
+def test_every_path_of_the_protocol_is_in_it() -> None:
+    spelled = [value for name, value in vars(routes).items() if name.isupper() and str(value).startswith("/")]
+    assert {re.sub("<([a-z]+)>", r"{\1}", path) for path in spelled if not is_page(path)} == set(PATHS)
+
+
+def test_it_is_served_to_who_has_a_token(http: Http, watch: Watch) -> None:
+    answer = http.with_token(READ_TOKEN).get(routes.DOCUMENT)
+    assert (answer.status_code, answer.content) == (200, document()[0])
+    assert answer.headers["ETag"] == f'"{digest_of(answer.content)}"'
+    told = http.ask("HEAD", routes.DOCUMENT)
+    assert (told.content, told.headers["Content-Length"]) == (b"", str(len(answer.content)))
+    for given in (answer.headers["ETag"], f"W/{answer.headers['ETag']}", "*"):
+        again = http.get(routes.DOCUMENT, headers={"If-None-Match": given})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
+    assert http.get(routes.DOCUMENT, headers={"If-None-Match": '"another"'}).status_code == 200
+    watch.assert_problem(http.with_token(None).get(routes.DOCUMENT), 401, "TokenRequired")
+    watch.assert_problem(http.get(f"{routes.DOCUMENT}?a=1"), 400, "InvalidRequest")
+
+
+def test_it_is_made_once_in_a_process() -> None:
+    assert document() is document()
+
+
+def test_every_operation_wants_the_scope_that_it_tells(filled: Http) -> None:
+    tokens = {"read": READ_TOKEN, "write": WRITE_TOKEN}
+    for method, path in OPERATIONS:
+        security = PATHS[path][method.lower()]["security"]
+        if not security:
+            assert filled.with_token(None).ask(method, filled_in(path)).status_code == 200
+            continue
+        ((wanted,),) = (requirement["token"] for requirement in security)
+        assert filled.with_token(None).ask(method, filled_in(path)).status_code == 401
+        for scope, token in tokens.items():
+            refused = filled.with_token(token).ask(method, filled_in(path)).status_code == 403
+            assert refused == (SCOPES.index(scope) < SCOPES.index(wanted)), f"{method} {path} {scope}"
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[0] != "HEAD"])
+def test_an_operation_takes_the_parameters_that_it_tells_and_no_other(filled: Http, method: str, path: str) -> None:
+    operation = PATHS[path][method.lower()]
+    known = {one["name"]: one for one in operation["parameters"] if one["in"] == "query"}
+    needed = [(name, VALUES[name]) for name, one in known.items() if one["required"]]
+
+    def ask(*query: tuple[str, str]) -> str | None:
+        """The reason of a refusal of the query."""
+        body: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
+        if path == "/v1/uploads/{upload}" and method == "PATCH":
+            body = {"data": b"", "headers": {"Content-Type": routes.APPEND_TYPE, "Upload-Offset": "0"}}
+        answer = filled.ask(method, filled_in(path), params=list(query), **body)
+        reason: str | None = answer.json()["details"].get("reason") if answer.status_code == 400 else None
+        return reason if reason and "parameter" in reason else None
+
+    assert ask(*needed) is None
+    for name, one in known.items():
+        others = [pair for pair in needed if pair[0] != name]
+        value = (name, VALUES[name])
+        assert ask(*others, value) is None
+        several = one["schema"]["type"] == "array"
+        assert (ask(*others, value, value) is None) == several, name
+        if one["required"]:
+            assert ask(*others) == f"the parameter {name!r} is missing"
+    for name in ("unknown", "Limit", "limit[]", ""):
+        assert ask(*needed, (name, "1")), name
+
+
+def test_every_success_that_is_told_is_answered(filled: Http) -> None:
+    answered = {
+        (method, path, filled.ask(method, filled_in(path, **parts), **options).status_code)
+        for method, path, parts, options in requests_that_go_well(filled)
+    }
+    told = {
+        (method, path, int(status))
+        for method, path in OPERATIONS
+        for status in PATHS[path][method.lower()]["responses"]
+        if status < "4"
+    }
+    assert answered == told
+
+
+def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
+    """Method, path, its parts and what else is to be sent, in an order in which each goes well."""
+    upload = {"upload": http.upload(b"bytes")}
+    for path, item in PATHS.items():
+        for method in {"GET", "HEAD"} & {name.upper() for name in item}:
+            parameters = item[method.lower()]["parameters"]
+            needed = {
+                one["name"]: VALUES[one["name"]] for one in parameters if one["in"] == "query" and one["required"]
+            }
+            yield method, path, upload, {"params": needed}
+            if any(one["name"] == "If-None-Match" for one in parameters):
+                etag = http.get(filled_in(path), params=needed).headers["ETag"]
+                yield method, path, {}, {"params": needed, "headers": {"If-None-Match": etag}}
+    one, bytes_, versions = "/v1/ops/{op}", "/v1/ops/{op}/versions/{selector}/bytes", "/v1/ops/{op}/versions"
+    yield "GET", bytes_, {}, {"headers": {"Range": "bytes=0-1"}}
+    yield "PATCH", one, {}, {"json": {"compat": "exact"}}
+    yield "POST", routes.UPLOADS, {}, {"json": {}}
+    append = {"Content-Type": routes.APPEND_TYPE, "Upload-Offset": "5"}
+    yield "PATCH", "/v1/uploads/{upload}", upload, {"data": b"more", "headers": append}
+    yield "DELETE", "/v1/uploads/{upload}", upload, {}
+    for _ in range(2):
+        yield "POST", versions, {"op": "new"}, {"json": {"fields": {}}}
+        yield "POST", routes.PIPELINES, {}, {"json": {"name": "new", "ops": ["new"]}}
+    for state in ("valid", "revoked"):
+        yield "POST", routes.LINKS, {}, {"json": {"upstream": "new", "downstream": "pca", "state": state}}
+    yield "POST", "/v1/pipelines/{pipeline}/check", {}, {"json": {"edges": [], "versions": []}}
+    for reason in ("broken", None):
+        yield "PUT", "/v1/ops/{op}/versions/{selector}/yank", {"selector": "1.0.0"}, {"json": {"reason": reason}}
+    yield "POST", routes.TAGS, {}, {"json": {"tag": "new", "versions": ["pca", "forest"]}}
+    yield "DELETE", "/v1/ops/{op}/tags/{tag}", {}, {}
+    yield "POST", routes.SESSIONS, {}, {}
+    yield "DELETE", routes.SESSIONS, {}, {}
+    yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}
+
+
+def test_what_is_made_says_where_it_is(filled: Http) -> None:
+    made = [
+        filled.post("/v1/ops/new/versions", {"fields": {}}),
+        filled.post(routes.PIPELINES, {"name": "new", "ops": ["new"]}),
+        filled.post(routes.UPLOADS, {"size": 5}),
+    ]
+    for answer in made:
+        assert answer.status_code == 201
+        there = filled.get(answer.headers["Location"]).json()
+        told = answer.json()
+        assert {key: told[key] for key in there if key != "created"} == {
+            k: v for k, v in there.items() if k != "created"
+        }
+    assert "Location" not in filled.post(routes.PIPELINES, {"name": "new", "ops": ["new"]}).headers
+
+
+# --- errors and headers -----------------------------------------------------------------------------------------
+
+
+AT_THE_START = {"InvalidSetting", "SchemaTooNew", "ListenRefused", "HomeLocked"}  # or in the saver, and mapped there
+OF_THE_PAGE = {"SessionRequired"}
+INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError"}
+
+
+def raised() -> set[str]:
+    """The errors that the daemon's code makes, by their names: `errors.Name(`, `raise errors.Name` and passed on."""
+    found: set[str] = set()
+    for folder in ("web", "store", "rules", "protocol", "savers", "metadata"):
+        for path in (ROOT / "opstore_daemon" / folder).rglob("*.py"):
+            if "conformance" in path.parts or path.name in ("errors.py", "headers.py"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "errors":
+                    found.add(node.attr)
+    return found & {error.__name__ for error in errors.all_errors()}
+
+
+def codes(response: Any) -> list[str]:
+    """The errors that the response may tell of."""
+    listed: list[str] = response["content"][routes.PROBLEM]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+    return listed
+
+
+def test_every_error_that_the_daemon_can_answer_is_in_it_and_no_other() -> None:
+    listed = [code for response in DOCUMENT["components"]["responses"].values() for code in codes(response)]
+    assert raised() - AT_THE_START - INSIDE - OF_THE_PAGE <= set(listed)
+    assert set(listed) <= raised() | {"HeadersTooLarge", "AmbiguousFraming"}  # of intake
+    assert not set(listed) & (AT_THE_START | INSIDE | OF_THE_PAGE)
+
+
+def test_every_error_stands_under_its_status_with_its_message() -> None:
+    known = {error.__name__: error for error in errors.all_errors()}
+    for method, path in OPERATIONS:
+        for status, response in PATHS[path][method.lower()]["responses"].items():
+            if "$ref" in response:
+                whole = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+                for code in codes(whole):
+                    assert str(known[code].status) == status
+                    assert known[code].message in whole["description"]
+
+
+def test_every_header_is_in_it_where_it_is_read_or_sent() -> None:
+    told = document()[0].decode()
+    declared = [value for value in vars(headers).values() if isinstance(value, headers.Header)]
+    assert len(declared) > 12
+    for header in (*declared, *headers.OF_REFUSALS.values()):
+        assert f'"{header.name}"' in told

@@ -1,0 +1,47 @@
+"""Queries are records: what they may hold is what can be read."""
+
+import pytest
+from werkzeug.datastructures import MultiDict
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.web.framework.query_parameters import CountedPage, Page, Query, fields, read
+
+
+class Several(Query, frozen=True, kw_only=True):
+    names: tuple[str, ...] = ()
+    needed: str
+
+
+class Flag(Query, frozen=True, kw_only=True):
+    flag: bool = False
+
+
+def test_a_query_is_read_into_its_record() -> None:
+    given = MultiDict([("needed", ""), ("names", "b"), ("names", "a")])
+    assert read(Several, given) == Several(needed="", names=("b", "a"))
+    assert read(CountedPage, MultiDict([("cursor", "7")])) == CountedPage(limit=100, cursor=7)
+    assert read(Page, MultiDict()) == Page()
+    assert read(Query, MultiDict()) == Query()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "reason"),
+    [
+        (Query, [("a", "1")], "there is no parameter 'a' here"),
+        (Several, [("names", "a")], "the parameter 'needed' is missing"),
+        (Several, [("needed", "a"), ("needed", "a")], "the parameter 'needed' comes twice"),
+        (Page, [("limit", "0")], "limit is to be a whole number from 1 to 1000, not '0'"),
+        (CountedPage, [("cursor", "x")], "cursor is to be a whole number from 0 to 999999999999999999, not 'x'"),
+    ],
+)
+def test_what_it_does_not_say_is_refused_with_the_reason(
+    kind: type[Query], given: list[tuple[str, str]], reason: str
+) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        read(kind, MultiDict(given))
+    assert caught.value.details == {"reason": reason}
+
+
+def test_a_query_that_cannot_be_read_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(TypeError, match="'flag' of Flag"):
+        fields(Flag)

@@ -1,0 +1,52 @@
+"""What schemathesis makes of the OpenAPI document, sent to a real daemon: nothing breaks the daemon or the document."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_daemon.protocol import routes
+from tests.conftest import ADMIN_TOKEN, Http
+from tests.support.conformance import conformance
+
+HERE = Path(__file__).parent
+TOLD = {"OPSTORE_TOKEN": ADMIN_TOKEN, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")}
+
+
+def schemathesis(url: str, phase: str, folder: Path) -> tuple[dict[str, Any], str]:
+    """Runs one of its phases; its report, and what it says of it."""
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")]
+    report = folder / "report.json"
+    options = ["--phases", phase, "--no-color", "--report", "json", "--report-json-path", str(report)]
+    command = [*program, "run", url, *options]
+    done = subprocess.run(command, env={**os.environ, **TOLD}, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert report.exists(), said
+    told: dict[str, Any] = json.loads(report.read_text("utf-8"))
+    return told, said
+
+
+@pytest.fixture
+def filled(http: Http) -> Http:
+    """A daemon that has what the configuration names."""
+    http.push("pca", b"a" * 100)
+    http.push("pca", b"b" * 100)
+    http.push("forest", b"c")
+    http.post(routes.LINKS, {"upstream": "pca@1.0.0", "downstream": "forest"})
+    http.post(routes.PIPELINES, {"name": "iris", "ops": ["pca", "forest"]})
+    return http
+
+
+@pytest.mark.parametrize("phase", ["coverage", "fuzzing", "stateful"])
+def test_schemathesis_finds_nothing(filled: Http, phase: str, tmp_path: Path) -> None:
+    report, said = schemathesis(filled.url + routes.DOCUMENT, phase, tmp_path)
+    assert (report["exit_code"], report["failures"], report["errors"]) == (0, [], []), said
+    assert report["complete"], said
+    assert report["test_cases"]["generated"] >= 90, said
+    if phase != "stateful":  # which tests what it finds links between
+        operations = sum(len(item) for item in conformance().document["paths"].values())
+        assert report["operations"]["tested"] >= operations - 1, said  # but for the document itself

@@ -1,0 +1,97 @@
+"""How bytes go out: what the daemon checks passes through it, a part is sent by the system itself."""
+
+import os
+import socket
+
+import pytest
+
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.http_server.parser import IntakeChannel
+from opstore_daemon.web.api.blobs import FEW
+from tests.conftest import Http, wait_for
+from tests.daemon.http.test_bytes import BYTES, large
+from tests.support.raw_http import Raw, head
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each call of sendfile(2)."""
+    counts: list[int] = []
+    plain = os.sendfile
+
+    def noted(out: int, source: int, offset: int, count: int) -> int:
+        counts.append(plain(out, source, offset, count))
+        return counts[-1]
+
+    monkeypatch.setattr(os, "sendfile", noted)
+    return counts
+
+
+def test_a_part_is_sent_by_the_system_and_the_whole_is_checked(http: Http, sent: list[int]) -> None:
+    data = large()
+    http.push("up", data)
+    assert http.pull("up").content == data
+    assert sent == []
+    for asked, start, stop in (("bytes=0-", 0, len(data)), ("bytes=7-", 7, len(data)), ("bytes=3-1048580", 3, MIB + 5)):
+        sent.clear()
+        answer = http.pull("up", headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (206, data[start:stop])
+        wanted = stop - start
+        wait_for(lambda: sum(sent) == wanted, "the note of the last piece")  # noqa: B023 - the client may have it before us
+
+
+def test_a_small_answer_is_sent_in_one_piece(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    plain = IntakeChannel.send
+
+    def noted(channel: IntakeChannel, data: bytes, do_close: bool = True) -> int:
+        pieces.append(len(data))
+        return plain(channel, data, do_close)
+
+    http.push("up", b"bytes")
+    http.push("up", b"x" * FEW)
+    upload = http.upload(b"others")
+    monkeypatch.setattr(IntakeChannel, "send", noted)
+    answers = [
+        http.pull("up", "1.0.0"),
+        http.pull("up"),
+        http.pull("up", headers={"Range": "bytes=2-"}),
+        http.get("/v1/ops/up"),
+        http.get("/v1/ops/none"),
+        http.delete(f"/v1/uploads/{upload}"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 206, 200, 404, 204]
+    assert len(pieces) == len(answers)
+    assert answers[1].content == b"x" * FEW
+
+
+def test_a_system_without_sendfile_sends_the_same(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sendfile")
+    data = large()
+    http.push("up", data)
+    answer = http.pull("up", headers={"Range": "bytes=5-"})
+    assert (answer.status_code, answer.content) == (206, data[5:])
+
+
+def test_a_connection_serves_on_after_a_part(http: Http, listener: Listener) -> None:
+    data = large()
+    http.push("up", data)
+    with Raw(listener.port) as connection:
+        for start in (0, 5, len(data) - 1):
+            answer = connection.ask("GET", BYTES, f"Range: bytes={start}-")
+            assert (answer.status, answer.body) == (206, data[start:])
+
+
+def test_who_goes_away_in_a_part_leaves_nothing_behind(http: Http, listener: Listener) -> None:
+    http.push("up", b"x" * (40 * MIB))  # more than fits into the buffers of the system
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(3):
+        with Raw(listener.port) as connection:
+            connection.send(head("GET", BYTES, "Range: bytes=1-", host=connection.host))
+            assert connection.socket.recv(1, socket.MSG_PEEK)
+    wait_for(lambda: len(listener._channels()) <= 1, "the end of the connections")
+    if before:
+        wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before + 1, "the end of all files")
+    assert http.pull("up", headers={"Range": "bytes=0-1"}).content == b"xx"

@@ -1,0 +1,108 @@
+"""Uploads across restarts and weeks."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol.digests import digest_of
+from tests.conftest import Http, open_server, wait_for
+from tests.daemon.http.test_uploads import DATA, begin, offset_of, pushed, staged
+from tests.support.raw_http import Raw
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **by: int) -> None:
+        self.now += timedelta(**by)
+
+
+@contextmanager
+def daemon(folder: Path, clock: Clock | None = None) -> Iterator[tuple[Http, Listener]]:
+    """A daemon on the folder, from its start to its end."""
+    server = open_server(folder, clock=clock)
+    try:
+        with Listener(server) as listener, Http(listener.url) as http:
+            yield http, listener
+    finally:
+        server.close()
+
+
+def test_an_upload_goes_on_after_a_restart(tmp_path: Path) -> None:
+    with daemon(tmp_path) as (http, listener):
+        whole, broken = http.upload(DATA[:7], size=10), http.upload()
+        with Raw(listener.port) as connection:
+            begin(connection, broken, 0, 10)
+            connection.send(DATA[:4])
+            wait_for(lambda: staged(tmp_path, broken) == 4, "the arrival")
+    with daemon(tmp_path) as (http, _):
+        # Nobody asked for the offset yet, so it is not sure that the bytes are still those that were sent.
+        assert http.append(whole, DATA[7:], 7).json()["code"] == "UploadNotOpen"
+        assert http.get(f"/v1/uploads/{whole}").json() == {"upload": whole, "offset": 7, "size": 10}
+        assert http.append(whole, DATA[7:], 7).status_code == 200
+        assert pushed(http, whole) == digest_of(DATA)
+        assert offset_of(http, broken) == 4
+        assert http.append(broken, b"others", 4).status_code == 200
+        assert pushed(http, broken) == digest_of(DATA[:4] + b"others")
+
+
+def test_a_version_is_made_after_a_restart_of_an_upload_that_was_complete(tmp_path: Path) -> None:
+    with daemon(tmp_path) as (http, _):
+        upload = http.upload(DATA, size=10)
+    with daemon(tmp_path) as (http, _):
+        assert pushed(http, upload) == digest_of(DATA)
+
+
+def test_bytes_that_a_crash_cut_off_are_sent_again(tmp_path: Path) -> None:
+    with daemon(tmp_path) as (http, _):
+        upload = http.upload(DATA, size=10)
+    os.truncate(tmp_path / "blobs" / "staging" / upload, 3)
+    with daemon(tmp_path) as (http, _):
+        assert offset_of(http, upload) == 3
+        assert http.append(upload, DATA[3:], 3).status_code == 200
+        assert pushed(http, upload) == digest_of(DATA)
+
+
+def test_bytes_that_a_crash_changed_are_found_out(tmp_path: Path) -> None:
+    with daemon(tmp_path) as (http, _):
+        upload = http.upload(DATA, size=10)
+    (tmp_path / "blobs" / "staging" / upload).write_bytes(b"0123456xxx")
+    with daemon(tmp_path) as (http, _):
+        answer = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(DATA)})
+        assert (answer.status_code, answer.json()["code"]) == (422, "DigestMismatch")
+        assert http.get("/v1/ops").json()["ops"] == []
+
+
+def test_an_upload_that_nobody_asks_for_in_a_week_is_thrown_away(tmp_path: Path) -> None:
+    clock = Clock()
+    with daemon(tmp_path, clock) as (http, _):
+        forgotten, asked_for = http.upload(DATA), http.upload(DATA)
+        clock.forward(days=6)
+        assert offset_of(http, asked_for) == 10
+        clock.forward(days=2)
+        fresh = http.upload()  # where room is asked for, room is made
+        staging = tmp_path / "blobs" / "staging"
+        assert {path.name for path in staging.iterdir()} == {asked_for, fresh}
+        assert http.get(f"/v1/uploads/{forgotten}").status_code == 404
+        assert offset_of(http, asked_for) == 10
+        clock.forward(days=8)
+    with daemon(tmp_path, clock) as (http, _):  # a start makes room too
+        assert list(staging.iterdir()) == []
+
+
+def test_a_draft_that_no_upload_knows_is_swept_at_a_start(tmp_path: Path) -> None:
+    with daemon(tmp_path) as (http, _):
+        known = http.upload(DATA)
+    staging = tmp_path / "blobs" / "staging"
+    (staging / ("b" * 32)).write_bytes(b"left behind")
+    with daemon(tmp_path):
+        assert [path.name for path in staging.iterdir()] == [known]

@@ -1,0 +1,126 @@
+"""Who waits for a verdict asks again with its etag: that costs next to nothing, and keeps nobody else waiting."""
+
+import threading
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import SETTINGS, Listener
+from opstore_daemon.http_server.parser import IntakeChannel
+from opstore_daemon.protocol import routes
+from tests.conftest import Http
+from tests.daemon.http.test_uploads import begin
+from tests.daemon.store.test_statements import counted
+from tests.support.raw_http import Raw
+from tests.support.refusals import Watch
+
+EDGE = f"{routes.VERDICT}?upstream=pca&downstream=forest"
+PIPELINE = routes.path(routes.PIPELINE_VERDICT, pipeline="churn")
+QUESTIONS = pytest.mark.parametrize("question", [EDGE, PIPELINE], ids=["edge", "pipeline"])
+
+
+def fill(http: Http) -> Http:
+    """The client, of a daemon that has a pipeline now, which nobody has validated."""
+    http.register("pca", a="1")
+    http.register("forest", a="1")
+    assert http.post(routes.PIPELINES, {"name": "churn", "ops": ["pca", "forest"]}).status_code == 201
+    return http
+
+
+@pytest.fixture
+def asked(http: Http) -> Http:
+    """A client of such a daemon."""
+    return fill(http)
+
+
+def told(answer: requests.Response) -> tuple[int, bytes, str]:
+    """What matters of an answer."""
+    return answer.status_code, answer.content, answer.headers["ETag"]
+
+
+@QUESTIONS
+def test_who_has_the_verdict_is_told_so(asked: Http, question: str) -> None:
+    etag = asked.get(question).headers["ETag"]
+    for given in (etag, f"W/{etag}", f'"0", {etag}', "*"):
+        assert told(asked.get(question, headers={"If-None-Match": given})) == (304, b"", etag), given
+    for given in ('"0"', f'"0{etag[1:]}', '"*"', ""):
+        assert asked.get(question, headers={"If-None-Match": given}).status_code == 200, given
+    asked.patch(f"{routes.OPS}/pca", {"compat": "exact"})
+    assert asked.get(question, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_nobody_has_a_verdict_that_is_not_there(asked: Http, watch: Watch) -> None:
+    missing = {
+        f"{routes.VERDICT}?upstream=pca@9.0.0&downstream=forest": "VersionNotFound",
+        f"{PIPELINE}?use=pca@9.0.0": "VersionNotFound",
+        routes.path(routes.PIPELINE_VERDICT, pipeline="other"): "PipelineNotFound",
+    }
+    watch.mark()
+    for question, code in missing.items():
+        watch.assert_problem(asked.get(question, headers={"If-None-Match": "*"}), 404, code)
+    watch.assert_problem(asked.get(question, headers={"If-None-Match": '"0"'}), 404, code)
+
+
+@QUESTIONS
+def test_asking_again_takes_one_statement(memory_server: OpStoreServer, question: str) -> None:
+    with Listener(memory_server) as listener, Http(listener.url) as client:
+        etag = fill(client).get(question).headers["ETag"]
+        with counted(memory_server) as statements:
+            assert client.get(question, headers={"If-None-Match": etag}).status_code == 304
+        assert len(statements) == 1, statements
+        with counted(memory_server) as statements:
+            assert client.get(question).status_code == 200
+        assert len(statements) > 1, "the verdict itself is counted, too"
+
+
+def test_more_waiters_than_the_daemon_has_threads_keep_nobody_waiting(asked: Http, listener: Listener) -> None:
+    etag = asked.get(PIPELINE).headers["ETag"]
+    threads = threading.active_count()
+    with ExitStack() as stack:
+        waiters = [stack.enter_context(Raw(listener.port)) for _ in range(4 * SETTINGS["threads"])]
+        for waiter in waiters:
+            assert waiter.ask("GET", PIPELINE, f"If-None-Match: {etag}").status == 304
+        assert asked.get(routes.OPS).status_code == 200
+        assert threading.active_count() == threads
+        assert all(waiter.is_closed() for waiter in waiters), "until they ask again they hold no connection either"
+
+
+def test_connections_that_are_kept_give_way_to_others(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "connection_limit", 8)
+    with Listener(server) as listener, Http(listener.url) as http, ExitStack() as stack:
+        upload = http.upload()
+        busy = stack.enter_context(Raw(listener.port))
+        begin(busy, upload, 0, 10)
+        kept = []
+        for _ in range(10):
+            kept.append(stack.enter_context(Raw(listener.port)))
+            assert kept[-1].ask("GET", routes.OPS).status == 200
+        assert kept[0].is_closed(), "the one that has been idle the longest makes room"
+        assert kept[-1].ask("GET", routes.OPS).status == 200, "not the one that asked last"
+        busy.send(bytes(10))
+        assert busy.answer().status == 200, "nor one whose request is coming in"
+
+
+def test_the_loop_sleeps_while_a_thread_sends_an_answer(asked: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[IntakeChannel] = []
+    during: list[int] = []
+    send, handle_write = IntakeChannel.send, IntakeChannel.handle_write
+
+    def noted(channel: IntakeChannel) -> None:
+        tried.append(channel)
+        handle_write(channel)
+
+    def slow(channel: IntakeChannel, *arguments: Any, **options: Any) -> Any:
+        tried.clear()
+        channel.server.pull_trigger()  # the loop is awake
+        threading.Event().wait(0.1)
+        during.append(len(tried))
+        return send(channel, *arguments, **options)
+
+    monkeypatch.setattr(IntakeChannel, "send", slow)
+    monkeypatch.setattr(IntakeChannel, "handle_write", noted)
+    assert asked.get(routes.OPS).status_code == 200
+    assert set(during) == {0}, "it does not try to send, too, over and over"

@@ -1,0 +1,285 @@
+"""The migrations: which schema a database has, and how it gets to ours."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select, table, text
+from sqlalchemy.exc import SAWarning
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import Database, Migrate, migrate
+from opstore_daemon.metadata.tables import Base
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import MemorySaver
+from tests.support.schema import HEAD
+
+LATER = '''
+"""A later schema, for the tests."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "9999", "{head}", None, None
+
+
+def upgrade() -> None:
+    op.add_column("op", sa.Column("owner", sa.Text(), nullable=True))
+    op.execute("UPDATE op SET owner = 'ann'")
+    {then}
+'''
+
+Schemas = Callable[[str], None]
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schemas:
+    """Makes this a later release, with one more migration that ends in the given statement."""
+
+    def later(then: str = "pass") -> None:
+        folder = tmp_path / "migrations"
+        shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "versions" / "9999_later.py").write_text(LATER.format(then=then, head=HEAD))
+        monkeypatch.setattr(migrate, "FOLDER", folder)
+
+    return later
+
+
+def described(database: Database) -> dict[str, Any]:
+    """All that SQLite knows of the tables, apart from the order in which it was told."""
+    with database.read() as connection, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", SAWarning)
+        look = inspect(connection)
+        found: dict[str, Any] = {}
+        for table in set(look.get_table_names()) - {"alembic_version"}:
+            rows = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
+            found[table] = {
+                "columns": [(row[1], row[2], row[3], row[4], row[5]) for row in rows],
+                "checks": {(check["name"], check["sqltext"]) for check in look.get_check_constraints(table)},
+                "uniques": {(unique["name"], *unique["column_names"]) for unique in look.get_unique_constraints(table)},
+                "keys": {
+                    (key["name"], *key["constrained_columns"], key["referred_table"])
+                    for key in look.get_foreign_keys(table)
+                },
+            }
+        # Expression and partial indexes are compared by their text: no reflection tells all of them.
+        indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        found["indexes"] = {
+            name: sql.lower().replace('"', "").replace(" ", "") for name, sql in connection.exec_driver_sql(indexes)
+        }
+        return found
+
+
+def revision_in(path: Path) -> str:
+    """The revision that a database file has, read by SQLite alone."""
+    connection = sqlite3.connect(path)
+    try:
+        found: str = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+    finally:
+        connection.close()
+    return found
+
+
+def test_a_fresh_database_gets_the_schema_without_a_backup(empty: Database) -> None:
+    migrations = Migrate(empty)
+    assert migrations.current() is None
+    assert migrations.upgrade() is None
+    assert migrations.current() == migrations.head()
+    with empty.read() as connection:
+        assert connection.exec_driver_sql("SELECT id, position FROM counter").all() == [(1, 0)]
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: Database) -> None:
+    before = described(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
+    assert Migrate(database).upgrade() is None
+    assert described(database) == before
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT name FROM op").scalars().all() == ["pca"]
+    assert backups_of(database) == []
+
+
+def backups_of(database: Database) -> list[Path]:
+    """Backups beside the database."""
+    assert database.path is not None
+    return list(database.path.parent.glob("*.before-*"))
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[Database]:
+    """A database that has gone through every migration, as the oldest ones have."""
+    database = Database(f"sqlite:///{tmp_path / 'migrated.db'}")
+    with database.write() as connection:
+        migrate._migrate(connection)
+    yield database
+    database.close()
+
+
+def test_the_migrations_make_what_a_new_database_gets(database: Database, migrated: Database) -> None:
+    new, old = described(database), described(migrated)
+    assert set(old) == set(new)
+    for name in sorted(new):
+        assert old[name] == new[name], name
+    assert "coalesce(downstream_version_id,0)" in new["indexes"]["uq_link_in_force"]
+    for each in (database, migrated):
+        assert Migrate(each).current() == HEAD
+        with each.read() as connection:
+            rows = {
+                name: connection.execute(select(text("*")).select_from(table(name))).all()
+                for name in inspect(connection).get_table_names()
+            }
+        assert {name: found for name, found in rows.items() if found} == {
+            "alembic_version": [(HEAD,)],
+            "counter": [(1, 0)],
+        }
+
+
+def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
+    assert migrate._revisions() == known[::-1]
+
+
+@pytest.mark.parametrize("state", ["none", "ours"])
+def test_alembic_is_loaded_for_an_older_schema_alone(state: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'opstore.db'}"
+    if state == "ours":
+        OpStoreServer(MemorySaver(), url).close()
+    code = (
+        "import sys; from opstore_daemon import OpStoreServer; from opstore_daemon.savers import MemorySaver;"
+        "OpStoreServer(MemorySaver(), sys.argv[1]).close(); sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, url], check=True, timeout=60)
+    assert revision_in(tmp_path / "opstore.db") == HEAD
+
+
+def test_two_that_make_the_schema_at_once_make_it_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'opstore.db'}"
+    first, second = Database(url), Database(url)
+    asked: list[str | None] = []
+
+    class Overtaken(Migrate):
+        def current(self) -> str | None:
+            asked.append(found := super().current())
+            if len(asked) == 2:
+                Migrate(second).upgrade()
+            return found
+
+    assert Overtaken(first).upgrade() is None
+    assert (asked, Migrate(first).current()) == ([None, None], HEAD)
+    for each in (first, second):
+        each.close()
+
+
+def test_alembic_finds_nothing_to_migrate(database: Database) -> None:
+    with database.read() as connection, warnings.catch_warnings():
+        # Of the expression index; the test above compares it.
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", SAWarning)
+        warnings.filterwarnings("ignore", "autogenerate skipping")
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        found = [
+            change
+            for change in compare_metadata(context, Base.metadata)
+            if getattr(change[1], "name", "") != "uq_link_in_force"
+        ]
+    assert found == []
+
+
+def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    before = described(database)
+    migrations = Migrate(database)
+    assert migrations.current() == "0999"
+    for ask in (migrations.check, migrations.upgrade, database.create_all):
+        with pytest.raises(errors.SchemaTooNew, match=rf"0999.*newer than this opstore \({HEAD}\)"):
+            ask()
+    with pytest.raises(errors.SchemaTooNew):
+        OpStoreServer(MemorySaver(), database.url.render_as_string())
+    assert described(database) == before
+    assert backups_of(database) == []
+
+
+def test_an_older_schema_is_upgraded_after_a_backup(database: Database, release: Schemas) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
+    release("pass")
+    migrations = Migrate(database)
+    assert (migrations.current(), migrations.head()) == (HEAD, "9999")
+    backup = migrations.upgrade()
+    assert backup is not None
+    assert migrations.current() == "9999"
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT name, owner FROM op").all() == [("pca", "ann")]
+    assert revision_in(backup) == HEAD
+    old = Database(f"sqlite:///{backup}")
+    with old.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+        assert connection.exec_driver_sql("SELECT name FROM op").all() == [("pca",)]
+    old.close()
+    assert migrations.upgrade() is None
+    assert backups_of(database) == [backup]
+
+
+def test_a_server_tells_of_the_backup_that_it_made(database: Database, release: Schemas) -> None:
+    release("pass")
+    server = OpStoreServer(MemorySaver(), database.url.render_as_string())
+    assert server.backup is not None
+    assert revision_in(server.backup) == HEAD
+    assert server.status().schema == "9999"
+    server.close()
+
+
+def test_an_upgrade_that_fails_leaves_the_old_schema_whole(database: Database, release: Schemas) -> None:
+    before = described(database)
+    release("op.execute('no such statement')")
+    with pytest.raises(errors.DatabaseFailed):
+        Migrate(database).upgrade()
+    assert described(database) == before
+    assert Migrate(database).current() == HEAD
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
+
+
+def test_an_upgrade_is_tried_again_over_the_backup_of_the_one_that_failed(
+    database: Database, release: Schemas, tmp_path: Path
+) -> None:
+    release("op.execute('no such statement')")
+    with pytest.raises(errors.DatabaseFailed):
+        Migrate(database).upgrade()
+    (failed,) = backups_of(database)
+    (tmp_path / "migrations" / "versions" / "9999_later.py").write_text(LATER.format(then="pass", head=HEAD))
+    assert Migrate(database).upgrade() == failed
+    assert revision_in(failed) == HEAD
+
+
+def test_a_database_in_memory_is_upgraded_without_a_backup(release: Schemas) -> None:
+    database = Database("sqlite:///:memory:")
+    database.create_all()
+    release("pass")
+    assert Migrate(database).upgrade() is None
+    assert Migrate(database).current() == "9999"
+    database.close()
+
+
+def test_the_older_release_refuses_what_the_later_one_made(
+    database: Database, release: Schemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = migrate.FOLDER
+    release("pass")
+    Migrate(database).upgrade()
+    monkeypatch.setattr(migrate, "FOLDER", ours)
+    with pytest.raises(errors.SchemaTooNew):
+        Migrate(database).upgrade()

@@ -1,0 +1,110 @@
+"""Statements that are compiled once: what SQLAlchemy would answer, without asking it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Executable, bindparam, event, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import Database
+from opstore_daemon.metadata.statements import Statement, prepared
+from opstore_daemon.metadata.tables import Journal, Op, Version, Yank
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import MemorySaver
+
+OPS: list[dict[str, Any]] = [{"id": 1, "name": "pca"}, {"id": 2, "name": "lda"}, {"id": 3, "name": "svm"}]
+
+
+@contextmanager
+def executed_by_sqlalchemy(server: OpStoreServer) -> Iterator[list[str]]:
+    """The statements that SQLAlchemy executes meanwhile."""
+    statements: list[str] = []
+
+    def note(*args: object) -> None:
+        statements.append(str(args[2]))
+
+    event.listen(server.db.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(server.db.engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    with database.write() as connection:
+        connection.execute(insert(Op), OPS)
+    return database
+
+
+def test_its_rows_are_those_that_sqlalchemy_tells(filled: Database) -> None:
+    executable = select(Op.id, Op.name, Op.compat).where(Op.id >= bindparam("least")).order_by(Op.id).limit(2)
+    with filled.read() as connection:
+        told: Any = connection.execute(executable, {"least": 2}).all()
+        found = Statement(executable).run(connection, {"least": 2}).all()
+    assert found == told
+    assert [(row.id, row.name, row.compat) for row in found] == [(2, "lda", "major"), (3, "svm", "major")]
+
+
+def test_it_is_run_with_other_values_each_time(filled: Database) -> None:
+    @prepared
+    def named(*, name: str) -> Executable:
+        return select(Op.id).where(Op.name == name)
+
+    with filled.read() as connection:
+        assert [named(name=each["name"]).run(connection).scalar_one() for each in OPS] == [1, 2, 3]
+        assert named(name="none").run(connection).scalar_one_or_none() is None
+
+
+def test_what_it_changes_is_changed(filled: Database) -> None:
+    change = Statement(update(Op).where(Op.id == bindparam("which")).values(compat=bindparam("what")))
+    with filled.write() as connection:
+        assert change.run(connection, {"which": 1, "what": "exact"}).all() == []
+    with filled.read() as connection:
+        assert connection.execute(select(Op.compat).order_by(Op.id)).scalars().all() == ["exact", "major", "major"]
+
+
+@pytest.mark.parametrize("what", ["a truth value", "a list"])
+def test_values_that_are_to_be_converted_are(filled: Database, what: str) -> None:
+    with filled.write() as connection:
+        connection.execute(insert(Journal), [{"position": n, "at": n, "kind": "version"} for n in (1, 2)])
+        numbers = {"major_number": 1, "minor_number": 0, "patch_number": 0}
+        version = {"op_id": 1, "sequence": 1, "major": "a", "minor": "a", "patch": "a", "position": 1, **numbers}
+        connection.execute(insert(Version), {"id": 1, "registered_at": 1, **version})
+        connection.execute(insert(Yank), {"position": 2, "version_id": 1, "yanked": True, "reason": "bad"})
+    asked: dict[str, tuple[Executable, dict[str, Any], list[Any]]] = {
+        "a truth value": (select(Yank.yanked), {}, [True]),
+        "a list": (select(Op.id).where(Op.name.in_(bindparam("names", expanding=True))), {"names": ["pca"]}, [1]),
+    }
+    executable, values, expected = asked[what]
+    with filled.read() as connection:
+        found = Statement(executable).run(connection, values).scalars().all()
+    assert [(type(each), each) for each in found] == [(type(each), each) for each in expected]
+
+
+def test_a_parameter_without_a_value_is_not_null(filled: Database) -> None:
+    with filled.read() as connection, pytest.raises(KeyError, match="least"):
+        Statement(select(Op.id).where(Op.id >= bindparam("least"))).run(connection)
+
+
+def test_its_errors_are_those_of_sqlalchemy(filled: Database) -> None:
+    again = Statement(insert(Op))
+    with pytest.raises(errors.DatabaseFailed, match="a constraint refused it"), filled.write() as connection:
+        again.run(connection, {"name": "pca"})
+    with pytest.raises(IntegrityError) as refused, filled.engine.begin() as connection:
+        again.run(connection, {"name": "pca"})
+    assert "INSERT INTO op" in str(refused.value)
+    assert "pca" not in str(refused.value)
+
+
+def test_a_small_push_and_a_pull_are_made_of_such_alone() -> None:
+    with closing(OpStoreServer(MemorySaver())) as server:
+        with executed_by_sqlalchemy(server) as statements:
+            for _ in range(2):
+                server.store.push("pca", os.urandom(8), valid_for=[])
+                server.store.pull("pca")
+        assert statements == []

@@ -1,0 +1,107 @@
+"""Fixtures of the tests of the page: a listening server, and a browser that has a session."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import routes
+from tests.daemon.page import browser, stores
+
+TIMEOUT = 30
+
+
+class Site:
+    """A listening server, as a browser without a window meets it."""
+
+    def __init__(self, server: OpStoreServer, listener: Listener) -> None:
+        self.server, self.url, self.port = server, listener.url, listener.port
+        self.browser = requests.Session()
+        self.browser.trust_env = False
+
+    def invite(self) -> str:
+        """A path that begins a session."""
+        answer = requests.post(self.url + routes.SESSIONS, headers=self.bearer, timeout=TIMEOUT)
+        assert answer.status_code == 201, answer.text
+        path: str = answer.json()["path"]
+        return path
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.server.token}"}
+
+    def sign_in(self) -> None:
+        assert self.get(self.invite()).status_code == 303
+
+    def get(self, path: str, **options: object) -> requests.Response:
+        return self.browser.get(self.url + path, timeout=TIMEOUT, allow_redirects=False, **options)  # type: ignore[arg-type]
+
+    def text(self, path: str) -> str:
+        """What a page says, to whoever has a session."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+
+def _serve(stack: ExitStack, server: OpStoreServer) -> Site:
+    stack.enter_context(closing(server))
+    site = Site(server, stack.enter_context(Listener(server)))
+    stack.enter_context(site.browser)
+    return site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """An empty store."""
+    with ExitStack() as stack:
+        yield _serve(stack, stores.server())
+
+
+@pytest.fixture(scope="session")
+def few() -> Iterator[Site]:
+    """A store of some weeks, with what users may write at its worst; it has a session. No test changes it."""
+    with ExitStack() as stack:
+        found = _serve(stack, stores.server())
+        stores.few(found.server.store)
+        stores.hostile(found.server.store)
+        found.sign_in()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def many_ops() -> Iterator[Site]:
+    """A store of 500 ops, and a pipeline of all of them."""
+    with ExitStack() as stack:
+        found = _serve(stack, stores.server())
+        stores.many_ops(found.server.store, 500)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def many_versions() -> Iterator[Site]:
+    """A store with 100,000 versions of an op."""
+    with ExitStack() as stack:
+        found = _serve(stack, stores.server())
+        stores.many_versions(found.server, 100_000)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser. Where the system has none, its tests are skipped, but not in CI, which installs one."""
+    if browser.CHROMIUM is None and "OPSTORE_TEST_ALL" not in os.environ:
+        pytest.skip("Chromium is not installed")
+    with browser.chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Page]:
+    """A tab, and nobody's cookies."""
+    with chromium.new_context() as context:
+        yield context.new_page()

@@ -1,0 +1,79 @@
+"""A pipeline as a drawing: every op and edge is in it, nothing is cut off, and no box stands on another."""
+
+import re
+import subprocess
+import sys
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, Validation
+from opstore_daemon.web.page.graph_drawing import HEIGHT, LETTERS, WIDTH, Drawing, draw
+
+MOST = 14  # ops
+
+
+@st.composite
+def graphs(draw_: st.DrawFn) -> Validation:
+    """Any acyclic graph of some ops, in one piece or in several."""
+    count = draw_(st.integers(1, MOST))
+    names = [f"op_{number}" for number in range(count)]
+    pairs = list(combinations(names, 2))
+    edges = draw_(st.lists(st.sampled_from(pairs), unique=True, max_size=30)) if pairs else []
+    return graph(names, edges)
+
+
+def graph(names: list[str], edges: list[tuple[str, str]]) -> Validation:
+    ops = {name: OpNumber(op=name, number="1.0.0") for name in names}
+    told = [EdgeVerdict(upstream=ops[up], downstream=ops[down], verdict="valid", reason="") for up, down in edges]
+    return Validation(verdict="valid", edges=tuple(told), versions=tuple(ops.values()))
+
+
+def points(path: str) -> list[tuple[float, float]]:
+    """Where the pieces of a path begin and end."""
+    ends = re.findall(r"[MC](?:[-\d.e]+ [-\d.e]+ [-\d.e]+ [-\d.e]+ )?([-\d.e]+) ([-\d.e]+)(?=C|$)", path)
+    return [(float(x), float(y)) for x, y in ends]
+
+
+@given(graphs())
+def test_everything_is_in_the_drawing_and_nothing_overlaps(found: Validation) -> None:
+    made = draw(found)
+    assert [box.op for box in made.boxes] == list(found.versions)
+    assert [line.edge for line in made.lines] == list(found.edges)
+    for box in made.boxes:
+        assert 0 <= box.x <= made.width - WIDTH
+        assert 0 <= box.y <= made.height - HEIGHT
+    for one, other in combinations(made.boxes, 2):
+        assert abs(one.x - other.x) >= WIDTH or abs(one.y - other.y) >= HEIGHT
+    _check_lines(made)
+
+
+def _check_lines(made: Drawing) -> None:
+    boxes = {box.op.op: box for box in made.boxes}
+    for line in made.lines:
+        up, down = boxes[line.edge.upstream.op], boxes[line.edge.downstream.op]
+        assert up.y + HEIGHT < down.y, "data flows down"
+        (x0, y0), *between, (x1, y1) = points(line.path)
+        assert (abs(x0 - up.x - WIDTH / 2) < 1, abs(y0 - up.y - HEIGHT) < 1) == (True, True)
+        assert (abs(x1 - down.x - WIDTH / 2) < 1, down.y - 6 <= y1 <= down.y) == (True, True)
+        for x, y in (*between, line.mark):
+            assert 0 <= x <= made.width
+            assert up.y < y < down.y + HEIGHT
+
+
+@given(graphs())
+def test_it_is_the_same_each_time(found: Validation) -> None:
+    assert draw(found) == draw(found)
+
+
+def test_a_long_name_is_shortened_in_the_middle() -> None:
+    (box,) = draw(graph(["a" * 60 + "_of_may"], [])).boxes
+    assert (len(box.label), box.label.endswith("…_of_may")) == (LETTERS, True)
+
+
+def test_it_does_without_numpy_and_leaves_it_to_others() -> None:
+    program = "import sys, opstore_daemon.web.page.graph_layout\n"
+    program += "print('numpy' in sys.modules); import numpy; numpy.array([1])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False\n"

@@ -1,0 +1,63 @@
+"""What a view costs does not grow with the store: counted in statements and in SQLite's own steps."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from benchmarks import page
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import routes
+from tests.daemon.page import stores
+from tests.daemon.store.test_scale import steps
+
+SMALL, LARGE = 400, 8000  # versions of each op
+HOST = {"Host": "127.0.0.1:80"}
+
+VIEWS = {
+    **page.VIEWS,
+    "older versions": "/ui/ops/upstream?below=60",
+    "search for most of a digest": "/ui/search?q=sha256:000000000000000000000000000000010000",
+    "matrix as it was": "/ui/matrix/upstream/downstream?as_of={then}",
+    "journal as it was": "/ui/journal?as_of={then}",
+}
+MOST_STATEMENTS = 40
+
+
+def cost(server: OpStoreServer, path: str, versions: int) -> tuple[int, int]:
+    """The steps of SQLite's virtual machine that a view takes, and its statements."""
+    path = path.format(then=versions + 60)  # all of the one op, and 60 of the other
+    browser = server.flask.test_client()
+    bearer = {**HOST, "Authorization": f"Bearer {server.token}"}
+    browser.get(browser.post(routes.SESSIONS, headers=bearer).json["path"], headers=HOST)  # type: ignore[index]
+
+    def look(_store: object) -> None:
+        answer = browser.get(path, headers=HOST)
+        assert answer.status_code == 200, answer.text
+
+    return steps(server, look)
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[OpStoreServer]:
+    with closing(stores.server()) as server:
+        stores.many_versions(server, SMALL)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[OpStoreServer]:
+    with closing(stores.server()) as server:
+        stores.many_versions(server, LARGE)
+        yield server
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_costs_no_more_in_a_store_of_twenty_times_as_many_versions(
+    small: OpStoreServer, large: OpStoreServer, view: str
+) -> None:
+    few_steps, few_statements = cost(small, VIEWS[view], SMALL)
+    many_steps, many_statements = cost(large, VIEWS[view], LARGE)
+    assert many_statements <= few_statements + 2
+    assert many_statements <= MOST_STATEMENTS
+    assert many_steps <= 1.5 * few_steps + 500, f"{many_steps} steps, not {few_steps}"

@@ -1,0 +1,223 @@
+"""Sessions of the page: begun by a code that works once, good for the page alone, and over when they are ended."""
+
+import logging
+import re
+from contextlib import closing
+
+import pytest
+import requests
+
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import routes
+from opstore_daemon.web.page import every_page
+from opstore_daemon.web.sessions import CODE_SECONDS, MOST, Sessions
+from tests.daemon.page import stores
+from tests.daemon.page.conftest import TIMEOUT, Site
+
+PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>": "churn"}
+PAGES = [(page.method, page.rule) for page in every_page() if page.scope is not None]
+
+
+@pytest.mark.parametrize(("method", "rule"), PAGES)
+@pytest.mark.parametrize("intake", [True, False])
+def test_without_a_session_a_page_says_how_to_get_one(site: Site, method: str, rule: str, intake: bool) -> None:
+    for part, value in PARTS.items():
+        rule = rule.replace(part, value)
+    if intake:
+        answer = site.browser.request(method, site.url + rule, timeout=TIMEOUT)
+        status, text, headers = answer.status_code, answer.text, dict(answer.headers)
+    else:
+        told = site.server.flask.test_client().open(rule, method=method, headers={"Host": "127.0.0.1:80"})
+        status, text, headers = told.status_code, told.text, dict(told.headers)
+    assert status == 401
+    assert "opstore open" in text
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "Set-Cookie" not in headers
+
+
+def test_beneath_the_page_is_nothing_else(site: Site) -> None:
+    answer = site.get("/ui/nothing")
+    assert answer.status_code == 401
+    assert "opstore open" in answer.text
+
+
+def test_a_code_begins_one_session_and_no_second(site: Site) -> None:
+    code = site.invite()
+    first = site.get(code)
+    assert (first.status_code, first.headers["Location"]) == (303, "/")
+    assert site.get("/").status_code == 200
+    other = requests.get(site.url + code, timeout=TIMEOUT, allow_redirects=False)
+    assert other.status_code == 401
+    assert "Set-Cookie" not in other.headers
+    assert site.get("/").status_code == 401, "one of the two who had the code should not have had it"
+
+
+def test_to_look_whether_the_address_is_there_uses_up_nothing(site: Site) -> None:
+    code = site.invite()
+    looked = requests.head(site.url + code, timeout=TIMEOUT, allow_redirects=False)
+    assert (looked.status_code, "Set-Cookie" in looked.headers) == (401, False)
+    assert site.get(code).status_code == 303
+    assert site.get("/").status_code == 200
+
+
+def test_the_cookie_is_for_this_daemon_and_no_script(site: Site) -> None:
+    told = site.get(site.invite()).headers["Set-Cookie"]
+    name, *attributes = told.split("; ")
+    assert name.startswith(f"opstore-session-{site.port}=")
+    assert sorted(attributes) == ["HttpOnly", "Path=/", "SameSite=Strict"]
+    assert site.server.token not in told
+
+
+def test_beyond_this_machine_the_cookie_goes_over_tls_only() -> None:
+    server = stores.server(hosts=["models.example.com"])
+    with closing(server):
+        browser = server.flask.test_client()
+        head = {"Host": "models.example.com", "Authorization": f"Bearer {server.token}"}
+        path = browser.post(routes.SESSIONS, headers=head).json["path"]  # type: ignore[index]
+        assert "; Secure" in browser.get(path, headers={"Host": "models.example.com"}).headers["Set-Cookie"]
+
+
+def test_a_session_reads_the_page_and_nothing_else(site: Site) -> None:
+    site.sign_in()
+    assert site.get(routes.OPS).status_code == 401
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        answer = site.browser.request(method, site.url + routes.HOME, timeout=TIMEOUT)
+        assert answer.status_code == 405, method
+    sessions = site.browser.request("DELETE", site.url + routes.SESSIONS, timeout=TIMEOUT)
+    assert sessions.status_code == 401
+
+
+def test_a_token_reads_no_page(site: Site) -> None:
+    assert site.get("/", headers=site.bearer).status_code == 401
+
+
+def test_logging_out_ends_the_session_and_no_other(site: Site) -> None:
+    site.sign_in()
+    (kept,) = (cookie.value for cookie in site.browser.cookies)
+    with requests.Session() as other:
+        other.get(site.url + site.invite(), timeout=TIMEOUT)
+        answer = site.browser.post(site.url + routes.SIGN_OUT, timeout=TIMEOUT)
+        assert (answer.status_code, "Logged out" in answer.text) == (200, True)
+        name = f"opstore-session-{site.port}"
+        assert requests.get(site.url, cookies={name: str(kept)}, timeout=TIMEOUT).status_code == 401
+        assert other.get(site.url, timeout=TIMEOUT).status_code == 200
+
+
+def test_whoever_has_the_token_ends_all_sessions_and_codes(site: Site) -> None:
+    site.sign_in()
+    code = site.invite()
+    assert requests.delete(site.url + routes.SESSIONS, headers=site.bearer, timeout=TIMEOUT).status_code == 204
+    assert site.get("/").status_code == 401
+    assert site.get(code).status_code == 401
+
+
+def test_another_token_ends_its_own_sessions_only() -> None:
+    server = stores.server(tokens={"reader": "read"})
+    with closing(server), Listener(server) as listener:
+        site = Site(server, listener)
+        site.sign_in()
+        reader = {"Authorization": "Bearer reader"}
+        assert requests.delete(site.url + routes.SESSIONS, headers=reader, timeout=TIMEOUT).status_code == 204
+        assert site.get("/").status_code == 200
+        site.browser.close()
+
+
+def test_a_session_ends_with_the_daemon() -> None:
+    cookies = {}
+    with closing(stores.server(token="t")) as server, Listener(server) as listener:
+        site = Site(server, listener)
+        site.sign_in()
+        cookies = {cookie.name: str(cookie.value) for cookie in site.browser.cookies}
+        site.browser.close()
+        port = listener.port
+    with closing(stores.server(token="t")) as server, Listener(server, port=port) as listener:
+        assert requests.get(listener.url, cookies=cookies, timeout=TIMEOUT).status_code == 401
+
+
+def test_neither_log_nor_answer_has_a_secret(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    code = site.invite()
+    told = site.get(code)
+    secret = told.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+    again = site.get("/")
+    site.get("/ui/open/of-an-earlier-time")
+    logged = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("opstore"))
+    for written in (logged, told.text, again.text, str(again.headers)):
+        for hidden in (code.rpartition("/")[2], secret, site.server.token, "of-an-earlier-time"):
+            assert hidden not in written
+    assert "GET /ui/open/<code> 303" in logged
+
+
+@pytest.mark.parametrize("head", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Host": "evil"}])
+@pytest.mark.parametrize("path", ["/", "/ui/journal", "a code"])
+def test_a_foreign_site_gets_no_page_and_begins_no_session(site: Site, path: str, head: dict[str, str]) -> None:
+    site.sign_in()
+    answer = site.get(site.invite() if path == "a code" else path, headers=head)
+    assert answer.status_code == 403
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_foreign_form_logs_nobody_out(site: Site) -> None:
+    site.sign_in()
+    answer = site.browser.post(site.url + routes.SIGN_OUT, headers={"Origin": "http://evil"}, timeout=TIMEOUT)
+    assert answer.status_code == 403
+    assert site.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "led"),
+    [
+        ("/ui/ops/pca", "/ui/ops/pca"),
+        ("/ui/journal?below=3", "/ui/journal?below=3"),
+        ("//evil.example", "/"),
+        ("http://evil.example/", "/"),
+        ("/v1/ops", "/"),
+        ("/ui/\r\nSet-Cookie: a=b", "/"),
+    ],
+)
+def test_a_session_begins_with_a_page_of_this_daemon(site: Site, asked: str, led: str) -> None:
+    answer = site.get(site.invite(), params={"to": asked})
+    assert (answer.status_code, answer.headers["Location"]) == (303, led)
+
+
+def test_an_answer_to_anybody_has_the_policy(site: Site) -> None:
+    for answer in (site.get("/"), site.get(site.invite()), site.get("/"), site.get("/ui/nothing")):
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert re.search("https?:", policy) is None
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_code_works_for_a_minute() -> None:
+    time = Time()
+    sessions = Sessions(time)
+    early, late = sessions.invite("owner"), sessions.invite("owner")
+    time.now = CODE_SECONDS - 1
+    secret = sessions.begin(early)
+    assert secret is not None
+    time.now = CODE_SECONDS
+    assert sessions.begin(late) is None
+    assert sessions.begin(early) is None
+    assert sessions.owner(secret) == "owner", "a code that is too old tells nothing of a session"
+
+
+def test_there_are_only_so_many_sessions_and_the_oldest_gives_way() -> None:
+    sessions = Sessions()
+    secrets = [sessions.begin(sessions.invite("owner")) or "" for _ in range(MOST + 1)]
+    assert sessions.owner(secrets[0]) is None
+    assert all(sessions.owner(secret) == "owner" for secret in secrets[1:])
+    codes = [sessions.invite("owner") for _ in range(MOST + 1)]
+    assert sessions.begin(codes[0]) is None
+    assert sessions.begin(codes[-1]) is not None

@@ -1,0 +1,299 @@
+"""What each view of the page shows, over HTTP."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from opstore_daemon.store.reports.history import WHAT
+from tests.daemon.page.conftest import Site
+from tests.daemon.page.stores import HOSTILE
+
+VIEWS = {
+    "home": "/",
+    "op": "/ui/ops/pca",
+    "version": "/ui/ops/pca/1.2.0",
+    "yanked": "/ui/ops/tokenizer/1.0.0",
+    "registered only": "/ui/ops/scaler/1.0.0",
+    "hostile": "/ui/ops/op/1.0.0",
+    "matrix": "/ui/matrix/pca/random_forest",
+    "edge": "/ui/edge?upstream=pca@2.0.0&downstream=random_forest@1.1.0",
+    "pipelines": "/ui/pipelines",
+    "pipeline": "/ui/pipelines/churn",
+    "graph": "/ui/pipelines/reviews",
+    "long names": f"/ui/pipelines/{'x' * 128}",
+    "journal": "/ui/journal",
+    "search": "/ui/search?q=pca",
+    "nothing found": "/ui/search?q=zzz",
+    "as it was": "/ui/ops/pca?as_of=2026-05-06T10:00",
+    "not there": "/ui/ops/nothing",
+}
+
+
+class Text(HTMLParser):
+    """What a reader sees of HTML, the elements that it has, and where they lead."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.elements: list[str] = []
+        self.leads: list[str] = []
+        self._hidden = 0
+        self.feed(body)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.leads += [value or "" for name, value in attrs if name in ("href", "src", "action")]
+        self._hidden += tag in ("style", "script")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("style", "script")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def seen(site: Site, path: str) -> str:
+    return Text(site.text(path)).text
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_leads_nowhere_else_and_has_one_heading(few: Site, view: str) -> None:
+    found = Text(few.get(VIEWS[view]).text)
+    assert found.elements.count("h1") == 1
+    assert found.elements.count("script") == 1, "its own, whose digest the policy names"
+    for lead in found.leads:
+        assert lead.startswith(("/", "#", "?", "data:image/svg+xml,")), lead
+        assert not lead.startswith("//")
+
+
+def test_home_shows_ops_with_their_latest_versions_and_sizes(few: Site) -> None:
+    text = seen(few, "/")
+    assert "cleaner cleaner @1.1.0 2026-05-0" in text
+    assert "1.8 MB 2 major" in text
+    assert "scaler scaler @1.0.0" in text
+    assert "no bytes 1 major" in text
+    assert "churn ✕ invalid cleaner tokenizer pca random_forest 3 1" in text
+
+
+def test_home_goes_on_by_name(many_ops: Site) -> None:
+    many_ops.sign_in()
+    first = many_ops.text("/")
+    after = re.search(r'rel="next" href="([^"]*)"', first)
+    assert after is not None
+    second = seen(many_ops, after[1].replace("&amp;", "&"))
+    assert "op_0050 op_0050 @1.0.0" in second
+    assert "op_0049 op" not in second
+
+
+def test_an_op_shows_versions_tags_yanks_and_what_it_stands_beside(few: Site) -> None:
+    text = seen(few, "/ui/ops/pca")
+    assert "Upstream tokenizer ( matrix ) Downstream random_forest ( matrix ) Pipelines churn reviews" in text
+    assert "production pca @1.2.0" in text
+    assert re.search("pca @1.2.0 2026-05-0. ..:00 1.6 MB [0-9a-f]{12} production trained in week 3", text)
+    assert "opstore pull pca" in text
+    assert "1.0.0 yanked" in seen(few, "/ui/ops/tokenizer")
+    assert "Yanked: trained on the test set" in seen(few, "/ui/ops/tokenizer")
+
+
+def test_a_version_shows_all_that_is_known_and_where_it_is_valid(few: Site) -> None:
+    text = seen(few, "/ui/ops/pca/1.2.0")
+    record = few.server.store.show("pca@1.2.0")
+    for word in (record.digest, record.version, f"{record.size} bytes", "2026-05-06T18:00:00Z", "production"):
+        assert str(word) in text
+    assert "opstore pull pca@1.2.0" in text
+    assert "✓ valid tokenizer @1.2.0 pca @1.2.0 tokenizer 1.2.0 is valid for pca" in text
+    assert "✓ valid pca @1.2.0 random_forest @1.2.0" in text
+    assert "it is registered only" in seen(few, "/ui/ops/scaler/1.0.0")
+    assert "This version is yanked: trained on the test set" in seen(few, "/ui/ops/tokenizer/1.0.0")
+
+
+def test_a_version_is_found_by_any_selector(few: Site) -> None:
+    assert "pca @1.2.0" in seen(few, "/ui/ops/pca/production")
+
+
+def test_the_matrix_has_each_verdict_with_its_reason(few: Site) -> None:
+    body = few.text("/ui/matrix/pca/random_forest")
+    cells = re.findall(r'<td class="(\w+)"><a href="([^"]+)" aria-label="(\w+): ([^"]+)"', body)
+    assert len(cells) == 5 * 3
+    store = few.server.store
+    for word, lead, said, reason in cells:
+        ends = re.search(r"upstream=([^&]+)&(?:amp;)?downstream=([^&]+)", lead)
+        assert ends is not None
+        up, down = (end.replace("%40", "@") for end in ends.groups())
+        verdict = store.validate(up, down).edges[0]
+        assert (word, said, reason) == (verdict.verdict, verdict.verdict, verdict.reason)
+    assert {word for word, *_ in cells} == {"valid", "invalid"}
+
+
+def test_a_cell_leads_to_its_verdict_and_the_entries_behind_it(few: Site) -> None:
+    text = seen(few, VIEWS["edge"])
+    assert "✕ invalid pca 2.0.0 is known not to be valid for random_forest 1.1.0" in text
+    assert "evaluation 21: auc 0.52" in text
+    assert "opstore link pca@2.0.0 random_forest@1.1.0 --evidence TEXT" in text
+
+
+def test_a_large_matrix_is_gone_through_in_parts(many_versions: Site) -> None:
+    many_versions.sign_in()
+    first = many_versions.text("/ui/matrix/upstream/downstream")
+    assert first.count('aria-label="valid: ') + first.count('aria-label="invalid: ') == 25 * 25
+    assert len(re.findall("from sequence", first)) == 20 * 20
+    part = many_versions.text("/ui/matrix/upstream/downstream?row=99500&column=99500")
+    assert "upstream 995.7.5 to 995.9.9, downstream 995.7.5 to 995.9.9" in part
+    assert "row=100000&amp;" in part, "to the newest"
+    last = many_versions.text("/ui/matrix/upstream/downstream?row=5&column=5")
+    assert last.count('aria-label="valid: ') == 5 * 5
+    drawing = many_versions.text("/ui/matrix/upstream/downstream/map.svg?row=100000&column=100000")
+    assert 'viewBox="0 0 500 500"' in drawing
+
+
+def test_the_map_has_the_verdicts_of_the_matrix(few: Site) -> None:
+    drawing = few.text("/ui/matrix/pca/random_forest/map.svg")
+    dots = set()
+    for color, path in re.findall(r'stroke="(#\w+)" d="([^"]*)"', drawing):
+        for x, y, count in re.findall(r"M(\d+) ([\d.]+)h(\d+)", path):
+            dots |= {(color, int(float(y)), column) for column in range(int(x), int(x) + int(count))}
+    words = {"#a5dcbf": "valid", "#a63a30": "invalid"}
+    body = few.text("/ui/matrix/pca/random_forest")
+    cells = re.findall(r'<td class="(\w+)">', body)
+    assert {(words[color], row, column) for color, row, column in dots} == {
+        (word, place // 3, place % 3) for place, word in enumerate(cells)
+    }
+
+
+def test_a_pipeline_shows_edges_resolution_and_what_was_passed_over(few: Site) -> None:
+    text = seen(few, "/ui/pipelines/churn")
+    assert "churn ✕ invalid" in text
+    assert "pca @1.3.0 1" in text
+    assert "Passed over of pca : 1 pca @2.0.0 : pca 2.0.0 is not validated for random_forest 1.2.0" in text
+    body = few.text("/ui/pipelines/churn")
+    assert len(re.findall(r'<g class="edge valid">', body)) == 2
+    assert len(re.findall(r'<g class="edge invalid">', body)) == 1
+    assert "These edges can't all be valid" in seen(few, "/ui/pipelines/reviews")
+
+
+def test_the_journal_tells_what_each_entry_did(few: Site) -> None:
+    text, path = "", "/ui/journal"
+    while path:
+        body = few.text(path)
+        text += " " + Text(body).text
+        found = re.search(r'rel="next" href="([^"]*)"', body)
+        path = found[1].replace("&amp;", "&") if found else ""
+    for told in (
+        "pca @2.0.0 stored with the columns of May",
+        "scaler @1.0.0 registered",
+        "pca @1.2.0 valid for random_forest @1.2.0 evaluation 19: auc 0.91",
+        "pca @2.0.0 invalid for random_forest @1.1.0",
+        "tokenizer @1.0.0 yanked trained on the test set",
+        "pca @1.2.0 random_forest @1.2.0 tokenizer @1.1.0 tagged production",
+        "churn pipeline registered",
+    ):
+        assert told in text, told
+
+
+def test_the_journal_has_a_word_for_every_kind_of_entry(site: Site) -> None:
+    store = site.server.store
+    store.register("op", fields={"major": {"a": "b"}})
+    store.push("down", b"bytes", labels={"a": "b"})
+    store.push("down", b"bytes", labels={"a": "c"})
+    store.link("down", "op")
+    store.link("down", "op", valid=False)
+    store.unlink("down", "op")
+    store.set_compat("op", "exact")
+    store.tag("down", "t")
+    store.untag("down", "t")
+    store.yank("down@1.0.0", "why")
+    store.unyank("down@1.0.0")
+    store.register_pipeline("p", ["down", "op"])
+    store.remove_pipeline("p")
+    told = store.entries(None, 100)
+    assert {entry.what for entry in told} == set(WHAT)
+    assert [entry.position for entry in told] == list(range(len(told), 0, -1))
+    site.sign_in()
+    text = seen(site, "/ui/journal")
+    for entry in told:
+        assert f"{entry.position} 2026-05-04" in text
+        assert entry.what in text
+
+
+def test_as_it_was(few: Site) -> None:
+    then = "as_of=2026-05-06T10:00"
+    text = seen(few, f"/?{then}")
+    assert "As of 2026-05-06T10:00 . Back to now" in text
+    assert "random_forest" not in text
+    assert "pca pca @1.1.0 2026-05-06 09:00 1.1 MB 2 major" in text
+    assert "pca @1.2.0" not in seen(few, f"/ui/ops/pca?{then}")
+    body = few.text(f"/ui/ops/pca?{then}")
+    assert "/ui/ops/pca/1.0.0?as_of=2026-05-06T10%3A00" in body, "whoever goes on stays at that time"
+    assert few.get(f"/ui/ops/random_forest?{then}").status_code == 404
+    assert "There was no op yet" in seen(few, "/?as_of=2020-01-01T00:00")
+    assert "As of 12 (a position of the journal)" in seen(few, "/?as_of=12")
+    assert few.get("/?as_of=yesterday").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("sought", "found"),
+    [
+        ("fore", "Ops random_forest"),
+        ("PCA", "Ops pca"),
+        ("churn", "Pipelines churn"),
+        ("prod", "Tags production pca @1.2.0 production random_forest @1.2.0"),
+        ("pca@1.2.0", "Versions pca @1.2.0"),
+        ("pca@production", "Versions pca @1.2.0"),
+        ("%", "Nothing answers to that"),
+        ("", "A search looks for"),
+    ],
+)
+def test_a_search(few: Site, sought: str, found: str) -> None:
+    answer = few.get("/ui/search", params={"q": sought})
+    assert found in Text(answer.text).text
+
+
+def test_a_digest_is_found_by_its_beginning(few: Site) -> None:
+    digest = str(few.server.store.show("pca@1.2.0").digest)
+    for sought in (digest, digest[7:15], digest[:20]):
+        assert "pca @1.2.0" in seen(few, f"/ui/search?q={sought}")
+
+
+def test_what_users_wrote_is_text(few: Site) -> None:
+    body = few.text("/ui/ops/op/1.0.0")
+    assert HOSTILE in " ".join(Text(body).words)
+    assert "b" not in Text(body).elements
+    for path in ("/ui/journal", "/ui/edge?upstream=op@1.0.0&downstream=down", "/ui/ops/op"):
+        assert Text(few.text(path)).elements.count("script") == 1
+        assert HOSTILE in " ".join(Text(few.text(path)).words)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/ui/ops/nothing", 404),
+        ("/ui/ops/pca/9.9.9", 404),
+        ("/ui/ops/Not%20A%20Name", 400),
+        ("/ui/pipelines/nothing", 404),
+        ("/ui/matrix/pca/pca", 400),
+        ("/ui/edge?upstream=pca", 400),
+        ("/ui/journal?below=x", 400),
+        ("/ui/journal?typo=1", 400),
+        ("/ui/nothing", 404),
+        ("/ui/", 404),
+        ("/ui/search?q=<script>alert(1)</script>&q=2", 400),
+    ],
+)
+def test_a_refusal_is_a_page_too(few: Site, path: str, status: int) -> None:
+    answer = few.get(path)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert Text(answer.text).elements.count("script") == 1
+
+
+def test_an_empty_store_says_what_to_do_first(site: Site) -> None:
+    site.sign_in()
+    assert "opstore push NAME FILE" in seen(site, "/")
+    assert "opstore pipeline register" in seen(site, "/ui/pipelines")
+    assert "There is no entry" in seen(site, "/ui/journal")

@@ -1,0 +1,301 @@
+"""How the daemon starts, what it leaves in its home, and when it refuses to start."""
+
+import json
+import os
+import socket
+import sqlite3
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from opstore_daemon.protocol import routes
+from opstore_daemon.protocol._version import __version__
+from tests.daemon.process.conftest import Start
+from tests.support.daemon import Daemon, run
+from tests.support.schema import HEAD
+
+
+def mode(path: Path) -> int:
+    """The permissions."""
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_the_runtime_file_says_where_the_daemon_is_and_goes_with_it(daemon: Daemon) -> None:
+    told = json.loads(daemon.runtime_file.read_text())
+    assert set(told) == {"url", "port", "pid", "version", "started_at"}
+    assert told["url"] == daemon.url == f"http://127.0.0.1:{told['port']}"
+    assert told["pid"] == daemon.process.pid == daemon.ready["pid"]
+    assert told["version"] == __version__
+    assert datetime.fromisoformat(told["started_at"]) <= datetime.now(UTC)
+    assert daemon.ask("GET", routes.HEALTH)[0] == 200
+    status, answer = daemon.ask("GET", routes.STATUS)
+    assert (status, answer["home"], answer["pid"]) == (200, str(daemon.home), daemon.process.pid)
+    assert daemon.stop() == 0
+    assert not daemon.runtime_file.exists()
+
+
+def test_everything_in_the_home_is_its_owner_s_alone(daemon: Daemon) -> None:
+    daemon.push("pca", b"bytes")
+    daemon.begin_upload()
+    modes = {path.relative_to(daemon.home): mode(path) for path in daemon.home.rglob("*")}
+    assert {Path("daemon.json"), Path("daemon.lock"), Path("daemon.log"), Path("token")} <= set(modes)
+    assert {Path("opstore.db"), Path("opstore.db-wal"), Path("opstore.db-shm")} <= set(modes)
+    assert mode(daemon.home) == 0o700
+    for path, found in modes.items():
+        assert found in (0o700,) if (daemon.home / path).is_dir() else found in (0o600, 0o400), path
+
+
+def test_a_second_daemon_of_the_same_home_is_refused_with_the_address_of_the_first(daemon: Daemon) -> None:
+    second = run(daemon.home, "serve")
+    assert second.returncode == 5
+    assert f"in use by the daemon at {daemon.url} (pid {daemon.process.pid})" in second.stderr
+    assert "hint: opstore stop" in second.stderr
+    assert json.loads(daemon.runtime_file.read_text())["pid"] == daemon.process.pid
+    assert daemon.ask("GET", routes.HEALTH)[0] == 200
+
+
+def test_an_upgrade_is_refused_while_a_daemon_runs(daemon: Daemon) -> None:
+    assert run(daemon.home, "db", "upgrade").returncode == 5
+
+
+def test_a_daemon_that_was_killed_does_not_keep_its_home(start: Start) -> None:
+    first = start()
+    first.kill()
+    assert first.runtime_file.exists()
+    second = start()
+    assert json.loads(second.runtime_file.read_text())["pid"] == second.process.pid
+
+
+def test_the_runtime_file_of_a_killed_daemon_does_not_outlive_the_next_one_s_refusal(start: Start) -> None:
+    first = start()
+    first.kill()
+    assert run(first.home, "serve", "--host", "0.0.0.0").returncode == 8  # noqa: S104 - it is refused
+    assert not first.runtime_file.exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])  # noqa: S104 - refused
+def test_it_does_not_listen_where_others_could_reach_it(home: Path, host: str) -> None:
+    refused = run(home, "serve", "--host", host)
+    assert refused.returncode == 8
+    assert f"the daemon does not listen on {host}" in refused.stderr
+    assert not (home / "daemon.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "words"),
+    [
+        (["--db", "postgresql://h/d"], {}, "--db was refused: postgresql is not supported"),
+        (["--db", "opstore.db"], {}, "--db was refused: 'opstore.db' is not a database URL"),
+        (["--saver", "s3://bucket"], {}, "--saver was refused: 's3://bucket' is not"),
+        (["--saver", "file://elsewhere/x"], {}, "--saver was refused"),
+        (["--saver", "blobs"], {}, "--saver was refused"),
+        (["--allow-host", "https://a.example"], {}, "--allow-host was refused: 'https://a.example' is no name"),
+        (["--allow-host", "a.example/x"], {}, "--allow-host was refused"),
+        ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT was refused: 'soon' is not a duration"),
+        ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT was refused"),
+        (["--port", "65536"], {}, "--port"),
+        (["--colour", "red"], {}, "No such option"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(
+    home: Path, arguments: list[str], environ: dict[str, str], words: str
+) -> None:
+    refused = run(home, "serve", *arguments, **environ)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(("what", "arguments"), [("", ["serve"]), ("token", ["serve"]), ("", ["db", "upgrade"])])
+def test_a_home_that_can_t_be_used_is_refused(home: Path, what: str, arguments: list[str]) -> None:
+    if what:
+        (home / what).mkdir(parents=True)
+    else:
+        home.write_text("a file")
+    refused = run(home, *arguments)
+    assert refused.returncode == 2
+    assert f"OPSTORE_HOME was refused: {home / what} can't be used" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_port_that_is_taken_is_refused(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run(home, "serve", "--port", str(port))
+    assert refused.returncode == 2
+    assert f"port {port} of 127.0.0.1 can't be used: Address already in use" in refused.stderr
+
+
+def test_a_port_and_the_loopback_of_ipv6_can_be_chosen(start: Start) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    daemon = start("--port", str(port))
+    assert daemon.url == f"http://127.0.0.1:{port}"
+    assert daemon.stop() == 0
+    if os.path.exists("/proc/net/if_inet6"):
+        assert start("--host", "::1").ask("GET", routes.HEALTH)[0] == 200
+
+
+def test_the_ready_pipe_tells_why_there_is_no_daemon(start: Start) -> None:
+    told = start("--saver", "s3://bucket").ready
+    assert set(told) == {"error"}
+    assert told["error"].startswith("--saver was refused")
+
+
+def test_the_token_is_made_once(start: Start) -> None:
+    first = start()
+    token = first.token
+    assert len(token) >= 40
+    assert mode(first.home / "token") == 0o600
+    first.stop()
+    second = start()
+    assert second.token == token
+    assert second.ask("GET", routes.STATUS)[0] == 200
+    assert second.ask("GET", routes.STATUS, Authorization="Bearer " + "x" * 43)[0] == 401
+
+
+def test_a_token_that_somebody_loosened_is_tightened(start: Start) -> None:
+    first = start()
+    first.stop()
+    (first.home / "token").chmod(0o644)
+    start()
+    assert mode(first.home / "token") == 0o600
+
+
+def test_a_token_file_without_a_token_is_refused(home: Path) -> None:
+    home.mkdir()
+    (home / "token").write_text("short\n")
+    refused = run(home, "serve")
+    assert refused.returncode == 2
+    assert "it holds no token: delete it" in refused.stderr
+
+
+def test_the_log_has_the_ids_of_requests_and_never_the_token(daemon: Daemon) -> None:
+    daemon.push("pca", b"bytes")
+    daemon.ask("GET", routes.STATUS, Opstore_Request_Id="asked-by-test-7")
+    daemon.ask("GET", f"{routes.STATUS}?token={daemon.token}")
+    daemon.ask("GET", routes.STATUS, Authorization=f"Bearer {daemon.token}x")
+    daemon.ask("GET", "/v1/nowhere")
+    daemon.stop()
+    log = (daemon.home / "daemon.log").read_text()
+    assert f"listens at {daemon.url}" in log
+    assert "asked-by-test-7 GET /v1/status 200" in log
+    assert "POST /v1/ops/pca/versions 201" in log
+    assert log.rstrip().endswith("stopped")
+    assert daemon.token not in log
+
+
+def test_a_restart_keeps_everything(start: Start) -> None:
+    first = start()
+    pushed = first.push("pca", b"bytes", valid_for=["forest"], labels={"k": "v"})
+    assert first.stop() == 0
+    second = start()
+    assert second.pull("pca") == b"bytes"
+    status, shown = second.ask("GET", routes.path(routes.VERSION, op="pca", selector="1.0.0"))
+    assert (status, shown) == (
+        200,
+        {key: value for key, value in pushed.items() if key not in ("created", "picked_yanked")},
+    )
+    assert len(second.ask("GET", routes.LINKS)[1]["links"]) == 1
+    assert second.push("pca", b"more")["number"] == "1.0.1"
+
+
+def test_it_answers_to_the_names_that_it_was_told_and_to_no_other(start: Start) -> None:
+    daemon = start("--allow-host", "Models.example.com", "--allow-host", "other.example:8443")
+
+    def status(host: str) -> int:
+        with socket.create_connection(("127.0.0.1", int(daemon.ready["url"].rpartition(":")[2]))) as sock:
+            sock.sendall(f"GET {routes.READY} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return int(sock.makefile("rb").readline().split()[1])
+
+    assert [status(host) for host in ("models.example.com", "other.example:8443", "127.0.0.1:1", "evil.example")] == [
+        200,
+        200,
+        403,
+        403,
+    ]
+
+
+def test_database_and_blobs_may_live_elsewhere(start: Start, tmp_path: Path) -> None:
+    db, blobs = tmp_path / "elsewhere.db", tmp_path / "some blobs"
+    daemon = start("--db", f"sqlite:///{db}", "--saver", blobs.as_uri())
+    daemon.push("pca", b"bytes")
+    assert db.exists()
+    assert len(list((blobs / "blobs").rglob("*"))) == 2
+    assert not (daemon.home / "opstore.db").exists()
+    assert not (daemon.home / "blobs").exists()
+
+
+def test_a_home_with_odd_characters_works(tmp_path: Path) -> None:
+    home = tmp_path / "my data #1 50% é"
+    daemon = Daemon.start(home)
+    try:
+        daemon.push("pca", b"bytes")
+        assert daemon.pull("pca") == b"bytes"
+        assert (home / "opstore.db").exists()
+    finally:
+        daemon.kill()
+
+
+def test_a_home_that_no_database_url_can_name_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "what?"
+    refused = run(home, "serve")
+    assert refused.returncode == 2
+    assert "OPSTORE_HOME was refused" in refused.stderr
+    assert not (tmp_path / "what").exists()
+
+
+# --- the schema ---------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_can_be_asked_for_and_upgraded_without_a_daemon(home: Path) -> None:
+    before = run(home, "db", "current")
+    assert (before.returncode, before.stdout) == (0, f"none (this opstore needs {HEAD})\n")
+    assert not home.exists()
+    made = run(home, "db", "upgrade")
+    assert (made.returncode, made.stdout) == (0, f"upgraded the schema from none to {HEAD}\n")
+    assert run(home, "db", "upgrade").stdout == f"the schema is {HEAD} already\n"
+    assert run(home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
+    assert mode(home / "opstore.db") == 0o600
+
+
+def test_the_schema_can_be_asked_for_while_a_daemon_runs(daemon: Daemon) -> None:
+    assert run(daemon.home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
+
+
+def test_a_newer_schema_is_refused_with_both_revisions(start: Start) -> None:
+    first = start()
+    first.push("pca", b"bytes")
+    first.stop()
+    connection = sqlite3.connect(first.home / "opstore.db")
+    connection.execute("UPDATE alembic_version SET version_num = '0999'")
+    connection.commit()
+    connection.close()
+    for arguments in (["serve"], ["db", "upgrade"]):
+        refused = run(first.home, *arguments)
+        assert refused.returncode == 9
+        assert f"the database has the schema 0999, which is newer than this opstore ({HEAD})" in refused.stderr
+        assert "hint: update opstore" in refused.stderr
+    assert run(first.home, "db", "current").stdout == f"0999 (this opstore needs {HEAD})\n"
+    assert not first.runtime_file.exists()
+
+
+def test_what_is_no_database_is_a_failure_of_the_database(home: Path) -> None:
+    home.mkdir()
+    (home / "opstore.db").write_bytes(b"this is no database at all" * 100)
+    refused = run(home, "serve")
+    assert refused.returncode == 9
+    assert "the database can't" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("descriptor", ["junk", "99"])
+def test_a_ready_pipe_that_is_none_does_not_keep_a_daemon_from_saying_why_it_fails(home: Path, descriptor: str) -> None:
+    refused = run(home, "serve", "--saver", "nowhere", OPSTORE_READY_FD=descriptor)
+    assert refused.returncode == 2
+    assert "--saver was refused" in refused.stderr

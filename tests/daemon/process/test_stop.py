@@ -1,0 +1,161 @@
+"""How the daemon ends: asked by a signal, or by itself when nobody needs it; never in the middle of a request."""
+
+import hashlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from opstore_daemon.protocol import routes
+from tests.daemon.process.conftest import Start
+from tests.support.daemon import PATIENCE, Daemon, until
+
+
+def refuses_connections(daemon: Daemon) -> bool:
+    """Whether nobody listens there any more."""
+    try:
+        socket.create_connection(daemon.address, timeout=PATIENCE).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+@contextmanager
+def connected(daemon: Daemon, head: str) -> Iterator[socket.socket]:
+    """A connection on which the head of a request was sent."""
+    host, port = daemon.address
+    with socket.create_connection((host, port), timeout=PATIENCE) as connection:
+        # Little room for what was not read yet, or the system takes a large answer in at once.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        lines = [head, f"Host: {host}:{port}", f"Authorization: Bearer {daemon.token}"]
+        connection.sendall("\r\n".join(lines).encode())
+        yield connection
+
+
+@contextmanager
+def appending(daemon: Daemon, upload: str, size: int) -> Iterator[socket.socket]:
+    """A connection on which the body of an append is to come."""
+    path = routes.path(routes.UPLOAD, upload=upload)
+    with connected(daemon, f"PATCH {path} HTTP/1.1") as connection:
+        lines = [
+            "",
+            f"{routes.UPLOAD_OFFSET}: 0",
+            f"Content-Type: {routes.APPEND_TYPE}",
+            f"Content-Length: {size}",
+            "",
+            "",
+        ]
+        connection.sendall("\r\n".join(lines).encode())
+        yield connection
+
+
+def answer_on(connection: socket.socket) -> bytes:
+    """All that still comes."""
+    answer = b""
+    while piece := connection.recv(65536):
+        answer += piece
+    return answer
+
+
+def test_an_upload_that_is_running_is_finished_before_the_daemon_ends(start: Start) -> None:
+    daemon = start()
+    upload, data = daemon.begin_upload(), b"x" * 300_000
+    with appending(daemon, upload, len(data)) as connection:
+        connection.sendall(data[:100_000])
+        until(lambda: staged(daemon, upload) == 100_000)
+        daemon.process.send_signal(signal.SIGTERM)
+        until(lambda: refuses_connections(daemon))
+        assert daemon.process.poll() is None
+        connection.sendall(data[100_000:])
+        answer = answer_on(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"offset":300000' in answer
+    assert daemon.ends() == 0
+    assert not daemon.runtime_file.exists()
+    again = start()
+    path = routes.path(routes.UPLOAD, upload=upload)
+    assert again.ask("GET", path)[1]["offset"] == 300_000
+
+
+def staged(daemon: Daemon, upload: str) -> int:
+    """How many bytes of it are in its file."""
+    return (daemon.home / "blobs" / "staging" / upload).stat().st_size
+
+
+def test_a_download_that_is_running_is_finished_before_the_daemon_ends(daemon: Daemon) -> None:
+    data = hashlib.sha256(b"seed").digest() * 400_000
+    daemon.push("pca", data)
+    path = routes.path(routes.BYTES, op="pca", selector="1.0.0")
+    with connected(daemon, f"GET {path} HTTP/1.1") as connection:
+        connection.sendall(b"\r\n\r\n")
+        answer = connection.recv(10_000)
+        daemon.process.send_signal(signal.SIGTERM)
+        until(lambda: refuses_connections(daemon))
+        assert daemon.process.poll() is None
+        answer += answer_on(connection)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert hashlib.sha256(body).digest() == hashlib.sha256(data).digest()
+    assert daemon.ends() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_daemon_that_nobody_asks_anything_ends_at_once(daemon: Daemon, number: signal.Signals) -> None:
+    with connected(daemon, f"GET {routes.HEALTH} HTTP/1.1") as kept:
+        kept.sendall(b"\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"ok\n"):
+            answer += kept.recv(65536)
+        asked = time.monotonic()
+        daemon.process.send_signal(number)
+        assert daemon.ends() == 0
+        assert time.monotonic() - asked < 20, "it did not wait for a connection on which nothing runs"
+        assert kept.recv(1) == b""
+    assert not daemon.runtime_file.exists()
+
+
+def test_a_background_daemon_that_nobody_needs_stops_by_itself(start: Start) -> None:
+    daemon = start("--background", OPSTORE_IDLE_TIMEOUT="1s")
+    daemon.push("pca", b"bytes")
+    assert daemon.ends() == 0
+    assert not daemon.runtime_file.exists()
+    assert "stopping after 1 s without a request" in (daemon.home / "daemon.log").read_text()
+
+
+def test_a_background_daemon_that_is_busy_does_not_stop(start: Start) -> None:
+    daemon = start("--background", OPSTORE_IDLE_TIMEOUT="1s")
+    upload, size = daemon.begin_upload(), 30
+    with appending(daemon, upload, size) as connection:
+        # A client so slow that the idle time passes three times meanwhile.
+        connection.settimeout(0.1)
+        for _ in range(size - 1):
+            connection.sendall(b"x")
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        connection.settimeout(PATIENCE)
+        connection.sendall(b"x")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+        assert b'"offset":%d' % size in answer
+    assert "stopping" not in (daemon.home / "daemon.log").read_text()
+    assert daemon.ends() == 0
+
+
+def test_a_daemon_in_the_foreground_ignores_the_idle_timeout(start: Start) -> None:
+    daemon = start(OPSTORE_IDLE_TIMEOUT="1s")
+    with pytest.raises(subprocess.TimeoutExpired):
+        daemon.process.wait(3)
+    assert daemon.ask("GET", routes.HEALTH)[0] == 200
+
+
+def test_what_a_daemon_in_the_background_has_to_say_it_says_in_its_log(start: Start) -> None:
+    daemon = start("--background")
+    second = start("--background")
+    assert second.ends() == 5
+    assert second.ready["error"].startswith(f"{daemon.home} is in use by the daemon at {daemon.url}")
+    assert f"in use by the daemon at {daemon.url}" in (daemon.home / "daemon.log").read_text()

@@ -1,0 +1,30 @@
+"""The store and the client take what the verbs say, with the same defaults: help() shows each its own signature."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from opstore_cli import BaseOpStoreClient
+from opstore_daemon.protocol.interface import OpStoreVerbs
+from opstore_daemon.store import Store
+
+VERBS = sorted(name for name in vars(OpStoreVerbs) if not name.startswith("_"))
+
+
+def parameters(kind: type, verb: str) -> dict[str, tuple[Any, Any]]:
+    found = inspect.signature(getattr(kind, verb)).parameters.values()
+    return {each.name: (each.kind, each.default) for each in found}
+
+
+@pytest.mark.parametrize("kind", [Store, BaseOpStoreClient])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_takes_the_same_with_the_same_defaults_everywhere(kind: type, verb: str) -> None:
+    wanted, given = parameters(OpStoreVerbs, verb), parameters(kind, verb)
+    assert {name: given.get(name) for name in wanted} == wanted
+    # What one of them takes beyond that may be left out.
+    assert all(given[name][1] is not inspect.Parameter.empty for name in given if name not in wanted)
+
+
+def test_push_and_resolve_are_among_the_verbs() -> None:
+    assert {"push", "resolve"} < set(VERBS)

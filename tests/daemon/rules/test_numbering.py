@@ -1,0 +1,109 @@
+"""Numbers: a hash keeps its number, and none is ever given twice."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import LEVELS, Level
+from opstore_daemon.protocol.versions import HIGHEST, Number
+from opstore_daemon.rules.numbering import Given, number
+from tests.daemon.rules import oracle
+
+hashes = st.sampled_from(["aaaa", "bbbb", "cccc", "dddd"])
+versions = st.lists(st.tuples(hashes, hashes, hashes), min_size=1, max_size=30)
+
+
+class Counters:
+    """What a store keeps for the rule: the number of each hash, within what stands above it. It forgets none."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[tuple[str, ...], dict[str, int]] = {}
+
+    def given(self, above: tuple[str, ...], subversion: str) -> Given:
+        known = self.numbers.get(above, {})
+        return Given(known=known.get(subversion), highest=max(known.values(), default=None))
+
+    def register(self, version: oracle.Subversions) -> Number:
+        major, minor, patch = version
+        found = number(
+            "pca",
+            self.given((), major),
+            self.given((major,), minor),
+            self.given((major, minor), patch),
+        )
+        for above, subversion, at in (((), major, 0), ((major,), minor, 1), ((major, minor), patch, 2)):
+            self.numbers.setdefault(above, {})[subversion] = found[at]
+        return found
+
+
+@settings(max_examples=500)
+@given(versions)
+def test_numbers_are_the_oracles(registered: list[oracle.Subversions]) -> None:
+    counters = Counters()
+    history: list[oracle.Event] = []
+    for version in registered:
+        history.append(oracle.Registered("pca", version))
+        assert counters.register(version) == oracle.number(history, "pca", version)
+
+
+@settings(max_examples=500)
+@given(versions)
+def test_numbers_are_equal_if_and_only_if_versions_are_and_none_is_given_twice(
+    registered: list[oracle.Subversions],
+) -> None:
+    counters = Counters()
+    numbers = [counters.register(version) for version in registered]
+    for one, number_of_one in zip(registered, numbers, strict=True):
+        for other, number_of_other in zip(registered, numbers, strict=True):
+            assert (number_of_one == number_of_other) == (one == other)
+
+
+@given(versions)
+def test_majors_count_from_one_minors_and_patches_from_zero_without_gaps(registered: list[oracle.Subversions]) -> None:
+    counters = Counters()
+    numbers = {counters.register(version) for version in registered}
+    majors = {n.major for n in numbers}
+    assert majors == set(range(1, len(majors) + 1))
+    for major in majors:
+        minors = {n.minor for n in numbers if n.major == major}
+        assert minors == set(range(len(minors)))
+        for minor in minors:
+            patches = {n.patch for n in numbers if (n.major, n.minor) == (major, minor)}
+            assert patches == set(range(len(patches)))
+
+
+@given(versions)
+def test_a_number_stays_whatever_comes_after(registered: list[oracle.Subversions]) -> None:
+    counters = Counters()
+    first = [counters.register(version) for version in registered]
+    assert [counters.register(version) for version in registered] == first
+
+
+def test_the_first_version_is_1_0_0() -> None:
+    assert number("pca", Given(), Given(), Given()) == Number(1, 0, 0)
+
+
+def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
+    counters = Counters()
+    assert counters.register(("aaaa", "aaaa", "aaaa")) == (1, 0, 0)
+    assert counters.register(("bbbb", "aaaa", "aaaa")) == (2, 0, 0)
+    assert counters.register(("aaaa", "aaaa", "bbbb")) == (1, 0, 1)
+
+
+def test_the_next_number_follows_the_highest_that_was_given_also_to_what_was_removed() -> None:
+    assert number("pca", Given(known=3, highest=7), Given(highest=4), Given()) == Number(3, 5, 0)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_number_is_given_above_the_highest(level: Level) -> None:
+    def numbered(at: Given) -> Number:
+        major, minor, patch = (at if one == level else Given() for one in LEVELS)
+        return number("pca", major, minor, patch)
+
+    assert numbered(Given(highest=HIGHEST - 1))[LEVELS.index(level)] == HIGHEST == 2**31 - 1
+    assert numbered(Given(known=HIGHEST, highest=HIGHEST))[LEVELS.index(level)] == HIGHEST
+    with pytest.raises(errors.NumbersExhausted) as caught:
+        numbered(Given(highest=HIGHEST))
+    assert caught.value.details == {"op": "pca", "level": level}
+    assert caught.value.exit_code == 5

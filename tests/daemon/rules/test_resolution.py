@@ -1,0 +1,129 @@
+"""The resolution against the oracle, and what the search may not do on its way."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol.versions import Number
+from opstore_daemon.rules.resolution import Edge, conflict, order, resolve
+from opstore_daemon.rules.verdict import Between
+from tests.daemon.rules import oracle
+from tests.daemon.rules.histories import in_force, numbers, written_for
+
+OPS = ("a", "b", "c", "d", "e", "f")
+Candidate = tuple[str, Number]
+
+
+class ByHistory:
+    """What a history leaves to choose from, by the rule for verdicts."""
+
+    def __init__(self, history: oracle.History, edges: Sequence[Edge]) -> None:
+        self._candidates = {
+            op: [(op, numbers(history, op)[version]) for version in reversed(oracle.candidates(history, op))]
+            for op in OPS
+        }
+        self._between = {
+            (up, down): Between(up, down, oracle.level(history, up), in_force(history, up, down)) for up, down in edges
+        }
+
+    def candidates(self, op: str) -> list[Candidate]:
+        return self._candidates[op]
+
+    def accepted(self, edge: Edge, downstream: Candidate) -> Iterator[Candidate]:
+        return (each for each in self._candidates[edge[0]] if self.accepts(edge, each, downstream))
+
+    def accepts(self, edge: Edge, upstream: Candidate, downstream: Candidate) -> bool:
+        return self._between[edge].is_valid(upstream[1], downstream[1])
+
+
+def edges_among(ops: Sequence[str]) -> st.SearchStrategy[list[Edge]]:
+    """The edges of any acyclic graph over some of these ops: along a permutation of them."""
+    along = st.permutations(ops).map(lambda found: [(u, d) for at, u in enumerate(found) for d in found[at + 1 :]])
+    return along.flatmap(lambda pairs: st.lists(st.sampled_from(pairs), unique=True, max_size=8))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[oracle.History, list[str], list[Edge]]:
+    """A history, and a pipeline of up to six ops."""
+    ops = list(OPS[: draw(st.integers(1, len(OPS)))])
+    edges = draw(edges_among(ops)) if len(ops) > 1 else []
+    return draw(written_for(ops, edges)), ops, edges
+
+
+@settings(max_examples=2000, deadline=None)
+@given(cases())
+def test_the_resolution_is_the_oracles(case: tuple[oracle.History, list[str], list[Edge]]) -> None:
+    history, ops, edges = case
+    expected = oracle.resolution(history, ops, edges)
+    found = resolve(ops, edges, ByHistory(history, edges))
+    if isinstance(expected, str):
+        assert found is None
+    else:
+        assert found == {op: (op, numbers(history, op)[version]) for op, version in expected.items()}
+
+
+@settings(max_examples=1000, deadline=None)
+@given(cases())
+def test_a_conflict_has_no_resolution_and_no_part_of_it_is_one(
+    case: tuple[oracle.History, list[str], list[Edge]],
+) -> None:
+    history, ops, edges = case
+    choices = ByHistory(history, edges)
+    if resolve(ops, edges, choices) is not None:
+        return
+    found = conflict(edges, choices)
+    if not all(choices.candidates(op) for op in ops):
+        return
+    assert found
+    assert not oracle.sets(history, sorted({op for edge in found for op in edge}), found, ["valid"])
+    for left_out in found:
+        rest = [edge for edge in found if edge != left_out]
+        assert oracle.sets(history, sorted({op for edge in rest for op in edge}), rest, ["valid"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 6).flatmap(lambda count: edges_among(OPS[: max(count, 2)])))
+def test_the_order_is_the_oracles(edges: list[Edge]) -> None:
+    assert order(OPS, edges) == oracle.resolution_order(OPS, edges)
+
+
+class Counting:
+    """Ops with so many candidates, and how often an edge was asked for what it accepts."""
+
+    def __init__(self, count: int, valid: dict[Edge, dict[int, list[int]]]) -> None:
+        self._count, self._valid, self.asked = count, valid, 0
+
+    def candidates(self, op: str) -> Iterator[int]:
+        return iter(range(self._count, 0, -1))
+
+    def accepted(self, edge: Edge, downstream: int) -> Iterator[int]:
+        self.asked += 1
+        return iter(self._valid[edge].get(downstream, []))
+
+    def accepts(self, edge: Edge, upstream: int, downstream: int) -> bool:
+        return upstream in self._valid[edge].get(downstream, [])
+
+
+def test_what_failed_whatever_the_others_had_is_not_tried_again() -> None:
+    ops = [f"op{place:02d}" for place in range(20)]
+    chain = list(pairwise(ops))
+    every = range(1000, 0, -1)
+    # Each downstream version takes any upstream one, but the far end takes its fifth only.
+    valid: dict[Edge, dict[int, list[int]]] = {edge: {down: list(every) for down in every} for edge in chain}
+    valid[chain[0]] = {5: [1]}
+    choices = Counting(1000, valid)
+    assert resolve(ops, chain, choices) == {ops[0]: 1, ops[1]: 5, **dict.fromkeys(ops[2:], 1000)}
+    assert choices.asked < 20 + 1000
+
+
+def test_the_search_goes_back_past_the_ops_that_are_not_to_blame() -> None:
+    ops = ["down", *[f"up{place}" for place in range(8)]]
+    edges = [(up, "down") for up in ops[1:]]
+    every = range(50, 0, -1)
+    valid: dict[Edge, dict[int, list[int]]] = {edge: {down: list(every) for down in every} for edge in edges}
+    valid[edges[-1]] = {1: [7]}
+    choices = Counting(50, valid)
+    assert resolve(ops, edges, choices) == {"down": 1, **dict.fromkeys(ops[1:-1], 50), ops[-1]: 7}
+    assert choices.asked <= 50 * len(edges)

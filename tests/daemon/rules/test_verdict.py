@@ -1,0 +1,280 @@
+"""The verdict against the oracle, rule by rule, and the words of its reasons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opstore_daemon.protocol.records import Compat, VerdictWord
+from opstore_daemon.protocol.versions import Number
+from opstore_daemon.rules.verdict import Between, LinkInForce, Verdict, alike, combine, line
+from tests.daemon.rules import oracle
+from tests.daemon.rules.histories import LEVELS, OPS, histories, in_force, numbers
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Two ops, the versions asked about (None: the op has none), and the upstream's level."""
+
+    upstream_op: str
+    upstream: Number | None
+    downstream_op: str
+    downstream: Number | None
+    compat: Compat
+
+
+def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
+    between = Between(of.upstream_op, of.downstream_op, of.compat, links)
+    answer = between.verdict(of.upstream, of.downstream)
+    assert of.upstream is None or between.is_valid(of.upstream, of.downstream) == (answer.word == "valid")
+    return answer
+
+
+# --- against the oracle -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=2000, deadline=None)
+@given(histories)
+def test_the_verdict_is_the_oracles_for_every_pair_of_versions_of_every_two_ops(history: list[oracle.Event]) -> None:
+    for up in OPS:
+        for down in OPS:
+            if up == down:
+                continue
+            found = in_force(history, up, down)
+            downs = numbers(history, down)
+            for u, upstream in numbers(history, up).items():
+                for d in [None, *downs]:
+                    downstream = None if d is None else downs[d]
+                    edge = Edge(up, upstream, down, downstream, oracle.level(history, up))
+                    answer = verdict(edge, found)
+                    assert answer.word == oracle.verdict(history, up, u, down, d)
+                    assert answer.reason.strip()
+
+
+# --- the four rules, each with its words ------------------------------------------------------------------------
+
+U = Number(1, 4, 2)
+D = Number(2, 0, 1)
+
+
+def edge(upstream: Number | None = U, downstream: Number | None = D, compat: Compat = "major") -> Edge:
+    return Edge("pca", upstream, "random_forest", downstream, compat)
+
+
+def entry(upstream: str, downstream: str | None, valid: bool = True, position: int = 1) -> LinkInForce:
+    return LinkInForce(Number.parse(upstream), Number.parse(downstream) if downstream else None, valid, position)
+
+
+def said(of: Edge, *entries: LinkInForce) -> tuple[VerdictWord, str]:
+    answer = verdict(of, entries)
+    return answer.word, answer.reason
+
+
+def test_rule_1_an_entry_for_exactly_both_versions_decides() -> None:
+    assert said(edge(), entry("1.4.2", "2.0.1")) == ("valid", "pca 1.4.2 is valid for random_forest 2.0.1")
+    assert said(edge(), entry("1.4.2", "2.0.1", valid=False)) == (
+        "invalid",
+        "pca 1.4.2 is known not to be valid for random_forest 2.0.1",
+    )
+
+
+def test_rule_1_else_an_entry_for_the_downstream_op_decides() -> None:
+    assert said(edge(), entry("1.4.2", None)) == ("valid", "pca 1.4.2 is valid for random_forest")
+    assert said(edge(), entry("1.4.2", None, valid=False)) == (
+        "invalid",
+        "pca 1.4.2 is known not to be valid for random_forest",
+    )
+
+
+def test_rule_1_the_exact_entry_beats_the_one_for_the_op_whichever_is_newer() -> None:
+    for exact_position, op_position in ((1, 2), (2, 1)):
+        exact = entry("1.4.2", "2.0.1", valid=False, position=exact_position)
+        for_op = entry("1.4.2", None, valid=True, position=op_position)
+        assert said(edge(), exact, for_op)[0] == "invalid"
+        assert said(edge(), replace(exact, valid=True), replace(for_op, valid=False))[0] == "valid"
+
+
+def test_rule_1_known_invalid_beats_a_valid_version_that_is_alike() -> None:
+    assert said(edge(), entry("1.4.2", None, valid=False), entry("1.4.1", "2.0.1", position=2))[0] == "invalid"
+
+
+def test_rule_2_a_valid_version_that_is_alike_makes_it_valid() -> None:
+    assert said(edge(), entry("1.0.0", "2.0.1")) == (
+        "valid",
+        "pca 1.4.2 is alike (1) to 1.0.0, which is valid for random_forest 2.0.1",
+    )
+    assert said(edge(compat="minor"), entry("1.4.0", None)) == (
+        "valid",
+        "pca 1.4.2 is alike (1.4) to 1.4.0, which is valid for random_forest",
+    )
+
+
+def test_rule_2_counts_neither_a_version_that_is_not_alike_nor_a_link_for_another_downstream_version() -> None:
+    assert said(edge(), entry("2.0.0", "2.0.1"))[0] == "invalid"
+    assert said(edge(compat="minor"), entry("1.3.0", "2.0.1"))[0] == "invalid"
+    assert said(edge(compat="exact"), entry("1.4.1", "2.0.1"))[0] == "invalid"
+    assert said(edge(), entry("1.0.0", "2.0.0"))[0] == "invalid"
+
+
+def test_rule_2_does_not_spread_what_is_known_to_be_invalid() -> None:
+    assert said(edge(), entry("1.4.1", "2.0.1", valid=False))[0] == "unknown"
+
+
+def test_rule_2_without_a_downstream_version_only_links_for_the_op_count() -> None:
+    assert said(edge(downstream=None), entry("1.4.2", "2.0.1"))[0] == "invalid"
+    assert said(edge(downstream=None), entry("1.4.2", None))[0] == "valid"
+    assert said(edge(downstream=None), entry("1.0.0", None))[0] == "valid"
+
+
+def test_rule_3_names_what_was_validated_last() -> None:
+    older, newer = entry("2.0.0", None, position=3), entry("3.1.0", "2.0.0", position=8)
+    expected = "pca 1.4.2 is not validated for random_forest 2.0.1; last validated: 3.1.0 for random_forest 2.0.0"
+    assert said(edge(), older, newer) == ("invalid", expected)
+    assert said(edge(), newer, older) == ("invalid", expected)
+    assert said(edge(downstream=None), older) == (
+        "invalid",
+        "pca 1.4.2 is not validated for random_forest; last validated: 2.0.0 for random_forest",
+    )
+
+
+def test_rule_4_without_a_valid_link_it_is_unknown() -> None:
+    assert said(edge()) == ("unknown", "no link says whether pca 1.4.2 is valid for random_forest 2.0.1")
+    assert said(edge(downstream=None)) == ("unknown", "no link says whether pca 1.4.2 is valid for random_forest")
+    assert said(edge(), entry("2.0.0", "2.0.1", valid=False))[0] == "unknown"
+
+
+def test_an_op_without_a_version_is_unknown() -> None:
+    assert said(edge(upstream=None)) == ("unknown", "pca has no version")
+
+
+# --- alike ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("compat", "one", "other", "expected"),
+    [
+        ("major", "1.0.0", "1.4.2", True),
+        ("major", "1.0.0", "2.0.0", False),
+        ("minor", "1.4.0", "1.4.2", True),
+        ("minor", "1.4.2", "1.0.0", False),
+        ("minor", "1.4.2", "2.4.2", False),
+        ("exact", "1.4.2", "1.4.2", True),
+        ("exact", "1.4.2", "1.4.1", False),
+    ],
+)
+def test_versions_are_alike_that_share_the_number_down_to_the_level(
+    compat: Compat, one: str, other: str, expected: bool
+) -> None:
+    assert alike(Number.parse(one), Number.parse(other), compat) is expected
+    assert alike(Number.parse(other), Number.parse(one), compat) is expected
+
+
+def test_the_line_is_what_alike_versions_share() -> None:
+    assert [line(U, compat) for compat in LEVELS] == [(1,), (1, 4), (1, 4, 2)]
+
+
+# --- properties -------------------------------------------------------------------------------------------------
+
+few = st.integers(0, 1)
+few_numbers = st.builds(Number, st.integers(1, 2), few, few)
+targets = st.none() | few_numbers
+edges = st.builds(Edge, st.just("pca"), few_numbers, st.just("random_forest"), targets, st.sampled_from(LEVELS))
+some_links = st.dictionaries(st.tuples(few_numbers, targets), st.booleans(), max_size=6)
+words: st.SearchStrategy[list[VerdictWord]] = st.lists(st.sampled_from(["valid", "invalid", "unknown"]), max_size=6)
+
+
+def as_links(found: dict[tuple[Number, Number | None], bool]) -> list[LinkInForce]:
+    return [LinkInForce(u, d, valid, position) for position, ((u, d), valid) in enumerate(found.items(), start=1)]
+
+
+@settings(max_examples=500, deadline=None)
+@given(edges, some_links, few_numbers, targets)
+def test_another_valid_link_never_takes_validity_away(
+    of: Edge, found: dict[tuple[Number, Number | None], bool], u: Number, d: Number | None
+) -> None:
+    if verdict(of, as_links(found)).word == "valid":
+        more = {key: valid for key, valid in found.items() if key != (u, d)} | {(u, d): True}
+        assert verdict(of, as_links(more)).word == "valid"
+
+
+@settings(max_examples=500, deadline=None)
+@given(edges, some_links)
+def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
+    of: Edge, found: dict[tuple[Number, Number | None], bool]
+) -> None:
+    kept = {(u, d): valid for (u, d), valid in found.items() if valid or u == of.upstream}
+    assert verdict(of, as_links(found)).word == verdict(of, as_links(kept)).word
+
+
+@settings(max_examples=500, deadline=None)
+@given(edges, some_links, st.randoms(use_true_random=False))
+def test_the_verdict_and_its_reason_do_not_depend_on_the_order_in_which_links_are_handed_over(
+    of: Edge, found: dict[tuple[Number, Number | None], bool], chance: Random
+) -> None:
+    handed = as_links(found)
+    shuffled = sorted(handed, key=lambda _: chance.random())
+    assert verdict(of, shuffled) == verdict(of, handed)
+
+
+@given(words)
+def test_over_several_edges_it_is_the_oracles(found: list[VerdictWord]) -> None:
+    assert combine(found) == oracle.over_all(found)
+
+
+@given(words)
+def test_an_unknown_edge_never_hides_one_that_is_invalid(found: list[VerdictWord]) -> None:
+    assert combine([*found, "invalid", "unknown"]) == "invalid"
+    assert combine(["unknown", *found]) != "valid"
+
+
+@given(words, st.integers(0, 6))
+def test_another_unknown_edge_never_turns_invalid_into_anything_else(found: list[VerdictWord], place: int) -> None:
+    if combine(found) == "invalid":
+        assert combine([*found[:place], "unknown", *found[place:]]) == "invalid"
+
+
+def test_no_edges_are_valid() -> None:
+    assert combine([]) == "valid"
+
+
+# --- the oracle itself ------------------------------------------------------------------------------------------
+
+
+def test_the_oracle_lets_a_removal_revoke_links_and_a_yank_none() -> None:
+    one, other = ("aaaa", "aaaa", "aaaa"), ("bbbb", "aaaa", "aaaa")
+    history: list[oracle.Event] = [
+        oracle.Registered("a", one),
+        oracle.Registered("b", other),
+        oracle.Linked("a", one, "b", other, "valid"),
+    ]
+    assert oracle.verdict(history, "a", one, "b", other) == "valid"
+    assert oracle.verdict([*history, oracle.Yanked("a", one)], "a", one, "b", other) == "valid"
+    assert oracle.verdict([*history, oracle.Removed("a", one)], "a", one, "b", other) == "unknown"
+    assert oracle.verdict([*history, oracle.Removed("b", other)], "a", one, "b", other) == "unknown"
+
+
+def test_the_oracle_counts_a_change_of_level_from_its_position_on() -> None:
+    one, other = ("aaaa", "aaaa", "aaaa"), ("aaaa", "bbbb", "aaaa")
+    history: list[oracle.Event] = [
+        oracle.Registered("a", one),
+        oracle.Registered("a", other),
+        oracle.Linked("a", one, "b", None, "valid"),
+    ]
+    changed = [*history, oracle.LevelSet("a", "minor")]
+    assert oracle.verdict(changed[:-1], "a", other, "b", None) == "valid"
+    assert oracle.verdict(changed, "a", other, "b", None) == "invalid"
+
+
+def test_the_oracles_latest_goes_by_sequence_among_the_stored_and_passes_over_the_yanked() -> None:
+    one, two, three = ("aaaa", "aaaa", "aaaa"), ("bbbb", "aaaa", "aaaa"), ("aaaa", "aaaa", "bbbb")
+    history: list[oracle.Event] = [oracle.Registered("a", version, stored=True) for version in (one, two, three)]
+    assert oracle.latest(history, "a") == three
+    assert oracle.number(history, "a", three) == (1, 0, 1)  # newer than 2.0.0
+    assert oracle.latest([*history, oracle.Registered("a", ("cccc",) * 3)], "a") == three
+    assert oracle.latest([*history, oracle.Yanked("a", three)], "a") == two
+    assert oracle.latest([*history, oracle.Yanked("a", three), oracle.Yanked("a", three, back=True)], "a") == three
+    assert oracle.latest([*history, oracle.Removed("a", three)], "a") == two
+    assert oracle.latest([], "a") is None

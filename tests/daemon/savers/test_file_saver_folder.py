@@ -1,0 +1,84 @@
+"""Who may enter the folder of a FileSaver, and what somebody may have planted there."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import FileSaver
+from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put
+from tests.daemon.savers.on_disk import BLOB, mode
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def saver(root: Path) -> FileSaver:
+    return FileSaver(root)
+
+
+def test_folders_drafts_and_blobs_are_ours_alone(root: Path, saver: FileSaver) -> None:
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        assert mode(root / "staging" / UPLOAD) == 0o600
+        draft.publish(DIGEST)
+    assert mode(root / BLOB) == 0o400
+    assert {mode(path) for path in (root, root / "staging", root / "blobs", (root / BLOB).parent)} == {0o700}
+
+
+@pytest.mark.parametrize("plant", [lambda path, to: path.symlink_to(to), lambda path, to: os.mkfifo(path)])
+def test_what_somebody_planted_in_place_of_a_file_is_neither_read_nor_written_to(
+    saver: FileSaver, root: Path, tmp_path: Path, plant: Callable[[Path, Path], Any]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"outside")
+    (root / BLOB).parent.mkdir()
+    plant(root / "staging" / UPLOAD, outside)
+    plant(root / BLOB, outside)
+    with pytest.raises(errors.StorageFailed):
+        saver.draft(UPLOAD)
+    with pytest.raises(errors.StorageFailed):
+        saver.open(DIGEST)
+    assert (DIGEST in saver, list(saver)) == (False, [])
+    put(saver)
+    assert (get(saver), list(saver), outside.read_bytes()) == (DATA, [DIGEST], b"outside")
+
+
+@pytest.mark.parametrize("folder", ["blobs", "staging", BLOB.parent])
+def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path, root: Path, folder: str) -> None:
+    (root / folder).parent.mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (root / folder).symlink_to(tmp_path / "outside")
+    with pytest.raises(errors.StorageFailed):
+        put(FileSaver(root))
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_draft_with_names_that_are_not_ours_is_refused(saver: FileSaver, tmp_path: Path, root: Path) -> None:
+    saver.draft(UPLOAD).close()
+    for name in ("one", "two"):
+        os.link(root / "staging" / UPLOAD, tmp_path / name)
+    with pytest.raises(errors.StorageFailed):
+        saver.draft(UPLOAD)
+
+
+def test_strangers_are_neither_blobs_nor_drafts(saver: FileSaver, root: Path, tmp_path: Path) -> None:
+    put(saver)
+    shelf = (root / BLOB).parent
+    (shelf / ("0" * 64)).touch()  # on the wrong shelf
+    (shelf / "README").touch()
+    (root / "blobs" / "lost+found").mkdir()
+    (root / "blobs" / "00").touch()
+    (root / "staging" / "README").touch()
+    (tmp_path / "ff").mkdir()
+    (tmp_path / "ff" / ("f" * 64)).touch()
+    (root / "blobs" / "ff").symlink_to(tmp_path / "ff")
+    assert list(saver) == [DIGEST]
+    assert list(saver.drafts()) == []

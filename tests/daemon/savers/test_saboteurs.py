@@ -1,0 +1,69 @@
+"""The suite for savers is tested itself: by savers that are broken on purpose, each of which has to fail in it."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
+from opstore_daemon.savers.conformance import SaverConformance
+from tests.daemon.savers import broken_blobs, broken_drafts
+from tests.daemon.savers.joined import FileSaverJoins, MemorySaverJoins
+
+SABOTEURS = broken_drafts.SABOTEURS | broken_blobs.SABOTEURS
+TESTS = sorted(name for name in dir(SaverConformance) if name.startswith("test_"))
+
+
+def joined(saver: type[BaseSaver], root: Path) -> SaverConformance:
+    """The suite, for that saver."""
+    if not issubclass(saver, FileSaver):
+
+        class Memory(MemorySaverJoins):
+            def make_saver(self) -> BaseSaver:
+                return saver()
+
+        return Memory()
+
+    class File(FileSaverJoins):
+        def make_saver(self) -> BaseSaver:
+            return saver(self.root)  # type: ignore[call-arg]
+
+    suite = File()
+    suite.root = root
+    return suite
+
+
+@cache
+def failures(saver: type[BaseSaver]) -> frozenset[str]:
+    """The tests of the suite that fail for it."""
+    return frozenset(name for name in TESTS if not passes(saver, name))
+
+
+def passes(saver: type[BaseSaver], name: str) -> bool:
+    with TemporaryDirectory() as root:
+        suite = joined(saver, Path(root) / "store")
+        try:
+            instance = suite.make_saver()
+            getattr(suite, name)(instance)
+            suite.check_leftovers(instance)
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a saver may be broken in any way
+            return False
+    return True
+
+
+@pytest.mark.parametrize("saver", [FileSaver, MemorySaver])
+def test_a_saver_that_works_fails_nowhere(saver: type[BaseSaver]) -> None:
+    assert failures(saver) == set()
+
+
+@pytest.mark.parametrize("saver", SABOTEURS, ids=lambda saver: saver.__name__)
+def test_a_broken_saver_fails_where_it_is_broken(saver: type[BaseSaver]) -> None:
+    assert SABOTEURS[saver] in failures(saver)
+    assert len(failures(saver)) < len(TESTS), "it does not work at all, which proves nothing"
+
+
+def test_each_test_of_the_suite_is_failed_by_a_broken_saver() -> None:
+    # One that fails nearly everywhere, by what it leaves behind, says nothing of the single test.
+    telling = [failures(saver) for saver in SABOTEURS if len(failures(saver)) < len(TESTS) / 2]
+    assert set(TESTS) - frozenset().union(*telling) == set()

@@ -1,0 +1,211 @@
+"""Many at once: sequences and positions without gaps, one effect for one key, and readers that see whole states."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.records import NewVersion, Pushed
+from opstore_daemon.savers import FileSaver
+from opstore_daemon.store.idempotency import Once
+from tests.daemon.store.conftest import Make
+
+THREADS, PUSHES = 8, 6
+LOCAL = "local"
+
+T = TypeVar("T")
+
+
+def together(count: int, work: Callable[[int], T]) -> list[T]:
+    """Runs the work in so many threads that begin at the same moment."""
+    gate = threading.Barrier(count)
+
+    def run(n: int) -> T:
+        gate.wait(30)
+        return work(n)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def scalars(server: OpStoreServer, query: str) -> list[Any]:
+    """The first column of what the query finds."""
+    with server.db.read() as connection:
+        return list(connection.exec_driver_sql(query).scalars())
+
+
+def check_journal(server: OpStoreServer) -> None:
+    """Positions run from 1 without gaps, as the counter says, and each kind of entry stands at its own."""
+    positions = scalars(server, "SELECT position FROM journal ORDER BY position")
+    assert positions == list(range(1, len(positions) + 1))
+    assert scalars(server, "SELECT position FROM counter") == [len(positions)]
+    used = scalars(
+        server,
+        "SELECT position FROM version UNION ALL SELECT position FROM link UNION ALL SELECT position FROM level"
+        " UNION ALL SELECT stored_position FROM version WHERE stored_position <> position"
+        " UNION ALL SELECT DISTINCT label.position FROM label JOIN version ON version.id = version_id"
+        " WHERE label.position NOT IN (version.position, coalesce(stored_position, 0))"
+        " UNION ALL SELECT DISTINCT position FROM tag UNION ALL SELECT position FROM yank"
+        " UNION ALL SELECT position FROM pipeline UNION ALL SELECT until FROM pipeline WHERE until IS NOT NULL",
+    )
+    assert sorted(used) == positions
+
+
+def test_eight_threads_that_push_to_one_op_leave_no_gaps(files: OpStoreServer) -> None:
+    def push(n: int) -> list[Pushed]:
+        return [
+            files.store.push("pca", f"{n} {turn}".encode(), valid_for=[f"down{n}"], bump=("patch", "minor")[turn % 2])
+            for turn in range(PUSHES)
+        ]
+
+    pushed = [each for some in together(THREADS, push) for each in some]
+    count = THREADS * PUSHES
+    assert sorted(each.sequence for each in pushed) == list(range(1, count + 1))
+    assert len({each.number for each in pushed}) == len({each.version for each in pushed}) == count
+    assert all(each.created for each in pushed)
+    assert files.store.op("pca").versions == count
+    for each in pushed:
+        assert files.store.show(f"pca@{each.number}").version == each.version
+    # The latest at the time of each push was its base: in the order of sequences each builds on the one before.
+    ordered = sorted(pushed, key=lambda each: each.sequence)
+    assert [each.position for each in ordered] == sorted(each.position for each in ordered)
+    check_journal(files)
+
+
+def test_the_same_bytes_from_eight_threads_make_one_version(files: OpStoreServer) -> None:
+    pushed = together(THREADS, lambda n: files.store.push("pca", b"same", labels={f"k{n}": "v"}))
+    assert [each.created for each in pushed].count(True) == 1
+    assert {each.number for each in pushed} == {"1.0.0"}
+    assert files.store.show("pca").labels == {f"k{n}": "v" for n in range(THREADS)}
+    check_journal(files)
+
+
+def test_the_same_version_from_eight_threads_has_the_bytes_of_one(files: OpStoreServer) -> None:
+    def push(n: int) -> Pushed | str:
+        try:
+            return files.store.push("pca", b"%d" % n, version="aaaa.aaaa.aaaa")
+        except Exception as error:  # noqa: BLE001 - looked at below
+            return type(error).__name__
+
+    told = together(THREADS, push)
+    (won,) = [each for each in told if isinstance(each, Pushed)]
+    assert [each for each in told if each == "VersionConflict"] == ["VersionConflict"] * (THREADS - 1)
+    assert files.store.show("pca").digest == won.digest
+    assert won.digest in set(files.store.saver)
+    check_journal(files)
+
+
+def test_links_entered_at_once_are_one_in_force(files: OpStoreServer) -> None:
+    files.store.push("pca", b"one")
+    together(THREADS, lambda n: files.store.link("pca", "forest", valid=n % 2 == 0))
+    assert len(files.store.links()) == 1
+    check_journal(files)
+
+
+def test_pipelines_and_ops_that_are_registered_at_once_are_there_once(files: OpStoreServer) -> None:
+    told = together(THREADS, lambda _: files.store.register_pipeline("p", ["a", "b", "c"]))
+    assert [each.created for each in told].count(True) == 1
+    assert [op.name for op in files.store.ops()] == ["a", "b", "c"]
+
+
+def test_readers_see_whole_states_while_others_write(files: OpStoreServer) -> None:
+    done = threading.Event()
+    files.store.push("pca", b"first", valid_for=["forest"])
+
+    def write() -> None:
+        try:
+            for n in range(15):
+                files.store.push("pca", b"%d" % n, valid_for=["forest"])
+        finally:
+            done.set()
+
+    def read() -> int:
+        seen = 0
+        while not done.is_set():
+            versions = files.store.versions("pca").versions
+            assert [each.sequence for each in versions] == list(range(len(versions), 0, -1))
+            assert all(each.digest in files.store.saver for each in versions)
+            links = {link.upstream_number for link in files.store.links("pca")}
+            assert {each.number for each in versions} <= links, "no version is seen without its link"
+            found = files.store.versions("pca", valid_for=["forest"])
+            assert (len(found.versions) >= len(versions), found.passed_over) == (True, ())
+            assert len(versions) >= seen
+            seen = len(versions)
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        pool.submit(write).result()
+        assert all(reader.result() > 0 for reader in readers)
+
+
+def test_a_request_that_is_repeated_by_eight_threads_at_once_has_one_effect(files: OpStoreServer) -> None:
+    upload = files.store.uploads.create(LOCAL, None).upload
+    files.store.uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
+    wanted = NewVersion(upload=upload, new=True, valid_for=("forest",))
+    bound = files.store.once(Once(LOCAL, "key", "request"))
+    told = together(THREADS, lambda _: bound.add_version("pca", wanted, LOCAL))
+    assert all(each == told[0] for each in told)
+    assert files.store.op("pca").versions == 1
+    assert len(files.store.links()) == 1
+    check_journal(files)
+
+
+def test_a_request_that_is_repeated_while_it_runs_gets_its_answer(make_server: Make) -> None:
+    """The repetition finds the upload while the first is publishing, and finds it gone when it publishes itself."""
+    server = make_server(FileSaver)
+    uploads = server.store.uploads
+    upload = uploads.create(LOCAL, None).upload
+    uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
+    bound = server.store.once(Once(LOCAL, "key", "request"))
+    wanted = NewVersion(upload=upload)
+    publish = uploads.publish
+    answers: list[Pushed] = []
+
+    def overtaken(upload: str, owner: str, digest: Digest) -> None:
+        uploads.publish = publish  # type: ignore[method-assign]
+        answers.append(bound.add_version("pca", wanted, LOCAL))
+        publish(upload, owner, digest)
+
+    uploads.publish = overtaken  # type: ignore[method-assign]
+    answers.append(bound.add_version("pca", wanted, LOCAL))
+    assert answers[0] == answers[1]
+    assert server.store.op("pca").versions == 1
+
+
+@pytest.mark.parametrize("url", ["memory", "files"])
+def test_registrations_and_changes_of_level_at_once_leave_no_gaps(url: str, request: pytest.FixtureRequest) -> None:
+    server: OpStoreServer = request.getfixturevalue(url)
+    server.store.register("pca", version="aaaa.aaaa.aaaa")
+
+    def work(n: int) -> None:
+        server.store.register("pca", fields={"patch": {"n": str(n)}}, valid_for=[f"down{n % 3}"])
+        server.store.set_compat("pca", ("major", "minor", "exact")[n % 3])
+
+    together(THREADS, work)
+    versions = server.store.versions("pca").versions
+    assert sorted(each.sequence for each in versions) == list(range(1, THREADS + 2))
+    check_journal(server)
+
+
+def test_eight_threads_that_save_other_bytes_under_one_version_each_make_a_patch_with_its_links(
+    files: OpStoreServer,
+) -> None:
+    files.store.push("pca", b"first", version="aaaa.aaaa.aaaa", valid_for=["forest"])
+
+    def save(n: int) -> list[Pushed]:
+        return [
+            files.store.push("pca", b"%d" % (n // 2), version="aaaa.aaaa.aaaa", otherwise="patch") for _ in range(3)
+        ]
+
+    saved = [pushed for done in together(THREADS, save) for pushed in done]
+    assert len({pushed.number for pushed in saved if pushed.created}) == THREADS // 2
+    assert sum(pushed.created for pushed in saved) == THREADS // 2, "two threads save the same bytes, three times each"
+    assert files.store.op("pca").versions == 1 + THREADS // 2
+    assert len(files.store.links(upstream="pca", downstream="forest")) == 1 + THREADS // 2
+    assert files.store.pull("pca@1.0.0") == b"first"
+    check_journal(files)

@@ -1,0 +1,448 @@
+"""What fails between the first byte and the answer leaves all of a push or none of it, and says so."""
+
+import errno
+import io
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest, digest_of
+from opstore_daemon.protocol.records import NewVersion, Pushed
+from opstore_daemon.savers import FileSaver, MemorySaver
+from opstore_daemon.store.idempotency import Once
+from tests.daemon.store.conftest import Make
+from tests.support.faults import fails
+
+LOCAL = "local"
+
+
+def uploaded(server: OpStoreServer, data: bytes) -> str:
+    """An upload with these bytes, its size not declared."""
+    upload = server.store.uploads.create(LOCAL, None).upload
+    append(server, upload, 0, data)
+    return upload
+
+
+def append(server: OpStoreServer, upload: str, offset: int, data: bytes) -> None:
+    """Bytes for an upload."""
+    writer = server.store.uploads.writer(upload, LOCAL, offset, None)
+    writer.append(data)
+    writer.close()
+
+
+def wanted(upload: str, data: bytes | None = None, **more: Any) -> NewVersion:
+    """What is to be made of it, with its digest declared where the bytes are given."""
+    declared: dict[str, Any] = {} if data is None else {"digest": digest_of(data), "size": len(data)}
+    return NewVersion(upload=upload, **declared, **more)
+
+
+def nothing_is_there(server: OpStoreServer) -> bool:
+    """Whether no op, version, link or position was given."""
+    with server.db.read() as connection:
+        counts = [
+            connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()  # noqa: S608
+            for table in ("op", "version", "link", "label", "journal", "answer")
+        ]
+        position = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
+    return (sum(counts), position) == (0, 0)
+
+
+@contextmanager
+def commit_fails(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, *, happened: bool) -> Iterator[None]:
+    """The database fails at each commit: before or after it took effect."""
+    commit = server.db.engine.dialect.do_commit
+
+    def fail(connection: Any) -> None:
+        if happened:
+            commit(connection)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.db.engine.dialect, "do_commit", fail)
+        yield
+
+
+# --- the commit ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool
+) -> None:
+    upload = uploaded(files, b"bytes")
+    request = wanted(upload, b"bytes", new=True, valid_for=("forest",))
+    bound = files.store.once(Once(LOCAL, "key", "request"))
+    with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
+        bound.add_version("pca", request, LOCAL)
+    assert nothing_is_there(files) is not happened
+    pushed = bound.add_version("pca", request, LOCAL)
+    assert (pushed.number, pushed.created) == ("1.0.0", True)
+    assert bound.add_version("pca", request, LOCAL) == pushed
+    assert files.store.op("pca").versions == 1
+    assert len(files.store.links()) == 1
+    assert files.store.pull("pca") == b"bytes"
+
+
+def test_a_key_that_comes_with_another_request_is_refused(files: OpStoreServer) -> None:
+    files.store.once(Once(LOCAL, "key", "request")).register("pca", version="aaaa.aaaa.aaaa")
+    with pytest.raises(errors.KeyReused):
+        files.store.once(Once(LOCAL, "key", "another")).register("pca", version="aaaa.aaaa.bbbb")
+    assert files.store.once(Once("somebody", "key", "another")).register("pca", version="aaaa.aaaa.cccc").created
+    assert files.store.op("pca").versions == 2
+
+
+def test_every_verb_that_writes_has_one_effect_for_one_key(files: OpStoreServer) -> None:
+    store = files.store
+    first = store.once(Once(LOCAL, "1", "r")).register("pca", version="aaaa.aaaa.aaaa")
+    assert store.once(Once(LOCAL, "1", "r")).register("pca", version="aaaa.aaaa.aaaa") == first
+    assert first.created
+    store.once(Once(LOCAL, "2", "r")).link("pca", "forest")
+    revoked = store.once(Once(LOCAL, "3", "r")).unlink("pca", "forest")
+    assert store.once(Once(LOCAL, "3", "r")).unlink("pca", "forest") == revoked
+    assert store.once(Once(LOCAL, "2", "r")).link("pca", "forest") == revoked
+    assert store.links() == []
+    made = store.once(Once(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"])
+    assert store.once(Once(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"]) == made
+    store.once(Once(LOCAL, "5", "r")).remove_pipeline("p")
+    store.once(Once(LOCAL, "5", "r")).remove_pipeline("p")
+    changed = store.once(Once(LOCAL, "6", "r")).set_compat("pca", "minor")
+    store.set_compat("pca", "exact")
+    assert store.once(Once(LOCAL, "6", "r")).set_compat("pca", "minor") == changed
+    assert store.op("pca").compat == "exact"
+
+
+def test_an_answer_is_kept_for_a_day() -> None:
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    server = OpStoreServer(MemorySaver(), clock=lambda: now)
+    once = Once(LOCAL, "key", "r")
+    assert server.store.once(once).register("pca", version="aaaa.aaaa.aaaa").created
+    now += timedelta(hours=23)
+    server.store.once(Once(LOCAL, "other", "r")).register("lda", version="aaaa.aaaa.aaaa")
+    assert server.store.once(once).register("pca", version="aaaa.aaaa.aaaa").created
+    now += timedelta(hours=2)
+    server.store.once(Once(LOCAL, "third", "r")).register("lda", version="aaaa.aaaa.aaaa")
+    assert not server.store.once(once).register("pca", version="aaaa.aaaa.aaaa").created
+    server.close()
+
+
+# --- the collector ------------------------------------------------------------------------------------------------
+
+
+def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int) -> list[Digest]:
+    """A collector that takes a blob right after its publication, so many times; the list has what it took."""
+    taken = list[Digest]()
+
+    def overtaken(publish: Callable[..., None]) -> Callable[..., None]:
+        def published(*arguments: Any) -> None:
+            publish(*arguments)
+            if len(taken) < times:
+                digest = arguments[-1]
+                server.store.saver.delete(digest)
+                taken.append(digest)
+
+        return published
+
+    for way in ("publish", "publish_whole"):
+        monkeypatch.setattr(server.store.uploads, way, overtaken(getattr(server.store.uploads, way)))
+    return taken
+
+
+def pushed_either_way(server: OpStoreServer, *, whole: bool) -> Pushed:
+    """A push of bytes that come along, or of an upload."""
+    return server.store.push("pca", b"bytes" if whole else io.BytesIO(b"bytes"), valid_for=["forest"])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_blob_that_a_collector_took_before_the_transaction_is_kept_again(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    taken = collected(files, monkeypatch, times=2)
+    pushed = pushed_either_way(files, whole=whole)
+    assert taken == [pushed.digest] * 2
+    assert (pushed.number, files.store.pull("pca")) == ("1.0.0", b"bytes")
+    assert pushed.digest in files.store.saver
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_blob_that_is_taken_again_and_again_fails_the_push_and_leaves_nothing(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    collected(files, monkeypatch, times=99)
+    with pytest.raises(errors.StorageFailed):
+        pushed_either_way(files, whole=whole)
+    assert nothing_is_there(files)
+
+
+# --- the disk -----------------------------------------------------------------------------------------------------
+
+
+def limit_pages(server: OpStoreServer, more: int | None) -> None:
+    """Lets the database grow by so many pages only (None: as it likes)."""
+    connection = server.db.engine.raw_connection()
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA page_count")
+    pages = cursor.fetchall()[0][0]
+    cursor.execute(f"PRAGMA max_page_count = {2**30 if more is None else pages + more}")
+    connection.close()
+
+
+def test_a_full_disk_under_the_database_fails_the_push_and_it_goes_on_afterwards(files: OpStoreServer) -> None:
+    upload = uploaded(files, b"bytes")
+    request = wanted(upload, b"bytes", message="x" * 60_000, valid_for=("forest",))
+    limit_pages(files, 2)
+    with pytest.raises(errors.StorageFull):
+        files.store.add_version("pca", request, LOCAL)
+    assert nothing_is_there(files)
+    assert set(files.store.saver) == set(), "the rehearsal has found it out"
+    limit_pages(files, None)
+    assert files.store.add_version("pca", request, LOCAL).number == "1.0.0"
+
+
+def test_a_disk_that_fails_at_the_commit_of_what_was_rehearsed_leaves_nothing_visible(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = files.store.uploads.publish
+
+    def fill(upload: str, owner: str, digest: Digest) -> None:
+        publish(upload, owner, digest)
+        limit_pages(files, 2)
+
+    monkeypatch.setattr(files.store.uploads, "publish", fill)
+    upload = uploaded(files, b"bytes")
+    request = wanted(upload, b"bytes", message="x" * 60_000)
+    with pytest.raises(errors.StorageFull):
+        files.store.add_version("pca", request, LOCAL)
+    assert nothing_is_there(files)
+    monkeypatch.undo()
+    limit_pages(files, None)
+    assert files.store.add_version("pca", request, LOCAL).number == "1.0.0"
+    assert files.store.pull("pca") == b"bytes"
+
+
+def test_a_sync_of_the_bytes_that_fails_shows_nothing_and_the_upload_begins_again(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = uploaded(files, b"bytes")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails(errno.EIO))
+        with pytest.raises(errors.StorageFailed):
+            files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
+    assert nothing_is_there(files)
+    assert set(files.store.saver) == set()
+    assert files.store.uploads.take_up(upload, LOCAL).offset == 0, "what the disk did not take is not relied on"
+    append(files, upload, 0, b"bytes")
+    assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).number == "1.0.0"
+    assert files.store.pull("pca") == b"bytes"
+
+
+@pytest.mark.parametrize("synced", [1, 2])
+def test_a_sync_of_a_folder_that_fails_shows_nothing_and_the_upload_is_finished_afterwards(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, synced: int
+) -> None:
+    """The file is synced first; then the folder of all shelves, and last the shelf with the new name."""
+    upload = uploaded(files, b"bytes")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails_after(os.fsync, synced))
+        with pytest.raises(errors.StorageFailed):
+            files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
+    assert nothing_is_there(files)
+    assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).number == "1.0.0"
+    assert files.store.pull("pca") == b"bytes"
+
+
+def fails_after(fsync: Any, times: int) -> Any:
+    """Syncs so many times, and then fails."""
+    calls = iter([fsync] * times)
+
+    def call(descriptor: int) -> None:
+        next(calls, fails(errno.EIO))(descriptor)
+
+    return call
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_what_is_left_of_an_upload_is_never_taken_for_all_of_it(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, sized: bool
+) -> None:
+    """The retry of a request that declares no digest: a client's library may do that by itself."""
+    upload = files.store.uploads.create(LOCAL, 5 if sized else None).upload
+    append(files, upload, 0, b"bytes")
+    bound = files.store.once(Once(LOCAL, "key", "request"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails(errno.EIO))
+        with pytest.raises(errors.StorageFailed):
+            bound.add_version("pca", wanted(upload), LOCAL)
+    with pytest.raises(errors.Conflict):
+        bound.add_version("pca", wanted(upload), LOCAL)
+    assert nothing_is_there(files)
+    append(files, upload, files.store.uploads.take_up(upload, LOCAL).offset, b"bytes")
+    assert bound.add_version("pca", wanted(upload), LOCAL).size == 5
+
+
+def test_an_upload_whose_offset_nobody_asked_for_after_a_restart_is_not_finished_unchecked(make_server: Make) -> None:
+    server = make_server(FileSaver)
+    upload = uploaded(server, b"bytes")
+    server.close()
+    again = make_server(FileSaver)
+    with pytest.raises(errors.UploadNotOpen):
+        again.store.add_version("pca", wanted(upload), LOCAL)
+    assert again.store.uploads.take_up(upload, LOCAL).offset == 5
+    assert again.store.add_version("pca", wanted(upload), LOCAL).size == 5
+
+
+def test_an_upload_that_was_declared_is_finished_after_a_restart(make_server: Make) -> None:
+    server = make_server(FileSaver)
+    upload = uploaded(server, b"bytes")
+    server.close()
+    pushed = make_server(FileSaver).store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
+    assert (pushed.size, pushed.digest) == (5, digest_of(b"bytes"))
+
+
+# --- what was refused ---------------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_refuses_before_bytes_are_kept(files: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[str] = []
+    monkeypatch.setattr(files.store.uploads, "publish", lambda upload, *_: published.append(upload))
+    upload = uploaded(files, b"bytes")
+    with pytest.raises(errors.OpNotFound):
+        files.store.add_version("pca", wanted(upload, valid_for=("boost", "forest@1")), LOCAL)
+    assert published == []
+    assert nothing_is_there(files)
+
+
+def test_a_refused_push_can_be_put_right_without_sending_the_bytes_again(files: OpStoreServer) -> None:
+    upload = uploaded(files, b"bytes")
+    with pytest.raises(errors.OpNotFound):
+        files.store.add_version("pca", wanted(upload, valid_for=("forest@1",)), LOCAL)
+    assert files.store.add_version("pca", wanted(upload, valid_for=("forest",)), LOCAL).number == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("declared", "error"),
+    [
+        ({"digest": "sha256:" + "0" * 64}, errors.DigestMismatch),
+        ({"size": 4}, errors.SizeMismatch),
+        ({"digest": "sha256:xyz"}, errors.InvalidDigest),
+    ],
+)
+def test_bytes_that_are_not_those_that_were_declared_are_not_kept(
+    files: OpStoreServer, declared: dict[str, Any], error: type[errors.OpStoreError]
+) -> None:
+    upload = uploaded(files, b"bytes")
+    with pytest.raises(error):
+        files.store.add_version("pca", NewVersion(upload=upload, **declared), LOCAL)
+    assert nothing_is_there(files)
+    assert set(files.store.saver) == set()
+    if issubclass(error, errors.IntegrityFailure):
+        assert list(files.store.saver.drafts()) == []
+        with pytest.raises(errors.UploadNotFound):
+            files.store.uploads.take_up(upload, LOCAL)
+
+
+class Torn(io.BytesIO):
+    """A source that gives a piece and then fails."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        if not piece:
+            raise OSError("the cable was pulled")
+        return piece
+
+
+def test_a_source_that_fails_leaves_no_upload_behind(files: OpStoreServer) -> None:
+    with pytest.raises(OSError, match="cable"):
+        files.store.push("pca", Torn(b"some"))
+    assert nothing_is_there(files)
+    assert left_behind(files) == ([], 0)
+
+
+def test_a_push_leaves_no_upload_behind_whether_it_is_taken_or_refused(files: OpStoreServer) -> None:
+    files.store.push("pca", b"bytes")
+    assert left_behind(files) == ([], 0)
+    with pytest.raises(errors.OpNotFound):
+        files.store.push("pca", b"other", valid_for=["forest@1"])
+    with pytest.raises(errors.InvalidName):
+        files.store.push("PCA", b"other")
+    assert left_behind(files) == ([], 0)
+
+
+def left_behind(server: OpStoreServer) -> tuple[list[str], int]:
+    """The drafts, and the number of uploads on the books."""
+    with server.db.read() as connection:
+        booked: int = connection.exec_driver_sql("SELECT count(*) FROM upload").scalar_one()
+    return list(server.store.saver.drafts()), booked
+
+
+# --- bytes on their way out ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["changed", "shortened", "lengthened", "gone"])
+def test_damaged_bytes_are_never_handed_out(files: OpStoreServer, damage: str) -> None:
+    pushed = files.store.push("pca", b"bytes " * 500_000)
+    assert pushed.digest is not None
+    saver = files.store.saver
+    assert isinstance(saver, FileSaver)
+    digits = pushed.digest.removeprefix("sha256:")
+    path = saver.root / "blobs" / digits[:2] / digits
+    path.chmod(0o600)
+    data = bytearray(path.read_bytes())
+    if damage == "changed":
+        data[-1] ^= 1
+    elif damage == "shortened":
+        del data[-1]
+    else:
+        data.append(0)
+    path.write_bytes(data)
+    if damage == "gone":
+        path.unlink()
+    with pytest.raises(errors.BlobDamaged):
+        files.store.pull("pca")
+    mended = files.store.push("pca", b"bytes " * 500_000)
+    assert not mended.created
+    assert files.store.pull("pca") == b"bytes " * 500_000
+
+
+def test_what_a_crash_left_in_staging_is_swept_at_the_next_start(make_server: Make) -> None:
+    server = make_server(FileSaver)
+    known = uploaded(server, b"known")
+    server.store.saver.draft("0" * 32).close()
+    server.close()
+    assert list(make_server(FileSaver).store.saver.drafts()) == [known]
+
+
+def test_an_upload_that_nobody_asked_for_in_a_week_is_thrown_away() -> None:
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    server = OpStoreServer(MemorySaver(), clock=lambda: now)
+    old = uploaded(server, b"old")
+    now += timedelta(days=4)
+    young = uploaded(server, b"young")
+    asked = server.store.uploads.take_up(old, LOCAL)
+    now += timedelta(days=4)
+    server.store.uploads.expire()
+    assert asked.offset == 3
+    assert sorted(server.store.saver.drafts()) == sorted([old, young])
+    now += timedelta(days=4)
+    server.store.uploads.expire()
+    assert list(server.store.saver.drafts()) == []
+    with pytest.raises(errors.UploadNotFound):
+        server.store.add_version("pca", wanted(old), LOCAL)
+    server.close()
+
+
+def test_an_upload_is_its_owner_s_alone(files: OpStoreServer) -> None:
+    upload = uploaded(files, b"bytes")
+    for ask in (files.store.uploads.take_up, files.store.uploads.discard):
+        with pytest.raises(errors.UploadNotFound):
+            ask(upload, "somebody")
+    with pytest.raises(errors.UploadNotFound):
+        files.store.add_version("pca", wanted(upload), "somebody")
+    told: Pushed = files.store.add_version("pca", wanted(upload), LOCAL)
+    assert told.size == 5

@@ -1,0 +1,120 @@
+"""The store's resolutions, and what it says is affected, against the oracle, on histories that were really made."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.rules.resolution import Edge
+from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store.store import Store
+from tests.daemon.rules import oracle
+from tests.daemon.rules.test_resolution import cases
+
+EXAMPLES = int(os.environ.get("OPSTORE_TEST_EXAMPLES", "60"))
+_examples = iter(range(1_000_000))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Store]:
+    """One store for all examples: to make one takes longer than an example."""
+    with closing(OpStoreServer(MemorySaver())) as server:
+        yield server.store
+
+
+class Played:
+    """A history that happened in a store, under names that no other example has; removals are left out of both."""
+
+    def __init__(self, store: Store, history: oracle.History) -> None:
+        self.store, self.prefix = store, f"r{next(_examples)}"
+        self.history: list[oracle.Event] = []
+        for event in history:
+            if not isinstance(event, oracle.Removed):
+                self._do(event)
+
+    def name(self, op: str) -> str:
+        return f"{self.prefix}_{op}"
+
+    def number(self, op: str, version: oracle.Subversions) -> str:
+        return ".".join(map(str, oracle.number(self.history, op, version)))
+
+    def reference(self, op: str, version: oracle.Subversions) -> str:
+        return f"{self.name(op)}@{self.number(op, version)}"
+
+    def _do(self, event: oracle.Event) -> None:
+        match event:
+            case oracle.Registered(op, version, stored):
+                text = ".".join(version)
+                if stored:
+                    self.store.push(self.name(op), text.encode(), version=text)
+                else:
+                    self.store.register(self.name(op), version=text)
+            case oracle.LevelSet(op, level):
+                try:
+                    self.store.set_compat(self.name(op), level)
+                except errors.OpNotFound:
+                    return
+            case oracle.Yanked(op, version, back):
+                reference = self.reference(op, version)
+                self.store.unyank(reference) if back else self.store.yank(reference, "for a reason")
+            case oracle.Linked():
+                self._link(event)
+        self.history.append(event)
+
+    def _link(self, event: oracle.Linked) -> None:
+        up, down = self.reference(event.upstream, event.upstream_version), self.name(event.downstream)
+        if event.downstream_version is not None:
+            down = self.reference(event.downstream, event.downstream_version)
+        if event.state == "revoked":
+            try:
+                self.store.unlink(up, down)
+            except (errors.LinkNotFound, errors.OpNotFound):
+                assert oracle.in_force(self.history, *event.four) is None
+        else:
+            self.store.link(up, down, valid=event.state == "valid")
+
+
+@pytest.mark.timeout(300 + EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_the_store_resolves_and_knows_what_is_affected_as_the_oracle_does(
+    shared: Store, case: tuple[oracle.History, list[str], list[Edge]]
+) -> None:
+    history, ops, edges = case
+    played = Played(shared, history)
+    pipeline = played.name("p")
+    shared.register_pipeline(
+        pipeline, [played.name(op) for op in ops], [(played.name(u), played.name(d)) for u, d in edges]
+    )
+    check_resolution(played, pipeline, ops, edges)
+    for op in ops:
+        for version in oracle.versions(played.history, op):
+            told = shared.affected(played.reference(op, version), pipeline=pipeline)
+            expected = oracle.affected(played.history, op, version, edges)
+            assert {each.op for each in told.affected} == {played.name(each) for each in expected}
+
+
+def check_resolution(played: Played, pipeline: str, ops: list[str], edges: list[Edge]) -> None:
+    told = played.store.resolve(pipeline)
+    expected = oracle.resolution(played.history, ops, edges)
+    if isinstance(expected, str):
+        assert told.verdict == {"no": "invalid", "unknown": "unknown"}[expected]
+        assert told.versions == ()
+        assert told.conflict or told.passed_over
+        return
+    numbers = {played.name(op): played.number(op, version) for op, version in expected.items()}
+    assert {version.op: version.number for version in told.versions} == numbers
+    newer = {
+        (played.name(op), played.number(op, version))
+        for op in ops
+        for version in oracle.candidates(played.history, op)
+        if oracle.versions(played.history, op).index(version) > oracle.versions(played.history, op).index(expected[op])
+    }
+    assert {(passed.op, passed.number) for passed in told.passed_over} == newer
+    assert all(passed.reason for passed in told.passed_over)
+    use = [f"{version.op}@{version.number}" for version in told.versions]
+    assert played.store.validate_pipeline(pipeline, use=use).verdict == "valid"

@@ -1,0 +1,144 @@
+"""A few bytes become a version without an upload: one transaction, and nothing left of what is refused."""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.records import NewVersion
+from opstore_daemon.savers import FileSaver
+from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.ingest import uploads
+from tests.daemon.store.conftest import Make
+from tests.daemon.store.test_faults import commit_fails, left_behind, nothing_is_there
+from tests.support.faults import fails
+
+LOCAL = "local"
+
+
+def add(server: OpStoreServer, data: bytes, op: str = "pca", **wanted: Any) -> str:
+    """A push of these bytes; its number."""
+    return server.store.add_version(op, NewVersion(**wanted), LOCAL, data).number
+
+
+def test_the_bytes_and_the_version_are_there_and_nothing_else(files: OpStoreServer) -> None:
+    assert [add(files, data) for data in (b"one", b"two", b"two")] == ["1.0.0", "1.0.1", "1.0.1"]
+    assert files.store.pull("pca@1.0.0") == b"one"
+    assert set(files.store.saver) == {digest_of(b"one"), digest_of(b"two")}
+    assert left_behind(files) == ([], 0)
+
+
+REFUSALS: dict[str, tuple[type[errors.OpStoreError], dict[str, Any]]] = {
+    "a reference that finds nothing": (errors.OpNotFound, {"valid_for": ("forest@1",)}),
+    "other bytes under a stored version": (errors.VersionConflict, {"version": "aaaa.aaaa.aaaa"}),
+    "another digest": (errors.DigestMismatch, {"digest": digest_of(b"other")}),
+    "another checksum": (errors.ChecksumMismatch, {"checksum": checksum_of(new_sum(b"other"))}),
+    "another size": (errors.SizeMismatch, {"size": 4}),
+    "what is no digest": (errors.InvalidDigest, {"digest": "sha256:xyz"}),
+    "an upload beside the bytes": (errors.InvalidRequest, {"upload": "0" * 32}),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_what_is_refused_leaves_nothing(files: OpStoreServer, what: str) -> None:
+    error, wanted = REFUSALS[what]
+    add(files, b"stored", version="aaaa.aaaa.aaaa")
+    with pytest.raises(error):
+        add(files, b"bytes", **wanted)
+    assert set(files.store.saver) == {digest_of(b"stored")}
+    assert left_behind(files) == ([], 0)
+    assert files.store.op("pca").versions == 1
+
+
+def test_what_another_version_has_stays_when_a_push_of_it_is_refused(files: OpStoreServer) -> None:
+    add(files, b"bytes", op="lda")
+    with pytest.raises(errors.OpNotFound):
+        add(files, b"bytes", valid_for=("forest@1",))
+    assert files.store.pull("lda") == b"bytes"
+
+
+@pytest.mark.parametrize("happened", [False, True])
+def test_bytes_stay_where_the_outcome_is_unknown(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool
+) -> None:
+    """What a commit that failed has written may come back with the next start, and then it has its bytes."""
+    bound = files.store.once(Once(LOCAL, "key", "request"))
+    with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
+        bound.add_version("pca", NewVersion(new=True), LOCAL, b"bytes")
+    assert nothing_is_there(files) is not happened
+    assert set(files.store.saver) == {digest_of(b"bytes")}
+    pushed = bound.add_version("pca", NewVersion(new=True), LOCAL, b"bytes")
+    assert (pushed.number, pushed.created, files.store.op("pca").versions) == ("1.0.0", True, 1)
+    assert files.store.pull("pca") == b"bytes"
+
+
+@pytest.mark.parametrize("fault", ["fsync", "link", "pwrite"])
+def test_a_disk_that_fails_leaves_nothing_and_the_next_push_goes_well(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, fault, fails(errno.EIO))
+        with pytest.raises(errors.StorageFailed):
+            add(files, b"bytes")
+    assert nothing_is_there(files)
+    assert set(files.store.saver) == set()
+    assert left_behind(files) == ([], 0)
+    assert add(files, b"bytes") == "1.0.0"
+
+
+def test_bytes_that_the_disk_has_no_room_for_are_not_begun(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.store.saver, "free", lambda: uploads.RESERVE + 4)
+    with pytest.raises(errors.StorageFull):
+        add(files, b"bytes")
+    assert add(files, b"byte") == "1.0.0"
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("last", ["append", "publish"])
+def test_a_crash_leaves_at_most_bytes_that_no_version_names(
+    make_server: Make, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    server = make_server(FileSaver)
+    saver = server.store.saver
+    monkeypatch.setattr(saver, "discard", lambda _upload: None)  # the process is gone before
+    draft = saver.draft
+
+    def crashing(upload: str) -> Any:
+        made = draft(upload)
+        for name in ("append", "publish"):
+            monkeypatch.setattr(made, name, crashes_after(getattr(made, name), now=name == last), raising=False)
+        return made
+
+    monkeypatch.setattr(saver, "draft", crashing)
+    with pytest.raises(Crash):
+        add(server, b"bytes", valid_for=("forest",))
+    monkeypatch.undo()
+    server.close()
+    again = make_server(FileSaver)
+    assert left_behind(again) == ([], 0)
+    assert nothing_is_there(again)
+    assert set(again.store.saver) <= {digest_of(b"bytes")}
+    assert add(again, b"bytes", valid_for=("forest",)) == "1.0.0"
+    assert again.store.pull("pca") == b"bytes"
+
+
+def crashes_after(call: Callable[..., None], *, now: bool) -> Callable[..., None]:
+    """The call, behind which, where it is the last, the process ends."""
+
+    def called(*arguments: Any) -> None:
+        call(*arguments)
+        if now:
+            raise Crash
+
+    return called

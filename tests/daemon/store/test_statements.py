@@ -1,0 +1,267 @@
+"""How many statements an answer takes: bounded by blocks of rows, never by rows."""
+
+import itertools
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import event
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import statements as prepared
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.savers import posix
+from opstore_daemon.store.catalog.version_rows import BLOCK
+from opstore_daemon.store.idempotency import Once
+
+
+@contextmanager
+def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile; `begins`: those that begin a transaction, too."""
+    statements: list[str] = []
+    execute = prepared.Text.execute
+
+    def note(*args: object) -> None:
+        statements.append(str(args[2]))
+
+    def note_begin(_connection: object) -> None:
+        if begins:
+            statements.append("BEGIN")
+
+    def noted(text: prepared.Text, *given: Any) -> Any:
+        statements.append(text.text)
+        return execute(text, *given)
+
+    event.listen(server.db.engine, "before_cursor_execute", note)
+    event.listen(server.db.engine, "begin", note_begin)
+    prepared.Text.execute = noted  # type: ignore[method-assign, assignment]
+    try:
+        yield statements
+    finally:
+        prepared.Text.execute = execute  # type: ignore[method-assign]
+        event.remove(server.db.engine, "before_cursor_execute", note)
+        event.remove(server.db.engine, "begin", note_begin)
+
+
+def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:
+    """An op with so many versions, written at once."""
+    with server.db.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name, last_sequence) VALUES (?, ?)", (op, count))
+        begin = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
+        rows = [
+            (op, n, f"{n:04x}", n - 1, begin + n, "sha256:x" if stored else None, 1 if stored else None)
+            for n in range(1, count + 1)
+        ]
+        connection.exec_driver_sql(
+            "INSERT INTO journal (position, at, kind) VALUES (?, 0, 'version')", [(row[4],) for row in rows]
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
+            " position, digest, size, stored_position, registered_at)"
+            " SELECT id, ?2, 'aaaa', 'aaaa', ?3, 1, 0, ?4, ?5, ?6, ?7, iif(?6 IS NULL, NULL, ?5), 0"
+            " FROM op WHERE name = ?1",
+            rows,
+        )
+        connection.exec_driver_sql("UPDATE counter SET position = position + ?", (count,))
+
+
+def bookkeeping(number: int) -> dict[str, Any]:
+    """What else a push may note."""
+    return {
+        "labels": {f"k{n}": "v" for n in range(number)},
+        "tags": [f"t{n}" for n in range(number)],
+        "valid_for": [f"down{n}" for n in range(number)],
+    }
+
+
+def test_a_small_push_takes_seven_statements_in_one_transaction(memory: OpStoreServer) -> None:
+    """The op, its newest version, the numbers that were given, the position, its entry, the sequence, the version."""
+    memory.store.push("pca", b"first")
+    with counted(memory, begins=True) as statements:
+        memory.store.push("pca", b"second")
+    assert len(statements) == 1 + 7, statements
+    with counted(memory, begins=True) as statements:
+        memory.store.once(Once("me", "key", "request")).push("pca", b"third")
+    assert len(statements) == 1 + 7 + 3, "what the key was answered before, what is older than a day, and the answer"
+
+
+def test_the_first_push_of_an_op_takes_two_statements_more(memory: OpStoreServer) -> None:
+    with counted(memory) as statements:
+        memory.store.push("pca", b"first")
+    assert len(statements) == 7 + 2, "the op is made; it has neither a stored version nor another"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_what_a_push_notes_takes_statements_of_its_own(memory: OpStoreServer, number: int) -> None:
+    memory.store.push("pca", b"first", **bookkeeping(number))
+    with counted(memory) as statements:
+        pushed = memory.store.push("pca", b"second", **bookkeeping(number))
+    assert len(statements) <= 7 + 3 + 2 + 12 * number
+    told = msgspec.structs.asdict(pushed)
+    assert {name: told[name] for name in VersionRecord.__struct_fields__} == msgspec.structs.asdict(
+        memory.store.show("pca")
+    )
+
+
+@pytest.mark.parametrize("shelf", ["new", "old"])
+def test_a_small_push_waits_for_the_disk_as_often_as_it_must(
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, shelf: str
+) -> None:
+    """The bytes, the shelf that has their name, and the folder of a shelf that is new. Then the commit."""
+    seen: list[str] = []
+    if shelf == "old":
+        files.store.push("pca", data_of_shelf(1))
+    sync = posix.sync
+
+    def noted(fd: int) -> None:
+        seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        sync(fd)
+
+    commit = files.db.engine.dialect.do_commit
+
+    def committed(connection: Any) -> None:
+        seen.append("commit")
+        commit(connection)
+
+    monkeypatch.setattr(posix, "sync", noted)
+    monkeypatch.setattr(files.db.engine.dialect, "do_commit", committed)
+    files.store.push("pca", data_of_shelf(2))
+    assert seen == ["file", *(["folder"] if shelf == "new" else []), "folder", "commit"]
+
+
+def data_of_shelf(number: int) -> bytes:
+    """The first, the second ... bytes whose digest begins with 00."""
+    found = (data for n in itertools.count() if digest_of(data := b"%d" % n).startswith("sha256:00"))
+    return next(itertools.islice(found, number - 1, None))
+
+
+def test_old_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    now = [4 * 10**15]
+    expire = memory.store.uploads.expire
+    monkeypatch.setattr(memory.store.uploads, "expire", lambda: looked.append(now[0]) or expire())  # type: ignore[func-returns-value]
+    monkeypatch.setattr(memory.store.uploads, "_now", lambda: now[0])
+    for minute in (0, 1, 59, 61, 62, 120, 123):
+        now[0] = 4 * 10**15 + minute * 60_000_000
+        memory.store.uploads.create("me", None)
+    assert [(at - 4 * 10**15) // 60_000_000 for at in looked] == [0, 61, 123]
+
+
+def test_versions_that_are_valid_take_statements_by_the_block(memory: OpStoreServer) -> None:
+    for op, blocks in (("small", 2), ("large", 7)):
+        fill(memory, op, blocks * BLOCK, stored=True)
+        memory.store.set_compat(op, "minor")
+        memory.store.link(f"{op}@1.0.0", f"{op}_down", valid=False)
+    counts = {}
+    for op in ("small", "large"):
+        with counted(memory) as statements:
+            memory.store.versions(op, valid_for=[f"{op}_down"])
+        counts[op] = len(statements)
+    assert counts["large"] - counts["small"] == (7 - 2) * 4, "a block of rows, and three queries for its links"
+    assert counts["small"] <= 2 * 4 + 12
+
+
+def test_the_newest_valid_version_is_found_without_reading_further(memory: OpStoreServer) -> None:
+    fill(memory, "pca", 10 * BLOCK, stored=True)
+    memory.store.link("pca", "forest")
+    with counted(memory) as statements:
+        assert len(memory.store.versions("pca", valid_for=["forest"], limit=1).versions) == 1
+    assert len(statements) <= 12
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_the_tag_that_was_put_on_a_version_is_read_and_no_other(memory: OpStoreServer, count: int) -> None:
+    names = [f"op{n}" for n in range(count)]
+    for name in names:
+        memory.store.push(name, b"bytes", tags=["other", "another"])
+    with counted(memory) as statements:
+        assert [record.op for record in memory.store.tag(names[::-1], "live")] == names[::-1]
+    told = [each for each in statements if each.startswith("SELECT") and "JOIN journal" in each]
+    assert len(told) == 1
+    assert "tag.name = ?" in told[0]
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_all_ops_take_one_statement(memory: OpStoreServer, count: int) -> None:
+    for n in range(count):
+        memory.store.register(f"op{n:03}", version="aaaa.aaaa.aaaa")
+    with counted(memory) as statements:
+        assert len(memory.store.ops()) == count
+    assert len(statements) == 1
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_all_links_take_one_statement(memory: OpStoreServer, count: int) -> None:
+    memory.store.register("pca", version="aaaa.aaaa.aaaa")
+    with memory.db.write() as connection:
+        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('x')")
+    for n in range(count):
+        memory.store.link("pca", f"down{n}")
+    with counted(memory) as statements:
+        assert len(memory.store.links()) == count
+    assert len(statements) == 1
+
+
+@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [{"op": "forest"}, {"upstream": "pca"}, {"downstream": "forest"}, {"upstream": "pca", "downstream": "forest"}],
+    ids=", ".join,
+)
+def test_links_of_ops_are_found_by_an_index_in_one_statement_and_one_for_each_op(
+    memory: OpStoreServer, asked: dict[str, str], history: bool
+) -> None:
+    fill(memory, "pca", 60, stored=True)
+    for n in range(60):
+        memory.store.link(f"pca@1.0.{n}", "forest")
+    with counted(memory) as statements:
+        assert len(memory.store.links(**asked, history=history)) == 60  # type: ignore[arg-type]
+    assert len(statements) == 1 + len(asked)
+    with memory.db.read() as connection:
+        values = (None,) * statements[-1].count("?")
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[-1]}", values).all()
+    steps = [str(row[3]) for row in plan]
+    assert any(re.match("SEARCH link USING (COVERING )?INDEX", step) for step in steps), steps
+    assert not any(step.startswith("SCAN link") for step in steps), steps
+
+
+@pytest.mark.parametrize("others", [1, 60])
+def test_a_patch_takes_as_many_statements_however_many_links_other_versions_have(
+    memory: OpStoreServer, others: int
+) -> None:
+    fill(memory, "pca", others, stored=True)
+    for n in range(others):
+        memory.store.link(f"pca@1.0.{n}", "forest")
+    memory.store.link("pca@1.0.0", "boost")
+    with counted(memory) as statements:
+        pushed = memory.store.push("pca", b"other", version="aaaa.aaaa.0001", otherwise="patch")
+    assert len(memory.store.links(upstream="pca")) == others + 3
+    assert pushed.number == f"1.0.{others}"
+    assert len(statements) <= 80, "two links, and all of it is rehearsed first"
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory: OpStoreServer, count: int) -> None:
+    fill(memory, "pca", count, stored=True)
+    memory.store.register("forest", version="aaaa.aaaa.aaaa")
+    for n in range(count):
+        memory.store.link(f"pca@1.0.{n}", "forest")
+    with counted(memory) as statements:
+        assert memory.store.validate("pca", "forest").verdict == "valid"
+    assert len(statements) <= 10
+
+
+def test_no_statement_takes_more_parameters_the_more_versions_there_are(memory: OpStoreServer) -> None:
+    fill(memory, "pca", 20 * BLOCK)
+    memory.store.register("pca", version="aaaa.aaaa.0001", labels={"k": "v"})
+    with counted(memory) as statements:
+        found = memory.store.versions("pca").versions
+    assert len(found) == 20 * BLOCK
+    assert (found[-1].labels, found[0].labels) == ({"k": "v"}, {})
+    assert max(statement.count("?") for statement in statements) <= BLOCK + 10

@@ -1,0 +1,306 @@
+"""The store's verdicts against the oracle, on histories that were really made: every sentence of CONTRACT section 4."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Compat
+from opstore_daemon.protocol.versions import Number
+from opstore_daemon.rules.verdict import Between, LinkInForce
+from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store.catalog import ops, version_rows
+from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.store import Store
+from opstore_daemon.store.validity import verdicts
+from opstore_daemon.store.validity.verdicts import Chosen
+from tests.daemon.rules import oracle
+
+OPS = ("up", "down", "side")
+HASHES = ("aaaa", "bbbb", "cccc")
+
+
+@dataclass(frozen=True)
+class Add:
+    """A version of an op: pushed, or registered only."""
+
+    op: str
+    version: oracle.Subversions
+    stored: bool
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry; the versions are picked, by index, among those that are there by then."""
+
+    upstream: str
+    upstream_pick: int
+    downstream: str
+    downstream_pick: int | None
+    state: oracle.State
+
+
+@dataclass(frozen=True)
+class Again:
+    """Another entry for the same four as an earlier one, picked by index.
+
+    `across`: for the op where that one is for a version of it, and the other way round.
+    """
+
+    pick: int
+    state: oracle.State
+    across: bool
+
+
+@dataclass(frozen=True)
+class SetLevel:
+    """A compatibility level."""
+
+    op: str
+    level: Compat
+
+
+ops_picked = st.sampled_from(("up", "up", "up", "down", "side"))
+stored = st.sampled_from((False, False, True))
+adds = st.builds(Add, ops_picked, st.tuples(*[st.sampled_from(HASHES)] * 3), stored)
+pairs = st.sampled_from((("up", "down"), ("up", "down"), ("up", "down"), ("up", "side"), ("down", "up")))
+links = st.builds(
+    lambda pair, u, d, state: Link(pair[0], u, pair[1], d, state),
+    pairs,
+    st.integers(0, 5),
+    st.none() | st.integers(0, 3),
+    st.sampled_from(("valid", "valid", "valid", "invalid", "revoked")),
+)
+agains = st.builds(
+    Again, st.integers(0, 9), st.sampled_from(("revoked", "revoked", "valid", "invalid", "invalid")), st.booleans()
+)
+levels = st.builds(SetLevel, st.sampled_from(OPS), st.sampled_from(("major", "minor", "exact")))
+histories = st.tuples(
+    st.lists(adds, min_size=3, max_size=9),
+    st.lists(st.one_of(links, links, links, agains, agains, adds, levels), min_size=4, max_size=18),
+).map(lambda parts: [*parts[0], *parts[1]])
+
+
+Step = Add | Link | Again | SetLevel
+
+
+@dataclass
+class World:
+    """A store, and the oracle's history of it. Ops of one example share a prefix that no other has."""
+
+    store: Store
+    prefix: str
+    history: list[oracle.Event] = field(default_factory=list)
+
+    def name(self, op: str) -> str:
+        return f"{self.prefix}_{op}"
+
+    def reference(self, op: str, version: oracle.Subversions) -> str:
+        """That version, by its number."""
+        return f"{self.name(op)}@" + ".".join(map(str, oracle.number(self.history, op, version)))
+
+    def do(self, step: Step) -> None:
+        """Makes the step happen, in the store and in the history."""
+        match step:
+            case Add(op, version, stored):
+                text = ".".join(version)
+                if stored:
+                    self.store.push(self.name(op), text.encode(), version=text)
+                else:
+                    self.store.register(self.name(op), version=text)
+                self.history.append(oracle.Registered(op, version, stored))
+            case SetLevel(op, level):
+                if oracle.versions(self.history, op):
+                    self.store.set_compat(self.name(op), level)
+                    self.history.append(oracle.LevelSet(op, level))
+            case Link():
+                self._link(step)
+            case Again(pick, state, across):
+                entered = [event for event in self.history if isinstance(event, oracle.Linked)]
+                if entered:
+                    entry = replace(entered[pick % len(entered)], state=state)
+                    self._enter(self._across(entry) if across else entry)
+
+    def _across(self, entry: oracle.Linked) -> oracle.Linked:
+        """The same for the op, or for its latest version."""
+        latest = oracle.latest(self.history, entry.downstream) if entry.downstream_version is None else None
+        return replace(entry, downstream_version=latest)
+
+    def _link(self, step: Link) -> None:
+        ups = oracle.versions(self.history, step.upstream)
+        downs = oracle.versions(self.history, step.downstream)
+        if not ups or (step.downstream_pick is not None and not downs):
+            return
+        up = ups[step.upstream_pick % len(ups)]
+        down = None if step.downstream_pick is None else downs[step.downstream_pick % len(downs)]
+        self._enter(oracle.Linked(step.upstream, up, step.downstream, down, step.state))
+
+    def _enter(self, entry: oracle.Linked) -> None:
+        upstream = self.reference(entry.upstream, entry.upstream_version)
+        downstream = (
+            self.name(entry.downstream)
+            if entry.downstream_version is None
+            else self.reference(entry.downstream, entry.downstream_version)
+        )
+        if entry.state != "revoked":
+            self.store.link(upstream, downstream, valid=entry.state == "valid")
+        elif oracle.in_force(self.history, *entry.four) is None:
+            with pytest.raises((errors.LinkNotFound, errors.OpNotFound)):
+                self.store.unlink(upstream, downstream)
+            return
+        else:
+            self.store.unlink(upstream, downstream)
+        self.history.append(entry)
+
+    def known(self) -> list[str]:
+        """The ops that the store knows, by the oracle's names."""
+        there = {op.name for op in self.store.ops()}
+        return [op for op in OPS if self.name(op) in there]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Store]:
+    """One store for all examples: to make one takes longer than an example."""
+    with closing(OpStoreServer(MemorySaver())) as server:
+        yield server.store
+
+
+_examples = iter(range(1_000_000))
+
+
+def played(store: Store, steps: list[Step]) -> World:
+    """The world in which all that happened."""
+    world = World(store, f"w{next(_examples)}")
+    for step in steps:
+        world.do(step)
+    return world
+
+
+def links_between(world: World, up: str, down: str) -> list[LinkInForce]:
+    """All links in force between two ops, by what the store lists."""
+    return [
+        LinkInForce(
+            Number.parse(link.upstream_number),
+            None if link.downstream_number is None else Number.parse(link.downstream_number),
+            link.valid,
+            link.position,
+        )
+        for link in world.store.links(world.name(up))
+        if (link.upstream, link.downstream) == (world.name(up), world.name(down))
+    ]
+
+
+def check_every_verdict(world: World) -> None:
+    """Each version against each, in blocks as the store asks; and the links that matter say what all links say."""
+    known = world.known()
+    for up, down in (("up", "down"), ("up", "side"), ("down", "up")):
+        if up not in known or down not in known:
+            continue
+        everything = links_between(world, up, down)
+        ups, downs = oracle.versions(world.history, up), oracle.versions(world.history, down)
+        with world.store.database.read() as connection:
+            view = View(connection)
+            upstream, downstream = (ops.get(view, world.name(op)) for op in (up, down))
+            rows = version_rows.rows(view, upstream.id)
+            rows.sort(key=lambda row: row.sequence)
+            down_rows = version_rows.rows(view, downstream.id)
+            down_rows.sort(key=lambda row: row.sequence)
+            targets: list[tuple[oracle.Subversions | None, VersionRow | None]] = list(
+                zip(downs, down_rows, strict=True)
+            ) or [(None, None)]
+            for down_version, target in targets:
+                to = Chosen(downstream, target)
+                found = verdicts.verdicts(view, upstream, rows, to)
+                if (up, target) == ("up", targets[-1][1]):
+                    assert found == [verdicts.verdicts(view, upstream, [row], to)[0] for row in rows]
+                for up_version, row, told in zip(ups, rows, found, strict=True):
+                    assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
+                    number = None if target is None else target.number
+                    every_link = Between(upstream.name, downstream.name, upstream.compat, everything)
+                    assert told == every_link.verdict(row.number, number), "those that matter say what all do"
+
+
+def check_validate(world: World, up_pick: int, down_pick: int) -> None:
+    """One edge, as it is asked from outside."""
+    ups, downs = oracle.versions(world.history, "up"), oracle.versions(world.history, "down")
+    if ups and downs:
+        up, down = ups[up_pick % len(ups)], downs[down_pick % len(downs)]
+        told = world.store.validate(world.reference("up", up), world.reference("down", down))
+        assert told.verdict == oracle.verdict(world.history, "up", up, "down", down)
+
+
+def check_selection(world: World, targets: list[str], limit: int | None) -> None:
+    """The versions that are valid for all targets, and the newer ones that were passed over."""
+    history = world.history
+    told = world.store.versions(world.name("up"), valid_for=[world.name(op) for op in targets], limit=limit)
+    stored = [version for version in oracle.versions(history, "up") if oracle.is_stored(history, "up", version)]
+    candidates = list(reversed(stored or oracle.versions(history, "up")))
+    words = {
+        version: oracle.over_all(
+            [oracle.verdict(history, "up", version, op, oracle.latest(history, op)) for op in targets]
+        )
+        for version in candidates
+    }
+    valid = [version for version in candidates if words[version] == "valid"]
+    assert [found.version for found in told.versions] == [".".join(version) for version in valid[:limit]]
+    newer = candidates[: candidates.index(valid[0])] if valid else candidates
+    assert [Number.parse(passed.number) for passed in told.passed_over] == [
+        oracle.number(history, "up", version) for version in newer
+    ]
+    if valid:
+        assert told.verdict == "valid"
+    elif len(targets) == 1:
+        linked = any_in_force(history, "up", targets[0])
+        assert told.verdict == ("invalid" if linked else "unknown")
+
+
+def any_in_force(history: oracle.History, up: str, down: str) -> bool:
+    """Whether any link between the two ops is in force."""
+    ups, downs = oracle.versions(history, up), oracle.versions(history, down)
+    return any(oracle.in_force(history, up, u, down, d) for u, d in product(ups, [*downs, None]))
+
+
+def check_numbers(world: World) -> None:
+    """Numbers, sequences and the latest."""
+    for op in world.known():
+        expected = oracle.versions(world.history, op)
+        found = list(reversed(world.store.versions(world.name(op)).versions))
+        assert [record.version for record in found] == [".".join(version) for version in expected]
+        assert [record.sequence for record in found] == list(range(1, len(expected) + 1))
+        assert [Number.parse(record.number) for record in found] == [
+            oracle.number(world.history, op, version) for version in expected
+        ]
+        latest = oracle.latest(world.history, op)
+        number = None if latest is None else ".".join(map(str, oracle.number(world.history, op, latest)))
+        assert world.store.op(world.name(op)).latest == number
+        if latest is not None:
+            assert world.store.show(world.name(op)).number == number
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    steps=histories,
+    picks=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    targets=st.sampled_from((["down"], ["side"], ["down", "side"])),
+    limit=st.none() | st.integers(1, 3),
+)
+def test_the_store_says_what_the_oracle_says(
+    shared: Store,
+    steps: list[Step],
+    picks: tuple[int, int],
+    targets: list[str],
+    limit: int | None,
+) -> None:
+    world = played(shared, steps)
+    check_numbers(world)
+    check_every_verdict(world)
+    check_validate(world, *picks)
+    if {"up", *targets} <= set(world.known()):
+        check_selection(world, targets, limit)

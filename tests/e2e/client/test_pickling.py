@@ -1,0 +1,396 @@
+"""A pickled client works in another process of the same user, and no pickle holds a token."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.client import token_handover
+from opstore_cli.config import settings as config
+from opstore_cli.config.credentials import Credentials
+from opstore_daemon.protocol import errors
+from opstore_daemon.testing import Serving
+from tests.e2e.conftest import Machine
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+
+TOKEN = "the-secret-token-of-the-test"
+
+# What each way to a token needs: the arguments of the client, and variables of its process that no worker has.
+WAYS = {
+    "argument": ("{url!r}, token={token!r}", {}),
+    "OPSTORE_TOKEN": ("{url!r}", {"OPSTORE_TOKEN": "{token}"}),
+    "OPSTORE_TOKEN_FILE": ("{url!r}", {"OPSTORE_TOKEN_FILE": "{file}"}),
+    "login": ("{url!r}", {}),
+    "token file": ("", {}),
+    "OPSTORE_TOKEN for the local daemon": ("", {"OPSTORE_TOKEN": "{token}"}),
+}
+
+SCRIPT = """
+import multiprocessing, os, pickle, sys
+from concurrent.futures import ProcessPoolExecutor
+from opstore_cli import OpStoreClient
+
+def work(client, number):
+    pushed = client.push(f"op{number}", b"bytes of %d" % number)
+    assert client.pull(f"op{number}") == b"bytes of %d" % number
+    return os.getpid()
+
+def hand_on(client):
+    # A worker has workers of its own.
+    context = multiprocessing.get_context(sys.argv[1])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(work, client, 9).result()
+
+if __name__ == "__main__":
+    client = OpStoreClient(ARGUMENTS)
+    for name in [name for name in os.environ if name.startswith("OPSTORE_TOKEN")]:
+        del os.environ[name]
+    for when in ("before the first verb", "after it"):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            assert sys.argv[2].encode() not in pickle.dumps(client, protocol)
+        client.ops()
+    context = multiprocessing.get_context(sys.argv[1])
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        pids = set(pool.map(work, [client] * 8, range(8)))
+        pids.add(pool.submit(hand_on, client).result())
+    assert pids and os.getpid() not in pids
+    with context.Pool(1) as pool:
+        pool.apply(work, (client, 10))
+    process = context.Process(target=work, args=(client, 11))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    print(client.target.source)
+"""
+
+
+def script(machine: Machine, text: str) -> Path:
+    return machine.file("script.py", textwrap.dedent(text))
+
+
+def files(machine: Machine) -> list[str]:
+    folder = machine.home / token_handover.FOLDER
+    return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def settle(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[str, str]]:
+    """Brings it about that this way leads to the daemon: the client's arguments, and the environment."""
+    daemon.do("start")
+    secret = machine.file("secret", daemon.token)
+    secret.chmod(0o600)
+    if way == "login":
+        machine.do("login", daemon.url, stdin=daemon.token.encode())
+    names = {"url": daemon.url, "token": daemon.token, "file": str(secret)}
+    arguments, environ = WAYS[way]
+    return arguments.format(**names), {name: value.format(**names) for name, value in environ.items()}
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_pickled_client_works_in_worker_processes(machine: Machine, other: Machine, method: str, way: str) -> None:
+    daemon = machine if way in ("token file", "OPSTORE_TOKEN for the local daemon") else other
+    arguments, environ = settle(machine, daemon, way)
+    path = script(machine, SCRIPT.replace("ARGUMENTS", arguments))
+    source = machine.do(path, method, daemon.token, program=[sys.executable], env=environ)
+    assert source == way.split(" for ")[0]
+    assert files(machine) == []
+    assert len(daemon.do("ops", "-q").splitlines()) == 11
+
+
+def test_a_main_that_does_not_wait_for_its_workers_leaves_them_their_token(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    path = script(
+        machine,
+        """
+        import multiprocessing, sys, time
+        from opstore_cli import OpStoreClient
+
+        class Late:
+            def __reduce__(self):
+                return time.sleep, (0.5,)
+
+        def work(_late, client):
+            print(client.push("pca", b"bytes").number)
+
+        if __name__ == "__main__":
+            client = OpStoreClient(sys.argv[1], token=sys.argv[2])
+            multiprocessing.get_context("spawn").Process(target=work, args=(Late(), client)).start()
+        """,
+    )
+    assert machine.do(path, other.url, other.token, program=[sys.executable]) == "1.0.0"
+    assert files(machine) == []
+
+
+DUMP = """
+import pickle, sys
+from pathlib import Path
+from opstore_cli import OpStoreClient
+Path("pickled").write_bytes(pickle.dumps(OpStoreClient(sys.argv[1], token=sys.argv[2])))
+print("pickled", flush=True)
+sys.stdin.read()
+"""
+LOAD = """
+import pickle
+from pathlib import Path
+from opstore_cli import OpStoreError
+client = pickle.loads(Path("pickled").read_bytes())
+try:
+    print(client.push("pca", b"bytes").number)
+except OpStoreError as error:
+    print(f"{error.code}, exit {error.exit_code}: {error.text}")
+"""
+
+
+def test_a_pickle_in_a_file_is_read_as_long_as_its_process_lives(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    load = ("-c", LOAD)
+    with machine.begin(
+        "-c", DUMP, other.url, other.token, program=[sys.executable], stdin=subprocess.PIPE, stderr=None
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"pickled\n"
+        assert machine.do(*load, program=[sys.executable]) == "1.0.0"
+        (name,) = files(machine)
+        path = machine.home / token_handover.FOLDER / name
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert other.token.encode() not in (machine.cwd / "pickled").read_bytes()
+        process.communicate(b"")
+    assert files(machine) == []
+    said = machine.do(*load, program=[sys.executable])
+    assert said == (
+        f"TokenNotHanded, exit 8: the token of an unpickled client can't be read from {path}: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise ValueError", "1 / 0"])
+def test_however_a_process_ends_by_itself_it_takes_its_tokens_away(machine: Machine, end: str) -> None:
+    text = "import pickle; from opstore_cli import OpStoreClient\n"
+    text += f"pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t'))\n{end}"
+    machine.raw("-c", text, program=[sys.executable])
+    assert (files(machine), (machine.home / token_handover.FOLDER).is_dir()) == ([], True)
+
+
+def test_what_a_killed_process_left_is_taken_away_by_the_next_one(machine: Machine, other: Machine) -> None:
+    killed = "import os, pickle, signal; from opstore_cli import OpStoreClient\n"
+    killed += "pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t')); os.kill(os.getpid(), signal.SIGKILL)"
+    machine.raw("-c", killed, program=[sys.executable])
+    assert len(files(machine)) == 1
+    other.do("start")
+    with machine.begin(
+        "-c", DUMP, other.url, other.token, program=[sys.executable], stdin=subprocess.PIPE, stderr=None
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        # And not what a living one has.
+        machine.raw("-c", killed.replace("os.kill", "print"), program=[sys.executable])
+        assert len(files(machine)) == 1
+        assert machine.do("-c", LOAD, program=[sys.executable]) == "1.0.0"
+        process.communicate(b"")
+
+
+# --- in this process --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name in [name for name in os.environ if name.startswith(("OPSTORE_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OPSTORE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "home"
+    token_handover._let_go()
+
+
+def twin(client: OpStoreClient) -> OpStoreClient:
+    found = pickle.loads(pickle.dumps(client))  # noqa: S301
+    assert isinstance(found, OpStoreClient)
+    return found
+
+
+def handed_files(home: Path) -> list[Path]:
+    return sorted((home / token_handover.FOLDER).iterdir()) if (home / token_handover.FOLDER).exists() else []
+
+
+def test_all_pickles_of_a_process_name_one_file_also_from_many_threads(
+    home: Path, opstore_memory_server: Serving
+) -> None:
+    with OpStoreClient(opstore_memory_server.url, token=opstore_memory_server.token) as client:
+        barrier = threading.Barrier(8)
+
+        def work(number: int) -> str:
+            barrier.wait()
+            with twin(client) as other:
+                return other.push(f"op{number}", b"bytes").number
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(work, range(8))) == ["1.0.0"] * 8
+    assert len(handed_files(home)) == 1
+
+
+def test_a_client_that_was_unpickled_can_be_pickled_again(home: Path, opstore_memory_server: Serving) -> None:
+    client = OpStoreClient(opstore_memory_server.url, token=opstore_memory_server.token)
+    for made in (twin(twin(client)), copy.copy(client), copy.deepcopy(client)):
+        with made:
+            assert made.ops() == []
+
+
+def test_an_unpickled_client_whose_token_is_gone_says_so_with_each_verb(home: Path) -> None:
+    pickled = pickle.dumps(OpStoreClient("http://127.0.0.1:1", token=TOKEN))
+    (path,) = handed_files(home)
+    path.unlink()
+    found = pickle.loads(pickled)  # noqa: S301 - an error in here would end a worker process
+    for made in (found, twin(found)):
+        with pytest.raises(errors.TokenNotHanded, match="No such file") as refused:
+            made.ops()
+        assert pickle.loads(pickle.dumps(refused.value)).details["path"] == str(path)  # noqa: S301
+    path.write_text("no token")
+    with pytest.raises(errors.TokenNotHanded, match="it holds no token"):
+        found.ops()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_gets_no_token(home: Path) -> None:
+    client = OpStoreClient("http://127.0.0.1:1", token=TOKEN)
+    (home.parent / "pickled").write_bytes(pickle.dumps(client))
+    for folder in (home.parent, *home.parent.parents):
+        if folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    home.chmod(0o711)
+    text = """
+import os, pickle, pathlib, opstore_cli.client.client, opstore_cli.transport.connections
+data = pathlib.Path("pickled").read_bytes()
+os.setuid(65534)
+client = pickle.loads(data)
+try:
+    client.ops()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    ran = subprocess.run([sys.executable, "-c", text], cwd=home.parent, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("TokenNotHanded ")
+    assert "Permission denied" in ran.stdout
+
+
+def test_a_token_that_others_find_by_themselves_is_not_handed_over(
+    home: Path, opstore_memory_server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Credentials().keep(opstore_memory_server.url, opstore_memory_server.token)
+    with twin(OpStoreClient(opstore_memory_server.url)) as client:
+        assert client.ops() == []
+    twin(OpStoreClient())
+    (home.parent / "opstore.toml").write_text(f'url = "{opstore_memory_server.url}"')
+    monkeypatch.setenv("OPSTORE_TOKEN", TOKEN)
+    # Nor is one that is not meant for the URL.
+    with twin(OpStoreClient(token=TOKEN)) as client:
+        assert client.ops() == []
+    assert handed_files(home) == []
+
+
+def test_callbacks_stay_where_they_are(home: Path, opstore_memory_server: Serving) -> None:
+    told: list[Any] = []
+    client = OpStoreClient(
+        opstore_memory_server.url,
+        token=opstore_memory_server.token,
+        progress=lambda *moved: told.append(moved),
+        notify=told.append,
+    )
+    with twin(client) as other:
+        other.push("pca", b"bytes")
+        assert told == []
+        other.progress = lambda *moved: told.append(moved)
+        other.push("pca", b"other bytes")
+        assert told
+
+
+class Named(OpStoreClient):
+    """A client of somebody's own, with something in it."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.name = name
+
+
+def test_what_a_subclass_adds_comes_along(home: Path, opstore_memory_server: Serving) -> None:
+    made = twin(Named("mine", url=opstore_memory_server.url, token=opstore_memory_server.token))
+    assert isinstance(made, Named)
+    assert made.name == "mine"
+    with made:
+        assert made.ops() == []
+
+
+def test_nothing_else_that_holds_a_token_can_be_pickled(home: Path, opstore_memory_server: Serving) -> None:
+    settings = config.load("http://127.0.0.1:1", {"OPSTORE_TOKEN": TOKEN}, home.parent)
+    with pytest.raises(TypeError, match=r"without_token"):
+        pickle.dumps(settings)
+    without = settings.without_token()
+    assert pickle.loads(pickle.dumps(without)) == without  # noqa: S301
+    client = OpStoreClient(opstore_memory_server.url, token=opstore_memory_server.token)
+    with pytest.raises(TypeError):
+        pickle.dumps(client.target)
+
+
+def test_a_client_shows_no_token(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert repr(OpStoreClient("https://host/", token=TOKEN)) == "<OpStoreClient of https://host>"
+    monkeypatch.setenv("OPSTORE_TOKEN", TOKEN)
+    assert repr(OpStoreClient()) == f"<OpStoreClient of the local daemon in {home}>"
+    assert TOKEN not in repr(OpStoreClient().settings)
+
+
+def test_a_home_that_takes_no_file_is_told_when_the_client_is_pickled(home: Path) -> None:
+    home.write_text("a file")
+    with pytest.raises(errors.InvalidSetting, match="OPSTORE_HOME"):
+        pickle.dumps(OpStoreClient("http://127.0.0.1:1", token=TOKEN))
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed(home: Path) -> None:
+    (home.parent / "elsewhere").mkdir()
+    home.mkdir()
+    (home / token_handover.FOLDER).symlink_to(home.parent / "elsewhere")
+    with pytest.raises(errors.InvalidSetting):
+        pickle.dumps(OpStoreClient("http://127.0.0.1:1", token=TOKEN))
+    assert list((home.parent / "elsewhere").iterdir()) == []
+
+
+def test_a_fork_while_another_thread_looks_for_the_daemon_does_not_hang(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    path = script(
+        machine,
+        """
+        import os, sys, threading
+        from opstore_cli import OpStoreClient, target
+
+        client = OpStoreClient(sys.argv[1], token=sys.argv[2])
+        looking, go_on, locate = threading.Event(), threading.Event(), target.locate
+
+        def slowly(*given):
+            looking.set()
+            go_on.wait()
+            return locate(*given)
+
+        target.locate = slowly
+        thread = threading.Thread(target=client.ops)
+        thread.start()
+        looking.wait()
+        target.locate = locate
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if client.ops() == [] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        go_on.set()
+        thread.join()
+        """,
+    )
+    machine.do("-W", "ignore", path, other.url, other.token, program=[sys.executable])

@@ -1,0 +1,263 @@
+"""What bash, zsh and fish offer at a Tab: typed into the real shells, with a real daemon or without one."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_cli.console import completion
+from opstore_cli.console.shell_scripts import SHELLS, script
+from opstore_cli.main import ASKED_BY_SHELL, COMMANDS
+from tests.e2e.conftest import Machine
+from tests.support.markdown import ROOT
+from tests.support.terminal import Terminal
+
+FOLDER = ROOT / "completions"
+PROMPT = "ready> "
+START = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], f"PS1='{PROMPT}'; bind 'set bell-style none'; source {{script}}"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        f"PS1='{PROMPT}'; autoload -U compinit && compinit -u -D; source {{script}}; unsetopt beep",
+    ),
+    "fish": (
+        ["fish", "--no-config", "-i"],
+        f"function fish_prompt; printf '{PROMPT}'; end; set -g fish_autosuggestion_enabled 0; source {{script}}",
+    ),
+}
+
+
+def missing(shell: str) -> bool:
+    """Whether the shell is not there to be asked; in CI it has to be."""
+    return shutil.which(shell) is None and "OPSTORE_TEST_ALL" not in os.environ
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if missing(name):
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+@pytest.fixture
+def stocked(machine: Machine) -> Machine:
+    """A machine whose daemon has some ops, and a folder with a file."""
+    path = machine.file("blob.bin", b"bytes")
+    for op in ("pca", "pca_of_may", "tokenizer"):
+        machine.do("push", op, path)
+    machine.do("push", "tokenizer", path, "--new", "--bump", "minor")
+    machine.do("tag", "tokenizer@1.0.0", "production")
+    machine.do("pipeline", "register", "churn", "tokenizer", "pca")
+    return machine
+
+
+class Prompt:
+    """A shell that completes, at its prompt."""
+
+    def __init__(self, name: str, machine: Machine) -> None:
+        words, setup = START[name]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**machine.environment, "PATH": path, completion.WITHIN: "30"}
+        del env["PYTHONWARNINGS"]
+        self._terminal = Terminal(words, env, machine.cwd, columns=120)
+        self._setup = setup.format(script=FOLDER / f"opstore.{name}")
+
+    def __enter__(self) -> "Prompt":
+        self._terminal.__enter__()
+        self._terminal.enter(f"{self._setup}; clear\n")
+        self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
+        return self
+
+    def erase(self) -> None:
+        """Takes the line away again. No command runs for that: what is typed meanwhile would go astray."""
+        self._terminal.enter("\x15")
+        self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
+
+    def __exit__(self, *failure: Any) -> None:
+        self._terminal.__exit__(*failure)
+
+    def completed(self, line: str, to: str) -> None:
+        """The line becomes that at a Tab."""
+        self._terminal.enter(f"{line}\t")
+        self._terminal.wait_for(lambda lines: f"{PROMPT}{to}".rstrip() in lines, to)
+
+    def offered(self, line: str, *words: str) -> None:
+        """At Tabs these are shown to choose from."""
+        self._terminal.enter(f"{line}\t\t\t")
+        pattern = [rf"(^|\s){re.escape(word)}(\s|$)" for word in words]
+        shown = lambda lines: all(any(re.search(one, text) for text in lines[1:]) for one in pattern)  # noqa: E731
+        self._terminal.wait_for(shown, " ".join(words))
+
+
+COMPLETED = {
+    "opstore versi": "opstore versions",
+    "opstore pipeline li": "opstore pipeline list",
+    "opstore push --bu": "opstore push --bump",
+    "opstore push pca blob.bin --bump ma": "opstore push pca blob.bin --bump major",
+    "opstore versions tok": "opstore versions tokenizer",
+    "opstore pull tokenizer@1.1": "opstore pull tokenizer@1.1.0",
+    "opstore show tokenizer@prod": "opstore show tokenizer@production",
+    "opstore push pca blo": "opstore push pca blob.bin",
+    "opstore validate chu": "opstore validate churn",
+    "opstore pull --pipeline chu": "opstore pull --pipeline churn",
+    "opstore untag tokenizer pro": "opstore untag tokenizer production",
+    "opstore tag tokenizer@1.1.0 pro": "opstore tag tokenizer@1.1.0 production",
+    "opstore pipeline register x --edge tokenizer:pca_": "opstore pipeline register x --edge tokenizer:pca_of_may",
+}
+OFFERED = {
+    "opstore pu": ("push", "pull"),
+    "opstore versions pc": ("pca", "pca_of_may"),
+    "opstore validate ": ("churn", "pca", "tokenizer"),
+}
+
+
+def test_a_tab_completes(stocked: Machine, shell: str) -> None:
+    with Prompt(shell, stocked) as prompt:
+        for line, to in COMPLETED.items():
+            prompt.completed(line, to)
+            prompt.erase()
+
+
+def test_tabs_show_what_there_is(stocked: Machine, shell: str) -> None:
+    op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens what they share
+    numbers = {"opstore pull tokenizer@": (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")}
+    for line, words in {**OFFERED, **numbers}.items():
+        with Prompt(shell, stocked) as prompt:
+            prompt.offered(line, *words)
+
+
+def test_without_a_daemon_it_is_silent_and_starts_none(machine: Machine, shell: str) -> None:
+    with Prompt(shell, machine) as prompt:
+        prompt.completed("opstore pull pc", "opstore pull pc")
+        prompt.completed("a", "opstore pull pca")  # the prompt is there, and nothing was said meanwhile
+    assert machine.daemons() == []
+    assert not machine.home.exists()
+
+
+# --- what the scripts ask -------------------------------------------------------------------------------------------
+
+
+def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:
+    """What is offered to bash, and what is said on standard error."""
+    told = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", ASKED_BY_SHELL: "bash_complete", **env}
+    code, out, err = machine.raw(env={completion.WITHIN: "30", **told})
+    assert code == 0
+    return [found.partition(",")[2] for found in out.decode().splitlines() if found], err.decode()
+
+
+def test_every_command_is_offered(machine: Machine) -> None:
+    assert ask(machine, "opstore ") == (list(COMMANDS), "")
+
+
+ASKED: dict[str, list[str]] = {
+    "opstore untag ": ["pca", "pca_of_may", "tokenizer"],
+    "opstore untag tokenizer ": ["production"],
+    "opstore tag ": ["pca", "pca_of_may", "tokenizer"],
+    "opstore tag pca ": [],
+    "opstore pull pca tok": ["tokenizer"],
+    "opstore push new blob.bin --valid-with tok": ["tokenizer"],
+    "opstore push new blob.bin --valid-with tokenizer@": ["@production", "@1.1.0", "@1.0.0"],
+    "opstore pull 'tokenizer@1.1": ["tokenizer@1.1.0"],
+    "opstore link tokenizer@1.0.0 pca_": ["pca_of_may"],
+    "opstore validate tokenizer ": ["pca", "pca_of_may", "tokenizer"],
+    "opstore pipeline show ": ["churn"],
+    "opstore pipeline register x --edge tok": ["tokenizer"],
+    "opstore resolve ch": ["churn"],
+    "opstore resolve churn --upgrade pca": ["pca", "pca_of_may"],
+    "opstore versions nothing@": [],
+    "opstore versions Not-A-Name@": [],
+    "opstore push pca blob.bin -m ": [],
+    "opstore push pca blob.bin --label ": [],
+    "opstore versions pca --as-of ": [],
+    "opstore login ": [],
+    "opstore pull 'unfinished quote": [],
+}
+
+
+def test_what_is_offered(stocked: Machine) -> None:
+    assert {line: ask(stocked, line) for line in ASKED} == {line: (offered, "") for line, offered in ASKED.items()}
+
+
+def test_names_are_found_among_many(machine: Machine) -> None:
+    path = machine.file("blob", b"bytes")
+    for op in ("a", "m-1", "m", "m.x", "m_y", "n", "z9"):
+        machine.do("push", op, path)
+    assert ask(machine, "opstore versions m")[0] == ["m", "m-1", "m.x", "m_y"]
+    assert ask(machine, "opstore versions z")[0] == ["z9"]
+
+
+def test_a_daemon_that_does_not_answer_is_not_waited_for(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        env = {"OPSTORE_URL": url, "OPSTORE_TOKEN": "t", completion.WITHIN: "0.1"}
+        assert ask(machine, "opstore versions pc", **env) == ([], "")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OPSTORE_URL": "http://127.0.0.1:1", "OPSTORE_TOKEN": "t"},
+        {"OPSTORE_URL": "not a url"},
+        {"OPSTORE_URL": "http://models.example.com", "OPSTORE_TOKEN": "t"},
+        {"OPSTORE_HOME": "/dev/null/x"},
+        {completion.WITHIN: "soon"},
+        {completion.WITHIN: "inf"},
+        {completion.WITHIN: "nan"},
+        {completion.WITHIN: "-1"},
+    ],
+)
+def test_whatever_is_wrong_it_is_silent(machine: Machine, env: dict[str, str]) -> None:
+    assert ask(machine, "opstore versions pc", **env) == ([], "")
+
+
+def test_it_asks_the_daemon_that_the_line_names(stocked: Machine, machine: Machine) -> None:
+    url = f"http://127.0.0.1:{stocked.runtime()['port']}"
+    env = {"OPSTORE_HOME": str(machine.folder / "other"), "OPSTORE_TOKEN": stocked.token}
+    assert ask(machine, f"opstore --url {url} versions tok", **env)[0] == ["tokenizer"]
+
+
+@pytest.fixture
+def kept(machine: Machine) -> str:
+    machine.do("start")
+    url = f"http://127.0.0.1:{machine.runtime()['port']}"
+    machine.do("login", url, stdin=machine.token.encode())
+    return url
+
+
+def test_urls_are_those_that_login_kept_a_token_for(machine: Machine, kept: str) -> None:
+    assert ask(machine, "opstore logout ht")[0] == [kept]
+    assert ask(machine, "opstore logout http:")[0] == [kept.removeprefix("http:")]
+
+
+def test_a_folder_is_offered_where_one_is_wanted(machine: Machine) -> None:
+    told = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", ASKED_BY_SHELL: "bash_complete"}
+    assert machine.raw(env=told)[1].startswith(b"dir,")
+
+
+def test_a_script_of_an_earlier_opstore_goes_on_working(stocked: Machine) -> None:
+    told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", ASKED_BY_SHELL: "bash_complete"}
+    assert stocked.raw(env={completion.WITHIN: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_program_prints_the_script_that_lies_in_the_folder(machine: Machine, name: str) -> None:
+    printed = machine.raw("completion", name)[1].decode()
+    assert printed == script(name) == (FOLDER / f"opstore.{name}").read_text()
+
+
+def test_a_shell_can_read_its_script(shell: str) -> None:
+    check = subprocess.run(
+        [shell, "-n", str(FOLDER / f"opstore.{shell}")], env={**os.environ}, capture_output=True, text=True, check=False
+    )
+    assert (check.returncode, check.stderr) == (0, "")
+
+
+def test_there_is_a_script_for_each_shell_and_no_other_file() -> None:
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(f"opstore.{name}" for name in SHELLS)

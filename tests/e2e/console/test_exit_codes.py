@@ -1,0 +1,549 @@
+"""Each exit code, brought about for real, and the same with and without --json."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opstore_daemon.protocol.digests import digest_of, hex_of
+from tests.e2e.conftest import MIB, PROGRAM, Machine, Stranger, Wire, unused_port, wait_for
+
+
+def both(machine: Machine, *words: str | bytes | Path, **options: Any) -> tuple[int, str, str, Any]:
+    """Exit code, stdout, stderr and what --json has: the error, or the document; fails where the codes differ."""
+    plain, out, err = machine.run(*words, **options)
+    code, document, error = machine.ask(*words, **options)
+    assert code == plain, (words, plain, code)
+    return plain, out, err, document if error is None else error
+
+
+def words_of(error: dict[str, Any]) -> str:
+    """The error as it is said without --json."""
+    hint = f"hint: {error['hint']}\n" if error["hint"] else ""
+    return f"error: {error['message']}\n{hint}"
+
+
+def assert_fails(machine: Machine, line: str, code: int, name: str, said: str, **options: Any) -> None:
+    """The command fails so, in both forms, with nothing on stdout."""
+    got, out, err, error = both(machine, *line.split(), **options)
+    assert (got, out, err, error["code"]) == (code, "", said, name), line
+    assert words_of(error) == said
+
+
+# --- 0, 1, 3: verdicts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "verdict"),
+    [
+        ("validate pca@1.0.0 forest@1.0.0", 0, "valid"),
+        ("validate pca@1.1.0 forest@1.0.0", 0, "valid"),
+        ("validate pca@2.0.0 forest@1.0.0", 1, "invalid"),
+        ("validate pca@2.0.0 forest@1.0.0 --allow-unknown", 1, "invalid"),
+        ("validate tokenizer forest", 3, "unknown"),
+        ("validate tokenizer forest --allow-unknown", 0, "unknown"),
+        ("validate churn", 1, "invalid"),
+        ("validate churn --use pca@1.0.0 --use forest@1.0.0", 0, "valid"),
+        ("validate text", 3, "unknown"),
+        ("validate text --allow-unknown", 0, "unknown"),
+    ],
+)
+def test_a_verdict_is_an_exit_code(stocked: Machine, line: str, code: int, verdict: str) -> None:
+    got, out, _, document = both(stocked, *line.split())
+    assert (got, out.split("\t")[1], document["verdict"]) == (code, verdict, verdict)
+
+
+NOT_VALID = "error: no version of {op} is valid for {down}\nhint: opstore links {op}\n"
+NOT_KNOWN = (
+    "error: it is not known which version of {op} is valid for {down}: no link says so\n"
+    "hint: opstore link {op}@NUMBER {down}\n"
+)
+
+
+@pytest.mark.parametrize("command", ["versions", "pull"])
+@pytest.mark.parametrize(
+    ("op", "down", "code", "words"),
+    [("pca", "forest@2.0.0", 1, NOT_VALID), ("forest", "pca", 3, NOT_KNOWN), ("tokenizer", "forest", 3, NOT_KNOWN)],
+)
+def test_where_no_version_is_left_it_is_no_or_unknown(
+    stocked: Machine, command: str, op: str, down: str, code: int, words: str
+) -> None:
+    before = stocked.listing()
+    got, out, err, document = both(stocked, command, op, "--valid-for", down)
+    assert (got, out, err[err.index("error:") :]) == (code, "", words.format(op=op, down=down))
+    assert document[{"versions": "versions", "pull": "pulled"}[command]] == []
+    assert stocked.listing() == before
+
+
+@pytest.mark.parametrize(("pipeline", "op", "code"), [("dead", "solo", 1), ("text", "forest", 3)])
+def test_a_pull_by_a_pipeline_without_a_set_writes_nothing(stocked: Machine, pipeline: str, op: str, code: int) -> None:
+    if pipeline == "dead":
+        for op, content in (("solo", "one"), ("solo", "two"), ("sink", "one")):
+            stocked.do("push", op, "-", "--bump", "major", stdin=content.encode())
+        stocked.do("link", "solo@1.0.0", "sink")
+        stocked.do("yank", "solo@1.0.0", "--reason", "what is left is not validated")
+        stocked.do("pipeline", "register", "dead", "solo", "sink")
+    before = stocked.listing()
+    got, out, _, document = both(stocked, "pull", op, "--pipeline", pipeline)
+    assert (got, out, document["pulled"], stocked.listing()) == (code, "", [], before)
+
+
+# --- 2: wrong usage, refused input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "versions",
+        "nonsense",
+        "push pca",
+        "push pca nowhere",
+        "show Pca",
+        "show pca@",
+        "show pca@01.0.0",
+        "link pca@1.0.0 pca",
+        "pipeline register loop --edge pca:forest --edge forest:pca",
+        "push pca - --version aaaa.bbbb",
+        "--url ftp://127.0.0.1 ops",
+        "pull pca --valid-for forest --pipeline churn",
+    ],
+)
+def test_wrong_usage_and_refused_input_are_2(stocked: Machine, line: str) -> None:
+    code, out, err, error = both(stocked, *line.split())
+    assert (code, out) == (2, "")
+    assert err == words_of(error)
+
+
+# --- 4: not found -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "said"),
+    [
+        ("show nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
+        ("versions nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
+        ("pull pca@9", "VersionNotFound", "error: pca has no version that is 9\nhint: opstore versions pca\n"),
+        ("show pca@a-tag", "TagNotFound", "error: pca has no tag a-tag\nhint: opstore tags pca\n"),
+        (
+            "pull tokenizer",
+            "NotStored",
+            "error: tokenizer@1.0.0 is registered only: the store has no bytes of it\n"
+            "hint: opstore versions tokenizer\n",
+        ),
+        (
+            "unlink pca@2.0.0 forest",
+            "LinkNotFound",
+            "error: no link from pca@2.0.0 to forest is in force\nhint: opstore links pca\n",
+        ),
+        ("show forst", "OpNotFound", "error: there is no op forst\nhint: did you mean forest?\n"),
+        ("pull pac -o x", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+        ("link pac forest", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+        ("push boost - --valid-with pac", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),
+        (
+            "validate chrun",
+            "PipelineNotFound",
+            "error: there is no pipeline chrun\nhint: did you mean churn?\n",
+        ),
+        ("validate nowhere", "PipelineNotFound", "error: there is no pipeline nowhere\nhint: opstore pipeline list\n"),
+        (
+            "pipeline remove nowhere",
+            "PipelineNotFound",
+            "error: there is no pipeline nowhere\nhint: opstore pipeline list\n",
+        ),
+        ("op set nowhere --compat exact", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
+    ],
+)
+def test_what_is_not_there_is_4(stocked: Machine, line: str, name: str, said: str) -> None:
+    before = stocked.listing()
+    assert_fails(stocked, line, 4, name, said)
+    assert stocked.listing() == before
+
+
+# --- 5: conflict ------------------------------------------------------------------------------------------------------
+
+
+def test_other_bytes_under_a_stored_version_are_a_conflict(machine: Machine) -> None:
+    machine.file("one", "one")
+    machine.file("two", "two")
+    machine.do("push", "pca", "one", "--version", "aaaa.bbbb.cccc")
+    said = (
+        "error: pca@1.0.0 is version aaaa.bbbb.cccc already, with other bytes: DIGEST\n"
+        "hint: opstore push pca FILE --bump patch\n"
+    )
+    assert_fails(machine, "push pca two --version aaaa.bbbb.cccc", 5, "VersionConflict", said)
+    assert machine.do("versions", "pca", "-q") == "pca@1.0.0"
+
+
+def test_another_graph_under_the_name_of_a_pipeline_is_a_conflict(stocked: Machine) -> None:
+    said = "error: the pipeline churn is registered already, with another graph\nhint: opstore pipeline remove churn\n"
+    assert_fails(stocked, "pipeline register churn forest pca", 5, "PipelineConflict", said)
+
+
+def test_an_output_that_exists_is_a_conflict_unless_it_is_forced(stocked: Machine) -> None:
+    stocked.file("there", "mine")
+    said = "error: there exists already\nhint: give another path with -o, or -f to overwrite it\n"
+    assert_fails(stocked, "pull pca -o there", 5, "OutputExists", said)
+    assert (stocked.cwd / "there").read_bytes() == b"mine"
+    assert stocked.run("pull", "pca@1.0.0", "-o", "there", "-f") == (0, "there\n", "")
+    assert (stocked.cwd / "there").read_bytes() == b"one"
+
+
+# --- 6: integrity -----------------------------------------------------------------------------------------------------
+
+
+def damage(machine: Machine, content: bytes, how: Callable[[Path], None]) -> None:
+    """Does something to the bytes of a blob, behind the daemon's back."""
+    digits = hex_of(digest_of(content))
+    path = machine.home / "blobs" / "blobs" / digits[:2] / digits
+    path.chmod(0o600)
+    how(path)
+
+
+def flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+SMALL, LARGE = b"small" * 100, bytes(range(256)) * (3 * MIB // 256)
+
+
+@pytest.mark.parametrize(
+    ("content", "how", "name"),
+    [
+        (SMALL, lambda path: flip(path, 100), "BlobDamaged"),
+        (SMALL, Path.unlink, "BlobDamaged"),
+        (SMALL, lambda path: os.truncate(path, 100), "BlobDamaged"),
+        (LARGE, lambda path: flip(path, 100), "DigestMismatch"),
+        (LARGE, lambda path: flip(path, len(LARGE) - 1), "DigestMismatch"),
+        (LARGE, lambda path: os.truncate(path, 2 * MIB), "BlobDamaged"),
+    ],
+    ids=["small, a bit", "small, gone", "small, cut", "large, its start", "large, its end", "large, cut"],
+)
+def test_damaged_bytes_are_6_and_leave_no_file(
+    machine: Machine, content: bytes, how: Callable[[Path], None], name: str
+) -> None:
+    machine.file("blob", content)
+    machine.do("push", "pca", "blob")
+    damage(machine, content, how)
+    code, out, err, error = both(machine, "pull", "pca", "-o", "pulled")
+    assert (code, out, err, error["code"]) == (6, "", words_of(error), name)
+    assert machine.listing() == ["blob"]
+
+
+def test_damaged_bytes_on_standard_output_lack_their_end(machine: Machine) -> None:
+    machine.file("blob", LARGE)
+    machine.do("push", "pca", "blob")
+    damage(machine, LARGE, lambda path: flip(path, 100))
+    code, out, _ = machine.raw("pull", "pca", "-o", "-")
+    assert (code, len(out) < len(LARGE)) == (6, True)
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["a few", "many"])
+def test_pushing_the_same_bytes_again_mends_a_damaged_blob(machine: Machine, data: bytes) -> None:
+    machine.file("blob", data)
+    machine.do("push", "pca", "blob")
+    damage(machine, data, lambda path: flip(path, len(data) // 2))
+    assert machine.raw("pull", "pca", "-o", "pulled")[0] == 6
+    machine.do("push", "pca", "blob")
+    machine.do("pull", "pca", "-o", "pulled")
+    assert (machine.cwd / "pulled").read_bytes() == data
+
+
+# --- 7: the daemon can't be reached -----------------------------------------------------------------------------------
+
+
+def test_a_url_with_nobody_behind_it_is_7_and_starts_nothing(machine: Machine) -> None:
+    url = f"http://127.0.0.1:{unused_port()}"
+    said = (
+        "error: no daemon answers at URL: connection refused\n"
+        "hint: opstore serve (there), or unset OPSTORE_URL to use the local daemon\n"
+    )
+    for options in ({"env": {"OPSTORE_URL": url}}, {}):
+        line = "ops" if options else f"ops --url {url}"
+        assert_fails(machine, line, 7, "DaemonUnreachable", said, **options)
+    assert machine.run("status", env={"OPSTORE_URL": url}) == (7, "", said)
+    assert machine.ask("status", env={"OPSTORE_URL": url})[:2] == (
+        7,
+        {
+            "running": False,
+            "url": "URL",
+            "pid": None,
+            "version": None,
+            "home": None,
+            "reason": "no daemon answers at URL: connection refused",
+            "unfinished": [],
+        },
+    )
+    assert not machine.home.exists()
+
+
+def test_no_daemon_where_none_may_be_started_is_7(machine: Machine) -> None:
+    said = "error: no daemon runs for /machine/data\nhint: opstore start\n"
+    assert_fails(machine, "ops", 7, "DaemonNotRunning", said, env={"OPSTORE_NO_AUTOSTART": "1"})
+    assert not machine.home.exists()
+
+
+def test_what_is_no_daemon_is_7(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+    url = strangers("200 OK", body=b"welcome").url
+    code, out, err, error = both(machine, "ops", "--url", url)
+    assert (code, out, err, error["code"]) == (7, "", words_of(error), "DaemonUnreachable")
+    assert error["message"] == "no daemon answers at URL: what answers there is no opstore daemon (HTTP 200)"
+
+
+# --- 8: not authorised ------------------------------------------------------------------------------------------------
+
+
+TOKEN_HINT = "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent\n"
+
+
+def test_a_wrong_token_is_8(machine: Machine) -> None:
+    machine.do("start")
+    said = "error: the daemon wants a token: the one given is not known here\n" + TOKEN_HINT
+    assert_fails(machine, "ops", 8, "TokenRequired", said, env={"OPSTORE_TOKEN": "a-wrong-one-of-some-length"})
+
+
+def test_a_wrong_token_for_a_url_of_loopback_is_8(machine: Machine, other: Machine) -> None:
+    machine.do("start")
+    said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
+    said += "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
+    assert_fails(other, f"ops --url {machine.url}", 8, "ProofFailed", said, env={"OPSTORE_TOKEN": "a-wrong-one"})
+
+
+def test_no_token_for_a_url_is_8(machine: Machine, other: Machine) -> None:
+    machine.do("start")
+    said = "error: the daemon wants a token: the request has none\n" + TOKEN_HINT
+    assert_fails(other, f"ops --url {machine.url}", 8, "TokenRequired", said)
+
+
+AUDITED = """
+import sys
+def note(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        print(event, arguments, file=sys.stderr)
+sys.addaudithook(note)
+from opstore_cli.main import run
+run()
+"""
+
+
+def test_a_token_for_plain_http_beyond_this_machine_is_8_and_nothing_leaves(machine: Machine) -> None:
+    said = (
+        "error: a token is not sent to http://192.0.2.1:8080: plain HTTP beyond this machine shows it to everybody "
+        "on the way\nhint: use https://\n"
+    )
+    options = {"env": {"OPSTORE_TOKEN": "secret"}, "program": [sys.executable, "-P", "-c", AUDITED]}
+    assert_fails(machine, "ops --url http://192.0.2.1:8080", 8, "PlainHttp", said, **options)
+    # The hook sees what does connect.
+    _, _, err = machine.run("ops", "--url", f"http://127.0.0.1:{unused_port()}", **options)
+    assert "socket.connect" in err
+
+
+def test_a_url_that_only_the_working_tree_names_is_8_and_nothing_leaves(
+    machine: Machine, strangers: Callable[..., Stranger]
+) -> None:
+    stranger = strangers()
+    machine.file("opstore.toml", f'url = "{stranger.url}"')
+    code, out, err, error = both(machine, "ops", env={"OPSTORE_TOKEN": "secret"})
+    assert (code, out, err, error["code"]) == (8, "", words_of(error), "UntrustedUrl")
+    assert error["details"] == {"url": "URL", "path": "/machine/work/opstore.toml"}
+    assert (stranger.connections, machine.home.exists()) == (0, False)
+
+
+# --- 9: the store can't -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_output_that_is_full_is_9(stocked: Machine) -> None:
+    said = "error: /dev/full can't be written: No space left on device\n"
+    assert_fails(stocked, "pull pca -o /dev/full", 9, "OutputFailed", said)
+    said = "error: standard output can't be written: No space left on device\n"
+    for line in ("pull pca -o -", "versions pca"):
+        with open("/dev/full", "wb") as full:
+            code, _, err = stocked.run(*line.split(), stdout=full)
+            assert (code, err.replace("<stdout>", "standard output")) == (9, said)
+
+
+def test_a_daemon_whose_disk_takes_no_more_is_9_and_keeps_nothing(machine: Machine) -> None:
+    machine.file("blob", bytes(4 * MIB))
+
+    def small_files() -> None:
+        # Root is no exception to this bound, as it may be to a quota.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+
+    with machine.serving(preexec_fn=small_files):
+        code, out, err, error = both(machine, "push", "pca", "blob")
+        assert (code, out, err) == (9, "", words_of(error))
+        assert error["code"] in ("StorageFull", "StorageFailed")
+        assert machine.run("ops") == (0, "", "")
+        assert list((machine.home / "blobs" / "staging").iterdir()) == []
+
+
+def _can_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    words = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /tmp"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def test_a_full_disk_is_9_before_a_byte_was_sent(machine: Machine) -> None:
+    if not _can_mount():
+        pytest.skip("no file system can be mounted here")
+    machine.file("blob", bytes(4 * MIB))
+    machine.home.mkdir()
+    script = """
+        mount -t tmpfs -o size=8m tmpfs "$OPSTORE_HOME" && "$@" start -q > /dev/null &&
+        "$@" push pca blob; echo "code $?"; "$@" push pca blob --json; echo "code $?"; "$@" stop -q
+    """
+    program = ["unshare", "-rm", "sh", "-c", script, "sh"]
+    code, out, err = machine.run(*PROGRAM, program=program)
+    assert (code, out) == (0, "code 9\ncode 9\n")
+    plain, hint, document = err.splitlines()
+    error = json.loads(document)["error"]
+    assert (error["code"], f"{plain}\n{hint}\n") == ("StorageFull", words_of(error))
+    assert plain == "error: there is no space left: 4194304 bytes are to come, and 0 are free"
+
+
+# --- 70: unforeseen ---------------------------------------------------------------------------------------------------
+
+
+def test_an_unforeseen_error_is_70_with_an_id_that_the_log_has(machine: Machine) -> None:
+    machine.file("pca.bin", "one")
+    machine.do("push", "pca", "pca.bin")
+    # A database that somebody has been at: no code expects a time that is none.
+    database = sqlite3.connect(machine.home / "opstore.db")
+    with database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        database.execute("UPDATE version SET registered_at = 'yesterday'")
+    database.close()
+    code, out, err = machine.raw("show", "pca", "--json")
+    error = json.loads(err)["error"]
+    assert (code, out, error["code"]) == (70, b"", "Unforeseen")
+    assert f"unforeseen error {error['details']['reference']} in GET" in machine.log()
+    plain, out_, err_ = machine.run("show", "pca")
+    assert (plain, out_) == (70, "")
+    assert err_ == (
+        "error: an unforeseen error, with the reference REFERENCE\n"
+        "hint: the log has more under that reference: opstore status names the folder of daemon.log\n"
+    )
+
+
+def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
+    broken = "import opstore_cli.client.client as c\ndef bug(*_, **__): raise RuntimeError('[red]a bug[/red]')\n"
+    broken += "c.OpStoreClient.ops = bug\nfrom opstore_cli.main import run\nrun()"
+    program = [sys.executable, "-P", "-c", broken]
+    code, out, err = machine.run("ops", program=program)
+    assert (code, out, err) == (
+        70,
+        "",
+        "error: an unforeseen error, with the reference REFERENCE: RuntimeError: [red]a bug[/red]\n"
+        "hint: run the command again with -v, and report what it shows\n",
+    )
+    assert machine.ask("ops", program=program)[0] == 70
+    code, _, err = machine.run("ops", "-v", program=program)
+    assert (code, "Traceback" in err, "in bug" in err) == (70, True, True)
+
+
+# --- 130, 141: the other end of it ------------------------------------------------------------------------------------
+
+
+def interruptible() -> None:
+    # Whoever started us in the background has SIGINT ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def interrupt(machine: Machine, wire: Wire, *words: str) -> tuple[int, str, str]:
+    """Runs a command over the wire, and interrupts it when the wire has stopped."""
+    process = machine.begin(*words, env=wire.settings, preexec_fn=interruptible)
+    assert wire.stopped.wait(60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    wire.count_again()
+    return process.returncode, machine.tidy(out.decode()), machine.tidy(err.decode())
+
+
+INTERRUPTED = {
+    (): "error: interrupted\n",
+    ("--json",): json.dumps({"error": {"code": "Interrupted", "message": "interrupted", "details": {}, "hint": None}})
+    + "\n",
+}
+SIZE = 64 * MIB  # a quarter of it has room in the buffers of the system, where an interruption loses it
+
+
+@pytest.mark.parametrize("options", INTERRUPTED)
+def test_an_interrupted_push_is_130_and_goes_on_where_it_stopped(
+    machine: Machine, wire: Wire, options: tuple[str, ...]
+) -> None:
+    machine.file("blob", os.urandom(MIB) * (SIZE // MIB))
+    wire.stop_up = SIZE // 2
+    assert interrupt(machine, wire, "push", "pca", "blob", *options) == (130, "", INTERRUPTED[options])
+    assert machine.do("ops") == ""
+    assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
+    assert wire.up < SIZE * 3 / 4
+
+
+@pytest.mark.parametrize("options", INTERRUPTED)
+def test_an_interrupted_pull_is_130_and_goes_on_where_it_stopped(
+    machine: Machine, wire: Wire, options: tuple[str, ...]
+) -> None:
+    content = os.urandom(MIB) * (SIZE // MIB)
+    machine.file("blob", content)
+    machine.do("push", "pca", "blob")
+    wire.stop_down = SIZE // 2
+    assert interrupt(machine, wire, "pull", "pca", "-o", "pulled", *options) == (130, "", INTERRUPTED[options])
+    (part,) = set(machine.listing()) - {"blob"}
+    assert (part.startswith(".pulled."), part.endswith(".part")) == (True, True)
+    assert machine.run("pull", "pca", "-o", "pulled", env=wire.settings) == (0, "pulled\n", "")
+    assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == content) == (["blob", "pulled"], True)
+    assert wire.down < SIZE * 3 / 4
+
+
+def test_a_reader_that_went_away_is_141_and_no_word(machine: Machine) -> None:
+    machine.file("blob", bytes(8 * MIB))
+    machine.do("push", "pca", "blob")
+    for words in (["versions", "pca"], ["show", "pca", "--json"], ["ops", "-q"], ["pull", "pca", "-o", "-"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            assert machine.run(*words, stdout=writing) == (141, "", "")
+        finally:
+            os.close(writing)
+
+
+def test_a_reader_that_had_enough_in_the_middle_is_141(machine: Machine) -> None:
+    machine.file("blob", bytes(8 * MIB))
+    machine.do("push", "pca", "blob")
+    process = machine.begin("pull", "pca", "-o", "-")
+    assert process.stdout is not None
+    assert len(process.stdout.read(1000)) == 1000
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr is not None
+    with process.stderr:
+        assert process.stderr.read() == b""
+
+
+def test_a_daemon_that_dies_during_a_command_is_7(machine: Machine, wire: Wire) -> None:
+    machine.file("blob", bytes(SIZE))
+    wire.stop_up = SIZE // 2
+    process = machine.begin("push", "pca", "blob", "--json", env=wire.settings)
+    assert wire.stopped.wait(60)
+    machine.kill()
+    wire.cut()
+    out, err = process.communicate(timeout=60)
+    error = json.loads(err)["error"]
+    assert (process.returncode, out) == (7, b"")
+    assert error["code"] in ("ConnectionLost", "DaemonUnreachable")
+    wait_for(lambda: not machine.is_held(), "the end")

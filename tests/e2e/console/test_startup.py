@@ -1,0 +1,70 @@
+"""What a command imports: only what it uses, since a script waits for it each time (benchmarks/startup.py)."""
+
+import sys
+
+import pytest
+
+from tests.e2e.conftest import PROGRAM, Machine
+
+# What some commands need: to draw, to move bytes, to start a daemon, to pickle a client, to read settings and locks.
+HEAVY = {
+    "opstore_cli.transfer.download",
+    "opstore_cli.folders.packing",
+    "opstore_cli.client.token_handover",
+    "opstore_cli.local.launcher",
+    "opstore_cli.lockfile",
+    "opstore_cli.objects.formats",
+    "opstore_cli.transfer.upload",
+    "packaging",
+    "rich",
+    "tomllib",
+}
+FOR_A_REQUEST = {"msgspec", "opstore_cli.client.client", "opstore_cli.config.settings", "platformdirs", "requests"}
+COMPLETING = {"_OPSTORE_COMPLETE": "bash_complete", "COMP_WORDS": "opstore ver", "COMP_CWORD": "1"}
+
+
+def imported(machine: Machine, *words: str, env: dict[str, str] | None = None) -> set[str]:
+    """The modules that the program has imported when it ends."""
+    program = [sys.executable, "-X", "importtime", *PROGRAM]
+    code, _, err = machine.raw(*words, program=program, env=env)
+    assert code == 0, err
+    told = [line.rpartition("|")[2].strip() for line in err.decode().splitlines() if line.startswith("import time:")]
+    assert "opstore_cli.main" in told
+    return set(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [(["--version"], {}), (["--help"], {}), (["push", "--help"], {}), ([], COMPLETING)],
+    ids=["version", "help", "help of a command", "completion"],
+)
+def test_what_asks_no_daemon_imports_nothing_that_asks_one(
+    machine: Machine, words: list[str], env: dict[str, str]
+) -> None:
+    assert not imported(machine, *words, env=env) & (FOR_A_REQUEST | HEAVY)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "versions pca",
+        "show pca",
+        "ops",
+        "tags",
+        "links pca",
+        "validate pca@1.0.0 forest@1.0.0",
+        "pipeline list",
+    ],
+)
+def test_one_small_request_imports_only_what_carries_it(stocked: Machine, line: str) -> None:
+    found = imported(stocked, *line.split())
+    assert not found & HEAVY
+    assert "requests" in found
+
+
+def test_what_moves_bytes_or_starts_a_daemon_imports_that(machine: Machine) -> None:
+    assert imported(machine, "push", "pca", str(machine.file("op", "one"))) & HEAVY == {
+        "opstore_cli.folders.packing",
+        "opstore_cli.local.launcher",
+        "opstore_cli.transfer.upload",
+    }

@@ -1,0 +1,127 @@
+"""`opstore doctor`: its lines, its forms and its exit code; tests/cli/doctor has what each check finds."""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+from tests.e2e.conftest import Machine
+from tests.support.schema import HEAD
+
+BEFORE = """\
+settings\tok\tthey mean the local daemon of /machine/data\t-
+home\tok\t/machine/data is made when a daemon first starts\t-
+disk\tok\tSIZE are free where /machine/data is\t-
+credentials\tok\tlogin was not run\t-
+sqlite\tok\tSQLITE\t-
+daemon\tok\tit does not run: the first command that needs it starts it\t-
+"""
+RUNNING = f"""\
+settings\tok\tthey mean the local daemon of /machine/data\t-
+home\tok\t/machine/data is yours, and takes files\t-
+disk\tok\tSIZE are free where /machine/data is\t-
+locks\tok\tfile locks work\t-
+times\tok\tfiles get the time of this machine's clock\t-
+token file\tok\t/machine/data/token is there, and yours alone\t-
+credentials\tok\tlogin was not run\t-
+sqlite\tok\tSQLITE\t-
+schema\tok\t/machine/data/opstore.db has the schema {HEAD}\t-
+daemon\tok\topstore 0.1.0 runs at URL (pid PID)\t-
+token\tok\tthe local daemon takes the token (token file)\t-
+clock\tok\tits clock agrees with this machine's\t-
+"""
+
+
+def doctor(machine: Machine, *words: str, **options: object) -> tuple[int, str, str]:
+    code, out, err = machine.run("doctor", *words, **options)
+    out = re.sub(r"[\d.]+ [kMGTP]B", "SIZE", out)
+    out = re.sub(r"\(pid \d+\)", "(pid PID)", out)
+    return code, re.sub(r"SQLite [\d.]+( has the WAL-reset bug, which .* avoids)?", "SQLITE", out), err
+
+
+def test_all_is_well_before_the_first_start_while_it_runs_and_after(machine: Machine) -> None:
+    assert doctor(machine) == (0, BEFORE, "")
+    assert not machine.home.exists()
+    machine.do("start")
+    assert doctor(machine) == (0, RUNNING, "")
+    assert doctor(machine, "-q") == (0, "", "")
+    starts = machine.starts()
+    machine.do("stop")
+    assert doctor(machine)[0] == 0
+    assert (machine.starts(), machine.is_held()) == (starts, False)
+
+
+def test_a_finding_is_a_line_with_what_to_do_and_exit_code_1(machine: Machine) -> None:
+    machine.do("start")
+    (machine.home / "token").chmod(0o644)
+    machine.file("opstore.toml", 'url = "https://models.example.com"')
+    code, out, err = doctor(machine)
+    assert (code, err) == (1, "")
+    findings = [line for line in out.splitlines() if line.split("\t")[1] == "finding"]
+    assert findings == [
+        "working tree\tfinding\t/machine/work/opstore.toml names https://models.example.com, which somebody else may "
+        "have written: no command uses it\topstore login https://models.example.com, where you trust it, or else take "
+        "it out of /machine/work/opstore.toml",
+        "token file\tfinding\tothers can read /machine/data/token\tchmod 600 /machine/data/token",
+    ]
+    assert doctor(machine, "-q") == (1, "working tree\ntoken file\n", "")
+    code, document, error = machine.ask("doctor")
+    assert (code, error) == (1, None)
+    assert [each["check"] for each in document["findings"] if not each["ok"]] == ["working tree", "token file"]
+    assert document["findings"][6] == {
+        "check": "token file",
+        "ok": False,
+        "found": "others can read /machine/data/token",
+        "advice": "chmod 600 /machine/data/token",
+    }
+    # The advice is what helps.
+    (machine.home / "token").chmod(0o600)
+    (machine.cwd / "opstore.toml").unlink()
+    assert doctor(machine) == (0, RUNNING, "")
+
+
+def test_a_daemon_that_hangs_is_found_and_its_end_helps(machine: Machine) -> None:
+    machine.do("start")
+    os.kill(machine.pid, signal.SIGSTOP)
+    code, out, _ = machine.raw("doctor")
+    line = next(line for line in out.decode().splitlines() if line.startswith("daemon\t"))
+    assert (code, line.split("\t")[1]) == (1, "finding")
+    assert line.endswith(f"\tkill {machine.pid}, then opstore start")
+    os.kill(machine.pid, signal.SIGCONT)
+    assert doctor(machine)[0] == 0
+
+
+def test_settings_that_are_refused_are_a_finding_and_no_error(machine: Machine) -> None:
+    for option in ("ftp://host", "https://user:password@host"):
+        code, out, err = doctor(machine, "--url", option)
+        assert (code, err, out.startswith("settings\tfinding\t--url was refused: ")) == (1, "", True)
+        assert "password@" not in out
+
+
+def test_a_working_folder_that_is_gone_is_a_finding(machine: Machine, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    def leave() -> None:
+        os.chdir(gone)
+        gone.rmdir()
+
+    code, out, err = doctor(machine, preexec_fn=leave)
+    assert (code, err) == (1, "")
+    assert out.startswith("settings\tfinding\tthe working folder was refused: No such file or directory\t")
+
+
+def test_on_a_terminal_it_is_a_table(machine: Machine) -> None:
+    code, shown = machine.on_a_terminal("doctor", columns=160, env={"NO_COLOR": "1"})
+    lines = shown.splitlines()
+    assert (code, lines[0].split()) == (0, ["CHECK", "FOUND", "WHAT", "TO", "DO"])
+    assert lines[1].split(None, 3) == ["settings", "✓", "ok", "they mean the local daemon of /machine/data"]
+
+
+def test_what_others_wrote_is_shown_escaped(machine: Machine) -> None:
+    machine.file("opstore.toml", '"\\u001b[31mred" = 1')
+    code, out, _ = machine.raw("doctor")
+    assert (code, b"\x1b" in out, b"\\x1b[31mred" in out) == (1, False, True)
+    code, document, _ = machine.ask("doctor")
+    assert json.dumps(document)

@@ -1,0 +1,400 @@
+"""`opstore import chariots`: an old op store is taken over, whatever is odd in it, and as often as one likes."""
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+
+from opstore_cli import Version
+from tests.e2e.conftest import STARTED, Machine, Wire
+from tests.support.chariots_store import (
+    FOREST,
+    LOADER,
+    PCA,
+    PCA_3,
+    PIPELINES_OF_THE_FIRST_RELEASES,
+    OldStore,
+    plain,
+    subversions,
+)
+
+NEW = "loader@1.0.0\npca@1.0.0\nforest@1.0.0\nforest@1.0.1\npca@2.0.0\n"
+NOTHING_NEW = "new: 0 versions, 0 links, 0 pipelines; unchanged: 5 versions\n"
+LEFT_OUT = (
+    "error: {} of the things in the old op store were left out; all others were taken over\n"
+    "hint: run the same command again when they are mended: what is there already makes nothing new\n"
+)
+
+
+@pytest.fixture
+def old(machine: Machine) -> OldStore:
+    return plain(machine.folder / "old")
+
+
+def take(machine: Machine, old: OldStore, *options: str, **more: Any) -> tuple[int, str, str]:
+    return machine.run("import", "chariots", *old.options, *options, **more)
+
+
+def left_out(machine: Machine, old: OldStore, *options: str) -> list[tuple[str, str, str, str | None]]:
+    """What a run leaves out; it has to say so, and the exit code has to."""
+    code, document, error = machine.ask("import", "chariots", *old.options, *options)
+    found = [(each["what"], each["name"], each["reason"], each["hint"]) for each in document["left_out"]]
+    assert (code, None if error is None else error["details"]) == ((2, {"count": len(found)}) if found else (0, None))
+    return found
+
+
+def all_of_it(machine: Machine) -> Any:
+    """What the store holds, as far as it does not depend on the run."""
+    with machine.client() as client:
+        versions = {
+            op.name: [
+                (version.number, version.version, version.sequence, version.digest, version.note)
+                for version in client.versions(op.name).versions
+            ]
+            for op in client.ops()
+        }
+        links = {
+            (link.upstream, link.upstream_number, link.downstream, link.state) for link in client.links(history=True)
+        }
+        return versions, links, [(pipeline.name, pipeline.edges) for pipeline in client.pipelines()]
+
+
+def test_an_old_store_is_taken_over_and_once_is_enough(machine: Machine, old: OldStore) -> None:
+    before = {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()}
+    new = "new: 5 versions, 4 links, 1 pipelines; unchanged: 0 versions\n"
+    assert take(machine, old) == (0, NEW, STARTED + new)
+    with machine.client() as client:
+        assert client.pull("pca") == b"3 components"
+        assert client.pull("pca@1") == b"2 components"
+        assert client.get_op_bytes_for_version("forest", subversions(*FOREST)) == b"50 trees"
+        assert client.show("loader").digest is None
+        assert client.show("pca@1").note == "2020-01-01 10:00:01.500000"
+        assert client.show("pca@2").note == "2020-01-03 10:00:00"
+        assert [version.note for version in client.versions("forest").versions] == [
+            "2020-01-02 10:00:00",
+            "2020-01-01 10:00:02.000001",
+        ]
+        assert client.get_validated_links("forest", "pca") == {
+            Version.parse(subversions(*PCA)),
+            Version.parse(subversions(*PCA_3)),
+        }
+        assert client.pipeline("train").edges == (("loader", "pca"), ("pca", "forest"))
+        assert [op.name for op in client.ops()] == ["forest", "loader", "pca", "report"]
+    held = all_of_it(machine)
+    assert take(machine, old) == (0, "", NOTHING_NEW)
+    assert machine.ask("import", "chariots", *old.options) == (
+        0,
+        {"created": [], "unchanged": 5, "links": 0, "pipelines": [], "left_out": []},
+        None,
+    )
+    assert all_of_it(machine) == held
+    assert {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_the_old_store_got_since_comes_with_the_next_run(machine: Machine, old: OldStore) -> None:
+    take(machine, old)
+    newest = old.version("pca", ("4 components", "", ""), "2020-02-01 10:00:00", b"4 components")
+    old.link("pca", newest, "forest")
+    code, document, _ = machine.ask("import", "chariots", *old.options)
+    assert code == 0
+    assert document["created"] == [{"op": "pca", "number": "3.0.0"}]
+    assert (document["links"], document["unchanged"]) == (1, 5)
+    old.link("pca", newest, "report")
+    assert take(machine, old)[2] == "new: 0 versions, 1 links, 0 pipelines; unchanged: 5 versions\n"
+    assert machine.do("links", "report", "-q").splitlines() == ["pca@3.0.0 report", "forest@1.0.0 report"]
+
+
+def test_what_was_said_since_stays(machine: Machine, old: OldStore) -> None:
+    take(machine, old)
+    machine.do("link", "pca@1.0.0", "forest", "--invalid", "--evidence", "seen since")
+    machine.do("unlink", "pca@2.0.0", "forest")
+    held = all_of_it(machine)
+    assert take(machine, old) == (0, "", NOTHING_NEW)
+    assert all_of_it(machine) == held
+
+
+@pytest.mark.parametrize("stop", [1000, 2500, 4000])
+def test_a_daemon_that_dies_in_the_middle_is_7_and_the_next_run_does_the_rest(
+    machine: Machine, other: Machine, old: OldStore, wire: Wire, stop: int
+) -> None:
+    wire.stop_up = stop
+    with machine.begin("import", "chariots", *old.options, env=wire.settings) as process:
+        assert wire.stopped.wait(60)
+        machine.kill()
+        wire.cut()
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 7, err
+    assert b"no daemon answers" in err or b"was lost" in err
+    machine.do("start")
+    with machine.client() as client:
+        there = sum(op.versions for op in client.ops())
+    assert there < 5
+    code, document, _ = machine.ask("import", "chariots", *old.options)
+    assert code == 0
+    assert 5 - there == len(document["created"])
+    assert take(machine, old)[2] == NOTHING_NEW
+    take(other, old)
+    assert all_of_it(machine) == all_of_it(other)
+    assert out.decode() == NEW[: len(out)]
+
+
+# --- what is odd ------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_none_here_waits_for_another_one(machine: Machine, old: OldStore) -> None:
+    forest = old.version("RandomForest", FOREST, "2020-01-01 10:00:03", b"trees")
+    old.version("RandomForest", PCA, "2020-01-01 10:00:04", b"other trees")
+    old.version("été", PCA, "2020-01-01 10:00:04", b"summer")
+    old.link("RandomForest", forest, "report")
+    pca = old.version("pca", FOREST, "2020-01-05 10:00:00", b"pca")
+    old.link("pca", pca, "RandomForest")
+    old.pipeline("Predict It", ("pca", "RandomForest"), ("RandomForest", None))
+    old.pipeline("other", ("pca", "RandomForest"), ("RandomForest", None))
+    reason = "that is no name here, so all that belongs to it was left out"
+    refused = ("op", "RandomForest", reason, "--rename RandomForest=random_forest")
+    summer = ("op", "été", reason, "--rename 'été=NAME'")
+    asked = left_out(machine, old)
+    assert asked == [
+        refused,
+        summer,
+        ("pipeline", "Predict It", reason, "--rename 'Predict It=predict_it'"),
+        ("pipeline", "other", "one of its ops was left out", None),
+    ]
+    assert machine.do("ops", "-q").splitlines() == ["forest", "loader", "pca", "report"]
+    renamed = [str(hint) for *_, hint in asked[:1] + asked[2:3]]
+    assert left_out(machine, old, "--rename", "RandomForest=random_forest", "--rename", "Predict It=predict_it") == [
+        summer
+    ]
+    assert renamed == ["--rename RandomForest=random_forest", "--rename 'Predict It=predict_it'"]
+    assert machine.do("links", "random_forest", "-q").splitlines() == [
+        "pca@3.0.0 random_forest",
+        "random_forest@1.0.0 report",
+    ]
+    assert machine.do("pipeline", "show", "predict_it", "-q").splitlines() == ["pca", "random_forest"]
+    with machine.client() as client:
+        assert client.pull("random_forest@1") == b"trees"
+
+
+def test_a_new_name_that_fits_nothing_is_refused(machine: Machine, old: OldStore) -> None:
+    old.op("Pca")
+    old.version("Pca", PCA, "2020-01-01 10:00:03")
+    for option, said in (
+        ("nobody=x", "--rename nobody=x was refused: the old store has no op and no pipeline of that name"),
+        ("Pca=pca", "--rename Pca=pca was refused: 'pca' has that name too"),
+        ("loader=pca", "--rename loader=pca was refused: 'pca' has that name too"),
+    ):
+        assert take(machine, old, "--rename", option) == (2, "", f"error: {said}\n")
+    code, out, err = take(machine, old, "--rename", "Pca=PCA")
+    assert (code, out, "is not a name" in err) == (2, "", True)
+    for wrong in ("pca", "=pca"):
+        assert take(machine, old, "--rename", wrong)[0] == 2
+    assert take(machine, old, "--rename", "a=b", "--rename", "a=c")[0] == 2
+    assert not machine.home.exists(), "nothing was asked of a daemon"
+
+
+def test_what_is_no_version_is_left_out(machine: Machine, old: OldStore) -> None:
+    pca = old.op("pca")
+    hashes = {"major_hash": "xyz", "minor_hash": "b" * 40, "patch_hash": "c" * 40}
+    broken = old.insert("db_version", op_id=pca, version_time="2020-01-01 10:00:00", **hashes)
+    old.insert("db_version", op_id=pca, version_time="2020-01-01 11:00:00", major_hash="a" * 40)
+    stranger = old.insert("db_version", op_id=999, version_time="2020-01-01 10:00:00", **hashes)
+    old.link("pca", broken, "forest")
+    rule = "is not a version: a version is MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
+    text = f"xyz.{'b' * 40}.{'c' * 40}"
+    assert left_out(machine, old) == [
+        ("version", str(stranger), "its op is unknown", None),
+        ("version", f"pca@{text}", f"'{text}' {rule}", None),
+        ("version", f"pca@{'a' * 40}.None.None", f"'{'a' * 40}..' {rule}", None),
+    ]
+    with machine.client() as client:
+        assert client.op("pca").versions == 2
+
+
+def test_links_that_lead_nowhere_are_left_out(machine: Machine, old: OldStore) -> None:
+    pca = old.version("pca", ("more", "", ""), "2020-02-01 10:00:00", b"more")
+    wrong = [
+        old.insert("db_validated_link", upstream_op_id=up, upstream_op_version_id=version, downstream_op_id=down)
+        for up, version, down in (
+            (old.op("pca"), 999, old.op("forest")),
+            (old.op("loader"), pca, old.op("forest")),
+            (old.op("pca"), pca, 999),
+            (old.op("pca"), pca, None),
+            (None, pca, old.op("forest")),
+        )
+    ]
+    old.link("pca", pca, "pca")
+    assert left_out(machine, old) == [
+        ("link", str(wrong[0]), "its upstream version is unknown", None),
+        ("link", str(wrong[1]), "its upstream version is one of another op", None),
+        ("link", str(wrong[2]), "its downstream op is unknown", None),
+        ("link", str(wrong[3]), "its downstream op is unknown", None),
+        ("link", str(wrong[4]), "its upstream version is one of another op", None),
+        ("link", "pca -> pca", "an op can't be its own upstream", None),
+    ]
+    with machine.client() as client:
+        assert client.pull("pca") == b"more"
+        assert len(client.links()) == 4
+
+
+def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: OldStore) -> None:
+    gone = next(old.models.glob(f"forest/{subversions(*FOREST)}*"))
+    gone.unlink()
+    two = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
+    two.rename(two.with_name(two.name + "0"))
+    shutil.copy(two.with_name(two.name + "0"), two.with_name(two.name + "1"))
+    old.file("pca/notes.txt", b"read me")
+    old.file(f"nobody/{subversions(*PCA)}_2020-01-01 10:00:00", b"nobody's")
+    old.file("top", b"top")
+    said = left_out(machine, old)
+    unknown = "the old store's database has no version of it"
+    assert said == [
+        (
+            "bytes",
+            f"pca@{subversions(*PCA)}",
+            "the old op store can't be read: 2 files are of this version, and none is of its time; "
+            "the version is there without them",
+            None,
+        ),
+        (
+            "bytes",
+            f"forest@{subversions(*FOREST)}",
+            "there is no file of it; the version is there without them",
+            None,
+        ),
+        ("file", f"models/nobody/{subversions(*PCA)}_2020-01-01 10:00:00", unknown, None),
+        ("file", "models/pca/notes.txt", unknown, None),
+        ("file", "models/top", unknown, None),
+    ]
+    assert left_out(machine, old) == said
+    with machine.client() as client:
+        assert client.show("forest@1.0.0").digest is None
+        assert client.get_validated_links("forest", "pca") is not None
+    gone.write_bytes(b"50 trees")
+    two.with_name(two.name + "1").unlink()
+    _, document, _ = machine.ask("import", "chariots", *old.options)
+    assert document["created"] == [{"op": "pca", "number": "1.0.0"}, {"op": "forest", "number": "1.0.0"}]
+    with machine.client() as client:
+        assert client.pull("forest@1.0.0") == b"50 trees"
+        assert client.pull("pca@1.0.0") == b"2 components"
+
+
+def test_bytes_that_differ_from_those_that_are_here_stay_where_they_are(machine: Machine, old: OldStore) -> None:
+    take(machine, old)
+    file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
+    file.write_bytes(b"written over since")
+    held = all_of_it(machine)
+    assert left_out(machine, old) == [
+        ("bytes", f"pca@{subversions(*PCA)}", "pca@1.0.0 has other bytes, which stay", None)
+    ]
+    assert all_of_it(machine) == held
+
+
+def test_what_cant_be_read_as_a_file_is_said_and_never_waited_for(machine: Machine, old: OldStore) -> None:
+    file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
+    file.unlink()
+    os.mkfifo(file)
+    ((what, name, reason, _),) = left_out(machine, old)
+    assert (what, name) == ("bytes", f"pca@{subversions(*PCA)}")
+    assert reason.endswith("was refused: it is no regular file; the version is there without them")
+
+
+def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(machine: Machine, old: OldStore) -> None:
+    again = old.insert("db_op", op_name="pca")
+    major, minor, patch = subversions(*PCA).split(".")
+    hashes = {"major_hash": major, "minor_hash": minor, "patch_hash": patch}
+    twin = old.insert("db_version", op_id=again, version_time="2021-01-01 10:00:00", **hashes)
+    old.insert(
+        "db_validated_link", upstream_op_id=again, upstream_op_version_id=twin, downstream_op_id=old.op("loader")
+    )
+    for time, major in ((None, "a" * 40), ("yesterday", "b" * 40)):
+        old.insert("db_version", op_id=old.op("loader"), version_time=time, **{**hashes, "major_hash": major})
+    assert left_out(machine, old) == []
+    with machine.client() as client:
+        assert [version.note for version in client.versions("loader").versions] == ["2020-01-01 10:00:00", None, None]
+        assert client.versions("loader").versions[0].version == subversions(*LOADER)
+        assert client.op("pca").versions == 2
+        assert client.get_validated_links("loader", "pca") == {Version.parse(subversions(*PCA))}
+
+
+def test_pipelines_of_which_the_ops_were_not_kept_are_said(machine: Machine) -> None:
+    old = OldStore(machine.folder / "old", PIPELINES_OF_THE_FIRST_RELEASES)
+    old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
+    old.insert("db_pipeline", pipeline_name="train", last_op_id=old.op("pca"))
+    old.insert("db_pipeline", last_op_id=old.op("pca"))
+    assert left_out(machine, old) == [
+        ("pipeline", "train", "the old store did not keep its ops", None),
+        ("pipeline", "2", "it has no name", None),
+    ]
+    assert machine.do("ops", "-q") == "pca"
+
+
+def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) -> None:
+    machine.do("pipeline", "register", "train", "loader", "forest")
+    old.pipeline("round", ("pca", "forest"), ("forest", "pca"))
+    old.pipeline("twice", ("pca", "pca"))
+    old.pipeline("empty")
+    old.insert("db_pipeline_link", pipeline_id=old.insert("db_pipeline", pipeline_name="lost"), upstream_op_id=999)
+    assert [(what, name, reason) for what, name, reason, _ in left_out(machine, old)] == [
+        ("pipeline", "train", "the pipeline train is registered already, with another graph"),
+        ("pipeline", "round", "the pipeline was refused: its edges go round in a circle: pca -> forest -> pca"),
+        ("pipeline", "twice", "the pipeline was refused: pca can't be its own upstream"),
+        ("pipeline", "empty", "the old store did not keep its ops"),
+        ("pipeline", "lost", "one of its ops is unknown"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("db", "said"),
+    [
+        ("sqlite:///nowhere.sqlite", "--db was refused: there is no file nowhere.sqlite"),
+        ("sqlite://", "--db was refused: there is no file ."),
+        ("sqlite:///text", "--db was refused: file is not a database"),
+        ("sqlite:///empty", "--db was refused: it is no op store of chariots: it has no table db_op"),
+        ("mysql://ann:secret@db/old", "--db was refused: No module named 'MySQLdb'"),
+        ("nonsense", "--db was refused: Could not parse SQLAlchemy URL from given URL string"),
+        ("what://db", "--db was refused: Can't load plugin: sqlalchemy.dialects:what"),
+    ],
+)
+def test_a_database_that_is_none_of_chariots_is_refused(machine: Machine, old: OldStore, db: str, said: str) -> None:
+    machine.file("text", "no database " * 1000)
+    machine.file("empty", "")
+    before = machine.listing()
+    words = ["import", "chariots", "--db", db, "--files", str(old.folder / "ops")]
+    assert machine.run(*words) == (2, "", f"error: {said}\n")
+    assert machine.listing() == before
+    assert not machine.home.exists(), "nothing was asked of a daemon"
+
+
+def test_a_folder_without_models_is_refused(machine: Machine, old: OldStore) -> None:
+    words = ["import", "chariots", *old.options[:2], "--files", str(old.models)]
+    code, _, err = machine.run(*words)
+    assert (code, "was refused: it has no folder models, where an op store keeps bytes" in err) == (2, True)
+
+
+def test_a_name_never_leads_out_of_the_folder(machine: Machine, old: OldStore) -> None:
+    outside = f"../../outside/{subversions(*PCA)}_2020-01-01 10:00:00"
+    old.file(outside, b"not to be read")
+    assert (old.folder / "outside").is_dir()
+    old.version("../../outside", PCA, "2020-01-01 10:00:00")
+    old.version("a/b", PCA, "2020-01-01 10:00:00", b"a folder below")
+    renames = ["--rename", "../../outside=outside", "--rename", "a/b=a.b"]
+    assert left_out(machine, old, *renames) == []
+    with machine.client() as client:
+        assert client.show("outside").digest is None
+        assert client.pull("a.b") == b"a folder below"
+
+
+def test_what_is_left_out_is_said_on_stderr_with_what_helps(machine: Machine) -> None:
+    old = OldStore(machine.folder / "old")
+    old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
+    old.version("R\x1b[31mF", PCA, "2020-01-01 10:00:00", b"trees")
+    old.file("top", b"")
+    reason = "that is no name here, so all that belongs to it was left out"
+    said = (
+        f"warning: left out: op R\\x1b[31mF: {reason}: --rename 'R\\x1b[31mF=NAME'\n"
+        "warning: left out: file models/top: the old store's database has no version of it\n"
+        "new: 1 versions, 0 links, 0 pipelines; unchanged: 0 versions\n"
+    )
+    assert take(machine, old) == (2, "pca@1.0.0\n", STARTED + said + LEFT_OUT.format(2))
+    assert take(machine, old, "-q") == (2, "", "".join(said.splitlines(True)[:2]) + LEFT_OUT.format(2))

@@ -1,0 +1,328 @@
+"""`login`, `logout` and `token`: where a token is kept, where it goes from then on, and that nobody sees it."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import stat
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_daemon.protocol import errors
+from tests.e2e.conftest import WITHIN, Machine, Stranger, unused_port
+from tests.e2e.console.test_settings import authorizations, user_file
+
+KEPT = "its token is kept in /machine/user/.config/opstore/credentials.json\n"
+if sys.platform == "darwin":
+    KEPT = KEPT.replace(".config", "Library/Application Support")
+NOTHING = "there was nothing to forget\n"
+
+
+def credentials_file(machine: Machine) -> Path:
+    return user_file(machine).with_name("credentials.json")
+
+
+def keep(machine: Machine, url: str, token: str) -> None:
+    """As `login` would, without a daemon that is asked."""
+    path = credentials_file(machine)
+    path.write_text(json.dumps({"tokens": {url: token}}))
+    path.chmod(0o600)
+
+
+def login(machine: Machine, daemon: Machine, *words: str) -> tuple[int, str, str]:
+    return machine.run("login", daemon.url, *words, stdin=f"{daemon.token}\n".encode())
+
+
+def test_after_login_the_token_is_sent_to_that_url(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    ops = ("ops", "-q", "--url", other.url)
+    assert machine.run(*ops)[0] == 8
+    assert login(machine, other) == (0, "URL\n", KEPT)
+    path = credentials_file(machine)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert machine.run(*ops) == (0, "", "")
+    assert machine.run(*ops[:-1], other.url.replace("http", "HTTP") + "/") == (0, "", "")
+    assert machine.ask("status", "--url", other.url)[1]["credential"] == "login"
+    assert not machine.home.exists(), "no local daemon was needed"
+    # As often as one likes, in every form.
+    assert login(machine, other, "-q") == (0, "URL\n", "")
+    code, out, err = login(machine, other, "--json")
+    document = json.loads(out)
+    assert (code, document["url"], document["version"]) == (0, "URL", "0.1.0")
+    assert document["path"].endswith("/opstore/credentials.json")
+    assert [list(json.loads(line)) for line in err.splitlines()] == [["note"]]
+    assert machine.run("logout", other.url) == (0, "URL\n", "")
+    assert machine.run("logout", other.url) == (0, "", NOTHING)
+    assert machine.run(*ops)[0] == 8
+
+
+def test_a_token_that_the_daemon_does_not_take_is_not_kept(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    said = (
+        "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
+        "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
+    )
+    assert machine.run("login", other.url, stdin=b"a-wrong-one-of-some-length") == (8, "", said)
+    assert not credentials_file(machine).exists()
+    # Nor does it take the place of a good one.
+    login(machine, other)
+    machine.run("login", other.url, stdin=b"a-wrong-one-of-some-length")
+    assert machine.run("ops", "--url", other.url) == (0, "", "")
+
+
+def test_where_no_daemon_answers_nothing_is_kept(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+    stranger = strangers("200 OK", body=b"welcome", tokens=["token"])
+    for url in (f"http://127.0.0.1:{unused_port()}", stranger.url):
+        code, out, err = machine.run("login", url, stdin=b"token")
+        assert (code, out, err.startswith("error: no daemon answers at URL: ")) == (7, "", True)
+    assert not credentials_file(machine).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (b"", "none was given"),
+        (b" \n\n", "none was given"),
+        ("schlüssel".encode(), "a token is ASCII text"),
+        (b"two words", "a token is one word of printable ASCII characters"),
+        (b"two\nlines", "a token is one word of printable ASCII characters"),
+        (b"x" * 5000, "a token is one word of printable ASCII characters"),
+    ],
+)
+def test_what_is_no_token_is_refused_before_anything_is_sent(
+    machine: Machine, strangers: Callable[..., Stranger], given: bytes, reason: str
+) -> None:
+    stranger = strangers()
+    said = f"error: the token was refused: {reason}\n"
+    assert machine.run("login", stranger.url, stdin=given) == (2, "", said)
+    assert (stranger.connections, credentials_file(machine).exists()) == (0, False)
+
+
+def test_a_closed_standard_input_gives_no_token(machine: Machine) -> None:
+    said = "error: the token was refused: none was given\n"
+    assert machine.run("login", "http://127.0.0.1:1", preexec_fn=lambda: os.close(0)) == (2, "", said)
+
+
+def test_a_url_that_could_not_be_used_is_refused_before_the_token_is_read(machine: Machine) -> None:
+    for url, code in (("http://192.0.2.1", 8), ("ftp://host", 2), ("https://user:secret@host", 2), ("", 2)):
+        got, out, err = machine.run("login", url)
+        assert (got, out, "secret" in err, "none was given" in err) == (code, "", False, False)
+
+
+def test_the_token_is_no_option_and_the_url_no_option_either(machine: Machine) -> None:
+    assert machine.run("login", "https://host", "--token", "x")[0] == 2
+    for words in (
+        ("login", "https://host", "--url", "https://host"),
+        ("logout", "https://host", "--url", "https://host"),
+        ("logout", "--all", "--url", "https://host"),
+        ("logout", "--all", "https://host"),
+        ("token", "--url", "https://host"),
+    ):
+        code, out, err = machine.run(*words)
+        assert (code, out, err.endswith(f"hint: opstore {words[0]} --help\n")) == (2, "", True)
+
+
+# --- on a terminal ----------------------------------------------------------------------------------------------------
+
+
+def typed(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]:
+    """Runs the program on a terminal that is its own, types once it asks: exit code, and all that it shows."""
+    controller, terminal = pty.openpty()
+
+    def take() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = machine.begin(
+        *words, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, preexec_fn=take
+    )
+    os.close(terminal)
+    shown, waiting = b"", keys
+    try:
+        while select.select([controller], [], [], WITHIN)[0]:
+            data = os.read(controller, 65536)
+            if not data:
+                break
+            shown += data
+            if waiting and shown.endswith(b": "):
+                os.write(controller, waiting)
+                waiting = b""
+    except OSError:  # Linux: nobody holds the other end any more
+        pass
+    finally:
+        os.close(controller)
+    return process.wait(WITHIN), machine.tidy(shown.decode().replace("\r\n", "\n"))
+
+
+def test_on_a_terminal_the_token_is_asked_for_and_not_shown(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    code, shown = typed(machine, "login", other.url, keys=f"{other.token}\n".encode())
+    assert (code, shown) == (0, f"Token for URL: \nURL\n{KEPT}")
+    assert machine.run("ops", "--url", other.url) == (0, "", "")
+
+
+def test_a_prompt_that_is_left_keeps_nothing(machine: Machine) -> None:
+    url = f"http://127.0.0.1:{unused_port()}"
+    assert typed(machine, "login", url, keys=b"\x03")[0] == 130
+    code, shown = typed(machine, "login", url, keys=b"\x04")
+    assert (code, "none was given" in shown) == (2, True)
+    code, shown = typed(machine, "login", url, keys=b"\n")
+    assert (code, "none was given" in shown) == (2, True)
+    assert not credentials_file(machine).exists()
+
+
+# --- where it goes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_url_of_the_working_tree_is_used_after_login_with_its_token_only(
+    machine: Machine, strangers: Callable[..., Stranger]
+) -> None:
+    stranger = strangers(tokens=["kept"])
+    machine.file("opstore.toml", f'url = "{stranger.url}"')
+    secret = machine.file("secret", "from-a-file")
+    secret.chmod(0o600)
+    given: list[dict[str, str]] = [{}, {"OPSTORE_TOKEN": "secret"}, {"OPSTORE_TOKEN_FILE": str(secret)}]
+    for env in given:
+        assert machine.run("ops", env=env)[0] == 8
+    assert stranger.connections == 0
+    keep(machine, stranger.url, "kept")
+    for env in given:
+        stranger.received = b""
+        machine.run("ops", env=env)
+        assert authorizations(stranger) == {b"Authorization: Bearer kept"}
+    assert not machine.home.exists()
+    assert machine.run("logout") == (0, "URL\n", "")
+    assert machine.run("ops") == (
+        8,
+        "",
+        "error: URL is named by /machine/work/opstore.toml only, which somebody else may have written: it is not "
+        "used\nhint: opstore login URL, where you trust it\n",
+    )
+
+
+def test_a_working_tree_is_used_after_a_real_login(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    machine.file("opstore.toml", f'url = "{other.url}/"')
+    assert machine.run("ops")[0] == 8
+    assert login(machine, other)[0] == 0
+    assert machine.run("ops") == (0, "", "")
+    assert machine.ask("status")[1]["credential"] == "login"
+
+
+def test_what_login_kept_goes_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+    one, two = strangers(tokens=["given"]), strangers()
+    keep(machine, one.url, "kept")
+    for url in (two.url, one.url + "/team", one.url.replace("127.0.0.1", "localhost")):
+        machine.run("ops", "--url", url)
+    assert two.connections > 0
+    assert b"kept" not in one.received + two.received
+    machine.run("ops", "--url", one.url, env={"OPSTORE_TOKEN": "given"})
+    assert authorizations(one) == {b"Authorization: Bearer given"}
+
+
+def test_login_says_where_the_environment_counts_first(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    code, _, err = machine.run(
+        "login", other.url, stdin=other.token.encode(), env={"OPSTORE_TOKEN": "another-of-some-length"}
+    )
+    said = "warning: OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set: where it may be sent, it counts first\n"
+    assert (code, err) == (0, KEPT + said)
+
+
+def test_the_python_client_sends_what_login_kept(machine: Machine, other: Machine, tmp_path: Path) -> None:
+    other.do("start")
+    login(machine, other)
+    script = f"""
+from opstore_cli import OpStoreClient
+with OpStoreClient({other.url!r}) as client:
+    print(client.push("pca", b"bytes").number, client.target.source)
+"""
+    assert machine.do("-c", script, program=[sys.executable]) == "1.0.0 login"
+
+
+# --- logout -----------------------------------------------------------------------------------------------------------
+
+
+def test_logout_without_a_url_is_about_the_one_that_the_settings_name(machine: Machine) -> None:
+    keep(machine, "https://models.example.com", "kept")
+    note = "no URL is set, and the local daemon needs no token; kept are tokens for: https://models.example.com\n"
+    assert machine.run("logout") == (0, "", note)
+    env = {"OPSTORE_URL": "https://Models.example.com:443/"}
+    assert machine.run("logout", env=env) == (0, "https://models.example.com\n", "")
+    assert machine.run("logout", env=env) == (0, "", NOTHING)
+    assert machine.run("logout", "--url", "https://models.example.com") == (0, "", NOTHING)
+    note = "no URL is set, and the local daemon needs no token; kept are tokens for: none\n"
+    assert machine.run("logout") == (0, "", note)
+
+
+def test_logout_of_all_takes_the_file_away_whatever_is_in_it(machine: Machine) -> None:
+    credentials_file(machine).write_text('{"tokens": {"https://b": "x", "https://a": "y"}}')
+    assert machine.run("logout", "--all", "--json") == (0, '{"forgotten":["https://a","https://b"]}\n', "")
+    credentials_file(machine).write_text("something else")
+    assert machine.run("logout", "https://a") == (
+        2,
+        "",
+        machine.tidy(f"error: {credentials_file(machine)} was refused: it holds no tokens: delete it\n"),
+    )
+    assert machine.run("logout", "--all") == (0, "", NOTHING)
+    assert not credentials_file(machine).exists()
+
+
+# --- token ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_token_is_printed_for_whoever_pipes_it(machine: Machine, other: Machine) -> None:
+    assert machine.run("token") == (
+        4,
+        "",
+        "error: there is no token in /machine/data/token: the daemon makes it when it first starts\n"
+        "hint: opstore start\n",
+    )
+    assert not machine.home.exists()
+    machine.do("start")
+    for words in (("token",), ("token", "-q")):
+        assert machine.raw(*words) == (0, f"{machine.token}\n".encode(), b"")
+    document = {"token": machine.token, "url": "URL", "path": "/machine/data/token"}
+    assert machine.ask("token")[1] == document
+    assert other.run("login", machine.url, stdin=machine.raw("token")[1])[0] == 0
+    machine.do("stop")
+    assert machine.ask("token")[1] == {**document, "url": None}
+    # Where another daemon is meant otherwise, it is said whose token this is.
+    said = "warning: OPSTORE_URL is set: this is the token of the local daemon, not of that one\n"
+    assert machine.run("token", env={"OPSTORE_URL": "https://host"}) == (0, f"{machine.token}\n", said)
+
+
+def test_on_a_terminal_there_is_a_warning_with_the_token(machine: Machine) -> None:
+    machine.do("start")
+    code, shown = machine.on_a_terminal("token", env={"NO_COLOR": "1"})
+    warning = "warning: whoever reads this token here may do everything with the store: clear the screen\n"
+    assert (code, sorted(shown.splitlines(keepends=True))) == (0, sorted([f"{machine.token}\n", warning]))
+
+
+def test_no_other_command_shows_a_token(machine: Machine, other: Machine) -> None:
+    for each in (machine, other):
+        each.do("start")
+    login(machine, other)
+    given = {"OPSTORE_TOKEN": other.token, "OPSTORE_URL": other.url}
+    for env in ({}, {"OPSTORE_URL": other.url}, given):
+        for words in (("status",), ("doctor",), ("ops",), ("login", other.url), ("logout",)):
+            for form in ((), ("--json",), ("-v",)):
+                said = b"".join(machine.raw(*words, *form, env=env, stdin=other.token.encode())[1:])
+                assert not any(token.encode() in said for token in (machine.token, other.token))
+
+
+def test_the_error_of_a_client_that_was_not_logged_in_names_the_login(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.do("start")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(machine.user))
+    monkeypatch.setenv("OPSTORE_HOME", str(machine.cwd / "elsewhere"))
+    with OpStoreClient(machine.url) as client, pytest.raises(errors.TokenRequired) as refused:
+        client.ops()
+    assert "opstore login" in refused.value.advice

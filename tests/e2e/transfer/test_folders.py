@@ -1,0 +1,275 @@
+"""Folders as ops, by the commands and over the HTTP API."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import BaseOpStoreClient, OpStoreClient
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import errors
+from tests.cli.folders.test_unpacking import HOSTILE
+from tests.cli.folders.trees import SAMPLE, Tree, described, make, plain
+from tests.conftest import ADMIN_TOKEN, Http
+from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Wire
+from tests.e2e.transfer.test_resume import BOUND, HALF, MEASURED, SIZE, SLACK, content, kill_in_the_middle, peak, staged
+from tests.support.in_process import InProcessClient
+
+
+def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
+    make(machine.cwd / "encoder", SAMPLE)
+    assert machine.run("push", "encoder", "encoder", "--label", "run=1") == (0, "encoder@1.0.0\n", STARTED)
+    code, document, _ = machine.ask("show", "encoder")
+    assert (code, document["format"], document["labels"]) == (0, "folder", {"run": "1"})
+    assert machine.run("push", "encoder", "encoder/") == (
+        0,
+        "encoder@1.0.0\n",
+        "nothing new: encoder@1.0.0 has these bytes already\n",
+    )
+    assert machine.run("pull", "encoder") == (0, "encoder-1.0.0\n", "")
+    assert machine.run("pull", "encoder", "-o", "out/") == (0, "out\n", "")
+    code, document, _ = machine.ask("pull", "encoder", "-o", "third")
+    assert (code, document["path"], document["number"]) == (0, "third", "1.0.0")
+    for name in ("encoder-1.0.0", "out", "third"):
+        assert described(machine.cwd / name) == plain(SAMPLE)
+    # What was pulled is the same version when it is pushed.
+    assert machine.do("push", "encoder", "out", "-q") == "encoder@1.0.0"
+    assert machine.listing() == ["encoder", "encoder-1.0.0", "out", "third"]
+
+
+def test_a_pulled_folder_overwrites_only_with_f(machine: Machine) -> None:
+    make(machine.cwd / "encoder", SAMPLE)
+    machine.do("push", "encoder", "encoder")
+    make(machine.cwd / "encoder-1.0.0", {"mine": b"dear"})
+    hint = "hint: give another path with -o, or -f to overwrite it\n"
+    assert machine.run("pull", "encoder") == (5, "", f"error: encoder-1.0.0 exists already\n{hint}")
+    assert machine.run("pull", "encoder", "-o", "encoder-1.0.0") == (
+        5,
+        "",
+        f"error: encoder-1.0.0 exists already\n{hint}",
+    )
+    assert described(machine.cwd / "encoder-1.0.0") == {"mine": b"dear"}
+    assert machine.run("pull", "encoder", "-f") == (0, "encoder-1.0.0\n", "")
+    assert described(machine.cwd / "encoder-1.0.0") == plain(SAMPLE)
+    said = "error: ../work was refused: the working folder is in it\n"
+    assert machine.run("pull", "encoder", "-o", "../work", "-f") == (2, "", said)
+    assert machine.listing() == ["encoder", "encoder-1.0.0"]
+
+
+def test_the_bytes_of_a_folder_are_a_tar_stream_on_standard_output_and_in_a_pipe(machine: Machine) -> None:
+    make(machine.cwd / "encoder", SAMPLE)
+    code, document, _ = machine.ask("push", "encoder", "encoder")
+    code, stream, err = machine.raw("pull", "encoder", "-o", "-")
+    assert (code, err, len(stream)) == (0, b"", document["size"])
+    (machine.cwd / "out").mkdir()
+    subprocess.run(["tar", "-x"], input=stream, cwd=machine.cwd / "out", check=True)  # noqa: S607
+    assert described(machine.cwd / "out") == plain(SAMPLE)
+    code, piped, err = machine.raw("pull", "encoder", "-o", "/dev/stdout")
+    assert (code, piped.removesuffix(b"/dev/stdout\n"), err) == (0, stream, b"")
+
+
+def test_a_tar_from_standard_input_is_bytes_as_any_others(machine: Machine) -> None:
+    make(machine.cwd / "encoder", SAMPLE)
+    machine.do("push", "encoder", "encoder")
+    stream = machine.raw("pull", "encoder", "-o", "-")[1]
+    assert machine.run("push", "tarred", "-", stdin=stream) == (0, "tarred@1.0.0\n", "")
+    assert machine.ask("show", "tarred")[1]["format"] is None
+    machine.do("pull", "tarred")
+    assert (machine.cwd / "tarred-1.0.0").read_bytes() == stream
+    # The folder has the same bytes, so that nothing is new: the version stays what it was, and that is said.
+    assert machine.run("push", "tarred", "encoder") == (
+        0,
+        "tarred@1.0.0\n",
+        "nothing new: tarred@1.0.0 has these bytes already\n"
+        "warning: tarred@1.0.0 was pushed as a file, and is pulled as one: --new makes it a folder\n",
+    )
+    assert machine.do("push", "tarred", "encoder", "--new") == "tarred@1.0.1"
+    assert machine.do("pull", "tarred") == "tarred-1.0.1"
+    assert described(machine.cwd / "tarred-1.0.1") == plain(SAMPLE)
+
+
+def test_what_cannot_be_in_a_folder_is_refused_before_anything_is_sent(machine: Machine) -> None:
+    make(machine.cwd / "encoder", SAMPLE)
+    (machine.cwd / "encoder/out").symlink_to("../../etc/passwd")
+    said = "the link leads to '../../etc/passwd', which is outside of the folder"
+    assert machine.run("push", "encoder", "encoder") == (
+        2,
+        "",
+        f"error: encoder/out was refused: {said}\n",
+    )
+    assert not machine.runtime_file.exists()  # no daemon was started for it
+    (machine.cwd / "encoder/out").unlink()
+    os.mkfifo(machine.cwd / "encoder/a/pipe")
+    assert machine.run("push", "encoder", "encoder") == (
+        2,
+        "",
+        "error: encoder/a/pipe was refused: it is a pipe\n",
+    )
+    assert machine.do("ops") == ""
+    assert list((machine.home / "blobs" / "staging").iterdir()) == []
+
+
+MANY: Tree = {f"{number % 97:02}/{number:05}": b"%d" % number * (number % 50) for number in range(10_000)}
+
+
+@pytest.mark.slow
+def test_ten_thousand_files_have_one_digest_whatever_order_they_were_made_in(machine: Machine, other: Machine) -> None:
+    entries = list(MANY.items())
+    make(machine.cwd / "many", MANY)
+    random.shuffle(entries)
+    make(other.cwd / "many", dict(entries))
+    assert machine.do("push", "many", "many") == "many@1.0.0"
+    assert other.do("push", "many", "many") == "many@1.0.0"
+    digests = {each.ask("show", "many")[1]["digest"] for each in (machine, other)}
+    assert len(digests) == 1
+    assert machine.do("pull", "many", "-o", "pulled") == "pulled"
+    assert {name: what for name, what in described(machine.cwd / "pulled").items() if what is not None} == MANY
+    assert machine.run("push", "many", "pulled")[1:] == (
+        "many@1.0.0\n",
+        "nothing new: many@1.0.0 has these bytes already\n",
+    )
+
+
+# --- broken off -------------------------------------------------------------------------------------------------------
+
+
+def large(machine: Machine) -> Path:
+    """A folder of a few files and many bytes."""
+    data = content(SIZE)
+    return make(machine.cwd / "large", {f"{number}": data[number :: 8 * MIB] for number in range(8)} | {"all": data})
+
+
+def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+    root = large(machine)
+    wire.stop_up = HALF
+    kill_in_the_middle(machine, wire, "push", "encoder", "large")
+    arrived = wire.up
+    wire.count_again()
+    assert machine.run("push", "encoder", "large", env=wire.settings) == (0, "encoder@1.0.0\n", "")
+    assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
+    assert staged(machine) == 0
+    machine.do("pull", "encoder", "-o", "out")
+    assert described(machine.cwd / "out") == described(root)
+
+
+def test_a_pull_that_was_interrupted_or_killed_fetches_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+    root = make(machine.cwd / "large", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
+    machine.do("push", "encoder", "large")
+    wire.stop_down = SIZE // 3
+    process = machine.begin("pull", "encoder", "-o", "out", env=wire.settings)
+    assert wire.stopped.wait(60)
+    process.send_signal(signal.SIGINT)
+    assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
+    assert len(machine.listing()) == 2
+    came = wire.down
+    wire.count_again()
+    wire.stop_down = SIZE // 3
+    kill_in_the_middle(machine, wire, "pull", "encoder", "-o", "out")
+    came += wire.down
+    wire.count_again()
+    assert machine.run("pull", "encoder", "-o", "out", env=wire.settings) == (0, "out\n", "")
+    assert came + wire.down < SIZE + 2 * SLACK, "what was on its way came twice, and the file that it was in"
+    assert (machine.listing(), described(machine.cwd / "out") == described(root)) == (["large", "out"], True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_half_a_gigabyte_in_a_folder_needs_no_memory_for_its_bytes(machine: Machine) -> None:
+    root = make(machine.cwd / "folder", {f"small/{number}": b"%d" % number for number in range(1000)})
+    with (root / "large").open("wb") as file:
+        os.truncate(file.fileno(), 512 * MIB)
+    machine.do("start")
+    program = [sys.executable, "-P", "-c", MEASURED]
+    code, out, pushing = machine.run("push", "encoder", "folder", program=program)
+    assert (code, out) == (0, "encoder@1.0.0\n")
+    code, out, pulling = machine.run("pull", "encoder", "-o", "out", program=program)
+    assert (code, out, (machine.cwd / "out/large").stat().st_size) == (0, "out\n", 512 * MIB)
+    daemon = Path(f"/proc/{machine.pid}/status").read_text()
+    peaks = {"push": peak(pushing), "pull": peak(pulling), "daemon": peak(daemon)}
+    assert {what: bytes_ // MIB for what, bytes_ in peaks.items() if bytes_ > BOUND} == {}
+    (root / "large").unlink()
+    (machine.cwd / "out/large").unlink()
+
+
+# --- the Python client ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(listener: Listener) -> Iterator[OpStoreClient]:
+    with OpStoreClient(listener.url, token=ADMIN_TOKEN) as made:
+        yield made
+
+
+@pytest.mark.parametrize("transport", ["HTTP", "in process"])
+def test_the_python_client_pushes_and_pulls_folders(
+    client: OpStoreClient, server: OpStoreServer, tmp_path: Path, transport: str
+) -> None:
+    check_folders(client if transport == "HTTP" else InProcessClient(server), tmp_path)
+
+
+def check_folders(client: BaseOpStoreClient, tmp_path: Path) -> None:
+    root = make(tmp_path / "folder", SAMPLE)
+    told: list[tuple[int, int | None]] = []
+    client.progress = lambda done, total: told.append((done, total))
+    pushed = client.push("encoder", root, bump="major", message="as it was")
+    assert (pushed.format, pushed.message, told[-1]) == ("folder", "as it was", (pushed.size, pushed.size))
+    assert client.push("encoder", str(root)).created is False
+    stream = client.pull("encoder")
+    assert pushed.digest == f"sha256:{hashlib.sha256(stream).hexdigest()}"
+    assert client.pull("encoder", to=tmp_path / "out") == client.show("encoder")
+    assert described(tmp_path / "out") == plain(SAMPLE)
+    # The bytes are those of a folder, and whoever has them can say so.
+    assert client.push("another", stream, format="folder").digest == pushed.digest
+    client.pull("another", to=tmp_path / "another")
+    assert described(tmp_path / "another") == plain(SAMPLE)
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_stream_that_says_it_is_a_folder_writes_nothing(
+    client: OpStoreClient, http: Http, tmp_path: Path, what: str
+) -> None:
+    place = tmp_path / "place"
+    victim = place / "victim"
+    place.mkdir()
+    victim.write_bytes(b"dear")
+    stream = HOSTILE[what](str(victim))
+    http.push("encoder", stream, format="folder")
+    with pytest.raises(errors.FolderRefused):
+        client.pull("encoder", to=place / "out")
+    with pytest.raises(errors.FolderRefused):
+        client.pull("encoder", to=victim, overwrite=True)
+    assert (described(place), victim.stat().st_nlink) == ({"victim": b"dear"}, 1)
+    assert client.pull("encoder") == stream
+
+
+def test_the_command_refuses_a_hostile_stream_with_2(machine: Machine) -> None:
+    machine.do("start")
+    with machine.client() as client:
+        client.push("encoder", HOSTILE["a link out"](""), format="folder")
+    assert machine.run("pull", "encoder") == (
+        2,
+        "",
+        "error: encoder@1.0.0 can't be unpacked: 'link': the link leads to '../victim', which is outside of the folder"
+        "\nhint: opstore pull encoder@1.0.0 -o - (its bytes, as they are)\n",
+    )
+    assert machine.ask("pull", "encoder")[2]["code"] == "FolderRefused"
+    assert machine.listing() == []
+
+
+def test_a_damaged_folder_is_6_and_leaves_nothing(machine: Machine) -> None:
+    make(machine.cwd / "encoder", {**SAMPLE, "large": os.urandom(3 * MIB)})
+    machine.do("push", "encoder", "encoder")
+    (blob,) = [path for path in (machine.home / "blobs" / "blobs").rglob("*") if path.is_file()]
+    blob.chmod(0o600)
+    with blob.open("r+b") as file:
+        file.write(b"?")
+    code, out, err = machine.run("pull", "encoder", program=PROGRAM)
+    assert (code, out) == (6, ""), err
+    assert machine.listing() == ["encoder"]

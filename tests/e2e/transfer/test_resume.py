@@ -1,0 +1,252 @@
+"""Transfers that broke off go on where they stopped, and none needs memory for all of its bytes."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_daemon.protocol.digests import digest_of
+from tests.e2e.conftest import MIB, Machine, Wire
+
+SIZE = 96 * MIB
+HALF = SIZE // 2
+SLACK = 24 * MIB  # of bytes that are on their way, in the buffers of sockets, when an end is cut off
+OVERHEAD = 64 * 1024  # bytes of the requests' heads
+
+
+def content(size: int = SIZE) -> bytes:
+    """Bytes of which no two mebibytes are the same."""
+    block = os.urandom(MIB - 8)
+    return b"".join(number.to_bytes(8, "big") + block for number in range(size // MIB))
+
+
+def staged(machine: Machine) -> int:
+    """The bytes of uploads that the daemon keeps."""
+    return sum(path.stat().st_size for path in (machine.home / "blobs" / "staging").iterdir())
+
+
+def kill_in_the_middle(machine: Machine, wire: Wire, *words: str) -> None:
+    """Runs a command over the wire, which stops in the middle, and kills it there."""
+    process = machine.begin(*words, env=wire.settings)
+    assert wire.stopped.wait(60)
+    process.kill()
+    process.communicate(timeout=60)
+
+
+def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+    machine.file("blob", content())
+    wire.stop_up = HALF
+    kill_in_the_middle(machine, wire, "push", "pca", "blob")
+    arrived = wire.up
+    wire.count_again()
+    assert HALF - MIB < arrived <= HALF
+    assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
+    assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
+    assert staged(machine) == 0
+    assert list((machine.home / "transfers").glob("*")) == []
+
+
+def test_a_push_of_a_file_that_changed_since_begins_anew(machine: Machine, wire: Wire) -> None:
+    path = machine.file("blob", content(32 * MIB))
+    wire.stop_up = 16 * MIB
+    kill_in_the_middle(machine, wire, "push", "pca", "blob")
+    wire.count_again()
+    machine.file("blob", content(32 * MIB))
+    assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
+    assert wire.up > 32 * MIB
+    assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
+
+
+def test_a_push_over_an_upload_that_went_bad_begins_anew(machine: Machine, wire: Wire) -> None:
+    path = machine.file("blob", content(32 * MIB))
+    wire.stop_up = 16 * MIB
+    kill_in_the_middle(machine, wire, "push", "pca", "blob")
+    wire.count_again()
+    machine.do("stop")
+    (draft,) = (machine.home / "blobs" / "staging").iterdir()
+    with draft.open("r+b") as file:
+        file.seek(MIB)
+        file.write(b"a crash of the machine may leave anything")
+    machine.do("start")
+    assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
+    # What was missing, and then, since the digest was not the one of the file, all of it.
+    assert wire.up > (16 + 32) * MIB
+    assert staged(machine) == 0
+    assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
+
+
+def test_a_pull_that_was_killed_fetches_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+    data = content()
+    machine.file("blob", data)
+    machine.do("push", "pca", "blob")
+    wire.stop_down = HALF
+    kill_in_the_middle(machine, wire, "pull", "pca", "-o", "pulled")
+    (part,) = [name for name in machine.listing() if name.endswith(".part")]
+    kept = (machine.cwd / part).stat().st_size
+    assert HALF - SLACK < kept <= HALF
+    wire.count_again()
+    assert machine.run("pull", "pca", "-o", "pulled", env=wire.settings) == (0, "pulled\n", "")
+    assert SIZE - kept < wire.down < SIZE - kept + OVERHEAD
+    assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
+
+
+def test_a_part_that_went_bad_is_fetched_anew(machine: Machine, wire: Wire) -> None:
+    data = content(32 * MIB)
+    machine.file("blob", data)
+    machine.do("push", "pca", "blob")
+    wire.stop_down = 16 * MIB
+    kill_in_the_middle(machine, wire, "pull", "pca", "-o", "pulled")
+    (part,) = [machine.cwd / name for name in machine.listing() if name.endswith(".part")]
+    with part.open("r+b") as file:
+        file.write(b"wrong")
+    wire.count_again()
+    assert machine.run("pull", "pca", "-o", "pulled", env=wire.settings) == (0, "pulled\n", "")
+    assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
+
+
+def killing(machine: Machine, at: int) -> tuple[Callable[[int, int | None], None], list[int]]:
+    """What a client calls as bytes move: it kills the daemon, once, and notes where it went on."""
+    went_on: list[int] = []
+    killed = threading.Event()
+
+    def moved(done: int, _total: int | None) -> None:
+        if done >= at and not killed.is_set():
+            killed.set()
+            machine.kill()
+        elif killed.is_set():
+            went_on.append(done)
+
+    return moved, went_on
+
+
+@pytest.fixture
+def client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStoreClient]:
+    """A client that starts the daemon again where it has gone, as the commands do."""
+    for name in [name for name in os.environ if name.startswith("OPSTORE_")]:
+        monkeypatch.delenv(name)
+    machine.do("start")
+    with machine.client() as made:
+        yield made
+
+
+def test_a_push_goes_on_though_the_daemon_was_killed(machine: Machine, client: OpStoreClient) -> None:
+    path = machine.file("blob", content())
+    client.progress, went_on = killing(machine, HALF)
+    pushed = client.push("pca", path)
+    assert (pushed.number, pushed.digest) == ("1.0.0", digest_of(hashlib.sha256(path.read_bytes())))
+    assert machine.starts() == 2
+    # It goes on at what the disk had, not at the start.
+    assert went_on
+    assert min(went_on) > HALF - SLACK
+
+
+def test_a_pull_goes_on_though_the_daemon_was_killed(machine: Machine, client: OpStoreClient) -> None:
+    path = machine.file("blob", content())
+    client.push("pca", path)
+    client.progress, went_on = killing(machine, HALF)
+    client.pull("pca", to=machine.cwd / "pulled")
+    assert (machine.cwd / "pulled").read_bytes() == path.read_bytes()
+    assert machine.starts() == 2
+    assert went_on == sorted(went_on)
+    assert min(went_on) >= HALF
+
+
+def test_an_upload_survives_a_restart_of_the_daemon_and_of_the_client(machine: Machine) -> None:
+    path = machine.file("blob", content())
+    machine.do("start")
+    script = """
+import os, signal, sys
+from pathlib import Path
+from opstore_cli import OpStoreClient
+def moved(done, total):
+    if done >= int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+OpStoreClient(progress=moved).push("pca", Path(sys.argv[1]))
+"""
+    program = [sys.executable, "-P", "-c", script]
+    assert machine.raw(path, str(HALF), program=program)[0] == -signal.SIGKILL
+    machine.kill()
+    kept = staged(machine)
+    assert HALF - SLACK < kept < SIZE
+    machine.do("start")
+    went_on: list[int] = []
+    with machine.client(progress=lambda done, _total: went_on.append(done)) as client:
+        client.push("pca", path)
+    assert went_on[0] == kept
+
+
+def test_two_pushes_of_one_file_at_once_both_succeed(machine: Machine) -> None:
+    machine.file("blob", content(32 * MIB))
+    running = [machine.begin("push", "pca", "blob") for _ in range(2)]
+    ended = [(process.communicate(timeout=60)[0], process.returncode) for process in running]
+    assert ended == [(b"pca@1.0.0\n", 0)] * 2
+    assert machine.do("versions", "pca", "-q") == "pca@1.0.0"
+    assert staged(machine) == 0
+
+
+def test_two_pulls_into_one_path_at_once_leave_one_whole_file(machine: Machine) -> None:
+    data = content(32 * MIB)
+    machine.file("blob", data)
+    machine.do("push", "pca", "blob")
+    running = [machine.begin("pull", "pca", "-o", "pulled") for _ in range(2)]
+    codes = sorted((process.communicate(timeout=60), process.returncode)[1] for process in running)
+    assert codes in ([0, 5], [0, 0])
+    assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
+    assert codes == [0, 5]
+
+
+def test_pulls_into_two_paths_at_once_do_not_meet(machine: Machine) -> None:
+    data = content(32 * MIB)
+    machine.file("blob", data)
+    machine.do("push", "pca", "blob")
+    running = [machine.begin("pull", "pca", "-o", f"pulled{number}") for number in range(3)]
+    assert [(process.communicate(timeout=60), process.returncode)[1] for process in running] == [0] * 3
+    assert machine.listing() == ["blob", "pulled0", "pulled1", "pulled2"]
+    assert {(machine.cwd / f"pulled{number}").read_bytes() == data for number in range(3)} == {True}
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+BOUND = 150 * MIB
+MEASURED = """
+import sys
+from opstore_cli.console.command import Session
+from opstore_cli.main import main
+code = main(sys.argv[1:], Session())
+sys.stderr.write(open("/proc/self/status").read())
+sys.exit(code)
+"""
+
+
+def peak(status: str) -> int:
+    """The most bytes of memory that the process ever had, by the kernel's count."""
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_half_a_gigabyte_needs_no_memory_for_its_bytes(machine: Machine) -> None:
+    size = 512 * MIB
+    with machine.file("blob", b"begin").open("r+b") as file:
+        os.truncate(file.fileno(), size)
+    machine.do("start")
+    program = [sys.executable, "-P", "-c", MEASURED]
+    code, out, pushing = machine.run("push", "pca", "blob", program=program)
+    assert (code, out) == (0, "pca@1.0.0\n")
+    code, out, pulling = machine.run("pull", "pca", "-o", "pulled", program=program)
+    assert (code, out, (machine.cwd / "pulled").stat().st_size) == (0, "pulled\n", size)
+    piping = machine.begin("pull", "pca", "-o", "-", stdout=subprocess.DEVNULL, program=program)
+    piped = piping.communicate(timeout=60)[1].decode()
+    daemon = Path(f"/proc/{machine.pid}/status").read_text()
+    peaks = {"push": peak(pushing), "pull": peak(pulling), "pipe": peak(piped), "daemon": peak(daemon)}
+    assert {what: bytes_ // MIB for what, bytes_ in peaks.items() if bytes_ > BOUND} == {}
+    (machine.cwd / "blob").unlink()
+    (machine.cwd / "pulled").unlink()

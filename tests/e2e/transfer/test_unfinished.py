@@ -1,0 +1,156 @@
+"""Transfers that broke off: `status` says so, and any command line goes on with them, also after a kill."""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.folders.trees import described, make
+from tests.e2e.conftest import MIB, Machine, Wire
+from tests.e2e.transfer.test_resume import HALF, SIZE, SLACK, content, kill_in_the_middle, staged
+
+
+def listed(machine: Machine, wire: Wire) -> list[dict[str, Any]]:
+    """What `status` says of the daemon at the other end of the wire."""
+    unfinished: list[dict[str, Any]] = machine.ask("status", env=wire.settings)[1]["unfinished"]
+    return unfinished
+
+
+def test_where_nothing_broke_off_nothing_is_said(machine: Machine, wire: Wire) -> None:
+    machine.file("blob", content(16 * MIB))
+    machine.do("push", "pca", "blob", env=wire.settings)
+    machine.do("pull", "pca", "-o", "out", env=wire.settings)
+    assert listed(machine, wire) == []
+    assert "unfinished" not in machine.run("status", env=wire.settings)[1]
+
+
+def test_a_push_that_broke_off_is_told_of_and_another_command_line_goes_on(machine: Machine, wire: Wire) -> None:
+    machine.file("blob", content())
+    path = "/machine/work/blob"
+    wire.stop_up = HALF
+    kill_in_the_middle(machine, wire, "push", "pca", "blob")
+    (told,) = listed(machine, wire)
+    assert told == {**told, "way": "push", "path": path, "version": None, "size": SIZE, "running": False}
+    assert HALF - SLACK < told["offset"] <= HALF
+    code, out, err = machine.run("status", env=wire.settings)
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("unfinished")]
+    assert f"push of {path}: " in line
+    assert line.endswith(f"opstore push NAME {path} goes on with it")
+    wire.cut()  # or the daemon would give the append half a minute to end
+    machine.run("stop")
+    code, out, err = machine.run("status", env=wire.settings)
+    assert (code, out) == (7, "")
+    assert f"unfinished: push of {path}: some of 101 MB" in err
+    machine.do("start")
+    arrived = wire.up
+    wire.count_again()
+    (machine.cwd / "elsewhere").mkdir()
+    words = ("push", "lda", "../blob", "--label", "other=words")
+    assert machine.run(*words, env=wire.settings, cwd=machine.cwd / "elsewhere")[:2] == (0, "lda@1.0.0\n")
+    assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
+    assert listed(machine, wire) == []
+
+
+def test_a_push_of_a_folder_goes_on_after_client_and_daemon_were_killed(machine: Machine, wire: Wire) -> None:
+    make(machine.cwd / "source", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
+    wire.stop_up = HALF
+    kill_in_the_middle(machine, wire, "push", "pca", "source")
+    os.kill(machine.pid, signal.SIGKILL)
+    machine.do("start")
+    (told,) = listed(machine, wire)
+    assert HALF - SLACK < told["offset"] == staged(machine)
+    arrived = wire.up
+    wire.count_again()
+    assert machine.run("push", "lda", "./source/", env=wire.settings)[:2] == (0, "lda@1.0.0\n")
+    assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
+    assert listed(machine, wire) == []
+
+
+def test_transfers_of_another_daemon_are_not_told_of(machine: Machine, wire: Wire) -> None:
+    machine.file("blob", content(32 * MIB))
+    wire.stop_up = 16 * MIB
+    kill_in_the_middle(machine, wire, "push", "pca", "blob")
+    assert [each["path"] for each in listed(machine, wire)] == ["/machine/work/blob"]
+    (here,) = machine.ask("status")[1]["unfinished"]
+    assert (here["path"], here["running"]) == (None, None), "it knows the upload, and not what began it"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "a large file in a folder"])
+def test_a_pull_that_broke_off_is_told_of_until_it_is_done(machine: Machine, wire: Wire, kind: str) -> None:
+    if kind == "file":
+        machine.file("source", content())
+    elif kind == "a large file in a folder":
+        make(machine.cwd / "source", {"a": b"small", "large": content(), "z": b"small too"})
+    else:
+        make(machine.cwd / "source", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
+    machine.do("push", "pca", "source")
+    wire.stop_down = HALF
+    kill_in_the_middle(machine, wire, "pull", "pca", "-o", "out")
+    (told,) = listed(machine, wire)
+    assert (told["way"], told["path"], told["version"]) == ("pull", "/machine/work/out", "pca@1.0.0")
+    assert HALF - SLACK < told["offset"] <= HALF
+    assert "opstore pull pca@1.0.0 -o /machine/work/out goes on with it" in machine.run("status", env=wire.settings)[1]
+    wire.count_again()
+    machine.do("pull", "pca@1.0.0", "-o", machine.cwd / "out", env=wire.settings)
+    # Of a large file in a folder the header is asked for first, and what comes with it before the line is closed.
+    assert wire.down < SIZE - told["offset"] + (SLACK if kind.startswith("a large") else 2 * MIB)
+    assert listed(machine, wire) == []
+    assert described(machine.cwd / "out") == described(machine.cwd / "source")
+
+
+def test_what_was_thrown_away_here_is_not_told_of(machine: Machine, wire: Wire) -> None:
+    machine.file("blob", content(32 * MIB))
+    machine.do("push", "pca", "blob")
+    wire.stop_down = 16 * MIB
+    kill_in_the_middle(machine, wire, "pull", "pca", "-o", "out")
+    for part in machine.cwd.glob(".out*.part"):
+        part.unlink()
+    assert listed(machine, wire) == []
+
+
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_a_transfer_goes_on_by_itself_when_the_daemon_was_killed_and_comes_back(
+    machine: Machine, wire: Wire, way: str
+) -> None:
+    data = content()
+    path = machine.file("blob", data)
+    if way == "pull":
+        machine.do("push", "pca", "blob")
+        path.rename(machine.cwd / "pushed")
+    setattr(wire, "stop_up" if way == "push" else "stop_down", HALF)
+    words = ("push", "pca", "blob") if way == "push" else ("pull", "pca", "-o", "blob")
+    process = machine.begin(*words, env=wire.settings)
+    assert wire.stopped.wait(60)
+    (running,) = listed(machine, wire)
+    assert running["running"] is True
+    os.kill(machine.pid, signal.SIGKILL)
+    machine.do("start")
+    moved = wire.up + wire.down
+    wire.go_on()
+    out, err = process.communicate(timeout=60)
+    # On a busy machine it has taken long enough to say how far it is.
+    progress = rf"{way} pca: [\d.]+ (\w+ )?of [\d.]+ MB \(\d+ %\)(, [\d.]+ \w+/s(, \d+ \w+ left)?)?"
+    told = [line for line in err.decode().splitlines() if re.fullmatch(progress, line) is None]
+    assert (process.returncode, told) == (0, []), out
+    again = wire.up + wire.down - moved - (SIZE - HALF)
+    assert again < SLACK, "what was on its way is sent again, and no more"
+    assert listed(machine, wire) == []
+    with machine.client() as client:
+        assert client.pull("pca") == data
+    assert Path(path).read_bytes() == data
+
+
+def test_notes_are_for_this_user_alone_and_what_they_say_is_shown_as_it_is(machine: Machine, wire: Wire) -> None:
+    name = "a \x1b[31mb"
+    machine.file(name, content(32 * MIB))
+    wire.stop_up = 16 * MIB
+    kill_in_the_middle(machine, wire, "push", "pca", name)
+    (note,) = (machine.home / "transfers").iterdir()
+    assert note.stat().st_mode & 0o777 == 0o600
+    assert json.loads(note.read_bytes())["path"] == str(machine.cwd / name)
+    assert "'/machine/work/a \\x1b[31mb'" in machine.run("status", env=wire.settings)[1]

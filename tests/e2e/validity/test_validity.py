@@ -1,0 +1,222 @@
+"""Three generations of a pipeline of five ops, one of them broken in the middle: what is deployed, what was valid."""
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.client import polling
+from tests.e2e.conftest import Machine
+
+OPS = ("scaler", "pca", "embedder", "forest", "report")
+
+
+def generation(machine: Machine, number: int, *, broken: str | None = None) -> None:
+    """A new major of every op, each validated with the one before it; what follows `broken` never saw it."""
+    before: str | None = None
+    for op in OPS:
+        file = machine.file("op", f"{op} {number}")
+        trained_on = [] if before in (None, broken) else ["--valid-with", str(before)]
+        machine.do("push", op, file, "--bump", "major", *trained_on)
+        before = op
+
+
+@pytest.fixture
+def deployed(machine: Machine) -> Machine:
+    """Two good generations, and a third whose embedder nobody has validated for the forest."""
+    generation(machine, 1)
+    machine.do("pipeline", "register", "churn", *OPS)
+    generation(machine, 2)
+    generation(machine, 3, broken="embedder")
+    return machine
+
+
+def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deployed: Machine) -> None:
+    machine = deployed
+    refused = "embedder 3.0.0 is not validated for forest 3.0.0; last validated: 2.0.0 for forest 2.0.0"
+    code, out, err = machine.run("validate", "churn")
+    assert (code, err) == (1, "the pipeline churn is invalid\n")
+    assert f"embedder@3.0.0 -> forest@3.0.0\tinvalid\t{refused}\n" in out
+    assert machine.run("affected", "embedder") == (
+        1,
+        f"forest@3.0.0\tinvalid\t{refused}\n"
+        "report@3.0.0\tunknown\tits upstream forest is affected: what that becomes is not validated yet\n",
+        "",
+    )
+    code, out, err = machine.run("resolve", "churn", "-q", "--lock", "opstore.lock")
+    assert (code, out.split()) == (0, [f"{op}@2.0.0" for op in OPS])
+    code, out, err = machine.run("resolve", "churn", "--lock", "opstore.lock")
+    assert code == 0
+    assert [line for line in err.splitlines() if "embedder@3.0.0" in line] == [
+        "passed over: embedder@3.0.0: embedder 3.0.0 is not validated for forest 2.0.0; "
+        "last validated: 2.0.0 for forest 2.0.0"
+    ]
+    assert err.endswith("opstore.lock has this set already\n")
+    code, out, _ = machine.run("tag", "--lock", "opstore.lock", "production")
+    assert (code, out) == (0, "".join(f"{op}@2.0.0 is production\n" for op in OPS))
+    assert machine.do("show", "-q", "embedder@production") == "embedder@2.0.0"
+    before = machine.ask("links")[1]["links"][0]["position"]
+    machine.do("unlink", "pca@2.0.0", "embedder@2.0.0")
+    code, out, err = machine.run("resolve", "--check", "opstore.lock")
+    assert (code, out) == (
+        1,
+        "pca -> embedder is invalid: pca 2.0.0 is not validated for embedder 2.0.0; "
+        "last validated: 3.0.0 for embedder 3.0.0\n",
+    )
+    assert err == (
+        "error: the lock opstore.lock does not hold any more\nhint: opstore resolve churn --lock opstore.lock\n"
+    )
+    machine.do("yank", "pca@2.0.0", "--reason", "the wrong columns")
+    code, out, err = machine.run("pull", "--lock", "opstore.lock", "-d", "models")
+    assert (code, out) == (0, "".join(f"models/{op}\n" for op in OPS))
+    assert err == "warning: pca@2.0.0 is yanked: the wrong columns\n"
+    assert (machine.cwd / "models" / "embedder").read_bytes() == b"embedder 2"
+    use = [word for op in OPS for word in ("--use", f"{op}@2.0.0")]
+    assert machine.run("validate", "churn", *use, "-q")[:2] == (1, "invalid\n")
+    assert machine.run("validate", "churn", *use, "--as-of", str(before), "-q")[:2] == (0, "valid\n")
+
+
+def test_a_lock_is_the_same_bytes_again_and_a_second_pull_of_it_fetches_what_is_missing(deployed: Machine) -> None:
+    machine = deployed
+    machine.do("resolve", "churn", "--lock", "one.lock")
+    machine.do("resolve", "churn", "--lock", "two.lock")
+    assert (machine.cwd / "one.lock").read_bytes() == (machine.cwd / "two.lock").read_bytes()
+    machine.do("pull", "--lock", "one.lock", "-d", "models")
+    (machine.cwd / "models" / "pca").unlink()
+    before = machine.log().count("/bytes 20")
+    machine.do("pull", "--lock", "one.lock", "-d", "models")
+    assert machine.log().count("/bytes 20") == before + 1
+    (machine.cwd / "models" / "pca").write_bytes(b"another")
+    code, _, err = machine.run("pull", "--lock", "one.lock", "-d", "models")
+    assert (code, err.splitlines()[0]) == (5, "error: models/pca exists already")
+    machine.do("pull", "--lock", "one.lock", "-d", "models", "-f")
+    assert (machine.cwd / "models" / "pca").read_bytes() == b"pca 2"
+
+
+def test_an_upgrade_moves_one_op_of_the_lock_and_what_must_move_with_it(deployed: Machine) -> None:
+    machine = deployed
+    machine.do("resolve", "churn", "--use", "scaler@1.0.0", "--lock", "opstore.lock")
+    lock = (machine.cwd / "opstore.lock").read_text()
+    assert lock.count('number = "1.0.0"') == 5
+    machine.do("resolve", "--lock", "opstore.lock", "--upgrade", "pca")
+    assert (machine.cwd / "opstore.lock").read_text().count('number = "2.0.0"') == 5
+
+
+@pytest.mark.parametrize(
+    "content", ["", "lock = 2\npipeline = 'p'\nedges = []\nversion = []\n", "\0", "lock = [", "x = 1"]
+)
+def test_what_is_no_lock_is_refused(machine: Machine, content: str) -> None:
+    path = machine.file("opstore.lock", content)
+    for words in (
+        ("resolve", "--check", path),
+        ("tag", "--lock", path, "production"),
+        ("pull", "--lock", path, "-d", "m"),
+    ):
+        code, out, err = machine.run(*words)
+        assert (code, out, err.splitlines()[0].startswith("error: ")) == (2, "", True)
+    assert not (machine.cwd / "m").exists()
+
+
+def test_a_lock_of_other_bytes_pulls_nothing(deployed: Machine) -> None:
+    machine = deployed
+    machine.do("resolve", "churn", "--lock", "opstore.lock")
+    path = machine.cwd / "opstore.lock"
+    digest = machine.ask("show", "pca@2.0.0")[1]
+    text = path.read_text()
+    start = text.index("sha256:", text.index('op = "pca"'))
+    path.write_text(text[:start] + "sha256:" + "0" * 64 + text[start + 71 :])
+    code, out, err = machine.run("pull", "--lock", "opstore.lock", "-d", "models")
+    assert digest is not None
+    assert (code, out) == (5, "")
+    assert err.startswith("error: pca@2.0.0 has other bytes here than the lock opstore.lock says: DIGEST\n")
+
+
+def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
+    deployed: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "SHORTEST", 0.01)
+    monkeypatch.setattr(polling, "LONGEST", 0.02)
+    machine = deployed
+    with OpStoreClient(machine.url, token=machine.token) as client:
+        waited_on = threading.Event()
+
+        def link() -> None:
+            waited_on.wait(30)
+            with OpStoreClient(machine.url, token=machine.token) as other:
+                other.link("embedder@3.0.0", "forest")
+
+        linking = threading.Thread(target=link)
+        linking.start()
+        assert client.wait("churn", seconds=30, notify=lambda _: waited_on.set()).verdict == "valid"
+        linking.join()
+        client.link("embedder@3.0.0", "forest", valid=False)
+        assert client.wait("churn", seconds=3600).verdict == "invalid"
+        assert client.wait("embedder@3.0.0", "forest", seconds=3600).verdict == "invalid"
+        client.unlink("embedder@3.0.0", "forest")
+        assert client.wait("churn", seconds=0.05).verdict == "invalid"
+
+
+def test_the_findings_stand_before_the_error_where_both_streams_are_one(machine: Machine) -> None:
+    machine.do("start")
+    with machine.client() as client:
+        client.push("pca", b"one")
+        client.push("forest", b"a forest", valid_with=["pca"])
+        client.register_pipeline("churn", ["pca", "forest"])
+        machine.do("resolve", "churn", "--lock", "opstore.lock")
+        client.unlink("pca", "forest@1.0.0")
+    code, both, _ = machine.run("resolve", "--check", "opstore.lock", stderr=subprocess.STDOUT)
+    assert (code, both) == (
+        1,
+        "pca -> forest is unknown: no link says whether pca 1.0.0 is valid for forest 1.0.0\n"
+        "error: the lock opstore.lock does not hold any more\n"
+        "hint: opstore resolve churn --lock opstore.lock\n",
+    )
+
+
+def test_a_waiter_whose_answer_is_the_same_costs_no_verdict(deployed: Machine) -> None:
+    machine = deployed
+    with OpStoreClient(machine.url, token=machine.token) as client:
+        path = "/v1/pipelines/churn/verdict"
+        found, etag = client._asking.ask_again(path, object, {}, None)
+        assert found is not None
+        assert client._asking.ask_again(path, object, {}, etag) == (None, etag)
+        client.push("stranger", b"of another pipeline")
+        assert client._asking.ask_again(path, object, {}, etag) == (None, etag)
+        client.set_compat("pca", "exact")
+        again, other = client._asking.ask_again(path, object, {}, etag)
+        assert again is not None
+        assert other != etag
+
+
+@pytest.mark.parametrize("time", ["2030-01-01", "2030-01-01T00:00:00Z", "2030-01-01T00:00:00+02:00"])
+def test_as_of_a_time_ahead_is_now_and_before_the_first_push_there_is_nothing(machine: Machine, time: str) -> None:
+    machine.do("push", "pca", machine.file("op", "one"))
+    assert machine.do("show", "-q", "pca", "--as-of", time) == "pca@1.0.0"
+    code, _, err = machine.run("show", "pca", "--as-of", "2001-01-01")
+    assert (code, err.splitlines()[0]) == (4, "error: there is no op pca")
+    assert machine.run("show", "pca", "--as-of", "yesterday")[0] == 2
+    assert machine.run("versions", "pca", "--as-of", "99999")[0] == 2
+
+
+def test_a_graph_is_drawn_in_a_terminal_and_as_mermaid(deployed: Machine) -> None:
+    code, shown = deployed.on_a_terminal("graph", "churn")
+    assert code == 0
+    assert "└─ ✗ invalid → forest@3.0.0" in shown
+    assert "└─ ✓ valid → pca@3.0.0" in shown
+    code, plain, _ = deployed.run("graph", "churn")
+    assert "  invalid -> forest@3.0.0\t" in plain
+    code, mermaid, _ = deployed.run("graph", "churn", "--format", "mermaid")
+    assert mermaid.startswith('flowchart LR\n    op0["scaler#64;3#46;0#46;0"]\n')
+    assert "    op2 --x|invalid| op3\n" in mermaid
+
+
+def test_markdown_escapes_what_users_wrote(deployed: Machine) -> None:
+    code, out, _ = deployed.run("validate", "churn", "--format", "markdown")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0] == "**`churn`: ❌ invalid**"
+    assert lines[2:4] == ["| upstream | downstream | verdict | reason |", "| --- | --- | --- | --- |"]
+    assert all(line.count("|") == 5 for line in lines[2:])
+    assert isinstance(deployed.cwd, Path)

@@ -1,0 +1,76 @@
+"""Every scenario on every transport: the store in process, clients of an application and of a daemon that listens."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.client.base import say_nothing
+from opstore_daemon import OpStoreServer
+from opstore_daemon.savers import FileSaver, MemorySaver
+from opstore_daemon.testing import serving
+from tests.scenarios import EVERY_SCENARIO, Scenario, Scene
+from tests.support.in_process import InProcessClient
+
+
+@contextmanager
+def in_memory(_folder: Path) -> Iterator[Scene]:
+    """The store in process, nothing of it on a disk."""
+    saver = MemorySaver()
+    with closing(OpStoreServer(saver)) as server:
+        yield Scene(server.store, server, saver)
+
+
+@contextmanager
+def in_files(folder: Path) -> Iterator[Scene]:
+    """The store in process, on files."""
+    saver = FileSaver(folder / "blobs")
+    with closing(OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}")) as server:
+        yield Scene(server.store, server, saver)
+
+
+@contextmanager
+def in_process(folder: Path) -> Iterator[Scene]:
+    """A client whose requests the application answers without a network."""
+    with in_files(folder) as scene:
+        client = InProcessClient(scene.server)
+        client.warn = say_nothing
+        yield Scene(client, scene.server, scene.saver)
+
+
+@contextmanager
+def over_http(folder: Path) -> Iterator[Scene]:
+    """The client, over HTTP, on a store on files."""
+    saver = FileSaver(folder / "blobs")
+    with (
+        serving(folder, saver=saver) as running,
+        OpStoreClient(running.url, token=running.token, warn=say_nothing) as client,
+    ):
+        yield Scene(client, running.server, saver)
+
+
+Transport = Callable[[Path], AbstractContextManager[Scene]]
+TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "files": in_files, "process": in_process, "http": over_http}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
+    """Each transport once: to start them takes longer than most scenarios."""
+    with ExitStack() as stack:
+        entered = {
+            name: stack.enter_context(transport(tmp_path_factory.mktemp(name)))
+            for name, transport in TRANSPORTS.items()
+        }
+        for scene in entered.values():
+            scene.forget_durability()
+        yield entered
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("scenario", EVERY_SCENARIO, ids=[scenario.__name__ for scenario in EVERY_SCENARIO])
+def test_scenario(scenario: Scenario, transport: str, scenes: dict[str, Scene]) -> None:
+    scene = scenes[transport]
+    scene.empty()
+    scenario(scene)

@@ -1,0 +1,271 @@
+"""A stand-in for the daemon that keeps bytes in memory and breaks on demand: what a real one does only rarely."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from opstore_daemon.protocol import proof, routes
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.samples import Sample, sample_of
+from opstore_daemon.web.framework.request_body import read_form
+
+MISMATCHES = {"size": "SizeMismatch", "digest": "DigestMismatch", "checksum": "ChecksumMismatch"}
+TOKEN = "right-token-of-the-daemon"
+
+
+def sample_of_bytes(data: bytes) -> Sample:
+    """The sample of bytes that are all at hand."""
+
+    def read(buffer: memoryview, offset: int) -> int:
+        piece = data[offset : offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    return sample_of(len(data), read)
+
+
+class FakeDaemon:
+    """Serves on a free port while the context lasts.
+
+    `faults` holds what happens to the next requests, by method and kind of path: (`"PATCH uploads"`, n) breaks the
+    connection after n bytes of the body in question, (`"GET bytes"`, n) after n bytes of the answer.
+    """
+
+    def __init__(self, token: str = TOKEN) -> None:
+        self.token = token
+        self.uploads: dict[str, bytearray] = {}
+        self.sizes: dict[str, int | None] = {}
+        self.versions: list[bytes] = []
+        self.format: str | None = None  # of every version
+        self.served: bytes | None = None  # in place of the bytes of the version
+        self.damages = False  # the first byte of what is appended to an upload
+        self.ranges = True
+        self.claims: dict[str, Any] = {}  # false keys of every record
+        self.tells = True  # of the version, with its bytes
+        self.served_number: str | None = None  # in a header of its own
+        self.faults: list[tuple[str, int]] = []
+        self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
+        self.asked: list[str] = []  # samples and digests that it was asked for; these requests are not in the log
+        self.log: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self._server = _Server(self)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fault(self, request: str) -> int | None:
+        """Where this request breaks, if it does."""
+        if self.faults and self.faults[0][0] == request:
+            return self.faults.pop(0)[1]
+        return None
+
+    def record(self, number: int, op: str = "pca") -> dict[str, Any]:
+        """The version of that place, counted from 1."""
+        data = self.versions[number - 1]
+        return {
+            "op": op,
+            "number": f"{number}.0.0",
+            "version": "aaaa.bbbb.cccc",
+            "sequence": number,
+            "digest": digest_of(data),
+            "size": len(data),
+            "registered_at": "2026-01-01T00:00:00Z",
+            "labels": {},
+            "format": self.format,
+            "position": number,
+            "created": True,
+            **self.claims,
+        }
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, fake: FakeDaemon) -> None:
+        self.fake = fake
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def daemon(self) -> FakeDaemon:
+        return cast(_Server, self.server).fake
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
+        """Says nothing."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True
+
+    def answer(self, status: int, body: bytes = b"", kind: str = routes.JSON, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def json(self, status: int, value: Any) -> None:
+        self.answer(status, msgspec.json.encode(value))
+
+    def problem(self, status: int, code: str, **details: Any) -> None:
+        body = {"title": code, "status": status, "detail": code, "code": code, "details": details}
+        self.answer(status, msgspec.json.encode(body), routes.PROBLEM)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+    def parts(self) -> tuple[dict[str, Any], bytes | None]:
+        """The JSON of the body, and the bytes that came along, if any did."""
+        body, kind = self.body(), self.headers.get("Content-Type", "")
+        record, data = read_form(kind, body) if kind.startswith(routes.FORM) else (body, None)
+        asked: dict[str, Any] = msgspec.json.decode(record or b"{}")
+        return asked, data
+
+    def upload(self) -> str:
+        return urlsplit(self.path).path.rsplit("/", 1)[-1]
+
+    def op(self) -> str:
+        """The op that a version is made of."""
+        return urlsplit(self.path).path.split("/")[-2]
+
+    def state(self, upload: str) -> dict[str, Any]:
+        return {"upload": upload, "offset": len(self.daemon.uploads[upload]), "size": self.daemon.sizes[upload]}
+
+    def seen(self, *, read: bool = True) -> bool:
+        """Notes the request; whether it was answered already. `read`: its body is still to come."""
+        path = urlsplit(self.path).path
+        self.daemon.log.append(f"{self.command} {path}")
+        self.daemon.headers.append(dict(self.headers.items()))
+        if path != routes.HEALTH and self.daemon.answers:
+            if read:
+                self.body()
+            status, kind, body = self.daemon.answers.pop(0)
+            self.answer(status, body, kind)
+            return True
+        return False
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if path == routes.BLOBS:
+            asked = parse_qs(query)
+            self.answer_which(asked["sample"][0], intact=asked.get("intact") == ["1"])
+            return
+        if self.seen():
+            return
+        if path.endswith(routes.HEALTH):
+            nonce = self.headers.get(routes.NONCE, "")
+            at = proof.authority("127.0.0.1", self.daemon.port)
+            self.answer(200, b"ok", Opstore_Proof=proof.prove(proof.key_of(self.daemon.token), nonce, at))
+        elif path.endswith("/bytes"):
+            major = path.split("/")[-2].split(".")[0]
+            self.send_bytes(int(major) if major.isdecimal() else len(self.daemon.versions))
+        elif path.startswith(routes.UPLOADS):
+            known = self.upload() in self.daemon.uploads
+            self.json(200, self.state(self.upload())) if known else self.problem(404, "UploadNotFound")
+        else:
+            self.json(200, self.daemon.record(len(self.daemon.versions)))
+
+    def answer_which(self, sample: str, *, intact: bool) -> None:
+        self.daemon.asked.append(f"intact {sample}" if intact else sample)
+        if intact and self.daemon.fault("GET blobs") is not None:
+            self.close_connection = True
+            return
+        found = [data for data in self.daemon.versions if sample == sample_of_bytes(data)]
+        self.json(200, {"blobs": [{"digest": digest_of(data), "size": len(data)} for data in found]})
+
+    def send_bytes(self, number: int) -> None:
+        data = self.daemon.versions[number - 1]
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(asked[1]) if asked and self.daemon.ranges else 0
+        sent = (self.daemon.served if self.daemon.served is not None else data)[first:]
+        part = asked is not None and self.daemon.ranges and bool(data)
+        self.send_response(206 if part else 200)
+        self.send_header("ETag", f'"{digest_of(data)}"')
+        if self.daemon.tells:
+            self.send_header(routes.SERVED_VERSION, json.dumps(self.daemon.record(number)))
+        if self.daemon.served_number is not None:
+            self.send_header(routes.SERVED_NUMBER, self.daemon.served_number)
+        self.send_header("Content-Length", str(len(sent)))
+        if part:
+            self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{first + len(sent)}")
+        self.end_headers()
+        broken = self.daemon.fault("GET bytes")
+        self.wfile.write(sent[:broken])
+        self.close_connection = broken is not None
+
+    def do_POST(self) -> None:
+        asked, along = self.parts()
+        if along is None and asked.get("digest") and not asked.get("upload"):
+            self.answer_whether_there(asked["digest"])
+            return
+        if self.seen(read=False):
+            return
+        if urlsplit(self.path).path == routes.UPLOADS:
+            upload = f"u{len(self.daemon.sizes) + 1}"
+            self.daemon.uploads[upload], self.daemon.sizes[upload] = bytearray(), asked["size"]
+            self.json(201, self.state(upload))
+            return
+        data = bytes(self.daemon.uploads.pop(asked["upload"])) if along is None else along
+        actual = {"digest": digest_of(data), "checksum": checksum_of(new_sum(data)), "size": len(data)}
+        for what, error in MISMATCHES.items():
+            if asked.get(what) not in (None, actual[what]):
+                self.problem(422, error)
+                return
+        self.daemon.versions.append(data)
+        self.json(201, self.daemon.record(len(self.daemon.versions), self.op()))
+
+    def answer_whether_there(self, digest: str) -> None:
+        self.daemon.asked.append(digest)
+        known: list[str] = [digest_of(data) for data in self.daemon.versions]
+        if digest in known:
+            self.json(200, self.daemon.record(known.index(digest) + 1, self.op()) | {"created": False})
+        else:
+            self.problem(404, "BlobNotFound", digest=digest)
+
+    def do_PATCH(self) -> None:
+        if self.seen():
+            return
+        upload, offset = self.upload(), int(self.headers[routes.UPLOAD_OFFSET])
+        if offset != len(self.daemon.uploads[upload]):
+            self.problem(409, "OffsetMismatch")
+            return
+        broken = self.daemon.fault("PATCH uploads")
+        data = self.body()[:broken]
+        if self.daemon.damages:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        # Looked up behind the body: a client that goes away in it may have thrown the upload away meanwhile.
+        self.daemon.uploads.get(upload, bytearray()).extend(data)
+        if broken is not None:
+            self.close_connection = True
+            return
+        if upload in self.daemon.uploads:
+            self.json(200, self.state(upload))
+
+    def do_PUT(self) -> None:
+        self.seen()
+
+    def do_DELETE(self) -> None:
+        if not self.seen():
+            self.daemon.uploads.pop(self.upload(), None)
+            self.answer(204)

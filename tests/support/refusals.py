@@ -1,0 +1,80 @@
+"""How a refusal looks, and that it left nothing behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import select
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.metadata.tables import Base
+from opstore_daemon.protocol import errors, routes
+from opstore_daemon.web.app import HEADERS
+from tests.conftest import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN
+from tests.support import raw_http
+
+KNOWN = {error.__name__: error for error in errors.all_errors()}
+
+
+class Watch:
+    """Looks at a store from behind: what it holds must not change by a refusal, and its daemon must go on answering.
+
+    `mark` takes what is there now as what has to be there.
+    """
+
+    def __init__(self, server: OpStoreServer, listener: Listener, folder: Path) -> None:
+        self._server, self._port, self._folder = server, listener.port, folder
+        self.mark()
+
+    def mark(self) -> None:
+        """From here on nothing may change."""
+        self._before = self.held()
+
+    def files(self) -> dict[str, int]:
+        """The files of the saver, with their sizes."""
+        found = (path for path in self._folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self._folder)): path.stat().st_size for path in found}
+
+    def held(self) -> dict[str, Any]:
+        """All rows and all files."""
+        with self._server.db.read() as connection:
+            rows: dict[str, Any] = {}
+            for table in Base.metadata.sorted_tables:
+                columns = [column for column in table.columns if column.name != "touched_at"]
+                rows[table.name] = sorted(map(repr, connection.execute(select(*columns))))
+        return {**rows, "files": self.files()}
+
+    def assert_unchanged(self) -> None:
+        """Nothing was stored, and the daemon still answers."""
+        assert self.held() == self._before
+        alive = raw_http.ask(self._port, "GET", routes.HEALTH)
+        assert (alive.status, alive.body) == (200, b"ok\n")
+
+    def assert_problem(
+        self, answer: requests.Response | raw_http.Answer, status: int, code: str, *, unchanged: bool = True
+    ) -> dict[str, Any]:
+        """The answer is that refusal, in the one form that all have; returns its details."""
+        if isinstance(answer, requests.Response):
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            answer = raw_http.Answer(answer.status_code, headers, answer.content)
+        told = json.loads(answer.body)
+        assert (answer.status, told["status"], told["code"]) == (status, status, code), told
+        assert answer.headers["content-type"] == routes.PROBLEM
+        assert told["title"]
+        assert told["detail"]
+        assert told["type"] == "about:blank"
+        error = KNOWN[code]
+        assert error.status == status
+        if error.hint and not error.hint.startswith("{"):
+            assert told["hint"]
+        for name, value in HEADERS.items():
+            assert answer.headers[name.lower()] == value
+        assert answer.headers[routes.REQUEST_ID.lower()]
+        for token in (ADMIN_TOKEN, WRITE_TOKEN, READ_TOKEN):
+            assert token not in answer.body.decode() + str(answer.headers)
+        if unchanged:
+            self.assert_unchanged()
+        details: dict[str, Any] = told["details"]
+        return details

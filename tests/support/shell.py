@@ -1,0 +1,93 @@
+"""Runs the shell blocks of a document, in order, in one shell, and says what each command wrote.
+
+A `sh` block runs as it stands: the first command that fails ends the document. A `console` block is a transcript:
+each line that begins with `$ ` is a command (a line that ends with a backslash goes on), and what follows it is what
+it wrote to standard output, with `(exit code N)` where that is not 0.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.markdown import Block
+
+MARK = "\x1e"  # no document has it
+SECONDS = 240
+BASH = shutil.which("bash") or "bash"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a transcript, or a whole `sh` block (`wanted` is None: it has to succeed, whatever it writes)."""
+
+    text: str
+    line: int
+    wanted: str | None = None
+    code: int = 0
+
+
+def environment(home: Path) -> dict[str, str]:
+    """That of a user who has nothing but opstore, with the data folder and the home folder in `home`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPSTORE_", "XDG_"))}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(home),
+        "OPSTORE_HOME": str(home / "data"),
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+    }
+
+
+def commands(block: Block) -> list[Command]:
+    """What the block runs."""
+    if block.language == "sh":
+        return [Command(block.text, block.line)]
+    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert parts[0] == "", f"line {block.line}: a transcript begins with a command"
+    return [_command(part, block.line) for part in parts[1:]]
+
+
+def _command(part: str, line: int) -> Command:
+    lines = part.splitlines()
+    end = next(number for number, text in enumerate(lines) if not text.endswith("\\")) + 1
+    text, wrote = "\n".join(lines[:end]), lines[end:]
+    code = re.fullmatch(r"\(exit code (\d+)\)", wrote[-1]) if wrote else None
+    if code is not None:
+        wrote.pop()
+    return Command(text, line, "\n".join(wrote), int(code[1]) if code else 0)
+
+
+def run(todo: list[Command], folder: Path, before: str = "") -> list[str]:
+    """Runs them all in a new folder; returns what each wrote to standard output. Fails where one does."""
+    home, work = folder / "home", folder / "work"
+    home.mkdir()
+    work.mkdir()
+    script = ["set -eu", before]
+    for number, command in enumerate(todo):
+        script.append(f"printf '{MARK}{number}\\n'")
+        if command.wanted is None:
+            script.append(command.text)
+        else:
+            script.append(f"code=0\n{{ {command.text}\n}} || code=$?\nprintf '{MARK}exit %s\\n' \"$code\"")
+    told = environment(home)
+    try:
+        done = subprocess.run(
+            [BASH, "-c", "\n".join(script)],
+            cwd=work,
+            env=told,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    finally:
+        stop = [sys.executable, "-P", "-m", "opstore_cli", "stop"]
+        subprocess.run(stop, env=told, cwd=work, capture_output=True, timeout=SECONDS, check=False)
+    found = re.split(rf"{MARK}\d+\n", done.stdout)[1:]
+    assert done.returncode == 0, f"{todo[len(found) - 1].text}\nexited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return found

@@ -1,0 +1,61 @@
+"""A user for the tests of the checks: an environment, folders and settings, and what the checks find there."""
+
+import json
+from pathlib import Path
+
+from opstore_cli.config import settings as config
+from opstore_cli.doctor import Finding, examine
+from opstore_cli.doctor.machine import Scene
+from opstore_daemon.protocol import errors
+
+TOKEN = "a-token-of-some-length"
+
+
+class User:
+    """A user whose environment, folders and settings are these."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home, self.cwd = folder / "data", folder / "work"
+        self.environ: dict[str, str] = {}
+        self.url: str | None = None
+        (self.cwd / ".git").mkdir(parents=True)
+
+    def scene(self) -> Scene:
+        environ = {"OPSTORE_HOME": str(self.home), **self.environ}
+        try:
+            settings = config.load(self.url, environ, self.cwd)
+        except errors.InvalidSetting as refusal:
+            return Scene(self.home, self.cwd, refusal=refusal)
+        return Scene(self.home, self.cwd, settings)
+
+    def findings(self) -> dict[str, Finding]:
+        """What the checks find; fails where they leave anything behind or take anything away."""
+        before = self.everything()
+        found = {each.check: each for each in examine(self.scene())}
+        assert self.everything() == before
+        return found
+
+    def wrong(self) -> dict[str, tuple[str, str | None]]:
+        """What is not well: what was found, and what to do."""
+        return {
+            name: (each.found.replace(str(self.folder), "/"), (each.advice or "").replace(str(self.folder), "/"))
+            for name, each in self.findings().items()
+            if not each.ok
+        }
+
+    def everything(self) -> list[tuple[str, int]]:
+        found = [(str(path), path.lstat().st_mode) for path in self.folder.rglob("*")]
+        # SQLite makes and takes away its own.
+        return sorted(each for each in found if not each[0].endswith(("-wal", "-shm")))
+
+    def make_home(self, token: str = TOKEN) -> None:
+        self.home.mkdir(mode=0o700)
+        (self.home / "token").write_text(token)
+        (self.home / "token").chmod(0o600)
+
+    def runs(self, url: str, version: str = "0.1.0") -> None:
+        """The runtime file says that a daemon listens there."""
+        port = int(url.rpartition(":")[2])
+        told = {"url": url, "pid": 4_194_305, "port": port, "version": version, "started_at": ""}
+        (self.home / "daemon.json").write_text(json.dumps(told))
