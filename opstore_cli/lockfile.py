@@ -12,9 +12,9 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import parse_digest
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
-from opstore_daemon.protocol.versions import Number, Version
+from opstore_daemon.protocol.versions import Version, VersionNumber
 
-FORMAT = 1
+FORMAT = 2
 MAX_LOCK = 16 * 1024 * 1024  # bytes
 _HEAD = "# Written by opstore resolve --lock. It pins a version of each op of the pipeline; do not edit it.\n"
 
@@ -23,23 +23,23 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A version in a lock; `digest` and `size` (bytes) are None where it is registered only."""
 
     op: str
-    number: str
     version: str
+    subversions: str
     digest: str | None = None
     size: int | None = None
     format: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.op)
-        Number.parse(self.number)
-        Version.parse(self.version)
+        VersionNumber.parse(self.version)
+        Version.parse(self.subversions)
         if self.digest is not None:
             parse_digest(self.digest)
 
     @property
     def reference(self) -> str:
         """What picks exactly this version, also when it is yanked."""
-        return f"{self.op}@{self.version}"
+        return f"{self.op}@{self.subversions}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,14 @@ class LockFile:
 
     def record(self) -> Lock:
         """The lock as the daemon checks it."""
-        versions = tuple(LockedVersion(op=each.op, version=each.version, digest=each.digest) for each in self.versions)
+        versions = tuple(
+            LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest) for each in self.versions
+        )
         return Lock(edges=self.edges, versions=versions)
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
-    lock: int
+    format: int
     pipeline: str
     edges: tuple[tuple[str, str], ...]
     version: tuple[Locked, ...]
@@ -68,8 +70,8 @@ def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Seque
     locked = [
         Locked(
             op=each.op,
-            number=each.number,
             version=each.version,
+            subversions=each.subversions,
             digest=each.digest,
             size=each.size,
             format=each.format,
@@ -87,7 +89,7 @@ def write(path: Path, lock: LockFile) -> bool:
     import tomli_w
 
     versions = [_without_none(msgspec.structs.asdict(each)) for each in lock.versions]
-    content = {"lock": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges], "version": versions}
+    content = {"format": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges], "version": versions}
     data = (_HEAD + tomli_w.dumps(content)).encode()
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
@@ -113,14 +115,13 @@ def read(path: Path) -> LockFile:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_LOCK).decode()
-        content = msgspec.convert(tomllib.loads(text), _Content)
+        table = tomllib.loads(text)
+        if table.get("format") != FORMAT:
+            raise ValueError(f"it does not have format {FORMAT}: write it again with opstore resolve --lock")
+        content = msgspec.convert(table, _Content)
         check_name(content.pipeline)
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=error.strerror or str(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:
         raise errors.FileRefused(path=str(path), reason=f"it is no lock: {str(error)[:300]}") from None
-    if content.lock != FORMAT:
-        raise errors.FileRefused(
-            path=str(path), reason=f"it has the format {content.lock}, which this opstore can't read"
-        )
     return LockFile(content.pipeline, content.edges, content.version)

@@ -40,7 +40,7 @@ def move(registry: MlflowClient, store: OpStoreClient, name: str) -> None:
                 tags=[legal(alias) for alias, number in aliases.items() if str(number) == str(version.version)],
             )
         print(
-            f"{name} version {version.version}: {pushed.op}@{pushed.number}{'' if pushed.created else ' (was there)'}"
+            f"{name} version {version.version}: {pushed.op}@{pushed.version}{'' if pushed.created else ' (was there)'}"
         )
 
 

@@ -20,7 +20,7 @@ with OpStoreClient() as client:
     # %% Save. skops runs no code when it is loaded; joblib does, and is for models of our own.
     saved_pca = client.save("pca", pca, format="skops", bump="major")
     saved_forest = client.save("random_forest", forest, format="joblib", bump="major")
-    pair = [f"{saved.op}@{saved.number}" for saved in (saved_pca, saved_forest)]
+    pair = [f"{saved.op}@{saved.version}" for saved in (saved_pca, saved_forest)]
 
     # %% Say that they fit, and ask.
     client.link(*pair, evidence=f"accuracy {accuracy:.3f} on {len(test)} flowers")

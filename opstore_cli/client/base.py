@@ -120,7 +120,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         *,
         bump: Level | None = None,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
@@ -144,7 +144,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         declared = NewVersion(
             bump=bump,
             fields=fields,
-            version=version,
+            subversions=subversions,
             otherwise=otherwise,
             new=new,
             valid_for=tuple(valid_for),
@@ -162,7 +162,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         op: str,
         *,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
@@ -172,14 +172,14 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         _check_references(valid_for, valid_with)
         declared = NewVersion(
             fields=fields,
-            version=version,
+            subversions=subversions,
             valid_for=tuple(valid_for),
             valid_with=tuple(valid_with),
             labels=dict(labels or {}),
             message=message,
         )
         pushed = self._asking.call("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=declared)
-        return self._asking.check(pushed, op, None if version is None else Version.parse(version))
+        return self._asking.check(pushed, op, None if subversions is None else Version.parse(subversions))
 
     @overload
     def pull(self, reference: str) -> bytes: ...
@@ -256,7 +256,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
         return Versions(
             op=first.op,
             versions=tuple(version for page in pages for version in page.versions),
-            passed_over=first.passed_over,
+            skipped=first.skipped,
             verdict=first.verdict,
             picked_yanked=first.picked_yanked,
             next_cursor=last.next_cursor,

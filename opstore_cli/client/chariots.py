@@ -57,9 +57,9 @@ class ChariotsVerbs(OpStoreVerbs):
                 return None
         except errors.OpNotFound:
             return None
-        valid = {link.upstream_number for link in links if link.valid}
+        valid = {link.upstream_version for link in links if link.valid}
         # Numbers and versions of an op are the same thing, and neither ever changes.
-        return {self._version(record) for record in self.versions(upstream).versions if record.number in valid}
+        return {self._version(record) for record in self.versions(upstream).versions if record.version in valid}
 
     def get_op_bytes_for_version(self, op: Any, version: Any) -> bytes:
         """The verified bytes of that version; raises OpNotFound, VersionNotFound, and NotStored."""
@@ -74,7 +74,7 @@ class ChariotsVerbs(OpStoreVerbs):
         """
         # A text would be taken for a path.
         data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
-        self.push(name_of(op), data, version=Version.of(version).noted, otherwise="patch")
+        self.push(name_of(op), data, subversions=Version.of(version).noted, otherwise="patch")
 
     def register_valid_link(self, downstream_op_name: Any, upstream_op_name: Any, upstream_op_version: Any) -> None:
         """Enters that this upstream version is valid for the downstream op; ops and versions that are unknown come too.
@@ -82,7 +82,7 @@ class ChariotsVerbs(OpStoreVerbs):
         Without a downstream (None) only the version is registered.
         """
         valid_for = [] if downstream_op_name is None else [name_of(downstream_op_name)]
-        self.register(name_of(upstream_op_name), version=Version.of(upstream_op_version).noted, valid_for=valid_for)
+        self.register(name_of(upstream_op_name), subversions=Version.of(upstream_op_version).noted, valid_for=valid_for)
 
     def pipeline_exists(self, name: str) -> bool:
         """Whether a pipeline of that name is registered."""
@@ -106,7 +106,7 @@ class ChariotsVerbs(OpStoreVerbs):
         self.register_pipeline(name_of(pipeline), list(ops), edges=edges)
 
     def _version(self, record: VersionRecord) -> Version:
-        subversions = Version.parse(record.version).subversions
+        subversions = Version.parse(record.subversions).subversions
         place = Place(self.identity, record.op, record.sequence)
         return Version(*subversions, creation_time=record.note or record.registered_at, place=place)
 

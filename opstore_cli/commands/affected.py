@@ -28,10 +28,10 @@ def affected(session: Session, reference: str, pipeline: str | None, as_of: str 
         quiet=[each.op for each in found.affected],
         full=Table(
             ("OP", "VERDICT", "REASON"),
-            [(named(each.op, each.number), verdict(each.verdict), each.reason) for each in found.affected],
+            [(named(each.op, each.version), verdict(each.verdict), each.reason) for each in found.affected],
         ),
     )
-    version = named(found.version.op, found.version.number)
+    version = named(found.version.op, found.version.version)
     if not found.affected:
         session.out.note(f"nothing has to be retrained for {version}")
     return EXIT_CODES["invalid"] if found.affected else 0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="PATH",
     type=click.Path(),
-    help="Where to write (without it: NAME-NUMBER; -: standard output).",
+    help="Where to write (without it: NAME-VERSION; -: standard output).",
 )
 @click.option(
     "-d",
@@ -130,7 +130,7 @@ def _picked(
         found = [client.show(reference) for reference in references]  # where one is not found, nothing is written
     if isinstance(found, int):
         return found
-    return [_Picked(named(version.op, version.number), version) for version in found]
+    return [_Picked(named(version.op, version.version), version) for version in found]
 
 
 def _check_several(references: Sequence[str], directory: str | None, pipeline: str | None, lock: Path | None) -> None:
@@ -182,15 +182,15 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
         client.begin_pull(picked.reference, unchecked=not is_stream, left=left, expected=picked.version) as pull,
     ):
         path = _to_path(pull, picked.op, output, force)
-    reference = named(pull.record.op, pull.record.number)
+    reference = named(pull.record.op, pull.record.version)
     session.out.answer(_document(pull.record, path), quiet=[reference], full=[str(path)])
 
 
 def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
-    """Writes it there, into the stream that is there, or to NAME-NUMBER; returns where."""
+    """Writes it there, into the stream that is there, or to NAME-VERSION; returns where."""
     from opstore_cli.transfer import download
 
-    path = Path(f"{op}-{pull.record.number}" if output is None else output)
+    path = Path(f"{op}-{pull.record.version}" if output is None else output)
     if output is not None and output.endswith(("/", os.sep)) and not download.is_folder(pull.record):
         raise errors.FileRefused(path=output, reason="it is a folder")
     if _is_stream(path):
@@ -222,7 +222,7 @@ def _write_all(
     ]
     session.out.answer(
         {"pulled": [_document(version, path) for version, path in pulled]},
-        quiet=[named(version.op, version.number) for version, _ in pulled],
+        quiet=[named(version.op, version.version) for version, _ in pulled],
         full=[str(path) for _, path in pulled],
     )
     if is_new and not pulled:

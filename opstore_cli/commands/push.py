@@ -34,7 +34,7 @@ def push(
     session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
 ) -> int:
     """Store a file or a folder as a version of an op. The op is made where it is new, and the one line on standard
-    output is NAME@NUMBER. FILE may be -, standard input. Bytes that the latest version has already make nothing new.
+    output is NAME@VERSION. FILE may be -, standard input. Bytes that the latest version has already make nothing new.
     The links of --valid-for and --valid-with are entered together with the version, or not at all.
 
     Of a folder all that is in it is stored, and pull makes a folder of it again. Links that lead out of it are
@@ -45,7 +45,7 @@ def push(
     is. What begins with a dot is left out. All names are checked before anything is sent. The other options count
     for each.
 
-    --bump, --field and --version exclude each other: the version comes from the newest one and the bytes, from the
+    --bump, --field and --subversions exclude each other: the version comes from the newest one and the bytes, from the
     fields that you name, or from the three subversions that you give.
 
     \b
@@ -57,18 +57,18 @@ def push(
       opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
       opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
     """
-    parameters.exclusive(bump=options["bump"], field=fields, version=options["version"])
+    parameters.exclusive(bump=options["bump"], field=fields, subversions=options["subversions"])
     if directory is not None:
         if name is not None:
             raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")
-        if options["version"] is not None:
-            raise click.UsageError("--version is one version of one op: it can't go with --all")
+        if options["subversions"] is not None:
+            raise click.UsageError("--subversions are those of one op: they can't go with --all")
         return _push_all(session, directory, fields=fields or None, **options)
     if name is None or file is None:
         raise click.UsageError("give NAME and FILE, or --all DIR")
     source = _standard_input() if file == "-" else file
     pushed = _push_one(session, name, source, fields=fields or None, **options)
-    reference = named(pushed.op, pushed.number)
+    reference = named(pushed.op, pushed.version)
     session.out.answer(pushed, quiet=[reference], full=[reference])
     _comment(session, pushed, source)
     return 0
@@ -83,7 +83,7 @@ def _push_one(session: Session, name: str, source: str | BinaryIO, **options: An
 
 
 def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
-    reference = named(pushed.op, pushed.number)
+    reference = named(pushed.op, pushed.version)
     if not pushed.created:
         session.out.note(f"nothing new: {reference} has these bytes already")
         if isinstance(source, str) and os.path.isdir(source) and pushed.format != "folder":
@@ -106,7 +106,7 @@ def _push_all(session: Session, directory: str, **options: Any) -> int:
     if session.out.json:
         session.out.document({"pushed": made})
     else:
-        session.out.lines(named(each.op, each.number) for each in made)
+        session.out.lines(named(each.op, each.version) for each in made)
     for path, each in zip(found.values(), ended, strict=True):
         if each is not None and not isinstance(each, errors.OpStoreError):
             _comment(session, each, path)

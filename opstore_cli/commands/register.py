@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 @parameters.version_options
 def register(session: Session, /, name: str, fields: "Fields", **options: Any) -> None:
     """Register a version of an op without bytes. It is for ops that keep no state, whose versions still decide which
-    others are valid. The one line on standard output is NAME@NUMBER. The version comes from --field or --version; one
-    of them is needed.
+    others are valid. The one line on standard output is NAME@VERSION. The version comes from --field or
+    --subversions; one of them is needed.
 
     \b
     Examples:
       opstore register tokenizer --field major:language=en --field minor:stemming=true
-      opstore register tokenizer --version 6f1c.02aa.e3b0 --valid-for pca
+      opstore register tokenizer --subversions 6f1c.02aa.e3b0 --valid-for pca
     """
-    parameters.exclusive(field=fields, version=options["version"])
-    if not fields and options["version"] is None:
-        raise click.UsageError("--field or --version is needed: there are no bytes to make the version from")
+    parameters.exclusive(field=fields, subversions=options["subversions"])
+    if not fields and options["subversions"] is None:
+        raise click.UsageError("--field or --subversions is needed: there are no bytes to make the version from")
     registered = session.client().register(name, fields=fields or None, **options)
-    reference = named(registered.op, registered.number)
+    reference = named(registered.op, registered.version)
     session.out.answer(registered, quiet=[reference], full=[reference])
     if not registered.created:
         session.out.note(f"nothing new: {reference} is registered already")

@@ -69,13 +69,13 @@ def resolve(
     found = session.client().resolve(name, use=use, lock=kept, upgrade=upgrade, as_of=as_of)
     if not found.versions:
         return results.no_set(session.out, found, found)
-    results.name_passed_over(session.out, found.passed_over)
+    results.name_passed_over(session.out, found.skipped)
     if lock is not None:
         changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
         session.out.note(f"wrote {lock}" if changed else f"{lock} has this set already")
     session.out.answer(
         found,
-        quiet=[named(version.op, version.number) for version in found.versions],
+        quiet=[named(version.op, version.version) for version in found.versions],
         full=Table(("VERSION", "SIZE", "DIGEST"), [_row(version) for version in found.versions]),
     )
     return 0
@@ -83,7 +83,7 @@ def resolve(
 
 def _row(version: "VersionRecord") -> list[Cell | str]:
     digest = Cell(version.digest or NOTHING, (version.digest or "").removeprefix("sha256:")[:12])
-    return [named(version.op, version.number), size(version.size), digest]
+    return [named(version.op, version.version), size(version.size), digest]
 
 
 def _check(session: Session, pipeline: str | None, path: Path) -> int:

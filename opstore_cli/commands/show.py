@@ -28,13 +28,13 @@ def show(session: Session, reference: str, as_of: str | None) -> None:
       opstore show pca@sha256:9f86d081
     """
     version = session.client().show(reference, as_of=as_of)
-    session.out.answer(version, quiet=[named(version.op, version.number)], full=Table(("", ""), list(_rows(version))))
+    session.out.answer(version, quiet=[named(version.op, version.version)], full=Table(("", ""), list(_rows(version))))
 
 
 def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
     yield "op", Cell(version.op)
-    yield "number", Cell(version.number)
     yield "version", Cell(version.version)
+    yield "subversions", Cell(version.subversions)
     yield "sequence", Cell(str(version.sequence))
     yield "digest", Cell(version.digest or NOTHING, version.digest or "not stored")
     yield "size", _exact_size(version.size)

@@ -39,5 +39,5 @@ def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
     for reference in references:
         parse_reference(reference)
     moved = session.client().tag(references, name)
-    lines = [named(each.op, each.number) for each in moved]
+    lines = [named(each.op, each.version) for each in moved]
     session.out.answer({"tags": moved}, quiet=lines, full=[f"{line} is {name}" for line in lines])

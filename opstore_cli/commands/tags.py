@@ -29,7 +29,7 @@ def tags(session: Session, name: str | None, history: bool, as_of: str | None) -
             ("VERSION", "TAG", "SINCE"),
             [
                 (
-                    named(each.op, each.number) if each.number else words(None),
+                    named(each.op, each.version) if each.version else words(None),
                     f"{each.op}@{each.tag}",
                     when(each.registered_at),
                 )

@@ -17,5 +17,5 @@ def unyank(session: Session, reference: str) -> None:
       opstore unyank pca@2.0.0
     """
     version = session.client().unyank(reference)
-    name = named(version.op, version.number)
+    name = named(version.op, version.version)
     session.out.answer(version, quiet=[name], full=[f"{name} is not yanked"])

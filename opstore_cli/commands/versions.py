@@ -26,7 +26,7 @@ def versions(
     they are those that are valid for all that you name, and newer ones that are not are named on standard error with
     the reason; where nothing is left the exit code is 1, or 3 where no link says so either way.
 
-    Off a terminal the columns are NAME@NUMBER, the time of the registration, the size in bytes, the digest, the tags
+    Off a terminal the columns are NAME@VERSION, the time of the registration, the size in bytes, the digest, the tags
     and the message.
 
     \b
@@ -37,12 +37,12 @@ def versions(
     """
     parameters.exclusive(latest=latest, limit=limit)
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
-    results.name_passed_over(session.out, found.passed_over)
+    results.name_passed_over(session.out, found.skipped)
     if valid_for and not found.versions:
         return results.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
     session.out.answer(
         found,
-        quiet=[named(version.op, version.number) for version in found.versions],
+        quiet=[named(version.op, version.version) for version in found.versions],
         full=Table(
             ("VERSION", "REGISTERED", "SIZE", "DIGEST", "TAGS", "MESSAGE"), [_row(row) for row in found.versions]
         ),
@@ -52,7 +52,7 @@ def versions(
 
 def _row(version: "VersionRecord") -> list[Cell | str]:
     tags = ", ".join(version.tags)
-    reference = named(version.op, version.number)
+    reference = named(version.op, version.version)
     return [
         Cell(reference, f"{reference} (yanked)", "yellow") if version.yanked else reference,
         when(version.registered_at),

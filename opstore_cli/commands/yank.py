@@ -19,5 +19,5 @@ def yank(session: Session, reference: str, reason: str) -> None:
       opstore yank pca@2.0.0 --reason "trained on the wrong columns"
     """
     yanked = session.client().yank(reference, reason)
-    name = named(yanked.op, yanked.number)
+    name = named(yanked.op, yanked.version)
     session.out.answer(yanked, quiet=[name], full=[f"{name} is yanked: {reason}"])

@@ -88,7 +88,7 @@ def _pipelines(asking: "Asking", _ctx: click.Context, incomplete: str) -> Iterat
 def _tags_of(asking: "Asking", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
     for tag in asking.call("GET", routes.TAGS, Tags, parameters={"op": op, "limit": MOST}).tags:
         if tag.tag.startswith(incomplete):
-            yield CompletionItem(tag.tag, help=f"is {tag.number}")
+            yield CompletionItem(tag.tag, help=f"is {tag.version}")
 
 
 def _references(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
@@ -104,8 +104,8 @@ def _references(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterat
 def _numbers(asking: "Asking", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
     found = asking.call("GET", routes.path(routes.VERSIONS, op=op), Versions, parameters={"limit": MOST}).versions
     for version in found:
-        if version.number.startswith(incomplete):
-            yield CompletionItem(version.number, help=version.registered_at.date().isoformat())
+        if version.version.startswith(incomplete):
+            yield CompletionItem(version.version, help=version.registered_at.date().isoformat())
 
 
 def _pipelines_or_references(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:

@@ -38,7 +38,7 @@ def name(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
 
 
 def reference(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
-    """The callback of a parameter that takes references; raises InvalidName, InvalidReference or InvalidNumber."""
+    """The callback of a parameter that takes references; raises InvalidName, InvalidReference or InvalidVersion."""
     for text in _each(value):
         references.parse_reference(text)
     return value
@@ -92,6 +92,13 @@ def _each(value: Any) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
 
 
+def refuse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Refuse `--version`, which people try, with the options that do what they mean."""
+    if value is not None:
+        tag = f"--tag v{value.removeprefix('v')}"
+        raise click.UsageError(f"version numbers are assigned by the store; use --bump, {tag} or --subversions")
+
+
 def version_options(function: F) -> F:
     """What `push` and `register` know of a new version."""
     links: dict[str, Any] = {"multiple": True, "callback": reference}
@@ -109,7 +116,12 @@ def version_options(function: F) -> F:
         click.option(
             "--valid-for", metavar="DOWN[@SEL]", help="Link: the new version is valid for this op; repeatable.", **links
         ),
-        click.option("--version", metavar="MAJOR.MINOR.PATCH", help="The version, as three hex subversions."),
+        click.option(
+            "--subversions",
+            metavar="MAJOR.MINOR.PATCH",
+            help="Three hashes in hex that a training framework computed.",
+        ),
+        click.option("--version", hidden=True, expose_value=False, callback=refuse_version),
         click.option(
             "--field",
             "fields",

@@ -7,7 +7,7 @@ from opstore_cli.output.document import Output, named
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, PassedOver, Record, Resolution
+    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Resolution, SkippedVersion
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
 SAID = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
@@ -21,13 +21,13 @@ def keys_of(record: "Record") -> dict[str, Any]:
 def edge(found: "EdgeVerdict") -> str:
     """`UP@N -> DOWN@N`."""
     upstream, downstream = found.upstream, found.downstream
-    return f"{named(upstream.op, upstream.number)} -> {named(downstream.op, downstream.number)}"
+    return f"{named(upstream.op, upstream.version)} -> {named(downstream.op, downstream.version)}"
 
 
 def link(found: "LinkRecord") -> tuple[str, str, str]:
     """Upstream version, downstream, and the link as a sentence."""
-    upstream = named(found.upstream, found.upstream_number)
-    downstream = named(found.downstream, found.downstream_number)
+    upstream = named(found.upstream, found.upstream_version)
+    downstream = named(found.downstream, found.downstream_version)
     return upstream, downstream, f"{upstream} is {'valid' if found.valid else 'not valid'} for {downstream}"
 
 
@@ -40,17 +40,17 @@ def no_set(out: Output, found: "Resolution", document: Any) -> int:
         return error.exit_code
     for each in found.conflict:
         out.note(f"{edge(each)}: {each.verdict}: {each.reason}", always=True)
-    for passed in found.passed_over:
+    for passed in found.skipped:
         out.note(passed.reason, always=True)
     out.error(error)
     return error.exit_code
 
 
-def name_passed_over(out: Output, passed_over: "Sequence[PassedOver]") -> None:
+def name_passed_over(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
     """Says which newer versions were passed over, and why. With --json the document has it."""
     if not out.json:
-        for passed in passed_over:
-            out.note(f"passed over: {named(passed.op, passed.number)}: {passed.reason}")
+        for passed in skipped:
+            out.note(f"passed over: {named(passed.op, passed.version)}: {passed.reason}")
 
 
 def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: Any) -> int:

@@ -24,9 +24,9 @@ def valid_for(
     picked = []
     for reference in references:
         found = client.versions(reference, valid_for=downstreams, limit=1)
-        results.name_passed_over(out, found.passed_over)
+        results.name_passed_over(out, found.skipped)
         if not found.versions:
-            document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "passed_over": found.passed_over}
+            document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "skipped": found.skipped}
             return results.nothing_left(out, found.op, " and ".join(downstreams), found.verdict, document)
         picked.append(found.versions[0])
     return picked
@@ -48,7 +48,7 @@ def of_pipeline(
         if reference.op not in versions:
             raise click.UsageError(f"{reference.op} is no op of the pipeline {pipeline}")
     wanted = [reference.op for reference in asked] or [op for op in versions if _has_bytes(out, versions[op])]
-    results.name_passed_over(out, [passed for passed in found.passed_over if passed.op in wanted])
+    results.name_passed_over(out, [passed for passed in found.skipped if passed.op in wanted])
     return [versions[op] for op in wanted]
 
 
@@ -60,7 +60,7 @@ def of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRe
         if locked.digest is None:
             _has_bytes(out, version)
         elif version.digest != locked.digest or locked.size not in (None, version.size):
-            raise errors.LockConflict(path=str(path), name=named(locked.op, locked.number), digest=locked.digest)
+            raise errors.LockConflict(path=str(path), name=named(locked.op, locked.version), digest=locked.digest)
         else:
             picked.append(version)
     return picked
@@ -68,5 +68,5 @@ def of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRe
 
 def _has_bytes(out: Output, version: "VersionRecord") -> bool:
     if version.digest is None:
-        out.note(f"{named(version.op, version.number)} has no bytes: it is left out")
+        out.note(f"{named(version.op, version.version)} has no bytes: it is left out")
     return version.digest is not None

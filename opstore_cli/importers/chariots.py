@@ -13,7 +13,7 @@ from opstore_daemon.protocol import chariots_export, errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.hashing import Hasher
 from opstore_daemon.protocol.names import is_name, suggest_name
-from opstore_daemon.protocol.records import OpNumber, VersionRecord
+from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.versions import Version
 
 BLOCK = 1024 * 1024  # bytes of a file that are hashed at once
@@ -35,7 +35,7 @@ class LeftOut:
 class TakenOver:
     """What a run did. `created` are the versions that are new, or whose bytes are."""
 
-    created: list[OpNumber] = field(default_factory=list)
+    created: list[OpVersion] = field(default_factory=list)
     unchanged: int = 0
     links: int = 0
     pipelines: list[str] = field(default_factory=list)
@@ -95,29 +95,29 @@ class TakingOver:
         record = known.versions.get(version)
         if record is not None:
             if digest is not None and record.digest not in (None, digest):
-                self._leave("bytes", f"{line.op}@{version}", f"{op}@{record.number} has other bytes, which stay")
+                self._leave("bytes", f"{line.op}@{version}", f"{op}@{record.version} has other bytes, which stay")
             # What was said of a link since it was taken over stays, also that it is revoked.
-            downstreams = [name for name in downstreams if (record.number, name) not in known.linked]
+            downstreams = [name for name in downstreams if (record.version, name) not in known.linked]
             if record.digest is not None:
                 path = None
             if path is None and not downstreams:
                 self.done.unchanged += 1
                 return
         if path is None:
-            made = self._client.register(op, version=version.noted, valid_for=downstreams)
+            made = self._client.register(op, subversions=version.noted, valid_for=downstreams)
         else:
             with self._out.progress(f"import {op}"):
-                made = self._client.push(op, path, version=version.noted, valid_for=downstreams)
+                made = self._client.push(op, path, subversions=version.noted, valid_for=downstreams)
         self.done.links += len(downstreams)
         if made.created:
-            self._create(OpNumber(op=op, number=made.number))
+            self._create(OpVersion(op=op, version=made.version))
         known.versions[version] = made
-        known.linked.update((made.number, name) for name in downstreams)
+        known.linked.update((made.version, name) for name in downstreams)
 
-    def _create(self, version: OpNumber) -> None:
+    def _create(self, version: OpVersion) -> None:
         self.done.created.append(version)
         if not self._out.json:
-            self._out.lines([named(version.op, version.number)])
+            self._out.lines([named(version.op, version.version)])
 
     def _downstreams(self, op: str, line: chariots_export.Version) -> list[str]:
         names = [self._name("op", name) for name in line.links]
@@ -130,10 +130,10 @@ class TakingOver:
             self._ops[op] = _Op({}, set())
             try:
                 for record in self._client.versions(op).versions:
-                    self._ops[op].versions[Version.parse(record.version)] = record
+                    self._ops[op].versions[Version.parse(record.subversions)] = record
                 for link in self._client.links(upstream=op, history=True):
-                    if link.downstream_number is None:
-                        self._ops[op].linked.add((link.upstream_number, link.downstream))
+                    if link.downstream_version is None:
+                        self._ops[op].linked.add((link.upstream_version, link.downstream))
             except errors.OpNotFound:
                 pass
         return self._ops[op]

@@ -69,7 +69,7 @@ class Files:
             op = Path(parent).relative_to(self._models).as_posix()
             self._by_op[op] = [Path(parent, name) for name in names]
             for path in self._by_op[op]:
-                with suppress(errors.InvalidVersion):
+                with suppress(errors.InvalidSubversions):
                     self._by_version.setdefault((op, Version.parse(path.name)), []).append(path)
         self._claimed: set[Path] = set()
 

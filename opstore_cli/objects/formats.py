@@ -48,7 +48,7 @@ def fitting(obj: object) -> Format:
 def of_version(record: VersionRecord) -> Format:
     """The format that the version says it has; raises FormatNeeded or UnknownFormat."""
     if record.format is None:
-        what = f"{record.op}@{record.number}"
+        what = f"{record.op}@{record.version}"
         raise errors.FormatNeeded(what=what, reason="it was pushed without one, as bytes", formats=NAMES)
     return named(record.format)
 
@@ -74,7 +74,7 @@ def dump(chosen: Format, obj: object, file: BinaryIO) -> dict[str, str]:
 
 def load(chosen: Format, record: VersionRecord, file: BinaryIO, trusted: Trusted) -> Any:
     """The object in the verified bytes; raises LibraryMissing, UntrustedTypes and NotLoaded."""
-    version = {"op": record.op, "number": record.number}
+    version = {"op": record.op, "version": record.version}
     file.seek(0)
     try:
         return chosen.load(file, trusted)

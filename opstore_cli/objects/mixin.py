@@ -34,7 +34,7 @@ class ObjectVerbs(OpStoreVerbs):
         format: str | None = None,  # noqa: A002 - the record's word
         bump: Level | None = None,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
@@ -48,8 +48,8 @@ class ObjectVerbs(OpStoreVerbs):
         `format` is `bytes`, `json`, `numpy`, `skops`, `joblib`, `pickle` or `cloudpickle`. Without it bytes, arrays,
         dicts of arrays and plain JSON data get the format that gives them back as they are, and anything else is
         refused. The rest as in `push`, but that the same bytes in another format are another version. Also raises
-        FormatNeeded, UnknownFormat, ObjectRefused, LibraryMissing, FormatConflict where `fields` or `version` name a
-        version that has the bytes in another format, and OutputFailed where the temporary file can't be written.
+        FormatNeeded, UnknownFormat, ObjectRefused, LibraryMissing, FormatConflict where `fields` or `subversions` name
+        a version that has the bytes in another format, and OutputFailed where the temporary file can't be written.
         """
         from opstore_cli.objects import formats
 
@@ -65,7 +65,7 @@ class ObjectVerbs(OpStoreVerbs):
                 file,
                 bump=bump,
                 fields=fields,
-                version=version,
+                subversions=subversions,
                 otherwise=otherwise,
                 valid_for=valid_for,
                 valid_with=valid_with,
@@ -76,13 +76,13 @@ class ObjectVerbs(OpStoreVerbs):
                 libraries=libraries,
             )
             pushed = push(new=new)
-            if pushed.format != chosen.name and fields is None and version is None:
+            if pushed.format != chosen.name and fields is None and subversions is None:
                 # The latest version has the same bytes as something else: the text of a JSON, say, and not its data.
                 file.seek(0)
                 pushed = push(new=True)
         if pushed.format != chosen.name:
             there = pushed.format or "plain bytes"
-            raise errors.FormatConflict(op=op, number=pushed.number, format=there)
+            raise errors.FormatConflict(op=op, version=pushed.version, format=there)
         return pushed
 
     def load(
@@ -110,10 +110,10 @@ class ObjectVerbs(OpStoreVerbs):
             record = pull.record
             chosen = formats.of_version(record) if format is None else formats.named(format)
             if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):
-                raise errors.LoadingRunsCode(op=record.op, number=record.number, format=chosen.name)
+                raise errors.LoadingRunsCode(op=record.op, version=record.version, format=chosen.name)
             chosen.require()
             with formats.temporary_file() as file:
                 pull.to_stream(file)
                 if different := libraries.differences(record.libraries):
-                    warnings.warn(LibraryWarning(f"{record.op}@{record.number}", different), stacklevel=2)
+                    warnings.warn(LibraryWarning(f"{record.op}@{record.version}", different), stacklevel=2)
                 return formats.load(chosen, record, file, trusted)

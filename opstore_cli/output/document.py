@@ -74,7 +74,7 @@ class Cell(NamedTuple):
 
 
 def named(op: str, number: str | None) -> str:
-    """`NAME@NUMBER`, or the bare name where there is no number."""
+    """`NAME@VERSION`, or the bare name where there is no number."""
     return op if number is None else f"{op}@{number}"
 
 

@@ -206,7 +206,7 @@ class Pull:
                     deque(rest, maxlen=0)
                     self._check(hasher)
                     reason = str(error)
-                    raise errors.FolderRefused(op=self.record.op, number=self.record.number, reason=reason) from None
+                    raise errors.FolderRefused(op=self.record.op, version=self.record.version, reason=reason) from None
                 self._check(hasher)
 
     @contextmanager
@@ -217,7 +217,7 @@ class Pull:
             return
         with HeldNote.take(self._home, "pull", os.path.abspath(part)) as note:
             if note is not None:
-                version = f"{self.record.op}@{self.record.number}"
+                version = f"{self.record.op}@{self.record.version}"
                 path, hidden = spelled(str(target)), spelled(str(part))
                 daemon = self._asking.transport.identity
                 told = Note(way="pull", daemon=daemon, path=path, size=self._size, version=version, part=hidden)
@@ -275,7 +275,7 @@ class Pull:
         if begun is not None:
             yield begun
             return
-        path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.number)
+        path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.version)
         with self._asking.fetch(path, position, f'"{self._digest}"', part=unchecked) as answer:
             yield answer
 
@@ -335,7 +335,7 @@ class _Rest(Iterator[bytes]):
 
 def _stored(record: VersionRecord) -> tuple[Digest, int]:
     if record.digest is None or record.size is None:
-        raise errors.NotStored(op=record.op, number=record.number)
+        raise errors.NotStored(op=record.op, version=record.version)
     return parse_digest(record.digest), record.size
 
 

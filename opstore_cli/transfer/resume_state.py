@@ -25,7 +25,7 @@ _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer. `path` is that of the source or the target, in JSON's letters; `size` is of all its bytes.
 
-    A push has its `upload`, a pull the `version` that it is of, as `NAME@NUMBER`, and the `part` that holds its bytes.
+    A push has its `upload`, a pull the `version` that it is of, as `NAME@VERSION`, and the `part` that holds its bytes.
     `daemon` is what stays the same of the daemon when it restarts.
     """
 

@@ -12,7 +12,7 @@ from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import parse_digest
 from opstore_daemon.protocol.hashing import BLOCK
 from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
-from opstore_daemon.protocol.versions import Number, Version
+from opstore_daemon.protocol.versions import Version, VersionNumber
 
 if TYPE_CHECKING:
     import socket
@@ -230,9 +230,9 @@ class Asking:
     def served(self, answer: Answer, op: str, selector: str) -> records.VersionRecord:
         """The version whose bytes are the answer to this; asked for where the answer does not tell all of it."""
         try:
-            record = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_VERSION))
+            record = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_RECORD))
         except msgspec.DecodeError:
-            number = answer.header(routes.SERVED_NUMBER)
+            number = answer.header(routes.SERVED_VERSION)
             if number and not is_number(number):
                 raise self.unexpected(repr(number[:100]), f"{op}@{selector}") from None
             return self.check(self.version(op, number or selector), op, parse_selector(selector))
@@ -245,7 +245,7 @@ class Asking:
         """
         try:
             fits = record.op == op and (record.digest is None or bool(parse_digest(record.digest)))
-            fits = _can_pick(selector, record, Number.parse(record.number)) and fits
+            fits = _can_pick(selector, record, VersionNumber.parse(record.version)) and fits
         except errors.Refused:
             fits = False
         if not fits:
@@ -270,7 +270,7 @@ class Asking:
 
     def _warned(self, record: records.VersionRecord) -> records.VersionRecord:
         if record.yank_reason is not None:
-            self.transport.warn(records.PickedYanked(op=record.op, number=record.number, reason=record.yank_reason))
+            self.transport.warn(records.PickedYanked(op=record.op, version=record.version, reason=record.yank_reason))
         return record
 
     @contextmanager
@@ -318,17 +318,17 @@ class Asking:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)
 
 
-def _can_pick(selector: Selector | None, record: records.VersionRecord, number: Number) -> bool:
+def _can_pick(selector: Selector | None, record: records.VersionRecord, number: VersionNumber) -> bool:
     """Return whether the selector can pick the version; a tag and `latest` can pick any."""
     match selector:
-        case Number():
+        case VersionNumber():
             return number == selector
         case Line(major, minor):
             return number.major == major and minor in (None, number.minor)
         case DigestPrefix():
             return record.digest is not None and record.digest.startswith(str(selector))
         case Version():
-            return Version.parse(record.version) == selector
+            return Version.parse(record.subversions) == selector
         case Range(specifiers):
             from packaging.specifiers import SpecifierSet
 
@@ -337,11 +337,11 @@ def _can_pick(selector: Selector | None, record: records.VersionRecord, number: 
 
 
 def _identity(record: records.VersionRecord) -> tuple[str, str, str, str | None, int | None]:
-    return record.op, record.number, record.version, record.digest, record.size
+    return record.op, record.version, record.subversions, record.digest, record.size
 
 
 def _described(record: records.VersionRecord) -> str:
-    return f"{record.op[:130]}@{record.number[:40]} ({str(record.digest)[:80]}, {record.size} bytes)"
+    return f"{record.op[:130]}@{record.version[:40]} ({str(record.digest)[:80]}, {record.size} bytes)"
 
 
 def _form(record: bytes, data: bytes) -> tuple[bytes, str]:

@@ -1,7 +1,7 @@
 """The one family of errors, the same class on both sides of the wire.
 
     OpStoreError
-    ├── Refused              exit 2    InvalidName  InvalidNumber  InvalidVersion  InvalidReference  InvalidDigest
+    ├── Refused              exit 2    InvalidName  InvalidVersion  InvalidSubversions  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  FileRefused  FolderRefused  OldStoreUnreadable  LeftOut  AmbiguousFraming
     │                                  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent  MethodNotAllowed
@@ -76,12 +76,12 @@ class InvalidName(Refused):
     hint = "{suggestion}"
 
 
-class InvalidNumber(Refused):
-    message = "{text!r} is not a number: {rule}"
-
-
 class InvalidVersion(Refused):
     message = "{text!r} is not a version: {rule}"
+
+
+class InvalidSubversions(Refused):
+    message = "{text!r} are not subversions: {rule}"
 
 
 class InvalidReference(Refused):
@@ -112,7 +112,7 @@ class InvalidSetting(Refused):
 
 class AmbiguousReference(Refused):
     message = "{reference} is ambiguous: it could be {candidates}"
-    hint = "give more digits, or the number"
+    hint = "give more digits, or the version"
 
 
 class FileRefused(Refused):
@@ -120,8 +120,8 @@ class FileRefused(Refused):
 
 
 class FolderRefused(Refused):
-    message = "{op}@{number} can't be unpacked: {reason}"
-    hint = "opstore pull {op}@{number} -o - (its bytes, as they are)"
+    message = "{op}@{version} can't be unpacked: {reason}"
+    hint = "opstore pull {op}@{version} -o - (its bytes, as they are)"
 
 
 class OldStoreUnreadable(Refused):
@@ -183,8 +183,8 @@ class ObjectRefused(Refused):
 
 
 class NotLoaded(Refused):
-    message = "{op}@{number} can't be loaded as {format}: {reason}"
-    hint = "opstore show {op}@{number} names the format and the libraries that it was saved with"
+    message = "{op}@{version} can't be loaded as {format}: {reason}"
+    hint = "opstore show {op}@{version} names the format and the libraries that it was saved with"
 
 
 class AnswerIsNo(OpStoreError):
@@ -244,7 +244,7 @@ class VersionNotFound(NotFound):
 
 
 class NotStored(NotFound):
-    message = "{op}@{number} is registered only: the store has no bytes of it"
+    message = "{op}@{version} is registered only: the store has no bytes of it"
     hint = "opstore versions {op}"
 
 
@@ -277,8 +277,8 @@ class TagNotFound(NotFound):
 
 
 class TagYanked(NotFound):
-    message = "{op}@{tag} stands on {number}, which is yanked: {reason}"
-    hint = "opstore tag {op}@latest {tag}, or ask for {op}@{number} itself"
+    message = "{op}@{tag} stands on {version}, which is yanked: {reason}"
+    hint = "opstore tag {op}@latest {tag}, or ask for {op}@{version} itself"
 
 
 class RouteNotFound(NotFound):
@@ -292,7 +292,7 @@ class Conflict(OpStoreError):
 
 
 class VersionConflict(Conflict):
-    message = "{op}@{number} is version {version} already, with other bytes: {digest}"
+    message = "{op}@{version} has the subversions {subversions} already, with other bytes: {digest}"
     hint = "opstore push {op} FILE --bump patch"
 
 
@@ -302,8 +302,8 @@ class PipelineConflict(Conflict):
 
 
 class FormatConflict(Conflict):
-    message = "{op}@{number} has these bytes already, as {format}, and a stored version never changes"
-    hint = "opstore show {op}@{number}"
+    message = "{op}@{version} has these bytes already, as {format}, and a stored version never changes"
+    hint = "opstore show {op}@{version}"
 
 
 class OffsetMismatch(Conflict):
@@ -338,7 +338,7 @@ class HomeLocked(Conflict):
 
 
 class NumbersExhausted(Conflict):
-    message = "{op} has no number left at the level {level}"
+    message = "{op} has no version number left at the level {level}"
 
 
 class IntegrityFailure(OpStoreError):
@@ -457,7 +457,7 @@ class ListenRefused(NotAuthorised):
 
 
 class LoadingRunsCode(NotAuthorised):
-    message = "{op}@{number} is a {format}: to load one runs whatever code whoever pushed it put there"
+    message = "{op}@{version} is a {format}: to load one runs whatever code whoever pushed it put there"
     hint = (
         "where you trust everybody who may push here: client.load(..., allow_pickle=True), or OPSTORE_ALLOW_PICKLE=1, "
         "or allow_pickle = true in your own config.toml"
@@ -465,7 +465,7 @@ class LoadingRunsCode(NotAuthorised):
 
 
 class UntrustedTypes(NotAuthorised):
-    message = "{op}@{number} holds types that skops does not trust by itself: {types}"
+    message = "{op}@{version} holds types that skops does not trust by itself: {types}"
     hint = "client.load(..., trusted=[...]), with each of them that you trust"
 
 

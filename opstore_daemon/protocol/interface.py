@@ -36,7 +36,7 @@ class OpStoreVerbs(Protocol):
         *,
         bump: Level | None = None,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
@@ -49,7 +49,7 @@ class OpStoreVerbs(Protocol):
     ) -> Pushed:
         """Stores the bytes as a version of the op, with its links, in one transaction.
 
-        `bump` (default: patch), `fields` and `version` exclude each other. Bytes that the latest version has
+        `bump` (default: patch), `fields` and `subversions` exclude each other. Bytes that the latest version has
         already make nothing new, unless `new`. With `otherwise="patch"`, bytes other than those that are stored of
         declared subversions make a new patch version of these, for which their valid links, both ways, are entered
         too; without it they are refused. `format` and `libraries` (versions by name) say what the bytes are;
@@ -61,13 +61,13 @@ class OpStoreVerbs(Protocol):
         op: str,
         *,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
     ) -> Pushed:
-        """Registers a version without bytes; exactly one of `fields` and `version` is needed."""
+        """Registers a version without bytes; exactly one of `fields` and `subversions` is needed."""
 
     def pull(self, reference: str) -> bytes:
         """The verified bytes of a version."""

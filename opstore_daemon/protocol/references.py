@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import PREFIX
 from opstore_daemon.protocol.names import check_name, is_name
-from opstore_daemon.protocol.versions import HIGHEST, NUMBER_RULE, Number, Version
+from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, Version, VersionNumber
 
 SHORTEST_DIGEST = 8
 _LINE = re.compile(r"(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?", re.ASCII)
@@ -74,7 +74,7 @@ class Tag:
         return self.name
 
 
-Selector = Latest | Number | Line | DigestPrefix | Version | Range | Tag
+Selector = Latest | VersionNumber | Line | DigestPrefix | Version | Range | Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def written(selector: Selector) -> str:
 
 
 def parse_reference(text: str) -> Reference:
-    """Reads `NAME` or `NAME@SELECTOR`; raises InvalidName, InvalidReference or InvalidNumber."""
+    """Reads `NAME` or `NAME@SELECTOR`; raises InvalidName, InvalidReference or InvalidVersion."""
     name, at, selector = text.partition("@")
     check_name(name)
     if not at:
@@ -104,7 +104,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_selector(text: str, reference: str | None = None) -> Selector:
-    """Reads what stands behind the `@`; raises InvalidReference or InvalidNumber."""
+    """Reads what stands behind the `@`; raises InvalidReference or InvalidVersion."""
     shown = (reference or text)[:300]
     if not text:
         raise errors.InvalidReference(reference=shown, rule="the selector behind @ is empty")
@@ -126,8 +126,8 @@ def parse_selector(text: str, reference: str | None = None) -> Selector:
 def is_number(text: str) -> bool:
     """Return whether the text is the number of a version."""
     try:
-        Number.parse(text)
-    except errors.InvalidNumber:
+        VersionNumber.parse(text)
+    except errors.InvalidVersion:
         return False
     return True
 
@@ -139,13 +139,13 @@ def _digest_prefix(digits: str, shown: str) -> DigestPrefix:
     return DigestPrefix(digits)
 
 
-def _number_or_line(text: str) -> Number | Line:
+def _number_or_line(text: str) -> VersionNumber | Line:
     match = _LINE.fullmatch(text)
     if match is None:
-        return Number.parse(text)
+        return VersionNumber.parse(text)
     parts = [int(part) for part in match.groups() if part is not None and len(part) <= 10]
     if len(parts) != text.count(".") + 1 or max(parts) > HIGHEST:
-        raise errors.InvalidNumber(text=text[:200], rule=NUMBER_RULE)
+        raise errors.InvalidVersion(text=text[:200], rule=VERSION_RULE)
     return Line(parts[0], parts[1] if len(parts) == 2 else None)
 
 

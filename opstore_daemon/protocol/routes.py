@@ -56,8 +56,8 @@ REQUEST_ID = "Opstore-Request-Id"
 NONCE = "Opstore-Nonce"
 PROOF = "Opstore-Proof"
 SERVED_OP = "Opstore-Op"
-SERVED_NUMBER = "Opstore-Number"
 SERVED_VERSION = "Opstore-Version"
+SERVED_RECORD = "Opstore-Record"
 
 MAX_JSON = 1024 * 1024  # bytes of a JSON body
 SMALL = 1024 * 1024  # bytes of a version that may come with the request that makes it

@@ -1,4 +1,4 @@
-"""Versions (three subversions, declared by ops) and numbers (given by the store)."""
+"""Version numbers, which the store assigns, and subversions, which ops declare."""
 
 import re
 from datetime import datetime
@@ -8,16 +8,16 @@ from typing import Any, NamedTuple, Self
 from opstore_daemon.protocol import errors
 
 HIGHEST = 2**31 - 1
-NUMBER_RULE = "a number is MAJOR.MINOR.PATCH in ASCII digits, without leading zeros, each at most 2147483647"
-VERSION_RULE = "a version is MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
+VERSION_RULE = "a version is MAJOR.MINOR.PATCH in ASCII digits, without leading zeros, each at most 2147483647"
+SUBVERSIONS_RULE = "subversions are MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
 MAX_TIME = 64  # letters of the time in MAJOR.MINOR.PATCH_TIME
 
 _NUMBER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
 _SUBVERSION = re.compile(r"[0-9a-f]{4,64}")
 
 
-class Number(NamedTuple):
-    """`2.0.1`: what the store calls a version of an op. Compares as three integers."""
+class VersionNumber(NamedTuple):
+    """A version number, such as `2.0.1`. Compares as three integers."""
 
     major: int
     minor: int
@@ -25,10 +25,10 @@ class Number(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `2.0.1`; raises InvalidNumber."""
+        """Reads `2.0.1`; raises InvalidVersion."""
         match = _NUMBER.fullmatch(text)
         if match is None or len(text) > 40 or any(int(part) > HIGHEST for part in match.groups()):
-            raise errors.InvalidNumber(text=text[:200], rule=NUMBER_RULE)
+            raise errors.InvalidVersion(text=text[:200], rule=VERSION_RULE)
         return cls(*(int(part) for part in match.groups()))
 
     def __str__(self) -> str:
@@ -64,28 +64,28 @@ class Version:
         creation_time: datetime | str | None = None,
         place: Place | None = None,
     ) -> None:
-        """Raises InvalidVersion."""
+        """Raises InvalidSubversions."""
         subversions = (major, minor, patch)
         fits = all(isinstance(each, str) and _SUBVERSION.fullmatch(each) for each in subversions)
         if not fits or not _is_note(creation_time):
-            raise errors.InvalidVersion(text=f"{major}.{minor}.{patch}"[:250], rule=VERSION_RULE)
+            raise errors.InvalidSubversions(text=f"{major}.{minor}.{patch}"[:250], rule=SUBVERSIONS_RULE)
         self.major, self.minor, self.patch = subversions
         self.creation_time = creation_time
         self.place = place
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `MAJOR.MINOR.PATCH` and `MAJOR.MINOR.PATCH_TIME`; raises InvalidVersion."""
+        """Reads `MAJOR.MINOR.PATCH` and `MAJOR.MINOR.PATCH_TIME`; raises InvalidSubversions."""
         hexes, _, time = text.partition("_")
         parts = hexes.split(".")
         if len(parts) != 3 or not _is_note(time):
-            raise errors.InvalidVersion(text=text[:250], rule=VERSION_RULE)
+            raise errors.InvalidSubversions(text=text[:250], rule=SUBVERSIONS_RULE)
         major, minor, patch = parts
         return cls(major, minor, patch, creation_time=time or None)
 
     @classmethod
     def of(cls, version: Any) -> "Version":
-        """The version that a text is, or an object with `major`, `minor`, `patch`; raises InvalidVersion.
+        """The version that a text is, or an object with `major`, `minor`, `patch`; raises InvalidSubversions.
 
         The text of the object's `creation_time`, if it has one, becomes the note.
         """
@@ -96,7 +96,7 @@ class Version:
         try:
             subversions = version.major, version.minor, version.patch
         except AttributeError:
-            raise errors.InvalidVersion(text=repr(version)[:250], rule=VERSION_RULE) from None
+            raise errors.InvalidSubversions(text=repr(version)[:250], rule=SUBVERSIONS_RULE) from None
         time = getattr(version, "creation_time", None)
         return cls(*subversions, creation_time=None if time is None else str(time))
 

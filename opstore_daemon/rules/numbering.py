@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Level
-from opstore_daemon.protocol.versions import HIGHEST, Number
+from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,6 @@ class Given:
         return number
 
 
-def number(op: str, major: Given, minor: Given, patch: Given) -> Number:
+def number(op: str, major: Given, minor: Given, patch: Given) -> VersionNumber:
     """The number of a version of the op; raises NumbersExhausted. Removed versions count: none is reused."""
-    return Number(major.number(op, "major"), minor.number(op, "minor"), patch.number(op, "patch"))
+    return VersionNumber(major.number(op, "major"), minor.number(op, "minor"), patch.number(op, "patch"))

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from opstore_daemon.protocol.versions import HIGHEST, Number
+from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 
 
-def admits(specifiers: str, number: Number) -> bool:
+def admits(specifiers: str, number: VersionNumber) -> bool:
     """Whether the specifier set admits the number."""
     return SpecifierSet(specifiers).contains(Version(str(number)))
 
 
-def bounds(specifiers: str) -> tuple[Number, Number]:
+def bounds(specifiers: str) -> tuple[VersionNumber, VersionNumber]:
     """The lowest and the highest number that it could admit; of those between it may still refuse some."""
-    lowest, highest = Number(1, 0, 0), Number(HIGHEST, HIGHEST, HIGHEST)
+    lowest, highest = VersionNumber(1, 0, 0), VersionNumber(HIGHEST, HIGHEST, HIGHEST)
     for clause in SpecifierSet(specifiers):
         parts = [min(int(part), HIGHEST) for part in clause.version.removesuffix(".*").split(".")]
         first = _filled(parts, 0)
@@ -30,6 +30,6 @@ def bounds(specifiers: str) -> tuple[Number, Number]:
     return lowest, highest
 
 
-def _filled(parts: Sequence[int], rest: int) -> Number:
+def _filled(parts: Sequence[int], rest: int) -> VersionNumber:
     major, minor, patch = [*parts, rest, rest][:3]
-    return Number(major, minor, patch)
+    return VersionNumber(major, minor, patch)

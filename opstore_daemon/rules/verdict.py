@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opstore_daemon.protocol.records import Compat, VerdictWord
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 
 _SHARED = {"major": 1, "minor": 2, "exact": 3}
 
@@ -13,8 +13,8 @@ _SHARED = {"major": 1, "minor": 2, "exact": 3}
 class LinkInForce:
     """The newest entry for one upstream version and one downstream version, or the downstream op (None)."""
 
-    upstream: Number
-    downstream: Number | None
+    upstream: VersionNumber
+    downstream: VersionNumber | None
     valid: bool
     position: int
 
@@ -28,12 +28,12 @@ class Verdict:
     by_entry: bool = False
 
 
-def line(number: Number, compat: Compat) -> tuple[int, ...]:
+def line(number: VersionNumber, compat: Compat) -> tuple[int, ...]:
     """What alike versions share: `(1,)` at major, `(1, 4)` at minor, `(1, 4, 2)` at exact."""
     return number[: _SHARED[compat]]
 
 
-def alike(one: Number, other: Number, compat: Compat) -> bool:
+def alike(one: VersionNumber, other: VersionNumber, compat: Compat) -> bool:
     """Whether two versions of an op share the number down to its compatibility level."""
     return line(one, compat) == line(other, compat)
 
@@ -48,9 +48,9 @@ class Between:
 
     def __init__(self, upstream: str, downstream: str, compat: Compat, links: Iterable[LinkInForce] = ()) -> None:
         self.upstream, self.downstream, self.compat = upstream, downstream, compat
-        self._entries: dict[tuple[Number, Number | None], LinkInForce] = {}
-        self._lines: dict[tuple[tuple[int, ...], Number | None], LinkInForce] = {}
-        self._by_target: dict[Number | None, set[tuple[int, ...]]] = {}
+        self._entries: dict[tuple[VersionNumber, VersionNumber | None], LinkInForce] = {}
+        self._lines: dict[tuple[tuple[int, ...], VersionNumber | None], LinkInForce] = {}
+        self._by_target: dict[VersionNumber | None, set[tuple[int, ...]]] = {}
         self._newest: LinkInForce | None = None
         self.add(links)
 
@@ -64,12 +64,12 @@ class Between:
                 self._lines[place] = _newer(self._lines.get(place), link)
                 self._by_target.setdefault(link.downstream, set()).add(place[0])
 
-    def decides(self, upstream: Number, downstream: Number | None) -> LinkInForce | None:
+    def decides(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
         """The entry that rule 1 goes by, or None."""
         exact = self._entries.get((upstream, downstream))
         return exact if exact is not None or downstream is None else self._entries.get((upstream, None))
 
-    def alike(self, upstream: Number, downstream: Number | None) -> LinkInForce | None:
+    def alike(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
         """The newest valid link that rule 2 goes by, or None."""
         own = line(upstream, self.compat)
         found = self._lines.get((own, downstream))
@@ -78,7 +78,7 @@ class Between:
         other = self._lines.get((own, None))
         return found if other is None else _newer(found, other)
 
-    def lines(self, downstream: Number | None) -> set[tuple[int, ...]]:
+    def lines(self, downstream: VersionNumber | None) -> set[tuple[int, ...]]:
         """The lines of the upstream versions that a valid link is for, for exactly that downstream version."""
         return self._by_target.get(downstream, set())
 
@@ -91,18 +91,18 @@ class Between:
         """Whether any valid link is in force, so that what is not valid is invalid."""
         return self._newest is not None
 
-    def is_valid(self, upstream: Number, downstream: Number | None) -> bool:
+    def is_valid(self, upstream: VersionNumber, downstream: VersionNumber | None) -> bool:
         """Whether the verdict is valid, by rules 1 and 2 alone."""
         entry = self.decides(upstream, downstream)
         return entry.valid if entry is not None else self.alike(upstream, downstream) is not None
 
-    def word(self, upstream: Number, downstream: Number | None) -> VerdictWord:
+    def word(self, upstream: VersionNumber, downstream: VersionNumber | None) -> VerdictWord:
         """The verdict for these two versions, without its reason."""
         if self.is_valid(upstream, downstream):
             return "valid"
         return "invalid" if self.is_known or self.decides(upstream, downstream) is not None else "unknown"
 
-    def verdict(self, upstream: Number | None, downstream: Number | None) -> Verdict:
+    def verdict(self, upstream: VersionNumber | None, downstream: VersionNumber | None) -> Verdict:
         """The verdict for these two versions; either may be none, where its op has none."""
         if upstream is None:
             return Verdict("unknown", f"{self.upstream} has no version")
@@ -122,7 +122,7 @@ class Between:
             return Verdict("invalid", f"{name} is not validated for {target}; last validated: {last}")
         return Verdict("unknown", f"no link says whether {name} is valid for {target}")
 
-    def _target(self, downstream: Number | None) -> str:
+    def _target(self, downstream: VersionNumber | None) -> str:
         return self.downstream if downstream is None else f"{self.downstream} {downstream}"
 
 

@@ -76,7 +76,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
     def read(self, version: VersionRecord, part: tuple[int, int] | None = None) -> BlobReader:
         """A reader of the version's bytes, or of some (BlobReader); raises NotStored or BlobDamaged."""
         if version.digest is None or version.size is None:
-            raise errors.NotStored(op=version.op, number=version.number)
+            raise errors.NotStored(op=version.op, version=version.version)
         return BlobReader(self.saver, Digest(version.digest), version.size, part)
 
     def blobs(self, sample: str) -> Blobs:
@@ -131,7 +131,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
             return Versions(
                 op=reference.op,
                 versions=tuple(versions.records(view, chosen.found)),
-                passed_over=tuple(chosen.passed_over),
+                skipped=tuple(chosen.skipped),
                 verdict=chosen.verdict,
                 picked_yanked=tuple(view.picked_yanked),
                 next_cursor=str(chosen.found[-1].sequence) if len(chosen.found) == limit else None,

@@ -19,7 +19,7 @@ from tests.support.markdown import ROOT, blocks, read
 def test_a_daemon_is_served_while_the_context_lasts(where: str, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "folder" if where == "in files" else None
     with serving(folder) as running, OpStoreClient(running.url, token=running.token) as client:
-        assert client.push("pca", b"the bytes").number == "1.0.0"
+        assert client.push("pca", b"the bytes").version == "1.0.0"
         assert client.pull("pca") == b"the bytes"
         assert running.flask is running.server.flask
         assert running.flask.test_client().get("/healthz", base_url=running.url).status_code == 200
@@ -32,7 +32,7 @@ def test_a_daemon_is_served_while_the_context_lasts(where: str, tmp_path: Path) 
 def test_a_folder_that_was_served_before_has_what_it_had(tmp_path: Path) -> None:
     for number in ("1.0.0", "1.0.1"):
         with serving(str(tmp_path)) as running, OpStoreClient(running.url, token=running.token) as client:
-            assert client.push("pca", number.encode()).number == number
+            assert client.push("pca", number.encode()).version == number
 
 
 def test_several_are_served_at_once_and_know_nothing_of_each_other() -> None:

@@ -155,7 +155,7 @@ def test_a_deployment_has_the_bytes_of_the_lock_and_is_tagged(runner: Runner, ho
     assert run(runner, host, "deploy") == 0
     assert "deploy.sh models booster encoder" in runner.called()
     assert (runner.work / "models/encoder").read_bytes() == b"columns"
-    tags = {(tag.op, tag.number, tag.tag) for tag in runner.store.tags()}
+    tags = {(tag.op, tag.version, tag.tag) for tag in runner.store.tags()}
     assert tags == {("encoder", "1.0.0", "production"), ("booster", "1.0.0", "production")}
 
 
@@ -173,7 +173,7 @@ def test_an_update_waits_for_the_link_and_proposes_what_is_valid(runner: Runner)
         update = pool.submit(runner.github, "update")
         runner.store.link("encoder@2.0.0", "booster", evidence="evaluation 18")
         assert update.result() == 0
-    assert 'number = "2.0.0"' in (runner.work / "opstore.lock").read_text()
+    assert 'version = "2.0.0"' in (runner.work / "opstore.lock").read_text()
     assert "gh pr create" in runner.called()
 
 

@@ -89,7 +89,7 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     links = opstore("links")
     assert has(links, "`links`")
     assert all(has(link, "an element of `links`") for link in links["links"])
-    assert links["links"][0]["downstream_number"] is None
+    assert links["links"][0]["downstream_version"] is None
     assert has(opstore("unlink", "pca@1.0.0", "forest"), "`unlink`")
     validation = opstore("validate", "pca", "forest")
     assert has(validation, "`validate`")
@@ -142,7 +142,7 @@ def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Pro
         assert all(has(each, "an element of `tags` of `tag` and `tags`") for each in document["tags"])
     assert opstore("show", "pca")["tags"] == ["live", "production", "stable"]
     assert has(opstore("untag", "pca", "stable"), "`untag`")
-    assert opstore("tags", "pca", "--history")["tags"][0]["number"] is None
+    assert opstore("tags", "pca", "--history")["tags"][0]["version"] is None
     assert has(opstore("graph", "iris"), "`graph`")
     assert has(opstore("resolve", "--check", "opstore.lock"), "`resolve --check`")
     yanked = opstore("yank", "pca@1.0.0", "--reason", "a mistake")
@@ -153,15 +153,13 @@ def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Pro
     assert (stale["holds"], stale["findings"]) == (False, ["pca@1.0.0 is yanked: a mistake"])
     picked = opstore("validate", "pca@1.0.0", "forest")["picked_yanked"]
     assert all(has(each, "an element of `picked_yanked`") for each in picked)
-    assert picked == [{"op": "pca", "number": "1.0.0", "reason": "a mistake"}]
+    assert picked == [{"op": "pca", "version": "1.0.0", "reason": "a mistake"}]
     unyanked = opstore("unyank", "pca@1.0.0")
     assert has(unyanked, "`unyank`")
     assert (unyanked["yanked"], unyanked["yank_reason"]) == (False, None)
     opstore("push", "pca", "a.bin", "--new", "--bump", "major")
     resolved = opstore("resolve", "iris")
-    assert [passed["number"] for passed in resolved["passed_over"] if has(passed, "an element of `passed_over`")] == [
-        "2.0.0"
-    ]
+    assert [passed["version"] for passed in resolved["skipped"] if has(passed, "an element of `skipped`")] == ["2.0.0"]
     affected = opstore("affected", "pca", code=1)
     assert has(affected, "`affected`")
     assert has(affected["version"], "`version` of `affected`")
@@ -184,7 +182,7 @@ def test_also_a_no_is_a_document(opstore: Program) -> None:
     opstore("link", "pca@1.0.0", "forest")
     opstore("push", "pca", "b.bin", "--bump", "major")
     assert opstore("validate", "pca", "forest", code=1)["verdict"] == "invalid"
-    assert opstore("pull", "pca", "--pipeline", "iris", "-o", "pca.bin")["number"] == "1.0.0"
+    assert opstore("pull", "pca", "--pipeline", "iris", "-o", "pca.bin")["version"] == "1.0.0"
     for version in ("pca@1.0.0", "pca@2.0.0"):
         opstore("link", "--invalid", version, "forest")
     nothing = opstore("pull", "pca", "--pipeline", "iris", code=1)

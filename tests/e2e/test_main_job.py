@@ -62,20 +62,20 @@ def without_positions(document: Any) -> Any:
 
 def version(op: str, number: str, sequence: int, position: int, size: int | None, **more: Any) -> dict[str, Any]:
     stored = {"digest": None if size is None else "DIGEST", "size": size}
-    told = {"op": op, "number": number, "version": "VERSION", "sequence": sequence, "position": position, **stored}
+    told = {"op": op, "version": number, "subversions": "VERSION", "sequence": sequence, "position": position, **stored}
     rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
     rest |= {"yank_reason": None, "format": None, "libraries": {}}
     return {**told, **rest, **more}
 
 
 def link(up: str, down: str, position: int, valid: bool = True, evidence: str | None = None) -> dict[str, Any]:
-    upstream, upstream_number = up.split("@")
-    downstream, _, downstream_number = down.partition("@")
+    upstream, upstream_version = up.split("@")
+    downstream, _, downstream_version = down.partition("@")
     return {
         "upstream": upstream,
-        "upstream_number": upstream_number,
+        "upstream_version": upstream_version,
         "downstream": downstream,
-        "downstream_number": downstream_number or None,
+        "downstream_version": downstream_version or None,
         "valid": valid,
         "state": "valid" if valid else "invalid",
         "evidence": evidence,
@@ -86,7 +86,7 @@ def link(up: str, down: str, position: int, valid: bool = True, evidence: str | 
 
 
 def edge(up: str, down: str, verdict: str, reason: str) -> dict[str, Any]:
-    ends = {name: dict(zip(("op", "number"), end.split("@"), strict=True)) for name, end in _ends(up, down)}
+    ends = {name: dict(zip(("op", "version"), end.split("@"), strict=True)) for name, end in _ends(up, down)}
     return {**ends, "verdict": verdict, "reason": reason}
 
 
@@ -107,7 +107,7 @@ THIRD_LINE = "pca@2.0.0\tTIME\t5\tDIGEST\t-\t-\n"
 
 NOT_VALIDATED = "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.0 for forest 1.0.0"
 UNKNOWN = "no link says whether tokenizer 1.0.0 is valid for forest 1.0.0"
-PASSED_OVER = [{"op": "pca", "number": "2.0.0", "reason": NOT_VALIDATED}]
+PASSED_OVER = [{"op": "pca", "version": "2.0.0", "reason": NOT_VALIDATED}]
 WIDE = [["pca", "forest"], ["tokenizer", "forest"]]
 
 STORY = [
@@ -153,7 +153,7 @@ STORY = [
         {
             "op": "pca",
             "versions": [THIRD, SECOND, FIRST],
-            "passed_over": [],
+            "skipped": [],
             "verdict": "valid",
             "next_cursor": None,
         },
@@ -165,7 +165,7 @@ STORY = [
         {
             "op": "pca",
             "versions": [SECOND, FIRST],
-            "passed_over": PASSED_OVER,
+            "skipped": PASSED_OVER,
             "verdict": "valid",
             "next_cursor": None,
         },
@@ -234,7 +234,7 @@ STORY = [
         {
             "verdict": "invalid",
             "edges": [edge("pca@2.0.0", "forest@1.0.0", "invalid", NOT_VALIDATED)],
-            "versions": [{"op": "pca", "number": "2.0.0"}, {"op": "forest", "number": "1.0.0"}],
+            "versions": [{"op": "pca", "version": "2.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": "churn",
         },
         "the pipeline churn is invalid\n",
@@ -248,7 +248,7 @@ STORY = [
         {
             "verdict": "unknown",
             "edges": [edge("tokenizer@1.0.0", "forest@1.0.0", "unknown", UNKNOWN)],
-            "versions": [{"op": "tokenizer", "number": "1.0.0"}, {"op": "forest", "number": "1.0.0"}],
+            "versions": [{"op": "tokenizer", "version": "1.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": None,
         },
         code=3,
@@ -293,7 +293,7 @@ STORY = [
         {
             "verdict": "valid",
             "edges": [edge("pca@2.0.0", "forest@1.0.0", "valid", "pca 2.0.0 is valid for forest")],
-            "versions": [{"op": "pca", "number": "2.0.0"}, {"op": "forest", "number": "1.0.0"}],
+            "versions": [{"op": "pca", "version": "2.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": "churn",
         },
         "the pipeline churn is valid\n",
@@ -402,10 +402,10 @@ def test_the_database_is_upgraded_by_hand_where_no_daemon_runs(machine: Machine)
     assert machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
 
 
-VERSION_KEYS = "op number version sequence digest size registered_at labels tags yanked"
+VERSION_KEYS = "op version subversions sequence digest size registered_at labels tags yanked"
 PROMISED = {
     "push pca pca.bin": f"{VERSION_KEYS} created",
-    "register pca --version aaaa.bbbb.cccc": VERSION_KEYS,
+    "register pca --subversions aaaa.bbbb.cccc": VERSION_KEYS,
     "show pca": VERSION_KEYS,
     "versions pca": "op versions",
     "ops": "ops",
@@ -417,7 +417,7 @@ PROMISED = {
 PROMISED_INSIDE = {
     "versions pca": ("versions", VERSION_KEYS),
     "ops": ("ops", "name latest versions compat"),
-    "links": ("links", "upstream upstream_number downstream downstream_number valid evidence position"),
+    "links": ("links", "upstream upstream_version downstream downstream_version valid evidence position"),
     "validate pca forest": ("edges", "upstream downstream verdict reason"),
 }
 
@@ -435,7 +435,7 @@ def test_json_has_the_keys_that_the_contract_promises(machine: Machine) -> None:
             for row in document[inside]:
                 assert set(inner_keys.split()) <= set(row), line
     _, document, _ = machine.ask("validate", "pca", "forest")
-    assert document["edges"][0]["upstream"] == {"op": "pca", "number": "1.0.0"}
+    assert document["edges"][0]["upstream"] == {"op": "pca", "version": "1.0.0"}
 
 
 # --- on a terminal ----------------------------------------------------------------------------------------------------
@@ -455,8 +455,8 @@ pca@1.0.0  forest@1.0.0  ✓ valid  JUST NOW
 """,
         "show pca@1.0.0": """\
 op             pca
-number         1.0.0
-version        VERSION
+version        1.0.0
+subversions    VERSION
 sequence       1
 digest         DIGEST
 size           3 B (3 bytes)

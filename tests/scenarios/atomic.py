@@ -14,7 +14,7 @@ def a_version_and_its_links_come_together(scene: Scene) -> None:
     scene.numbered("forest")
     pushed = scene.store.push("pca", b"one", valid_for=["forest", "forest@1.1", "boost"], valid_with=["scaler"])
     links = {
-        (link.upstream, link.upstream_number, link.downstream, link.downstream_number) for link in scene.store.links()
+        (link.upstream, link.upstream_version, link.downstream, link.downstream_version) for link in scene.store.links()
     }
     assert links == {
         ("pca", "1.0.0", "forest", None),
@@ -29,7 +29,7 @@ def a_version_and_its_links_come_together(scene: Scene) -> None:
 @SCENARIOS.append
 def a_registered_version_comes_with_its_links_too(scene: Scene) -> None:
     scene.push("scaler", "aaa")
-    scene.store.register("pca", version=spelt("aaa"), valid_for=["forest"], valid_with=["scaler@1.0.0"])
+    scene.store.register("pca", subversions=spelt("aaa"), valid_for=["forest"], valid_with=["scaler@1.0.0"])
     assert scene.store.validate("scaler", "pca").verdict == "valid"
     assert scene.store.validate("pca", "forest").verdict == "valid"
 
@@ -52,7 +52,7 @@ def one_reference_that_finds_nothing_leaves_nothing_at_all(scene: Scene) -> None
             scene.store.push("pca", b"never kept", valid_for=valid_for, valid_with=valid_with)
         assert type(refused.value) is error, (valid_for, valid_with)
         with pytest.raises(errors.OpStoreError) as refused:
-            scene.store.register("pca", version=spelt("aaa"), valid_for=valid_for, valid_with=valid_with)
+            scene.store.register("pca", subversions=spelt("aaa"), valid_for=valid_for, valid_with=valid_with)
         assert type(refused.value) is error, (valid_for, valid_with)
     assert scene.has() == before
     assert [op.name for op in scene.store.ops()] == ["scaler"]
@@ -68,5 +68,5 @@ def a_refused_push_of_a_known_op_leaves_what_was_there(scene: Scene) -> None:
         scene.store.push("pca", b"one", labels={"k": "w"}, valid_for=["forest@1"])
     assert scene.has() == before
     assert scene.store.show("pca").labels == {"k": "v"}
-    assert scene.store.push("pca", b"two").number == "1.0.1"
-    assert first.number == "1.0.0"
+    assert scene.store.push("pca", b"two").version == "1.0.1"
+    assert first.version == "1.0.0"

@@ -13,7 +13,7 @@ SCENARIOS: list[Scenario] = []
 def in_force(scene: Scene, op: str | None = None) -> list[tuple[str, str, str, str | None, bool]]:
     """The links in force, as rows."""
     return [
-        (link.upstream, link.upstream_number, link.downstream, link.downstream_number, link.valid)
+        (link.upstream, link.upstream_version, link.downstream, link.downstream_version, link.valid)
         for link in scene.store.links(op)
     ]
 
@@ -22,8 +22,8 @@ def in_force(scene: Scene, op: str | None = None) -> list[tuple[str, str, str, s
 def a_bare_downstream_is_the_op_and_is_created_where_it_is_unknown(scene: Scene) -> None:
     scene.push("pca", "aaa")
     link = scene.store.link("pca@1.0.0", "forest")
-    assert (link.upstream, link.upstream_number) == ("pca", "1.0.0")
-    assert (link.downstream, link.downstream_number) == ("forest", None)
+    assert (link.upstream, link.upstream_version) == ("pca", "1.0.0")
+    assert (link.downstream, link.downstream_version) == ("forest", None)
     assert (link.valid, link.evidence) == (True, None)
     assert [op.name for op in scene.store.ops()] == ["forest", "pca"]
     assert scene.store.links() == [link]
@@ -33,9 +33,9 @@ def a_bare_downstream_is_the_op_and_is_created_where_it_is_unknown(scene: Scene)
 def a_downstream_with_a_selector_is_that_version_of_it(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.numbered("forest")
-    assert scene.store.link("pca", "forest@1").downstream_number == "1.0.2"
-    assert scene.store.link("pca", "forest@latest").downstream_number == "1.0.2"
-    assert scene.store.link("pca", "forest@1.1.0").downstream_number == "1.1.0"
+    assert scene.store.link("pca", "forest@1").downstream_version == "1.0.2"
+    assert scene.store.link("pca", "forest@latest").downstream_version == "1.0.2"
+    assert scene.store.link("pca", "forest@1.1.0").downstream_version == "1.1.0"
     assert in_force(scene) == [
         ("pca", "1.0.0", "forest", "1.1.0", True),
         ("pca", "1.0.0", "forest", "1.0.2", True),
@@ -45,7 +45,7 @@ def a_downstream_with_a_selector_is_that_version_of_it(scene: Scene) -> None:
 @SCENARIOS.append
 def a_bare_upstream_is_its_latest(scene: Scene) -> None:
     scene.numbered("pca")
-    assert scene.store.link("pca", "forest").upstream_number == "1.0.2"
+    assert scene.store.link("pca", "forest").upstream_version == "1.0.2"
 
 
 @SCENARIOS.append

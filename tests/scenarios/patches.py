@@ -10,17 +10,17 @@ SCENARIOS: list[Scenario] = []
 
 
 def save(scene: Scene, data: bytes, version: str = "aaa", op: str = "pca") -> tuple[str, bool]:
-    pushed = scene.store.push(op, data, version=spelt(version), otherwise="patch")
-    return pushed.number, pushed.created
+    pushed = scene.store.push(op, data, subversions=spelt(version), otherwise="patch")
+    return pushed.version, pushed.created
 
 
 @SCENARIOS.append
 def other_bytes_under_a_stored_version_make_the_patch_version_that_a_bump_from_it_makes(scene: Scene) -> None:
-    first = scene.store.push("pca", b"one", version=spelt("abc") + "_2020-01-01 10:00:00", otherwise="patch")
-    assert (first.number, first.version, first.note) == ("1.0.0", spelt("abc"), "2020-01-01 10:00:00")
-    second = scene.store.push("pca", b"two", version=spelt("abc"), otherwise="patch")
+    first = scene.store.push("pca", b"one", subversions=spelt("abc") + "_2020-01-01 10:00:00", otherwise="patch")
+    assert (first.version, first.subversions, first.note) == ("1.0.0", spelt("abc"), "2020-01-01 10:00:00")
+    second = scene.store.push("pca", b"two", subversions=spelt("abc"), otherwise="patch")
     patch = sha256(f"{spelt('abc')}\nsha256:" + sha256(b"two"))
-    assert (second.number, second.version) == ("1.0.1", f"aaaa.bbbb.{patch}")
+    assert (second.version, second.subversions) == ("1.0.1", f"aaaa.bbbb.{patch}")
     assert (second.created, second.sequence, second.note) == (True, 2, None)
     assert scene.store.pull("pca@1.0.0") == b"one"
     assert scene.store.pull("pca") == b"two"
@@ -31,7 +31,7 @@ def the_patch_is_made_from_the_version_that_was_given_not_from_the_newest(scene:
     scene.numbered("pca")
     assert save(scene, b"other", "baa") == ("2.0.1", True)
     assert save(scene, b"other", "aba") == ("1.1.1", True)
-    assert scene.store.show("pca").number == "1.1.1"
+    assert scene.store.show("pca").version == "1.1.1"
 
 
 @SCENARIOS.append
@@ -49,7 +49,7 @@ def the_same_bytes_again_make_nothing_new(scene: Scene) -> None:
 @SCENARIOS.append
 def what_is_unknown_is_stored_and_what_is_registered_gets_its_bytes(scene: Scene) -> None:
     assert save(scene, b"one") == ("1.0.0", True)
-    scene.store.register("lda", version=spelt("aaa"))
+    scene.store.register("lda", subversions=spelt("aaa"))
     assert save(scene, b"one", op="lda") == ("1.0.0", True)
     assert numbers(scene.store.versions("lda")) == ["1.0.0"]
     assert scene.store.pull("lda") == b"one"
@@ -58,8 +58,8 @@ def what_is_unknown_is_stored_and_what_is_registered_gets_its_bytes(scene: Scene
 @SCENARIOS.append
 def declared_fields_can_be_patched_too(scene: Scene) -> None:
     fields: Fields = {"patch": {"seed": "1"}}
-    assert scene.store.push("pca", b"one", fields=fields, otherwise="patch").number == "1.0.0"
-    assert scene.store.push("pca", b"two", fields=fields, otherwise="patch").number == "1.0.1"
+    assert scene.store.push("pca", b"one", fields=fields, otherwise="patch").version == "1.0.0"
+    assert scene.store.push("pca", b"two", fields=fields, otherwise="patch").version == "1.0.1"
 
 
 @SCENARIOS.append
@@ -76,10 +76,10 @@ def valid_links_both_ways_are_entered_for_the_new_version_in_their_order(scene: 
     scene.store.link("pca@1.0.0", "lost")
     scene.store.unlink("pca@1.0.0", "lost")
     before = scene.store.links()
-    pushed = scene.store.push("pca", b"other", version=spelt("aaa"), otherwise="patch", valid_for=["gone"])
+    pushed = scene.store.push("pca", b"other", subversions=spelt("aaa"), otherwise="patch", valid_for=["gone"])
     new = [link for link in scene.store.links() if link not in before]
     assert [
-        (link.upstream, link.upstream_number, link.downstream, link.downstream_number, link.valid) for link in new
+        (link.upstream, link.upstream_version, link.downstream, link.downstream_version, link.valid) for link in new
     ] == [
         ("pca", "1.0.1", "gone", None, True),
         ("pca", "1.0.1", "boost", None, True),
@@ -103,7 +103,7 @@ def links_are_taken_over_once(scene: Scene) -> None:
     rows = scene.rows()
     assert save(scene, b"other") == ("1.0.1", False)
     assert {**scene.rows(), "upload": 0} == {**rows, "upload": 0}
-    assert [link.upstream_number for link in scene.store.links()] == ["1.0.0", "1.0.0"]
+    assert [link.upstream_version for link in scene.store.links()] == ["1.0.0", "1.0.0"]
 
 
 @SCENARIOS.append
@@ -111,15 +111,15 @@ def a_patch_that_is_refused_leaves_nothing(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.link("pca", "forest")
     patch = sha256(f"{spelt('aaa')}\nsha256:" + sha256(b"other"))
-    scene.store.push("pca", b"somebody's", version=f"aaaa.aaaa.{patch}")
+    scene.store.push("pca", b"somebody's", subversions=f"aaaa.aaaa.{patch}")
     before = scene.has()
     with pytest.raises(errors.VersionConflict) as taken:
         save(scene, b"other")
-    assert taken.value.details["number"] == "1.0.1"
+    assert taken.value.details["version"] == "1.0.1"
     with pytest.raises(errors.OpNotFound):
-        scene.store.push("pca", b"new", version=spelt("aaa"), otherwise="patch", valid_with=["nobody"])
-    with pytest.raises(errors.InvalidRequest, match="otherwise is for a push with fields or a version"):
+        scene.store.push("pca", b"new", subversions=spelt("aaa"), otherwise="patch", valid_with=["nobody"])
+    with pytest.raises(errors.InvalidRequest, match="otherwise is for a push with fields or subversions"):
         scene.store.push("pca", b"new", otherwise="patch")
-    with pytest.raises(errors.InvalidRequest, match="otherwise is for a push with fields or a version"):
+    with pytest.raises(errors.InvalidRequest, match="otherwise is for a push with fields or subversions"):
         scene.store.push("pca", b"new", bump="minor", otherwise="patch")
     assert scene.has() == before

@@ -117,7 +117,7 @@ def a_pipeline_is_valid_where_every_edge_is(scene: Scene) -> None:
     assert (validation.verdict, validation.pipeline) == ("valid", "p")
     edges = [(edge.upstream.op, edge.downstream.op, edge.verdict) for edge in validation.edges]
     assert edges == [("a", "b", "valid"), ("a", "c", "valid"), ("b", "d", "valid"), ("c", "d", "valid")]
-    assert [(version.op, version.number) for version in validation.versions] == [
+    assert [(version.op, version.version) for version in validation.versions] == [
         ("a", "1.0.0"),
         ("b", "1.0.0"),
         ("c", "1.0.0"),
@@ -151,8 +151,8 @@ def use_asks_as_if_that_version_were_the_latest(scene: Scene) -> None:
     assert scene.store.validate_pipeline("p").verdict == "invalid"
     validation = scene.store.validate_pipeline("p", use=["a@1.0.0"])
     assert validation.verdict == "valid"
-    assert [version.number for version in validation.versions] == ["1.0.0"] * 4
-    scene.store.register("a", version="eeee.aaaa.aaaa")
+    assert [version.version for version in validation.versions] == ["1.0.0"] * 4
+    scene.store.register("a", subversions="eeee.aaaa.aaaa")
     assert scene.store.validate_pipeline("p", use=["a@3.0.0", "b@1.0.0"]).verdict == "invalid"
     with pytest.raises(errors.InvalidRequest, match="no op of the pipeline"):
         scene.store.validate_pipeline("p", use=["stranger"])
@@ -165,4 +165,4 @@ def ops_without_versions_leave_a_pipeline_unknown(scene: Scene) -> None:
     scene.store.register_pipeline("p", ["a", "b"])
     validation = scene.store.validate_pipeline("p")
     assert (validation.verdict, validation.edges[0].reason) == ("unknown", "a has no version")
-    assert [(version.op, version.number) for version in validation.versions] == [("a", None), ("b", None)]
+    assert [(version.op, version.version) for version in validation.versions] == [("a", None), ("b", None)]

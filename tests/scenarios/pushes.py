@@ -16,7 +16,7 @@ NOTHING = sha256("")
 def the_first_push_of_an_op_is_1_0_0(scene: Scene) -> None:
     before = datetime.now(UTC)
     pushed = scene.store.push("pca", b"model")
-    assert (pushed.op, pushed.number, pushed.sequence, pushed.created) == ("pca", "1.0.0", 1, True)
+    assert (pushed.op, pushed.version, pushed.sequence, pushed.created) == ("pca", "1.0.0", 1, True)
     assert (pushed.digest, pushed.size) == ("sha256:" + sha256(b"model"), 5)
     assert (pushed.labels, pushed.tags, pushed.yanked, pushed.message) == ({}, (), False, None)
     assert before <= pushed.registered_at <= datetime.now(UTC)
@@ -27,13 +27,13 @@ def the_first_push_of_an_op_is_1_0_0(scene: Scene) -> None:
 
 @SCENARIOS.append
 def a_push_without_a_level_bumps_the_patch(scene: Scene) -> None:
-    assert [scene.store.push("pca", b"%d" % n).number for n in range(3)] == ["1.0.0", "1.0.1", "1.0.2"]
+    assert [scene.store.push("pca", b"%d" % n).version for n in range(3)] == ["1.0.0", "1.0.1", "1.0.2"]
 
 
 @SCENARIOS.append
 def each_level_bumps_its_number_and_starts_those_below_anew(scene: Scene) -> None:
     def push(data: bytes, level: str) -> str:
-        return scene.store.push("pca", data, bump=level).number  # type: ignore[arg-type]
+        return scene.store.push("pca", data, bump=level).version  # type: ignore[arg-type]
 
     assert push(b"1", "major") == "1.0.0"
     assert push(b"2", "minor") == "1.1.0"
@@ -47,14 +47,14 @@ def each_level_bumps_its_number_and_starts_those_below_anew(scene: Scene) -> Non
 @SCENARIOS.append
 def a_bump_hashes_the_text_of_its_base_and_the_digest(scene: Scene) -> None:
     first = scene.store.push("pca", b"1")
-    assert first.version == f"{NOTHING}.{NOTHING}." + sha256("\nsha256:" + sha256(b"1"))
+    assert first.subversions == f"{NOTHING}.{NOTHING}." + sha256("\nsha256:" + sha256(b"1"))
     second = scene.store.push("pca", b"2", bump="minor")
-    minor = sha256(f"{first.version}\nsha256:" + sha256(b"2"))
-    assert second.version == f"{NOTHING}.{minor}.{NOTHING}"
+    minor = sha256(f"{first.subversions}\nsha256:" + sha256(b"2"))
+    assert second.subversions == f"{NOTHING}.{minor}.{NOTHING}"
     third = scene.store.push("pca", b"3")
-    assert third.version == f"{NOTHING}.{minor}." + sha256(f"{second.version}\nsha256:" + sha256(b"3"))
+    assert third.subversions == f"{NOTHING}.{minor}." + sha256(f"{second.subversions}\nsha256:" + sha256(b"3"))
     fourth = scene.store.push("pca", b"4", bump="major")
-    assert fourth.version == sha256(f"{third.version}\nsha256:" + sha256(b"4")) + f".{NOTHING}.{NOTHING}"
+    assert fourth.subversions == sha256(f"{third.subversions}\nsha256:" + sha256(b"4")) + f".{NOTHING}.{NOTHING}"
 
 
 @SCENARIOS.append
@@ -62,8 +62,8 @@ def older_bytes_pushed_again_make_a_new_version_which_is_the_latest(scene: Scene
     first = scene.store.push("pca", b"old")
     scene.store.push("pca", b"new")
     again = scene.store.push("pca", b"old")
-    assert (again.number, again.created, again.digest) == ("1.0.2", True, first.digest)
-    assert scene.store.show("pca").number == "1.0.2"
+    assert (again.version, again.created, again.digest) == ("1.0.2", True, first.digest)
+    assert scene.store.show("pca").version == "1.0.2"
     assert scene.store.pull("pca") == b"old"
     assert scene.store.pull("pca@1.0.1") == b"new"
 
@@ -74,7 +74,7 @@ def the_bytes_that_the_latest_has_make_nothing_new(scene: Scene) -> None:
     rows = scene.rows()
     for bump in (None, "patch", "minor", "major"):
         again = scene.store.push("pca", b"same", bump=bump, message="not taken")
-        assert (again.number, again.created, again.position) == (first.number, False, first.position)
+        assert (again.version, again.created, again.position) == (first.version, False, first.position)
     assert {**scene.rows(), "upload": 0} == {**rows, "upload": 0}
     assert scene.store.show("pca").message == "kept"
 
@@ -85,7 +85,7 @@ def links_and_labels_are_registered_on_what_is_there_already(scene: Scene) -> No
     scene.store.push("pca", b"same", labels={"by": "ann", "run": "1"})
     again = scene.store.push("pca", b"same", labels={"run": "2"}, valid_for=["forest"], valid_with=["scaler"])
     assert (again.created, again.labels) == (False, {"by": "ann", "run": "2"})
-    links = [(link.upstream, link.downstream, link.downstream_number) for link in scene.store.links()]
+    links = [(link.upstream, link.downstream, link.downstream_version) for link in scene.store.links()]
     assert links == [("scaler", "pca", "1.0.0"), ("pca", "forest", None)]
 
 
@@ -93,8 +93,8 @@ def links_and_labels_are_registered_on_what_is_there_already(scene: Scene) -> No
 def new_numbers_the_same_bytes_again(scene: Scene) -> None:
     scene.store.push("pca", b"same")
     again = scene.store.push("pca", b"same", new=True)
-    assert (again.number, again.sequence, again.created) == ("1.0.1", 2, True)
-    assert scene.store.push("pca", b"same", new=True, bump="major").number == "2.0.0"
+    assert (again.version, again.sequence, again.created) == ("1.0.1", 2, True)
+    assert scene.store.push("pca", b"same", new=True, bump="major").version == "2.0.0"
 
 
 @SCENARIOS.append
@@ -102,7 +102,7 @@ def two_ops_number_their_versions_each_for_itself_and_share_the_blob(scene: Scen
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"same")
     other = scene.store.push("lda", b"same")
-    assert (other.number, other.sequence) == ("1.0.0", 1)
+    assert (other.version, other.sequence) == ("1.0.0", 1)
     assert len(set(scene.saver)) == 2
 
 
@@ -120,18 +120,18 @@ def fields_are_hashed_as_json_with_sorted_keys_and_no_blanks(scene: Scene) -> No
     fields = {"major": {"b": "2", "a": "é"}, "minor": {"lr": "0.1"}}
     pushed = scene.store.push("pca", b"bytes", fields=fields)  # type: ignore[arg-type]
     major, minor = sha256('{"a":"é","b":"2"}'), sha256('{"lr":"0.1"}')
-    assert pushed.version == f"{major}.{minor}." + sha256(b"bytes")
+    assert pushed.subversions == f"{major}.{minor}." + sha256(b"bytes")
     registered = scene.store.register("lda", fields={"patch": {"k": "v"}})
-    assert registered.version == f"{NOTHING}.{NOTHING}." + sha256('{"k":"v"}')
+    assert registered.subversions == f"{NOTHING}.{NOTHING}." + sha256('{"k":"v"}')
 
 
 @SCENARIOS.append
 def a_field_set_back_to_an_old_value_makes_1_0_1_newer_than_2_0_0(scene: Scene) -> None:
     def push(data: bytes, depth: str) -> str:
-        return scene.store.push("pca", data, fields={"major": {"depth": depth}}).number
+        return scene.store.push("pca", data, fields={"major": {"depth": depth}}).version
 
     assert [push(b"1", "3"), push(b"2", "4"), push(b"3", "3")] == ["1.0.0", "2.0.0", "1.0.1"]
-    assert scene.store.show("pca").number == "1.0.1"
+    assert scene.store.show("pca").version == "1.0.1"
     assert numbers(scene.store.versions("pca")) == ["1.0.1", "2.0.0", "1.0.0"]
 
 
@@ -156,22 +156,22 @@ def the_same_fields_and_bytes_make_nothing_new_and_other_bytes_are_a_conflict(sc
 
 @SCENARIOS.append
 def a_version_that_was_given_keeps_its_subversions(scene: Scene) -> None:
-    pushed = scene.store.push("pca", b"one", version=spelt("abc"))
-    assert (pushed.number, pushed.version, pushed.note) == ("1.0.0", spelt("abc"), None)
-    noted = scene.store.push("pca", b"two", version=spelt("abd") + "_2020-01-01T00:00:00")
-    assert (noted.number, noted.version, noted.note) == ("1.0.1", spelt("abd"), "2020-01-01T00:00:00")
+    pushed = scene.store.push("pca", b"one", subversions=spelt("abc"))
+    assert (pushed.version, pushed.subversions, pushed.note) == ("1.0.0", spelt("abc"), None)
+    noted = scene.store.push("pca", b"two", subversions=spelt("abd") + "_2020-01-01T00:00:00")
+    assert (noted.version, noted.subversions, noted.note) == ("1.0.1", spelt("abd"), "2020-01-01T00:00:00")
 
 
 @SCENARIOS.append
 def the_same_version_and_bytes_make_nothing_new_and_other_bytes_are_a_conflict(scene: Scene) -> None:
-    scene.store.push("pca", b"one", version=spelt("aaa"))
-    scene.store.push("pca", b"two", version=spelt("aab"))
-    again = scene.store.push("pca", b"one", version=spelt("aaa"))
-    assert (again.number, again.created) == ("1.0.0", False)
-    assert scene.store.show("pca").number == "1.0.1"
+    scene.store.push("pca", b"one", subversions=spelt("aaa"))
+    scene.store.push("pca", b"two", subversions=spelt("aab"))
+    again = scene.store.push("pca", b"one", subversions=spelt("aaa"))
+    assert (again.version, again.created) == ("1.0.0", False)
+    assert scene.store.show("pca").version == "1.0.1"
     before = scene.has()
     with pytest.raises(errors.VersionConflict):
-        scene.store.push("pca", b"three", version=spelt("aaa"))
+        scene.store.push("pca", b"three", subversions=spelt("aaa"))
     assert scene.has() == before
 
 
@@ -179,39 +179,39 @@ def the_same_version_and_bytes_make_nothing_new_and_other_bytes_are_a_conflict(s
 def bump_fields_and_version_exclude_each_other(scene: Scene) -> None:
     before = scene.has()
     with pytest.raises(errors.InvalidRequest, match="exclude each other"):
-        scene.store.push("pca", b"one", bump="patch", version=spelt("aaa"))
+        scene.store.push("pca", b"one", bump="patch", subversions=spelt("aaa"))
     with pytest.raises(errors.InvalidRequest, match="exclude each other"):
         scene.store.push("pca", b"one", bump="patch", fields={})
     with pytest.raises(errors.InvalidRequest, match="exclude each other"):
-        scene.store.register("pca", fields={}, version=spelt("aaa"))
-    with pytest.raises(errors.InvalidRequest, match="needs its fields or its version"):
+        scene.store.register("pca", fields={}, subversions=spelt("aaa"))
+    with pytest.raises(errors.InvalidRequest, match="needs its fields or its subversions"):
         scene.store.register("pca")
-    with pytest.raises(errors.InvalidVersion):
-        scene.store.push("pca", b"one", version="not.a.version")
+    with pytest.raises(errors.InvalidSubversions):
+        scene.store.push("pca", b"one", subversions="not.a.version")
     assert scene.has() == before
 
 
 @SCENARIOS.append
 def a_registered_version_has_no_bytes_until_it_is_pushed(scene: Scene) -> None:
-    registered = scene.store.register("pca", version=spelt("aaa"), message="planned", labels={"k": "v"})
-    assert (registered.number, registered.created) == ("1.0.0", True)
+    registered = scene.store.register("pca", subversions=spelt("aaa"), message="planned", labels={"k": "v"})
+    assert (registered.version, registered.created) == ("1.0.0", True)
     assert (registered.digest, registered.size) == (None, None)
     with pytest.raises(errors.NotStored):
         scene.store.pull("pca")
-    assert not scene.store.register("pca", version=spelt("aaa")).created
-    pushed = scene.store.push("pca", b"bytes", version=spelt("aaa"))
-    assert (pushed.number, pushed.sequence, pushed.created) == ("1.0.0", 1, True)
+    assert not scene.store.register("pca", subversions=spelt("aaa")).created
+    pushed = scene.store.push("pca", b"bytes", subversions=spelt("aaa"))
+    assert (pushed.version, pushed.sequence, pushed.created) == ("1.0.0", 1, True)
     assert (pushed.size, pushed.message, pushed.labels) == (5, "planned", {"k": "v"})
     assert scene.store.pull("pca@1.0.0") == b"bytes"
     assert scene.store.op("pca").versions == 1
     with pytest.raises(errors.VersionConflict):
-        scene.store.push("pca", b"other", version=spelt("aaa"))
+        scene.store.push("pca", b"other", subversions=spelt("aaa"))
 
 
 @SCENARIOS.append
 def a_message_that_comes_with_the_bytes_of_a_registered_version_is_kept(scene: Scene) -> None:
-    scene.store.register("pca", version=spelt("aaa"))
-    assert scene.store.push("pca", b"bytes", version=spelt("aaa"), message="trained").message == "trained"
+    scene.store.register("pca", subversions=spelt("aaa"))
+    assert scene.store.push("pca", b"bytes", subversions=spelt("aaa"), message="trained").message == "trained"
     assert scene.store.show("pca").message == "trained"
 
 
@@ -219,31 +219,31 @@ def a_message_that_comes_with_the_bytes_of_a_registered_version_is_kept(scene: S
 def registering_a_stored_version_changes_nothing(scene: Scene) -> None:
     scene.push("pca", "aaa")
     rows = scene.rows()
-    registered = scene.store.register("pca", version=spelt("aaa"), message="not taken")
+    registered = scene.store.register("pca", subversions=spelt("aaa"), message="not taken")
     assert (registered.created, registered.size, registered.message) == (False, 7, None)
     assert scene.rows() == rows
 
 
 @SCENARIOS.append
 def the_latest_is_the_newest_stored_version_if_any_is_stored(scene: Scene) -> None:
-    scene.store.register("pca", version=spelt("aaa"))
-    scene.store.register("pca", version=spelt("aab"))
-    assert scene.store.show("pca").number == "1.0.1"
+    scene.store.register("pca", subversions=spelt("aaa"))
+    scene.store.register("pca", subversions=spelt("aab"))
+    assert scene.store.show("pca").version == "1.0.1"
     scene.push("pca", "aaa")
-    assert scene.store.show("pca").number == "1.0.0"
+    assert scene.store.show("pca").version == "1.0.0"
     assert scene.store.op("pca").latest == "1.0.0"
     assert numbers(scene.store.versions("pca")) == ["1.0.1", "1.0.0"]
 
 
 @SCENARIOS.append
 def a_bump_starts_from_the_newest_stored_version_or_else_from_the_newest_registered_one(scene: Scene) -> None:
-    scene.store.register("pca", version=spelt("aaa"))
-    scene.store.register("pca", version=spelt("aba"))
+    scene.store.register("pca", subversions=spelt("aaa"))
+    scene.store.register("pca", subversions=spelt("aba"))
     first = scene.store.push("pca", b"one")
-    assert (first.number, first.version.startswith("aaaa.bbbb.")) == ("1.1.1", True)
-    scene.store.register("pca", version=spelt("baa"))
-    assert scene.store.push("pca", b"two").number == "1.1.2"
-    assert scene.store.push("pca", b"three", bump="major").number == "3.0.0"
+    assert (first.version, first.subversions.startswith("aaaa.bbbb.")) == ("1.1.1", True)
+    scene.store.register("pca", subversions=spelt("baa"))
+    assert scene.store.push("pca", b"two").version == "1.1.2"
+    assert scene.store.push("pca", b"three", bump="major").version == "3.0.0"
 
 
 @SCENARIOS.append

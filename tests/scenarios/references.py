@@ -39,11 +39,11 @@ PICKED = {
 
 REFUSED: dict[str, type[errors.OpStoreError]] = {
     "": errors.InvalidReference,
-    "01.0.0": errors.InvalidNumber,
-    "1.00": errors.InvalidNumber,
-    "١.٢.٣": errors.InvalidNumber,
-    "2147483648": errors.InvalidNumber,
-    "1.0.2147483648": errors.InvalidNumber,
+    "01.0.0": errors.InvalidVersion,
+    "1.00": errors.InvalidVersion,
+    "١.٢.٣": errors.InvalidVersion,
+    "2147483648": errors.InvalidVersion,
+    "1.0.2147483648": errors.InvalidVersion,
     "sha256:abc": errors.InvalidReference,
     "sha256:" + "A" * 64: errors.InvalidReference,
     ">=1.2.3.4": errors.InvalidReference,
@@ -69,7 +69,7 @@ REFUSED: dict[str, type[errors.OpStoreError]] = {
 @SCENARIOS.append
 def each_selector_picks_what_the_contract_says(scene: Scene) -> None:
     scene.numbered("pca")
-    picked = {selector: scene.store.show(f"pca{selector}").number for selector in PICKED}
+    picked = {selector: scene.store.show(f"pca{selector}").version for selector in PICKED}
     assert picked == PICKED
     assert scene.store.pull("pca@~=1.1") == b"pca aba"
 
@@ -97,13 +97,13 @@ def an_op_that_is_unknown_or_has_no_version_is_not_found(scene: Scene) -> None:
 
 @SCENARIOS.append
 def subversions_with_leading_zeros_are_no_number(scene: Scene) -> None:
-    scene.store.push("pca", b"one", version="0001.0002.0003")
-    assert scene.store.show("pca@0001.0002.0003").number == "1.0.0"
+    scene.store.push("pca", b"one", subversions="0001.0002.0003")
+    assert scene.store.show("pca@0001.0002.0003").version == "1.0.0"
 
 
 @SCENARIOS.append
 def a_number_is_tried_before_subversions(scene: Scene) -> None:
-    scene.store.push("pca", b"one", version="1000.2000.3000")
+    scene.store.push("pca", b"one", subversions="1000.2000.3000")
     with pytest.raises(errors.VersionNotFound):
         scene.store.show("pca@1000.2000.3000")
 
@@ -115,7 +115,7 @@ def a_digest_picks_the_newest_version_that_has_it(scene: Scene) -> None:
     scene.store.push("pca", b"other")
     scene.store.push("pca", b"same")
     for digits in (digest, digest[:8], digest[:63]):
-        assert scene.store.show(f"pca@sha256:{digits}").number == "1.0.2"
+        assert scene.store.show(f"pca@sha256:{digits}").version == "1.0.2"
     with pytest.raises(errors.VersionNotFound):
         scene.store.show("pca@sha256:" + digest[:63] + ("0" if digest[63] != "0" else "1"))
 
@@ -139,10 +139,10 @@ def an_ambiguous_prefix_is_refused_with_the_candidates(scene: Scene) -> None:
     assert first in refused.value.text
     assert second in refused.value.text
     shared = next(n for n in range(len(first)) if first[n] != second[n])
-    assert scene.store.show("pca@" + first[: shared + 1]).number == "1.0.0"
-    assert scene.store.show("pca@" + second[: shared + 1]).number == "1.0.1"
+    assert scene.store.show("pca@" + first[: shared + 1]).version == "1.0.0"
+    assert scene.store.show("pca@" + second[: shared + 1]).version == "1.0.1"
     scene.store.push("lda", TWINS[0])
-    assert scene.store.show(f"lda@{prefix}").number == "1.0.0"
+    assert scene.store.show(f"lda@{prefix}").version == "1.0.0"
 
 
 @SCENARIOS.append
@@ -172,9 +172,9 @@ def a_limit_below_one_is_refused(scene: Scene) -> None:
 @SCENARIOS.append
 def a_line_or_range_of_registered_versions_only_picks_the_newest_of_them(scene: Scene) -> None:
     scene.push("pca", "aaa")
-    scene.store.register("pca", version=spelt("baa"))
-    scene.store.register("pca", version=spelt("bab"))
-    assert scene.store.show("pca").number == "1.0.0"
-    assert scene.store.show("pca@2").number == "2.0.1"
-    assert scene.store.show("pca@>=2").number == "2.0.1"
-    assert scene.store.show("pca@2.0.0").number == "2.0.0"
+    scene.store.register("pca", subversions=spelt("baa"))
+    scene.store.register("pca", subversions=spelt("bab"))
+    assert scene.store.show("pca").version == "1.0.0"
+    assert scene.store.show("pca@2").version == "2.0.1"
+    assert scene.store.show("pca@>=2").version == "2.0.1"
+    assert scene.store.show("pca@2.0.0").version == "2.0.0"

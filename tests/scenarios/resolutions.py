@@ -10,11 +10,11 @@ SCENARIOS: list[Scenario] = []
 
 
 def chosen(found: Resolution) -> dict[str, str]:
-    return {version.op: version.number for version in found.versions}
+    return {version.op: version.version for version in found.versions}
 
 
 def lock_of(found: Resolution) -> Lock:
-    versions = [LockedVersion(op=each.op, version=each.version, digest=each.digest) for each in found.versions]
+    versions = [LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest) for each in found.versions]
     return Lock(edges=found.edges, versions=tuple(versions))
 
 
@@ -30,7 +30,7 @@ def generations(scene: Scene) -> None:
 def the_newest_versions_that_are_valid_with_one_another_are_the_resolution(scene: Scene) -> None:
     generations(scene)
     found = scene.store.resolve("churn")
-    assert (found.pipeline, found.verdict, found.passed_over, found.conflict) == ("churn", "valid", (), ())
+    assert (found.pipeline, found.verdict, found.skipped, found.conflict) == ("churn", "valid", (), ())
     assert chosen(found) == {"scaler": "1.0.0", "pca": "1.0.0", "forest": "1.0.0"}
     assert [version.op for version in found.versions] == ["scaler", "pca", "forest"]
     assert found.edges == (("pca", "forest"), ("scaler", "pca"))
@@ -43,7 +43,7 @@ def newer_versions_that_are_passed_over_are_named_with_the_reason(scene: Scene) 
     scene.store.push("scaler", b"scaler 2", bump="major")
     found = scene.store.resolve("churn")
     assert chosen(found) == {"scaler": "1.0.0", "pca": "1.0.0", "forest": "1.0.0"}
-    assert [(passed.op, passed.number, passed.reason) for passed in found.passed_over] == [
+    assert [(passed.op, passed.version, passed.reason) for passed in found.skipped] == [
         (
             "scaler",
             "2.0.0",
@@ -97,7 +97,7 @@ def an_op_without_a_version_leaves_no_set(scene: Scene) -> None:
     scene.store.register_pipeline("pair", ["pca", "forest"])
     found = scene.store.resolve("pair")
     assert (found.verdict, found.versions, found.conflict) == ("invalid", (), ())
-    assert [passed.reason for passed in found.passed_over] == ["forest has no version to choose"]
+    assert [passed.reason for passed in found.skipped] == ["forest has no version to choose"]
 
 
 @SCENARIOS.append
@@ -120,13 +120,13 @@ def below_a_version_that_is_used_older_candidates_stay(scene: Scene) -> None:
     scene.store.push("scaler", b"scaler 3", bump="major")
     found = scene.store.resolve("churn", use=["scaler@2.0.0"])
     assert chosen(found)["scaler"] == "1.0.0"
-    assert [(passed.op, passed.number) for passed in found.passed_over] == [("scaler", "2.0.0")]
+    assert [(passed.op, passed.version) for passed in found.skipped] == [("scaler", "2.0.0")]
 
 
 @SCENARIOS.append
 def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> None:
     generations(scene)
-    locked = [f"{each.op}@{each.version}" for each in scene.store.resolve("churn").versions]
+    locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
     scene.store.push("scaler", b"scaler 2")  # alike: it could move, and need not
     scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler@1.0.0"])
     scene.store.push("forest", b"forest 2", bump="major", valid_with=["pca@2.0.0"])
@@ -145,7 +145,7 @@ def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> Non
 @SCENARIOS.append
 def an_upgrade_lets_a_locked_version_stay_also_where_it_was_yanked(scene: Scene) -> None:
     generations(scene)
-    locked = [f"{each.op}@{each.version}" for each in scene.store.resolve("churn").versions]
+    locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
     scene.store.push("scaler", b"scaler 2")
     scene.store.yank("pca@1.0.0", "slow")
     assert scene.store.resolve("churn").versions == ()
@@ -178,10 +178,10 @@ def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> N
 def a_lock_of_another_store_does_not_hold(scene: Scene) -> None:
     generations(scene)
     lock = lock_of(scene.store.resolve("churn"))
-    other = LockedVersion(op="pca", version="aaaa.bbbb.cccc")
+    other = LockedVersion(op="pca", subversions="aaaa.bbbb.cccc")
     stranger = Lock(edges=lock.edges, versions=(lock.versions[0], other, lock.versions[2]))
     assert scene.store.check_lock("churn", stranger).findings == ("pca has no version aaaa.bbbb.cccc any more",)
-    changed = LockedVersion(op="pca", version=lock.versions[1].version, digest="sha256:" + "0" * 64)
+    changed = LockedVersion(op="pca", subversions=lock.versions[1].subversions, digest="sha256:" + "0" * 64)
     found = scene.store.check_lock(
         "churn", Lock(edges=lock.edges, versions=(lock.versions[0], changed, lock.versions[2]))
     )
@@ -194,8 +194,8 @@ def what_is_affected_are_the_downstream_ops_that_have_to_be_retrained(scene: Sce
     assert scene.store.affected("scaler").affected == ()
     scene.store.push("scaler", b"scaler 2", bump="major")
     found = scene.store.affected("scaler")
-    assert (found.version.op, found.version.number) == ("scaler", "2.0.0")
-    assert [(each.op, each.number, each.verdict) for each in found.affected] == [
+    assert (found.version.op, found.version.version) == ("scaler", "2.0.0")
+    assert [(each.op, each.version, each.verdict) for each in found.affected] == [
         ("pca", "1.0.0", "invalid"),
         ("forest", "1.0.0", "unknown"),
     ]

@@ -68,8 +68,8 @@ class Scene:
 
     def push(self, op: str, version: str, *, valid_for: tuple[str, ...] = ()) -> str:
         """Pushes bytes of that version, written as three letters (`aab`); returns its number."""
-        pushed = self.store.push(op, f"{op} {version}".encode(), version=spelt(version), valid_for=valid_for)
-        return pushed.number
+        pushed = self.store.push(op, f"{op} {version}".encode(), subversions=spelt(version), valid_for=valid_for)
+        return pushed.version
 
     def numbered(self, op: str) -> None:
         """An op with 1.0.0, 1.0.1, 1.1.0, 2.0.0 and, the newest of all, 1.0.2."""
@@ -97,4 +97,4 @@ def sha256(data: str | bytes) -> str:
 
 def numbers(found: Versions) -> list[str]:
     """The numbers, in their order."""
-    return [version.number for version in found.versions]
+    return [version.version for version in found.versions]

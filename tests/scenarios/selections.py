@@ -17,13 +17,13 @@ def the_newest_valid_version_comes_first_and_newer_ones_are_passed_over_with_the
     scene.store.link("pca@1.0.2", "forest", valid=False)
     found = scene.store.versions("pca", valid_for=["forest"])
     assert (numbers(found), found.verdict) == (["1.0.1", "1.0.0"], "valid")
-    assert [(passed.op, passed.number, passed.reason) for passed in found.passed_over] == [
+    assert [(passed.op, passed.version, passed.reason) for passed in found.skipped] == [
         ("pca", "1.0.2", "pca 1.0.2 is known not to be valid for forest"),
         ("pca", "2.0.0", "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
         ("pca", "1.1.0", "pca 1.1.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
     ]
     first = scene.store.versions("pca", valid_for=["forest"], limit=1)
-    assert (numbers(first), first.passed_over) == (["1.0.1"], found.passed_over)
+    assert (numbers(first), first.skipped) == (["1.0.1"], found.skipped)
 
 
 @SCENARIOS.append
@@ -31,7 +31,7 @@ def where_no_link_is_in_force_it_is_unknown_that_nothing_is_left(scene: Scene) -
     scene.numbered("pca")
     scene.push("forest", "aaa")
     found = scene.store.versions("pca", valid_for=["forest"])
-    assert (found.versions, found.verdict, len(found.passed_over)) == ((), "unknown", 5)
+    assert (found.versions, found.verdict, len(found.skipped)) == ((), "unknown", 5)
     scene.store.link("pca@1.0.0", "forest")
     scene.store.unlink("pca@1.0.0", "forest")
     assert scene.store.versions("pca", valid_for=["forest"]).verdict == "unknown"
@@ -55,7 +55,7 @@ def an_op_without_versions_leaves_nothing_and_without_links_that_is_unknown(scen
     scene.push("forest", "aaa")
     scene.store.register_pipeline("p", ["pca", "forest"])
     found = scene.store.versions("pca", valid_for=["forest"])
-    assert (found.versions, found.passed_over, found.verdict) == ((), (), "unknown")
+    assert (found.versions, found.skipped, found.verdict) == ((), (), "unknown")
 
 
 @SCENARIOS.append
@@ -70,9 +70,9 @@ def a_version_has_to_be_valid_for_all_of_several_downstreams(scene: Scene) -> No
         scene.store.link(f"pca@{number}", "boost")
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
     assert numbers(found) == ["1.0.1", "1.0.0"]
-    assert [passed.number for passed in found.passed_over] == ["1.0.2", "2.0.0", "1.1.0"]
-    assert "forest" in found.passed_over[1].reason
-    assert "boost" in found.passed_over[2].reason
+    assert [passed.version for passed in found.skipped] == ["1.0.2", "2.0.0", "1.1.0"]
+    assert "forest" in found.skipped[1].reason
+    assert "boost" in found.skipped[2].reason
     assert scene.store.versions("pca@>=1.1", valid_for=["forest", "boost"]).verdict == "invalid"
 
 
@@ -83,7 +83,7 @@ def a_known_failure_is_the_reason_before_what_is_not_known(scene: Scene) -> None
         scene.push(op, "aaa")
     scene.store.link("pca", "boost", valid=False)
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
-    assert (found.verdict, found.passed_over[0].reason) == ("invalid", "pca 1.0.0 is known not to be valid for boost")
+    assert (found.verdict, found.skipped[0].reason) == ("invalid", "pca 1.0.0 is known not to be valid for boost")
     scene.store.link("pca", "boost")
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
     assert found.verdict == "unknown"
@@ -107,7 +107,7 @@ def only_what_the_reference_admits_is_asked_about(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.store.link("pca@1.0.0", "forest")
     found = scene.store.versions("pca@>=1.1", valid_for=["forest"])
-    assert (numbers(found), [passed.number for passed in found.passed_over]) == (["1.1.0"], ["2.0.0"])
+    assert (numbers(found), [passed.version for passed in found.skipped]) == (["1.1.0"], ["2.0.0"])
     assert numbers(scene.store.versions("pca@1.0", valid_for=["forest"])) == ["1.0.2", "1.0.1", "1.0.0"]
     assert numbers(scene.store.versions("pca@2", valid_for=["forest"])) == []
     assert numbers(scene.store.versions("pca@1.0.1", valid_for=["forest"])) == ["1.0.1"]
@@ -116,11 +116,11 @@ def only_what_the_reference_admits_is_asked_about(scene: Scene) -> None:
 @SCENARIOS.append
 def only_what_latest_could_pick_is_a_candidate(scene: Scene) -> None:
     scene.push("pca", "aaa")
-    scene.store.register("pca", version=spelt("aab"))
+    scene.store.register("pca", subversions=spelt("aab"))
     scene.push("forest", "aaa")
     scene.store.link("pca@1.0.1", "forest")
     found = scene.store.versions("pca", valid_for=["forest"])
-    assert (numbers(found), found.passed_over) == (["1.0.0"], ())
+    assert (numbers(found), found.skipped) == (["1.0.0"], ())
 
 
 @SCENARIOS.append
@@ -152,4 +152,4 @@ def more_versions_than_a_page_holds_are_all_told(scene: Scene) -> None:
     assert [version.sequence for version in scene.store.versions("pca").versions] == list(range(2100, 0, -1))
     assert len(scene.store.versions("pca", limit=1500).versions) == 1500
     found = scene.store.versions("pca", valid_for=["forest"], limit=1)
-    assert (numbers(found), len(found.passed_over)) == (["1.0.5"], 2094)
+    assert (numbers(found), len(found.skipped)) == (["1.0.5"], 2094)

@@ -9,7 +9,7 @@ SCENARIOS: list[Scenario] = []
 
 
 def moves(scene: Scene, op: str | None = None, *, history: bool = False) -> list[tuple[str, str | None, str]]:
-    return [(tag.op, tag.number, tag.tag) for tag in scene.store.tags(op, history=history)]
+    return [(tag.op, tag.version, tag.tag) for tag in scene.store.tags(op, history=history)]
 
 
 @SCENARIOS.append
@@ -17,8 +17,8 @@ def a_tag_picks_the_version_that_it_stands_on(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two")
     (tagged,) = scene.store.tag("pca@1.0.0", "production")
-    assert (tagged.op, tagged.number, tagged.tag) == ("pca", "1.0.0", "production")
-    assert scene.store.show("pca@production").number == "1.0.0"
+    assert (tagged.op, tagged.version, tagged.tag) == ("pca", "1.0.0", "production")
+    assert scene.store.show("pca@production").version == "1.0.0"
     assert scene.store.show("pca@production").tags == ("production",)
     assert scene.store.show("pca").tags == ()
     assert scene.store.pull("pca@production") == b"one"
@@ -29,7 +29,7 @@ def a_tag_moves_and_every_move_is_kept(scene: Scene) -> None:
     scene.store.push("pca", b"one", tags=["dev", "production"])
     scene.store.push("pca", b"two")
     scene.store.tag("pca", "production")
-    assert scene.store.show("pca@production").number == "1.0.1"
+    assert scene.store.show("pca@production").version == "1.0.1"
     scene.store.untag("pca", "dev")
     assert moves(scene) == [("pca", "1.0.1", "production")]
     assert moves(scene, "pca", history=True) == [
@@ -62,7 +62,7 @@ def versions_of_several_ops_are_tagged_all_at_once_or_not_at_all(scene: Scene) -
     scene.store.push("scaler", b"two")
     with pytest.raises(errors.VersionNotFound):
         scene.store.tag(["scaler", "pca@7"], "production")
-    assert scene.store.show("scaler@production").number == "1.0.0"
+    assert scene.store.show("scaler@production").version == "1.0.0"
     with pytest.raises(errors.InvalidRequest):
         scene.store.tag(["pca@1.0.0", "pca@latest"], "production")
 
@@ -99,5 +99,5 @@ def tags_are_told_as_they_were(scene: Scene) -> None:
     first = scene.store.push("pca", b"one", tags=["dev"]).position + 1
     scene.store.push("pca", b"two")
     scene.store.tag("pca", "dev")
-    assert scene.store.show("pca@dev", as_of=str(first)).number == "1.0.0"
-    assert [tag.number for tag in scene.store.tags(as_of=str(first))] == ["1.0.0"]
+    assert scene.store.show("pca@dev", as_of=str(first)).version == "1.0.0"
+    assert [tag.version for tag in scene.store.tags(as_of=str(first))] == ["1.0.0"]

@@ -27,8 +27,8 @@ def without_any_link_the_verdict_is_unknown(scene: Scene) -> None:
     scene.push("forest", "aaa")
     assert told(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest 1.0.0")
     edge = scene.store.validate("pca", "forest").edges[0]
-    assert (edge.upstream.op, edge.upstream.number) == ("pca", "1.0.0")
-    assert (edge.downstream.op, edge.downstream.number) == ("forest", "1.0.0")
+    assert (edge.upstream.op, edge.upstream.version) == ("pca", "1.0.0")
+    assert (edge.downstream.op, edge.downstream.version) == ("forest", "1.0.0")
 
 
 @SCENARIOS.append
@@ -202,9 +202,9 @@ def a_bare_name_is_its_latest_on_both_sides(scene: Scene) -> None:
     scene.numbered("pca")
     scene.numbered("forest")
     edge = scene.store.validate("pca", "forest").edges[0]
-    assert (edge.upstream.number, edge.downstream.number) == ("1.0.2", "1.0.2")
+    assert (edge.upstream.version, edge.downstream.version) == ("1.0.2", "1.0.2")
     edge = scene.store.validate("pca@2", "forest@1.1").edges[0]
-    assert (edge.upstream.number, edge.downstream.number) == ("2.0.0", "1.1.0")
+    assert (edge.upstream.version, edge.downstream.version) == ("2.0.0", "1.1.0")
 
 
 @SCENARIOS.append
@@ -223,6 +223,6 @@ def what_validate_does_not_find_it_says(scene: Scene) -> None:
 
 @SCENARIOS.append
 def registered_versions_count_for_verdicts_as_stored_ones_do(scene: Scene) -> None:
-    scene.store.register("pca", version=spelt("aaa"), valid_for=["forest"])
-    scene.store.register("forest", version=spelt("aaa"))
+    scene.store.register("pca", subversions=spelt("aaa"), valid_for=["forest"])
+    scene.store.register("forest", subversions=spelt("aaa"))
     assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")

@@ -7,13 +7,13 @@ from opstore_daemon.protocol.records import PickedYanked
 from tests.scenarios.scene import Scenario, Scene
 
 SCENARIOS: list[Scenario] = []
-BROKEN = PickedYanked(op="pca", number="2.0.0", reason="broken")
+BROKEN = PickedYanked(op="pca", version="2.0.0", reason="broken")
 
 
 def _stocked(scene: Scene) -> None:
     """The pipeline pca -> forest, whose newest pca is yanked; valid for forest is the older one."""
     scene.store.push("pca", b"one")
-    scene.store.push("pca", b"two", version="aaaa.bbbb.cccc")
+    scene.store.push("pca", b"two", subversions="aaaa.bbbb.cccc")
     scene.store.push("forest", b"trees", valid_with=["pca@1.0.0"])
     scene.store.register_pipeline("churn", ["pca", "forest"])
     scene.store.yank("pca@2.0.0", "broken")
@@ -25,13 +25,13 @@ def a_yanked_version_is_picked_by_number_digest_and_subversions_only(scene: Scen
     bad = scene.store.push("pca", b"two", tags=["dev"])
     assert scene.store.yank("pca@1.0.1", "trained on the wrong columns").yanked
     for reference in ("pca", "pca@latest", "pca@1", "pca@1.0", "pca@>=1.0.0"):
-        assert scene.store.show(reference).number == "1.0.0"
-    for reference in ("pca@1.0.1", f"pca@{bad.digest}", f"pca@{bad.version}"):
-        assert (scene.store.show(reference).number, scene.store.show(reference).yanked) == ("1.0.1", True)
+        assert scene.store.show(reference).version == "1.0.0"
+    for reference in ("pca@1.0.1", f"pca@{bad.digest}", f"pca@{bad.subversions}"):
+        assert (scene.store.show(reference).version, scene.store.show(reference).yanked) == ("1.0.1", True)
         assert scene.store.pull(reference) == b"two"
     with pytest.raises(errors.TagYanked):
         scene.store.show("pca@dev")
-    assert [(version.number, version.yanked) for version in scene.store.versions("pca").versions] == [
+    assert [(version.version, version.yanked) for version in scene.store.versions("pca").versions] == [
         ("1.0.1", True),
         ("1.0.0", False),
     ]
@@ -44,12 +44,12 @@ def a_yank_that_ends_makes_it_the_latest_again(scene: Scene) -> None:
     scene.store.push("pca", b"two")
     scene.store.yank("pca", "for a while")
     assert not scene.store.unyank("pca@1.0.1").yanked
-    assert scene.store.show("pca").number == "1.0.1"
+    assert scene.store.show("pca").version == "1.0.1"
 
 
 @SCENARIOS.append
 def where_all_stored_versions_are_yanked_there_is_no_latest(scene: Scene) -> None:
-    scene.store.register("pca", version="aaaa.aaaa.aaaa")
+    scene.store.register("pca", subversions="aaaa.aaaa.aaaa")
     scene.store.push("pca", b"one")
     scene.store.yank("pca", "broken")
     assert scene.store.op("pca").latest is None
@@ -73,7 +73,7 @@ def a_yanked_version_is_no_candidate_for_what_is_valid(scene: Scene) -> None:
     scene.store.push("pca", b"two")
     scene.store.push("forest", b"trees", valid_with=["pca"])
     scene.store.yank("pca@1.0.1", "broken")
-    assert [version.number for version in scene.store.versions("pca", valid_for=["forest"]).versions] == ["1.0.0"]
+    assert [version.version for version in scene.store.versions("pca", valid_for=["forest"]).versions] == ["1.0.0"]
 
 
 @SCENARIOS.append
@@ -81,7 +81,7 @@ def the_next_push_still_comes_from_the_newest_stored_version(scene: Scene) -> No
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two", bump="major")
     scene.store.yank("pca", "broken")
-    assert scene.store.push("pca", b"three").number == "2.0.1"
+    assert scene.store.push("pca", b"three").version == "2.0.1"
 
 
 @SCENARIOS.append
@@ -129,7 +129,7 @@ def an_answer_names_the_yanked_versions_that_references_picked(scene: Scene) -> 
         assert store.push("z", b"z", valid_with=[reference, reference]).picked_yanked == (BROKEN,)
         assert store.register("w", fields={}, valid_with=[reference]).picked_yanked == (BROKEN,)
     store.yank("forest@1.0.0", "too small")
-    small = PickedYanked(op="forest", number="1.0.0", reason="too small")
+    small = PickedYanked(op="forest", version="1.0.0", reason="too small")
     assert store.validate("pca@2.0.0", "forest@1.0.0").picked_yanked == (BROKEN, small)
     store.unyank("forest@1.0.0")
     assert store.resolve("churn", lock=lock, upgrade="pca").picked_yanked == ()
@@ -138,7 +138,7 @@ def an_answer_names_the_yanked_versions_that_references_picked(scene: Scene) -> 
 @SCENARIOS.append
 def a_push_of_a_yanked_version_names_it(scene: Scene) -> None:
     _stocked(scene)
-    again = scene.store.push("pca", b"two", version="aaaa.bbbb.cccc")
+    again = scene.store.push("pca", b"two", subversions="aaaa.bbbb.cccc")
     assert (again.created, again.yank_reason, again.picked_yanked) == (False, "broken", (BROKEN,))
     assert scene.store.push("pca", b"three").picked_yanked == ()
 

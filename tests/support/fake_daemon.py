@@ -80,8 +80,8 @@ class FakeDaemon:
         data = self.versions[number - 1]
         return {
             "op": op,
-            "number": f"{number}.0.0",
-            "version": "aaaa.bbbb.cccc",
+            "version": f"{number}.0.0",
+            "subversions": "aaaa.bbbb.cccc",
             "sequence": number,
             "digest": digest_of(data),
             "size": len(data),
@@ -203,9 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if part else 200)
         self.send_header("ETag", f'"{digest_of(data)}"')
         if self.daemon.tells:
-            self.send_header(routes.SERVED_VERSION, json.dumps(self.daemon.record(number)))
+            self.send_header(routes.SERVED_RECORD, json.dumps(self.daemon.record(number)))
         if self.daemon.served_number is not None:
-            self.send_header(routes.SERVED_NUMBER, self.daemon.served_number)
+            self.send_header(routes.SERVED_VERSION, self.daemon.served_number)
         self.send_header("Content-Length", str(len(sent)))
         if part:
             self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{first + len(sent)}")

@@ -29,13 +29,13 @@ from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersi
 from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
-from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpNumber, Validation
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, Validation
 from opstore_daemon.protocol.records.versions import (
     NewVersion,
     NewYank,
-    PassedOver,
     PickedYanked,
     Pushed,
+    SkippedVersion,
     VersionRecord,
     Versions,
 )
@@ -68,11 +68,10 @@ __all__ = [
     "NewUpload",
     "NewVersion",
     "NewYank",
-    "OpNumber",
     "OpRecord",
+    "OpVersion",
     "Ops",
     "Otherwise",
-    "PassedOver",
     "PickedYanked",
     "PipelineRecord",
     "Pipelines",
@@ -83,6 +82,7 @@ __all__ = [
     "Request",
     "Resolution",
     "SampleText",
+    "SkippedVersion",
     "Status",
     "TagRecord",
     "Tagged",

@@ -1,7 +1,7 @@
 """What has to be retrained."""
 
 from opstore_daemon.protocol.records.base import Record, VerdictWord
-from opstore_daemon.protocol.records.verdicts import OpNumber
+from opstore_daemon.protocol.records.verdicts import OpVersion
 from opstore_daemon.protocol.records.versions import PickedYanked
 
 
@@ -9,7 +9,7 @@ class AffectedOp(Record, frozen=True, kw_only=True):
     """An op that has to be retrained, with its latest version, and why."""
 
     op: str
-    number: str | None
+    version: str | None
     verdict: VerdictWord
     reason: str
 
@@ -17,6 +17,6 @@ class AffectedOp(Record, frozen=True, kw_only=True):
 class Affected(Record, frozen=True, kw_only=True):
     """The ops for which a version is not valid, the direct ones first, and those downstream of them."""
 
-    version: OpNumber
+    version: OpVersion
     affected: tuple[AffectedOp, ...]
     picked_yanked: tuple[PickedYanked, ...] = ()

@@ -5,16 +5,16 @@ from opstore_daemon.protocol.records.versions import PickedYanked
 
 
 class LinkRecord(Record, frozen=True, kw_only=True):
-    """An entry of the journal of links. `downstream_number` is None where it counts for the op whatever its version.
+    """An entry of the journal of links. `downstream_version` is None where it counts for the op whatever its version.
 
     `until` is the position of the entry that took its place. Where it is None, and `state` is not `revoked`, the link
     is in force.
     """
 
     upstream: str
-    upstream_number: str
+    upstream_version: str
     downstream: str
-    downstream_number: str | None
+    downstream_version: str | None
     valid: bool
     state: LinkState
     evidence: str | None

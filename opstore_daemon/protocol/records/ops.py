@@ -4,7 +4,7 @@ from opstore_daemon.protocol.records.base import Compat, Record, Request
 
 
 class OpRecord(Record, frozen=True, kw_only=True):
-    """An op, the number of its latest version and how many versions it has."""
+    """An op, its latest version and how many versions it has."""
 
     name: str
     latest: str | None

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol.records.base import DigestText, Name, Record, Request, Text, VerdictWord
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict
-from opstore_daemon.protocol.records.versions import PassedOver, PickedYanked, VersionRecord
+from opstore_daemon.protocol.records.versions import PickedYanked, SkippedVersion, VersionRecord
 
 
 class Resolution(Record, frozen=True, kw_only=True):
@@ -20,17 +20,17 @@ class Resolution(Record, frozen=True, kw_only=True):
     verdict: VerdictWord
     versions: tuple[VersionRecord, ...]
     edges: tuple[tuple[str, str], ...]
-    passed_over: tuple[PassedOver, ...]
+    skipped: tuple[SkippedVersion, ...]
     conflict: tuple[EdgeVerdict, ...] = ()
     picked_yanked: tuple[PickedYanked, ...] = ()
     position: int
 
 
 class LockedVersion(Request, frozen=True, kw_only=True):
-    """A version in a lock: `version` are its three subversions."""
+    """A version in a lock: `subversions` are its three hashes."""
 
     op: Name
-    version: Text
+    subversions: Text
     digest: DigestText | None = None
 
 

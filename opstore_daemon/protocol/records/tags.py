@@ -9,11 +9,11 @@ from opstore_daemon.protocol.records.versions import PickedYanked
 
 
 class TagRecord(Record, frozen=True, kw_only=True):
-    """Where a tag was put at a position. `number` is None where it was taken away."""
+    """Where a tag was put at a position. `version` is None where it was taken away."""
 
     op: str
     tag: str
-    number: str | None
+    version: str | None
     position: int
     registered_at: Time
 

@@ -4,11 +4,11 @@ from opstore_daemon.protocol.records.base import Record, VerdictWord
 from opstore_daemon.protocol.records.versions import PickedYanked
 
 
-class OpNumber(Record, frozen=True, kw_only=True):
-    """An op and one of its numbers; None where it has no version."""
+class OpVersion(Record, frozen=True, kw_only=True):
+    """An op and one of its versions; None where it has no version."""
 
     op: str
-    number: str | None
+    version: str | None
 
 
 class EdgeVerdict(Record, frozen=True, kw_only=True):
@@ -17,8 +17,8 @@ class EdgeVerdict(Record, frozen=True, kw_only=True):
     `by_entry`: an entry for the very upstream version says so. An invalid edge that has none is not validated so far.
     """
 
-    upstream: OpNumber
-    downstream: OpNumber
+    upstream: OpVersion
+    downstream: OpVersion
     verdict: VerdictWord
     reason: str
     by_entry: bool = False
@@ -32,7 +32,7 @@ class Validation(Record, frozen=True, kw_only=True):
 
     verdict: VerdictWord
     edges: tuple[EdgeVerdict, ...]
-    versions: tuple[OpNumber, ...]
+    versions: tuple[OpVersion, ...]
     pipeline: str | None = None
     picked_yanked: tuple[PickedYanked, ...] = ()
     position: int = 0

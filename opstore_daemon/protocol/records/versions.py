@@ -32,11 +32,11 @@ class PickedYanked(Record, frozen=True, kw_only=True):
     """A yanked version that a reference picked, and why it was yanked: what is to be warned of."""
 
     op: str
-    number: str
+    version: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.op}@{self.number} is yanked: {self.reason}"
+        return f"{self.op}@{self.version} is yanked: {self.reason}"
 
 
 class VersionRecord(Record, frozen=True, kw_only=True):
@@ -47,8 +47,8 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     """
 
     op: str
-    number: str
     version: str
+    subversions: str
     sequence: int
     digest: str | None
     size: int | None
@@ -71,24 +71,24 @@ class Pushed(VersionRecord, frozen=True, kw_only=True):
     picked_yanked: tuple[PickedYanked, ...] = ()
 
 
-class PassedOver(Record, frozen=True, kw_only=True):
+class SkippedVersion(Record, frozen=True, kw_only=True):
     """A newer version that was not picked, and why."""
 
     op: str
-    number: str
+    version: str
     reason: str
 
 
 class Versions(Record, frozen=True, kw_only=True):
     """Versions of an op, newest first; with `valid_for`, those that are valid for all of them.
 
-    `passed_over` names the versions newer than the first of them that are not. `verdict` says, where nothing is
+    `skipped` names the versions newer than the first of them that are not. `verdict` says, where nothing is
     left, whether that is known (`invalid`) or links are missing (`unknown`).
     """
 
     op: str
     versions: tuple[VersionRecord, ...]
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[SkippedVersion, ...] = ()
     verdict: VerdictWord = "valid"
     picked_yanked: tuple[PickedYanked, ...] = ()
     next_cursor: str | None = None
@@ -96,7 +96,7 @@ class Versions(Record, frozen=True, kw_only=True):
 
 class NewVersion(Request, frozen=True, kw_only=True):
     """A push of an `upload`, or, without one, of the bytes that the store has with that `digest`; with neither a
-    registration. `bump`, `fields` and `version` exclude each other. `checksum` is of the bytes that are sent.
+    registration. `bump`, `fields` and `subversions` are mutually exclusive. `checksum` is of the bytes that are sent.
 
     `otherwise` says what a push of declared subversions does where they are stored with other bytes: `refuse`, or
     make a new `patch` version of them, with their valid links.
@@ -108,7 +108,7 @@ class NewVersion(Request, frozen=True, kw_only=True):
     checksum: ChecksumText | None = None
     bump: Level | None = None
     fields: Fields | None = None
-    version: Text | None = None
+    subversions: Text | None = None
     otherwise: Otherwise = "refuse"
     new: bool = False
     valid_for: References = ()

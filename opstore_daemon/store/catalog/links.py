@@ -27,7 +27,7 @@ from opstore_daemon.metadata.tables import Journal, Link, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import LinkRecord, LinkState
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import LinkInForce, line
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops, version_rows
@@ -230,9 +230,9 @@ def _records(view: View, wanted: Query | Executable) -> list[LinkRecord]:
         found.append(
             LinkRecord(
                 upstream=upstream,
-                upstream_number=str(Number(*up)),
+                upstream_version=str(VersionNumber(*up)),
                 downstream=downstream,
-                downstream_number=None if down[0] is None else str(Number(*down)),
+                downstream_version=None if down[0] is None else str(VersionNumber(*down)),
                 valid=state == "valid",
                 state=cast(LinkState, state),
                 evidence=evidence,
@@ -354,8 +354,8 @@ def _of_lines(sight: Sight, places: int, *, up: int, down: int, asked: str) -> E
 def _in_force(view: View, query: Query) -> list[LinkInForce]:
     found = []
     for position, state, major, minor, patch, down_major, down_minor, down_patch in view.execute(query):
-        to_number = None if down_major is None else Number(down_major, down_minor, down_patch)
-        found.append(LinkInForce(Number(major, minor, patch), to_number, state == "valid", position))
+        to_number = None if down_major is None else VersionNumber(down_major, down_minor, down_patch)
+        found.append(LinkInForce(VersionNumber(major, minor, patch), to_number, state == "valid", position))
     return found
 
 

@@ -13,7 +13,7 @@ from opstore_daemon.metadata.tables import Level, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Compat, OpRecord
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.snapshot import Sight, View
@@ -141,7 +141,7 @@ def _line(
         name=name,
         compat=cast(Compat, compat or "major"),
         versions=count,
-        latest=str(Number(*number)) if there else None,
+        latest=str(VersionNumber(*number)) if there else None,
         size=size if view.is_there(stored) else None,
         registered_at=journal.moment(at) if there else None,
     )

@@ -10,7 +10,7 @@ from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import TagRecord
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.references import parse_selector
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
@@ -25,7 +25,7 @@ def check(name: str) -> str:
     check_name(name)
     try:
         selector = parse_selector(name)
-    except (errors.InvalidReference, errors.InvalidNumber):
+    except (errors.InvalidReference, errors.InvalidVersion):
         selector = None
     if not isinstance(selector, TagSelector):
         raise errors.InvalidTag(tag=name)
@@ -107,7 +107,7 @@ def _records(view: View, wanted: _Told) -> list[TagRecord]:
         TagRecord(
             op=op,
             tag=tag,
-            number=None if number[0] is None else str(Number(*number)),
+            version=None if number[0] is None else str(VersionNumber(*number)),
             position=position,
             registered_at=journal.moment(at),
         )

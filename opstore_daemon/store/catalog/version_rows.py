@@ -14,8 +14,8 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range, Reference, Selector
 from opstore_daemon.protocol.references import Tag as TagSelector
-from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import ranges
 from opstore_daemon.store.snapshot import Sight, View
 
@@ -32,7 +32,7 @@ class VersionRow:
     op: str
     sequence: int
     version: str
-    number: Number
+    number: VersionNumber
     digest: Digest | None
     size: int | None
     position: int
@@ -114,7 +114,7 @@ def _row(view: View, row: Sequence[Any]) -> VersionRow:
         op=op,
         sequence=sequence,
         version=".".join(subversions),
-        number=Number(*numbers),
+        number=VersionNumber(*numbers),
         digest=digest if stored else None,
         size=size if stored else None,
         position=position,
@@ -255,7 +255,7 @@ def pick(view: View, op_id: int, reference: Reference) -> VersionRow:
 def note(view: View, row: VersionRow) -> None:
     """Notes in the view that the version was picked, where it is yanked: the answer is to say so."""
     if row.yank_reason is not None:
-        picked = PickedYanked(op=row.op, number=str(row.number), reason=row.yank_reason)
+        picked = PickedYanked(op=row.op, version=str(row.number), reason=row.yank_reason)
         if picked not in view.picked_yanked:
             view.picked_yanked.append(picked)
 
@@ -266,7 +266,7 @@ def _find(view: View, op_id: int, reference: Reference) -> VersionRow | None:
             return latest(view, op_id, in_line(selector))
         case Range() as wanted:
             return _newest_in(view, op_id, wanted)
-        case Number() as number:
+        case VersionNumber() as number:
             return first(view, op_id, numbered(number))
         case DigestPrefix(digits):
             digest = _one_digest(view, op_id, reference, digits)
@@ -323,7 +323,7 @@ def _tagged(view: View, op_id: int, op: str, name: str) -> VersionRow | None:
         raise errors.TagNotFound(op=op, tag=name)
     found = first(view, op_id, of_id(version_id))
     if found is not None and found.yanked:
-        raise errors.TagYanked(op=op, tag=name, number=str(found.number), reason=found.yank_reason)
+        raise errors.TagYanked(op=op, tag=name, version=str(found.number), reason=found.yank_reason)
     return found
 
 

@@ -12,8 +12,8 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, VersionRecord
 from opstore_daemon.protocol.samples import Sample
-from opstore_daemon.protocol.versions import Number
 from opstore_daemon.protocol.versions import Version as Subversions
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import numbering
 from opstore_daemon.rules.numbering import Given
 from opstore_daemon.store import journal
@@ -64,7 +64,7 @@ def add(
         return Added(found, created=False)
     if found.digest is not None:
         number, digest = str(found.number), found.digest
-        raise errors.VersionConflict(op=op.name, number=number, version=str(version), digest=digest)
+        raise errors.VersionConflict(op=op.name, version=number, subversions=str(version), digest=digest)
     position = journal.enter(connection, "version", now)
     ops.touch(connection, [op.id], position)
     told = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
@@ -82,7 +82,7 @@ def _register(
     connection: Connection,
     op: OpRow,
     version: Subversions,
-    number: Number,
+    number: VersionNumber,
     blob: Blob | None,
     wanted: NewVersion,
     now: int,
@@ -141,7 +141,7 @@ def _next_sequence(*, op_id: int, at: int) -> Executable:
     return counted.returning(Op.last_sequence)
 
 
-def _number(op: OpRow, *given: int | None) -> Number:
+def _number(op: OpRow, *given: int | None) -> VersionNumber:
     known_major, highest_major, known_minor, highest_minor, highest_patch = given
     return numbering.number(
         op.name,
@@ -242,8 +242,8 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
     """The version as it is told of."""
     return VersionRecord(
         op=row.op,
-        number=str(row.number),
-        version=row.version,
+        version=str(row.number),
+        subversions=row.version,
         sequence=row.sequence,
         digest=row.digest,
         size=row.size,

@@ -35,16 +35,16 @@ def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
 
 def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
     """Refuses more than one way to a version, and what does not go with it."""
-    ways = [way for way in ("bump", "fields", "version") if getattr(wanted, way) is not None]
-    declares = bool({"fields", "version"} & set(ways))
+    ways = [way for way in ("bump", "fields", "subversions") if getattr(wanted, way) is not None]
+    declares = bool({"fields", "subversions"} & set(ways))
     if len(ways) > 1:
         raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
     if not stores and not declares:
-        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its version")
-    if wanted.version is not None:
-        Version.parse(wanted.version)
+        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its subversions")
+    if wanted.subversions is not None:
+        Version.parse(wanted.subversions)
     if wanted.otherwise == "patch" and not (stores and declares):
-        raise errors.InvalidRequest(reason="otherwise is for a push with fields or a version")
+        raise errors.InvalidRequest(reason="otherwise is for a push with fields or subversions")
 
 
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
@@ -86,8 +86,8 @@ def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None,
 
 def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Digest | None) -> Version | VersionRow:
     """The version that the push makes, or the latest one, if it has the bytes already and nothing new is wanted."""
-    if wanted.version is not None:
-        return Version.parse(wanted.version)
+    if wanted.subversions is not None:
+        return Version.parse(wanted.subversions)
     if wanted.fields is not None:
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101

@@ -63,7 +63,7 @@ class TakingIn(Transactions):
         *,
         bump: Level | None = None,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         otherwise: Otherwise = "refuse",
         new: bool = False,
         valid_for: Sequence[str] = (),
@@ -78,7 +78,7 @@ class TakingIn(Transactions):
         wanted = NewVersion(
             bump=bump,
             fields=fields,
-            version=version,
+            subversions=subversions,
             otherwise=otherwise,
             new=new,
             valid_for=tuple(valid_for),
@@ -113,7 +113,7 @@ class TakingIn(Transactions):
         op: str,
         *,
         fields: Fields | None = None,
-        version: str | None = None,
+        subversions: str | None = None,
         valid_for: Sequence[str] = (),
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
@@ -122,7 +122,7 @@ class TakingIn(Transactions):
         """Registers a version without bytes (protocol.verbs)."""
         wanted = NewVersion(
             fields=fields,
-            version=version,
+            subversions=subversions,
             valid_for=tuple(valid_for),
             valid_with=tuple(valid_with),
             labels=dict(labels or {}),

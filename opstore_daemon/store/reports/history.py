@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Journal, Label, Level, Link, Op, Pipeline, Tag, Version, Yank
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.snapshot import View
 from opstore_daemon.store.transactions import Transactions
@@ -146,7 +146,7 @@ def _subject(op: str, number: Sequence[int | None]) -> Subject:
     major, minor, patch = number
     if major is None or minor is None or patch is None:
         return Subject(op)
-    return Subject(op, str(Number(major, minor, patch)))
+    return Subject(op, str(VersionNumber(major, minor, patch)))
 
 
 _NUMBER = (Version.major_number, Version.minor_number, Version.patch_number)

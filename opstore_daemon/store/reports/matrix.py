@@ -10,7 +10,7 @@ from itertools import groupby
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VerdictWord
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import Between, Verdict
 from opstore_daemon.store.catalog import links, ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
@@ -63,7 +63,7 @@ class Matrices(Transactions):
         with self._view(as_of) as view:
             up, down = _axes(view, upstream, downstream, row, column, WINDOW)
             between = _between(view, up, down)
-            columns: list[Number | None] = [version.number for version in down.versions]
+            columns: list[VersionNumber | None] = [version.number for version in down.versions]
             columns = columns or [None]
             rows = [[between.verdict(version.number, number) for number in columns] for version in up.versions]
             return Matrix(up, down, rows)

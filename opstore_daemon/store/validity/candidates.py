@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import Literal
 
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.rules.verdict import Between
 from opstore_daemon.store.catalog import links, version_rows
@@ -103,7 +103,9 @@ class Choices:
             some = missing[start : start + version_rows.BLOCK]
             found = {row.number: row for row in self._lazy(op, version_rows.of_numbers(some))}
             for line in some:
-                self._lines[op, line] = Lazy(iter([[found[Number(*line)]]] if Number(*line) in found else []))
+                self._lines[op, line] = Lazy(
+                    iter([[found[VersionNumber(*line)]]] if VersionNumber(*line) in found else [])
+                )
 
     def _lazy(self, op: str, where: Where = version_rows.ALL) -> Lazy:
         return Lazy(self._known(version_rows.blocks(self._view, self._ops[op].id, self._conditions[op] & where)))

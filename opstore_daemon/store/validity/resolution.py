@@ -11,10 +11,10 @@ from opstore_daemon.protocol.records import (
     Check,
     EdgeVerdict,
     Lock,
-    OpNumber,
-    PassedOver,
+    OpVersion,
     PipelineRecord,
     Resolution,
+    SkippedVersion,
     VerdictWord,
 )
 from opstore_daemon.protocol.references import Reference, parse_reference
@@ -83,7 +83,7 @@ class Resolving:
             verdict="valid",
             versions=tuple(versions.records(self._view, rows)),
             edges=self._graph.edges,
-            passed_over=tuple(self._passed_over(found, choices)),
+            skipped=tuple(self._passed_over(found, choices)),
             picked_yanked=tuple(self._view.picked_yanked),
             position=self._view.last_position(),
         )
@@ -120,7 +120,7 @@ class Resolving:
             verdict=word,
             versions=(),
             edges=self._graph.edges,
-            passed_over=tuple(PassedOver(op=op, number="-", reason=f"{op} has no version to choose") for op in empty),
+            skipped=tuple(SkippedVersion(op=op, version="-", reason=f"{op} has no version to choose") for op in empty),
             conflict=() if empty else tuple(self._conflict(choices)),
             picked_yanked=tuple(self._view.picked_yanked),
             position=self._view.last_position(),
@@ -132,14 +132,14 @@ class Resolving:
             told = choices.between((up, down), newest, target).verdict(newest.number, target.number)
             reason = told.reason if told.word != "valid" else f"{told.reason}; with the other edges no pair is left"
             yield EdgeVerdict(
-                upstream=OpNumber(op=up, number=str(newest.number)),
-                downstream=OpNumber(op=down, number=str(target.number)),
+                upstream=OpVersion(op=up, version=str(newest.number)),
+                downstream=OpVersion(op=down, version=str(target.number)),
                 verdict=told.word,
                 reason=reason,
                 by_entry=told.by_entry,
             )
 
-    def _passed_over(self, found: Set, choices: Choices) -> Iterator[PassedOver]:
+    def _passed_over(self, found: Set, choices: Choices) -> Iterator[SkippedVersion]:
         downstreams: dict[str, list[str]] = {op: [] for op in self._graph.ops}
         upstreams: dict[str, list[str]] = {op: [] for op in self._graph.ops}
         for up, down in self._graph.edges:
@@ -150,7 +150,7 @@ class Resolving:
                 if row.sequence <= found[op].sequence:
                     break
                 reason = self._objection(row, downstreams[op], upstreams[op], found, choices)
-                yield PassedOver(op=op, number=str(row.number), reason=reason)
+                yield SkippedVersion(op=op, version=str(row.number), reason=reason)
 
     def _objection(
         self, row: VersionRow, downstreams: Sequence[str], upstreams: Sequence[str], found: Set, choices: Choices
@@ -177,9 +177,9 @@ def check(view: View, pipeline: str, lock: Lock) -> Check:
     chosen: dict[str, Chosen] = {}
     for locked in lock.versions:
         op = ops.find(view, locked.op)
-        row = None if op is None else version_rows.by_subversions(view, op.id, Version.parse(locked.version))
+        row = None if op is None else version_rows.by_subversions(view, op.id, Version.parse(locked.subversions))
         if op is None or row is None:
-            findings.append(f"{locked.op} has no version {locked.version} any more")
+            findings.append(f"{locked.op} has no version {locked.subversions} any more")
         else:
             chosen[locked.op] = Chosen(op, row)
             findings += _changed(row, locked.digest)
@@ -195,7 +195,7 @@ def _check_form(lock: Lock) -> None:
     for name in (*(op for edge in lock.edges for op in edge), *(each.op for each in lock.versions)):
         check_name(name)
     for each in lock.versions:
-        Version.parse(each.version)
+        Version.parse(each.subversions)
         if each.digest is not None:
             parse_digest(each.digest)
 
@@ -233,7 +233,7 @@ def affected(view: View, reference: str, pipeline: str | None) -> Affected:
 
     found = affection.affected(chosen.op.name, downstreams, verdict)
     told = [
-        AffectedOp(op=op, number=verdicts.op_number(latest(op)).number, verdict=why.word, reason=why.reason)
+        AffectedOp(op=op, version=verdicts.op_number(latest(op)).version, verdict=why.word, reason=why.reason)
         for op, why in found
     ]
     picked = tuple(view.picked_yanked)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, PassedOver, Validation, VerdictWord
+from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference, parse_reference
 from opstore_daemon.rules.verdict import Between, Verdict, combine
 from opstore_daemon.store.catalog import links, ops, version_rows
@@ -69,9 +69,9 @@ def validate(
     )
 
 
-def op_number(chosen: Chosen) -> OpNumber:
+def op_number(chosen: Chosen) -> OpVersion:
     """The op and its number."""
-    return OpNumber(op=chosen.op.name, number=None if chosen.version is None else str(chosen.version.number))
+    return OpVersion(op=chosen.op.name, version=None if chosen.version is None else str(chosen.version.number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Selection:
     """The versions that are valid for all downstreams, newest first, and the newer ones that are not."""
 
     found: list[VersionRow]
-    passed_over: list[PassedOver]
+    skipped: list[SkippedVersion]
     verdict: VerdictWord
 
 
@@ -93,7 +93,7 @@ def select_valid(
     op = ops.get(view, reference.op)
     targets = [choose(view, parse_reference(text)) for text in valid_for]
     found: list[VersionRow] = []
-    passed_over: list[PassedOver] = []
+    skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(view, op.id, _candidates(view, op, reference, below)):
         admitted = [row for row in block if version_rows.admitted(reference.selector, row)]
         reasons = _objections(view, op, admitted, targets)
@@ -101,11 +101,11 @@ def select_valid(
             if row.id not in reasons:
                 found.append(row)
             elif not found and below is None:
-                passed_over.append(PassedOver(op=op.name, number=str(row.number), reason=reasons[row.id].reason))
+                skipped.append(SkippedVersion(op=op.name, version=str(row.number), reason=reasons[row.id].reason))
             if len(found) == limit:
-                return Selection(found, passed_over, "valid")
+                return Selection(found, skipped, "valid")
     word: VerdictWord = "valid" if found or below is not None else _why_nothing(view, op, reference, targets)
-    return Selection(found, passed_over, word)
+    return Selection(found, skipped, word)
 
 
 def _candidates(view: View, op: OpRow, reference: Reference, below: int | None) -> Where:

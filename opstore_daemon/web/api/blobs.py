@@ -18,8 +18,8 @@ from opstore_daemon.web.framework.headers import (
     IF_RANGE,
     RANGE,
     RANGES,
-    SERVED_NUMBER,
     SERVED_OP,
+    SERVED_RECORD,
     SERVED_VERSION,
 )
 from opstore_daemon.web.framework.possible_errors import PICKING, READING
@@ -28,7 +28,7 @@ from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, not
 
 ROUTES: list[Route] = []
 FEW = 64 * 1024  # bytes of an answer that may wait in memory for the client
-TOLD = (ETAG, RANGES, SERVED_OP, SERVED_NUMBER, SERVED_VERSION)
+TOLD = (ETAG, RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 
 
 class Alike(Query, frozen=True, kw_only=True):
@@ -83,16 +83,16 @@ def read(_api: Api, op: str, selector: str) -> Response:
     # They go out through the server's `wsgi.file_wrapper`, in pieces, without a copy of the whole.
     version = store().show(f"{check_name(op)}@{selector}")
     if version.digest is None or version.size is None:
-        raise errors.NotStored(op=op, number=version.number)
+        raise errors.NotStored(op=op, version=version.version)
     headers = {
         ETAG.name: f'"{version.digest}"',
         RANGES.name: "bytes",
         SERVED_OP.name: version.op,
-        SERVED_NUMBER.name: version.number,
+        SERVED_VERSION.name: version.version,
     }
     told = records.in_ascii(version)
     if len(told) <= routes.MAX_TOLD:
-        headers[SERVED_VERSION.name] = told
+        headers[SERVED_RECORD.name] = told
     if seen(version.digest):
         return nothing(304, headers)
     asked = _range(version.digest, version.size)

@@ -53,7 +53,7 @@ def resolve(_api: Api, pipeline: str, query: Wanted) -> Response:
     routes.CHECK,
     scope="read",
     answers={200: Answer(Check, "Whether it holds, and what does not.")},
-    raises=(*READING, errors.InvalidName, errors.InvalidVersion, errors.InvalidDigest, errors.PipelineNotFound),
+    raises=(*READING, errors.InvalidName, errors.InvalidSubversions, errors.InvalidDigest, errors.PipelineNotFound),
 )
 def check(_api: Api, pipeline: str, body: Lock) -> Response:
     """Whether a lock of the pipeline still holds."""

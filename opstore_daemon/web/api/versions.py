@@ -17,7 +17,7 @@ ROUTES: list[Route] = []
 PUSHING = (
     *KEEPING,
     *PICKING,
-    errors.InvalidVersion,
+    errors.InvalidSubversions,
     errors.InvalidDigest,
     errors.InvalidTag,
     errors.BlobNotFound,
@@ -77,7 +77,7 @@ def listing(_api: Api, op: str, query: Wanted) -> Response:
 def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
     """A version: of bytes that come along, of an upload, of bytes that the store has with that digest, or of none."""
     pushed = store().add_version(op, body, credential().owner, data)
-    made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.number)}
+    made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.version)}
     return answer(pushed, 201, made) if pushed.created else answer(pushed)
 
 

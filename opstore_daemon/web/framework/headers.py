@@ -66,9 +66,9 @@ CONTENT_RANGE = Header(
     Annotated[str, Meta(pattern=r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$")],
 )
 SERVED_OP = Header(routes.SERVED_OP, "The op that was served.", _Name)
-SERVED_NUMBER = Header(routes.SERVED_NUMBER, "The number that was served.", _Name)
-SERVED_VERSION = Header(
-    routes.SERVED_VERSION,
+SERVED_VERSION = Header(routes.SERVED_VERSION, "The version that was served.", _Name)
+SERVED_RECORD = Header(
+    routes.SERVED_RECORD,
     "All that is known of the version that was served, as JSON in ASCII; left out where that is longer than 4 KiB.",
     always=False,
 )

@@ -24,7 +24,7 @@ PARTS = {
     "selector": Part(
         "What stands behind the `@` of a reference: `latest`, `1.2.3`, `1.2`, `sha256:HEX`, `>=1.2,<2` ...",
         Annotated[str, Meta(min_length=1)],
-        (errors.InvalidReference, errors.InvalidNumber, errors.AmbiguousReference),
+        (errors.InvalidReference, errors.InvalidVersion, errors.AmbiguousReference),
     ),
     "tag": Part("The name of a tag.", Name, (errors.InvalidName, errors.TagNotFound)),
     "upload": Part("The upload, as the answer that made it says.", UploadId, (errors.UploadNotFound,)),

@@ -24,7 +24,7 @@ KEEPING: tuple[Error, ...] = (*WRITING, errors.StorageFailed)
 PICKING: tuple[Error, ...] = (  # a version, by its reference
     errors.InvalidName,
     errors.InvalidReference,
-    errors.InvalidNumber,
+    errors.InvalidVersion,
     errors.AmbiguousReference,
     errors.OpNotFound,
     errors.VersionNotFound,

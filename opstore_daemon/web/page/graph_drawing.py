@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, Validation
+from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
 from opstore_daemon.web.page.graph_layout import Point, lay_out
 
 WIDTH, HEIGHT = 190, 46  # of an op's box, in pixels
@@ -16,7 +16,7 @@ LETTERS = 22  # that a box has room for
 class Box:
     """An op in the drawing, by its upper left corner."""
 
-    op: OpNumber
+    op: OpVersion
     x: float
     y: float
     label: str

@@ -68,7 +68,7 @@ def op(_api: Api, op: str, query: Below) -> Response:
 def version(_api: Api, op: str, selector: str, query: Looking) -> Response:
     """All that is known of a version, and where it is valid."""
     found = store().show(f"{op}@{selector}", as_of=query.then)
-    own = f"{op}@{found.number}"
+    own = f"{op}@{found.version}"
     beside = store().neighbours(op, query.then)
     ups = [store().validate(up, own, as_of=query.then).edges[0] for up in beside.upstreams]
     downs = [store().validate(own, down, as_of=query.then).edges[0] for down in beside.downstreams]

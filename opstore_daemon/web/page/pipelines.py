@@ -35,9 +35,9 @@ def show(_api: Api, pipeline: str, query: Looking) -> Response:
     """A pipeline as a graph, with the verdict of its latest versions, and the newest that are valid together."""
     found = store().validate_pipeline(pipeline, as_of=query.then)
     resolution = store().resolve(pipeline, as_of=query.then)
-    passed_over = [
+    skipped = [
         (op, several[:PASSED_OVER], len(several))
-        for op, several in ((op, list(group)) for op, group in groupby(resolution.passed_over, attrgetter("op")))
+        for op, several in ((op, list(group)) for op, group in groupby(resolution.skipped, attrgetter("op")))
     ]
     return page(
         "pipeline.html",
@@ -47,5 +47,5 @@ def show(_api: Api, pipeline: str, query: Looking) -> Response:
         drawing=draw(found),
         box=(WIDTH, HEIGHT),
         resolution=resolution,
-        passed_over=passed_over,
+        skipped=skipped,
     )

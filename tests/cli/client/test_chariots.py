@@ -65,7 +65,7 @@ def test_the_newest_is_the_greatest_whatever_the_number(client: BaseOpStoreClien
     assert max(versions) == AAB
     assert min(versions) == AAA
     assert sorted(versions) == [AAA, BAA, AAB]
-    assert client.show("pca").number == "1.0.1"
+    assert client.show("pca").version == "1.0.1"
 
 
 def test_versions_of_different_answers_of_one_store_can_be_compared(client: BaseOpStoreClient) -> None:
@@ -150,22 +150,22 @@ def test_what_is_refused_leaves_nothing(client: BaseOpStoreClient, scene: Scene)
         (errors.InvalidRequest, "pca", "pca", AAA),
         (errors.InvalidRequest, "forest", None, AAA),
         (errors.InvalidRequest, "forest", named(7), AAA),  # type: ignore[arg-type]
-        (errors.InvalidVersion, "forest", "pca", "1.0.0"),
-        (errors.InvalidVersion, "forest", "pca", "AAAA.aaaa.aaaa"),
-        (errors.InvalidVersion, "forest", "pca", None),
-        (errors.InvalidVersion, "forest", "pca", SimpleNamespace(major="aaaa", minor="aaaa", patch=None)),
-        (errors.InvalidVersion, "forest", "pca", SimpleNamespace(major="aaaa", minor="aaaa", patch="aaaa_b")),
-        (errors.InvalidVersion, "forest", "pca", f"{AAA}_{'x' * 65}"),
-        (errors.InvalidVersion, "forest", "pca", f"{AAA}_a\nb"),
+        (errors.InvalidSubversions, "forest", "pca", "1.0.0"),
+        (errors.InvalidSubversions, "forest", "pca", "AAAA.aaaa.aaaa"),
+        (errors.InvalidSubversions, "forest", "pca", None),
+        (errors.InvalidSubversions, "forest", "pca", SimpleNamespace(major="aaaa", minor="aaaa", patch=None)),
+        (errors.InvalidSubversions, "forest", "pca", SimpleNamespace(major="aaaa", minor="aaaa", patch="aaaa_b")),
+        (errors.InvalidSubversions, "forest", "pca", f"{AAA}_{'x' * 65}"),
+        (errors.InvalidSubversions, "forest", "pca", f"{AAA}_a\nb"),
     ]
     for error, downstream, upstream, version in attempts:
         with pytest.raises(errors.OpStoreError) as refused:
             client.register_valid_link(downstream, upstream, version)
         assert type(refused.value) is error, (downstream, upstream, version)
-        if error is errors.InvalidVersion:
-            with pytest.raises(errors.InvalidVersion):
+        if error is errors.InvalidSubversions:
+            with pytest.raises(errors.InvalidSubversions):
                 client.save_op_bytes("pca", version, b"bytes")
-            with pytest.raises(errors.InvalidVersion):
+            with pytest.raises(errors.InvalidSubversions):
                 client.get_op_bytes_for_version("pca", version)
     for name in ("Forest", "", "../pca"):
         with pytest.raises(errors.InvalidName):
@@ -204,8 +204,8 @@ def test_a_version_of_decimal_digits_is_no_number(client: BaseOpStoreClient) -> 
     assert client.get_op_bytes_for_version("pca", "1234.1234.1234") == b"digits"
     assert client.get_op_bytes_for_version("pca", Version("1234", "1234", "1234")) == b"digits"
     assert client.get_op_bytes_for_version("pca", "0001.0002.0003") == b"zeros"
-    assert client.show("pca@1234.1234.1234_").number == "1.0.0"
-    assert [found.number for found in client.versions("pca@1234.1234.1234_").versions] == ["1.0.0"]
+    assert client.show("pca@1234.1234.1234_").version == "1.0.0"
+    assert [found.version for found in client.versions("pca@1234.1234.1234_").versions] == ["1.0.0"]
 
 
 def test_bytes_are_bytes(client: BaseOpStoreClient) -> None:

@@ -110,7 +110,7 @@ def test_other_bytes_under_the_same_version_are_what_the_next_start_loads(client
     assert loaded.version != pca
     assert loaded.version.major == pca.major
     assert pickle.loads(client.get_op_bytes_for_version("pca", pca)) == {"components": 2}  # noqa: S301
-    assert [version.number for version in client.versions("pca").versions] == ["1.0.1", "1.0.0"]
+    assert [version.version for version in client.versions("pca").versions] == ["1.0.1", "1.0.0"]
     assert client.validate("pca@1.0.1", "random_forest").verdict == "valid"
 
 

@@ -352,7 +352,7 @@ def test_the_given_token_goes_before_the_token_file_but_the_proof_is_by_the_file
         environ = {"OPSTORE_HOME": str(_home(tree / "home", daemon.url, daemon.token)), "OPSTORE_TOKEN": "mine"}
         lines: list[str] = []
         with OpStoreClient(settings=config.load(None, environ, tree), notify=lines.append) as client:
-            assert client.show("pca").number == "1.0.0"
+            assert client.show("pca").version == "1.0.0"
     assert daemon.headers[-1]["Authorization"] == "Bearer mine"
     assert [line for line in lines if "opstore restart" in line]
 

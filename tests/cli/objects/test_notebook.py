@@ -54,7 +54,7 @@ def test_two_processes_at_once_get_versions_of_their_own_and_the_right_verdicts(
     assert machine.starts() == 1, "there is one daemon"
     for op in ("pca", "random_forest"):
         _, listed, _ = machine.ask("versions", op)
-        assert [(each["number"], each["sequence"]) for each in listed["versions"]] == [("2.0.0", 2), ("1.0.0", 1)]
+        assert [(each["version"], each["sequence"]) for each in listed["versions"]] == [("2.0.0", 2), ("1.0.0", 1)]
     (one_pca, one_forest), (other_pca, other_forest) = pairs
     assert {one_pca, other_pca} == {"pca@1.0.0", "pca@2.0.0"}
     assert {one_forest, other_forest} == {"random_forest@1.0.0", "random_forest@2.0.0"}

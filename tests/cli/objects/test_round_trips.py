@@ -29,7 +29,7 @@ def test_a_model_predicts_the_same_after_every_format(client: OpStoreClient, mod
     made = MODELS[model]()
     for name in MODEL_FORMATS:
         saved = client.save(f"{model}.{name}", made, format=name)
-        assert (saved.number, saved.format, saved.created) == ("1.0.0", name, True)
+        assert (saved.version, saved.format, saved.created) == ("1.0.0", name, True)
         loaded = fetch(client, saved.op)
         assert type(loaded) is type(made)
         np.testing.assert_array_equal(predictions(loaded), predictions(made))
@@ -41,7 +41,7 @@ def test_the_same_model_saved_twice_makes_nothing_new(client: OpStoreClient, mod
     made = MODELS[model]()
     first = client.save("model", made, format=name)
     again = client.save("model", made, format=name)
-    assert (again.created, again.number, again.digest) == (False, first.number, first.digest)
+    assert (again.created, again.version, again.digest) == (False, first.version, first.digest)
 
 
 DIGESTS = """
@@ -226,8 +226,8 @@ def test_the_other_arguments_are_those_of_push(client: OpStoreClient) -> None:
     assert (saved.labels, saved.message, saved.format) == ({"by": "me"}, "ten trees", "json")
     assert client.validate("pca", "forest").verdict == "valid"
     assert client.validate("forest", "report").verdict == "valid"
-    assert client.save("forest", {"trees": 10}, bump="major", new=True).number == "2.0.0"
-    assert client.save("forest", {"trees": 10}, version="aaaa.bbbb.cccc").version == "aaaa.bbbb.cccc"
+    assert client.save("forest", {"trees": 10}, bump="major", new=True).version == "2.0.0"
+    assert client.save("forest", {"trees": 10}, subversions="aaaa.bbbb.cccc").subversions == "aaaa.bbbb.cccc"
 
 
 def test_the_same_bytes_in_another_format_are_another_version(client: OpStoreClient) -> None:
@@ -246,9 +246,9 @@ def test_a_declared_version_that_has_the_bytes_in_another_format_is_a_conflict(c
     client.save("text", b"[1]", fields=declared)  # type: ignore[arg-type]
     with pytest.raises(errors.FormatConflict, match=r"text@1\.0\.0 has these bytes already, as bytes"):
         client.save("text", [1], fields=declared)  # type: ignore[arg-type]
-    client.push("raw", b"[1]", version="aa11.bb22.cc33")
+    client.push("raw", b"[1]", subversions="aa11.bb22.cc33")
     with pytest.raises(errors.FormatConflict, match=r"raw@1\.0\.0 has these bytes already, as plain bytes"):
-        client.save("raw", [1], version="aa11.bb22.cc33")
+        client.save("raw", [1], subversions="aa11.bb22.cc33")
     assert [client.op(name).versions for name in ("text", "raw")] == [1, 1]
 
 

@@ -22,12 +22,12 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
     EdgeVerdict,
     LinkRecord,
-    OpNumber,
     OpRecord,
-    PassedOver,
+    OpVersion,
     PipelineRecord,
     Pushed,
     Resolution,
+    SkippedVersion,
     Validation,
     VersionRecord,
     Versions,
@@ -53,8 +53,8 @@ def a_push(created: bool) -> Pushed:
 def _version_keys(number: str) -> dict[str, Any]:
     return {
         "op": "pca",
-        "number": number,
-        "version": "aaaa.bbbb.cccc",
+        "version": number,
+        "subversions": "aaaa.bbbb.cccc",
         "sequence": 1,
         "digest": DIGEST,
         "size": 12345,
@@ -67,9 +67,9 @@ def _version_keys(number: str) -> dict[str, Any]:
 def a_link(**changes: Any) -> LinkRecord:
     keys: dict[str, Any] = {
         "upstream": "pca",
-        "upstream_number": "1.0.0",
+        "upstream_version": "1.0.0",
         "downstream": "forest",
-        "downstream_number": None,
+        "downstream_version": None,
         "valid": True,
         "state": "valid",
         "evidence": None,
@@ -80,14 +80,14 @@ def a_link(**changes: Any) -> LinkRecord:
 
 
 def a_validation(verdict: Any, pipeline: str | None = "churn", reason: str = "because") -> Validation:
-    up, down = OpNumber(op="pca", number="1.0.0"), OpNumber(op="forest", number=None)
+    up, down = OpVersion(op="pca", version="1.0.0"), OpVersion(op="forest", version=None)
     edge = EdgeVerdict(upstream=up, downstream=down, verdict=verdict, reason=reason)
     return Validation(verdict=verdict, edges=(edge,), versions=(up, down), pipeline=pipeline)
 
 
-PASSED = (PassedOver(op="pca", number="1.1.0", reason="not validated"),)
-NONE_LEFT = Versions(op="pca", versions=(), passed_over=PASSED, verdict="invalid")
-NONE_KNOWN = Versions(op="pca", versions=(), passed_over=PASSED, verdict="unknown")
+PASSED = (SkippedVersion(op="pca", version="1.1.0", reason="not validated"),)
+NONE_LEFT = Versions(op="pca", versions=(), skipped=PASSED, verdict="invalid")
+NONE_KNOWN = Versions(op="pca", versions=(), skipped=PASSED, verdict="unknown")
 
 
 class FakeClient:
@@ -269,7 +269,18 @@ def test_push_in_json_is_a_version_and_whether_it_is_new(opstore: Opstore, tmp_p
     file.touch()
     code, out, _ = opstore("--json", "push", "pca", str(file), push=a_push(False))
     document = json.loads(out)
-    promised = {"op", "number", "version", "sequence", "digest", "size", "registered_at", "labels", "tags", "yanked"}
+    promised = {
+        "op",
+        "version",
+        "subversions",
+        "sequence",
+        "digest",
+        "size",
+        "registered_at",
+        "labels",
+        "tags",
+        "yanked",
+    }
     assert (code, document["created"], promised - set(document)) == (0, False, set())
     assert document["registered_at"] == "2024-05-06T07:08:09Z"
 
@@ -286,7 +297,7 @@ def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
         "new": True,
         "fields": {"major": {"a": "b=c"}, "minor": {"d": ""}},
         "bump": None,
-        "version": None,
+        "subversions": None,
         "valid_for": ("forest",),
         "valid_with": ("scaler@1",),
         "labels": {"who": "me"},
@@ -298,7 +309,7 @@ def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
 
 
 def test_register_prints_the_reference(opstore: Opstore) -> None:
-    words = ("register", "pca", "--version", "aaaa.bbbb.cccc")
+    words = ("register", "pca", "--subversions", "aaaa.bbbb.cccc")
     assert opstore(*words, register=a_push(True)) == (0, "pca@1.0.0\n", "")
     assert opstore(*words, register=a_push(False)) == (
         0,
@@ -405,7 +416,7 @@ def test_ops_and_op_set(opstore: Opstore) -> None:
 def test_show_is_a_key_and_its_value_a_line(opstore: Opstore) -> None:
     version = a_version(labels={"b": "2", "a": "1\t1"}, message="one\ntwo\x1b", note="2019")
     lines = (
-        "op\tpca\nnumber\t1.0.0\nversion\taaaa.bbbb.cccc\nsequence\t1\n"
+        "op\tpca\nversion\t1.0.0\nsubversions\taaaa.bbbb.cccc\nsequence\t1\n"
         f"digest\t{DIGEST}\nsize\t12345\nregistered_at\t2024-05-06T07:08:09Z\nyanked\tno\ntags\t-\n"
         "label\ta=1\\t1\nlabel\tb=2\nmessage\tone\n\ttwo\\x1b\nnote\t2019\n"
     )
@@ -414,7 +425,7 @@ def test_show_is_a_key_and_its_value_a_line(opstore: Opstore) -> None:
 
 
 def test_links_are_sentences_when_made_and_rows_when_listed(opstore: Opstore) -> None:
-    to_version = a_link(downstream_number="2.0.0", valid=False)
+    to_version = a_link(downstream_version="2.0.0", valid=False)
     assert opstore("link", "pca@1.0.0", "forest", link=a_link()) == (0, "pca@1.0.0 is valid for forest\n", "")
     words = ("link", "pca@1.0.0", "forest@2.0.0", "--invalid")
     assert opstore(*words, link=to_version) == (0, "pca@1.0.0 is not valid for forest@2.0.0\n", "")
@@ -494,10 +505,10 @@ def test_nothing_left_says_why_and_exits_with_the_verdict(
 
 @pytest.mark.parametrize(("left", "code"), [(NONE_LEFT, 1), (NONE_KNOWN, 3)])
 def test_nothing_left_is_a_document_too(opstore: Opstore, left: Versions, code: int) -> None:
-    passed = {"op": "pca", "number": "1.1.0", "reason": "not validated"}
+    passed = {"op": "pca", "version": "1.1.0", "reason": "not validated"}
     got, out, err = opstore("pull", "pca", "--valid-for", "forest", "--json", versions=left)
     assert (got, err) == (code, "")
-    assert json.loads(out) == {"pulled": [], "verdict": left.verdict, "passed_over": [passed]}
+    assert json.loads(out) == {"pulled": [], "verdict": left.verdict, "skipped": [passed]}
     got, out, err = opstore("versions", "pca", "--valid-for", "forest", "--json", versions=left)
     assert (got, err) == (code, "")
     assert {key: json.loads(out)[key] for key in ("op", "versions")} == {"op": "pca", "versions": []}
@@ -509,7 +520,7 @@ def a_resolution(verdict: Any, *versions: VersionRecord) -> Resolution:
         verdict=verdict,
         versions=versions,
         edges=(("pca", "forest"),),
-        passed_over=(),
+        skipped=(),
         conflict=() if versions else a_validation(verdict).edges,
         position=1,
     )
@@ -540,11 +551,11 @@ def test_pull_prints_the_path(opstore: Opstore, tmp_path: Path, monkeypatch: pyt
     assert opstore("pull", "pca@1.0.0", begin_pull=a_pull()) == (0, "pca-1.0.0\n", "")
     code, out, err = opstore("--json", "pull", "pca", "-o", "x", begin_pull=a_pull())
     document = json.loads(out)
-    assert (code, document["path"], document["number"], err) == (0, "x", "1.0.0", "")
+    assert (code, document["path"], document["version"], err) == (0, "x", "1.0.0", "")
 
 
 def test_pull_names_the_newer_versions_that_it_passed_over(opstore: Opstore, tmp_path: Path) -> None:
-    found = Versions(op="pca", versions=(a_version(),), passed_over=PASSED)
+    found = Versions(op="pca", versions=(a_version(),), skipped=PASSED)
     path = str(tmp_path / "x")
     assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, begin_pull=a_pull()) == (
         0,

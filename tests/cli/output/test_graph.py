@@ -12,13 +12,13 @@ from markdown_it.token import Token
 
 from opstore_cli.output import graph
 from opstore_cli.output.document import shown
-from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, Validation
+from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
 
 READER = MarkdownIt("commonmark").enable("table")
 
 
 def validation(reason: str = "", op: str = "pca") -> Validation:
-    ends = OpNumber(op=op, number="1.0.0"), OpNumber(op="forest", number="2.0.0")
+    ends = OpVersion(op=op, version="1.0.0"), OpVersion(op="forest", version="2.0.0")
     edge = EdgeVerdict(upstream=ends[0], downstream=ends[1], verdict="invalid", reason=reason)
     return Validation(verdict="invalid", edges=(edge,), versions=ends)
 

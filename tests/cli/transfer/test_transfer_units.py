@@ -329,7 +329,7 @@ def test_bytes_that_the_store_has_are_not_sent(
         sources: dict[str, Path | bytes | BinaryIO] = {"a path": path, "bytes": BYTES, "an open file": file}
         pushed = client.push("pca", sources[kind])
         assert file.tell() == (len(BYTES) if kind == "an open file" else 0), "as if it had been read"
-    assert (pushed.number, daemon.asked) == ("2.0.0", ASKED)
+    assert (pushed.version, daemon.asked) == ("2.0.0", ASKED)
     assert moved == [*range(0, len(BYTES), BLOCK), len(BYTES)], "as they are hashed"
     assert not any("uploads" in request for request in daemon.log)
     assert not _notes(tmp_path / "home")
@@ -371,7 +371,7 @@ def test_what_was_sent_of_bytes_that_the_store_got_meanwhile_is_thrown_away(
         client.push("pca", path)
     assert [len(_notes(tmp_path / "home")), len(daemon.uploads["u1"])] == [1, 5_000_000]
     daemon.versions = [BYTES]
-    assert client.push("pca", path).number == "1.0.0"
+    assert client.push("pca", path).version == "1.0.0"
     assert (daemon.uploads, _notes(tmp_path / "home")) == ({}, [])
 
 
@@ -478,7 +478,7 @@ def test_bytes_come_as_bytes_into_a_file_and_into_a_stream(
     daemon.versions.append(data)
     stream, target = io.BytesIO(), tmp_path / "out"
     assert client.pull("pca") == data
-    assert client.pull("pca", to=stream).number == "1.0.0"
+    assert client.pull("pca", to=stream).version == "1.0.0"
     assert client.pull("pca", to=target).digest == digest_of(data)
     assert (stream.getvalue(), target.read_bytes()) == (data, data)
     assert [path.name for path in _left(tmp_path)] == ["out"]
@@ -761,7 +761,7 @@ def test_a_forked_process_does_not_use_its_parents_connection(
     assert client._http._connections(client.target) is parents
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert client._http._connections(client.target) is not parents
-    assert client.show("pca").number == "1.0.0"
+    assert client.show("pca").version == "1.0.0"
 
 
 def test_a_bundle_of_certificates_that_is_not_there_is_said(

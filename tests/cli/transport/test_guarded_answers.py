@@ -18,8 +18,8 @@ BYTES = b"0123456789"
 ETAG = f'"{digest_of(BYTES)}"'
 VERSION = {
     "op": "pca",
-    "number": "1.0.0",
-    "version": "aaaa.aaaa.aaaa",
+    "version": "1.0.0",
+    "subversions": "aaaa.aaaa.aaaa",
     "sequence": 1,
     "digest": digest_of(BYTES),
     "size": len(BYTES),
@@ -73,7 +73,7 @@ def json(record: object, status: int = 200) -> Said:
 def told(body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, cut: bool = False) -> Said:
     """The answer to a pull, with the version in it."""
     header = msgspec.json.encode(VERSION).decode() if version is None else version
-    return Said(200, {"ETag": etag, routes.SERVED_VERSION: header}, body, cut=cut)
+    return Said(200, {"ETag": etag, routes.SERVED_RECORD: header}, body, cut=cut)
 
 
 def test_an_answer_of_other_bytes_is_refused() -> None:
@@ -116,7 +116,7 @@ def test_an_answer_of_another_type_is_no_daemons() -> None:
 def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(msgspec.json.encode(VERSION))
     monkeypatch.setattr(api, "MAX_ANSWER", size)
-    assert Told(json(VERSION)).show("pca").number == "1.0.0"
+    assert Told(json(VERSION)).show("pca").version == "1.0.0"
     monkeypatch.setattr(api, "MAX_ANSWER", size - 1)
     with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
         Told(json(VERSION)).show("pca")

@@ -77,17 +77,17 @@ def test_a_version_of_another_op_is_refused(hostile: FakeDaemon, client: OpStore
 
 @pytest.mark.parametrize("number", EVIL_NUMBERS)
 def test_a_number_that_is_none_is_refused(hostile: FakeDaemon, client: OpStoreClient, number: str) -> None:
-    hostile.claims = {"number": number}
+    hostile.claims = {"version": number}
     assert is_refused(client, "pca")
 
 
 @pytest.mark.parametrize(
     ("selector", "claims"),
     [
-        ("1.0.0", {"number": "9.9.9"}),
-        ("1", {"number": "2.0.0"}),
-        ("1.0", {"number": "1.1.0"}),
-        (">=1,<2", {"number": "2.0.0"}),
+        ("1.0.0", {"version": "9.9.9"}),
+        ("1", {"version": "2.0.0"}),
+        ("1.0", {"version": "1.1.0"}),
+        (">=1,<2", {"version": "2.0.0"}),
         ("aaaa.bbbb.dddd", {}),
         ("aaaa.bbbb.dddd_2026", {}),
         ("aaaa.bbbb.cccc", {"version": "../x"}),
@@ -112,7 +112,7 @@ def test_a_version_that_the_selector_can_pick_is_taken(
     hostile: FakeDaemon, client: OpStoreClient, selector: str
 ) -> None:
     assert client.pull(f"pca@{selector}") == BYTES
-    assert client.show(f"pca@{selector}").number == "1.0.0"
+    assert client.show(f"pca@{selector}").version == "1.0.0"
     assert main(["pull", f"pca@{selector}"]) == 0
     assert files(Path.cwd()) == ["pca-1.0.0"]
 
@@ -136,12 +136,12 @@ def json(value: Any) -> tuple[int, str, bytes]:
 
 def resolution(*versions: dict[str, Any]) -> tuple[int, str, bytes]:
     return json(
-        {"pipeline": "churn", "verdict": "valid", "versions": versions, "edges": [], "passed_over": [], "position": 1}
+        {"pipeline": "churn", "verdict": "valid", "versions": versions, "edges": [], "skipped": [], "position": 1}
     )
 
 
 @pytest.mark.parametrize(
-    "claims", [{"op": op} for op in EVIL_OPS[1:]] + [{"number": number} for number in EVIL_NUMBERS]
+    "claims", [{"op": op} for op in EVIL_OPS[1:]] + [{"version": number} for number in EVIL_NUMBERS]
 )
 def test_a_resolution_names_no_path(hostile: FakeDaemon, claims: dict[str, Any]) -> None:
     hostile.answers = [resolution(hostile.record(1) | claims)]
@@ -155,20 +155,20 @@ def test_a_resolution_has_each_op_once(hostile: FakeDaemon, client: OpStoreClien
         client.resolve("churn")
 
 
-@pytest.mark.parametrize("claims", [{"op": "../x"}, {"number": "../x"}])
+@pytest.mark.parametrize("claims", [{"op": "../x"}, {"version": "../x"}])
 def test_the_versions_that_are_valid_for_an_op_are_of_the_op_that_was_asked_for(
     hostile: FakeDaemon, claims: dict[str, Any]
 ) -> None:
-    hostile.answers = [json({"op": "pca", "versions": [hostile.record(1) | claims], "passed_over": []})]
+    hostile.answers = [json({"op": "pca", "versions": [hostile.record(1) | claims], "skipped": []})]
     assert main(["pull", "pca", "--valid-for", "forest"]) == 6
-    hostile.answers = [json({"op": "other", "versions": [], "passed_over": []})]
+    hostile.answers = [json({"op": "other", "versions": [], "skipped": []})]
     assert main(["pull", "pca", "--valid-for", "forest"]) == 6
     assert files(Path.cwd().parent) == []
 
 
 def write_lock(**changed: Any) -> None:
     """Write opstore.lock with the version of pca, and these keys changed."""
-    version = {"op": "pca", "number": "1.0.0", "version": "aaaa.bbbb.cccc", "digest": digest_of(BYTES)}
+    version = {"op": "pca", "version": "1.0.0", "subversions": "aaaa.bbbb.cccc", "digest": digest_of(BYTES)}
     locked = lockfile.Locked(**{**version, "size": len(BYTES), **changed})
     lockfile.write(Path("opstore.lock"), lockfile.LockFile("churn", (), (locked,)))
 
@@ -187,7 +187,7 @@ def test_a_lock_is_pulled_by_its_own_names(hostile: FakeDaemon) -> None:
     [
         ({"op": "other"}, 6),
         ({"op": "../x"}, 6),
-        ({"version": "aaaa.bbbb.dddd"}, 6),
+        ({"subversions": "aaaa.bbbb.dddd"}, 6),
         ({"digest": digest_of(OTHERS)}, 5),
         ({"size": 1}, 5),
     ],
@@ -201,7 +201,7 @@ def test_a_version_that_differs_from_the_lock_is_not_pulled(
     assert files(Path.cwd()) == ["opstore.lock"]
 
 
-@pytest.mark.parametrize("changed", [{"version": "aaaa.bbbb.dddd"}, {"digest": digest_of(OTHERS)}, {"size": 1}])
+@pytest.mark.parametrize("changed", [{"subversions": "aaaa.bbbb.dddd"}, {"digest": digest_of(OTHERS)}, {"size": 1}])
 def test_bytes_of_another_version_than_the_one_shown_are_not_pulled(
     hostile: FakeDaemon, changed: dict[str, Any]
 ) -> None:
@@ -213,7 +213,7 @@ def test_bytes_of_another_version_than_the_one_shown_are_not_pulled(
     assert files(Path.cwd()) == ["opstore.lock"]
 
 
-@pytest.mark.parametrize("claims", [{"op": "other"}, {"number": "x"}, {"digest": digest_of(OTHERS)}, {"size": 1}])
+@pytest.mark.parametrize("claims", [{"op": "other"}, {"version": "x"}, {"digest": digest_of(OTHERS)}, {"size": 1}])
 def test_a_push_reports_the_version_that_was_pushed(
     hostile: FakeDaemon, client: OpStoreClient, claims: dict[str, Any]
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_push_reports_the_version_that_was_pushed(
 
 def test_records_of_another_op_are_refused(hostile: FakeDaemon, client: OpStoreClient) -> None:
     changes: list[Callable[[], object]] = [
-        lambda: client.register("pca", version="aaaa.bbbb.cccc"),
+        lambda: client.register("pca", subversions="aaaa.bbbb.cccc"),
         lambda: client.yank("pca@1.0.0", "bad"),
         lambda: client.unyank("pca@1.0.0"),
         lambda: client.op("pca"),

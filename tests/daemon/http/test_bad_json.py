@@ -83,7 +83,7 @@ OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/links", {"upstream": "up", "downstream": "up@1.0.0"}),
     ("POST", "/v1/ops/up/versions", {}),
     ("POST", "/v1/ops/up/versions", {"bump": "patch"}),
-    ("POST", "/v1/ops/up/versions", {"fields": {}, "version": "abcd.abcd.abcd"}),
+    ("POST", "/v1/ops/up/versions", {"fields": {}, "subversions": "abcd.abcd.abcd"}),
     ("POST", "/v1/ops/up/versions", {"fields": {"huge": {}}}),
     ("POST", "/v1/ops/up/versions", {"fields": {"major": {"a": 1}}}),
     ("POST", "/v1/ops/up/versions", {"fields": {"major": {"": "1"}}}),

@@ -89,7 +89,7 @@ def filled(http: Http, watch: Watch) -> Watch:
 
 
 def _codes(selector: str) -> tuple[str, ...]:
-    return ("InvalidNumber", "InvalidReference") if selector in NUMBERS else ("InvalidReference",)
+    return ("InvalidVersion", "InvalidReference") if selector in NUMBERS else ("InvalidReference",)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,9 @@ def _check_selector(http: Http, listener: Listener, filled: Watch, selector: str
             filled.assert_problem(shown, 404, "RouteNotFound")
         else:
             assert shown.status == 400
-            filled.assert_problem(shown, 400, "InvalidNumber" if b"InvalidNumber" in shown.body else "InvalidReference")
+            filled.assert_problem(
+                shown, 400, "InvalidVersion" if b"InvalidVersion" in shown.body else "InvalidReference"
+            )
 
 
 NOTHING = ["1.0.1", "2", "1.1", "2147483647.2147483647.2147483647", "0.0.0", ">=2", "!=1.*", "sha256:" + "0" * 64]
@@ -168,11 +170,11 @@ def test_a_digest_prefix_of_several_blobs_is_refused_with_the_candidates(
 
 def test_a_version_that_is_none_is_refused(http: Http, watch: Watch) -> None:
     for version in ("abcd.abcd", "abc.abcd.abcd", "ABCD.abcd.abcd", "1.0.0", "", "abcd.abcd.\n", "ä"):
-        watch.assert_problem(http.post("/v1/ops/up/versions", {"version": version}), 400, "InvalidVersion")
+        watch.assert_problem(http.post("/v1/ops/up/versions", {"subversions": version}), 400, "InvalidSubversions")
 
 
 def test_a_range_is_read_and_picks_the_newest_that_it_admits(http: Http) -> None:
     for major in ("1", "2"):
         http.register("up", a=major)
     for selector, number in ((">=1,<2", "1.0.0"), ("~=1.0", "1.0.0"), ("!=2.*", "1.0.0"), ("==2.*", "2.0.0")):
-        assert http.get(f"/v1/ops/up/versions/{quote(selector)}").json()["number"] == number
+        assert http.get(f"/v1/ops/up/versions/{quote(selector)}").json()["version"] == number

@@ -57,7 +57,7 @@ def test_a_client_sends_nothing_of_bytes_that_are_there(
         client.push("lda", data)
         monkeypatch.setattr(Uploads, "plan", None)
         source = path if kind == "a path" else data
-        assert client.push("pca", source).number == "1.0.0"
+        assert client.push("pca", source).version == "1.0.0"
         assert not client.push("pca", source).created
         assert client.pull("pca") == data
 

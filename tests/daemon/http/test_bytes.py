@@ -42,7 +42,7 @@ def test_the_bytes_come_with_their_digest_and_their_length(http: Http) -> None:
         assert answer.headers["Content-Length"] == str(SIZE)
         assert answer.headers["Accept-Ranges"] == "bytes"
         assert answer.headers["Content-Type"] == routes.BYTES_TYPE
-        assert (answer.headers[routes.SERVED_OP], answer.headers[routes.SERVED_NUMBER]) == ("up", "1.0.0")
+        assert (answer.headers[routes.SERVED_OP], answer.headers[routes.SERVED_VERSION]) == ("up", "1.0.0")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -52,10 +52,10 @@ def test_the_answer_tells_of_the_version_as_far_as_a_header_goes(http: Http, met
     known = http.get("/v1/ops/up/versions/1.0.0").json()
     for asked in ({}, {"Range": "bytes=1-"}, {"If-None-Match": f'"{digest_of(b"bytes")}"'}):
         told = http.ask(method, "/v1/ops/up/versions/1.0.0/bytes", headers=asked).headers
-        assert json.loads(told[routes.SERVED_VERSION]) == known
+        assert json.loads(told[routes.SERVED_RECORD]) == known
         assert "X-Evil" not in told
     http.push("up", b"more", message="m" * routes.MAX_TOLD)
-    assert routes.SERVED_VERSION not in http.ask(method, BYTES).headers
+    assert routes.SERVED_RECORD not in http.ask(method, BYTES).headers
 
 
 def test_bytes_of_every_size_come_back_as_they_went(http: Http) -> None:
@@ -176,7 +176,7 @@ def test_a_version_that_is_registered_only_has_no_bytes(http: Http, watch: Watch
     watch.mark()
     for selector in ("latest", "1.0.0"):
         details = watch.assert_problem(http.pull("up", selector), 404, "NotStored")
-        assert details == {"op": "up", "number": "1.0.0"}
+        assert details == {"op": "up", "version": "1.0.0"}
 
 
 @pytest.mark.parametrize("size", [1, 1000, MIB])
@@ -248,7 +248,7 @@ def test_slow_readers_hold_no_thread(http: Http, listener: Listener) -> None:
             assert reader.socket.recv(1, socket.MSG_PEEK)
         for _ in range(20):
             assert http.get(routes.OPS).status_code == 200
-        assert http.push("other", b"bytes")["number"] == "1.0.0"
+        assert http.push("other", b"bytes")["version"] == "1.0.0"
         slow = readers[0].answer()
         assert (slow.body == data, slow.cut) == (True, False)
     finally:

@@ -104,11 +104,11 @@ def test_a_blob_that_is_there_already_survives_a_push_of_the_wrong_bytes(http: H
 
 
 def test_a_refused_push_leaves_neither_a_blob_nor_a_version(http: Http, watch: Watch) -> None:
-    http.push("up", DATA, version="abcd.abcd.abcd")
+    http.push("up", DATA, subversions="abcd.abcd.abcd")
     upload = http.upload(b"others")
     watch.mark()
     for wanted in (
-        {"version": "abcd.abcd.abcd"},
+        {"subversions": "abcd.abcd.abcd"},
         {"valid_for": ["down@1.0.0"]},
         {"valid_with": ["nobody"]},
         {"valid_for": ["fresh"], "valid_with": ["nobody"]},

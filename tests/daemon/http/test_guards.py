@@ -83,7 +83,7 @@ def test_every_route_refuses_a_token_of_a_lesser_scope(server: OpStoreServer, li
 
 def test_a_token_of_each_scope_may_do_what_its_scope_says(http: Http) -> None:
     reader, writer = http.with_token(READ_TOKEN), http.with_token(WRITE_TOKEN)
-    assert writer.push("up", b"bytes")["number"] == "1.0.0"
+    assert writer.push("up", b"bytes")["version"] == "1.0.0"
     assert reader.pull("up").content == b"bytes"
     assert reader.get(routes.STATUS).status_code == 200
 

@@ -132,7 +132,7 @@ def test_a_key_of_somebody_else_is_another_key(http: Http) -> None:
     other = http.with_token(WRITE_TOKEN)
     one = http.post("/v1/ops/up/versions", {"fields": {"major": {"a": "1"}}}, headers=key("k"))
     two = other.post("/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}, headers=key("k"))
-    assert (one.json()["number"], two.json()["number"]) == ("1.0.0", "2.0.0")
+    assert (one.json()["version"], two.json()["version"]) == ("1.0.0", "2.0.0")
     assert same(other.post("/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}, headers=key("k")), two)
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opstore_daemon.protocol.records import EdgeVerdict, OpNumber, Validation
+from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
 from opstore_daemon.web.page.graph_drawing import HEIGHT, LETTERS, WIDTH, Drawing, draw
 
 MOST = 14  # ops
@@ -25,7 +25,7 @@ def graphs(draw_: st.DrawFn) -> Validation:
 
 
 def graph(names: list[str], edges: list[tuple[str, str]]) -> Validation:
-    ops = {name: OpNumber(op=name, number="1.0.0") for name in names}
+    ops = {name: OpVersion(op=name, version="1.0.0") for name in names}
     told = [EdgeVerdict(upstream=ops[up], downstream=ops[down], verdict="valid", reason="") for up, down in edges]
     return Validation(verdict="valid", edges=tuple(told), versions=tuple(ops.values()))
 

@@ -104,7 +104,7 @@ def test_an_op_shows_versions_tags_yanks_and_what_it_stands_beside(few: Site) ->
 def test_a_version_shows_all_that_is_known_and_where_it_is_valid(few: Site) -> None:
     text = seen(few, "/ui/ops/pca/1.2.0")
     record = few.server.store.show("pca@1.2.0")
-    for word in (record.digest, record.version, f"{record.size} bytes", "2026-05-06T18:00:00Z", "production"):
+    for word in (record.digest, record.subversions, f"{record.size} bytes", "2026-05-06T18:00:00Z", "production"):
         assert str(word) in text
     assert "opstore pull pca@1.2.0" in text
     assert "✓ valid tokenizer @1.2.0 pca @1.2.0 tokenizer 1.2.0 is valid for pca" in text

@@ -86,7 +86,7 @@ class Client:
         key = uuid.uuid4().hex
         status, told = self._ask("POST", routes.path(routes.VERSIONS, op=op), json=asked, key=key)
         assert status == 201, told
-        self._work.acknowledged.append(Acknowledged(op, told["number"], digest, data, downstream))
+        self._work.acknowledged.append(Acknowledged(op, told["version"], digest, data, downstream))
 
     def _upload(self, data: bytes) -> str:
         status, told = self._ask("POST", routes.UPLOADS, json={"size": len(data)})

@@ -202,7 +202,7 @@ def test_a_restart_keeps_everything(start: Start) -> None:
         {key: value for key, value in pushed.items() if key not in ("created", "picked_yanked")},
     )
     assert len(second.ask("GET", routes.LINKS)[1]["links"]) == 1
-    assert second.push("pca", b"more")["number"] == "1.0.1"
+    assert second.push("pca", b"more")["version"] == "1.0.1"
 
 
 def test_it_answers_to_the_names_that_it_was_told_and_to_no_other(start: Start) -> None:

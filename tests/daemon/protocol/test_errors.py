@@ -89,7 +89,7 @@ def test_a_detail_that_is_missing_is_a_bug_and_not_passed_over() -> None:
             "it is not known which version of pca is valid for rf: no link says so",
             "opstore link pca@NUMBER rf",
         ),
-        (errors.InvalidNumber(text="1.\n", rule="R"), "'1.\\n' is not a number: R", ""),
+        (errors.InvalidVersion(text="1.\n", rule="R"), "'1.\\n' is not a version: R", ""),
         (errors.LengthRequired(), "the request needs a Content-Length", ""),
     ],
 )

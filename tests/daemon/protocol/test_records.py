@@ -28,8 +28,8 @@ from opstore_daemon.protocol.records import (
 REQUESTS: list[Any] = Request.__subclasses__()
 VERSION = VersionRecord(
     op="pca",
-    number="1.0.0",
-    version="aaaa.bbbb.cccc",
+    version="1.0.0",
+    subversions="aaaa.bbbb.cccc",
     sequence=1,
     digest=None,
     size=None,
@@ -67,7 +67,18 @@ def test_times_go_over_the_wire_as_rfc_3339_utc() -> None:
 
 
 def test_a_version_has_the_keys_that_are_promised() -> None:
-    promised = ["op", "number", "version", "sequence", "digest", "size", "registered_at", "labels", "tags", "yanked"]
+    promised = [
+        "op",
+        "version",
+        "subversions",
+        "sequence",
+        "digest",
+        "size",
+        "registered_at",
+        "labels",
+        "tags",
+        "yanked",
+    ]
     assert set(promised) <= set(json.loads(encode(VERSION)))
     assert json.loads(encode(VERSION))["digest"] is None
 
@@ -241,7 +252,7 @@ def body_with(key: str, value: Any) -> bytes:
         ("message", "é" * 65536, "é" * 65537),
         ("upload", "x" * 512, "x" * 513),
         ("digest", "x" * 512, "x" * 513),
-        ("version", "x" * 512, "x" * 513),
+        ("subversions", "x" * 512, "x" * 513),
         ("valid_for", ["x"] * 1000, ["x"] * 1001),
         ("valid_with", ["x" * 512], ["x" * 513]),
         ("labels", {"x" * 128: "y" * 1024}, {"x" * 129: "y"}),

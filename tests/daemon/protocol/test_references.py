@@ -17,16 +17,16 @@ from opstore_daemon.protocol.references import (
     parse_reference,
     parse_selector,
 )
-from opstore_daemon.protocol.versions import HIGHEST, Number, Version
+from opstore_daemon.protocol.versions import HIGHEST, Version, VersionNumber
 
 HEX = "0123456789abcdef" * 4
 
 # The table of the contract, row by row, in its order.
 ROWS: list[tuple[str, Selector]] = [
     ("latest", Latest()),
-    ("1.2.3", Number(1, 2, 3)),
-    ("0.0.0", Number(0, 0, 0)),
-    ("2147483647.0.2147483647", Number(HIGHEST, 0, HIGHEST)),
+    ("1.2.3", VersionNumber(1, 2, 3)),
+    ("0.0.0", VersionNumber(0, 0, 0)),
+    ("2147483647.0.2147483647", VersionNumber(HIGHEST, 0, HIGHEST)),
     ("1", Line(1, None)),
     ("1.2", Line(1, 2)),
     ("0.0", Line(0, 0)),
@@ -70,7 +70,7 @@ def test_a_selector_is_read_as_the_contracts_table_says(text: str, selector: Sel
     ("text", "kind"),
     [
         ("latest", Latest),  # a legal tag too
-        ("1111.2222.3333", Number),  # three hex subversions too
+        ("1111.2222.3333", VersionNumber),  # three hex subversions too
         ("2024", Line),  # a legal tag too
         ("2024.11", Line),
         ("0000.1111.2222", Version),  # leading zeros: no number; a legal tag too
@@ -189,7 +189,7 @@ def test_a_leading_zero_makes_no_number_and_no_line(selector: str) -> None:
         read: Selector | None = parse_selector(selector)
     except errors.Refused:
         read = None
-    assert not isinstance(read, Number | Line)
+    assert not isinstance(read, VersionNumber | Line)
 
 
 def test_a_note_that_the_chariots_form_cannot_have_is_refused() -> None:
@@ -237,7 +237,7 @@ def test_a_reference_is_written_as_it_was_read(name: str, selector: str) -> None
     text = f"{name}@{selector}"
     try:
         reference = parse_reference(text)
-    except errors.InvalidNumber:
+    except errors.InvalidVersion:
         assume(False)  # a tag of digits with leading zeros
     assert str(reference) == text
     assert parse_reference(str(reference)) == reference

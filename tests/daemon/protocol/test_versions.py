@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.versions import HIGHEST, NUMBER_RULE, VERSION_RULE, Number, Place, Version
+from opstore_daemon.protocol.versions import HIGHEST, SUBVERSIONS_RULE, VERSION_RULE, Place, Version, VersionNumber
 
 subversions = st.text("0123456789abcdef", min_size=4, max_size=64)
 counts = st.integers(0, HIGHEST)
@@ -22,7 +22,7 @@ counts = st.integers(0, HIGHEST)
 
 @given(counts, counts, counts)
 def test_a_number_reads_as_it_is_written(major: int, minor: int, patch: int) -> None:
-    number = Number.parse(f"{major}.{minor}.{patch}")
+    number = VersionNumber.parse(f"{major}.{minor}.{patch}")
     assert number == (major, minor, patch)
     assert str(number) == f"{major}.{minor}.{patch}"
 
@@ -66,29 +66,29 @@ def test_a_number_reads_as_it_is_written(major: int, minor: int, patch: int) -> 
     ],
 )
 def test_what_is_not_a_number_is_refused_with_the_rule(text: str) -> None:
-    with pytest.raises(errors.InvalidNumber) as caught:
-        Number.parse(text)
-    assert caught.value.details == {"text": text, "rule": NUMBER_RULE}
+    with pytest.raises(errors.InvalidVersion) as caught:
+        VersionNumber.parse(text)
+    assert caught.value.details == {"text": text, "rule": VERSION_RULE}
 
 
 def test_the_highest_number_is_2_to_the_31_less_1() -> None:
     assert HIGHEST == 2**31 - 1 == 2147483647
-    assert Number.parse("2147483647.2147483647.2147483647") == (HIGHEST, HIGHEST, HIGHEST)
+    assert VersionNumber.parse("2147483647.2147483647.2147483647") == (HIGHEST, HIGHEST, HIGHEST)
     for text in ("2147483648.0.0", "1.2147483648.0", "1.0.2147483648"):
-        with pytest.raises(errors.InvalidNumber):
-            Number.parse(text)
+        with pytest.raises(errors.InvalidVersion):
+            VersionNumber.parse(text)
 
 
 def test_a_number_of_very_many_digits_is_refused_and_not_repeated_in_full() -> None:
-    with pytest.raises(errors.InvalidNumber) as caught:
-        Number.parse("1.0." + "9" * 100_000)
+    with pytest.raises(errors.InvalidVersion) as caught:
+        VersionNumber.parse("1.0." + "9" * 100_000)
     assert len(caught.value.text) < 500
 
 
 def test_numbers_compare_as_integers() -> None:
-    assert Number.parse("1.10.0") > Number.parse("1.9.9")
-    assert Number.parse("10.0.0") > Number.parse("9.0.0")
-    assert max(map(Number.parse, ["1.2.3", "1.2.10", "1.2.9"])) == (1, 2, 10)
+    assert VersionNumber.parse("1.10.0") > VersionNumber.parse("1.9.9")
+    assert VersionNumber.parse("10.0.0") > VersionNumber.parse("9.0.0")
+    assert max(map(VersionNumber.parse, ["1.2.3", "1.2.10", "1.2.9"])) == (1, 2, 10)
 
 
 # --- versions ---------------------------------------------------------------------------------------------------
@@ -152,20 +152,20 @@ def test_an_empty_note_is_none() -> None:
     ],
 )
 def test_what_is_not_a_version_is_refused_with_the_rule(text: str) -> None:
-    with pytest.raises(errors.InvalidVersion) as caught:
+    with pytest.raises(errors.InvalidSubversions) as caught:
         Version.parse(text)
-    assert caught.value.details["rule"] == VERSION_RULE
+    assert caught.value.details["rule"] == SUBVERSIONS_RULE
 
 
 def test_a_subversion_has_4_to_64_digits() -> None:
     assert Version("a" * 4, "b" * 64, "c" * 4).minor == "b" * 64
     for wrong in ("a" * 3, "a" * 65, "", "aaaa\n"):
-        with pytest.raises(errors.InvalidVersion):
+        with pytest.raises(errors.InvalidSubversions):
             Version("aaaa", "aaaa", wrong)
 
 
 def test_a_long_text_is_not_repeated_in_full() -> None:
-    with pytest.raises(errors.InvalidVersion) as caught:
+    with pytest.raises(errors.InvalidSubversions) as caught:
         Version.parse("a" * 100_000)
     assert len(caught.value.text) < 600
 
@@ -205,7 +205,7 @@ def test_versions_and_numbers_can_be_pickled_and_copied(major: str, minor: str, 
     for twin in (pickle.loads(pickle.dumps(version)), copy.deepcopy(version)):  # noqa: S301
         assert twin == version
         assert twin.creation_time == time
-    assert pickle.loads(pickle.dumps(Number(1, 2, 3))) == Number(1, 2, 3)  # noqa: S301
+    assert pickle.loads(pickle.dumps(VersionNumber(1, 2, 3))) == VersionNumber(1, 2, 3)  # noqa: S301
 
 
 def test_a_version_shows_its_text() -> None:
@@ -281,10 +281,10 @@ def test_a_version_is_made_of_a_text_or_of_any_object_with_three_subversions() -
     assert Version.of(foreign).noted == "aaaa.bbbb.cccc_2020-01-01 10:00:00.500000"
     assert Version.of(SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc")).noted == "aaaa.bbbb.cccc"
     assert Version.parse(Version.of(foreign).noted) == foreign
-    for wrong in (None, 7, "", Number(1, 2, 3), SimpleNamespace(major="aaaa"), ("aaaa", "bbbb", "cccc")):
-        with pytest.raises(errors.InvalidVersion):
+    for wrong in (None, 7, "", VersionNumber(1, 2, 3), SimpleNamespace(major="aaaa"), ("aaaa", "bbbb", "cccc")):
+        with pytest.raises(errors.InvalidSubversions):
             Version.of(wrong)
-    with pytest.raises(errors.InvalidVersion):
+    with pytest.raises(errors.InvalidSubversions):
         Version.of(SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc", creation_time="\x1b[31m"))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import Compat
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import LinkInForce
 from tests.daemon.rules import oracle
 
@@ -105,8 +105,8 @@ def written(steps: Sequence[Step]) -> list[oracle.Event]:
 histories = st.builds(lambda first, then: written([*first, *then]), first_steps, next_steps)
 
 
-def numbers(history: oracle.History, op: str) -> dict[oracle.Subversions, Number]:
-    return {version: Number(*oracle.number(history, op, version)) for version in oracle.versions(history, op)}
+def numbers(history: oracle.History, op: str) -> dict[oracle.Subversions, VersionNumber]:
+    return {version: VersionNumber(*oracle.number(history, op, version)) for version in oracle.versions(history, op)}
 
 
 def in_force(history: oracle.History, up: str, down: str) -> list[LinkInForce]:

@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.affected import affected
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.rules.verdict import Between, Verdict
@@ -19,7 +19,7 @@ def test_what_is_affected_is_the_oracles(case: tuple[oracle.History, list[str], 
     for op in ops:
         for version, number in numbers(history, op).items():
 
-            def verdict(down: str, op: str = op, number: Number = number) -> Verdict:
+            def verdict(down: str, op: str = op, number: VersionNumber = number) -> Verdict:
                 between = Between(op, down, oracle.level(history, op), in_force(history, op, down))
                 latest = oracle.latest(history, down)
                 return between.verdict(number, None if latest is None else numbers(history, down)[latest])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import LEVELS, Level
-from opstore_daemon.protocol.versions import HIGHEST, Number
+from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 from opstore_daemon.rules.numbering import Given, number
 from tests.daemon.rules import oracle
 
@@ -24,7 +24,7 @@ class Counters:
         known = self.numbers.get(above, {})
         return Given(known=known.get(subversion), highest=max(known.values(), default=None))
 
-    def register(self, version: oracle.Subversions) -> Number:
+    def register(self, version: oracle.Subversions) -> VersionNumber:
         major, minor, patch = version
         found = number(
             "pca",
@@ -81,7 +81,7 @@ def test_a_number_stays_whatever_comes_after(registered: list[oracle.Subversions
 
 
 def test_the_first_version_is_1_0_0() -> None:
-    assert number("pca", Given(), Given(), Given()) == Number(1, 0, 0)
+    assert number("pca", Given(), Given(), Given()) == VersionNumber(1, 0, 0)
 
 
 def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
@@ -92,12 +92,12 @@ def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
 
 
 def test_the_next_number_follows_the_highest_that_was_given_also_to_what_was_removed() -> None:
-    assert number("pca", Given(known=3, highest=7), Given(highest=4), Given()) == Number(3, 5, 0)
+    assert number("pca", Given(known=3, highest=7), Given(highest=4), Given()) == VersionNumber(3, 5, 0)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_no_number_is_given_above_the_highest(level: Level) -> None:
-    def numbered(at: Given) -> Number:
+    def numbered(at: Given) -> VersionNumber:
         major, minor, patch = (at if one == level else Given() for one in LEVELS)
         return number("pca", major, minor, patch)
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.references import Range, parse_selector
-from opstore_daemon.protocol.versions import HIGHEST, Number
+from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 from opstore_daemon.rules import ranges
 
 PART = st.integers(0, 3)
@@ -15,14 +15,14 @@ CLAUSES = st.one_of(
     st.tuples(st.sampled_from(["==", "!="]), OPERANDS).map(lambda clause: f"{''.join(clause)}.*"),
     st.lists(PART, min_size=2, max_size=3).map(lambda parts: "~=" + ".".join(map(str, parts))),
 )
-NUMBERS = st.builds(Number, st.integers(1, 3), PART, PART)
+NUMBERS = st.builds(VersionNumber, st.integers(1, 3), PART, PART)
 
 
 @given(st.lists(CLAUSES, min_size=1, max_size=3).map(",".join), NUMBERS)
-@example("<2", Number(1, HIGHEST, HIGHEST))
-@example("~=1.2", Number(1, HIGHEST, 0))
-@example("==1.*", Number(1, 0, HIGHEST))
-def test_what_a_range_admits_lies_between_its_bounds(text: str, number: Number) -> None:
+@example("<2", VersionNumber(1, HIGHEST, HIGHEST))
+@example("~=1.2", VersionNumber(1, HIGHEST, 0))
+@example("==1.*", VersionNumber(1, 0, HIGHEST))
+def test_what_a_range_admits_lies_between_its_bounds(text: str, number: VersionNumber) -> None:
     assert isinstance(parse_selector(text), Range)
     lowest, highest = ranges.bounds(text)
     if ranges.admits(text, number):

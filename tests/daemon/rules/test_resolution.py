@@ -6,14 +6,14 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.resolution import Edge, conflict, order, resolve
 from opstore_daemon.rules.verdict import Between
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import in_force, numbers, written_for
 
 OPS = ("a", "b", "c", "d", "e", "f")
-Candidate = tuple[str, Number]
+Candidate = tuple[str, VersionNumber]
 
 
 class ByHistory:

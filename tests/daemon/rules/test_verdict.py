@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import Compat, VerdictWord
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import Between, LinkInForce, Verdict, alike, combine, line
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import LEVELS, OPS, histories, in_force, numbers
@@ -20,9 +20,9 @@ class Edge:
     """Two ops, the versions asked about (None: the op has none), and the upstream's level."""
 
     upstream_op: str
-    upstream: Number | None
+    upstream: VersionNumber | None
     downstream_op: str
-    downstream: Number | None
+    downstream: VersionNumber | None
     compat: Compat
 
 
@@ -56,16 +56,18 @@ def test_the_verdict_is_the_oracles_for_every_pair_of_versions_of_every_two_ops(
 
 # --- the four rules, each with its words ------------------------------------------------------------------------
 
-U = Number(1, 4, 2)
-D = Number(2, 0, 1)
+U = VersionNumber(1, 4, 2)
+D = VersionNumber(2, 0, 1)
 
 
-def edge(upstream: Number | None = U, downstream: Number | None = D, compat: Compat = "major") -> Edge:
+def edge(upstream: VersionNumber | None = U, downstream: VersionNumber | None = D, compat: Compat = "major") -> Edge:
     return Edge("pca", upstream, "random_forest", downstream, compat)
 
 
 def entry(upstream: str, downstream: str | None, valid: bool = True, position: int = 1) -> LinkInForce:
-    return LinkInForce(Number.parse(upstream), Number.parse(downstream) if downstream else None, valid, position)
+    return LinkInForce(
+        VersionNumber.parse(upstream), VersionNumber.parse(downstream) if downstream else None, valid, position
+    )
 
 
 def said(of: Edge, *entries: LinkInForce) -> tuple[VerdictWord, str]:
@@ -168,8 +170,8 @@ def test_an_op_without_a_version_is_unknown() -> None:
 def test_versions_are_alike_that_share_the_number_down_to_the_level(
     compat: Compat, one: str, other: str, expected: bool
 ) -> None:
-    assert alike(Number.parse(one), Number.parse(other), compat) is expected
-    assert alike(Number.parse(other), Number.parse(one), compat) is expected
+    assert alike(VersionNumber.parse(one), VersionNumber.parse(other), compat) is expected
+    assert alike(VersionNumber.parse(other), VersionNumber.parse(one), compat) is expected
 
 
 def test_the_line_is_what_alike_versions_share() -> None:
@@ -179,21 +181,21 @@ def test_the_line_is_what_alike_versions_share() -> None:
 # --- properties -------------------------------------------------------------------------------------------------
 
 few = st.integers(0, 1)
-few_numbers = st.builds(Number, st.integers(1, 2), few, few)
+few_numbers = st.builds(VersionNumber, st.integers(1, 2), few, few)
 targets = st.none() | few_numbers
 edges = st.builds(Edge, st.just("pca"), few_numbers, st.just("random_forest"), targets, st.sampled_from(LEVELS))
 some_links = st.dictionaries(st.tuples(few_numbers, targets), st.booleans(), max_size=6)
 words: st.SearchStrategy[list[VerdictWord]] = st.lists(st.sampled_from(["valid", "invalid", "unknown"]), max_size=6)
 
 
-def as_links(found: dict[tuple[Number, Number | None], bool]) -> list[LinkInForce]:
+def as_links(found: dict[tuple[VersionNumber, VersionNumber | None], bool]) -> list[LinkInForce]:
     return [LinkInForce(u, d, valid, position) for position, ((u, d), valid) in enumerate(found.items(), start=1)]
 
 
 @settings(max_examples=500, deadline=None)
 @given(edges, some_links, few_numbers, targets)
 def test_another_valid_link_never_takes_validity_away(
-    of: Edge, found: dict[tuple[Number, Number | None], bool], u: Number, d: Number | None
+    of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool], u: VersionNumber, d: VersionNumber | None
 ) -> None:
     if verdict(of, as_links(found)).word == "valid":
         more = {key: valid for key, valid in found.items() if key != (u, d)} | {(u, d): True}
@@ -203,7 +205,7 @@ def test_another_valid_link_never_takes_validity_away(
 @settings(max_examples=500, deadline=None)
 @given(edges, some_links)
 def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
-    of: Edge, found: dict[tuple[Number, Number | None], bool]
+    of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool]
 ) -> None:
     kept = {(u, d): valid for (u, d), valid in found.items() if valid or u == of.upstream}
     assert verdict(of, as_links(found)).word == verdict(of, as_links(kept)).word
@@ -212,7 +214,7 @@ def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
 @settings(max_examples=500, deadline=None)
 @given(edges, some_links, st.randoms(use_true_random=False))
 def test_the_verdict_and_its_reason_do_not_depend_on_the_order_in_which_links_are_handed_over(
-    of: Edge, found: dict[tuple[Number, Number | None], bool], chance: Random
+    of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool], chance: Random
 ) -> None:
     handed = as_links(found)
     shuffled = sorted(handed, key=lambda _: chance.random())

@@ -24,7 +24,7 @@ def by_digest(server: OpStoreServer, op: str = "pca", digest: Digest = DIGEST, *
 def test_what_one_op_has_becomes_a_version_of_another(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
     pushed = by_digest(files, size=5, labels={"from": "lda"}, tags=("prod",), format="joblib")
-    assert (pushed.number, pushed.created, pushed.digest, pushed.size) == ("1.0.0", True, DIGEST, 5)
+    assert (pushed.version, pushed.created, pushed.digest, pushed.size) == ("1.0.0", True, DIGEST, 5)
     assert (pushed.labels, pushed.tags, pushed.format) == ({"from": "lda"}, ("prod",), "joblib")
     assert files.store.pull("pca@prod") == b"bytes"
     assert set(files.store.saver) == {DIGEST}
@@ -33,25 +33,25 @@ def test_what_one_op_has_becomes_a_version_of_another(files: OpStoreServer) -> N
 
 def test_it_is_numbered_as_a_push_of_the_bytes(files: OpStoreServer) -> None:
     files.store.push("pca", b"bytes")
-    assert (by_digest(files).number, by_digest(files).created) == ("1.0.0", False)
+    assert (by_digest(files).version, by_digest(files).created) == ("1.0.0", False)
     files.store.push("pca", b"other")
-    assert by_digest(files).number == "1.0.2", "older bytes pushed again are the latest"
-    assert by_digest(files, bump="major", new=True).number == "2.0.0"
+    assert by_digest(files).version == "1.0.2", "older bytes pushed again are the latest"
+    assert by_digest(files, bump="major", new=True).version == "2.0.0"
     with pytest.raises(errors.VersionConflict):
-        by_digest(files, version=files.store.show("pca@1.0.1").version)
+        by_digest(files, subversions=files.store.show("pca@1.0.1").subversions)
 
 
 def test_a_registered_version_gets_its_bytes(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
-    files.store.register("pca", version="aaaa.bbbb.cccc")
-    assert by_digest(files, version="aaaa.bbbb.cccc").created
+    files.store.register("pca", subversions="aaaa.bbbb.cccc")
+    assert by_digest(files, subversions="aaaa.bbbb.cccc").created
     assert files.store.pull("pca") == b"bytes"
 
 
 MISSING: dict[str, dict[str, Any]] = {
     "nobody ever had them": {"digest": digest_of(b"others")},
     "they have another size": {"size": 4},
-    "they are to be registered": {"digest": digest_of(b"others"), "version": "aaaa.bbbb.cccc"},
+    "they are to be registered": {"digest": digest_of(b"others"), "subversions": "aaaa.bbbb.cccc"},
 }
 
 
@@ -96,7 +96,7 @@ def test_what_is_no_digest_is_refused(files: OpStoreServer) -> None:
 def test_the_same_request_twice_makes_one_version(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
     bound = files.store.once(Once(LOCAL, "key", "request"))
-    numbers = [bound.add_version("pca", NewVersion(digest=DIGEST, new=True), LOCAL).number for _ in range(2)]
+    numbers = [bound.add_version("pca", NewVersion(digest=DIGEST, new=True), LOCAL).version for _ in range(2)]
     assert (numbers, files.store.op("pca").versions) == (["1.0.0", "1.0.0"], 1)
 
 

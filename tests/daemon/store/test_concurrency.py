@@ -65,11 +65,11 @@ def test_eight_threads_that_push_to_one_op_leave_no_gaps(files: OpStoreServer) -
     pushed = [each for some in together(THREADS, push) for each in some]
     count = THREADS * PUSHES
     assert sorted(each.sequence for each in pushed) == list(range(1, count + 1))
-    assert len({each.number for each in pushed}) == len({each.version for each in pushed}) == count
+    assert len({each.version for each in pushed}) == len({each.subversions for each in pushed}) == count
     assert all(each.created for each in pushed)
     assert files.store.op("pca").versions == count
     for each in pushed:
-        assert files.store.show(f"pca@{each.number}").version == each.version
+        assert files.store.show(f"pca@{each.version}").subversions == each.subversions
     # The latest at the time of each push was its base: in the order of sequences each builds on the one before.
     ordered = sorted(pushed, key=lambda each: each.sequence)
     assert [each.position for each in ordered] == sorted(each.position for each in ordered)
@@ -79,7 +79,7 @@ def test_eight_threads_that_push_to_one_op_leave_no_gaps(files: OpStoreServer) -
 def test_the_same_bytes_from_eight_threads_make_one_version(files: OpStoreServer) -> None:
     pushed = together(THREADS, lambda n: files.store.push("pca", b"same", labels={f"k{n}": "v"}))
     assert [each.created for each in pushed].count(True) == 1
-    assert {each.number for each in pushed} == {"1.0.0"}
+    assert {each.version for each in pushed} == {"1.0.0"}
     assert files.store.show("pca").labels == {f"k{n}": "v" for n in range(THREADS)}
     check_journal(files)
 
@@ -87,7 +87,7 @@ def test_the_same_bytes_from_eight_threads_make_one_version(files: OpStoreServer
 def test_the_same_version_from_eight_threads_has_the_bytes_of_one(files: OpStoreServer) -> None:
     def push(n: int) -> Pushed | str:
         try:
-            return files.store.push("pca", b"%d" % n, version="aaaa.aaaa.aaaa")
+            return files.store.push("pca", b"%d" % n, subversions="aaaa.aaaa.aaaa")
         except Exception as error:  # noqa: BLE001 - looked at below
             return type(error).__name__
 
@@ -129,10 +129,10 @@ def test_readers_see_whole_states_while_others_write(files: OpStoreServer) -> No
             versions = files.store.versions("pca").versions
             assert [each.sequence for each in versions] == list(range(len(versions), 0, -1))
             assert all(each.digest in files.store.saver for each in versions)
-            links = {link.upstream_number for link in files.store.links("pca")}
-            assert {each.number for each in versions} <= links, "no version is seen without its link"
+            links = {link.upstream_version for link in files.store.links("pca")}
+            assert {each.version for each in versions} <= links, "no version is seen without its link"
             found = files.store.versions("pca", valid_for=["forest"])
-            assert (len(found.versions) >= len(versions), found.passed_over) == (True, ())
+            assert (len(found.versions) >= len(versions), found.skipped) == (True, ())
             assert len(versions) >= seen
             seen = len(versions)
         return seen
@@ -180,7 +180,7 @@ def test_a_request_that_is_repeated_while_it_runs_gets_its_answer(make_server: M
 @pytest.mark.parametrize("url", ["memory", "files"])
 def test_registrations_and_changes_of_level_at_once_leave_no_gaps(url: str, request: pytest.FixtureRequest) -> None:
     server: OpStoreServer = request.getfixturevalue(url)
-    server.store.register("pca", version="aaaa.aaaa.aaaa")
+    server.store.register("pca", subversions="aaaa.aaaa.aaaa")
 
     def work(n: int) -> None:
         server.store.register("pca", fields={"patch": {"n": str(n)}}, valid_for=[f"down{n % 3}"])
@@ -195,15 +195,15 @@ def test_registrations_and_changes_of_level_at_once_leave_no_gaps(url: str, requ
 def test_eight_threads_that_save_other_bytes_under_one_version_each_make_a_patch_with_its_links(
     files: OpStoreServer,
 ) -> None:
-    files.store.push("pca", b"first", version="aaaa.aaaa.aaaa", valid_for=["forest"])
+    files.store.push("pca", b"first", subversions="aaaa.aaaa.aaaa", valid_for=["forest"])
 
     def save(n: int) -> list[Pushed]:
         return [
-            files.store.push("pca", b"%d" % (n // 2), version="aaaa.aaaa.aaaa", otherwise="patch") for _ in range(3)
+            files.store.push("pca", b"%d" % (n // 2), subversions="aaaa.aaaa.aaaa", otherwise="patch") for _ in range(3)
         ]
 
     saved = [pushed for done in together(THREADS, save) for pushed in done]
-    assert len({pushed.number for pushed in saved if pushed.created}) == THREADS // 2
+    assert len({pushed.version for pushed in saved if pushed.created}) == THREADS // 2
     assert sum(pushed.created for pushed in saved) == THREADS // 2, "two threads save the same bytes, three times each"
     assert files.store.op("pca").versions == 1 + THREADS // 2
     assert len(files.store.links(upstream="pca", downstream="forest")) == 1 + THREADS // 2

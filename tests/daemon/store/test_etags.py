@@ -11,7 +11,7 @@ from opstore_daemon.store.store import Store
 CHANGES: dict[str, Callable[[Store], object]] = {
     "push": lambda store: store.push("pca", b"three"),
     "push downstream": lambda store: store.push("forest", b"two"),
-    "bytes of what was registered": lambda store: store.push("forest", b"bytes", version="aaaa.aaaa.aaaa"),
+    "bytes of what was registered": lambda store: store.push("forest", b"bytes", subversions="aaaa.aaaa.aaaa"),
     "register": lambda store: store.register("pca", fields={"major": {"k": "2"}}),
     "link": lambda store: store.link("pca@1.0.1", "forest"),
     "unlink": lambda store: store.unlink("pca@1.0.0", "forest"),
@@ -37,7 +37,7 @@ def store(memory: OpStoreServer) -> Store:
     store.push("scaler", b"one")
     store.push("pca", b"one", tags=["dev"])
     store.push("pca", b"two")
-    store.register("forest", version="aaaa.aaaa.aaaa")
+    store.register("forest", subversions="aaaa.aaaa.aaaa")
     store.link("pca@1.0.0", "forest")
     store.yank("pca@1.0.1", "broken")
     store.register_pipeline("churn", ["pca", "forest"])

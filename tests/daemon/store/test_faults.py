@@ -83,7 +83,7 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
         bound.add_version("pca", request, LOCAL)
     assert nothing_is_there(files) is not happened
     pushed = bound.add_version("pca", request, LOCAL)
-    assert (pushed.number, pushed.created) == ("1.0.0", True)
+    assert (pushed.version, pushed.created) == ("1.0.0", True)
     assert bound.add_version("pca", request, LOCAL) == pushed
     assert files.store.op("pca").versions == 1
     assert len(files.store.links()) == 1
@@ -91,17 +91,17 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
 
 
 def test_a_key_that_comes_with_another_request_is_refused(files: OpStoreServer) -> None:
-    files.store.once(Once(LOCAL, "key", "request")).register("pca", version="aaaa.aaaa.aaaa")
+    files.store.once(Once(LOCAL, "key", "request")).register("pca", subversions="aaaa.aaaa.aaaa")
     with pytest.raises(errors.KeyReused):
-        files.store.once(Once(LOCAL, "key", "another")).register("pca", version="aaaa.aaaa.bbbb")
-    assert files.store.once(Once("somebody", "key", "another")).register("pca", version="aaaa.aaaa.cccc").created
+        files.store.once(Once(LOCAL, "key", "another")).register("pca", subversions="aaaa.aaaa.bbbb")
+    assert files.store.once(Once("somebody", "key", "another")).register("pca", subversions="aaaa.aaaa.cccc").created
     assert files.store.op("pca").versions == 2
 
 
 def test_every_verb_that_writes_has_one_effect_for_one_key(files: OpStoreServer) -> None:
     store = files.store
-    first = store.once(Once(LOCAL, "1", "r")).register("pca", version="aaaa.aaaa.aaaa")
-    assert store.once(Once(LOCAL, "1", "r")).register("pca", version="aaaa.aaaa.aaaa") == first
+    first = store.once(Once(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa")
+    assert store.once(Once(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa") == first
     assert first.created
     store.once(Once(LOCAL, "2", "r")).link("pca", "forest")
     revoked = store.once(Once(LOCAL, "3", "r")).unlink("pca", "forest")
@@ -122,13 +122,13 @@ def test_an_answer_is_kept_for_a_day() -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     server = OpStoreServer(MemorySaver(), clock=lambda: now)
     once = Once(LOCAL, "key", "r")
-    assert server.store.once(once).register("pca", version="aaaa.aaaa.aaaa").created
+    assert server.store.once(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     now += timedelta(hours=23)
-    server.store.once(Once(LOCAL, "other", "r")).register("lda", version="aaaa.aaaa.aaaa")
-    assert server.store.once(once).register("pca", version="aaaa.aaaa.aaaa").created
+    server.store.once(Once(LOCAL, "other", "r")).register("lda", subversions="aaaa.aaaa.aaaa")
+    assert server.store.once(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     now += timedelta(hours=2)
-    server.store.once(Once(LOCAL, "third", "r")).register("lda", version="aaaa.aaaa.aaaa")
-    assert not server.store.once(once).register("pca", version="aaaa.aaaa.aaaa").created
+    server.store.once(Once(LOCAL, "third", "r")).register("lda", subversions="aaaa.aaaa.aaaa")
+    assert not server.store.once(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     server.close()
 
 
@@ -166,7 +166,7 @@ def test_a_blob_that_a_collector_took_before_the_transaction_is_kept_again(
     taken = collected(files, monkeypatch, times=2)
     pushed = pushed_either_way(files, whole=whole)
     assert taken == [pushed.digest] * 2
-    assert (pushed.number, files.store.pull("pca")) == ("1.0.0", b"bytes")
+    assert (pushed.version, files.store.pull("pca")) == ("1.0.0", b"bytes")
     assert pushed.digest in files.store.saver
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_under_the_database_fails_the_push_and_it_goes_on_afterwards
     assert nothing_is_there(files)
     assert set(files.store.saver) == set(), "the rehearsal has found it out"
     limit_pages(files, None)
-    assert files.store.add_version("pca", request, LOCAL).number == "1.0.0"
+    assert files.store.add_version("pca", request, LOCAL).version == "1.0.0"
 
 
 def test_a_disk_that_fails_at_the_commit_of_what_was_rehearsed_leaves_nothing_visible(
@@ -222,7 +222,7 @@ def test_a_disk_that_fails_at_the_commit_of_what_was_rehearsed_leaves_nothing_vi
     assert nothing_is_there(files)
     monkeypatch.undo()
     limit_pages(files, None)
-    assert files.store.add_version("pca", request, LOCAL).number == "1.0.0"
+    assert files.store.add_version("pca", request, LOCAL).version == "1.0.0"
     assert files.store.pull("pca") == b"bytes"
 
 
@@ -238,7 +238,7 @@ def test_a_sync_of_the_bytes_that_fails_shows_nothing_and_the_upload_begins_agai
     assert set(files.store.saver) == set()
     assert files.store.uploads.take_up(upload, LOCAL).offset == 0, "what the disk did not take is not relied on"
     append(files, upload, 0, b"bytes")
-    assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).number == "1.0.0"
+    assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).version == "1.0.0"
     assert files.store.pull("pca") == b"bytes"
 
 
@@ -253,7 +253,7 @@ def test_a_sync_of_a_folder_that_fails_shows_nothing_and_the_upload_is_finished_
         with pytest.raises(errors.StorageFailed):
             files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
     assert nothing_is_there(files)
-    assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).number == "1.0.0"
+    assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).version == "1.0.0"
     assert files.store.pull("pca") == b"bytes"
 
 
@@ -322,7 +322,7 @@ def test_a_refused_push_can_be_put_right_without_sending_the_bytes_again(files: 
     upload = uploaded(files, b"bytes")
     with pytest.raises(errors.OpNotFound):
         files.store.add_version("pca", wanted(upload, valid_for=("forest@1",)), LOCAL)
-    assert files.store.add_version("pca", wanted(upload, valid_for=("forest",)), LOCAL).number == "1.0.0"
+    assert files.store.add_version("pca", wanted(upload, valid_for=("forest",)), LOCAL).version == "1.0.0"
 
 
 @pytest.mark.parametrize(

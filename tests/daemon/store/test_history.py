@@ -59,7 +59,7 @@ def snapshot(store: Store, as_of: str | None = None) -> Answers:
 def something(store: Store, chance: random.Random) -> None:
     """One random change, which may be refused."""
     op, other = chance.sample(OPS, 2)
-    known = asked(lambda: [f"{op}@{version.number}" for version in store.versions(op).versions])
+    known = asked(lambda: [f"{op}@{version.version}" for version in store.versions(op).versions])
     mine = chance.choice(known) if isinstance(known, list) and known else op
     down = chance.choice([other, f"{other}@1.0.0", f"{other}@latest"])
     bump = chance.choice(["patch", "minor", "major"])
@@ -68,7 +68,7 @@ def something(store: Store, chance: random.Random) -> None:
         lambda: store.push(op, b"the same", labels={"n": str(chance.random())}, message="again"),
         lambda: store.register(op, fields={"major": {"k": str(chance.randrange(4))}}, message="a", labels={"l": "1"}),
         lambda: store.push(op, chance.randbytes(2), fields={"major": {"k": str(chance.randrange(4))}}, message="b"),
-        lambda: store.push(op, b"pushed", version=store.show(mine).version),
+        lambda: store.push(op, b"pushed", subversions=store.show(mine).subversions),
         lambda: store.link(mine, down, valid=chance.random() < 0.8),
         lambda: store.link(mine, down, evidence=str(chance.random())),
         lambda: store.unlink(mine, down),
@@ -116,6 +116,6 @@ def test_as_of_a_time_is_as_of_the_last_entry_of_that_moment_or_before() -> None
             noon + timedelta(hours=1) - moment: "1.0.1",
             noon + timedelta(hours=1): "1.0.2",
         }.items():
-            assert store.show("pca", as_of=time.isoformat()).number == number, time
+            assert store.show("pca", as_of=time.isoformat()).version == number, time
         with pytest.raises(errors.OpNotFound):
             store.show("pca", as_of=(noon - moment).isoformat())

@@ -34,12 +34,12 @@ def do_something(store: Store, chance: Random, turn: int) -> None:
             links = store.links("up")
             if links:
                 link = chance.choice(links)
-                to = "down" if link.downstream_number is None else f"down@{link.downstream_number}"
-                store.unlink(f"up@{link.upstream_number}", to)
+                to = "down" if link.downstream_version is None else f"down@{link.downstream_version}"
+                store.unlink(f"up@{link.upstream_version}", to)
 
 
 def any_of(store: Store, chance: Random, op: str) -> str:
-    return f"{op}@{chance.choice(store.versions(op).versions).number}"
+    return f"{op}@{chance.choice(store.versions(op).versions).version}"
 
 
 def check(store: Store, as_of: str | None) -> None:

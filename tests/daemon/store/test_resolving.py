@@ -50,9 +50,9 @@ class Played:
             case oracle.Registered(op, version, stored):
                 text = ".".join(version)
                 if stored:
-                    self.store.push(self.name(op), text.encode(), version=text)
+                    self.store.push(self.name(op), text.encode(), subversions=text)
                 else:
-                    self.store.register(self.name(op), version=text)
+                    self.store.register(self.name(op), subversions=text)
             case oracle.LevelSet(op, level):
                 try:
                     self.store.set_compat(self.name(op), level)
@@ -104,17 +104,17 @@ def check_resolution(played: Played, pipeline: str, ops: list[str], edges: list[
     if isinstance(expected, str):
         assert told.verdict == {"no": "invalid", "unknown": "unknown"}[expected]
         assert told.versions == ()
-        assert told.conflict or told.passed_over
+        assert told.conflict or told.skipped
         return
     numbers = {played.name(op): played.number(op, version) for op, version in expected.items()}
-    assert {version.op: version.number for version in told.versions} == numbers
+    assert {version.op: version.version for version in told.versions} == numbers
     newer = {
         (played.name(op), played.number(op, version))
         for op in ops
         for version in oracle.candidates(played.history, op)
         if oracle.versions(played.history, op).index(version) > oracle.versions(played.history, op).index(expected[op])
     }
-    assert {(passed.op, passed.number) for passed in told.passed_over} == newer
-    assert all(passed.reason for passed in told.passed_over)
-    use = [f"{version.op}@{version.number}" for version in told.versions]
+    assert {(passed.op, passed.version) for passed in told.skipped} == newer
+    assert all(passed.reason for passed in told.skipped)
+    use = [f"{version.op}@{version.version}" for version in told.versions]
     assert played.store.validate_pipeline(pipeline, use=use).verdict == "valid"

@@ -122,5 +122,5 @@ def test_a_resolution_takes_statements_by_the_blocks_that_it_reads(large: OpStor
     per_op = 4  # what an op, an edge and the record of a version need besides
     assert statements <= len(OPS) * (blocks * 4 + per_op) + 10
     found = large.store.resolve("chain")
-    assert [version.number for version in found.versions] == [number(LARGE - BACK - 1)] * len(OPS)
-    assert len(found.passed_over) == BACK * len(OPS)
+    assert [version.version for version in found.versions] == [number(LARGE - BACK - 1)] * len(OPS)
+    assert len(found.skipped) == BACK * len(OPS)

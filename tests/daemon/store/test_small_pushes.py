@@ -24,7 +24,7 @@ LOCAL = "local"
 
 def add(server: OpStoreServer, data: bytes, op: str = "pca", **wanted: Any) -> str:
     """A push of these bytes; its number."""
-    return server.store.add_version(op, NewVersion(**wanted), LOCAL, data).number
+    return server.store.add_version(op, NewVersion(**wanted), LOCAL, data).version
 
 
 def test_the_bytes_and_the_version_are_there_and_nothing_else(files: OpStoreServer) -> None:
@@ -36,7 +36,7 @@ def test_the_bytes_and_the_version_are_there_and_nothing_else(files: OpStoreServ
 
 REFUSALS: dict[str, tuple[type[errors.OpStoreError], dict[str, Any]]] = {
     "a reference that finds nothing": (errors.OpNotFound, {"valid_for": ("forest@1",)}),
-    "other bytes under a stored version": (errors.VersionConflict, {"version": "aaaa.aaaa.aaaa"}),
+    "other bytes under a stored version": (errors.VersionConflict, {"subversions": "aaaa.aaaa.aaaa"}),
     "another digest": (errors.DigestMismatch, {"digest": digest_of(b"other")}),
     "another checksum": (errors.ChecksumMismatch, {"checksum": checksum_of(new_sum(b"other"))}),
     "another size": (errors.SizeMismatch, {"size": 4}),
@@ -48,7 +48,7 @@ REFUSALS: dict[str, tuple[type[errors.OpStoreError], dict[str, Any]]] = {
 @pytest.mark.parametrize("what", REFUSALS)
 def test_what_is_refused_leaves_nothing(files: OpStoreServer, what: str) -> None:
     error, wanted = REFUSALS[what]
-    add(files, b"stored", version="aaaa.aaaa.aaaa")
+    add(files, b"stored", subversions="aaaa.aaaa.aaaa")
     with pytest.raises(error):
         add(files, b"bytes", **wanted)
     assert set(files.store.saver) == {digest_of(b"stored")}
@@ -74,7 +74,7 @@ def test_bytes_stay_where_the_outcome_is_unknown(
     assert nothing_is_there(files) is not happened
     assert set(files.store.saver) == {digest_of(b"bytes")}
     pushed = bound.add_version("pca", NewVersion(new=True), LOCAL, b"bytes")
-    assert (pushed.number, pushed.created, files.store.op("pca").versions) == ("1.0.0", True, 1)
+    assert (pushed.version, pushed.created, files.store.op("pca").versions) == ("1.0.0", True, 1)
     assert files.store.pull("pca") == b"bytes"
 
 

@@ -190,7 +190,7 @@ def test_the_tag_that_was_put_on_a_version_is_read_and_no_other(memory: OpStoreS
 @pytest.mark.parametrize("count", [1, 60])
 def test_all_ops_take_one_statement(memory: OpStoreServer, count: int) -> None:
     for n in range(count):
-        memory.store.register(f"op{n:03}", version="aaaa.aaaa.aaaa")
+        memory.store.register(f"op{n:03}", subversions="aaaa.aaaa.aaaa")
     with counted(memory) as statements:
         assert len(memory.store.ops()) == count
     assert len(statements) == 1
@@ -198,7 +198,7 @@ def test_all_ops_take_one_statement(memory: OpStoreServer, count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 60])
 def test_all_links_take_one_statement(memory: OpStoreServer, count: int) -> None:
-    memory.store.register("pca", version="aaaa.aaaa.aaaa")
+    memory.store.register("pca", subversions="aaaa.aaaa.aaaa")
     with memory.db.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (name) VALUES ('x')")
     for n in range(count):
@@ -240,16 +240,16 @@ def test_a_patch_takes_as_many_statements_however_many_links_other_versions_have
         memory.store.link(f"pca@1.0.{n}", "forest")
     memory.store.link("pca@1.0.0", "boost")
     with counted(memory) as statements:
-        pushed = memory.store.push("pca", b"other", version="aaaa.aaaa.0001", otherwise="patch")
+        pushed = memory.store.push("pca", b"other", subversions="aaaa.aaaa.0001", otherwise="patch")
     assert len(memory.store.links(upstream="pca")) == others + 3
-    assert pushed.number == f"1.0.{others}"
+    assert pushed.version == f"1.0.{others}"
     assert len(statements) <= 80, "two links, and all of it is rehearsed first"
 
 
 @pytest.mark.parametrize("count", [3, 60])
 def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory: OpStoreServer, count: int) -> None:
     fill(memory, "pca", count, stored=True)
-    memory.store.register("forest", version="aaaa.aaaa.aaaa")
+    memory.store.register("forest", subversions="aaaa.aaaa.aaaa")
     for n in range(count):
         memory.store.link(f"pca@1.0.{n}", "forest")
     with counted(memory) as statements:
@@ -259,7 +259,7 @@ def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory:
 
 def test_no_statement_takes_more_parameters_the_more_versions_there_are(memory: OpStoreServer) -> None:
     fill(memory, "pca", 20 * BLOCK)
-    memory.store.register("pca", version="aaaa.aaaa.0001", labels={"k": "v"})
+    memory.store.register("pca", subversions="aaaa.aaaa.0001", labels={"k": "v"})
     with counted(memory) as statements:
         found = memory.store.versions("pca").versions
     assert len(found) == 20 * BLOCK

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Compat
-from opstore_daemon.protocol.versions import Number
+from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import Between, LinkInForce
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog import ops, version_rows
@@ -112,9 +112,9 @@ class World:
             case Add(op, version, stored):
                 text = ".".join(version)
                 if stored:
-                    self.store.push(self.name(op), text.encode(), version=text)
+                    self.store.push(self.name(op), text.encode(), subversions=text)
                 else:
-                    self.store.register(self.name(op), version=text)
+                    self.store.register(self.name(op), subversions=text)
                 self.history.append(oracle.Registered(op, version, stored))
             case SetLevel(op, level):
                 if oracle.versions(self.history, op):
@@ -187,8 +187,8 @@ def links_between(world: World, up: str, down: str) -> list[LinkInForce]:
     """All links in force between two ops, by what the store lists."""
     return [
         LinkInForce(
-            Number.parse(link.upstream_number),
-            None if link.downstream_number is None else Number.parse(link.downstream_number),
+            VersionNumber.parse(link.upstream_version),
+            None if link.downstream_version is None else VersionNumber.parse(link.downstream_version),
             link.valid,
             link.position,
         )
@@ -249,9 +249,9 @@ def check_selection(world: World, targets: list[str], limit: int | None) -> None
         for version in candidates
     }
     valid = [version for version in candidates if words[version] == "valid"]
-    assert [found.version for found in told.versions] == [".".join(version) for version in valid[:limit]]
+    assert [found.subversions for found in told.versions] == [".".join(version) for version in valid[:limit]]
     newer = candidates[: candidates.index(valid[0])] if valid else candidates
-    assert [Number.parse(passed.number) for passed in told.passed_over] == [
+    assert [VersionNumber.parse(passed.version) for passed in told.skipped] == [
         oracle.number(history, "up", version) for version in newer
     ]
     if valid:
@@ -272,16 +272,16 @@ def check_numbers(world: World) -> None:
     for op in world.known():
         expected = oracle.versions(world.history, op)
         found = list(reversed(world.store.versions(world.name(op)).versions))
-        assert [record.version for record in found] == [".".join(version) for version in expected]
+        assert [record.subversions for record in found] == [".".join(version) for version in expected]
         assert [record.sequence for record in found] == list(range(1, len(expected) + 1))
-        assert [Number.parse(record.number) for record in found] == [
+        assert [VersionNumber.parse(record.version) for record in found] == [
             oracle.number(world.history, op, version) for version in expected
         ]
         latest = oracle.latest(world.history, op)
         number = None if latest is None else ".".join(map(str, oracle.number(world.history, op, latest)))
         assert world.store.op(world.name(op)).latest == number
         if latest is not None:
-            assert world.store.show(world.name(op)).number == number
+            assert world.store.show(world.name(op)).version == number
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

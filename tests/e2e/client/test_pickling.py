@@ -121,7 +121,7 @@ def test_a_main_that_does_not_wait_for_its_workers_leaves_them_their_token(machi
                 return time.sleep, (0.5,)
 
         def work(_late, client):
-            print(client.push("pca", b"bytes").number)
+            print(client.push("pca", b"bytes").version)
 
         if __name__ == "__main__":
             client = OpStoreClient(sys.argv[1], token=sys.argv[2])
@@ -146,7 +146,7 @@ from pathlib import Path
 from opstore_cli import OpStoreError
 client = pickle.loads(Path("pickled").read_bytes())
 try:
-    print(client.push("pca", b"bytes").number)
+    print(client.push("pca", b"bytes").version)
 except OpStoreError as error:
     print(f"{error.code}, exit {error.exit_code}: {error.text}")
 """
@@ -233,7 +233,7 @@ def test_all_pickles_of_a_process_name_one_file_also_from_many_threads(
         def work(number: int) -> str:
             barrier.wait()
             with twin(client) as other:
-                return other.push(f"op{number}", b"bytes").number
+                return other.push(f"op{number}", b"bytes").version
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(work, range(8))) == ["1.0.0"] * 8

@@ -53,7 +53,7 @@ def test_bytes_paths_and_files_are_pushed_and_pulled_alike(client: OpStoreClient
     assert client.push("one", io.BytesIO(content)).created is False
     assert client.pull("one") == content
     record = client.pull("one", to=tmp_path / "pulled")
-    assert (record.number, (tmp_path / "pulled").read_bytes()) == ("1.0.0", content)
+    assert (record.version, (tmp_path / "pulled").read_bytes()) == ("1.0.0", content)
     assert client.pull("one", to=str(tmp_path / "pulled"), overwrite=True) == record
     buffer = io.BytesIO()
     assert client.pull("one", to=buffer) == record
@@ -139,7 +139,7 @@ def test_an_output_that_cannot_be_leaves_nothing(client: OpStoreClient, tmp_path
 def test_one_client_serves_many_threads(client: OpStoreClient) -> None:
     def work(worker: int) -> list[int]:
         made = [client.push("shared", f"{worker}/{turn}".encode() * 1000) for turn in range(10)]
-        assert client.pull(f"shared@{made[-1].number}") == f"{worker}/9".encode() * 1000
+        assert client.pull(f"shared@{made[-1].version}") == f"{worker}/9".encode() * 1000
         return [version.sequence for version in made]
 
     with ThreadPoolExecutor(8) as pool:
@@ -182,12 +182,12 @@ client.close()
 
 
 def test_errors_are_the_classes_that_the_daemon_raised(listener: Listener, client: OpStoreClient) -> None:
-    client.push("pca", b"one", version="aaaa.bbbb.cccc")
+    client.push("pca", b"one", subversions="aaaa.bbbb.cccc")
     client.register("tokenizer", fields={"major": {"a": "b"}})
     client.register_pipeline("churn", ["pca", "forest"])
     with pytest.raises(errors.VersionConflict) as conflict:
-        client.push("pca", b"two", version="aaaa.bbbb.cccc")
-    assert conflict.value.details["number"] == "1.0.0"
+        client.push("pca", b"two", subversions="aaaa.bbbb.cccc")
+    assert conflict.value.details["version"] == "1.0.0"
     assert str(conflict.value) == conflict.value.text
     with pytest.raises(errors.OpNotFound):
         client.show("nowhere")
@@ -206,7 +206,7 @@ def test_errors_are_the_classes_that_the_daemon_raised(listener: Listener, clien
     with pytest.raises(errors.InvalidGraph):
         client.register_pipeline("loop", edges=[("pca", "forest"), ("forest", "pca")])
     with pytest.raises(errors.InvalidRequest):
-        client.push("pca", b"three", bump="minor", version="aaaa.bbbb.dddd")
+        client.push("pca", b"three", bump="minor", subversions="aaaa.bbbb.dddd")
     with pytest.raises(errors.InvalidRequest):
         client.push("pca", b"three", message="a\0b")
     with pytest.raises(errors.InvalidRequest):

@@ -466,7 +466,7 @@ LONG = "x" * 100_000
         ["push", "pca", "blob", *(word for n in range(65) for word in ("--label", f"key{n}=value"))],
         ["push", "pca", "blob", "--field", f"major:{LONG}=value"],
         ["push", "pca", "blob", "--field", f"major:key={LONG}"],
-        ["push", "pca", "blob", "--version", LONG],
+        ["push", "pca", "blob", "--subversions", LONG],
         ["push", "pca", "blob", "--valid-for", LONG],
         ["push", LONG, "blob"],
         ["push", "pca", LONG],

@@ -112,7 +112,7 @@ def test_a_pull_by_a_pipeline_without_a_set_writes_nothing(stocked: Machine, pip
         "show pca@01.0.0",
         "link pca@1.0.0 pca",
         "pipeline register loop --edge pca:forest --edge forest:pca",
-        "push pca - --version aaaa.bbbb",
+        "push pca - --subversions aaaa.bbbb",
         "--url ftp://127.0.0.1 ops",
         "pull pca --valid-for forest --pipeline churn",
     ],
@@ -174,12 +174,12 @@ def test_what_is_not_there_is_4(stocked: Machine, line: str, name: str, said: st
 def test_other_bytes_under_a_stored_version_are_a_conflict(machine: Machine) -> None:
     machine.file("one", "one")
     machine.file("two", "two")
-    machine.do("push", "pca", "one", "--version", "aaaa.bbbb.cccc")
+    machine.do("push", "pca", "one", "--subversions", "aaaa.bbbb.cccc")
     said = (
-        "error: pca@1.0.0 is version aaaa.bbbb.cccc already, with other bytes: DIGEST\n"
+        "error: pca@1.0.0 has the subversions aaaa.bbbb.cccc already, with other bytes: DIGEST\n"
         "hint: opstore push pca FILE --bump patch\n"
     )
-    assert_fails(machine, "push pca two --version aaaa.bbbb.cccc", 5, "VersionConflict", said)
+    assert_fails(machine, "push pca two --subversions aaaa.bbbb.cccc", 5, "VersionConflict", said)
     assert machine.do("versions", "pca", "-q") == "pca@1.0.0"
 
 

@@ -29,7 +29,7 @@ def test_twenty_pushes_at_once_start_one_daemon_and_make_twenty_versions(machine
     _, document, _ = machine.ask("versions", "pca")
     versions = document["versions"]
     assert [version["sequence"] for version in versions] == list(range(20, 0, -1))
-    assert {f"pca@{version['number']}\n" for version in versions} == {out.decode() for out, _, _ in ended}
+    assert {f"pca@{version['version']}\n" for version in versions} == {out.decode() for out, _, _ in ended}
 
 
 def test_starts_stops_and_restarts_at_once_leave_one_daemon_or_none(machine: Machine) -> None:

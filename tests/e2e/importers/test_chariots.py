@@ -49,13 +49,13 @@ def all_of_it(machine: Machine) -> Any:
     with machine.client() as client:
         versions = {
             op.name: [
-                (version.number, version.version, version.sequence, version.digest, version.note)
+                (version.version, version.subversions, version.sequence, version.digest, version.note)
                 for version in client.versions(op.name).versions
             ]
             for op in client.ops()
         }
         links = {
-            (link.upstream, link.upstream_number, link.downstream, link.state) for link in client.links(history=True)
+            (link.upstream, link.upstream_version, link.downstream, link.state) for link in client.links(history=True)
         }
         return versions, links, [(pipeline.name, pipeline.edges) for pipeline in client.pipelines()]
 
@@ -98,7 +98,7 @@ def test_what_the_old_store_got_since_comes_with_the_next_run(machine: Machine, 
     old.link("pca", newest, "forest")
     code, document, _ = machine.ask("import", "chariots", *old.options)
     assert code == 0
-    assert document["created"] == [{"op": "pca", "number": "3.0.0"}]
+    assert document["created"] == [{"op": "pca", "version": "3.0.0"}]
     assert (document["links"], document["unchanged"]) == (1, 5)
     old.link("pca", newest, "report")
     assert take(machine, old)[2] == "new: 0 versions, 1 links, 0 pipelines; unchanged: 5 versions\n"
@@ -273,7 +273,7 @@ def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: O
     gone.write_bytes(b"50 trees")
     two.with_name(two.name + "1").unlink()
     _, document, _ = machine.ask("import", "chariots", *old.options)
-    assert document["created"] == [{"op": "pca", "number": "1.0.0"}, {"op": "forest", "number": "1.0.0"}]
+    assert document["created"] == [{"op": "pca", "version": "1.0.0"}, {"op": "forest", "version": "1.0.0"}]
     with machine.client() as client:
         assert client.pull("forest@1.0.0") == b"50 trees"
         assert client.pull("pca@1.0.0") == b"2 components"
@@ -312,7 +312,7 @@ def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(mach
     assert left_out(machine, old) == []
     with machine.client() as client:
         assert [version.note for version in client.versions("loader").versions] == ["2020-01-01 10:00:00", None, None]
-        assert client.versions("loader").versions[0].version == subversions(*LOADER)
+        assert client.versions("loader").versions[0].subversions == subversions(*LOADER)
         assert client.op("pca").versions == 2
         assert client.get_validated_links("loader", "pca") == {Version.parse(subversions(*PCA))}
 

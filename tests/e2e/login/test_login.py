@@ -240,7 +240,7 @@ def test_the_python_client_sends_what_login_kept(machine: Machine, other: Machin
     script = f"""
 from opstore_cli import OpStoreClient
 with OpStoreClient({other.url!r}) as client:
-    print(client.push("pca", b"bytes").number, client.target.source)
+    print(client.push("pca", b"bytes").version, client.target.source)
 """
     assert machine.do("-c", script, program=[sys.executable]) == "1.0.0 login"
 

@@ -36,7 +36,7 @@ def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
     assert machine.run("pull", "encoder") == (0, "encoder-1.0.0\n", "")
     assert machine.run("pull", "encoder", "-o", "out/") == (0, "out\n", "")
     code, document, _ = machine.ask("pull", "encoder", "-o", "third")
-    assert (code, document["path"], document["number"]) == (0, "third", "1.0.0")
+    assert (code, document["path"], document["version"]) == (0, "third", "1.0.0")
     for name in ("encoder-1.0.0", "out", "third"):
         assert described(machine.cwd / name) == plain(SAMPLE)
     # What was pulled is the same version when it is pushed.

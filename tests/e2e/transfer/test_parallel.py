@@ -54,7 +54,7 @@ def test_each_file_and_folder_becomes_an_op_of_its_name(models: Machine) -> None
 def test_push_all_is_a_list_with_json_and_one_reference_a_line_with_q(models: Machine) -> None:
     code, document, _ = models.ask("push", "--all", "models")
     assert (code, list(document)) == (0, ["pushed"])
-    assert [(each["op"], each["number"], each["created"]) for each in document["pushed"]] == [
+    assert [(each["op"], each["version"], each["created"]) for each in document["pushed"]] == [
         ("encoder", "1.0.0", True),
         ("forest", "1.0.0", True),
         ("pca", "1.0.0", True),
@@ -206,7 +206,7 @@ def test_several_are_pulled_into_a_folder(models: Machine) -> None:
     assert models.run("pull", "pca", "forest", "-d", "to/out", "-f", "-q") == (0, "pca@1.0.0\nforest@1.0.0\n", "")
     code, document, _ = models.ask("pull", "pca", "-d", "one")
     assert (code, list(document)) == (0, ["pulled"])
-    assert [(each["op"], each["number"], each["path"]) for each in document["pulled"]] == [("pca", "1.0.0", "one/pca")]
+    assert [(each["op"], each["version"], each["path"]) for each in document["pulled"]] == [("pca", "1.0.0", "one/pca")]
 
 
 def test_what_is_there_stays_and_the_rest_is_pulled(models: Machine) -> None:

@@ -140,7 +140,7 @@ def test_a_push_goes_on_though_the_daemon_was_killed(machine: Machine, client: O
     path = machine.file("blob", content())
     client.progress, went_on = killing(machine, HALF)
     pushed = client.push("pca", path)
-    assert (pushed.number, pushed.digest) == ("1.0.0", digest_of(hashlib.sha256(path.read_bytes())))
+    assert (pushed.version, pushed.digest) == ("1.0.0", digest_of(hashlib.sha256(path.read_bytes())))
     assert machine.starts() == 2
     # It goes on at what the disk had, not at the start.
     assert went_on

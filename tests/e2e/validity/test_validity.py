@@ -99,13 +99,13 @@ def test_an_upgrade_moves_one_op_of_the_lock_and_what_must_move_with_it(deployed
     machine = deployed
     machine.do("resolve", "churn", "--use", "scaler@1.0.0", "--lock", "opstore.lock")
     lock = (machine.cwd / "opstore.lock").read_text()
-    assert lock.count('number = "1.0.0"') == 5
+    assert lock.count('version = "1.0.0"') == 5
     machine.do("resolve", "--lock", "opstore.lock", "--upgrade", "pca")
-    assert (machine.cwd / "opstore.lock").read_text().count('number = "2.0.0"') == 5
+    assert (machine.cwd / "opstore.lock").read_text().count('version = "2.0.0"') == 5
 
 
 @pytest.mark.parametrize(
-    "content", ["", "lock = 2\npipeline = 'p'\nedges = []\nversion = []\n", "\0", "lock = [", "x = 1"]
+    "content", ["", "format = 3\npipeline = 'p'\nedges = []\nversion = []\n", "\0", "lock = [", "x = 1"]
 )
 def test_what_is_no_lock_is_refused(machine: Machine, content: str) -> None:
     path = machine.file("opstore.lock", content)

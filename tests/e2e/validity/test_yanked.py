@@ -11,7 +11,7 @@ from opstore_daemon.protocol.records import PickedYanked
 from tests.e2e.conftest import Machine, a_machine
 
 SAID = "pca@2.0.0 is yanked: leaks the target"
-PICKED = PickedYanked(op="pca", number="2.0.0", reason="leaks the target")
+PICKED = PickedYanked(op="pca", version="2.0.0", reason="leaks the target")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_the_reason_is_shown_and_stands_in_the_documents(yanked: Machine) -> Non
     assert "yank_reason" not in yanked.do("show", "pca@1.0.0")
     _, document, _ = yanked.ask("versions", "pca")
     assert [version["yank_reason"] for version in document["versions"]] == ["leaks the target", None]
-    picked = [{"op": "pca", "number": "2.0.0", "reason": "leaks the target"}]
+    picked = [{"op": "pca", "version": "2.0.0", "reason": "leaks the target"}]
     assert yanked.ask("validate", "pca@2.0.0", "forest")[1]["picked_yanked"] == picked
     assert yanked.ask("push", "boost", "op.bin", "--valid-with", "pca@2.0.0")[1]["picked_yanked"] == picked
 
