@@ -37,12 +37,12 @@ def health(api: Api) -> Response:
 
 def _own_authority() -> str:
     """Return where the server listens; on 127.0.0.1, if it does not say on which address."""
-    host, port = request.environ["SERVER_NAME"], int(request.environ["SERVER_PORT"])
+    host, port = request.server or ("", None)
     try:
         known = not ip_address(host).is_unspecified
     except ValueError:
         known = False
-    return proof.authority(host if known else "127.0.0.1", port)
+    return proof.authority(host if known else "127.0.0.1", port or 80)
 
 
 @route(ROUTES, "GET", routes.READY, scope=None, answers={200: Answer(TEXT, "`ok`.")}, raises=(errors.NotReady,))
