@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint guards format bench bench-peers docs screenshots clean
+.PHONY: help demo test test-all lint guards format bench bench-peers docs screenshots clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,8 +18,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## train two ops on the iris data, push them, see a bad pair refused and a good one accepted
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/iris/demo.sh
 
-test: $(VENV)/.installed  ## run all tests
-	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+test: $(VENV)/.installed  ## run the tests, without those that take many seconds each
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.installed  ## run all tests, with ten times as many random examples
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --hypothesis-profile all $(ARGS)
 
 lint: $(VENV)/.installed  ## check style, types and the directions of imports
 	$(BIN)/ruff format --check .

@@ -8,15 +8,18 @@ from typing import Any, Self
 
 import pytest
 import requests
+from hypothesis import settings
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.web.guards import Scope
+from tests.support import examples, forked
 from tests.support.conformance import conformance
 
 pytest_plugins = ["opstore_daemon.testing"]
+settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile all
 
 ADMIN_TOKEN = "admin-token-4f1d0c7e"
 WRITE_TOKEN = "write-token-8b02aa91"
@@ -140,6 +143,13 @@ class Http:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_servers() -> Iterator[None]:
+    """End the fork servers when the tests end."""
+    yield
+    forked.close_all()
 
 
 @pytest.fixture

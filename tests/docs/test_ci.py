@@ -16,10 +16,7 @@ from opstore_daemon.testing import Serving, serving
 from tests.support import shell
 from tests.support.markdown import ROOT, blocks, read
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 
 GITHUB, GITLAB = (yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml"))
 

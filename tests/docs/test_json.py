@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,16 +39,7 @@ class Program:
         return json.loads(done.stdout)
 
     def run(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "opstore_cli", *words],
-            cwd=self.folder,
-            env=self.told,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=shell.SECONDS,
-            check=False,
-        )
+        return shell.opstore(self.told, self.folder, *words, stdin=stdin)
 
 
 @pytest.fixture
@@ -66,7 +56,6 @@ def has(document: dict[str, Any], row: str) -> bool:
     return True
 
 
-@pytest.mark.slow
 def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     pushed = opstore("push", "pca", "a.bin")
@@ -120,7 +109,6 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     assert has(opstore("logout", token["url"]), "`logout`")
 
 
-@pytest.mark.slow
 def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     opstore("push", "pca", "a.bin", "--tag", "stable")
@@ -168,7 +156,6 @@ def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Pro
     assert opstore("validate", "iris", "--wait", "0", code=1)["verdict"] == "invalid"
 
 
-@pytest.mark.slow
 def test_also_a_no_is_a_document(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     (opstore.folder / "b.bin").write_bytes(b"b")

@@ -30,7 +30,6 @@ def pattern(wanted: str) -> str:
     return re.escape(folded(wanted)).replace(re.escape(ANYTHING), ".*?")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 @pytest.mark.parametrize("path", SHOWN, ids=name_of)
 def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Path) -> None:
@@ -77,8 +76,7 @@ def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path:
             check=False,
         )
     finally:
-        stop = [sys.executable, "-P", "-m", "opstore_cli", "stop"]
-        subprocess.run(stop, cwd=work, env=told, capture_output=True, timeout=shell.SECONDS, check=False)
+        shell.opstore(told, work, "stop")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
 

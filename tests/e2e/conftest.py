@@ -28,6 +28,7 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_cli.config import settings as config
 from opstore_daemon.protocol import proof
+from tests.support import forked
 
 PROGRAM = [str(Path(sys.executable).with_name("opstore"))]
 WITHIN = 60.0  # seconds, for what takes far less
@@ -36,6 +37,7 @@ MIB = 1024 * 1024
 STARTED = "started the local daemon at URL; it stops when it is idle, or by: opstore stop\n"
 
 Triple = tuple[int, str, str]
+Process = forked.Process | subprocess.Popen[bytes]
 
 # What differs from run to run, and what stands for it.
 FILTERS = [
@@ -63,10 +65,10 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = WITHIN
 
 
 class Machine:
-    """A user's machine, in a folder."""
+    """A user's machine, in a folder. Fork servers start its commands and daemons, unless it is `real`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, real: bool = False) -> None:
+        self.folder, self.real = folder, real
         self.user, self.home, self.cwd = folder / "user", folder / "data", folder / "work"
         for each in (self.user, self.cwd):
             each.mkdir(parents=True)
@@ -87,12 +89,21 @@ class Machine:
         program: Sequence[str] = PROGRAM,
         env: dict[str, str] | None = None,
         **options: Any,
-    ) -> "subprocess.Popen[bytes]":
-        """Starts the program, with `env` on top of the environment."""
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            [*program, *words], env={**self.environment, **(env or {})}, **{"cwd": self.cwd, **streams, **options}
-        )
+    ) -> Process:
+        """Start the program, with `env` on top of the environment; the options are those of `subprocess.Popen`."""
+        arguments = [os.fsdecode(word) for word in (*program, *words)]
+        environment = {**self.environment, **(env or {})}
+        given: dict[str, Any] = {"cwd": self.cwd, "stdin": subprocess.DEVNULL}
+        given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        if self._is_forked(arguments, environment, given):
+            return forked.fork_server(self.environment).start(arguments, env=environment, **given)
+        return subprocess.Popen(arguments, env=environment, **given)
+
+    def _is_forked(self, arguments: list[str], environment: dict[str, str], options: dict[str, Any]) -> bool:
+        if self.real or not forked.AVAILABLE or options.keys() - forked.OPTIONS or arguments[:1] != PROGRAM:
+            return False
+        # `serve` becomes the daemon: the same process.
+        return "serve" not in arguments[1:2] and forked.fork_server(self.environment).serves(environment)
 
     def raw(self, *words: str | bytes | Path, stdin: bytes | None = None, **options: Any) -> tuple[int, bytes, bytes]:
         """Runs the program to its end: exit code, stdout and stderr, as they came."""
@@ -237,11 +248,11 @@ class Machine:
             shutil.rmtree(self.home / "blobs", ignore_errors=True)  # some are large
 
     def daemons(self) -> list[int]:
-        """The processes that serve this home."""
+        """Return the ids of the processes that serve this home."""
         if not sys.platform.startswith("linux"):
             return [self.pid] if self.is_held() and self.runtime_file.exists() else []
         mine = f"OPSTORE_HOME={self.home}".encode()
-        found = []
+        found = forked.daemons_of(self.home)
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 words = (process / "cmdline").read_bytes().split(b"\0")
@@ -250,7 +261,7 @@ class Machine:
         return found
 
     @contextmanager
-    def serving(self, *options: str, **more: Any) -> "Iterator[subprocess.Popen[bytes]]":
+    def serving(self, *options: str, **more: Any) -> Iterator[Process]:
         """`opstore serve`, from the moment on that it listens."""
         process = self.begin("serve", *options, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **more})
         try:
@@ -271,8 +282,8 @@ def _window(columns: int) -> bytes:
 
 
 @contextmanager
-def a_machine(folder: Path) -> Iterator[Machine]:
-    made = Machine(folder)
+def a_machine(folder: Path, *, real: bool = False) -> Iterator[Machine]:
+    made = Machine(folder, real=real)
     try:
         yield made
     finally:

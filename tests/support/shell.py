@@ -9,10 +9,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import forked
 from tests.support.markdown import Block
 
 MARK = "\x1e"  # no document has it
@@ -31,16 +31,31 @@ class Command:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """That of a user who has nothing but opstore, with the data folder and the home folder in `home`."""
+    """Return that of a user who has nothing but opstore, with the data folder and the home folder in `home`.
+
+    On Linux its `opstore` is one that a fork server starts: a document runs it a dozen times.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPSTORE_", "XDG_"))}
-    return {
-        **kept,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(home),
-        "OPSTORE_HOME": str(home / "data"),
-        "LC_ALL": "C.UTF-8",
-        "NO_COLOR": "1",
-    }
+    user = {**kept, "HOME": str(home), "OPSTORE_HOME": str(home / "data"), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    programs = [str(forked.BIN), os.environ["PATH"]]
+    if forked.AVAILABLE:
+        programs.insert(0, str(forked.fork_server(user).program.parent))
+    return {**user, "PATH": os.pathsep.join(programs)}
+
+
+def opstore(environment: dict[str, str], cwd: Path, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run `opstore` in such an environment."""
+    program = shutil.which("opstore", path=environment["PATH"])
+    return subprocess.run(
+        [program or "opstore", *words],
+        cwd=cwd,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
 
 
 def commands(block: Block) -> list[Command]:
@@ -86,8 +101,7 @@ def run(todo: list[Command], folder: Path, before: str = "") -> list[str]:
             check=False,
         )
     finally:
-        stop = [sys.executable, "-P", "-m", "opstore_cli", "stop"]
-        subprocess.run(stop, env=told, cwd=work, capture_output=True, timeout=SECONDS, check=False)
+        opstore(told, work, "stop")
     found = re.split(rf"{MARK}\d+\n", done.stdout)[1:]
     assert done.returncode == 0, f"{todo[len(found) - 1].text}\nexited {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return found

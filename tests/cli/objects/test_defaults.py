@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -163,7 +163,6 @@ def exactly(one: Any, other: Any) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(PLAIN)
 def test_plain_data_comes_back_from_json_exactly(value: Any) -> None:
     assert fitting(value).name == "json"
@@ -179,7 +178,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(ANYTHING)
 def test_anything_is_saved_exactly_or_refused(value: Any) -> None:
     try:
@@ -196,7 +194,6 @@ ARRAYS = arrays.arrays(
 )
 
 
-@settings(deadline=None)
 @given(ARRAYS)
 def test_an_array_comes_back_from_a_file_exactly(array: Any) -> None:
     data = dumped(array, "numpy")
@@ -204,7 +201,6 @@ def test_an_array_comes_back_from_a_file_exactly(array: Any) -> None:
     assert dumped(array, "numpy") == data
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), ARRAYS))
 def test_a_dict_of_arrays_comes_back_from_a_file_exactly(named_arrays: Any) -> None:
     data = dumped(named_arrays, "numpy")
@@ -214,7 +210,6 @@ def test_a_dict_of_arrays_comes_back_from_a_file_exactly(named_arrays: Any) -> N
     assert dumped(named_arrays, "numpy") == data
 
 
-@settings(deadline=None)
 @given(st.binary() | st.binary().map(lambda tail: b"\x93NUMPY\x01\x00" + tail) | st.binary().map(lambda t: b"PK" + t))
 def test_bytes_of_any_kind_are_loaded_or_refused(data: bytes) -> None:
     for name in ("numpy", "skops", "json"):

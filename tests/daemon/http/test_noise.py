@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from tests.conftest import ADMIN_TOKEN, open_server
+from tests.support.examples import examples
 from tests.support.raw_http import Raw, head
 
 METHODS = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "HEAD", "PUT", "OPTIONS", "get", "G\0T", ""])
@@ -34,7 +35,7 @@ BODIES = st.one_of(
         [b"{}", b"[" * 500, b'{"name":"p","ops":["a"]}', b"5\r\nbytes\r\n0\r\n\r\n", b"0\r\n\r\n", b"\xff"]
     ),
 )
-QUICKLY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = examples(500, HealthCheck.function_scoped_fixture)
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.hashing import SMALL, WAITING, Hasher, TrailingHash
+from tests.support.examples import examples
 
 SIZES = st.lists(st.sampled_from([0, 1, SMALL, SMALL + 1, 300_000]), max_size=12)
 
@@ -85,7 +86,7 @@ def reader(data: bytearray, most: int = LAG) -> Callable[[memoryview, int], int]
     return read
 
 
-@settings(deadline=None, max_examples=40)
+@examples(200)
 @given(st.lists(st.sampled_from([0, 1, LAG - 1, LAG, LAG + 1, 3 * LAG]), max_size=8), st.booleans())
 def test_the_hash_that_follows_is_the_digest_of_all_bytes_also_between_them(sizes: list[int], closed: bool) -> None:
     data = bytearray()

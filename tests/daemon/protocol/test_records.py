@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors, records
@@ -24,6 +24,7 @@ from opstore_daemon.protocol.records import (
     decode,
     encode,
 )
+from tests.support.examples import examples
 
 REQUESTS: list[Any] = Request.__subclasses__()
 VERSION = VersionRecord(
@@ -310,7 +311,8 @@ requests = st.dictionaries(
 ).map(lambda document: json.dumps(document).encode())
 
 
-@settings(max_examples=1000, deadline=None)
+@pytest.mark.fuzz
+@examples(1000)
 @given(bodies | requests, st.sampled_from([*REQUESTS, Problem, VersionRecord, Any]))
 @example(b"[" * 200_000, Any)
 @example(b'{"a":' * 200_000, Any)

@@ -1,6 +1,7 @@
 """What is affected by a version, against the oracle."""
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.affected import affected
@@ -9,9 +10,11 @@ from opstore_daemon.rules.verdict import Between, Verdict
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import in_force, numbers
 from tests.daemon.rules.test_resolution import cases
+from tests.support.examples import examples
 
 
-@settings(max_examples=2000, deadline=None)
+@pytest.mark.oracle
+@examples(2000)
 @given(cases())
 def test_what_is_affected_is_the_oracles(case: tuple[oracle.History, list[str], list[Edge]]) -> None:
     history, ops, edges = case

@@ -1,7 +1,7 @@
 """Numbers: a hash keeps its number, and none is ever given twice."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
@@ -9,6 +9,7 @@ from opstore_daemon.protocol.records import LEVELS, Level
 from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 from opstore_daemon.rules.numbering import Given, number
 from tests.daemon.rules import oracle
+from tests.support.examples import examples
 
 hashes = st.sampled_from(["aaaa", "bbbb", "cccc", "dddd"])
 versions = st.lists(st.tuples(hashes, hashes, hashes), min_size=1, max_size=30)
@@ -37,7 +38,8 @@ class Counters:
         return found
 
 
-@settings(max_examples=500)
+@pytest.mark.oracle
+@examples(500)
 @given(versions)
 def test_numbers_are_the_oracles(registered: list[oracle.Subversions]) -> None:
     counters = Counters()
@@ -47,7 +49,8 @@ def test_numbers_are_the_oracles(registered: list[oracle.Subversions]) -> None:
         assert counters.register(version) == oracle.number(history, "pca", version)
 
 
-@settings(max_examples=500)
+@pytest.mark.oracle
+@examples(500)
 @given(versions)
 def test_numbers_are_equal_if_and_only_if_versions_are_and_none_is_given_twice(
     registered: list[oracle.Subversions],

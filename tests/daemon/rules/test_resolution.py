@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.versions import VersionNumber
@@ -11,6 +12,7 @@ from opstore_daemon.rules.resolution import Edge, conflict, order, resolve
 from opstore_daemon.rules.verdict import Between
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import in_force, numbers, written_for
+from tests.support.examples import examples
 
 OPS = ("a", "b", "c", "d", "e", "f")
 Candidate = tuple[str, VersionNumber]
@@ -52,7 +54,8 @@ def cases(draw: st.DrawFn) -> tuple[oracle.History, list[str], list[Edge]]:
     return draw(written_for(ops, edges)), ops, edges
 
 
-@settings(max_examples=2000, deadline=None)
+@pytest.mark.oracle
+@examples(2000)
 @given(cases())
 def test_the_resolution_is_the_oracles(case: tuple[oracle.History, list[str], list[Edge]]) -> None:
     history, ops, edges = case
@@ -64,7 +67,8 @@ def test_the_resolution_is_the_oracles(case: tuple[oracle.History, list[str], li
         assert found == {op: (op, numbers(history, op)[version]) for op, version in expected.items()}
 
 
-@settings(max_examples=1000, deadline=None)
+@pytest.mark.oracle
+@examples(1000)
 @given(cases())
 def test_a_conflict_has_no_resolution_and_no_part_of_it_is_one(
     case: tuple[oracle.History, list[str], list[Edge]],
@@ -83,7 +87,8 @@ def test_a_conflict_has_no_resolution_and_no_part_of_it_is_one(
         assert oracle.sets(history, sorted({op for edge in rest for op in edge}), rest, ["valid"])
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.oracle
+@examples(300)
 @given(st.integers(1, 6).flatmap(lambda count: edges_among(OPS[: max(count, 2)])))
 def test_the_order_is_the_oracles(edges: list[Edge]) -> None:
     assert order(OPS, edges) == oracle.resolution_order(OPS, edges)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import Compat, VerdictWord
@@ -13,6 +13,7 @@ from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import Between, LinkInForce, Verdict, alike, combine, line
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import LEVELS, OPS, histories, in_force, numbers
+from tests.support.examples import examples
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
 # --- against the oracle -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=2000, deadline=None)
+@pytest.mark.oracle
+@examples(2000)
 @given(histories)
 def test_the_verdict_is_the_oracles_for_every_pair_of_versions_of_every_two_ops(history: list[oracle.Event]) -> None:
     for up in OPS:
@@ -192,7 +194,7 @@ def as_links(found: dict[tuple[VersionNumber, VersionNumber | None], bool]) -> l
     return [LinkInForce(u, d, valid, position) for position, ((u, d), valid) in enumerate(found.items(), start=1)]
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(edges, some_links, few_numbers, targets)
 def test_another_valid_link_never_takes_validity_away(
     of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool], u: VersionNumber, d: VersionNumber | None
@@ -202,7 +204,7 @@ def test_another_valid_link_never_takes_validity_away(
         assert verdict(of, as_links(more)).word == "valid"
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(edges, some_links)
 def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
     of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool]
@@ -211,7 +213,7 @@ def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
     assert verdict(of, as_links(found)).word == verdict(of, as_links(kept)).word
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(edges, some_links, st.randoms(use_true_random=False))
 def test_the_verdict_and_its_reason_do_not_depend_on_the_order_in_which_links_are_handed_over(
     of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool], chance: Random

@@ -1,11 +1,10 @@
 """The store's resolutions, and what it says is affected, against the oracle, on histories that were really made."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
@@ -14,8 +13,8 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.store import Store
 from tests.daemon.rules import oracle
 from tests.daemon.rules.test_resolution import cases
+from tests.support.examples import examples
 
-EXAMPLES = int(os.environ.get("OPSTORE_TEST_EXAMPLES", "60"))
 _examples = iter(range(1_000_000))
 
 
@@ -78,8 +77,9 @@ class Played:
             self.store.link(up, down, valid=event.state == "valid")
 
 
-@pytest.mark.timeout(300 + EXAMPLES)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.oracle
+@pytest.mark.timeout(900)
+@examples(600, *HealthCheck)
 @given(cases())
 def test_the_store_resolves_and_knows_what_is_affected_as_the_oracle_does(
     shared: Store, case: tuple[oracle.History, list[str], list[Edge]]

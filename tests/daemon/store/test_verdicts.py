@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from opstore_daemon import OpStoreServer
@@ -22,6 +22,7 @@ from opstore_daemon.store.store import Store
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
 from tests.daemon.rules import oracle
+from tests.support.examples import examples
 
 OPS = ("up", "down", "side")
 HASHES = ("aaaa", "bbbb", "cccc")
@@ -284,7 +285,8 @@ def check_numbers(world: World) -> None:
             assert world.store.show(world.name(op)).version == number
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.oracle
+@examples(500, *HealthCheck)
 @given(
     steps=histories,
     picks=st.tuples(st.integers(0, 9), st.integers(0, 9)),

@@ -6,14 +6,22 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Stranger, Wire, unused_port, wait_for
+from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Stranger, Wire, a_machine, unused_port, wait_for
 from tests.support.schema import HEAD
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine whose commands and daemons all start by themselves."""
+    with a_machine(tmp_path / "machine", real=True) as made:
+        yield made
+
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 

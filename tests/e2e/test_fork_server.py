@@ -1,0 +1,210 @@
+"""A forked command does exactly what a real process of it does, and the fork server never fails silently."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from opstore_cli.main import COMMANDS
+from tests.e2e.conftest import WITHIN, Machine, Wire, a_machine, wait_for
+from tests.support import forked
+
+pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="elsewhere all processes are real")
+
+# Each command at least once, in an order that makes something of them.
+SESSION = """
+status
+start
+push pca blob --tag stable --valid-for forest
+push forest blob
+push pca blob --new --bump major --json
+register tokenizer --field major:language=en
+ops
+versions pca --json
+show pca@1.0.0 -q
+tag pca@1.0.0 production
+tags
+untag pca production
+link pca@2.0.0 forest
+links pca
+unlink pca@2.0.0 forest
+validate pca forest
+pipeline register churn pca forest
+graph churn
+resolve churn --lock opstore.lock
+affected pca
+op set pca --compat minor
+yank pca@2.0.0 --reason late
+unyank pca@2.0.0
+pull pca@1.0.0 -o pulled
+pull pca@1.0.0 -o -
+db current
+import chariots --db nothing
+open --print
+token
+login URL
+logout URL
+completion bash
+doctor --json
+nothing
+restart
+stop
+"""
+LINES = SESSION.strip().splitlines()
+
+
+@pytest.mark.process
+def test_each_command_is_the_same_forked_and_real(tmp_path: Path) -> None:
+    """Compare exit codes and outputs, command by command, of two machines with the same history."""
+    assert {line.split()[0] for line in LINES} >= set(COMMANDS) - {"serve"}  # which is always real
+    with a_machine(tmp_path / "real", real=True) as real, a_machine(tmp_path / "forked") as other:
+        for machine in (real, other):
+            machine.file("blob", "bytes")
+        for line in LINES:
+            expected, found = (_outcome(machine, line) for machine in (real, other))
+            assert found == expected, line
+        assert other.listing() == real.listing()
+
+
+def _outcome(machine: Machine, line: str) -> tuple[int, str, str]:
+    url = machine.url if machine.runtime_file.exists() else "URL"
+    code, out, err = machine.run(*line.replace("URL", url).split(), stdin=f"{'t' * 43}\n".encode())
+    # What is another one on each machine, or at another moment.
+    out = re.sub(r"\b\d+(\.\d+)? GB\b", "ROOM", re.sub(r"(URL/\S+|\b[\w-]{43}\b)", "SECRET", out))
+    return code, re.sub(r"pid \d+", "pid PID", out), err
+
+
+@pytest.mark.process
+def test_an_uncaught_signal_and_an_exit_code_are_those_of_a_real_process(machine: Machine, wire: Wire) -> None:
+    """Interrupt and kill a push twice: forked, then real."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        ended = []
+        for real in (False, True):
+            machine.real = real
+            machine.file("blob", os.urandom(3_000_000))  # other bytes: those of the first push would be resumed
+            wire.count_again()
+            wire.stop_up = 1_000_000
+            with machine.begin("push", f"op{number:d}-{real:d}", "blob", env=wire.settings) as process:
+                wait_for(wire.stopped.is_set, "a push in the middle")
+                process.send_signal(number)
+                ended.append((process.communicate(timeout=WITHIN), process.returncode))
+        assert ended[0] == ended[1]
+
+
+def test_a_command_inherits_what_a_process_inherits(machine: Machine) -> None:
+    machine.do("push", "pca", "-", stdin=b"bytes")
+    folder = machine.cwd / "elsewhere"
+    folder.mkdir()
+    before = os.umask(0o077)
+    try:
+        assert machine.run("pull", "pca", "-o", "pulled", cwd=folder, env={"NO_COLOR": "1"})[0] == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "pulled").stat().st_mode) == 0o600
+    with pytest.raises(FileNotFoundError):
+        machine.run("ops", cwd=machine.cwd / "missing")
+    code, out, err = machine.raw("ops", "-q", stderr=subprocess.STDOUT, env={"OPSTORE_URL": "nonsense"})
+    assert (code, out[:6], err) == (2, b"error:", b"")
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["in the group of the test", "in a session of its own"])
+def test_a_command_is_in_the_process_group_that_was_asked_for(machine: Machine, new: bool) -> None:
+    machine.do("start")
+    with machine.begin("push", "pca", "-", stdin=subprocess.PIPE, start_new_session=new) as process:
+        assert (os.getpgid(process.pid), os.getsid(process.pid)) == (
+            (process.pid, process.pid) if new else (os.getpgid(0), os.getsid(0))
+        )
+        assert process.communicate(b"bytes", WITHIN) == (b"pca@1.0.0\n", b"")
+
+
+def test_a_command_has_no_descriptor_of_the_server(machine: Machine) -> None:
+    machine.do("start")
+    with machine.begin("push", "pca", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        # It reads: so all that it needs for that is open.
+        wait_for(lambda: "pipe" in Path(f"/proc/{process.pid}/wchan").read_text(), "a read of stdin")
+        open_files = {int(each.name): os.readlink(each) for each in Path(f"/proc/{process.pid}/fd").iterdir()}
+        assert not [name for name in open_files.values() if "opstore-fork" in name or "anon_inode" in name]
+        process.communicate(b"bytes", WITHIN)
+
+
+def test_a_timeout_is_raised_and_the_command_can_be_ended(machine: Machine) -> None:
+    machine.do("start")
+    with machine.begin("push", "pca", "-", stdin=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.01)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(WITHIN) == -signal.SIGTERM
+
+
+def test_an_environment_that_python_reads_at_its_start_has_a_real_process(machine: Machine) -> None:
+    with machine.begin("--version") as process:
+        assert isinstance(process, forked.Process)
+    with machine.begin("--version", env={"PYTHONDEVMODE": "1"}) as process:
+        assert isinstance(process, subprocess.Popen)
+
+
+Start = Callable[[], forked.ForkServer]
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Start fork servers that end with the test."""
+    servers: list[forked.ForkServer] = []
+
+    def start() -> forked.ForkServer:
+        servers.append(forked.ForkServer("opstore_cli", {"LC_ALL": "C.UTF-8"}))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": os.defpath}
+
+
+def test_a_server_that_died_fails_the_test(started: Start, tmp_path: Path) -> None:
+    server = started()
+    words = ["opstore", "login", "http://127.0.0.1:1"]
+    with server.start(words, env=ENVIRONMENT, cwd=tmp_path, stdin=subprocess.PIPE) as process:
+        server.kill()
+        with pytest.raises(forked.ForkServerDied):
+            process.wait(WITHIN)
+    with pytest.raises(forked.ForkServerDied):
+        server.start(["opstore", "--version"], env=ENVIRONMENT, cwd=tmp_path)
+
+
+def test_children_end_with_their_test_and_with_the_server(started: Start, tmp_path: Path) -> None:
+    server = started()
+    words = ["opstore", "login", "http://127.0.0.1:1"]
+    with (
+        server.start(words, env=ENVIRONMENT, cwd=tmp_path, stdin=subprocess.PIPE) as one,
+        server.start(words, env=ENVIRONMENT, cwd=tmp_path, stdin=subprocess.PIPE) as other,
+    ):
+        one.abandon()
+        wait_for(lambda: not _runs(one), "the end of a child whose test has gone")
+        assert _runs(other)
+        server.close()
+        other.abandon()
+        wait_for(lambda: not _runs(other), "the end of a child whose server has gone")
+
+
+def _runs(process: forked.Process) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process.pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_a_server_does_not_fork_for_another_start(started: Start, tmp_path: Path) -> None:
+    server = started()
+    assert not server.serves({**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})
+    with pytest.raises(forked.ForkServerDied, match="PYTHONPATH"):
+        server.start(["opstore"], env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path)

@@ -1,0 +1,21 @@
+"""How many random examples a test takes: a tenth in `make test`, all in `make test-all`."""
+
+from hypothesis import HealthCheck, settings
+
+QUICK, ALL = "quick", "all"
+
+# No deadline, and no look at how long examples take to generate: both depend on what else the machine does.
+settings.register_profile(
+    QUICK, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile(ALL, settings.get_profile(QUICK), max_examples=1000)
+
+
+def scaled(count: int) -> int:
+    """Return `count` in `make test-all` (`--hypothesis-profile all`), else a tenth of it."""
+    return max(count * settings().max_examples // settings.get_profile(ALL).max_examples, 1)
+
+
+def examples(count: int, *suppressed: HealthCheck) -> settings:
+    """Return the settings for a test that takes `count` examples in `make test-all`."""
+    return settings(max_examples=scaled(count), suppress_health_check=[*settings().suppress_health_check, *suppressed])
