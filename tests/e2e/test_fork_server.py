@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from opstore_cli.main import COMMANDS
-from tests.e2e.conftest import WITHIN, Machine, Wire, a_machine, wait_for
 from tests.support import forked
+from tests.support.machines import Machine, a_machine
+from tests.support.waiting import WITHIN, wait_for
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="elsewhere all processes are real")
 

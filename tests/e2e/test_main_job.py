@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import STARTED, Machine, Triple, unused_port, wait_for
+from tests.support.machines import STARTED, Machine, Triple
 from tests.support.schema import HEAD
+from tests.support.waiting import wait_for
+from tests.support.wire import unused_port
 
 FORMS = ("", "-q", "--json")
 

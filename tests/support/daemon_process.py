@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import Http
+from tests.support.http_client import Http
 
 
 @dataclass(frozen=True)

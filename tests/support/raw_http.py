@@ -8,8 +8,8 @@ from typing import Self
 
 from requests.structures import CaseInsensitiveDict
 
-from tests.conftest import ADMIN_TOKEN, TIMEOUT
 from tests.support.conformance import conformance
+from tests.support.servers import ADMIN_TOKEN, TIMEOUT
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.web.app import HEADERS
-from tests.conftest import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN
 from tests.support import raw_http
+from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN
 
 KNOWN = {error.__name__: error for error in errors.all_errors()}
 

@@ -19,10 +19,10 @@ import pytest
 
 from opstore_cli.config.credentials import Credentials
 from opstore_daemon.testing import Serving
-from tests.e2e.conftest import Stranger, unused_port
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.schema import HEAD
 from tests.support.user import TOKEN, User
+from tests.support.wire import Stranger, unused_port
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has them")
 

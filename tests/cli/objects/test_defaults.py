@@ -17,7 +17,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS, fitting, load, named
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord, decode
-from tests.cli.objects.conftest import dumped, forest, same
+from tests.support.models import dumped, forest, same
 
 RECORD = decode(
     b'{"op":"a","version":"1.0.0","subversions":"a.b.c","sequence":1,"digest":null,"size":null,"position":1,'

@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from opstore_cli import LibraryWarning, OpStoreClient
 from opstore_cli.objects import libraries
 from opstore_daemon.protocol import errors
-from tests.cli.objects.conftest import CLASSES, FEATURES, MODELS, TEXTS, columns, words
+from tests.support.models import CLASSES, FEATURES, MODELS, TEXTS, columns, words
 
 MODEL_FORMATS = {"pickle": [], "cloudpickle": ["cloudpickle"], "joblib": ["joblib"], "skops": ["skops"]}
 HERE = {name: metadata.version(name) for name in ("numpy", "scikit-learn", "scipy", "joblib", "cloudpickle", "skops")}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import WITHIN, Machine, a_machine
+from tests.support.machines import Machine, a_machine
+from tests.support.waiting import WITHIN
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "notebook" / "train_and_load.py"
 PYTHON = [sys.executable, "-P"]

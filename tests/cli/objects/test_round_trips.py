@@ -15,7 +15,7 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors
-from tests.cli.objects.conftest import MODELS, TEXTS, TREES, dumped, predictions, same, words
+from tests.support.models import MODELS, TEXTS, TREES, dumped, predictions, same, words
 
 MODEL_FORMATS = ["pickle", "cloudpickle", "joblib", "skops"]
 
@@ -46,7 +46,7 @@ def test_the_same_model_saved_twice_makes_nothing_new(client: OpStoreClient, mod
 
 DIGESTS = """
 import hashlib
-from tests.cli.objects.conftest import MODELS, dumped
+from tests.support.models import MODELS, dumped
 for model in MODELS:
     made = MODELS[model]()
     for name in ("pickle", "cloudpickle", "joblib", "skops"):

@@ -21,9 +21,9 @@ from opstore_cli.config import settings as config
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
-from tests.cli.objects.conftest import TREES, forest, pipeline, predictions
-from tests.conftest import ADMIN_TOKEN
-from tests.e2e.conftest import Machine, a_machine
+from tests.support.machines import Machine, a_machine
+from tests.support.models import TREES, forest, pipeline, predictions
+from tests.support.servers import ADMIN_TOKEN
 from tools import generate
 
 ROOT = Path(__file__).parents[3]

@@ -8,8 +8,8 @@ import pytest
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import references
 from opstore_daemon.protocol.digests import digest_of
-from tests.conftest import Http
 from tests.support import raw_http
+from tests.support.http_client import Http
 from tests.support.refusals import Watch
 
 NUMBERS = [

@@ -14,10 +14,11 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.samples import BLOCK
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.ingest.uploads import Uploads
-from tests.conftest import ADMIN_TOKEN, READ_TOKEN, TIMEOUT, Http
 from tests.support.fake_daemon import sample_of_bytes
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
+from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, TIMEOUT
 
 PATH = "/v1/ops/pca/versions"
 DATA = b"some bytes"

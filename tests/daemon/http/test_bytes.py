@@ -11,10 +11,11 @@ from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import FileSaver
-from tests.conftest import Http, wait_for
 from tests.support.daemon_process import daemon_process
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, ask, head
 from tests.support.refusals import Watch
+from tests.support.waiting import wait_for
 
 MIB = 1 << 20
 DATA = bytes(range(256)) * 4

@@ -8,7 +8,7 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
-from tests.conftest import Http
+from tests.support.http_client import Http
 from tests.support.refusals import Watch
 
 DATA = b"some bytes"

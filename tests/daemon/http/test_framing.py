@@ -5,9 +5,11 @@ import pytest
 from opstore_daemon.http_server import parser
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
-from tests.conftest import ADMIN_TOKEN, Http, wait_for
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
+from tests.support.servers import ADMIN_TOKEN
+from tests.support.waiting import wait_for
 
 AUTH = f"Authorization: Bearer {ADMIN_TOKEN}"
 JSON = f"Content-Type: {routes.JSON}"

@@ -19,9 +19,10 @@ from opstore_daemon.protocol.proof import new_nonce
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.web.app import HEADERS, check_scopes
 from opstore_daemon.web.guards import PUBLIC, SCOPES, Guards, Scope, is_page
-from tests.conftest import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, Http, open_server
 from tests.support import raw_http
+from tests.support.http_client import Http
 from tests.support.refusals import Watch
+from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, open_server
 
 TOKENS = {"read": READ_TOKEN, "write": WRITE_TOKEN, "admin": ADMIN_TOKEN}
 PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>": "p", "<tag>": "prod"}

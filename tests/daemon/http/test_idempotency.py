@@ -11,10 +11,11 @@ import requests
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.store.ingest.uploads import Uploads
-from tests.conftest import WRITE_TOKEN, Http
 from tests.daemon.http.test_uploads_that_last import Clock, daemon
 from tests.support import raw_http
+from tests.support.http_client import Http
 from tests.support.refusals import Watch
+from tests.support.servers import WRITE_TOKEN
 
 
 def key(name: str) -> dict[str, str]:

@@ -13,11 +13,13 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.pipe import Pipe
-from tests.conftest import ADMIN_TOKEN, READ_TOKEN, Http, wait_for
 from tests.daemon.http.test_uploads import DATA, begin, offset_of, pushed, staged
 from tests.support.daemon_process import daemon_process
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
+from tests.support.servers import ADMIN_TOKEN, READ_TOKEN
+from tests.support.waiting import wait_for
 
 MIB = 1 << 20
 LARGE = 64 * MIB

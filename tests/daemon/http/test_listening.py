@@ -12,10 +12,11 @@ from opstore_daemon.http_server.file_wrapper import ForwardBuffer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.web.api.blobs import FEW
-from tests.conftest import Http, wait_for
 from tests.daemon.http.test_uploads import DATA, begin, staged
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.0.0.2"])  # noqa: S104

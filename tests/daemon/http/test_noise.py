@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
-from tests.conftest import ADMIN_TOKEN, open_server
 from tests.support.examples import examples
 from tests.support.raw_http import Raw, head
+from tests.support.servers import ADMIN_TOKEN, open_server
 
 METHODS = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "HEAD", "PUT", "OPTIONS", "get", "G\0T", ""])
 WORDS = "/ v1 ops versions latest bytes uploads links verdict pipelines up p ? & = limit= cursor= op= use= %00 %ff %2f"

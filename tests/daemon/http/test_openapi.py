@@ -20,11 +20,12 @@ from opstore_daemon.protocol.names import is_name
 from opstore_daemon.web.app import document
 from opstore_daemon.web.framework import headers
 from opstore_daemon.web.guards import SCOPES, is_page
-from tests.conftest import READ_TOKEN, WRITE_TOKEN, Http
 from tests.daemon.protocol.test_names import ILLEGAL, LEGAL
 from tests.support.conformance import conformance
+from tests.support.http_client import Http
 from tests.support.markdown import ROOT
 from tests.support.refusals import Watch
+from tests.support.servers import READ_TOKEN, WRITE_TOKEN
 
 DOCUMENT = conformance().document
 PATHS: dict[str, Any] = DOCUMENT["paths"]

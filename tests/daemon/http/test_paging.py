@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from opstore_daemon.protocol.records import Compat
-from tests.conftest import Http
+from tests.support.http_client import Http
 from tests.support.refusals import Watch
 
 LISTINGS = {

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from opstore_daemon.protocol import routes
-from tests.conftest import ADMIN_TOKEN, Http
 from tests.support.conformance import conformance
+from tests.support.http_client import Http
+from tests.support.servers import ADMIN_TOKEN
 
 HERE = Path(__file__).parent
 TOLD = {"OPSTORE_TOKEN": ADMIN_TOKEN, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")}

@@ -8,9 +8,10 @@ import pytest
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.parser import IntakeChannel
 from opstore_daemon.web.api.blobs import FEW
-from tests.conftest import Http, wait_for
 from tests.daemon.http.test_bytes import BYTES, large
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
+from tests.support.waiting import wait_for
 
 MIB = 1 << 20
 

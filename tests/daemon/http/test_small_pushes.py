@@ -13,11 +13,12 @@ from opstore_cli.transport import api
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
-from tests.conftest import ADMIN_TOKEN, READ_TOKEN, Http
 from tests.daemon.http.test_idempotency import key, same
 from tests.support.daemon_process import daemon_process
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
+from tests.support.servers import ADMIN_TOKEN, READ_TOKEN
 
 PATH = "/v1/ops/pca/versions"
 DATA = b"\r\n--bytes\x00\xff" * 100

@@ -16,9 +16,11 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
 from opstore_daemon.store.ingest import uploads
-from tests.conftest import TIMEOUT, WRITE_TOKEN, Http, wait_for
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
+from tests.support.servers import TIMEOUT, WRITE_TOKEN
+from tests.support.waiting import wait_for
 
 DATA = b"0123456789"
 

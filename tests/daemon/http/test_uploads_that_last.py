@@ -8,9 +8,11 @@ from pathlib import Path
 
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol.digests import digest_of
-from tests.conftest import Http, open_server, wait_for
 from tests.daemon.http.test_uploads import DATA, begin, offset_of, pushed, staged
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw
+from tests.support.servers import open_server
+from tests.support.waiting import wait_for
 
 
 class Clock:

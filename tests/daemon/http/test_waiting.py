@@ -11,9 +11,9 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.http_server.parser import IntakeChannel
 from opstore_daemon.protocol import routes
-from tests.conftest import Http
 from tests.daemon.http.test_uploads import begin
 from tests.daemon.store.test_statements import counted
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw
 from tests.support.refusals import Watch
 

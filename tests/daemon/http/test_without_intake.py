@@ -13,9 +13,11 @@ import werkzeug.serving
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
-from tests.conftest import READ_TOKEN, Http, wait_for
 from tests.daemon.http.test_bytes import BYTES, MIB, blob, large
+from tests.support.http_client import Http
 from tests.support.raw_http import Raw, ask, head
+from tests.support.servers import READ_TOKEN
+from tests.support.waiting import wait_for
 
 DATA = b"0123456789"
 

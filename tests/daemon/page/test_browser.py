@@ -11,9 +11,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.daemon.page.browser import HEIGHT
-from tests.daemon.page.conftest import Site
 from tests.daemon.page.stores import HOSTILE
 from tests.daemon.page.test_views import VIEWS
+from tests.support.site import Site
 
 WIDTHS = [360, 800, 1440]
 

@@ -12,7 +12,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.web.page import every_page
 from opstore_daemon.web.sessions import CODE_SECONDS, MOST, Sessions
 from tests.daemon.page import stores
-from tests.daemon.page.conftest import TIMEOUT, Site
+from tests.support.site import TIMEOUT, Site
 
 PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>": "churn"}
 PAGES = [(page.method, page.rule) for page in every_page() if page.scope is not None]

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from opstore_daemon.store.reports.history import WHAT
-from tests.daemon.page.conftest import Site
 from tests.daemon.page.stores import HOSTILE
+from tests.support.site import Site
 
 VIEWS = {
     "home": "/",

@@ -20,7 +20,7 @@ from opstore_cli.config import settings as config
 from opstore_cli.config.credentials import Credentials
 from opstore_daemon.protocol import errors
 from opstore_daemon.testing import Serving
-from tests.e2e.conftest import Machine
+from tests.support.machines import Machine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 

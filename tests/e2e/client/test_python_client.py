@@ -15,7 +15,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.testing import serving
-from tests.e2e.conftest import MIB
+from tests.support.machines import MIB
 
 TOKEN = "a-token-of-the-test"
 READ_TOKEN = "a-token-that-only-reads"

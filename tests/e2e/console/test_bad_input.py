@@ -16,7 +16,8 @@ import pytest
 from opstore_cli.console.command import Command, GlobalOption
 from opstore_cli.main import cli
 from opstore_daemon.protocol import errors
-from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Wire, a_machine
+from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
+from tests.support.wire import Wire
 
 posix = pytest.mark.skipif(os.name != "posix", reason="files and streams as POSIX has them")
 

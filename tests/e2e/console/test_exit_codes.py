@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from opstore_daemon.protocol.digests import digest_of, hex_of
-from tests.e2e.conftest import MIB, PROGRAM, Machine, Stranger, Wire, unused_port, wait_for
+from tests.support.machines import MIB, PROGRAM, Machine
+from tests.support.waiting import wait_for
+from tests.support.wire import Stranger, Wire, unused_port
 
 
 def both(machine: Machine, *words: str | bytes | Path, **options: Any) -> tuple[int, str, str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import STARTED, Machine, Stranger, unused_port
+from tests.support.machines import STARTED, Machine
+from tests.support.wire import Stranger, unused_port
 
 
 def user_file(machine: Machine) -> Path:

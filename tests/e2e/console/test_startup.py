@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Machine
+from tests.support.machines import PROGRAM, Machine
 
 # What some commands need: to draw, to move bytes, to start a daemon, to pickle a client, to read settings and locks.
 HEAVY = {

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Stranger, Wire, a_machine, unused_port, wait_for
+from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.schema import HEAD
+from tests.support.waiting import wait_for
+from tests.support.wire import Stranger, Wire, unused_port
 
 
 @pytest.fixture

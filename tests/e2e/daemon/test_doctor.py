@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-from tests.e2e.conftest import Machine
+from tests.support.machines import Machine
 from tests.support.schema import HEAD
 
 BEFORE = """\

@@ -10,9 +10,10 @@ import pytest
 import requests
 
 from opstore_daemon.protocol import routes
-from tests.conftest import TIMEOUT
-from tests.e2e.conftest import Machine, Stranger
 from tests.e2e.login.test_login import keep
+from tests.support.machines import Machine
+from tests.support.servers import TIMEOUT
+from tests.support.wire import Stranger
 
 Opened = Callable[[], str]
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from opstore_cli import Version
-from tests.e2e.conftest import STARTED, Machine, Wire
 from tests.support.chariots_store import (
     FOREST,
     LOADER,
@@ -18,6 +17,8 @@ from tests.support.chariots_store import (
     plain,
     subversions,
 )
+from tests.support.machines import STARTED, Machine
+from tests.support.wire import Wire
 
 NEW = "loader@1.0.0\npca@1.0.0\nforest@1.0.0\nforest@1.0.1\npca@2.0.0\n"
 NOTHING_NEW = "new: 0 versions, 0 links, 0 pipelines; unchanged: 5 versions\n"

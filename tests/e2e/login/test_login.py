@@ -15,8 +15,10 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_daemon.protocol import errors
-from tests.e2e.conftest import WITHIN, Machine, Stranger, unused_port
 from tests.e2e.console.test_settings import authorizations, user_file
+from tests.support.machines import Machine
+from tests.support.waiting import WITHIN
+from tests.support.wire import Stranger, unused_port
 
 KEPT = "its token is kept in /machine/user/.config/opstore/credentials.json\n"
 if sys.platform == "darwin":

@@ -17,10 +17,12 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
 from tests.cli.folders.test_unpacking import HOSTILE
 from tests.cli.folders.trees import SAMPLE, Tree, described, make, plain
-from tests.conftest import ADMIN_TOKEN, Http
-from tests.e2e.conftest import MIB, PROGRAM, STARTED, Machine, Wire
 from tests.e2e.transfer.test_resume import BOUND, HALF, MEASURED, SIZE, SLACK, content, kill_in_the_middle, peak, staged
+from tests.support.http_client import Http
 from tests.support.in_process import InProcessClient
+from tests.support.machines import MIB, PROGRAM, STARTED, Machine
+from tests.support.servers import ADMIN_TOKEN
+from tests.support.wire import Wire
 
 
 def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:

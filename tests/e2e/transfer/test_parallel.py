@@ -19,8 +19,9 @@ from opstore_cli.transfer import parallel
 from opstore_cli.transfer.parallel import Several
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, plain
-from tests.conftest import wait_for
-from tests.e2e.conftest import MIB, STARTED, Machine, Wire
+from tests.support.machines import MIB, STARTED, Machine
+from tests.support.waiting import wait_for
+from tests.support.wire import Wire
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_daemon.protocol.digests import digest_of
-from tests.e2e.conftest import MIB, Machine, Wire
+from tests.support.machines import MIB, Machine
+from tests.support.wire import Wire
 
 SIZE = 96 * MIB
 HALF = SIZE // 2

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.cli.folders.trees import described, make
-from tests.e2e.conftest import MIB, Machine, Wire
 from tests.e2e.transfer.test_resume import HALF, SIZE, SLACK, content, kill_in_the_middle, staged
+from tests.support.machines import MIB, Machine
+from tests.support.wire import Wire
 
 
 def listed(machine: Machine, wire: Wire) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.client import polling
-from tests.e2e.conftest import Machine
+from tests.support.machines import Machine
 
 OPS = ("scaler", "pca", "embedder", "forest", "report")
 

@@ -8,7 +8,7 @@ import pytest
 
 from opstore_cli import YankedWarning
 from opstore_daemon.protocol.records import PickedYanked
-from tests.e2e.conftest import Machine, a_machine
+from tests.support.machines import Machine, a_machine
 
 SAID = "pca@2.0.0 is yanked: leaks the target"
 PICKED = PickedYanked(op="pca", version="2.0.0", reason="leaks the target")

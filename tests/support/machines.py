@@ -1,0 +1,289 @@
+"""A machine of its own for each test: an empty home, a data folder, a working folder, and the real program in it.
+
+Where a machine is taken down, no daemon of it may be left.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from opstore_cli import OpStoreClient
+from opstore_cli.config import settings as config
+from tests.support import forked
+from tests.support.waiting import WITHIN, wait_for
+
+PROGRAM = [str(Path(sys.executable).with_name("opstore"))]
+
+MIB = 1024 * 1024
+STARTED = "started the local daemon at URL; it stops when it is idle, or by: opstore stop\n"
+
+Triple = tuple[int, str, str]
+Process = forked.Process | subprocess.Popen[bytes]
+
+# What differs from run to run, and what stands for it.
+FILTERS = [
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"http://127\.0\.0\.1:\d+", "URL"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "TIME"),
+        (r"\b\d+ s ago", "JUST NOW"),
+        (r"sha256:[0-9a-f]{64}", "DIGEST"),
+        (r"\b[0-9a-f]{64}\.[0-9a-f]{64}\.[0-9a-f]{64}\b", "VERSION"),
+        (r'"pid":\d+', '"pid":"PID"'),
+        (r"\bpid([\t ]+)\d+", r"pid\1PID"),
+        (r"(with the reference |\"reference\": \")[0-9a-f]{12}", r"\1REFERENCE"),
+    )
+]
+
+
+class Machine:
+    """A user's machine, in a folder. Fork servers start its commands and daemons, unless it is `real`."""
+
+    def __init__(self, folder: Path, *, real: bool = False) -> None:
+        self.folder, self.real = folder, real
+        self.user, self.home, self.cwd = folder / "user", folder / "data", folder / "work"
+        for each in (self.user, self.cwd):
+            each.mkdir(parents=True)
+        # Nothing of the caller's settings: no OPSTORE_*, no proxies, no XDG folders.
+        self.environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.user),
+            "LC_ALL": "C.UTF-8",
+            "OPSTORE_HOME": str(self.home),
+            "PYTHONWARNINGS": "error",
+        }
+
+    # --- the program ------------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        *words: str | bytes | Path,
+        program: Sequence[str] = PROGRAM,
+        env: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Process:
+        """Start the program, with `env` on top of the environment; the options are those of `subprocess.Popen`."""
+        arguments = [os.fsdecode(word) for word in (*program, *words)]
+        environment = {**self.environment, **(env or {})}
+        given: dict[str, Any] = {"cwd": self.cwd, "stdin": subprocess.DEVNULL}
+        given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        if self._is_forked(arguments, environment, given):
+            return forked.fork_server(self.environment).start(arguments, env=environment, **given)
+        return subprocess.Popen(arguments, env=environment, **given)
+
+    def _is_forked(self, arguments: list[str], environment: dict[str, str], options: dict[str, Any]) -> bool:
+        if self.real or not forked.AVAILABLE or options.keys() - forked.OPTIONS or arguments[:1] != PROGRAM:
+            return False
+        # `serve` becomes the daemon: the same process.
+        return "serve" not in arguments[1:2] and forked.fork_server(self.environment).serves(environment)
+
+    def raw(self, *words: str | bytes | Path, stdin: bytes | None = None, **options: Any) -> tuple[int, bytes, bytes]:
+        """Runs the program to its end: exit code, stdout and stderr, as they came."""
+        if stdin is not None:
+            options["stdin"] = subprocess.PIPE
+        with self.begin(*words, **options) as process:
+            try:
+                out, err = process.communicate(stdin, timeout=WITHIN)
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode, out or b"", err or b""
+
+    def run(self, *words: str | bytes | Path, **options: Any) -> Triple:
+        """Exit code, stdout and stderr, with words for what differs from run to run."""
+        code, out, err = self.raw(*words, **options)
+        return code, self.tidy(out.decode()), self.tidy(err.decode())
+
+    def do(self, *words: str | bytes | Path, **options: Any) -> str:
+        """What a command that has to succeed says on stdout, without the line's end."""
+        code, out, err = self.raw(*words, **options)
+        assert code == 0, (words, code, err)
+        return out.decode().rstrip("\n")
+
+    def ask(self, *words: str | bytes | Path, **options: Any) -> tuple[int, Any, Any]:
+        """With --json: exit code, the document on stdout and the error on stderr, each None where there is none.
+
+        Notes on stderr are left out.
+        """
+        code, out, err = self.run(*words, "--json", **options)
+        said = [json.loads(line) for line in err.splitlines()]
+        failures = [line["error"] for line in said if "error" in line]
+        assert len(failures) <= 1, failures
+        return code, json.loads(out) if out else None, failures[0] if failures else None
+
+    def tidy(self, text: str) -> str:
+        text = text.replace(str(self.folder), "/machine")
+        for pattern, word in FILTERS:
+            text = pattern.sub(word, text)
+        return text
+
+    def on_a_terminal(self, *words: str, columns: int = 120, env: dict[str, str] | None = None) -> tuple[int, str]:
+        """Runs the program on a terminal of its own: exit code, and all that it shows there."""
+        controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, 0x5414 if sys.platform == "linux" else 0x80087467, _window(columns))  # TIOCSWINSZ
+        environment = {"TERM": "xterm-256color", **(env or {})}
+        try:
+            process = self.begin(
+                *words, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+            )
+        finally:
+            os.close(terminal)
+        shown = b""
+        try:
+            while select.select([controller], [], [], WITHIN)[0]:
+                data = os.read(controller, 65536)
+                if not data:
+                    break
+                shown += data
+        except OSError:  # Linux: nobody holds the other end any more
+            pass
+        finally:
+            os.close(controller)
+        code = process.wait(WITHIN)
+        return code, self.tidy(shown.decode().replace("\r\n", "\n"))
+
+    # --- its files --------------------------------------------------------------------------------------------------
+
+    def file(self, name: str, content: bytes | str) -> Path:
+        """A file in the working folder."""
+        path = self.cwd / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def listing(self) -> list[str]:
+        """All that is in the working folder, hidden files too."""
+        return sorted(os.listdir(self.cwd))
+
+    # --- its daemon -------------------------------------------------------------------------------------------------
+
+    @property
+    def runtime_file(self) -> Path:
+        return self.home / "daemon.json"
+
+    def runtime(self) -> dict[str, Any]:
+        """What the runtime file says."""
+        said: dict[str, Any] = json.loads(self.runtime_file.read_text())
+        return said
+
+    @property
+    def url(self) -> str:
+        return str(self.runtime()["url"])
+
+    @property
+    def pid(self) -> int:
+        return int(self.runtime()["pid"])
+
+    @property
+    def token(self) -> str:
+        return (self.home / "token").read_text().strip()
+
+    def log(self) -> str:
+        """The daemon's log."""
+        path = self.home / "daemon.log"
+        return path.read_text() if path.exists() else ""
+
+    def starts(self) -> int:
+        """How many daemons listened so far."""
+        return self.log().count(" listens at ")
+
+    def is_held(self) -> bool:
+        """Whether a daemon holds the home."""
+        try:
+            lock = os.open(self.home / "daemon.lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def kill(self) -> None:
+        """Ends the daemon as a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        wait_for(lambda: not self.is_held(), "the end of the daemon")
+
+    def take_down(self) -> None:
+        """Stops the daemon, however a test has left it; fails where it does not stop."""
+        for pid in self.daemons():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGTERM)
+        try:
+            wait_for(lambda: not self.is_held() and not self.daemons(), "the stop of the daemon")
+        finally:
+            for pid in self.daemons():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(self.home / "blobs", ignore_errors=True)  # some are large
+
+    def daemons(self) -> list[int]:
+        """Return the ids of the processes that serve this home."""
+        if not sys.platform.startswith("linux"):
+            return [self.pid] if self.is_held() and self.runtime_file.exists() else []
+        mine = f"OPSTORE_HOME={self.home}".encode()
+        found = forked.daemons_of(self.home)
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if b"opstore_daemon" in words and mine in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+        return found
+
+    @contextmanager
+    def serving(self, *options: str, **more: Any) -> Iterator[Process]:
+        """`opstore serve`, from the moment on that it listens."""
+        process = self.begin("serve", *options, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **more})
+        try:
+            wait_for(lambda: self.runtime_file.exists() or process.poll() is not None, "a daemon that listens")
+            assert process.poll() is None
+            yield process
+        finally:
+            process.terminate()
+            process.wait(WITHIN)
+
+    def client(self, **options: Any) -> OpStoreClient:
+        """The Python client, as the commands find the daemon."""
+        return OpStoreClient(settings=config.load(None, self.environment, self.cwd), **options)
+
+
+def _window(columns: int) -> bytes:
+    return struct.pack("HHHH", 40, columns, 0, 0)
+
+
+@contextmanager
+def a_machine(folder: Path, *, real: bool = False) -> Iterator[Machine]:
+    made = Machine(folder, real=real)
+    try:
+        yield made
+    finally:
+        made.take_down()
+
+
+def stock(machine: Machine) -> None:
+    """Three versions of pca, two of forest, links between them, and two pipelines."""
+    machine.do("start")
+    with machine.client() as client:
+        client.push("pca", b"one", message="twelve components", labels={"run": "4711"})
+        client.push("pca", b"three", bump="minor")
+        client.push("pca", b"fifteen", bump="major")
+        client.push("forest", b"a forest", valid_with=["pca@1.0.0"])
+        client.push("forest", b"a larger forest", bump="major")
+        client.register("tokenizer", fields={"major": {"language": "en"}})
+        client.register_pipeline("churn", ["pca", "forest"])
+        client.register_pipeline("text", ["tokenizer", "forest"])

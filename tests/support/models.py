@@ -1,0 +1,80 @@
+"""Objects as people really store them: fitted pipelines, forests and vocabularies."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from opstore_cli.objects import formats
+
+FEATURES, CLASSES = load_iris(return_X_y=True)
+TEXTS = ["a green apple", "a red apple", "two pears", "no fruit at all"]
+TREES = [
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+]
+
+
+def pipeline() -> Pipeline:
+    """A scaler, a PCA and a regression, fitted to the iris data."""
+    return make_pipeline(StandardScaler(), PCA(2, random_state=0), LogisticRegression()).fit(FEATURES, CLASSES)
+
+
+def columns() -> Pipeline:
+    """A pipeline in which a transformer holds another."""
+    scaled = ColumnTransformer([("scaled", StandardScaler(), [0, 1]), ("rest", "passthrough", [2, 3])])
+    return Pipeline([("columns", scaled), ("model", LogisticRegression(max_iter=500))]).fit(FEATURES, CLASSES)
+
+
+def forest() -> RandomForestClassifier:
+    """A small random forest."""
+    return RandomForestClassifier(n_estimators=10, random_state=0).fit(FEATURES, CLASSES)
+
+
+def boosting() -> HistGradientBoostingClassifier:
+    """Boosted trees."""
+    return HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(FEATURES, CLASSES)
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "pipeline": pipeline,
+    "columns": columns,
+    "forest": forest,
+    "boosting": boosting,
+}
+
+
+def words() -> TfidfVectorizer:
+    """A vocabulary with its weights: a dict, and a sparse matrix."""
+    return TfidfVectorizer().fit(TEXTS)
+
+
+def predictions(model: Any) -> Any:
+    return model.predict_proba(FEATURES)
+
+
+def dumped(obj: object, name: str) -> bytes:
+    """The object's file in that format."""
+    file = io.BytesIO()
+    formats.dump(formats.named(name), obj, file)
+    return file.getvalue()
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two arrays are equal in all that an array has."""
+    return bool(
+        type(one) is type(other) is np.ndarray
+        and one.dtype == other.dtype
+        and one.shape == other.shape
+        and one.tobytes() == other.tobytes()
+    )

@@ -1,0 +1,20 @@
+"""Servers on a folder and a database file, with a token of each scope."""
+
+from pathlib import Path
+from typing import Any
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.savers import FileSaver
+from opstore_daemon.web.guards import Scope
+
+ADMIN_TOKEN = "admin-token-4f1d0c7e"
+WRITE_TOKEN = "write-token-8b02aa91"
+READ_TOKEN = "read-token-c6e6d0f3"
+TIMEOUT = 30  # seconds, for what takes milliseconds
+
+
+def open_server(folder: Path, **options: Any) -> OpStoreServer:
+    """A server on the blobs and the database in the folder: the same ones, where they are there."""
+    saver = options.pop("saver", None) or FileSaver(folder / "blobs")
+    tokens: dict[str, Scope] = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
+    return OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}", token=ADMIN_TOKEN, tokens=tokens, **options)

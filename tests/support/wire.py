@@ -1,0 +1,170 @@
+"""The other end of a connection: a server that is no daemon, and a line to a daemon that stops in the middle."""
+
+import re
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from opstore_daemon.protocol import proof
+from tests.support.machines import Machine
+from tests.support.waiting import WITHIN
+
+
+class _Listening:
+    """A listening socket of loopback whose connections each have a thread."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.connections = 0
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends all connections; what was not passed on is lost."""
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._open.clear()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.connections += 1
+                self._open.append(connection)
+                threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
+
+    def _handle(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+
+def proof_for(head: bytes, port: int, tokens: Sequence[str]) -> bytes | None:
+    """The answer to a request for a proof, of whoever listens on the port and knows these tokens."""
+    nonce = re.search(rb"Opstore-Nonce: ([0-9a-f]+)", head)
+    if nonce is None or not tokens:
+        return None
+    given = ", ".join(proof.prove(proof.key_of(each), nonce[1].decode(), f"127.0.0.1:{port}") for each in tokens)
+    return f"HTTP/1.1 200 OK\r\nOpstore-Proof: {given}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+class Stranger(_Listening):
+    """A server of somebody else: keeps every byte that it gets, and answers all requests alike.
+
+    It proves that it knows these tokens.
+    """
+
+    def __init__(
+        self, status: str = "404 Not Found", headers: str = "", body: bytes = b"", tokens: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        self.received = b""
+        self._tokens = tokens
+        self._answer = (
+            f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
+            + body
+        )
+
+    def _handle(self, connection: socket.socket) -> None:
+        pending = b""
+        with suppress(OSError):
+            while data := connection.recv(65536):
+                self.received += data
+                pending += data
+                while b"\r\n\r\n" in pending:
+                    head, _, pending = pending.partition(b"\r\n\r\n")
+                    proof = proof_for(head, self.port, self._tokens)
+                    connection.sendall(proof or self._answer)
+
+
+class Wire(_Listening):
+    """A line to a daemon that counts what it carries, and stops in the middle where it is told to. Connections that are
+    made once it has stopped are carried: to look at what was stopped does not stop too. It proves that it knows the
+    token, unless it only passes on what the daemon proves.
+    """
+
+    def __init__(self, machine: Machine, *, proves: bool = True) -> None:
+        super().__init__()
+        self._proves = proves
+        self._machine = machine
+        self.up = self.down = 0  # bytes that went to the daemon, and that came from it
+        self.stop_up: int | None = None
+        self.stop_down: int | None = None
+        self.stopped = threading.Event()
+        self._go_on = threading.Event()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of whoever talks over this line."""
+        return {"OPSTORE_URL": self.url, "OPSTORE_TOKEN": self._machine.token}
+
+    def go_on(self) -> None:
+        """Carries again, what was held first."""
+        self.stop_up = self.stop_down = None
+        self._go_on.set()
+
+    def cut(self) -> None:
+        super().cut()
+        self._go_on.set()
+
+    def count_again(self) -> None:
+        """A new line: nothing was carried yet, and nothing stops it."""
+        self.cut()
+        self.up = self.down = 0
+        self.stop_up = self.stop_down = None
+        self.stopped.clear()
+        self._go_on.clear()
+
+    def _handle(self, connection: socket.socket) -> None:
+        try:
+            daemon = socket.create_connection(("127.0.0.1", self._machine.runtime()["port"]))
+        except OSError:
+            connection.close()  # nobody is there
+            return
+        self._open.append(daemon)
+        stops = not self.stopped.is_set()
+        threading.Thread(target=self._carry, args=(daemon, connection, "down", stops), daemon=True).start()
+        self._carry(connection, daemon, "up", stops)
+
+    def _carry(self, source: socket.socket, target: socket.socket, way: str, stops: bool) -> None:
+        # The daemon answers to its own address only.
+        ours, its = (f"Host: 127.0.0.1:{port}".encode() for port in (self.port, self._machine.runtime()["port"]))
+        with suppress(OSError):
+            while data := source.recv(65536):
+                tokens = [self._machine.token] if self._proves and way == "up" else []
+                if answer := proof_for(data[:65536].partition(b"\r\n\r\n")[0], self.port, tokens):
+                    source.sendall(answer)
+                    continue
+                limit = getattr(self, f"stop_{way}")
+                if stops and limit is not None and getattr(self, way) + len(data) > limit:
+                    self.stopped.set()
+                    self._go_on.wait(WITHIN)
+                target.sendall(data.replace(ours, its) if way == "up" else data)
+                setattr(self, way, getattr(self, way) + len(data))
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()  # or who sends would wait for somebody to read it
+
+
+def unused_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
