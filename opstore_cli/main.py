@@ -131,7 +131,7 @@ def cli() -> None:
 
     Exit codes: 0 done, valid; 1 the answer is no; 2 wrong usage; 3 the verdict is unknown; 4 not found; 5 conflict;
     6 bytes do not match their digest; 7 the daemon can't be reached; 8 not authorised; 9 the store can't; 70 an
-    unforeseen error; 130 interrupted; 141 the reader of a pipe went away.
+    internal error; 130 interrupted; 141 the reader of a pipe went away.
 
     \b
     Examples:
@@ -221,7 +221,7 @@ def _report_bug(failure: BaseException, session: Session) -> int:
         session.out.traceback(trace)
         if session.out.json:
             details["traceback"] = "".join(trace)
-    bug = errors.Unforeseen(**details)
+    bug = errors.InternalError(**details)
     text = f"{bug.text}: {type(failure).__name__}: {failure}"
     advice = "report this" if session.out.verbose else "run the command again with -v, and report what it shows"
     session.out.failure(bug.code, text, advice, {} if not session.out.json else details)

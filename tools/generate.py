@@ -52,7 +52,7 @@ EXIT_CODES = {
     7: "The daemon can't be reached, or none runs.",
     8: "Not authorised, or not to be trusted.",
     9: "The store can't: disk full, database or saver down, or the output can't be written.",
-    70: "An unforeseen error: a bug. The message has a reference.",
+    70: "An internal error: a bug. The message has a reference.",
     130: "Interrupted.",
     141: "The reader of a pipe went away.",
 }

@@ -10,7 +10,7 @@ from opstore_cli.client import polling, warnings
 from opstore_cli.client.chariots import ChariotsVerbs
 from opstore_cli.objects.mixin import ObjectVerbs
 from opstore_cli.transport.api import Asking, Body, Response
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.names import check_name, is_name
 from opstore_daemon.protocol.records import (
     Affected,
@@ -445,7 +445,7 @@ class BaseOpStoreClient(ChariotsVerbs, ObjectVerbs, ABC):
             raise errors.InvalidRequest(reason="the limit is at least 1")
         left, cursor = limit, None
         while True:
-            rows = routes.MAX_LIMIT if left is None else min(left, routes.MAX_LIMIT)
+            rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
             asked = {**(parameters or {}), "limit": rows, "cursor": cursor}
             page = self._asking.call("GET", path, kind, parameters=asked)
             yield page

@@ -81,7 +81,7 @@ class OpStoreClient(BaseOpStoreClient):
         vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing, warn=warnings.warn)
         self._open(say_nothing)
         # Read as early as may be. Where that fails, a verb says so: an error in here would end a worker process.
-        with suppress(errors.TokenNotHanded):
+        with suppress(errors.TokenUnavailable):
             self._given_token()
 
     def __repr__(self) -> str:

@@ -57,14 +57,14 @@ def hand_over(home: Path, token: str) -> Path:
 
 
 def take_over(path: Path) -> str:
-    """The token that was handed over in the file; raises TokenNotHanded."""
+    """The token that was handed over in the file; raises TokenUnavailable."""
     try:
         text = private.read(path, settings.MAX_FILE).decode("ascii").strip()
         return settings.check_token(text, str(path))
     except OSError as error:
-        raise errors.TokenNotHanded(path=str(path), reason=error.strerror or str(error)) from None
+        raise errors.TokenUnavailable(path=str(path), reason=error.strerror or str(error)) from None
     except (ValueError, errors.InvalidSetting):
-        raise errors.TokenNotHanded(path=str(path), reason="it holds no token") from None
+        raise errors.TokenUnavailable(path=str(path), reason="it holds no token") from None
 
 
 def left_behind(home: Path) -> Iterator[Path]:

@@ -73,4 +73,4 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, str]) ->
         new = f"{len(done.created)} versions, {done.links} links, {len(done.pipelines)} pipelines"
         session.out.note(f"new: {new}; unchanged: {done.unchanged} versions")
     if done.left_out:
-        raise errors.LeftOut(count=len(done.left_out))
+        raise errors.ImportIncomplete(count=len(done.left_out))

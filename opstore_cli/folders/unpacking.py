@@ -12,7 +12,7 @@ from opstore_cli.files.part_folder import remove
 from opstore_cli.folders.packing import PackedFolder
 from opstore_cli.folders.tar_format import FILE, FOLDER, Entry, NoFolder, check_entry, padding, read_entry
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.limits import READ_SIZE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,7 +53,7 @@ class Unpacked:
         left = self.size
         while left:
             try:
-                piece = self._packed.read(min(BLOCK, left))
+                piece = self._packed.read(min(READ_SIZE, left))
             except errors.FileRefused:
                 raise errors.SizeMismatch(actual=self.size - left, expected=self.size) from None
             left -= len(piece)
@@ -171,7 +171,7 @@ def _go_on(descriptor: int, half: int, stream: "_Stream") -> None:
     def there() -> Iterator[bytes]:
         left = half - size
         while left:
-            data = os.read(descriptor, min(BLOCK, left))
+            data = os.read(descriptor, min(READ_SIZE, left))
             if not data:
                 raise NoFolder("a file that was there became shorter")
             left -= len(data)

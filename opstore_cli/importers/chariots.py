@@ -8,15 +8,15 @@ from pathlib import Path
 from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.importers.chariots_source import Files, names_in
 from opstore_cli.output.document import Output, in_json, named
+from opstore_cli.transfer.hashing import Hasher
 from opstore_cli.transfer.source import opened
 from opstore_daemon.protocol import chariots_export, errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.hashing import Hasher
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.names import is_name, suggest_name
 from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.versions import Version
 
-BLOCK = 1024 * 1024  # bytes of a file that are hashed at once
 # What is wrong with one thing of the old store, and says nothing about the others.
 ITS_OWN = (errors.Refused, errors.Conflict)
 
@@ -215,6 +215,6 @@ def _digest(path: Path) -> Digest:
     if not path.is_file():
         raise errors.FileRefused(path=str(path), reason="it is no regular file")
     with opened(path) as source, Hasher() as hasher:
-        while piece := source.read(BLOCK):
+        while piece := source.read(READ_SIZE):
             hasher.update(piece)
         return hasher.digest()

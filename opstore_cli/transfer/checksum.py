@@ -8,8 +8,7 @@ from typing import Self
 from opstore_cli.transfer.source import Source
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
-from opstore_daemon.protocol.hashing import STEP
-from opstore_daemon.protocol.routes import SMALL
+from opstore_daemon.protocol.limits import HASH_READ_SIZE, SMALL_PUSH
 
 
 class Summing:
@@ -27,7 +26,7 @@ class Summing:
 
         Else a command would use one core until then: while it loads, and the daemon is found or started.
         """
-        if not source.is_random or (source.size or 0) <= SMALL:
+        if not source.is_random or (source.size or 0) <= SMALL_PUSH:
             yield
             return
         source.summing = summing = cls(source)
@@ -40,7 +39,7 @@ class Summing:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._sum, self._end = new_sum(), 0
-        self._buffer = memoryview(bytearray(STEP))
+        self._buffer = memoryview(bytearray(HASH_READ_SIZE))
         self._thread: threading.Thread | None = None
         self._stopping = False
 

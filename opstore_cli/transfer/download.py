@@ -15,13 +15,14 @@ from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
 from opstore_cli.folders.tar_format import FOLDER_FORMAT, NoFolder
 from opstore_cli.folders.unpacking import Unpacked, unpack
+from opstore_cli.transfer.hashing import Hasher
 from opstore_cli.transfer.resume_state import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.transfer.retry import INTERRUPTIONS, Patience
 from opstore_cli.transfer.upload import Progress
 from opstore_cli.transport.api import Answer, Asking
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
-from opstore_daemon.protocol.hashing import BLOCK, Hasher
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.records import VersionRecord
 
 # Pieces that a file's bytes may be ahead of their hash: more than by default, since what brings them comes in bursts
@@ -171,7 +172,7 @@ class Pull:
         part.rewind()
         with Hasher(AHEAD) as hasher:
             position = 0
-            while data := part.read(BLOCK):
+            while data := part.read(READ_SIZE):
                 hasher.update(data)
                 position += len(data)
             with closing(self._pieces(position, hasher.buffers(self._size), unchecked=unchecked)) as pieces:

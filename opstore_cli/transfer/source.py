@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from opstore_cli.folders.packing import PackedFolder
 from opstore_cli.folders.tar_format import FOLDER_FORMAT
+from opstore_cli.transfer.hashing import Hasher
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.hashing import BLOCK, Hasher
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.samples import Sample, sample_of
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def digest_of_path(path: Path) -> Digest | None:
     """The digest that a push of the file or folder would have; None where it can't be read."""
     try:
         with opened(path) as source, Hasher() as hasher:
-            while data := source.read(BLOCK):
+            while data := source.read(READ_SIZE):
                 hasher.update(data)
             source.check_unchanged()
             return hasher.digest()

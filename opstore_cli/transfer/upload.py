@@ -17,10 +17,10 @@ from opstore_cli.transfer.resume_state import NOTED_FROM, HeldNote, Note, spelle
 from opstore_cli.transfer.retry import INTERRUPTIONS, Patience
 from opstore_cli.transfer.source import Readable, Slice, Source, opened
 from opstore_cli.transport.api import Asking, Body
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
@@ -41,7 +41,7 @@ def push(
     """
     with opened(source) as file:
         pushing = _Pushing(asking, op, file, _with_format(declared, file.format), progress)
-        if file.size is not None and file.size <= routes.SMALL:
+        if file.size is not None and file.size <= limits.SMALL_PUSH:
             return pushing.push_whole(file.size)
         if not file.is_random:
             return pushing.push_in_order()
@@ -252,7 +252,7 @@ class _Rest:
         return self._size - self._position
 
     def __iter__(self) -> Iterator[bytes]:
-        while data := self.read(BLOCK):
+        while data := self.read(READ_SIZE):
             yield data
 
     def read(self, size: int = -1) -> bytes:
@@ -270,7 +270,7 @@ class _Rest:
 
     def pieces(self, *, slices: bool) -> Iterator[bytes | Slice]:
         while left := len(self):
-            count = min(BLOCK, left)
+            count = min(READ_SIZE, left)
             if not (slices and self._source.is_file):
                 yield self.read(count)
                 continue

@@ -10,7 +10,7 @@ import msgspec
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import parse_digest
-from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
@@ -124,13 +124,13 @@ class Answer:
         return b"".join(pieces)
 
     def pieces(self, buffers: Iterator[memoryview] | None = None) -> Iterator[bytes | memoryview]:
-        """The body in pieces of up to BLOCK, as it comes; raises ConnectionLost where it ends too early.
+        """The body in pieces of up to READ_SIZE, as it comes; raises ConnectionLost where it ends too early.
 
         Each piece is the beginning of the next of the buffers, where there are any and the transport can do so.
         """
         into = getattr(self._response, "readinto", None)
         if buffers is None or into is None:
-            while piece := self._response.read(BLOCK):
+            while piece := self._response.read(READ_SIZE):
                 yield piece
         else:
             while count := into(buffer := next(buffers)):

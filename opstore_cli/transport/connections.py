@@ -26,7 +26,7 @@ from opstore_cli.transport.http import may_be_repeated
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol._version import __version__
-from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.system.loopback import without_pacing
 
 CONNECT_WITHIN = 5.0  # seconds
@@ -75,7 +75,7 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=2, pool_maxsize=2)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, blocksize=BLOCK, **options)
+        super().init_poolmanager(connections, maxsize, block, blocksize=READ_SIZE, **options)
         classes = self.poolmanager.pool_classes_by_scheme
         self.poolmanager.pool_classes_by_scheme = {**classes, "http": _pool(self._target)}
 

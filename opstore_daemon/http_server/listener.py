@@ -12,7 +12,7 @@ from waitress import wasyncore
 from waitress.server import create_server
 
 from opstore_daemon.http_server.parser import IntakeChannel, channel_class
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.web.app import check_scopes
 from opstore_daemon.web.guards import LOOPBACK
@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "inbuf_overflow": 256 * 1024,
     "outbuf_overflow": 64 * 1024 * 1024,  # nor does an answer: bytes of blobs go through sending.py
     "outbuf_high_watermark": 4 * 1024 * 1024,
-    "max_request_header_size": routes.MAX_HEADERS,
+    "max_request_header_size": limits.MAX_HEADERS,
     "max_request_body_size": 2**62,  # intake.py knows the bounds, which differ by route
     "channel_timeout": 120,  # seconds without a byte
     "cleanup_interval": 10,

@@ -24,7 +24,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error as WaitressError
 
 from opstore_daemon.http_server.file_wrapper import ForwardBuffer, Slice
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.store.ingest.uploads import Uploads, Writer
 from opstore_daemon.system.loopback import without_pacing
 from opstore_daemon.web.answers import refusal
@@ -62,9 +62,9 @@ class Refusal:
 
 def _from_waitress(error: WaitressError) -> Refusal:
     by_status: dict[int, errors.OpStoreError] = {
-        413: errors.TooLarge(what="the body", size=0, limit=routes.MAX_JSON),
-        431: errors.HeadersTooLarge(limit=routes.MAX_HEADERS),
-        500: errors.Unforeseen(reference=uuid.uuid4().hex[:12]),
+        413: errors.TooLarge(what="the body", size=0, limit=limits.MAX_JSON),
+        431: errors.HeadersTooLarge(limit=limits.MAX_HEADERS),
+        500: errors.InternalError(reference=uuid.uuid4().hex[:12]),
         501: errors.AmbiguousFraming(reason="of Transfer-Encoding only chunked is taken"),
     }
     return Refusal(by_status.get(error.code, errors.InvalidRequest(reason=str(error.body)[:200])))
@@ -177,8 +177,8 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
 
     def _bound_lines(self, chunks: ChunkedReceiver) -> None:
         # Waitress keeps an unfinished line between chunks, and the trailer, however long they grow.
-        if len(chunks.control_line) + len(chunks.trailer) > routes.MAX_HEADERS:
-            self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=routes.MAX_HEADERS)), True
+        if len(chunks.control_line) + len(chunks.trailer) > limits.MAX_HEADERS:
+            self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=limits.MAX_HEADERS)), True
 
     def receive(self, source: socket.socket) -> Received | None:
         """The next bytes of a body that goes to an upload, if nothing else can come next."""
@@ -232,7 +232,7 @@ class IntakeParser(HTTPRequestParser):  # type: ignore[misc]
         """Bytes that a body may have which waitress takes in."""
         pushes = self.command == "POST" and _VERSIONS.fullmatch(self.path) is not None
         content = (self.header("Content-Type") or "").partition(";")[0].strip().lower()
-        return routes.MAX_FORM if pushes and content == routes.FORM else routes.MAX_JSON
+        return limits.MAX_FORM if pushes and content == routes.FORM else limits.MAX_JSON
 
     def _take_in(self, credential: Credential, upload: str) -> None:
         credential.require("write")
@@ -277,7 +277,7 @@ class IntakeErrorTask(ErrorTask):  # type: ignore[misc]
         if isinstance(self.request.error, WaitressError):
             self.request.error = _from_waitress(self.request.error)
             self.request.error.request_id = request_id(None)
-            log.error("the unforeseen error above has the reference %s", self.request.error.error.details["reference"])
+            log.error("the internal error above has the reference %s", self.request.error.error.details["reference"])
         super().execute()
 
 

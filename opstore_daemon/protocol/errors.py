@@ -3,9 +3,10 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidVersion  InvalidSubversions  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
-    │                                  FileRefused  FolderRefused  OldStoreUnreadable  LeftOut  AmbiguousFraming
-    │                                  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent  MethodNotAllowed
-    │                                  RangeNotSatisfiable  FormatNeeded  UnknownFormat  ObjectRefused  NotLoaded
+    │                                  FileRefused  FolderRefused  OldStoreUnreadable  ImportIncomplete
+    │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
+    │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
+    │                                  ObjectRefused  NotLoaded
     ├── AnswerIsNo           exit 1    NothingValid  NoSet  LockStale  (exit 3: NothingKnown  NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
@@ -17,11 +18,11 @@
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
-    │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenNotHanded  ListenRefused
+    │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenUnavailable  ListenRefused
     │                                  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  NotReady  OutputFailed  LibraryMissing
-    └── Unforeseen           exit 70
+    └── InternalError        exit 70
 
 A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
 Its class name is the word on the wire, its keyword arguments travel as `details`, and its HTTP status and
@@ -29,9 +30,10 @@ exit code come from its family unless it says otherwise. Nothing else translates
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
-__all__ = ["OpStoreError", "all_errors", "from_wire"]
+__all__ = ["OpStoreError", "all_errors", "from_wire", "reason", "translated"]
 
 
 class OpStoreError(Exception):
@@ -128,7 +130,7 @@ class OldStoreUnreadable(Refused):
     message = "the old op store can't be read: {reason}"
 
 
-class LeftOut(Refused):
+class ImportIncomplete(Refused):
     message = "{count} of the things in the old op store were left out; all others were taken over"
     hint = "run the same command again when they are mended: what is there already makes nothing new"
 
@@ -225,8 +227,8 @@ class NotFound(OpStoreError):
 
     status, exit_code = 404, 4
 
-    def among(self, similar: Sequence[str]) -> Self:
-        """The same error, which now names what there is that is like it; without any, as it was."""
+    def with_suggestions(self, similar: Sequence[str]) -> Self:
+        """Return this error with advice that names the `similar` things; unchanged if there are none."""
         if similar:
             self.details["similar"] = list(similar)
             self.advice = f"did you mean {' or '.join(similar)}?"
@@ -446,7 +448,7 @@ class ProofFailed(NotAuthorised):
     hint = "opstore doctor says which token was used; opstore restart, for the local daemon"
 
 
-class TokenNotHanded(NotAuthorised):
+class TokenUnavailable(NotAuthorised):
     message = "the token of an unpickled client can't be read from {path}: {reason}"
     hint = "unpickle it as the same user on the same machine, while the process that pickled it runs"
 
@@ -512,10 +514,10 @@ class LibraryMissing(Unavailable):
     hint = "pip install 'opstore[{extra}]'"
 
 
-class Unforeseen(OpStoreError):
+class InternalError(OpStoreError):
     """A bug. The daemon's log has the rest under the reference."""
 
-    message = "an unforeseen error, with the reference {reference}"
+    message = "an internal error, with the reference {reference}"
     hint = "the log has more under that reference: opstore status names the folder of daemon.log"
 
 
@@ -537,8 +539,26 @@ def from_wire(
         404: NotFound,
         409: Conflict,
         422: IntegrityFailure,
-        500: Unforeseen,
+        500: InternalError,
     }
     fallback = families.get(status, Refused if 400 <= status < 500 else Unavailable)
     error: type[OpStoreError] = known.get(code, fallback)
     return error.restored(text, advice, details or {})
+
+
+def reason(error: BaseException) -> str:
+    """Return why an operation failed, in words: those of the operating system for an OSError."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def translated(*failures: type[Exception], to: type[OpStoreError], **details: Any) -> Iterator[None]:
+    """Raise `to(reason=..., **details)` in place of the `failures`, with their reason.
+
+    with translated(OSError, to=errors.OutputFailed, path=str(path)):
+        path.write_bytes(data)
+    """
+    try:
+        yield
+    except failures as error:
+        raise to(reason=reason(error), **details) from error

@@ -59,13 +59,6 @@ SERVED_OP = "Opstore-Op"
 SERVED_VERSION = "Opstore-Version"
 SERVED_RECORD = "Opstore-Record"
 
-MAX_JSON = 1024 * 1024  # bytes of a JSON body
-SMALL = 1024 * 1024  # bytes of a version that may come with the request that makes it
-MAX_LIMIT = 1000  # rows of a page
-MAX_HEADERS = 32 * 1024  # bytes of a request's head
-MAX_TOLD = 4 * 1024  # bytes of a version that is told in a header
-MAX_FORM = MAX_JSON + SMALL + MAX_HEADERS  # bytes of a body that has both, and what stands around them
-
 
 def path(route: str, **parts: str) -> str:
     """The route with its parts filled in, percent-encoded; raises InvalidRequest for a part that no path can hold.

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.limits import READ_SIZE
 
-PIECE = 1 << 20
 """Bytes are received and read back in pieces of at most so many, or little more."""
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
@@ -62,7 +62,7 @@ class Draft(ABC):
         Raises what `append` does, which keeps none of them then, though they are gone from the socket; and OSError
         where the connection fails, or has nothing and does not wait. A saver may know a shorter way than this one.
         """
-        data = source.recv(min(most, PIECE))
+        data = source.recv(min(most, READ_SIZE))
         self.append(data)
         return len(data)
 

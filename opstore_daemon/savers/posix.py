@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.savers.base import PIECE
+from opstore_daemon.protocol.limits import READ_SIZE
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -111,7 +111,7 @@ def pieces(fd: int, size: int) -> Iterator[bytes]:
     """The first size bytes of the file, wherever its position is, which stays."""
     start = 0
     while start < size:
-        piece = os.pread(fd, min(PIECE, size - start), start)
+        piece = os.pread(fd, min(READ_SIZE, size - start), start)
         if not piece:
             raise OSError(errno.EIO, "The file is shorter than it was")
         yield piece

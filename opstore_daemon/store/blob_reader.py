@@ -6,9 +6,8 @@ from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import BaseSaver
-
-PIECE = 1024 * 1024  # bytes read at a time
 
 
 class BlobReader:
@@ -56,7 +55,7 @@ class BlobReader:
             raise errors.BlobDamaged(digest=self.digest, reason=f"{actual} bytes are there, not {self.size}")
 
     def _read(self) -> bytes:
-        piece = self._file.read(min(PIECE, self.remain))
+        piece = self._file.read(min(READ_SIZE, self.remain))
         self.remain -= len(piece)
         if self._hash is not None:
             self._hash.update(piece)

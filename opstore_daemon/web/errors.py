@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol import errors, limits, records, routes
 
 log = logging.getLogger("opstore.error")
 
@@ -47,10 +47,10 @@ def understood(error: Exception, method: str, path: str) -> errors.OpStoreError:
         case MethodNotAllowed():
             return errors.MethodNotAllowed(method=method, path=path[:200])
         case RequestEntityTooLarge():
-            return errors.TooLarge(what="the body", size=0, limit=routes.MAX_JSON)
+            return errors.TooLarge(what="the body", size=0, limit=limits.MAX_JSON)
         case HTTPException() if error.code is not None and error.code < 500:
             return errors.InvalidRequest(reason=error.name.lower())
         case _:
             reference = uuid.uuid4().hex[:12]
-            log.error("unforeseen error %s in %s %s", reference, method, path, exc_info=error)
-            return errors.Unforeseen(reference=reference)
+            log.error("internal error %s in %s %s", reference, method, path, exc_info=error)
+            return errors.InternalError(reference=reference)

@@ -10,7 +10,7 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_cli.doctor import CHECKS
 from opstore_daemon import OpStoreServer
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.savers import BaseSaver, Draft
 from tests.support.markdown import ROOT, read
 from tools import generate
@@ -71,7 +71,7 @@ def test_every_header_of_ours_is_in_the_document_about_http(header: str) -> None
 
 def test_the_bounds_in_the_document_about_http_are_those_of_the_code() -> None:
     text = read(DOCS / "http.md")
-    assert (routes.MAX_JSON, routes.MAX_HEADERS, routes.MAX_LIMIT) == (1 << 20, 32 << 10, 1000)
+    assert (limits.MAX_JSON, limits.MAX_HEADERS, limits.MAX_LIMIT) == (1 << 20, 32 << 10, 1000)
     for words in ("at most 1 MiB, as `application/json`", "at most 32 KiB", "1000 at most"):
         assert words in text
 

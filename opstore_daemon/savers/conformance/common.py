@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 
 from opstore_daemon.protocol.digests import Digest, digest_of
-from opstore_daemon.savers.base import PIECE, BaseSaver, Draft
+from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.savers.base import BaseSaver, Draft
 
 DATA = b"the bytes of an op, " * 500
 DIGEST = digest_of(DATA)
@@ -32,7 +33,7 @@ def get(saver: BaseSaver, digest: Digest = DIGEST) -> bytes:
 
 def read_back(draft: Draft) -> bytes:
     """All bytes that the draft has kept."""
-    data, buffer = bytearray(), memoryview(bytearray(PIECE))
+    data, buffer = bytearray(), memoryview(bytearray(READ_SIZE))
     while len(data) < draft.offset:
         room = buffer[: draft.offset - len(data)]
         count = draft.read_at(len(data), room)

@@ -9,7 +9,8 @@ import pytest
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.savers.base import PIECE, BaseSaver
+from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.savers.base import BaseSaver
 from opstore_daemon.savers.conformance.common import (
     DATA,
     DIGEST,
@@ -90,10 +91,10 @@ class DraftConformance(SaverHooks):
             saver.kept("../x")
 
     def test_reading_fills_a_buffer_from_any_offset_and_moves_nothing(self, saver: BaseSaver) -> None:
-        data = bytes(range(256)) * (3 * PIECE // 256)
+        data = bytes(range(256)) * (3 * READ_SIZE // 256)
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(data)
-            for offset in (0, 5, PIECE + 1, 0, len(data) - 3):
+            for offset in (0, 5, READ_SIZE + 1, 0, len(data) - 3):
                 buffer = memoryview(bytearray(5))
                 count = draft.read_at(offset, buffer)
                 assert 0 < count <= min(5, len(data) - offset)
@@ -128,12 +129,12 @@ class DraftConformance(SaverHooks):
             assert bytes(read) == read_back(draft) == piece * 200
 
     def test_what_comes_on_a_connection_is_kept_like_what_is_appended(self, saver: BaseSaver) -> None:
-        data = bytes(range(256)) * (5 * PIECE // 256) + b"rest"
+        data = bytes(range(256)) * (5 * READ_SIZE // 256) + b"rest"
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(b"begin ")
             taken = receive(draft, data)
             assert sum(taken) == len(data)
-            assert max(taken) <= 2 * PIECE
+            assert max(taken) <= 2 * READ_SIZE
             assert draft.offset == 6 + len(data)
             draft.append(b" end")
             whole = b"begin " + data + b" end"

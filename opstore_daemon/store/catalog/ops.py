@@ -75,7 +75,7 @@ def get(view: View, name: str) -> OpRow:
     """The op of that name; raises OpNotFound, which names similar ones."""
     op = find(view, name)
     if op is None:
-        raise errors.OpNotFound(op=name).among(names_like(view, Op.name, name))
+        raise errors.OpNotFound(op=name).with_suggestions(names_like(view, Op.name, name))
     return op
 
 

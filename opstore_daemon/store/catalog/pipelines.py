@@ -147,7 +147,7 @@ def downstreams(view: View, op: OpRow) -> list[str]:
 
 def _not_found(view: View, name: str) -> errors.OpStoreError:
     similar = names_like(view, Pipeline.name, name, view.sight.in_force(Pipeline))
-    return errors.PipelineNotFound(pipeline=name).among(similar)
+    return errors.PipelineNotFound(pipeline=name).with_suggestions(similar)
 
 
 @prepared

@@ -21,11 +21,11 @@ from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
-from opstore_daemon.protocol.hashing import TrailingHash
 from opstore_daemon.protocol.samples import sample_of
 from opstore_daemon.savers import BaseSaver, Draft
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.versions import Blob
+from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 
 OPEN = 256  # uploads whose file and hash are held open at once
 TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look

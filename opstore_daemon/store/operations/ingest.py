@@ -12,10 +12,9 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.limits import READ_SIZE, SMALL_PUSH
 from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
-from opstore_daemon.protocol.routes import SMALL
 from opstore_daemon.savers import BaseSaver
-from opstore_daemon.store.blob_reader import PIECE
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
@@ -89,7 +88,7 @@ class TakingIn(Transactions):
             format=format,
             libraries=dict(libraries or {}),
         )
-        if isinstance(source, bytes) and len(source) <= SMALL:
+        if isinstance(source, bytes) and len(source) <= SMALL_PUSH:
             return self.add_version(op, wanted, LOCAL, source)
         upload = self.uploads.create(LOCAL, None).upload
         try:
@@ -105,7 +104,7 @@ class TakingIn(Transactions):
         if isinstance(source, bytes):
             writer.append(source)
         else:
-            while piece := source.read(PIECE):
+            while piece := source.read(READ_SIZE):
                 writer.append(piece)
 
     def register(

@@ -7,7 +7,7 @@ from msgspec import Meta
 from werkzeug.datastructures import ETags
 from werkzeug.http import parse_range_header
 
-from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol import errors, limits, records, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Blobs, SampleText
 from opstore_daemon.store.blob_reader import BlobReader
@@ -91,7 +91,7 @@ def read(_api: Api, op: str, selector: str) -> Response:
         SERVED_VERSION.name: version.version,
     }
     told = records.in_ascii(version)
-    if len(told) <= routes.MAX_TOLD:
+    if len(told) <= limits.MAX_RECORD_HEADER:
         headers[SERVED_RECORD.name] = told
     if seen(version.digest):
         return nothing(304, headers)

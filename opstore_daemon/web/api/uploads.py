@@ -5,8 +5,8 @@ from contextlib import closing
 from flask import Response, request
 
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.records import NewUpload, UnfinishedUploads, Upload
-from opstore_daemon.store.blob_reader import PIECE
 from opstore_daemon.web.framework.headers import HELD, LOCATION, OFFSET
 from opstore_daemon.web.framework.possible_errors import KEEPING, READING
 from opstore_daemon.web.framework.query_parameters import Page
@@ -73,7 +73,7 @@ def append(_api: Api, upload: str) -> Response:
         at = parse_count(request.headers.get(OFFSET.name), OFFSET.name)
         writer = store().uploads.writer(upload, credential().owner, at, request.content_length)
         with closing(writer):
-            while piece := request.stream.read(PIECE):
+            while piece := request.stream.read(READ_SIZE):
                 writer.append(piece)
     writer.close()  # before the answer: whoever has it may append at once
     return _told(writer.record())

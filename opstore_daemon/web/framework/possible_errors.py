@@ -14,7 +14,7 @@ ANYWHERE: tuple[Error, ...] = (
     errors.HeadersTooLarge,
     errors.ForeignHost,
     errors.ForeignOrigin,
-    errors.Unforeseen,
+    errors.InternalError,
 )
 
 # Of what views do.

@@ -8,7 +8,7 @@ from msgspec import Meta
 from msgspec import inspect as types
 from werkzeug.datastructures import MultiDict
 
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits
 from opstore_daemon.web.guards import HIGHEST_COUNT, parse_count
 
 Q = TypeVar("Q", bound="Query")
@@ -18,7 +18,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """No parameter. One that is a tuple may come several times, one without a default has to come."""
 
 
-Limit = Annotated[int, Meta(ge=1, le=routes.MAX_LIMIT, description="How many rows the page has at most.")]
+Limit = Annotated[int, Meta(ge=1, le=limits.MAX_LIMIT, description="How many rows the page has at most.")]
 _BEGINS = "Where the page begins, as the `next_cursor` before it said."
 
 

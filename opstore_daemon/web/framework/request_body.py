@@ -4,11 +4,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits, routes
 
 RECORD, BYTES = "version", "bytes"
 PARTS = {RECORD: routes.JSON, BYTES: routes.BYTES_TYPE}
-LIMITS = {routes.JSON: routes.MAX_JSON, routes.FORM: routes.MAX_FORM}  # bytes of a body, by its type
+LIMITS = {routes.JSON: limits.MAX_JSON, routes.FORM: limits.MAX_FORM}  # bytes of a body, by its type
 
 
 def read_form(content_type: str, body: bytes) -> tuple[bytes, bytes]:
@@ -22,7 +22,7 @@ def read_form(content_type: str, body: bytes) -> tuple[bytes, bytes]:
         wanted = " and ".join(f"{name}, as {kind}" for name, kind in PARTS.items())
         raise errors.InvalidRequest(reason=f"its parts are to be {wanted}, each once") from None
     record, data = found[RECORD], found[BYTES]
-    for what, size, limit in (("the JSON", len(record), routes.MAX_JSON), ("the bytes", len(data), routes.SMALL)):
+    for what, size, limit in (("the JSON", len(record), limits.MAX_JSON), ("the bytes", len(data), limits.SMALL_PUSH)):
         if size > limit:
             raise errors.TooLarge(what=what, size=size, limit=limit)
     return record, data

@@ -9,7 +9,7 @@ import pytest
 
 import opstore_cli
 from opstore_cli import BaseOpStoreClient, Version
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits
 from tests.scenarios import Scene
 from tests.scenarios.scene import spelt
 
@@ -97,7 +97,7 @@ def test_a_version_says_when_it_was_made_or_else_registered(client: BaseOpStoreC
 
 
 def test_an_op_of_many_versions_comes_whole(client: BaseOpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "MAX_LIMIT", 3)
+    monkeypatch.setattr(limits, "MAX_LIMIT", 3)
     versions = [Version("aaaa", "aaaa", f"{number:04x}") for number in range(10)]
     for version in versions:
         client.register_valid_link("forest", "pca", version)

@@ -613,16 +613,16 @@ def test_an_error_says_what_failed_and_the_command_to_run_next(opstore: Opstore)
     )
 
 
-def test_an_unforeseen_error_exits_70_with_a_reference(opstore: Opstore) -> None:
+def test_an_internal_error_exits_70_with_a_reference(opstore: Opstore) -> None:
     code, out, err = opstore("ops", ops=ValueError("odd\x1b"))
     lines = err.splitlines()
     assert (code, out, len(lines)) == (70, "", 2)
-    assert lines[0].startswith("error: an unforeseen error, with the reference ")
+    assert lines[0].startswith("error: an internal error, with the reference ")
     assert lines[0].endswith(": ValueError: odd\\x1b")
     assert lines[1] == "hint: run the command again with -v, and report what it shows"
 
 
-def test_an_unforeseen_error_shows_its_traceback_with_v(opstore: Opstore) -> None:
+def test_an_internal_error_shows_its_traceback_with_v(opstore: Opstore) -> None:
     code, _, err = opstore("ops", "-v", ops=ValueError("odd\x1b"))
     assert (code, err.splitlines()[0], "\x1b" in err) == (70, "Traceback (most recent call last):", False)
     code, _, err = opstore("ops", "-v", "--json", ops=ValueError("odd"))

@@ -15,11 +15,10 @@ from opstore_cli.transfer.source import Source, opened
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.hashing import STEP
-from opstore_daemon.protocol.routes import SMALL
+from opstore_daemon.protocol.limits import HASH_READ_SIZE, SMALL_PUSH
 from tests.support.fake_daemon import FakeDaemon
 
-DATA = os.urandom(9 * STEP + 17)
+DATA = os.urandom(9 * HASH_READ_SIZE + 17)
 
 
 @pytest.fixture
@@ -29,7 +28,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ends", [[0, 1, STEP, STEP + 1, 5 * STEP, 3, len(DATA)], [len(DATA)]])
+@pytest.mark.parametrize(
+    "ends", [[0, 1, HASH_READ_SIZE, HASH_READ_SIZE + 1, 5 * HASH_READ_SIZE, 3, len(DATA)], [len(DATA)]]
+)
 @pytest.mark.parametrize("kind", ["a path", "bytes"])
 def test_it_is_that_of_all_bytes_however_it_was_asked_for(path: Path, ends: list[int], kind: str) -> None:
     with opened(path if kind == "a path" else DATA) as source:
@@ -44,9 +45,9 @@ def test_one_that_was_begun_goes_on_where_its_thread_was(path: Path, kind: str) 
     with opened(path if kind == "a path" else DATA) as source, Summing.begun(source):
         summing = Summing.of(source)
         assert summing is source.summing
-        summing.reach(3 * STEP)
+        summing.reach(3 * HASH_READ_SIZE)
         assert not [thread for thread in threading.enumerate() if thread.name == "opstore-sum"]
-        assert summing._end >= 3 * STEP
+        assert summing._end >= 3 * HASH_READ_SIZE
         summing.reach(len(DATA))
         assert summing.checksum() == checksum_of(new_sum(DATA))
 
@@ -63,7 +64,7 @@ def test_one_that_was_begun_needs_no_more_of_the_source_when_it_is_done(path: Pa
 
 def test_what_fails_behind_its_back_is_met_by_who_asks(path: Path) -> None:
     with opened(path) as source:
-        os.truncate(path, STEP)
+        os.truncate(path, HASH_READ_SIZE)
         with Summing.begun(source):
             summing = Summing.of(source)
             assert summing._thread is not None
@@ -79,7 +80,7 @@ def test_its_thread_ends_with_the_context_whatever_happens(path: Path) -> None:
 
 
 def test_a_few_bytes_are_worth_no_thread(path: Path) -> None:
-    path.write_bytes(b"x" * SMALL)
+    path.write_bytes(b"x" * SMALL_PUSH)
     with opened(path) as source, Summing.begun(source):
         assert source.summing is None
 

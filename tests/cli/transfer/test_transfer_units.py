@@ -19,9 +19,9 @@ from opstore_cli.transfer.checksum import Summing
 from opstore_cli.transfer.resume_state import HeldNote, Note, noted
 from opstore_cli.transfer.source import Slice, Source, opened
 from opstore_cli.transport import connections
-from opstore_daemon.protocol import checksums, digests, errors, routes, samples
+from opstore_daemon.protocol import checksums, digests, errors, limits, routes, samples
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.protocol.hashing import BLOCK
+from opstore_daemon.protocol.limits import READ_SIZE
 from tests.support.fake_daemon import FakeDaemon, sample_of_bytes
 
 BYTES = os.urandom(9_000_001)
@@ -97,7 +97,7 @@ def test_bytes_a_file_a_file_object_and_a_pipe_arrive_as_they_are(
     assert not daemon.uploads
 
 
-@pytest.mark.parametrize("size", [1, 65_536, routes.SMALL])
+@pytest.mark.parametrize("size", [1, 65_536, limits.SMALL_PUSH])
 def test_a_few_bytes_go_with_the_request_that_makes_the_version(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, size: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_few_bytes_go_with_the_request_that_makes_the_version(
     assert client.push("pca", _file(tmp_path, BYTES[:size])).size == size
     assert daemon.log == ["POST /v1/ops/pca/versions"]
     assert moved == [(0, size), (size, size)]
-    client.push("pca", BYTES[: routes.SMALL + 1])
+    client.push("pca", BYTES[: limits.SMALL_PUSH + 1])
     assert _count(daemon, "POST /v1/uploads") == 1
 
 
@@ -330,7 +330,7 @@ def test_bytes_that_the_store_has_are_not_sent(
         pushed = client.push("pca", sources[kind])
         assert file.tell() == (len(BYTES) if kind == "an open file" else 0), "as if it had been read"
     assert (pushed.version, daemon.asked) == ("2.0.0", ASKED)
-    assert moved == [*range(0, len(BYTES), BLOCK), len(BYTES)], "as they are hashed"
+    assert moved == [*range(0, len(BYTES), READ_SIZE), len(BYTES)], "as they are hashed"
     assert not any("uploads" in request for request in daemon.log)
     assert not _notes(tmp_path / "home")
 

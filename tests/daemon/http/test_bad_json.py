@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.protocol import routes
+from opstore_daemon.protocol import limits, routes
 from tests.support import raw_http
 from tests.support.http_client import Http
 from tests.support.refusals import Watch
@@ -122,9 +122,9 @@ def test_a_graph_that_is_none_is_refused(http: Http, watch: Watch) -> None:
 
 def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_read(http: Http, watch: Watch) -> None:
     body = b'{"name":"p","ops":["a"]}'
-    full = body + b" " * (routes.MAX_JSON - len(body))
+    full = body + b" " * (limits.MAX_JSON - len(body))
     details = watch.assert_problem(http.ask("POST", routes.PIPELINES, data=full + b" ", headers=JSON), 413, "TooLarge")
-    assert (details["size"], details["limit"]) == (routes.MAX_JSON + 1, routes.MAX_JSON)
+    assert (details["size"], details["limit"]) == (limits.MAX_JSON + 1, limits.MAX_JSON)
     assert http.ask("POST", routes.PIPELINES, data=full, headers=JSON).status_code == 201
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opstore_daemon.http_server.listener import SETTINGS, Listener
-from opstore_daemon.protocol import routes
+from opstore_daemon.protocol import limits, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import FileSaver
 from tests.support.daemon_process import daemon_process
@@ -55,7 +55,7 @@ def test_the_answer_tells_of_the_version_as_far_as_a_header_goes(http: Http, met
         told = http.ask(method, "/v1/ops/up/versions/1.0.0/bytes", headers=asked).headers
         assert json.loads(told[routes.SERVED_RECORD]) == known
         assert "X-Evil" not in told
-    http.push("up", b"more", message="m" * routes.MAX_TOLD)
+    http.push("up", b"more", message="m" * limits.MAX_RECORD_HEADER)
     assert routes.SERVED_RECORD not in http.ask(method, BYTES).headers
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from opstore_daemon.http_server import parser
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.protocol import routes
+from opstore_daemon.protocol import limits, routes
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
@@ -176,7 +176,7 @@ def test_chunked_in_http_1_0_is_refused(listener: Listener, watch: Watch) -> Non
 
 @pytest.mark.parametrize("token", [ADMIN_TOKEN, None])
 def test_a_head_that_is_too_large_is_refused(listener: Listener, watch: Watch, token: str | None) -> None:
-    for lines in ([f"X-A: {'a' * routes.MAX_HEADERS}"], [f"X-{n}: {'a' * 1000}" for n in range(33)]):
+    for lines in ([f"X-A: {'a' * limits.MAX_HEADERS}"], [f"X-{n}: {'a' * 1000}" for n in range(33)]):
         with Raw(listener.port) as connection:
             connection.send(head("GET", "/v1/ops", *lines, host=connection.host, token=token))
             watch.assert_problem(connection.answer(), 431, "HeadersTooLarge")
@@ -223,7 +223,7 @@ def test_a_line_between_chunks_that_has_no_end_is_refused(http: Http, listener: 
         with Raw(listener.port) as connection:
             lines = (f"Content-Type: {routes.APPEND_TYPE}", "Upload-Offset: 0", "Transfer-Encoding: chunked")
             connection.send(head("PATCH", f"/v1/uploads/{upload}", *lines, host=connection.host))
-            connection.send(beginning + b"a" * routes.MAX_HEADERS)
+            connection.send(beginning + b"a" * limits.MAX_HEADERS)
             watch.assert_problem(connection.answer(), 431, "HeadersTooLarge", unchanged=False)
             assert connection.is_closed()
 

@@ -315,7 +315,7 @@ def test_a_token_stands_in_no_record_of_the_log(
 
     monkeypatch.setattr(FileSaver, "open", failing)
     answer = http.pull("up")
-    assert (answer.status_code, answer.json()["code"]) == (500, "Unforeseen")
+    assert (answer.status_code, answer.json()["code"]) == (500, "InternalError")
     monkeypatch.undo()
     shown = caplog.text + "".join(record.getMessage() + str(record.args) for record in caplog.records)
     assert answer.json()["details"]["reference"] in shown

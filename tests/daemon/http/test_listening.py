@@ -90,7 +90,7 @@ def test_a_bug_behind_the_application_is_told_in_the_same_form(
     monkeypatch.setattr(ForwardBuffer, "prepare", failing)
     with Raw(listener.port) as connection:
         connection.send(head("GET", "/v1/ops/up/versions/latest/bytes", host=connection.host))
-        details = watch.assert_problem(connection.answer(), 500, "Unforeseen")
+        details = watch.assert_problem(connection.answer(), 500, "InternalError")
         assert connection.is_closed()
     assert details["reference"] in caplog.text
     assert "RuntimeError: a bug" in caplog.text

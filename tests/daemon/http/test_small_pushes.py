@@ -11,7 +11,7 @@ from urllib3 import encode_multipart_formdata
 from opstore_cli import OpStoreClient
 from opstore_cli.transport import api
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.protocol import routes
+from opstore_daemon.protocol import limits, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.http.test_idempotency import key, same
 from tests.support.daemon_process import daemon_process
@@ -30,7 +30,7 @@ def form(data: bytes = DATA, record: bytes = b"{}", **more: Part) -> dict[str, P
     return {"version": (None, record, routes.JSON), "bytes": ("x", data, routes.BYTES_TYPE), **more}
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"a", DATA, b"\r\n" * (routes.SMALL // 2)], ids=len)
+@pytest.mark.parametrize("data", [b"", b"\n", b"a", DATA, b"\r\n" * (limits.SMALL_PUSH // 2)], ids=len)
 @pytest.mark.parametrize("filename", [None, "model.bin", "../x; filename=y"])
 def test_the_bytes_are_stored_as_they_are(http: Http, data: bytes, filename: str | None) -> None:
     wanted = f'{{"digest": "{digest_of(data)}", "size": {len(data)}, "message": "é"}}'.encode()
@@ -137,21 +137,21 @@ def test_a_token_that_may_only_read_pushes_nothing(http: Http, watch: Watch) -> 
 
 def test_what_is_too_large_is_refused(http: Http, watch: Watch) -> None:
     watch.mark()
-    refused = http.post(PATH, files=form(b"x" * (routes.SMALL + 1)))
+    refused = http.post(PATH, files=form(b"x" * (limits.SMALL_PUSH + 1)))
     watch.assert_problem(refused, 413, "TooLarge")
-    assert refused.json()["details"] == {"what": "the bytes", "size": routes.SMALL + 1, "limit": routes.SMALL}
-    watch.assert_problem(http.post(PATH, files=form(record=b" " * (routes.MAX_JSON + 1))), 413, "TooLarge")
+    assert refused.json()["details"] == {"what": "the bytes", "size": limits.SMALL_PUSH + 1, "limit": limits.SMALL_PUSH}
+    watch.assert_problem(http.post(PATH, files=form(record=b" " * (limits.MAX_JSON + 1))), 413, "TooLarge")
     watch.assert_unchanged()
 
 
 @pytest.mark.parametrize(
     ("method", "path", "kind", "length"),
     [
-        ("POST", PATH, routes.FORM, routes.MAX_FORM + 1),
-        ("POST", PATH, routes.JSON, routes.MAX_JSON + 1),
-        ("POST", "/v1/links", routes.FORM, routes.MAX_JSON + 1),
-        ("PUT", PATH, routes.FORM, routes.MAX_JSON + 1),
-        ("POST", f"{PATH}/1/x", routes.FORM, routes.MAX_JSON + 1),
+        ("POST", PATH, routes.FORM, limits.MAX_FORM + 1),
+        ("POST", PATH, routes.JSON, limits.MAX_JSON + 1),
+        ("POST", "/v1/links", routes.FORM, limits.MAX_JSON + 1),
+        ("PUT", PATH, routes.FORM, limits.MAX_JSON + 1),
+        ("POST", f"{PATH}/1/x", routes.FORM, limits.MAX_JSON + 1),
     ],
 )
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
@@ -166,7 +166,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
 
 
 def test_many_bodies_at_once_wait_in_files_not_in_memory(tmp_path: Path) -> None:
-    body, kind = encode_multipart_formdata(form(b"x" * routes.SMALL), boundary="b")  # type: ignore[arg-type]
+    body, kind = encode_multipart_formdata(form(b"x" * limits.SMALL_PUSH), boundary="b")  # type: ignore[arg-type]
     with daemon_process(tmp_path) as daemon:
         assert daemon.http.get("/v1/ops").status_code == 200
         before = daemon.peak()

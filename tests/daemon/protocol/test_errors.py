@@ -1,5 +1,6 @@
 """The family of errors: its tree, its words, its codes, and its way over the wire."""
 
+import errno
 import pickle
 import re
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ EXIT_CODES = {
     "Unreachable": 7,
     "NotAuthorised": 8,
     "Unavailable": 9,
-    "Unforeseen": 70,
+    "InternalError": 70,
 }
 UNKNOWN_VERDICT = 3
 
@@ -154,7 +155,7 @@ def test_nothing_but_an_answer_exits_1_or_3() -> None:
 @pytest.mark.parametrize("error", ALL)
 def test_an_error_has_an_http_status_that_says_whose_fault_it_is(error: type[OpStoreError]) -> None:
     theirs = (errors.Refused, errors.AnswerIsNo, errors.NotFound, errors.Conflict, errors.NotAuthorised)
-    ours = (errors.Unreachable, errors.Unavailable, errors.Unforeseen)
+    ours = (errors.Unreachable, errors.Unavailable, errors.InternalError)
     if issubclass(error, theirs):
         assert 400 <= error.status < 500
     elif issubclass(error, ours):
@@ -209,7 +210,7 @@ def test_without_advice_and_details_there_are_none() -> None:
         (404, errors.NotFound),
         (409, errors.Conflict),
         (422, errors.IntegrityFailure),
-        (500, errors.Unforeseen),
+        (500, errors.InternalError),
         (502, errors.Unavailable),
         (503, errors.Unavailable),
         (507, errors.Unavailable),
@@ -236,3 +237,31 @@ def test_an_error_can_be_pickled(error: type[OpStoreError]) -> None:
         assert type(twin) is error
         assert (twin.text, twin.advice, twin.details) == (made.text, made.advice, made.details)
         assert str(twin) == str(made)
+
+
+# --- failures of others -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOENT, "No such file or directory", "a"), "No such file or directory"),
+        (OSError("no number"), "no number"),
+        (ValueError("no OSError"), "no OSError"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_the_reason_is_that_of_the_operating_system_or_else_the_text(error: Exception, expected: str) -> None:
+    assert errors.reason(error) == expected
+
+
+def test_translated_raises_our_error_with_the_reason_and_the_cause() -> None:
+    with pytest.raises(errors.OutputFailed) as raised, errors.translated(OSError, to=errors.OutputFailed, path="x"):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+    assert raised.value.details == {"path": "x", "reason": "No such file or directory"}
+    assert isinstance(raised.value.__cause__, FileNotFoundError)
+
+
+def test_translated_lets_other_errors_through() -> None:
+    with pytest.raises(KeyError), errors.translated(OSError, to=errors.OutputFailed, path="x"):
+        raise KeyError("x")

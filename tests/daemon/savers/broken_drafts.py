@@ -5,8 +5,8 @@ import shutil
 import socket
 
 from opstore_daemon.protocol.digests import Digest, digest_of, parse_digest
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import BaseSaver, Draft, FileSaver, MemorySaver
-from opstore_daemon.savers.base import PIECE
 from opstore_daemon.savers.file_draft import FileDraft
 from opstore_daemon.savers.memory import MemoryDraft, _Blob, _Staged
 
@@ -118,7 +118,7 @@ class ReceivesAll(BrokenSaver):
 
     class draft_class(BrokenDraft):  # noqa: N801
         def receive(self, source: socket.socket, most: int) -> int:
-            return super().receive(source, PIECE)
+            return super().receive(source, READ_SIZE)
 
 
 class WaitsForTheWhole(BrokenSaver):
@@ -136,7 +136,7 @@ class ForgetsWhereItReceives(BrokenSaver):
 
     class draft_class(BrokenDraft):  # noqa: N801
         def receive(self, source: socket.socket, most: int) -> int:
-            data = source.recv(min(most, PIECE))
+            data = source.recv(min(most, READ_SIZE))
             self._staged.data[:0] = data
             return len(data)
 

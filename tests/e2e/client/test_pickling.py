@@ -170,7 +170,8 @@ def test_a_pickle_in_a_file_is_read_as_long_as_its_process_lives(machine: Machin
     assert files(machine) == []
     said = machine.do(*load, program=[sys.executable])
     assert said == (
-        f"TokenNotHanded, exit 8: the token of an unpickled client can't be read from {path}: No such file or directory"
+        f"TokenUnavailable, exit 8: the token of an unpickled client can't be read from {path}: "
+        "No such file or directory"
     )
 
 
@@ -253,11 +254,11 @@ def test_an_unpickled_client_whose_token_is_gone_says_so_with_each_verb(home: Pa
     path.unlink()
     found = pickle.loads(pickled)  # noqa: S301 - an error in here would end a worker process
     for made in (found, twin(found)):
-        with pytest.raises(errors.TokenNotHanded, match="No such file") as refused:
+        with pytest.raises(errors.TokenUnavailable, match="No such file") as refused:
             made.ops()
         assert pickle.loads(pickle.dumps(refused.value)).details["path"] == str(path)  # noqa: S301
     path.write_text("no token")
-    with pytest.raises(errors.TokenNotHanded, match="it holds no token"):
+    with pytest.raises(errors.TokenUnavailable, match="it holds no token"):
         found.ops()
 
 
@@ -280,7 +281,7 @@ except Exception as error:
     print(type(error).__name__, error)
 """
     ran = subprocess.run([sys.executable, "-c", text], cwd=home.parent, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("TokenNotHanded ")
+    assert ran.stdout.startswith("TokenUnavailable ")
     assert "Permission denied" in ran.stdout
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits
 from opstore_daemon.testing import serving
 from tests.support.machines import MIB
 
@@ -235,7 +235,7 @@ def test_what_a_push_is_refused_for_leaves_no_upload(client: OpStoreClient, tmp_
 
 
 def test_lists_come_whole_however_long(client: OpStoreClient) -> None:
-    count = routes.MAX_LIMIT // 100 + 5
+    count = limits.MAX_LIMIT // 100 + 5
     for number in range(count):
         client.register("pca", fields={"patch": {"n": str(number)}})
     assert [version.sequence for version in client.versions("pca").versions] == list(range(count, 0, -1))

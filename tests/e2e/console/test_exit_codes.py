@@ -418,10 +418,10 @@ def test_a_full_disk_is_9_before_a_byte_was_sent(machine: Machine) -> None:
     assert plain == "error: there is no space left: 4194304 bytes are to come, and 0 are free"
 
 
-# --- 70: unforeseen ---------------------------------------------------------------------------------------------------
+# --- 70: internal error -----------------------------------------------------------------------------------------------
 
 
-def test_an_unforeseen_error_is_70_with_an_id_that_the_log_has(machine: Machine) -> None:
+def test_an_internal_error_is_70_with_an_id_that_the_log_has(machine: Machine) -> None:
     machine.file("pca.bin", "one")
     machine.do("push", "pca", "pca.bin")
     # A database that somebody has been at: no code expects a time that is none.
@@ -432,12 +432,12 @@ def test_an_unforeseen_error_is_70_with_an_id_that_the_log_has(machine: Machine)
     database.close()
     code, out, err = machine.raw("show", "pca", "--json")
     error = json.loads(err)["error"]
-    assert (code, out, error["code"]) == (70, b"", "Unforeseen")
-    assert f"unforeseen error {error['details']['reference']} in GET" in machine.log()
+    assert (code, out, error["code"]) == (70, b"", "InternalError")
+    assert f"internal error {error['details']['reference']} in GET" in machine.log()
     plain, out_, err_ = machine.run("show", "pca")
     assert (plain, out_) == (70, "")
     assert err_ == (
-        "error: an unforeseen error, with the reference REFERENCE\n"
+        "error: an internal error, with the reference REFERENCE\n"
         "hint: the log has more under that reference: opstore status names the folder of daemon.log\n"
     )
 
@@ -450,7 +450,7 @@ def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
     assert (code, out, err) == (
         70,
         "",
-        "error: an unforeseen error, with the reference REFERENCE: RuntimeError: [red]a bug[/red]\n"
+        "error: an internal error, with the reference REFERENCE: RuntimeError: [red]a bug[/red]\n"
         "hint: run the command again with -v, and report what it shows\n",
     )
     assert machine.ask("ops", program=program)[0] == 70
