@@ -13,8 +13,6 @@ from tests.support.markdown import DOCUMENTS, ROOT, blocks, name_of, read
 
 # What stands before a document's first command where the document itself does not make its files.
 BEFORE = {
-    "README.md": 'for op in pca.joblib forest.joblib tokenizer.bin model.bin; do printf %s "$op" >"$op"; done\n'
-    "deploy() { :; }",
     "docs/chariots.md": f"PYTHONPATH='{ROOT}' python -m tests.support.chariots_store old",
 }
 ANYTHING = "…"
