@@ -12,8 +12,8 @@ import click
 import msgspec
 from msgspec import inspect as types
 
+from opstore_cli.console.application import COMMANDS, SECTIONS, cli
 from opstore_cli.console.shell_scripts import SHELLS, script
-from opstore_cli.main import COMMANDS, SECTIONS, cli
 from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import (

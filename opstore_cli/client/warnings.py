@@ -13,9 +13,9 @@ class YankedWarning(UserWarning):
         self.picked = picked
 
     def __str__(self) -> str:
-        from opstore_cli.output.document import shown
+        from opstore_cli.output.escaping import escape_controls
 
-        return shown(self.picked)
+        return escape_controls(self.picked)
 
 
 def warn(picked: PickedYanked) -> None:

@@ -1,1 +1,1 @@
-"""The commands, one file each, with a click command of the file's name. `opstore_cli.main` lists them."""
+"""One module for each command; `opstore_cli.console.application` lists them."""

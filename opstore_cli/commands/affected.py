@@ -2,16 +2,18 @@
 
 import click
 
-from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
+from opstore_cli.console import options, parameters
+from opstore_cli.console.command import command
 from opstore_cli.console.results import EXIT_CODES
-from opstore_cli.output.document import Table, named, verdict
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import named, verdict
+from opstore_cli.output.tables import Table
 
 
 @command("affected")
 @click.argument("reference", metavar="REF", callback=parameters.reference)
 @click.option("--pipeline", metavar="PIPELINE", callback=parameters.name, help="Only within this pipeline.")
-@parameters.as_of_option
+@options.as_of_option
 def affected(session: Session, reference: str, pipeline: str | None, as_of: str | None) -> int:
     """List what has to be retrained for a version. That is the downstream ops whose latest version it is not valid
     for, and all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.

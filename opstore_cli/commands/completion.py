@@ -2,7 +2,8 @@
 
 import click
 
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
 
 
 @command("completion")

@@ -2,8 +2,9 @@
 
 import click
 
-from opstore_cli.console.command import HELP, Group, Session, command
+from opstore_cli.console.command import HELP, Group, command
 from opstore_cli.console.daemon_status import execute_daemon
+from opstore_cli.console.session import Session
 
 
 @click.group("db", cls=Group, context_settings=HELP)

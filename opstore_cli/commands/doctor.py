@@ -4,13 +4,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import Cell, Table, words
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import Cell, words
+from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.doctor import Finding
-    from opstore_cli.doctor.machine import Scene
+    from opstore_cli.doctor.machine import Machine
 
 FINE, WRONG = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red")
 
@@ -31,7 +33,7 @@ def doctor(session: Session) -> int:
     """
     from opstore_cli.doctor import examine
 
-    findings = examine(_scene(session))
+    findings = examine(_machine(session))
     session.out.answer(
         {"findings": findings},
         quiet=[each.check for each in findings if not each.ok],
@@ -47,16 +49,16 @@ def _row(finding: "Finding") -> list[Cell | str]:
     return [finding.check, FINE if finding.ok else WRONG, finding.found, words(finding.advice)]
 
 
-def _scene(session: Session) -> "Scene":
+def _machine(session: Session) -> "Machine":
     from opstore_cli.config import settings as config
-    from opstore_cli.doctor.machine import Scene
+    from opstore_cli.doctor.machine import Machine
 
     try:
         cwd = config.working_folder()
     except errors.InvalidSetting as refusal:
-        return Scene(config.home_folder(os.environ, Path("/")), Path("/"), refusal=refusal)
+        return Machine(config.home_folder(os.environ, Path("/")), Path("/"), refusal=refusal)
     try:
         settings = session.settings()
     except errors.InvalidSetting as refusal:
-        return Scene(config.home_folder(os.environ, cwd), cwd, refusal=refusal)
-    return Scene(settings.home, cwd, settings)
+        return Machine(config.home_folder(os.environ, cwd), cwd, refusal=refusal)
+    return Machine(settings.home, cwd, settings)

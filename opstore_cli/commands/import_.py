@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from opstore_cli.console.command import HELP, Group, Session, command
+from opstore_cli.console.command import HELP, Group, command
+from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors, names
 
 

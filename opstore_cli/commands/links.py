@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import Cell, Table, verdict, when, words
+from opstore_cli.console import options, parameters, results
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import Cell, verdict, when, words
+from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import LinkRecord
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 @command("links")
 @click.argument("name", required=False, callback=parameters.name)
-@parameters.as_of_option
+@options.as_of_option
 def links(session: Session, name: str | None, as_of: str | None) -> None:
     """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
     columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.

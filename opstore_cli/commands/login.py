@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import HELP, Group, Session, command
+from opstore_cli.console.command import HELP, Group, command
+from opstore_cli.console.session import Session
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Compat

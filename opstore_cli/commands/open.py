@@ -3,7 +3,8 @@
 import click
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
 from opstore_daemon.protocol import routes
 
 

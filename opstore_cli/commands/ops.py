@@ -1,7 +1,9 @@
 """`opstore ops`: all ops."""
 
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import Table, words
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import words
+from opstore_cli.output.tables import Table
 
 
 @command("ops")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import HELP, Group, Session, command
-from opstore_cli.output.document import Cell, Table, when, words
+from opstore_cli.console.command import HELP, Group, command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import Cell, when, words
+from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors, names
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
-from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import in_json, named
+from opstore_cli.console import options, parameters, results
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import named
+from opstore_cli.output.escaping import in_json
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.references import parse_reference
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     help="Write each REF as DIR/NAME; DIR is made where missing.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")
-@parameters.valid_for_option("Only a version that is valid for this one; repeatable.")
+@options.valid_for_option("Only a version that is valid for this one; repeatable.")
 @click.option("--pipeline", metavar="PIPELINE", callback=parameters.name, help="As this pipeline's resolution has it.")
 @click.option(
     "--lock",

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import named
+from opstore_cli.console.command import command
+from opstore_cli.console.options import version_options
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import named
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--bump", type=click.Choice(parameters.LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, callback=parameters.name, help="A tag for it; repeatable.")
-@parameters.version_options
+@version_options
 def push(
     session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
 ) -> int:

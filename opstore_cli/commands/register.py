@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import named
+from opstore_cli.console.command import command
+from opstore_cli.console.options import version_options
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import named
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Fields
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 @command("register")
 @click.argument("name", callback=parameters.name)
-@parameters.version_options
+@version_options
 def register(session: Session, /, name: str, fields: "Fields", **options: Any) -> None:
     """Register a version of an op without bytes. It is for ops that keep no state, whose versions still decide which
     others are valid. The one line on standard output is NAME@VERSION. The version comes from --field or

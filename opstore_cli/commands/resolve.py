@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import NOTHING, Cell, Table, named, size
+from opstore_cli.console import options, parameters, results
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import NOTHING, Cell, named, size
+from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -19,11 +21,11 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 
 @command("resolve")
 @click.argument("pipeline", required=False, callback=parameters.name)
-@parameters.use_option
+@options.use_option
 @click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
 @click.option("--upgrade", metavar="OP", callback=parameters.name, help="Move this op of the lock, and what must move.")
 @click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
-@parameters.as_of_option
+@options.as_of_option
 def resolve(
     session: Session,
     pipeline: str | None,

@@ -1,7 +1,8 @@
 """`opstore restart`: the local daemon ends, and starts as this version."""
 
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import say_started
+from opstore_cli.console.session import Session
 
 
 @command("restart")

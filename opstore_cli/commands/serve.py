@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import click
 
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import execute_daemon
+from opstore_cli.console.session import Session
 
 
 @command("serve")

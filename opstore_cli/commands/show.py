@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import NOTHING, Cell, Table, exact, named, size
+from opstore_cli.console import options, parameters
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import NOTHING, Cell, exact, named, size
+from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @command("show")
 @click.argument("reference", metavar="REF", callback=parameters.reference)
-@parameters.as_of_option
+@options.as_of_option
 def show(session: Session, reference: str, as_of: str | None) -> None:
     """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
 
@@ -59,6 +61,6 @@ def _exact_size(count: int | None) -> Cell:
 
 def _lines(key: str, text: str | None) -> Iterator[tuple[str, Cell]]:
     if text:
-        # Each line of it on a line of its own: `shown` would write the line breaks as \n.
+        # Each line of it on a line of its own: `escape_controls` would write the line breaks as \n.
         for position, line in enumerate(text.splitlines()):
             yield (key if position == 0 else ""), Cell(line)

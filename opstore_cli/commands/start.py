@@ -1,7 +1,8 @@
 """`opstore start`: the local daemon in the background."""
 
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import say_started
+from opstore_cli.console.session import Session
 
 
 @command("start")

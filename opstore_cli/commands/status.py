@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import not_running, say_state, state, warn_of_version
+from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import in_words, unfinished
-from opstore_cli.output.document import exact
+from opstore_cli.output.cells import exact
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:

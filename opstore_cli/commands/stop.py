@@ -1,7 +1,8 @@
 """`opstore stop`: the local daemon ends."""
 
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import not_running
+from opstore_cli.console.session import Session
 
 
 @command("stop")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import named
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import named
 from opstore_daemon.protocol.references import parse_reference
 
 

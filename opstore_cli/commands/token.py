@@ -4,7 +4,8 @@ import os
 import sys
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 
 

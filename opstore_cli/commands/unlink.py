@@ -3,7 +3,8 @@
 import click
 
 from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
 
 
 @command("unlink")

@@ -3,8 +3,9 @@
 import click
 
 from opstore_cli.console import parameters
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import named
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import named
 
 
 @command("unyank")

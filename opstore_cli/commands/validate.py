@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import Table, verdict
+from opstore_cli.console import options, parameters, results
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import verdict
+from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Validation
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @command("validate")
 @click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, callback=parameters.reference)
-@parameters.use_option
+@options.use_option
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
 @click.option(
     "--wait",
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     help="Ask again for so long (90s, 10m, 1h) until it is valid or known to be invalid.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", help="How to write it.")
-@parameters.as_of_option
+@options.as_of_option
 def validate(
     session: Session,
     asked: tuple[str, ...],

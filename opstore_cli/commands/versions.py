@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters, results
-from opstore_cli.console.command import Session, command
-from opstore_cli.output.document import NOTHING, Cell, Table, named, size, when, words
+from opstore_cli.console import options, parameters, results
+from opstore_cli.console.command import command
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import NOTHING, Cell, named, size, when, words
+from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
 
 @command("versions")
 @click.argument("reference", metavar="NAME", callback=parameters.reference)
-@parameters.valid_for_option("Only versions that are valid for this one; repeatable.")
+@options.valid_for_option("Only versions that are valid for this one; repeatable.")
 @click.option("--latest", is_flag=True, help="Only the first.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
-@parameters.as_of_option
+@options.as_of_option
 def versions(
     session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None, as_of: str | None
 ) -> int:

@@ -1,72 +1,21 @@
 """What the commands share: the global options, which work before and after a command, and the way to the daemon."""
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from opstore_cli.output.document import Output, in_json
-from opstore_daemon.protocol import errors
+from opstore_cli.console.session import Session
+from opstore_cli.output.escaping import in_json
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from opstore_cli.client.client import OpStoreClient
-    from opstore_cli.config.settings import Settings
-    from opstore_daemon.protocol.records import PickedYanked
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-@dataclass(slots=True)
-class Session:
-    """One run of the command line: what its global options say."""
-
-    url: str | None = None
-    out: Output = field(default_factory=Output)
-    _warned: "set[PickedYanked]" = field(default_factory=set)
-
-    def settings(self) -> "Settings":
-        """The settings of this run; raises InvalidSetting."""
-        from opstore_cli.config import settings as config
-
-        return config.load(self.url, os.environ, _working_folder())
-
-    def home(self) -> Path:
-        """The local daemon's data folder, whatever else is set."""
-        from opstore_cli.config import settings as config
-
-        return config.home_folder(os.environ, _working_folder())
-
-    def client(self, settings: "Settings | None" = None) -> "OpStoreClient":
-        """The client of the daemon that the settings mean, the local one started where none runs."""
-        from opstore_cli.client.client import OpStoreClient
-
-        return OpStoreClient(
-            settings=settings or self.settings(),
-            progress=self.out.moved,
-            warn=self._warn,
-            notify=lambda line: self.out.note(line, always=True),
-        )
-
-    def _warn(self, picked: "PickedYanked") -> None:
-        """Warns of a yanked version, and once: a command may ask for it several times."""
-        if picked not in self._warned:
-            self._warned.add(picked)
-            self.out.warn(str(picked))
-
-
-def _working_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:
-        raise errors.InvalidSetting(setting="the working folder", reason="it is gone, or can't be read") from None
 
 
 # --- the global options ---------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def _within(seconds: float, work: Callable[[], list[CompletionItem[str]]]) -> li
 
 def _asked(ask: Ask, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
     from opstore_cli.client.client import OpStoreClient
-    from opstore_cli.console.command import Session
+    from opstore_cli.console.session import Session
     from opstore_cli.transport.api import Asking
 
     session = ctx.find_object(Session) or Session()

@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from opstore_cli.console.command import Session
+from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import in_words
-from opstore_cli.output.document import NOTHING, Cell, Table, exact
+from opstore_cli.output.cells import NOTHING, Cell, exact
+from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.output.document import Output, named
+from opstore_cli.output.cells import named
+from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:

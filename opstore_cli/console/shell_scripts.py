@@ -13,7 +13,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from opstore_cli.main import ASKED_BY_SHELL, cli
+from opstore_cli.console.application import ASKED_BY_SHELL, cli
 
 _BASH = """\
 %(complete_func)s() {

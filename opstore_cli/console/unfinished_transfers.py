@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.output.document import exact
+from opstore_cli.output.cells import exact
 from opstore_cli.output.progress import amount
 from opstore_daemon.protocol import errors
 

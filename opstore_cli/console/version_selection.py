@@ -8,7 +8,8 @@ import click
 
 from opstore_cli import lockfile
 from opstore_cli.console import results
-from opstore_cli.output.document import Output, named
+from opstore_cli.output.cells import named
+from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.references import parse_reference
 

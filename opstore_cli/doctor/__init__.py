@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from opstore_cli.doctor import daemon, database, home, remote, settings, tokens
-from opstore_cli.doctor.machine import Result, Scene, wrong
+from opstore_cli.doctor.machine import Machine, Result, problem
 from opstore_daemon.protocol import errors
 
-Check = Callable[[Scene], Result | None]
+Check = Callable[[Machine], Result | None]
 
 # In the order in which one thing rests on another. None is said where there is nothing to look at.
 CHECKS: dict[str, Check] = {
@@ -40,20 +40,20 @@ class Finding:
     advice: str | None
 
 
-def examine(scene: Scene) -> list[Finding]:
+def examine(machine: Machine) -> list[Finding]:
     """What every check found that had something to look at."""
     findings = []
     for name, check in CHECKS.items():
-        result = _looked(check, scene)
+        result = _looked(check, machine)
         if result is not None:
             findings.append(Finding(name, result.advice is None, result.found, result.advice))
     return findings
 
 
-def _looked(check: Check, scene: Scene) -> Result | None:
+def _looked(check: Check, machine: Machine) -> Result | None:
     try:
-        return check(scene)
+        return check(machine)
     except errors.OpStoreError as error:
-        return wrong(error.text, error.advice or "mend that, and run opstore doctor again")
+        return problem(error.text, error.advice or "mend that, and run opstore doctor again")
     except OSError as error:
-        return wrong(str(error), "mend that, and run opstore doctor again")
+        return problem(str(error), "mend that, and run opstore doctor again")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from opstore_cli.doctor.machine import Result, Scene, fine, wrong
+from opstore_cli.doctor.machine import Machine, Result, ok, problem
 from opstore_cli.local import daemon as local_daemon
 from opstore_cli.local import proof
 from opstore_cli.local.daemon import Running
@@ -20,37 +20,37 @@ LOOK_AGAIN = 0.1
 Heard = Literal["ours", "stranger", "silent", "nobody"]
 
 
-def daemon(scene: Scene) -> Result:
+def daemon(machine: Machine) -> Result:
     """Where its home is held by a daemon, that one answers, and nobody else answers in its place."""
-    running, heard, held = _look(scene.home)
+    running, heard, held = _look(machine.home)
     if running is not None and heard == "ours":
         return _of_a_version(running)
     if held:
-        return _stuck(scene.home, running, heard)
+        return _stuck(machine.home, running, heard)
     if running is not None and heard != "nobody":
         found = f"something else listens at {running.url}, where the last daemon did; no token was sent to it"
-        return wrong(found, "opstore restart: the daemon takes another port")
-    if scene.settings is not None and scene.settings.url is None and not scene.settings.autostart:
-        return wrong("it does not run, and OPSTORE_NO_AUTOSTART forbids to start it", "opstore start")
-    return fine("it does not run: the first command that needs it starts it")
+        return problem(found, "opstore restart: the daemon takes another port")
+    if machine.settings is not None and machine.settings.url is None and not machine.settings.autostart:
+        return problem("it does not run, and OPSTORE_NO_AUTOSTART forbids to start it", "opstore start")
+    return ok("it does not run: the first command that needs it starts it")
 
 
 def _of_a_version(running: Running) -> Result:
     if running.version != __version__:
-        return wrong(f"at {running.url} runs opstore {running.version}, this is {__version__}", "opstore restart")
-    return fine(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
+        return problem(f"at {running.url} runs opstore {running.version}, this is {__version__}", "opstore restart")
+    return ok(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
 
 
 def _stuck(home: Path, running: Running | None, heard: Heard) -> Result:
     log = home / local_daemon.LOG_FILE
     if running is None:
         found = f"a process holds {home / local_daemon.DAEMON_LOCK} and tells no address; {log} may say why"
-        return wrong(found, "end that process, then opstore start")
+        return problem(found, "end that process, then opstore start")
     if heard in ("ours", "stranger"):
         found = f"what answers at {running.url} does not know the token in {home}: one of them was exchanged"
     else:
         found = f"the daemon at {running.url} (pid {running.pid}) runs and does not answer; {log} may say why"
-    return wrong(found, f"kill {running.pid}, then opstore start")
+    return problem(found, f"kill {running.pid}, then opstore start")
 
 
 def _look(home: Path) -> tuple[Running | None, Heard, bool]:

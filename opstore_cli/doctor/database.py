@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from opstore_cli.doctor.machine import Result, Scene, fine, quoted, wrong
+from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
 WITHIN = 60.0  # seconds
 WITHOUT_BUG = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
@@ -13,26 +13,26 @@ WITHOUT_BUG = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
 _CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+)\)")
 
 
-def sqlite(_scene: Scene) -> Result:
+def sqlite(_scene: Machine) -> Result:
     """Which SQLite there is."""
     import sqlite3
 
     if sqlite3.sqlite_version_info >= WITHOUT_BUG:
-        return fine(f"SQLite {sqlite3.sqlite_version}")
-    return fine(f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug, which the daemon's way of writing avoids")
+        return ok(f"SQLite {sqlite3.sqlite_version}")
+    return ok(f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug, which the daemon's way of writing avoids")
 
 
-def schema(scene: Scene) -> Result | None:
+def schema(machine: Machine) -> Result | None:
     """The database can be read, and its schema is one that this opstore knows."""
-    path = scene.home / "opstore.db"
+    path = machine.home / "opstore.db"
     if not path.exists():
         return None
     restore = f"move {quoted(path)} away and put a backup in its place"
     try:
         ran = subprocess.run(
             [sys.executable, "-P", "-m", "opstore_daemon", "db", "current"],
-            env={**os.environ, "OPSTORE_HOME": str(scene.home)},
-            cwd=scene.home,
+            env={**os.environ, "OPSTORE_HOME": str(machine.home)},
+            cwd=machine.home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -40,18 +40,20 @@ def schema(scene: Scene) -> Result | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return wrong(f"{path} was not read within {WITHIN:.0f} seconds", "opstore restart")
+        return problem(f"{path} was not read within {WITHIN:.0f} seconds", "opstore restart")
     said = _CURRENT.fullmatch(ran.stdout.strip())
     if ran.returncode != 0 or said is None:
-        return wrong(f"{path} can't be read: {_reason(ran.stderr)}", restore)
+        return problem(f"{path} can't be read: {_reason(ran.stderr)}", restore)
     current, needed = said.groups()
     if current == "none":
-        return fine(f"{path} has no schema yet: it is made when a daemon starts")
+        return ok(f"{path} has no schema yet: it is made when a daemon starts")
     if not current.isdecimal() or current > needed:
-        return wrong(f"{path} has the schema {current}, which this opstore ({needed}) does not know", "update opstore")
+        return problem(
+            f"{path} has the schema {current}, which this opstore ({needed}) does not know", "update opstore"
+        )
     if current < needed:
-        return fine(f"{path} has the schema {current}: it becomes {needed} when a daemon starts, after a backup")
-    return fine(f"{path} has the schema {current}")
+        return ok(f"{path} has the schema {current}: it becomes {needed} when a daemon starts, after a backup")
+    return ok(f"{path} has the schema {current}")
 
 
 def _reason(stderr: str) -> str:

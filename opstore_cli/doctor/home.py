@@ -9,50 +9,52 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from opstore_cli.doctor.machine import Result, Scene, belongs_to_another, fine, quoted, wrong
+from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
-from opstore_cli.output.document import size
+from opstore_cli.output.cells import size
 
 LEAST_FREE = 1 << 30  # bytes
 LARGEST_SKEW = 5.0  # seconds
 
 
-def folder(scene: Scene) -> Result:
+def folder(machine: Machine) -> Result:
     """It is the user's own, and takes files."""
-    home = scene.home
+    home = machine.home
     if not os.path.lexists(home):
         above = _nearest(home)
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            return wrong(f"{home} is not there, and can't be made in {above}", "set OPSTORE_HOME to a folder of yours")
-        return fine(f"{home} is made when a daemon first starts")
+            return problem(
+                f"{home} is not there, and can't be made in {above}", "set OPSTORE_HOME to a folder of yours"
+            )
+        return ok(f"{home} is made when a daemon first starts")
     if not home.is_dir():
-        return wrong(f"{home} is no folder", "move it away, or set OPSTORE_HOME to a folder of yours")
+        return problem(f"{home} is no folder", "move it away, or set OPSTORE_HOME to a folder of yours")
     if belongs_to_another(home):
-        return wrong(f"{home} belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
+        return problem(f"{home} belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
     if os.name == "posix" and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return wrong(f"others can write to {home}", f"chmod go-w {quoted(home)}")
+        return problem(f"others can write to {home}", f"chmod go-w {quoted(home)}")
     try:
         with _probe(home):
-            return fine(f"{home} is yours, and takes files")
+            return ok(f"{home} is yours, and takes files")
     except OSError as error:
-        return wrong(f"{home} takes no files: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
+        return problem(f"{home} takes no files: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
 
 
-def disk(scene: Scene, least: int = LEAST_FREE) -> Result:
+def disk(machine: Machine, least: int = LEAST_FREE) -> Result:
     """There is room."""
-    free = shutil.disk_usage(_nearest(scene.home)).free
-    said = f"{size(free).for_people()} are free where {scene.home} is"
+    free = shutil.disk_usage(_nearest(machine.home)).free
+    said = f"{size(free).for_people()} are free where {machine.home} is"
     if free < least:
-        return wrong(said, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
-    return fine(said)
+        return problem(said, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
+    return ok(said)
 
 
-def locks(scene: Scene) -> Result | None:
+def locks(machine: Machine) -> Result | None:
     """A lock keeps others out: on some network folders it does not."""
-    if os.name != "posix" or not _takes_files(scene.home):
+    if os.name != "posix" or not _takes_files(machine.home):
         return None
-    with _probe(scene.home) as (path, descriptor):
+    with _probe(machine.home) as (path, descriptor):
         taken = try_lock(descriptor)
         other = os.open(path, os.O_RDWR)
         try:
@@ -60,23 +62,25 @@ def locks(scene: Scene) -> Result | None:
         finally:
             os.close(other)
     if (taken, seen) == ("taken", "held"):
-        return fine("file locks work")
-    return wrong(f"file locks do not work in {scene.home}", "set OPSTORE_HOME to a folder on a disk of this machine")
+        return ok("file locks work")
+    return problem(
+        f"file locks do not work in {machine.home}", "set OPSTORE_HOME to a folder on a disk of this machine"
+    )
 
 
-def times(scene: Scene) -> Result | None:
+def times(machine: Machine) -> Result | None:
     """Files get the time of this machine's clock, and none is from the future."""
-    if not _takes_files(scene.home):
+    if not _takes_files(machine.home):
         return None
-    with _probe(scene.home) as (_, descriptor):
+    with _probe(machine.home) as (_, descriptor):
         ahead = os.fstat(descriptor).st_mtime - time.time()
     if abs(ahead) > LARGEST_SKEW:
         advice = "set the clocks of both machines (NTP)"
-        return wrong(f"files in {scene.home} get a time that is {ahead:+.0f} s off this machine's clock", advice)
-    newest = max(scene.home.iterdir(), key=_modified, default=scene.home)
+        return problem(f"files in {machine.home} get a time that is {ahead:+.0f} s off this machine's clock", advice)
+    newest = max(machine.home.iterdir(), key=_modified, default=machine.home)
     if _modified(newest) - time.time() > LARGEST_SKEW:
-        return wrong(f"{newest} is from the future: the clock was set back", "set this machine's clock (NTP)")
-    return fine("files get the time of this machine's clock")
+        return problem(f"{newest} is from the future: the clock was set back", "set this machine's clock (NTP)")
+    return ok("files get the time of this machine's clock")
 
 
 @contextmanager

@@ -22,13 +22,13 @@ class Result(NamedTuple):
     advice: str | None = None
 
 
-def fine(found: str) -> Result:
+def ok(found: str) -> Result:
     """All is well."""
     return Result(found)
 
 
-def wrong(found: str, advice: str) -> Result:
-    """Something is wrong, and this is what to do."""
+def problem(found: str, advice: str) -> Result:
+    """Something is problem, and this is what to do."""
     return Result(found, advice)
 
 
@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Machine:
     """A user's machine. `settings` is None where they were refused, `refusal` says why."""
 
     home: Path

@@ -1,6 +1,6 @@
 """The daemon that the settings mean, asked as any command asks it: whether it answers, takes the token, and when."""
 
-from opstore_cli.doctor.machine import Result, Scene, fine, wrong
+from opstore_cli.doctor.machine import Machine, Result, ok, problem
 from opstore_cli.transport import target
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
@@ -8,20 +8,20 @@ from opstore_daemon.protocol._version import __version__
 LARGEST_SKEW = 60.0  # seconds
 
 
-def answer(scene: Scene) -> Result | None:
+def answer(machine: Machine) -> Result | None:
     """An opstore daemon answers at the URL that is set: its name is known, and its certificate trusted."""
-    asked = scene.asked
-    if scene.settings is None or scene.settings.url is None or asked is None:
+    asked = machine.asked
+    if machine.settings is None or machine.settings.url is None or asked is None:
         return None
     if isinstance(asked, errors.Unreachable):
-        return wrong(asked.text, _to_reach_it(asked))
+        return problem(asked.text, _to_reach_it(asked))
     if isinstance(asked, errors.TokenRequired | errors.ScopeRequired):
-        return fine(f"an opstore daemon answers at {scene.settings.url}")
+        return ok(f"an opstore daemon answers at {machine.settings.url}")
     if isinstance(asked, errors.OpStoreError):
         return None  # it was not asked, or another check tells
     version = asked.status.version
     other = "" if version == __version__ else f" (this is {__version__})"
-    return fine(f"opstore {version} answers at {scene.settings.url}{other}")
+    return ok(f"opstore {version} answers at {machine.settings.url}{other}")
 
 
 def _to_reach_it(error: errors.Unreachable) -> str:
@@ -33,32 +33,32 @@ def _to_reach_it(error: errors.Unreachable) -> str:
     return error.advice
 
 
-def token(scene: Scene) -> Result | None:
+def token(machine: Machine) -> Result | None:
     """The daemon takes the token that is sent to it."""
-    asked, settings = scene.asked, scene.settings
+    asked, settings = machine.asked, machine.settings
     if settings is None or asked is None or isinstance(asked, errors.Unreachable | errors.UntrustedUrl):
         return None
     if isinstance(asked, errors.OpStoreError) and not isinstance(asked, errors.TokenRequired):
-        return wrong(asked.text, asked.advice or "run the command again")
+        return problem(asked.text, asked.advice or "run the command again")
     sent = target.credential(settings)
     where = settings.url or "the local daemon"
     if not isinstance(asked, errors.OpStoreError):
-        return fine(f"{where} takes the token ({sent.source if sent is not None else 'none was needed'})")
+        return ok(f"{where} takes the token ({sent.source if sent is not None else 'none was needed'})")
     if sent is None:
-        return wrong(f"{where} wants a token, and there is none for it", f"opstore login {where}")
+        return problem(f"{where} wants a token, and there is none for it", f"opstore login {where}")
     advice = {
         "login": f"opstore login {where}",
         "token file": "opstore restart",
     }.get(sent.source, f"unset {sent.source}, or set it to a token that is known there")
-    return wrong(f"{where} does not know the token ({sent.source})", advice)
+    return problem(f"{where} does not know the token ({sent.source})", advice)
 
 
-def clock(scene: Scene) -> Result | None:
+def clock(machine: Machine) -> Result | None:
     """Its clock agrees with ours. The store orders by its own sequence, but people compare times."""
-    asked = scene.asked
+    asked = machine.asked
     if asked is None or isinstance(asked, errors.OpStoreError) or asked.ahead is None:
         return None
     if abs(asked.ahead) > LARGEST_SKEW:
         side = "ahead of" if asked.ahead > 0 else "behind"
-        return wrong(f"its clock is {abs(asked.ahead):.0f} s {side} this machine's", "set both clocks (NTP)")
-    return fine("its clock agrees with this machine's")
+        return problem(f"its clock is {abs(asked.ahead):.0f} s {side} this machine's", "set both clocks (NTP)")
+    return ok("its clock agrees with this machine's")

@@ -4,38 +4,38 @@ from pathlib import Path
 
 from opstore_cli.config import settings as config
 from opstore_cli.config.credentials import Credentials
-from opstore_cli.doctor.machine import Result, Scene, fine, quoted, wrong
+from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
 
-def settings(scene: Scene) -> Result:
+def settings(machine: Machine) -> Result:
     """All of them can be read."""
-    if scene.refusal is not None:
-        return wrong(scene.refusal.text, scene.refusal.advice or "correct it: no command works before")
-    found = scene.settings
+    if machine.refusal is not None:
+        return problem(machine.refusal.text, machine.refusal.advice or "correct it: no command works before")
+    found = machine.settings
     if found is None or found.url is None:
-        return fine(f"they mean the local daemon of {scene.home}")
-    return fine(f"they mean {found.url}, by {_who(found)}")
+        return ok(f"they mean the local daemon of {machine.home}")
+    return ok(f"they mean {found.url}, by {_who(found)}")
 
 
-def working_tree(scene: Scene) -> Result | None:
+def working_tree(machine: Machine) -> Result | None:
     """What the working tree says is used."""
-    if scene.settings is None:
+    if machine.settings is None:
         return None
-    tree, path = config.working_tree(scene.cwd)
+    tree, path = config.working_tree(machine.cwd)
     if path is None:
         return None
     project = path.with_name("pyproject.toml")
     if path != project and _has_table(project):
-        return wrong(f"{path} is used, [tool.opstore] in {project} is not", "keep one of them")
+        return problem(f"{path} is used, [tool.opstore] in {project} is not", "keep one of them")
     url = tree.get("url")
     if url is None:
-        return fine(f"{path} is used")
-    if scene.settings.origin != "working tree":
-        return fine(f"{path} names {url}, but {_who(scene.settings)} counts first")
+        return ok(f"{path} is used")
+    if machine.settings.origin != "working tree":
+        return ok(f"{path} names {url}, but {_who(machine.settings)} counts first")
     if Credentials().token(url) is None:
         found = f"{path} names {url}, which somebody else may have written: no command uses it"
-        return wrong(found, f"opstore login {url}, where you trust it, or else take it out of {quoted(path)}")
-    return fine(f"{path} names {url}, which login was run for")
+        return problem(found, f"opstore login {url}, where you trust it, or else take it out of {quoted(path)}")
+    return ok(f"{path} names {url}, which login was run for")
 
 
 def _who(found: config.Settings) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.importers.chariots_source import Files, names_in
-from opstore_cli.output.document import Output, in_json, named
+from opstore_cli.output.cells import named
+from opstore_cli.output.document import Output
+from opstore_cli.output.escaping import in_json
 from opstore_cli.transfer.hashing import Hasher
 from opstore_cli.transfer.source import opened
 from opstore_daemon.protocol import chariots_export, errors

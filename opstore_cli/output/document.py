@@ -1,125 +1,23 @@
-"""The only place that writes for people: data to stdout, everything else to stderr.
+"""The output of a command: data to stdout, everything else to stderr.
 
-Whatever is written passes through `shown`, so that nothing a user wrote (a message, a label, a file name, the details
-of an error) reaches the terminal as an escape sequence, and nothing passes through rich's markup.
+All text passes through `escape_controls` and none through rich's markup, so that nothing that a user wrote (a message,
+a label, a file name, the details of an error) reaches the terminal as an escape sequence.
 """
 
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import click
 
-from opstore_cli.output.progress import Bars, Lines, Unseen, amount
+from opstore_cli.output.escaping import escape_controls, in_json
+from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
+from opstore_cli.output.tables import NARROWEST, NUMBERS, PROSE, Table, stacked
 from opstore_daemon.protocol import errors
-
-NARROWEST = 10  # letters to which a column may be folded
-NOTHING = "-"  # an empty cell: a shell's `read` would run two tabs into one
-MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
-NUMBERS = frozenset({"SIZE", "VERSIONS", "EDGES"})  # columns that are compared by their digits
-PROSE = frozenset({"EVIDENCE", "FOUND", "MESSAGE", "OPS", "REASON", "TAGS", "WHAT TO DO"})  # that may be folded
-STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS = "\u200c\u200d"  # of category Cf, but Persian words and family emoji are made with them
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def shown(text: object) -> str:
-    """The text with every control character, format character and stray byte written as an escape.
-
-    That is C0 and C1 controls, bidi overrides and other invisible characters, line separators, and the surrogates
-    that stand for bytes of a file name that are not UTF-8. A backslash stays as it is.
-    """
-    words = str(text)
-    if words.isascii() and words.isprintable():
-        return words
-    return "".join(_escaped(char) if unicodedata.category(char) in _HIDDEN else char for char in words)
-
-
-def _escaped(char: str) -> str:
-    if char in _JOINERS:
-        return char
-    if char in _SHORT:
-        return _SHORT[char]
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's stand-in for the byte
-        return f"\\x{code - 0xDC00:02x}"
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def in_json(text: str) -> str:
-    """The text as JSON can hold it: a stray byte of a file name becomes an escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-class Cell(NamedTuple):
-    """What a table holds: a plain form for programs and, where it differs, one for a terminal."""
-
-    plain: str
-    pretty: str | None = None
-    style: str = ""
-
-    def for_people(self) -> str:
-        """The form for a terminal."""
-        return self.plain if self.pretty is None else self.pretty
-
-
-def named(op: str, number: str | None) -> str:
-    """`NAME@VERSION`, or the bare name where there is no number."""
-    return op if number is None else f"{op}@{number}"
-
-
-def words(text: str | None) -> Cell:
-    """Free text, or a dash where there is none."""
-    return Cell(text or NOTHING, text or "")
-
-
-def size(count: int | None) -> Cell:
-    """Bytes: exact for programs, in kB, MB … for people."""
-    if count is None:
-        return Cell(NOTHING, "not stored", "dim")
-    return Cell(str(count), amount(count))
-
-
-def exact(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def when(moment: datetime, now: datetime | None = None) -> Cell:
-    """A time: exact for programs, how long ago for people."""
-    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
-    for limit, unit, length in ((60, "s", 1), (3600, "min", 60), (172800, "h", 3600), (2592000, "days", 86400)):
-        if 0 <= seconds < limit:
-            return Cell(exact(moment), f"{int(seconds // length)} {unit} ago")
-    return Cell(exact(moment), exact(moment)[:10] if seconds > 0 else exact(moment))
-
-
-def verdict(word: str) -> Cell:
-    """A verdict, marked in form and, where there is colour, in colour."""
-    return Cell(word, MARKS.get(word, word), STYLES.get(word, ""))
-
-
-@dataclass(slots=True)
-class Table:
-    """Rows under headers. A str is a cell that looks the same everywhere."""
-
-    headers: Sequence[str]
-    rows: Iterable[Sequence[Cell | str]]
-
-    def cells(self) -> Iterator[list[Cell]]:
-        """The rows, all of cells."""
-        for row in self.rows:
-            yield [cell if isinstance(cell, Cell) else Cell(cell) for cell in row]
 
 
 @dataclass(slots=True)
@@ -130,7 +28,7 @@ class Output:
     quiet: bool = False
     verbose: bool = False
     no_color: bool = False
-    _display: Bars | Lines | Unseen = field(default_factory=Unseen)
+    _display: BarProgress | LogProgress | NullDisplay = field(default_factory=NullDisplay)
 
     # --- data, on stdout --------------------------------------------------------------------------------------
 
@@ -157,21 +55,21 @@ class Output:
     def lines(self, lines: Iterable[str]) -> None:
         """Each on a line of its own."""
         for line in lines:
-            _write(shown(line) + "\n")
+            _write(escape_controls(line) + "\n")
 
     def _table(self, table: Table) -> None:
         if _is_terminal(sys.stdout):
             self._rich_table(table)
             return
         for row in table.cells():
-            _write("\t".join(shown(cell.plain) for cell in row) + "\n")
+            _write("\t".join(escape_controls(cell.plain) for cell in row) + "\n")
 
     def _rich_table(self, table: Table) -> None:
         from rich.console import Console
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        rows = [[Text(shown(cell.for_people()), style=cell.style) for cell in row] for row in table.cells()]
+        rows = [[Text(escape_controls(cell.for_people()), style=cell.style) for cell in row] for row in table.cells()]
         if not rows:
             return
         color: Literal["auto"] | None = "auto" if self._colored(sys.stdout) else None
@@ -183,7 +81,7 @@ class Output:
         ]
         needed = [min(width, NARROWEST) if may else width for width, may in zip(widths, folded, strict=True)]
         if sum(needed) + 2 * (len(needed) - 1) > console.width:
-            self.lines(_stacked(table.headers, rows))
+            self.lines(stacked(table.headers, rows))
             return
         drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(table.headers))
         for header, may in zip(table.headers, folded, strict=True):
@@ -223,43 +121,45 @@ class Output:
             body = {"code": code, "message": in_json(text), "details": told, "hint": in_json(advice) or None}
             self._stderr(json.dumps({"error": body}, default=str))
             return
-        self._stderr(f"{self._marked('error:', 'red')} {shown(text)}")
+        self._stderr(f"{self._marked('error:', 'red')} {escape_controls(text)}")
         if self.verbose:
             for name, value in (details or {}).items():
-                self._stderr(f"  {shown(name)}: {shown(value)}")
+                self._stderr(f"  {escape_controls(name)}: {escape_controls(value)}")
         if advice:
-            self._stderr(f"{self._marked('hint:', 'cyan')} {shown(advice)}")
+            self._stderr(f"{self._marked('hint:', 'cyan')} {escape_controls(advice)}")
 
     def traceback(self, lines: Iterable[str]) -> None:
         """The traceback of a bug, for -v. Its own line breaks stay."""
         if not self.json:
             for line in "".join(lines).splitlines():
-                self._stderr(shown(line))
+                self._stderr(escape_controls(line))
 
     @contextmanager
     def progress(
         self, what: str, parts: Sequence[tuple[str, int | None]] | None = None
-    ) -> "Iterator[Bars | Lines | Unseen]":
+    ) -> "Iterator[BarProgress | LogProgress | NullDisplay]":
         """While this lasts, it is shown how far transfers are: one, that calls `moved`, or several `parts`.
 
         A part has a name and, where that is known, all its bytes. On a terminal there are bars, once bytes have been
         moving for half a second; elsewhere a line every few seconds.
         """
         display = self._display = self._new_display(
-            shown(what), [(shown(name), size) for name, size in parts or [("", None)]]
+            escape_controls(what), [(escape_controls(name), size) for name, size in parts or [("", None)]]
         )
         try:
             yield display
         finally:
-            self._display = Unseen()
+            self._display = NullDisplay()
             display.stop()
 
-    def _new_display(self, what: str, parts: Sequence[tuple[str, int | None]]) -> "Bars | Lines | Unseen":
+    def _new_display(
+        self, what: str, parts: Sequence[tuple[str, int | None]]
+    ) -> "BarProgress | LogProgress | NullDisplay":
         if self.json or self.quiet:
-            return Unseen()
+            return NullDisplay()
         if _is_terminal(sys.stderr) and not _is_dumb():
-            return Bars(what, parts, colored=self._colored(sys.stderr))
-        return Lines(what, parts, self._stderr)
+            return BarProgress(what, parts, colored=self._colored(sys.stderr))
+        return LogProgress(what, parts, self._stderr)
 
     def moved(self, done: int, total: int | None) -> None:
         """What the one transfer calls with the bytes so far, and all of them or None."""
@@ -269,9 +169,9 @@ class Output:
         if self.json:
             self._stderr(json.dumps({kind: in_json(text)}))
         elif kind == "note":
-            self._stderr(shown(text))
+            self._stderr(escape_controls(text))
         else:
-            self._stderr(f"{self._marked(kind + ':', color)} {shown(text)}")
+            self._stderr(f"{self._marked(kind + ':', color)} {escape_controls(text)}")
 
     def _marked(self, word: str, color: str) -> str:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word
@@ -291,17 +191,6 @@ class Output:
         if self.no_color or os.environ.get("NO_COLOR") or not _is_terminal(stream):
             return False
         return os.name == "nt" or not _is_dumb()
-
-
-def _stacked(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Each cell on a line of its own, for a terminal too narrow for a table; the terminal breaks what is longer."""
-    widest = max(map(len, headers))
-    for position, row in enumerate(rows):
-        if position and any(headers):
-            yield ""
-        for header, text in zip(headers, row, strict=True):
-            if str(text):
-                yield f"{header.lower():{widest}} {text}".lstrip()
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -7,7 +7,7 @@ finds markup, a link, a mention or the end of a cell in it.
 import re
 from collections.abc import Iterator, Sequence
 
-from opstore_cli.output.document import MARKS, STYLES, Cell, named
+from opstore_cli.output.cells import MARKS, STYLES, Cell, named
 from opstore_daemon.protocol.records import Validation
 
 _ARROWS = {"valid": "-->|valid|", "invalid": "--x|invalid|", "unknown": "-.->|unknown|"}

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 PATIENCE = 0.5  # seconds that bytes have been moving before there is a bar
 EVERY = 5.0  # seconds between lines, and before the first one
@@ -16,18 +16,8 @@ NARROW = 72  # columns below which there is no room for a bar
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-class Display(Protocol):
-    """Where transfers say how far they are, each by its place among them; from any thread."""
-
-    def moved(self, number: int, done: int, total: int | None) -> None:
-        """So many bytes are there, of all or of nobody knows how many."""
-
-    def ended(self, number: int) -> None:
-        """It is over, well or not."""
-
-
-class Unseen:
-    """Nobody is told."""
+class NullDisplay:
+    """Nobody is describe."""
 
     def moved(self, number: int, done: int, total: int | None) -> None: ...
 
@@ -37,7 +27,7 @@ class Unseen:
 
 
 @dataclass(slots=True)
-class Pace:
+class RateMeter:
     """Bytes a second, over the last seconds."""
 
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
@@ -57,7 +47,7 @@ class Pace:
         return (last - first) / (ended - began) if ended > began else 0.0
 
 
-def told(done: int, total: int | None, rate: float) -> str:
+def describe(done: int, total: int | None, rate: float) -> str:
     """`1.2 of 8.0 GB (15 %), 870 MB/s, 8 s left`."""
     words = [amount(done) if total is None else f"{_of(done, total)} ({100 * done // total if total else 100} %)"]
     if total is not None and done >= total:
@@ -97,10 +87,10 @@ class _Transfer:
     done: int = 0
     begun: bool = False
     ended: bool = False
-    pace: Pace = field(default_factory=Pace)
+    pace: RateMeter = field(default_factory=RateMeter)
 
 
-class _Watching:
+class _Progress:
     """What both displays know. What an earlier process had done counts as done, and not for the pace."""
 
     def __init__(
@@ -110,7 +100,7 @@ class _Watching:
         self.transfers = [_Transfer(name, total) for name, total in parts]
         self.clock = clock
         self.began: float | None = None
-        self._pace = Pace()
+        self._pace = RateMeter()
         self._moved = 0
         self._lock = threading.Lock()
 
@@ -138,14 +128,14 @@ class _Watching:
     def each(self, number: int) -> str:
         """How far one is."""
         transfer = self.transfers[number]
-        return told(transfer.done, transfer.total, transfer.pace.rate)
+        return describe(transfer.done, transfer.total, transfer.pace.rate)
 
     def whole(self) -> str:
         """How far all are."""
         totals = [transfer.total for transfer in self.transfers]
         known = [total for total in totals if total is not None]
         total = sum(known) if len(known) == len(totals) else None
-        words = told(sum(transfer.done for transfer in self.transfers), total, self._pace.rate)
+        words = describe(sum(transfer.done for transfer in self.transfers), total, self._pace.rate)
         if len(self.transfers) == 1:
             return words
         return f"{sum(transfer.ended for transfer in self.transfers)} done, {words}"
@@ -156,7 +146,7 @@ class _Watching:
         return sum(transfer.done for transfer in self.transfers), sum(known) if known else None
 
 
-class Lines(_Watching):
+class LogProgress(_Progress):
     """A line every few seconds, for a log."""
 
     def __init__(
@@ -180,7 +170,7 @@ class Lines(_Watching):
         """There is nothing to take away."""
 
 
-class Bars(_Watching):
+class BarProgress(_Progress):
     """A bar for each transfer that is moving, and one for all, once bytes have been moving for half a second."""
 
     def __init__(

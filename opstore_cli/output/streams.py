@@ -13,16 +13,16 @@ class StandardOutput(io.TextIOWrapper):
     """stdout whose failures are errors of ours, whoever writes to it, click's help included."""
 
     def write(self, text: str, /) -> int:
-        with _told():
+        with translated_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _told():
+        with translated_errors():
             super().flush()
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -31,7 +31,7 @@ def _told() -> Iterator[None]:
         raise errors.OutputFailed(path="standard output", reason=error.strerror or str(error)) from None
 
 
-def settle() -> None:
+def prepare() -> None:
     """To be called first of all."""
     for descriptor in (0, 1, 2):
         try:
@@ -48,7 +48,7 @@ def settle() -> None:
         )
 
 
-def let_go() -> None:
+def flush_at_exit() -> None:
     """To be called last of all. Python flushes once more as it ends, and exits 120 where that fails."""
     for stream in (sys.stdout, sys.stderr):
         try:

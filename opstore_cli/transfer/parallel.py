@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from opstore_cli.output.progress import Display
+from opstore_cli.transfer.progress import Display
 from opstore_daemon.protocol import errors
 
 T = TypeVar("T")

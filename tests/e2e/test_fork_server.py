@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from opstore_cli.main import COMMANDS
+from opstore_cli.console.application import COMMANDS
 from tests.support import forked
 from tests.support.machines import Machine, a_machine
 from tests.support.waiting import WITHIN, wait_for

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from opstore_cli.config import settings as config
 from opstore_cli.doctor import Finding, examine
-from opstore_cli.doctor.machine import Scene
+from opstore_cli.doctor.machine import Machine
 from opstore_daemon.protocol import errors
 
 TOKEN = "a-token-of-some-length"
@@ -21,18 +21,18 @@ class User:
         self.url: str | None = None
         (self.cwd / ".git").mkdir(parents=True)
 
-    def scene(self) -> Scene:
+    def machine(self) -> Machine:
         environ = {"OPSTORE_HOME": str(self.home), **self.environ}
         try:
             settings = config.load(self.url, environ, self.cwd)
         except errors.InvalidSetting as refusal:
-            return Scene(self.home, self.cwd, refusal=refusal)
-        return Scene(self.home, self.cwd, settings)
+            return Machine(self.home, self.cwd, refusal=refusal)
+        return Machine(self.home, self.cwd, settings)
 
     def findings(self) -> dict[str, Finding]:
         """What the checks find; fails where they leave anything behind or take anything away."""
         before = self.everything()
-        found = {each.check: each for each in examine(self.scene())}
+        found = {each.check: each for each in examine(self.machine())}
         assert self.everything() == before
         return found
 

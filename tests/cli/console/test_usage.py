@@ -15,9 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from opstore_cli.commands.pipeline import read_graph
-from opstore_cli.console import parameters
-from opstore_cli.console.command import GlobalOption, Session
-from opstore_cli.main import COMMANDS, cli, main
+from opstore_cli.console.application import COMMANDS, cli
+from opstore_cli.console.command import GlobalOption
+from opstore_cli.console.options import as_of_option
+from opstore_cli.console.session import Session
+from opstore_cli.main import main
 from opstore_daemon.protocol import errors
 
 RUN = "from opstore_cli.main import run; run()"
@@ -498,7 +500,7 @@ def test_a_time_without_an_offset_is_in_the_time_zone_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, given: str, asked: str
 ) -> None:
     @click.command()
-    @parameters.as_of_option
+    @as_of_option
     def ask(as_of: str) -> None:
         click.echo(as_of)
 

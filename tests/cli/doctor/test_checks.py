@@ -85,11 +85,11 @@ def test_a_home_that_takes_no_files_of_a_user_who_is_not_root(user: User) -> Non
 import os
 from pathlib import Path
 from opstore_cli.doctor import home
-from opstore_cli.doctor.machine import Scene
+from opstore_cli.doctor.machine import Machine
 os.setuid(65534)
-scene = Scene(Path({str(user.home)!r}), Path("/"))
+machine = Machine(Path({str(user.home)!r}), Path("/"))
 for check in (home.folder, home.locks, home.times):
-    print(check(scene))
+    print(check(machine))
 """
     os.chown(user.home, 65534, 65534)
     user.home.chmod(0o500)
@@ -103,8 +103,8 @@ for check in (home.folder, home.locks, home.times):
 
 
 def test_a_disk_that_is_nearly_full(user: User) -> None:
-    assert disk(user.scene()).advice is None
-    found, advice = disk(user.scene(), least=1 << 80)
+    assert disk(user.machine()).advice is None
+    found, advice = disk(user.machine(), least=1 << 80)
     assert found.endswith(f"are free where {user.home} is")
     assert advice == "free some space, or set OPSTORE_HOME to a folder on a larger disk"
 
@@ -251,8 +251,8 @@ def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
         )
     }
     user.url = "https://other"
-    scene = user.scene()
-    assert CHECKS["working tree"](scene) == (
+    machine = user.machine()
+    assert CHECKS["working tree"](machine) == (
         f"{user.cwd}/opstore.toml names https://models.example.com, but --url counts first",
         None,
     )
@@ -263,13 +263,13 @@ def test_a_working_tree_whose_url_login_was_run_for(user: User) -> None:
         (user.cwd / "opstore.toml").write_text(f'url = "{fake.url}"')
         Credentials().keep(fake.url, "kept")
         user.environ = {"OPSTORE_TOKEN": "given"}
-        scene = user.scene()
-    assert CHECKS["working tree"](scene) == (
+        machine = user.machine()
+    assert CHECKS["working tree"](machine) == (
         f"{user.cwd}/opstore.toml names {fake.url}, which login was run for",
         None,
     )
     said = f"OPSTORE_TOKEN is set, and is not sent to {fake.url}, which only the working tree names"
-    assert CHECKS["environment"](scene) == (said, None)
+    assert CHECKS["environment"](machine) == (said, None)
 
 
 def test_of_two_files_in_a_working_tree_one_is_not_used(user: User) -> None:

@@ -240,4 +240,4 @@ def test_no_check_shows_a_token(user: User, opstore_memory_server: Serving) -> N
     for environ in ({}, {"OPSTORE_TOKEN": "the-secret-of-the-environment"}):
         user.environ = environ
         assert "the-secret" not in str(user.findings())
-        assert "the-secret" not in repr(user.scene())
+        assert "the-secret" not in repr(user.machine())

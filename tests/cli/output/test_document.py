@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from opstore_cli.config.settings import Settings
-from opstore_cli.console.command import Session
+from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from opstore_cli.output import document as output
-from opstore_cli.output.document import Cell, in_json, shown, size, when
+from opstore_cli.output.cells import Cell, size, when
+from opstore_cli.output.escaping import escape_controls, in_json
 from opstore_cli.transfer import download
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
@@ -179,12 +180,16 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_control_characters_are_shown_and_never_sent(text: str, expected: str) -> None:
-    assert shown(text) == expected
+    assert escape_controls(text) == expected
 
 
 def test_what_is_shown_holds_no_character_that_a_terminal_obeys() -> None:
     every = "".join(chr(code) for code in range(0x3000))
-    assert not {char for char in shown(every) if char < " " or "\x7f" <= char <= "\x9f" or "\u202a" <= char <= "\u202e"}
+    assert not {
+        char
+        for char in escape_controls(every)
+        if char < " " or "\x7f" <= char <= "\x9f" or "\u202a" <= char <= "\u202e"
+    }
 
 
 def test_a_file_name_that_is_not_utf8_fits_into_json() -> None:

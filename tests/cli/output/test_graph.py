@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from opstore_cli.output import graph
-from opstore_cli.output.document import shown
+from opstore_cli.output.escaping import escape_controls
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
 
 READER = MarkdownIt("commonmark").enable("table")
@@ -32,7 +32,7 @@ def cells(markdown: str) -> list[list[Token]]:
 
 
 def markdown(found: Validation, title: str = "churn") -> str:
-    return "".join(f"{shown(line)}\n" for line in graph.as_markdown(found, title))
+    return "".join(f"{escape_controls(line)}\n" for line in graph.as_markdown(found, title))
 
 
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("`|\\&;<>@. \n"), max_size=30))
@@ -44,7 +44,7 @@ def markdown(found: Validation, title: str = "churn") -> str:
 @example("` `")
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     reason = cells(markdown(validation(reason=text)))[3]
-    assert "".join(token.content for token in reason).strip() == shown(text).strip()
+    assert "".join(token.content for token in reason).strip() == escape_controls(text).strip()
     for token in reason:
         # Outside of code GitHub would look for more than Markdown knows of.
         assert token.type == "code_inline" or not token.content.strip("| "), token

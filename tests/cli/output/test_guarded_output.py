@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from opstore_cli.output import document
-from opstore_cli.output.progress import Bars
+from opstore_cli.output import document, tables
+from opstore_cli.output.progress import BarProgress
 
 HOSTILE = "a\x1b[31mb\u202e"
 SHOWN = "a\\x1b[31mb\\u202e"
@@ -15,7 +15,7 @@ def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str])
     out = document.Output(verbose=True)
     out.lines([HOSTILE])
     out.answer(None, quiet=[], full=[HOSTILE])
-    out.answer(None, quiet=[], full=document.Table(("",), [[HOSTILE]]))
+    out.answer(None, quiet=[], full=tables.Table(("",), [[HOSTILE]]))
     out.note(HOSTILE)
     out.warn(HOSTILE)
     out.failure("Code", HOSTILE, HOSTILE, {HOSTILE: HOSTILE})
@@ -35,14 +35,14 @@ def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str])
 def test_a_bar_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
-    class Recorded(Bars):
+    class Recorded(BarProgress):
         def __init__(self, what: str, parts: Sequence[tuple[str, int | None]], *, colored: bool) -> None:
             drawn.extend([what, *(name for name, _ in parts)])
             super().__init__(what, parts, colored=colored)
 
     monkeypatch.setattr(document, "_is_terminal", lambda _stream: True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(document, "Bars", Recorded)
+    monkeypatch.setattr(document, "BarProgress", Recorded)
     with document.Output().progress(HOSTILE, [(HOSTILE, 1)]):
         pass
     assert drawn == [SHOWN, SHOWN]

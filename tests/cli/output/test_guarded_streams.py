@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import os, sys
 from opstore_cli.output import streams
-streams.settle()
+streams.prepare()
 os._exit(0 if min(os.pipe()) > 2 and all(os.get_inheritable(stream) for stream in range(3)) else 1)
 """
 

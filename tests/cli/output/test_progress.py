@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opstore_cli.output import progress
-from opstore_cli.output.progress import Bars, Lines, Pace, amount, duration, told
+from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, amount, describe, duration
 
 MB = 1_000_000
 
@@ -26,7 +26,7 @@ def lines_of(
 ) -> list[str]:
     """The lines for moves: (seconds since the first, the transfer, bytes, all)."""
     clock, written = Clock(), list[str]()
-    lines = Lines(what, parts, written.append, clock)
+    lines = LogProgress(what, parts, written.append, clock)
     for at, number, done, total in moves:
         clock.now = 100.0 + at
         lines.moved(number, done, total)
@@ -85,7 +85,7 @@ def test_where_not_all_sizes_are_known_the_whole_has_no_end() -> None:
     ],
 )
 def test_what_is_told_of_one(done: int, total: int | None, rate: float, said: str) -> None:
-    assert told(done, total, rate) == said.replace("0 B of 0 B", "0 of 0 B")
+    assert describe(done, total, rate) == said.replace("0 B of 0 B", "0 of 0 B")
 
 
 def test_amounts_have_up_to_three_digits_and_durations_one_unit() -> None:
@@ -96,7 +96,7 @@ def test_amounts_have_up_to_three_digits_and_durations_one_unit() -> None:
 
 
 def test_a_pace_that_nobody_knows_yet_is_none() -> None:
-    pace = Pace()
+    pace = RateMeter()
     assert pace.rate == 0
     pace.at(1.0, 100)
     assert pace.rate == 0
@@ -141,7 +141,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
 
 def test_a_bar_comes_after_half_a_second_and_goes_in_the_end(drawn: Drawn) -> None:
     clock = Clock()
-    bars = Bars("push x", [("", None)], colored=False, clock=clock)
+    bars = BarProgress("push x", [("", None)], colored=False, clock=clock)
     for at in (0.0, 0.4):
         clock.now = 100 + at
         bars.moved(0, int(at * 10 * MB), 10 * MB)
@@ -155,7 +155,7 @@ def test_a_bar_comes_after_half_a_second_and_goes_in_the_end(drawn: Drawn) -> No
 
 def test_each_that_moves_has_a_bar_and_all_have_one(drawn: Drawn) -> None:
     clock = Clock()
-    bars = Bars("pull 3 ops", [("a", MB), ("b", MB), ("c", MB)], colored=False, clock=clock)
+    bars = BarProgress("pull 3 ops", [("a", MB), ("b", MB), ("c", MB)], colored=False, clock=clock)
     bars.moved(0, 0, MB)
     clock.now = 101
     bars.moved(0, MB // 2, MB)

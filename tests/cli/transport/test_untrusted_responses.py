@@ -10,7 +10,7 @@ import pytest
 
 from opstore_cli import OpStoreClient, lockfile
 from opstore_cli.config import settings
-from opstore_cli.console.command import Session
+from opstore_cli.console.session import Session
 from opstore_cli.main import main as run
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of

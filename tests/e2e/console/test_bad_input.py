@@ -13,8 +13,8 @@ from typing import Any
 import click
 import pytest
 
+from opstore_cli.console.application import cli
 from opstore_cli.console.command import Command, GlobalOption
-from opstore_cli.main import cli
 from opstore_daemon.protocol import errors
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.wire import Wire

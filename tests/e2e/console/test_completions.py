@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from opstore_cli.console import completion
+from opstore_cli.console.application import ASKED_BY_SHELL, COMMANDS
 from opstore_cli.console.shell_scripts import SHELLS, script
-from opstore_cli.main import ASKED_BY_SHELL, COMMANDS
 from tests.support.machines import Machine
 from tests.support.markdown import ROOT
 from tests.support.terminal import Terminal

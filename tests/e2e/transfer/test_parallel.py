@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.console.command import Session
+from opstore_cli.console.session import Session
 from opstore_cli.main import main
-from opstore_cli.output.progress import Unseen
+from opstore_cli.output.progress import NullDisplay
 from opstore_cli.transfer import parallel
 from opstore_cli.transfer.parallel import Several
 from opstore_daemon.protocol import errors
@@ -311,7 +311,7 @@ def test_an_interrupt_ends_all_and_files_go_on(machine: Machine, wire: Wire) -> 
 JOINING = ("join", "_wait_for_tstate_lock")  # where Python waits for a thread, in its releases
 
 
-class Watched(Unseen):
+class Watched(NullDisplay):
     """Notes what it is told."""
 
     def __init__(self) -> None:
@@ -353,11 +353,11 @@ def test_after_a_hopeless_failure_and_after_a_bug_no_more_are_begun() -> None:
         raise failure
 
     lost = errors.ConnectionLost(url="u", reason="r")
-    ended = Several([partial(job, number, lost) for number in range(50)], Unseen()).run()
+    ended = Several([partial(job, number, lost) for number in range(50)], NullDisplay()).run()
     assert len(begun) < 10
     assert [number for number, each in enumerate(ended) if each is not None] == sorted(begun)
     with pytest.raises(ZeroDivisionError):
-        Several([lambda: 1 // 0] * 50, Unseen()).run()
+        Several([lambda: 1 // 0] * 50, NullDisplay()).run()
 
 
 def test_an_interrupt_that_another_thread_was_given_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +370,7 @@ def test_an_interrupt_that_another_thread_was_given_ends_all(monkeypatch: pytest
         waited.append(over.wait(10))
 
     with pytest.raises(KeyboardInterrupt):
-        Several([job], Unseen()).run()
+        Several([job], NullDisplay()).run()
     assert waited == [], "it was not waited for"
     over.set()
 

@@ -1,0 +1,59 @@
+"""One run of the command line: its global options, and the client that they lead to."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opstore_cli.output.document import Output
+from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from opstore_cli.client.client import OpStoreClient
+    from opstore_cli.config.settings import Settings
+    from opstore_daemon.protocol.records import PickedYanked
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the command line: what its global options say."""
+
+    url: str | None = None
+    out: Output = field(default_factory=Output)
+    _warned: "set[PickedYanked]" = field(default_factory=set)
+
+    def settings(self) -> "Settings":
+        """The settings of this run; raises InvalidSetting."""
+        from opstore_cli.config import settings as config
+
+        return config.load(self.url, os.environ, _working_folder())
+
+    def home(self) -> Path:
+        """The local daemon's data folder, whatever else is set."""
+        from opstore_cli.config import settings as config
+
+        return config.home_folder(os.environ, _working_folder())
+
+    def client(self, settings: "Settings | None" = None) -> "OpStoreClient":
+        """The client of the daemon that the settings mean, the local one started where none runs."""
+        from opstore_cli.client.client import OpStoreClient
+
+        return OpStoreClient(
+            settings=settings or self.settings(),
+            progress=self.out.moved,
+            warn=self._warn,
+            notify=lambda line: self.out.note(line, always=True),
+        )
+
+    def _warn(self, picked: "PickedYanked") -> None:
+        """Warns of a yanked version, and once: a command may ask for it several times."""
+        if picked not in self._warned:
+            self._warned.add(picked)
+            self.out.warn(str(picked))
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        raise errors.InvalidSetting(setting="the working folder", reason="it is gone, or can't be read") from None
