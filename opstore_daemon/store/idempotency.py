@@ -8,11 +8,11 @@ from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import Answer
 from opstore_daemon.protocol import errors
 
-KEPT = 24 * 3600 * 1_000_000  # microseconds
+RETENTION = 24 * 3600 * 1_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotentRequest:
     """A request that is to happen once: whose it is, its key, and the SHA-256 of what it asks."""
 
     owner: str
@@ -20,20 +20,20 @@ class Once:
     request: str
 
 
-def find(connection: Connection, once: Once) -> bytes | None:
+def find(connection: Connection, request: IdempotentRequest) -> bytes | None:
     """What the request was answered before, or None; raises KeyReused where the key came with another request."""
-    row = _answer(owner=once.owner, key=once.key).run(connection).one_or_none()
+    row = _answer(owner=request.owner, key=request.key).run(connection).one_or_none()
     if row is None:
         return None
-    if row.request != once.request:
-        raise errors.KeyReused(key=once.key)
+    if row.request != request.request:
+        raise errors.KeyReused(key=request.key)
     return str(row.body).encode()
 
 
-def save(connection: Connection, once: Once, body: bytes, now: int) -> None:
+def save(connection: Connection, request: IdempotentRequest, body: bytes, now: int) -> None:
     """Keeps the answer for a day, in the transaction of its effect."""
-    _older(than=now - KEPT).run(connection)
-    kept = {"owner": once.owner, "key": once.key, "request": once.request, "body": body.decode(), "at": now}
+    _older(than=now - RETENTION).run(connection)
+    kept = {"owner": request.owner, "key": request.key, "request": request.request, "body": body.decode(), "at": now}
     _KEEP.run(connection, kept)
 
 

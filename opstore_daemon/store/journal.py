@@ -11,15 +11,15 @@ from opstore_daemon.metadata.tables import Counter, Journal
 Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]
 
 _NEXT = Statement(update(Counter).values(position=Counter.position + 1).returning(Counter.position))
-_ENTER = Statement(insert(Journal))
+_APPEND = Statement(insert(Journal))
 _LAST = Statement(select(Counter.position))
 NEXT = select(Counter.position + 1).scalar_subquery()  # the position of the entry that comes next
 
 
-def enter(connection: Connection, kind: Kind, at: int) -> int:
+def append(connection: Connection, kind: Kind, at: int) -> int:
     """The position of a new entry. Its counter row is locked until the commit, so commits come in this order."""
     position: int = _NEXT.run(connection).scalar_one()
-    _ENTER.run(connection, {"position": position, "at": at, "kind": kind})
+    _APPEND.run(connection, {"position": position, "at": at, "kind": kind})
     return position
 
 

@@ -33,7 +33,7 @@ Replaced = type[Label | Link | Pipeline | Tag | Yank]
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TimeFilter:
     """The conditions on what is seen: now, or (`then`) as of the position that is the parameter `as_of`.
 
     The same objects whenever they are asked for, so that statements with them are built once.
@@ -95,11 +95,11 @@ class Sight:
 
 
 _AS_OF: BindParameter[int] = bindparam("as_of", type_=BigInteger)
-NOW, THEN = Sight(then=False), Sight(then=True)
+NOW, THEN = TimeFilter(then=False), TimeFilter(then=True)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Snapshot:
     """What a read sees. `position` is None for the state that the transaction sees, now.
 
     `picked_yanked` are the yanked versions that were picked in it (store.lookup), in that order and each once.
@@ -110,7 +110,7 @@ class View:
     picked_yanked: list[PickedYanked] = field(default_factory=list, compare=False)
 
     @property
-    def sight(self) -> Sight:
+    def time_filter(self) -> TimeFilter:
         """The conditions on what is seen."""
         return NOW if self.position is None else THEN
 
@@ -121,7 +121,7 @@ class View:
             return query.statement.run(self.connection, {**query.values, **seen})
         return self.connection.execute(query, seen)
 
-    def is_there(self, position: int | None) -> bool:
+    def is_visible(self, position: int | None) -> bool:
         """Whether an entry of that position is seen; None is of an entry that never came."""
         return position is not None and (self.position is None or position <= self.position)
 
@@ -130,26 +130,26 @@ class View:
         return journal.last(self.connection) if self.position is None else self.position
 
 
-def as_of(connection: Connection, asked: str | None) -> View:
+def as_of(connection: Connection, asked: str | None) -> Snapshot:
     """The view that `--as-of` names: a position, or a time (RFC 3339); None: now.
 
     A position stands for the end of its transaction: what was written together was never seen apart. Raises
     InvalidRequest where it is neither, or lies ahead.
     """
     if asked is None:
-        return View(connection)
-    last = View(connection).last_position()
+        return Snapshot(connection)
+    last = Snapshot(connection).last_position()
     if asked.isascii() and asked.isdigit():
         position = int(asked) if len(asked) < 19 else last + 1
         if position > last:
             raise errors.InvalidRequest(reason=f"the journal's last position is {last}: {asked[:30]} lies ahead")
         at = connection.execute(select(Journal.at).where(Journal.position == position)).scalar()
         if at is None:
-            return View(connection, 0)
+            return Snapshot(connection, 0)
         same = select(func.max(Journal.position)).where(Journal.at == at, Journal.position >= position)
-        return View(connection, connection.execute(same).scalar_one())
+        return Snapshot(connection, connection.execute(same).scalar_one())
     before = select(func.max(Journal.position)).where(Journal.at <= journal.microseconds(_time(asked)))
-    return View(connection, connection.execute(before).scalar() or 0)
+    return Snapshot(connection, connection.execute(before).scalar() or 0)
 
 
 def _time(text: str) -> datetime:

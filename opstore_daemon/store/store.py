@@ -37,11 +37,12 @@ from opstore_daemon.protocol.samples import parse_sample
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.catalog import links, ops, pipelines, tags, version_rows, versions, yanks
 from opstore_daemon.store.catalog.links import Filter
+from opstore_daemon.store.catalog.references import resolve_reference
 from opstore_daemon.store.operations.ingest import TakingIn
 from opstore_daemon.store.reports.history import Chronicle
 from opstore_daemon.store.reports.matrix import Matrices
 from opstore_daemon.store.reports.overview import Browsing
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.validity import resolution, verdicts
 from opstore_daemon.store.validity.verdicts import Selection
 
@@ -86,7 +87,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
             found = versions.blobs_of(connection, wanted)
         return Blobs(blobs=tuple(BlobRecord(digest=each.digest, size=each.size) for each in found))
 
-    def intact_blobs(self, sample: str) -> Iterator[Blobs | None]:
+    def verify_blobs(self, sample: str) -> Iterator[Blobs | None]:
         """The same, without those whose bytes are not what they were: None for each piece that was read, then they."""
         found = self.blobs(sample).blobs
 
@@ -105,9 +106,9 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """All that is known of one version (protocol.verbs)."""
         parsed = parse_reference(reference)
-        with self._view(as_of) as view:
-            row = version_rows.pick(view, ops.get(view, parsed.op).id, parsed)
-            return versions.records(view, [row])[0]
+        with self._snapshot(as_of) as snapshot:
+            row = resolve_reference(snapshot, ops.get(snapshot, parsed.op).id, parsed)
+            return versions.records(snapshot, [row])[0]
 
     def versions(
         self,
@@ -122,18 +123,18 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         if limit is not None and limit < 1:
             raise errors.InvalidRequest(reason="the limit is at least 1")
         reference, wanted = parse_reference(op), ALL if limit is None else limit
-        with self._view(as_of) as view:
+        with self._snapshot(as_of) as snapshot:
             if valid_for or not reference.bare:
-                chosen = verdicts.select_valid(view, reference, valid_for, wanted, below)
+                chosen = verdicts.select_valid(snapshot, reference, valid_for, wanted, below)
             else:
-                rows = versions.newest(view, ops.get(view, reference.op).id, below, wanted)
+                rows = versions.newest(snapshot, ops.get(snapshot, reference.op).id, below, wanted)
                 chosen = Selection(rows, [], "valid")
             return Versions(
                 op=reference.op,
-                versions=tuple(versions.records(view, chosen.found)),
+                versions=tuple(versions.records(snapshot, chosen.found)),
                 skipped=tuple(chosen.skipped),
                 verdict=chosen.verdict,
-                picked_yanked=tuple(view.picked_yanked),
+                picked_yanked=tuple(snapshot.picked_yanked),
                 next_cursor=str(chosen.found[-1].sequence) if len(chosen.found) == limit else None,
             )
 
@@ -150,11 +151,11 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         parsed = parse_reference(reference)
 
         def work(connection: Connection) -> VersionRecord:
-            view = View(connection)
-            row = version_rows.pick(view, ops.get(view, parsed.op).id, parsed)
-            yanks.enter(connection, row, reason, self._now())
-            changed = version_rows.by_id(view, row.id)
-            return versions.records(view, [row if changed is None else changed])[0]
+            snapshot = Snapshot(connection)
+            row = resolve_reference(snapshot, ops.get(snapshot, parsed.op).id, parsed)
+            yanks.record(connection, row, reason, self._now())
+            changed = version_rows.by_id(snapshot, row.id)
+            return versions.records(snapshot, [row if changed is None else changed])[0]
 
         return self._write(VersionRecord, work)
 
@@ -172,10 +173,12 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         tags.check(tag)
 
         def work(connection: Connection) -> Tagged:
-            view = View(connection)
-            rows = [version_rows.pick(view, ops.get(view, reference.op).id, reference) for reference in asked]
+            snapshot = Snapshot(connection)
+            rows = [resolve_reference(snapshot, ops.get(snapshot, reference.op).id, reference) for reference in asked]
             tags.move(connection, [tag], rows, self._now())
-            return Tagged(tags=tuple(tags.of_versions(view, tag, rows)), picked_yanked=tuple(view.picked_yanked))
+            return Tagged(
+                tags=tuple(tags.of_versions(snapshot, tag, rows)), picked_yanked=tuple(snapshot.picked_yanked)
+            )
 
         return self._write(Tagged, work)
 
@@ -184,7 +187,7 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         check_name(tag)
         self._write(
             type(None),
-            lambda connection: tags.remove(connection, ops.get(View(connection), op), tag, self._now()),
+            lambda connection: tags.remove(connection, ops.get(Snapshot(connection), op), tag, self._now()),
         )
 
     def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
@@ -195,9 +198,9 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         self, op: str | None, cursor: str | None, limit: int, *, history: bool, as_of: str | None = None
     ) -> Tags:
         """A page of tags: at most `limit` of those behind the cursor."""
-        with self._view(as_of) as view:
-            op_id = None if op is None else ops.get(view, op).id
-            found = tags.records(view, op_id, tags.parse_cursor(cursor), limit, history=history)
+        with self._snapshot(as_of) as snapshot:
+            op_id = None if op is None else ops.get(snapshot, op).id
+            found = tags.records(snapshot, op_id, tags.parse_cursor(cursor), limit, history=history)
         return Tags(tags=tuple(found), next_cursor=tags.cursor_of(found[-1]) if len(found) == limit else None)
 
     # --- ops ----------------------------------------------------------------------------------------------------
@@ -208,23 +211,23 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
     def ops_page(self, after: str, limit: int) -> Ops:
         """A page of ops: at most `limit` of those behind the name `after`."""
-        with self._view() as view:
-            found = ops.records(view, after, limit)
+        with self._snapshot() as snapshot:
+            found = ops.records(snapshot, after, limit)
         return Ops(ops=tuple(found), next_cursor=found[-1].name if len(found) == limit else None)
 
     def op(self, name: str) -> OpRecord:
         """One op (protocol.verbs)."""
-        with self._view() as view:
-            ops.get(view, name)
-            return ops.records(view, "", 1, only=name)[0]
+        with self._snapshot() as snapshot:
+            ops.get(snapshot, name)
+            return ops.records(snapshot, "", 1, only=name)[0]
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
         """Sets the op's compatibility level (protocol.verbs)."""
 
         def work(connection: Connection) -> OpRecord:
-            view = View(connection)
-            ops.set_compat(connection, ops.get(view, op), compat, self._now())
-            return ops.records(view, "", 1, only=op)[0]
+            snapshot = Snapshot(connection)
+            ops.set_compat(connection, ops.get(snapshot, op), compat, self._now())
+            return ops.records(snapshot, "", 1, only=op)[0]
 
         return self._write(OpRecord, work)
 
@@ -232,21 +235,23 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Enters a link (protocol.verbs)."""
-        return self.enter_link(upstream, downstream, "valid" if valid else "invalid", evidence).link
+        return self.record_link(upstream, downstream, "valid" if valid else "invalid", evidence).link
 
     def unlink(self, upstream: str, downstream: str) -> LinkRecord:
         """Revokes a link (protocol.verbs)."""
-        return self.enter_link(upstream, downstream, "revoked", None).link
+        return self.record_link(upstream, downstream, "revoked", None).link
 
-    def enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> Linked:
+    def record_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> Linked:
         """Makes the entry; for `revoked`, returns what was revoked."""
         up, down = parse_reference(upstream), parse_reference(downstream)
 
         def work(connection: Connection) -> Linked:
-            view = View(connection)
-            version = version_rows.pick(view, ops.get(view, up.op).id, up)
-            record = links.enter(connection, links.four(view, version, down), state, evidence, self._now())
-            return Linked(link=record, picked_yanked=tuple(view.picked_yanked))
+            snapshot = Snapshot(connection)
+            version = resolve_reference(snapshot, ops.get(snapshot, up.op).id, up)
+            record = links.record_link(
+                connection, links.link_key(snapshot, version, down), state, evidence, self._now()
+            )
+            return Linked(link=record, picked_yanked=tuple(snapshot.picked_yanked))
 
         return self._write(Linked, work)
 
@@ -268,8 +273,8 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
     def links_page(self, asked: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
         """A page of links: at most `limit` of those below a position."""
-        with self._view(as_of) as view:
-            found = links.records(view, asked, below, limit)
+        with self._snapshot(as_of) as snapshot:
+            found = links.records(snapshot, asked, below, limit)
         return Links(links=tuple(found), next_cursor=str(found[-1].position) if len(found) == limit else None)
 
     # --- verdicts -------------------------------------------------------------------------------------------------
@@ -287,12 +292,12 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         up, down = parse_reference(upstream), parse_reference(downstream)
         if up.op == down.op:
             raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
-        with self._view(as_of) as view:
-            position = ops.last_change(view, [up.op, down.op])
+        with self._snapshot(as_of) as snapshot:
+            position = ops.last_change(snapshot, [up.op, down.op])
             if unless(position):
                 return position
-            chosen = {up.op: verdicts.choose(view, up), down.op: verdicts.choose(view, down)}
-            return verdicts.validate(view, [(up.op, down.op)], chosen, position)
+            chosen = {up.op: verdicts.choose(snapshot, up), down.op: verdicts.choose(snapshot, down)}
+            return verdicts.validate(snapshot, [(up.op, down.op)], chosen, position)
 
     def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         """The verdict over all edges of a pipeline (protocol.verbs)."""
@@ -304,14 +309,16 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: Seen = _never
     ) -> Validation | int:
         """The same; its position alone where that was seen."""
-        with self._view(as_of) as view:
-            position = pipelines.last_change(view, pipeline)
+        with self._snapshot(as_of) as snapshot:
+            position = pipelines.last_change(snapshot, pipeline)
             if unless(position):
                 return position
-            graph = pipelines.get(view, pipeline)
+            graph = pipelines.get(snapshot, pipeline)
             used = resolution.of_pipeline(graph, use)
-            chosen = {op: verdicts.choose(view, used.get(op) or Reference(op, Latest(), bare=True)) for op in graph.ops}
-            return verdicts.validate(view, graph.edges, chosen, position, pipeline)
+            chosen = {
+                op: verdicts.choose(snapshot, used.get(op) or Reference(op, Latest(), bare=True)) for op in graph.ops
+            }
+            return verdicts.validate(snapshot, graph.edges, chosen, position, pipeline)
 
     def resolve(
         self,
@@ -323,18 +330,18 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
         as_of: str | None = None,
     ) -> Resolution:
         """The resolution of a pipeline (protocol.verbs)."""
-        with self._view(as_of) as view:
-            return resolution.Resolving(view, pipeline, use, lock, upgrade).answer()
+        with self._snapshot(as_of) as snapshot:
+            return resolution.Resolving(snapshot, pipeline, use, lock, upgrade).answer()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Whether a lock still holds (protocol.verbs)."""
-        with self._view() as view:
-            return resolution.check(view, pipeline, lock)
+        with self._snapshot() as snapshot:
+            return resolution.check(snapshot, pipeline, lock)
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
         """What has to be retrained for a version (protocol.verbs)."""
-        with self._view(as_of) as view:
-            return resolution.affected(view, reference, pipeline)
+        with self._snapshot(as_of) as snapshot:
+            return resolution.affected(snapshot, reference, pipeline)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
@@ -353,14 +360,14 @@ class Store(TakingIn, Browsing, Matrices, Chronicle):
 
     def pipelines_page(self, after: str, limit: int) -> Pipelines:
         """A page of pipelines: at most `limit` of those behind the name `after`."""
-        with self._view() as view:
-            found = pipelines.records(view, after, limit)
+        with self._snapshot() as snapshot:
+            found = pipelines.records(snapshot, after, limit)
         return Pipelines(pipelines=tuple(found), next_cursor=found[-1].name if len(found) == limit else None)
 
     def pipeline(self, name: str) -> PipelineRecord:
         """One pipeline (protocol.verbs)."""
-        with self._view() as view:
-            return pipelines.get(view, name)
+        with self._snapshot() as snapshot:
+            return pipelines.get(snapshot, name)
 
     def remove_pipeline(self, name: str) -> None:
         """Removes the pipeline (protocol.verbs)."""

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import records
 from opstore_daemon.store import idempotency, journal
-from opstore_daemon.store.idempotency import Once
-from opstore_daemon.store.snapshot import View
-from opstore_daemon.store.snapshot import as_of as view_as_of
+from opstore_daemon.store.idempotency import IdempotentRequest
+from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.snapshot import as_of as snapshot_as_of
 
 T = TypeVar("T")
 
@@ -30,39 +30,39 @@ class Transactions:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self.database = database
         self._clock = clock
-        self._once: Once | None = None
+        self._request: IdempotentRequest | None = None
 
     def _now(self) -> int:
         return journal.microseconds(self._clock())
 
-    def once(self, once: Once | None) -> Self:
+    def idempotent(self, request: IdempotentRequest | None) -> Self:
         """The same store, for one request: repeated with the same key it has the effect of one."""
         bound = copy.copy(self)
-        bound._once = once
+        bound._request = request
         return bound
 
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Does the work in one transaction, and once."""
         with self.database.write() as connection:
-            if self._once is None:
+            if self._request is None:
                 return work(connection)
-            before = idempotency.find(connection, self._once)
+            before = idempotency.find(connection, self._request)
             if before is not None:
                 return records.decoder(kind).decode(before)
             result = work(connection)
-            idempotency.save(connection, self._once, msgspec.json.encode(result), self._now())
+            idempotency.save(connection, self._request, msgspec.json.encode(result), self._now())
             return result
 
     @contextmanager
-    def _view(self, as_of: str | None = None) -> Iterator[View]:
+    def _snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:
         """What a read sees: now, or as of a position or a time."""
         with self.database.read() as connection:
-            yield view_as_of(connection, as_of)
+            yield snapshot_as_of(connection, as_of)
 
-    def _answered(self, kind: type[T]) -> T | None:
+    def _earlier_result(self, kind: type[T]) -> T | None:
         """The answer that an earlier request with this one's key had; None where there is none."""
-        if self._once is None:
+        if self._request is None:
             return None
         with self.database.read() as connection:
-            before = idempotency.find(connection, self._once)
+            before = idempotency.find(connection, self._request)
         return None if before is None else records.decoder(kind).decode(before)

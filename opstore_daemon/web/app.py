@@ -15,7 +15,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store import Store
-from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.web import answers
 from opstore_daemon.web import errors as web_errors
 from opstore_daemon.web.api import every_route
@@ -117,7 +117,7 @@ def _guard(api: Api) -> None:
     _check_body(asked, route.takes)
     if credential is not None:
         g.credential = credential
-        g.store = api.store.once(_once(asked, credential, route))
+        g.store = api.store.idempotent(_once(asked, credential, route))
 
 
 def _check_body(request: Request, takes: Sequence[str]) -> None:
@@ -133,14 +133,14 @@ def _check_body(request: Request, takes: Sequence[str]) -> None:
             raise errors.TooLarge(what="the body", size=request.content_length, limit=limit)
 
 
-def _once(request: Request, credential: Credential, route: Route) -> Once | None:
+def _once(request: Request, credential: Credential, route: Route) -> IdempotentRequest | None:
     key = request.headers.get(routes.IDEMPOTENCY_KEY)
     if key is None or not route.once:
         return None
     if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= 128:
         raise errors.InvalidRequest(reason="an Idempotency-Key is 1 to 128 printable ASCII characters")
     asked = [request.method.encode(), request.full_path.encode(), *(parts() if route.body is not None else ())]
-    return Once(credential.owner, key, records.fingerprint(asked))
+    return IdempotentRequest(credential.owner, key, records.fingerprint(asked))
 
 
 def _refuse(error: Exception) -> Response:

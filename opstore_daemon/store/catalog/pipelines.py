@@ -16,7 +16,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.suggestions import names_like
-from opstore_daemon.store.snapshot import Sight, View
+from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 Edges = tuple[tuple[str, str], ...]
 
@@ -61,13 +61,13 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
 
     Raises PipelineConflict where the name has another graph.
     """
-    found = find(View(connection), check_name(name))
+    found = find(Snapshot(connection), check_name(name))
     if found is not None:
         if (set(found.ops), found.edges) != (set(order), edges):
             raise errors.PipelineConflict(pipeline=name)
         return found
     ids = {op: ops.ensure(connection, op).id for op in order}
-    position = journal.enter(connection, "pipeline", now)
+    position = journal.append(connection, "pipeline", now)
     created = insert(Pipeline).values(name=name, registered_at=now, position=position).returning(Pipeline.id)
     pipeline_id = connection.execute(created).scalar_one()
     places = [{"pipeline_id": pipeline_id, "op_id": ids[op], "place": place} for place, op in enumerate(order)]
@@ -85,80 +85,80 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
     )
 
 
-def find(view: View, name: str) -> PipelineRecord | None:
+def find(snapshot: Snapshot, name: str) -> PipelineRecord | None:
     """The pipeline of that name, or None."""
-    row = view.execute(_named(view.sight, name=check_name(name))).one_or_none()
-    return None if row is None else _record(view, *row)
+    row = snapshot.execute(_named(snapshot.time_filter, name=check_name(name))).one_or_none()
+    return None if row is None else _record(snapshot, *row)
 
 
 @prepared
-def _named(sight: Sight, *, name: str) -> Executable:
-    return _in_force(sight).where(Pipeline.name == name)
+def _named(time_filter: TimeFilter, *, name: str) -> Executable:
+    return _in_force(time_filter).where(Pipeline.name == name)
 
 
-def get(view: View, name: str) -> PipelineRecord:
+def get(snapshot: Snapshot, name: str) -> PipelineRecord:
     """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
-    found = find(view, name)
+    found = find(snapshot, name)
     if found is None:
-        raise _not_found(view, name)
+        raise _not_found(snapshot, name)
     return found
 
 
-def last_change(view: View, name: str) -> int:
+def last_change(snapshot: Snapshot, name: str) -> int:
     """The position of the last entry that the verdict over the pipeline may depend on, found in one statement: this is
     all that whoever waits for the verdict is told, most of the time. Raises PipelineNotFound.
     """
     position: int | None
     changed: int
-    position, changed = view.execute(_changes(view.sight, name=check_name(name))).one()
+    position, changed = snapshot.execute(_changes(snapshot.time_filter, name=check_name(name))).one()
     if position is None:
-        raise _not_found(view, name)
-    return max(position, changed if view.position is None else min(changed, view.position))
+        raise _not_found(snapshot, name)
+    return max(position, changed if snapshot.position is None else min(changed, snapshot.position))
 
 
 @prepared
-def _changes(sight: Sight, *, name: str) -> Executable:
+def _changes(time_filter: TimeFilter, *, name: str) -> Executable:
     return (
         select(func.max(Pipeline.position), func.max(Op.changed))
         .join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
         .join(Op, Op.id == PipelineOp.op_id)
-        .where(Pipeline.name == name, sight.in_force(Pipeline))
+        .where(Pipeline.name == name, time_filter.in_force(Pipeline))
     )
 
 
-def records(view: View, after: str, limit: int) -> list[PipelineRecord]:
+def records(snapshot: Snapshot, after: str, limit: int) -> list[PipelineRecord]:
     """Pipelines by name, at most `limit` of those behind `after`."""
-    wanted = _in_force(view.sight).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
-    return [_record(view, *row) for row in view.execute(wanted).all()]
+    wanted = _in_force(snapshot.time_filter).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
+    return [_record(snapshot, *row) for row in snapshot.execute(wanted).all()]
 
 
 def remove(connection: Connection, name: str, now: int) -> None:
     """Removes the pipeline; raises PipelineNotFound."""
-    get(View(connection), name)
-    position = journal.enter(connection, "pipeline", now)
+    get(Snapshot(connection), name)
+    position = journal.append(connection, "pipeline", now)
     removed = update(Pipeline).where(Pipeline.name == name, Pipeline.until.is_(None))
     connection.execute(removed.values(until=position))
 
 
-def downstreams(view: View, op: OpRow) -> list[str]:
+def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:
     """The ops that are directly downstream of that one in any pipeline."""
-    return list(view.execute(_downstreams(view.sight, op_id=op.id)).scalars())
+    return list(snapshot.execute(_downstreams(snapshot.time_filter, op_id=op.id)).scalars())
 
 
-def _not_found(view: View, name: str) -> errors.OpStoreError:
-    similar = names_like(view, Pipeline.name, name, view.sight.in_force(Pipeline))
+def _not_found(snapshot: Snapshot, name: str) -> errors.OpStoreError:
+    similar = names_like(snapshot, Pipeline.name, name, snapshot.time_filter.in_force(Pipeline))
     return errors.PipelineNotFound(pipeline=name).with_suggestions(similar)
 
 
 @prepared
-def _downstreams(sight: Sight, *, op_id: int) -> Executable:
-    edges = _edges().where(PipelineEdge.upstream_id == op_id, sight.in_force(Pipeline))
+def _downstreams(time_filter: TimeFilter, *, op_id: int) -> Executable:
+    edges = _edges().where(PipelineEdge.upstream_id == op_id, time_filter.in_force(Pipeline))
     return edges.with_only_columns(_DOWN.name).distinct()
 
 
-def _in_force(sight: Sight) -> Select[int, str, int, int]:
+def _in_force(time_filter: TimeFilter) -> Select[int, str, int, int]:
     wanted = select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position)
-    return wanted.where(sight.in_force(Pipeline))
+    return wanted.where(time_filter.in_force(Pipeline))
 
 
 _UP, _DOWN = aliased(Op), aliased(Op)
@@ -174,11 +174,11 @@ def _edges() -> Select[str, str]:
     )
 
 
-def _record(view: View, pipeline_id: int, name: str, registered_at: int, position: int) -> PipelineRecord:
-    edges = view.execute(_edges_of(pipeline_id=pipeline_id))
+def _record(snapshot: Snapshot, pipeline_id: int, name: str, registered_at: int, position: int) -> PipelineRecord:
+    edges = snapshot.execute(_edges_of(pipeline_id=pipeline_id))
     return PipelineRecord(
         name=name,
-        ops=tuple(view.execute(_ops_of(pipeline_id=pipeline_id)).scalars()),
+        ops=tuple(snapshot.execute(_ops_of(pipeline_id=pipeline_id)).scalars()),
         edges=tuple(sorted((up, down) for up, down in edges)),
         registered_at=journal.moment(registered_at),
         position=position,

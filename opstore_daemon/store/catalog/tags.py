@@ -15,7 +15,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 
 _IN_FORCE = Tag.until.is_(None)
 
@@ -53,7 +53,7 @@ def _at(connection: Connection, op_id: int, name: str) -> int | None:
 
 
 def _enter(connection: Connection, moves: Sequence[tuple[int, str, int | None]], now: int) -> None:
-    position = journal.enter(connection, "tag", now)
+    position = journal.append(connection, "tag", now)
     for op_id, name, version_id in moves:
         replaced = and_(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
         connection.execute(update(Tag).where(replaced).values(until=position))
@@ -62,30 +62,30 @@ def _enter(connection: Connection, moves: Sequence[tuple[int, str, int | None]],
 
 
 def records(
-    view: View, op_id: int | None, below: tuple[int, str, str] | None, limit: int, *, history: bool
+    snapshot: Snapshot, op_id: int | None, below: tuple[int, str, str] | None, limit: int, *, history: bool
 ) -> list[TagRecord]:
     """The tags in force, or with `history` every move, newest first; at most `limit` of those behind `below`.
 
     `below` is the position, the op and the tag where an earlier page ended.
     """
-    wanted = _told().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
+    wanted = _select_entries().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
     if history:
-        wanted = wanted if view.position is None else wanted.where(Tag.position <= view.position)
+        wanted = wanted if snapshot.position is None else wanted.where(Tag.position <= snapshot.position)
     else:
-        wanted = wanted.where(view.sight.in_force(Tag), Tag.version_id.is_not(None))
+        wanted = wanted.where(snapshot.time_filter.in_force(Tag), Tag.version_id.is_not(None))
     if op_id is not None:
         wanted = wanted.where(Tag.op_id == op_id)
     if below is not None:
         position, op, tag = below
         behind = (Op.name > op) | and_(Op.name == op, Tag.name > tag)
         wanted = wanted.where((Tag.position < position) | and_(Tag.position == position, behind))
-    return _records(view, wanted)
+    return _records(snapshot, wanted)
 
 
-_Told = Select[str, str, int, int, int, int, int]
+_Entries = Select[str, str, int, int, int, int, int]
 
 
-def _told() -> _Told:
+def _select_entries() -> _Entries:
     return (
         select(
             Op.name,
@@ -102,7 +102,7 @@ def _told() -> _Told:
     )
 
 
-def _records(view: View, wanted: _Told) -> list[TagRecord]:
+def _records(snapshot: Snapshot, wanted: _Entries) -> list[TagRecord]:
     return [
         TagRecord(
             op=op,
@@ -111,17 +111,17 @@ def _records(view: View, wanted: _Told) -> list[TagRecord]:
             position=position,
             registered_at=journal.moment(at),
         )
-        for op, tag, *number, position, at in view.execute(wanted)
+        for op, tag, *number, position, at in snapshot.execute(wanted)
     ]
 
 
-def of_versions(view: View, name: str, rows: Sequence[VersionRow]) -> list[TagRecord]:
+def of_versions(snapshot: Snapshot, name: str, rows: Sequence[VersionRow]) -> list[TagRecord]:
     """The tag of that name on these versions, one of an op each, in their order."""
     found: dict[str, TagRecord] = {}
     for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
         ops_ = [row.op_id for row in rows[start : start + BLOCK]]
-        wanted = _told().where(view.sight.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
-        found |= {record.op: record for record in _records(view, wanted)}
+        wanted = _select_entries().where(snapshot.time_filter.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
+        found |= {record.op: record for record in _records(snapshot, wanted)}
     return [found[row.op] for row in rows]
 
 

@@ -20,7 +20,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
-from opstore_daemon.store.snapshot import Sight, View
+from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 
 class Blob(NamedTuple):
@@ -65,7 +65,7 @@ def add(
     if found.digest is not None:
         number, digest = str(found.number), found.digest
         raise errors.VersionConflict(op=op.name, version=number, subversions=str(version), digest=digest)
-    position = journal.enter(connection, "version", now)
+    position = journal.append(connection, "version", now)
     ops.touch(connection, [op.id], position)
     told = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
     _STORED.run(connection, {"version_id": found.id, **told, **_form(wanted)})
@@ -73,7 +73,7 @@ def add(
 
 
 def _there(connection: Connection, op: OpRow, version_id: int) -> VersionRow:
-    row = version_rows.first(View(connection), op.id, version_rows.of_id(version_id))
+    row = version_rows.first(Snapshot(connection), op.id, version_rows.with_id(version_id))
     assert row is not None, "it was seen in this transaction"  # noqa: S101
     return row
 
@@ -87,7 +87,7 @@ def _register(
     wanted: NewVersion,
     now: int,
 ) -> VersionRow:
-    position = journal.enter(connection, "version", now)
+    position = journal.append(connection, "version", now)
     sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
     digest, size, sample = blob or (None, None, None)
     form = _form(wanted)
@@ -209,11 +209,11 @@ def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], 
     What is new on a version that was there before is an entry of its own.
     """
     row = added.row
-    known = {} if added.fresh else records(View(connection), [row])[0].labels
+    known = {} if added.fresh else records(Snapshot(connection), [row])[0].labels
     changed = {key: value for key, value in labels.items() if known.get(key) != value}
     if not changed:
         return
-    position = journal.last(connection) if added.created else journal.enter(connection, "version", now)
+    position = journal.last(connection) if added.created else journal.append(connection, "version", now)
     replaced = and_(Label.version_id == row.id, Label.key.in_(list(changed)), _IN_FORCE)
     connection.execute(update(Label).where(replaced).values(until=position))
     values = [
@@ -222,15 +222,19 @@ def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], 
     connection.execute(insert(Label), values)
 
 
-def records(view: View, rows: Sequence[VersionRow]) -> list[VersionRecord]:
+def records(snapshot: Snapshot, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     """What is known of these versions, in their order."""
     labels: dict[int, dict[str, str]] = {row.id: {} for row in rows}
     tags: dict[int, list[str]] = {row.id: [] for row in rows}
     for start in range(0, len(rows), BLOCK // 2):  # a statement takes only so many parameters: here each id is two
         ids = [row.id for row in rows[start : start + BLOCK // 2]]
         # One has a statement of its own: a list of values is put together anew each time.
-        query = _noted(view.sight, True, ids=ids[0]) if len(ids) == 1 else _noted(view.sight, False, ids=ids)
-        for id_, name, value in view.execute(query):
+        query = (
+            _noted(snapshot.time_filter, True, ids=ids[0])
+            if len(ids) == 1
+            else _noted(snapshot.time_filter, False, ids=ids)
+        )
+        for id_, name, value in snapshot.execute(query):
             if value is None:
                 tags[id_].append(name)
             else:
@@ -261,17 +265,17 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
 
 
 @prepared
-def _noted(sight: Sight, one: bool, *, ids: int | Sequence[int]) -> Executable:
+def _noted(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
     """Labels and tags of these versions, or of the one: a tag has no value."""
 
     def theirs(table: type[Label | Tag]) -> ColumnElement[bool]:
         of_them = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))
-        return and_(of_them, sight.in_force(table))
+        return and_(of_them, time_filter.in_force(table))
 
     labels = select(Label.version_id, Label.key, Label.value).where(theirs(Label))
     return labels.union_all(select(Tag.version_id, Tag.name, null()).where(theirs(Tag)))
 
 
-def newest(view: View, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
+def newest(snapshot: Snapshot, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
     """All versions of the op, newest first, at most `limit` of those below a sequence."""
-    return version_rows.rows(view, op_id, version_rows.older_than(below), limit=limit)
+    return version_rows.rows(snapshot, op_id, version_rows.older_than(below), limit=limit)

@@ -8,13 +8,13 @@ from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.version_rows import VersionRow
 
 
-def enter(connection: Connection, row: VersionRow, reason: str | None, now: int) -> None:
+def record(connection: Connection, row: VersionRow, reason: str | None, now: int) -> None:
     """Yanks the version for a reason, or (None) ends that; nothing new where it is so already."""
     current = select(Yank.yanked, Yank.reason).where(Yank.version_id == row.id, Yank.until.is_(None))
     before = connection.execute(current).one_or_none()
     if reason == (None if before is None else before.reason):
         return
-    position = journal.enter(connection, "yank", now)
+    position = journal.append(connection, "yank", now)
     connection.execute(update(Yank).where(Yank.version_id == row.id, Yank.until.is_(None)).values(until=position))
     connection.execute(
         insert(Yank).values(position=position, version_id=row.id, yanked=reason is not None, reason=reason)

@@ -10,12 +10,12 @@ from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
-from opstore_daemon.store.catalog import links, ops, tags, version_rows, versions
-from opstore_daemon.store.catalog.links import Four
+from opstore_daemon.store.catalog import links, ops, references, tags, version_rows, versions
+from opstore_daemon.store.catalog.links import LinkKey
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.catalog.versions import Added, Blob
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 
 
 def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
@@ -49,32 +49,32 @@ def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
 
 def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
     """Makes the version that was asked for, with its labels and links, all of it or none; `now` in microseconds."""
-    view, op = View(connection), ops.ensure(connection, op_name)
+    snapshot, op = Snapshot(connection), ops.ensure(connection, op_name)
     version = _derive(connection, op.id, wanted, None if blob is None else blob.digest)
     if isinstance(version, VersionRow):
         added = Added(version, created=False)
     else:
         added = _add(connection, op, version, blob, wanted, now)
     row = added.row
-    version_rows.note(view, row)
+    references.record_yanked(snapshot, row)
     if wanted.labels:
         versions.set_labels(connection, added, wanted.labels, now)
     for text in wanted.valid_for:
-        links.enter(connection, links.four(view, row, parse_reference(text)), "valid", None, now)
+        links.record_link(connection, links.link_key(snapshot, row, parse_reference(text)), "valid", None, now)
     for text in wanted.valid_with:
         up = parse_reference(text)
-        upstream = version_rows.pick(view, ops.get(view, up.op).id, up)
-        links.enter(connection, Four(upstream, op, row), "valid", None, now)
+        upstream = references.resolve_reference(snapshot, ops.get(snapshot, up.op).id, up)
+        links.record_link(connection, LinkKey(upstream, op, row), "valid", None, now)
     if wanted.tags:
         tags.move(connection, wanted.tags, [row], now)
-    record = versions.record(row, wanted.labels, wanted.tags) if added.fresh else versions.records(view, [row])[0]
-    picked = tuple(view.picked_yanked)
+    record = versions.record(row, wanted.labels, wanted.tags) if added.fresh else versions.records(snapshot, [row])[0]
+    picked = tuple(snapshot.picked_yanked)
     return Pushed(**msgspec.structs.asdict(record), created=added.created, picked_yanked=picked)
 
 
 def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int) -> Added:
     """That version of the op; or, where it has other bytes and that is wanted, the patch version that these make."""
-    before = version_rows.by_subversions(View(connection), op.id, version) if wanted.otherwise == "patch" else None
+    before = version_rows.by_subversions(Snapshot(connection), op.id, version) if wanted.otherwise == "patch" else None
     if before is None or blob is None or before.digest in (None, blob.digest):
         return versions.add(connection, op, version, blob, wanted, now)
     patched = derivation.bump(version, "patch", blob.digest)
@@ -91,11 +91,11 @@ def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Dige
     if wanted.fields is not None:
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101
-    view = View(connection)
-    newest = version_rows.newest(view, op_id)
+    snapshot = Snapshot(connection)
+    newest = version_rows.newest(snapshot, op_id)
     # The newest is the latest too, where it is stored and not yanked.
     same = newest is None or (newest.digest is not None and not newest.yanked)
-    latest = newest if same else version_rows.latest(view, op_id)
+    latest = newest if same else version_rows.latest(snapshot, op_id)
     if latest is not None and latest.digest == digest and not wanted.new:
         return latest
     base = None if newest is None else Version.parse(newest.version)

@@ -142,14 +142,14 @@ class TakingIn(Transactions):
             return self._keep(op, wanted, known, data)
         if upload is None:
             return self._write(Pushed, lambda connection: self._make(connection, op, wanted, known.digest))
-        before = self._answered(Pushed)
+        before = self._earlier_result(Pushed)
         if before is not None:
             return before
         try:
             return self._finish(op, wanted, known, upload, owner)
         except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
             # The same request, sent twice, may have done it meanwhile: then its upload is gone.
-            before = self._answered(Pushed)
+            before = self._earlier_result(Pushed)
             if before is None:
                 raise
             return before

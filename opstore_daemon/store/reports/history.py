@@ -13,7 +13,7 @@ from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Journal, Label, Level, Link, Op, Pipeline, Tag, Version, Yank
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 
 Told = Mapping[str, Any]  # the fields of an Entry, but for where and when
@@ -63,12 +63,12 @@ class Chronicle(Transactions):
 
     def entries(self, below: int | None, limit: int, as_of: str | None = None) -> list[Entry]:
         """Entries, newest first, at most `limit` of those below a position."""
-        with self._view(as_of) as view:
-            last = view.last_position()
+        with self._snapshot(as_of) as snapshot:
+            last = snapshot.last_position()
             highest = last if below is None else min(below - 1, last)
-            found = view.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
+            found = snapshot.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
             positions = [position for position, *_ in found]
-            told = dict(_told(view, positions))
+            told = dict(_told(snapshot, positions))
             return [
                 Entry(position=position, at=journal.moment(at), **told.get(position, {"what": kind}))
                 for position, at, kind in found
@@ -79,10 +79,10 @@ _ENTRIES = select(Journal.position, Journal.at, Journal.kind).order_by(Journal.p
 _UP, _DOWN, _UP_OP, _DOWN_OP = aliased(Version), aliased(Version), aliased(Op), aliased(Op)
 
 
-def _told(view: View, positions: Sequence[int]) -> Iterator[tuple[int, Told]]:
+def _told(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int, Told]]:
     """What each entry did, by its position; a kind after the other, so that what tells more comes later."""
     for query, tell in _KINDS:
-        for position, told in tell(query(positions=positions).run(view.connection)):
+        for position, told in tell(query(positions=positions).run(snapshot.connection)):
             if position in positions:
                 yield position, told
 

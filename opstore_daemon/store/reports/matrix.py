@@ -12,10 +12,10 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import Between, Verdict
-from opstore_daemon.store.catalog import links, ops, version_rows
+from opstore_daemon.store.catalog import link_queries, ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 
 WINDOW = 25  # versions of each op that are told with reasons
@@ -60,9 +60,9 @@ class Matrices(Transactions):
 
         None is the newest. Raises OpNotFound, and InvalidRequest where the two are one op.
         """
-        with self._view(as_of) as view:
-            up, down = _axes(view, upstream, downstream, row, column, WINDOW)
-            between = _between(view, up, down)
+        with self._snapshot(as_of) as snapshot:
+            up, down = _axes(snapshot, upstream, downstream, row, column, WINDOW)
+            between = _between(snapshot, up, down)
             columns: list[VersionNumber | None] = [version.number for version in down.versions]
             columns = columns or [None]
             rows = [[between.verdict(version.number, number) for number in columns] for version in up.versions]
@@ -72,29 +72,29 @@ class Matrices(Transactions):
         self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
     ) -> list[Run]:
         """The verdicts without their reasons, of at most MAP versions of each op; as `matrix`."""
-        with self._view(as_of) as view:
-            up, down = _axes(view, upstream, downstream, row, column, MAP)
-            return list(_runs(_between(view, up, down), up, down))
+        with self._snapshot(as_of) as snapshot:
+            up, down = _axes(snapshot, upstream, downstream, row, column, MAP)
+            return list(_runs(_between(snapshot, up, down), up, down))
 
 
 def _axes(
-    view: View, upstream: str, downstream: str, row: int | None, column: int | None, limit: int
+    snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None, limit: int
 ) -> tuple[Axis, Axis]:
     if upstream == downstream:
         raise errors.InvalidRequest(reason=f"{upstream} can't be its own upstream")
-    return _axis(view, upstream, row, limit), _axis(view, downstream, column, limit)
+    return _axis(snapshot, upstream, row, limit), _axis(snapshot, downstream, column, limit)
 
 
-def _axis(view: View, name: str, first: int | None, limit: int) -> Axis:
-    op = ops.get(view, name)
-    newest = version_rows.first(view, op.id)
+def _axis(snapshot: Snapshot, name: str, first: int | None, limit: int) -> Axis:
+    op = ops.get(snapshot, name)
+    newest = version_rows.first(snapshot, op.id)
     highest = 0 if newest is None else newest.sequence
     below = min(highest if first is None else first, highest) + 1
-    return Axis(op, version_rows.rows(view, op.id, version_rows.older_than(below), limit=limit), highest)
+    return Axis(op, version_rows.rows(snapshot, op.id, version_rows.older_than(below), limit=limit), highest)
 
 
-def _between(view: View, up: Axis, down: Axis) -> Between:
-    found = links.that_matter_among(view, up.op, up.versions, down.op, down.versions)
+def _between(snapshot: Snapshot, up: Axis, down: Axis) -> Between:
+    found = link_queries.relevant_links(snapshot, up.op, up.versions, down.op, down.versions)
     return Between(up.op.name, down.op.name, up.op.compat, found)
 
 

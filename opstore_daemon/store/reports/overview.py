@@ -14,9 +14,9 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
 from opstore_daemon.protocol.references import parse_reference
-from opstore_daemon.store.catalog import ops, pipelines, version_rows, versions
+from opstore_daemon.store.catalog import ops, pipelines, references, version_rows, versions
 from opstore_daemon.store.catalog.version_rows import VersionRow
-from opstore_daemon.store.snapshot import Sight, View
+from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import verdicts
 
@@ -57,23 +57,24 @@ class Browsing(Transactions):
 
     def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[ops.OpLine]:
         """Ops by name, at most `limit` of those behind the name `after`."""
-        with self._view(as_of) as view:
-            return ops.lines(view, after, limit)
+        with self._snapshot(as_of) as snapshot:
+            return ops.lines(snapshot, after, limit)
 
     def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
         """Pipelines by name with their verdicts, at most `limit` of those behind the name `after`."""
-        with self._view(as_of) as view:
+        with self._snapshot(as_of) as snapshot:
             chosen: dict[str, verdicts.Chosen] = {}
-            return [_pipeline_line(view, record, chosen) for record in pipelines.records(view, after, limit)]
+            return [_pipeline_line(snapshot, record, chosen) for record in pipelines.records(snapshot, after, limit)]
 
     def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
         """What the op stands beside; raises OpNotFound."""
-        with self._view(as_of) as view:
-            row = ops.get(view, op)
+        with self._snapshot(as_of) as snapshot:
+            row = ops.get(snapshot, op)
             ups, downs = (
-                view.execute(_beside(view.sight, way, op_id=row.id)).scalars().all() for way in ("up", "down")
+                snapshot.execute(_beside(snapshot.time_filter, way, op_id=row.id)).scalars().all()
+                for way in ("up", "down")
             )
-            among = view.execute(_pipelines_of(view.sight, op_id=row.id)).scalars().all()
+            among = snapshot.execute(_pipelines_of(snapshot.time_filter, op_id=row.id)).scalars().all()
             return Neighbours(list(ups), list(downs), list(among))
 
     def search(self, text: str, as_of: str | None = None) -> Found:
@@ -81,40 +82,42 @@ class Browsing(Transactions):
         wanted = text.strip()
         if not wanted:
             return Found([], [], [], [])
-        with self._view(as_of) as view:
+        with self._snapshot(as_of) as snapshot:
             part = wanted.lower().partition("@")[0]
-            of_tags = view.execute(_tags_like(view.sight, part=_like(part))).all()
+            of_tags = snapshot.execute(_tags_like(snapshot.time_filter, part=_like(part))).all()
             return Found(
-                ops=list(view.execute(_ops_like(view.sight, part=_like(part))).scalars()),
-                pipelines=list(view.execute(_pipelines_like(view.sight, part=_like(part))).scalars()),
+                ops=list(snapshot.execute(_ops_like(snapshot.time_filter, part=_like(part))).scalars()),
+                pipelines=list(snapshot.execute(_pipelines_like(snapshot.time_filter, part=_like(part))).scalars()),
                 tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in of_tags],
-                versions=_named(view, wanted),
+                versions=_named(snapshot, wanted),
             )
 
 
-def _pipeline_line(view: View, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
+def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
     for op in record.ops:
         if op not in chosen:
-            chosen[op] = verdicts.choose(view, parse_reference(op))
-    told = verdicts.validate(view, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name)
+            chosen[op] = verdicts.choose(snapshot, parse_reference(op))
+    told = verdicts.validate(
+        snapshot, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name
+    )
     return PipelineLine(record, told.verdict, sum(edge.verdict != "valid" for edge in told.edges))
 
 
-def _named(view: View, text: str) -> list[VersionRecord]:
+def _named(snapshot: Snapshot, text: str) -> list[VersionRecord]:
     rows: list[VersionRow] = []
     digest = _DIGEST.fullmatch(text.lower())
     if digest is not None:
         prefix = f"sha256:{digest[1]}"
-        among = view.execute(_of_digest(view.sight, low=prefix, high=f"{prefix}g")).all()
-        found = (version_rows.first(view, op_id, version_rows.of_id(id_)) for id_, op_id in among)
+        among = snapshot.execute(_of_digest(snapshot.time_filter, low=prefix, high=f"{prefix}g")).all()
+        found = (version_rows.first(snapshot, op_id, version_rows.with_id(id_)) for id_, op_id in among)
         rows = [row for row in found if row is not None]
     elif "@" in text and is_name(text.partition("@")[0]):
         try:
             reference = parse_reference(text)
-            rows = [version_rows.pick(view, ops.get(view, reference.op).id, reference)]
+            rows = [references.resolve_reference(snapshot, ops.get(snapshot, reference.op).id, reference)]
         except (errors.NotFound, errors.Refused):
             rows = []
-    return versions.records(view, rows)
+    return versions.records(snapshot, rows)
 
 
 def _like(text: str) -> str:
@@ -122,46 +125,46 @@ def _like(text: str) -> str:
 
 
 @prepared
-def _beside(sight: Sight, way: str, *, op_id: int) -> Executable:
+def _beside(time_filter: TimeFilter, way: str, *, op_id: int) -> Executable:
     """The ops on the one side of the op: by links, or by edges of pipelines."""
     link = (Link.upstream_id, Link.downstream_id) if way == "down" else (Link.downstream_id, Link.upstream_id)
     edge = (PipelineEdge.upstream_id, PipelineEdge.downstream_id)
     own, other = edge if way == "down" else edge[::-1]
     said = Link.state != "revoked"
-    linked = exists().where(link[0] == op_id, link[1] == Op.id, said, sight.in_force(Link))
+    linked = exists().where(link[0] == op_id, link[1] == Op.id, said, time_filter.in_force(Link))
     placed = select(other).join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
-    placed = placed.where(own == op_id, sight.in_force(Pipeline))
+    placed = placed.where(own == op_id, time_filter.in_force(Pipeline))
     return select(Op.name).where(Op.id != op_id, or_(linked, Op.id.in_(placed))).order_by(Op.name)
 
 
 @prepared
-def _pipelines_of(sight: Sight, *, op_id: int) -> Executable:
+def _pipelines_of(time_filter: TimeFilter, *, op_id: int) -> Executable:
     among = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
-    return among.where(PipelineOp.op_id == op_id, sight.in_force(Pipeline)).order_by(Pipeline.name)
+    return among.where(PipelineOp.op_id == op_id, time_filter.in_force(Pipeline)).order_by(Pipeline.name)
 
 
 @prepared
-def _ops_like(sight: Sight, *, part: str) -> Executable:
-    wanted = select(Op.name).where(Op.name.like(part, escape="\\"), sight.known(Op))
+def _ops_like(time_filter: TimeFilter, *, part: str) -> Executable:
+    wanted = select(Op.name).where(Op.name.like(part, escape="\\"), time_filter.known(Op))
     return wanted.order_by(Op.name).limit(MOST_FOUND)
 
 
 @prepared
-def _pipelines_like(sight: Sight, *, part: str) -> Executable:
-    wanted = select(Pipeline.name).where(Pipeline.name.like(part, escape="\\"), sight.in_force(Pipeline))
+def _pipelines_like(time_filter: TimeFilter, *, part: str) -> Executable:
+    wanted = select(Pipeline.name).where(Pipeline.name.like(part, escape="\\"), time_filter.in_force(Pipeline))
     return wanted.order_by(Pipeline.name).limit(MOST_FOUND)
 
 
 @prepared
-def _tags_like(sight: Sight, *, part: str) -> Executable:
+def _tags_like(time_filter: TimeFilter, *, part: str) -> Executable:
     numbers = (Version.major_number, Version.minor_number, Version.patch_number)
     wanted = select(Op.name, Tag.name, *numbers).join(Op, Op.id == Tag.op_id)
     wanted = wanted.join(Version, Version.id == Tag.version_id)
-    wanted = wanted.where(Tag.name.like(part, escape="\\"), sight.in_force(Tag))
+    wanted = wanted.where(Tag.name.like(part, escape="\\"), time_filter.in_force(Tag))
     return wanted.order_by(Op.name, Tag.name).limit(MOST_FOUND)
 
 
 @prepared
-def _of_digest(sight: Sight, *, low: str, high: str) -> Executable:
-    wanted = select(Version.id, Version.op_id).where(Version.digest >= low, Version.digest < high, sight.stored())
+def _of_digest(time_filter: TimeFilter, *, low: str, high: str) -> Executable:
+    wanted = select(Version.id, Version.op_id).where(Version.digest >= low, Version.digest < high, time_filter.stored())
     return wanted.order_by(Version.digest, Version.id.desc()).limit(MOST_FOUND)

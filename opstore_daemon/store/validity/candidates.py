@@ -13,10 +13,10 @@ from typing import Literal
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.rules.verdict import Between
-from opstore_daemon.store.catalog import links, version_rows
+from opstore_daemon.store.catalog import link_queries, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 
 Line = tuple[int, ...]
 
@@ -47,15 +47,21 @@ class Choices:
     """
 
     def __init__(
-        self, view: View, ops: Mapping[str, OpRow], edges: Iterable[Edge], among: Mapping[str, "Among"], *, loose: bool
+        self,
+        snapshot: Snapshot,
+        ops: Mapping[str, OpRow],
+        edges: Iterable[Edge],
+        among: Mapping[str, "Among"],
+        *,
+        loose: bool,
     ) -> None:
-        self._view, self._ops, self._loose = view, ops, loose
+        self._snapshot, self._ops, self._loose = snapshot, ops, loose
         self._conditions = {name: self._candidates(op, among.get(name)) for name, op in ops.items()}
         self._all: dict[str, Lazy] = {}
         self._lines: dict[tuple[str, Line], Lazy] = {}
         self._rows: dict[int, VersionRow] = {}
         self._blocks: dict[int, list[VersionRow]] = {}  # the block that a version came in, by its id
-        self._edges = {edge: _EdgeLinks(view, ops[edge[0]], ops[edge[1]]) for edge in edges}
+        self._edges = {edge: _EdgeLinks(snapshot, ops[edge[0]], ops[edge[1]]) for edge in edges}
 
     def candidates(self, op: str) -> Lazy:
         """The op's candidates, newest first."""
@@ -93,7 +99,7 @@ class Choices:
 
     def _of_line(self, op: str, line: Line) -> Lazy:
         if (op, line) not in self._lines:
-            self._lines[op, line] = self._lazy(op, version_rows.numbered(line))
+            self._lines[op, line] = self._lazy(op, version_rows.with_number_prefix(line))
         return self._lines[op, line]
 
     def _prefetch(self, op: str, lines: Iterable[Line]) -> None:
@@ -101,14 +107,14 @@ class Choices:
         missing = [line for line in lines if (op, line) not in self._lines]
         for start in range(0, len(missing), version_rows.BLOCK):
             some = missing[start : start + version_rows.BLOCK]
-            found = {row.number: row for row in self._lazy(op, version_rows.of_numbers(some))}
+            found = {row.number: row for row in self._lazy(op, version_rows.with_numbers(some))}
             for line in some:
                 self._lines[op, line] = Lazy(
                     iter([[found[VersionNumber(*line)]]] if VersionNumber(*line) in found else [])
                 )
 
     def _lazy(self, op: str, where: Where = version_rows.ALL) -> Lazy:
-        return Lazy(self._known(version_rows.blocks(self._view, self._ops[op].id, self._conditions[op] & where)))
+        return Lazy(self._known(version_rows.blocks(self._snapshot, self._ops[op].id, self._conditions[op] & where)))
 
     def _known(self, blocks: Iterator[list[VersionRow]]) -> Iterator[list[VersionRow]]:
         """The blocks, each version as the same row however often it is read."""
@@ -120,11 +126,11 @@ class Choices:
 
     def _candidates(self, op: OpRow, among: "Among | None") -> Where:
         if among is None:
-            return version_rows.candidates(self._view, op.id)
+            return version_rows.candidates(self._snapshot, op.id)
         if among.kind == "only":
-            return version_rows.of_id(among.version.id)
+            return version_rows.with_id(among.version.id)
         older = version_rows.older_than(among.version.sequence) if among.kind == "latest" else version_rows.ALL
-        return version_rows.either(among.version, version_rows.candidates(self._view, op.id) & older)
+        return version_rows.either(among.version, version_rows.candidates(self._snapshot, op.id) & older)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +147,20 @@ class Among:
 class _EdgeLinks:
     """The links of one edge, as far as they were read."""
 
-    def __init__(self, view: View, upstream: OpRow, downstream: OpRow) -> None:
-        self._view, self._upstream, self._downstream = view, upstream, downstream
+    def __init__(self, snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> None:
+        self._snapshot, self._upstream, self._downstream = snapshot, upstream, downstream
         self._between = Between(upstream.name, downstream.name, upstream.compat)
-        self._between.add(links.newest_valid(view, upstream, downstream))
-        self.has_valid_for_op = links.any_valid_for_op(view, upstream, downstream)
+        self._between.add(link_queries.newest_valid(snapshot, upstream, downstream))
+        self.has_valid_for_op = link_queries.any_valid_for_op(snapshot, upstream, downstream)
         self._ups: set[int] = set()
         self._downs: set[int] = set()
 
     def read(self, upstreams: Sequence[VersionRow], downstreams: Sequence[VersionRow]) -> Between:
         """All that is in force for these versions."""
         if downstreams and downstreams[0].id not in self._downs:
-            self._between.add(links.to_versions(self._view, self._upstream, self._downstream, downstreams))
+            self._between.add(link_queries.to_versions(self._snapshot, self._upstream, self._downstream, downstreams))
             self._downs |= {row.id for row in downstreams}
         if upstreams and upstreams[0].id not in self._ups:
-            self._between.add(links.of_versions(self._view, self._upstream, upstreams, self._downstream, []))
+            self._between.add(link_queries.of_versions(self._snapshot, self._upstream, upstreams, self._downstream, []))
             self._ups |= {row.id for row in upstreams}
         return self._between

@@ -24,8 +24,9 @@ from opstore_daemon.rules import resolution
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.catalog import links, ops, pipelines, version_rows, versions
 from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.references import resolve_reference
 from opstore_daemon.store.catalog.version_rows import VersionRow
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.candidates import Among, Choices
 from opstore_daemon.store.validity.verdicts import Chosen
@@ -53,11 +54,16 @@ class Resolving:
     """
 
     def __init__(
-        self, view: View, pipeline: str, use: Sequence[str] = (), lock: Sequence[str] = (), upgrade: str | None = None
+        self,
+        snapshot: Snapshot,
+        pipeline: str,
+        use: Sequence[str] = (),
+        lock: Sequence[str] = (),
+        upgrade: str | None = None,
     ) -> None:
-        self._view = view
-        self._graph = graph = pipelines.get(view, pipeline)
-        self._ops: dict[str, OpRow] = {op: ops.get(view, op) for op in graph.ops}
+        self._snapshot = snapshot
+        self._graph = graph = pipelines.get(snapshot, pipeline)
+        self._ops: dict[str, OpRow] = {op: ops.get(snapshot, op) for op in graph.ops}
         used = of_pipeline(graph, use)
         self._use = {op: Among(self._pick(reference), "latest") for op, reference in used.items()}
         kept = of_pipeline(graph, lock)
@@ -69,7 +75,7 @@ class Resolving:
         self._upgrade = upgrade
 
     def _pick(self, reference: Reference) -> VersionRow:
-        return version_rows.pick(self._view, self._ops[reference.op].id, reference)
+        return resolve_reference(self._snapshot, self._ops[reference.op].id, reference)
 
     def answer(self) -> Resolution:
         """The resolution, or why there is none."""
@@ -81,15 +87,15 @@ class Resolving:
         return Resolution(
             pipeline=self._graph.name,
             verdict="valid",
-            versions=tuple(versions.records(self._view, rows)),
+            versions=tuple(versions.records(self._snapshot, rows)),
             edges=self._graph.edges,
             skipped=tuple(self._passed_over(found, choices)),
-            picked_yanked=tuple(self._view.picked_yanked),
-            position=self._view.last_position(),
+            picked_yanked=tuple(self._snapshot.picked_yanked),
+            position=self._snapshot.last_position(),
         )
 
     def _choices(self, among: Mapping[str, Among], *, loose: bool = False) -> Choices:
-        return Choices(self._view, self._ops, self._graph.edges, among, loose=loose)
+        return Choices(self._snapshot, self._ops, self._graph.edges, among, loose=loose)
 
     def _resolve(self, choices: Choices) -> Set | None:
         return resolution.resolve(self._graph.ops, self._graph.edges, choices)
@@ -122,8 +128,8 @@ class Resolving:
             edges=self._graph.edges,
             skipped=tuple(SkippedVersion(op=op, version="-", reason=f"{op} has no version to choose") for op in empty),
             conflict=() if empty else tuple(self._conflict(choices)),
-            picked_yanked=tuple(self._view.picked_yanked),
-            position=self._view.last_position(),
+            picked_yanked=tuple(self._snapshot.picked_yanked),
+            position=self._snapshot.last_position(),
         )
 
     def _conflict(self, choices: Choices) -> Iterator[EdgeVerdict]:
@@ -167,17 +173,17 @@ class Resolving:
         return "no set has it"
 
 
-def check(view: View, pipeline: str, lock: Lock) -> Check:
+def check(snapshot: Snapshot, pipeline: str, lock: Lock) -> Check:
     """Whether the lock still holds."""
     _check_form(lock)
-    graph = pipelines.get(view, pipeline)
+    graph = pipelines.get(snapshot, pipeline)
     findings: list[str] = []
     if sorted(lock.edges) != sorted(graph.edges) or {each.op for each in lock.versions} != set(graph.ops):
         findings.append(f"the pipeline {pipeline} has other edges or ops now")
     chosen: dict[str, Chosen] = {}
     for locked in lock.versions:
-        op = ops.find(view, locked.op)
-        row = None if op is None else version_rows.by_subversions(view, op.id, Version.parse(locked.subversions))
+        op = ops.find(snapshot, locked.op)
+        row = None if op is None else version_rows.by_subversions(snapshot, op.id, Version.parse(locked.subversions))
         if op is None or row is None:
             findings.append(f"{locked.op} has no version {locked.subversions} any more")
         else:
@@ -185,10 +191,10 @@ def check(view: View, pipeline: str, lock: Lock) -> Check:
             findings += _changed(row, locked.digest)
     for up, down in graph.edges:
         if up in chosen and down in chosen:
-            told = verdicts.edge(view, chosen[up], chosen[down])
+            told = verdicts.edge(snapshot, chosen[up], chosen[down])
             if told.verdict != "valid":
                 findings.append(f"{up} -> {down} is {told.verdict}: {told.reason}")
-    return Check(pipeline=pipeline, holds=not findings, findings=tuple(findings), position=view.last_position())
+    return Check(pipeline=pipeline, holds=not findings, findings=tuple(findings), position=snapshot.last_position())
 
 
 def _check_form(lock: Lock) -> None:
@@ -208,27 +214,27 @@ def _changed(row: VersionRow, digest: str | None) -> Iterator[str]:
         yield f"{name} has other bytes here: {row.digest or 'none'}"
 
 
-def affected(view: View, reference: str, pipeline: str | None) -> Affected:
+def affected(snapshot: Snapshot, reference: str, pipeline: str | None) -> Affected:
     """The ops that have to be retrained for a version: within one pipeline, or by all pipelines and links there are."""
-    chosen = verdicts.choose(view, parse_reference(reference))
+    chosen = verdicts.choose(snapshot, parse_reference(reference))
     if chosen.version is None:
         raise errors.VersionNotFound(op=chosen.op.name, selector="the latest")
-    graph = None if pipeline is None else pipelines.get(view, pipeline)
+    graph = None if pipeline is None else pipelines.get(snapshot, pipeline)
     known: dict[str, Chosen] = {}
 
     def latest(op: str) -> Chosen:
         if op not in known:
-            known[op] = verdicts.choose(view, parse_reference(op))
+            known[op] = verdicts.choose(snapshot, parse_reference(op))
         return known[op]
 
     def downstreams(op: str) -> list[str]:
         if graph is not None:
             return [down for up, down in graph.edges if up == op]
         row = chosen.op if op == chosen.op.name else latest(op).op
-        return [*pipelines.downstreams(view, row), *links.downstreams(view, row)]
+        return [*pipelines.downstreams(snapshot, row), *links.downstreams(snapshot, row)]
 
     def verdict(op: str) -> Verdict:
-        told = verdicts.edge(view, chosen, latest(op))
+        told = verdicts.edge(snapshot, chosen, latest(op))
         return Verdict(told.verdict, told.reason)
 
     found = affection.affected(chosen.op.name, downstreams, verdict)
@@ -236,5 +242,5 @@ def affected(view: View, reference: str, pipeline: str | None) -> Affected:
         AffectedOp(op=op, version=verdicts.op_number(latest(op)).version, verdict=why.word, reason=why.reason)
         for op, why in found
     ]
-    picked = tuple(view.picked_yanked)
+    picked = tuple(snapshot.picked_yanked)
     return Affected(version=verdicts.op_number(chosen), affected=tuple(told), picked_yanked=picked)

@@ -54,7 +54,7 @@ def listing(_api: Api, query: Alike) -> Response:
         return answer(store().blobs(query.sample))
     # The head goes out before they are read, and a blank for each piece: JSON begins with as many as one likes. So the
     # client can read what it has meanwhile, and sees that it is not waiting in vain.
-    blobs = store().intact_blobs(query.sample)
+    blobs = store().verify_blobs(query.sample)
     return Response((b" " if each is None else records.encode(each) for each in blobs), content_type=routes.JSON)
 
 

@@ -61,7 +61,7 @@ def listing(_api: Api, query: Wanted) -> Response:
 )
 def enter(_api: Api, body: NewLink) -> Response:
     """An entry; for `revoked`, answers the link that was revoked."""
-    record = store().enter_link(body.upstream, body.downstream, body.state, body.evidence)
+    record = store().record_link(body.upstream, body.downstream, body.state, body.evidence)
     return answer(record, 200 if body.state == "revoked" else 201)
 
 

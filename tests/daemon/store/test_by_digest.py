@@ -10,7 +10,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of, hex_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.savers import FileSaver
-from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.operations.ingest import LOCAL
 from tests.daemon.store.test_faults import left_behind
 
@@ -95,7 +95,7 @@ def test_what_is_no_digest_is_refused(files: OpStoreServer) -> None:
 
 def test_the_same_request_twice_makes_one_version(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
-    bound = files.store.once(Once(LOCAL, "key", "request"))
+    bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     numbers = [bound.add_version("pca", NewVersion(digest=DIGEST, new=True), LOCAL).version for _ in range(2)]
     assert (numbers, files.store.op("pca").versions) == (["1.0.0", "1.0.0"], 1)
 

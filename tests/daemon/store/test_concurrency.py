@@ -11,7 +11,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.savers import FileSaver
-from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
 
 THREADS, PUSHES = 8, 6
@@ -147,7 +147,7 @@ def test_a_request_that_is_repeated_by_eight_threads_at_once_has_one_effect(file
     upload = files.store.uploads.create(LOCAL, None).upload
     files.store.uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
     wanted = NewVersion(upload=upload, new=True, valid_for=("forest",))
-    bound = files.store.once(Once(LOCAL, "key", "request"))
+    bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     told = together(THREADS, lambda _: bound.add_version("pca", wanted, LOCAL))
     assert all(each == told[0] for each in told)
     assert files.store.op("pca").versions == 1
@@ -161,7 +161,7 @@ def test_a_request_that_is_repeated_while_it_runs_gets_its_answer(make_server: M
     uploads = server.store.uploads
     upload = uploads.create(LOCAL, None).upload
     uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
-    bound = server.store.once(Once(LOCAL, "key", "request"))
+    bound = server.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     wanted = NewVersion(upload=upload)
     publish = uploads.publish
     answers: list[Pushed] = []

@@ -16,7 +16,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.savers import FileSaver, MemorySaver
-from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
 from tests.support.faults import fails
 
@@ -78,7 +78,7 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
 ) -> None:
     upload = uploaded(files, b"bytes")
     request = wanted(upload, b"bytes", new=True, valid_for=("forest",))
-    bound = files.store.once(Once(LOCAL, "key", "request"))
+    bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
         bound.add_version("pca", request, LOCAL)
     assert nothing_is_there(files) is not happened
@@ -91,44 +91,48 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
 
 
 def test_a_key_that_comes_with_another_request_is_refused(files: OpStoreServer) -> None:
-    files.store.once(Once(LOCAL, "key", "request")).register("pca", subversions="aaaa.aaaa.aaaa")
+    files.store.idempotent(IdempotentRequest(LOCAL, "key", "request")).register("pca", subversions="aaaa.aaaa.aaaa")
     with pytest.raises(errors.KeyReused):
-        files.store.once(Once(LOCAL, "key", "another")).register("pca", subversions="aaaa.aaaa.bbbb")
-    assert files.store.once(Once("somebody", "key", "another")).register("pca", subversions="aaaa.aaaa.cccc").created
+        files.store.idempotent(IdempotentRequest(LOCAL, "key", "another")).register("pca", subversions="aaaa.aaaa.bbbb")
+    assert (
+        files.store.idempotent(IdempotentRequest("somebody", "key", "another"))
+        .register("pca", subversions="aaaa.aaaa.cccc")
+        .created
+    )
     assert files.store.op("pca").versions == 2
 
 
 def test_every_verb_that_writes_has_one_effect_for_one_key(files: OpStoreServer) -> None:
     store = files.store
-    first = store.once(Once(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa")
-    assert store.once(Once(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa") == first
+    first = store.idempotent(IdempotentRequest(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa")
+    assert store.idempotent(IdempotentRequest(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa") == first
     assert first.created
-    store.once(Once(LOCAL, "2", "r")).link("pca", "forest")
-    revoked = store.once(Once(LOCAL, "3", "r")).unlink("pca", "forest")
-    assert store.once(Once(LOCAL, "3", "r")).unlink("pca", "forest") == revoked
-    assert store.once(Once(LOCAL, "2", "r")).link("pca", "forest") == revoked
+    store.idempotent(IdempotentRequest(LOCAL, "2", "r")).link("pca", "forest")
+    revoked = store.idempotent(IdempotentRequest(LOCAL, "3", "r")).unlink("pca", "forest")
+    assert store.idempotent(IdempotentRequest(LOCAL, "3", "r")).unlink("pca", "forest") == revoked
+    assert store.idempotent(IdempotentRequest(LOCAL, "2", "r")).link("pca", "forest") == revoked
     assert store.links() == []
-    made = store.once(Once(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"])
-    assert store.once(Once(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"]) == made
-    store.once(Once(LOCAL, "5", "r")).remove_pipeline("p")
-    store.once(Once(LOCAL, "5", "r")).remove_pipeline("p")
-    changed = store.once(Once(LOCAL, "6", "r")).set_compat("pca", "minor")
+    made = store.idempotent(IdempotentRequest(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"])
+    assert store.idempotent(IdempotentRequest(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"]) == made
+    store.idempotent(IdempotentRequest(LOCAL, "5", "r")).remove_pipeline("p")
+    store.idempotent(IdempotentRequest(LOCAL, "5", "r")).remove_pipeline("p")
+    changed = store.idempotent(IdempotentRequest(LOCAL, "6", "r")).set_compat("pca", "minor")
     store.set_compat("pca", "exact")
-    assert store.once(Once(LOCAL, "6", "r")).set_compat("pca", "minor") == changed
+    assert store.idempotent(IdempotentRequest(LOCAL, "6", "r")).set_compat("pca", "minor") == changed
     assert store.op("pca").compat == "exact"
 
 
 def test_an_answer_is_kept_for_a_day() -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     server = OpStoreServer(MemorySaver(), clock=lambda: now)
-    once = Once(LOCAL, "key", "r")
-    assert server.store.once(once).register("pca", subversions="aaaa.aaaa.aaaa").created
+    once = IdempotentRequest(LOCAL, "key", "r")
+    assert server.store.idempotent(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     now += timedelta(hours=23)
-    server.store.once(Once(LOCAL, "other", "r")).register("lda", subversions="aaaa.aaaa.aaaa")
-    assert server.store.once(once).register("pca", subversions="aaaa.aaaa.aaaa").created
+    server.store.idempotent(IdempotentRequest(LOCAL, "other", "r")).register("lda", subversions="aaaa.aaaa.aaaa")
+    assert server.store.idempotent(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     now += timedelta(hours=2)
-    server.store.once(Once(LOCAL, "third", "r")).register("lda", subversions="aaaa.aaaa.aaaa")
-    assert not server.store.once(once).register("pca", subversions="aaaa.aaaa.aaaa").created
+    server.store.idempotent(IdempotentRequest(LOCAL, "third", "r")).register("lda", subversions="aaaa.aaaa.aaaa")
+    assert not server.store.idempotent(once).register("pca", subversions="aaaa.aaaa.aaaa").created
     server.close()
 
 
@@ -274,7 +278,7 @@ def test_what_is_left_of_an_upload_is_never_taken_for_all_of_it(
     """The retry of a request that declares no digest: a client's library may do that by itself."""
     upload = files.store.uploads.create(LOCAL, 5 if sized else None).upload
     append(files, upload, 0, b"bytes")
-    bound = files.store.once(Once(LOCAL, "key", "request"))
+    bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails(errno.EIO))
         with pytest.raises(errors.StorageFailed):

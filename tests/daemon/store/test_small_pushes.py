@@ -13,7 +13,7 @@ from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import FileSaver
-from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.ingest import uploads
 from tests.daemon.store.conftest import Make
 from tests.daemon.store.test_faults import commit_fails, left_behind, nothing_is_there
@@ -68,7 +68,7 @@ def test_bytes_stay_where_the_outcome_is_unknown(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool
 ) -> None:
     """What a commit that failed has written may come back with the next start, and then it has its bytes."""
-    bound = files.store.once(Once(LOCAL, "key", "request"))
+    bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
         bound.add_version("pca", NewVersion(new=True), LOCAL, b"bytes")
     assert nothing_is_there(files) is not happened

@@ -18,7 +18,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import posix
 from opstore_daemon.store.catalog.version_rows import BLOCK
-from opstore_daemon.store.idempotency import Once
+from opstore_daemon.store.idempotency import IdempotentRequest
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def test_a_small_push_takes_seven_statements_in_one_transaction(memory: OpStoreS
         memory.store.push("pca", b"second")
     assert len(statements) == 1 + 7, statements
     with counted(memory, begins=True) as statements:
-        memory.store.once(Once("me", "key", "request")).push("pca", b"third")
+        memory.store.idempotent(IdempotentRequest("me", "key", "request")).push("pca", b"third")
     assert len(statements) == 1 + 7 + 3, "what the key was answered before, what is older than a day, and the answer"
 
 

@@ -17,7 +17,7 @@ from opstore_daemon.rules.verdict import Between, LinkInForce
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.version_rows import VersionRow
-from opstore_daemon.store.snapshot import View
+from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.store import Store
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
@@ -207,7 +207,7 @@ def check_every_verdict(world: World) -> None:
         everything = links_between(world, up, down)
         ups, downs = oracle.versions(world.history, up), oracle.versions(world.history, down)
         with world.store.database.read() as connection:
-            view = View(connection)
+            view = Snapshot(connection)
             upstream, downstream = (ops.get(view, world.name(op)) for op in (up, down))
             rows = version_rows.rows(view, upstream.id)
             rows.sort(key=lambda row: row.sequence)

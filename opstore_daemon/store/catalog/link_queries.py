@@ -1,0 +1,173 @@
+"""Which links decide a verdict: indexed queries whose cost does not grow with the number of links."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Select,
+    and_,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import aliased
+
+from opstore_daemon.metadata.statements import Query, prepared
+from opstore_daemon.metadata.tables import Link, Version
+from opstore_daemon.protocol.versions import VersionNumber
+from opstore_daemon.rules.verdict import LinkInForce, line
+from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.snapshot import Snapshot, TimeFilter
+
+_DOWN = aliased(Version)
+
+
+def effective(time_filter: TimeFilter) -> ColumnElement[bool]:
+    """The entries in force that say something."""
+    return and_(time_filter.in_force(Link), Link.state != "revoked")
+
+
+def any_in_force(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> bool:
+    """Whether any link between the two ops is in force, whatever it says."""
+    return snapshot.execute(_any_in_force(snapshot.time_filter, up=upstream.id, down=downstream.id)).first() is not None
+
+
+@prepared
+def _any_in_force(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
+    return select(Link.position).where(_between(up, down), effective(time_filter)).limit(1)
+
+
+def newest_valid(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> list[LinkInForce]:
+    """The newest valid link between the two ops, if there is one."""
+    return _in_force(snapshot, _newest_valid(snapshot.time_filter, up=upstream.id, down=downstream.id))
+
+
+@prepared
+def _newest_valid(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
+    return _select_relevant().where(_valid_between(time_filter, up, down)).order_by(Link.position.desc()).limit(1)
+
+
+def any_valid_for_op(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> bool:
+    """Whether a valid link is for the downstream op whatever its version."""
+    return (
+        snapshot.execute(_any_valid_for_op(snapshot.time_filter, up=upstream.id, down=downstream.id)).first()
+        is not None
+    )
+
+
+@prepared
+def _any_valid_for_op(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
+    return select(Link.position).where(_valid_between(time_filter, up, down), target_id == text("0")).limit(1)
+
+
+def to_versions(
+    snapshot: Snapshot, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]
+) -> list[LinkInForce]:
+    """The links in force for exactly these versions of the downstream op."""
+    targets = [version.id for version in versions]
+    return _in_force(snapshot, _to_versions(snapshot.time_filter, up=upstream.id, down=downstream.id, targets=targets))
+
+
+@prepared
+def _to_versions(time_filter: TimeFilter, *, up: int, down: int, targets: Sequence[int]) -> Executable:
+    return _select_relevant().where(_between(up, down), target_id.in_(targets), effective(time_filter))
+
+
+def relevant_links(
+    snapshot: Snapshot,
+    upstream: OpRow,
+    candidates: Sequence[VersionRow],
+    downstream: OpRow,
+    targets: Sequence[VersionRow],
+) -> list[LinkInForce]:
+    """Return the links in force that decide the verdicts of the upstream candidates for each of the targets.
+
+    Three queries, however many links there are: the links of the candidates themselves, the newest valid link of each
+    line that they are in, and the newest valid link between the two ops. Without `targets`: for the downstream op.
+    """
+    return of_versions(snapshot, upstream, candidates, downstream, targets) + newest_valid(
+        snapshot, upstream, downstream
+    )
+
+
+def of_versions(
+    snapshot: Snapshot,
+    upstream: OpRow,
+    candidates: Sequence[VersionRow],
+    downstream: OpRow,
+    versions: Sequence[VersionRow],
+) -> list[LinkInForce]:
+    """Of those the ones that are of the candidates, or of what is alike to them."""
+    if not candidates:
+        return []
+    targets = [0, *(version.id for version in versions)]
+    ids = [row.id for row in candidates]
+    found = _in_force(snapshot, _of_versions(snapshot.time_filter, ids=ids, down=downstream.id, targets=targets))
+    if upstream.compat != "exact":
+        lines = {line(row.number, upstream.compat) for row in candidates}
+        # One parameter, however many lines.
+        asked = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
+        places = len(next(iter(lines)))
+        found += _in_force(
+            snapshot, _of_lines(snapshot.time_filter, places, up=upstream.id, down=downstream.id, asked=asked)
+        )
+    return found
+
+
+@prepared
+def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
+    # Without the upstream op: SQLite would rather read all links between the two.
+    own = Link.upstream_version_id.in_(ids)
+    return _select_relevant().where(own, Link.downstream_id == down, target_id.in_(targets), effective(time_filter))
+
+
+@prepared
+def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, asked: str) -> Executable:
+    """For each line and target the newest valid link: a step down an index for each."""
+    rows = func.json_each(asked).table_valued("value")
+    # Not cast: an index on an expression, which has no affinity, serves no comparison that has one.
+    *shared, target = (func.json_extract(rows.c.value, f"$[{place}]") for place in range(places + 1))
+    same = [column == part for column, part in zip((Link.upstream_major, Link.upstream_minor), shared)]  # noqa: B905
+    newest = select(func.max(Link.position)).where(_valid_between(time_filter, up, down), *same, target_id == target)
+    wanted = newest.correlate(rows).scalar_subquery()
+    return _select_relevant().where(Link.position.in_(select(wanted).select_from(rows)))
+
+
+def _in_force(snapshot: Snapshot, query: Query) -> list[LinkInForce]:
+    found = []
+    for position, state, major, minor, patch, down_major, down_minor, down_patch in snapshot.execute(query):
+        to_number = None if down_major is None else VersionNumber(down_major, down_minor, down_patch)
+        found.append(LinkInForce(VersionNumber(major, minor, patch), to_number, state == "valid", position))
+    return found
+
+
+target_id = func.coalesce(Link.downstream_version_id, text("0"))
+
+
+def _between(up: int, down: int) -> ColumnElement[bool]:
+    return and_(Link.upstream_id == up, Link.downstream_id == down)
+
+
+def _valid_between(time_filter: TimeFilter, up: int, down: int) -> ColumnElement[bool]:
+    return and_(_between(up, down), time_filter.in_force(Link), Link.state == "valid")
+
+
+def _select_relevant() -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            Link.position,
+            Link.state,
+            Version.major_number,
+            Version.minor_number,
+            Version.patch_number,
+            _DOWN.major_number,
+            _DOWN.minor_number,
+            _DOWN.patch_number,
+        )
+        .join(Version, Version.id == Link.upstream_version_id)
+        .outerjoin(_DOWN, _DOWN.id == Link.downstream_version_id)
+    )

@@ -1,0 +1,134 @@
+"""Find the version that a reference selects."""
+
+from sqlalchemy import Executable, bindparam, select, tuple_
+
+from opstore_daemon.metadata.statements import prepared
+from opstore_daemon.metadata.tables import Tag, Version
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import PickedYanked
+from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range, Reference, Selector
+from opstore_daemon.protocol.references import Tag as TagSelector
+from opstore_daemon.protocol.versions import Version as Subversions
+from opstore_daemon.protocol.versions import VersionNumber
+from opstore_daemon.rules import ranges
+from opstore_daemon.store.catalog.version_rows import (
+    _DIGEST,
+    ALL,
+    VersionRow,
+    Where,
+    by_subversions,
+    first,
+    latest,
+    newest_first,
+    stored,
+    with_id,
+    with_number_prefix,
+)
+from opstore_daemon.store.snapshot import Snapshot, TimeFilter
+
+_LOW, _HIGH = ("low_major", "low_minor", "low_patch"), ("high_major", "high_minor", "high_patch")
+# Plus nothing, so that no index on numbers serves it: SQLite would put all of them in order before it picks the newest.
+_BARE_NUMBER = tuple_(Version.major_number + 0, Version.minor_number, Version.patch_number)
+_BETWEEN = (_BARE_NUMBER.between(tuple_(*map(bindparam, _LOW)), tuple_(*map(bindparam, _HIGH))),)
+
+
+def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow:
+    """The version that the reference picks; raises VersionNotFound, TagNotFound or AmbiguousReference."""
+    found = _find(snapshot, op_id, reference)
+    if found is None:
+        raise errors.VersionNotFound(op=reference.op, selector=str(reference.selector))
+    record_yanked(snapshot, found)
+    return found
+
+
+def record_yanked(snapshot: Snapshot, row: VersionRow) -> None:
+    """Notes in the view that the version was picked, where it is yanked: the answer is to say so."""
+    if row.yank_reason is not None:
+        picked = PickedYanked(op=row.op, version=str(row.number), reason=row.yank_reason)
+        if picked not in snapshot.picked_yanked:
+            snapshot.picked_yanked.append(picked)
+
+
+def _find(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow | None:
+    match reference.selector:
+        case Latest() | Line() as selector:
+            return latest(snapshot, op_id, in_line(selector))
+        case Range() as wanted:
+            return _newest_in(snapshot, op_id, wanted)
+        case VersionNumber() as number:
+            return first(snapshot, op_id, with_number_prefix(number))
+        case DigestPrefix(digits):
+            digest = _one_digest(snapshot, op_id, reference, digits)
+            return first(snapshot, op_id, stored(snapshot) & Where((_DIGEST,), {"digest": digest}))
+        case Subversions() as version:
+            return by_subversions(snapshot, op_id, version)
+        case TagSelector(name):
+            return _tagged(snapshot, op_id, reference.op, name)
+
+
+def in_line(selector: Selector) -> Where:
+    """The versions of a line; all of them for other selectors."""
+    match selector:
+        case Line(major, None):
+            return with_number_prefix((major,))
+        case Line(major, int(minor)):
+            return with_number_prefix((major, minor))
+        case _:
+            return ALL
+
+
+def in_bounds(selector: Selector) -> Where:
+    """The versions that a range could admit; all of them for other selectors."""
+    if not isinstance(selector, Range):
+        return ALL
+    lowest, highest = ranges.bounds(selector.specifiers)
+    return Where(_BETWEEN, dict(zip((*_LOW, *_HIGH), (*lowest, *highest), strict=True)))
+
+
+def admitted(selector: Selector, row: VersionRow) -> bool:
+    """Whether a range admits the version; other selectors do."""
+    return not isinstance(selector, Range) or ranges.admits(selector.specifiers, row.number)
+
+
+def _one_digest(snapshot: Snapshot, op_id: int, reference: Reference, digits: str) -> str:
+    prefix = f"sha256:{digits}"
+    query = _digests(snapshot.time_filter, op_id=op_id, low=prefix, high=f"{prefix}g")
+    digests = snapshot.execute(query).scalars().all()
+    if len(digests) > 1:
+        found = ", ".join(sorted(str(digest) for digest in digests))
+        raise errors.AmbiguousReference(reference=str(reference), candidates=found)
+    return digests[0] if digests else prefix
+
+
+@prepared
+def _digests(time_filter: TimeFilter, *, op_id: int, low: str, high: str) -> Executable:
+    begins = (Version.op_id == op_id, time_filter.stored(), Version.digest >= low, Version.digest < high)
+    return select(Version.digest).where(*begins).distinct().limit(5)
+
+
+def _tagged(snapshot: Snapshot, op_id: int, op: str, name: str) -> VersionRow | None:
+    version_id = snapshot.execute(_tag(snapshot.time_filter, op_id=op_id, name=name)).scalar()
+    if version_id is None:
+        raise errors.TagNotFound(op=op, tag=name)
+    found = first(snapshot, op_id, with_id(version_id))
+    if found is not None and found.yanked:
+        raise errors.TagYanked(op=op, tag=name, version=str(found.number), reason=found.yank_reason)
+    return found
+
+
+@prepared
+def _tag(time_filter: TimeFilter, *, op_id: int, name: str) -> Executable:
+    return select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, time_filter.in_force(Tag))
+
+
+def _newest_in(snapshot: Snapshot, op_id: int, wanted: Range) -> VersionRow | None:
+    yanked = False
+    for among in (stored(snapshot), ALL):
+        for row in newest_first(snapshot, op_id, among & in_bounds(wanted)):
+            if admitted(wanted, row):
+                if not row.yanked:
+                    return row
+                yanked = True
+        if yanked:  # where one is stored, those that are only registered do not count
+            return None
+    return None
