@@ -38,7 +38,7 @@ def token(machine: Machine) -> Result | None:
     asked, settings = machine.asked, machine.settings
     if settings is None or asked is None or isinstance(asked, errors.Unreachable | errors.UntrustedUrl):
         return None
-    if isinstance(asked, errors.OpStoreError) and not isinstance(asked, errors.TokenRequired):
+    if isinstance(asked, errors.OpStoreError) and not isinstance(asked, errors.TokenRequired | errors.ProofFailed):
         return problem(asked.text, asked.advice or "run the command again")
     sent = target.credential(settings)
     where = settings.url or "the local daemon"

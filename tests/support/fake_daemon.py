@@ -55,6 +55,7 @@ class FakeDaemon:
         self.asked: list[str] = []  # samples and digests that it was asked for; these requests are not in the log
         self.log: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.health: list[dict[str, str]] = []  # headers of the requests for a proof, which are not in the log
         self._server = _Server(self)
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -155,9 +156,12 @@ class _Handler(BaseHTTPRequestHandler):
     def seen(self, *, read: bool = True) -> bool:
         """Notes the request; whether it was answered already. `read`: its body is still to come."""
         path = urlsplit(self.path).path
+        if path.endswith(routes.HEALTH):
+            self.daemon.health.append(dict(self.headers.items()))
+            return False
         self.daemon.log.append(f"{self.command} {path}")
         self.daemon.headers.append(dict(self.headers.items()))
-        if path != routes.HEALTH and self.daemon.answers:
+        if self.daemon.answers:
             if read:
                 self.body()
             status, kind, body = self.daemon.answers.pop(0)

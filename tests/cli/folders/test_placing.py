@@ -22,7 +22,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.folders.test_unpacking import entry, ours
 from tests.cli.folders.trees import SAMPLE, Tree, described, make, packed, plain
-from tests.support.fake_daemon import FakeDaemon
+from tests.support.fake_daemon import TOKEN, FakeDaemon
 
 OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
 
@@ -43,7 +43,7 @@ def daemon() -> Iterator[FakeDaemon]:
 
 @pytest.fixture
 def client(daemon: FakeDaemon, tmp_path: Path) -> Iterator[OpStoreClient]:
-    with OpStoreClient(settings=settings.Settings(home=tmp_path / "home").with_url(daemon.url), token="t") as made:
+    with OpStoreClient(settings=settings.Settings(home=tmp_path / "home").with_url(daemon.url), token=TOKEN) as made:
         yield made
 
 

@@ -16,7 +16,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import HASH_READ_SIZE, SMALL_PUSH
-from tests.support.fake_daemon import FakeDaemon
+from tests.support.fake_daemon import TOKEN, FakeDaemon
 
 DATA = os.urandom(9 * HASH_READ_SIZE + 17)
 
@@ -88,7 +88,7 @@ def test_a_few_bytes_are_worth_no_thread(path: Path) -> None:
 def test_a_push_takes_the_sum_that_was_begun(path: Path) -> None:
     with (
         FakeDaemon() as daemon,
-        OpStoreClient(daemon.url, token="t") as client,
+        OpStoreClient(daemon.url, token=TOKEN) as client,
         opened(path) as source,
         Summing.begun(source),
     ):
@@ -121,7 +121,7 @@ def test_bytes_that_the_store_has_are_not_summed_beside_their_digest(
     monkeypatch.setattr(Summing, "_step", lambda summing, _end: summing._source.sample())  # it is never done
     with (
         FakeDaemon() as daemon,
-        OpStoreClient(daemon.url, token="t") as client,
+        OpStoreClient(daemon.url, token=TOKEN) as client,
         opened(path) as source,
         Summing.begun(source),
     ):

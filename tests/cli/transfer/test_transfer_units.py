@@ -22,7 +22,7 @@ from opstore_cli.transport import connections
 from opstore_daemon.protocol import checksums, digests, errors, limits, routes, samples
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
-from tests.support.fake_daemon import FakeDaemon, sample_of_bytes
+from tests.support.fake_daemon import TOKEN, FakeDaemon, sample_of_bytes
 
 BYTES = os.urandom(9_000_001)
 
@@ -42,7 +42,7 @@ def daemon() -> Iterator[FakeDaemon]:
 
 @pytest.fixture
 def client(daemon: FakeDaemon, tmp_path: Path) -> Iterator[OpStoreClient]:
-    with OpStoreClient(settings=config.Settings(home=tmp_path / "home").with_url(daemon.url), token="t") as made:
+    with OpStoreClient(settings=config.Settings(home=tmp_path / "home").with_url(daemon.url), token=TOKEN) as made:
         yield made
 
 
