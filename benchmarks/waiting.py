@@ -32,7 +32,7 @@ from rich.table import Table
 
 from opstore_cli import BaseOpStoreClient, OpStoreClient
 from opstore_cli.client.polling import LONGEST
-from opstore_cli.transport.api import Body, Response
+from opstore_cli.transport.interface import Body, Response
 
 PIPELINE, PAIR, PUSHED = ["scaler", "pca", "forest"], ["tokenizer", "ranker"], "model"
 FOR_EVER = 3600.0  # seconds

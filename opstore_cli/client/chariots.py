@@ -1,4 +1,4 @@
-"""ChariotsVerbs: an op store client as a chariots application calls it, made of the store's verbs.
+"""ChariotsMixin: an op store client as a chariots application calls it, made of the store's verbs.
 
 In all of them an *op* is a name, or any object with a `name`; a *version* is a text (`MAJOR.MINOR.PATCH` or
 `MAJOR.MINOR.PATCH_TIME`), or any object with `major`, `minor` and `patch`. All raise `OpStoreError`s.
@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.interface import OpStoreVerbs
+from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.versions import Place, Version
 
@@ -25,7 +25,7 @@ class Pipeline(Protocol):
         """Each node with the node that takes its data, or with None."""
 
 
-class ChariotsVerbs(OpStoreVerbs):
+class ChariotsMixin(OpStoreInterface):
     """The seven verbs, for a subclass that has those of the store."""
 
     @property

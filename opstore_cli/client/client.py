@@ -8,11 +8,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from opstore_cli.client import warnings
-from opstore_cli.client.base import BaseOpStoreClient, Progress, Warn, say_nothing
-from opstore_cli.config import settings as config
+from opstore_cli.client.base import BaseOpStoreClient, Progress, Warn
+from opstore_cli.client.mixin import ignore
+from opstore_cli.config import tokens
+from opstore_cli.config.settings import Settings, load_settings, working_folder
 from opstore_cli.transport import target
-from opstore_cli.transport.api import Asking, Body, Response
-from opstore_cli.transport.http import Http
+from opstore_cli.transport.api import ApiClient
+from opstore_cli.transport.http import HttpTransport
+from opstore_cli.transport.interface import Body, Response
 from opstore_daemon.protocol import errors
 
 
@@ -34,7 +37,7 @@ class OpStoreClient(BaseOpStoreClient):
         url: str | None = None,
         *,
         token: str | None = None,
-        settings: config.Settings | None = None,
+        settings: Settings | None = None,
         progress: Progress | None = None,
         warn: Warn | None = None,
         notify: Callable[[str], None] | None = None,
@@ -42,28 +45,28 @@ class OpStoreClient(BaseOpStoreClient):
         """Raises InvalidSetting. `url` counts as given outright: what the settings name is not asked then."""
         super().__init__(progress=progress, warn=warn)
         if settings is None:
-            settings = config.load(None, os.environ, config.working_folder())
+            settings = load_settings(None, os.environ, working_folder())
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
-        self._token = config.check_token(token, "the token") if token else None
+        self._token = tokens.check_token(token, "the token") if token else None
         self._handed: Path | None = None  # where the token of an unpickled client is
         self._allow_pickle = self.settings.allow_pickle
-        self._open(notify or say_nothing)
+        self._open(notify or ignore)
 
     def _open(self, notify: Callable[[str], None]) -> None:
         self._notify = notify
-        self._http = Http(lambda: target.locate(self.settings, self._given_token(), self._notify))
+        self._http = HttpTransport(lambda: target.locate(self.settings, self._given_token(), self._notify))
 
     def _given_token(self) -> str | None:
         if self._token is None and self._handed is not None:
             from opstore_cli.client import token_handover
 
-            self._token = token_handover.take_over(self._handed)
+            self._token = token_handover.read_token_file(self._handed)
         return self._token
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**vars(self), "settings": self.settings.without_token(), "_handed": self._hand_over()}
-        for name in ("_token", "_http", "_asking", "_notify", "progress", "warn"):
+        for name in ("_token", "_http", "_api", "_notify", "progress", "warn"):
             del state[name]
         return state
 
@@ -75,11 +78,11 @@ class OpStoreClient(BaseOpStoreClient):
             return self._handed
         from opstore_cli.client import token_handover
 
-        return token_handover.hand_over(self.settings.home, token)
+        return token_handover.write_token_file(self.settings.home, token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _token=None, _asking=Asking(self), progress=say_nothing, warn=warnings.warn)
-        self._open(say_nothing)
+        vars(self).update(state, _token=None, _api=ApiClient(self), progress=ignore, warn=warnings.warn)
+        self._open(ignore)
         # Read as early as may be. Where that fails, a verb says so: an error in here would end a worker process.
         with suppress(errors.TokenUnavailable):
             self._given_token()

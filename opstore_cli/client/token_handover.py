@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from opstore_cli.config import settings
+from opstore_cli.config import tokens
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
 from opstore_daemon.protocol import errors
@@ -22,7 +22,7 @@ FOLDER = "handed"
 STALE = 24 * 3600.0  # seconds; where there are no locks, nothing else says that its process has gone
 
 # Behind the end of the processes that this one waits for at its own end: they may not have read it yet.
-LAST = -1000
+EXIT_PRIORITY = -1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ _held: dict[int, dict[tuple[Path, str], _Held]] = {}
 _locks: dict[int, threading.Lock] = {}
 
 
-def hand_over(home: Path, token: str) -> Path:
+def write_token_file(home: Path, token: str) -> Path:
     """A file with the token for whoever unpickles, the same one for all pickles of this process.
 
     Raises InvalidSetting where the home takes no file.
@@ -56,27 +56,27 @@ def hand_over(home: Path, token: str) -> Path:
         return known.path
 
 
-def take_over(path: Path) -> str:
+def read_token_file(path: Path) -> str:
     """The token that was handed over in the file; raises TokenUnavailable."""
     try:
-        text = private.read(path, settings.MAX_FILE).decode("ascii").strip()
-        return settings.check_token(text, str(path))
+        text = private.read(path, tokens.MAX_FILE).decode("ascii").strip()
+        return tokens.check_token(text, str(path))
     except OSError as error:
         raise errors.TokenUnavailable(path=str(path), reason=error.strerror or str(error)) from None
     except (ValueError, errors.InvalidSetting):
         raise errors.TokenUnavailable(path=str(path), reason="it holds no token") from None
 
 
-def left_behind(home: Path) -> Iterator[Path]:
+def orphaned_files(home: Path) -> Iterator[Path]:
     """The files of processes that have gone without taking them away."""
     with suppress(OSError):
         for path in sorted((home / FOLDER).iterdir()):
             with suppress(OSError):
-                if _is_left_behind(path):
+                if _is_orphaned(path):
                     yield path
 
 
-def _is_left_behind(path: Path) -> bool:
+def _is_orphaned(path: Path) -> bool:
     found = path.lstat()
     is_old = time.time() - found.st_mtime > STALE
     if path.name.startswith("."):
@@ -91,7 +91,7 @@ def _is_left_behind(path: Path) -> bool:
 
 def _write(folder: Path, token: str) -> _Held:
     private.make_folder(folder)
-    for path in left_behind(folder.parent):
+    for path in orphaned_files(folder.parent):
         with suppress(OSError):
             path.unlink()
     name = secrets.token_hex(16)
@@ -115,7 +115,7 @@ def _let_go_at_the_end() -> None:
     # process does not run it at all.
     from multiprocessing.util import Finalize
 
-    Finalize(None, _let_go, exitpriority=LAST)
+    Finalize(None, _let_go, exitpriority=EXIT_PRIORITY)
 
 
 def _let_go() -> None:

@@ -50,15 +50,15 @@ def _row(finding: "Finding") -> list[Cell | str]:
 
 
 def _machine(session: Session) -> "Machine":
-    from opstore_cli.config import settings as config
+    from opstore_cli.config.settings import home_folder, working_folder
     from opstore_cli.doctor.machine import Machine
 
     try:
-        cwd = config.working_folder()
+        cwd = working_folder()
     except errors.InvalidSetting as refusal:
-        return Machine(config.home_folder(os.environ, Path("/")), Path("/"), refusal=refusal)
+        return Machine(home_folder(os.environ, Path("/")), Path("/"), refusal=refusal)
     try:
         settings = session.settings()
     except errors.InvalidSetting as refusal:
-        return Machine(config.home_folder(os.environ, cwd), cwd, refusal=refusal)
+        return Machine(home_folder(os.environ, cwd), cwd, refusal=refusal)
     return Machine(settings.home, cwd, settings)

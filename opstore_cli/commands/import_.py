@@ -62,12 +62,12 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, str]) ->
       opstore import chariots --db sqlite:///db.sqlite --files ops
       opstore import chariots --db sqlite:////srv/old/db.sqlite --files /srv/old/ops --rename RandomForest=random_forest
     """
-    from opstore_cli.importers.chariots import TakingOver, check_renames
+    from opstore_cli.importers.chariots import ChariotsImport, check_renames
     from opstore_cli.importers.chariots_source import Files, read
 
     old_files, found = Files(files), read(db)
     check_renames(found, renames)
-    done = TakingOver(session.client(), old_files, renames, session.out).run(found)
+    done = ChariotsImport(session.client(), old_files, renames, session.out).run(found)
     if session.out.json:
         session.out.document(done)
     else:

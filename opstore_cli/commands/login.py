@@ -70,7 +70,7 @@ def _prompt(url: str) -> str:
 
 
 def _read() -> str:
-    from opstore_cli.config.settings import MAX_FILE
+    from opstore_cli.config.tokens import MAX_FILE
 
     try:
         given = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_FILE)
@@ -82,7 +82,7 @@ def _read() -> str:
 
 
 def _checked(text: str) -> str:
-    from opstore_cli.config.settings import check_token
+    from opstore_cli.config.tokens import check_token
 
     if not text.strip():
         raise _refused("none was given")

@@ -171,7 +171,7 @@ def _is_stream(path: Path) -> bool:
 
 def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: str | None, force: bool) -> None:
     if output == "-":
-        with client.begin_pull(picked.reference, expected=picked.version) as pull:
+        with client.start_pull(picked.reference, expected=picked.version) as pull:
             pull.to_stream(_standard_output())
         return
     from opstore_cli.files.part_file import is_left
@@ -181,7 +181,9 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
     left = not is_stream and is_left(path.parent, path.name)
     with (
         session.out.progress(f"pull {picked.reference}"),
-        client.begin_pull(picked.reference, unchecked=not is_stream, left=left, expected=picked.version) as pull,
+        client.start_pull(
+            picked.reference, client_verifies=not is_stream, resume=left, expected=picked.version
+        ) as pull,
     ):
         path = _to_path(pull, picked.op, output, force)
     reference = named(pull.record.op, pull.record.version)
@@ -242,7 +244,7 @@ def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool,
         return version
     download.check_place(path, force)
     left = is_left(path.parent, path.name)
-    with client.begin_pull(picked.reference, unchecked=True, left=left, expected=version) as pull:
+    with client.start_pull(picked.reference, client_verifies=True, resume=left, expected=version) as pull:
         pull.to_path(path, force)
     return pull.record
 

@@ -5,19 +5,20 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from opstore_cli.config import settings
+from opstore_cli.config.settings import user_folder
+from opstore_cli.config.tokens import MAX_FILE, check_token
 from opstore_cli.files import private
 from opstore_cli.files.locks import LockedFile
 from opstore_daemon.protocol import errors
 
-Tokens = dict[str, str]  # by URL, in the form that config.check_url gives it
+Tokens = dict[str, str]  # by URL, in the form that check_url gives it
 
 
 class Credentials:
-    """The tokens in one file. A URL is one that `config.check_url` gave."""
+    """The tokens in one file. A URL is one that `check_url` gave."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or settings.user_folder() / "credentials.json"
+        self.path = path or user_folder() / "credentials.json"
 
     def token(self, url: str) -> str | None:
         """The token for exactly this URL, or None; raises InvalidSetting."""
@@ -26,8 +27,8 @@ class Credentials:
     def tokens(self) -> Tokens:
         """All of them; raises InvalidSetting where the file is there and is not what `login` wrote."""
         try:
-            found = json.loads(private.read(self.path, settings.MAX_FILE))
-            return {url: settings.check_token(token, str(self.path)) for url, token in found["tokens"].items()}
+            found = json.loads(private.read(self.path, MAX_FILE))
+            return {url: check_token(token, str(self.path)) for url, token in found["tokens"].items()}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -61,7 +62,7 @@ class Credentials:
 
     def warning(self) -> str | None:
         """What should be said about the file, in one line, or None."""
-        if private.loose(self.path):
+        if private.readable_by_others(self.path):
             return f"others can read the tokens in {self.path}: chmod 600 {self.path}"
         return None
 

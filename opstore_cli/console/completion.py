@@ -18,7 +18,7 @@ from opstore_daemon.protocol.names import is_name
 from opstore_daemon.protocol.records import Ops, Pipelines, Tags, Versions
 
 if TYPE_CHECKING:
-    from opstore_cli.transport.api import Asking
+    from opstore_cli.transport.api import ApiClient
 
 WITHIN = "OPSTORE_COMPLETION_WITHIN"
 SECONDS = 0.1  # that a daemon may take, unless the variable says otherwise
@@ -26,7 +26,7 @@ MOST_SECONDS = 3600.0
 MOST = 200  # of one kind that are offered
 _BEHIND = "~"  # comes behind every sign of a name
 
-Ask = Callable[["Asking", click.Context, str], Iterable[CompletionItem[str]]]
+Ask = Callable[["ApiClient", click.Context, str], Iterable[CompletionItem[str]]]
 
 
 def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
@@ -55,13 +55,13 @@ def _within(seconds: float, work: Callable[[], list[CompletionItem[str]]]) -> li
 def _asked(ask: Ask, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
     from opstore_cli.client.client import OpStoreClient
     from opstore_cli.console.session import Session
-    from opstore_cli.transport.api import Asking
+    from opstore_cli.transport.api import ApiClient
 
     session = ctx.find_object(Session) or Session()
     with suppress(errors.OpStoreError, OSError, ValueError):
         settings = replace(session.settings(), autostart=False)
         with OpStoreClient(settings=settings, notify=lambda _: None, warn=lambda _: None) as client:
-            return list(ask(Asking(client), ctx, incomplete))
+            return list(ask(ApiClient(client), ctx, incomplete))
     return []
 
 
@@ -71,69 +71,69 @@ def _page(prefix: str) -> dict[str, Any]:
     return {"limit": MOST, "cursor": before}
 
 
-def _ops(asking: "Asking", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    found = asking.call("GET", routes.OPS, Ops, parameters=_page(incomplete)).ops
+def _ops(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    found = api.request("GET", routes.OPS, Ops, parameters=_page(incomplete)).ops
     for op in found:
         if op.name.startswith(incomplete):
             yield CompletionItem(op.name, help=op.latest or "no version")
 
 
-def _pipelines(asking: "Asking", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    found = asking.call("GET", routes.PIPELINES, Pipelines, parameters=_page(incomplete)).pipelines
+def _pipelines(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    found = api.request("GET", routes.PIPELINES, Pipelines, parameters=_page(incomplete)).pipelines
     for pipeline in found:
         if pipeline.name.startswith(incomplete):
             yield CompletionItem(pipeline.name, help=f"{len(pipeline.ops)} ops")
 
 
-def _tags_of(asking: "Asking", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
-    for tag in asking.call("GET", routes.TAGS, Tags, parameters={"op": op, "limit": MOST}).tags:
+def _tags_of(api: "ApiClient", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
+    for tag in api.request("GET", routes.TAGS, Tags, parameters={"op": op, "limit": MOST}).tags:
         if tag.tag.startswith(incomplete):
             yield CompletionItem(tag.tag, help=f"is {tag.version}")
 
 
-def _references(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+def _references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     """Ops, and behind an `@` the numbers and tags of one."""
     op, at, selector = incomplete.partition("@")
     if not at:
-        yield from _ops(asking, ctx, incomplete)
+        yield from _ops(api, ctx, incomplete)
     elif is_name(op):
-        for found in (*_tags_of(asking, op, selector), *_numbers(asking, op, selector)):
+        for found in (*_tags_of(api, op, selector), *_numbers(api, op, selector)):
             yield CompletionItem(f"{op}@{found.value}", help=found.help)
 
 
-def _numbers(asking: "Asking", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
-    found = asking.call("GET", routes.path(routes.VERSIONS, op=op), Versions, parameters={"limit": MOST}).versions
+def _numbers(api: "ApiClient", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
+    found = api.request("GET", routes.path(routes.VERSIONS, op=op), Versions, parameters={"limit": MOST}).versions
     for version in found:
         if version.version.startswith(incomplete):
             yield CompletionItem(version.version, help=version.registered_at.date().isoformat())
 
 
-def _pipelines_or_references(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+def _pipelines_or_references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     if not _given(ctx, "asked"):
-        yield from _pipelines(asking, ctx, incomplete)
-    yield from _references(asking, ctx, incomplete)
+        yield from _pipelines(api, ctx, incomplete)
+    yield from _references(api, ctx, incomplete)
 
 
-def _tag_of_given(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+def _tag_of_given(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     """The tags of the op that was named before, if any was."""
     given = _given(ctx, "name") or _given(ctx, "words")
     op = given.partition("@")[0]
     if is_name(op):
-        yield from _tags_of(asking, op, incomplete)
+        yield from _tags_of(api, op, incomplete)
 
 
-def _reference_then_tag(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+def _reference_then_tag(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     given = _given(ctx, "words")
-    yield from (_tag_of_given if given else _references)(asking, ctx, incomplete)
+    yield from (_tag_of_given if given else _references)(api, ctx, incomplete)
 
 
-def _edge(asking: "Asking", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+def _edge(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     up, colon, down = incomplete.rpartition(":")
-    for op in _ops(asking, ctx, down):
+    for op in _ops(api, ctx, down):
         yield CompletionItem(f"{up}{colon}{op.value}", help=op.help)
 
 
-def _urls(_asking: "Asking", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+def _urls(_api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     """Those that `login` kept a token for."""
     from opstore_cli.config.credentials import Credentials
 

@@ -14,7 +14,7 @@ from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
 
 if TYPE_CHECKING:
-    from opstore_cli.local.daemon import Running
+    from opstore_cli.local.daemon import LocalDaemon
 
 
 def execute_daemon(*words: str, options: Sequence[tuple[str, object]] = ()) -> NoReturn:
@@ -23,7 +23,7 @@ def execute_daemon(*words: str, options: Sequence[tuple[str, object]] = ()) -> N
     os.execv(sys.executable, [sys.executable, "-P", "-m", "opstore_daemon", *words, *given])  # noqa: S606
 
 
-def state(running: "Running | None", home: Path) -> dict[str, Any]:
+def state(running: "LocalDaemon | None", home: Path) -> dict[str, Any]:
     """The document of `--json`: what the local daemon is, if it runs."""
     if running is None:
         return not_running(home=str(home))
@@ -50,7 +50,7 @@ def say_state(session: Session, document: dict[str, Any]) -> None:
     session.out.answer(document, quiet=[document["url"]], full=Table(("", ""), rows))
 
 
-def say_started(session: Session, running: "Running", home: Path, words: str) -> None:
+def say_started(session: Session, running: "LocalDaemon", home: Path, words: str) -> None:
     """The URL of a daemon that was asked to run, and, aside, whether it is new."""
     session.out.answer(state(running, home), quiet=[running.url], full=[running.url])
     session.out.note(words)

@@ -46,7 +46,7 @@ def reference(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
 
 def url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """The callback of a parameter that takes a daemon's URL, in the form in which URLs are compared."""
-    from opstore_cli.config.settings import check_url
+    from opstore_cli.config.urls import check_url
 
     return None if value is None else check_url(value, "the URL")
 

@@ -24,15 +24,15 @@ class Session:
 
     def settings(self) -> "Settings":
         """The settings of this run; raises InvalidSetting."""
-        from opstore_cli.config import settings as config
+        from opstore_cli.config.settings import load_settings
 
-        return config.load(self.url, os.environ, _working_folder())
+        return load_settings(self.url, os.environ, _working_folder())
 
     def home(self) -> Path:
         """The local daemon's data folder, whatever else is set."""
-        from opstore_cli.config import settings as config
+        from opstore_cli.config.settings import home_folder
 
-        return config.home_folder(os.environ, _working_folder())
+        return home_folder(os.environ, _working_folder())
 
     def client(self, settings: "Settings | None" = None) -> "OpStoreClient":
         """The client of the daemon that the settings mean, the local one started where none runs."""

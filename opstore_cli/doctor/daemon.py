@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from opstore_cli.doctor.machine import Machine, Result, ok, problem
 from opstore_cli.local import daemon as local_daemon
 from opstore_cli.local import proof
-from opstore_cli.local.daemon import Running
+from opstore_cli.local.daemon import LocalDaemon
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
@@ -35,13 +35,13 @@ def daemon(machine: Machine) -> Result:
     return ok("it does not run: the first command that needs it starts it")
 
 
-def _of_a_version(running: Running) -> Result:
+def _of_a_version(running: LocalDaemon) -> Result:
     if running.version != __version__:
         return problem(f"at {running.url} runs opstore {running.version}, this is {__version__}", "opstore restart")
     return ok(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
 
 
-def _stuck(home: Path, running: Running | None, heard: Heard) -> Result:
+def _stuck(home: Path, running: LocalDaemon | None, heard: Heard) -> Result:
     log = home / local_daemon.LOG_FILE
     if running is None:
         found = f"a process holds {home / local_daemon.DAEMON_LOCK} and tells no address; {log} may say why"
@@ -53,19 +53,19 @@ def _stuck(home: Path, running: Running | None, heard: Heard) -> Result:
     return problem(found, f"kill {running.pid}, then opstore start")
 
 
-def _look(home: Path) -> tuple[Running | None, Heard, bool]:
+def _look(home: Path) -> tuple[LocalDaemon | None, Heard, bool]:
     """The runtime file's daemon, who answers there, and whether one holds the home. One that starts is waited for."""
     deadline = time.monotonic() + STARTS_WITHIN
     while True:
-        running = local_daemon.recorded(home)
+        running = local_daemon.read_runtime_file(home)
         heard: Heard = "nobody" if running is None else _listen(running, home)
-        held = local_daemon.is_held(home)
+        held = local_daemon.is_locked(home)
         if heard == "ours" or not held or time.monotonic() > deadline:
             return running, heard, held
         time.sleep(LOOK_AGAIN)
 
 
-def _listen(running: Running, home: Path) -> Heard:
+def _listen(running: LocalDaemon, home: Path) -> Heard:
     host = urlsplit(running.url).hostname or ""
     try:
         token = local_daemon.read_secret(home)

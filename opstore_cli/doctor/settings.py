@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from opstore_cli.config import settings as config
 from opstore_cli.config.credentials import Credentials
+from opstore_cli.config.settings import Settings
+from opstore_cli.config.working_tree import read_toml, read_working_tree
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
 
@@ -21,7 +22,7 @@ def working_tree(machine: Machine) -> Result | None:
     """What the working tree says is used."""
     if machine.settings is None:
         return None
-    tree, path = config.working_tree(machine.cwd)
+    tree, path = read_working_tree(machine.cwd)
     if path is None:
         return None
     project = path.with_name("pyproject.toml")
@@ -38,7 +39,7 @@ def working_tree(machine: Machine) -> Result | None:
     return ok(f"{path} names {url}, which login was run for")
 
 
-def _who(found: config.Settings) -> str:
+def _who(found: Settings) -> str:
     words = {"option": "--url", "environment": "OPSTORE_URL", "local": "the default"}
     return words.get(found.origin) or str(found.named_by)
 
@@ -46,5 +47,5 @@ def _who(found: config.Settings) -> str:
 def _has_table(project: Path) -> bool:
     if not project.is_file():
         return False
-    tool = config.read_toml(project).get("tool", {})
+    tool = read_toml(project).get("tool", {})
     return isinstance(tool, dict) and "opstore" in tool

@@ -5,7 +5,7 @@ import stat
 
 from opstore_cli.client import token_handover
 from opstore_cli.config.credentials import Credentials
-from opstore_cli.config.settings import is_loopback
+from opstore_cli.config.urls import is_loopback
 from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.local import daemon
@@ -29,7 +29,7 @@ def token_file(machine: Machine) -> Result | None:
         return problem(
             f"{path} belongs to another user", f"rm {quoted(path)}, then opstore restart: it makes a new one"
         )
-    if private.loose(path):
+    if private.readable_by_others(path):
         return problem(f"others can read {path}", f"chmod 600 {quoted(path)}")
     return ok(f"{path} is there, and yours alone")
 
@@ -43,7 +43,7 @@ def credentials(_scene: Machine) -> Result | None:
         tokens = kept.tokens()
     except errors.InvalidSetting as error:
         return problem(error.text, "opstore logout --all, then log in again")
-    if private.loose(kept.path):
+    if private.readable_by_others(kept.path):
         return problem(f"others can read {kept.path}", f"chmod 600 {quoted(kept.path)}")
     if os.name == "posix" and kept.path.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return problem(f"others can write to {kept.path.parent}", f"chmod go-w {quoted(kept.path.parent)}")
@@ -71,7 +71,7 @@ def environment(machine: Machine) -> Result | None:
 
 def handed_over(machine: Machine) -> Result | None:
     """What processes that were killed left for their workers."""
-    left = list(token_handover.left_behind(machine.home))
+    left = list(token_handover.orphaned_files(machine.home))
     if left:
         found = f"{machine.home / token_handover.FOLDER} has tokens that are left over from processes that were killed"
         return problem(found, f"rm {' '.join(quoted(path) for path in left)}")

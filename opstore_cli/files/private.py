@@ -49,7 +49,7 @@ def make_folder(path: Path) -> None:
         raise NotADirectoryError(20, "it is no folder", str(path))
 
 
-def loose(path: Path) -> bool:
+def readable_by_others(path: Path) -> bool:
     """Whether others than its owner may read or write the file or folder that is there."""
     if os.name != "posix":
         return False

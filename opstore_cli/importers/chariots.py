@@ -20,11 +20,11 @@ from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.versions import Version
 
 # What is wrong with one thing of the old store, and says nothing about the others.
-ITS_OWN = (errors.Refused, errors.Conflict)
+_ITEM_ERRORS = (errors.Refused, errors.Conflict)
 
 
 @dataclass
-class LeftOut:
+class Skipped:
     """What was not taken over, why, and what would help."""
 
     what: str
@@ -34,14 +34,14 @@ class LeftOut:
 
 
 @dataclass
-class TakenOver:
+class ImportReport:
     """What a run did. `created` are the versions that are new, or whose bytes are."""
 
     created: list[OpVersion] = field(default_factory=list)
     unchanged: int = 0
     links: int = 0
     pipelines: list[str] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[Skipped] = field(default_factory=list)
 
 
 @dataclass
@@ -52,16 +52,16 @@ class _Op:
     linked: set[tuple[str, str]]  # (number, downstream)
 
 
-class TakingOver:
+class ChariotsImport:
     """One run, which says what it does; `renames` are new names by old ones."""
 
     def __init__(self, client: BaseOpStoreClient, files: Files, renames: Mapping[str, str], out: Output) -> None:
         self._client, self._files, self._renames, self._out = client, files, renames, out
         self._ops: dict[str, _Op] = {}
         self._said: set[tuple[str, str]] = set()
-        self.done = TakenOver()
+        self.done = ImportReport()
 
-    def run(self, lines: Iterable[chariots_export.Lines]) -> TakenOver:
+    def run(self, lines: Iterable[chariots_export.Lines]) -> ImportReport:
         """Takes all of it over, in the order of the lines. What can't be is said, and does not stop the rest.
 
         Raises what has nothing to do with a single thing: no daemon, no right, no space.
@@ -73,9 +73,9 @@ class TakingOver:
                 case chariots_export.Pipeline():
                     self._pipeline(line)
                 case chariots_export.Unreadable(what=what, name=name, reason=reason):
-                    self._leave(what, name, reason)
+                    self._skip(what, name, reason)
         for path in self._files.unclaimed():
-            self._leave("file", path, "the old store's database has no version of it")
+            self._skip("file", path, "the old store's database has no version of it")
         return self.done
 
     # --- versions -------------------------------------------------------------------------------------------------
@@ -88,8 +88,8 @@ class TakingOver:
         try:
             version = Version(line.major or "", line.minor or "", line.patch or "", creation_time=line.time)
             self._take(op, line, version)
-        except ITS_OWN as error:
-            self._leave("version", f"{line.op}@{line.major}.{line.minor}.{line.patch}", error.text, error.advice)
+        except _ITEM_ERRORS as error:
+            self._skip("version", f"{line.op}@{line.major}.{line.minor}.{line.patch}", error.text, error.advice)
 
     def _take(self, op: str, line: chariots_export.Version, version: Version) -> None:
         known, downstreams = self._known(op), self._downstreams(op, line)
@@ -97,7 +97,7 @@ class TakingOver:
         record = known.versions.get(version)
         if record is not None:
             if digest is not None and record.digest not in (None, digest):
-                self._leave("bytes", f"{line.op}@{version}", f"{op}@{record.version} has other bytes, which stay")
+                self._skip("bytes", f"{line.op}@{version}", f"{op}@{record.version} has other bytes, which stay")
             # What was said of a link since it was taken over stays, also that it is revoked.
             downstreams = [name for name in downstreams if (record.version, name) not in known.linked]
             if record.digest is not None:
@@ -124,7 +124,7 @@ class TakingOver:
     def _downstreams(self, op: str, line: chariots_export.Version) -> list[str]:
         names = [self._name("op", name) for name in line.links]
         if op in names:
-            self._leave_once("link", f"{line.op} -> {line.op}", "an op can't be its own upstream")
+            self._skip_once("link", f"{line.op} -> {line.op}", "an op can't be its own upstream")
         return [name for name in names if name is not None and name != op]
 
     def _known(self, op: str) -> _Op:
@@ -149,9 +149,9 @@ class TakingOver:
             if not self._files.has(old_op):
                 return None, None
             reason = "there is no file of it"
-        except ITS_OWN as error:
+        except _ITEM_ERRORS as error:
             reason = error.text
-        self._leave("bytes", f"{old_op}@{version}", f"{reason}; the version is there without them")
+        self._skip("bytes", f"{old_op}@{version}", f"{reason}; the version is there without them")
         return None, None
 
     # --- pipelines ------------------------------------------------------------------------------------------------
@@ -166,15 +166,15 @@ class TakingOver:
             upstream = self._name("op", old_upstream)
             downstream = None if old_downstream is None else self._name("op", old_downstream)
             if upstream is None or (downstream is None and old_downstream is not None):
-                self._leave("pipeline", line.name, "one of its ops was left out")
+                self._skip("pipeline", line.name, "one of its ops was left out")
                 return
             ops[upstream] = None
             edges += [] if downstream is None else [(upstream, downstream)]
         try:
             if self._client.register_pipeline(name, list(ops), edges=edges).created:
                 self.done.pipelines.append(name)
-        except ITS_OWN as error:
-            self._leave("pipeline", line.name, error.text, error.advice)
+        except _ITEM_ERRORS as error:
+            self._skip("pipeline", line.name, error.text, error.advice)
 
     # --- what is left out -----------------------------------------------------------------------------------------
 
@@ -185,16 +185,16 @@ class TakingOver:
             return name
         option = shlex.quote(f"{old}={suggest_name(old) or 'NAME'}")
         reason = "that is no name here, so all that belongs to it was left out"
-        self._leave_once(what, old, reason, f"--rename {option}")
+        self._skip_once(what, old, reason, f"--rename {option}")
         return None
 
-    def _leave_once(self, what: str, name: str, reason: str, hint: str = "") -> None:
+    def _skip_once(self, what: str, name: str, reason: str, hint: str = "") -> None:
         if (what, name) not in self._said:
             self._said.add((what, name))
-            self._leave(what, name, reason, hint)
+            self._skip(what, name, reason, hint)
 
-    def _leave(self, what: str, name: str, reason: str, hint: str = "") -> None:
-        self.done.left_out.append(LeftOut(what, in_json(name), in_json(reason), in_json(hint) or None))
+    def _skip(self, what: str, name: str, reason: str, hint: str = "") -> None:
+        self.done.left_out.append(Skipped(what, in_json(name), in_json(reason), in_json(hint) or None))
         if not self._out.json:
             self._out.warn(f"left out: {what} {name}: {reason}{f': {hint}' if hint else ''}")
 

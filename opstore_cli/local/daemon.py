@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from opstore_cli.config import settings
+from opstore_cli.config import tokens, urls
 from opstore_cli.files.locks import LockedFile
 from opstore_cli.local import proof
 from opstore_daemon.protocol import errors, records
@@ -29,7 +29,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.01, 0.25  # seconds between two looks at the lock
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class LocalDaemon:
     """A local daemon. `version` is that of its opstore; `started` whether this call started it."""
 
     url: str
@@ -50,30 +50,30 @@ class _RuntimeFile(msgspec.Struct):
     started_at: str = ""
 
 
-def recorded(home: Path) -> Running | None:
+def read_runtime_file(home: Path) -> LocalDaemon | None:
     """What the runtime file says, whether or not that daemon still runs; None where there is none to read."""
     try:
         with (home / RUNTIME_FILE).open("rb") as file:
-            said = records.decoder(_RuntimeFile).decode(file.read(settings.MAX_FILE))
-        url = settings.check_url(said.url, RUNTIME_FILE)
+            said = records.decoder(_RuntimeFile).decode(file.read(tokens.MAX_FILE))
+        url = urls.check_url(said.url, RUNTIME_FILE)
     except (OSError, ValueError, msgspec.DecodeError, errors.InvalidSetting):
         return None
-    if said.pid <= 1 or not settings.is_loopback(url) or (urlsplit(url).port or settings.PORTS["http"]) != said.port:
+    if said.pid <= 1 or not urls.is_loopback(url) or (urlsplit(url).port or urls.PORTS["http"]) != said.port:
         return None
-    return Running(url, said.pid, said.port, said.version, said.started_at)
+    return LocalDaemon(url, said.pid, said.port, said.version, said.started_at)
 
 
 def read_secret(home: Path) -> str:
     """The local daemon's token; raises InvalidSetting."""
-    return settings.read_token(home / TOKEN_FILE, "the token file")
+    return tokens.read_token(home / TOKEN_FILE, "the token file")
 
 
-def find(home: Path) -> Running | None:
+def find(home: Path) -> LocalDaemon | None:
     """The daemon that runs for this home and proves it, or None.
 
     None also where a stranger answers on the port that the runtime file names.
     """
-    running = recorded(home)
+    running = read_runtime_file(home)
     if running is None:
         return None
     host = urlsplit(running.url).hostname or ""
@@ -85,7 +85,7 @@ def find(home: Path) -> Running | None:
         return None
 
 
-def ensure(home: Path) -> Running:
+def ensure_running(home: Path) -> LocalDaemon:
     """The running daemon, started in the background where none runs: by exactly one of those who ask at once.
 
     Raises DaemonDidNotStart, and InvalidSetting where the home can't be made or has no file locks.
@@ -100,9 +100,9 @@ def ensure(home: Path) -> Running:
         return running if running is not None else _start(home)
 
 
-def start(home: Path) -> Running:
-    """The same as `ensure`: starting is idempotent."""
-    return ensure(home)
+def start(home: Path) -> LocalDaemon:
+    """The same as `ensure_running`: starting is idempotent."""
+    return ensure_running(home)
 
 
 def stop(home: Path) -> bool:
@@ -112,7 +112,7 @@ def stop(home: Path) -> bool:
     """
     running = find(home)
     if running is None:
-        if not is_held(home):
+        if not is_locked(home):
             return False
         # It is starting or stopping at this moment.
         running = _find_or_wait_until_gone(home)
@@ -120,19 +120,19 @@ def stop(home: Path) -> bool:
             return True
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGTERM)
-    if not _wait(lambda: not is_held(home), STOP_WITHIN):
+    if not _wait(lambda: not is_locked(home), STOP_WITHIN):
         reason = f"it was told to stop and still runs (pid {running.pid})"
         raise errors.DaemonUnreachable(url=running.url, reason=reason)
     return True
 
 
-def restart(home: Path) -> Running:
-    """Stops the daemon, if one runs, and starts it; as `stop` and `ensure`."""
+def restart(home: Path) -> LocalDaemon:
+    """Stops the daemon, if one runs, and starts it; as `stop` and `ensure_running`."""
     stop(home)
-    return ensure(home)
+    return ensure_running(home)
 
 
-def _start(home: Path) -> Running:
+def _start(home: Path) -> LocalDaemon:
     from opstore_cli.local import launcher
 
     log = home / LOG_FILE
@@ -151,15 +151,15 @@ def _start(home: Path) -> Running:
     return replace(running, started=True)
 
 
-def _find_or_wait_until_gone(home: Path) -> Running | None:
+def _find_or_wait_until_gone(home: Path) -> LocalDaemon | None:
     """The running daemon; None where no daemon holds the home, if need be after the last one has stopped."""
-    found: list[Running] = []
+    found: list[LocalDaemon] = []
 
     def settled() -> bool:
         running = find(home)
         if running is not None:
             found.append(running)
-        return running is not None or not is_held(home)
+        return running is not None or not is_locked(home)
 
     if not _wait(settled, STOP_WITHIN):
         reason = f"a daemon holds {home / DAEMON_LOCK} and does not answer"
@@ -167,7 +167,7 @@ def _find_or_wait_until_gone(home: Path) -> Running | None:
     return found[0] if found else None
 
 
-def is_held(home: Path) -> bool:
+def is_locked(home: Path) -> bool:
     """Whether a daemon holds the home. Looks by a shared lock, so that those who look never see each other."""
     try:
         with LockedFile.take(home / DAEMON_LOCK, create=False, shared=True) as lock:

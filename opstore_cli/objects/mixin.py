@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.interface import OpStoreVerbs
+from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed
 from opstore_daemon.protocol.references import parse_reference
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from opstore_cli.transfer.download import Pull
 
 
-class ObjectVerbs(OpStoreVerbs):
+class ObjectsMixin(OpStoreInterface):
     """For a client that pushes, shows and pulls. What it needs of the formats is imported when it is called."""
 
     _allow_pickle = False  # what the user's own settings say
 
     if TYPE_CHECKING:
 
-        def begin_pull(self, reference: str) -> AbstractContextManager[Pull]: ...
+        def start_pull(self, reference: str) -> AbstractContextManager[Pull]: ...
 
     def save(
         self,
@@ -106,7 +106,7 @@ class ObjectVerbs(OpStoreVerbs):
 
         if isinstance(trusted, str | type | bool):
             raise errors.InvalidRequest(reason="trusted is a list of types, or of their names")
-        with self.begin_pull(reference) as pull:
+        with self.start_pull(reference) as pull:
             record = pull.record
             chosen = formats.of_version(record) if format is None else formats.named(format)
             if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):

@@ -19,7 +19,7 @@ from opstore_cli.transfer.hashing import Hasher
 from opstore_cli.transfer.resume_state import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.transfer.retry import INTERRUPTIONS, Patience
 from opstore_cli.transfer.upload import Progress
-from opstore_cli.transport.api import Answer, Asking
+from opstore_cli.transport.api import ApiClient, ApiResponse
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest, parse_digest
 from opstore_daemon.protocol.limits import READ_SIZE
@@ -70,45 +70,45 @@ def _holds_working_folder(target: Path) -> bool:
 
 
 @contextmanager
-def begun(
-    asking: Asking,
+def start_pull(
+    api: ApiClient,
     op: str,
     selector: str,
     progress: Progress,
     home: Path | None = None,
     *,
-    unchecked: bool = False,
-    left: bool = False,
+    client_verifies: bool = False,
+    resume: bool = False,
     expected: VersionRecord | None = None,
 ) -> Generator["Pull", None, None]:
     """The pull of a version: one request for its bytes, whose answer says which version it is.
 
-    `unchecked`: the daemon need not compare the bytes with their digest as well, which on a machine of two cores takes
-    as long as all the rest. They are asked for again, and checked, where they turn out to be wrong here: for what goes
-    to a path. `left`: some of them may be here already, so it is asked first which they are. `expected`: no other
-    version is taken. Raises NotStored and UnexpectedResponse.
+    `client_verifies`: the daemon need not compare the bytes with their digest as well, which on a machine of two cores
+    takes as long as all the rest. They are asked for again, and checked, where they turn out to be wrong here:
+    for what goes to a path. `resume`: some of them may be here already, so it is asked first which they are.
+    `expected`: no other version is taken. Raises NotStored and UnexpectedResponse.
     """
-    if left:
-        record = asking.version(op, selector)
+    if resume:
+        record = api.version(op, selector)
         if expected is not None:
-            asking.check_same(record, expected)
-        yield Pull(asking, record, None, progress, home)
+            api.check_same(record, expected)
+        yield Pull(api, record, None, progress, home)
         return
-    with asking.fetch(routes.path(routes.BYTES, op=op, selector=selector), 0, part=unchecked) as answer:
-        record = asking.served(answer, op, selector)
+    with api.fetch(routes.path(routes.BYTES, op=op, selector=selector), 0, part=client_verifies) as answer:
+        record = api.record_from_headers(answer, op, selector)
         if expected is not None:
-            asking.check_same(record, expected)
-        yield Pull(asking, record, answer, progress, home)
+            api.check_same(record, expected)
+        yield Pull(api, record, answer, progress, home)
 
 
 class Pull:
     """A version whose bytes are on their way, to be taken once."""
 
     def __init__(
-        self, asking: Asking, record: VersionRecord, answer: Answer | None, progress: Progress, home: Path | None
+        self, api: ApiClient, record: VersionRecord, answer: ApiResponse | None, progress: Progress, home: Path | None
     ) -> None:
         self.record = record
-        self._asking = asking
+        self._api = api
         self._answer = answer
         self._progress = progress
         self._home = home
@@ -220,7 +220,7 @@ class Pull:
             if note is not None:
                 version = f"{self.record.op}@{self.record.version}"
                 path, hidden = spelled(str(target)), spelled(str(part))
-                daemon = self._asking.transport.identity
+                daemon = self._api.transport.identity
                 told = Note(way="pull", daemon=daemon, path=path, size=self._size, version=version, part=hidden)
                 note.write(told)
             try:
@@ -245,7 +245,7 @@ class Pull:
         self._progress(position, self._size)
         while position < self._size:
             failure: errors.OpStoreError = errors.ConnectionLost(
-                url=self._asking.transport.address, reason="the answer broke off"
+                url=self._api.transport.address, reason="the answer broke off"
             )
             try:
                 with self._bytes_from(position, unchecked=unchecked) as answer:
@@ -270,17 +270,17 @@ class Pull:
             self._answer = None
 
     @contextmanager
-    def _bytes_from(self, position: int, *, unchecked: bool) -> Iterator[Answer]:
+    def _bytes_from(self, position: int, *, unchecked: bool) -> Iterator[ApiResponse]:
         """The answer that is there already, once, or another one."""
         begun, self._answer = self._answer, None
         if begun is not None:
             yield begun
             return
         path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.version)
-        with self._asking.fetch(path, position, f'"{self._digest}"', part=unchecked) as answer:
+        with self._api.fetch(path, position, f'"{self._digest}"', part=unchecked) as answer:
             yield answer
 
-    def _check_answer(self, answer: Answer, position: int) -> int:
+    def _check_answer(self, answer: ApiResponse, position: int) -> int:
         """How many bytes of the answer to skip; raises where it is of other bytes than were asked for."""
         etag = answer.header("ETag")
         if etag != f'"{self._digest}"':

@@ -16,7 +16,8 @@ from opstore_cli.transfer.checksum import Summing
 from opstore_cli.transfer.resume_state import NOTED_FROM, HeldNote, Note, spelled
 from opstore_cli.transfer.retry import INTERRUPTIONS, Patience
 from opstore_cli.transfer.source import Readable, Slice, Source, opened
-from opstore_cli.transport.api import Asking, Body
+from opstore_cli.transport.api import ApiClient
+from opstore_cli.transport.interface import Body
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
@@ -33,19 +34,19 @@ PASSING = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
 def push(
-    asking: Asking, op: str, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
+    api: ApiClient, op: str, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
 ) -> Pushed:
     """Sends the bytes, then makes the version that is `declared` (without upload, digest and size) of them.
 
     Raises FileRefused, and whatever the daemon says.
     """
     with opened(source) as file:
-        pushing = _Pushing(asking, op, file, _with_format(declared, file.format), progress)
+        pushing = _Pushing(api, op, file, _with_format(declared, file.format), progress)
         if file.size is not None and file.size <= limits.SMALL_PUSH:
             return pushing.push_whole(file.size)
         if not file.is_random:
             return pushing.push_in_order()
-        with _note(asking, file, home) as note:
+        with _note(api, file, home) as note:
             pushed = pushing.push_file(note)
         file.end()
         return pushed
@@ -60,21 +61,21 @@ def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
 
 
 @contextlib.contextmanager
-def _note(asking: Asking, file: Source, home: Path | None) -> Iterator[HeldNote | None]:
+def _note(api: ApiClient, file: Source, home: Path | None) -> Iterator[HeldNote | None]:
     """The note about pushing that file, whatever becomes of it: an upload belongs to no op until it is a version."""
     identity = file.identity
     if home is None or identity is None or file.size is None or file.size < NOTED_FROM:
         yield None
         return
-    with HeldNote.take(home, "push", asking.transport.identity, *identity) as note:
+    with HeldNote.take(home, "push", api.transport.identity, *identity) as note:
         yield note
 
 
 class _Pushing:
     """One push of a source to an op."""
 
-    def __init__(self, asking: Asking, op: str, source: Source, declared: NewVersion, progress: Progress) -> None:
-        self._asking = asking
+    def __init__(self, api: ApiClient, op: str, source: Source, declared: NewVersion, progress: Progress) -> None:
+        self._api = api
         self._op = op
         self._source = source
         self._declared = declared
@@ -136,11 +137,11 @@ class _Pushing:
     def _push_known(self) -> Pushed | None:
         """The version of bytes that the store has, undamaged; None where it has not."""
         asked = {"sample": self._source.sample()}
-        if not self._asking.call("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
+        if not self._api.request("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
             return None
         self._summing.pause()  # a digest needs none, and two readers of a source take turns
         try:
-            with self._asking.begun(routes.BLOBS, Blobs, {**asked, "intact": 1}) as intact:
+            with self._api.start(routes.BLOBS, Blobs, {**asked, "intact": 1}) as intact:
                 digest = self._source.digest(self._moved)  # while the daemon reads what it has
                 known = {blob.digest for blob in intact().blobs}
         except INTERRUPTIONS:
@@ -186,20 +187,20 @@ class _Pushing:
         self._source.check_unchanged()
         version = msgspec.structs.replace(self._declared, **told)
         path = routes.path(routes.VERSIONS, op=self._op)
-        pushed = self._asking.call("POST", path, Pushed, body=version, data=data)
-        return self._asking.check_pushed(pushed, self._op, version.digest, version.size)
+        pushed = self._api.request("POST", path, Pushed, body=version, data=data)
+        return self._api.check_pushed(pushed, self._op, version.digest, version.size)
 
     def _begin(self, note: HeldNote | None) -> Upload:
-        upload = self._asking.call("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
+        upload = self._api.request("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
         if note is not None:
             path = spelled(str(self._source.path))
-            daemon = self._asking.transport.identity
+            daemon = self._api.transport.identity
             note.write(Note(way="push", daemon=daemon, path=path, size=self._size, upload=upload.upload))
         return upload
 
     def _give_up(self, upload: Upload, note: HeldNote | None) -> None:
         with contextlib.suppress(errors.OpStoreError):
-            self._asking.call("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
+            self._api.request("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
         _forget(note)
 
     def _append(self, upload: str, offset: int, end: int, body_at: Callable[[int], bytes | Body]) -> None:
@@ -208,10 +209,10 @@ class _Pushing:
         start = offset
         while offset < end:
             failure: errors.OpStoreError = errors.ConnectionLost(
-                url=self._asking.transport.address, reason="nothing arrived"
+                url=self._api.transport.address, reason="nothing arrived"
             )
             try:
-                offset = self._asking.append(upload, offset, body_at(offset)).offset
+                offset = self._api.append(upload, offset, body_at(offset)).offset
             except INTERRUPTIONS as interruption:
                 failure = interruption
                 offset = self._stands_at(upload, patience, failure)
@@ -229,7 +230,7 @@ class _Pushing:
 
     def _stands(self, upload: str) -> Upload:
         """How far it is. The daemon then takes appends from this process, and from no other."""
-        return self._asking.call("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
+        return self._api.request("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
 
 
 def _forget(note: HeldNote | None) -> None:
@@ -242,7 +243,7 @@ def _rest_of(piece: bytes, start: int) -> Callable[[int], bytes]:
 
 
 class _Rest:
-    """The bytes of a source from an offset on (asking.Body). `before` is called before each piece."""
+    """The bytes of a source from an offset on (Body). `before` is called before each piece."""
 
     def __init__(self, source: Source, offset: int, before: Callable[[int, int], None]) -> None:
         self._source, self._before = source, before

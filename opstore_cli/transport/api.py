@@ -4,21 +4,29 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
-from opstore_daemon.protocol import errors, records, routes
+from opstore_cli.transport.interface import Body, Response, Transport
+from opstore_daemon.protocol import errors, limits, records, routes
 from opstore_daemon.protocol.digests import parse_digest
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
-if TYPE_CHECKING:
-    import socket
-
 T = TypeVar("T")
 V = TypeVar("V", bound=records.VersionRecord)
+
+
+class Page(Protocol):
+    """One page of a list."""
+
+    @property
+    def next_cursor(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=Page)
 
 MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
 MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
@@ -27,73 +35,7 @@ _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
 NO_DAEMON = "what answers there is no opstore daemon"
 
 
-class Slice(Protocol):
-    """Bytes of an open file."""
-
-    def send_to(self, to: "socket.socket") -> None:
-        """Sends all of them, without their ever being here; raises FileRefused, and OSError."""
-
-
-class Body(Protocol):
-    """A stream of known length, as requests sends it. `bytes` are a body too."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[bytes]: ...
-    def read(self, size: int = -1, /) -> bytes: ...
-    def pieces(self, *, slices: bool) -> "Iterator[bytes | Slice]":
-        """All of it, for a transport that ends a request where this raises: what is sent may have become needless.
-
-        With `slices` parts of a file may come as such.
-        """
-
-
-class Response(Protocol):
-    """What carries an answer: what `http.client.HTTPResponse` has."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Looked up whatever the case of a name."""
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes of the body, at most `size`, none at its end; raises ConnectionLost where it ends early."""
-
-    def close(self) -> None: ...
-
-
-class Transport(Protocol):
-    """What carries requests to one daemon and adds to them what says who asks."""
-
-    @property
-    def address(self) -> str:
-        """The daemon, in errors."""
-
-    @property
-    def identity(self) -> str:
-        """What stays the same of the daemon when it restarts."""
-
-    @property
-    def warn(self) -> Callable[[records.PickedYanked], object]:
-        """What is told of each yanked version that a reference picked."""
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str],
-        parameters: Mapping[str, Any],
-        body: "bytes | Body | None",
-    ) -> Response:
-        """Carries a request, and answers whatever the status; raises the errors of `Unreachable`.
-
-        `parameters` are the query: a list is a parameter that comes several times, a None one that does not come. A
-        GET, and what has an `Idempotency-Key`, may be sent again; anything else is sent once.
-        """
-
-
-class Answer:
+class ApiResponse:
     """A successful answer whose body is read by whoever asked."""
 
     def __init__(self, response: Response) -> None:
@@ -137,14 +79,14 @@ class Answer:
                 yield buffer[:count]
 
 
-class Asking:
+class ApiClient:
     """Requests of records and bytes, over a transport."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
 
     @overload
-    def call(
+    def request(
         self,
         method: str,
         path: str,
@@ -155,8 +97,8 @@ class Asking:
         parameters: Mapping[str, Any] | None = None,
     ) -> T: ...
     @overload
-    def call(self, method: str, path: str, kind: None) -> None: ...
-    def call(
+    def request(self, method: str, path: str, kind: None) -> None: ...
+    def request(
         self,
         method: str,
         path: str,
@@ -181,7 +123,7 @@ class Asking:
         with self._exchange(method, path, headers, encoded, parameters or {}) as answer:
             return None if kind is None else self._record(answer, kind)
 
-    def ask_again(
+    def get_if_changed(
         self, path: str, kind: type[T], parameters: Mapping[str, Any], etag: str | None
     ) -> tuple[T | None, str]:
         """The record and its etag; None where it is still what that etag says, which costs the daemon little."""
@@ -191,6 +133,25 @@ class Asking:
         with self._exchange("GET", path, headers, parameters=parameters) as answer:
             record = None if answer.status == HTTPStatus.NOT_MODIFIED else self._record(answer, kind)
             return record, answer.header("ETag")
+
+    def pages(
+        self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None
+    ) -> Iterator[P]:
+        """The pages of a list, until it ends or `limit` rows were asked for."""
+        if limit is not None and limit < 1:
+            raise errors.InvalidRequest(reason="the limit is at least 1")
+        left, cursor = limit, None
+        while True:
+            rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
+            asked = {**(parameters or {}), "limit": rows, "cursor": cursor}
+            page = self.request("GET", path, kind, parameters=asked)
+            yield page
+            left = None if left is None else left - rows
+            if page.next_cursor is None or left == 0:
+                return
+            if page.next_cursor == cursor:
+                raise errors.DaemonUnreachable(url=self.transport.address, reason="its list does not end")
+            cursor = page.next_cursor
 
     def append(self, upload: str, offset: int, body: "bytes | Body") -> records.Upload:
         """Appends the body to an upload.
@@ -202,7 +163,7 @@ class Asking:
             return self._record(answer, records.Upload)
 
     @contextmanager
-    def fetch(self, path: str, first: int, etag: str | None = None, *, part: bool = False) -> Iterator[Answer]:
+    def fetch(self, path: str, first: int, etag: str | None = None, *, part: bool = False) -> Iterator[ApiResponse]:
         """The answer that brings the bytes from `first` on (of what has the etag, where there is one), or all (200).
 
         `part`: also all of it is asked for as a part, of which the daemon checks nothing.
@@ -216,7 +177,7 @@ class Asking:
             yield answer
 
     @contextmanager
-    def begun(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
+    def start(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
         """What waits for the record that answers a GET whose answer has begun: the daemon works on it meanwhile."""
         with self._exchange("GET", path, _ACCEPT, parameters=parameters) as answer:
             yield lambda: self._record(answer, kind)
@@ -224,10 +185,10 @@ class Asking:
     def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
         """The record of a version; warns where it is yanked."""
         path = routes.path(routes.VERSION, op=op, selector=selector)
-        record = self.call("GET", path, records.VersionRecord, parameters={"as_of": as_of})
+        record = self.request("GET", path, records.VersionRecord, parameters={"as_of": as_of})
         return self._warned(self.check(record, op, parse_selector(selector)))
 
-    def served(self, answer: Answer, op: str, selector: str) -> records.VersionRecord:
+    def record_from_headers(self, answer: ApiResponse, op: str, selector: str) -> records.VersionRecord:
         """The version whose bytes are the answer to this; asked for where the answer does not tell all of it."""
         try:
             record = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_RECORD))
@@ -281,17 +242,17 @@ class Asking:
         headers: Mapping[str, str],
         body: "bytes | Body | None" = None,
         parameters: Mapping[str, Any] | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[ApiResponse]:
         """The answer to a request, its body not yet read; raises what the daemon says if that is an error."""
         response = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
         with closing(response):
-            answer = Answer(response)
+            answer = ApiResponse(response)
             not_modified = answer.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in headers
             if answer.status >= HTTPStatus.MULTIPLE_CHOICES and not not_modified:
                 raise self._problem(answer)
             yield answer
 
-    def _problem(self, answer: Answer) -> errors.OpStoreError:
+    def _problem(self, answer: ApiResponse) -> errors.OpStoreError:
         if answer.status < HTTPStatus.BAD_REQUEST:
             return self._unreachable("it answers with a redirect, and none is followed")
         try:
@@ -302,7 +263,7 @@ class Asking:
             return self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})")
         return errors.from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
 
-    def _record(self, answer: Answer, kind: type[T]) -> T:
+    def _record(self, answer: ApiResponse, kind: type[T]) -> T:
         try:
             body = answer.read(MAX_ANSWER)
             if answer.content_type != routes.JSON:

@@ -4,30 +4,22 @@ Importing this imports requests: `http.py` does so when the first request is mad
 """
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.util.retry import Retry
 
-from opstore_cli.config.settings import is_loopback
-from opstore_cli.local.proof import knows_token
-from opstore_cli.transport.api import Body, Slice
-from opstore_cli.transport.http import may_be_repeated
+from opstore_cli.config.urls import is_loopback
+from opstore_cli.transport.adapter import _Adapter
+from opstore_cli.transport.failures import _chain, _root, _words
+from opstore_cli.transport.interface import Body, Slice
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol._version import __version__
-from opstore_daemon.protocol.limits import READ_SIZE
-from opstore_daemon.system.loopback import without_pacing
 
 CONNECT_WITHIN = 5.0  # seconds
 ANSWER_WITHIN = 60.0  # seconds without a byte
@@ -35,88 +27,6 @@ COMMIT_WITHIN = 300.0  # the same where the daemon writes: it waits for the disk
 # Seconds for a piece of a body to leave. It stands for the connect timeout because urllib3 keeps that one while it
 # sends; five seconds for a piece of a mebibyte would cut off every line slower than 1.7 Mbit/s.
 SEND_WITHIN = 60.0
-TRIES = 5
-CONNECT_TRIES = 3  # of them, those that may be spent on getting no connection, each up to its timeout
-BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each with up to the jitter more
-LONGEST_RETRY_AFTER = 10.0  # seconds, whatever the other end asks for
-
-
-class _Retries(Retry):
-    """When a request is sent again. It was checked before that it may be: by its method or its key."""
-
-    RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
-
-    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_RETRY_AFTER)
-
-
-def _retries(connect: int) -> _Retries:
-    return _Retries(
-        total=TRIES - 1,
-        connect=connect,
-        redirect=0,
-        allowed_methods=None,
-        status_forcelist=[HTTPStatus.SERVICE_UNAVAILABLE],
-        backoff_factor=BACKOFF,
-        backoff_jitter=JITTER,
-        raise_on_status=False,
-    )
-
-
-class _Adapter(HTTPAdapter):
-    """Sends large bodies in large pieces, and again only what may be sent again."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        # A local daemon that is gone is looked for anew at once, by whoever holds the target.
-        self._again = _retries(connect=0 if target.found is not None else CONNECT_TRIES - 1)
-        self._once = Retry(0, read=False, redirect=0, raise_on_status=False)
-        super().__init__(pool_connections=2, pool_maxsize=2)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, blocksize=READ_SIZE, **options)
-        classes = self.poolmanager.pool_classes_by_scheme
-        self.poolmanager.pool_classes_by_scheme = {**classes, "http": _pool(self._target)}
-
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        # One thread owns this adapter, so the setting belongs to this request.
-        repeatable = may_be_repeated(request.method or "", request.headers)
-        self.max_retries = self._again if repeatable else self._once
-        return super().send(request, *arguments, **options)
-
-
-class _Connection(HTTPConnection):
-    """A connection without TLS, by which the system sends parts of files by itself."""
-
-    def connect(self) -> None:
-        super().connect()
-        if self.sock is not None:
-            without_pacing(self.sock)
-
-    def send(self, data: Any) -> None:
-        if isinstance(data, bytes | bytearray | memoryview) or self.sock is None:
-            super().send(data)
-        else:
-            data.send_to(self.sock)
-
-
-def _pool(target: Target) -> type[HTTPConnectionPool]:
-    """Connections; where there is a secret, the other end proves that it knows it before anything else is sent."""
-    prefix = urlsplit(target.url).path
-
-    class ProvingConnection(_Connection):
-        def connect(self) -> None:
-            super().connect()
-            sock, secret = self.sock, target.secret
-            if secret is not None and (sock is None or not knows_token(sock, secret, prefix)):
-                self.close()
-                raise errors.ProofFailed(url=target.url)
-
-    class ProvingPool(HTTPConnectionPool):
-        ConnectionCls = ProvingConnection
-
-    return ProvingPool
 
 
 class _Pieces:
@@ -162,7 +72,7 @@ class Connections:
         headers: Mapping[str, str],
         parameters: Mapping[str, Any],
         body: bytes | Body | None,
-    ) -> "Reading":
+    ) -> "HttpResponse":
         """The answer to a request, whatever its status, its body not yet read."""
         slices = self.target.url.startswith("http:") and not self._proxies
         data: Any = body if body is None or isinstance(body, bytes) else _Pieces(body, slices=slices)
@@ -175,7 +85,7 @@ class Connections:
             response = self._adapter.send(
                 prepared, stream=True, timeout=_within(method, headers), verify=self._verify, proxies=self._proxies
             )
-        return Reading(response, self)
+        return HttpResponse(response, self)
 
     def _url(self, path: str, parameters: Mapping[str, Any]) -> str:
         """The path is in the form of a URL already; the daemon's own URL is brought into it once."""
@@ -217,8 +127,8 @@ class Connections:
         return errors.ConnectionLost(url=self.target.url, reason=_words(_root(failure)))
 
 
-class Reading:
-    """An answer whose body is read as it comes (asking.Response)."""
+class HttpResponse:
+    """An answer whose body is read as it comes (Response)."""
 
     def __init__(self, response: requests.Response, connections: Connections) -> None:
         self._response = response
@@ -264,30 +174,3 @@ def _certificates() -> str | bool:
                 raise errors.InvalidSetting(setting=variable, reason=f"there is no {named}")
             return named
     return True
-
-
-def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """The failure and what it came from: requests and urllib3 keep that in `reason` or in the arguments."""
-    seen: list[BaseException] = []
-    waiting: list[Any] = [failure]
-    while waiting:
-        link = waiting.pop()
-        if isinstance(link, BaseException) and link not in seen:
-            seen.append(link)
-            yield link
-            waiting += [link.__cause__, getattr(link, "reason", None), *link.args]
-
-
-def _root(failure: BaseException) -> BaseException:
-    return list(_chain(failure))[-1]
-
-
-def _words(cause: BaseException) -> str:
-    """A short reason for people: requests and urllib3 put object addresses into theirs."""
-    if isinstance(cause, socket.gaierror):
-        return "its name is not known"
-    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
-        return "it did not answer in time"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror[:1].lower() + cause.strerror[1:]
-    return "the answer broke off"

@@ -9,15 +9,15 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.transport.api import Body, Response
+from opstore_cli.transport.interface import Body, Response, may_be_repeated
 from opstore_cli.transport.target import Target
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.transport.connections import Connections
 
 
-class Http:
+class HttpTransport:
     """Requests to the daemon that `locate` finds, from any thread.
 
     `locate` is called with the first request, and once more for a request that a local daemon no longer takes: it
@@ -56,13 +56,13 @@ class Http:
         parameters: Mapping[str, Any],
         body: bytes | Body | None,
     ) -> Response:
-        """As `asking.Transport.request`."""
+        """As `Transport.request`."""
         target = self.target
         asked: dict[str, Any] = {"headers": headers, "parameters": parameters, "body": body}
         try:
             return self._connections(target).request(method, path, **asked)
         except (errors.DaemonUnreachable, errors.ProofFailed):
-            if target.found is None or not may_be_repeated(method, headers):
+            if target.local_daemon is None or not may_be_repeated(method, headers):
                 raise
         return self._connections(self._find(target)).request(method, path, **asked)
 
@@ -85,8 +85,3 @@ class Http:
             with self._lock:
                 self._all.add(mine)
         return mine
-
-
-def may_be_repeated(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request that was sent twice has the effect of one."""
-    return method == "GET" or routes.IDEMPOTENCY_KEY in headers

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from opstore_cli.config.credentials import Credentials
-from opstore_cli.config.settings import Settings, is_loopback
+from opstore_cli.config.settings import Settings
+from opstore_cli.config.urls import is_loopback
 from opstore_cli.local import daemon
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
@@ -30,21 +31,21 @@ class Target:
     """A daemon. Two of them are never equal: each finding is its own.
 
     `secret` is the token that the other end of each new connection has to prove it knows before anything is sent on
-    it; None without a token, and for https, where the certificate says who responds. `found` is the runtime file's
-    record where the daemon was found by it, and may be looked for (or started) again when it has gone. `source` says
-    where the token came from.
+    it; None without a token, and for https, where the certificate says who responds. `local_daemon` is the runtime
+    file's record where the daemon was found by it, and may be looked for (or started) again when it has gone.
+    `source` says where the token came from.
     """
 
     url: str
     token: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
-    found: daemon.Running | None = None
+    local_daemon: daemon.LocalDaemon | None = None
     source: Source | None = None
 
     @property
     def identity(self) -> str:
         """What stays the same of it: the local daemon's port changes with each start."""
-        return LOCAL if self.found is not None else self.url
+        return LOCAL if self.local_daemon is not None else self.url
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a target holds a token: pickle the client")
@@ -85,7 +86,7 @@ def credential(settings: Settings, token: str | None = None) -> Credential | Non
     stored = _stored(settings)
     if stored is not None:
         return stored
-    recorded = daemon.recorded(settings.home)
+    recorded = daemon.read_runtime_file(settings.home)
     if recorded is None or recorded.url != url:
         return None
     return Credential("token file", daemon.read_secret(settings.home))
@@ -116,7 +117,7 @@ def _stored(settings: Settings) -> Credential | None:
 
 def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
     if settings.autostart:
-        running = daemon.ensure(settings.home)
+        running = daemon.ensure_running(settings.home)
     else:
         found = daemon.find(settings.home)
         if found is None:

@@ -26,7 +26,7 @@ from opstore_daemon.protocol.records import (
 )
 
 
-class OpStoreVerbs(Protocol):
+class OpStoreInterface(Protocol):
     """What can be asked of an op store (CONTRACT sections 3 to 5)."""
 
     def push(

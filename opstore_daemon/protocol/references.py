@@ -3,13 +3,21 @@
 The selectors are tried in the order of the contract: latest, number, line, digest, subversions, range, tag.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import check_name, is_name
+from opstore_daemon.protocol.versions import Version
+
+if TYPE_CHECKING:
+    pass
+
 import re
 from dataclasses import dataclass
 
-from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import PREFIX
-from opstore_daemon.protocol.names import check_name, is_name
-from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, Version, VersionNumber
+from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, VersionNumber
 
 SHORTEST_DIGEST = 8
 _LINE = re.compile(r"(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?", re.ASCII)
@@ -158,3 +166,10 @@ def _range(text: str, shown: str) -> Range:
         )
         raise errors.InvalidReference(reference=shown, rule=rule)
     return Range(",".join("".join(clause.split()) for clause in clauses))
+
+
+def check_references(*lists: Sequence[str]) -> None:
+    """Refuses what is no reference before bytes move."""
+    for references in lists:
+        for reference in references:
+            parse_reference(reference)

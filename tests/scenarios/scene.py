@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Base
-from opstore_daemon.protocol.interface import OpStoreVerbs
+from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.records import Versions
 from opstore_daemon.savers import BaseSaver
 
@@ -18,7 +18,7 @@ LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}
 class Scene:
     """The verbs, and what is behind them: to see that nothing is left of what was refused."""
 
-    store: OpStoreVerbs
+    store: OpStoreInterface
     server: OpStoreServer
     saver: BaseSaver
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.client.base import say_nothing
+from opstore_cli.client.mixin import ignore
 from opstore_daemon import OpStoreServer
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.testing import serving
@@ -36,7 +36,7 @@ def in_process(folder: Path) -> Iterator[Scene]:
     """A client whose requests the application answers without a network."""
     with in_files(folder) as scene:
         client = InProcessClient(scene.server)
-        client.warn = say_nothing
+        client.warn = ignore
         yield Scene(client, scene.server, scene.saver)
 
 
@@ -46,7 +46,7 @@ def over_http(folder: Path) -> Iterator[Scene]:
     saver = FileSaver(folder / "blobs")
     with (
         serving(folder, saver=saver) as running,
-        OpStoreClient(running.url, token=running.token, warn=say_nothing) as client,
+        OpStoreClient(running.url, token=running.token, warn=ignore) as client,
     ):
         yield Scene(client, running.server, saver)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opstore_cli import BaseOpStoreClient
-from opstore_cli.transport.api import Body
+from opstore_cli.transport.interface import Body
 from opstore_daemon import OpStoreServer
 from tests.support.conformance import conformance
 

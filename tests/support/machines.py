@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings as config
+from opstore_cli.config.settings import load_settings
 from tests.support import forked
 from tests.support.waiting import WITHIN, wait_for
 
@@ -259,7 +259,7 @@ class Machine:
 
     def client(self, **options: Any) -> OpStoreClient:
         """The Python client, as the commands find the daemon."""
-        return OpStoreClient(settings=config.load(None, self.environment, self.cwd), **options)
+        return OpStoreClient(settings=load_settings(None, self.environment, self.cwd), **options)
 
 
 def _window(columns: int) -> bytes:

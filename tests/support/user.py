@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from opstore_cli.config import settings as config
+from opstore_cli.config.settings import load_settings
 from opstore_cli.doctor import Finding, examine
 from opstore_cli.doctor.machine import Machine
 from opstore_daemon.protocol import errors
@@ -24,7 +24,7 @@ class User:
     def machine(self) -> Machine:
         environ = {"OPSTORE_HOME": str(self.home), **self.environ}
         try:
-            settings = config.load(self.url, environ, self.cwd)
+            settings = load_settings(self.url, environ, self.cwd)
         except errors.InvalidSetting as refusal:
             return Machine(self.home, self.cwd, refusal=refusal)
         return Machine(self.home, self.cwd, settings)

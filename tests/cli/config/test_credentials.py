@@ -166,6 +166,11 @@ def test_others_are_looked_for_at_files_and_folders_and_not_at_pipes(tmp_path: P
     os.mkfifo(pipe)
     for path in (folder, file, pipe):
         path.chmod(0o644)
-    assert [private.loose(path) for path in (folder, file, pipe, tmp_path / "nowhere")] == [True, True, False, False]
+    assert [private.readable_by_others(path) for path in (folder, file, pipe, tmp_path / "nowhere")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     file.chmod(0o600)
-    assert not private.loose(file)
+    assert not private.readable_by_others(file)

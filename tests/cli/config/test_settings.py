@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings as config
+from opstore_cli.config import urls
 from opstore_cli.config.credentials import Credentials
+from opstore_cli.config.settings import Settings, load_settings
 from opstore_cli.local import daemon as local_daemon
 from opstore_cli.transport import target
 from opstore_daemon.protocol import errors
 from tests.support.fake_daemon import FakeDaemon
 
-Load = Callable[..., config.Settings]
+Load = Callable[..., Settings]
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def user_file(tree: Path) -> Path:
 
 
 def test_without_any_setting_the_local_daemon_of_the_users_data_folder_is_meant(tree: Path) -> None:
-    settings = config.load(None, {}, tree)
+    settings = load_settings(None, {}, tree)
     assert (settings.url, settings.origin, settings.autostart) == (None, "local", True)
     assert settings.home.name == "opstore"
     assert settings.home.is_absolute()
@@ -49,14 +50,14 @@ def test_without_any_setting_the_local_daemon_of_the_users_data_folder_is_meant(
 
 def test_the_order_is_option_environment_working_tree_user_file(tree: Path, user_file: Path) -> None:
     user_file.write_text('url = "https://user"')
-    assert config.load(None, {}, tree).url == "https://user"
+    assert load_settings(None, {}, tree).url == "https://user"
     (tree / "opstore.toml").write_text('url = "https://tree"\npipeline = "churn"')
-    from_tree = config.load(None, {}, tree / "deep" / "deeper")
+    from_tree = load_settings(None, {}, tree / "deep" / "deeper")
     assert (from_tree.url, from_tree.origin, from_tree.pipeline) == ("https://tree", "working tree", "churn")
-    from_environment = config.load(None, {"OPSTORE_URL": "https://env/"}, tree)
+    from_environment = load_settings(None, {"OPSTORE_URL": "https://env/"}, tree)
     assert (from_environment.url, from_environment.origin) == ("https://env", "environment")
     assert from_environment.pipeline == "churn"
-    from_option = config.load("https://option", {"OPSTORE_URL": "https://env"}, tree)
+    from_option = load_settings("https://option", {"OPSTORE_URL": "https://env"}, tree)
     assert (from_option.url, from_option.origin) == ("https://option", "option")
 
 
@@ -64,25 +65,25 @@ def test_the_nearest_file_counts_and_none_beyond_the_repository(tree: Path) -> N
     (tree.parent / "opstore.toml").write_text('pipeline = "outside"')
     (tree / "pyproject.toml").write_text('[tool.opstore]\npipeline = "top"')
     (tree / "deep" / "pyproject.toml").write_text("[tool.other]\nx = 1")
-    assert config.load(None, {}, tree / "deep" / "deeper").pipeline == "top"
+    assert load_settings(None, {}, tree / "deep" / "deeper").pipeline == "top"
     (tree / "deep" / "opstore.toml").write_text('pipeline = "deep"')
-    assert config.load(None, {}, tree / "deep" / "deeper").pipeline == "deep"
+    assert load_settings(None, {}, tree / "deep" / "deeper").pipeline == "deep"
     (tree / "pyproject.toml").unlink()
-    assert config.load(None, {}, tree).pipeline is None
+    assert load_settings(None, {}, tree).pipeline is None
 
 
 @pytest.mark.parametrize("text", ["url = ", "token = 'x'", "url = 1", "url = 'ftp://x'", "\xff", "a = " + "[" * 9999])
 def test_a_file_that_cannot_be_read_as_settings_is_named(tree: Path, text: str) -> None:
     (tree / "opstore.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
-        config.load(None, {}, tree)
+        load_settings(None, {}, tree)
 
 
 def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tree_may_not(
     tree: Path, user_file: Path
 ) -> None:
     def allowed(**environ: str) -> bool:
-        return config.load(None, environ, tree).allow_pickle
+        return load_settings(None, environ, tree).allow_pickle
 
     assert not allowed()
     user_file.write_text("allow_pickle = true")
@@ -99,22 +100,22 @@ def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tr
 @pytest.mark.parametrize("text", ["true", "yes", "2", "on", " 1", "no"])
 def test_what_is_neither_1_nor_0_allows_nothing(tree: Path, text: str) -> None:
     with pytest.raises(errors.InvalidSetting, match="OPSTORE_ALLOW_PICKLE was refused: it is 1 or 0"):
-        config.load(None, {"OPSTORE_ALLOW_PICKLE": text}, tree)
+        load_settings(None, {"OPSTORE_ALLOW_PICKLE": text}, tree)
 
 
 @pytest.mark.parametrize("text", ["'true'", "1", "[]"])
 def test_allow_pickle_in_the_users_file_is_true_or_false(tree: Path, user_file: Path, text: str) -> None:
     user_file.write_text(f"allow_pickle = {text}")
     with pytest.raises(errors.InvalidSetting, match="'allow_pickle' is true or false"):
-        config.load(None, {}, tree)
+        load_settings(None, {}, tree)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes as POSIX has them")
 def test_a_folder_of_the_user_that_cannot_be_entered_is_none(tree: Path, user_file: Path) -> None:
     # As under `sudo -u somebody` that keeps HOME.
     user_file.write_text('url = "https://user"')
-    text = "import os, sys; from pathlib import Path; from opstore_cli.config import settings\n"
-    text += "os.geteuid() == 0 and os.setuid(65534)\nprint(settings.load(None, {}, Path('/')).origin)"
+    text = "import os, sys; from pathlib import Path; from opstore_cli.config.settings import load_settings\n"
+    text += "os.geteuid() == 0 and os.setuid(65534)\nprint(load_settings(None, {}, Path('/')).origin)"
     user_file.parent.chmod(0)
     try:
         ran = subprocess.run([sys.executable, "-c", text], cwd="/", capture_output=True, text=True, check=False)
@@ -126,11 +127,11 @@ def test_a_folder_of_the_user_that_cannot_be_entered_is_none(tree: Path, user_fi
 def test_an_empty_variable_counts_as_unset(tree: Path) -> None:
     names = ["OPSTORE_URL", "OPSTORE_HOME", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_NO_AUTOSTART"]
     names.append("OPSTORE_ALLOW_PICKLE")
-    assert config.load(None, dict.fromkeys(names, ""), tree) == config.load(None, {}, tree)
+    assert load_settings(None, dict.fromkeys(names, ""), tree) == load_settings(None, {}, tree)
 
 
 def test_a_relative_home_is_one_of_the_working_folder(tree: Path) -> None:
-    assert config.load(None, {"OPSTORE_HOME": "store"}, tree).home == tree / "store"
+    assert load_settings(None, {"OPSTORE_HOME": "store"}, tree).home == tree / "store"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_relative_home_is_one_of_the_working_folder(tree: Path) -> None:
 )
 def test_what_is_no_url_of_a_daemon_is_refused(url: str) -> None:
     with pytest.raises(errors.InvalidSetting) as caught:
-        config.check_url(url, "--url")
+        urls.check_url(url, "--url")
     assert "a:b" not in str(caught.value)
 
 
@@ -173,8 +174,8 @@ def test_what_is_no_url_of_a_daemon_is_refused(url: str) -> None:
     ],
 )
 def test_a_url_has_one_form_in_which_it_is_compared(text: str, url: str) -> None:
-    assert config.check_url(text, "--url") == url
-    assert config.check_url(url, "--url") == url
+    assert urls.check_url(text, "--url") == url
+    assert urls.check_url(url, "--url") == url
 
 
 @pytest.mark.parametrize(
@@ -190,20 +191,20 @@ def test_a_url_has_one_form_in_which_it_is_compared(text: str, url: str) -> None
     ],
 )
 def test_only_this_machine_is_loopback(url: str, expected: bool) -> None:
-    assert config.is_loopback(url) is expected
+    assert urls.is_loopback(url) is expected
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nHost: x", "ä", "x" * 5000])
 def test_what_could_break_a_header_is_no_token(tree: Path, token: str) -> None:
     with pytest.raises(errors.InvalidSetting):
-        config.load(None, {"OPSTORE_TOKEN": token}, tree)
+        load_settings(None, {"OPSTORE_TOKEN": token}, tree)
 
 
 def test_a_token_file_is_read_when_it_is_needed_and_others_reading_it_is_said(tree: Path) -> None:
     file = tree / "secret"
     file.write_text("the-token\n")
     file.chmod(0o600)
-    settings = config.load(None, {"OPSTORE_TOKEN_FILE": "secret"}, tree)
+    settings = load_settings(None, {"OPSTORE_TOKEN_FILE": "secret"}, tree)
     assert (settings.given_token(), settings.warning()) == ("the-token", None)
     file.chmod(0o644)
     assert "others can read" in (settings.warning() or "")
@@ -213,7 +214,7 @@ def test_a_token_file_is_read_when_it_is_needed_and_others_reading_it_is_said(tr
 
 
 def test_no_token_shows_in_a_repr(tree: Path) -> None:
-    settings = config.load("https://host", {"OPSTORE_TOKEN": "very-secret"}, tree)
+    settings = load_settings("https://host", {"OPSTORE_TOKEN": "very-secret"}, tree)
     assert "very-secret" not in repr(settings)
     assert "very-secret" not in repr(target.locate(settings, None, print))
 
@@ -221,45 +222,45 @@ def test_no_token_shows_in_a_repr(tree: Path) -> None:
 # --- where a token goes ---------------------------------------------------------------------------------------------
 
 
-def _locate(settings: config.Settings) -> target.Target:
+def _locate(settings: Settings) -> target.Target:
     return target.locate(settings, None, lambda _line: None)
 
 
 def test_a_url_that_only_the_working_tree_names_is_not_used(tree: Path) -> None:
     (tree / "opstore.toml").write_text('url = "https://stranger"')
     with pytest.raises(errors.UntrustedUrl, match=r"opstore\.toml"):
-        _locate(config.load(None, {"OPSTORE_TOKEN": "t"}, tree))
+        _locate(load_settings(None, {"OPSTORE_TOKEN": "t"}, tree))
 
 
 def test_a_url_of_the_working_tree_that_the_user_names_too_is_used(tree: Path, user_file: Path) -> None:
     (tree / "opstore.toml").write_text('url = "https://host/"')
     user_file.write_text('url = "https://host"')
-    assert _locate(config.load(None, {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+    assert _locate(load_settings(None, {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
 
 
 def test_no_token_goes_over_plain_http_beyond_this_machine(tree: Path) -> None:
     with pytest.raises(errors.PlainHttp):
-        _locate(config.load("http://host", {"OPSTORE_TOKEN": "t"}, tree))
-    assert _locate(config.load("http://host", {}, tree)).token is None
-    assert _locate(config.load("http://127.0.0.1:1", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
-    assert _locate(config.load("https://host", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+        _locate(load_settings("http://host", {"OPSTORE_TOKEN": "t"}, tree))
+    assert _locate(load_settings("http://host", {}, tree)).token is None
+    assert _locate(load_settings("http://127.0.0.1:1", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
+    assert _locate(load_settings("https://host", {"OPSTORE_TOKEN": "t"}, tree)).token == "t"
 
 
-def _credential(settings: config.Settings, token: str | None = None) -> tuple[str, str] | None:
+def _credential(settings: Settings, token: str | None = None) -> tuple[str, str] | None:
     found = target.credential(settings, token)
     return None if found is None else (found.source, found.token)
 
 
 def test_a_token_that_login_kept_goes_to_its_url_and_behind_what_was_given(tree: Path) -> None:
     Credentials().keep("https://host", "kept")
-    assert _credential(config.load("HTTPS://Host:443/", {}, tree)) == ("login", "kept")
+    assert _credential(load_settings("HTTPS://Host:443/", {}, tree)) == ("login", "kept")
     for other in ("https://host/team", "https://host:8443", "https://host.example", "http://127.0.0.1:443"):
-        assert _credential(config.load(other, {}, tree)) is None
+        assert _credential(load_settings(other, {}, tree)) is None
     for environ in ({"OPSTORE_TOKEN": "given"}, {"OPSTORE_TOKEN": "given", "OPSTORE_TOKEN_FILE": "nowhere"}):
-        assert _credential(config.load("https://host", environ, tree)) == ("OPSTORE_TOKEN", "given")
-    assert _credential(config.load("https://host", {"OPSTORE_TOKEN": "x"}, tree), "mine") == ("argument", "mine")
+        assert _credential(load_settings("https://host", environ, tree)) == ("OPSTORE_TOKEN", "given")
+    assert _credential(load_settings("https://host", {"OPSTORE_TOKEN": "x"}, tree), "mine") == ("argument", "mine")
     (tree / "file").write_text("filed")
-    settings = config.load("https://host", {"OPSTORE_TOKEN_FILE": "file"}, tree)
+    settings = load_settings("https://host", {"OPSTORE_TOKEN_FILE": "file"}, tree)
     assert _credential(settings) == ("OPSTORE_TOKEN_FILE", "filed")
 
 
@@ -269,7 +270,7 @@ def test_a_url_of_the_working_tree_gets_what_login_kept_for_it_and_nothing_else(
 ) -> None:
     (tree / "opstore.toml").write_text('url = "https://Host/"')
     (tree / "file").write_text("filed")
-    settings = config.load(None, environ, tree)
+    settings = load_settings(None, environ, tree)
     Credentials().keep("https://other", "kept")
     with pytest.raises(errors.UntrustedUrl) as refused:
         target.credential(settings, "argument")
@@ -285,23 +286,23 @@ def test_a_url_of_the_working_tree_gets_what_login_kept_for_it_and_nothing_else(
 def test_a_token_that_stands_in_the_file_for_plain_http_is_not_sent_either(tree: Path) -> None:
     Credentials().keep("http://host", "kept")
     with pytest.raises(errors.PlainHttp):
-        _locate(config.load("http://host", {}, tree))
+        _locate(load_settings("http://host", {}, tree))
 
 
 def test_the_local_daemon_gets_the_token_file_whatever_login_kept(tree: Path) -> None:
     home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
     Credentials().keep("http://127.0.0.1:7001", "kept")
-    assert _credential(config.load(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
+    assert _credential(load_settings(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
 
 
 def test_tokens_that_others_can_read_are_warned_of(tree: Path) -> None:
     credentials = Credentials()
     credentials.keep("https://host", "kept")
     lines: list[str] = []
-    target.locate(config.load("https://host", {}, tree), None, lines.append)
+    target.locate(load_settings("https://host", {}, tree), None, lines.append)
     assert lines == []
     credentials.path.chmod(0o640)
-    target.locate(config.load("https://host", {}, tree), None, lines.append)
+    target.locate(load_settings("https://host", {}, tree), None, lines.append)
     assert lines == [f"others can read the tokens in {credentials.path}: chmod 600 {credentials.path}"]
 
 
@@ -317,9 +318,9 @@ def _home(path: Path, url: str, token: str) -> Path:
 def test_the_token_file_goes_to_the_url_of_the_runtime_file_only(tree: Path) -> None:
     home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
     environ = {"OPSTORE_HOME": str(home)}
-    assert _locate(config.load("http://127.0.0.1:7001/", environ, tree)).token == "file-token"
-    assert _locate(config.load("http://127.0.0.1:7002", environ, tree)).token is None
-    assert _locate(config.load("http://localhost:7001", environ, tree)).token is None
+    assert _locate(load_settings("http://127.0.0.1:7001/", environ, tree)).token == "file-token"
+    assert _locate(load_settings("http://127.0.0.1:7002", environ, tree)).token is None
+    assert _locate(load_settings("http://localhost:7001", environ, tree)).token is None
 
 
 def test_the_local_daemon_is_found_when_it_proves_that_it_knows_the_token(tree: Path) -> None:
@@ -336,10 +337,10 @@ def test_a_stranger_on_the_daemons_port_is_not_found_and_gets_no_token(tree: Pat
         home = _home(tree / "home", stranger.url, "our-own-token")
         assert local_daemon.find(home) is None
         environ = {"OPSTORE_HOME": str(home)}
-        given = config.load(stranger.url, environ, tree)
+        given = load_settings(stranger.url, environ, tree)
         with OpStoreClient(settings=given) as client, pytest.raises(errors.ProofFailed):
             client.show("pca")
-        found = config.load(None, {**environ, "OPSTORE_NO_AUTOSTART": "1"}, tree)
+        found = load_settings(None, {**environ, "OPSTORE_NO_AUTOSTART": "1"}, tree)
         with OpStoreClient(settings=found) as client, pytest.raises(errors.DaemonNotRunning):
             client.show("pca")
     assert (stranger.log, bool(stranger.health)) == ([], True)
@@ -351,7 +352,7 @@ def test_the_given_token_goes_before_the_token_file_but_the_proof_is_by_the_file
         daemon.versions.append(b"bytes")
         environ = {"OPSTORE_HOME": str(_home(tree / "home", daemon.url, daemon.token)), "OPSTORE_TOKEN": "mine"}
         lines: list[str] = []
-        with OpStoreClient(settings=config.load(None, environ, tree), notify=lines.append) as client:
+        with OpStoreClient(settings=load_settings(None, environ, tree), notify=lines.append) as client:
             assert client.show("pca").version == "1.0.0"
     assert daemon.headers[-1]["Authorization"] == "Bearer mine"
     assert [line for line in lines if "opstore restart" in line]
@@ -362,4 +363,4 @@ def test_the_given_token_goes_before_the_token_file_but_the_proof_is_by_the_file
 )
 def test_a_runtime_file_that_names_no_daemon_of_this_machine_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "daemon.json").write_text(text)
-    assert local_daemon.recorded(tmp_path) is None
+    assert local_daemon.read_runtime_file(tmp_path) is None

@@ -216,7 +216,7 @@ def test_tokens_that_a_killed_process_left(user: User) -> None:
     user.make_home()
     script = (
         "import sys, os, signal; from pathlib import Path; from opstore_cli.client import token_handover\n"
-        "print(token_handover.hand_over(Path(sys.argv[1]), 'a-token'), flush=True)\n"
+        "print(token_handover.write_token_file(Path(sys.argv[1]), 'a-token'), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     ran = subprocess.run([sys.executable, "-c", script, str(user.home)], capture_output=True, text=True, check=False)
@@ -225,7 +225,7 @@ def test_tokens_that_a_killed_process_left(user: User) -> None:
     assert found == "//data/handed has tokens that are left over from processes that were killed"
     assert advice == f"rm //data/handed/{path.name}"
     # The next one that hands something over takes it away.
-    kept = token_handover.hand_over(user.home, "another")
+    kept = token_handover.write_token_file(user.home, "another")
     assert (path.exists(), kept.exists(), user.wrong()) == (False, True, {})
 
 

@@ -17,7 +17,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.config import settings
 from opstore_cli.files import atomic_rename, part_folder
 from opstore_cli.transfer import retry
-from opstore_cli.transport import connections
+from opstore_cli.transport import adapter
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.folders.test_unpacking import entry, ours
@@ -30,8 +30,8 @@ OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAITS", (0.0,) * 5)
-    monkeypatch.setattr(connections, "BACKOFF", 0.0)
-    monkeypatch.setattr(connections, "JITTER", 0.0)
+    monkeypatch.setattr(adapter, "BACKOFF", 0.0)
+    monkeypatch.setattr(adapter, "JITTER", 0.0)
 
 
 @pytest.fixture

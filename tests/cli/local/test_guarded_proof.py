@@ -12,8 +12,8 @@ import pytest
 from waitress.server import create_server
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings as config
 from opstore_cli.config.credentials import Credentials
+from opstore_cli.config.settings import load_settings
 from opstore_cli.local import proof
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.proof import authority, key_of, prove
@@ -82,7 +82,7 @@ def test_a_given_token_goes_to_no_stranger_on_the_local_daemons_port(
         runtime = {"url": daemon.url, "pid": os.getpid(), "port": daemon.port, "version": "0"}
         (tmp_path / "daemon.json").write_text(json.dumps(runtime))
         environ = {"OPSTORE_HOME": str(tmp_path), "OPSTORE_TOKEN": "mine", "OPSTORE_NO_AUTOSTART": "1"}
-        with OpStoreClient(settings=config.load(None, environ, tmp_path)) as client:
+        with OpStoreClient(settings=load_settings(None, environ, tmp_path)) as client:
             assert client.target.url == daemon.url
             daemon.token = "a-token-of-its-own"  # the daemon has gone, and a stranger has its port
             with pytest.raises(errors.DaemonNotRunning):
@@ -103,7 +103,7 @@ def give(source: str, token: str, url: str, folder: Path, monkeypatch: pytest.Mo
         environ[source] = str(folder / "secret")
     elif source == "login":
         Credentials().keep(url, token)
-    settings = config.load(None, environ, folder)
+    settings = load_settings(None, environ, folder)
     return OpStoreClient(settings=settings, token=token if source == "argument" else None)
 
 

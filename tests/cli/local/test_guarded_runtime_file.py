@@ -17,6 +17,6 @@ GOOD: dict[str, Any] = {"url": "http://127.0.0.1:7001", "pid": 100, "port": 7001
 def test_a_runtime_file_that_is_at_odds_with_itself_is_none(tmp_path: Path, bad: dict[str, Any]) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(json.dumps(GOOD))
-    assert daemon.recorded(tmp_path) is not None
+    assert daemon.read_runtime_file(tmp_path) is not None
     path.write_text(json.dumps(GOOD | bad))
-    assert daemon.recorded(tmp_path) is None
+    assert daemon.read_runtime_file(tmp_path) is None

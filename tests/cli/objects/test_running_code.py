@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings as config
+from opstore_cli.config.settings import load_settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
@@ -157,7 +157,7 @@ def test_what_is_trusted_is_a_list(client: OpStoreClient, trusted: Any) -> None:
 
 def may(client: OpStoreClient, environ: dict[str, str], folder: Path, **options: Any) -> bool:
     """Whether a client with these settings loads the pickle."""
-    settings = config.load(client.target.url, environ, folder)
+    settings = load_settings(client.target.url, environ, folder)
     with OpStoreClient(settings=settings, token=client.target.token) as other:
         try:
             assert other.load("model", **options) == {"a": 1}

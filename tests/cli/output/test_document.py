@@ -553,8 +553,8 @@ def test_pull_of_an_op_that_is_not_in_the_pipeline_is_wrong_usage(opstore: Opsto
 
 def test_pull_prints_the_path(opstore: Opstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert opstore("pull", "pca@1.0.0", begin_pull=a_pull()) == (0, "pca-1.0.0\n", "")
-    code, out, err = opstore("--json", "pull", "pca", "-o", "x", begin_pull=a_pull())
+    assert opstore("pull", "pca@1.0.0", start_pull=a_pull()) == (0, "pca-1.0.0\n", "")
+    code, out, err = opstore("--json", "pull", "pca", "-o", "x", start_pull=a_pull())
     document = json.loads(out)
     assert (code, document["path"], document["version"], err) == (0, "x", "1.0.0", "")
 
@@ -562,7 +562,7 @@ def test_pull_prints_the_path(opstore: Opstore, tmp_path: Path, monkeypatch: pyt
 def test_pull_names_the_newer_versions_that_it_passed_over(opstore: Opstore, tmp_path: Path) -> None:
     found = Versions(op="pca", versions=(a_version(),), skipped=PASSED)
     path = str(tmp_path / "x")
-    assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, begin_pull=a_pull()) == (
+    assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, start_pull=a_pull()) == (
         0,
         f"{path}\n",
         "passed over: pca@1.1.0: not validated\n",
@@ -575,21 +575,21 @@ def test_pull_never_overwrites_without_being_told(
     monkeypatch.chdir(tmp_path)
     Path("pca-1.0.0").touch()
     said = "error: pca-1.0.0 exists already\nhint: give another path with -o, or -f to overwrite it\n"
-    assert opstore("pull", "pca", begin_pull=a_pull()) == (5, "", said)
+    assert opstore("pull", "pca", start_pull=a_pull()) == (5, "", said)
     assert opstore("pull", "pca", "-o", "pca-1.0.0") == (5, "", said)
-    assert opstore("pull", "pca", "-f", begin_pull=a_pull()) == (0, "pca-1.0.0\n", "")
+    assert opstore("pull", "pca", "-f", start_pull=a_pull()) == (0, "pca-1.0.0\n", "")
     folder = "error: . was refused: it is a folder\n"
     assert opstore("pull", "pca", "-f", "-o", ".") == (2, "", folder)
 
 
 def test_pull_writes_into_a_device_and_does_not_replace_it(opstore: Opstore) -> None:
     words = ("pull", "pca", "-o", os.devnull)
-    assert opstore(*words, begin_pull=a_pull()) == (0, f"{os.devnull}\n", "")
+    assert opstore(*words, start_pull=a_pull()) == (0, f"{os.devnull}\n", "")
     assert Path(os.devnull).is_char_device()
 
 
 def test_pull_to_standard_output_prints_no_path(opstore: Opstore) -> None:
-    assert opstore("pull", "pca", "-o", "-", begin_pull=a_pull()) == (0, "", "")
+    assert opstore("pull", "pca", "-o", "-", start_pull=a_pull()) == (0, "", "")
 
 
 # --- the error boundary ---------------------------------------------------------------------------------------------

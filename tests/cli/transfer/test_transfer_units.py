@@ -12,13 +12,13 @@ from typing import BinaryIO, cast
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings as config
+from opstore_cli.config.settings import Settings
 from opstore_cli.files.part_file import PartFile
 from opstore_cli.transfer import checksum, retry
 from opstore_cli.transfer.checksum import Summing
 from opstore_cli.transfer.resume_state import HeldNote, Note, noted
 from opstore_cli.transfer.source import Slice, Source, opened
-from opstore_cli.transport import connections
+from opstore_cli.transport import adapter
 from opstore_daemon.protocol import checksums, digests, errors, limits, routes, samples
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
@@ -30,8 +30,8 @@ BYTES = os.urandom(9_000_001)
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAITS", (0.0,) * 5)
-    monkeypatch.setattr(connections, "BACKOFF", 0.0)
-    monkeypatch.setattr(connections, "JITTER", 0.0)
+    monkeypatch.setattr(adapter, "BACKOFF", 0.0)
+    monkeypatch.setattr(adapter, "JITTER", 0.0)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def daemon() -> Iterator[FakeDaemon]:
 
 @pytest.fixture
 def client(daemon: FakeDaemon, tmp_path: Path) -> Iterator[OpStoreClient]:
-    with OpStoreClient(settings=config.Settings(home=tmp_path / "home").with_url(daemon.url), token=TOKEN) as made:
+    with OpStoreClient(settings=Settings(home=tmp_path / "home").with_url(daemon.url), token=TOKEN) as made:
         yield made
 
 
@@ -718,7 +718,7 @@ def test_what_is_no_daemon_is_said_to_be_none(
 
 def test_a_daemon_that_is_not_there_is_unreachable_in_short_words(tmp_path: Path) -> None:
     with FakeDaemon() as gone:
-        settings = config.Settings(home=tmp_path).with_url(gone.url)
+        settings = Settings(home=tmp_path).with_url(gone.url)
     with OpStoreClient(settings=settings) as client, pytest.raises(errors.DaemonUnreachable) as caught:
         client.show("pca")
     assert caught.value.details["reason"] == "connection refused"
@@ -726,7 +726,7 @@ def test_a_daemon_that_is_not_there_is_unreachable_in_short_words(tmp_path: Path
 
 def test_the_error_of_the_daemon_is_raised_as_itself(daemon: FakeDaemon, client: OpStoreClient) -> None:
     with pytest.raises(errors.UploadNotFound):
-        client._asking.call("GET", "/v1/uploads/none", object)
+        client._api.request("GET", "/v1/uploads/none", object)
 
 
 def test_no_token_no_proxy_and_no_netrc_but_what_was_given(
@@ -736,7 +736,7 @@ def test_no_token_no_proxy_and_no_netrc_but_what_was_given(
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    with OpStoreClient(settings=config.Settings(home=tmp_path).with_url(daemon.url)) as client:
+    with OpStoreClient(settings=Settings(home=tmp_path).with_url(daemon.url)) as client:
         client.show("pca")
     assert "Authorization" not in daemon.headers[-1]
 

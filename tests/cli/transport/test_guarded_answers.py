@@ -10,7 +10,7 @@ import pytest
 from opstore_cli import BaseOpStoreClient
 from opstore_cli.transfer import retry
 from opstore_cli.transport import api
-from opstore_cli.transport.api import Body
+from opstore_cli.transport.interface import Body
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
 

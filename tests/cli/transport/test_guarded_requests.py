@@ -2,9 +2,9 @@
 
 import pytest
 
-from opstore_cli.local.daemon import Running
-from opstore_cli.transport import connections
-from opstore_cli.transport.http import Http
+from opstore_cli.local.daemon import LocalDaemon
+from opstore_cli.transport import adapter
+from opstore_cli.transport.http import HttpTransport
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors, routes
 from tests.support.fake_daemon import FakeDaemon
@@ -14,11 +14,11 @@ from tests.support.fake_daemon import FakeDaemon
 def test_what_may_not_be_repeated_is_sent_once(
     monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], sent: int
 ) -> None:
-    monkeypatch.setattr(connections, "BACKOFF", 0.0)
-    monkeypatch.setattr(connections, "JITTER", 0.0)
+    monkeypatch.setattr(adapter, "BACKOFF", 0.0)
+    monkeypatch.setattr(adapter, "JITTER", 0.0)
     with FakeDaemon() as daemon:
         daemon.answers = [(503, routes.PROBLEM, b""), (200, routes.JSON, b"{}")]
-        http = Http(lambda: Target(daemon.url))
+        http = HttpTransport(lambda: Target(daemon.url))
         http.request("PATCH", "/v1/ops/pca", headers=headers, parameters={}, body=b"{}").close()
         http.close()
     assert len(daemon.log) == sent
@@ -32,11 +32,11 @@ def test_what_may_not_be_repeated_is_not_sent_to_a_daemon_that_is_found_again(
     method: str, headers: dict[str, str], again: bool
 ) -> None:
     with FakeDaemon() as gone:
-        lost = Target(gone.url, found=Running(gone.url, 2, gone.port, "0"))
+        lost = Target(gone.url, local_daemon=LocalDaemon(gone.url, 2, gone.port, "0"))
     with FakeDaemon() as daemon:
         daemon.answers = [(200, routes.JSON, b"{}")]
-        found = [lost, Target(daemon.url, found=Running(daemon.url, 2, daemon.port, "0"))]
-        http = Http(lambda: found.pop(0))
+        found = [lost, Target(daemon.url, local_daemon=LocalDaemon(daemon.url, 2, daemon.port, "0"))]
+        http = HttpTransport(lambda: found.pop(0))
         try:
             http.request(method, "/v1/ops", headers=headers, parameters={}, body=None).close()
             sent = True

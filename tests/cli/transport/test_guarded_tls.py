@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings as config
+from opstore_cli.config.settings import Settings
 from opstore_daemon.protocol import errors
 
 # Made for this test with openssl: it names localhost from 2020 to 2120, and the key guards nothing.
@@ -63,7 +63,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_the_token_is_se
     certificate = tmp_path / "certificate.pem"
     certificate.write_text(CERTIFICATE)
     with behind_tls(certificate) as (url, received):
-        settings = config.Settings(home=tmp_path, token="secret").with_url(url)
+        settings = Settings(home=tmp_path, token="secret").with_url(url)
         refused = pytest.raises(errors.DaemonUnreachable, match="its certificate or its TLS was not accepted")
         with OpStoreClient(settings=settings) as client, refused:
             client.show("pca")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from opstore_cli import OpStoreClient, lockfile
-from opstore_cli.config import settings
+from opstore_cli.config.settings import load_settings
 from opstore_cli.console.session import Session
 from opstore_cli.main import main as run
 from opstore_daemon.protocol import errors, routes
@@ -40,7 +40,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDae
 
 @pytest.fixture
 def client(hostile: FakeDaemon) -> Iterator[OpStoreClient]:
-    with OpStoreClient(settings=settings.load(None, os.environ, Path.cwd())) as client:
+    with OpStoreClient(settings=load_settings(None, os.environ, Path.cwd())) as client:
         yield client
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from opstore_cli import BaseOpStoreClient
-from opstore_daemon.protocol.interface import OpStoreVerbs
+from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.store import Store
 
-VERBS = sorted(name for name in vars(OpStoreVerbs) if not name.startswith("_"))
+VERBS = sorted(name for name in vars(OpStoreInterface) if not name.startswith("_"))
 
 
 def parameters(kind: type, verb: str) -> dict[str, tuple[Any, Any]]:
@@ -20,7 +20,7 @@ def parameters(kind: type, verb: str) -> dict[str, tuple[Any, Any]]:
 @pytest.mark.parametrize("kind", [Store, BaseOpStoreClient])
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_takes_the_same_with_the_same_defaults_everywhere(kind: type, verb: str) -> None:
-    wanted, given = parameters(OpStoreVerbs, verb), parameters(kind, verb)
+    wanted, given = parameters(OpStoreInterface, verb), parameters(kind, verb)
     assert {name: given.get(name) for name in wanted} == wanted
     # What one of them takes beyond that may be left out.
     assert all(given[name][1] is not inspect.Parameter.empty for name in given if name not in wanted)

@@ -16,8 +16,8 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.client import token_handover
-from opstore_cli.config import settings as config
 from opstore_cli.config.credentials import Credentials
+from opstore_cli.config.settings import load_settings
 from opstore_daemon.protocol import errors
 from opstore_daemon.testing import Serving
 from tests.support.machines import Machine
@@ -333,7 +333,7 @@ def test_what_a_subclass_adds_comes_along(home: Path, opstore_memory_server: Ser
 
 
 def test_nothing_else_that_holds_a_token_can_be_pickled(home: Path, opstore_memory_server: Serving) -> None:
-    settings = config.load("http://127.0.0.1:1", {"OPSTORE_TOKEN": TOKEN}, home.parent)
+    settings = load_settings("http://127.0.0.1:1", {"OPSTORE_TOKEN": TOKEN}, home.parent)
     with pytest.raises(TypeError, match=r"without_token"):
         pickle.dumps(settings)
     without = settings.without_token()

@@ -179,13 +179,13 @@ def test_a_waiter_whose_answer_is_the_same_costs_no_verdict(deployed: Machine) -
     machine = deployed
     with OpStoreClient(machine.url, token=machine.token) as client:
         path = "/v1/pipelines/churn/verdict"
-        found, etag = client._asking.ask_again(path, object, {}, None)
+        found, etag = client._api.get_if_changed(path, object, {}, None)
         assert found is not None
-        assert client._asking.ask_again(path, object, {}, etag) == (None, etag)
+        assert client._api.get_if_changed(path, object, {}, etag) == (None, etag)
         client.push("stranger", b"of another pipeline")
-        assert client._asking.ask_again(path, object, {}, etag) == (None, etag)
+        assert client._api.get_if_changed(path, object, {}, etag) == (None, etag)
         client.set_compat("pca", "exact")
-        again, other = client._asking.ask_again(path, object, {}, etag)
+        again, other = client._api.get_if_changed(path, object, {}, etag)
         assert again is not None
         assert other != etag
 
