@@ -25,12 +25,15 @@ def op() -> None:
 @command("set", group=op)
 @click.argument("name", callback=parameters.name)
 @click.option(
-    "--compat", required=True, type=click.Choice(parameters.COMPATS), help="Down to where alike versions share numbers."
+    "--compat",
+    required=True,
+    type=click.Choice(parameters.COMPATS),
+    help="Level down to which compatible versions share their number.",
 )
 def set_(session: Session, name: str, compat: "Compat") -> None:
-    """Set the compatibility level of an op. Versions that share their number down to that level are alike, and what is
-    valid for something makes those that are alike valid too: with major 1.0.0 and 1.4.2 are alike, with minor 1.4.0
-    and 1.4.2, with exact no two. It counts for verdicts from now on.
+    """Set the compatibility level of an op. Versions that share their number down to that level are compatible:
+    if one of them is valid for a downstream op, so are the others. With major 1.0.0 and 1.4.2 are compatible, with
+    minor 1.4.0 and 1.4.2, with exact no two. The level counts for verdicts from now on.
 
     \b
     Examples:

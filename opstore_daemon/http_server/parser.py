@@ -25,7 +25,8 @@ from waitress.utilities import Error as WaitressError
 
 from opstore_daemon.http_server.file_wrapper import ForwardBuffer, Slice
 from opstore_daemon.protocol import errors, limits, routes
-from opstore_daemon.store.ingest.uploads import Uploads, Writer
+from opstore_daemon.store.ingest.open_upload import Writer
+from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.system.loopback import without_pacing
 from opstore_daemon.web.answers import refusal
 from opstore_daemon.web.api.uploads import TAKEN_IN

@@ -172,7 +172,7 @@ class Level(Base):
 class Link(Base):
     """An entry between an upstream version and a downstream version (or, NULL, the downstream op).
 
-    `upstream_major` and `upstream_minor` are the version's: what is alike is found by an index.
+    `upstream_major` and `upstream_minor` are the version's: an index finds compatible versions by them.
     """
 
     __tablename__ = "link"
@@ -200,7 +200,7 @@ class Link(Base):
             **_IN_FORCE,
         ),
         Index("ix_link_between", "downstream_id", "upstream_id", "state", "position", **_IN_FORCE),
-        # Alike versions: by the numbers that they share. A downstream version's own links stand together, too.
+        # Compatible versions: by the numbers that they share. A downstream version's own links stand together, too.
         Index("ix_link_major", "downstream_id", "upstream_id", _TARGET, "upstream_major", "position"),
         Index(
             "ix_link_minor",

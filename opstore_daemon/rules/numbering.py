@@ -8,7 +8,7 @@ from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AssignedNumbers:
     """What was given at one level so far: the number of this very hash, and the highest; None where there is none.
 
     At the minor level only within the version's major, at the patch level only within its major and minor.
@@ -28,6 +28,6 @@ class Given:
         return number
 
 
-def number(op: str, major: Given, minor: Given, patch: Given) -> VersionNumber:
+def number(op: str, major: AssignedNumbers, minor: AssignedNumbers, patch: AssignedNumbers) -> VersionNumber:
     """The number of a version of the op; raises NumbersExhausted. Removed versions count: none is reused."""
     return VersionNumber(major.number(op, "major"), minor.number(op, "minor"), patch.number(op, "patch"))

@@ -19,13 +19,13 @@ Edge = tuple[str, str]  # the upstream op and the downstream op
 C = TypeVar("C")
 
 
-class Choices(Protocol[C]):
+class Candidates(Protocol[C]):
     """What there is to choose from. A candidate equals itself only, and is hashable."""
 
-    def candidates(self, op: str) -> Iterable[C]:
+    def newest_first(self, op: str) -> Iterable[C]:
         """The op's candidates, newest first."""
 
-    def accepted(self, edge: Edge, downstream: C) -> Iterable[C]:
+    def accepted_upstreams(self, edge: Edge, downstream: C) -> Iterable[C]:
         """The candidates of the edge's upstream op that are valid for that downstream version, newest first."""
 
     def accepts(self, edge: Edge, upstream: C, downstream: C) -> bool:
@@ -49,12 +49,12 @@ def order(ops: Iterable[str], edges: Iterable[Edge]) -> list[str]:
     return found
 
 
-def resolve(ops: Iterable[str], edges: Sequence[Edge], choices: Choices[C]) -> dict[str, C] | None:
+def resolve(ops: Iterable[str], edges: Sequence[Edge], candidates: Candidates[C]) -> dict[str, C] | None:
     """The resolution: each op's version, in the order of the rule; None where there is no such set."""
-    return _Search(order(ops, edges), edges, choices).run()
+    return _Search(order(ops, edges), edges, candidates).run()
 
 
-def conflict(edges: Sequence[Edge], choices: Choices[C]) -> list[Edge]:
+def conflict(edges: Sequence[Edge], candidates: Candidates[C]) -> list[Edge]:
     """Where there is no resolution: a smallest part of the edges that has none, of which none can be left out.
 
     Empty where that is no edge's fault: an op has no candidate.
@@ -65,7 +65,7 @@ def conflict(edges: Sequence[Edge], choices: Choices[C]) -> list[Edge]:
     while size > 0:
         for start in range(len(kept) - 1 - (len(kept) - 1) % size, -1, -size):
             rest = kept[:start] + kept[start + size :]
-            if resolve({op for pair in rest for op in pair}, rest, choices) is None:
+            if resolve({op for pair in rest for op in pair}, rest, candidates) is None:
                 kept = rest
         size //= 2
     return kept
@@ -74,8 +74,8 @@ def conflict(edges: Sequence[Edge], choices: Choices[C]) -> list[Edge]:
 class _Search(Generic[C]):
     """One search. An op's place is its index in the order."""
 
-    def __init__(self, ops: Sequence[str], edges: Sequence[Edge], choices: Choices[C]) -> None:
-        self._ops, self._choices = ops, choices
+    def __init__(self, ops: Sequence[str], edges: Sequence[Edge], candidates: Candidates[C]) -> None:
+        self._ops, self._candidates = ops, candidates
         self._place = {op: place for place, op in enumerate(ops)}
         self._downstreams: dict[str, list[str]] = {op: [] for op in ops}
         for upstream, downstream in edges:
@@ -109,13 +109,13 @@ class _Search(Generic[C]):
         """The op's candidates that all pinned downstreams accept; the others are blamed on the first that does not."""
         downstreams = self._downstreams[op]
         if not downstreams:
-            yield from self._choices.candidates(op)
+            yield from self._candidates.newest_first(op)
             return
         first, *others = downstreams
         blamed.add(first)
-        for candidate in self._choices.accepted((op, first), self._pins[first]):
+        for candidate in self._candidates.accepted_upstreams((op, first), self._pins[first]):
             for other in others:
-                if not self._choices.accepts((op, other), candidate, self._pins[other]):
+                if not self._candidates.accepts((op, other), candidate, self._pins[other]):
                     blamed.add(other)
                     break
             else:

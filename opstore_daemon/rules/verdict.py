@@ -29,16 +29,16 @@ class Verdict:
 
 
 def line(number: VersionNumber, compat: Compat) -> tuple[int, ...]:
-    """What alike versions share: `(1,)` at major, `(1, 4)` at minor, `(1, 4, 2)` at exact."""
+    """What compatible versions share: `(1,)` at major, `(1, 4)` at minor, `(1, 4, 2)` at exact."""
     return number[: _SHARED[compat]]
 
 
-def alike(one: VersionNumber, other: VersionNumber, compat: Compat) -> bool:
+def is_compatible(one: VersionNumber, other: VersionNumber, compat: Compat) -> bool:
     """Whether two versions of an op share the number down to its compatibility level."""
     return line(one, compat) == line(other, compat)
 
 
-class Between:
+class EdgeLinks:
     """The links in force between two ops, ready for the verdict of any two of their versions.
 
     Of those links, the ones that can't matter for the versions that are asked about may be left out. What may not be:
@@ -64,12 +64,12 @@ class Between:
                 self._lines[place] = _newer(self._lines.get(place), link)
                 self._by_target.setdefault(link.downstream, set()).add(place[0])
 
-    def decides(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
+    def deciding_entry(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
         """The entry that rule 1 goes by, or None."""
         exact = self._entries.get((upstream, downstream))
         return exact if exact is not None or downstream is None else self._entries.get((upstream, None))
 
-    def alike(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
+    def compatible_link(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
         """The newest valid link that rule 2 goes by, or None."""
         own = line(upstream, self.compat)
         found = self._lines.get((own, downstream))
@@ -78,11 +78,11 @@ class Between:
         other = self._lines.get((own, None))
         return found if other is None else _newer(found, other)
 
-    def lines(self, downstream: VersionNumber | None) -> set[tuple[int, ...]]:
+    def lines_for(self, downstream: VersionNumber | None) -> set[tuple[int, ...]]:
         """The lines of the upstream versions that a valid link is for, for exactly that downstream version."""
         return self._by_target.get(downstream, set())
 
-    def every_line(self) -> set[tuple[int, ...]]:
+    def all_lines(self) -> set[tuple[int, ...]]:
         """The lines of all upstream versions that a valid link is for."""
         return {place[0] for place in self._lines}
 
@@ -93,30 +93,29 @@ class Between:
 
     def is_valid(self, upstream: VersionNumber, downstream: VersionNumber | None) -> bool:
         """Whether the verdict is valid, by rules 1 and 2 alone."""
-        entry = self.decides(upstream, downstream)
-        return entry.valid if entry is not None else self.alike(upstream, downstream) is not None
+        entry = self.deciding_entry(upstream, downstream)
+        return entry.valid if entry is not None else self.compatible_link(upstream, downstream) is not None
 
     def word(self, upstream: VersionNumber, downstream: VersionNumber | None) -> VerdictWord:
         """The verdict for these two versions, without its reason."""
         if self.is_valid(upstream, downstream):
             return "valid"
-        return "invalid" if self.is_known or self.decides(upstream, downstream) is not None else "unknown"
+        return "invalid" if self.is_known or self.deciding_entry(upstream, downstream) is not None else "unknown"
 
     def verdict(self, upstream: VersionNumber | None, downstream: VersionNumber | None) -> Verdict:
         """The verdict for these two versions; either may be none, where its op has none."""
         if upstream is None:
             return Verdict("unknown", f"{self.upstream} has no version")
         name, target = f"{self.upstream} {upstream}", self._target(downstream)
-        entry = self.decides(upstream, downstream)
+        entry = self.deciding_entry(upstream, downstream)
         if entry is not None:
             word: VerdictWord = "valid" if entry.valid else "invalid"
             said = "is valid for" if entry.valid else "is known not to be valid for"
             return Verdict(word, f"{name} {said} {self._target(entry.downstream)}", by_entry=True)
-        link = self.alike(upstream, downstream)
+        link = self.compatible_link(upstream, downstream)
         if link is not None:
-            shared = ".".join(map(str, line(upstream, self.compat)))
             validated = f"{link.upstream}, which is valid for {self._target(link.downstream)}"
-            return Verdict("valid", f"{name} is alike ({shared}) to {validated}")
+            return Verdict("valid", f"{name} is compatible ({self.compat}) with {validated}")
         if self._newest is not None:
             last = f"{self._newest.upstream} for {self._target(self._newest.downstream)}"
             return Verdict("invalid", f"{name} is not validated for {target}; last validated: {last}")

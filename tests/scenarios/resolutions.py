@@ -127,7 +127,7 @@ def below_a_version_that_is_used_older_candidates_stay(scene: Scene) -> None:
 def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> None:
     generations(scene)
     locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
-    scene.store.push("scaler", b"scaler 2")  # alike: it could move, and need not
+    scene.store.push("scaler", b"scaler 2")  # compatible: it could move, and need not
     scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler@1.0.0"])
     scene.store.push("forest", b"forest 2", bump="major", valid_with=["pca@2.0.0"])
     found = scene.store.resolve("churn", lock=locked, upgrade="pca")

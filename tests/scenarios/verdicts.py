@@ -54,7 +54,7 @@ def an_entry_for_the_downstream_op_decides_next(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def an_entry_for_the_very_version_beats_what_is_said_of_those_alike(scene: Scene) -> None:
+def an_entry_for_the_very_version_beats_those_for_compatible_ones(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest@1.0.0")
@@ -64,23 +64,26 @@ def an_entry_for_the_very_version_beats_what_is_said_of_those_alike(scene: Scene
 
 
 @SCENARIOS.append
-def a_valid_link_of_a_version_alike_makes_valid(scene: Scene) -> None:
+def a_valid_link_of_a_compatible_version_makes_valid(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.1", "forest")
-    assert told(scene, "pca@1.1") == ("valid", "pca 1.1.0 is alike (1) to 1.0.1, which is valid for forest")
+    assert told(scene, "pca@1.1") == ("valid", "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest")
     scene.store.unlink("pca@1.0.1", "forest")
     scene.store.link("pca@1.0.1", "forest@1.0.0")
-    assert told(scene, "pca@1.1") == ("valid", "pca 1.1.0 is alike (1) to 1.0.1, which is valid for forest 1.0.0")
+    assert told(scene, "pca@1.1") == (
+        "valid",
+        "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest 1.0.0",
+    )
 
 
 @SCENARIOS.append
-def of_several_versions_alike_the_newest_link_is_named(scene: Scene) -> None:
+def of_several_compatible_versions_the_newest_link_is_named(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     for number in ("1.0.0", "1.0.1", "2.0.0"):
         scene.store.link(f"pca@{number}", "forest")
-    assert told(scene, "pca@1.1")[1] == "pca 1.1.0 is alike (1) to 1.0.1, which is valid for forest"
+    assert told(scene, "pca@1.1")[1] == "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest"
 
 
 @SCENARIOS.append
@@ -98,7 +101,7 @@ def a_valid_link_for_another_downstream_version_makes_no_other_valid(scene: Scen
 
 
 @SCENARIOS.append
-def the_level_says_which_versions_are_alike(scene: Scene) -> None:
+def the_level_says_which_versions_are_compatible(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest")
@@ -110,7 +113,7 @@ def the_level_says_which_versions_are_alike(scene: Scene) -> None:
     assert words() == ["valid", "valid", "valid", "invalid"]
     assert scene.store.set_compat("pca", "minor").compat == "minor"
     assert words() == ["valid", "valid", "invalid", "invalid"]
-    assert told(scene, "pca@1.0.1")[1] == "pca 1.0.1 is alike (1.0) to 1.0.0, which is valid for forest"
+    assert told(scene, "pca@1.0.1")[1] == "pca 1.0.1 is compatible (minor) with 1.0.0, which is valid for forest"
     assert scene.store.set_compat("pca", "exact").compat == "exact"
     assert words() == ["valid", "invalid", "invalid", "invalid"]
     assert scene.store.set_compat("pca", "major").compat == "major"

@@ -101,7 +101,7 @@ def of_versions(
     downstream: OpRow,
     versions: Sequence[VersionRow],
 ) -> list[LinkInForce]:
-    """Of those the ones that are of the candidates, or of what is alike to them."""
+    """Links in force of the candidates or of versions compatible with them."""
     if not candidates:
         return []
     targets = [0, *(version.id for version in versions)]

@@ -15,7 +15,7 @@ from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import numbering
-from opstore_daemon.rules.numbering import Given
+from opstore_daemon.rules.numbering import AssignedNumbers
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
@@ -145,9 +145,9 @@ def _number(op: OpRow, *given: int | None) -> VersionNumber:
     known_major, highest_major, known_minor, highest_minor, highest_patch = given
     return numbering.number(
         op.name,
-        Given(known=known_major, highest=highest_major),
-        Given(known=known_minor, highest=highest_minor),
-        Given(highest=highest_patch),
+        AssignedNumbers(known=known_major, highest=highest_major),
+        AssignedNumbers(known=known_minor, highest=highest_minor),
+        AssignedNumbers(highest=highest_patch),
     )
 
 

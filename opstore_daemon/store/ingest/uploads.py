@@ -5,13 +5,11 @@ at the offset, ask for the offset. Whoever asks becomes the only writer; an olde
 the same upload is refused from then on. Memory holds the hash of each open upload and no bytes.
 """
 
-import socket
 import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, Executable, delete, insert, select, update
 
@@ -19,131 +17,18 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import Upload as UploadRow
 from opstore_daemon.protocol import errors, records
-from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.samples import sample_of
-from opstore_daemon.savers import BaseSaver, Draft
+from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.versions import Blob
-from opstore_daemon.store.ingest.trailing_hash import TrailingHash
+from opstore_daemon.store.ingest.open_upload import Declared, OpenUpload, Writer, check_size
 
-OPEN = 256  # uploads whose file and hash are held open at once
-TOUCHED = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
-KEPT = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
+MAX_OPEN = 256  # uploads whose file and hash are held open at once
+TOUCH_INTERVAL = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
+RETENTION = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
 RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for the database
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What is known of bytes before they are stored; None is not known."""
-
-    digest: Digest | None = None
-    checksum: Checksum | None = None
-    size: int | None = None
-
-    def check(self, digest: Digest, checksum: Checksum, size: int) -> None:
-        """Raises SizeMismatch, DigestMismatch or ChecksumMismatch where the bytes are others."""
-        if self.size not in (None, size):
-            raise errors.SizeMismatch(actual=size, expected=self.size)
-        if self.digest not in (None, digest):
-            raise errors.DigestMismatch(actual=digest, expected=self.digest)
-        if self.checksum not in (None, checksum):
-            raise errors.ChecksumMismatch(actual=checksum, expected=self.checksum)
-
-
-class _Open:
-    """An upload whose draft is at hand, with the hash that follows its bytes."""
-
-    def __init__(self, upload: str, owner: str, size: int | None, draft: Draft) -> None:
-        self.upload, self.owner, self.size, self.draft = upload, owner, size, draft
-        self.lock = threading.Lock()
-        self.closed = False
-        self.writer: Writer | None = None
-        self.told = False  # whether anybody was told how far it is, since it was opened
-        self.hash = TrailingHash(self.read)
-        self.hash.reach(draft.offset)
-
-    def read(self, buffer: memoryview, offset: int) -> int:
-        """Fills the buffer with what was kept from there on, and says how many bytes those were."""
-        return self.draft.read_at(offset, buffer)
-
-    def record(self) -> records.Upload:
-        self.told = True
-        return records.Upload(upload=self.upload, offset=self.draft.offset, size=self.size)
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Holds the lock without ever waiting for it: appends come from a loop that serves everybody.
-
-        Whoever holds it has taken the upload over, or is finishing it.
-        """
-        if not self.lock.acquire(blocking=False):
-            raise errors.UploadNotOpen(upload=self.upload)
-        try:
-            if self.closed:
-                raise errors.UploadNotOpen(upload=self.upload)
-            yield
-        finally:
-            self.lock.release()
-
-    def close(self) -> None:
-        """Lets go of the file; by whoever holds the lock."""
-        self.writer, self.closed = None, True
-        self.hash.close()
-        self.draft.close()
-
-    def close_if_idle(self) -> bool:
-        """The same, unless somebody is at it."""
-        if not self.lock.acquire(blocking=False):
-            return False
-        try:
-            if self.writer is None:
-                self.close()
-            return self.closed
-        finally:
-            self.lock.release()
-
-
-class Writer:
-    """The one that may append to an upload, until somebody asks for the offset again."""
-
-    def __init__(self, opened: _Open) -> None:
-        self._open = opened
-
-    def append(self, data: bytes | memoryview) -> None:
-        """Keeps the bytes behind those before; raises UploadNotOpen, TooLarge, StorageFull or StorageFailed."""
-        with self._appending(len(data)) as draft:
-            draft.append(data)
-
-    def receive(self, source: socket.socket, most: int) -> int:
-        """The same, of what has come to a connection: how many bytes (savers.Draft)."""
-        with self._appending(most) as draft:
-            return draft.receive(source, most)
-
-    @contextmanager
-    def _appending(self, at_most: int) -> Iterator[Draft]:
-        held = self._open
-        with held.at_once():
-            if held.writer is not self:
-                raise errors.UploadNotOpen(upload=held.upload)
-            _check_size(held, held.draft.offset + at_most)
-            yield held.draft
-            held.hash.reach(held.draft.offset)
-
-    def close(self) -> None:
-        """The bytes so far stay; the next append needs a new writer."""
-        if self._open.writer is self:
-            self._open.writer = None
-            self._open.hash.close()
-
-    def record(self) -> records.Upload:
-        """How far the upload is."""
-        return self._open.record()
-
-
-def _check_size(held: _Open, end: int) -> None:
-    if held.size is not None and end > held.size:
-        raise errors.TooLarge(what="the upload", size=end, limit=held.size)
 
 
 class Uploads:
@@ -151,7 +36,7 @@ class Uploads:
 
     def __init__(self, database: Database, saver: BaseSaver, now: Callable[[], int]) -> None:
         self._database, self._saver, self._now = database, saver, now
-        self._opened: OrderedDict[str, _Open] = OrderedDict()
+        self._opened: OrderedDict[str, OpenUpload] = OrderedDict()
         self._lock = threading.Lock()
         self._expired_at = 0
 
@@ -164,7 +49,7 @@ class Uploads:
 
     def plan(self, size: int | None) -> records.Upload:
         """An upload that is to be entered and then begun."""
-        if self._expired_at < self._now() - TOUCHED:
+        if self._expired_at < self._now() - TOUCH_INTERVAL:
             self.expire()
         return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
 
@@ -183,9 +68,9 @@ class Uploads:
     def begin(self, entered: records.Upload, owner: str) -> records.Upload:
         """Opens the upload that is on the books now, so that its first append finds it open."""
         draft = self._saver.draft(entered.upload)
-        return self._hold(_Open(entered.upload, owner, entered.size, draft)).record()
+        return self._hold(OpenUpload(entered.upload, owner, entered.size, draft)).record()
 
-    def take_up(self, upload: str, owner: str) -> records.Upload:
+    def claim(self, upload: str, owner: str) -> records.Upload:
         """How far the upload is; from now on only the asker's appends count.
 
         After a restart the bytes that are there are hashed again, beside what comes next. Raises UploadNotFound.
@@ -203,13 +88,13 @@ class Uploads:
                 upload=row.id,
                 offset=self._saver.kept(row.id),
                 size=row.size,
-                expires_at=journal.moment(row.touched_at + KEPT),
+                expires_at=journal.moment(row.touched_at + RETENTION),
             )
             for row in rows
         ]
 
     @contextmanager
-    def _holding(self, upload: str, owner: str) -> Iterator[_Open]:
+    def _holding(self, upload: str, owner: str) -> Iterator[OpenUpload]:
         """The upload, with nobody else at it; raises UploadNotFound."""
         while True:
             held = self._held(upload, owner)
@@ -218,23 +103,23 @@ class Uploads:
                     yield held
                     return
 
-    def _held(self, upload: str, owner: str) -> _Open:
+    def _held(self, upload: str, owner: str) -> OpenUpload:
         size, touched_at = self._row(upload, owner)
-        if touched_at < self._now() - TOUCHED:
+        if touched_at < self._now() - TOUCH_INTERVAL:
             with self._database.write() as connection:
                 _touched(upload=upload, now=self._now()).run(connection)
         return self._opened.get(upload) or self._reopened(upload, owner, size)
 
-    def _reopened(self, upload: str, owner: str, size: int | None) -> _Open:
+    def _reopened(self, upload: str, owner: str, size: int | None) -> OpenUpload:
         try:
-            held = self._hold(_Open(upload, owner, size, self._saver.draft(upload)))
+            held = self._hold(OpenUpload(upload, owner, size, self._saver.draft(upload)))
         except errors.StorageFailed:
             self._row(upload, owner)
             raise
         try:
             self._row(upload, owner)
         except errors.UploadNotFound:  # who threw it away meanwhile may not have seen this draft
-            self.throw_away(upload)
+            self.discard_bytes(upload)
             raise
         return held
 
@@ -247,12 +132,12 @@ class Uploads:
         if held is None or held.owner != owner:
             self._row(upload, owner)
             raise errors.UploadNotOpen(upload=upload)
-        with held.at_once():
+        with held.try_lock():
             if held.writer is not None:
                 raise errors.UploadNotOpen(upload=upload)
             if offset != held.draft.offset:
                 raise errors.OffsetMismatch(upload=upload, offset=held.draft.offset, given=offset)
-            _check_size(held, offset + (length or 0))
+            check_size(held, offset + (length or 0))
             held.writer = Writer(held)
             return held.writer
 
@@ -319,19 +204,19 @@ class Uploads:
     def discard(self, upload: str, owner: str) -> None:
         """Throws the upload away; raises UploadNotFound."""
         with self._database.write() as connection:
-            self.forget(connection, upload, owner)
-        self.throw_away(upload)
+            self.delete_row(connection, upload, owner)
+        self.discard_bytes(upload)
 
-    def forget(self, connection: Connection, upload: str, owner: str | None = None) -> None:
-        """Takes the upload (of that owner) off the books, in the caller's transaction; `throw_away` follows its commit.
+    def delete_row(self, connection: Connection, upload: str, owner: str | None = None) -> None:
+        """Delete the upload's row in the caller's transaction; call `discard_bytes` after the commit.
 
-        Raises UploadNotFound where somebody did so meanwhile: of one upload there is one version.
+        Raise UploadNotFound if the row is gone already: one upload makes one version.
         """
-        forgotten = _forgotten(upload=upload) if owner is None else _forgotten(upload=upload, owner=owner)
+        forgotten = _delete(upload=upload) if owner is None else _delete(upload=upload, owner=owner)
         if forgotten.run(connection).one_or_none() is None:
             raise errors.UploadNotFound(upload=upload[:64])
 
-    def throw_away(self, upload: str) -> None:
+    def discard_bytes(self, upload: str) -> None:
         """Lets the bytes go of an upload that is off the books."""
         held = self._opened.get(upload)
         if held is None:
@@ -348,12 +233,12 @@ class Uploads:
         """Throws away what nobody has asked for in a week."""
         self._expired_at = self._now()
         with self._database.read() as connection:
-            expired = _untouched(since=self._now() - KEPT).run(connection).scalars().all()
+            expired = _untouched(since=self._now() - RETENTION).run(connection).scalars().all()
         for upload in expired:
             with suppress(errors.UploadNotFound):
                 with self._database.write() as connection:
-                    self.forget(connection, upload)
-                self.throw_away(upload)
+                    self.delete_row(connection, upload)
+                self.discard_bytes(upload)
 
     def sweep(self) -> None:
         """At a start, before the first request: drafts without an upload are what a crash left behind."""
@@ -379,11 +264,11 @@ class Uploads:
             raise errors.UploadNotFound(upload=upload[:64])
         return row.size, row.touched_at
 
-    def _hold(self, opened: _Open) -> _Open:
+    def _hold(self, opened: OpenUpload) -> OpenUpload:
         with self._lock:
             held = self._opened.setdefault(opened.upload, opened)
             for other in list(self._opened.values()):
-                if len(self._opened) <= OPEN:
+                if len(self._opened) <= MAX_OPEN:
                     break
                 if other is not held and other.close_if_idle():
                     del self._opened[other.upload]
@@ -417,6 +302,6 @@ def _untouched(*, since: int) -> Executable:
 
 
 @prepared
-def _forgotten(*, upload: str, owner: str | None = None) -> Executable:
+def _delete(*, upload: str, owner: str | None = None) -> Executable:
     forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
     return forgotten if owner is None else forgotten.where(UploadRow.owner == owner)

@@ -18,7 +18,8 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
-from opstore_daemon.store.ingest.uploads import Declared, Uploads
+from opstore_daemon.store.ingest.open_upload import Declared
+from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.store.transactions import Transactions, utc
 
 PUBLISH_TRIES = 3
@@ -52,8 +53,8 @@ class TakingIn(Transactions):
 
     def discard_upload(self, upload: str, owner: str) -> None:
         """Throws an upload away (store.uploads)."""
-        self._write(type(None), lambda connection: self.uploads.forget(connection, upload, owner))
-        self.uploads.throw_away(upload)
+        self._write(type(None), lambda connection: self.uploads.delete_row(connection, upload, owner))
+        self.uploads.discard_bytes(upload)
 
     def push(
         self,
@@ -198,9 +199,9 @@ class TakingIn(Transactions):
             wanted,
             blob,
             lambda: self.uploads.publish(upload, owner, blob.digest),
-            lambda connection: self.uploads.forget(connection, upload),
+            lambda connection: self.uploads.delete_row(connection, upload),
         )
-        self.uploads.throw_away(upload)
+        self.uploads.discard_bytes(upload)
         return pushed
 
     def _store(
@@ -209,14 +210,14 @@ class TakingIn(Transactions):
         wanted: NewVersion,
         blob: Blob,
         publish: Callable[[], None],
-        forget: Callable[[Connection], None] = lambda _: None,
+        delete_row: Callable[[Connection], None] = lambda _: None,
     ) -> Pushed:
-        """Publishes the blob and makes the version of it; `forget` is done in the version's transaction."""
+        """Publishes the blob and makes the version of it; `delete_row` is done in the version's transaction."""
 
         def work(connection: Connection) -> Pushed:
             if blob.digest not in self.saver:
                 raise _BlobGone
-            forget(connection)
+            delete_row(connection)
             return new_version.add(connection, op, wanted, blob, self._now())
 
         for _ in range(PUBLISH_TRIES):

@@ -16,7 +16,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 
-Told = Mapping[str, Any]  # the fields of an Entry, but for where and when
+EntryFields = Mapping[str, Any]  # the fields of an Entry, but for where and when
 
 
 class Subject(NamedTuple):
@@ -79,7 +79,7 @@ _ENTRIES = select(Journal.position, Journal.at, Journal.kind).order_by(Journal.p
 _UP, _DOWN, _UP_OP, _DOWN_OP = aliased(Version), aliased(Version), aliased(Op), aliased(Op)
 
 
-def _told(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int, Told]]:
+def _told(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int, EntryFields]]:
     """What each entry did, by its position; a kind after the other, so that what tells more comes later."""
     for query, tell in _KINDS:
         for position, told in tell(query(positions=positions).run(snapshot.connection)):
@@ -87,7 +87,7 @@ def _told(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int, T
                 yield position, told
 
 
-def _tell_labels(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_labels(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     found: dict[int, tuple[Subject, dict[str, str]]] = {}
     for position, key, value, op, *number in rows:
         found.setdefault(position, (_subject(op, number), {}))[1][key] = value
@@ -96,29 +96,29 @@ def _tell_labels(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
         yield position, {"what": "labelled", "subjects": (subject,), "said": said}
 
 
-def _tell_registered(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_registered(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     for position, message, at_once, op, *number in rows:
         what = "stored" if at_once else "registered"
         yield position, {"what": what, "subjects": (_subject(op, number),), "said": message}
 
 
-def _tell_stored(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_stored(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     for position, message, op, *number in rows:
         yield position, {"what": "stored", "subjects": (_subject(op, number),), "said": message}
 
 
-def _tell_links(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_links(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     for position, state, evidence, up, major, minor, patch, down, *number in rows:
         subjects = (_subject(up, (major, minor, patch)), _subject(down, number))
         yield position, {"what": f"{state} for", "subjects": subjects, "said": evidence}
 
 
-def _tell_levels(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_levels(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     for position, compat, op in rows:
         yield position, {"what": "level", "subjects": (Subject(op),), "said": compat}
 
 
-def _tell_tags(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_tags(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     moved: dict[int, list[tuple[str, Subject]]] = {}
     for position, tag, op, *number in rows:
         moved.setdefault(position, []).append((tag, _subject(op, number)))
@@ -129,13 +129,13 @@ def _tell_tags(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
         yield position, {"what": what, "subjects": subjects, "said": names}
 
 
-def _tell_yanks(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_yanks(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     for position, yanked, reason, op, *number in rows:
         what = "yanked" if yanked else "unyanked"
         yield position, {"what": what, "subjects": (_subject(op, number),), "said": reason}
 
 
-def _tell_pipelines(rows: Iterable[Any]) -> Iterator[tuple[int, Told]]:
+def _tell_pipelines(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
     for position, until, name in rows:
         yield position, {"what": "pipeline registered", "pipeline": name}
         if until is not None:

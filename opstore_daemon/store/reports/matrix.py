@@ -11,15 +11,15 @@ from itertools import groupby
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.verdict import Between, Verdict
+from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from opstore_daemon.store.catalog import link_queries, ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 
-WINDOW = 25  # versions of each op that are told with reasons
-MAP = 20 * WINDOW  # versions of each op that are told without
+DETAILED_VERSIONS = 25  # versions of each op that are told with reasons
+MAX_VERSIONS = 20 * DETAILED_VERSIONS  # versions of each op that are told without
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ class Matrices(Transactions):
     def matrix(
         self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
     ) -> Matrix:
-        """The verdicts with their reasons, of at most WINDOW versions of each op, from these sequences on down.
+        """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op, from these sequences down.
 
         None is the newest. Raises OpNotFound, and InvalidRequest where the two are one op.
         """
         with self._snapshot(as_of) as snapshot:
-            up, down = _axes(snapshot, upstream, downstream, row, column, WINDOW)
+            up, down = _axes(snapshot, upstream, downstream, row, column, DETAILED_VERSIONS)
             between = _between(snapshot, up, down)
             columns: list[VersionNumber | None] = [version.number for version in down.versions]
             columns = columns or [None]
@@ -71,9 +71,9 @@ class Matrices(Transactions):
     def matrix_map(
         self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
     ) -> list[Run]:
-        """The verdicts without their reasons, of at most MAP versions of each op; as `matrix`."""
+        """The verdicts without their reasons, of at most MAX_VERSIONS versions of each op; as `matrix`."""
         with self._snapshot(as_of) as snapshot:
-            up, down = _axes(snapshot, upstream, downstream, row, column, MAP)
+            up, down = _axes(snapshot, upstream, downstream, row, column, MAX_VERSIONS)
             return list(_runs(_between(snapshot, up, down), up, down))
 
 
@@ -93,12 +93,12 @@ def _axis(snapshot: Snapshot, name: str, first: int | None, limit: int) -> Axis:
     return Axis(op, version_rows.rows(snapshot, op.id, version_rows.older_than(below), limit=limit), highest)
 
 
-def _between(snapshot: Snapshot, up: Axis, down: Axis) -> Between:
+def _between(snapshot: Snapshot, up: Axis, down: Axis) -> EdgeLinks:
     found = link_queries.relevant_links(snapshot, up.op, up.versions, down.op, down.versions)
-    return Between(up.op.name, down.op.name, up.op.compat, found)
+    return EdgeLinks(up.op.name, down.op.name, up.op.compat, found)
 
 
-def _runs(between: Between, up: Axis, down: Axis) -> Iterator[Run]:
+def _runs(between: EdgeLinks, up: Axis, down: Axis) -> Iterator[Run]:
     numbers = [version.number for version in down.versions]
     for row, version in enumerate(up.versions):
         column = 0

@@ -1,4 +1,4 @@
-"""What a resolution can choose from (rules.resolution.Choices), read from a view in blocks and kept for one search.
+"""What a resolution can choose from (rules.resolution.Candidates), read from a view in blocks and kept for one search.
 
 For an edge, the links of a downstream version are read with the block of candidates that it came in, the links to the
 downstream op with the block of the upstream version. Which upstream candidates a downstream version accepts is then
@@ -12,7 +12,7 @@ from typing import Literal
 
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.resolution import Edge
-from opstore_daemon.rules.verdict import Between
+from opstore_daemon.rules.verdict import EdgeLinks
 from opstore_daemon.store.catalog import link_queries, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where
@@ -40,10 +40,10 @@ class Lazy:
             self._read += block
 
 
-class Choices:
+class Candidates:
     """The candidates of some ops, and which of them the edges accept.
 
-    `among` says of some ops what else their candidates are. With `loose`, what is unknown is accepted too.
+    `overrides` replaces the candidates of some ops. With `accept_unknown`, edges whose verdict is unknown are accepted.
     """
 
     def __init__(
@@ -51,49 +51,49 @@ class Choices:
         snapshot: Snapshot,
         ops: Mapping[str, OpRow],
         edges: Iterable[Edge],
-        among: Mapping[str, "Among"],
+        overrides: Mapping[str, "Override"],
         *,
-        loose: bool,
+        accept_unknown: bool,
     ) -> None:
-        self._snapshot, self._ops, self._loose = snapshot, ops, loose
-        self._conditions = {name: self._candidates(op, among.get(name)) for name, op in ops.items()}
+        self._snapshot, self._ops, self._accept_unknown = snapshot, ops, accept_unknown
+        self._conditions = {name: self._candidates(op, overrides.get(name)) for name, op in ops.items()}
         self._all: dict[str, Lazy] = {}
         self._lines: dict[tuple[str, Line], Lazy] = {}
         self._rows: dict[int, VersionRow] = {}
         self._blocks: dict[int, list[VersionRow]] = {}  # the block that a version came in, by its id
-        self._edges = {edge: _EdgeLinks(snapshot, ops[edge[0]], ops[edge[1]]) for edge in edges}
+        self._edges = {edge: _EdgeReader(snapshot, ops[edge[0]], ops[edge[1]]) for edge in edges}
 
-    def candidates(self, op: str) -> Lazy:
+    def newest_first(self, op: str) -> Lazy:
         """The op's candidates, newest first."""
         if op not in self._all:
             self._all[op] = self._lazy(op)
         return self._all[op]
 
-    def accepted(self, edge: Edge, downstream: VersionRow) -> Iterator[VersionRow]:
+    def accepted_upstreams(self, edge: Edge, downstream: VersionRow) -> Iterator[VersionRow]:
         """The candidates of the upstream op that are valid for that version, newest first."""
         between = self._read(edge, None, downstream)
         fits: Callable[[VersionRow], bool] = lambda row: self.accepts(edge, row, downstream)  # noqa: E731
         if not between.is_known:
-            return filter(fits, self.candidates(edge[0])) if self._loose else iter(())
+            return filter(fits, self.newest_first(edge[0])) if self._accept_unknown else iter(())
         if self._edges[edge].has_valid_for_op:
-            return filter(fits, self.candidates(edge[0]))
+            return filter(fits, self.newest_first(edge[0]))
         if self._ops[edge[0]].compat == "exact":
-            self._prefetch(edge[0], between.every_line())
-        streams = [self._of_line(edge[0], line) for line in between.lines(downstream.number)]
+            self._prefetch(edge[0], between.all_lines())
+        streams = [self._of_line(edge[0], line) for line in between.lines_for(downstream.number)]
         return filter(fits, merge(*streams, key=lambda row: -row.sequence))
 
     def accepts(self, edge: Edge, upstream: VersionRow, downstream: VersionRow) -> bool:
-        """Whether the edge is valid between these two (or, when loose, not invalid)."""
+        """Whether the edge is valid between these two (or, when accept_unknown, not invalid)."""
         between = self._read(edge, upstream, downstream)
-        if self._loose and not between.is_known:
+        if self._accept_unknown and not between.is_known:
             return between.verdict(upstream.number, downstream.number).word != "invalid"
         return between.is_valid(upstream.number, downstream.number)
 
-    def between(self, edge: Edge, upstream: VersionRow, downstream: VersionRow) -> Between:
+    def between(self, edge: Edge, upstream: VersionRow, downstream: VersionRow) -> EdgeLinks:
         """What is known of the edge, enough for the verdict of these two."""
         return self._read(edge, upstream, downstream)
 
-    def _read(self, edge: Edge, upstream: VersionRow | None, downstream: VersionRow) -> Between:
+    def _read(self, edge: Edge, upstream: VersionRow | None, downstream: VersionRow) -> EdgeLinks:
         upstreams = [] if upstream is None else self._blocks.get(upstream.id, [upstream])
         return self._edges[edge].read(upstreams, self._blocks.get(downstream.id, [downstream]))
 
@@ -124,7 +124,7 @@ class Choices:
                 self._blocks.setdefault(row.id, rows)
             yield rows
 
-    def _candidates(self, op: OpRow, among: "Among | None") -> Where:
+    def _candidates(self, op: OpRow, among: "Override | None") -> Where:
         if among is None:
             return version_rows.candidates(self._snapshot, op.id)
         if among.kind == "only":
@@ -134,28 +134,28 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
+class Override:
     """What an op's candidates are but the usual ones: a version that counts as its latest, its only one, or one more.
 
     It is named, so it may be yanked.
     """
 
     version: VersionRow
-    kind: Literal["latest", "only", "too"]
+    kind: Literal["latest", "only", "extra"]
 
 
-class _EdgeLinks:
+class _EdgeReader:
     """The links of one edge, as far as they were read."""
 
     def __init__(self, snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> None:
         self._snapshot, self._upstream, self._downstream = snapshot, upstream, downstream
-        self._between = Between(upstream.name, downstream.name, upstream.compat)
+        self._between = EdgeLinks(upstream.name, downstream.name, upstream.compat)
         self._between.add(link_queries.newest_valid(snapshot, upstream, downstream))
         self.has_valid_for_op = link_queries.any_valid_for_op(snapshot, upstream, downstream)
         self._ups: set[int] = set()
         self._downs: set[int] = set()
 
-    def read(self, upstreams: Sequence[VersionRow], downstreams: Sequence[VersionRow]) -> Between:
+    def read(self, upstreams: Sequence[VersionRow], downstreams: Sequence[VersionRow]) -> EdgeLinks:
         """All that is in force for these versions."""
         if downstreams and downstreams[0].id not in self._downs:
             self._between.add(link_queries.to_versions(self._snapshot, self._upstream, self._downstream, downstreams))

@@ -28,7 +28,7 @@ from opstore_daemon.store.catalog.references import resolve_reference
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.validity import verdicts
-from opstore_daemon.store.validity.candidates import Among, Choices
+from opstore_daemon.store.validity.candidates import Candidates, Override
 from opstore_daemon.store.validity.verdicts import Chosen
 
 Set = dict[str, VersionRow]
@@ -65,7 +65,7 @@ class Resolving:
         self._graph = graph = pipelines.get(snapshot, pipeline)
         self._ops: dict[str, OpRow] = {op: ops.get(snapshot, op) for op in graph.ops}
         used = of_pipeline(graph, use)
-        self._use = {op: Among(self._pick(reference), "latest") for op, reference in used.items()}
+        self._use = {op: Override(self._pick(reference), "latest") for op, reference in used.items()}
         kept = of_pipeline(graph, lock)
         self._kept = {op: self._pick(reference) for op, reference in kept.items()}
         if upgrade is not None and upgrade not in graph.ops:
@@ -79,63 +79,63 @@ class Resolving:
 
     def answer(self) -> Resolution:
         """The resolution, or why there is none."""
-        choices = self._choices(self._use)
-        found = self._resolve(choices) if self._upgrade is None else self._upgraded(self._upgrade)
+        candidates = self._candidates(self._use)
+        found = self._resolve(candidates) if self._upgrade is None else self._upgraded(self._upgrade)
         if found is None:
-            return self._none(choices)
+            return self._none(candidates)
         rows = [found[op] for op in self._graph.ops]
         return Resolution(
             pipeline=self._graph.name,
             verdict="valid",
             versions=tuple(versions.records(self._snapshot, rows)),
             edges=self._graph.edges,
-            skipped=tuple(self._passed_over(found, choices)),
+            skipped=tuple(self._passed_over(found, candidates)),
             picked_yanked=tuple(self._snapshot.picked_yanked),
             position=self._snapshot.last_position(),
         )
 
-    def _choices(self, among: Mapping[str, Among], *, loose: bool = False) -> Choices:
-        return Choices(self._snapshot, self._ops, self._graph.edges, among, loose=loose)
+    def _candidates(self, overrides: Mapping[str, Override], *, accept_unknown: bool = False) -> Candidates:
+        return Candidates(self._snapshot, self._ops, self._graph.edges, overrides, accept_unknown=accept_unknown)
 
-    def _resolve(self, choices: Choices) -> Set | None:
-        return resolution.resolve(self._graph.ops, self._graph.edges, choices)
+    def _resolve(self, candidates: Candidates) -> Set | None:
+        return resolution.resolve(self._graph.ops, self._graph.edges, candidates)
 
     def _upgraded(self, op: str) -> Set | None:
         """The set in which that op is the newest that it can be, and no op has moved that could have stayed."""
-        kept = {other: Among(version, "too") for other, version in self._kept.items() if other != op}
-        for target in self._choices(self._use).candidates(op):
-            moved: dict[str, Among] = {**kept, **self._use, op: Among(target, "only")}
-            found = self._resolve(self._choices(moved))
+        kept = {other: Override(version, "extra") for other, version in self._kept.items() if other != op}
+        for target in self._candidates(self._use).newest_first(op):
+            moved: dict[str, Override] = {**kept, **self._use, op: Override(target, "only")}
+            found = self._resolve(self._candidates(moved))
             if found is None:
                 continue
             for other in resolution.order(self._graph.ops, self._graph.edges):
                 if other != op and other in self._kept:
-                    staying = {**moved, other: Among(self._kept[other], "only")}
-                    stays = self._resolve(self._choices(staying))
+                    staying = {**moved, other: Override(self._kept[other], "only")}
+                    stays = self._resolve(self._candidates(staying))
                     if stays is not None:
                         moved, found = staying, stays
             return found
         return None
 
-    def _none(self, choices: Choices) -> Resolution:
-        empty = [op for op in self._graph.ops if next(iter(choices.candidates(op)), None) is None]
-        loose = None if empty else self._resolve(self._choices(self._use, loose=True))
-        word: VerdictWord = "invalid" if loose is None else "unknown"
+    def _none(self, candidates: Candidates) -> Resolution:
+        empty = [op for op in self._graph.ops if next(iter(candidates.newest_first(op)), None) is None]
+        accept_unknown = None if empty else self._resolve(self._candidates(self._use, accept_unknown=True))
+        word: VerdictWord = "invalid" if accept_unknown is None else "unknown"
         return Resolution(
             pipeline=self._graph.name,
             verdict=word,
             versions=(),
             edges=self._graph.edges,
             skipped=tuple(SkippedVersion(op=op, version="-", reason=f"{op} has no version to choose") for op in empty),
-            conflict=() if empty else tuple(self._conflict(choices)),
+            conflict=() if empty else tuple(self._conflict(candidates)),
             picked_yanked=tuple(self._snapshot.picked_yanked),
             position=self._snapshot.last_position(),
         )
 
-    def _conflict(self, choices: Choices) -> Iterator[EdgeVerdict]:
-        for up, down in resolution.conflict(self._graph.edges, choices):
-            newest, target = next(iter(choices.candidates(up))), next(iter(choices.candidates(down)))
-            told = choices.between((up, down), newest, target).verdict(newest.number, target.number)
+    def _conflict(self, candidates: Candidates) -> Iterator[EdgeVerdict]:
+        for up, down in resolution.conflict(self._graph.edges, candidates):
+            newest, target = next(iter(candidates.newest_first(up))), next(iter(candidates.newest_first(down)))
+            told = candidates.between((up, down), newest, target).verdict(newest.number, target.number)
             reason = told.reason if told.word != "valid" else f"{told.reason}; with the other edges no pair is left"
             yield EdgeVerdict(
                 upstream=OpVersion(op=up, version=str(newest.number)),
@@ -145,29 +145,29 @@ class Resolving:
                 by_entry=told.by_entry,
             )
 
-    def _passed_over(self, found: Set, choices: Choices) -> Iterator[SkippedVersion]:
+    def _passed_over(self, found: Set, candidates: Candidates) -> Iterator[SkippedVersion]:
         downstreams: dict[str, list[str]] = {op: [] for op in self._graph.ops}
         upstreams: dict[str, list[str]] = {op: [] for op in self._graph.ops}
         for up, down in self._graph.edges:
             downstreams[up].append(down)
             upstreams[down].append(up)
         for op in self._graph.ops:
-            for row in choices.candidates(op):
+            for row in candidates.newest_first(op):
                 if row.sequence <= found[op].sequence:
                     break
-                reason = self._objection(row, downstreams[op], upstreams[op], found, choices)
+                reason = self._objection(row, downstreams[op], upstreams[op], found, candidates)
                 yield SkippedVersion(op=op, version=str(row.number), reason=reason)
 
     def _objection(
-        self, row: VersionRow, downstreams: Sequence[str], upstreams: Sequence[str], found: Set, choices: Choices
+        self, row: VersionRow, downstreams: Sequence[str], upstreams: Sequence[str], found: Set, candidates: Candidates
     ) -> str:
         """Why the set has an older version: by the downstream that does not take it, else by what it would need."""
         for down in downstreams:
-            told = choices.between((row.op, down), row, found[down]).verdict(row.number, found[down].number)
+            told = candidates.between((row.op, down), row, found[down]).verdict(row.number, found[down].number)
             if told.word != "valid":
                 return told.reason
         for up in upstreams:
-            told = choices.between((up, row.op), found[up], row).verdict(found[up].number, row.number)
+            told = candidates.between((up, row.op), found[up], row).verdict(found[up].number, row.number)
             if told.word != "valid":
                 return f"{told.reason}, and no set has another {up} with it"
         return "no set has it"

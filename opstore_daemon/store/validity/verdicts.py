@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference, parse_reference
-from opstore_daemon.rules.verdict import Between, Verdict, combine
+from opstore_daemon.rules.verdict import EdgeLinks, Verdict, combine
 from opstore_daemon.store.catalog import link_queries, ops, references, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where
@@ -35,7 +35,7 @@ def verdicts(snapshot: Snapshot, upstream: OpRow, candidates: Sequence[VersionRo
     """The verdict of each candidate, in their order."""
     targets = [] if to.version is None else [to.version]
     found = link_queries.relevant_links(snapshot, upstream, candidates, to.op, targets)
-    between = Between(upstream.name, to.op.name, upstream.compat, found)
+    between = EdgeLinks(upstream.name, to.op.name, upstream.compat, found)
     number = None if to.version is None else to.version.number
     return [between.verdict(row.number, number) for row in candidates]
 
@@ -43,7 +43,7 @@ def verdicts(snapshot: Snapshot, upstream: OpRow, candidates: Sequence[VersionRo
 def edge(snapshot: Snapshot, upstream: Chosen, to: Chosen) -> EdgeVerdict:
     """The verdict between two versions, either of which may be none."""
     if upstream.version is None:
-        verdict = Between(upstream.op.name, to.op.name, upstream.op.compat).verdict(None, None)
+        verdict = EdgeLinks(upstream.op.name, to.op.name, upstream.op.compat).verdict(None, None)
     else:
         (verdict,) = verdicts(snapshot, upstream.op, [upstream.version], to)
     return EdgeVerdict(

@@ -50,7 +50,7 @@ def listing(_api: Api, query: Page) -> Response:
 @route(ROUTES, "GET", routes.UPLOAD, scope="write", answers={200: STANDS}, raises=KEEPING)
 def offset(_api: Api, upload: str) -> Response:
     """How far it is. Whoever asks becomes the only one who may append."""
-    return _told(store().uploads.take_up(upload, credential().owner))
+    return _told(store().uploads.claim(upload, credential().owner))
 
 
 @route(

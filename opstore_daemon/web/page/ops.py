@@ -8,7 +8,7 @@ from markupsafe import Markup
 from msgspec import Meta
 
 from opstore_daemon.protocol import routes
-from opstore_daemon.store.reports.matrix import MAP, WINDOW, Axis, Matrix, Run
+from opstore_daemon.store.reports.matrix import DETAILED_VERSIONS, MAX_VERSIONS, Axis, Matrix, Run
 from opstore_daemon.web.framework.routing import Answer, Api, Route, route, store
 from opstore_daemon.web.guards import HIGHEST_COUNT
 from opstore_daemon.web.page import templating
@@ -89,7 +89,7 @@ def matrix(_api: Api, op: str, other: str, query: Corner) -> Response:
         rows=list(_rows(found, query)),
         steps={"row": list(_steps(up)), "column": list(_steps(down))},
         blocks=list(_blocks(up, down)),
-        window=WINDOW,
+        window=DETAILED_VERSIONS,
     )
 
 
@@ -107,7 +107,7 @@ def matrix_map(_api: Api, op: str, other: str, query: Corner) -> Response:
 
 def _whole(count: int) -> int:
     """So many, and as many more as make whole squares of the map."""
-    return -(-count // WINDOW) * WINDOW
+    return -(-count // DETAILED_VERSIONS) * DETAILED_VERSIONS
 
 
 def _paths(runs: Sequence[Run]) -> dict[str, str]:
@@ -141,10 +141,10 @@ def _steps(axis: Axis) -> Iterator[tuple[str, int]]:
         return
     if first < axis.newest:
         yield "newest", axis.newest
-        yield "newer", min(first + WINDOW, axis.newest)
-    if first > WINDOW:
-        yield "older", first - WINDOW
-        yield "oldest", min(WINDOW, axis.newest)
+        yield "newer", min(first + DETAILED_VERSIONS, axis.newest)
+    if first > DETAILED_VERSIONS:
+        yield "older", first - DETAILED_VERSIONS
+        yield "oldest", min(DETAILED_VERSIONS, axis.newest)
 
 
 def _blocks(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
@@ -158,12 +158,12 @@ def _blocks(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
 def _holds(axis: Axis, corner: int) -> bool:
     """Whether the part that is shown begins in the part of the map with that corner."""
     first = _first(axis)
-    return first is not None and corner - WINDOW < first <= corner
+    return first is not None and corner - DETAILED_VERSIONS < first <= corner
 
 
 def _corners(axis: Axis) -> Iterator[int]:
     """The first sequences of the parts of the map that begins where this part is in."""
     first = _first(axis)
     if first is not None:
-        begin = axis.newest - (axis.newest - first) // MAP * MAP
-        yield from range(begin, max(begin - MAP, 0), -WINDOW)
+        begin = axis.newest - (axis.newest - first) // MAX_VERSIONS * MAX_VERSIONS
+        yield from range(begin, max(begin - MAX_VERSIONS, 0), -DETAILED_VERSIONS)

@@ -393,7 +393,7 @@ def test_an_upload_is_thrown_away_only_after_a_publication_that_runs(
     http: Http, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     upload = http.upload(DATA)
-    threads = [threading.Thread(target=server.store.uploads.throw_away, args=(upload,)) for _ in range(2)]
+    threads = [threading.Thread(target=server.store.uploads.discard_bytes, args=(upload,)) for _ in range(2)]
     publish = FileDraft.publish
 
     def disturbed(draft: FileDraft, digest: Digest) -> None:

@@ -10,7 +10,8 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import Draft, FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
-from opstore_daemon.store.ingest.uploads import Declared, Uploads
+from opstore_daemon.store.ingest.open_upload import Declared
+from opstore_daemon.store.ingest.uploads import Uploads
 
 DATA = b"0123456789"
 OWNER = "somebody"
@@ -44,7 +45,7 @@ def test_an_upload_that_is_thrown_away_while_it_is_opened_does_not_come_back(
 
     monkeypatch.setattr(FileSaver, "draft", overtaken)
     with pytest.raises(errors.UploadNotFound):
-        uploads.take_up(upload, OWNER)
+        uploads.claim(upload, OWNER)
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
@@ -58,7 +59,7 @@ def test_an_upload_whose_file_goes_while_it_is_opened_is_not_found(
 
     monkeypatch.setattr(FileSaver, "draft", overtaken)
     with pytest.raises(errors.UploadNotFound):
-        uploads.take_up(upload, OWNER)
+        uploads.claim(upload, OWNER)
 
 
 def test_an_upload_that_makes_room_just_before_its_publication_is_published(
@@ -80,7 +81,7 @@ def test_an_upload_that_makes_room_just_before_its_publication_is_published(
 
 
 def test_an_append_to_an_upload_that_just_made_room_is_refused(uploads: Uploads, upload: str) -> None:
-    uploads.take_up(upload, OWNER)
+    uploads.claim(upload, OWNER)
     uploads._opened[upload].close()  # as whoever needs the room does before it takes it off the list
     with pytest.raises(errors.UploadNotOpen):
         uploads.writer(upload, OWNER, 10, 1)
@@ -92,7 +93,7 @@ def test_a_draft_that_cannot_be_read_becomes_no_version_until_it_can(
     def failing(*given: Any) -> Any:
         raise errors.StorageFailed(reason="Input/output error while reading a draft")
 
-    assert uploads.take_up(upload, OWNER).offset == 10
+    assert uploads.claim(upload, OWNER).offset == 10
     with monkeypatch.context() as patch:
         patch.setattr(FileDraft, "read_at", failing)
         for _ in range(2):

@@ -184,8 +184,8 @@ def level(history: History, op: str) -> CompatLevel:
     return said[-1] if said else "major"
 
 
-def alike(history: History, op: str, one: Subversions, other: Subversions) -> bool:
-    """ "Its versions that share the number down to that level are alike. (`exact`: only itself.)" """
+def is_compatible(history: History, op: str, one: Subversions, other: Subversions) -> bool:
+    """ "Versions of an op that share their number down to that level are compatible (`exact`: only itself)." """
     a, b = number(history, op, one), number(history, op, other)
     at = level(history, op)
     if at == "exact":
@@ -218,9 +218,9 @@ def verdict(history: History, up: str, u: Subversions, down: str, d: Subversions
         if state is not None:
             return "valid" if state == "valid" else "invalid"
 
-    # 2. "else a *valid* link in force from a version alike to *u*, for exactly *d* or for no downstream version"
+    # 2. "else a *valid* link in force from a version compatible with *u*, for exactly *d* or for no downstream version"
     for other, target in product(ups, [d, None]):
-        if in_force(history, up, other, down, target) == "valid" and alike(history, up, other, u):
+        if in_force(history, up, other, down, target) == "valid" and is_compatible(history, up, other, u):
             return "valid"
 
     # 3. "else, if any *valid* link between the two ops is in force: invalid"

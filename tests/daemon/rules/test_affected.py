@@ -6,7 +6,7 @@ from hypothesis import given
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.affected import affected
 from opstore_daemon.rules.resolution import Edge
-from opstore_daemon.rules.verdict import Between, Verdict
+from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import in_force, numbers
 from tests.daemon.rules.test_resolution import cases
@@ -23,7 +23,7 @@ def test_what_is_affected_is_the_oracles(case: tuple[oracle.History, list[str], 
         for version, number in numbers(history, op).items():
 
             def verdict(down: str, op: str = op, number: VersionNumber = number) -> Verdict:
-                between = Between(op, down, oracle.level(history, op), in_force(history, op, down))
+                between = EdgeLinks(op, down, oracle.level(history, op), in_force(history, op, down))
                 latest = oracle.latest(history, down)
                 return between.verdict(number, None if latest is None else numbers(history, down)[latest])
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import LEVELS, Level
 from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
-from opstore_daemon.rules.numbering import Given, number
+from opstore_daemon.rules.numbering import AssignedNumbers, number
 from tests.daemon.rules import oracle
 from tests.support.examples import examples
 
@@ -21,9 +21,9 @@ class Counters:
     def __init__(self) -> None:
         self.numbers: dict[tuple[str, ...], dict[str, int]] = {}
 
-    def given(self, above: tuple[str, ...], subversion: str) -> Given:
+    def given(self, above: tuple[str, ...], subversion: str) -> AssignedNumbers:
         known = self.numbers.get(above, {})
-        return Given(known=known.get(subversion), highest=max(known.values(), default=None))
+        return AssignedNumbers(known=known.get(subversion), highest=max(known.values(), default=None))
 
     def register(self, version: oracle.Subversions) -> VersionNumber:
         major, minor, patch = version
@@ -84,7 +84,7 @@ def test_a_number_stays_whatever_comes_after(registered: list[oracle.Subversions
 
 
 def test_the_first_version_is_1_0_0() -> None:
-    assert number("pca", Given(), Given(), Given()) == VersionNumber(1, 0, 0)
+    assert number("pca", AssignedNumbers(), AssignedNumbers(), AssignedNumbers()) == VersionNumber(1, 0, 0)
 
 
 def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
@@ -95,18 +95,20 @@ def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
 
 
 def test_the_next_number_follows_the_highest_that_was_given_also_to_what_was_removed() -> None:
-    assert number("pca", Given(known=3, highest=7), Given(highest=4), Given()) == VersionNumber(3, 5, 0)
+    assert number(
+        "pca", AssignedNumbers(known=3, highest=7), AssignedNumbers(highest=4), AssignedNumbers()
+    ) == VersionNumber(3, 5, 0)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_no_number_is_given_above_the_highest(level: Level) -> None:
-    def numbered(at: Given) -> VersionNumber:
-        major, minor, patch = (at if one == level else Given() for one in LEVELS)
+    def numbered(at: AssignedNumbers) -> VersionNumber:
+        major, minor, patch = (at if one == level else AssignedNumbers() for one in LEVELS)
         return number("pca", major, minor, patch)
 
-    assert numbered(Given(highest=HIGHEST - 1))[LEVELS.index(level)] == HIGHEST == 2**31 - 1
-    assert numbered(Given(known=HIGHEST, highest=HIGHEST))[LEVELS.index(level)] == HIGHEST
+    assert numbered(AssignedNumbers(highest=HIGHEST - 1))[LEVELS.index(level)] == HIGHEST == 2**31 - 1
+    assert numbered(AssignedNumbers(known=HIGHEST, highest=HIGHEST))[LEVELS.index(level)] == HIGHEST
     with pytest.raises(errors.NumbersExhausted) as caught:
-        numbered(Given(highest=HIGHEST))
+        numbered(AssignedNumbers(highest=HIGHEST))
     assert caught.value.details == {"op": "pca", "level": level}
     assert caught.value.exit_code == 5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.resolution import Edge, conflict, order, resolve
-from opstore_daemon.rules.verdict import Between
+from opstore_daemon.rules.verdict import EdgeLinks
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import in_force, numbers, written_for
 from tests.support.examples import examples
@@ -27,13 +27,14 @@ class ByHistory:
             for op in OPS
         }
         self._between = {
-            (up, down): Between(up, down, oracle.level(history, up), in_force(history, up, down)) for up, down in edges
+            (up, down): EdgeLinks(up, down, oracle.level(history, up), in_force(history, up, down))
+            for up, down in edges
         }
 
-    def candidates(self, op: str) -> list[Candidate]:
+    def newest_first(self, op: str) -> list[Candidate]:
         return self._candidates[op]
 
-    def accepted(self, edge: Edge, downstream: Candidate) -> Iterator[Candidate]:
+    def accepted_upstreams(self, edge: Edge, downstream: Candidate) -> Iterator[Candidate]:
         return (each for each in self._candidates[edge[0]] if self.accepts(edge, each, downstream))
 
     def accepts(self, edge: Edge, upstream: Candidate, downstream: Candidate) -> bool:
@@ -74,11 +75,11 @@ def test_a_conflict_has_no_resolution_and_no_part_of_it_is_one(
     case: tuple[oracle.History, list[str], list[Edge]],
 ) -> None:
     history, ops, edges = case
-    choices = ByHistory(history, edges)
-    if resolve(ops, edges, choices) is not None:
+    candidates = ByHistory(history, edges)
+    if resolve(ops, edges, candidates) is not None:
         return
-    found = conflict(edges, choices)
-    if not all(choices.candidates(op) for op in ops):
+    found = conflict(edges, candidates)
+    if not all(candidates.newest_first(op) for op in ops):
         return
     assert found
     assert not oracle.sets(history, sorted({op for edge in found for op in edge}), found, ["valid"])
@@ -100,10 +101,10 @@ class Counting:
     def __init__(self, count: int, valid: dict[Edge, dict[int, list[int]]]) -> None:
         self._count, self._valid, self.asked = count, valid, 0
 
-    def candidates(self, op: str) -> Iterator[int]:
+    def newest_first(self, op: str) -> Iterator[int]:
         return iter(range(self._count, 0, -1))
 
-    def accepted(self, edge: Edge, downstream: int) -> Iterator[int]:
+    def accepted_upstreams(self, edge: Edge, downstream: int) -> Iterator[int]:
         self.asked += 1
         return iter(self._valid[edge].get(downstream, []))
 
@@ -118,9 +119,9 @@ def test_what_failed_whatever_the_others_had_is_not_tried_again() -> None:
     # Each downstream version takes any upstream one, but the far end takes its fifth only.
     valid: dict[Edge, dict[int, list[int]]] = {edge: {down: list(every) for down in every} for edge in chain}
     valid[chain[0]] = {5: [1]}
-    choices = Counting(1000, valid)
-    assert resolve(ops, chain, choices) == {ops[0]: 1, ops[1]: 5, **dict.fromkeys(ops[2:], 1000)}
-    assert choices.asked < 20 + 1000
+    candidates = Counting(1000, valid)
+    assert resolve(ops, chain, candidates) == {ops[0]: 1, ops[1]: 5, **dict.fromkeys(ops[2:], 1000)}
+    assert candidates.asked < 20 + 1000
 
 
 def test_the_search_goes_back_past_the_ops_that_are_not_to_blame() -> None:
@@ -129,6 +130,6 @@ def test_the_search_goes_back_past_the_ops_that_are_not_to_blame() -> None:
     every = range(50, 0, -1)
     valid: dict[Edge, dict[int, list[int]]] = {edge: {down: list(every) for down in every} for edge in edges}
     valid[edges[-1]] = {1: [7]}
-    choices = Counting(50, valid)
-    assert resolve(ops, edges, choices) == {"down": 1, **dict.fromkeys(ops[1:-1], 50), ops[-1]: 7}
-    assert choices.asked <= 50 * len(edges)
+    candidates = Counting(50, valid)
+    assert resolve(ops, edges, candidates) == {"down": 1, **dict.fromkeys(ops[1:-1], 50), ops[-1]: 7}
+    assert candidates.asked <= 50 * len(edges)

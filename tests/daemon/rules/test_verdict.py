@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import Compat, VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.verdict import Between, LinkInForce, Verdict, alike, combine, line
+from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce, Verdict, combine, is_compatible, line
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import LEVELS, OPS, histories, in_force, numbers
 from tests.support.examples import examples
@@ -28,7 +28,7 @@ class Edge:
 
 
 def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
-    between = Between(of.upstream_op, of.downstream_op, of.compat, links)
+    between = EdgeLinks(of.upstream_op, of.downstream_op, of.compat, links)
     answer = between.verdict(of.upstream, of.downstream)
     assert of.upstream is None or between.is_valid(of.upstream, of.downstream) == (answer.word == "valid")
     return answer
@@ -101,22 +101,22 @@ def test_rule_1_the_exact_entry_beats_the_one_for_the_op_whichever_is_newer() ->
         assert said(edge(), replace(exact, valid=True), replace(for_op, valid=False))[0] == "valid"
 
 
-def test_rule_1_known_invalid_beats_a_valid_version_that_is_alike() -> None:
+def test_rule_1_known_invalid_beats_a_compatible_valid_version() -> None:
     assert said(edge(), entry("1.4.2", None, valid=False), entry("1.4.1", "2.0.1", position=2))[0] == "invalid"
 
 
-def test_rule_2_a_valid_version_that_is_alike_makes_it_valid() -> None:
+def test_rule_2_a_compatible_valid_version_makes_it_valid() -> None:
     assert said(edge(), entry("1.0.0", "2.0.1")) == (
         "valid",
-        "pca 1.4.2 is alike (1) to 1.0.0, which is valid for random_forest 2.0.1",
+        "pca 1.4.2 is compatible (major) with 1.0.0, which is valid for random_forest 2.0.1",
     )
     assert said(edge(compat="minor"), entry("1.4.0", None)) == (
         "valid",
-        "pca 1.4.2 is alike (1.4) to 1.4.0, which is valid for random_forest",
+        "pca 1.4.2 is compatible (minor) with 1.4.0, which is valid for random_forest",
     )
 
 
-def test_rule_2_counts_neither_a_version_that_is_not_alike_nor_a_link_for_another_downstream_version() -> None:
+def test_rule_2_ignores_incompatible_versions_and_links_for_other_downstream_versions() -> None:
     assert said(edge(), entry("2.0.0", "2.0.1"))[0] == "invalid"
     assert said(edge(compat="minor"), entry("1.3.0", "2.0.1"))[0] == "invalid"
     assert said(edge(compat="exact"), entry("1.4.1", "2.0.1"))[0] == "invalid"
@@ -154,7 +154,7 @@ def test_an_op_without_a_version_is_unknown() -> None:
     assert said(edge(upstream=None)) == ("unknown", "pca has no version")
 
 
-# --- alike ------------------------------------------------------------------------------------------------------
+# --- compatibility ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ def test_an_op_without_a_version_is_unknown() -> None:
         ("exact", "1.4.2", "1.4.1", False),
     ],
 )
-def test_versions_are_alike_that_share_the_number_down_to_the_level(
+def test_compatible_versions_share_the_number_down_to_the_level(
     compat: Compat, one: str, other: str, expected: bool
 ) -> None:
-    assert alike(VersionNumber.parse(one), VersionNumber.parse(other), compat) is expected
-    assert alike(VersionNumber.parse(other), VersionNumber.parse(one), compat) is expected
+    assert is_compatible(VersionNumber.parse(one), VersionNumber.parse(other), compat) is expected
+    assert is_compatible(VersionNumber.parse(other), VersionNumber.parse(one), compat) is expected
 
 
-def test_the_line_is_what_alike_versions_share() -> None:
+def test_the_line_is_what_compatible_versions_share() -> None:
     assert [line(U, compat) for compat in LEVELS] == [(1,), (1, 4), (1, 4, 2)]
 
 

@@ -240,7 +240,7 @@ def test_a_sync_of_the_bytes_that_fails_shows_nothing_and_the_upload_begins_agai
             files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
     assert nothing_is_there(files)
     assert set(files.store.saver) == set()
-    assert files.store.uploads.take_up(upload, LOCAL).offset == 0, "what the disk did not take is not relied on"
+    assert files.store.uploads.claim(upload, LOCAL).offset == 0, "what the disk did not take is not relied on"
     append(files, upload, 0, b"bytes")
     assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).version == "1.0.0"
     assert files.store.pull("pca") == b"bytes"
@@ -286,7 +286,7 @@ def test_what_is_left_of_an_upload_is_never_taken_for_all_of_it(
     with pytest.raises(errors.Conflict):
         bound.add_version("pca", wanted(upload), LOCAL)
     assert nothing_is_there(files)
-    append(files, upload, files.store.uploads.take_up(upload, LOCAL).offset, b"bytes")
+    append(files, upload, files.store.uploads.claim(upload, LOCAL).offset, b"bytes")
     assert bound.add_version("pca", wanted(upload), LOCAL).size == 5
 
 
@@ -297,7 +297,7 @@ def test_an_upload_whose_offset_nobody_asked_for_after_a_restart_is_not_finished
     again = make_server(FileSaver)
     with pytest.raises(errors.UploadNotOpen):
         again.store.add_version("pca", wanted(upload), LOCAL)
-    assert again.store.uploads.take_up(upload, LOCAL).offset == 5
+    assert again.store.uploads.claim(upload, LOCAL).offset == 5
     assert again.store.add_version("pca", wanted(upload), LOCAL).size == 5
 
 
@@ -348,7 +348,7 @@ def test_bytes_that_are_not_those_that_were_declared_are_not_kept(
     if issubclass(error, errors.IntegrityFailure):
         assert list(files.store.saver.drafts()) == []
         with pytest.raises(errors.UploadNotFound):
-            files.store.uploads.take_up(upload, LOCAL)
+            files.store.uploads.claim(upload, LOCAL)
 
 
 class Torn(io.BytesIO):
@@ -428,7 +428,7 @@ def test_an_upload_that_nobody_asked_for_in_a_week_is_thrown_away() -> None:
     old = uploaded(server, b"old")
     now += timedelta(days=4)
     young = uploaded(server, b"young")
-    asked = server.store.uploads.take_up(old, LOCAL)
+    asked = server.store.uploads.claim(old, LOCAL)
     now += timedelta(days=4)
     server.store.uploads.expire()
     assert asked.offset == 3
@@ -443,7 +443,7 @@ def test_an_upload_that_nobody_asked_for_in_a_week_is_thrown_away() -> None:
 
 def test_an_upload_is_its_owner_s_alone(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
-    for ask in (files.store.uploads.take_up, files.store.uploads.discard):
+    for ask in (files.store.uploads.claim, files.store.uploads.discard):
         with pytest.raises(errors.UploadNotFound):
             ask(upload, "somebody")
     with pytest.raises(errors.UploadNotFound):

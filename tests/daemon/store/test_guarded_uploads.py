@@ -5,7 +5,7 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
-from opstore_daemon.store.ingest.uploads import Declared
+from opstore_daemon.store.ingest.open_upload import Declared
 from tests.daemon.store.test_faults import LOCAL, append, uploaded
 
 

@@ -13,7 +13,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Compat
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.verdict import Between, LinkInForce
+from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.version_rows import VersionRow
@@ -224,7 +224,7 @@ def check_every_verdict(world: World) -> None:
                 for up_version, row, told in zip(ups, rows, found, strict=True):
                     assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
                     number = None if target is None else target.number
-                    every_link = Between(upstream.name, downstream.name, upstream.compat, everything)
+                    every_link = EdgeLinks(upstream.name, downstream.name, upstream.compat, everything)
                     assert told == every_link.verdict(row.number, number), "those that matter say what all do"
 
 
