@@ -11,6 +11,7 @@ from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import ranges
+from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.version_rows import (
     _DIGEST,
     ALL,
@@ -30,6 +31,11 @@ _LOW, _HIGH = ("low_major", "low_minor", "low_patch"), ("high_major", "high_mino
 # Plus nothing, so that no index on numbers serves it: SQLite would put all of them in order before it picks the newest.
 _BARE_NUMBER = tuple_(Version.major_number + 0, Version.minor_number, Version.patch_number)
 _BETWEEN = (_BARE_NUMBER.between(tuple_(*map(bindparam, _LOW)), tuple_(*map(bindparam, _HIGH))),)
+
+
+def find_version(snapshot: Snapshot, reference: Reference) -> VersionRow:
+    """Return the version that the reference selects; raise OpNotFound, or what `resolve_reference` raises."""
+    return resolve_reference(snapshot, ops.get(snapshot, reference.op).id, reference)
 
 
 def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow:

@@ -63,7 +63,7 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
         links.record_link(connection, links.link_key(snapshot, row, parse_reference(text)), "valid", None, now)
     for text in wanted.valid_with:
         up = parse_reference(text)
-        upstream = references.resolve_reference(snapshot, ops.get(snapshot, up.op).id, up)
+        upstream = references.find_version(snapshot, up)
         links.record_link(connection, LinkKey(upstream, op, row), "valid", None, now)
     if wanted.tags:
         tags.move(connection, wanted.tags, [row], now)

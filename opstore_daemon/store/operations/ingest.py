@@ -36,7 +36,7 @@ def declared(wanted: NewVersion) -> Declared:
     return Declared(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
 
 
-class TakingIn(Transactions):
+class IngestOperations(Transactions):
     """The verbs of a store by which bytes come in and versions are made: bytes first, then one short transaction."""
 
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc) -> None:

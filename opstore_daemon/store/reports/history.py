@@ -14,7 +14,6 @@ from opstore_daemon.metadata.tables import Journal, Label, Level, Link, Op, Pipe
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.snapshot import Snapshot
-from opstore_daemon.store.transactions import Transactions
 
 EntryFields = Mapping[str, Any]  # the fields of an Entry, but for where and when
 
@@ -58,21 +57,17 @@ WHAT = (
 )
 
 
-class Chronicle(Transactions):
-    """The reads of the journal."""
-
-    def entries(self, below: int | None, limit: int, as_of: str | None = None) -> list[Entry]:
-        """Entries, newest first, at most `limit` of those below a position."""
-        with self._snapshot(as_of) as snapshot:
-            last = snapshot.last_position()
-            highest = last if below is None else min(below - 1, last)
-            found = snapshot.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
-            positions = [position for position, *_ in found]
-            told = dict(_told(snapshot, positions))
-            return [
-                Entry(position=position, at=journal.moment(at), **told.get(position, {"what": kind}))
-                for position, at, kind in found
-            ]
+def entries(snapshot: Snapshot, below: int | None, limit: int) -> list[Entry]:
+    """Return entries of the journal, newest first: at most `limit` entries below a position."""
+    last = snapshot.last_position()
+    highest = last if below is None else min(below - 1, last)
+    found = snapshot.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
+    positions = [position for position, *_ in found]
+    told = dict(_told(snapshot, positions))
+    return [
+        Entry(position=position, at=journal.moment(at), **told.get(position, {"what": kind}))
+        for position, at, kind in found
+    ]
 
 
 _ENTRIES = select(Journal.position, Journal.at, Journal.kind).order_by(Journal.position.desc())

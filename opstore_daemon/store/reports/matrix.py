@@ -16,7 +16,6 @@ from opstore_daemon.store.catalog import link_queries, ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
-from opstore_daemon.store.transactions import Transactions
 
 DETAILED_VERSIONS = 25  # versions of each op that are told with reasons
 MAX_VERSIONS = 20 * DETAILED_VERSIONS  # versions of each op that are told without
@@ -50,31 +49,23 @@ class Run:
     verdict: VerdictWord
 
 
-class Matrices(Transactions):
-    """The reads of matrices."""
+def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> Matrix:
+    """Return the verdicts with their reasons, of at most DETAILED_VERSIONS versions of each op, from these sequences downwards.
 
-    def matrix(
-        self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
-    ) -> Matrix:
-        """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op, from these sequences down.
+    None is the newest version. Raises OpNotFound, and InvalidRequest if the two ops are the same.
+    """
+    up, down = _axes(snapshot, upstream, downstream, row, column, DETAILED_VERSIONS)
+    between = _between(snapshot, up, down)
+    columns: list[VersionNumber | None] = [version.number for version in down.versions]
+    columns = columns or [None]
+    rows = [[between.verdict(version.number, number) for number in columns] for version in up.versions]
+    return Matrix(up, down, rows)
 
-        None is the newest. Raises OpNotFound, and InvalidRequest where the two are one op.
-        """
-        with self._snapshot(as_of) as snapshot:
-            up, down = _axes(snapshot, upstream, downstream, row, column, DETAILED_VERSIONS)
-            between = _between(snapshot, up, down)
-            columns: list[VersionNumber | None] = [version.number for version in down.versions]
-            columns = columns or [None]
-            rows = [[between.verdict(version.number, number) for number in columns] for version in up.versions]
-            return Matrix(up, down, rows)
 
-    def matrix_map(
-        self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
-    ) -> list[Run]:
-        """The verdicts without their reasons, of at most MAX_VERSIONS versions of each op; as `matrix`."""
-        with self._snapshot(as_of) as snapshot:
-            up, down = _axes(snapshot, upstream, downstream, row, column, MAX_VERSIONS)
-            return list(_runs(_between(snapshot, up, down), up, down))
+def matrix_map(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> list[Run]:
+    """Return the verdicts without their reasons, of at most MAX_VERSIONS versions of each op; otherwise as `matrix`."""
+    up, down = _axes(snapshot, upstream, downstream, row, column, MAX_VERSIONS)
+    return list(_runs(_between(snapshot, up, down), up, down))
 
 
 def _axes(

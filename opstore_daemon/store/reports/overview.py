@@ -17,7 +17,6 @@ from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.store.catalog import ops, pipelines, references, version_rows, versions
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
-from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import verdicts
 
 MOST_FOUND = 20  # of each kind that a search answers
@@ -52,45 +51,10 @@ class Found:
     versions: list[VersionRecord]
 
 
-class Browsing(Transactions):
-    """The reads of the page that no verb answers."""
-
-    def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[ops.OpLine]:
-        """Ops by name, at most `limit` of those behind the name `after`."""
-        with self._snapshot(as_of) as snapshot:
-            return ops.lines(snapshot, after, limit)
-
-    def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
-        """Pipelines by name with their verdicts, at most `limit` of those behind the name `after`."""
-        with self._snapshot(as_of) as snapshot:
-            chosen: dict[str, verdicts.Chosen] = {}
-            return [_pipeline_line(snapshot, record, chosen) for record in pipelines.records(snapshot, after, limit)]
-
-    def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
-        """What the op stands beside; raises OpNotFound."""
-        with self._snapshot(as_of) as snapshot:
-            row = ops.get(snapshot, op)
-            ups, downs = (
-                snapshot.execute(_beside(snapshot.time_filter, way, op_id=row.id)).scalars().all()
-                for way in ("up", "down")
-            )
-            among = snapshot.execute(_pipelines_of(snapshot.time_filter, op_id=row.id)).scalars().all()
-            return Neighbours(list(ups), list(downs), list(among))
-
-    def search(self, text: str, as_of: str | None = None) -> Found:
-        """Ops, pipelines and tags whose names hold the text, and the versions that it is a reference or digest of."""
-        wanted = text.strip()
-        if not wanted:
-            return Found([], [], [], [])
-        with self._snapshot(as_of) as snapshot:
-            part = wanted.lower().partition("@")[0]
-            of_tags = snapshot.execute(_tags_like(snapshot.time_filter, part=_like(part))).all()
-            return Found(
-                ops=list(snapshot.execute(_ops_like(snapshot.time_filter, part=_like(part))).scalars()),
-                pipelines=list(snapshot.execute(_pipelines_like(snapshot.time_filter, part=_like(part))).scalars()),
-                tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in of_tags],
-                versions=_named(snapshot, wanted),
-            )
+def pipeline_lines(snapshot: Snapshot, after: str, limit: int) -> list[PipelineLine]:
+    """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`."""
+    chosen: dict[str, verdicts.Chosen] = {}
+    return [_pipeline_line(snapshot, record, chosen) for record in pipelines.records(snapshot, after, limit)]
 
 
 def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
@@ -101,6 +65,31 @@ def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str,
         snapshot, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name
     )
     return PipelineLine(record, told.verdict, sum(edge.verdict != "valid" for edge in told.edges))
+
+
+def neighbours(snapshot: Snapshot, op: str) -> Neighbours:
+    """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
+    row = ops.get(snapshot, op)
+    ups, downs = (
+        snapshot.execute(_beside(snapshot.time_filter, way, op_id=row.id)).scalars().all() for way in ("up", "down")
+    )
+    among = snapshot.execute(_pipelines_of(snapshot.time_filter, op_id=row.id)).scalars().all()
+    return Neighbours(list(ups), list(downs), list(among))
+
+
+def search(snapshot: Snapshot, text: str) -> Found:
+    """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
+    wanted = text.strip()
+    if not wanted:
+        return Found([], [], [], [])
+    pattern = _like(wanted.lower().partition("@")[0])
+    tags = snapshot.execute(_tags_like(snapshot.time_filter, part=pattern)).all()
+    return Found(
+        ops=list(snapshot.execute(_ops_like(snapshot.time_filter, part=pattern)).scalars()),
+        pipelines=list(snapshot.execute(_pipelines_like(snapshot.time_filter, part=pattern)).scalars()),
+        tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in tags],
+        versions=_named(snapshot, wanted),
+    )
 
 
 def _named(snapshot: Snapshot, text: str) -> list[VersionRecord]:
@@ -114,7 +103,7 @@ def _named(snapshot: Snapshot, text: str) -> list[VersionRecord]:
     elif "@" in text and is_name(text.partition("@")[0]):
         try:
             reference = parse_reference(text)
-            rows = [references.resolve_reference(snapshot, ops.get(snapshot, reference.op).id, reference)]
+            rows = [references.find_version(snapshot, reference)]
         except (errors.NotFound, errors.Refused):
             rows = []
     return versions.records(snapshot, rows)

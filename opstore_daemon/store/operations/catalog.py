@@ -1,0 +1,108 @@
+"""Yanks, tags and ops: what users say about versions and ops, each statement as one transaction."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import Compat, OpRecord, Ops, Tagged, TagRecord, Tags, VersionRecord
+from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.store.catalog import ops, tags, version_rows, versions, yanks
+from opstore_daemon.store.catalog.references import find_version
+from opstore_daemon.store.paging import NO_LIMIT, next_cursor
+from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.transactions import Transactions
+
+
+class CatalogOperations(Transactions):
+    """Yank and tag versions; list tags and ops; set compatibility levels."""
+
+    def yank(self, reference: str, reason: str) -> VersionRecord:
+        """Yank the version (protocol.interface)."""
+        return self.set_yank(reference, reason)
+
+    def unyank(self, reference: str) -> VersionRecord:
+        """Undo the yank of the version (protocol.interface)."""
+        return self.set_yank(reference, None)
+
+    def set_yank(self, reference: str, reason: str | None) -> VersionRecord:
+        """Yank the version for a reason, or undo its yank if the reason is None."""
+        parsed = parse_reference(reference)
+
+        def work(connection: Connection) -> VersionRecord:
+            snapshot = Snapshot(connection)
+            row = find_version(snapshot, parsed)
+            yanks.record(connection, row, reason, self._now())
+            changed = version_rows.by_id(snapshot, row.id)
+            return versions.records(snapshot, [row if changed is None else changed])[0]
+
+        return self._write(VersionRecord, work)
+
+    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
+        """Move the tag to a version, or to one version of each of several ops (protocol.interface)."""
+        return list(self.move_tag(references, tag).tags)
+
+    def move_tag(self, references: str | Sequence[str], tag: str) -> Tagged:
+        """Move the tag as `tag` does; also return which yanked versions the references selected."""
+        targets = [parse_reference(text) for text in ([references] if isinstance(references, str) else references)]
+        if len({reference.op for reference in targets}) < len(targets):
+            raise errors.InvalidRequest(reason="a tag stands on one version of an op")
+        tags.check(tag)
+
+        def work(connection: Connection) -> Tagged:
+            snapshot = Snapshot(connection)
+            rows = [find_version(snapshot, reference) for reference in targets]
+            tags.move(connection, [tag], rows, self._now())
+            moved = tags.of_versions(snapshot, tag, rows)
+            return Tagged(tags=tuple(moved), picked_yanked=tuple(snapshot.picked_yanked))
+
+        return self._write(Tagged, work)
+
+    def untag(self, op: str, tag: str) -> None:
+        """Remove the tag from the op's version (protocol.interface)."""
+        check_name(tag)
+
+        def work(connection: Connection) -> None:
+            tags.remove(connection, ops.get(Snapshot(connection), op), tag, self._now())
+
+        self._write(type(None), work)
+
+    def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
+        """Return the tags in force, or every move of a tag (protocol.interface)."""
+        return list(self.tags_page(op, None, NO_LIMIT, history=history, as_of=as_of).tags)
+
+    def tags_page(
+        self, op: str | None, cursor: str | None, limit: int, *, history: bool, as_of: str | None = None
+    ) -> Tags:
+        """Return a page of tags: at most `limit` tags after the cursor."""
+        with self._snapshot(as_of) as snapshot:
+            op_id = None if op is None else ops.get(snapshot, op).id
+            page = tags.records(snapshot, op_id, tags.parse_cursor(cursor), limit, history=history)
+        return Tags(tags=tuple(page), next_cursor=next_cursor(page, limit, tags.cursor_of))
+
+    def ops(self) -> list[OpRecord]:
+        """Return all ops by name (protocol.interface)."""
+        return list(self.ops_page("", NO_LIMIT).ops)
+
+    def ops_page(self, after: str, limit: int) -> Ops:
+        """Return a page of ops by name: at most `limit` ops after the name `after`."""
+        with self._snapshot() as snapshot:
+            page = ops.records(snapshot, after, limit)
+        return Ops(ops=tuple(page), next_cursor=next_cursor(page, limit, lambda op: op.name))
+
+    def op(self, name: str) -> OpRecord:
+        """Return one op (protocol.interface)."""
+        with self._snapshot() as snapshot:
+            ops.get(snapshot, name)
+            return ops.records(snapshot, "", 1, only=name)[0]
+
+    def set_compat(self, op: str, compat: Compat) -> OpRecord:
+        """Set the op's compatibility level (protocol.interface)."""
+
+        def work(connection: Connection) -> OpRecord:
+            snapshot = Snapshot(connection)
+            ops.set_compat(connection, ops.get(snapshot, op), compat, self._now())
+            return ops.records(snapshot, "", 1, only=op)[0]
+
+        return self._write(OpRecord, work)

@@ -1,0 +1,52 @@
+"""Reads for the web page: overview, search, history of the journal, and the matrix of an edge."""
+
+from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog.ops import OpLine
+from opstore_daemon.store.reports import history, matrix, overview
+from opstore_daemon.store.reports.history import Entry
+from opstore_daemon.store.reports.matrix import Matrix, Run
+from opstore_daemon.store.reports.overview import Found, Neighbours, PipelineLine
+from opstore_daemon.store.transactions import Transactions
+
+
+class ReportOperations(Transactions):
+    """Read what the page shows and no command prints."""
+
+    def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[OpLine]:
+        """Return ops by name with their latest versions: at most `limit` ops after the name `after`."""
+        with self._snapshot(as_of) as snapshot:
+            return ops.lines(snapshot, after, limit)
+
+    def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
+        """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`."""
+        with self._snapshot(as_of) as snapshot:
+            return overview.pipeline_lines(snapshot, after, limit)
+
+    def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
+        """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
+        with self._snapshot(as_of) as snapshot:
+            return overview.neighbours(snapshot, op)
+
+    def search(self, text: str, as_of: str | None = None) -> Found:
+        """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
+        with self._snapshot(as_of) as snapshot:
+            return overview.search(snapshot, text)
+
+    def entries(self, below: int | None, limit: int, as_of: str | None = None) -> list[Entry]:
+        """Return entries of the journal, newest first: at most `limit` entries below a position."""
+        with self._snapshot(as_of) as snapshot:
+            return history.entries(snapshot, below, limit)
+
+    def matrix(
+        self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
+    ) -> Matrix:
+        """Return the verdicts of an edge with their reasons (store.reports.matrix)."""
+        with self._snapshot(as_of) as snapshot:
+            return matrix.matrix(snapshot, upstream, downstream, row, column)
+
+    def matrix_map(
+        self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
+    ) -> list[Run]:
+        """Return the verdicts of an edge without reasons (store.reports.matrix)."""
+        with self._snapshot(as_of) as snapshot:
+            return matrix.matrix_map(snapshot, upstream, downstream, row, column)

@@ -1,0 +1,170 @@
+"""Links, pipelines and what follows from them: verdicts, resolutions, locks and affected ops."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import (
+    Affected,
+    Check,
+    Linked,
+    LinkRecord,
+    Links,
+    LinkState,
+    Lock,
+    PipelineRecord,
+    Pipelines,
+    Resolution,
+    Validation,
+)
+from opstore_daemon.protocol.references import Latest, Reference, parse_reference
+from opstore_daemon.store.catalog import links, ops, pipelines, references
+from opstore_daemon.store.catalog.links import Filter
+from opstore_daemon.store.paging import NO_LIMIT, check_limit, next_cursor
+from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.transactions import Transactions
+from opstore_daemon.store.validity import resolution, verdicts
+
+HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position
+
+
+def _has_none(_position: int) -> bool:
+    return False
+
+
+class ValidityOperations(Transactions):
+    """Record links, register pipelines, validate, resolve, check locks."""
+
+    def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
+        """Record a link (protocol.interface)."""
+        return self.record_link(upstream, downstream, "valid" if valid else "invalid", evidence).link
+
+    def unlink(self, upstream: str, downstream: str) -> LinkRecord:
+        """Revoke a link (protocol.interface)."""
+        return self.record_link(upstream, downstream, "revoked", None).link
+
+    def record_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> Linked:
+        """Record a link in that state; return the link, or, for `revoked`, the link that it revokes."""
+        up, down = parse_reference(upstream), parse_reference(downstream)
+
+        def work(connection: Connection) -> Linked:
+            snapshot = Snapshot(connection)
+            key = links.link_key(snapshot, references.find_version(snapshot, up), down)
+            record = links.record_link(connection, key, state, evidence, self._now())
+            return Linked(link=record, picked_yanked=tuple(snapshot.picked_yanked))
+
+        return self._write(Linked, work)
+
+    def links(
+        self,
+        op: str | None = None,
+        *,
+        upstream: str | None = None,
+        downstream: str | None = None,
+        history: bool = False,
+        limit: int | None = None,
+        as_of: str | None = None,
+    ) -> list[LinkRecord]:
+        """Return the links in force, or all entries (protocol.interface)."""
+        wanted = Filter(op, upstream, downstream, history)
+        return list(self.links_page(wanted, None, check_limit(limit), as_of=as_of).links)
+
+    def links_page(self, wanted: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
+        """Return a page of links, newest first: at most `limit` links below a position."""
+        with self._snapshot(as_of) as snapshot:
+            page = links.records(snapshot, wanted, below, limit)
+        return Links(links=tuple(page), next_cursor=next_cursor(page, limit, lambda link: str(link.position)))
+
+    def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
+        """Return the verdict for one edge (protocol.interface)."""
+        verdict = self.edge_verdict(upstream, downstream, as_of)
+        assert not isinstance(verdict, int), "only a verdict that the caller has is a position"  # noqa: S101
+        return verdict
+
+    def edge_verdict(
+        self, upstream: str, downstream: str, as_of: str | None = None, unless: HasVerdict = _has_none
+    ) -> Validation | int:
+        """Return the verdict for one edge, or only its position if the caller has the verdict of that position."""
+        up, down = parse_reference(upstream), parse_reference(downstream)
+        if up.op == down.op:
+            raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
+        with self._snapshot(as_of) as snapshot:
+            position = ops.last_change(snapshot, [up.op, down.op])
+            if unless(position):
+                return position
+            chosen = {up.op: verdicts.choose(snapshot, up), down.op: verdicts.choose(snapshot, down)}
+            return verdicts.validate(snapshot, [(up.op, down.op)], chosen, position)
+
+    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
+        """Return the verdict over all edges of a pipeline (protocol.interface)."""
+        verdict = self.pipeline_verdict(pipeline, use, as_of)
+        assert not isinstance(verdict, int), "only a verdict that the caller has is a position"  # noqa: S101
+        return verdict
+
+    def pipeline_verdict(
+        self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: HasVerdict = _has_none
+    ) -> Validation | int:
+        """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position."""
+        with self._snapshot(as_of) as snapshot:
+            position = pipelines.last_change(snapshot, pipeline)
+            if unless(position):
+                return position
+            graph = pipelines.get(snapshot, pipeline)
+            used = resolution.of_pipeline(graph, use)
+            selected = {op: used.get(op) or Reference(op, Latest(), bare=True) for op in graph.ops}
+            chosen = {op: verdicts.choose(snapshot, reference) for op, reference in selected.items()}
+            return verdicts.validate(snapshot, graph.edges, chosen, position, pipeline)
+
+    def resolve(
+        self,
+        pipeline: str,
+        *,
+        use: Sequence[str] = (),
+        lock: Sequence[str] = (),
+        upgrade: str | None = None,
+        as_of: str | None = None,
+    ) -> Resolution:
+        """Return the resolution of a pipeline (protocol.interface)."""
+        with self._snapshot(as_of) as snapshot:
+            return resolution.Resolving(snapshot, pipeline, use, lock, upgrade).answer()
+
+    def check_lock(self, pipeline: str, lock: Lock) -> Check:
+        """Return whether a lock still holds (protocol.interface)."""
+        with self._snapshot() as snapshot:
+            return resolution.check(snapshot, pipeline, lock)
+
+    def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
+        """Return the ops to retrain for a version (protocol.interface)."""
+        with self._snapshot(as_of) as snapshot:
+            return resolution.affected(snapshot, reference, pipeline)
+
+    def register_pipeline(
+        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+    ) -> PipelineRecord:
+        """Register a pipeline (protocol.interface)."""
+        order, pairs = pipelines.graph(ops, edges)
+
+        def work(connection: Connection) -> PipelineRecord:
+            return pipelines.register(connection, name, order, pairs, self._now())
+
+        return self._write(PipelineRecord, work)
+
+    def pipelines(self) -> list[PipelineRecord]:
+        """Return all pipelines by name (protocol.interface)."""
+        return list(self.pipelines_page("", NO_LIMIT).pipelines)
+
+    def pipelines_page(self, after: str, limit: int) -> Pipelines:
+        """Return a page of pipelines by name: at most `limit` pipelines after the name `after`."""
+        with self._snapshot() as snapshot:
+            page = pipelines.records(snapshot, after, limit)
+        return Pipelines(pipelines=tuple(page), next_cursor=next_cursor(page, limit, lambda each: each.name))
+
+    def pipeline(self, name: str) -> PipelineRecord:
+        """Return one pipeline (protocol.interface)."""
+        with self._snapshot() as snapshot:
+            return pipelines.get(snapshot, name)
+
+    def remove_pipeline(self, name: str) -> None:
+        """Remove the pipeline (protocol.interface)."""
+        self._write(type(None), lambda connection: pipelines.remove(connection, name, self._now()))
