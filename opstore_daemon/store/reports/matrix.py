@@ -50,7 +50,7 @@ class Run:
 
 
 def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> Matrix:
-    """Return the verdicts with their reasons, of at most DETAILED_VERSIONS versions of each op, from these sequences downwards.
+    """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op, from these sequences down.
 
     None is the newest version. Raises OpNotFound, and InvalidRequest if the two ops are the same.
     """
