@@ -6,7 +6,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 .PHONY: help demo test test-all lint guards format bench bench-peers docs screenshots clean
 
-help:  ## say what can be made
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(INSTALL) --editable . --group dev
 	touch $@
 
-demo: $(VENV)/.installed  ## train two ops on the iris data, push them, see a bad pair refused and a good one accepted
+demo: $(VENV)/.installed  ## train two ops on the iris data, push them, and see a bad pair refused and a good one accepted
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/iris/demo.sh
 
 test: $(VENV)/.installed  ## run the tests, without those that take many seconds each
@@ -30,10 +30,10 @@ lint: $(VENV)/.installed  ## check style, types and the directions of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-guards: $(VENV)/.installed  ## take out each guard in a copy, and see that a test fails without it
+guards: $(VENV)/.installed  ## remove each guard in a copy, and check that a test fails without it
 	$(BIN)/python tools/guards.py $(ARGS)
 
-format: $(VENV)/.installed  ## bring the code into form
+format: $(VENV)/.installed  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -52,8 +52,8 @@ $(VENV)/.docs-installed: $(VENV)/.installed
 docs: $(VENV)/.docs-installed  ## build the site of docs/ under build/site; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-screenshots: $(VENV)/.installed  ## make the pictures of docs/pictures anew (needs Chromium)
+screenshots: $(VENV)/.installed  ## make the pictures of docs/pictures (needs Chromium)
 	$(BIN)/python -m tools.pictures
 
-clean:  ## remove what was made here
+clean:  ## delete everything that was made here
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,9 +1,9 @@
-"""1, 4 and 16 clients that push 1 KiB each, as often as they can: throughput, and how long one push takes.
+"""Measure 1, 4 and 16 clients that push 1 KiB as often as they can: throughput and latency.
 
-The clients are processes of their own, each with one connection: threads of one process would wait for each other.
-Each pushes to an op of its own, as pipelines do. In the same rounds, as many that send 1 KiB to an empty application:
-how long the slowest take where nothing is done. Then the transactions of pushes without HTTP, one commit each and
-sixteen a commit: what grouping commits could save at most.
+Each client is a process with one connection, since threads of one process would wait for each other, and pushes to an
+op of its own. The same rounds measure as many clients that send 1 KiB to an empty application, which shows how long the
+slowest wait where nothing is done. A second table compares the transactions of pushes without HTTP, one commit each,
+with sixteen in one commit: the most that grouping commits could save.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
 
 Runs = dict[int, list[list[float]]]  # seconds of each request, in each round, by the number of clients
-Job = tuple[Any, ...]  # what a client's process does, and what it is given besides
+Job = tuple[Any, ...]  # what a client's process does, and its arguments
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def at_once(folder: Path, clients: list[int], seconds: float, rounds: int) -> None:
-    """Prints a table of pushes, and one of requests that do nothing."""
+    """Print a table of pushes, and one of requests that do nothing."""
     with Daemon(folder) as daemon, empty_server(folder) as url:
         jobs: dict[str, Job] = {"pushes": (_push, daemon.url, daemon.token), "empty requests": (_ask, url)}
         cases = [(name, count) for name in jobs for count in clients]
@@ -91,7 +91,7 @@ def _show(title: str, name: str, seconds: float, took: Runs) -> None:
 
 
 def _run(job: Job, clients: int, seconds: float) -> list[float]:
-    """What each request took of so many clients at once."""
+    """Return the seconds of each request of `count` clients at once."""
     context = multiprocessing.get_context("spawn")
     ready, queue = context.Barrier(clients), context.Queue()
     work, *given = job
@@ -116,7 +116,7 @@ def _ask(_number: int, url: str, seconds: float, ready: Any, queue: Any) -> None
 
 
 def _often(work: Callable[[], object], seconds: float, ready: Any) -> list[float]:
-    """What each time took, from when all are ready on."""
+    """Return the seconds of each call, starting when all clients are ready."""
     took = []
     work()
     ready.wait()
@@ -127,7 +127,7 @@ def _often(work: Callable[[], object], seconds: float, ready: Any) -> list[float
 
 
 def grouped(folder: Path, count: int) -> None:
-    """Prints what a push's transaction takes alone, and with fifteen others in one commit."""
+    """Print what a push's transaction takes alone, and with fifteen others in one commit."""
     server = OpStoreServer(MemorySaver(), f"sqlite:///{folder / 'grouped.db'}")
     rows = []
     for size in (1, 16):

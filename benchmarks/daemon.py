@@ -1,4 +1,4 @@
-"""A local daemon in a folder of its own, and commands that talk to it: whole processes, as users run them."""
+"""Run a local daemon in a folder of its own, and commands that talk to it, as whole processes."""
 
 import json
 import os
@@ -18,7 +18,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Ran(NamedTuple):
-    """A command: seconds by the clock, its processor's seconds, the daemon's, and its peak in MiB."""
+    """What a command took: wall seconds, its CPU seconds, the daemon's CPU seconds, and its peak memory in MiB."""
 
     seconds: float
     client: float
@@ -27,11 +27,11 @@ class Ran(NamedTuple):
 
 
 class Daemon:
-    """Runs while the context lasts."""
+    """A daemon that runs while the context lasts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "home"
-        # Without PYTHONDONTWRITEBYTECODE, say: then each process would compile what was changed.
+        # Without variables such as PYTHONDONTWRITEBYTECODE, which would make every process compile changed modules.
         self.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("OPSTORE_", "PYTHON"))},
             "OPSTORE_HOME": str(self.home),
@@ -59,7 +59,7 @@ class Daemon:
         return (self.home / "token").read_text().strip()
 
     def do(self, *words: object) -> Ran:
-        """Runs a command that has to end well."""
+        """Run a command that has to succeed."""
         used = self._used()
         process = self.begin(*words)
         began = time.perf_counter()
@@ -71,33 +71,33 @@ class Daemon:
         return Ran(seconds, usage.ru_utime + usage.ru_stime, self._used() - used, usage.ru_maxrss / 1024)
 
     def begin(self, *words: object, **more: str) -> "subprocess.Popen[bytes]":
-        """Begins one."""
+        """Start a command."""
         command = [OPSTORE, *map(str, words)]
         return subprocess.Popen(
             command, env=self.environ | more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder
         )
 
     def peak(self) -> float:
-        """The daemon's peak of resident memory so far, in MiB."""
+        """Return the daemon's peak resident memory so far, in MiB."""
         found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
         assert found is not None
         return int(found[1]) / 1024
 
     def blob(self) -> Path:
-        """The one blob that is there."""
+        """Return the path of the only blob."""
         (blob,) = [path for path in (self.home / "blobs" / "blobs").rglob("*") if path.is_file()]
         return blob
 
     def forget_blobs(self) -> None:
-        """Removes all blobs: nothing is there already, and the disk does not fill."""
+        """Delete all blobs, so that the next push has something to send and the disk does not fill up."""
         empty(self.home / "blobs" / "blobs")
 
     def staged(self) -> int:
-        """The bytes of uploads that are on their way."""
+        """Return the bytes of unfinished uploads."""
         return sum(path.stat().st_size for path in (self.home / "blobs" / "staging").iterdir())
 
     def _used(self) -> float:
-        """Seconds of the processor that the daemon has used; 0 where none runs."""
+        """Return the CPU seconds that the daemon has used, 0 if none runs."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except (OSError, ValueError, KeyError):
@@ -106,5 +106,5 @@ class Daemon:
 
 
 def large(size: int) -> str:
-    """A size in words."""
+    """Return a size in words."""
     return f"{size // MIB // 1024} GiB" if size >= 1024 * MIB else f"{size // MIB} MiB" if size >= MIB else f"{size} B"

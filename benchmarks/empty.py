@@ -29,7 +29,7 @@ server.run()
 
 @contextmanager
 def empty_server(folder: Path) -> Iterator[str]:
-    """Its URL: `/empty` takes anything and answers nothing, `/row` answers a row of SQLite."""
+    """Yield its URL: `/empty` accepts anything and returns nothing, `/row` returns a row of SQLite."""
     command = [sys.executable, "-c", PROGRAM, str(folder / "empty.db")]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:

@@ -1,4 +1,4 @@
-"""A store with many versions and links, written past the verbs, which would take hours."""
+"""Fill a store with many versions and links, written to the tables directly: the verbs would take hours."""
 
 import random
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from sqlalchemy import Connection
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.records import Level
 
-MAJOR, MINOR = 100, 10  # each so-many-th version begins a new major, a new minor
-EVERY, DOWN = 40, 3  # each so-many-th version has so many links beyond its own, to older versions of the next op
+MAJOR, MINOR = 100, 10  # every n-th version begins a new major, a new minor
+EVERY, DOWN = 40, 3  # every 40th version has 3 more links, to older versions of the next op
 
 
 def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) -> int:
-    """Makes so many versions of each op of a chain, and the pipeline `chain`; returns how many links it made.
+    """Create `versions` versions of each op of a chain, and the pipeline `chain`; return the number of links.
 
-    Each version is valid for the one of the next op that was made with it, and some for older ones, but the newest
+    Each version is valid for the version of the next op that was made with it, and some for older ones. The newest
     `back` versions of each op are valid for nothing.
     """
     with server.db.write() as connection:
@@ -29,7 +29,7 @@ def fill(server: OpStoreServer, ops: Sequence[str], versions: int, back: int) ->
 
 
 def fill_line(server: OpStoreServer, op: str, versions: int, level: Level) -> None:
-    """Makes so many versions of the one op, each the next at that level."""
+    """Create versions of one op, each the next one at `level`."""
     major, minor = {"patch": (versions, versions), "minor": (versions, 1), "major": (1, 1)}[level]
     with server.db.write() as connection:
         _fill_op(connection, 0, op, versions, major, minor)
@@ -37,7 +37,7 @@ def fill_line(server: OpStoreServer, op: str, versions: int, level: Level) -> No
 
 
 def number(n: int) -> str:
-    """The number of an op's n-th version, from 0."""
+    """Return the version number of an op's n-th version, from 0."""
     return f"{n // MAJOR + 1}.{n % MAJOR // MINOR}.{n % MINOR}"
 
 

@@ -1,7 +1,7 @@
-"""A large push and pull that are killed five times on either side, and go on: how many bytes moved again.
+"""Kill a large push and pull five times on either side, and count the bytes that moved again when they resumed.
 
-All bytes pass a relay that counts them. First the client is killed, each time after another sixth of the bytes, and
-begun anew; then the daemon, which is started anew while the client waits.
+All bytes pass through a relay that counts them. First the client is killed, after each further sixth of the bytes, and
+started again; then the daemon, which is restarted while the client waits.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from benchmarks.daemon import Daemon, large
 from benchmarks.measuring import MIB, change, show, write_random
 
 KILLS = 5
-HEAD = 4096  # bytes, in which the head of a request is
+HEAD = 4096  # bytes that hold the head of a request
 
 
 class Relay:
-    """A line to the daemon, at an address that stays when the daemon's changes. Counts what it carries each way."""
+    """A relay to the daemon whose address stays when the daemon's changes. It counts the bytes of both directions."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -49,11 +49,11 @@ class Relay:
         self._carry(client, daemon, "up", port)
 
     def _carry(self, source: socket.socket, target: socket.socket, way: str, port: int) -> None:
-        # The daemon answers to its own address only.
+        # The daemon refuses any other address in Host.
         ours, its = f"Host: 127.0.0.1:{self.port}".encode(), f"Host: 127.0.0.1:{port}".encode()
         with suppress(OSError):
             while data := source.recv(256 * 1024):
-                # A head comes first: before it, the answer to the last one was waited for.
+                # Each chunk that follows a response begins with a head: the client does not pipeline.
                 target.sendall(data[:HEAD].replace(ours, its) + data[HEAD:] if way == "up" else data)
                 self.carried[way] += len(data)
         for each in (source, target):
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def killed_five_times(daemon: Daemon, size: int, way: str, killed: str) -> int:
-    """The bytes that were moved beyond the file's own."""
+    """Return the bytes that were transferred beyond the file's own."""
     relay = Relay(daemon)
     carried = "up" if way == "push" else "down"
     target = daemon.folder / "target"

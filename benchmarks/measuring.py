@@ -1,4 +1,4 @@
-"""What the benchmarks share: rounds in a shuffled order, medians with their spread, a table of ratios, and files."""
+"""What the benchmarks share: rounds in a shuffled order, medians with their spread, tables of ratios, and files."""
 
 import hashlib
 import os
@@ -17,14 +17,14 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds by the clock."""
+    """Return the wall seconds that the job took."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def in_rounds(jobs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each job returned in each round, in which all of them run once, in an order of its own."""
+    """Run all jobs once a round, each round in another order, and return what each job returned."""
     found: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name in random.sample(list(jobs), len(jobs)):
@@ -33,13 +33,13 @@ def in_rounds(jobs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str,
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that so many of a hundred do not exceed."""
+    """Return the value that `percent` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table, its first column to the left."""
+    """Print a table whose first column is aligned left."""
     table = Table(title=title, title_justify="left", min_width=len(title) + 2)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left")
@@ -57,7 +57,7 @@ def show_ratios(
     goals: Mapping[str, float] | None = None,
     unit: str = "s",
 ) -> dict[str, float]:
-    """Prints median, spread and the ratio to the yardstick of each; returns the ratios. A goal is a ratio."""
+    """Print median, spread and ratio to the yardstick of each row; return the ratios. A goal is a ratio."""
     scale, form = (1, "{:.2f}") if unit == "s" else (1000, "{:.2f}")
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ratios = {name: median / medians[yardstick] for name, median in medians.items()}
@@ -73,7 +73,7 @@ def show_ratios(
 
 
 def one_pass(source: Path, target: Path) -> str:
-    """The yardstick: reads, hashes, writes and fsyncs, in one thread."""
+    """Read, hash, write and fsync a file in one thread: the yardstick."""
     seen = hashlib.sha256()
     buffer = memoryview(bytearray(MIB))
     with source.open("rb", buffering=0) as reading, target.open("wb", buffering=0) as writing:
@@ -85,7 +85,7 @@ def one_pass(source: Path, target: Path) -> str:
 
 
 def copy(source: Path, target: Path) -> None:
-    """`cp`, and its fsync."""
+    """Copy with `cp`, and fsync."""
     subprocess.run(["/bin/cp", source, target], check=True)
     descriptor = os.open(target, os.O_RDONLY)
     os.fsync(descriptor)
@@ -93,7 +93,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def write_random(path: Path, size: int) -> None:
-    """A file of so many random bytes."""
+    """Write a file of `size` random bytes."""
     with path.open("wb") as file:
         for _ in range(size // MIB):
             file.write(random.randbytes(MIB))
@@ -101,30 +101,30 @@ def write_random(path: Path, size: int) -> None:
 
 
 def change(path: Path) -> None:
-    """Other bytes, so that nothing is there already."""
+    """Change the content of the file, so that the store does not have its bytes yet."""
     with path.open("r+b") as file:
         file.write(os.urandom(16))
 
 
 def warm(path: Path) -> None:
-    """Brings the file into the page cache."""
+    """Read the file into the page cache."""
     with path.open("rb", buffering=0) as file:
         while file.read(16 * MIB):
             pass
 
 
 def cool(path: Path) -> None:
-    """Takes the file out of the page cache."""
+    """Drop the file from the page cache."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def touch_memory(folder: Path, size: int) -> None:
-    """Makes the machine have so much memory at hand for files: pages not touched for a while are slow at first.
+    """Make `size` bytes of memory available to files: pages that were not touched for a while are slow at first.
 
-    By a file that is written and removed. Memory that is touched as such goes back in huge pages, and those the system
-    takes for a file last (measured: a GiB is then written in 0.2 to 2 s, after this in 0.16 s each time).
+    It writes a file and deletes it. Anonymous memory would not do: it comes back as huge pages, which the system uses
+    for files last (measured: writing a GiB then takes 0.2 to 2 s; after this function, 0.16 s each time).
     """
     piece = random.randbytes(MIB)
     with (folder / "touched").open("wb", buffering=0) as file:
@@ -134,6 +134,6 @@ def touch_memory(folder: Path, size: int) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Removes what is in the folder, and keeps it."""
+    """Delete the content of the folder and keep the folder."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()

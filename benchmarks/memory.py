@@ -1,6 +1,6 @@
-"""Peak resident memory of daemon and client: of one large file, of a folder, and of eight clients at once.
+"""Measure the peak memory of daemon and client, for one large file, a folder, and eight clients at once.
 
-Prints a table of each. `--gate` fails where a peak is above so many MiB.
+Prints a table of each. `--gate` exits 1 if a peak is above its limit in MiB.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def one(folder: Path, size: int, files: int) -> list[float]:
-    """A push and a pull; prints and returns the peaks."""
+    """Push and pull; print and return the peaks."""
     source, target = folder / "source", folder / "target"
     _make(source, size, files)
     rows: list[tuple[str, float, float]] = []
@@ -56,7 +56,7 @@ def one(folder: Path, size: int, files: int) -> list[float]:
 
 
 def many(folder: Path, size: int) -> list[float]:
-    """Eight clients push at once, and then pull; prints and returns the daemon's peaks."""
+    """Push with eight clients at once, then pull; print and return the daemon's peaks."""
     with Daemon(folder) as daemon:
         sources = [folder / f"source{number}" for number in range(CLIENTS)]
         for source in sources:

@@ -1,7 +1,6 @@
-"""The page: the time to the first byte of each view, in a store with few versions and in one with many, interleaved.
+"""Measure the time to the first byte of each view of the page, with few versions and with many, interleaved.
 
-Prints a table with the ratio of the two, whose goal is 3. tests/daemon/page/test_scale.py counts
-the statements of each view.
+Prints a table of ratios, whose goal is 3. tests/daemon/page/test_scale.py counts the statements of each view.
 """
 
 import argparse
@@ -38,7 +37,7 @@ GOAL = 3.0
 
 
 class Browser:
-    """A connection that is kept, with a session of the page."""
+    """A kept connection with a session of the page."""
 
     def __init__(self, listener: Listener, token: str, then: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", listener.port)
@@ -50,7 +49,7 @@ class Browser:
         self._cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
 
     def seconds(self, path: str) -> float:
-        """Until the head of the answer, and with it the first of the body, is there."""
+        """Return the seconds until the response's head and the first byte of its body have arrived."""
         began = time.perf_counter()
         self._connection.request("GET", path.format(then=self._then), headers={"Cookie": self._cookie})
         answer = self._connection.getresponse()
@@ -62,7 +61,7 @@ class Browser:
 
 @contextmanager
 def browsing(versions: int) -> Iterator[Browser]:
-    """A store with so many versions of each of two ops, and whoever looks at it."""
+    """Yield a browser on a store with `versions` versions of each of two ops."""
     with ExitStack() as stack:
         server = stack.enter_context(closing(OpStoreServer(MemorySaver())))
         fill(server, ["upstream", "downstream"], versions, min(20, versions // 2))
@@ -81,7 +80,7 @@ def main() -> None:
         for number in range(options.rounds + 1):
             for view, path in VIEWS.items():
                 both = few.seconds(path), many.seconds(path)
-                if number:  # the first round makes what is made once
+                if number:  # the first round pays for what is created once
                     times[view].append(both)
     table = Table(title=f"time to the first byte, medians of {options.rounds} rounds")
     for column in ("view", f"{options.few} versions, ms", f"{options.many} versions, ms", "ratio", "goal"):

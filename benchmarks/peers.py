@@ -1,9 +1,9 @@
-"""What a user would take instead, on the same files: MLflow's server, DVC, an OCI registry through requests, and cp.
+"""Measure what a user would take instead, on the same files: MLflow's server, DVC, an OCI registry, and cp.
 
-`make bench-peers` installs them under build/peers: MLflow and DVC from PyPI into an environment of their own, Debian's
-docker-registry unpacked beside it. Each runs as its documents say, with its defaults. Clients are warm: what a command
-takes to start is measured for those that have one. Prints tables of the seconds, and of the memory of the servers. What
-is not there is said, and left out.
+`make bench-peers` installs them under build/peers: MLflow and DVC in a virtual environment of their own, Debian's
+docker-registry unpacked beside it. Each runs as its documents say, with its defaults. Clients are warm; start-up is
+measured for those that have a command. Prints tables of the seconds and of the servers' memory. A peer that is not
+installed is reported and skipped.
 """
 
 import argparse
@@ -46,7 +46,7 @@ WITHIN = 120.0  # seconds for a server to come up
 
 Jobs = dict[str, Callable[[Path, Path], float]]
 
-# A client of MLflow that stays: it reads a line of JSON and answers with the seconds.
+# A resident MLflow client: it reads a line of JSON and writes the seconds.
 MLFLOW = """
 import json, logging, os, sys, time
 import mlflow
@@ -125,7 +125,7 @@ def _measure(folder: Path, jobs: Jobs, size: int, rounds: int) -> None:
 
     pulls = {name: prepared(work) for name, work in jobs.items() if " pull" in name}
     found: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds):  # each pushes before it pulls: in each round first all of one, then all of the other
+    for _ in range(rounds):  # each pushes before it pulls, so a round has all pushes first and all pulls after them
         change(source)
         warm(source)
         for half in ({name: prepared(jobs[name]) for name in jobs if name not in pulls}, pulls):
@@ -154,7 +154,7 @@ def _opstore(folder: Path) -> Iterator[tuple[Jobs, int | None] | None]:
         client.ops()
 
         def push(source: Path, _: Path) -> float:
-            daemon.forget_blobs()  # or the second of the two would have nothing to send
+            daemon.forget_blobs()  # otherwise the second of the two would have nothing to send
             return timed(lambda: client.push("big", source))
 
         def push_whole(source: Path, _: Path) -> float:
@@ -233,7 +233,7 @@ def _registry(folder: Path) -> Iterator[tuple[Jobs, int | None] | None]:
             session.put(place, params=parameters, data=body).raise_for_status()
 
         def push(source: Path, _: Path) -> None:
-            digest = _digest(source)  # a registry wants it before it makes a blob of what came
+            digest = _digest(source)  # a registry requires it before it makes a blob of the upload
             with source.open("rb") as file:
                 put(file, digest)
             config = json.dumps({"made": digest}).encode()
@@ -308,7 +308,7 @@ def _dvc(folder: Path) -> Iterator[tuple[Jobs, int | None] | None]:
 
 @contextmanager
 def _server(command: list[Any], home: Path, url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A server in a group of processes of its own, once it answers."""
+    """Start a server in a process group of its own, and yield once it responds."""
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
             [str(word) for word in command], cwd=home, stdout=log, stderr=log, start_new_session=True
@@ -331,7 +331,7 @@ def _server(command: list[Any], home: Path, url: str) -> Iterator["subprocess.Po
 
 
 class _Memory:
-    """The peak of what a server and all processes that it started have in memory, looked at all the time."""
+    """The peak memory of a server and all processes that it started, sampled all the time."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._peak = pid, 0.0
@@ -347,7 +347,7 @@ class _Memory:
         self._thread.join()
 
     def take(self) -> float:
-        """The peak in MiB since it was taken last."""
+        """Return the peak in MiB since the last call."""
         peak, self._peak = self._peak, 0.0
         return peak
 

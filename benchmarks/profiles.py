@@ -1,7 +1,7 @@
-"""Where the time of a 1 GiB push goes: the processor's time of each thread of both sides, and when each part ran.
+"""Show where the time of a 1 GiB push goes: CPU time of each thread on both sides, and when each step ran.
 
-Whole processes: a client that says when it was up, had loaded, sent and was answered; and what /proc says of the
-threads. Prints two tables.
+Runs whole processes: a client that reports when it was up, had loaded, had sent and had its response, and the
+threads as /proc lists them. Prints two tables.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.measuring import MIB, change, show, touch_memory, warm, write_ra
 
 ALL = "all threads"
 
-# The command, with its steps noted on standard error.
+# The command, which reports its steps on standard error.
 NOTED = """
 import json, sys, time
 began = float(sys.argv.pop(1))
@@ -53,7 +53,7 @@ def main() -> None:
         source = folder / "source"
         write_random(source, size)
         with Daemon(folder) as daemon:
-            for _ in range(2):  # the first one makes what is made once
+            for _ in range(2):  # the first one pays for what is created once
                 change(source)
                 warm(source)
                 touch_memory(folder, 2 * size + 256 * MIB)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _push(daemon: Daemon, source: Path) -> tuple[list[tuple[str, float]], dict[tuple[str, str], tuple[float, float]]]:
-    """The steps, and what each thread used: looked at while it runs, since a thread that has ended is not there."""
+    """Push, and return the steps and what each thread used, sampled while it runs: an ended thread has no record."""
     seen: dict[tuple[str, int], tuple[str, float, float]] = {}
     before = {tid: used for tid, _, *used in _threads(daemon.pid)}
     process = subprocess.Popen(
@@ -90,7 +90,7 @@ def _push(daemon: Daemon, source: Path) -> tuple[list[tuple[str, float]], dict[t
     steps = [(str(step), float(at)) for step, at in json.loads(noted.decode().splitlines()[-1])]
     used = {("client", ALL): (0.0, 0.0), ("daemon", ALL): (0.0, 0.0)}
     for (side, tid), (name, user, system) in seen.items():
-        if user + system:  # the system counts in hundredths: a short thread may have none
+        if user + system:  # the system counts hundredths of a second: a short thread may have none
             pid = process.pid if side == "client" else daemon.pid
             for key in ((side, "main" if tid == pid else name), (side, ALL)):
                 old = used.get(key, (0.0, 0.0))
@@ -99,7 +99,7 @@ def _push(daemon: Daemon, source: Path) -> tuple[list[tuple[str, float]], dict[t
 
 
 def _threads(pid: int) -> list[tuple[int, str, float, float]]:
-    """The threads of a process: id, name, and seconds of the processor in its own code and in the system's."""
+    """Yield the id, name, and user and system CPU seconds of each thread of a process."""
     found = []
     try:
         for tid in os.listdir(f"/proc/{pid}/task"):
@@ -108,7 +108,7 @@ def _threads(pid: int) -> list[tuple[int, str, float, float]]:
             name = text[text.index("(") + 1 : text.rindex(")")]
             found.append((int(tid), name, int(fields[11]) / TICKS, int(fields[12]) / TICKS))
     except OSError:
-        pass  # it has just ended
+        pass  # the thread has just ended
     return found
 
 

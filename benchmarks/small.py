@@ -1,9 +1,9 @@
-"""Pushes and pulls of 1 KiB through one Python client, against the sum of what they can't do without.
+"""Measure pushes and pulls of 1 KiB through one Python client, against the parts that they can't do without.
 
-A durable push needs three fsyncs (of the bytes, of the folder that gets their name, of SQLite's log), one commit and
-one request: each is measured by itself in the same rounds. A pull is held against a request to an empty Flask
-application on waitress that asks SQLite for a row. One-shot commands are held against a Python that imports requests
-and click. Prints a table of each.
+A durable push needs three fsyncs (the bytes, the folder that gets their name, SQLite's log), one commit and one
+request; each part is measured by itself in the same rounds. A pull is compared with a request to an empty Flask
+application on waitress that asks SQLite for a row. Commands are compared with a Python that imports requests and
+click. Prints a table of each.
 """
 
 import argparse
@@ -39,14 +39,14 @@ def main() -> None:
 
 
 def measure(folder: Path, count: int) -> None:
-    """Prints the tables of pushes and pulls."""
+    """Print the tables of pushes and pulls."""
     with (
         empty_server(folder) as url,
         Daemon(folder) as daemon,
         OpStoreClient(daemon.url, token=daemon.token) as client,
     ):
         seconds = in_rounds(_jobs(folder, url, client), count)
-    # The median of the sums of each round's own parts would hide what one of them costs.
+    # Sum the medians: the median of each round's sums would hide what a part costs.
     parts = {name: statistics.median(seconds[name]) for name in ("fsync of a file", "fsync of a folder", "commit")}
     request = statistics.median(seconds["empty request"])
     needed = sum(parts.values()) + request
@@ -101,7 +101,7 @@ def _jobs(folder: Path, url: str, client: OpStoreClient) -> dict[str, Callable[[
         return timed(lambda: client.push("small", data))
 
     def pull_to_a_file() -> float:
-        # A new one each time: none is removed, since ext4 looks at what was removed lately before it makes a file.
+        # A new file each time, and none is deleted: ext4 searches recently deleted inodes before it creates one.
         (folder / "pulled-to").mkdir(exist_ok=True)
         return timed(lambda: client.pull("small", to=folder / "pulled-to" / os.urandom(8).hex()))
 
@@ -118,7 +118,7 @@ def _jobs(folder: Path, url: str, client: OpStoreClient) -> dict[str, Callable[[
 
 
 def one_shot(folder: Path, rounds: int) -> None:
-    """Prints the table of whole processes."""
+    """Print the table of whole processes."""
     source, target = folder / "one", folder / "pulled"
     with Daemon(folder) as daemon:
 

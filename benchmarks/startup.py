@@ -38,7 +38,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     opstore = shutil.which("opstore", path=str(Path(sys.executable).parent)) or "opstore"
     with tempfile.TemporaryDirectory(prefix="opstore-benchmark-") as folder:
-        # Without PYTHONDONTWRITEBYTECODE, say: then each process would compile what was changed.
+        # Without variables such as PYTHONDONTWRITEBYTECODE, which would make every process compile changed modules.
         environ = {key: value for key, value in os.environ.items() if not key.startswith(("OPSTORE_", "PYTHON"))}
         environ["OPSTORE_HOME"] = folder
         op = Path(folder) / "op"

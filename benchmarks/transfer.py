@@ -1,8 +1,7 @@
-"""Push and pull of one file against one Python pass that reads, hashes, writes and fsyncs it.
+"""Measure push and pull of one file against one Python pass that reads, hashes, writes and fsyncs it.
 
-Whole processes, and the same within a client that is warm; with the source (or the blob) in the page cache, and not.
-Prints a table for each size, and what the processor did of it. `--gate` fails where a ratio of a warm whole process is
-above it.
+Runs whole processes, and the same within a warm client; with the source (or the blob) in the page cache, and not.
+Prints a table for each size, and one of CPU time. `--gate` exits 1 if a ratio of a warm whole process is above it.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def main() -> int:
 
 
 def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
-    """Prints the tables; returns each as a multiple of one pass."""
+    """Print the tables; return each result as a multiple of one pass."""
     source, target = folder / "source", folder / "target"
     write_random(source, size)
     with Daemon(folder) as daemon, OpStoreClient(daemon.url, token=daemon.token) as client:
@@ -56,7 +55,7 @@ def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
         ran: dict[str, list[Ran]] = {}
 
         def of(work: Callable[[], float], *, cold: bool = False, stored: bool = False) -> Callable[[], float]:
-            """The work, with new bytes in a source that is warm or cold, or stored already."""
+            """Return the job, with new bytes in a source that is warm or cold, or that the store has."""
 
             def run() -> float:
                 change(source)

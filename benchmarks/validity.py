@@ -1,9 +1,8 @@
-"""What the store answers, with 20 ops of 50,000 versions each and a million links, against one that is nearly empty.
+"""Measure what the store answers with 20 ops of 50,000 versions each and a million links, against an empty one.
 
-Prints a table of p50 and p99, in milliseconds, of the verbs in process (no HTTP): what the daemon itself takes. The
-newest 1,000 versions of each op are valid for nothing, so that a resolution lies as far back: its answer names 20,000
-versions that were passed over. Nothing is in the page cache of the database but what the fill left there, and no
-statistics are gathered (ANALYZE), as in a daemon.
+Prints a table of p50 and p99, in milliseconds, of the verbs in process (no HTTP). The newest 1,000 versions of each op
+are valid for nothing, so that a resolution lies that far back and names 20,000 skipped versions. The page cache holds
+what the fill left there, and no statistics are gathered (ANALYZE), as in a daemon.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.store import Store
 
 OPS = [f"op{place:02d}" for place in range(20)]
-BACK = 1000  # versions that a resolution is behind
+BACK = 1000  # versions between the latest and the resolution
 
 
 def main() -> None:
@@ -47,12 +46,12 @@ def main() -> None:
 
 
 def opened(folder: Path) -> OpStoreServer:
-    """A store on files."""
+    """Open a store on files."""
     return OpStoreServer(FileSaver(folder / "blobs"), f"sqlite:///{folder / 'opstore.db'}")
 
 
 def report(small: Store, large: Store, versions: int, rounds: int) -> None:
-    """Asks both stores by turns."""
+    """Ask both stores in turns and print the table."""
     last = number(versions - BACK - 1)  # the newest that is valid for something
     questions: list[tuple[str, Callable[[Store], object], int]] = [
         ("latest", lambda store: store.show("op03"), rounds),

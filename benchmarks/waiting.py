@@ -1,9 +1,9 @@
-"""What 20 clients that work notice of 500 that wait: the same work without and with waiters, by turns.
+"""Measure what 20 working clients notice of 500 waiters: the same work without and with waiters, in turns.
 
-A daemon, the clients and the waiters are a process each. The waiters ask as `opstore validate PIPELINE --wait` does, by
-its own code, but over `http.client`: of their own effort as little as possible is to be measured with the daemon's.
-What they wait for stays unknown. Prints tables of milliseconds, of a round's requests, and of what the daemon holds.
-`--gate` fails where the median with waiters is above so many times the one without.
+The daemon, the clients and the waiters are a process each. The waiters poll as `opstore validate PIPELINE --wait` does,
+with its own code, but over `http.client`, so that as little as possible of their own effort is measured. What they wait
+for stays unknown. Prints tables of milliseconds, of requests a round, and of what the daemon has open. `--gate` exits 1
+if the median with waiters is above that multiple of the median without.
 """
 
 import argparse
@@ -35,8 +35,8 @@ from opstore_cli.client.polling import LONGEST
 from opstore_cli.transport.interface import Body, Response
 
 PIPELINE, PAIR, PUSHED = ["scaler", "pca", "forest"], ["tokenizer", "ranker"], "model"
-FOR_EVER = 3600.0  # seconds
-SETTLED = 2 * LONGEST  # seconds after which waiters no longer ask all at once, as they do at first
+FOREVER = 3600.0  # seconds
+SETTLED = 2 * LONGEST  # seconds until the waiters' polls have spread out
 
 Times = dict[str, list[float]]
 
@@ -50,7 +50,7 @@ class Daemon:
     token: str
 
     def holds(self) -> tuple[int | None, int | None]:
-        """Its threads and its open sockets, where the system tells."""
+        """Return its threads and open sockets, where the system tells."""
         of_process = Path(f"/proc/{self.pid}")
         if not of_process.exists():
             return None, None
@@ -61,7 +61,7 @@ class Daemon:
 def _leads_to(link: Path) -> str:
     try:
         return os.readlink(link)
-    except OSError:  # closed meanwhile
+    except OSError:  # closed in the meantime
         return ""
 
 
@@ -76,7 +76,7 @@ class Rounds:
     sockets: list[int] = field(default_factory=list)
 
     def all_times(self) -> list[float]:
-        """Of requests of every kind."""
+        """Return the times of requests of every kind."""
         return [time for times in self.times.values() for time in times]
 
 
@@ -100,7 +100,7 @@ def main() -> int:
 
 @contextmanager
 def started(home: str) -> Iterator[Daemon]:
-    """A daemon of its own, as `opstore serve` starts it."""
+    """Start a daemon of its own, as `opstore serve` does."""
     reading, writing = os.pipe()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OPSTORE_")}
     environ |= {"OPSTORE_HOME": home, "OPSTORE_READY_FD": str(writing)}
@@ -118,7 +118,7 @@ def started(home: str) -> Iterator[Daemon]:
 
 
 def fill(daemon: Daemon) -> None:
-    """A pipeline that nobody validates, and a pair that is valid."""
+    """Create a pipeline that nobody validates, and a pair that is valid."""
     with OpStoreClient(daemon.url, token=daemon.token) as client:
         for op in (*PIPELINE, *PAIR, PUSHED):
             client.push(op, random.randbytes(1024))
@@ -127,7 +127,7 @@ def fill(daemon: Daemon) -> None:
 
 
 def measure(daemon: Daemon, waiters: int, clients: int, seconds: float, into: Rounds) -> None:
-    """One round: the clients work, whoever waits has settled by then."""
+    """Run one round: the clients work while the waiters wait."""
     context = multiprocessing.get_context("spawn")
     questions = context.Value("L", 0)
     waiting = context.Process(target=wait, args=(daemon, waiters, questions), daemon=True)
@@ -158,7 +158,7 @@ def measure(daemon: Daemon, waiters: int, clients: int, seconds: float, into: Ro
 
 
 def work(daemon: Daemon, clients: int, seconds: float, told: Connection) -> None:
-    """So many clients, a thread each, do one thing after another; tells when they begin, and what they measured."""
+    """Run `count` clients, a thread each, one request after another; report the start and the measurements."""
     times: Times = {}
     warm = threading.Barrier(clients + 1)
 
@@ -195,16 +195,16 @@ def work(daemon: Daemon, clients: int, seconds: float, told: Connection) -> None
 
 
 def wait(daemon: Daemon, waiters: int, questions: "Synchronized[int]") -> None:
-    """So many waiters, a thread each, for ever; counts their questions."""
+    """Run `count` waiters, a thread each, forever; count their requests."""
     threading.stack_size(256 * 1024)
     for _ in range(waiters):
         client = Waiter(daemon, questions)
-        threading.Thread(target=client.wait, args=("churn",), kwargs={"seconds": FOR_EVER}, daemon=True).start()
-    time.sleep(FOR_EVER)
+        threading.Thread(target=client.wait, args=("churn",), kwargs={"seconds": FOREVER}, daemon=True).start()
+    time.sleep(FOREVER)
 
 
 class Waiter(BaseOpStoreClient):
-    """A client whose connection stays open between two questions, unless the daemon closes it."""
+    """A client whose connection stays open between two polls, unless the daemon closes it."""
 
     def __init__(self, daemon: Daemon, questions: "Synchronized[int]") -> None:
         super().__init__()
@@ -226,20 +226,20 @@ class Waiter(BaseOpStoreClient):
         try:
             self._connection.request(method, f"{path}?{query}" if query else path, headers=given)
             answer = self._connection.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionError):  # the daemon closed it meanwhile
+        except (http.client.RemoteDisconnected, ConnectionError):  # the daemon closed it in the meantime
             self._connection.close()
             self._connection.request(method, f"{path}?{query}" if query else path, headers=given)
             answer = self._connection.getresponse()
         with self._questions.get_lock():
             self._questions.value += 1
-        return cast(Response, answer)  # whose headers are looked up as those of a mapping are
+        return cast(Response, answer)  # its headers are looked up like a mapping's
 
 
 # --- the report -----------------------------------------------------------------------------------------------------
 
 
 def report(without: Rounds, waited: Rounds, waiters: int, clients: int) -> float:
-    """Prints the tables; returns how many times higher the median of all requests is with waiters."""
+    """Print the tables; return how many times higher the median of all requests is with waiters."""
     table = Table(title=f"milliseconds of a request of {clients} clients, without and with {waiters} waiters, by turns")
     for column in ("", "requests", "median", "p99", "median with", "p99 with", "times", "times p99"):
         table.add_column(column, justify="right")

@@ -1,8 +1,8 @@
-"""Takes each guard of the program out, in a copy of the project, and sees that its test fails without it.
+"""Remove each guard of the program, in a copy of the project, and check that its test fails without it.
 
-`python tools/guards.py` does so for all guards of guards.toml, `python tools/guards.py fsync token` for those that have
-one of the words in them; `python tools/guards.py --write` makes docs/guards.md anew. Exits 1 where a guard can be taken
-out and its test does not fail.
+`python tools/guards.py` does so for all guards of guards.toml, `python tools/guards.py fsync token` for those that
+mention one of the words; `python tools/guards.py --write` regenerates docs/guards.md. Exits 1 if a guard can be removed
+and its tests still pass.
 """
 
 import importlib.util
@@ -27,26 +27,26 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tools" / "guards.toml"
 DOCUMENT = ROOT / "docs" / "guards.md"
 
-TEST_WITHIN = 20  # seconds for a test without its guard: it may wait for what never comes
+TEST_WITHIN = 20  # seconds for a test without its guard, which may wait for something that never comes
 RUN_WITHIN = 900  # seconds for all tests of a run
-FAILED = 1  # what pytest exits with where a test ran and failed; an import that breaks, or no test, is another code
+FAILED = 1  # pytest's exit code if a test ran and failed; a broken import or no test has another one
 
 INTRODUCTION = """\
 # Guards
 
-The single guards in the code: a sync, a constraint, a comparison, a check. For each: what it sees to, the file that it
-is in, and the test that fails when it is taken out. [promises.md](promises.md) lists the promises that they keep.
+The single guards in the code: a sync, a constraint, a comparison, a check. For each: what it ensures, its file, and the
+test that fails without it. [promises.md](promises.md) lists the promises that they keep.
 
-`make guards` takes out one after the other, in a copy of the project, and runs the tests. It prints a line for each
-guard, and exits 1 if there is one without which its test still passes. `python tools/guards.py fsync token` does so for
-the guards that have one of the words in them. The change that takes a guard out stands in `tools/guards.toml`, from
-which `python tools/guards.py --write` makes this page.
+`make guards` removes one after the other, in a copy of the project, and runs its tests. It prints a line for each,
+and exits 1 if the tests of any still pass. `python tools/guards.py fsync token` does so for the guards that mention one
+of the words. `tools/guards.toml` has the change that removes each guard, and `python tools/guards.py --write` generates
+this page from it.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A piece of code that keeps something bad from happening, how it is taken out, and the tests that miss it."""
+    """A piece of code that keeps something bad from happening, how to remove it, and the tests that notice."""
 
     area: str
     title: str
@@ -56,18 +56,18 @@ class Guard:
     tests: tuple[str, ...]
 
     def taken_out(self, source: str) -> str:
-        """The source without the guard; raises ValueError unless `old` stands there exactly once."""
+        """Return the source without the guard; raises ValueError unless `old` occurs in it exactly once."""
         if source.count(self.old) != 1:
             raise ValueError(f"{self.file} has this {source.count(self.old)} times, not once: {self.old}")
         return source.replace(self.old, self.new)
 
     def has(self, word: str) -> bool:
-        """Whether the word stands in anything that is said of the guard."""
+        """Return whether the word occurs in any text about the guard."""
         return any(word.lower() in text.lower() for text in (self.area, self.title, self.file, *self.tests))
 
 
 def every_guard() -> list[Guard]:
-    """The guards of guards.toml, in their order."""
+    """Return the guards of guards.toml, in their order."""
     areas = tomllib.loads(LIST.read_text("utf-8"))
     return [
         Guard(area, each["title"], each["file"], each["old"], each["new"], tuple(each["tests"]))
@@ -80,7 +80,7 @@ def every_guard() -> list[Guard]:
 
 
 def document(guards: Iterable[Guard]) -> str:
-    """What docs/guards.md has to say."""
+    """Return the text of docs/guards.md."""
     parts = [INTRODUCTION]
     for area, those in groupby(guards, key=lambda guard: guard.area):
         rows = "".join(f"| {each.title} | `{each.file}` | {_spans(each.tests)} |\n" for each in those)
@@ -89,7 +89,7 @@ def document(guards: Iterable[Guard]) -> str:
 
 
 def _spans(tests: Iterable[str]) -> str:
-    # Without its parameters: what stands in brackets is no name that somebody could look for.
+    # Without its parameters, which nobody could search for.
     return ", ".join(f"`{test.partition('[')[0]}`" for test in tests)
 
 
@@ -97,10 +97,10 @@ def _spans(tests: Iterable[str]) -> str:
 
 
 class Copy:
-    """A copy of the project, and a Python of its own that takes opstore from there and all else from ours.
+    """A copy of the project, and a Python that imports opstore from it and everything else from ours.
 
-    Not PYTHONPATH alone: many tests start programs with an environment of their own, and there the editable install
-    would put the project itself in the place of the copy.
+    PYTHONPATH alone is not enough: many tests start programs with an environment of their own, where the editable
+    install would import the project itself instead of the copy.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -109,7 +109,7 @@ class Copy:
         venv.create(folder / "venv", with_pip=False, symlinks=True)
         self.python = folder / "venv" / "bin" / "python"
         [packages] = (folder / "venv").glob("lib/python*/site-packages")
-        # The folders that a .pth file names are added as they are: the .pth files in them are not read.
+        # Python does not read the .pth files inside a folder that a .pth file names.
         ours = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
         (packages / "copy.pth").write_text("\n".join([str(self.project), *ours]) + "\n")
         program = self.python.with_name("opstore")
@@ -118,7 +118,7 @@ class Copy:
 
     @contextmanager
     def without(self, guard: Guard) -> Iterator[None]:
-        """The guard is taken out as long as this lasts."""
+        """Remove the guard while the context lasts."""
         path = self.project / guard.file
         source = path.read_text("utf-8")
         _replace(path, guard.taken_out(source))
@@ -128,7 +128,7 @@ class Copy:
             _replace(path, source)
 
     def imports(self, file: str) -> bool:
-        """Whether the module can be imported, and is the copy's, as in any program that a test starts."""
+        """Return whether the module can be imported, and from the copy, as in any program that a test starts."""
         module = file.removesuffix(".py").replace("/", ".")
         program = f"import importlib; print(importlib.import_module({module!r}).__file__)"
         command = [str(self.python), "-P", "-c", program]
@@ -136,10 +136,10 @@ class Copy:
         return found.stdout.strip() == str(self.project / file)
 
     def run(self, tests: Iterable[str], *options: str) -> tuple[int, str]:
-        """Runs the tests: the exit code of pytest, and what it printed."""
+        """Run the tests; return pytest's exit code and its output."""
         ours = ["-p", "no:cacheprovider", f"--basetemp={self.folder / 'tests'}", "-q"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPSTORE_", "PYTHON"))}
-        # Into a file: a process that outlives its test would hold a pipe open.
+        # Into a file, since a process that outlives its test would hold a pipe open.
         with (self.folder / "output").open("w+", encoding="utf-8", errors="replace") as output:
             try:
                 code = subprocess.run(
@@ -174,12 +174,12 @@ def _copy_project(to: Path) -> None:
 
 def _replace(path: Path, source: str) -> None:
     path.write_text(source, "utf-8")
-    # Python knows by time and size whether its compiled file is up to date; two changes can be alike in both.
+    # Python compares time and size to see whether its compiled file is up to date; two changes can agree in both.
     Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 def _id_of(test: str) -> str:
-    """The test as pytest calls it: a scenario is run by test_scenarios.py, here on files."""
+    """Return the test's id in pytest: test_scenarios.py runs a scenario, here on files."""
     place, _, name = test.partition("::")
     if place.startswith("tests/scenarios/") and not place.endswith("test_scenarios.py"):
         return f"tests/scenarios/test_scenarios.py::test_scenario[{name}-files]"
@@ -190,7 +190,7 @@ def _id_of(test: str) -> str:
 
 
 def is_missed(copy: Copy, guard: Guard) -> tuple[bool, str]:
-    """Whether a test fails without the guard; and how it fails, or what else came of it."""
+    """Return whether a test fails without the guard, and the reason or what happened instead."""
     with copy.without(guard):
         if not copy.imports(guard.file):
             return False, "without it the module can't be imported, which proves nothing"
@@ -200,7 +200,7 @@ def is_missed(copy: Copy, guard: Guard) -> tuple[bool, str]:
 
 
 def check(copy: Copy, guards: Sequence[Guard], *, verbose: bool) -> int:
-    """Prints a line for each guard; returns how many are not missed."""
+    """Print a line for each guard; return how many are not missed."""
     survived = 0
     for guard in guards:
         began = time.monotonic()
@@ -215,10 +215,10 @@ def check(copy: Copy, guards: Sequence[Guard], *, verbose: bool) -> int:
 
 @click.command()
 @click.argument("words", nargs=-1)
-@click.option("--write", is_flag=True, help="Make docs/guards.md anew, and take nothing out.")
-@click.option("-v", "--verbose", is_flag=True, help="Say how the test fails.")
+@click.option("--write", is_flag=True, help="Regenerate docs/guards.md, and remove nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Print how the test fails.")
 def main(words: tuple[str, ...], write: bool, verbose: bool) -> None:
-    """Take out the guards that have one of the WORDS in them (without words: all), and see that their tests fail."""
+    """Remove the guards that mention one of the WORDS (without words: all), and check that their tests fail."""
     guards = every_guard()
     if write:
         DOCUMENT.write_text(document(guards), "utf-8")

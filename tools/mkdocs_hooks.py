@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: what stands beside docs/ in the repository is shown on the site too."""
+"""Hooks of mkdocs: how the site shows files of the repository outside docs/."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ _OUTSIDE = re.compile(r"\]\(\.\./([^)#]+)(#[^)]*)?\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links to what is not on the site become its path in the repository, as code."""
+    """Replace links to files that are not on the site by their path in the repository, as code."""
 
     def named(found: re.Match[str]) -> str:
         if not (ROOT / found[1]).exists():

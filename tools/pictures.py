@@ -1,6 +1,6 @@
-"""Makes the pictures of docs/pictures anew: the page in a browser, and commands in a terminal.
+"""Make the pictures of docs/pictures: the page in a browser, and commands in a terminal.
 
-`make screenshots` runs it. It needs Chromium (Debian's package `chromium`). The store that they show is that of
+`make screenshots` runs it. It needs Chromium (Debian's package `chromium`). The pictures show the store of
 tests/daemon/page/stores.py.
 """
 
@@ -57,7 +57,7 @@ COMMANDS = {
 
 
 def shoot(server: OpStoreServer, pages: dict[str, tuple[str, int, str]]) -> None:
-    """Pictures of these pages of the server."""
+    """Take pictures of these pages of the server."""
     with Listener(server) as listener, chromium() as browser, OpStoreClient(listener.url, token=server.token) as client:
         tab = browser.new_page(viewport={"width": 1200, "height": 1200})
         tab.goto(listener.url + client.invite().path)
@@ -73,7 +73,7 @@ def shoot(server: OpStoreServer, pages: dict[str, tuple[str, int, str]]) -> None
 
 @contextmanager
 def shell() -> Iterator[dict[str, str]]:
-    """The environment of a user with a store to look at, whose daemon is stopped in the end."""
+    """Yield the environment of a user with a store to look at; its daemon is stopped at the end."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "data"
         home.mkdir(mode=0o700)
@@ -92,7 +92,7 @@ def shell() -> Iterator[dict[str, str]]:
 
 
 def draw(name: str, line: str, columns: int, env: dict[str, str]) -> None:
-    """A picture of what the command writes, as SVG that loads nothing."""
+    """Draw what the command writes as an SVG that loads nothing."""
     said = printed(["opstore", *line.split()], env, Path(env["HOME"]), columns)
     console = Console(record=True, width=columns, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text.assemble(("$ ", "bold green"), (f"opstore {line}".rstrip(), "bold")))
@@ -104,7 +104,7 @@ def draw(name: str, line: str, columns: int, env: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Makes all of them."""
+    """Make all pictures."""
     FOLDER.mkdir(exist_ok=True)
     with closing(stores.server()) as server:
         stores.few(server.store)

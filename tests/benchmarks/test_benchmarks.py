@@ -1,4 +1,4 @@
-"""Each benchmark runs, on little, and prints its tables."""
+"""Each benchmark runs on a small input and prints its tables."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def test_a_benchmark_prints_its_tables(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_benchmark_is_made_by_make_and_told_of() -> None:
+def test_make_runs_each_benchmark_and_its_readme_mentions_it() -> None:
     making, told = (ROOT / "Makefile").read_text(), (ROOT / "benchmarks/README.md").read_text()
     shared = {"__init__", "daemon", "empty", "filled", "measuring"}
     for path in (ROOT / "benchmarks").glob("*.py"):

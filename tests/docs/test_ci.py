@@ -1,4 +1,4 @@
-"""The pipelines of the document about continuous integration: their YAML is read, and each of their steps runs."""
+"""The CI guide's pipelines: their YAML is parsed, and each of their steps runs."""
 
 import os
 import re
@@ -30,7 +30,7 @@ DEPLOY = '#!/bin/sh\necho "deploy.sh $*" "$(ls "$1" | tr "\\n" " ")" >> "$CALLS"
 
 
 class Runner:
-    """A working tree with a lock, on a machine with a daemon that has its versions."""
+    """A working tree with a lock, on a machine whose daemon has its versions."""
 
     def __init__(self, folder: Path, daemon: Serving) -> None:
         self.store = daemon.server.store
@@ -62,11 +62,11 @@ class Runner:
         assert self._bash("opstore resolve churn --lock opstore.lock", daemon.environ) == 0
 
     def called(self) -> str:
-        """What was called outside of opstore."""
+        """Return the commands that were called besides opstore."""
         return self.calls.read_text() if self.calls.exists() else ""
 
     def github(self, job: str) -> int:
-        """Runs the steps of the job until one fails, each in a shell of its own, as GitHub does; the exit code."""
+        """Run the steps of the job until one fails, each in a shell of its own, as GitHub does; return the exit code."""
         code = 0
         for step in GITHUB["jobs"][job]["steps"]:
             if "run" in step and code == 0:
@@ -76,7 +76,7 @@ class Runner:
         return code
 
     def gitlab(self, job: str) -> int:
-        """Runs the script of the job in one shell, as GitLab does; the exit code."""
+        """Run the script of the job in one shell, as GitLab does; return the exit code."""
         return self._bash("\n".join([*GITLAB["default"]["before_script"], *GITLAB[job]["script"]]), self._of_gitlab)
 
     def _filled(self, text: str) -> str:
@@ -107,7 +107,7 @@ def run(runner: Runner, host: str, job: str) -> int:
 
 
 def steps(node: Any) -> Iterator[str]:
-    """All commands in the YAML."""
+    """Return all commands in the YAML."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("run", "script", "before_script"):
@@ -119,7 +119,7 @@ def steps(node: Any) -> Iterator[str]:
             yield from steps(value)
 
 
-def test_every_job_is_run_here() -> None:
+def test_every_job_of_the_guide_is_tested() -> None:
     assert set(GITHUB["jobs"]) == {"check", "deploy", "update"}
     assert {name for name, job in GITLAB.items() if "script" in job} == {"check", "deploy"}
     assert all(
@@ -138,7 +138,7 @@ def test_a_check_comments_with_the_verdict(runner: Runner, host: str) -> None:
 
 
 @pytest.mark.parametrize(("host", "code"), [("github", 0), ("gitlab", 1)])
-def test_what_is_new_and_not_valid_is_commented_on_and_the_lock_still_holds(
+def test_a_new_version_that_is_not_valid_is_commented_on_and_the_lock_still_holds(
     runner: Runner, host: str, code: int
 ) -> None:
     runner.store.push("encoder", b"other columns", bump="major")
@@ -147,7 +147,7 @@ def test_what_is_new_and_not_valid_is_commented_on_and_the_lock_still_holds(
 
 
 @pytest.mark.parametrize("host", ["github", "gitlab"])
-def test_a_deployment_has_the_bytes_of_the_lock_and_is_tagged(runner: Runner, host: str) -> None:
+def test_a_deployment_pulls_the_bytes_of_the_lock_and_tags_it(runner: Runner, host: str) -> None:
     runner.store.push("encoder", b"other columns", bump="major")
     assert run(runner, host, "deploy") == 0
     assert "deploy.sh models booster encoder" in runner.called()
@@ -174,7 +174,7 @@ def test_an_update_waits_for_the_link_and_proposes_what_is_valid(runner: Runner)
     assert "gh pr create" in runner.called()
 
 
-def test_an_update_ends_where_it_is_known_to_be_invalid(runner: Runner) -> None:
+def test_an_update_stops_at_a_known_invalid_link(runner: Runner) -> None:
     runner.store.push("encoder", b"other columns", bump="major")
     runner.store.link("encoder@2.0.0", "booster", valid=False)
     assert runner.github("update") == 1
@@ -182,7 +182,7 @@ def test_an_update_ends_where_it_is_known_to_be_invalid(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("host", ["github", "gitlab"])
-def test_a_daemon_that_is_away_is_no_answer_and_nothing_is_deployed(tmp_path: Path, host: str) -> None:
+def test_nothing_is_deployed_if_the_daemon_cannot_be_reached(tmp_path: Path, host: str) -> None:
     with serving(tmp_path / "store") as daemon:
         runner = Runner(tmp_path, daemon)
     for job in ("check", "deploy"):

@@ -1,4 +1,4 @@
-"""Nothing that a user may meet is missing in the documents."""
+"""Everything that a user can meet is in the documents."""
 
 import inspect
 import re
@@ -32,7 +32,7 @@ def test_every_command_and_each_of_its_options_is_in_the_reference(path: str, co
 
 
 def variables_of_the_code() -> set[str]:
-    """The environment variables that the code reads."""
+    """Return the environment variables that the code reads."""
     found: set[str] = set()
     for path in SOURCES:
         text = read(path)
@@ -42,14 +42,14 @@ def variables_of_the_code() -> set[str]:
     return found - {"SERVER_PORT"}  # of the WSGI environment
 
 
-def test_every_variable_that_the_code_reads_is_in_the_settings_and_no_other_of_ours() -> None:
+def test_the_settings_document_exactly_the_variables_that_the_code_reads() -> None:
     text = read(DOCS / "settings.md")
     told = set(re.findall(r"`([A-Z_]+)`", text))
     assert variables_of_the_code() <= told
     assert {name for name in told if name.startswith("OPSTORE_")} <= variables_of_the_code()
 
 
-def test_every_check_of_the_doctor_is_in_its_table_and_no_other() -> None:
+def test_the_table_of_doctor_has_exactly_its_checks() -> None:
     section = read(DOCS / "settings.md").split("## When something does not work")[1].split("\n## ")[0]
     assert re.findall(r"^\| `([a-z ]+)` \|", section, re.MULTILINE) == list(CHECKS)
 
@@ -65,11 +65,11 @@ def test_every_error_is_in_its_table(error: type[errors.OpStoreError]) -> None:
 
 
 @pytest.mark.parametrize("header", [name for name in vars(routes).values() if re.match(r"[A-Z][a-z]+-", str(name))])
-def test_every_header_of_ours_is_in_the_document_about_http(header: str) -> None:
+def test_every_opstore_header_is_in_the_http_document(header: str) -> None:
     assert f"`{header}`" in read(DOCS / "http.md")
 
 
-def test_the_bounds_in_the_document_about_http_are_those_of_the_code() -> None:
+def test_the_limits_in_the_http_document_match_the_code() -> None:
     text = read(DOCS / "http.md")
     assert (limits.MAX_JSON, limits.MAX_HEADERS, limits.MAX_LIMIT) == (1 << 20, 32 << 10, 1000)
     for words in ("at most 1 MiB, as `application/json`", "at most 32 KiB", "1000 at most"):
@@ -83,7 +83,7 @@ def public(kind: type) -> set[str]:
     return {name for name in dir(kind) if callable(getattr(kind, name)) and not name.startswith("_")}
 
 
-def test_every_verb_of_the_client_is_in_the_table_with_its_arguments() -> None:
+def test_every_method_of_the_client_is_in_its_table_with_its_arguments() -> None:
     calls = re.findall(r"`(\w+)\(([^)]*)\)`", read(DOCS / "python.md").split("## OpStoreServer")[0])
     told = {name: arguments for name, arguments in calls if name in public(OpStoreClient)}
     assert set(told) == public(OpStoreClient)
@@ -115,18 +115,19 @@ def test_every_method_of_a_saver_is_in_its_table(kind: type) -> None:
 # --- what stands elsewhere ------------------------------------------------------------------------------------------
 
 
-def test_the_top_version_of_the_changelog_is_the_programs() -> None:
+def test_the_top_version_of_the_changelog_is_the_release() -> None:
     from opstore_cli import __version__
 
     versions = re.findall(r"^## \[([^\]]+)\]", read(ROOT / "CHANGELOG.md"), re.MULTILINE)
     assert versions[0] == __version__
 
 
-def test_every_target_of_make_that_a_document_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", read(ROOT / "Makefile"), re.MULTILINE))
-    named = set(re.findall(r"(?:^\$ |`)make ([a-z]+)", read(ROOT / "README.md"), re.MULTILINE))
-    assert named
-    assert named <= targets
+def test_every_make_target_in_a_document_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), re.MULTILINE))
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        named = set(re.findall(r"(?:^\$ |`)make ([a-z-]+)", read(path), re.MULTILINE))
+        assert named
+        assert named <= targets
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -135,13 +136,13 @@ def test_every_page_is_in_the_index() -> None:
     assert {page for page in pages if f"({page})" in index} == pages
 
 
-def test_the_documents_name_no_path_of_a_machine() -> None:
-    for path in [ROOT / "README.md", *DOCS.glob("*.md")]:
+def test_no_document_names_a_path_of_a_machine() -> None:
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]:
         assert not re.search(r"/(home|root|Users|work|tmp)/", read(path)), path
 
 
-def test_every_folder_and_module_that_a_document_names_is_there() -> None:
-    for path in [ROOT / "README.md", *DOCS.glob("*.md")]:
+def test_every_folder_and_module_in_a_document_exists() -> None:
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]:
         for name in re.findall(
             r"`((?:opstore_\w+|tools|tests|completions|examples|docs|benchmarks)/[\w/.*-]*)`", read(path)
         ):

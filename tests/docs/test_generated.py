@@ -1,4 +1,4 @@
-"""What is generated is what the generator makes now."""
+"""The generated parts of the documents are up to date."""
 
 import inspect
 from pathlib import Path
@@ -15,14 +15,14 @@ GENERATED = dict(generate.generated())
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=name_of)
-def test_what_is_generated_is_up_to_date(path: Path) -> None:
+def test_generated_parts_are_up_to_date(path: Path) -> None:
     assert path.exists(), f"run: {generate.COMMAND}"
     # Not one assert on two long texts: the difference would fill the screen.
     up_to_date = read(path) == GENERATED[path]
     assert up_to_date, f"{name_of(path)} differs from the code: run: {generate.COMMAND}"
 
 
-def test_every_part_that_can_be_generated_stands_in_a_document() -> None:
+def test_every_part_that_can_be_generated_is_in_a_document() -> None:
     text = "".join(map(read, DOCS))
     for name in generate.PARTS:
         assert f"<!-- generated: {name} -->" in text, name
@@ -48,5 +48,5 @@ def test_no_help_text_depends_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -
         assert generate.command_help() == wanted
 
 
-def test_the_generator_knows_the_top_of_the_repository() -> None:
+def test_the_generator_finds_the_repository() -> None:
     assert generate.ROOT == ROOT

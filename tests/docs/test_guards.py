@@ -1,4 +1,4 @@
-"""The list of guards fits the code, and its document fits the list. That each test fails: `make guards`."""
+"""The list of guards matches the code, and its document matches the list. `make guards` checks that each test fails."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ SUITE = "\n".join(read(path) for path in (ROOT / "opstore_daemon/savers/conforma
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_guard_stands_in_its_file_once_and_leaves_a_program_without_it(file: str) -> None:
+def test_a_guard_is_in_its_file_once_and_the_rest_still_parses(file: str) -> None:
     source = read(ROOT / file)
     for guard in GUARDS:
         if guard.file == file:
@@ -23,7 +23,7 @@ def test_a_guard_stands_in_its_file_once_and_leaves_a_program_without_it(file: s
             compile(without, file, "exec")
 
 
-def test_a_text_that_stands_there_never_or_twice_is_no_guard() -> None:
+def test_a_text_that_occurs_never_or_twice_is_refused() -> None:
     guard = Guard("area", "title", "file.py", "guard()", "pass", ())
     assert guard.taken_out("a\nguard()\nb") == "a\npass\nb"
     for source in ("", "guard()\nguard()"):
@@ -31,7 +31,7 @@ def test_a_text_that_stands_there_never_or_twice_is_no_guard() -> None:
             guard.taken_out(source)
 
 
-def test_every_guard_names_tests_that_are_there() -> None:
+def test_every_guard_names_existing_tests() -> None:
     for guard in GUARDS:
         assert guard.tests, guard.title
         for test in guard.tests:
@@ -40,7 +40,7 @@ def test_every_guard_names_tests_that_are_there() -> None:
             assert re.search(rf"^\s*def {re.escape(name.partition('[')[0])}\(", told, re.MULTILINE), test
 
 
-def test_every_guard_has_a_title_of_its_own_that_fits_into_a_table() -> None:
+def test_every_guard_has_a_unique_title_that_fits_into_a_table() -> None:
     titles = Counter(guard.title for guard in GUARDS)
     assert [title for title, count in titles.items() if count > 1] == []
     assert [title for title in titles if "|" in title or "\n" in title] == []

@@ -1,4 +1,4 @@
-"""The table of routes says what the routes do: scopes, bodies, statuses and records, asked of a real server."""
+"""The table of routes is right about scopes, bodies, statuses and records, as a real server shows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -76,7 +76,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         assert set(answer.json) == set(decoded.__struct_fields__), route.rule
 
 
-def test_what_is_nothing_new_is_answered_with_200(server: OpStoreServer) -> None:
+def test_nothing_new_is_answered_with_200(server: OpStoreServer) -> None:
     for status in (201, 200):
         asked = ask(server, "POST", "/v1/ops/pca/versions", json={"fields": {"major": {"a": "b"}}})
         assert asked.status_code == status
@@ -88,7 +88,7 @@ def test_what_is_nothing_new_is_answered_with_200(server: OpStoreServer) -> None
 
 
 @pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.method} {route.rule}")
-def test_a_route_wants_the_scope_of_the_table(server: OpStoreServer, route: Route) -> None:
+def test_a_route_requires_the_scope_in_the_table(server: OpStoreServer, route: Route) -> None:
     path = fill(route.rule, "0" * 32)
     anonymous = ask(server, route.method, path, token=None)
     if route.scope is None:
@@ -102,7 +102,7 @@ def test_a_route_wants_the_scope_of_the_table(server: OpStoreServer, route: Rout
 
 
 @pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.method} {route.rule}")
-def test_a_route_takes_the_body_and_the_parameters_of_the_table(server: OpStoreServer, route: Route) -> None:
+def test_a_route_takes_the_body_and_the_parameters_in_the_table(server: OpStoreServer, route: Route) -> None:
     path = fill(route.rule, "0" * 32)
     if not route.takes:
         refused = ask(server, route.method, path, data=b"x")

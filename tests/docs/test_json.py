@@ -1,4 +1,4 @@
-"""The keys that json.md promises are there, whatever the answer."""
+"""Every document has the keys that json.md promises."""
 
 import json
 import re
@@ -17,7 +17,7 @@ DOCUMENT = read(ROOT / "docs/json.md")
 
 
 def promised(row: str) -> set[str]:
-    """The keys in the row whose first cell begins so."""
+    """Return the keys in the row whose first cell begins with `first`."""
     (line,) = re.findall(rf"^\| ((?:.*, )?{re.escape(row)}(?:,.*|:.*)?) \| (.*) \|$", DOCUMENT, re.MULTILINE)
     keys = set(re.findall(r"`(\w+)`", line[1]))
     if "a version" in line[1]:
@@ -33,7 +33,7 @@ class Program:
         self.told = shell.environment(folder)
 
     def __call__(self, *words: str, code: int = 0, stdin: str = "") -> Any:
-        """The document that it writes."""
+        """Run the command and return its document."""
         done = self.run(*words, "--json", stdin=stdin)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
@@ -56,7 +56,7 @@ def has(document: dict[str, Any], row: str) -> bool:
     return True
 
 
-def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
+def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     pushed = opstore("push", "pca", "a.bin")
     assert has(pushed, "`push`")
@@ -109,7 +109,7 @@ def test_every_command_has_the_keys_that_are_promised(opstore: Program) -> None:
     assert has(opstore("logout", token["url"]), "`logout`")
 
 
-def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Program) -> None:
+def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     opstore("push", "pca", "a.bin", "--tag", "stable")
     opstore("push", "forest", "a.bin", "--valid-with", "pca")
@@ -156,7 +156,7 @@ def test_tags_yanks_and_resolutions_have_the_keys_that_are_promised(opstore: Pro
     assert opstore("validate", "iris", "--wait", "0", code=1)["verdict"] == "invalid"
 
 
-def test_also_a_no_is_a_document(opstore: Program) -> None:
+def test_a_negative_answer_is_a_document_too(opstore: Program) -> None:
     (opstore.folder / "a.bin").write_bytes(b"a")
     (opstore.folder / "b.bin").write_bytes(b"b")
     opstore("push", "pca", "a.bin")

@@ -1,4 +1,4 @@
-"""Links lead somewhere, and a test that a document names exists."""
+"""Links lead somewhere, and every test that a document names exists."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
-def test_every_test_that_is_named_exists(path: Path) -> None:
+def test_every_named_test_exists(path: Path) -> None:
     for span in code_spans(read(path)):
         if not re.match(r"tests/[\w/]+\.py", span):
             continue
@@ -37,7 +37,7 @@ def test_every_test_that_is_named_exists(path: Path) -> None:
             assert found or (len(names) > 1 and _in_suite(name)), span
 
 
-def test_every_section_of_the_rules_names_the_tests_that_keep_it() -> None:
+def test_every_section_of_the_rules_names_its_tests() -> None:
     _, *pieces = re.split(r"^(##|###) ", read(ROOT / "docs/rules.md"), flags=re.MULTILINE)
     levels, sections = pieces[::2], pieces[1::2]
     assert sections
@@ -58,9 +58,9 @@ def _in_suite(name: str) -> bool:
         ("# OPSTORE_HOME", "opstore_home"),
     ],
 )
-def test_an_anchor_is_made_as_forges_make_it(heading: str, anchor: str) -> None:
+def test_an_anchor_is_the_one_that_forges_make(heading: str, anchor: str) -> None:
     assert anchors(f"{heading}\n") == {anchor}
 
 
-def test_a_heading_that_comes_twice_has_two_anchors() -> None:
+def test_a_repeated_heading_has_two_anchors() -> None:
     assert anchors("# A\n# A\n") == {"a", "a-1"}

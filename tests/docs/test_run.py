@@ -1,4 +1,4 @@
-"""What the documents show works: every shell block runs as it stands, in order, against a real daemon."""
+"""Every shell block of the documents runs, in order, against a real daemon."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ SHOWN = [path for path in DOCUMENTS if blocks(read(path), "sh", "console")]
 
 
 def folded(text: str) -> str:
-    """Columns are set apart by a tab; in a document, by blanks."""
+    """Return the text with each tab as two blanks, as documents separate columns."""
     return "\n".join(re.sub(r"\t| {2,}", "  ", line).rstrip() for line in text.strip().splitlines())
 
 
@@ -47,7 +47,7 @@ def test_every_shell_block_does_what_the_document_says(path: Path, tmp_path: Pat
 
 
 def check_comments(script: str, output: str, place: str) -> None:
-    """A comment that begins with a version says that the command of its line prints it."""
+    """Check that commands print the versions that comments on their lines name."""
     said = re.findall(r"^(?:opstore (?:push|register)) .*# ([a-z0-9._-]+@\d+\.\d+\.\d+)", script, re.MULTILINE)
     printed = [line for line in output.splitlines() if re.fullmatch(r"[a-z0-9._-]+@\d+\.\d+\.\d+", line)]
     assert printed == said, place

@@ -1,4 +1,4 @@
-"""The example of the document about savers joins the suite and passes it."""
+"""The example saver of the document passes the conformance tests."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.markdown import ROOT, blocks, read
 
 
-def test_the_example_passes_the_suite(tmp_path: Path) -> None:
+def test_the_example_passes_the_conformance_tests(tmp_path: Path) -> None:
     (block,) = blocks(read(ROOT / "docs/savers.md"), "python")
     (tmp_path / "test_folder.py").write_text(block.text)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

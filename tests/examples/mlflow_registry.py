@@ -1,4 +1,4 @@
-"""Fills an MLflow registry with a model of two versions, below the folder that is named. It runs beside MLflow."""
+"""Fill an MLflow registry in the given folder with a model of two versions. It runs in MLflow's environment."""
 
 import sys
 from pathlib import Path

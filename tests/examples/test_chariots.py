@@ -1,4 +1,4 @@
-"""The example of a chariots application runs, and shows what it says."""
+"""The example of a chariots application runs and does what it shows."""
 
 import os
 import shutil

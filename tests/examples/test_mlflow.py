@@ -1,4 +1,4 @@
-"""The example that takes over an MLflow registry, with a real one. MLflow has an environment of its own."""
+"""The example imports a real MLflow registry. MLflow has an environment of its own."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ SCRIPT = ROOT / "examples" / "mlflow" / "move.py"
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """A Python that has MLflow and this opstore: made where it is missing, which takes half a minute."""
+    """Return a Python that has MLflow and this opstore; installing it takes half a minute."""
     if "OPSTORE_TEST_ALL" not in os.environ and not (ENVIRONMENT / "done").exists():
         pytest.skip("MLflow is not installed: OPSTORE_TEST_ALL=1 has this install it")
     made = ENVIRONMENT / "bin" / "python"
@@ -40,7 +40,7 @@ def python() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
-def test_every_version_of_a_registry_is_taken_over_once(python: Path, tmp_path: Path) -> None:
+def test_every_version_of_a_registry_is_imported_once(python: Path, tmp_path: Path) -> None:
     env = {
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tmp_path),
