@@ -66,7 +66,7 @@ class Runner:
         return self.calls.read_text() if self.calls.exists() else ""
 
     def github(self, job: str) -> int:
-        """Run the steps of the job until one fails, each in a shell of its own, as GitHub does; return the exit code."""
+        """Run the job until a step fails, each step in a shell of its own, as GitHub does; return its exit code."""
         code = 0
         for step in GITHUB["jobs"][job]["steps"]:
             if "run" in step and code == 0:
