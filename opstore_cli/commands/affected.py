@@ -2,8 +2,9 @@
 
 import click
 
-from opstore_cli.console import options, parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option
+from opstore_cli.console.parameters import PipelineNameType, ReferenceType
 from opstore_cli.console.results import EXIT_CODES
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named, verdict
@@ -11,9 +12,9 @@ from opstore_cli.output.tables import Table
 
 
 @command("affected")
-@click.argument("reference", metavar="REF", callback=parameters.reference)
-@click.option("--pipeline", metavar="PIPELINE", callback=parameters.name, help="Only within this pipeline.")
-@options.as_of_option
+@click.argument("reference", metavar="REF", type=ReferenceType())
+@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Only within this pipeline.")
+@as_of_option
 def affected(session: Session, reference: str, pipeline: str | None, as_of: str | None) -> int:
     """List what has to be retrained for a version. That is the downstream ops whose latest version it is not valid
     for, and all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 import click
 
-from opstore_cli.console import options, parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option, use_option
+from opstore_cli.console.parameters import PipelineNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.tables import Table
 
 
 @command("graph")
-@click.argument("pipeline", callback=parameters.name)
+@click.argument("pipeline", type=PipelineNameType())
 @click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="How (default: text).")
-@options.use_option
-@options.as_of_option
+@use_option
+@as_of_option
 def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of: str | None) -> None:
     """Draw a pipeline with its verdicts. Each op of the pipeline is a line, in the order of the data, and below it are
     the edges that lead on from it, each with its verdict in words.

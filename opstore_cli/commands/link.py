@@ -2,14 +2,15 @@
 
 import click
 
-from opstore_cli.console import parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 
 
 @command("link")
-@click.argument("upstream", metavar="UP@SEL", callback=parameters.reference)
-@click.argument("downstream", metavar="DOWN[@SEL]", callback=parameters.reference)
+@click.argument("upstream", metavar="UP@SEL", type=ReferenceType())
+@click.argument("downstream", metavar="DOWN[@SEL]", type=ReferenceType())
 @click.option("--invalid", is_flag=True, help="Say that it is known not to be valid.")
 @click.option("--evidence", metavar="TEXT", help="Why you know: a report, a run, an address.")
 def link(session: Session, upstream: str, downstream: str, invalid: bool, evidence: str | None) -> None:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import options, parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option
+from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, verdict, when, words
 from opstore_cli.output.tables import Table
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @command("links")
-@click.argument("name", required=False, callback=parameters.name)
-@options.as_of_option
+@click.argument("name", required=False, type=OpNameType())
+@as_of_option
 def links(session: Session, name: str | None, as_of: str | None) -> None:
     """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
     columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import refuse_url
+from opstore_cli.console.parameters import UrlType
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @command("login")
-@click.argument("address", metavar="URL", callback=parameters.url)
+@click.argument("address", metavar="URL", type=UrlType())
 def login(session: Session, address: str) -> None:
     """Keep a token for the daemon at a URL. It is asked for on a terminal, without being shown, and read from standard
     input elsewhere; it is never an option, since others can read a command line. The daemon has to take it, then it
@@ -33,7 +34,7 @@ def login(session: Session, address: str) -> None:
     from opstore_cli.config.credentials import Credentials
     from opstore_cli.transport.target import check_plain
 
-    parameters.no_url_option(session)
+    refuse_url(session)
     settings = session.settings().with_url(address)
     check_plain(address, "")
     token = _prompt(address) if sys.stdin is not None and sys.stdin.isatty() else _read()

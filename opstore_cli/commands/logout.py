@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import refuse_url
+from opstore_cli.console.parameters import UrlType
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @command("logout")
-@click.argument("address", metavar="[URL]", required=False, callback=parameters.url)
+@click.argument("address", metavar="[URL]", required=False, type=UrlType())
 @click.option("--all", "everything", is_flag=True, help="Forget the tokens of all URLs.")
 def logout(session: Session, address: str | None, everything: bool) -> None:
     """Forget the token that `login` kept for a URL. Without a URL it is the one that the settings name. It prints the
@@ -35,7 +36,7 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
     from opstore_cli.config.credentials import Credentials
 
     if address is not None or everything:
-        parameters.no_url_option(session)
+        refuse_url(session)
     if address is not None and everything:
         raise click.UsageError("--all is about every URL: name none with it")
     credentials = Credentials()

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import HELP, Group, command
+from opstore_cli.console.parameters import COMPATS, OpNameType
 from opstore_cli.console.session import Session
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def op() -> None:
 
 
 @command("set", group=op)
-@click.argument("name", callback=parameters.name)
+@click.argument("name", type=OpNameType())
 @click.option(
     "--compat",
     required=True,
-    type=click.Choice(parameters.COMPATS),
+    type=click.Choice(COMPATS),
     help="Level down to which compatible versions share their number.",
 )
 def set_(session: Session, name: str, compat: "Compat") -> None:

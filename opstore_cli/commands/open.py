@@ -2,15 +2,15 @@
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import routes
 
 
 @command("open")
-@click.argument("reference", metavar="[NAME]", required=False, callback=parameters.reference)
-@click.option("--pipeline", metavar="PIPELINE", callback=parameters.name, help="Begin with this pipeline.")
+@click.argument("reference", metavar="[NAME]", required=False, type=ReferenceType())
+@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Begin with this pipeline.")
 @click.option("--print", "printed", is_flag=True, help="Print the address, and open nothing.")
 def open(session: Session, reference: str | None, pipeline: str | None, printed: bool) -> None:  # noqa: A001
     """Open the daemon's page in the browser. It shows the ops with their versions, which are valid for which, the

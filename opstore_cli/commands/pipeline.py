@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import HELP, Group, command
+from opstore_cli.console.parameters import EdgeType, OpNameType, PipelineNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, when, words
 from opstore_cli.output.tables import Table
@@ -33,27 +33,19 @@ def pipeline() -> None:
     """
 
 
-def _edges(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> list[tuple[str, str]]:
-    found = []
-    for text in value:
-        upstream, colon, downstream = text.partition(":")
-        if not (upstream and colon and downstream):
-            raise click.BadParameter(f"{text!r} is not UP:DOWN")
-        found.append((names.check_name(upstream), names.check_name(downstream)))
-    return found
-
-
 @command("register", group=pipeline)
-@click.argument("name", metavar="PIPELINE", callback=parameters.name)
-@click.argument("ops", metavar="[OP]...", nargs=-1, callback=parameters.name)
-@click.option("--edge", "edges", metavar="UP:DOWN", multiple=True, callback=_edges, help="An edge; repeatable.")
+@click.argument("name", metavar="PIPELINE", type=PipelineNameType())
+@click.argument("ops", metavar="[OP]...", nargs=-1, type=OpNameType())
+@click.option("--edge", "edges", metavar="UP:DOWN", multiple=True, type=EdgeType(), help="An edge; repeatable.")
 @click.option(
     "--file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A TOML file with ops, edges or both.",
 )
-def register(session: Session, name: str, ops: Sequence[str], edges: list[tuple[str, str]], file: Path | None) -> None:
+def register(
+    session: Session, name: str, ops: Sequence[str], edges: Sequence[tuple[str, str]], file: Path | None
+) -> None:
     """Register a pipeline. OPs alone are a chain, in the order of the data; with --edge it is the graph of these edges,
     and OPs may name further ops that no edge has. Ops that are new are made. The same graph again makes nothing new;
     another one under the same name is refused.
@@ -66,7 +58,7 @@ def register(session: Session, name: str, ops: Sequence[str], edges: list[tuple[
       opstore pipeline register wide --edge scaler:pca --edge scaler:tsne
       opstore pipeline register churn --file churn.toml
     """
-    graph: Graph = (list(ops), edges or None)
+    graph: Graph = (list(ops), list(edges) or None)
     if file is not None:
         if ops or edges:
             raise click.UsageError("--file has the whole graph: give neither OPs nor --edge with it")
@@ -100,7 +92,7 @@ def list_(session: Session) -> None:
 
 
 @command("show", group=pipeline)
-@click.argument("name", metavar="PIPELINE", callback=parameters.name)
+@click.argument("name", metavar="PIPELINE", type=PipelineNameType())
 def show(session: Session, name: str) -> None:
     """Show the edges of a pipeline. Each line is an upstream op and the downstream op that takes its data; an op
     without an edge stands alone. With -q the lines are its ops, in the order of the data.
@@ -118,7 +110,7 @@ def show(session: Session, name: str) -> None:
 
 
 @command("remove", group=pipeline)
-@click.argument("name", metavar="PIPELINE", callback=parameters.name)
+@click.argument("name", metavar="PIPELINE", type=PipelineNameType())
 def remove(session: Session, name: str) -> None:
     """Remove a pipeline. Its ops, their versions and links stay.
 

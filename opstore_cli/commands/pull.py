@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
-from opstore_cli.console import options, parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.options import check_exclusive, valid_for_option
+from opstore_cli.console.parameters import DirectoryType, PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named
 from opstore_cli.output.escaping import in_json
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @command("pull")
-@click.argument("references", metavar="[REF]...", nargs=-1, callback=parameters.reference)
+@click.argument("references", metavar="[REF]...", nargs=-1, type=ReferenceType())
 @click.option(
     "-o",
     "--output",
@@ -37,12 +39,12 @@ if TYPE_CHECKING:
     "-d",
     "--directory",
     metavar="DIR",
-    type=parameters.Folder(),
+    type=DirectoryType(),
     help="Write each REF as DIR/NAME; DIR is made where missing.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")
-@options.valid_for_option("Only a version that is valid for this one; repeatable.")
-@click.option("--pipeline", metavar="PIPELINE", callback=parameters.name, help="As this pipeline's resolution has it.")
+@valid_for_option("Only a version that is valid for this one; repeatable.")
+@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="As this pipeline's resolution has it.")
 @click.option(
     "--lock",
     metavar="FILE",
@@ -83,8 +85,8 @@ def pull(
       opstore pull --pipeline churn -d models
       opstore pull --lock opstore.lock -d models
     """
-    parameters.exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
-    parameters.exclusive(output=output is not None, directory=directory is not None)
+    check_exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
+    check_exclusive(output=output is not None, directory=directory is not None)
     _check_several(references, directory, pipeline, lock)
     if output == "-" and session.out.json:
         raise click.UsageError("--json and -o - both want standard output: give a path")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from opstore_cli.console import parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
-from opstore_cli.console.options import version_options
+from opstore_cli.console.options import check_exclusive, version_options
+from opstore_cli.console.parameters import LEVELS, OpNameType, TagType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named
 from opstore_daemon.protocol import errors
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @command("push")
-@click.argument("name", metavar="NAME", required=False, callback=parameters.name)
+@click.argument("name", metavar="NAME", required=False, type=OpNameType())
 @click.argument("file", metavar="FILE", required=False, type=click.Path(exists=True, allow_dash=True))
 @click.option(
     "--all",
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False),
     help="Push each file and folder in DIR, as the op of its name.",
 )
-@click.option("--bump", type=click.Choice(parameters.LEVELS), help="The level that changes (without it: patch).")
+@click.option("--bump", type=click.Choice(LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, callback=parameters.name, help="A tag for it; repeatable.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, type=TagType(), help="A tag for it; repeatable.")
 @version_options
 def push(
     session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
@@ -47,8 +48,8 @@ def push(
     is. What begins with a dot is left out. All names are checked before anything is sent. The other options count
     for each.
 
-    --bump, --field and --subversions exclude each other: the version comes from the newest one and the bytes, from the
-    fields that you name, or from the three subversions that you give.
+    --bump, --field and --subversions are mutually exclusive: the version comes from the newest one and the bytes, from
+    the fields that you name, or from the three subversions that you give.
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def push(
       opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
       opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
     """
-    parameters.exclusive(bump=options["bump"], field=fields, subversions=options["subversions"])
+    check_exclusive(bump=options["bump"], field=fields, subversions=options["subversions"])
     if directory is not None:
         if name is not None:
             raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")

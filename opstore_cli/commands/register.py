@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
-from opstore_cli.console.options import version_options
+from opstore_cli.console.options import check_exclusive, version_options
+from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @command("register")
-@click.argument("name", callback=parameters.name)
+@click.argument("name", type=OpNameType())
 @version_options
 def register(session: Session, /, name: str, fields: "Fields", **options: Any) -> None:
     """Register a version of an op without bytes. It is for ops that keep no state, whose versions still decide which
@@ -27,7 +27,7 @@ def register(session: Session, /, name: str, fields: "Fields", **options: Any) -
       opstore register tokenizer --field major:language=en --field minor:stemming=true
       opstore register tokenizer --subversions 6f1c.02aa.e3b0 --valid-for pca
     """
-    parameters.exclusive(field=fields, subversions=options["subversions"])
+    check_exclusive(field=fields, subversions=options["subversions"])
     if not fields and options["subversions"] is None:
         raise click.UsageError("--field or --subversions is needed: there are no bytes to make the version from")
     registered = session.client().register(name, fields=fields or None, **options)

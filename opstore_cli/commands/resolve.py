@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import options, parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option, check_exclusive, use_option
+from opstore_cli.console.parameters import OpNameType, PipelineNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import NOTHING, Cell, named, size
 from opstore_cli.output.tables import Table
@@ -20,12 +22,12 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 
 
 @command("resolve")
-@click.argument("pipeline", required=False, callback=parameters.name)
-@options.use_option
+@click.argument("pipeline", required=False, type=PipelineNameType())
+@use_option
 @click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
-@click.option("--upgrade", metavar="OP", callback=parameters.name, help="Move this op of the lock, and what must move.")
+@click.option("--upgrade", metavar="OP", type=OpNameType(), help="Move this op of the lock, and what must move.")
 @click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
-@options.as_of_option
+@as_of_option
 def resolve(
     session: Session,
     pipeline: str | None,
@@ -50,10 +52,10 @@ def resolve(
       opstore resolve churn --lock opstore.lock --upgrade pca
       opstore resolve --check opstore.lock
     """
-    parameters.exclusive(check=check, lock=lock)
-    parameters.exclusive(check=check, use=use)
-    parameters.exclusive(lock=lock, as_of=as_of)
-    parameters.exclusive(check=check, as_of=as_of)
+    check_exclusive(check=check, lock=lock)
+    check_exclusive(check=check, use=use)
+    check_exclusive(lock=lock, as_of=as_of)
+    check_exclusive(check=check, as_of=as_of)
     if lock is not None and not lock.name:
         raise click.UsageError("--lock needs the path of a file")
     if upgrade is not None and lock is None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import options, parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option
+from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import NOTHING, Cell, exact, named, size
 from opstore_cli.output.tables import Table
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @command("show")
-@click.argument("reference", metavar="REF", callback=parameters.reference)
-@options.as_of_option
+@click.argument("reference", metavar="REF", type=ReferenceType())
+@as_of_option
 def show(session: Session, reference: str, as_of: str | None) -> None:
     """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import ReferenceThenTagType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named
 from opstore_daemon.protocol.references import parse_reference
 
 
 @command("tag")
-@click.argument("words", metavar="[REF] TAG", nargs=-1, required=True)
+@click.argument("words", metavar="[REF] TAG", nargs=-1, required=True, type=ReferenceThenTagType())
 @click.option(
     "--lock",
     metavar="FILE",

@@ -2,17 +2,18 @@
 
 import click
 
-from opstore_cli.console import options, parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option
+from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named, when, words
 from opstore_cli.output.tables import Table
 
 
 @command("tags")
-@click.argument("name", required=False, callback=parameters.name)
+@click.argument("name", required=False, type=OpNameType())
 @click.option("--history", is_flag=True, help="Every move, also of tags that were taken away.")
-@options.as_of_option
+@as_of_option
 def tags(session: Session, name: str | None, history: bool, as_of: str | None) -> None:
     """List the tags, newest first. With NAME they are those of that op. The columns are the version, the tag and the
     time; with --history a version of - says that the tag was taken away.

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.options import refuse_url
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 
@@ -22,7 +22,7 @@ def token(session: Session) -> None:
     """
     from opstore_cli.local import daemon
 
-    parameters.no_url_option(session)
+    refuse_url(session)
     home = session.home()
     path = home / daemon.TOKEN_FILE
     if not os.path.lexists(path):

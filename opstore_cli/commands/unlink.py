@@ -2,14 +2,15 @@
 
 import click
 
-from opstore_cli.console import parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 
 
 @command("unlink")
-@click.argument("upstream", metavar="UP@SEL", callback=parameters.reference)
-@click.argument("downstream", metavar="DOWN[@SEL]", callback=parameters.reference)
+@click.argument("upstream", metavar="UP@SEL", type=ReferenceType())
+@click.argument("downstream", metavar="DOWN[@SEL]", type=ReferenceType())
 def unlink(session: Session, upstream: str, downstream: str) -> None:
     """Revoke a link. Only the link between exactly these is revoked: DOWN alone is the link to the op whatever its
     version.

@@ -2,14 +2,14 @@
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import OpNameType, TagType
 from opstore_cli.console.session import Session
 
 
 @command("untag")
-@click.argument("name", callback=parameters.name)
-@click.argument("tag", callback=parameters.name)
+@click.argument("name", type=OpNameType())
+@click.argument("tag", type=TagType())
 def untag(session: Session, name: str, tag: str) -> None:
     """Take a tag away from an op. Its moves are kept: opstore tags NAME --history shows them.
 

@@ -2,14 +2,14 @@
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named
 
 
 @command("unyank")
-@click.argument("reference", metavar="REF", callback=parameters.reference)
+@click.argument("reference", metavar="REF", type=ReferenceType())
 def unyank(session: Session, reference: str) -> None:
     """End that a version is yanked. REF is its number, its digest or its subversions: nothing else picks it.
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import options, parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option, check_exclusive, use_option
+from opstore_cli.console.parameters import DurationType, PipelineOrReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import verdict
 from opstore_cli.output.tables import Table
@@ -16,17 +18,17 @@ if TYPE_CHECKING:
 
 
 @command("validate")
-@click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, callback=parameters.reference)
-@options.use_option
+@click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, type=PipelineOrReferenceType())
+@use_option
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
 @click.option(
     "--wait",
     metavar="TIME",
-    callback=parameters.duration,
+    type=DurationType(),
     help="Ask again for so long (90s, 10m, 1h) until it is valid or known to be invalid.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", help="How to write it.")
-@options.as_of_option
+@as_of_option
 def validate(
     session: Session,
     asked: tuple[str, ...],
@@ -53,7 +55,7 @@ def validate(
       opstore validate churn --wait 10m
       opstore validate churn --format markdown
     """
-    parameters.exclusive(wait=wait, as_of=as_of)
+    check_exclusive(wait=wait, as_of=as_of)
     found = _asked(session, asked, use, wait, as_of)
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph

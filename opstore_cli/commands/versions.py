@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from opstore_cli.console import options, parameters, results
+from opstore_cli.console import results
 from opstore_cli.console.command import command
+from opstore_cli.console.options import as_of_option, check_exclusive, valid_for_option
+from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import NOTHING, Cell, named, size, when, words
 from opstore_cli.output.tables import Table
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @command("versions")
-@click.argument("reference", metavar="NAME", callback=parameters.reference)
-@options.valid_for_option("Only versions that are valid for this one; repeatable.")
+@click.argument("reference", metavar="NAME", type=ReferenceType())
+@valid_for_option("Only versions that are valid for this one; repeatable.")
 @click.option("--latest", is_flag=True, help="Only the first.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
-@options.as_of_option
+@as_of_option
 def versions(
     session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None, as_of: str | None
 ) -> int:
@@ -37,7 +39,7 @@ def versions(
       opstore versions pca@'>=1.2,<2' --limit 5
       opstore versions pca --valid-for random_forest --latest -q
     """
-    parameters.exclusive(latest=latest, limit=limit)
+    check_exclusive(latest=latest, limit=limit)
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
     results.name_passed_over(session.out, found.skipped)
     if valid_for and not found.versions:

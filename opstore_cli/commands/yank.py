@@ -2,14 +2,14 @@
 
 import click
 
-from opstore_cli.console import parameters
 from opstore_cli.console.command import command
+from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import named
 
 
 @command("yank")
-@click.argument("reference", metavar="REF", callback=parameters.reference)
+@click.argument("reference", metavar="REF", type=ReferenceType())
 @click.option("--reason", metavar="TEXT", required=True, help="Why: those who ask for it by its number read this.")
 def yank(session: Session, reference: str, reason: str) -> None:
     """Yank a version. Nothing picks it any more but its number, its digest, its subversions or a lock, and then with a

@@ -1,16 +1,12 @@
-"""What the commands share: the global options, which work before and after a command, and the way to the daemon."""
+"""Commands and groups that take the global options, before the name of the command and after it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from opstore_cli.console.parameters import Text, UncheckedUrlType
 from opstore_cli.console.session import Session
-from opstore_cli.output.escaping import in_json
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,28 +14,25 @@ T = TypeVar("T")
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-# --- the global options ---------------------------------------------------------------------------------------------
-
-
 class GlobalOption(click.Option):
-    """An option that may stand before the command and after it. No function sees it: it goes into the session."""
+    """An option whose value goes into the session. No command function receives it."""
 
     def __init__(self, *names: str, **attributes: Any) -> None:
-        # Eager: what fails in reading a later parameter is to be said in the form that was asked for.
-        super().__init__(list(names), expose_value=False, is_eager=True, callback=_keep, **attributes)
+        # Eager: an error in a later parameter must be reported in the requested form.
+        super().__init__(list(names), expose_value=False, is_eager=True, callback=_store, **attributes)
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    # Called in both places, also where the option was not given; given twice, the later one counts.
+def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    # click calls this for the group and for the command, also without the option. The last one given wins.
     session = ctx.find_object(Session)
     if value and session is not None and param.name is not None:
         setattr(session if param.name == "url" else session.out, param.name, value)
 
 
 def global_options() -> list[click.Parameter]:
-    """New ones for each command: click keeps what belongs to a command in its parameters."""
+    """Return new instances of the global options: click parameters belong to one command."""
     return [
-        GlobalOption("--url", metavar="URL", help="The daemon to talk to."),
+        GlobalOption("--url", metavar="URL", type=UncheckedUrlType(), help="The daemon to talk to."),
         GlobalOption("--json", is_flag=True, help="One JSON document on standard output; errors as JSON too."),
         GlobalOption("-q", "--quiet", is_flag=True, help="Identifiers only, one a line."),
         GlobalOption("-v", "--verbose", is_flag=True, help="Say more where something fails."),
@@ -47,25 +40,8 @@ def global_options() -> list[click.Parameter]:
     ]
 
 
-class Text(click.types.StringParamType):
-    """Text that JSON can hold: bytes of the command line that are not UTF-8 are refused. Paths are no text."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        text = super().convert(value, param, ctx)
-        if in_json(text) != text:
-            self.fail(f"{in_json(text)!r} holds bytes that are not UTF-8", param, ctx)
-        return text
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> "list[CompletionItem[str]]":
-        from opstore_cli.console import completion
-
-        return completion.complete(ctx, param, incomplete)
-
-
 class Command(click.Command):
-    """A command that takes the global options, and lists them last."""
+    """A command that takes the global options, and lists them last in its help."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -91,7 +67,7 @@ class Group(click.Group):
 
 
 def write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """The options of the command, then those that all commands have."""
+    """Write the options of the command, then the global options, each in a section of the help."""
     own: list[tuple[str, str]] = []
     shared: list[tuple[str, str]] = []
     for param in command.get_params(ctx):
@@ -106,7 +82,7 @@ def write_options(command: click.Command, ctx: click.Context, formatter: click.H
 def command(
     name: str, *, group: click.Group | None = None
 ) -> Callable[[Callable[Concatenate[Session, P], T]], click.Command]:
-    """Makes a command of a function whose first argument is the session. What it returns is the exit code."""
+    """Make a command of a function that takes the session first and returns the exit code, or None for 0."""
 
     def decorate(function: Callable[Concatenate[Session, P], T]) -> click.Command:
         made = click.command(name, cls=Command, context_settings=HELP)(click.pass_obj(function))

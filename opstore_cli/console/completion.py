@@ -1,6 +1,6 @@
-"""What a shell offers next: the names, numbers, tags and pipelines that the daemon has.
+"""Shell completion of names, references, tags, pipelines and URLs, from what the daemon has.
 
-A shell waits for it at each Tab, so it asks for a moment only, starts no daemon, and is silent whatever goes wrong.
+A shell waits for it at each Tab: it waits for the daemon only a moment, starts none, and is silent on every failure.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import is_name
 from opstore_daemon.protocol.records import Ops, Pipelines, Tags, Versions
@@ -21,120 +22,99 @@ if TYPE_CHECKING:
     from opstore_cli.transport.api import ApiClient
 
 WITHIN = "OPSTORE_COMPLETION_WITHIN"
-SECONDS = 0.1  # that a daemon may take, unless the variable says otherwise
-MOST_SECONDS = 3600.0
-MOST = 200  # of one kind that are offered
-_BEHIND = "~"  # comes behind every sign of a name
+SECONDS = 0.1  # for the daemon to respond, unless the variable says otherwise
+MAX_SECONDS = 3600.0
+MAX_CANDIDATES = 200
+_AFTER_NAMES = "~"  # sorts after every character of a name
 
-Ask = Callable[["ApiClient", click.Context, str], Iterable[CompletionItem[str]]]
+Source = Callable[["ApiClient", click.Context, str], Iterable[CompletionItem[str]]]
 
 
-def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    """What could stand where the parameter is, by the word that the help has for it."""
-    ask = _BY_WORD.get(param.metavar or (param.name or "").upper())
-    return [] if ask is None else _within(_seconds(), lambda: _asked(ask, ctx, incomplete))
+def complete(source: Source, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+    """Return the candidates of the source, or none if it fails or takes too long."""
+    found: list[CompletionItem[str]] = []
+    thread = threading.Thread(target=lambda: found.extend(_query(source, ctx, incomplete)), daemon=True)
+    thread.start()
+    thread.join(_seconds())
+    return list(found)
 
 
 def _seconds() -> float:
     try:
-        asked = float(os.environ.get(WITHIN, SECONDS))
+        seconds = float(os.environ.get(WITHIN, SECONDS))
     except ValueError:
         return SECONDS
-    return asked if 0 <= asked <= MOST_SECONDS else SECONDS
+    return seconds if 0 <= seconds <= MAX_SECONDS else SECONDS
 
 
-def _within(seconds: float, work: Callable[[], list[CompletionItem[str]]]) -> list[CompletionItem[str]]:
-    """What the work finds, or nothing where it takes longer: the thread ends with the program."""
-    found: list[CompletionItem[str]] = []
-    thread = threading.Thread(target=lambda: found.extend(work()), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return list(found)
-
-
-def _asked(ask: Ask, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+def _query(source: Source, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
     from opstore_cli.client.client import OpStoreClient
-    from opstore_cli.console.session import Session
     from opstore_cli.transport.api import ApiClient
 
     session = ctx.find_object(Session) or Session()
     with suppress(errors.OpStoreError, OSError, ValueError):
         settings = replace(session.settings(), autostart=False)
         with OpStoreClient(settings=settings, notify=lambda _: None, warn=lambda _: None) as client:
-            return list(ask(ApiClient(client), ctx, incomplete))
+            return list(source(ApiClient(client), ctx, incomplete))
     return []
 
 
-def _page(prefix: str) -> dict[str, Any]:
-    """The parameters of a list of names that begins where the prefix does."""
-    before = prefix[:-1] + chr(ord(prefix[-1]) - 1) + _BEHIND * 3 if prefix else ""
-    return {"limit": MOST, "cursor": before}
+# --- sources --------------------------------------------------------------------------------------------------------
 
 
-def _ops(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    found = api.request("GET", routes.OPS, Ops, parameters=_page(incomplete)).ops
-    for op in found:
+def ops(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the ops whose names start so."""
+    for op in api.request("GET", routes.OPS, Ops, parameters=_page(incomplete)).ops:
         if op.name.startswith(incomplete):
             yield CompletionItem(op.name, help=op.latest or "no version")
 
 
-def _pipelines(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    found = api.request("GET", routes.PIPELINES, Pipelines, parameters=_page(incomplete)).pipelines
-    for pipeline in found:
+def pipelines(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the pipelines whose names start so."""
+    for pipeline in api.request("GET", routes.PIPELINES, Pipelines, parameters=_page(incomplete)).pipelines:
         if pipeline.name.startswith(incomplete):
             yield CompletionItem(pipeline.name, help=f"{len(pipeline.ops)} ops")
 
 
-def _tags_of(api: "ApiClient", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
-    for tag in api.request("GET", routes.TAGS, Tags, parameters={"op": op, "limit": MOST}).tags:
-        if tag.tag.startswith(incomplete):
-            yield CompletionItem(tag.tag, help=f"is {tag.version}")
-
-
-def _references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Ops, and behind an `@` the numbers and tags of one."""
+def references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield ops; after an `@` the tags and version numbers of that op."""
     op, at, selector = incomplete.partition("@")
     if not at:
-        yield from _ops(api, ctx, incomplete)
+        yield from ops(api, ctx, incomplete)
     elif is_name(op):
-        for found in (*_tags_of(api, op, selector), *_numbers(api, op, selector)):
-            yield CompletionItem(f"{op}@{found.value}", help=found.help)
+        for item in (*_tags_of(api, op, selector), *_numbers_of(api, op, selector)):
+            yield CompletionItem(f"{op}@{item.value}", help=item.help)
 
 
-def _numbers(api: "ApiClient", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
-    found = api.request("GET", routes.path(routes.VERSIONS, op=op), Versions, parameters={"limit": MOST}).versions
-    for version in found:
-        if version.version.startswith(incomplete):
-            yield CompletionItem(version.version, help=version.registered_at.date().isoformat())
-
-
-def _pipelines_or_references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    if not _given(ctx, "asked"):
-        yield from _pipelines(api, ctx, incomplete)
-    yield from _references(api, ctx, incomplete)
-
-
-def _tag_of_given(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """The tags of the op that was named before, if any was."""
-    given = _given(ctx, "name") or _given(ctx, "words")
-    op = given.partition("@")[0]
+def tags(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the tags of the op that an earlier argument names."""
+    op = (_first_word(ctx, "name") or _first_word(ctx, "words")).partition("@")[0]
     if is_name(op):
         yield from _tags_of(api, op, incomplete)
 
 
-def _reference_then_tag(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    given = _given(ctx, "words")
-    yield from (_tag_of_given if given else _references)(api, ctx, incomplete)
+def reference_then_tag(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield references for the first word, and tags of its op for the others."""
+    source = tags if _first_word(ctx, "words") else references
+    yield from source(api, ctx, incomplete)
 
 
-def _edge(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    up, colon, down = incomplete.rpartition(":")
-    for op in _ops(api, ctx, down):
-        yield CompletionItem(f"{up}{colon}{op.value}", help=op.help)
+def pipelines_or_references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield references, for the first word pipelines too."""
+    if not ctx.params.get("asked"):
+        yield from pipelines(api, ctx, incomplete)
+    yield from references(api, ctx, incomplete)
 
 
-def _urls(_api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Those that `login` kept a token for."""
+def edges(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield ops for either end of `UP:DOWN`."""
+    upstream, colon, downstream = incomplete.rpartition(":")
+    for op in ops(api, ctx, downstream):
+        yield CompletionItem(f"{upstream}{colon}{op.value}", help=op.help)
+
+
+def login_urls(_api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the URLs that the user is logged in to."""
     from opstore_cli.config.credentials import Credentials
 
     for url in sorted(Credentials().tokens()):
@@ -142,29 +122,28 @@ def _urls(_api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[C
             yield CompletionItem(url)
 
 
-def _given(ctx: click.Context, name: str) -> str:
-    """The first word of the parameter so far."""
+def _page(prefix: str) -> dict[str, Any]:
+    """Return the query parameters of the page of names that starts at the prefix."""
+    before = prefix[:-1] + chr(ord(prefix[-1]) - 1) + _AFTER_NAMES * 3 if prefix else ""
+    return {"limit": MAX_CANDIDATES, "cursor": before}
+
+
+def _tags_of(api: "ApiClient", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
+    for tag in api.request("GET", routes.TAGS, Tags, parameters={"op": op, "limit": MAX_CANDIDATES}).tags:
+        if tag.tag.startswith(incomplete):
+            yield CompletionItem(tag.tag, help=f"is {tag.version}")
+
+
+def _numbers_of(api: "ApiClient", op: str, incomplete: str) -> Iterator[CompletionItem[str]]:
+    path = routes.path(routes.VERSIONS, op=op)
+    for version in api.request("GET", path, Versions, parameters={"limit": MAX_CANDIDATES}).versions:
+        if version.version.startswith(incomplete):
+            yield CompletionItem(version.version, help=version.registered_at.date().isoformat())
+
+
+def _first_word(ctx: click.Context, name: str) -> str:
+    """Return what the command line has for the parameter so far, or its first word; empty if there is none."""
     value = ctx.params.get(name)
     if isinstance(value, tuple):
         value = value[0] if value else None
     return value if isinstance(value, str) else ""
-
-
-_BY_WORD: dict[str, Ask] = {
-    "NAME": _references,
-    "[NAME]": _references,
-    "REF": _references,
-    "[REF]...": _references,
-    "UP@SEL": _references,
-    "UP[@SEL]": _references,
-    "DOWN[@SEL]": _references,
-    "OP": _ops,
-    "[OP]...": _ops,
-    "UP:DOWN": _edge,
-    "PIPELINE": _pipelines,
-    "(PIPELINE | UP[@SEL] DOWN[@SEL])": _pipelines_or_references,
-    "TAG": _tag_of_given,
-    "[REF] TAG": _reference_then_tag,
-    "URL": _urls,
-    "[URL]": _urls,
-}

@@ -1,27 +1,26 @@
-"""Options that several commands share, as decorators."""
+"""Options that several commands share, and checks of how options are combined."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from opstore_cli.console.parameters import F, fields, labels, reference
+from opstore_cli.console.parameters import LEVELS, ReferenceType, TimeOrPositionType
 
+if TYPE_CHECKING:
+    from opstore_cli.console.session import Session
+    from opstore_daemon.protocol.records import Fields, Level
 
-def refuse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    """Refuse `--version`, which people try, with the options that do what they mean."""
-    if value is not None:
-        tag = f"--tag v{value.removeprefix('v')}"
-        raise click.UsageError(f"version numbers are assigned by the store; use --bump, {tag} or --subversions")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def version_options(function: F) -> F:
-    """What `push` and `register` know of a new version."""
-    links: dict[str, Any] = {"multiple": True, "callback": reference}
+    """Add the options of `push` and `register` that describe the new version."""
+    links: dict[str, Any] = {"multiple": True, "type": ReferenceType()}
     for option in (
         click.option("-m", "--message", metavar="TEXT", help="What to remember about the version."),
         click.option(
-            "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=labels, help="A label; repeatable."
+            "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=_labels, help="A label; repeatable."
         ),
         click.option(
             "--valid-with",
@@ -37,13 +36,13 @@ def version_options(function: F) -> F:
             metavar="MAJOR.MINOR.PATCH",
             help="Three hashes in hex that a training framework computed.",
         ),
-        click.option("--version", hidden=True, expose_value=False, callback=refuse_version),
+        click.option("--version", hidden=True, expose_value=False, callback=_refuse_version),
         click.option(
             "--field",
             "fields",
             metavar="LEVEL:KEY=VALUE",
             multiple=True,
-            callback=fields,
+            callback=_fields,
             help="A field that the version is made from; LEVEL is major, minor or patch; repeatable.",
         ),
     ):
@@ -52,30 +51,64 @@ def version_options(function: F) -> F:
 
 
 def valid_for_option(help_text: str) -> Callable[[F], F]:
-    """`--valid-for` of the commands that pick versions."""
-    return click.option("--valid-for", metavar="DOWN[@SEL]", multiple=True, callback=reference, help=help_text)
-
-
-def _as_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """The callback of `--as-of`: a position as it is, a time in UTC; one without an offset is this machine's."""
-    if value is None or (value.isascii() and value.isdigit()):
-        return value
-    from datetime import UTC, datetime
-
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError):
-        wanted = "a position of the journal, or a time such as 2026-03-01 or 2026-03-01T12:00:00Z"
-        raise click.BadParameter(f"{value!r} is not {wanted}") from None
+    """Add `--valid-for` to a command that selects versions."""
+    return click.option("--valid-for", metavar="DOWN[@SEL]", multiple=True, type=ReferenceType(), help=help_text)
 
 
 def use_option(function: F) -> F:
-    """`--use` of the commands that ask about a pipeline."""
+    """Add `--use` to a command that asks about a pipeline."""
     help_text = "As if this version were the latest of its op; repeatable."
-    return click.option("--use", metavar="REF", multiple=True, callback=reference, help=help_text)(function)
+    return click.option("--use", metavar="REF", multiple=True, type=ReferenceType(), help=help_text)(function)
 
 
 def as_of_option(function: F) -> F:
-    """`--as-of` of the commands that can answer as it was."""
+    """Add `--as-of` to a command that can show a past state."""
     help_text = "The answer as it was then: a time, or a position of the journal."
-    return click.option("--as-of", metavar="TIME|POSITION", callback=_as_of, help=help_text)(function)
+    return click.option("--as-of", metavar="TIME|POSITION", type=TimeOrPositionType(), help=help_text)(function)
+
+
+def check_exclusive(**options: object) -> None:
+    """Raise UsageError if more than one of these options is given."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} are mutually exclusive")
+
+
+def refuse_url(session: "Session") -> None:
+    """Raise UsageError if `--url` is given to a command for which it has no meaning."""
+    if session.url is not None:
+        raise click.UsageError("--url has no meaning here: a URL is this command's argument, if it takes one")
+
+
+def _refuse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    # People try --version: the message names the options that do what they mean.
+    if value is not None:
+        tag = f"--tag v{value.removeprefix('v')}"
+        raise click.UsageError(f"version numbers are assigned by the store; use --bump, {tag} or --subversions")
+
+
+def _fields(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> "Fields":
+    fields: Fields = {}
+    for text in value:
+        key, equals, content = text.partition("=")
+        level, colon, key = key.partition(":")
+        if not (equals and colon and key) or level not in LEVELS:
+            raise click.BadParameter(f"{text!r} is not LEVEL:KEY=VALUE, where LEVEL is major, minor or patch")
+        _add(fields.setdefault(cast("Level", level), {}), key, content, text)
+    return fields
+
+
+def _labels(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in value:
+        key, equals, content = text.partition("=")
+        if not (equals and key):
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+        _add(labels, key, content, text)
+    return labels
+
+
+def _add(pairs: dict[str, str], key: str, content: str, text: str) -> None:
+    if key in pairs:
+        raise click.BadParameter(f"{text!r} sets {key!r} a second time")
+    pairs[key] = content

@@ -1,26 +1,181 @@
-"""What several commands read in the same way: names, references, fields and labels, checked before anything is sent."""
+"""Parameter types: each converts and checks its text before anything is sent, and completes it at a Tab."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from opstore_cli.output.escaping import in_json
 from opstore_daemon.protocol import durations, names, references
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from opstore_cli.console.session import Session
-    from opstore_daemon.protocol.records import Fields, Level
-
-F = TypeVar("F", bound=Callable[..., Any])
+    from opstore_cli.console.completion import Source
 
 LEVELS = ("major", "minor", "patch")
 COMPATS = ("major", "minor", "exact")
 
 
-class Folder(click.Path):
-    """The path of a folder that need not be there: it is completed as one, and what it is is seen later."""
+class Text(click.types.StringParamType):
+    """Text that JSON can represent: an argument that is not UTF-8 is refused. Paths have types of their own."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        if in_json(text) != text:
+            self.fail(f"{in_json(text)!r} is not UTF-8", param, ctx)
+        return text
+
+
+class _Completed(Text):
+    """Text that a shell completes from what the daemon has."""
+
+    def source(self) -> "Source":
+        """Return the function that finds the candidates."""
+        raise NotImplementedError
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from opstore_cli.console.completion import complete
+
+        return complete(self.source(), ctx, incomplete)
+
+
+class OpNameType(_Completed):
+    """The name of an op. Raises InvalidName."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return names.check_name(super().convert(value, param, ctx))
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.ops
+
+
+class PipelineNameType(_Completed):
+    """The name of a pipeline. Raises InvalidName."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return names.check_name(super().convert(value, param, ctx))
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.pipelines
+
+
+class TagType(_Completed):
+    """A tag, completed from those of the op that precedes it on the command line. Raises InvalidName."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return names.check_name(super().convert(value, param, ctx))
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.tags
+
+
+class ReferenceType(_Completed):
+    """`NAME` or `NAME@SELECTOR`. Raises InvalidName, InvalidReference or InvalidVersion."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        references.parse_reference(text)
+        return text
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.references
+
+
+class PipelineOrReferenceType(ReferenceType):
+    """A reference, or the name of a pipeline: which of them shows in how many there are."""
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.pipelines_or_references
+
+
+class ReferenceThenTagType(_Completed):
+    """References, then a tag: which of them shows in the position, so that the command parses them."""
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.reference_then_tag
+
+
+class EdgeType(_Completed):
+    """`UP:DOWN`, as a pair of op names. Raises InvalidName."""
+
+    name = "edge"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        upstream, colon, downstream = super().convert(value, param, ctx).partition(":")
+        if not (upstream and colon and downstream):
+            self.fail(f"{value!r} is not UP:DOWN", param, ctx)
+        return names.check_name(upstream), names.check_name(downstream)
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.edges
+
+
+class UncheckedUrlType(_Completed):
+    """The URL of a daemon, which the settings check where they are needed."""
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.login_urls
+
+
+class UrlType(UncheckedUrlType):
+    """The URL of a daemon, in the form in which URLs are compared. Raises InvalidSetting."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_cli.config.urls import check_url
+
+        return check_url(super().convert(value, param, ctx), "the URL")
+
+
+class DurationType(Text):
+    """A duration such as 90s, 10m or 1h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return durations.parse_duration(super().convert(value, param, ctx))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class TimeOrPositionType(Text):
+    """A position of the journal, or a time: in UTC, one without an offset being in the time zone of this machine."""
+
+    name = "time or position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        if text.isascii() and text.isdigit():
+            return text
+        from datetime import UTC, datetime
+
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        except (ValueError, OverflowError):
+            expected = "a position of the journal, or a time such as 2026-03-01 or 2026-03-01T12:00:00Z"
+            self.fail(f"{text!r} is not {expected}", param, ctx)
+
+
+class DirectoryType(click.Path):
+    """The path of a directory that need not exist. It is completed as one; the command checks what it is."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -28,82 +183,3 @@ class Folder(click.Path):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="dir")]
-
-
-def name(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
-    """The callback of a parameter that takes names; raises InvalidName."""
-    for text in _each(value):
-        names.check_name(text)
-    return value
-
-
-def reference(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
-    """The callback of a parameter that takes references; raises InvalidName, InvalidReference or InvalidVersion."""
-    for text in _each(value):
-        references.parse_reference(text)
-    return value
-
-
-def url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """The callback of a parameter that takes a daemon's URL, in the form in which URLs are compared."""
-    from opstore_cli.config.urls import check_url
-
-    return None if value is None else check_url(value, "the URL")
-
-
-def no_url_option(session: "Session") -> None:
-    """For commands to which `--url` would say something that they do not mean."""
-    if session.url is not None:
-        raise click.UsageError("--url has no meaning here: a URL is this command's argument, if it takes one")
-
-
-def fields(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> "Fields":
-    """The callback of `--field LEVEL:KEY=VALUE`."""
-    found: Fields = {}
-    for text in value:
-        key, equals, content = text.partition("=")
-        level, colon, key = key.partition(":")
-        if not (equals and colon and key) or level not in LEVELS:
-            raise click.BadParameter(f"{text!r} is not LEVEL:KEY=VALUE, where LEVEL is major, minor or patch")
-        _add(found.setdefault(cast("Level", level), {}), key, content, text)
-    return found
-
-
-def labels(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
-    """The callback of `--label KEY=VALUE`."""
-    found: dict[str, str] = {}
-    for text in value:
-        key, equals, content = text.partition("=")
-        if not (equals and key):
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
-        _add(found, key, content, text)
-    return found
-
-
-def _add(found: dict[str, str], key: str, content: str, text: str) -> None:
-    if key in found:
-        raise click.BadParameter(f"{text!r} gives the key {key!r} a second time")
-    found[key] = content
-
-
-def _each(value: Any) -> Sequence[str]:
-    if value is None:
-        return ()
-    return [value] if isinstance(value, str) else value
-
-
-def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """The callback of `--wait`: seconds."""
-    if value is None:
-        return None
-    try:
-        return durations.parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def exclusive(**given: object) -> None:
-    """Refuses more than one of these options."""
-    found = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
-    if len(found) > 1:
-        raise click.UsageError(f"{' and '.join(found)} exclude each other")
