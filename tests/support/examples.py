@@ -11,6 +11,11 @@ settings.register_profile(
 settings.register_profile(ALL, settings.get_profile(QUICK), max_examples=1000)
 
 
+def is_all() -> bool:
+    """Return whether this is `make test-all`."""
+    return settings().max_examples >= settings.get_profile(ALL).max_examples
+
+
 def scaled(count: int) -> int:
     """Return `count` in `make test-all` (`--hypothesis-profile all`), else a tenth of it."""
     return max(count * settings().max_examples // settings.get_profile(ALL).max_examples, 1)

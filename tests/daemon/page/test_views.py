@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from opstore_daemon.store.reports.history import WHAT
-from tests.daemon.page.stores import HOSTILE
+from tests.daemon.page.stores import HOSTILE, many_ops
 from tests.support.site import Site
 
 VIEWS = {
@@ -81,12 +81,13 @@ def test_home_shows_ops_with_their_latest_versions_and_sizes(few: Site) -> None:
     assert "churn ✕ invalid cleaner tokenizer pca random_forest 3 1" in text
 
 
-def test_home_goes_on_by_name(many_ops: Site) -> None:
-    many_ops.sign_in()
-    first = many_ops.text("/")
+def test_home_goes_on_by_name(site: Site) -> None:
+    many_ops(site.server.store, 60)
+    site.sign_in()
+    first = site.text("/")
     after = re.search(r'rel="next" href="([^"]*)"', first)
     assert after is not None
-    second = seen(many_ops, after[1].replace("&amp;", "&"))
+    second = seen(site, after[1].replace("&amp;", "&"))
     assert "op_0050 op_0050 @1.0.0" in second
     assert "op_0049 op" not in second
 
@@ -138,6 +139,7 @@ def test_a_cell_leads_to_its_verdict_and_the_entries_behind_it(few: Site) -> Non
     assert "opstore link pca@2.0.0 random_forest@1.1.0 --evidence TEXT" in text
 
 
+@pytest.mark.slow
 def test_a_large_matrix_is_gone_through_in_parts(many_versions: Site) -> None:
     many_versions.sign_in()
     first = many_versions.text("/ui/matrix/upstream/downstream")

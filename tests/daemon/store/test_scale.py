@@ -27,14 +27,16 @@ def filled(versions: int) -> Iterator[OpStoreServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small() -> Iterator[OpStoreServer]:
+    """A small store; no test changes it."""
     with filled(SMALL) as server:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def large() -> Iterator[OpStoreServer]:
+    """A large store; no test changes it."""
     with filled(LARGE) as server:
         yield server
 
@@ -61,7 +63,7 @@ def steps(server: OpStoreServer, ask: Callable[[Store], object]) -> tuple[int, i
 
 
 def last(server: OpStoreServer) -> str:
-    """The number of the newest version of each op that is valid for something."""
+    """Return the number of the newest version of each op that is valid for something."""
     return number((SMALL if len(server.store.versions("a", limit=SMALL + 1).versions) == SMALL else LARGE) - BACK - 1)
 
 
@@ -89,6 +91,8 @@ QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "ops": lambda _: lambda store: store.ops(),
     "links of an op": lambda _: lambda store: store.links("c", limit=10),
     "links of an op as of then": lambda _: lambda store: store.links("c", limit=10, as_of=then(store)),
+}
+CHANGES: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "push": lambda _: lambda store: store.push("pushed", b"bytes", new=True),
     "push onto many": lambda _: lambda store: store.push("b", b"bytes", new=True, valid_for=["c"], valid_with=["a"]),
     "tag": lambda newest: lambda store: store.tag(f"a@{newest}", "production"),
@@ -99,8 +103,18 @@ QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
 def test_an_answer_costs_no_more_in_a_store_of_twenty_times_as_many_versions(
     small: OpStoreServer, large: OpStoreServer, question: str
 ) -> None:
-    cost, statements = steps(small, QUESTIONS[question](last(small)))
-    large_cost, large_statements = steps(large, QUESTIONS[question](last(large)))
+    _compare(small, large, QUESTIONS[question])
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_costs_no_more_in_a_store_of_twenty_times_as_many_versions(change: str) -> None:
+    with filled(SMALL) as small, filled(LARGE) as large:
+        _compare(small, large, CHANGES[change])
+
+
+def _compare(small: OpStoreServer, large: OpStoreServer, question: Callable[[str], Callable[[Store], object]]) -> None:
+    cost, statements = steps(small, question(last(small)))
+    large_cost, large_statements = steps(large, question(last(large)))
     assert large_cost <= 1.5 * cost + 200, f"{large_cost} steps, not {cost}"
     assert large_statements <= statements + 2
 

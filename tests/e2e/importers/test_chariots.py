@@ -115,7 +115,7 @@ def test_what_was_said_since_stays(machine: Machine, old: OldStore) -> None:
     assert all_of_it(machine) == held
 
 
-@pytest.mark.parametrize("stop", [1000, 2500, 4000])
+@pytest.mark.parametrize("stop", [1000, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2500, 4000))])
 def test_a_daemon_that_dies_in_the_middle_is_7_and_the_next_run_does_the_rest(
     machine: Machine, other: Machine, old: OldStore, wire: Wire, stop: int
 ) -> None:
