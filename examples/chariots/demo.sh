@@ -9,7 +9,7 @@ export OPSTORE_HOME
 unset OPSTORE_URL OPSTORE_TOKEN OPSTORE_TOKEN_FILE OPSTORE_NO_AUTOSTART || true
 trap 'opstore stop >/dev/null 2>&1 || true; rm -rf "$OPSTORE_HOME"' EXIT
 
-# Says what is done, does it, and insists on the exit code.
+# Prints a title, runs a command and checks its exit code.
 expect() {
     wanted=$1
     printf '\n# %s\n$ %s\n' "$2" "$3"

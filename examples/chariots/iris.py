@@ -12,14 +12,14 @@ from opstore_cli import OpStoreClient
 
 
 class Measures(Op):
-    """The measures of the flowers, of all that is known of them."""
+    """Select the measures of the flowers from the data."""
 
     def execute(self, flowers):
         return flowers.data
 
 
 class Pca(LearningOp):
-    """Fewer measures. How many is a matter of the major version: nothing behind it may go on with another number."""
+    """Reduce the measures. Their number is a major field: no later op can work with another one."""
 
     components = Field(2, "major")
     seed = Field(0, "patch")
@@ -32,7 +32,7 @@ class Pca(LearningOp):
 
 
 class Forest(LearningOp):
-    """The species of a flower."""
+    """Predict the species of a flower."""
 
     trees = Field(50, "minor")
 

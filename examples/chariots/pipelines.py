@@ -14,11 +14,11 @@ LEVELS = ("major", "minor", "patch")
 
 
 class VersionError(Exception):
-    """An op was not validated on the version of what comes before it."""
+    """An op was not validated on the version of its input."""
 
 
 class Version:
-    """Three hashes of what an op declares. It equals, and hashes like, the versions that come from a store."""
+    """Three hashes of what an op declares. It equals, and hashes like, the versions of a store."""
 
     def __init__(self, major, minor, patch):
         self.major, self.minor, self.patch = major, minor, patch
@@ -36,7 +36,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of an op whose value is a part of its version, at that level."""
+    """A field of an op whose value is part of its version, at the given level."""
 
     value: object
     level: str
@@ -46,7 +46,7 @@ class Field:
 
 
 class Op:
-    """A step without a state: `execute` makes its output of its inputs."""
+    """A step without state: `execute` returns its output for its inputs."""
 
     state = None
 
@@ -56,7 +56,7 @@ class Op:
 
     @property
     def version(self):
-        """What the fields declare; for an op that has learned something, with what it learned in the patch."""
+        """Return the hashes of the fields; a fitted op hashes its state into the patch."""
         return Version(*(hashlib.sha1(self._declared(level).encode()).hexdigest() for level in LEVELS))  # noqa: S324
 
     def _declared(self, level):
@@ -71,7 +71,7 @@ class Op:
 
 
 class LearningOp(Op):
-    """A step with a state, which `fit` learns and which is kept as bytes. A loaded op has the version of its state."""
+    """A step with a state that `fit` learns, stored as bytes. A loaded op has the version of its state."""
 
     loaded = None
 
@@ -84,7 +84,7 @@ class LearningOp(Op):
         return super()._declared(level) + learned
 
     def learn(self, *inputs):
-        """Learns the state anew."""
+        """Learn the state again."""
         self.loaded, self.state = None, self.fit(*inputs)
 
     def fit(self, *inputs):
@@ -94,12 +94,12 @@ class LearningOp(Op):
         return pickle.dumps(self.state)
 
     def load(self, version, data):
-        self.state, self.loaded = pickle.loads(data), version  # noqa: S301 - what this application saved
+        self.state, self.loaded = pickle.loads(data), version  # noqa: S301 - this application saved it
 
 
 @dataclass(eq=False)
 class Node:
-    """An op's place in a pipeline: whose output it takes, and whether it learns there."""
+    """An op in a pipeline: whose output it takes, and whether it is fitted there."""
 
     op: Op
     inputs: tuple = ()
@@ -111,19 +111,19 @@ class Node:
 
 
 class Pipeline:
-    """Nodes, each behind those whose output it takes."""
+    """Nodes, each after those whose output it takes."""
 
     def __init__(self, name, *nodes):
         self.name, self.nodes = name, nodes
 
     def get_all_op_links(self):
-        """Each node with each that takes its output, or with None where none does."""
+        """Yield each node with each node that takes its output, or with None if there is none."""
         for node in self.nodes:
             takers = [other for other in self.nodes if node in other.inputs]
             yield from ((node, other) for other in takers or [None])
 
     def run(self, data):
-        """The output of the last node; a node without inputs takes the data."""
+        """Return the output of the last node; a node without inputs takes the data."""
         outputs = {}
         for node in self.nodes:
             inputs = [outputs[before] for before in node.inputs] or [data]
@@ -144,7 +144,7 @@ class Application:
                 self.save(pipeline)
 
     def save(self, pipeline):
-        """Registers the versions, as valid for the ops behind them, and keeps the states."""
+        """Register the versions as valid for the ops after them, and save the states."""
         for node, downstream in pipeline.get_all_op_links():
             version = node.op.version
             self.store.register_valid_link(downstream and downstream.name, node.name, version)
@@ -152,7 +152,7 @@ class Application:
                 self.store.save_op_bytes(node.op, version, node.op.serialize())
 
     def load(self, pipeline):
-        """Loads the newest states; raises VersionError where an op was not validated on what comes before it."""
+        """Load the newest states; raises VersionError if an op was not validated on the version of its input."""
         for node in pipeline.nodes:
             if isinstance(node.op, LearningOp):
                 self._load(node.op)

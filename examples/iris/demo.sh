@@ -17,7 +17,7 @@ trap 'opstore stop >/dev/null 2>&1 || true' EXIT
 
 title() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 
-# Shows a command, runs it, and insists on its exit code.
+# Prints a command, runs it and checks its exit code.
 expect() {
     wanted=$1
     shift
@@ -41,19 +41,19 @@ run opstore push pca pca.joblib -m "2 components"
 train forest --pca pca.joblib --out forest.joblib
 run opstore push random_forest forest.joblib --valid-with pca -m "trained on pca@1.0.0"
 
-title "Tell the store which ops make the pipeline; its latest versions belong together"
+title "Register the pipeline: its latest versions are valid together"
 run opstore pipeline register iris pca random_forest
 run opstore validate iris
 
-title "Retrain the PCA with 3 components, as a new major: the forest has never seen such data"
+title "Retrain the PCA with 3 components, as a new major version: the forest has never seen such data"
 train pca --components 3 --out pca.joblib
 run opstore push pca pca.joblib --bump major -m "3 components"
 expect 1 opstore validate iris
 
-title "Who loads the pipeline meanwhile gets the newest PCA that is valid for the forest"
+title "Whoever loads the pipeline now gets the newest PCA that is valid for the forest"
 run opstore pull pca --valid-for random_forest -o pca-for-forest.joblib
 
-title "Retrain the forest on the new PCA, and the latest versions belong together again"
+title "Retrain the forest on the new PCA: the latest versions are valid together again"
 train forest --pca pca.joblib --out forest.joblib
 run opstore push random_forest forest.joblib --valid-with pca -m "trained on pca@2.0.0"
 run opstore validate iris

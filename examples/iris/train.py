@@ -1,4 +1,4 @@
-"""Trains the two ops of the iris pipeline, a PCA and a random forest, and predicts with a pair of them."""
+"""Train the two ops of the iris pipeline, a PCA and a random forest, or predict with a pair of them."""
 
 import argparse
 import json

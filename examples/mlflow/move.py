@@ -1,10 +1,10 @@
-"""Takes over the models of an MLflow registry: each version with its files, its number, its aliases and its run.
+"""Import the models of an MLflow registry: each version with its files, version number, aliases and run.
 
     MLFLOW_TRACKING_URI=http://mlflow.example.com python move.py [NAME ...]
 
-Run it in an environment that has both `mlflow` (or `mlflow-skinny`) and `opstore`. Run again, it takes over what is new
-and makes nothing twice. A model is an op of its name, in lower case; version 7 of a model is the number 1.0.x that has
-the label `mlflow_version=7`.
+Run it in an environment that has both `mlflow` (or `mlflow-skinny`) and `opstore`. Run it again to import what is new:
+nothing is made twice. A model becomes an op of its name in lower case, and version 7 of a model becomes the version
+1.0.x that has the label `mlflow_version=7`.
 """
 
 import re
@@ -19,21 +19,21 @@ from opstore_cli import OpStoreClient
 
 
 def legal(name: str) -> str:
-    """A name that opstore takes: in lower case, of letters, digits, `.`, `_` and `-`."""
+    """Return a legal opstore name: lower-case letters, digits, `.`, `_` and `-`."""
     return re.sub(r"[^a-z0-9._-]+", "_", name.lower()).strip("._-")
 
 
 def move(registry: MlflowClient, store: OpStoreClient, name: str) -> None:
-    """Takes over all versions of one model, the oldest first."""
+    """Import all versions of one model, oldest first."""
     found = registry.search_model_versions(f"name='{name}'")
-    aliases = registry.get_registered_model(name).aliases  # the version by the alias
+    aliases = registry.get_registered_model(name).aliases  # alias -> version
     for version in sorted(found, key=lambda one: int(one.version)):
         with tempfile.TemporaryDirectory() as folder:
             files = mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}", dst_path=folder)
             pushed = store.push(
                 legal(name),
                 Path(files),
-                # The number is made from these: the same version again is nothing new.
+                # The version is made from these, so that importing it again makes nothing new.
                 fields={"major": {"mlflow": name}, "patch": {"mlflow_version": str(version.version)}},
                 labels={"mlflow_version": str(version.version), "mlflow_run": version.run_id or "none"},
                 message=version.description or None,

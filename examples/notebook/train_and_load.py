@@ -1,6 +1,6 @@
-"""Trains a PCA and a random forest, saves both, says that they fit, asks whether they may be used, and loads them."""
+"""Train a PCA and a random forest, save both, link them, validate the pipeline, and load them."""
 
-# %% Train. A seed on the command line makes other models.
+# %% Train. Another seed on the command line gives other models.
 import sys
 
 from sklearn.datasets import load_iris
@@ -17,17 +17,17 @@ forest = RandomForestClassifier(n_estimators=50, random_state=seed).fit(pca.tran
 accuracy = forest.score(pca.transform(test), test_classes)
 
 with OpStoreClient() as client:
-    # %% Save. skops runs no code when it is loaded; joblib does, and is for models of our own.
+    # %% Save. Loading skops runs no code; loading joblib does, so use it for models of your own.
     saved_pca = client.save("pca", pca, format="skops", bump="major")
     saved_forest = client.save("random_forest", forest, format="joblib", bump="major")
     pair = [f"{saved.op}@{saved.version}" for saved in (saved_pca, saved_forest)]
 
-    # %% Say that they fit, and ask.
+    # %% Record that they belong together, and validate.
     client.link(*pair, evidence=f"accuracy {accuracy:.3f} on {len(test)} flowers")
     client.register_pipeline("iris", ["pca", "random_forest"])
     verdict = client.validate_pipeline("iris", use=pair).verdict
     print(*pair, verdict)
 
-    # %% Load, and predict with what came back.
+    # %% Load, and predict.
     loaded_pca, loaded_forest = client.load(pair[0]), client.load(pair[1], allow_pickle=True)
     assert (loaded_forest.predict(loaded_pca.transform(test)) == forest.predict(pca.transform(test))).all()
