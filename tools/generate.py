@@ -157,18 +157,20 @@ def _sentence(text: str) -> str:
 
 
 def _body(route: Route) -> str:
-    if not route.takes:
+    if not route.content_types:
         return "none"
     if route.body is None:
-        return f"`{route.takes[0]}`"
-    return _link(route.body.__name__) + (f", or with bytes as `{routes.FORM}`" if routes.FORM in route.takes else "")
+        return f"`{route.content_types[0]}`"
+    return _link(route.body.__name__) + (
+        f", or with bytes as `{routes.FORM}`" if routes.FORM in route.content_types else ""
+    )
 
 
 def _answers(route: Route) -> str:
     """The statuses of each body, as `201 or 200: Pushed`."""
     statuses: dict[str, list[str]] = {}
-    for status, answer in route.answers.items():
-        body = answer.body
+    for status, spec in route.responses.items():
+        body = spec.body
         says = "nothing" if body is None else f"`{body}`" if isinstance(body, str) else _link(body.__name__)
         statuses.setdefault(says, []).append(str(status))
     return ", ".join(f"{' or '.join(several)}: {says}" for says, several in statuses.items())
@@ -178,7 +180,7 @@ def parameter_table() -> str:
     """Every parameter of the queries, as the OpenAPI document tells of it."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for route in every_route():
-        for parameter in openapi.parameters_of_query(route):
+        for parameter in openapi.query_parameters(route):
             schema = parameter["schema"]
             bounds = f" from {schema['minimum']} to {schema['maximum']}" if "maximum" in schema else ""
             kind = {"array": "text, repeatable", "string": "text"}.get(schema["type"], schema["type"]) + bounds

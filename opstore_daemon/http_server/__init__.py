@@ -1,1 +1,1 @@
-"""Waitress, subclassed: listener, request parser, channel, file wrapper."""
+"""The HTTP server: waitress, subclassed. No other package imports waitress or touches a connection's socket."""

@@ -1,8 +1,8 @@
-"""Bytes on their way out through waitress: forward only, piece by piece, checked, and no thread held by a slow client.
+"""The wsgi.file_wrapper: sends the bytes of a blob from waitress' loop, so that a slow client holds no thread.
 
-Waitress takes a `wsgi.file_wrapper` over from the application's thread and sends it from its loop, as fast as the
-client reads. Its own wrapper reads each piece, seeks back and reads the unsent rest again; this one keeps the
-piece, so that its source is read once and can be hashed as it goes.
+Waitress takes the wrapper from the application's thread and sends from it as fast as the client reads. Its own wrapper
+reads each piece, seeks back and reads the unsent rest again; this one keeps the piece, so that its source is read once,
+in order, and can be hashed meanwhile.
 """
 
 import os
@@ -17,15 +17,15 @@ from opstore_daemon.store.blob_reader import BlobReader
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """Bytes of an open file that the system is to send, without their ever being here."""
+class FileSlice:
+    """Bytes of an open file for os.sendfile(), which does not copy them into this process."""
 
     descriptor: int
     offset: int
     count: int
 
     def send(self, to: socket.socket) -> int:
-        """Sends some of them, as `socket.send` does; returns how many."""
+        """Send as much as the socket accepts; return how many bytes that was."""
         sent = os.sendfile(to.fileno(), self.descriptor, self.offset, self.count)
         if not sent:
             raise errors.StorageFailed(reason="a blob ended early")
@@ -33,10 +33,11 @@ class Slice:
 
 
 class ForwardBuffer(ReadOnlyFileBasedBuffer):  # type: ignore[misc]
-    """What waitress sends of a BlobReader. `get` shows bytes, `skip` says how many of them were sent.
+    """A BlobReader as an output buffer of waitress: `get` returns the next bytes, `skip` reports how many were sent.
 
-    A damaged blob raises from `get`; waitress then closes the connection, and the client has too few bytes. Of what
-    nobody checks here, `get` shows a Slice, where there is a file: `IntakeChannel.send` knows what to do with it.
+    `get` raises if the blob is damaged; waitress then closes the connection, and the client receives too few bytes.
+    If the reader need not verify the bytes, `get` returns a FileSlice where the system has sendfile; `Channel.send`
+    accepts it.
     """
 
     def __init__(self, reader: BlobReader, block_size: int = 0) -> None:
@@ -47,27 +48,27 @@ class ForwardBuffer(ReadOnlyFileBasedBuffer):  # type: ignore[misc]
         self._next = reader.start
 
     def __iter__(self) -> Iterator[bytes]:
-        """Waitress asks for pieces only where there is none to send: of an empty blob."""
+        """Iterate over the pieces: waitress does so for an empty blob only."""
         return iter(self.file)
 
     def prepare(self, size: int | None = None) -> int:
-        """How many bytes are to be sent."""
+        """Return how many bytes are to be sent, at most `size`."""
         self.remain = self.file.stop - self.file.start if size is None else size
         return self.remain
 
-    def get(self, numbytes: int = -1, skip: bool = False) -> memoryview | Slice:
-        """The next bytes, at most `numbytes`; they stay the next ones until they are skipped."""
+    def get(self, numbytes: int = -1, skip: bool = False) -> memoryview | FileSlice:
+        """Return the next bytes, at most `numbytes`, and the same ones again until they are skipped."""
         if self._descriptor is not None:
-            return Slice(self._descriptor, self._next, self.remain if numbytes < 0 else min(numbytes, self.remain))
+            return FileSlice(self._descriptor, self._next, self.remain if numbytes < 0 else min(numbytes, self.remain))
         if not self._piece:
             self._piece = memoryview(self.file.read_piece())
-        shown = self._piece if numbytes < 0 else self._piece[:numbytes]
+        piece = self._piece if numbytes < 0 else self._piece[:numbytes]
         if skip:
-            self.skip(len(shown))
-        return shown
+            self.skip(len(piece))
+        return piece
 
     def skip(self, numbytes: int, allow_prune: int = 0) -> None:
-        """Those were sent."""
+        """Move on by `numbytes`, which were sent."""
         self._piece = self._piece[numbytes:]
         self._next += numbytes
         self.remain -= numbytes

@@ -1,4 +1,4 @@
-"""A waitress server for an OpStoreServer: every setting that matters set here, its loop, and its end."""
+"""A waitress server for an OpStoreServer: its settings, its loop, and its orderly stop."""
 
 import logging
 import socket
@@ -11,30 +11,30 @@ from typing import Any, Self
 from waitress import wasyncore
 from waitress.server import create_server
 
-from opstore_daemon.http_server.parser import IntakeChannel, channel_class
+from opstore_daemon.http_server.channel import Channel, channel_class
 from opstore_daemon.protocol import errors, limits
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.web.app import check_scopes
 from opstore_daemon.web.guards import LOOPBACK
 
-GRACE = 30.0  # seconds that running requests have to finish once a stop was asked for
+GRACE = 30.0  # seconds that running requests have to finish after `stop`
 
-# Waitress' defaults are for small pages in the open: it listens on 0.0.0.0, takes bodies of 1 GiB, reads 8 KiB at
-# a time, and has 4 threads.
+# Waitress' defaults are for small pages on a public address: it listens on 0.0.0.0, accepts bodies of 1 GiB, reads
+# 8 KiB at a time, and has 4 threads.
 SETTINGS: dict[str, Any] = {
     "threads": 8,
     "connection_limit": 500,
     "backlog": 512,
-    "asyncore_use_poll": True,  # select() ends at 1,024 descriptors
+    "asyncore_use_poll": True,  # select() is limited to 1,024 descriptors
     "asyncore_loop_timeout": 1,  # seconds
     "recv_bytes": 1024 * 1024,
-    # A body that waitress itself holds is at most MAX_FORM: beyond this it waits in a file without a name, so that as
-    # many as may be connected have 128 MiB of memory between them, and not a GiB. Most bodies are far below.
+    # A body that waitress itself holds has at most MAX_FORM bytes. Beyond this size it waits in an unnamed file, so
+    # that as many bodies as connections need 128 MiB of memory, and not a GiB. Most bodies are far smaller.
     "inbuf_overflow": 256 * 1024,
-    "outbuf_overflow": 64 * 1024 * 1024,  # nor does an answer: bytes of blobs go through sending.py
+    "outbuf_overflow": 64 * 1024 * 1024,  # no response is larger: the bytes of blobs go through file_wrapper.py
     "outbuf_high_watermark": 4 * 1024 * 1024,
     "max_request_header_size": limits.MAX_HEADERS,
-    "max_request_body_size": 2**62,  # intake.py knows the bounds, which differ by route
+    "max_request_body_size": 2**62,  # parser.py has the limits, which differ by route
     "channel_timeout": 120,  # seconds without a byte
     "cleanup_interval": 10,
     "channel_request_lookahead": 0,
@@ -47,7 +47,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Listener:
-    """Serves on a port of this machine, 0 for a free one. A context manager serves in a thread meanwhile."""
+    """Serves on a loopback port of this machine; port 0 is any free one. As a context manager, serves in a thread."""
 
     def __init__(self, server: OpStoreServer, host: str = "127.0.0.1", port: int = 0) -> None:
         check_scopes(server.flask)
@@ -56,27 +56,30 @@ class Listener:
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._map: dict[int, Any] = {}
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is what the threads are for
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns whenever a request waits for a thread
         self._waitress = create_server(
             server.flask, map=self._map, sockets=[self._socket], server_name=address, **SETTINGS
         )
         self._waitress.channel_class = channel_class(server.guards, server.store.uploads, self.port)
         self._stopping = threading.Event()
         self._ended = False
-        self._ending = threading.RLock()  # reentrant: a signal may come in the thread that holds it
+        self._end_lock = threading.RLock()  # reentrant: a signal may arrive in the thread that holds it
         self._deadline = float("inf")
         self._last_busy = time.monotonic()
         self._thread: threading.Thread | None = None
 
-    def run(self, idle_timeout: float = 0, wanted: Callable[[], bool] = lambda: True) -> None:
-        """Serves until `stop`, for so many seconds after the last request (0: for ever), or while it is wanted."""
-        asked_at = time.monotonic()
-        while not self._done():
+    def run(self, idle_timeout: float = 0, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Serve until `stop`, until no request has come for `idle_timeout` seconds, or until it is not wanted any more.
+
+        An idle timeout of 0 is none. `is_wanted` is called about once a second.
+        """
+        checked_at = time.monotonic()
+        while not self._is_done():
             wasyncore.loop(SETTINGS["asyncore_loop_timeout"], use_poll=True, map=self._map, count=1)
             self._make_room()
-            if time.monotonic() - asked_at > 1:
-                asked_at = time.monotonic()
-                if not wanted():
+            if time.monotonic() - checked_at > 1:
+                checked_at = time.monotonic()
+                if not is_wanted():
                     self.stop()
             if any(not channel.idle for channel in self._channels()):
                 self._last_busy = time.monotonic()
@@ -86,42 +89,42 @@ class Listener:
         self._waitress.task_dispatcher.shutdown(timeout=5)
         for channel in self._channels():
             channel.handle_close()
-        with self._ending:
+        with self._end_lock:
             self._ended = True
             wasyncore.close_all(self._map)
 
     def stop(self) -> None:
-        """Takes no more connections, lets running requests finish, then ends `run`. Safe in a signal handler."""
+        """Accept no more connections, let running requests finish, then end `run`. Safe in a signal handler."""
         if not self._stopping.is_set():
             self._deadline = time.monotonic() + GRACE
             self._stopping.set()
-        with self._ending:
-            if not self._ended:  # then the trigger's descriptor is gone, or somebody else's
+        with self._end_lock:
+            if not self._ended:  # afterwards the trigger's descriptor is closed, or reused
                 self._waitress.pull_trigger()
 
-    def _channels(self) -> list[IntakeChannel]:
+    def _channels(self) -> list[Channel]:
         return list(self._waitress.active_channels.values())
 
     def _make_room(self) -> None:
-        """Closes what has been idle the longest, where there are as many connections as may be.
+        """Close the connections that have been idle the longest once the limit is reached.
 
-        Or those who keep theirs, such as many who wait for a verdict, would keep everybody else out. A client opens
-        another one when it asks again.
+        Otherwise clients that keep their connections, such as many that wait for a verdict, would keep all others out.
+        A client reconnects for its next request.
         """
-        over = len(self._map) - SETTINGS["connection_limit"] + 1
-        if over > 0:
+        excess = len(self._map) - SETTINGS["connection_limit"] + 1
+        if excess > 0:
             idle = [channel for channel in self._channels() if channel.idle]
-            for channel in sorted(idle, key=lambda channel: channel.last_activity)[:over]:
+            for channel in sorted(idle, key=lambda channel: channel.last_activity)[:excess]:
                 channel.handle_close()
 
     def _accept_waiting(self) -> None:
-        # Connections that the system has taken for us are reset where they are not closed by us.
+        # The system has accepted these connections for us, and would reset them when the socket is closed.
         known = -1
         while len(self._channels()) > known:
             known = len(self._channels())
             self._waitress.handle_accept()
 
-    def _done(self) -> bool:
+    def _is_done(self) -> bool:
         if not self._stopping.is_set():
             return False
         if self._waitress.accepting:

@@ -1,4 +1,4 @@
-"""The Flask application: routes with their scopes, the guards before them, one handler for all errors."""
+"""The Flask application: its routes with their scopes, the guards before them, one handler for all errors."""
 
 import functools
 import logging
@@ -16,14 +16,14 @@ from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store import Store
 from opstore_daemon.store.idempotency import IdempotentRequest
-from opstore_daemon.web import answers
-from opstore_daemon.web import errors as web_errors
 from opstore_daemon.web.api import every_route
+from opstore_daemon.web.errors import error_response, to_opstore_error
 from opstore_daemon.web.framework import openapi
 from opstore_daemon.web.framework.request_body import LIMITS
-from opstore_daemon.web.framework.routing import Api, Route, parts
-from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, check_content, without_code
+from opstore_daemon.web.framework.routing import Api, Route, body_parts
+from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, redacted_path
 from opstore_daemon.web.page import every_page
+from opstore_daemon.web.request_values import check_content
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,16 +42,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def request_id(given: str | None) -> str:
-    """The name of a request in the log: the one that was given, if it is well-formed, or one that we make."""
+    """Return the name of a request in the log: the given one if it is well-formed, or else a new one."""
     return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
 
 
-def note(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:
-    """Enters a request into the log. Paths hold names only; headers, which hold tokens, are never logged."""
-    asked_often = path in (routes.HEALTH, routes.READY)  # clients ask for a proof all the time
-    level = logging.DEBUG if asked_often else logging.INFO
-    shown = without_code(path).encode("unicode_escape").decode()
-    log.log(level, "%s %s %s %d %.1f ms", name, method, shown, status, milliseconds)
+def log_request(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:
+    """Log a request. Paths hold names only; headers, which hold tokens, are never logged."""
+    is_frequent = path in (routes.HEALTH, routes.READY)  # clients ask for a proof all the time
+    level = logging.DEBUG if is_frequent else logging.INFO
+    escaped = redacted_path(path).encode("unicode_escape").decode()
+    log.log(level, "%s %s %s %d %.1f ms", name, method, escaped, status, milliseconds)
 
 
 def build(store: Store, guards: Guards, status: Callable[[], records.Status]) -> Flask:
@@ -62,70 +62,70 @@ def build(store: Store, guards: Guards, status: Callable[[], records.Status]) ->
     api = Api(store=store, guards=guards, status=status, document=document)
     for route in (*every_route(), *every_page()):
         route.register(app, api)
-    app.before_request(lambda: _guard(api))
+    app.before_request(lambda: _check_request(api))
     app.after_request(_finish)
-    app.register_error_handler(Exception, _refuse)
+    app.register_error_handler(Exception, _handle_error)
     app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[method-assign, assignment]
     check_scopes(app)
     return app
 
 
 def _with_headers(application: "WSGIApplication") -> "WSGIApplication":
-    """The same, with all of HEADERS that an answer has not itself."""
-    # Behind Flask, whose headers take ten times as long to be looked for and set, at each request.
+    """Return the application with HEADERS added to each response, except those that it sets itself."""
+    # Outside of Flask, whose headers take ten times as long to look up and set, at each request.
     fixed = [(name.lower(), (name, value)) for name, value in HEADERS.items()]
 
-    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            told = {name.lower() for name, _ in headers}
-            return start(status, [*headers, *(header for name, header in fixed if name not in told)], *more)
+    def respond(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        def start_with_headers(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            own = {name.lower() for name, _ in headers}
+            return start(status, [*headers, *(header for name, header in fixed if name not in own)], *more)
 
-        return application(environ, begin)
+        return application(environ, start_with_headers)
 
-    return answer
+    return respond
 
 
 @functools.cache
 def document() -> tuple[bytes, str]:
-    """The OpenAPI document of all routes, and its digest."""
+    """Return the OpenAPI document of all routes, and its digest."""
     body = msgspec.json.encode(openapi.document(list(every_route())))
     return body, digest_of(body)
 
 
 def check_scopes(app: Flask) -> None:
-    """Raises RuntimeError where a route does not declare the scope that it needs: such a daemon does not start."""
+    """Raise RuntimeError for a route that does not declare its scope: a daemon with such a route does not start."""
     for rule in app.url_map.iter_rules():
         route: Route | None = getattr(app.view_functions[rule.endpoint], "route", None)
         if route is None or (route.scope is None) != (rule.rule in PUBLIC):
             raise RuntimeError(f"the route {rule.rule} declares no scope")
 
 
-def _guard(api: Api) -> None:
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-    g.request_id = request_id(asked.headers.get(routes.REQUEST_ID))
-    g.began = time.monotonic()
-    port = int(asked.environ.get("SERVER_PORT") or 0)
-    credential = api.guards.check(asked.headers.get, asked.path, port)
-    if not asked.query_string.isascii():
+def _check_request(api: Api) -> None:
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    g.request_id = request_id(current.headers.get(routes.REQUEST_ID))
+    g.started_at = time.monotonic()
+    port = int(current.environ.get("SERVER_PORT") or 0)
+    credential = api.guards.check(current.headers.get, current.path, port)
+    if not current.query_string.isascii():
         raise errors.InvalidRequest(reason="its query is not ASCII")
-    if asked.routing_exception is not None:
-        raise asked.routing_exception
-    view = cast(Any, current_app.view_functions[cast(str, asked.endpoint)])
+    if current.routing_exception is not None:
+        raise current.routing_exception
+    view = cast(Any, current_app.view_functions[cast(str, current.endpoint)])
     route = cast(Route, view.route)
     if credential is not None:
         credential.require(cast(Scope, route.scope))
-    _check_body(asked, route.takes)
+    _check_body(current, route.content_types)
     if credential is not None:
         g.credential = credential
-        g.store = api.store.idempotent(_once(asked, credential, route))
+        g.store = api.store.idempotent(_idempotency(current, credential, route))
 
 
-def _check_body(request: Request, takes: Sequence[str]) -> None:
-    if not takes:
+def _check_body(request: Request, content_types: Sequence[str]) -> None:
+    if not content_types:
         if request.content_length or "Transfer-Encoding" in request.headers:
             raise errors.InvalidRequest(reason="this request takes no body")
         return
-    limit = LIMITS.get(check_content(request.headers.get, *takes))
+    limit = LIMITS.get(check_content(request.headers.get, *content_types))
     if limit is not None:
         if request.content_length is None:
             raise errors.LengthRequired
@@ -133,19 +133,18 @@ def _check_body(request: Request, takes: Sequence[str]) -> None:
             raise errors.TooLarge(what="the body", size=request.content_length, limit=limit)
 
 
-def _once(request: Request, credential: Credential, route: Route) -> IdempotentRequest | None:
+def _idempotency(request: Request, credential: Credential, route: Route) -> IdempotentRequest | None:
     key = request.headers.get(routes.IDEMPOTENCY_KEY)
-    if key is None or not route.once:
+    if key is None or not route.takes_idempotency_key:
         return None
     if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= 128:
-        raise errors.InvalidRequest(reason="an Idempotency-Key is 1 to 128 printable ASCII characters")
-    asked = [request.method.encode(), request.full_path.encode(), *(parts() if route.body is not None else ())]
-    return IdempotentRequest(credential.owner, key, records.fingerprint(asked))
+        raise errors.InvalidRequest(reason="an Idempotency-Key has to be 1 to 128 printable ASCII characters")
+    content = [request.method.encode(), request.full_path.encode(), *(body_parts() if route.body is not None else ())]
+    return IdempotentRequest(credential.owner, key, records.fingerprint(content))
 
 
-def _refuse(error: Exception) -> Response:
-    told = web_errors.understood(error, request.method, request.path)
-    status, headers, body = answers.refusal(told, request.path)
+def _handle_error(error: Exception) -> Response:
+    status, headers, body = error_response(to_opstore_error(error, request.method, request.path), request.path)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
     return Response(body, status, headers)
@@ -153,5 +152,6 @@ def _refuse(error: Exception) -> Response:
 
 def _finish(response: Response) -> Response:
     response.headers[routes.REQUEST_ID] = g.request_id
-    note(g.request_id, request.method, request.path, response.status_code, (time.monotonic() - g.began) * 1000)
+    milliseconds = (time.monotonic() - g.started_at) * 1000
+    log_request(g.request_id, request.method, request.path, response.status_code, milliseconds)
     return response

@@ -1,4 +1,4 @@
-"""The one place that turns an error into an answer: application/problem+json, whatever failed."""
+"""The one place that turns an error into a response: a problem (RFC 9457) or, for a path of the page, a page."""
 
 import logging
 import uuid
@@ -7,12 +7,25 @@ from http import HTTPStatus
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from opstore_daemon.protocol import errors, limits, records, routes
+from opstore_daemon.web.guards import is_page, redacted_path
 
 log = logging.getLogger("opstore.error")
 
+ErrorResponse = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 
-def problem(error: errors.OpStoreError) -> tuple[int, list[tuple[str, str]], bytes]:
-    """The status, the headers and the body that tell of the error."""
+
+def error_response(error: errors.OpStoreError, path: str) -> ErrorResponse:
+    """Return the response that reports the error to a request for `path`."""
+    status, headers, body = _problem(error)
+    if not is_page(path):
+        return status, headers, body
+    from opstore_daemon.web.page import templating
+
+    others = [(name, value) for name, value in headers if name != "Content-Type"]
+    return status, [*others, *templating.HEADERS.items()], templating.error_page(error).encode()
+
+
+def _problem(error: errors.OpStoreError) -> ErrorResponse:
     try:
         title = HTTPStatus(error.status).phrase
     except ValueError:
@@ -37,8 +50,8 @@ def problem(error: errors.OpStoreError) -> tuple[int, list[tuple[str, str]], byt
     return error.status, headers, body
 
 
-def understood(error: Exception, method: str, path: str) -> errors.OpStoreError:
-    """The error as one of our family; what nobody foresaw is logged, under the reference that is told."""
+def to_opstore_error(error: Exception, method: str, path: str) -> errors.OpStoreError:
+    """Return the error as one of our family; log an unexpected one under the reference that the response has."""
     match error:
         case errors.OpStoreError():
             return error
@@ -52,5 +65,5 @@ def understood(error: Exception, method: str, path: str) -> errors.OpStoreError:
             return errors.InvalidRequest(reason=error.name.lower())
         case _:
             reference = uuid.uuid4().hex[:12]
-            log.error("internal error %s in %s %s", reference, method, path, exc_info=error)
+            log.error("internal error %s in %s %s", reference, method, redacted_path(path), exc_info=error)
             return errors.InternalError(reference=reference)

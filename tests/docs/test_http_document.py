@@ -65,14 +65,14 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
     removals = [route for route in every_route() if route.method == "DELETE"]
     others = [route for route in every_route() if route.method != "DELETE"]
     for route in (*others, *removals):
-        status, told = next(iter(route.answers.items()))
+        status, spec = next(iter(route.responses.items()))
         path = fill(route.rule, new_upload())
         answer = ask(server, route.method, path, **sent.get((route.method, route.rule), {}))
         assert answer.status_code == status, f"{route.method} {path}: {answer.data}"
-        if not isinstance(told.body, type):
-            assert answer.headers.get("Content-Type", "").partition(";")[0] == (told.body or "")
+        if not isinstance(spec.body, type):
+            assert answer.headers.get("Content-Type", "").partition(";")[0] == (spec.body or "")
             continue
-        decoded = msgspec.json.decode(answer.data, type=told.body)
+        decoded = msgspec.json.decode(answer.data, type=spec.body)
         assert set(answer.json) == set(decoded.__struct_fields__), route.rule
 
 
@@ -104,13 +104,13 @@ def test_a_route_requires_the_scope_in_the_table(server: OpStoreServer, route: R
 @pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.method} {route.rule}")
 def test_a_route_takes_the_body_and_the_parameters_in_the_table(server: OpStoreServer, route: Route) -> None:
     path = fill(route.rule, "0" * 32)
-    if not route.takes:
+    if not route.content_types:
         refused = ask(server, route.method, path, data=b"x")
         assert refused.json["details"]["reason"] == "this request takes no body"
     else:
         assert ask(server, route.method, path, data=b"x", content_type="text/x").json["code"] == "UnsupportedContent"
-    if not route.takes:
+    if not route.content_types:
         unknown = ask(server, route.method, path, query_string={"no-such": "1"})
         assert "there is no parameter 'no-such'" in unknown.json["detail"]
-    assert (route.body is not None) == (routes.JSON in route.takes)
+    assert (route.body is not None) == (routes.JSON in route.content_types)
     assert route.body is None or issubclass(route.body, records.Request)

@@ -114,7 +114,7 @@ class Conformance:
 def _elsewhere(status: int, *, known: bool) -> Json | None:
     """What is answered where the document has no path, or no such method of the path."""
     missing: Error = errors.MethodNotAllowed if known else errors.RouteNotFound
-    everywhere: list[Error] = [*possible_errors.ANYWHERE, errors.TokenRequired, missing]
+    everywhere: list[Error] = [*possible_errors.COMMON_ERRORS, errors.TokenRequired, missing]
     possible = [error for error in everywhere if error.status == status]
     code = {"properties": {"code": {"enum": [error.__name__ for error in possible]}, "status": {"const": status}}}
     return {"content": {routes.PROBLEM: {"schema": {"allOf": [PROBLEM["schema"], code]}}}} if possible else None

@@ -12,23 +12,32 @@ from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import Blobs, SampleText
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.web.framework.headers import (
+    ACCEPT_RANGES,
     CONTENT_RANGE,
     ETAG,
     IF_NONE_MATCH,
     IF_RANGE,
     RANGE,
-    RANGES,
     SERVED_OP,
     SERVED_RECORD,
     SERVED_VERSION,
 )
-from opstore_daemon.web.framework.possible_errors import PICKING, READING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import Query
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, seen, store
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ResponseSpec,
+    Route,
+    client_has,
+    empty_response,
+    json_response,
+    route,
+    store,
+)
 
 ROUTES: list[Route] = []
 FEW = 64 * 1024  # bytes of an answer that may wait in memory for the client
-TOLD = (ETAG, RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
+TOLD = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 
 
 class Alike(Query, frozen=True, kw_only=True):
@@ -45,13 +54,13 @@ class Alike(Query, frozen=True, kw_only=True):
     "GET",
     routes.BLOBS,
     scope="read",
-    answers={200: Answer(Blobs, "Those whose sample is known: of bytes that came by an upload.")},
-    raises=READING,
+    responses={200: ResponseSpec(Blobs, "Those whose sample is known: of bytes that came by an upload.")},
+    raises=READ_ERRORS,
 )
 def listing(_api: Api, query: Alike) -> Response:
     """The blobs with a sample. A client that finds one takes the digest of what it has, which takes longer."""
     if not query.intact:
-        return answer(store().blobs(query.sample))
+        return json_response(store().blobs(query.sample))
     # The head goes out before they are read, and a blank for each piece: JSON begins with as many as one likes. So the
     # client can read what it has meanwhile, and sees that it is not waiting in vain.
     blobs = store().verify_blobs(query.sample)
@@ -64,14 +73,14 @@ def listing(_api: Api, query: Alike) -> Response:
     routes.BYTES,
     scope="read",
     headers=(RANGE, IF_RANGE, IF_NONE_MATCH),
-    answers={
-        200: Answer(routes.BYTES_TYPE, "The bytes.", TOLD),
-        206: Answer(routes.BYTES_TYPE, "Those of the range.", (*TOLD, CONTENT_RANGE)),
-        304: Answer(None, "They are the same.", TOLD),
+    responses={
+        200: ResponseSpec(routes.BYTES_TYPE, "The bytes.", TOLD),
+        206: ResponseSpec(routes.BYTES_TYPE, "Those of the range.", (*TOLD, CONTENT_RANGE)),
+        304: ResponseSpec(None, "They are the same.", TOLD),
     },
     raises=(
-        *READING,
-        *PICKING,
+        *READ_ERRORS,
+        *REFERENCE_ERRORS,
         errors.NotStored,
         errors.RangeNotSatisfiable,
         errors.BlobDamaged,
@@ -86,15 +95,15 @@ def read(_api: Api, op: str, selector: str) -> Response:
         raise errors.NotStored(op=op, version=version.version)
     headers = {
         ETAG.name: f'"{version.digest}"',
-        RANGES.name: "bytes",
+        ACCEPT_RANGES.name: "bytes",
         SERVED_OP.name: version.op,
         SERVED_VERSION.name: version.version,
     }
     told = records.in_ascii(version)
     if len(told) <= limits.MAX_RECORD_HEADER:
         headers[SERVED_RECORD.name] = told
-    if seen(version.digest):
-        return nothing(304, headers)
+    if client_has(version.digest):
+        return empty_response(304, headers)
     asked = _range(version.digest, version.size)
     start, stop = asked or (0, version.size)
     if asked is not None:

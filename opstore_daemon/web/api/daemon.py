@@ -6,8 +6,16 @@ from flask import Response, request
 
 from opstore_daemon.protocol import errors, proof, records, routes
 from opstore_daemon.web.framework.headers import ETAG, IF_NONE_MATCH, NONCE, PROOF
-from opstore_daemon.web.framework.possible_errors import READING
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, seen
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ResponseSpec,
+    Route,
+    client_has,
+    empty_response,
+    json_response,
+    route,
+)
 
 ROUTES: list[Route] = []
 TEXT = "text/plain"
@@ -20,7 +28,7 @@ OK = b"ok\n"
     routes.HEALTH,
     scope=None,
     headers=(NONCE,),
-    answers={200: Answer(TEXT, "`ok`.", (PROOF,))},
+    responses={200: ResponseSpec(TEXT, "`ok`.", (PROOF,))},
 )
 def health(api: Api) -> Response:
     """Says ok. To a nonce, it proves in a header that it knows the token, where the Host is where it listens."""
@@ -45,7 +53,7 @@ def _own_authority() -> str:
     return proof.authority(host if known else "127.0.0.1", port or 80)
 
 
-@route(ROUTES, "GET", routes.READY, scope=None, answers={200: Answer(TEXT, "`ok`.")}, raises=(errors.NotReady,))
+@route(ROUTES, "GET", routes.READY, scope=None, responses={200: ResponseSpec(TEXT, "`ok`.")}, raises=(errors.NotReady,))
 def ready(api: Api) -> Response:
     """Says ok where the database and the saver answer."""
     try:
@@ -60,12 +68,12 @@ def ready(api: Api) -> Response:
     "GET",
     routes.STATUS,
     scope="read",
-    answers={200: Answer(records.Status, "What it is.")},
-    raises=READING,
+    responses={200: ResponseSpec(records.Status, "What it is.")},
+    raises=READ_ERRORS,
 )
 def status(api: Api) -> Response:
     """The daemon's version, process, home and schema."""
-    return answer(api.status())
+    return json_response(api.status())
 
 
 @route(
@@ -74,15 +82,15 @@ def status(api: Api) -> Response:
     routes.DOCUMENT,
     scope="read",
     headers=(IF_NONE_MATCH,),
-    answers={
-        200: Answer(routes.JSON, "An OpenAPI 3.1 document.", (ETAG,)),
-        304: Answer(None, "It is the same.", (ETAG,)),
+    responses={
+        200: ResponseSpec(routes.JSON, "An OpenAPI 3.1 document.", (ETAG,)),
+        304: ResponseSpec(None, "It is the same.", (ETAG,)),
     },
 )
 def document(api: Api) -> Response:
     """The OpenAPI document of all routes, with what they take and answer."""
     body, digest = api.document()
     headers = {ETAG.name: f'"{digest}"'}
-    if seen(digest):
-        return nothing(304, headers)
+    if client_has(digest):
+        return empty_response(304, headers)
     return Response(body, headers=headers, content_type=routes.JSON)

@@ -9,9 +9,18 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Linked, Links, Name, NewLink, Reference, Validation
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.web.framework.headers import IF_NONE_MATCH, VERDICT_ETAG
-from opstore_daemon.web.framework.possible_errors import PICKING, READING, WRITING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, route, seen_at, store, unless_seen
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ResponseSpec,
+    Route,
+    has_verdict,
+    json_or_304,
+    json_response,
+    route,
+    store,
+)
 
 ROUTES: list[Route] = []
 
@@ -39,13 +48,13 @@ class Edge(Query, frozen=True, kw_only=True):
     "GET",
     routes.LINKS,
     scope="read",
-    answers={200: Answer(Links, "The page.")},
-    raises=(*READING, errors.InvalidName, errors.OpNotFound),
+    responses={200: ResponseSpec(Links, "The page.")},
+    raises=(*READ_ERRORS, errors.InvalidName, errors.OpNotFound),
 )
 def listing(_api: Api, query: Wanted) -> Response:
     """A page of the links in force, newest first, or of all entries that ever were. `op` is either end of them."""
     asked = Filter(query.op, query.upstream, query.downstream, bool(query.history))
-    return answer(store().links_page(asked, query.cursor, query.limit, as_of=query.as_of))
+    return json_response(store().links_page(asked, query.cursor, query.limit, as_of=query.as_of))
 
 
 @route(
@@ -53,16 +62,16 @@ def listing(_api: Api, query: Wanted) -> Response:
     "POST",
     routes.LINKS,
     scope="write",
-    answers={
-        201: Answer(Linked, "The link that is in force now."),
-        200: Answer(Linked, "The link that was revoked."),
+    responses={
+        201: ResponseSpec(Linked, "The link that is in force now."),
+        200: ResponseSpec(Linked, "The link that was revoked."),
     },
-    raises=(*WRITING, *PICKING, errors.LinkNotFound),
+    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.LinkNotFound),
 )
 def enter(_api: Api, body: NewLink) -> Response:
     """An entry; for `revoked`, answers the link that was revoked."""
     record = store().record_link(body.upstream, body.downstream, body.state, body.evidence)
-    return answer(record, 200 if body.state == "revoked" else 201)
+    return json_response(record, 200 if body.state == "revoked" else 201)
 
 
 @route(
@@ -70,13 +79,13 @@ def enter(_api: Api, body: NewLink) -> Response:
     "GET",
     routes.VERDICT,
     scope="read",
-    answers={
-        200: Answer(Validation, "The verdict.", (VERDICT_ETAG,)),
-        304: Answer(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+    responses={
+        200: ResponseSpec(Validation, "The verdict.", (VERDICT_ETAG,)),
+        304: ResponseSpec(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
     },
-    raises=(*READING, *PICKING),
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS),
     headers=(IF_NONE_MATCH,),
 )
 def verdict(_api: Api, query: Edge) -> Response:
     """The verdict for one edge."""
-    return unless_seen(store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=seen_at))
+    return json_or_304(store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=has_verdict))

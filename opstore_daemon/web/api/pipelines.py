@@ -8,9 +8,19 @@ from msgspec import Meta
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Reference, Validation
 from opstore_daemon.web.framework.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
-from opstore_daemon.web.framework.possible_errors import PICKING, READING, WRITING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Page, Query
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, seen_at, store, unless_seen
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ResponseSpec,
+    Route,
+    empty_response,
+    has_verdict,
+    json_or_304,
+    json_response,
+    route,
+    store,
+)
 
 ROUTES: list[Route] = []
 
@@ -22,10 +32,17 @@ class Used(Query, frozen=True, kw_only=True):
     as_of: AsOf | None = None
 
 
-@route(ROUTES, "GET", routes.PIPELINES, scope="read", answers={200: Answer(Pipelines, "The page.")}, raises=READING)
+@route(
+    ROUTES,
+    "GET",
+    routes.PIPELINES,
+    scope="read",
+    responses={200: ResponseSpec(Pipelines, "The page.")},
+    raises=READ_ERRORS,
+)
 def listing(_api: Api, query: Page) -> Response:
     """A page of pipelines, by name."""
-    return answer(store().pipelines_page(query.cursor, query.limit))
+    return json_response(store().pipelines_page(query.cursor, query.limit))
 
 
 @route(
@@ -33,17 +50,17 @@ def listing(_api: Api, query: Page) -> Response:
     "POST",
     routes.PIPELINES,
     scope="write",
-    answers={
-        201: Answer(PipelineRecord, "The pipeline was registered.", (LOCATION,)),
-        200: Answer(PipelineRecord, "Nothing was new: the pipeline that is there."),
+    responses={
+        201: ResponseSpec(PipelineRecord, "The pipeline was registered.", (LOCATION,)),
+        200: ResponseSpec(PipelineRecord, "Nothing was new: the pipeline that is there."),
     },
-    raises=(*WRITING, errors.InvalidName, errors.InvalidGraph, errors.PipelineConflict),
+    raises=(*WRITE_ERRORS, errors.InvalidName, errors.InvalidGraph, errors.PipelineConflict),
 )
 def register(_api: Api, body: NewPipeline) -> Response:
     """A pipeline; the same again makes nothing new."""
     record = store().register_pipeline(body.name, body.ops, body.edges)
     made = {LOCATION.name: routes.path(routes.PIPELINE, pipeline=record.name)}
-    return answer(record, 201, made) if record.created else answer(record)
+    return json_response(record, 201, made) if record.created else json_response(record)
 
 
 @route(
@@ -51,12 +68,12 @@ def register(_api: Api, body: NewPipeline) -> Response:
     "GET",
     routes.PIPELINE,
     scope="read",
-    answers={200: Answer(PipelineRecord, "The pipeline.")},
-    raises=(*READING, errors.PipelineNotFound),
+    responses={200: ResponseSpec(PipelineRecord, "The pipeline.")},
+    raises=(*READ_ERRORS, errors.PipelineNotFound),
 )
 def show(_api: Api, pipeline: str) -> Response:
     """One pipeline."""
-    return answer(store().pipeline(pipeline))
+    return json_response(store().pipeline(pipeline))
 
 
 @route(
@@ -64,13 +81,13 @@ def show(_api: Api, pipeline: str) -> Response:
     "DELETE",
     routes.PIPELINE,
     scope="write",
-    answers={204: Answer(None, "It was removed.")},
-    raises=(*WRITING, errors.PipelineNotFound),
+    responses={204: ResponseSpec(None, "It was removed.")},
+    raises=(*WRITE_ERRORS, errors.PipelineNotFound),
 )
 def remove(_api: Api, pipeline: str) -> Response:
     """Removes it; its ops, versions and links stay."""
     store().remove_pipeline(pipeline)
-    return nothing(204)
+    return empty_response(204)
 
 
 @route(
@@ -78,13 +95,13 @@ def remove(_api: Api, pipeline: str) -> Response:
     "GET",
     routes.PIPELINE_VERDICT,
     scope="read",
-    answers={
-        200: Answer(Validation, "The verdict.", (VERDICT_ETAG,)),
-        304: Answer(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+    responses={
+        200: ResponseSpec(Validation, "The verdict.", (VERDICT_ETAG,)),
+        304: ResponseSpec(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
     },
-    raises=(*READING, *PICKING, errors.PipelineNotFound),
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
     headers=(IF_NONE_MATCH,),
 )
 def verdict(_api: Api, pipeline: str, query: Used) -> Response:
     """The verdict over all edges of the latest versions, or of those in `use`."""
-    return unless_seen(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=seen_at))
+    return json_or_304(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=has_verdict))

@@ -7,9 +7,9 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Affected, Check, Lock, Name, Reference, Resolution
-from opstore_daemon.web.framework.possible_errors import PICKING, READING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Query
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, route, store
+from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, json_response, route, store
 
 ROUTES: list[Route] = []
 
@@ -38,13 +38,13 @@ class Version(Query, frozen=True, kw_only=True):
     "GET",
     routes.RESOLUTION,
     scope="read",
-    answers={200: Answer(Resolution, "The resolution, or why there is none.")},
-    raises=(*READING, *PICKING, errors.PipelineNotFound),
+    responses={200: ResponseSpec(Resolution, "The resolution, or why there is none.")},
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
 )
 def resolve(_api: Api, pipeline: str, query: Wanted) -> Response:
     """The newest versions of the pipeline's ops that are valid with one another."""
     found = store().resolve(pipeline, use=query.use, lock=query.lock, upgrade=query.upgrade, as_of=query.as_of)
-    return answer(found)
+    return json_response(found)
 
 
 @route(
@@ -52,12 +52,12 @@ def resolve(_api: Api, pipeline: str, query: Wanted) -> Response:
     "POST",
     routes.CHECK,
     scope="read",
-    answers={200: Answer(Check, "Whether it holds, and what does not.")},
-    raises=(*READING, errors.InvalidName, errors.InvalidSubversions, errors.InvalidDigest, errors.PipelineNotFound),
+    responses={200: ResponseSpec(Check, "Whether it holds, and what does not.")},
+    raises=(*READ_ERRORS, errors.InvalidName, errors.InvalidSubversions, errors.InvalidDigest, errors.PipelineNotFound),
 )
 def check(_api: Api, pipeline: str, body: Lock) -> Response:
     """Whether a lock of the pipeline still holds."""
-    return answer(store().check_lock(pipeline, body))
+    return json_response(store().check_lock(pipeline, body))
 
 
 @route(
@@ -65,9 +65,9 @@ def check(_api: Api, pipeline: str, body: Lock) -> Response:
     "GET",
     routes.AFFECTED,
     scope="read",
-    answers={200: Answer(Affected, "The ops, the direct ones first.")},
-    raises=(*READING, *PICKING, errors.PipelineNotFound),
+    responses={200: ResponseSpec(Affected, "The ops, the direct ones first.")},
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
 )
 def affected(_api: Api, query: Version) -> Response:
     """The downstream ops that have to be retrained for a version."""
-    return answer(store().affected(query.reference, pipeline=query.pipeline, as_of=query.as_of))
+    return json_response(store().affected(query.reference, pipeline=query.pipeline, as_of=query.as_of))

@@ -7,9 +7,9 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Name, NewTag, Tagged, Tags
-from opstore_daemon.web.framework.possible_errors import PICKING, READING, WRITING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Page
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, nothing, route, store
+from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, empty_response, json_response, route, store
 
 ROUTES: list[Route] = []
 
@@ -27,13 +27,15 @@ class Wanted(Page, frozen=True, kw_only=True):
     "GET",
     routes.TAGS,
     scope="read",
-    answers={200: Answer(Tags, "The page.")},
-    raises=(*READING, errors.InvalidName, errors.OpNotFound),
+    responses={200: ResponseSpec(Tags, "The page.")},
+    raises=(*READ_ERRORS, errors.InvalidName, errors.OpNotFound),
 )
 def listing(_api: Api, query: Wanted) -> Response:
     """A page of the tags in force, or of every move, newest first."""
     cursor = query.cursor or None
-    return answer(store().tags_page(query.op, cursor, query.limit, history=bool(query.history), as_of=query.as_of))
+    return json_response(
+        store().tags_page(query.op, cursor, query.limit, history=bool(query.history), as_of=query.as_of)
+    )
 
 
 @route(
@@ -41,12 +43,12 @@ def listing(_api: Api, query: Wanted) -> Response:
     "POST",
     routes.TAGS,
     scope="write",
-    answers={200: Answer(Tagged, "The tag on each of the versions.")},
-    raises=(*WRITING, *PICKING, errors.InvalidTag),
+    responses={200: ResponseSpec(Tagged, "The tag on each of the versions.")},
+    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.InvalidTag),
 )
 def move(_api: Api, body: NewTag) -> Response:
     """Puts a tag on one version of each of some ops: on all of them, or none."""
-    return answer(store().move_tag(body.versions, body.tag))
+    return json_response(store().move_tag(body.versions, body.tag))
 
 
 @route(
@@ -54,10 +56,10 @@ def move(_api: Api, body: NewTag) -> Response:
     "DELETE",
     routes.TAG,
     scope="write",
-    answers={204: Answer(None, "It was taken away.")},
-    raises=(*WRITING, errors.OpNotFound),
+    responses={204: ResponseSpec(None, "It was taken away.")},
+    raises=(*WRITE_ERRORS, errors.OpNotFound),
 )
 def remove(_api: Api, op: str, tag: str) -> Response:
     """Takes the tag away; its moves are kept."""
     store().untag(op, tag)
-    return nothing(204)
+    return empty_response(204)

@@ -9,14 +9,14 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Reference, VersionRecord, Versions
 from opstore_daemon.web.framework.headers import LOCATION
-from opstore_daemon.web.framework.possible_errors import KEEPING, PICKING, READING, WRITING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
-from opstore_daemon.web.framework.routing import Answer, Api, Route, answer, credential, route, store
+from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, credential, json_response, route, store
 
 ROUTES: list[Route] = []
-PUSHING = (
-    *KEEPING,
-    *PICKING,
+PUSH_ERRORS = (
+    *STORAGE_ERRORS,
+    *REFERENCE_ERRORS,
     errors.InvalidSubversions,
     errors.InvalidDigest,
     errors.InvalidTag,
@@ -51,8 +51,8 @@ class Shown(Query, frozen=True, kw_only=True):
     "GET",
     routes.VERSIONS,
     scope="read",
-    answers={200: Answer(Versions, "The page.")},
-    raises=(*READING, *PICKING),
+    responses={200: ResponseSpec(Versions, "The page.")},
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
 def listing(_api: Api, op: str, query: Wanted) -> Response:
     """A page of versions, newest first; with `valid_for`, those that are valid for all of them."""
@@ -60,7 +60,7 @@ def listing(_api: Api, op: str, query: Wanted) -> Response:
     found = store().versions(
         reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
     )
-    return answer(found)
+    return json_response(found)
 
 
 @route(
@@ -68,17 +68,17 @@ def listing(_api: Api, op: str, query: Wanted) -> Response:
     "POST",
     routes.VERSIONS,
     scope="write",
-    answers={
-        201: Answer(Pushed, "The version was made, or given its bytes.", (LOCATION,)),
-        200: Answer(Pushed, "Nothing was new: the version that is there."),
+    responses={
+        201: ResponseSpec(Pushed, "The version was made, or given its bytes.", (LOCATION,)),
+        200: ResponseSpec(Pushed, "Nothing was new: the version that is there."),
     },
-    raises=PUSHING,
+    raises=PUSH_ERRORS,
 )
 def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
     """A version: of bytes that come along, of an upload, of bytes that the store has with that digest, or of none."""
     pushed = store().add_version(op, body, credential().owner, data)
     made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.version)}
-    return answer(pushed, 201, made) if pushed.created else answer(pushed)
+    return json_response(pushed, 201, made) if pushed.created else json_response(pushed)
 
 
 @route(
@@ -86,12 +86,12 @@ def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
     "GET",
     routes.VERSION,
     scope="read",
-    answers={200: Answer(VersionRecord, "The version.")},
-    raises=(*READING, *PICKING),
+    responses={200: ResponseSpec(VersionRecord, "The version.")},
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
 def show(_api: Api, op: str, selector: str, query: Shown) -> Response:
     """One version."""
-    return answer(store().show(f"{check_name(op)}@{selector}", as_of=query.as_of))
+    return json_response(store().show(f"{check_name(op)}@{selector}", as_of=query.as_of))
 
 
 @route(
@@ -99,9 +99,9 @@ def show(_api: Api, op: str, selector: str, query: Shown) -> Response:
     "PUT",
     routes.YANK,
     scope="write",
-    answers={200: Answer(VersionRecord, "The version.")},
-    raises=(*WRITING, *PICKING),
+    responses={200: ResponseSpec(VersionRecord, "The version.")},
+    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS),
 )
 def yank(_api: Api, op: str, selector: str, body: NewYank) -> Response:
     """Yanks the version, or ends that."""
-    return answer(store().set_yank(f"{check_name(op)}@{selector}", body.reason))
+    return json_response(store().set_yank(f"{check_name(op)}@{selector}", body.reason))

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the routes that serve, the records on the wire and the family of errors."""
+"""The OpenAPI 3.1 document, generated from the routes, their records and their errors."""
 
 import inspect
 import re
@@ -12,24 +12,32 @@ import msgspec
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol._version import __version__
-from opstore_daemon.web.framework import possible_errors, request_body
-from opstore_daemon.web.framework.headers import GIVEN_ID, ID, IF_RANGE, KEY, OF_REFUSALS, RANGE, Header
-from opstore_daemon.web.framework.path_parameters import PARTS
-from opstore_daemon.web.framework.routing import Answer, Error, Route
+from opstore_daemon.web.framework import request_body
+from opstore_daemon.web.framework.headers import (
+    IDEMPOTENCY_KEY,
+    IF_RANGE,
+    OF_ERRORS,
+    RANGE,
+    REQUEST_ID,
+    RESPONSE_ID,
+    Header,
+)
+from opstore_daemon.web.framework.path_parameters import PATH_PARAMETERS
+from opstore_daemon.web.framework.possible_errors import possible_errors
+from opstore_daemon.web.framework.routing import Error, ResponseSpec, Route
 
 Json = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
 ABOUT = """The store for the steps of machine-learning pipelines: versions, links, verdicts, bytes.
 
-A token has a scope, `read`, `write` or `admin`, each holding those before it; a route's security names the one that
-it needs. Whatever fails is answered with a Problem whose `code` is one of those that its response lists. A request
-that no path of this document has is answered with 404 `RouteNotFound`, another method of a path with 405
-`MethodNotAllowed`."""
+A token has a scope, `read`, `write` or `admin`, each including those before it; a route's security names the scope that
+it requires. The response to a request that fails is a Problem; its `code` is one of those listed for its status. A path
+that is not in this document is 404 `RouteNotFound`, another method of a path is 405 `MethodNotAllowed`."""
 
 
 def document(served: list[Route]) -> Json:
-    """The document about these routes."""
+    """Return the document that describes these routes."""
     components = _Components()
     paths: dict[str, Json] = {}
     for route in served:
@@ -37,7 +45,7 @@ def document(served: list[Route]) -> Json:
         item[route.method.lower()] = operation = _operation(route, components)
         if route.method == "GET":
             item["head"] = _without_body(operation)
-    components.refusal(HTTPStatus.METHOD_NOT_ALLOWED, [errors.MethodNotAllowed])
+    components.error_response(HTTPStatus.METHOD_NOT_ALLOWED, [errors.MethodNotAllowed])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -83,19 +91,20 @@ def _operation(route: Route, components: "_Components") -> Json:
         "security": [] if route.scope is None else [{"token": [route.scope]}],
         "parameters": list(_parameters(route)),
     }
-    if route.takes:
-        content = {kind: _taken(kind, route) for kind in route.takes}
+    if route.content_types:
+        content = {content_type: _body(content_type, route) for content_type in route.content_types}
         operation["requestBody"] = {"required": True, "content": content}
-    answers = {str(status): _answer(answer) for status, answer in route.answers.items()}
-    problems = groupby(sorted(possible_errors.of(route), key=attrgetter("status")), key=attrgetter("status"))
-    operation["responses"] = answers | {str(status): components.refusal(status, list(of)) for status, of in problems}
+    successes = {str(status): _response(spec) for status, spec in route.responses.items()}
+    by_status = groupby(sorted(possible_errors(route), key=attrgetter("status")), key=attrgetter("status"))
+    failures = {str(status): components.error_response(status, list(group)) for status, group in by_status}
+    operation["responses"] = successes | failures
     return operation
 
 
-def _taken(kind: str, route: Route) -> Json:
-    """What a body of that type is to be."""
+def _body(content_type: str, route: Route) -> Json:
+    """Return the description of a body of that type."""
     record = {} if route.body is None else {"$ref": SCHEMAS + route.body.__name__}
-    if kind != routes.FORM:
+    if content_type != routes.FORM:
         return {"schema": record}
     parts = {request_body.RECORD: record, request_body.BYTES: {"type": "string", "contentMediaType": routes.BYTES_TYPE}}
     return {
@@ -105,37 +114,38 @@ def _taken(kind: str, route: Route) -> Json:
 
 
 def _without_body(operation: Json) -> Json:
-    """The HEAD to a GET: the same statuses and headers, but for ranges, which are GET's alone."""
+    """Return the HEAD to a GET: the same statuses and headers, except for ranges, which only GET has."""
     responses = {
         status: {key: value for key, value in response.items() if key != "content"}
         for status, response in operation["responses"].items()
         if "$ref" not in response and status != "206"
     }
-    refused = {status: {"description": "As GET is refused."} for status in ("4XX", "5XX")}
-    of_ranges = (RANGE.name, IF_RANGE.name)
+    failures = {status: {"description": "The same as for GET."} for status in ("4XX", "5XX")}
+    range_headers = (RANGE.name, IF_RANGE.name)
     return {
         **operation,
         "operationId": f"{operation['operationId']}_head",
-        "summary": "What GET answers, without the body",
-        "parameters": [one for one in operation["parameters"] if one["name"] not in of_ranges],
-        "responses": responses | refused,
+        "summary": "The response of GET, without the body",
+        "parameters": [one for one in operation["parameters"] if one["name"] not in range_headers],
+        "responses": responses | failures,
     }
 
 
 def _parameters(route: Route) -> Iterator[Json]:
-    for name in route.parts:
-        part = PARTS[name]
-        yield {"name": name, "in": "path", "required": True, "description": part.says, "schema": _schema(part.kind)}
-    yield from parameters_of_query(route)
-    for header in (*route.headers, *([KEY] if route.once else []), GIVEN_ID):
+    for name in route.path_parameters:
+        declared = PATH_PARAMETERS[name]
+        schema = _schema(declared.value_type)
+        yield {"name": name, "in": "path", "required": True, "description": declared.description, "schema": schema}
+    yield from query_parameters(route)
+    for header in (*route.headers, *([IDEMPOTENCY_KEY] if route.takes_idempotency_key else []), REQUEST_ID):
         yield {"name": header.name, "in": "header", **_header(header)}
 
 
-def parameters_of_query(route: Route) -> Iterator[Json]:
-    """What the document says of the parameters in the route's query."""
+def query_parameters(route: Route) -> Iterator[Json]:
+    """Yield the descriptions of the route's query parameters."""
     query = _schema(route.query)
     for name, schema in query["properties"].items():
-        if "anyOf" in schema:  # a parameter that does not come is null to the view
+        if "anyOf" in schema:  # None, if the parameter is not given
             (schema,) = (one for one in schema["anyOf"] if one != {"type": "null"})
         description = schema.pop("description")
         required = name in query["required"]
@@ -143,84 +153,84 @@ def parameters_of_query(route: Route) -> Iterator[Json]:
 
 
 def _header(header: Header) -> Json:
-    return {"description": header.says, "required": header.always, "schema": _schema(header.kind)}
+    return {"description": header.description, "required": header.required, "schema": _schema(header.value_type)}
 
 
 def _headers(headers: Iterable[Header]) -> Json:
-    return {header.name: _header(header) for header in (*headers, ID)}
+    return {header.name: _header(header) for header in (*headers, RESPONSE_ID)}
 
 
-def _answer(answer: Answer) -> Json:
-    told: Json = {"description": answer.says, "headers": _headers(answer.headers)}
-    match answer.body:
+def _response(spec: ResponseSpec) -> Json:
+    response: Json = {"description": spec.description, "headers": _headers(spec.headers)}
+    match spec.body:
         case None:
-            return told
-        case str(content):
-            return told | {"content": {content: {"schema": {}}}}
+            return response
+        case str(content_type):
+            return response | {"content": {content_type: {"schema": {}}}}
         case record:
-            return told | {"content": {routes.JSON: {"schema": {"$ref": SCHEMAS + record.__name__}}}}
+            return response | {"content": {routes.JSON: {"schema": {"$ref": SCHEMAS + record.__name__}}}}
 
 
 class _Components:
-    """The refusals that several operations share, each under its errors' names."""
+    """The error responses that several operations share, each under the names of its errors."""
 
     def __init__(self) -> None:
         self.responses: dict[str, Json] = {}
 
-    def refusal(self, status: int, possible: list[Error]) -> Json:
-        """A reference to the answer with that status for one of these errors."""
+    def error_response(self, status: int, possible: list[Error]) -> Json:
+        """Return a reference to the response that has this status for one of these errors."""
         codes = [error.__name__ for error in possible]
         name = ".".join(codes)
-        headers = [OF_REFUSALS[status]] if status in OF_REFUSALS else []
+        headers = [OF_ERRORS[status]] if status in OF_ERRORS else []
         code = {"properties": {"code": {"enum": codes}, "status": {"const": status}}}
         self.responses[name] = {
-            "description": "\n".join([HTTPStatus(status).phrase, *map(_words, possible)]),
+            "description": "\n".join([HTTPStatus(status).phrase, *map(_list_item, possible)]),
             "headers": _headers(headers),
             "content": {routes.PROBLEM: {"schema": {"allOf": [{"$ref": f"{SCHEMAS}Problem"}, code]}}},
         }
         return {"$ref": f"#/components/responses/{name}"}
 
 
-def _words(error: Error) -> str:
+def _list_item(error: Error) -> str:
     return f"- `{error.__name__}`: {error.message}"
 
 
 # --- schemas ----------------------------------------------------------------------------------------------------
 
 
-def _schema(kind: Any) -> Json:
-    """The schema of one type, whole."""
-    (schema,), components = msgspec.json.schema_components([kind])
-    whole: Json = components.get(getattr(kind, "__name__", ""), schema)
-    return whole
+def _schema(type_: Any) -> Json:
+    """Return the schema of one type, without references."""
+    (schema,), components = msgspec.json.schema_components([type_])
+    inlined: Json = components.get(getattr(type_, "__name__", ""), schema)
+    return inlined
 
 
 def _schemas(served: Iterable[Route]) -> Json:
-    """The schemas of all records that the routes take and answer, and of those in them."""
+    """Return the schemas of all records that the routes take and return, and of the records in them."""
     taken = [route.body for route in served if route.body is not None]
-    told = [answer.body for route in served for answer in route.answers.values() if isinstance(answer.body, type)]
-    wanted = [*dict.fromkeys([*taken, *told, records.Problem])]
-    _, schemas = msgspec.json.schema_components(wanted, ref_template=SCHEMAS + "{name}")
+    returned = [spec.body for route in served for spec in route.responses.values() if isinstance(spec.body, type)]
+    types = [*dict.fromkeys([*taken, *returned, records.Problem])]
+    _, schemas = msgspec.json.schema_components(types, ref_template=SCHEMAS + "{name}")
     return {name: _record(name, schema) for name, schema in sorted(schemas.items())}
 
 
 def _record(name: str, schema: Mapping[str, Any]) -> Json:
     text = inspect.cleandoc(schema["description"])
-    told = {**_plain(schema), "description": re.sub(r"\bNone\b", "null", text)}
-    if issubclass(getattr(records, name), records.Record):  # the daemon leaves no key out
-        told["required"] = list(told["properties"])
-        for value in told["properties"].values():
+    record = {**_uniform(schema), "description": re.sub(r"\bNone\b", "null", text)}
+    if issubclass(getattr(records, name), records.Record):  # the daemon omits no key
+        record["required"] = list(record["properties"])
+        for value in record["properties"].values():
             value.pop("default", None)
-    return told
+    return record
 
 
-def _plain(schema: Any) -> Any:
-    """The schema with lists of so many of one kind said so, not item by item, which few programs know."""
+def _uniform(schema: Any) -> Any:
+    """Return the schema with `items` in place of `prefixItems` that are all the same, which few programs support."""
     match schema:
         case {"prefixItems": [first, *others], **rest} if all(other == first for other in others):
-            return {**rest, "items": _plain(first)}
+            return {**rest, "items": _uniform(first)}
         case dict():
-            return {key: _plain(value) for key, value in schema.items()}
+            return {key: _uniform(value) for key, value in schema.items()}
         case list():
-            return [_plain(value) for value in schema]
+            return [_uniform(value) for value in schema]
     return schema

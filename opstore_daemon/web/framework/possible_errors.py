@@ -1,12 +1,12 @@
-"""Which errors a route may answer: those that any request may meet, those that follow from what it is, and its own."""
+"""Which errors a route may respond with: those of any request, those that follow from its declaration, and its own."""
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.web.framework.path_parameters import PARTS
+from opstore_daemon.web.framework.path_parameters import PATH_PARAMETERS
 from opstore_daemon.web.framework.routing import Error, Route
 from opstore_daemon.web.guards import SCOPES
 
-# Of any request, wherever it goes: of its framing, its size, its Host and its Origin, and what nobody foresaw.
-ANYWHERE: tuple[Error, ...] = (
+# Of any request: its framing, size, Host and Origin, and internal errors.
+COMMON_ERRORS: tuple[Error, ...] = (
     errors.InvalidRequest,
     errors.AmbiguousFraming,
     errors.LengthRequired,
@@ -17,11 +17,10 @@ ANYWHERE: tuple[Error, ...] = (
     errors.InternalError,
 )
 
-# Of what views do.
-READING: tuple[Error, ...] = (errors.DatabaseFailed, errors.StorageFull)  # a query may need room too
-WRITING: tuple[Error, ...] = (*READING, errors.OutcomeUnknown)
-KEEPING: tuple[Error, ...] = (*WRITING, errors.StorageFailed)
-PICKING: tuple[Error, ...] = (  # a version, by its reference
+READ_ERRORS: tuple[Error, ...] = (errors.DatabaseFailed, errors.StorageFull)  # a query may need space too
+WRITE_ERRORS: tuple[Error, ...] = (*READ_ERRORS, errors.OutcomeUnknown)
+STORAGE_ERRORS: tuple[Error, ...] = (*WRITE_ERRORS, errors.StorageFailed)
+REFERENCE_ERRORS: tuple[Error, ...] = (
     errors.InvalidName,
     errors.InvalidReference,
     errors.InvalidVersion,
@@ -33,17 +32,17 @@ PICKING: tuple[Error, ...] = (  # a version, by its reference
 )
 
 
-def of(route: Route) -> list[Error]:
-    """All errors that the route may answer, in the order of protocol/errors.py."""
-    found = {*ANYWHERE, *route.raises}
+def possible_errors(route: Route) -> list[Error]:
+    """Return all errors that the route may respond with, in the order of protocol/errors."""
+    found = {*COMMON_ERRORS, *route.raises}
     if route.scope is not None:
         found.add(errors.TokenRequired)
         if route.scope != SCOPES[0]:  # which every token has
             found.add(errors.ScopeRequired)
-    if route.takes:
+    if route.content_types:
         found.add(errors.UnsupportedContent)
-    if route.once:
+    if route.takes_idempotency_key:
         found.add(errors.KeyReused)
-    for part in route.parts:
-        found |= {errors.RouteNotFound, *PARTS[part].raises}
+    for name in route.path_parameters:
+        found |= {errors.RouteNotFound, *PATH_PARAMETERS[name].raises}
     return [error for error in errors.all_errors() if error in found]

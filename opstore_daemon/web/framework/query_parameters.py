@@ -1,4 +1,4 @@
-"""The parameters of queries: each query is a record, read strictly, since a typo must not widen an answer."""
+"""Query parameters: each query is a record that is read strictly, since a typo must not widen a result."""
 
 import functools
 from typing import Annotated, TypeVar
@@ -9,72 +9,73 @@ from msgspec import inspect as types
 from werkzeug.datastructures import MultiDict
 
 from opstore_daemon.protocol import errors, limits
-from opstore_daemon.web.guards import HIGHEST_COUNT, parse_count
+from opstore_daemon.web.request_values import MAX_INTEGER, parse_count
 
 Q = TypeVar("Q", bound="Query")
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """No parameter. One that is a tuple may come several times, one without a default has to come."""
+    """No parameters. In a subclass, a tuple may be given several times; a field without a default is required."""
 
 
-Limit = Annotated[int, Meta(ge=1, le=limits.MAX_LIMIT, description="How many rows the page has at most.")]
-_BEGINS = "Where the page begins, as the `next_cursor` before it said."
+Limit = Annotated[int, Meta(ge=1, le=limits.MAX_LIMIT, description="The maximum number of rows of the page.")]
+_CURSOR = "Where the page begins: the `next_cursor` of the page before."
 
-
-AsOf = Annotated[str, Meta(description="The answer as it was: a position of the journal, or a time (RFC 3339).")]
+AsOf = Annotated[
+    str, Meta(description="A position of the journal or a time (RFC 3339): the result as of then, instead of now.")
+]
 
 
 class Page(Query, frozen=True, kw_only=True):
-    """A page of things by name."""
+    """A page of a list in the order of names."""
 
     limit: Limit = 100
-    cursor: Annotated[str, Meta(description=_BEGINS)] = ""
+    cursor: Annotated[str, Meta(description=_CURSOR)] = ""
 
 
 class CountedPage(Query, frozen=True, kw_only=True):
-    """A page of things by sequence or position, the newest first."""
+    """A page of a list by sequence or position, newest first."""
 
     limit: Limit = 100
-    cursor: Annotated[int, Meta(ge=0, le=HIGHEST_COUNT, description=_BEGINS)] | None = None
+    cursor: Annotated[int, Meta(ge=0, le=MAX_INTEGER, description=_CURSOR)] | None = None
 
 
 @functools.cache
-def fields(kind: type[Query]) -> dict[str, types.Field]:
-    """The parameters by their names; raises TypeError for one that is no text, count or list of texts."""
-    info = types.type_info(kind)
+def fields(query: type[Query]) -> dict[str, types.Field]:
+    """Return the parameters by name; raises TypeError for one that is not a text, an integer or a list of texts."""
+    info = types.type_info(query)
     assert isinstance(info, types.StructType)  # noqa: S101 - every query is one
     for field in info.fields:
-        if not isinstance(_kind(field), types.StrType | types.IntType | types.VarTupleType):
-            raise TypeError(f"no parameter can be read as {field.encode_name!r} of {kind.__name__}")
+        if not isinstance(_type(field), types.StrType | types.IntType | types.VarTupleType):
+            raise TypeError(f"{query.__name__}: the type of the parameter {field.encode_name!r} is not supported")
     return {field.encode_name: field for field in info.fields}
 
 
-def read(kind: type[Q], given: MultiDict[str, str]) -> Q:
-    """The query's parameters; raises InvalidRequest for an unknown, missing, repeated or malformed one."""
-    known = fields(kind)
+def read(query: type[Q], given: MultiDict[str, str]) -> Q:
+    """Return the query's record; raises InvalidRequest for an unknown, missing, repeated or malformed parameter."""
+    known = fields(query)
     for name in given:
         if name not in known:
             raise errors.InvalidRequest(reason=f"there is no parameter {name[:50]!r} here")
     for name, field in known.items():
         if field.required and name not in given:
             raise errors.InvalidRequest(reason=f"the parameter {name!r} is missing")
-    return kind(**{name: _value(field, given.getlist(name)) for name, field in known.items() if name in given})
+    return query(**{name: _value(field, given.getlist(name)) for name, field in known.items() if name in given})
 
 
 def _value(field: types.Field, values: list[str]) -> object:
-    kind = _kind(field)
-    if isinstance(kind, types.VarTupleType):
+    type_ = _type(field)
+    if isinstance(type_, types.VarTupleType):
         return tuple(values)
     if len(values) > 1:
-        raise errors.InvalidRequest(reason=f"the parameter {field.encode_name!r} comes twice")
-    if isinstance(kind, types.IntType):
-        return parse_count(values[0], field.encode_name, kind.ge or 0, kind.le or HIGHEST_COUNT)
+        raise errors.InvalidRequest(reason=f"the parameter {field.encode_name!r} is given more than once")
+    if isinstance(type_, types.IntType):
+        return parse_count(values[0], field.encode_name, type_.ge or 0, type_.le or MAX_INTEGER)
     return values[0]
 
 
-def _kind(field: types.Field) -> types.Type:
-    """What a parameter is that comes."""
-    several = field.type.types if isinstance(field.type, types.UnionType) else (field.type,)
-    (kind,) = (one for one in several if not isinstance(one, types.NoneType))
-    return kind.type if isinstance(kind, types.Metadata) else kind
+def _type(field: types.Field) -> types.Type:
+    """Return the type of the parameter when it is given: without None and metadata."""
+    union = field.type.types if isinstance(field.type, types.UnionType) else (field.type,)
+    (type_,) = (one for one in union if not isinstance(one, types.NoneType))
+    return type_.type if isinstance(type_, types.Metadata) else type_

@@ -1,4 +1,4 @@
-"""How a view becomes a route. What a route declares is at once what is enforced and what the OpenAPI document says."""
+"""Turn views into routes. What a route declares is both enforced and described in the OpenAPI document."""
 
 import re
 import typing
@@ -21,7 +21,7 @@ Error = type[errors.OpStoreError]
 
 @dataclass(frozen=True)
 class Api:
-    """What the views work on. `document` is the OpenAPI document, and its digest."""
+    """What views work on. `document` returns the OpenAPI document and its digest."""
 
     store: Store
     guards: Guards
@@ -30,77 +30,79 @@ class Api:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a route answers where all is well: a record as JSON, or a body of a content type, or (None) no body."""
+class ResponseSpec:
+    """A successful response: a record as JSON, a body of a content type, or (None) no body."""
 
     body: type[records.Record] | str | None
-    says: str
+    description: str
     headers: tuple[Header, ...] = ()
 
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path. `raises` and `headers` are those besides what every request may meet or have."""
+    """One method of one path. `raises` and `headers` are in addition to those that every request has."""
 
     method: str
     rule: str
     scope: Scope | None  # None: public
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, ResponseSpec]
     raises: tuple[Error, ...]
     headers: tuple[Header, ...]
-    takes: tuple[str, ...]  # the content types of a body
+    content_types: tuple[str, ...]  # of the body
     query: type[Query]
     body: type[records.Request] | None  # the record in the body
     view: Callable[..., Response]
 
     @property
-    def parts(self) -> list[str]:
-        """The names of the path's parts."""
+    def path_parameters(self) -> list[str]:
+        """The names of the parameters in the path."""
         return re.findall("<([a-z]+)>", self.rule)
 
     @property
-    def once(self) -> bool:
-        """Whether it takes an idempotency key: what changes the store does, but an append has its offset instead."""
-        return self.scope not in (None, "read") and self.method != "GET" and routes.APPEND_TYPE not in self.takes
+    def takes_idempotency_key(self) -> bool:
+        """Whether it takes an idempotency key: it changes the store. An append needs none, it has its offset."""
+        return (
+            self.scope not in (None, "read") and self.method != "GET" and routes.APPEND_TYPE not in self.content_types
+        )
 
     def register(self, app: Flask, api: Api) -> None:
-        """Puts the route into the application."""
+        """Add the route to the application."""
         endpoint = f"{self.method} {self.rule}"
 
-        def view(**parts: str) -> Response:
-            return self._serve(api, parts)
+        def view(**arguments: str) -> Response:
+            return self._serve(api, arguments)
 
         view.route = self  # type: ignore[attr-defined]
         app.add_url_rule(self.rule, endpoint, view, methods=[self.method], provide_automatic_options=False)
 
-    def _serve(self, api: Api, given: dict[str, Any]) -> Response:
+    def _serve(self, api: Api, arguments: dict[str, Any]) -> Response:
         query = query_parameters.read(self.query, request.args)
         if self.query is not Query:
-            given["query"] = query
+            arguments["query"] = query
         if self.body is not None:
-            record, *data = parts()
-            given["body"] = records.decode(record, self.body)
-            if routes.FORM in self.takes:
-                given["data"] = data[0] if data else None
-        return self.view(api, **given)
+            record, *data = body_parts()
+            arguments["body"] = records.decode(record, self.body)
+            if routes.FORM in self.content_types:
+                arguments["data"] = data[0] if data else None
+        return self.view(api, **arguments)
 
 
 def route(
-    routes_of_module: list[Route],
+    module_routes: list[Route],
     method: str,
     rule: str,
     *,
     scope: Scope | None,
-    answers: Mapping[int, Answer],
+    responses: Mapping[int, ResponseSpec],
     raises: tuple[Error, ...] = (),
     headers: tuple[Header, ...] = (),
     takes: str | None = None,
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Adds the view below it to the routes of its module.
+    """Decorate a view; adds its route to the routes of its module.
 
-    A view gets the parts of the path by their names. One with an argument `query` gets the record that this is
-    annotated with, read from the query; one with `body` the record that the JSON of the request has; one with `data`
-    the bytes too that may come with that (web.bodies), or None.
+    A view is passed the parameters of the path by name; as `query` the record that this argument is annotated with,
+    read from the query; as `body` likewise the record in the JSON of the request; and as `data` the bytes that may
+    come with that in a form (web.framework.request_body), or None. `takes` is the content type of any other body.
     """
 
     def add(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -110,62 +112,62 @@ def route(
         if body is not None:
             content = (routes.JSON, routes.FORM) if "data" in arguments else (routes.JSON,)
         query = arguments.get("query", Query)
-        query_parameters.fields(query)  # or it fails when it is asked
-        routes_of_module.append(Route(method, rule, scope, answers, raises, headers, content, query, body, view))
+        query_parameters.fields(query)  # raises now, and not at the first request
+        module_routes.append(Route(method, rule, scope, responses, raises, headers, content, query, body, view))
         return view
 
     return add
 
 
 def store() -> Store:
-    """The store, bound to this request's idempotency key."""
+    """Return the store, bound to this request's idempotency key."""
     bound: Store = g.store
     return bound
 
 
 def credential() -> Credential:
-    """Who asks."""
-    asks: Credential = g.credential
-    return asks
-
-
-def parts() -> tuple[bytes, ...]:
-    """The parts of this request's body: JSON, and, where it is a form, bytes."""
-    if "parts" not in g:
-        body = request.get_data()
-        g.parts = (
-            request_body.read_form(request.content_type or "", body) if request.mimetype == routes.FORM else (body,)
-        )
-    found: tuple[bytes, ...] = g.parts
+    """Return the credential of this request."""
+    found: Credential = g.credential
     return found
 
 
-def answer(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The record as JSON."""
+def body_parts() -> tuple[bytes, ...]:
+    """Return the parts of this request's body: JSON, and bytes if it is a form."""
+    if "body_parts" not in g:
+        body = request.get_data()
+        g.body_parts = (
+            request_body.read_form(request.content_type or "", body) if request.mimetype == routes.FORM else (body,)
+        )
+    found: tuple[bytes, ...] = g.body_parts
+    return found
+
+
+def json_response(record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the record as JSON."""
     return Response(records.encode(record), status, headers, content_type=routes.JSON)
 
 
-def seen(etag: str) -> bool:
-    """Whether the asker has it: it stands in `If-None-Match`, or `*` does, which is anything (RFC 9110, 13.1.2)."""
+def client_has(etag: str) -> bool:
+    """Return whether `If-None-Match` has the etag, or `*`, which matches any (RFC 9110, 13.1.2)."""
     return request.if_none_match.contains_weak(etag)
 
 
-def seen_at(position: int) -> bool:
-    """Whether the asker has the verdict of that position, by its etag: `*` is of what can be told only."""
-    return not request.if_none_match.star_tag and seen(str(position))
+def has_verdict(position: int) -> bool:
+    """Return whether `If-None-Match` has the etag of the verdict at this position; `*` does not match one."""
+    return not request.if_none_match.star_tag and client_has(str(position))
 
 
-def unless_seen(told: records.Validation | int) -> Response:
-    """The verdict with its etag, or 304 where the asker has it: then its position is enough."""
-    position = told if isinstance(told, int) else told.position
+def json_or_304(verdict: records.Validation | int) -> Response:
+    """Return the verdict with its etag, or 304 if the client has it: then its position is enough."""
+    position = verdict if isinstance(verdict, int) else verdict.position
     headers = {"ETag": f'"{position}"'}
-    if isinstance(told, int) or seen(str(position)):
-        return nothing(304, headers)
-    return answer(told, headers=headers)
+    if isinstance(verdict, int) or client_has(str(position)):
+        return empty_response(304, headers)
+    return json_response(verdict, headers=headers)
 
 
-def nothing(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """No body, and so no content type, which Flask would say is HTML."""
+def empty_response(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response without a body, and without the content type text/html, which Flask adds."""
     response = Response(status=status, headers=headers)
     del response.headers["Content-Type"]
     return response

@@ -1,12 +1,12 @@
-"""The page: what the store answers, as HTML for people. It reads; it needs a session, and no JavaScript."""
+"""The web page: the store as HTML, for people. It only reads, needs a session, and works without JavaScript."""
 
 from collections.abc import Iterator
 
 from opstore_daemon.web.framework.routing import Route
-from opstore_daemon.web.page import journal, ops, pipelines, session
+from opstore_daemon.web.page import edge, journal, ops, pipelines, search, session
 
 
 def every_page() -> Iterator[Route]:
-    """All routes of the page."""
-    for module in (session, ops, pipelines, journal):
+    """Yield all routes of the page."""
+    for module in (session, ops, pipelines, edge, journal, search):
         yield from module.ROUTES

@@ -9,76 +9,76 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import routes
 from opstore_daemon.store.reports.matrix import DETAILED_VERSIONS, MAX_VERSIONS, Axis, Matrix, Run
-from opstore_daemon.web.framework.routing import Answer, Api, Route, route, store
-from opstore_daemon.web.guards import HIGHEST_COUNT
+from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, route, store
 from opstore_daemon.web.page import templating
-from opstore_daemon.web.page.rendering import RAISES, SHOWN, Looking, page
+from opstore_daemon.web.page.rendering import RAISES, SHOWN, AsOf, page
 from opstore_daemon.web.page.templating import SVG
+from opstore_daemon.web.request_values import MAX_INTEGER
 
 ROUTES: list[Route] = []
 ROWS = 50  # of a table
 PIPELINES = 12  # at a glance
 
-Counted = Annotated[int, Meta(ge=1, le=HIGHEST_COUNT)]
+Counted = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 
 
-class Ops(Looking, frozen=True, kw_only=True):
+class Ops(AsOf, frozen=True, kw_only=True):
     """Where the list of ops begins."""
 
     after: Annotated[str, Meta(description="The name behind which the list begins.")] = ""
 
 
-class Below(Looking, frozen=True, kw_only=True):
+class Below(AsOf, frozen=True, kw_only=True):
     """Where the list of versions begins."""
 
     below: Annotated[Counted, Meta(description="The sequence below which the list begins.")] | None = None
 
 
-class Corner(Looking, frozen=True, kw_only=True):
+class Corner(AsOf, frozen=True, kw_only=True):
     """Where the part of the matrix begins."""
 
     row: Annotated[Counted, Meta(description="The sequence of the first upstream version.")] | None = None
     column: Annotated[Counted, Meta(description="The sequence of the first downstream version.")] | None = None
 
 
-@route(ROUTES, "GET", routes.HOME, scope="read", answers=SHOWN, raises=RAISES)
+@route(ROUTES, "GET", routes.HOME, scope="read", responses=SHOWN, raises=RAISES)
 def home(_api: Api, query: Ops) -> Response:
     """The ops, with their latest versions and sizes, and pipelines with their verdicts."""
-    ops = store().op_lines(query.after, ROWS, query.then)
-    pipelines = [] if query.after else store().pipeline_lines("", PIPELINES, query.then)
+    ops = store().op_lines(query.after, ROWS, query.value)
+    pipelines = [] if query.after else store().pipeline_lines("", PIPELINES, query.value)
     return page("home.html", query, ops=ops, pipelines=pipelines, after=query.after, full=len(ops) == ROWS)
 
 
-@route(ROUTES, "GET", routes.OP_PAGE, scope="read", answers=SHOWN, raises=RAISES)
+@route(ROUTES, "GET", routes.OP_PAGE, scope="read", responses=SHOWN, raises=RAISES)
 def op(_api: Api, op: str, query: Below) -> Response:
     """An op with its versions, and what it stands beside."""
-    beside = store().neighbours(op, query.then)
+    beside = store().neighbours(op, query.value)
     return page(
         "op.html",
         query,
         op=op,
-        found=store().versions(op, limit=ROWS, as_of=query.then, below=query.below),
-        tags=store().tags(op, as_of=query.then),
+        found=store().versions(op, limit=ROWS, as_of=query.value, below=query.below),
+        tags=store().tags(op, as_of=query.value),
         beside=beside,
         below=query.below,
     )
 
 
-@route(ROUTES, "GET", routes.VERSION_PAGE, scope="read", answers=SHOWN, raises=RAISES)
-def version(_api: Api, op: str, selector: str, query: Looking) -> Response:
+@route(ROUTES, "GET", routes.VERSION_PAGE, scope="read", responses=SHOWN, raises=RAISES)
+def version(_api: Api, op: str, selector: str, query: AsOf) -> Response:
     """All that is known of a version, and where it is valid."""
-    found = store().show(f"{op}@{selector}", as_of=query.then)
+    found = store().show(f"{op}@{selector}", as_of=query.value)
     own = f"{op}@{found.version}"
-    beside = store().neighbours(op, query.then)
-    ups = [store().validate(up, own, as_of=query.then).edges[0] for up in beside.upstreams]
-    downs = [store().validate(own, down, as_of=query.then).edges[0] for down in beside.downstreams]
+    beside = store().neighbours(op, query.value)
+    ups = [store().validate(up, own, as_of=query.value).edges[0] for up in beside.upstreams]
+    downs = [store().validate(own, down, as_of=query.value).edges[0] for down in beside.downstreams]
     return page("version.html", query, version=found, ups=ups, downs=downs, beside=beside)
 
 
-@route(ROUTES, "GET", routes.MATRIX_PAGE, scope="read", answers=SHOWN, raises=RAISES)
+@route(ROUTES, "GET", routes.MATRIX_PAGE, scope="read", responses=SHOWN, raises=RAISES)
 def matrix(_api: Api, op: str, other: str, query: Corner) -> Response:
     """Which versions of the one op are valid for which versions of the other."""
-    found = store().matrix(op, other, query.row, query.column, query.then)
+    found = store().matrix(op, other, query.row, query.column, query.value)
     up, down = found.upstream, found.downstream
     corner = {"row": _first(up), "column": _first(down)}
     return page(
@@ -93,10 +93,12 @@ def matrix(_api: Api, op: str, other: str, query: Corner) -> Response:
     )
 
 
-@route(ROUTES, "GET", routes.MATRIX_MAP, scope="read", answers={200: Answer(SVG, "The drawing.")}, raises=RAISES)
+@route(
+    ROUTES, "GET", routes.MATRIX_MAP, scope="read", responses={200: ResponseSpec(SVG, "The drawing.")}, raises=RAISES
+)
 def matrix_map(_api: Api, op: str, other: str, query: Corner) -> Response:
     """The matrix as a drawing of a dot a cell."""
-    runs = store().matrix_map(op, other, query.row, query.column, query.then)
+    runs = store().matrix_map(op, other, query.row, query.column, query.value)
     rows, columns = (
         max((run.row + 1 for run in runs), default=1),
         max((run.column + run.count for run in runs), default=1),
@@ -119,7 +121,7 @@ def _paths(runs: Sequence[Run]) -> dict[str, str]:
     }
 
 
-def _rows(found: Matrix, query: Looking) -> Iterator[Markup]:
+def _rows(found: Matrix, query: AsOf) -> Iterator[Markup]:
     """The cells of each row. Their addresses are made in halves, one of a row and one of a column."""
     up, down = found.upstream, found.downstream
     columns = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]

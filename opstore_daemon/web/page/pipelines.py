@@ -10,31 +10,31 @@ from msgspec import Meta
 from opstore_daemon.protocol import routes
 from opstore_daemon.web.framework.routing import Api, Route, route, store
 from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw
-from opstore_daemon.web.page.rendering import RAISES, SHOWN, Looking, page
+from opstore_daemon.web.page.rendering import RAISES, SHOWN, AsOf, page
 
 ROUTES: list[Route] = []
 ROWS = 20  # of the list
 PASSED_OVER = 20  # versions of an op that are told with the reason
 
 
-class Pipelines(Looking, frozen=True, kw_only=True):
+class Pipelines(AsOf, frozen=True, kw_only=True):
     """Where the list begins."""
 
     after: Annotated[str, Meta(description="The name behind which the list begins.")] = ""
 
 
-@route(ROUTES, "GET", routes.PIPELINES_PAGE, scope="read", answers=SHOWN, raises=RAISES)
+@route(ROUTES, "GET", routes.PIPELINES_PAGE, scope="read", responses=SHOWN, raises=RAISES)
 def listing(_api: Api, query: Pipelines) -> Response:
     """The pipelines with their verdicts."""
-    found = store().pipeline_lines(query.after, ROWS, query.then)
+    found = store().pipeline_lines(query.after, ROWS, query.value)
     return page("pipelines.html", query, pipelines=found, after=query.after, full=len(found) == ROWS)
 
 
-@route(ROUTES, "GET", routes.PIPELINE_PAGE, scope="read", answers=SHOWN, raises=RAISES)
-def show(_api: Api, pipeline: str, query: Looking) -> Response:
+@route(ROUTES, "GET", routes.PIPELINE_PAGE, scope="read", responses=SHOWN, raises=RAISES)
+def show(_api: Api, pipeline: str, query: AsOf) -> Response:
     """A pipeline as a graph, with the verdict of its latest versions, and the newest that are valid together."""
-    found = store().validate_pipeline(pipeline, as_of=query.then)
-    resolution = store().resolve(pipeline, as_of=query.then)
+    found = store().validate_pipeline(pipeline, as_of=query.value)
+    resolution = store().resolve(pipeline, as_of=query.value)
     skipped = [
         (op, several[:PASSED_OVER], len(several))
         for op, several in ((op, list(group)) for op, group in groupby(resolution.skipped, attrgetter("op")))

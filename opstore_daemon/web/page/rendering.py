@@ -1,4 +1,4 @@
-"""What the views of the page share: how they answer, and what every address may say."""
+"""What the views of the page share: their response, their errors, and the `as_of` of every URL."""
 
 import re
 from typing import Annotated, Any
@@ -7,32 +7,32 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.web.framework.possible_errors import PICKING, READING
+from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import Query
-from opstore_daemon.web.framework.routing import Answer
+from opstore_daemon.web.framework.routing import ResponseSpec
 from opstore_daemon.web.page import templating
 
-SHOWN = {200: Answer(templating.TYPE, "The page.")}
-RAISES = (*READING, *PICKING, errors.PipelineNotFound, errors.SessionRequired)
+SHOWN = {200: ResponseSpec(templating.TYPE, "The page.")}
+RAISES = (*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound, errors.SessionRequired)
 
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?")
 
 
-class Looking(Query, frozen=True, kw_only=True):
-    """Of which time a page tells: of now where nothing, or nothing at all, is given."""
+class AsOf(Query, frozen=True, kw_only=True):
+    """The time that a page shows: `as_of`, or now if it is missing or empty."""
 
-    as_of: Annotated[str, Meta(description="As it was: a position of the journal, or a time, in UTC.")] = ""
+    as_of: Annotated[str, Meta(description="A position of the journal, or a time in UTC: the state to show.")] = ""
 
     @property
-    def then(self) -> str | None:
-        """What the store understands: what a date field of a form says has no offset."""
+    def value(self) -> str | None:
+        """The time in the form that the store takes: the date field of a form sends one without an offset."""
         given = self.as_of.strip()
         if _WITHOUT_OFFSET.fullmatch(given):
             return f"{given}Z" if "T" in given else f"{given}T00:00:00Z"
         return given or None
 
 
-def page(template: str, looking: Looking, **values: Any) -> Response:
-    """The template as an answer."""
-    body = templating.render(template, as_of=looking.as_of.strip() or None, signed_in=True, **values)
+def page(template: str, query: AsOf, **values: Any) -> Response:
+    """Return the rendered template."""
+    body = templating.render(template, as_of=query.as_of.strip() or None, signed_in=True, **values)
     return Response(body, headers=templating.HEADERS)

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.web.framework.query_parameters import Query
-from opstore_daemon.web.framework.routing import Answer, Api, Route, route
+from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, route
 from opstore_daemon.web.guards import LOOPBACK, is_page, session_cookie
 from opstore_daemon.web.page import templating
 
@@ -20,7 +20,7 @@ class To(Query, frozen=True, kw_only=True):
     to: Annotated[str, Meta(description="The path of the page to begin with.")] = routes.HOME
 
 
-@route(ROUTES, "GET", routes.SIGN_IN, scope=None, answers={303: Answer(None, "To the page, with a session.")})
+@route(ROUTES, "GET", routes.SIGN_IN, scope=None, responses={303: ResponseSpec(None, "To the page, with a session.")})
 def begin(api: Api, code: str, query: To) -> Response:
     """Begins a session, and goes on to the page."""
     # Whoever only looks whether the address is there must not use up the code.
@@ -32,7 +32,7 @@ def begin(api: Api, code: str, query: To) -> Response:
     return response
 
 
-@route(ROUTES, "POST", routes.SIGN_OUT, scope="read", answers={200: Answer(templating.TYPE, "It is over.")})
+@route(ROUTES, "POST", routes.SIGN_OUT, scope="read", responses={200: ResponseSpec(templating.TYPE, "It is over.")})
 def end(api: Api) -> Response:
     """Ends the session."""
     api.guards.sessions.end(request.cookies.get(_cookie(), ""))

@@ -61,9 +61,9 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
-def refusal(error: errors.OpStoreError) -> str:
-    """A page that tells of the error."""
-    return render("refusal.html", error=error, as_of=None, signed_in=error.status not in (401, 403))
+def error_page(error: errors.OpStoreError) -> str:
+    """Return a page that reports the error."""
+    return render("error.html", error=error, as_of=None, signed_in=error.status not in (401, 403))
 
 
 def cells(line: Sequence[Verdict], begin: str, ends: Sequence[str]) -> Markup:

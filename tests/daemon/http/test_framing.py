@@ -2,7 +2,7 @@
 
 import pytest
 
-from opstore_daemon.http_server import parser
+from opstore_daemon.http_server import channel
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import limits, routes
 from tests.support.http_client import Http
@@ -289,7 +289,7 @@ def test_no_byte_of_an_append_behind_a_refused_request_is_kept(http: Http, liste
 
 
 def test_a_refused_client_that_stays_is_let_go_of(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parser, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(channel, "LINGER_SECONDS", 0.2)
     with Raw(listener.port) as connection:
         connection.send(head("GET", "/v1/ops", host=connection.host, token=None))
         assert connection.answer().status == 401
@@ -300,7 +300,7 @@ def test_a_refused_client_that_stays_is_let_go_of(listener: Listener, monkeypatc
 def test_a_refused_client_that_goes_on_sending_is_let_go_of(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parser, "LINGER_BYTES", 1 << 20)
+    monkeypatch.setattr(channel, "LINGER_BYTES", 1 << 20)
     with Raw(listener.port) as connection:
         connection.send(head("POST", "/v1/ops", "Content-Length: 99999999", host=connection.host, token=None))
         assert connection.answer().status == 401

@@ -94,3 +94,15 @@ def test_a_bug_behind_the_application_is_told_in_the_same_form(
         assert connection.is_closed()
     assert details["reference"] in caplog.text
     assert "RuntimeError: a bug" in caplog.text
+
+
+def test_a_listener_that_is_not_wanted_any_more_stops(server: OpStoreServer) -> None:
+    listener = Listener(server)
+    thread = threading.Thread(target=listener.run, kwargs={"is_wanted": lambda: False})
+    thread.start()
+    try:
+        thread.join(10)
+        assert not thread.is_alive()
+    finally:
+        listener.stop()
+        thread.join()

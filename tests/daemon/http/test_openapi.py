@@ -321,5 +321,5 @@ def test_every_header_is_in_it_where_it_is_read_or_sent() -> None:
     told = document()[0].decode()
     declared = [value for value in vars(headers).values() if isinstance(value, headers.Header)]
     assert len(declared) > 12
-    for header in (*declared, *headers.OF_REFUSALS.values()):
+    for header in (*declared, *headers.OF_ERRORS.values()):
         assert f'"{header.name}"' in told

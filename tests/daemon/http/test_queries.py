@@ -29,9 +29,9 @@ def test_a_query_is_read_into_its_record() -> None:
     [
         (Query, [("a", "1")], "there is no parameter 'a' here"),
         (Several, [("names", "a")], "the parameter 'needed' is missing"),
-        (Several, [("needed", "a"), ("needed", "a")], "the parameter 'needed' comes twice"),
-        (Page, [("limit", "0")], "limit is to be a whole number from 1 to 1000, not '0'"),
-        (CountedPage, [("cursor", "x")], "cursor is to be a whole number from 0 to 999999999999999999, not 'x'"),
+        (Several, [("needed", "a"), ("needed", "a")], "the parameter 'needed' is given more than once"),
+        (Page, [("limit", "0")], "limit has to be an integer from 1 to 1000, not '0'"),
+        (CountedPage, [("cursor", "x")], "cursor has to be an integer from 0 to 999999999999999999, not 'x'"),
     ],
 )
 def test_what_it_does_not_say_is_refused_with_the_reason(
@@ -43,5 +43,5 @@ def test_what_it_does_not_say_is_refused_with_the_reason(
 
 
 def test_a_query_that_cannot_be_read_is_refused_where_it_is_declared() -> None:
-    with pytest.raises(TypeError, match="'flag' of Flag"):
+    with pytest.raises(TypeError, match="Flag: the type of the parameter 'flag' is not supported"):
         fields(Flag)

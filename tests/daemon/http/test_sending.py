@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
+from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.http_server.parser import IntakeChannel
 from opstore_daemon.web.api.blobs import FEW
 from tests.daemon.http.test_bytes import BYTES, large
 from tests.support.http_client import Http
@@ -45,16 +45,16 @@ def test_a_part_is_sent_by_the_system_and_the_whole_is_checked(http: Http, sent:
 
 def test_a_small_answer_is_sent_in_one_piece(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[int] = []
-    plain = IntakeChannel.send
+    plain = Channel.send
 
-    def noted(channel: IntakeChannel, data: bytes, do_close: bool = True) -> int:
+    def noted(channel: Channel, data: bytes, do_close: bool = True) -> int:
         pieces.append(len(data))
         return plain(channel, data, do_close)
 
     http.push("up", b"bytes")
     http.push("up", b"x" * FEW)
     upload = http.upload(b"others")
-    monkeypatch.setattr(IntakeChannel, "send", noted)
+    monkeypatch.setattr(Channel, "send", noted)
     answers = [
         http.pull("up", "1.0.0"),
         http.pull("up"),

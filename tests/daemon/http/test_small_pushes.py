@@ -97,7 +97,7 @@ def test_a_form_of_other_parts_is_refused(http: Http, watch: Watch, what: str) -
     watch.mark()
     refused = http.post(PATH, files=BAD[what])
     watch.assert_problem(refused, 400, "InvalidRequest")
-    assert "its parts are to be version" in refused.json()["detail"]
+    assert "its parts have to be version" in refused.json()["detail"]
     watch.assert_unchanged()
 
 

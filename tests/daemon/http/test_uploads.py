@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.channel import ErrorResponseTask
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.http_server.parser import IntakeErrorTask
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import FileSaver
@@ -217,13 +217,13 @@ def test_an_upload_is_free_again_when_the_refusal_can_be_read(
     http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appended = threading.Event()
-    service = IntakeErrorTask.service
+    service = ErrorResponseTask.service
 
-    def dawdling(task: IntakeErrorTask) -> None:
+    def dawdling(task: ErrorResponseTask) -> None:
         service(task)
         appended.wait(TIMEOUT)
 
-    monkeypatch.setattr(IntakeErrorTask, "service", dawdling)
+    monkeypatch.setattr(ErrorResponseTask, "service", dawdling)
     upload = http.upload(DATA[:5], size=10)
     watch.mark()
     try:

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import SETTINGS, Listener
-from opstore_daemon.http_server.parser import IntakeChannel
 from opstore_daemon.protocol import routes
 from tests.daemon.http.test_uploads import begin
 from tests.daemon.store.test_statements import counted
@@ -105,22 +105,22 @@ def test_connections_that_are_kept_give_way_to_others(server: OpStoreServer, mon
 
 
 def test_the_loop_sleeps_while_a_thread_sends_an_answer(asked: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[IntakeChannel] = []
+    tried: list[Channel] = []
     during: list[int] = []
-    send, handle_write = IntakeChannel.send, IntakeChannel.handle_write
+    send, handle_write = Channel.send, Channel.handle_write
 
-    def noted(channel: IntakeChannel) -> None:
+    def noted(channel: Channel) -> None:
         tried.append(channel)
         handle_write(channel)
 
-    def slow(channel: IntakeChannel, *arguments: Any, **options: Any) -> Any:
+    def slow(channel: Channel, *arguments: Any, **options: Any) -> Any:
         tried.clear()
         channel.server.pull_trigger()  # the loop is awake
         threading.Event().wait(0.1)
         during.append(len(tried))
         return send(channel, *arguments, **options)
 
-    monkeypatch.setattr(IntakeChannel, "send", slow)
-    monkeypatch.setattr(IntakeChannel, "handle_write", noted)
+    monkeypatch.setattr(Channel, "send", slow)
+    monkeypatch.setattr(Channel, "handle_write", noted)
     assert asked.get(routes.OPS).status_code == 200
     assert set(during) == {0}, "it does not try to send, too, over and over"

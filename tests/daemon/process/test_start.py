@@ -91,7 +91,7 @@ def test_it_does_not_listen_where_others_could_reach_it(home: Path, host: str) -
         (["--saver", "s3://bucket"], {}, "--saver was refused: 's3://bucket' is not"),
         (["--saver", "file://elsewhere/x"], {}, "--saver was refused"),
         (["--saver", "blobs"], {}, "--saver was refused"),
-        (["--allow-host", "https://a.example"], {}, "--allow-host was refused: 'https://a.example' is no name"),
+        (["--allow-host", "https://a.example"], {}, "--allow-host was refused: 'https://a.example' is not a host name"),
         (["--allow-host", "a.example/x"], {}, "--allow-host was refused"),
         ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT was refused: 'soon' is not a duration"),
         ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT was refused"),

@@ -1,0 +1,108 @@
+"""The daemon's home: one process at a time uses it, and its token and runtime file are never seen half-written."""
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opstore_daemon.config import Config
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol._version import __version__
+
+LOCK_TIMEOUT = 1.0  # seconds
+
+
+@contextmanager
+def home_errors(home: Path) -> Iterator[None]:
+    """Raise InvalidSetting in place of an OSError about the home or a file in it."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename or home} can't be used: {error.strerror}"
+        raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason) from error
+
+
+@contextmanager
+def locked(config: Config) -> Iterator[None]:
+    """Hold the lock of the home; raises HomeLocked with the URL and pid of the daemon that holds it."""
+    with home_errors(config.home):
+        config.home.mkdir(parents=True, exist_ok=True)
+        lock = os.open(config.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if not _acquire(lock):
+            raise errors.HomeLocked(home=str(config.home), **read_runtime_file(config))
+        yield
+    finally:
+        os.close(lock)
+
+
+def _acquire(lock: int) -> bool:
+    # A client that looks for a running daemon holds a shared lock for an instant.
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def read_runtime_file(config: Config) -> dict[str, object]:
+    """Return `url` and `pid` of the running daemon; words in their place if it has not written them yet."""
+    try:
+        found = json.loads(config.runtime_file.read_text())
+        return {"url": found["url"], "pid": found["pid"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"url": "an unknown URL (it is still starting)", "pid": "unknown"}
+
+
+def write_runtime_file(config: Config, url: str, port: int) -> None:
+    """Publish where this process listens, for clients that look for the home's daemon."""
+    record = {
+        "url": url,
+        "port": port,
+        "pid": os.getpid(),
+        "version": __version__,
+        "started_at": datetime.now(UTC).isoformat(),
+    }
+    _write_atomically(config.runtime_file, json.dumps(record) + "\n")
+
+
+def load_token(path: Path) -> str:
+    """Return the home's token; create it at the first start. Restricts the file to its owner if it is not.
+
+    Raises InvalidSetting for a symbolic link or a file without a token.
+    """
+    if path.is_symlink():
+        raise errors.InvalidSetting(setting=str(path), reason="it is a symbolic link")
+    if not path.exists():
+        token = secrets.token_urlsafe(32)
+        _write_atomically(path, token + "\n", durable=True)
+        return token
+    path.chmod(0o600)
+    token = path.read_text().strip()
+    if len(token) < 16:
+        raise errors.InvalidSetting(setting=str(path), reason="it holds no token: delete it")
+    return token
+
+
+def _write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace the file by one with this text that only its owner may read; `durable`: flush it to the disk first."""
+    # The name of the new file may be fixed: only the process that holds the lock writes here.
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    new.replace(path)
