@@ -7,7 +7,7 @@ from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import PipelineNameType, ReferenceType
 from opstore_cli.console.results import EXIT_CODES
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named, verdict
+from opstore_cli.output.cells import format_reference, verdict_cell
 from opstore_cli.output.tables import Table
 
 
@@ -26,15 +26,18 @@ def affected(session: Session, reference: str, pipeline: str | None, as_of: str 
       opstore affected scaler -q
     """
     found = session.client().affected(reference, pipeline=pipeline, as_of=as_of)
-    session.out.answer(
+    session.out.write_result(
         found,
         quiet=[each.op for each in found.affected],
         full=Table(
             ("OP", "VERDICT", "REASON"),
-            [(named(each.op, each.version), verdict(each.verdict), each.reason) for each in found.affected],
+            [
+                (format_reference(each.op, each.version), verdict_cell(each.verdict), each.reason)
+                for each in found.affected
+            ],
         ),
     )
-    version = named(found.version.op, found.version.version)
+    version = format_reference(found.version.op, found.version.version)
     if not found.affected:
         session.out.note(f"nothing has to be retrained for {version}")
     return EXIT_CODES["invalid"] if found.affected else 0

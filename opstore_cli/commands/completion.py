@@ -23,5 +23,5 @@ def completion(session: Session, shell: str) -> None:
     from opstore_cli.console.shell_scripts import script
 
     text = script(shell)
-    session.out.answer({"shell": shell, "script": text}, quiet=text.splitlines(), full=text.splitlines())
+    session.out.write_result({"shell": shell, "script": text}, quiet=text.splitlines(), full=text.splitlines())
     session.out.tip("your shell is to read this when it starts: opstore completion --help says how")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from opstore_cli.console.command import command
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, words
+from opstore_cli.output.cells import Cell, text_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
 
@@ -34,7 +34,7 @@ def doctor(session: Session) -> int:
     from opstore_cli.doctor import examine
 
     findings = examine(_machine(session))
-    session.out.answer(
+    session.out.write_result(
         {"findings": findings},
         quiet=[each.check for each in findings if not each.ok],
         full=Table(("CHECK", "", "FOUND", "WHAT TO DO"), [_row(each) for each in findings]),
@@ -46,7 +46,7 @@ def doctor(session: Session) -> int:
 
 
 def _row(finding: "Finding") -> list[Cell | str]:
-    return [finding.check, FINE if finding.ok else WRONG, finding.found, words(finding.advice)]
+    return [finding.check, FINE if finding.ok else WRONG, finding.found, text_cell(finding.advice)]
 
 
 def _machine(session: Session) -> "Machine":

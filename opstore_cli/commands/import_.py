@@ -69,7 +69,7 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, str]) ->
     check_renames(found, renames)
     done = ChariotsImport(session.client(), old_files, renames, session.out).run(found)
     if session.out.json:
-        session.out.document(done)
+        session.out.write_json(done)
     else:
         new = f"{len(done.created)} versions, {done.links} links, {len(done.pipelines)} pipelines"
         session.out.note(f"new: {new}; unchanged: {done.unchanged} versions")

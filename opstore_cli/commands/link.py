@@ -25,4 +25,4 @@ def link(session: Session, upstream: str, downstream: str, invalid: bool, eviden
     """
     entered = session.client().link(upstream, downstream, valid=not invalid, evidence=evidence)
     up, down, sentence = results.link(entered)
-    session.out.answer(entered, quiet=[f"{up} {down}"], full=[sentence])
+    session.out.write_result(entered, quiet=[f"{up} {down}"], full=[sentence])

@@ -9,7 +9,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, verdict, when, words
+from opstore_cli.output.cells import Cell, text_cell, time_cell, verdict_cell
 from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def links(session: Session, name: str | None, as_of: str | None) -> None:
       opstore links random_forest --json
     """
     found = session.client().links(name, as_of=as_of)
-    session.out.answer(
+    session.out.write_result(
         {"links": found},
         quiet=[" ".join(results.link(link)[:2]) for link in found],
         full=Table(("UPSTREAM", "DOWNSTREAM", "VERDICT", "SINCE", "EVIDENCE"), [_row(link) for link in found]),
@@ -39,5 +39,5 @@ def links(session: Session, name: str | None, as_of: str | None) -> None:
 
 def _row(link: "LinkRecord") -> list[Cell | str]:
     upstream, downstream, _ = results.link(link)
-    word = verdict("valid" if link.valid else "invalid")
-    return [upstream, downstream, word, when(link.registered_at), words(link.evidence)]
+    word = verdict_cell("valid" if link.valid else "invalid")
+    return [upstream, downstream, word, time_cell(link.registered_at), text_cell(link.evidence)]

@@ -42,7 +42,7 @@ def login(session: Session, address: str) -> None:
     credentials = Credentials()
     credentials.keep(address, token)
     document = {"url": address, "path": str(credentials.path), "version": version}
-    session.out.answer(document, quiet=[address], full=[address])
+    session.out.write_result(document, quiet=[address], full=[address])
     session.out.note(f"its token is kept in {credentials.path}")
     if settings.token is not None or settings.token_file is not None:
         session.out.warn("OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set: where it may be sent, it counts first")

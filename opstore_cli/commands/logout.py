@@ -47,7 +47,7 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         tokens = {url: token for url, token in _kept(credentials).items() if everything or url == address}
     _end_sessions(session, tokens)
     forgotten = credentials.forget_all() if everything else _forget(credentials, meant)
-    session.out.answer({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
+    session.out.write_result({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
     if meant is None and not everything:
         kept = ", ".join(sorted(credentials.tokens()))
         session.out.note(f"no URL is set, and the local daemon needs no token; kept are tokens for: {kept or 'none'}")

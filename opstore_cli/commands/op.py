@@ -41,4 +41,6 @@ def set_(session: Session, name: str, compat: "Compat") -> None:
       opstore op set pca --compat exact
     """
     changed = session.client().set_compat(name, compat)
-    session.out.answer(changed, quiet=[changed.name], full=[f"{changed.name} has the compatibility {changed.compat}"])
+    session.out.write_result(
+        changed, quiet=[changed.name], full=[f"{changed.name} has the compatibility {changed.compat}"]
+    )

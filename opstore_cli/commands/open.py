@@ -38,7 +38,7 @@ def open(session: Session, reference: str | None, pipeline: str | None, printed:
         session.out.note(f"no browser could be opened: open the address within {invited.seconds} seconds")
         printed = True
     address = once if printed else page
-    session.out.answer({"url": address, "opened": not printed}, quiet=[address], full=[address])
+    session.out.write_result({"url": address, "opened": not printed}, quiet=[address], full=[address])
 
 
 def _path(reference: str | None, pipeline: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from opstore_cli.console.command import command
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import words
+from opstore_cli.output.cells import text_cell
 from opstore_cli.output.tables import Table
 
 
@@ -18,12 +18,12 @@ def ops(session: Session) -> None:
       opstore ops --json
     """
     found = session.client().ops()
-    session.out.answer(
+    session.out.write_result(
         {"ops": found},
         quiet=[op.name for op in found],
         full=Table(
             ("OP", "LATEST", "VERSIONS", "COMPAT"),
-            [(op.name, words(op.latest), str(op.versions), op.compat) for op in found],
+            [(op.name, text_cell(op.latest), str(op.versions), op.compat) for op in found],
         ),
     )
     if not found:

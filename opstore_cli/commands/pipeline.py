@@ -9,7 +9,7 @@ import click
 from opstore_cli.console.command import HELP, Group, command
 from opstore_cli.console.parameters import EdgeType, OpNameType, PipelineNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, when, words
+from opstore_cli.output.cells import Cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors, names
 
@@ -66,7 +66,7 @@ def register(
     if not graph[0] and not graph[1]:
         raise click.UsageError("a pipeline has ops: name them in order, or give --edge or --file")
     registered = session.client().register_pipeline(name, graph[0], edges=graph[1])
-    session.out.answer(registered, quiet=[registered.name], full=[registered.name])
+    session.out.write_result(registered, quiet=[registered.name], full=[registered.name])
     if not registered.created:
         session.out.note(f"nothing new: the pipeline {registered.name} is registered with this graph already")
 
@@ -82,7 +82,7 @@ def list_(session: Session) -> None:
       opstore pipeline list -q
     """
     found = session.client().pipelines()
-    session.out.answer(
+    session.out.write_result(
         {"pipelines": found},
         quiet=[each.name for each in found],
         full=Table(("PIPELINE", "OPS", "EDGES", "REGISTERED"), [_row(each) for each in found]),
@@ -104,9 +104,9 @@ def show(session: Session, name: str) -> None:
     """
     found = session.client().pipeline(name)
     linked = {op for edge in found.edges for op in edge}
-    rows = [(upstream, words(downstream)) for upstream, downstream in found.edges]
-    rows += [(op, words(None)) for op in found.ops if op not in linked]
-    session.out.answer(found, quiet=found.ops, full=Table(("UPSTREAM", "DOWNSTREAM"), rows))
+    rows = [(upstream, text_cell(downstream)) for upstream, downstream in found.edges]
+    rows += [(op, text_cell(None)) for op in found.ops if op not in linked]
+    session.out.write_result(found, quiet=found.ops, full=Table(("UPSTREAM", "DOWNSTREAM"), rows))
 
 
 @command("remove", group=pipeline)
@@ -119,12 +119,12 @@ def remove(session: Session, name: str) -> None:
       opstore pipeline remove churn
     """
     session.client().remove_pipeline(name)
-    session.out.answer({"removed": name}, quiet=[], full=[])
+    session.out.write_result({"removed": name}, quiet=[], full=[])
     session.out.note(f"removed the pipeline {name}")
 
 
 def _row(found: "PipelineRecord") -> list[Cell | str]:
-    return [found.name, ", ".join(found.ops), str(len(found.edges)), when(found.registered_at)]
+    return [found.name, ", ".join(found.ops), str(len(found.edges)), time_cell(found.registered_at)]
 
 
 # --- the file -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, valid_for_option
 from opstore_cli.console.parameters import DirectoryType, PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 from opstore_cli.output.escaping import in_json
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.references import parse_reference
@@ -134,7 +134,7 @@ def _picked(
         found = [client.show(reference) for reference in references]  # where one is not found, nothing is written
     if isinstance(found, int):
         return found
-    return [_Picked(named(version.op, version.version), version) for version in found]
+    return [_Picked(format_reference(version.op, version.version), version) for version in found]
 
 
 def _check_several(references: Sequence[str], directory: str | None, pipeline: str | None, lock: Path | None) -> None:
@@ -188,8 +188,8 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
         ) as pull,
     ):
         path = _to_path(pull, picked.op, output, force)
-    reference = named(pull.record.op, pull.record.version)
-    session.out.answer(_document(pull.record, path), quiet=[reference], full=[str(path)])
+    reference = format_reference(pull.record.op, pull.record.version)
+    session.out.write_result(_document(pull.record, path), quiet=[reference], full=[str(path)])
 
 
 def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
@@ -226,9 +226,9 @@ def _write_all(
         for version, path in zip(ended, paths, strict=True)
         if version is not None and not isinstance(version, errors.OpStoreError)
     ]
-    session.out.answer(
+    session.out.write_result(
         {"pulled": [_document(version, path) for version, path in pulled]},
-        quiet=[named(version.op, version.version) for version, _ in pulled],
+        quiet=[format_reference(version.op, version.version) for version, _ in pulled],
         full=[str(path) for _, path in pulled],
     )
     if is_new and not pulled:

@@ -12,7 +12,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, version_options
 from opstore_cli.console.parameters import LEVELS, OpNameType, TagType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def push(
         raise click.UsageError("give NAME and FILE, or --all DIR")
     source = _standard_input() if file == "-" else file
     pushed = _push_one(session, name, source, fields=fields or None, **options)
-    reference = named(pushed.op, pushed.version)
-    session.out.answer(pushed, quiet=[reference], full=[reference])
+    reference = format_reference(pushed.op, pushed.version)
+    session.out.write_result(pushed, quiet=[reference], full=[reference])
     _comment(session, pushed, source)
     return 0
 
@@ -86,7 +86,7 @@ def _push_one(session: Session, name: str, source: str | BinaryIO, **options: An
 
 
 def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
-    reference = named(pushed.op, pushed.version)
+    reference = format_reference(pushed.op, pushed.version)
     if not pushed.created:
         session.out.note(f"nothing new: {reference} has these bytes already")
         if isinstance(source, str) and os.path.isdir(source) and pushed.format != "folder":
@@ -107,9 +107,9 @@ def _push_all(session: Session, directory: str, **options: Any) -> int:
         ended = transfers.run()
     made = [each for each in ended if each is not None and not isinstance(each, errors.OpStoreError)]
     if session.out.json:
-        session.out.document({"pushed": made})
+        session.out.write_json({"pushed": made})
     else:
-        session.out.lines(named(each.op, each.version) for each in made)
+        session.out.write_lines(format_reference(each.op, each.version) for each in made)
     for path, each in zip(found.values(), ended, strict=True):
         if each is not None and not isinstance(each, errors.OpStoreError):
             _comment(session, each, path)

@@ -8,7 +8,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, version_options
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Fields
@@ -31,7 +31,7 @@ def register(session: Session, /, name: str, fields: "Fields", **options: Any) -
     if not fields and options["subversions"] is None:
         raise click.UsageError("--field or --subversions is needed: there are no bytes to make the version from")
     registered = session.client().register(name, fields=fields or None, **options)
-    reference = named(registered.op, registered.version)
-    session.out.answer(registered, quiet=[reference], full=[reference])
+    reference = format_reference(registered.op, registered.version)
+    session.out.write_result(registered, quiet=[reference], full=[reference])
     if not registered.created:
         session.out.note(f"nothing new: {reference} is registered already")

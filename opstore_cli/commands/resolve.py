@@ -11,7 +11,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option, check_exclusive, use_option
 from opstore_cli.console.parameters import OpNameType, PipelineNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import NOTHING, Cell, named, size
+from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
 
@@ -77,17 +77,17 @@ def resolve(
     if lock is not None:
         changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
         session.out.note(f"wrote {lock}" if changed else f"{lock} has this set already")
-    session.out.answer(
+    session.out.write_result(
         found,
-        quiet=[named(version.op, version.version) for version in found.versions],
+        quiet=[format_reference(version.op, version.version) for version in found.versions],
         full=Table(("VERSION", "SIZE", "DIGEST"), [_row(version) for version in found.versions]),
     )
     return 0
 
 
 def _row(version: "VersionRecord") -> list[Cell | str]:
-    digest = Cell(version.digest or NOTHING, (version.digest or "").removeprefix("sha256:")[:12])
-    return [named(version.op, version.version), size(version.size), digest]
+    digest = Cell(version.digest or EMPTY, (version.digest or "").removeprefix("sha256:")[:12])
+    return [format_reference(version.op, version.version), size_cell(version.size), digest]
 
 
 def _check(session: Session, pipeline: str | None, path: Path) -> int:
@@ -97,7 +97,7 @@ def _check(session: Session, pipeline: str | None, path: Path) -> int:
     if pipeline is not None and pipeline != lock.pipeline:
         raise click.UsageError(f"{path} is a lock of {lock.pipeline}, not of {pipeline}")
     found = session.client().check_lock(lock.pipeline, lock.record())
-    session.out.answer(found, quiet=[], full=found.findings)
+    session.out.write_result(found, quiet=[], full=found.findings)
     if found.holds:
         session.out.note(f"{path} holds")
         return 0

@@ -9,7 +9,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import NOTHING, Cell, exact, named, size
+from opstore_cli.output.cells import EMPTY, Cell, format_reference, format_time, size_cell
 from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def show(session: Session, reference: str, as_of: str | None) -> None:
       opstore show pca@sha256:9f86d081
     """
     version = session.client().show(reference, as_of=as_of)
-    session.out.answer(version, quiet=[named(version.op, version.version)], full=Table(("", ""), list(_rows(version))))
+    session.out.write_result(
+        version, quiet=[format_reference(version.op, version.version)], full=Table(("", ""), list(_rows(version)))
+    )
 
 
 def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
@@ -39,12 +41,12 @@ def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
     yield "version", Cell(version.version)
     yield "subversions", Cell(version.subversions)
     yield "sequence", Cell(str(version.sequence))
-    yield "digest", Cell(version.digest or NOTHING, version.digest or "not stored")
+    yield "digest", Cell(version.digest or EMPTY, version.digest or "not stored")
     yield "size", _exact_size(version.size)
-    yield "registered_at", Cell(exact(version.registered_at))
+    yield "registered_at", Cell(format_time(version.registered_at))
     yield "yanked", Cell("yes" if version.yanked else "no")
     yield from _lines("yank_reason", version.yank_reason)
-    yield "tags", Cell(", ".join(version.tags) or NOTHING)
+    yield "tags", Cell(", ".join(version.tags) or EMPTY)
     if version.format is not None:
         yield "format", Cell(version.format)
     for key, value in sorted(version.libraries.items()):
@@ -56,7 +58,7 @@ def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
 
 
 def _exact_size(count: int | None) -> Cell:
-    cell = size(count)
+    cell = size_cell(count)
     return cell if count is None else Cell(cell.plain, f"{cell.pretty} ({count} bytes)")
 
 

@@ -6,7 +6,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import not_running, say_state, state, warn_of_version
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import in_words, unfinished
-from opstore_cli.output.cells import exact
+from opstore_cli.output.cells import format_time
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _remote(session: Session, settings: "Settings") -> int:
         "pid": found.pid,
         "version": found.version,
         "home": found.home,
-        "started_at": exact(found.started_at),
+        "started_at": format_time(found.started_at),
         "schema": found.schema,
         "credential": _source(settings),
         "unfinished": unfinished(settings.home, settings.url, client),
@@ -77,7 +77,7 @@ def _none_runs(session: Session, settings: "Settings", error: errors.OpStoreErro
     left = unfinished(settings.home, settings.url, None)
     if session.out.json:
         home = error.details.get("home") if settings.url is None else None
-        session.out.document({**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": left})
+        session.out.write_json({**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": left})
     else:
         session.out.error(error)
         for transfer in left:

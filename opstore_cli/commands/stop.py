@@ -18,5 +18,5 @@ def stop(session: Session) -> None:
 
     home = session.home()
     stopped = daemon.stop(home)
-    session.out.answer(not_running(home=str(home)), quiet=[], full=[])
+    session.out.write_result(not_running(home=str(home)), quiet=[], full=[])
     session.out.note("stopped the local daemon" if stopped else f"no daemon runs for {home}")

@@ -8,7 +8,7 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceThenTagType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 from opstore_daemon.protocol.references import parse_reference
 
 
@@ -41,5 +41,5 @@ def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
     for reference in references:
         parse_reference(reference)
     moved = session.client().tag(references, name)
-    lines = [named(each.op, each.version) for each in moved]
-    session.out.answer({"tags": moved}, quiet=lines, full=[f"{line} is {name}" for line in lines])
+    lines = [format_reference(each.op, each.version) for each in moved]
+    session.out.write_result({"tags": moved}, quiet=lines, full=[f"{line} is {name}" for line in lines])

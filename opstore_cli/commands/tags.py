@@ -6,7 +6,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named, when, words
+from opstore_cli.output.cells import format_reference, text_cell, time_cell
 from opstore_cli.output.tables import Table
 
 
@@ -25,16 +25,16 @@ def tags(session: Session, name: str | None, history: bool, as_of: str | None) -
       opstore tags --as-of 2026-03-01
     """
     found = session.client().tags(name, history=history, as_of=as_of)
-    session.out.answer(
+    session.out.write_result(
         {"tags": found},
         quiet=[f"{each.op}@{each.tag}" for each in found],
         full=Table(
             ("VERSION", "TAG", "SINCE"),
             [
                 (
-                    named(each.op, each.version) if each.version else words(None),
+                    format_reference(each.op, each.version) if each.version else text_cell(None),
                     f"{each.op}@{each.tag}",
-                    when(each.registered_at),
+                    time_cell(each.registered_at),
                 )
                 for each in found
             ],

@@ -30,7 +30,7 @@ def token(session: Session) -> None:
     secret = daemon.read_secret(home)
     running = daemon.find(home) if session.out.json else None
     document = {"token": secret, "url": None if running is None else running.url, "path": str(path)}
-    session.out.answer(document, quiet=[secret], full=[secret])
+    session.out.write_result(document, quiet=[secret], full=[secret])
     if os.environ.get("OPSTORE_URL"):
         session.out.warn("OPSTORE_URL is set: this is the token of the local daemon, not of that one")
     if sys.stdout is not None and sys.stdout.isatty():

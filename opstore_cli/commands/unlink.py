@@ -22,4 +22,4 @@ def unlink(session: Session, upstream: str, downstream: str) -> None:
     """
     revoked = session.client().unlink(upstream, downstream)
     up, down, sentence = results.link(revoked)
-    session.out.answer(revoked, quiet=[f"{up} {down}"], full=[f"revoked: {sentence}"])
+    session.out.write_result(revoked, quiet=[f"{up} {down}"], full=[f"revoked: {sentence}"])

@@ -18,5 +18,5 @@ def untag(session: Session, name: str, tag: str) -> None:
       opstore untag pca staging
     """
     session.client().untag(name, tag)
-    session.out.answer({"op": name, "tag": tag}, quiet=[], full=[])
+    session.out.write_result({"op": name, "tag": tag}, quiet=[], full=[])
     session.out.note(f"{name} has no tag {tag} any more")

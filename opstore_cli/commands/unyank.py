@@ -5,7 +5,7 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 
 
 @command("unyank")
@@ -18,5 +18,5 @@ def unyank(session: Session, reference: str) -> None:
       opstore unyank pca@2.0.0
     """
     version = session.client().unyank(reference)
-    name = named(version.op, version.version)
-    session.out.answer(version, quiet=[name], full=[f"{name} is not yanked"])
+    name = format_reference(version.op, version.version)
+    session.out.write_result(version, quiet=[name], full=[f"{name} is not yanked"])

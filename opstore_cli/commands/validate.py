@@ -10,7 +10,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option, check_exclusive, use_option
 from opstore_cli.console.parameters import DurationType, PipelineOrReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import verdict
+from opstore_cli.output.cells import verdict_cell
 from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def validate(
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
-        session.out.lines(graph.as_markdown(found, found.pipeline or results.edge(found.edges[0])))
+        session.out.write_lines(graph.as_markdown(found, found.pipeline or results.edge(found.edges[0])))
         return _code(found.verdict, allow_unknown)
-    rows = [(results.edge(edge), verdict(edge.verdict), edge.reason) for edge in found.edges]
-    session.out.answer(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))
+    rows = [(results.edge(edge), verdict_cell(edge.verdict), edge.reason) for edge in found.edges]
+    session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))
     if not session.out.json and found.pipeline is not None:
         session.out.note(f"the pipeline {found.pipeline} is {results.SAID[found.verdict]}")
     return _code(found.verdict, allow_unknown)

@@ -10,7 +10,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option, check_exclusive, valid_for_option
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import NOTHING, Cell, named, size, when, words
+from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def versions(
     results.name_passed_over(session.out, found.skipped)
     if valid_for and not found.versions:
         return results.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
-    session.out.answer(
+    session.out.write_result(
         found,
-        quiet=[named(version.op, version.version) for version in found.versions],
+        quiet=[format_reference(version.op, version.version) for version in found.versions],
         full=Table(
             ("VERSION", "REGISTERED", "SIZE", "DIGEST", "TAGS", "MESSAGE"), [_row(row) for row in found.versions]
         ),
@@ -56,12 +56,12 @@ def versions(
 
 def _row(version: "VersionRecord") -> list[Cell | str]:
     tags = ", ".join(version.tags)
-    reference = named(version.op, version.version)
+    reference = format_reference(version.op, version.version)
     return [
         Cell(reference, f"{reference} (yanked)", "yellow") if version.yanked else reference,
-        when(version.registered_at),
-        size(version.size),
-        Cell(version.digest or NOTHING, (version.digest or "").removeprefix("sha256:")[:12]),
-        words(tags),
-        Cell(version.message or NOTHING, (version.message or "").partition("\n")[0]),
+        time_cell(version.registered_at),
+        size_cell(version.size),
+        Cell(version.digest or EMPTY, (version.digest or "").removeprefix("sha256:")[:12]),
+        text_cell(tags),
+        Cell(version.message or EMPTY, (version.message or "").partition("\n")[0]),
     ]

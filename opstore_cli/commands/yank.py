@@ -5,7 +5,7 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 
 
 @command("yank")
@@ -20,5 +20,5 @@ def yank(session: Session, reference: str, reason: str) -> None:
       opstore yank pca@2.0.0 --reason "trained on the wrong columns"
     """
     yanked = session.client().yank(reference, reason)
-    name = named(yanked.op, yanked.version)
-    session.out.answer(yanked, quiet=[name], full=[f"{name} is yanked: {reason}"])
+    name = format_reference(yanked.op, yanked.version)
+    session.out.write_result(yanked, quiet=[name], full=[f"{name} is yanked: {reason}"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import in_words
-from opstore_cli.output.cells import NOTHING, Cell, exact
+from opstore_cli.output.cells import EMPTY, Cell, format_time
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
 
@@ -47,12 +47,12 @@ def say_state(session: Session, document: dict[str, Any]) -> None:
     told = {key: value for key, value in document.items() if key != "unfinished"}
     rows = [(key, Cell(_said(value))) for key, value in told.items()]
     rows += [("unfinished", Cell(in_words(transfer))) for transfer in document.get("unfinished", ())]
-    session.out.answer(document, quiet=[document["url"]], full=Table(("", ""), rows))
+    session.out.write_result(document, quiet=[document["url"]], full=Table(("", ""), rows))
 
 
 def say_started(session: Session, running: "LocalDaemon", home: Path, words: str) -> None:
     """The URL of a daemon that was asked to run, and, aside, whether it is new."""
-    session.out.answer(state(running, home), quiet=[running.url], full=[running.url])
+    session.out.write_result(state(running, home), quiet=[running.url], full=[running.url])
     session.out.note(words)
     warn_of_version(session, running.version)
     if os.environ.get("OPSTORE_URL"):
@@ -68,7 +68,7 @@ def warn_of_version(session: Session, version: str) -> None:
 def _in_utc(text: str) -> str | None:
     """The time of the runtime file as all times are written; None where it is none."""
     try:
-        return exact(datetime.fromisoformat(text))
+        return format_time(datetime.fromisoformat(text))
     except ValueError:
         return None
 
@@ -76,4 +76,4 @@ def _in_utc(text: str) -> str | None:
 def _said(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return NOTHING if value is None else str(value)
+    return EMPTY if value is None else str(value)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
 
@@ -22,13 +22,13 @@ def keys_of(record: "Record") -> dict[str, Any]:
 def edge(found: "EdgeVerdict") -> str:
     """`UP@N -> DOWN@N`."""
     upstream, downstream = found.upstream, found.downstream
-    return f"{named(upstream.op, upstream.version)} -> {named(downstream.op, downstream.version)}"
+    return f"{format_reference(upstream.op, upstream.version)} -> {format_reference(downstream.op, downstream.version)}"
 
 
 def link(found: "LinkRecord") -> tuple[str, str, str]:
     """Upstream version, downstream, and the link as a sentence."""
-    upstream = named(found.upstream, found.upstream_version)
-    downstream = named(found.downstream, found.downstream_version)
+    upstream = format_reference(found.upstream, found.upstream_version)
+    downstream = format_reference(found.downstream, found.downstream_version)
     return upstream, downstream, f"{upstream} is {'valid' if found.valid else 'not valid'} for {downstream}"
 
 
@@ -37,7 +37,7 @@ def no_set(out: Output, found: "Resolution", document: Any) -> int:
     kind = errors.NoSetKnown if found.verdict == "unknown" else errors.NoSet
     error = kind(pipeline=found.pipeline)
     if out.json:
-        out.document(document)
+        out.write_json(document)
         return error.exit_code
     for each in found.conflict:
         out.note(f"{edge(each)}: {each.verdict}: {each.reason}", always=True)
@@ -51,7 +51,7 @@ def name_passed_over(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
     """Says which newer versions were passed over, and why. With --json the document has it."""
     if not out.json:
         for passed in skipped:
-            out.note(f"passed over: {named(passed.op, passed.version)}: {passed.reason}")
+            out.note(f"passed over: {format_reference(passed.op, passed.version)}: {passed.reason}")
 
 
 def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: Any) -> int:
@@ -61,7 +61,7 @@ def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: 
     else:
         error = errors.NothingValid(op=op, downstream=downstream)
     if out.json:
-        out.document(document)
+        out.write_json(document)
     else:
         out.error(error)
     return error.exit_code

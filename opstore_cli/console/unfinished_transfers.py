@@ -5,8 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.output.cells import exact
-from opstore_cli.output.progress import amount
+from opstore_cli.output.cells import format_size, format_time
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _of_push(note: "Note | None", running: bool | None, upload: "UnfinishedUploa
         "size": note.size if note is not None else upload.size if upload is not None else None,
         "running": running,
         "upload": note.upload if note is not None else upload.upload if upload is not None else None,
-        "expires_at": None if upload is None else exact(upload.expires_at),
+        "expires_at": None if upload is None else format_time(upload.expires_at),
     }
 
 
@@ -78,7 +77,8 @@ def _bytes_in(path: str) -> int | None:
 def in_words(transfer: dict[str, Any]) -> str:
     """What one is, how far, and the command that goes on with it."""
     path, size, offset = transfer["path"], transfer["size"], transfer["offset"]
-    far = f"{'some' if offset is None else amount(offset)} of {'what is to come' if size is None else amount(size)}"
+    done = "some" if offset is None else format_size(offset)
+    far = f"{done} of {'what is to come' if size is None else format_size(size)}"
     if path is None:
         return f"a push from elsewhere: {far}, kept until {transfer['expires_at']}"
     of = f"{transfer['way']} of {transfer['version']} to {path}" if transfer["version"] else f"push of {path}"

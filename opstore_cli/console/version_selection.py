@@ -8,7 +8,7 @@ import click
 
 from opstore_cli import lockfile
 from opstore_cli.console import results
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.references import parse_reference
@@ -61,7 +61,9 @@ def of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRe
         if locked.digest is None:
             _has_bytes(out, version)
         elif version.digest != locked.digest or locked.size not in (None, version.size):
-            raise errors.LockConflict(path=str(path), name=named(locked.op, locked.version), digest=locked.digest)
+            raise errors.LockConflict(
+                path=str(path), name=format_reference(locked.op, locked.version), digest=locked.digest
+            )
         else:
             picked.append(version)
     return picked
@@ -69,5 +71,5 @@ def of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRe
 
 def _has_bytes(out: Output, version: "VersionRecord") -> bool:
     if version.digest is None:
-        out.note(f"{named(version.op, version.version)} has no bytes: it is left out")
+        out.note(f"{format_reference(version.op, version.version)} has no bytes: it is left out")
     return version.digest is not None

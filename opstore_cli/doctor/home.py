@@ -12,7 +12,7 @@ from pathlib import Path
 from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
-from opstore_cli.output.cells import size
+from opstore_cli.output.cells import size_cell
 
 LEAST_FREE = 1 << 30  # bytes
 LARGEST_SKEW = 5.0  # seconds
@@ -44,7 +44,7 @@ def folder(machine: Machine) -> Result:
 def disk(machine: Machine, least: int = LEAST_FREE) -> Result:
     """There is room."""
     free = shutil.disk_usage(_nearest(machine.home)).free
-    said = f"{size(free).for_people()} are free where {machine.home} is"
+    said = f"{size_cell(free).for_people()} are free where {machine.home} is"
     if free < least:
         return problem(said, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
     return ok(said)

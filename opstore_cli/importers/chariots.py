@@ -7,7 +7,7 @@ from pathlib import Path
 
 from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.importers.chariots_source import Files, names_in
-from opstore_cli.output.cells import named
+from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_cli.output.escaping import in_json
 from opstore_cli.transfer.hashing import Hasher
@@ -119,7 +119,7 @@ class ChariotsImport:
     def _create(self, version: OpVersion) -> None:
         self.done.created.append(version)
         if not self._out.json:
-            self._out.lines([named(version.op, version.version)])
+            self._out.write_lines([format_reference(version.op, version.version)])
 
     def _downstreams(self, op: str, line: chariots_export.Version) -> list[str]:
         names = [self._name("op", name) for name in line.links]

@@ -3,9 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from opstore_cli.output.progress import amount
-
-NOTHING = "-"  # an empty cell: a shell's `read` would run two tabs into one
+EMPTY = "-"  # an empty cell: a shell's `read` would run two tabs into one
 MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
 STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
 
@@ -22,37 +20,49 @@ class Cell(NamedTuple):
         return self.plain if self.pretty is None else self.pretty
 
 
-def named(op: str, number: str | None) -> str:
+def format_reference(op: str, number: str | None) -> str:
     """`NAME@VERSION`, or the bare name where there is no number."""
     return op if number is None else f"{op}@{number}"
 
 
-def words(text: str | None) -> Cell:
+def text_cell(text: str | None) -> Cell:
     """Free text, or a dash where there is none."""
-    return Cell(text or NOTHING, text or "")
+    return Cell(text or EMPTY, text or "")
 
 
-def size(count: int | None) -> Cell:
+def size_cell(count: int | None) -> Cell:
     """Bytes: exact for programs, in kB, MB … for people."""
     if count is None:
-        return Cell(NOTHING, "not stored", "dim")
-    return Cell(str(count), amount(count))
+        return Cell(EMPTY, "not stored", "dim")
+    return Cell(str(count), format_size(count))
 
 
-def exact(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def when(moment: datetime, now: datetime | None = None) -> Cell:
+def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
     """A time: exact for programs, how long ago for people."""
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     for limit, unit, length in ((60, "s", 1), (3600, "min", 60), (172800, "h", 3600), (2592000, "days", 86400)):
         if 0 <= seconds < limit:
-            return Cell(exact(moment), f"{int(seconds // length)} {unit} ago")
-    return Cell(exact(moment), exact(moment)[:10] if seconds > 0 else exact(moment))
+            return Cell(format_time(moment), f"{int(seconds // length)} {unit} ago")
+    return Cell(format_time(moment), format_time(moment)[:10] if seconds > 0 else format_time(moment))
 
 
-def verdict(word: str) -> Cell:
+def verdict_cell(word: str) -> Cell:
     """A verdict, marked in form and, where there is colour, in colour."""
     return Cell(word, MARKS.get(word, word), STYLES.get(word, ""))
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def format_size(count: float) -> str:
+    """A number of bytes, in up to three digits: `870 MB`."""
+    units = list(_UNITS)
+    while count >= 999.5 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    return f"{count:.0f} {units[0]}" if units[0] == "B" or count >= 99.95 else f"{count:.1f} {units[0]}"

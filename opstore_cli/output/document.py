@@ -32,18 +32,18 @@ class Output:
 
     # --- data, on stdout --------------------------------------------------------------------------------------
 
-    def answer(self, document: Any, *, quiet: Iterable[str], full: "Table | Iterable[str]") -> None:
+    def write_result(self, document: Any, *, quiet: Iterable[str], full: "Table | Iterable[str]") -> None:
         """Writes one answer in the form that was asked for: the document, the identifiers, or lines or a table."""
         if self.json:
-            self.document(document)
+            self.write_json(document)
         elif self.quiet:
-            self.lines(quiet)
+            self.write_lines(quiet)
         elif isinstance(full, Table):
             self._table(full)
         else:
-            self.lines(full)
+            self.write_lines(full)
 
-    def document(self, document: Any) -> None:
+    def write_json(self, document: Any) -> None:
         """The one JSON document of `--json`: a record, or a dict with records in it."""
         import msgspec
 
@@ -52,7 +52,7 @@ class Output:
             body = msgspec.json.format(body, indent=2)
         _write(body.decode() + "\n")
 
-    def lines(self, lines: Iterable[str]) -> None:
+    def write_lines(self, lines: Iterable[str]) -> None:
         """Each on a line of its own."""
         for line in lines:
             _write(escape_controls(line) + "\n")
@@ -81,7 +81,7 @@ class Output:
         ]
         needed = [min(width, NARROWEST) if may else width for width, may in zip(widths, folded, strict=True)]
         if sum(needed) + 2 * (len(needed) - 1) > console.width:
-            self.lines(stacked(table.headers, rows))
+            self.write_lines(stacked(table.headers, rows))
             return
         drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(table.headers))
         for header, may in zip(table.headers, folded, strict=True):

@@ -7,7 +7,7 @@ finds markup, a link, a mention or the end of a cell in it.
 import re
 from collections.abc import Iterator, Sequence
 
-from opstore_cli.output.cells import MARKS, STYLES, Cell, named
+from opstore_cli.output.cells import MARKS, STYLES, Cell, format_reference
 from opstore_daemon.protocol.records import Validation
 
 _ARROWS = {"valid": "-->|valid|", "invalid": "--x|invalid|", "unknown": "-.->|unknown|"}
@@ -18,11 +18,11 @@ _WORDS = {"valid": "✅ valid", "invalid": "❌ invalid", "unknown": "❔ unknow
 def as_text(found: Validation) -> Iterator[tuple[Cell, str]]:
     """Each op and below it the edges that lead on from it: the line, and the reason of an edge."""
     for version in found.versions:
-        yield Cell(named(version.op, version.version)), ""
+        yield Cell(format_reference(version.op, version.version)), ""
         edges = [edge for edge in found.edges if edge.upstream.op == version.op]
         for edge in edges:
             last = edge is edges[-1]
-            target = named(edge.downstream.op, edge.downstream.version)
+            target = format_reference(edge.downstream.op, edge.downstream.version)
             plain = f"  {edge.verdict} -> {target}"
             yield (
                 Cell(plain, f"{'└' if last else '├'}─ {MARKS[edge.verdict]} → {target}", STYLES[edge.verdict]),
@@ -35,7 +35,7 @@ def as_mermaid(found: Validation) -> Iterator[str]:
     nodes = {version.op: f"op{place}" for place, version in enumerate(found.versions)}
     yield "flowchart LR"
     for version in found.versions:
-        yield f'    {nodes[version.op]}["{_label(named(version.op, version.version))}"]'
+        yield f'    {nodes[version.op]}["{_label(format_reference(version.op, version.version))}"]'
     for edge in found.edges:
         yield f"    {nodes[edge.upstream.op]} {_ARROWS[edge.verdict]} {nodes[edge.downstream.op]}"
 
@@ -46,7 +46,7 @@ def as_markdown(found: Validation, title: str) -> Iterator[str]:
     yield ""
     yield from _rows([("upstream", "downstream", "verdict", "reason"), ("---", "---", "---", "---")])
     for edge in found.edges:
-        ends = [_code(named(end.op, end.version)) for end in (edge.upstream, edge.downstream)]
+        ends = [_code(format_reference(end.op, end.version)) for end in (edge.upstream, edge.downstream)]
         yield from _rows([(*ends, _WORDS[edge.verdict], _code(edge.reason))])
 
 

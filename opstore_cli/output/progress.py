@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from opstore_cli.output.cells import format_size
+
 PATIENCE = 0.5  # seconds that bytes have been moving before there is a bar
 EVERY = 5.0  # seconds between lines, and before the first one
 WINDOW = 10.0  # seconds whose pace counts
 STEP = 0.1  # seconds between two looks at the pace
 NARROW = 72  # columns below which there is no room for a bar
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 class NullDisplay:
@@ -49,28 +49,19 @@ class RateMeter:
 
 def describe(done: int, total: int | None, rate: float) -> str:
     """`1.2 of 8.0 GB (15 %), 870 MB/s, 8 s left`."""
-    words = [amount(done) if total is None else f"{_of(done, total)} ({100 * done // total if total else 100} %)"]
+    words = [format_size(done) if total is None else f"{_of(done, total)} ({100 * done // total if total else 100} %)"]
     if total is not None and done >= total:
         return ", ".join([*words, "finishing"])
     if rate > 0:
-        words.append(f"{amount(rate)}/s")
+        words.append(f"{format_size(rate)}/s")
         if total is not None:
             words.append(f"{duration((total - done) / rate)} left")
     return ", ".join(words)
 
 
-def amount(count: float) -> str:
-    """A number of bytes, in up to three digits: `870 MB`."""
-    units = list(_UNITS)
-    while count >= 999.5 and len(units) > 1:
-        count /= 1000
-        units.pop(0)
-    return f"{count:.0f} {units[0]}" if units[0] == "B" or count >= 99.95 else f"{count:.1f} {units[0]}"
-
-
 def _of(done: int, total: int) -> str:
-    unit = amount(total).rpartition(" ")[2]
-    return f"{amount(done).removesuffix(f' {unit}')} of {amount(total)}"
+    unit = format_size(total).rpartition(" ")[2]
+    return f"{format_size(done).removesuffix(f' {unit}')} of {format_size(total)}"
 
 
 def duration(seconds: float) -> str:

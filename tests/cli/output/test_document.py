@@ -16,7 +16,7 @@ from opstore_cli.config.settings import Settings
 from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from opstore_cli.output import document as output
-from opstore_cli.output.cells import Cell, size, when
+from opstore_cli.output.cells import Cell, size_cell, time_cell
 from opstore_cli.output.escaping import escape_controls, in_json
 from opstore_cli.transfer import download
 from opstore_daemon.protocol import errors
@@ -239,7 +239,7 @@ def test_json_keeps_what_users_wrote(opstore: Opstore) -> None:
     ],
 )
 def test_sizes_are_bytes_for_programs_and_rounded_for_people(count: int, pretty: str) -> None:
-    assert size(count) == Cell(str(count), pretty)
+    assert size_cell(count) == Cell(str(count), pretty)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_sizes_are_bytes_for_programs_and_rounded_for_people(count: int, pretty:
     ],
 )
 def test_times_are_exact_for_programs_and_relative_for_people(ago: timedelta, pretty: str) -> None:
-    assert when(THEN, THEN + ago) == Cell("2024-05-06T07:08:09Z", pretty)
+    assert time_cell(THEN, THEN + ago) == Cell("2024-05-06T07:08:09Z", pretty)
 
 
 # --- each command, off a terminal, with -q and with --json ----------------------------------------------------------

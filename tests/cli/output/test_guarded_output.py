@@ -13,9 +13,9 @@ SHOWN = "a\\x1b[31mb\\u202e"
 
 def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     out = document.Output(verbose=True)
-    out.lines([HOSTILE])
-    out.answer(None, quiet=[], full=[HOSTILE])
-    out.answer(None, quiet=[], full=tables.Table(("",), [[HOSTILE]]))
+    out.write_lines([HOSTILE])
+    out.write_result(None, quiet=[], full=[HOSTILE])
+    out.write_result(None, quiet=[], full=tables.Table(("",), [[HOSTILE]]))
     out.note(HOSTILE)
     out.warn(HOSTILE)
     out.failure("Code", HOSTILE, HOSTILE, {HOSTILE: HOSTILE})

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from opstore_cli.output import progress
-from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, amount, describe, duration
+from opstore_cli.output.cells import format_size
+from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, describe, duration
 
 MB = 1_000_000
 
@@ -89,7 +90,7 @@ def test_what_is_told_of_one(done: int, total: int | None, rate: float, said: st
 
 
 def test_amounts_have_up_to_three_digits_and_durations_one_unit() -> None:
-    assert [amount(count) for count in (0, 999, 1000, 99_949, 99_950, 999_499, 999_500)] == [
+    assert [format_size(count) for count in (0, 999, 1000, 99_949, 99_950, 999_499, 999_500)] == [
         *("0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB")
     ]
     assert [duration(seconds) for seconds in (0.1, 99, 100, 5999, 6000)] == ["1 s", "99 s", "2 min", "100 min", "2 h"]
