@@ -1,4 +1,4 @@
-"""Bytes on their way out, checked against their digest once, around any saver."""
+"""Read a blob from any saver, and verify its digest on the way."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from opstore_daemon.savers import BaseSaver
 
 
 class BlobReader:
-    """The bytes of a blob, in pieces; or, of `part`, those from its first number to before its second.
+    """The bytes of a blob in pieces of at most READ_SIZE bytes, or those of `part` = (start, stop).
 
-    A reader of the whole blob gives its last piece away only when all bytes match the digest, so that wrong bytes
-    are never handed out as right ones: whoever reads it gets BlobDamaged instead, and too few bytes. One piece is
-    read ahead: what fits into it is checked before anything is said. A part of a blob, be it all of it, can't be
-    checked here; who asks for one checks the whole.
+    A reader of the whole blob holds back its last piece until all bytes match the digest. If they do not, it raises
+    BlobDamaged, and its consumer has fewer bytes than `size`: damaged bytes never pass for good ones. It reads one
+    piece ahead, so a blob of one piece is verified when the reader is created. A part is not verified, even if it is
+    the whole blob: whoever asks for parts verifies what they add up to.
     """
 
     def __init__(self, saver: BaseSaver, digest: Digest, size: int, part: tuple[int, int] | None = None) -> None:
@@ -35,24 +35,24 @@ class BlobReader:
 
     @property
     def descriptor(self) -> int | None:
-        """The open file of which the bytes may be sent as they are, by position; None where they are to be read."""
+        """The open file whose bytes may be sent unverified, by position; None if they must be read or are no file."""
         if self._hash is not None:
             return None
         try:
             return self._file.fileno()
-        except OSError:  # no file of this machine
+        except OSError:  # the saver's bytes are not in a file of this machine
             return None
 
     def _open(self, saver: BaseSaver) -> BinaryIO:
         try:
             return saver.open(self.digest)
         except errors.BlobNotFound:
-            raise errors.BlobDamaged(digest=self.digest, reason="they are gone") from None
+            raise errors.BlobDamaged(digest=self.digest, reason="they are missing") from None
 
     def _check_size(self) -> None:
         actual = self._file.seek(0, os.SEEK_END)
         if actual != self.size:
-            raise errors.BlobDamaged(digest=self.digest, reason=f"{actual} bytes are there, not {self.size}")
+            raise errors.BlobDamaged(digest=self.digest, reason=f"{actual} bytes instead of {self.size}")
 
     def _read(self) -> bytes:
         piece = self._file.read(min(READ_SIZE, self.remain))
@@ -60,17 +60,17 @@ class BlobReader:
         if self._hash is not None:
             self._hash.update(piece)
         if not piece and self.remain:
-            self._damaged("they ended early")
+            self._fail("they ended early")
         if not self.remain and self._hash is not None and digest_of(self._hash) != self.digest:
-            self._damaged("their digest is another")
+            self._fail("their digest is different")
         return piece
 
-    def _damaged(self, reason: str) -> None:
+    def _fail(self, reason: str) -> None:
         self.close()
         raise errors.BlobDamaged(digest=self.digest, reason=reason)
 
     def read_piece(self) -> bytes:
-        """The next piece, at most 1 MiB; empty at the end. Raises BlobDamaged."""
+        """Return the next piece; b"" at the end. Raise BlobDamaged if the bytes do not match the digest."""
         if self._hash is None:
             return self._read()
         piece = self._ahead
@@ -82,5 +82,5 @@ class BlobReader:
             yield piece
 
     def close(self) -> None:
-        """Lets go of the blob."""
+        """Close the blob's file."""
         self._file.close()

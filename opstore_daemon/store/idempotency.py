@@ -1,4 +1,4 @@
-"""Answers to requests with an idempotency key, kept so that a repeated request has the effect of one."""
+"""Results of requests with an idempotency key, kept for a day so that a repeated request changes nothing."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ RETENTION = 24 * 3600 * 1_000_000  # microseconds
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request that is to happen once: whose it is, its key, and the SHA-256 of what it asks."""
+    """A request that takes effect once: its owner, its key, and the SHA-256 of what it asks for."""
 
     owner: str
     key: str
@@ -21,7 +21,7 @@ class IdempotentRequest:
 
 
 def find(connection: Connection, request: IdempotentRequest) -> bytes | None:
-    """What the request was answered before, or None; raises KeyReused where the key came with another request."""
+    """Return the result of an earlier request with the key, or None; raise KeyReused if it asked for something else."""
     row = _answer(owner=request.owner, key=request.key).run(connection).one_or_none()
     if row is None:
         return None
@@ -31,13 +31,16 @@ def find(connection: Connection, request: IdempotentRequest) -> bytes | None:
 
 
 def save(connection: Connection, request: IdempotentRequest, body: bytes, now: int) -> None:
-    """Keeps the answer for a day, in the transaction of its effect."""
+    """Save the result of the request, and delete results older than a day; `now` in microseconds since 1970.
+
+    Call it in the transaction that the result describes.
+    """
     _older(than=now - RETENTION).run(connection)
-    kept = {"owner": request.owner, "key": request.key, "request": request.request, "body": body.decode(), "at": now}
-    _KEEP.run(connection, kept)
+    row = {"owner": request.owner, "key": request.key, "request": request.request, "body": body.decode(), "at": now}
+    _SAVE.run(connection, row)
 
 
-_KEEP = Statement(insert(Answer))
+_SAVE = Statement(insert(Answer))
 
 
 @prepared

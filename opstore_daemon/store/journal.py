@@ -1,4 +1,4 @@
-"""The journal: every entry gets the next position, in commit order."""
+"""The journal: each change of the store is an entry with a position, in the order of commits."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -13,27 +13,30 @@ Kind = Literal["version", "link", "level", "tag", "yank", "pipeline"]
 _NEXT = Statement(update(Counter).values(position=Counter.position + 1).returning(Counter.position))
 _APPEND = Statement(insert(Journal))
 _LAST = Statement(select(Counter.position))
-NEXT = select(Counter.position + 1).scalar_subquery()  # the position of the entry that comes next
+NEXT = select(Counter.position + 1).scalar_subquery()  # the position of the next entry
 
 
 def append(connection: Connection, kind: Kind, at: int) -> int:
-    """The position of a new entry. Its counter row is locked until the commit, so commits come in this order."""
+    """Append an entry and return its position; `at` in microseconds since 1970.
+
+    The update locks the counter's row until the commit, so transactions commit in the order of their positions.
+    """
     position: int = _NEXT.run(connection).scalar_one()
     _APPEND.run(connection, {"position": position, "at": at, "kind": kind})
     return position
 
 
 def last(connection: Connection) -> int:
-    """The position of the last entry."""
+    """Return the position of the last entry; 0 if there is none."""
     last: int = _LAST.run(connection).scalar_one()
     return last
 
 
 def microseconds(time: datetime) -> int:
-    """Microseconds since 1970 in UTC."""
+    """Return the microseconds since 1970 (UTC) of a time."""
     return int(time.timestamp()) * 1_000_000 + time.microsecond
 
 
 def moment(at: int) -> datetime:
-    """The time of so many microseconds."""
+    """Return the time in UTC that is `at` microseconds after 1970."""
     return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)

@@ -1,4 +1,4 @@
-"""The transactions that the verbs of a store are made of, and that a repeated request has the effect of one."""
+"""Run a verb as one transaction, and at most once for each idempotency key."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 def utc() -> datetime:
-    """What time it is."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Transactions:
-    """What a store reads and writes: each in one transaction, and what one request writes, once."""
+    """Reads and writes of a store, each as one transaction: the base class of all operations."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self.database = database
@@ -36,13 +36,13 @@ class Transactions:
         return journal.microseconds(self._clock())
 
     def idempotent(self, request: IdempotentRequest | None) -> Self:
-        """The same store, for one request: repeated with the same key it has the effect of one."""
+        """Return this store bound to one request: a write that this request made before is not made again."""
         bound = copy.copy(self)
         bound._request = request
         return bound
 
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
-        """Does the work in one transaction, and once."""
+        """Do the work in one transaction and return its result, or the result of an earlier request with the key."""
         with self.database.write() as connection:
             if self._request is None:
                 return work(connection)
@@ -55,12 +55,12 @@ class Transactions:
 
     @contextmanager
     def _snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:
-        """What a read sees: now, or as of a position or a time."""
+        """Read the current state, or the state as of a position or a time (store.snapshot)."""
         with self.database.read() as connection:
             yield snapshot_as_of(connection, as_of)
 
     def _earlier_result(self, kind: type[T]) -> T | None:
-        """The answer that an earlier request with this one's key had; None where there is none."""
+        """Return the result of an earlier request with the same key, or None."""
         if self._request is None:
             return None
         with self.database.read() as connection:

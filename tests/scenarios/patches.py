@@ -86,7 +86,7 @@ def valid_links_both_ways_are_entered_for_the_new_version_in_their_order(scene: 
         ("scaler", "1.0.1", "pca", "1.0.1", True),
         ("pca", "1.0.1", "forest", "1.0.0", True),
     ]
-    assert [link.evidence for link in new] == [None, *["taken over from pca@1.0.0"] * 3]
+    assert [link.evidence for link in new] == [None, *["copied from pca@1.0.0"] * 3]
     assert sorted(link.position for link in new) == [*range(pushed.position + 1, pushed.position + 5)]
     assert [link for link in scene.store.links() if link in before] == before
     for upstream, downstream in (("pca", "forest"), ("pca", "boost"), ("scaler@1.0.1", "pca")):

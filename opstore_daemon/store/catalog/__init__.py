@@ -1,1 +1,1 @@
-"""The facts of the store by noun, as queries on a snapshot."""
+"""What the store knows, by noun: each module reads and records one kind of fact through a snapshot."""

@@ -1,4 +1,4 @@
-"""Which links decide a verdict: indexed queries whose cost does not grow with the number of links."""
+"""Queries for the links that decide a verdict. Indexes serve them, so their cost does not grow with all links."""
 
 import json
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ _DOWN = aliased(Version)
 
 
 def effective(time_filter: TimeFilter) -> ColumnElement[bool]:
-    """The entries in force that say something."""
+    """Links that are in force and not revoked."""
     return and_(time_filter.in_force(Link), Link.state != "revoked")
 
 
 def any_in_force(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> bool:
-    """Whether any link between the two ops is in force, whatever it says."""
+    """Return whether any link between the two ops is in force, valid or invalid."""
     return snapshot.execute(_any_in_force(snapshot.time_filter, up=upstream.id, down=downstream.id)).first() is not None
 
 
@@ -42,7 +42,7 @@ def _any_in_force(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
 
 
 def newest_valid(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> list[LinkInForce]:
-    """The newest valid link between the two ops, if there is one."""
+    """Return the newest valid link between the two ops; an empty list if there is none."""
     return _in_force(snapshot, _newest_valid(snapshot.time_filter, up=upstream.id, down=downstream.id))
 
 
@@ -52,7 +52,7 @@ def _newest_valid(time_filter: TimeFilter, *, up: int, down: int) -> Executable:
 
 
 def any_valid_for_op(snapshot: Snapshot, upstream: OpRow, downstream: OpRow) -> bool:
-    """Whether a valid link is for the downstream op whatever its version."""
+    """Return whether a valid link is for any version of the downstream op."""
     return (
         snapshot.execute(_any_valid_for_op(snapshot.time_filter, up=upstream.id, down=downstream.id)).first()
         is not None
@@ -67,7 +67,7 @@ def _any_valid_for_op(time_filter: TimeFilter, *, up: int, down: int) -> Executa
 def to_versions(
     snapshot: Snapshot, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]
 ) -> list[LinkInForce]:
-    """The links in force for exactly these versions of the downstream op."""
+    """Return the links in force for exactly these versions of the downstream op."""
     targets = [version.id for version in versions]
     return _in_force(snapshot, _to_versions(snapshot.time_filter, up=upstream.id, down=downstream.id, targets=targets))
 
@@ -101,7 +101,10 @@ def of_versions(
     downstream: OpRow,
     versions: Sequence[VersionRow],
 ) -> list[LinkInForce]:
-    """Links in force of the candidates or of versions compatible with them."""
+    """Return the links in force of the candidates, or of versions compatible with them, for the downstream versions.
+
+    Links for any version of the downstream op are always among them.
+    """
     if not candidates:
         return []
     targets = [0, *(version.id for version in versions)]
@@ -110,31 +113,31 @@ def of_versions(
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
         # One parameter, however many lines.
-        asked = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
+        wanted = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
         places = len(next(iter(lines)))
         found += _in_force(
-            snapshot, _of_lines(snapshot.time_filter, places, up=upstream.id, down=downstream.id, asked=asked)
+            snapshot, _of_lines(snapshot.time_filter, places, up=upstream.id, down=downstream.id, wanted=wanted)
         )
     return found
 
 
 @prepared
 def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targets: Sequence[int]) -> Executable:
-    # Without the upstream op: SQLite would rather read all links between the two.
+    # No condition on the upstream op: with one, SQLite reads all links between the two ops.
     own = Link.upstream_version_id.in_(ids)
     return _select_relevant().where(own, Link.downstream_id == down, target_id.in_(targets), effective(time_filter))
 
 
 @prepared
-def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, asked: str) -> Executable:
-    """For each line and target the newest valid link: a step down an index for each."""
-    rows = func.json_each(asked).table_valued("value")
-    # Not cast: an index on an expression, which has no affinity, serves no comparison that has one.
+def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, wanted: str) -> Executable:
+    """For each line and target the newest valid link: one step in an index each."""
+    rows = func.json_each(wanted).table_valued("value")
+    # No cast: an index on an expression has no type affinity and does not serve a comparison that has one.
     *shared, target = (func.json_extract(rows.c.value, f"$[{place}]") for place in range(places + 1))
     same = [column == part for column, part in zip((Link.upstream_major, Link.upstream_minor), shared)]  # noqa: B905
     newest = select(func.max(Link.position)).where(_valid_between(time_filter, up, down), *same, target_id == target)
-    wanted = newest.correlate(rows).scalar_subquery()
-    return _select_relevant().where(Link.position.in_(select(wanted).select_from(rows)))
+    position = newest.correlate(rows).scalar_subquery()
+    return _select_relevant().where(Link.position.in_(select(position).select_from(rows)))
 
 
 def _in_force(snapshot: Snapshot, query: Query) -> list[LinkInForce]:

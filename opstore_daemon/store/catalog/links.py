@@ -1,4 +1,4 @@
-"""Links: the journal of what is valid for what. Nothing is overwritten; the newest entry for a four is in force."""
+"""Links: a journal of which versions are valid together, where the newest entry for a key is in force."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 @dataclass(frozen=True, slots=True)
 class LinkKey:
-    """What an entry is about: the upstream version, and the downstream op or one version of it."""
+    """What a link is between: an upstream version, and a downstream op or (`version`) one version of it."""
 
     upstream: VersionRow
     downstream: OpRow
@@ -50,7 +50,7 @@ class LinkKey:
 
     @property
     def values(self) -> dict[str, int]:
-        """What picks the entries for exactly these four."""
+        """The values of `_has_key`."""
         target = 0 if self.version is None else self.version.id
         return {"upstream": self.upstream.id, "to": self.downstream.id, "target": target}
 
@@ -60,7 +60,10 @@ def _has_key(upstream: int, to: int, target: int) -> ColumnElement[bool]:
 
 
 def link_key(snapshot: Snapshot, upstream: VersionRow, to: Reference) -> LinkKey:
-    """What a link from that version is about; a bare downstream is the op, and is created where it is unknown."""
+    """Return the key of a link from that version to what the reference names.
+
+    A bare reference means the op, whatever its version; the op is created if there is none.
+    """
     if to.bare:
         return LinkKey(upstream, ops.ensure(snapshot.connection, to.op), None)
     op = ops.get(snapshot, to.op)
@@ -68,9 +71,10 @@ def link_key(snapshot: Snapshot, upstream: VersionRow, to: Reference) -> LinkKey
 
 
 def record_link(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int) -> LinkRecord:
-    """Makes the entry, unless the one in force says the same; for `revoked`, returns what was revoked.
+    """Record a link in that state, unless the link in force is the same; return the link in force.
 
-    Raises LinkNotFound where there is nothing to revoke.
+    For `revoked`, return the link that is revoked; raise LinkNotFound if there is none. `now` in microseconds since
+    1970.
     """
     before = find(connection, key)
     if state == "revoked":
@@ -83,7 +87,7 @@ def record_link(connection: Connection, key: LinkKey, state: LinkState, evidence
     if before is None or not same:
         _write(connection, key, state, evidence, now)
         before = find(connection, key)
-    assert before is not None, "it was written in this transaction"  # noqa: S101
+    assert before is not None, "this transaction wrote it"  # noqa: S101
     return before
 
 
@@ -113,9 +117,9 @@ def _ended(*, upstream: int, to: int, target: int, at: int) -> Executable:
     return update(Link).where(_has_key(upstream, to, target), Link.until.is_(None)).values(until=at)
 
 
-def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
-    """Enters the valid links of the old version, both ways, for a new version of the same op."""
-    evidence = f"taken over from {old.op}@{old.number}"
+def copy_valid_links(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
+    """Record the valid links from and to the old version for a new version of the same op; `now` in microseconds."""
+    evidence = f"copied from {old.op}@{old.number}"
     own = Link.upstream_version_id == old.id
     to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
     wanted = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
@@ -123,12 +127,12 @@ def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int
     wanted = wanted.join(Op, Op.id == Link.downstream_id).where(
         snapshot.time_filter.in_force(Link), Link.state == "valid"
     )
-    # Two queries: with OR, SQLite reads all links.
+    # Two queries: for a condition with OR, SQLite reads all links.
     found = [*connection.execute(wanted.where(own)), *connection.execute(wanted.where(to))]
 
     def row(version_id: int) -> VersionRow:
         found = new if version_id == old.id else version_rows.by_id(snapshot, version_id)
-        assert found is not None, "a foreign key says so"  # noqa: S101
+        assert found is not None, "a foreign key guarantees it"  # noqa: S101
         return found
 
     for _, upstream_id, downstream, version_id in sorted(found, key=lambda link: link.position):
@@ -139,7 +143,7 @@ def take_over(connection: Connection, old: VersionRow, new: VersionRow, now: int
 
 
 def find(connection: Connection, key: LinkKey) -> LinkRecord | None:
-    """The entry in force for these four, or None."""
+    """Return the link in force with this key, or None if there is none or it is revoked."""
     snapshot = Snapshot(connection)
     found = _records(snapshot, _find(snapshot.time_filter, **key.values))
     return found[0] if found else None
@@ -152,7 +156,7 @@ def _find(time_filter: TimeFilter, *, upstream: int, to: int, target: int) -> Ex
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which links are wanted, by the names of ops; `history`: all entries that ever were."""
+    """Which links to list, by the names of ops; with `history` all entries, not only those in force."""
 
     op: str | None = None
     upstream: str | None = None
@@ -160,7 +164,7 @@ class Filter:
     history: bool = False
 
     def conditions(self, snapshot: Snapshot) -> Iterator[ColumnElement[bool]]:
-        """Picks them; raises OpNotFound."""
+        """Yield the conditions on links; raise OpNotFound."""
         if not self.history:
             yield effective(snapshot.time_filter)
         elif snapshot.position is not None:
@@ -171,19 +175,22 @@ class Filter:
             yield Link.downstream_id == ops.get(snapshot, self.downstream).id
 
     def sides(self, snapshot: Snapshot) -> list[ColumnElement[bool]]:
-        """Where the op may stand in a link; raises OpNotFound. An index serves each of them, and none both at once."""
+        """Return a condition for each side of a link that `op` may be on; raise OpNotFound.
+
+        Two conditions, because no index serves both at once.
+        """
         if self.op is None:
             return [true()]
         op = ops.get(snapshot, self.op)
         return [Link.upstream_id == op.id, Link.downstream_id == op.id]
 
 
-def records(snapshot: Snapshot, asked: Filter, below: int | None, limit: int) -> list[LinkRecord]:
-    """The links that are asked for, newest first, at most `limit` of those below a position."""
-    conditions = [*asked.conditions(snapshot), true() if below is None else Link.position < below]
+def records(snapshot: Snapshot, filter_: Filter, below: int | None, limit: int) -> list[LinkRecord]:
+    """Return the links that the filter selects, newest first: at most `limit` links below a position."""
+    conditions = [*filter_.conditions(snapshot), true() if below is None else Link.position < below]
     newest = [
         select(Link.position).where(*conditions, side).order_by(Link.position.desc()).limit(limit).subquery()
-        for side in asked.sides(snapshot)
+        for side in filter_.sides(snapshot)
     ]
     among = Link.position.in_(union_all(*(select(positions.c.position) for positions in newest)))
     return _records(snapshot, _select_entries().where(among).order_by(Link.position.desc()).limit(limit))
@@ -241,7 +248,7 @@ def _records(snapshot: Snapshot, wanted: Query | Executable) -> list[LinkRecord]
 
 
 def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:
-    """The ops to which a link of that upstream op is in force."""
+    """Return the downstream ops that a link in force of that upstream op is for."""
     return list(snapshot.execute(_downstreams(snapshot.time_filter, op_id=op.id)).scalars())
 
 

@@ -1,4 +1,4 @@
-"""Ops: found, created, and their compatibility level."""
+"""Ops: find and create them, list them, set their compatibility levels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Latest = aliased(Version)
 
 @dataclass(frozen=True, slots=True)
 class OpRow:
-    """An op as the database has it. `changed` is the last entry that verdicts about it may depend on."""
+    """An op's row. `changed` is the position of the last entry that verdicts about the op may depend on."""
 
     id: int
     name: str
@@ -33,9 +33,9 @@ class OpRow:
 
 @dataclass(frozen=True, slots=True)
 class OpLine:
-    """An op at a glance: `latest` is the number of its latest version, with its `size` in bytes (None: not stored).
+    """A line of the list of ops: `versions` counts all versions, the last three fields describe the latest one.
 
-    Where nothing can be picked, `latest` and `registered_at` are None. `versions` counts all.
+    `latest` is its version number, `size` its bytes (None: not stored). If nothing can be selected, all three are None.
     """
 
     name: str
@@ -47,7 +47,7 @@ class OpLine:
 
 
 def find(snapshot: Snapshot, name: str) -> OpRow | None:
-    """The op of that name, or None."""
+    """Return the op of that name, or None; raise InvalidName."""
     check_name(name)
     row = snapshot.execute(_named(snapshot.time_filter, name=name)).one_or_none()
     return None if row is None else OpRow(row.id, row.name, _compat(snapshot, row.id, row.compat), row.changed)
@@ -67,12 +67,12 @@ def _named(time_filter: TimeFilter, *, name: str) -> Executable:
 
 @prepared
 def _level(*, op_id: int, position: int) -> Executable:
-    said = select(Level.compat).where(Level.op_id == op_id, Level.position <= position)
-    return said.order_by(Level.position.desc()).limit(1)
+    levels = select(Level.compat).where(Level.op_id == op_id, Level.position <= position)
+    return levels.order_by(Level.position.desc()).limit(1)
 
 
 def get(snapshot: Snapshot, name: str) -> OpRow:
-    """The op of that name; raises OpNotFound, which names similar ones."""
+    """Return the op of that name; raise OpNotFound, which suggests similar names."""
     op = find(snapshot, name)
     if op is None:
         raise errors.OpNotFound(op=name).with_suggestions(names_like(snapshot, Op.name, name))
@@ -80,16 +80,19 @@ def get(snapshot: Snapshot, name: str) -> OpRow:
 
 
 def ensure(connection: Connection, name: str) -> OpRow:
-    """The op of that name, created where it is unknown: with the entry that comes next."""
+    """Return the op of that name; create it if there is none.
+
+    A new op gets the position of the next entry, which the caller appends in the same transaction.
+    """
     op = find(Snapshot(connection), name)
     if op is None:
-        made = _CREATE.run(connection, {"name": name}).one()
-        op = OpRow(made.id, made.name, cast(Compat, made.compat), made.changed)
+        row = _CREATE.run(connection, {"name": name}).one()
+        op = OpRow(row.id, row.name, cast(Compat, row.compat), row.changed)
     return op
 
 
 def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
-    """Notes that verdicts about these ops may depend on the entry."""
+    """Record that verdicts about these ops may depend on the entry at that position."""
     _touched(op_ids=list(op_ids), at=position).run(connection)
 
 
@@ -102,7 +105,7 @@ def _touched(*, op_ids: Sequence[int], at: int) -> Executable:
 
 
 def last_change(snapshot: Snapshot, names: Sequence[str]) -> int:
-    """The position of the last entry that verdicts about these ops may depend on; 0 where there is none."""
+    """Return the position of the last entry that verdicts about these ops may depend on; 0 if there is none."""
     changed: int = snapshot.execute(_last_change(names=list(names))).scalar_one()
     return changed if snapshot.position is None else min(changed, snapshot.position)
 
@@ -113,7 +116,7 @@ def _last_change(*, names: Sequence[str]) -> Executable:
 
 
 def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> None:
-    """Enters the level, unless the op has it already."""
+    """Record the level, unless the op has it already; `now` in microseconds since 1970."""
     if compat != op.compat:
         position = journal.append(connection, "level", now)
         connection.execute(insert(Level).values(position=position, op_id=op.id, compat=compat))
@@ -122,13 +125,13 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
 
 
 def records(snapshot: Snapshot, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
-    """Ops by name, at most `limit` of those behind `after`; or only the one."""
+    """Return ops by name: at most `limit` ops after the name `after`, or the op `only`."""
     found = lines(snapshot, after, limit, only)
     return [OpRecord(name=line.name, latest=line.latest, versions=line.versions, compat=line.compat) for line in found]
 
 
 def lines(snapshot: Snapshot, after: str, limit: int, only: str | None = None) -> list[OpLine]:
-    """The same, with what is to be seen of their latest versions."""
+    """Return ops with their latest versions, by name: at most `limit` ops after the name `after`, or the op `only`."""
     found = snapshot.execute(
         _lines(snapshot.time_filter, only is not None, name=after if only is None else only, limit=limit)
     )
@@ -145,14 +148,14 @@ def _line(
     at: int,
     *number: int,
 ) -> OpLine:
-    there = number[0] is not None
+    has_latest = number[0] is not None
     return OpLine(
         name=name,
         compat=cast(Compat, compat or "major"),
         versions=count,
-        latest=str(VersionNumber(*number)) if there else None,
+        latest=str(VersionNumber(*number)) if has_latest else None,
         size=size if snapshot.is_visible(stored) else None,
-        registered_at=journal.moment(at) if there else None,
+        registered_at=journal.moment(at) if has_latest else None,
     )
 
 
@@ -162,20 +165,20 @@ def _lines(time_filter: TimeFilter, one: bool, *, name: str, limit: int) -> Exec
     newest = select(Version.id).where(Version.op_id == Op.id, known, time_filter.not_yanked())
     newest = newest.order_by(Version.sequence.desc()).limit(1)
     any_stored = exists().where(Version.op_id == Op.id, known, time_filter.stored()).correlate(Op)
-    # What lookup.latest picks, for many ops at once.
+    # What version_rows.latest selects, for many ops at once.
     latest = func.coalesce(
         newest.where(time_filter.stored()).scalar_subquery(), newest.where(~any_stored).scalar_subquery()
     )
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
     seen = (Latest.size, Latest.stored_position, Latest.registered_at, *numbers)
-    query = select(Op.name, *_counted(time_filter), *seen).outerjoin(Latest, Latest.id == latest)
+    query = select(Op.name, *_columns(time_filter), *seen).outerjoin(Latest, Latest.id == latest)
     query = query.where(Op.name == name if one else Op.name > name, time_filter.known(Op))
     return query.order_by(Op.name).limit(limit)
 
 
-def _counted(time_filter: TimeFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The op's compatibility level, and how many versions it has."""
-    if not time_filter.then:
+def _columns(time_filter: TimeFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Columns: the op's compatibility level, and how many versions it has."""
+    if not time_filter.past:
         return Op.compat.expression, Op.last_sequence.expression
     level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= time_filter.position)
     level = level.order_by(Level.position.desc()).limit(1)

@@ -22,18 +22,18 @@ Edges = tuple[tuple[str, str], ...]
 
 
 def graph(chain: Sequence[str], edges: Sequence[tuple[str, str]] | None) -> tuple[tuple[str, ...], Edges]:
-    """The ops in the order of the data (ties by name), and the sorted edges; raises InvalidGraph.
+    """Return the ops in the order of data flow (ties by name), and the sorted edges; raise InvalidGraph.
 
-    Without `edges` the ops are a chain.
+    If `edges` is None, the ops of `chain` are a chain.
     """
     for name in chain:
         check_name(name)
     if edges is None:
         if len(set(chain)) < len(chain):
-            raise errors.InvalidGraph(reason="an op stands twice in the chain")
+            raise errors.InvalidGraph(reason="the chain has an op twice")
         edges = list(pairwise(chain))
     if not chain and not edges:
-        raise errors.InvalidGraph(reason="it has no op")
+        raise errors.InvalidGraph(reason="it has no ops")
     return _ordered(chain, edges), tuple(sorted(set(edges)))
 
 
@@ -47,7 +47,7 @@ def _ordered(chain: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[st
         sorter.prepare()
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
-        raise errors.InvalidGraph(reason=f"its edges go round in a circle: {cycle}") from None
+        raise errors.InvalidGraph(reason=f"its edges form a cycle: {cycle}") from None
     ordered: list[str] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
@@ -57,9 +57,9 @@ def _ordered(chain: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[st
 
 
 def register(connection: Connection, name: str, order: Sequence[str], edges: Edges, now: int) -> PipelineRecord:
-    """Registers the graph, with the ops that are unknown; the same graph again makes nothing new.
+    """Register the pipeline and create its missing ops; do nothing if it has this graph already.
 
-    Raises PipelineConflict where the name has another graph.
+    Raises PipelineConflict if the name has another graph. `now` in microseconds since 1970.
     """
     found = find(Snapshot(connection), check_name(name))
     if found is not None:
@@ -86,7 +86,7 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
 
 
 def find(snapshot: Snapshot, name: str) -> PipelineRecord | None:
-    """The pipeline of that name, or None."""
+    """Return the pipeline of that name, or None; raise InvalidName."""
     row = snapshot.execute(_named(snapshot.time_filter, name=check_name(name))).one_or_none()
     return None if row is None else _record(snapshot, *row)
 
@@ -97,7 +97,7 @@ def _named(time_filter: TimeFilter, *, name: str) -> Executable:
 
 
 def get(snapshot: Snapshot, name: str) -> PipelineRecord:
-    """The pipeline of that name; raises PipelineNotFound, which names similar ones."""
+    """Return the pipeline of that name; raise PipelineNotFound, which suggests similar names."""
     found = find(snapshot, name)
     if found is None:
         raise _not_found(snapshot, name)
@@ -105,8 +105,9 @@ def get(snapshot: Snapshot, name: str) -> PipelineRecord:
 
 
 def last_change(snapshot: Snapshot, name: str) -> int:
-    """The position of the last entry that the verdict over the pipeline may depend on, found in one statement: this is
-    all that whoever waits for the verdict is told, most of the time. Raises PipelineNotFound.
+    """Return the position of the last entry that the verdict for the pipeline may depend on; raise PipelineNotFound.
+
+    One statement, because clients that wait for a verdict poll this position.
     """
     position: int | None
     changed: int
@@ -127,13 +128,13 @@ def _changes(time_filter: TimeFilter, *, name: str) -> Executable:
 
 
 def records(snapshot: Snapshot, after: str, limit: int) -> list[PipelineRecord]:
-    """Pipelines by name, at most `limit` of those behind `after`."""
+    """Return pipelines by name: at most `limit` pipelines after the name `after`."""
     wanted = _in_force(snapshot.time_filter).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
     return [_record(snapshot, *row) for row in snapshot.execute(wanted).all()]
 
 
 def remove(connection: Connection, name: str, now: int) -> None:
-    """Removes the pipeline; raises PipelineNotFound."""
+    """Remove the pipeline; raise PipelineNotFound. `now` in microseconds since 1970."""
     get(Snapshot(connection), name)
     position = journal.append(connection, "pipeline", now)
     removed = update(Pipeline).where(Pipeline.name == name, Pipeline.until.is_(None))
@@ -141,7 +142,7 @@ def remove(connection: Connection, name: str, now: int) -> None:
 
 
 def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:
-    """The ops that are directly downstream of that one in any pipeline."""
+    """Return the ops that are directly downstream of the op in any pipeline."""
     return list(snapshot.execute(_downstreams(snapshot.time_filter, op_id=op.id)).scalars())
 
 

@@ -13,7 +13,6 @@ from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import ranges
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.version_rows import (
-    _DIGEST,
     ALL,
     VersionRow,
     Where,
@@ -22,13 +21,14 @@ from opstore_daemon.store.catalog.version_rows import (
     latest,
     newest_first,
     stored,
+    with_digest,
     with_id,
     with_number_prefix,
 )
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 _LOW, _HIGH = ("low_major", "low_minor", "low_patch"), ("high_major", "high_minor", "high_patch")
-# Plus nothing, so that no index on numbers serves it: SQLite would put all of them in order before it picks the newest.
+# Adding 0 disables the index on numbers, with which SQLite would sort all versions before it picks the newest.
 _BARE_NUMBER = tuple_(Version.major_number + 0, Version.minor_number, Version.patch_number)
 _BETWEEN = (_BARE_NUMBER.between(tuple_(*map(bindparam, _LOW)), tuple_(*map(bindparam, _HIGH))),)
 
@@ -39,7 +39,10 @@ def find_version(snapshot: Snapshot, reference: Reference) -> VersionRow:
 
 
 def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow:
-    """The version that the reference picks; raises VersionNotFound, TagNotFound or AmbiguousReference."""
+    """Return the version of the op that the reference selects (CONTRACT section 2).
+
+    Raises VersionNotFound, TagNotFound, TagYanked or AmbiguousReference.
+    """
     found = _find(snapshot, op_id, reference)
     if found is None:
         raise errors.VersionNotFound(op=reference.op, selector=str(reference.selector))
@@ -48,7 +51,7 @@ def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> V
 
 
 def record_yanked(snapshot: Snapshot, row: VersionRow) -> None:
-    """Notes in the view that the version was picked, where it is yanked: the answer is to say so."""
+    """Record in the snapshot that a yanked version was selected, so that the response warns about it."""
     if row.yank_reason is not None:
         picked = PickedYanked(op=row.op, version=str(row.number), reason=row.yank_reason)
         if picked not in snapshot.picked_yanked:
@@ -59,21 +62,21 @@ def _find(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow | 
     match reference.selector:
         case Latest() | Line() as selector:
             return latest(snapshot, op_id, in_line(selector))
-        case Range() as wanted:
-            return _newest_in(snapshot, op_id, wanted)
+        case Range() as selector:
+            return _newest_in_range(snapshot, op_id, selector)
         case VersionNumber() as number:
             return first(snapshot, op_id, with_number_prefix(number))
         case DigestPrefix(digits):
             digest = _one_digest(snapshot, op_id, reference, digits)
-            return first(snapshot, op_id, stored(snapshot) & Where((_DIGEST,), {"digest": digest}))
+            return first(snapshot, op_id, stored(snapshot) & with_digest(digest))
         case Subversions() as version:
             return by_subversions(snapshot, op_id, version)
         case TagSelector(name):
-            return _tagged(snapshot, op_id, reference.op, name)
+            return _find_tagged(snapshot, op_id, reference.op, name)
 
 
 def in_line(selector: Selector) -> Where:
-    """The versions of a line; all of them for other selectors."""
+    """Select the versions of a line; all versions for other selectors."""
     match selector:
         case Line(major, None):
             return with_number_prefix((major,))
@@ -84,15 +87,15 @@ def in_line(selector: Selector) -> Where:
 
 
 def in_bounds(selector: Selector) -> Where:
-    """The versions that a range could admit; all of them for other selectors."""
+    """Select the versions that a range could admit; all versions for other selectors."""
     if not isinstance(selector, Range):
         return ALL
     lowest, highest = ranges.bounds(selector.specifiers)
     return Where(_BETWEEN, dict(zip((*_LOW, *_HIGH), (*lowest, *highest), strict=True)))
 
 
-def admitted(selector: Selector, row: VersionRow) -> bool:
-    """Whether a range admits the version; other selectors do."""
+def admits(selector: Selector, row: VersionRow) -> bool:
+    """Return whether a range admits the version; True for other selectors."""
     return not isinstance(selector, Range) or ranges.admits(selector.specifiers, row.number)
 
 
@@ -112,7 +115,7 @@ def _digests(time_filter: TimeFilter, *, op_id: int, low: str, high: str) -> Exe
     return select(Version.digest).where(*begins).distinct().limit(5)
 
 
-def _tagged(snapshot: Snapshot, op_id: int, op: str, name: str) -> VersionRow | None:
+def _find_tagged(snapshot: Snapshot, op_id: int, op: str, name: str) -> VersionRow | None:
     version_id = snapshot.execute(_tag(snapshot.time_filter, op_id=op_id, name=name)).scalar()
     if version_id is None:
         raise errors.TagNotFound(op=op, tag=name)
@@ -127,14 +130,14 @@ def _tag(time_filter: TimeFilter, *, op_id: int, name: str) -> Executable:
     return select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, time_filter.in_force(Tag))
 
 
-def _newest_in(snapshot: Snapshot, op_id: int, wanted: Range) -> VersionRow | None:
-    yanked = False
+def _newest_in_range(snapshot: Snapshot, op_id: int, range_: Range) -> VersionRow | None:
+    seen_yanked = False
     for among in (stored(snapshot), ALL):
-        for row in newest_first(snapshot, op_id, among & in_bounds(wanted)):
-            if admitted(wanted, row):
+        for row in newest_first(snapshot, op_id, among & in_bounds(range_)):
+            if admits(range_, row):
                 if not row.yanked:
                     return row
-                yanked = True
-        if yanked:  # where one is stored, those that are only registered do not count
+                seen_yanked = True
+        if seen_yanked:  # a stored version is admitted, so versions that are only registered do not count
             return None
     return None

@@ -1,4 +1,4 @@
-"""Tags: movable names of versions. Every move is an entry of the journal."""
+"""Tags: movable names of versions. Each move is an entry of the journal."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +21,7 @@ _IN_FORCE = Tag.until.is_(None)
 
 
 def check(name: str) -> str:
-    """The name, if a reference could pick a version by it; raises InvalidName or InvalidTag."""
+    """Return the name if a reference can select a version by it; raise InvalidName or InvalidTag."""
     check_name(name)
     try:
         selector = parse_selector(name)
@@ -33,17 +33,20 @@ def check(name: str) -> str:
 
 
 def move(connection: Connection, names: Iterable[str], rows: Sequence[VersionRow], now: int) -> None:
-    """Puts the tags on each of the versions, all with one entry; nothing new where they are there already."""
+    """Move the tags to each of the versions, in one entry; tags that are there already do not move.
+
+    `rows` has at most one version of an op. `now` in microseconds since 1970.
+    """
     moves = [(name, row) for name in dict.fromkeys(names) for row in rows if _at(connection, row.op_id, name) != row.id]
     if moves:
-        _enter(connection, [(row.op_id, name, row.id) for name, row in moves], now)
+        _append(connection, [(row.op_id, name, row.id) for name, row in moves], now)
 
 
 def remove(connection: Connection, op: OpRow, name: str, now: int) -> None:
-    """Takes the tag away; raises TagNotFound."""
+    """Remove the tag; raise TagNotFound. `now` in microseconds since 1970."""
     if _at(connection, op.id, check_name(name)) is None:
         raise errors.TagNotFound(op=op.name, tag=name)
-    _enter(connection, [(op.id, name, None)], now)
+    _append(connection, [(op.id, name, None)], now)
 
 
 def _at(connection: Connection, op_id: int, name: str) -> int | None:
@@ -52,21 +55,21 @@ def _at(connection: Connection, op_id: int, name: str) -> int | None:
     return found
 
 
-def _enter(connection: Connection, moves: Sequence[tuple[int, str, int | None]], now: int) -> None:
+def _append(connection: Connection, moves: Sequence[tuple[int, str, int | None]], now: int) -> None:
     position = journal.append(connection, "tag", now)
     for op_id, name, version_id in moves:
         replaced = and_(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
         connection.execute(update(Tag).where(replaced).values(until=position))
         connection.execute(insert(Tag).values(position=position, op_id=op_id, name=name, version_id=version_id))
-    ops.touch(connection, [op_id for op_id, _, _ in moves], position)  # a reference may name the tag
+    ops.touch(connection, [op_id for op_id, _, _ in moves], position)  # references may name the tag
 
 
 def records(
     snapshot: Snapshot, op_id: int | None, below: tuple[int, str, str] | None, limit: int, *, history: bool
 ) -> list[TagRecord]:
-    """The tags in force, or with `history` every move, newest first; at most `limit` of those behind `below`.
+    """Return the tags in force, or with `history` every move, newest first: at most `limit` of those after `below`.
 
-    `below` is the position, the op and the tag where an earlier page ended.
+    `below` is the position, op and tag of the last record of the page before (`parse_cursor`).
     """
     wanted = _select_entries().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
     if history:
@@ -116,9 +119,9 @@ def _records(snapshot: Snapshot, wanted: _Entries) -> list[TagRecord]:
 
 
 def of_versions(snapshot: Snapshot, name: str, rows: Sequence[VersionRow]) -> list[TagRecord]:
-    """The tag of that name on these versions, one of an op each, in their order."""
+    """Return the tag of that name on each of these versions of different ops, in their order."""
     found: dict[str, TagRecord] = {}
-    for start in range(0, len(rows), BLOCK):  # a statement takes only so many parameters
+    for start in range(0, len(rows), BLOCK):  # SQLite limits the parameters of a statement
         ops_ = [row.op_id for row in rows[start : start + BLOCK]]
         wanted = _select_entries().where(snapshot.time_filter.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
         found |= {record.op: record for record in _records(snapshot, wanted)}
@@ -126,15 +129,15 @@ def of_versions(snapshot: Snapshot, name: str, rows: Sequence[VersionRow]) -> li
 
 
 def cursor_of(record: TagRecord) -> str:
-    """Where the next page begins behind that one."""
+    """Return the cursor of the page after this record."""
     return f"{record.position}:{record.op}:{record.tag}"
 
 
 def parse_cursor(text: str | None) -> tuple[int, str, str] | None:
-    """What `cursor_of` said; raises InvalidRequest."""
+    """Return the position, op and tag of a cursor of `cursor_of`; raise InvalidRequest."""
     if text is None:
         return None
     position, *names = text.split(":")
     if len(names) != 2 or not position.isascii() or not position.isdigit() or len(position) > 18:
-        raise errors.InvalidRequest(reason="cursor is to be what an answer's next_cursor said")
+        raise errors.InvalidRequest(reason="cursor is not the next_cursor of a page")
     return int(position), names[0], names[1]

@@ -1,4 +1,4 @@
-"""What a reference picks (CONTRACT section 2), by indexed queries."""
+"""Versions of an op as rows, selected by conditions that an index serves."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
-FIRST_BLOCK = 10  # rows read at first: most often the answer is among them
-BLOCK = 200  # rows read at a time then
+FIRST_BLOCK = 10  # rows of the first read, which usually contain the result
+BLOCK = 200  # rows of each further read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionRow:
-    """A version as a view sees it. It equals itself only: a search tells many of them apart."""
+    """A version as a snapshot sees it. Rows compare by identity, which makes sets of them fast for the resolution."""
 
     id: int
     op_id: int
@@ -40,7 +40,7 @@ class VersionRow:
 
     @property
     def yanked(self) -> bool:
-        """Whether it is: a yank has a reason."""
+        """Whether the version is yanked: each yank has a reason."""
         return self.yank_reason is not None
 
 
@@ -70,7 +70,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Conditions on versions, and the values of their parameters. Statements are kept by the conditions' identity."""
+    """Conditions on versions, and the values of their parameters.
+
+    Statements are cached by the identity of the conditions, so the functions below share condition objects.
+    """
 
     conditions: tuple[ColumnElement[bool], ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +86,7 @@ ALL = Where()
 
 
 def rows(snapshot: Snapshot, op_id: int, where: Where = ALL, limit: int | None = None) -> list[VersionRow]:
-    """The versions of the op that meet the conditions, newest first."""
+    """Return the versions of the op that meet the conditions, newest first."""
     values = where.values if limit is None else {**where.values, "limit": limit}
     query = _rows(snapshot.time_filter, where.conditions, op_id=op_id, **values)
     return [_row(snapshot, row) for row in snapshot.execute(query)]
@@ -145,17 +148,17 @@ _WITH_NUMBERS = _NUMBER.in_(bindparam("numbers"))
 
 
 def with_number_prefix(numbers: Sequence[int]) -> Where:
-    """The versions whose number begins so."""
+    """Select the versions whose number begins with these numbers: (1, 4) selects 1.4.0 and 1.4.2."""
     return Where(_NUMBERS[: len(numbers)], dict(zip(("major_number", "minor_number", "patch_number"), numbers)))  # noqa: B905
 
 
 def with_numbers(numbers: Sequence[Sequence[int]]) -> Where:
-    """The versions of these whole numbers."""
+    """Select the versions with these complete numbers."""
     return Where((_WITH_NUMBERS,), {"numbers": [tuple(number) for number in numbers]})
 
 
 def either(version: VersionRow, where: Where) -> Where:
-    """That version, and those that meet the conditions."""
+    """Select that version and those that meet the conditions."""
     return Where((_itself_or(where.conditions),), {**where.values, "itself": version.id})
 
 
@@ -165,44 +168,49 @@ def _itself_or(conditions: tuple[ColumnElement[bool], ...]) -> ColumnElement[boo
 
 
 def with_subversions(version: Subversions) -> Where:
-    """That very version."""
+    """Select the version with these subversions."""
     return Where(_SUBVERSIONS, dict(zip(("major", "minor", "patch"), version.subversions, strict=True)))
 
 
 def with_id(version_id: int) -> Where:
-    """That very version."""
+    """Select the version with this id."""
     return Where((_WITH_ID,), {"version_id": version_id})
 
 
+def with_digest(digest: str) -> Where:
+    """Select the versions with this digest."""
+    return Where((_DIGEST,), {"digest": digest})
+
+
 def older_than(sequence: int | None) -> Where:
-    """The versions before that sequence; None: all."""
+    """Select the versions below that sequence; None: all."""
     return ALL if sequence is None else Where((_OLDER,), {"sequence": sequence})
 
 
 def first(snapshot: Snapshot, op_id: int, where: Where = ALL) -> VersionRow | None:
-    """The newest version of the op that meets the conditions, or None."""
+    """Return the newest version of the op that meets the conditions, or None."""
     found = rows(snapshot, op_id, where, limit=1)
     return found[0] if found else None
 
 
 def stored(snapshot: Snapshot) -> Where:
-    """The versions whose bytes are there."""
+    """Select the stored versions."""
     return Where((snapshot.time_filter.stored(),))
 
 
 def not_yanked(snapshot: Snapshot) -> Where:
-    """The versions that are not yanked."""
+    """Select the versions that are not yanked."""
     return Where((snapshot.time_filter.not_yanked(),))
 
 
 def candidates(snapshot: Snapshot, op_id: int, where: Where = ALL) -> Where:
-    """The conditions on what `latest` could pick among those: not yanked, and stored where any of them is."""
+    """Select what `latest` could select among those: not yanked, and stored if any of them is."""
     among = where & not_yanked(snapshot)
     return among & stored(snapshot) if _any_stored(snapshot, op_id, where) else among
 
 
 def latest(snapshot: Snapshot, op_id: int, where: Where = ALL) -> VersionRow | None:
-    """The latest version of the op (among those that meet the conditions), or None."""
+    """Return the latest version of the op among those that meet the conditions, or None."""
     among = where & not_yanked(snapshot)
     found = first(snapshot, op_id, among & stored(snapshot))
     return found if found is not None or _any_stored(snapshot, op_id, where) else first(snapshot, op_id, among)
@@ -221,17 +229,17 @@ def _exists(
 
 
 def newest(snapshot: Snapshot, op_id: int) -> VersionRow | None:
-    """The newest stored version, yanked or not; the newest registered one where none is stored."""
+    """Return the newest stored version, yanked or not; the newest registered one if none is stored; None if neither."""
     return first(snapshot, op_id, stored(snapshot)) or first(snapshot, op_id)
 
 
 def by_subversions(snapshot: Snapshot, op_id: int, version: Subversions) -> VersionRow | None:
-    """That very version of the op, or None."""
+    """Return the version of the op with these subversions, or None."""
     return first(snapshot, op_id, with_subversions(version))
 
 
 def by_id(snapshot: Snapshot, version_id: int) -> VersionRow | None:
-    """That very version, as it is by now."""
+    """Return the version with this id as the snapshot sees it, or None."""
     op_id = snapshot.execute(_op_of(version_id=version_id)).scalar()
     return None if op_id is None else first(snapshot, op_id, with_id(version_id))
 
@@ -242,13 +250,13 @@ def _op_of(*, version_id: int) -> Executable:
 
 
 def newest_first(snapshot: Snapshot, op_id: int, where: Where) -> Iterator[VersionRow]:
-    """The versions that meet the conditions, newest first, read in blocks."""
+    """Yield the versions that meet the conditions, newest first; read them in blocks."""
     for block in blocks(snapshot, op_id, where):
         yield from block
 
 
 def blocks(snapshot: Snapshot, op_id: int, where: Where) -> Iterator[list[VersionRow]]:
-    """The same, a block at a time."""
+    """Yield the versions that meet the conditions in blocks, newest first."""
     older, size = where, FIRST_BLOCK
     while True:
         block = rows(snapshot, op_id, older, limit=size)

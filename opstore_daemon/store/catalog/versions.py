@@ -1,4 +1,4 @@
-"""Versions: registered, given their bytes, and told of."""
+"""Versions: register them, store their bytes, set their labels, and return their records."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,19 +24,19 @@ from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 
 class Blob(NamedTuple):
-    """What a version is made of; `size` in bytes, and the sample where it was taken: of what came by an upload."""
+    """Stored bytes: their digest and size, and their sample if they came by an upload (protocol.samples)."""
 
     digest: Digest
     size: int
     sample: Sample | None = None
 
 
-SOME = 10  # blobs of one sample that are told
+MAX_BLOBS = 10  # blobs of one sample in a response
 _IN_FORCE = Label.until.is_(None)
 
 
 class Added(NamedTuple):
-    """A version, whether it or its bytes are new, and whether all of it is: then nothing was noted on it before."""
+    """A version; `created` if the version or its bytes are new, `fresh` if its row is, which then has no labels yet."""
 
     row: VersionRow
     created: bool
@@ -51,15 +51,16 @@ def add(
     wanted: NewVersion,
     now: int,
 ) -> Added:
-    """The op's version of these subversions; `wanted` says what else is noted.
+    """Register the op's version with these subversions, or store the bytes of one that is registered already.
 
-    Raises VersionConflict where it has other bytes: a stored version never changes.
+    `wanted` has the message and the format to record; `now` in microseconds since 1970. Raises VersionConflict if the
+    version has other bytes: a stored version never changes.
     """
-    asked = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
-    known, *given = _given(op_id=op.id, **asked).run(connection).one()
+    hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
+    known, *given = _given(op_id=op.id, **hashes).run(connection).one()
     if known is None:
         return Added(_register(connection, op, version, _number(op, *given), blob, wanted, now), True, fresh=True)
-    found = _there(connection, op, known)
+    found = _row(connection, op, known)
     if blob is None or found.digest == blob.digest:
         return Added(found, created=False)
     if found.digest is not None:
@@ -67,14 +68,14 @@ def add(
         raise errors.VersionConflict(op=op.name, version=number, subversions=str(version), digest=digest)
     position = journal.append(connection, "version", now)
     ops.touch(connection, [op.id], position)
-    told = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
-    _STORED.run(connection, {"version_id": found.id, **told, **_form(wanted)})
-    return Added(_there(connection, op, known), created=True)
+    stored = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
+    _STORED.run(connection, {"version_id": found.id, **stored, **_format(wanted)})
+    return Added(_row(connection, op, known), created=True)
 
 
-def _there(connection: Connection, op: OpRow, version_id: int) -> VersionRow:
+def _row(connection: Connection, op: OpRow, version_id: int) -> VersionRow:
     row = version_rows.first(Snapshot(connection), op.id, version_rows.with_id(version_id))
-    assert row is not None, "it was seen in this transaction"  # noqa: S101
+    assert row is not None, "this transaction saw it"  # noqa: S101
     return row
 
 
@@ -90,7 +91,7 @@ def _register(
     position = journal.append(connection, "version", now)
     sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
     digest, size, sample = blob or (None, None, None)
-    form = _form(wanted)
+    format_ = _format(wanted)
     note = None if version.creation_time is None else str(version.creation_time)
     row = {
         "op_id": op.id,
@@ -109,7 +110,7 @@ def _register(
         "registered_at": now,
         "message": wanted.message,
         "note": note,
-        **form,
+        **format_,
     }
     return VersionRow(
         id=_REGISTER.run(connection, row).scalar_one(),
@@ -124,8 +125,8 @@ def _register(
         registered_at=now,
         message=wanted.message,
         note=note,
-        format=form["format"] if blob else None,
-        libraries=form["libraries"] if blob else None,
+        format=format_["format"] if blob else None,
+        libraries=format_["libraries"] if blob else None,
         yank_reason=None,
     )
 
@@ -136,7 +137,7 @@ _STORED = Statement(update(Version).where(Version.id == bindparam("version_id"))
 
 @prepared
 def _next_sequence(*, op_id: int, at: int) -> Executable:
-    """Counts the registration, and notes its entry as `ops.touch` does."""
+    """Count the registration, and record its position as `ops.touch` does."""
     counted = update(Op).where(Op.id == op_id).values(last_sequence=Op.last_sequence + 1, changed=at)
     return counted.returning(Op.last_sequence)
 
@@ -153,17 +154,17 @@ def _number(op: OpRow, *given: int | None) -> VersionNumber:
 
 @prepared
 def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
-    """The version itself, and what numbers were given: for the same subversion, and at most.
+    """The id of the version, and the numbers assigned to its major and minor subversions, each with the highest one.
 
-    Each is a step down an index.
+    Each is one step in an index.
     """
     in_major = (Version.op_id == op_id, Version.major == major)
     in_minor = (*in_major, Version.minor == minor)
     known_major = select(Version.major_number).where(*in_major).limit(1).correlate(None).scalar_subquery()
     known_minor = select(Version.minor_number).where(*in_minor).limit(1).correlate(None).scalar_subquery()
-    # By numbers, which an index has in their order: by subversions all versions of a line would have to be read.
+    # By numbers, which an index sorts: by subversions, SQLite would read all versions of the line.
     of_major = (Version.op_id == op_id, Version.major_number == known_major)
-    asked = (
+    columns = (
         select(Version.id).where(*in_minor, Version.patch == patch).scalar_subquery(),
         known_major,
         select(func.max(Version.major_number)).where(Version.op_id == op_id).scalar_subquery(),
@@ -171,21 +172,21 @@ def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
         select(func.max(Version.minor_number)).where(*of_major).scalar_subquery(),
         select(func.max(Version.patch_number)).where(*of_major, Version.minor_number == known_minor).scalar_subquery(),
     )
-    return select(*asked)
+    return select(*columns)
 
 
 def blobs_of(connection: Connection, sample: Sample) -> list[Blob]:
-    """Some of the blobs with that sample which versions have, as far as it was taken."""
+    """Return up to MAX_BLOBS stored blobs with that sample."""
     return [Blob(*row) for row in _of_sample(sample=sample).run(connection)]
 
 
 @prepared
 def _of_sample(*, sample: str) -> Executable:
-    return select(Version.digest, Version.size).where(Version.sample == sample).distinct().limit(SOME)
+    return select(Version.digest, Version.size).where(Version.sample == sample).distinct().limit(MAX_BLOBS)
 
 
 def size_of_blob(connection: Connection, digest: Digest) -> int | None:
-    """The size in bytes that versions with these bytes have; None where no version has them."""
+    """Return the size in bytes of a blob that a version has; None if no version has it."""
     size: int | None = _of_blob(digest=digest).run(connection).scalar()
     return size
 
@@ -195,8 +196,8 @@ def _of_blob(*, digest: str) -> Executable:
     return select(Version.size).where(Version.digest == digest).limit(1)
 
 
-def _form(wanted: NewVersion) -> dict[str, str | None]:
-    """What the bytes are."""
+def _format(wanted: NewVersion) -> dict[str, str | None]:
+    """Return the columns that describe the format of the bytes."""
     return {
         "format": wanted.format,
         "libraries": json.dumps(wanted.libraries, sort_keys=True) if wanted.libraries else None,
@@ -204,9 +205,9 @@ def _form(wanted: NewVersion) -> dict[str, str | None]:
 
 
 def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], now: int) -> None:
-    """Notes the labels on the version; a key that it has gets the new value.
+    """Set labels of the version; a key that it has already gets the new value. `now` in microseconds since 1970.
 
-    What is new on a version that was there before is an entry of its own.
+    For a version that existed before, the change is an entry of its own.
     """
     row = added.row
     known = {} if added.fresh else records(Snapshot(connection), [row])[0].labels
@@ -223,16 +224,16 @@ def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], 
 
 
 def records(snapshot: Snapshot, rows: Sequence[VersionRow]) -> list[VersionRecord]:
-    """What is known of these versions, in their order."""
+    """Return the records of these versions, in their order."""
     labels: dict[int, dict[str, str]] = {row.id: {} for row in rows}
     tags: dict[int, list[str]] = {row.id: [] for row in rows}
-    for start in range(0, len(rows), BLOCK // 2):  # a statement takes only so many parameters: here each id is two
+    for start in range(0, len(rows), BLOCK // 2):  # SQLite limits parameters, and each id is two
         ids = [row.id for row in rows[start : start + BLOCK // 2]]
-        # One has a statement of its own: a list of values is put together anew each time.
+        # A statement with a list of values is compiled anew each time, so one version has a statement of its own.
         query = (
-            _noted(snapshot.time_filter, True, ids=ids[0])
+            _labels_and_tags(snapshot.time_filter, True, ids=ids[0])
             if len(ids) == 1
-            else _noted(snapshot.time_filter, False, ids=ids)
+            else _labels_and_tags(snapshot.time_filter, False, ids=ids)
         )
         for id_, name, value in snapshot.execute(query):
             if value is None:
@@ -243,7 +244,7 @@ def records(snapshot: Snapshot, rows: Sequence[VersionRow]) -> list[VersionRecor
 
 
 def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> VersionRecord:
-    """The version as it is told of."""
+    """Return the record of a version with these labels and tags."""
     return VersionRecord(
         op=row.op,
         version=str(row.number),
@@ -265,17 +266,17 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
 
 
 @prepared
-def _noted(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
-    """Labels and tags of these versions, or of the one: a tag has no value."""
+def _labels_and_tags(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
+    """Labels and tags of these versions, or (`one`) of one version; tags have no value."""
 
-    def theirs(table: type[Label | Tag]) -> ColumnElement[bool]:
-        of_them = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))
-        return and_(of_them, time_filter.in_force(table))
+    def conditions(table: type[Label | Tag]) -> ColumnElement[bool]:
+        ids_match = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))
+        return and_(ids_match, time_filter.in_force(table))
 
-    labels = select(Label.version_id, Label.key, Label.value).where(theirs(Label))
-    return labels.union_all(select(Tag.version_id, Tag.name, null()).where(theirs(Tag)))
+    labels = select(Label.version_id, Label.key, Label.value).where(conditions(Label))
+    return labels.union_all(select(Tag.version_id, Tag.name, null()).where(conditions(Tag)))
 
 
 def newest(snapshot: Snapshot, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
-    """All versions of the op, newest first, at most `limit` of those below a sequence."""
+    """Return the versions of the op, newest first: at most `limit` versions below a sequence."""
     return version_rows.rows(snapshot, op_id, version_rows.older_than(below), limit=limit)

@@ -1,4 +1,4 @@
-"""Yanks, in the sense of PEP 592: a yanked version stays, and is picked by nothing but its own name."""
+"""Yanks, in the sense of PEP 592: a yanked version stays, and only a reference that names it exactly selects it."""
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -9,7 +9,10 @@ from opstore_daemon.store.catalog.version_rows import VersionRow
 
 
 def record(connection: Connection, row: VersionRow, reason: str | None, now: int) -> None:
-    """Yanks the version for a reason, or (None) ends that; nothing new where it is so already."""
+    """Record that the version is yanked for a reason, or (None) that it is no longer; do nothing if it is so already.
+
+    `now` in microseconds since 1970.
+    """
     current = select(Yank.yanked, Yank.reason).where(Yank.version_id == row.id, Yank.until.is_(None))
     before = connection.execute(current).one_or_none()
     if reason == (None if before is None else before.reason):

@@ -80,7 +80,7 @@ def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None,
     patched = derivation.bump(version, "patch", blob.digest)
     added = versions.add(connection, op, patched, blob, wanted, now)
     if added.created:
-        links.take_over(connection, before, added.row, now)
+        links.copy_valid_links(connection, before, added.row, now)
     return added
 
 

@@ -1,1 +1,1 @@
-"""Each verb of the store as one transaction, by noun."""
+"""The verbs of the store, each as one transaction, by the same nouns as the client."""

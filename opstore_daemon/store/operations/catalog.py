@@ -1,4 +1,4 @@
-"""Yanks, tags and ops: what users say about versions and ops, each statement as one transaction."""
+"""Yanks, tags, ops and pipelines: list them and change them."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,19 @@ from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import check_name
-from opstore_daemon.protocol.records import Compat, OpRecord, Ops, Tagged, TagRecord, Tags, VersionRecord
+from opstore_daemon.protocol.records import (
+    Compat,
+    OpRecord,
+    Ops,
+    PipelineRecord,
+    Pipelines,
+    Tagged,
+    TagRecord,
+    Tags,
+    VersionRecord,
+)
 from opstore_daemon.protocol.references import parse_reference
-from opstore_daemon.store.catalog import ops, tags, version_rows, versions, yanks
+from opstore_daemon.store.catalog import ops, pipelines, tags, version_rows, versions, yanks
 from opstore_daemon.store.catalog.references import find_version
 from opstore_daemon.store.paging import NO_LIMIT, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
@@ -16,7 +26,7 @@ from opstore_daemon.store.transactions import Transactions
 
 
 class CatalogOperations(Transactions):
-    """Yank and tag versions; list tags and ops; set compatibility levels."""
+    """Yank and tag versions, set compatibility levels, register pipelines."""
 
     def yank(self, reference: str, reason: str) -> VersionRecord:
         """Yank the version (protocol.interface)."""
@@ -47,7 +57,7 @@ class CatalogOperations(Transactions):
         """Move the tag as `tag` does; also return which yanked versions the references selected."""
         targets = [parse_reference(text) for text in ([references] if isinstance(references, str) else references)]
         if len({reference.op for reference in targets}) < len(targets):
-            raise errors.InvalidRequest(reason="a tag stands on one version of an op")
+            raise errors.InvalidRequest(reason="a tag can be on only one version of an op")
         tags.check(tag)
 
         def work(connection: Connection) -> Tagged:
@@ -106,3 +116,33 @@ class CatalogOperations(Transactions):
             return ops.records(snapshot, "", 1, only=op)[0]
 
         return self._write(OpRecord, work)
+
+    def register_pipeline(
+        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+    ) -> PipelineRecord:
+        """Register a pipeline (protocol.interface)."""
+        order, pairs = pipelines.graph(ops, edges)
+
+        def work(connection: Connection) -> PipelineRecord:
+            return pipelines.register(connection, name, order, pairs, self._now())
+
+        return self._write(PipelineRecord, work)
+
+    def pipelines(self) -> list[PipelineRecord]:
+        """Return all pipelines by name (protocol.interface)."""
+        return list(self.pipelines_page("", NO_LIMIT).pipelines)
+
+    def pipelines_page(self, after: str, limit: int) -> Pipelines:
+        """Return a page of pipelines by name: at most `limit` pipelines after the name `after`."""
+        with self._snapshot() as snapshot:
+            page = pipelines.records(snapshot, after, limit)
+        return Pipelines(pipelines=tuple(page), next_cursor=next_cursor(page, limit, lambda each: each.name))
+
+    def pipeline(self, name: str) -> PipelineRecord:
+        """Return one pipeline (protocol.interface)."""
+        with self._snapshot() as snapshot:
+            return pipelines.get(snapshot, name)
+
+    def remove_pipeline(self, name: str) -> None:
+        """Remove the pipeline (protocol.interface)."""
+        self._write(type(None), lambda connection: pipelines.remove(connection, name, self._now()))

@@ -1,4 +1,4 @@
-"""Links, pipelines and what follows from them: verdicts, resolutions, locks and affected ops."""
+"""Links and what follows from them: verdicts, resolutions, locks and affected ops."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,15 +13,13 @@ from opstore_daemon.protocol.records import (
     Links,
     LinkState,
     Lock,
-    PipelineRecord,
-    Pipelines,
     Resolution,
     Validation,
 )
 from opstore_daemon.protocol.references import Latest, Reference, parse_reference
 from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
-from opstore_daemon.store.paging import NO_LIMIT, check_limit, next_cursor
+from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import resolution, verdicts
@@ -34,7 +32,7 @@ def _has_none(_position: int) -> bool:
 
 
 class ValidityOperations(Transactions):
-    """Record links, register pipelines, validate, resolve, check locks."""
+    """Record links, validate, resolve, check locks, find affected ops."""
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Record a link (protocol.interface)."""
@@ -138,33 +136,3 @@ class ValidityOperations(Transactions):
         """Return the ops to retrain for a version (protocol.interface)."""
         with self._snapshot(as_of) as snapshot:
             return resolution.affected(snapshot, reference, pipeline)
-
-    def register_pipeline(
-        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
-    ) -> PipelineRecord:
-        """Register a pipeline (protocol.interface)."""
-        order, pairs = pipelines.graph(ops, edges)
-
-        def work(connection: Connection) -> PipelineRecord:
-            return pipelines.register(connection, name, order, pairs, self._now())
-
-        return self._write(PipelineRecord, work)
-
-    def pipelines(self) -> list[PipelineRecord]:
-        """Return all pipelines by name (protocol.interface)."""
-        return list(self.pipelines_page("", NO_LIMIT).pipelines)
-
-    def pipelines_page(self, after: str, limit: int) -> Pipelines:
-        """Return a page of pipelines by name: at most `limit` pipelines after the name `after`."""
-        with self._snapshot() as snapshot:
-            page = pipelines.records(snapshot, after, limit)
-        return Pipelines(pipelines=tuple(page), next_cursor=next_cursor(page, limit, lambda each: each.name))
-
-    def pipeline(self, name: str) -> PipelineRecord:
-        """Return one pipeline (protocol.interface)."""
-        with self._snapshot() as snapshot:
-            return pipelines.get(snapshot, name)
-
-    def remove_pipeline(self, name: str) -> None:
-        """Remove the pipeline (protocol.interface)."""
-        self._write(type(None), lambda connection: pipelines.remove(connection, name, self._now()))

@@ -100,7 +100,7 @@ def select_valid(
     found: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):
-        admitted = [row for row in block if references.admitted(reference.selector, row)]
+        admitted = [row for row in block if references.admits(reference.selector, row)]
         reasons = _objections(snapshot, op, admitted, targets)
         for row in admitted:
             if row.id not in reasons:
@@ -142,7 +142,7 @@ def _why_nothing(snapshot: Snapshot, op: OpRow, reference: Reference, targets: S
         return "invalid"
     asked = False
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, None)):
-        admitted = [row for row in block if references.admitted(reference.selector, row)]
+        admitted = [row for row in block if references.admits(reference.selector, row)]
         asked = asked or bool(admitted)
         if len(_objections(snapshot, op, admitted, linked)) < len(admitted):
             return "unknown"

@@ -25,7 +25,7 @@ def similar_to(server: OpStoreServer, name: str) -> list[str]:
 def test_among_more_names_than_are_read_the_nearest_in_the_alphabet_count(
     memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suggestions, "MOST_NAMES", 100)
+    monkeypatch.setattr(suggestions, "MAX_NAMES", 100)
     fill(memory, [f"aa{n:04}" for n in range(500)] + ["random_forest"] + [f"zz{n:04}" for n in range(500)])
     assert similar_to(memory, "random_forst") == ["random_forest"]
     assert similar_to(memory, "0random_forest") == []  # too many lie in between
@@ -33,7 +33,7 @@ def test_among_more_names_than_are_read_the_nearest_in_the_alphabet_count(
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("m" * 120 + "x", suggestions.MOST_WORK // 121**2), ("a", suggestions.MOST_NAMES)],
+    [("m" * 120 + "x", suggestions.MAX_WORK // 121**2), ("a", suggestions.MAX_NAMES)],
     ids=["long", "short"],
 )
 def test_no_more_names_are_read_than_the_bound_and_fewer_where_they_are_long(

@@ -338,7 +338,7 @@ def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) 
     old.insert("db_pipeline_link", pipeline_id=old.insert("db_pipeline", pipeline_name="lost"), upstream_op_id=999)
     assert [(what, name, reason) for what, name, reason, _ in left_out(machine, old)] == [
         ("pipeline", "train", "the pipeline train is registered already, with another graph"),
-        ("pipeline", "round", "the pipeline was refused: its edges go round in a circle: pca -> forest -> pca"),
+        ("pipeline", "round", "the pipeline was refused: its edges form a cycle: pca -> forest -> pca"),
         ("pipeline", "twice", "the pipeline was refused: pca can't be its own upstream"),
         ("pipeline", "empty", "the old store did not keep its ops"),
         ("pipeline", "lost", "one of its ops is unknown"),
