@@ -1,5 +1,6 @@
 """The other end of a connection: a server that is no daemon, and a line to a daemon that stops in the middle."""
 
+import functools
 import re
 import socket
 import threading
@@ -163,8 +164,18 @@ class Wire(_Listening):
             each.close()  # or who sends would wait for somebody to read it
 
 
+@functools.cache
+def refusing_port() -> int:
+    """Return a port that refuses connections. It stays taken: nothing begins to listen on it in the meantime."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        found.detach()
+    return port
+
+
 def unused_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port that a daemon can listen on."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port: int = found.getsockname()[1]
     return port

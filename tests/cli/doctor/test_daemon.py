@@ -22,7 +22,7 @@ from opstore_daemon.testing import Serving
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.schema import HEAD
 from tests.support.user import TOKEN, User
-from tests.support.wire import Stranger, unused_port
+from tests.support.wire import Stranger, refusing_port
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has them")
 
@@ -53,7 +53,7 @@ def test_a_daemon_of_another_version(user: User, fake: FakeDaemon) -> None:
 
 def test_a_daemon_that_was_killed_is_nothing_to_worry_about(user: User) -> None:
     user.make_home()
-    user.runs(f"http://127.0.0.1:{unused_port()}")
+    user.runs(f"http://127.0.0.1:{refusing_port()}")
     (user.home / "daemon.lock").touch()
     assert user.wrong() == {}
 
@@ -145,7 +145,7 @@ def test_tokens_that_are_not_taken(user: User, opstore_memory_server: Serving) -
 
 
 def test_a_url_where_nobody_answers(user: User) -> None:
-    user.url = f"http://127.0.0.1:{unused_port()}"
+    user.url = f"http://127.0.0.1:{refusing_port()}"
     found, advice = user.wrong()["answer"]
     assert found == f"no daemon answers at {user.url}: connection refused"
     assert advice == "opstore serve (there), or unset OPSTORE_URL to use the local daemon"

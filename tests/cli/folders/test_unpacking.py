@@ -16,6 +16,7 @@ from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, NoFol
 from opstore_cli.folders.unpacking import unpack
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, member, packed, plain, tar
+from tests.support.open_files import open_below
 
 MIB = 1024 * 1024
 
@@ -231,13 +232,12 @@ def test_a_disk_that_fails_is_an_output_that_failed(tmp_path: Path, monkeypatch:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
         with pytest.raises(errors.OutputFailed, match="No space left on device") as caught:
             unpack(in_pieces(content), out, tmp_path / "target")
     assert str(caught.value.details["path"]).startswith(str(tmp_path / "target"))
-    assert before is None or set(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path) == []
 
 
 def test_memory_holds_no_content_and_few_files_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

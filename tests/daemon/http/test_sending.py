@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.web.api.blobs import FEW
 from tests.daemon.http.test_bytes import BYTES, large
 from tests.support.http_client import Http
+from tests.support.open_files import open_below
 from tests.support.raw_http import Raw, head
 from tests.support.waiting import wait_for
 
@@ -85,14 +87,12 @@ def test_a_connection_serves_on_after_a_part(http: Http, listener: Listener) -> 
             assert (answer.status, answer.body) == (206, data[start:])
 
 
-def test_who_goes_away_in_a_part_leaves_nothing_behind(http: Http, listener: Listener) -> None:
+def test_who_goes_away_in_a_part_leaves_nothing_behind(http: Http, listener: Listener, tmp_path: Path) -> None:
     http.push("up", b"x" * (40 * MIB))  # more than fits into the buffers of the system
-    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     for _ in range(3):
         with Raw(listener.port) as connection:
             connection.send(head("GET", BYTES, "Range: bytes=1-", host=connection.host))
             assert connection.socket.recv(1, socket.MSG_PEEK)
     wait_for(lambda: len(listener._channels()) <= 1, "the end of the connections")
-    if before:
-        wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before + 1, "the end of all files")
+    wait_for(lambda: open_below(tmp_path / "blobs") == [], "the end of all files")
     assert http.pull("up", headers={"Range": "bytes=0-1"}).content == b"xx"

@@ -17,7 +17,7 @@ import pytest
 from opstore_daemon.protocol.digests import digest_of, hex_of
 from tests.support.machines import MIB, PROGRAM, Machine
 from tests.support.waiting import wait_for
-from tests.support.wire import Stranger, Wire, unused_port
+from tests.support.wire import Stranger, Wire, refusing_port
 
 
 def both(machine: Machine, *words: str | bytes | Path, **options: Any) -> tuple[int, str, str, Any]:
@@ -267,7 +267,7 @@ def test_pushing_the_same_bytes_again_mends_a_damaged_blob(machine: Machine, dat
 
 
 def test_a_url_with_nobody_behind_it_is_7_and_starts_nothing(machine: Machine) -> None:
-    url = f"http://127.0.0.1:{unused_port()}"
+    url = f"http://127.0.0.1:{refusing_port()}"
     said = (
         "error: no daemon answers at URL: connection refused\n"
         "hint: opstore serve (there), or unset OPSTORE_URL to use the local daemon\n"
@@ -348,7 +348,7 @@ def test_a_token_for_plain_http_beyond_this_machine_is_8_and_nothing_leaves(mach
     options = {"env": {"OPSTORE_TOKEN": "secret"}, "program": [sys.executable, "-P", "-c", AUDITED]}
     assert_fails(machine, "ops --url http://192.0.2.1:8080", 8, "PlainHttp", said, **options)
     # The hook sees what does connect.
-    _, _, err = machine.run("ops", "--url", f"http://127.0.0.1:{unused_port()}", **options)
+    _, _, err = machine.run("ops", "--url", f"http://127.0.0.1:{refusing_port()}", **options)
     assert "socket.connect" in err
 
 

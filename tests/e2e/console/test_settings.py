@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.machines import STARTED, Machine
-from tests.support.wire import Stranger, unused_port
+from tests.support.wire import Stranger, refusing_port
 
 
 def user_file(machine: Machine) -> Path:
@@ -26,7 +26,7 @@ def named(machine: Machine) -> str:
 
 def test_the_order_of_the_settings(machine: Machine, other: Machine, strangers: Callable[..., Stranger]) -> None:
     here, there = named(machine), named(other)
-    nowhere = f"http://127.0.0.1:{unused_port()}"
+    nowhere = f"http://127.0.0.1:{refusing_port()}"
     token = {"OPSTORE_TOKEN": other.token}
     # The default is the local daemon.
     assert machine.run("ops", "-q") == (0, f"{here}\n", "")

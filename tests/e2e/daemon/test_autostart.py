@@ -15,7 +15,7 @@ import pytest
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.schema import HEAD
 from tests.support.waiting import wait_for
-from tests.support.wire import Stranger, Wire, unused_port
+from tests.support.wire import Stranger, Wire, refusing_port
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_stranger_that_passes_on_the_real_daemons_proof_gets_no_token(machine:
 def test_the_process_that_a_stale_runtime_file_names_is_let_be(machine: Machine) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        write_runtime_file(machine, pid=bystander.pid, url=f"http://127.0.0.1:{unused_port()}")
+        write_runtime_file(machine, pid=bystander.pid, url=f"http://127.0.0.1:{refusing_port()}")
         assert machine.run("stop") == (0, "", "no daemon runs for /machine/data\n")
         write_runtime_file(machine, pid=bystander.pid)
         assert machine.run("restart") == (0, "URL\n", "restarted\n")

@@ -18,7 +18,7 @@ from opstore_daemon.protocol import errors
 from tests.e2e.console.test_settings import authorizations, user_file
 from tests.support.machines import Machine
 from tests.support.waiting import WITHIN
-from tests.support.wire import Stranger, unused_port
+from tests.support.wire import Stranger, refusing_port
 
 KEPT = "its token is kept in /machine/user/.config/opstore/credentials.json\n"
 if sys.platform == "darwin":
@@ -80,7 +80,7 @@ def test_a_token_that_the_daemon_does_not_take_is_not_kept(machine: Machine, oth
 
 def test_where_no_daemon_answers_nothing_is_kept(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     stranger = strangers("200 OK", body=b"welcome", tokens=["token"])
-    for url in (f"http://127.0.0.1:{unused_port()}", stranger.url):
+    for url in (f"http://127.0.0.1:{refusing_port()}", stranger.url):
         code, out, err = machine.run("login", url, stdin=b"token")
         assert (code, out, err.startswith("error: no daemon answers at URL: ")) == (7, "", True)
     assert not credentials_file(machine).exists()
@@ -169,7 +169,7 @@ def test_on_a_terminal_the_token_is_asked_for_and_not_shown(machine: Machine, ot
 
 
 def test_a_prompt_that_is_left_keeps_nothing(machine: Machine) -> None:
-    url = f"http://127.0.0.1:{unused_port()}"
+    url = f"http://127.0.0.1:{refusing_port()}"
     assert typed(machine, "login", url, keys=b"\x03")[0] == 130
     code, shown = typed(machine, "login", url, keys=b"\x04")
     assert (code, "none was given" in shown) == (2, True)
