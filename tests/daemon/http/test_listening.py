@@ -16,7 +16,7 @@ from tests.daemon.http.test_uploads import DATA, begin, staged
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
-from tests.support.waiting import wait_for
+from tests.support.waiting import WITHIN, wait_for
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.0.0.2"])  # noqa: S104
@@ -101,7 +101,7 @@ def test_a_listener_that_is_not_wanted_any_more_stops(server: OpStoreServer) -> 
     thread = threading.Thread(target=listener.run, kwargs={"is_wanted": lambda: False})
     thread.start()
     try:
-        thread.join(10)
+        thread.join(WITHIN)
         assert not thread.is_alive()
     finally:
         listener.stop()

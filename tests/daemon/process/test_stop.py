@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from opstore_daemon.http_server.listener import GRACE
 from opstore_daemon.protocol import routes
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import PATIENCE, Daemon, until
@@ -113,7 +114,7 @@ def test_a_daemon_that_nobody_asks_anything_ends_at_once(daemon: Daemon, number:
         asked = time.monotonic()
         daemon.process.send_signal(number)
         assert daemon.ends() == 0
-        assert time.monotonic() - asked < 20, "it did not wait for a connection on which nothing runs"
+        assert time.monotonic() - asked < GRACE, "it did not wait for a connection on which nothing runs"
         assert kept.recv(1) == b""
     assert not daemon.runtime_file.exists()
 
