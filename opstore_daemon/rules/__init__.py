@@ -1,1 +1,1 @@
-"""Numbering, derivation, verdict and resolution: pure functions over records, with no I/O, clock or database."""
+"""The rules of versions as pure functions over records: no I/O, no clock, no database."""

@@ -1,7 +1,7 @@
-"""Which ops have to be retrained for a version: those that can't take it, and all that are downstream of one.
+"""Find the ops that a version affects: those to retrain before they can run with it.
 
-An op is affected by a version of an upstream op if the verdict for its latest version is not valid, or if one of its
-own upstream ops is affected: what that one becomes is not known yet.
+A downstream op is affected if the version is not valid for its latest version, or if one of its own upstream ops is
+affected: nobody knows yet which version retraining that upstream op makes.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,26 +9,27 @@ from collections.abc import Callable, Iterable
 from opstore_daemon.rules.verdict import Verdict
 
 
-def affected(
+def find_affected(
     op: str, downstreams: Callable[[str], Iterable[str]], verdict: Callable[[str], Verdict]
 ) -> list[tuple[str, Verdict]]:
-    """The affected ops, the direct ones first, then level by level, ties by name; with why each is.
+    """Return the affected ops with the verdict that makes each affected, direct downstream ops first, then by level.
 
-    `downstreams` says which ops are directly downstream of one; `verdict` is asked for the direct ones of `op`.
+    Ops of one level are sorted by name. `downstreams` returns the ops directly downstream of one. `verdict` is called
+    for the direct downstream ops of `op` only. The graph may have cycles: it is the union of several pipelines.
     """
-    found: dict[str, Verdict] = {}
+    affected: dict[str, Verdict] = {}
     for direct in sorted(set(downstreams(op))):
-        told = verdict(direct)
-        if told.word != "valid":
-            found[direct] = told
-    level = list(found)
+        own_verdict = verdict(direct)
+        if own_verdict.word != "valid":
+            affected[direct] = own_verdict
+    level = list(affected)
     while level:
-        further: dict[str, Verdict] = {}
+        next_level: dict[str, Verdict] = {}
         for upstream in level:
             for downstream in sorted(set(downstreams(upstream))):
-                if downstream != op and downstream not in found:
-                    reason = f"its upstream {upstream} is affected: what that becomes is not validated yet"
-                    further.setdefault(downstream, Verdict("unknown", reason))
-        level = sorted(further)
-        found |= {downstream: further[downstream] for downstream in level}
-    return list(found.items())
+                if downstream != op and downstream not in affected:
+                    reason = f"its upstream {upstream} is affected, and what replaces it is not validated yet"
+                    next_level.setdefault(downstream, Verdict("unknown", reason))
+        level = sorted(next_level)
+        affected |= {downstream: next_level[downstream] for downstream in level}
+    return list(affected.items())

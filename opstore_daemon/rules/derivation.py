@@ -1,4 +1,4 @@
-"""Which three subversions a push makes (CONTRACT section 3)."""
+"""Derive the three subversions of a pushed or registered version (CONTRACT section 3)."""
 
 import hashlib
 import json
@@ -13,33 +13,35 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-NOTHING = _sha256("")
+HASH_OF_NOTHING = _sha256("")
 
 
 def bump(base: Version | None, level: Level, digest: Digest) -> Version:
-    """The version that bytes of this digest make of the base: its own above the level, new at it, nothing below.
+    """Return the subversions of bytes pushed with a bump at `level`.
 
-    Without a base there is nothing above either. The new subversion hashes the base's text too, so that older
-    bytes pushed again make a new version.
+    Subversions above the level are those of `base` (the hash of nothing without a base), those below it are the hash
+    of nothing. The one at the level hashes the text of `base` and the digest: with `base` in it, older bytes that are
+    pushed again make a new version.
     """
-    own = base.subversions if base else (NOTHING, NOTHING, NOTHING)
-    at = LEVELS.index(level)
-    new = _sha256(f"{base or ''}\n{digest}")
+    inherited = base.subversions if base else (HASH_OF_NOTHING, HASH_OF_NOTHING, HASH_OF_NOTHING)
+    bumped = LEVELS.index(level)
+    renewed = _sha256(f"{base or ''}\n{digest}")
     major, minor, patch = (
-        own[place] if place < at else new if place == at else NOTHING for place in range(len(LEVELS))
+        inherited[place] if place < bumped else renewed if place == bumped else HASH_OF_NOTHING
+        for place in range(len(LEVELS))
     )
     return Version(major, minor, patch)
 
 
 def from_fields(fields: Mapping[Level, Mapping[str, str]], digest: Digest | None) -> Version:
-    """The version of what an op declares: each level the hash of its fields as JSON, keys sorted, no blanks.
+    """Return the subversions that hash the declared fields of each level, as JSON with sorted keys and no spaces.
 
-    A level without fields is the hash of nothing; the patch is then the bytes' digest, where there are bytes.
+    A level without fields is the hash of nothing, except patch: it is the digest of the bytes, if there are any.
     """
 
     def subversion(level: Level) -> str:
         if fields.get(level):
             return _sha256(json.dumps(fields[level], sort_keys=True, separators=(",", ":"), ensure_ascii=False))
-        return hex_of(digest) if level == "patch" and digest else NOTHING
+        return hex_of(digest) if level == "patch" and digest else HASH_OF_NOTHING
 
     return Version(subversion("major"), subversion("minor"), subversion("patch"))

@@ -1,4 +1,4 @@
-"""Which number a version gets: within an op a hash keeps its number (CONTRACT section 1)."""
+"""Assign version numbers: within an op, equal hashes have equal numbers (CONTRACT section 1)."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,18 @@ from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 
 @dataclass(frozen=True, slots=True)
 class AssignedNumbers:
-    """What was given at one level so far: the number of this very hash, and the highest; None where there is none.
+    """The numbers assigned so far at one level of an op.
 
-    At the minor level only within the version's major, at the patch level only within its major and minor.
+    `known` is the number of the hash in question, `highest` the highest number; None if there is none. At the minor
+    level they count only within the version's major, at the patch level only within its major and minor. Removed
+    versions count, so that no number is reused.
     """
 
     known: int | None = None
     highest: int | None = None
 
-    def number(self, op: str, level: Level) -> int:
-        """The number that the hash has, else the next; majors count from 1, minors and patches from 0."""
+    def assign(self, op: str, level: Level) -> int:
+        """Return the number of the hash, or the next free one: majors start at 1, minors and patches at 0."""
         if self.known is not None:
             return self.known
         first = 1 if level == "major" else 0
@@ -28,6 +30,6 @@ class AssignedNumbers:
         return number
 
 
-def number(op: str, major: AssignedNumbers, minor: AssignedNumbers, patch: AssignedNumbers) -> VersionNumber:
-    """The number of a version of the op; raises NumbersExhausted. Removed versions count: none is reused."""
-    return VersionNumber(major.number(op, "major"), minor.number(op, "minor"), patch.number(op, "patch"))
+def assign_number(op: str, major: AssignedNumbers, minor: AssignedNumbers, patch: AssignedNumbers) -> VersionNumber:
+    """Return the number of a version of the op; raise NumbersExhausted if a level has none left."""
+    return VersionNumber(major.assign(op, "major"), minor.assign(op, "minor"), patch.assign(op, "patch"))

@@ -1,4 +1,4 @@
-"""Which numbers a range of versions admits, as `packaging` (PEP 440) says."""
+"""Decide which version numbers a range admits, as `packaging` (PEP 440) does."""
 
 from collections.abc import Sequence
 
@@ -9,27 +9,30 @@ from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
 
 
 def admits(specifiers: str, number: VersionNumber) -> bool:
-    """Whether the specifier set admits the number."""
+    """Return whether the specifier set admits the number."""
     return SpecifierSet(specifiers).contains(Version(str(number)))
 
 
 def bounds(specifiers: str) -> tuple[VersionNumber, VersionNumber]:
-    """The lowest and the highest number that it could admit; of those between it may still refuse some."""
+    """Return the lowest and the highest number that can be admitted, for an indexed query.
+
+    The bounds are inclusive and not exact: `admits` may still refuse numbers within them.
+    """
     lowest, highest = VersionNumber(1, 0, 0), VersionNumber(HIGHEST, HIGHEST, HIGHEST)
     for clause in SpecifierSet(specifiers):
         parts = [min(int(part), HIGHEST) for part in clause.version.removesuffix(".*").split(".")]
-        first = _filled(parts, 0)
+        first = _fill(parts, 0)
         if clause.operator in (">=", ">", "~=", "=="):
             lowest = max(lowest, first)
         if clause.operator in ("<=", "<"):
             highest = min(highest, first)
         elif clause.operator == "==":
-            highest = min(highest, _filled(parts, HIGHEST) if clause.version.endswith(".*") else first)
+            highest = min(highest, _fill(parts, HIGHEST) if clause.version.endswith(".*") else first)
         elif clause.operator == "~=":
-            highest = min(highest, _filled(parts[:-1], HIGHEST))
+            highest = min(highest, _fill(parts[:-1], HIGHEST))
     return lowest, highest
 
 
-def _filled(parts: Sequence[int], rest: int) -> VersionNumber:
-    major, minor, patch = [*parts, rest, rest][:3]
+def _fill(parts: Sequence[int], filler: int) -> VersionNumber:
+    major, minor, patch = [*parts, filler, filler][:3]
     return VersionNumber(major, minor, patch)

@@ -1,4 +1,4 @@
-"""Whether an upstream version is valid for a downstream one, with the reason in words (CONTRACT section 4)."""
+"""Decide whether an upstream version is valid for a downstream version, and say why (CONTRACT section 4)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from opstore_daemon.protocol.records import Compat, VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
 
-_SHARED = {"major": 1, "minor": 2, "exact": 3}
+Line = tuple[int, ...]  # the first parts of a version number, which all versions of the line share
+
+_LINE_LENGTH = {"major": 1, "minor": 2, "exact": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,103 +23,104 @@ class LinkInForce:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """valid, invalid or unknown, and why: in words, and whether an entry for the very version says so (rule 1)."""
+    """The word (valid, invalid or unknown) and its reason; `by_entry` if rule 1 decided."""
 
     word: VerdictWord
     reason: str
     by_entry: bool = False
 
 
-def line(number: VersionNumber, compat: Compat) -> tuple[int, ...]:
-    """What compatible versions share: `(1,)` at major, `(1, 4)` at minor, `(1, 4, 2)` at exact."""
-    return number[: _SHARED[compat]]
+def line(number: VersionNumber, compat: Compat) -> Line:
+    """Return the parts that compatible versions share: `(1,)` at major, `(1, 4)` at minor, `(1, 4, 2)` at exact."""
+    return number[: _LINE_LENGTH[compat]]
 
 
 def is_compatible(one: VersionNumber, other: VersionNumber, compat: Compat) -> bool:
-    """Whether two versions of an op share the number down to its compatibility level."""
+    """Return whether two versions of an op share their number down to its compatibility level."""
     return line(one, compat) == line(other, compat)
 
 
 class EdgeLinks:
-    """The links in force between two ops, ready for the verdict of any two of their versions.
+    """The links in force between two ops, indexed for the verdict of any two of their versions.
 
-    Of those links, the ones that can't matter for the versions that are asked about may be left out. What may not be:
-    the entries for these upstream versions; for each downstream version (or none) and each line of theirs one valid
-    link, if there is one; and the newest valid link of all.
+    Links that can't affect the verdicts asked for may be missing. Required are: all links of the upstream versions in
+    question; for each of their lines and each downstream version in question (and for none) the newest valid link;
+    and the newest valid link between the two ops.
     """
 
     def __init__(self, upstream: str, downstream: str, compat: Compat, links: Iterable[LinkInForce] = ()) -> None:
+        """`compat` is the compatibility level of the upstream op."""
         self.upstream, self.downstream, self.compat = upstream, downstream, compat
         self._entries: dict[tuple[VersionNumber, VersionNumber | None], LinkInForce] = {}
-        self._lines: dict[tuple[tuple[int, ...], VersionNumber | None], LinkInForce] = {}
-        self._by_target: dict[VersionNumber | None, set[tuple[int, ...]]] = {}
-        self._newest: LinkInForce | None = None
+        self._newest_by_line: dict[tuple[Line, VersionNumber | None], LinkInForce] = {}
+        self._lines_by_target: dict[VersionNumber | None, set[Line]] = {}
+        self._newest_valid: LinkInForce | None = None
         self.add(links)
 
     def add(self, links: Iterable[LinkInForce]) -> None:
-        """More of them; the same one again changes nothing."""
+        """Add links; adding one again changes nothing."""
         for link in links:
             self._entries[link.upstream, link.downstream] = link
             if link.valid:
-                self._newest = _newer(self._newest, link)
-                place = line(link.upstream, self.compat), link.downstream
-                self._lines[place] = _newer(self._lines.get(place), link)
-                self._by_target.setdefault(link.downstream, set()).add(place[0])
+                self._newest_valid = _newer(self._newest_valid, link)
+                key = line(link.upstream, self.compat), link.downstream
+                self._newest_by_line[key] = _newer(self._newest_by_line.get(key), link)
+                self._lines_by_target.setdefault(link.downstream, set()).add(key[0])
 
     def deciding_entry(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
-        """The entry that rule 1 goes by, or None."""
+        """Return the entry that decides by rule 1, or None."""
         exact = self._entries.get((upstream, downstream))
         return exact if exact is not None or downstream is None else self._entries.get((upstream, None))
 
     def compatible_link(self, upstream: VersionNumber, downstream: VersionNumber | None) -> LinkInForce | None:
-        """The newest valid link that rule 2 goes by, or None."""
-        own = line(upstream, self.compat)
-        found = self._lines.get((own, downstream))
+        """Return the newest valid link that decides by rule 2, or None."""
+        own_line = line(upstream, self.compat)
+        exact = self._newest_by_line.get((own_line, downstream))
         if downstream is None:
-            return found
-        other = self._lines.get((own, None))
-        return found if other is None else _newer(found, other)
+            return exact
+        for_op = self._newest_by_line.get((own_line, None))
+        return exact if for_op is None else _newer(exact, for_op)
 
-    def lines_for(self, downstream: VersionNumber | None) -> set[tuple[int, ...]]:
-        """The lines of the upstream versions that a valid link is for, for exactly that downstream version."""
-        return self._by_target.get(downstream, set())
+    def lines_for(self, downstream: VersionNumber | None) -> set[Line]:
+        """Return the lines of the upstream versions that have a valid link to exactly that downstream version."""
+        return self._lines_by_target.get(downstream, set())
 
-    def all_lines(self) -> set[tuple[int, ...]]:
-        """The lines of all upstream versions that a valid link is for."""
-        return {place[0] for place in self._lines}
+    def all_lines(self) -> set[Line]:
+        """Return the lines of all upstream versions that have a valid link."""
+        return {own_line for own_line, _ in self._newest_by_line}
 
     @property
-    def is_known(self) -> bool:
-        """Whether any valid link is in force, so that what is not valid is invalid."""
-        return self._newest is not None
+    def has_valid_link(self) -> bool:
+        """Whether any valid link is in force, so that a version that is not valid is invalid (rule 3)."""
+        return self._newest_valid is not None
 
     def is_valid(self, upstream: VersionNumber, downstream: VersionNumber | None) -> bool:
-        """Whether the verdict is valid, by rules 1 and 2 alone."""
+        """Return whether the verdict is valid (rules 1 and 2)."""
         entry = self.deciding_entry(upstream, downstream)
         return entry.valid if entry is not None else self.compatible_link(upstream, downstream) is not None
 
     def word(self, upstream: VersionNumber, downstream: VersionNumber | None) -> VerdictWord:
-        """The verdict for these two versions, without its reason."""
+        """Return the verdict for these two versions, without its reason."""
         if self.is_valid(upstream, downstream):
             return "valid"
-        return "invalid" if self.is_known or self.deciding_entry(upstream, downstream) is not None else "unknown"
+        return "invalid" if self.has_valid_link or self.deciding_entry(upstream, downstream) is not None else "unknown"
 
     def verdict(self, upstream: VersionNumber | None, downstream: VersionNumber | None) -> Verdict:
-        """The verdict for these two versions; either may be none, where its op has none."""
+        """Return the verdict for these two versions; None: the op has no version."""
         if upstream is None:
             return Verdict("unknown", f"{self.upstream} has no version")
         name, target = f"{self.upstream} {upstream}", self._target(downstream)
         entry = self.deciding_entry(upstream, downstream)
         if entry is not None:
             word: VerdictWord = "valid" if entry.valid else "invalid"
-            said = "is valid for" if entry.valid else "is known not to be valid for"
-            return Verdict(word, f"{name} {said} {self._target(entry.downstream)}", by_entry=True)
+            relation = "is valid for" if entry.valid else "is known not to be valid for"
+            return Verdict(word, f"{name} {relation} {self._target(entry.downstream)}", by_entry=True)
         link = self.compatible_link(upstream, downstream)
         if link is not None:
             validated = f"{link.upstream}, which is valid for {self._target(link.downstream)}"
             return Verdict("valid", f"{name} is compatible ({self.compat}) with {validated}")
-        if self._newest is not None:
-            last = f"{self._newest.upstream} for {self._target(self._newest.downstream)}"
+        if self._newest_valid is not None:
+            last = f"{self._newest_valid.upstream} for {self._target(self._newest_valid.downstream)}"
             return Verdict("invalid", f"{name} is not validated for {target}; last validated: {last}")
         return Verdict("unknown", f"no link says whether {name} is valid for {target}")
 
@@ -130,7 +133,7 @@ def _newer(one: LinkInForce | None, other: LinkInForce) -> LinkInForce:
 
 
 def combine(words: Iterable[VerdictWord]) -> VerdictWord:
-    """The verdict over several edges: a failure that is known beats what is not known."""
+    """Return the verdict over several edges: invalid beats unknown, unknown beats valid."""
     found = set(words)
     if "invalid" in found:
         return "invalid"

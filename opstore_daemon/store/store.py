@@ -56,11 +56,11 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
                 chosen = Selection(rows, [], "valid")
             return Versions(
                 op=reference.op,
-                versions=tuple(versions.records(snapshot, chosen.found)),
+                versions=tuple(versions.records(snapshot, chosen.versions)),
                 skipped=tuple(chosen.skipped),
                 verdict=chosen.verdict,
                 picked_yanked=tuple(snapshot.picked_yanked),
-                next_cursor=next_cursor(chosen.found, most, lambda row: str(row.sequence)),
+                next_cursor=next_cursor(chosen.versions, most, lambda row: str(row.sequence)),
             )
 
     def pull(self, reference: str) -> bytes:

@@ -154,7 +154,7 @@ def use_asks_as_if_that_version_were_the_latest(scene: Scene) -> None:
     assert [version.version for version in validation.versions] == ["1.0.0"] * 4
     scene.store.register("a", subversions="eeee.aaaa.aaaa")
     assert scene.store.validate_pipeline("p", use=["a@3.0.0", "b@1.0.0"]).verdict == "invalid"
-    with pytest.raises(errors.InvalidRequest, match="no op of the pipeline"):
+    with pytest.raises(errors.InvalidRequest, match="the pipeline p has no op"):
         scene.store.validate_pipeline("p", use=["stranger"])
     with pytest.raises(errors.VersionNotFound):
         scene.store.validate_pipeline("p", use=["a@9"])

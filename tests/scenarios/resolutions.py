@@ -77,7 +77,7 @@ def without_a_set_the_smallest_conflict_is_told(scene: Scene) -> None:
         ("pca", "forest", "valid"),
         ("scaler", "pca", "invalid"),
     ]
-    assert found.conflict[0].reason.endswith("with the other edges no pair is left")
+    assert found.conflict[0].reason.endswith("but no valid pair of versions fits the other edges")
 
 
 @SCENARIOS.append
@@ -171,7 +171,7 @@ def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> N
     scene.store.link("scaler@1.0.0", "pca")
     scene.store.remove_pipeline("churn")
     scene.store.register_pipeline("churn", ["scaler", "pca"])
-    assert scene.store.check_lock("churn", lock).findings == ("the pipeline churn has other edges or ops now",)
+    assert scene.store.check_lock("churn", lock).findings == ("the ops or edges of the pipeline churn have changed",)
 
 
 @SCENARIOS.append
@@ -180,12 +180,14 @@ def a_lock_of_another_store_does_not_hold(scene: Scene) -> None:
     lock = lock_of(scene.store.resolve("churn"))
     other = LockedVersion(op="pca", subversions="aaaa.bbbb.cccc")
     stranger = Lock(edges=lock.edges, versions=(lock.versions[0], other, lock.versions[2]))
-    assert scene.store.check_lock("churn", stranger).findings == ("pca has no version aaaa.bbbb.cccc any more",)
+    assert scene.store.check_lock("churn", stranger).findings == (
+        "pca has no version with the subversions aaaa.bbbb.cccc",
+    )
     changed = LockedVersion(op="pca", subversions=lock.versions[1].subversions, digest="sha256:" + "0" * 64)
     found = scene.store.check_lock(
         "churn", Lock(edges=lock.edges, versions=(lock.versions[0], changed, lock.versions[2]))
     )
-    assert found.findings[0].startswith("pca@1.0.0 has other bytes here: sha256:")
+    assert found.findings[0].startswith("pca@1.0.0 has other bytes in this store: sha256:")
 
 
 @SCENARIOS.append

@@ -144,7 +144,7 @@ def _next_sequence(*, op_id: int, at: int) -> Executable:
 
 def _number(op: OpRow, *given: int | None) -> VersionNumber:
     known_major, highest_major, known_minor, highest_minor, highest_patch = given
-    return numbering.number(
+    return numbering.assign_number(
         op.name,
         AssignedNumbers(known=known_major, highest=highest_major),
         AssignedNumbers(known=known_minor, highest=highest_minor),

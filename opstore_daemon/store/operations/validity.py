@@ -22,7 +22,8 @@ from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
-from opstore_daemon.store.validity import resolution, verdicts
+from opstore_daemon.store.validity import affected, locks, resolution, verdicts
+from opstore_daemon.store.validity.resolution import Resolver
 
 HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position
 
@@ -109,7 +110,7 @@ class ValidityOperations(Transactions):
             if unless(position):
                 return position
             graph = pipelines.get(snapshot, pipeline)
-            used = resolution.of_pipeline(graph, use)
+            used = resolution.references_by_op(graph, use)
             selected = {op: used.get(op) or Reference(op, Latest(), bare=True) for op in graph.ops}
             chosen = {op: verdicts.choose(snapshot, reference) for op, reference in selected.items()}
             return verdicts.validate(snapshot, graph.edges, chosen, position, pipeline)
@@ -125,14 +126,14 @@ class ValidityOperations(Transactions):
     ) -> Resolution:
         """Return the resolution of a pipeline (protocol.interface)."""
         with self._snapshot(as_of) as snapshot:
-            return resolution.Resolving(snapshot, pipeline, use, lock, upgrade).answer()
+            return Resolver(snapshot, pipeline, use, lock, upgrade).resolve()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds (protocol.interface)."""
         with self._snapshot() as snapshot:
-            return resolution.check(snapshot, pipeline, lock)
+            return locks.check_lock(snapshot, pipeline, lock)
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
         """Return the ops to retrain for a version (protocol.interface)."""
         with self._snapshot(as_of) as snapshot:
-            return resolution.affected(snapshot, reference, pipeline)
+            return affected.find_affected(snapshot, reference, pipeline)

@@ -1,4 +1,4 @@
-"""Verdicts: the rules asked about what a view has."""
+"""Verdicts between versions of a snapshot, and the versions that are valid for others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from opstore_daemon.store.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An op, and its version if it has one."""
+    """An op and the version of it that a verdict is about; None if the op has no version."""
 
     op: OpRow
     version: VersionRow | None
 
 
 def choose(snapshot: Snapshot, reference: Reference) -> Chosen:
-    """What a reference names; a bare name is its latest, or none where it has no version."""
+    """Look up a reference; a bare name is the latest version, or None if there is none.
+
+    Raises OpNotFound, and VersionNotFound for a selector that selects nothing.
+    """
     op = ops.get(snapshot, reference.op)
-    version = (
-        version_rows.latest(snapshot, op.id)
-        if reference.bare
-        else references.resolve_reference(snapshot, op.id, reference)
-    )
-    return Chosen(op, version)
+    if reference.bare:
+        return Chosen(op, version_rows.latest(snapshot, op.id))
+    return Chosen(op, references.resolve_reference(snapshot, op.id, reference))
 
 
-def verdicts(snapshot: Snapshot, upstream: OpRow, candidates: Sequence[VersionRow], to: Chosen) -> list[Verdict]:
-    """The verdict of each candidate, in their order."""
-    targets = [] if to.version is None else [to.version]
-    found = link_queries.relevant_links(snapshot, upstream, candidates, to.op, targets)
-    between = EdgeLinks(upstream.name, to.op.name, upstream.compat, found)
-    number = None if to.version is None else to.version.number
-    return [between.verdict(row.number, number) for row in candidates]
+def verdicts(snapshot: Snapshot, upstream: OpRow, candidates: Sequence[VersionRow], target: Chosen) -> list[Verdict]:
+    """Return the verdict of each upstream candidate for the target, in their order."""
+    targets = [] if target.version is None else [target.version]
+    links = link_queries.relevant_links(snapshot, upstream, candidates, target.op, targets)
+    edge_links = EdgeLinks(upstream.name, target.op.name, upstream.compat, links)
+    number = None if target.version is None else target.version.number
+    return [edge_links.verdict(row.number, number) for row in candidates]
 
 
-def edge(snapshot: Snapshot, upstream: Chosen, to: Chosen) -> EdgeVerdict:
-    """The verdict between two versions, either of which may be none."""
+def edge(snapshot: Snapshot, upstream: Chosen, target: Chosen) -> EdgeVerdict:
+    """Return the verdict between an upstream version and a downstream version, either of which may be missing."""
     if upstream.version is None:
-        verdict = EdgeLinks(upstream.op.name, to.op.name, upstream.op.compat).verdict(None, None)
+        verdict = EdgeLinks(upstream.op.name, target.op.name, upstream.op.compat).verdict(None, None)
     else:
-        (verdict,) = verdicts(snapshot, upstream.op, [upstream.version], to)
+        (verdict,) = verdicts(snapshot, upstream.op, [upstream.version], target)
     return EdgeVerdict(
-        upstream=op_number(upstream),
-        downstream=op_number(to),
+        upstream=op_version(upstream),
+        downstream=op_version(target),
         verdict=verdict.word,
         reason=verdict.reason,
         by_entry=verdict.by_entry,
@@ -62,28 +62,28 @@ def validate(
     position: int,
     pipeline: str | None = None,
 ) -> Validation:
-    """The verdict over all edges between the versions that were chosen for the ops; it depends on no later entry."""
-    told = tuple(edge(snapshot, chosen[up], chosen[down]) for up, down in edges)
+    """Return the verdict over all edges between the chosen versions; no entry after `position` can change it."""
+    edge_verdicts = tuple(edge(snapshot, chosen[up], chosen[down]) for up, down in edges)
     return Validation(
-        verdict=combine(verdict.verdict for verdict in told),
-        edges=told,
-        versions=tuple(op_number(version) for version in chosen.values()),
+        verdict=combine(each.verdict for each in edge_verdicts),
+        edges=edge_verdicts,
+        versions=tuple(op_version(each) for each in chosen.values()),
         pipeline=pipeline,
         picked_yanked=tuple(snapshot.picked_yanked),
         position=position,
     )
 
 
-def op_number(chosen: Chosen) -> OpVersion:
-    """The op and its number."""
+def op_version(chosen: Chosen) -> OpVersion:
+    """Return the record of a chosen version."""
     return OpVersion(op=chosen.op.name, version=None if chosen.version is None else str(chosen.version.number))
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The versions that are valid for all downstreams, newest first, and the newer ones that are not."""
+    """The versions that are valid for all targets, newest first; `skipped` are the newer ones that are not."""
 
-    found: list[VersionRow]
+    versions: list[VersionRow]
     skipped: list[SkippedVersion]
     verdict: VerdictWord
 
@@ -91,59 +91,62 @@ class Selection:
 def select_valid(
     snapshot: Snapshot, reference: Reference, valid_for: Sequence[str], limit: int, below: int | None = None
 ) -> Selection:
-    """At most `limit` versions that `latest` could pick, the reference admits and all of `valid_for` accept.
+    """Select at most `limit` versions that `latest` could select, the reference admits and that are valid for all of
+    `valid_for`.
 
-    Reads in blocks, and no further than it must. `below` is the sequence where an earlier answer ended.
+    Reads blocks of versions, no further than necessary. `below`: the sequence of the last version on the previous page.
     """
     op = ops.get(snapshot, reference.op)
     targets = [choose(snapshot, parse_reference(text)) for text in valid_for]
-    found: list[VersionRow] = []
+    selected: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):
         admitted = [row for row in block if references.admits(reference.selector, row)]
-        reasons = _objections(snapshot, op, admitted, targets)
+        objections = _objections(snapshot, op, admitted, targets)
         for row in admitted:
-            if row.id not in reasons:
-                found.append(row)
-            elif not found and below is None:
-                skipped.append(SkippedVersion(op=op.name, version=str(row.number), reason=reasons[row.id].reason))
-            if len(found) == limit:
-                return Selection(found, skipped, "valid")
-    word: VerdictWord = "valid" if found or below is not None else _why_nothing(snapshot, op, reference, targets)
-    return Selection(found, skipped, word)
+            if row.id not in objections:
+                selected.append(row)
+            elif not selected and below is None:
+                reason = objections[row.id].reason
+                skipped.append(SkippedVersion(op=op.name, version=str(row.number), reason=reason))
+            if len(selected) == limit:
+                return Selection(selected, skipped, "valid")
+    if selected or below is not None:
+        return Selection(selected, skipped, "valid")
+    return Selection(selected, skipped, _why_nothing(snapshot, op, reference, targets))
 
 
 def _candidates(snapshot: Snapshot, op: OpRow, reference: Reference, below: int | None) -> Where:
     if isinstance(reference.selector, Latest | Range | Line):
-        among = version_rows.candidates(snapshot, op.id, references.in_line(reference.selector))
+        candidates = version_rows.candidates(snapshot, op.id, references.in_line(reference.selector))
     else:
-        among = version_rows.with_id(references.resolve_reference(snapshot, op.id, reference).id)
-    return among & references.in_bounds(reference.selector) & version_rows.older_than(below)
+        candidates = version_rows.with_id(references.resolve_reference(snapshot, op.id, reference).id)
+    return candidates & references.in_bounds(reference.selector) & version_rows.older_than(below)
 
 
 def _objections(snapshot: Snapshot, op: OpRow, rows: list[VersionRow], targets: Sequence[Chosen]) -> dict[int, Verdict]:
-    """By the version's id, the verdict that keeps it out: a known failure before what is not known."""
+    """Return, by version id, the verdict that excludes the version; `invalid` wins over `unknown`."""
     objections: dict[int, Verdict] = {}
     for target in targets if rows else ():
         for row, verdict in zip(rows, verdicts(snapshot, op, rows, target), strict=True):
-            worse = row.id not in objections or objections[row.id].word == "unknown"
-            if verdict.word != "valid" and worse:
+            wins = row.id not in objections or objections[row.id].word == "unknown"
+            if verdict.word != "valid" and wins:
                 objections[row.id] = verdict
     return objections
 
 
 def _why_nothing(snapshot: Snapshot, op: OpRow, reference: Reference, targets: Sequence[Chosen]) -> VerdictWord:
-    """`unknown` if it is only links that are missing: some target has none at all, and the others agree on one.
+    """Return `unknown` if only links are missing: without the targets that have no link, some version is valid.
 
-    They agree where there is no version that could be asked about.
+    An op without versions that the reference admits is `unknown`, too, if some target has no link.
     """
     linked = [target for target in targets if link_queries.any_in_force(snapshot, op, target.op)]
     if len(linked) == len(targets):
         return "invalid"
-    asked = False
+    has_candidates = False
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, None)):
         admitted = [row for row in block if references.admits(reference.selector, row)]
-        asked = asked or bool(admitted)
+        has_candidates = has_candidates or bool(admitted)
         if len(_objections(snapshot, op, admitted, linked)) < len(admitted):
             return "unknown"
-    return "invalid" if asked else "unknown"
+    return "invalid" if has_candidates else "unknown"

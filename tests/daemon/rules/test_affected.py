@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.affected import affected
+from opstore_daemon.rules.affected import find_affected
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from tests.daemon.rules import oracle
@@ -27,7 +27,7 @@ def test_what_is_affected_is_the_oracles(case: tuple[oracle.History, list[str], 
                 latest = oracle.latest(history, down)
                 return between.verdict(number, None if latest is None else numbers(history, down)[latest])
 
-            found = affected(op, downstreams.__getitem__, verdict)
+            found = find_affected(op, downstreams.__getitem__, verdict)
             assert {name for name, _ in found} == oracle.affected(history, op, version, edges)
             assert all(told.word != "valid" and told.reason for _, told in found)
 
@@ -35,19 +35,19 @@ def test_what_is_affected_is_the_oracles(case: tuple[oracle.History, list[str], 
 def test_direct_ones_come_first_and_then_level_by_level_with_the_upstream_that_is_to_blame() -> None:
     downstreams = {"scaler": ["pca", "knn"], "pca": ["forest"], "forest": ["report", "knn"], "knn": ["report"]}
     verdicts = {"pca": Verdict("invalid", "not validated"), "knn": Verdict("valid", "it is")}
-    found = affected("scaler", lambda op: downstreams.get(op, []), verdicts.__getitem__)
+    found = find_affected("scaler", lambda op: downstreams.get(op, []), verdicts.__getitem__)
     assert [(op, told.word) for op, told in found] == [
         ("pca", "invalid"),
         ("forest", "unknown"),
         ("knn", "unknown"),
         ("report", "unknown"),
     ]
-    assert found[1][1].reason == "its upstream pca is affected: what that becomes is not validated yet"
+    assert found[1][1].reason == "its upstream pca is affected, and what replaces it is not validated yet"
 
 
 def test_edges_of_several_pipelines_may_go_round_in_a_circle() -> None:
     downstreams = {"a": ["b"], "b": ["c", "a"], "c": ["b"]}
-    assert [op for op, _ in affected("a", downstreams.__getitem__, lambda _: Verdict("unknown", "no link"))] == [
+    assert [op for op, _ in find_affected("a", downstreams.__getitem__, lambda _: Verdict("unknown", "no link"))] == [
         "b",
         "c",
     ]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import LEVELS, Level
 from opstore_daemon.protocol.versions import HIGHEST, VersionNumber
-from opstore_daemon.rules.numbering import AssignedNumbers, number
+from opstore_daemon.rules.numbering import AssignedNumbers, assign_number
 from tests.daemon.rules import oracle
 from tests.support.examples import examples
 
@@ -27,7 +27,7 @@ class Counters:
 
     def register(self, version: oracle.Subversions) -> VersionNumber:
         major, minor, patch = version
-        found = number(
+        found = assign_number(
             "pca",
             self.given((), major),
             self.given((major,), minor),
@@ -84,7 +84,7 @@ def test_a_number_stays_whatever_comes_after(registered: list[oracle.Subversions
 
 
 def test_the_first_version_is_1_0_0() -> None:
-    assert number("pca", AssignedNumbers(), AssignedNumbers(), AssignedNumbers()) == VersionNumber(1, 0, 0)
+    assert assign_number("pca", AssignedNumbers(), AssignedNumbers(), AssignedNumbers()) == VersionNumber(1, 0, 0)
 
 
 def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
@@ -95,7 +95,7 @@ def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
 
 
 def test_the_next_number_follows_the_highest_that_was_given_also_to_what_was_removed() -> None:
-    assert number(
+    assert assign_number(
         "pca", AssignedNumbers(known=3, highest=7), AssignedNumbers(highest=4), AssignedNumbers()
     ) == VersionNumber(3, 5, 0)
 
@@ -104,7 +104,7 @@ def test_the_next_number_follows_the_highest_that_was_given_also_to_what_was_rem
 def test_no_number_is_given_above_the_highest(level: Level) -> None:
     def numbered(at: AssignedNumbers) -> VersionNumber:
         major, minor, patch = (at if one == level else AssignedNumbers() for one in LEVELS)
-        return number("pca", major, minor, patch)
+        return assign_number("pca", major, minor, patch)
 
     assert numbered(AssignedNumbers(highest=HIGHEST - 1))[LEVELS.index(level)] == HIGHEST == 2**31 - 1
     assert numbered(AssignedNumbers(known=HIGHEST, highest=HIGHEST))[LEVELS.index(level)] == HIGHEST

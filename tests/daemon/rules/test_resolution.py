@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.resolution import Edge, conflict, order, resolve
+from opstore_daemon.rules.resolution import Edge, find_conflict, resolve, search_order
 from opstore_daemon.rules.verdict import EdgeLinks
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import in_force, numbers, written_for
@@ -78,7 +78,7 @@ def test_a_conflict_has_no_resolution_and_no_part_of_it_is_one(
     candidates = ByHistory(history, edges)
     if resolve(ops, edges, candidates) is not None:
         return
-    found = conflict(edges, candidates)
+    found = find_conflict(edges, candidates)
     if not all(candidates.newest_first(op) for op in ops):
         return
     assert found
@@ -92,7 +92,7 @@ def test_a_conflict_has_no_resolution_and_no_part_of_it_is_one(
 @examples(300)
 @given(st.integers(1, 6).flatmap(lambda count: edges_among(OPS[: max(count, 2)])))
 def test_the_order_is_the_oracles(edges: list[Edge]) -> None:
-    assert order(OPS, edges) == oracle.resolution_order(OPS, edges)
+    assert search_order(OPS, edges) == oracle.resolution_order(OPS, edges)
 
 
 class Counting:

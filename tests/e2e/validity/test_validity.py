@@ -42,7 +42,7 @@ def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deplo
     assert machine.run("affected", "embedder") == (
         1,
         f"forest@3.0.0\tinvalid\t{refused}\n"
-        "report@3.0.0\tunknown\tits upstream forest is affected: what that becomes is not validated yet\n",
+        "report@3.0.0\tunknown\tits upstream forest is affected, and what replaces it is not validated yet\n",
         "",
     )
     code, out, err = machine.run("resolve", "churn", "-q", "--lock", "opstore.lock")

@@ -1,0 +1,57 @@
+"""Whether a lock still holds in a snapshot."""
+
+from collections.abc import Iterator
+
+from opstore_daemon.protocol.digests import parse_digest
+from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.records import Check, Lock
+from opstore_daemon.protocol.versions import Version
+from opstore_daemon.store.catalog import ops, pipelines, version_rows
+from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.validity import verdicts
+from opstore_daemon.store.validity.verdicts import Chosen
+
+
+def check_lock(snapshot: Snapshot, pipeline: str, lock: Lock) -> Check:
+    """Return whether the lock holds, with a finding for each thing that has changed.
+
+    Raises PipelineNotFound, and InvalidName, InvalidSubversions or InvalidDigest for a malformed lock.
+    """
+    _check_form(lock)
+    graph = pipelines.get(snapshot, pipeline)
+    findings: list[str] = []
+    if sorted(lock.edges) != sorted(graph.edges) or {each.op for each in lock.versions} != set(graph.ops):
+        findings.append(f"the ops or edges of the pipeline {pipeline} have changed")
+    chosen: dict[str, Chosen] = {}
+    for locked in lock.versions:
+        op = ops.find(snapshot, locked.op)
+        row = None if op is None else version_rows.by_subversions(snapshot, op.id, Version.parse(locked.subversions))
+        if op is None or row is None:
+            findings.append(f"{locked.op} has no version with the subversions {locked.subversions}")
+        else:
+            chosen[locked.op] = Chosen(op, row)
+            findings += _changes(row, locked.digest)
+    for up, down in graph.edges:
+        if up in chosen and down in chosen:
+            edge = verdicts.edge(snapshot, chosen[up], chosen[down])
+            if edge.verdict != "valid":
+                findings.append(f"{up} -> {down} is {edge.verdict}: {edge.reason}")
+    return Check(pipeline=pipeline, holds=not findings, findings=tuple(findings), position=snapshot.last_position())
+
+
+def _check_form(lock: Lock) -> None:
+    for name in (*(op for edge in lock.edges for op in edge), *(each.op for each in lock.versions)):
+        check_name(name)
+    for each in lock.versions:
+        Version.parse(each.subversions)
+        if each.digest is not None:
+            parse_digest(each.digest)
+
+
+def _changes(row: VersionRow, digest: str | None) -> Iterator[str]:
+    name = f"{row.op}@{row.number}"
+    if row.yank_reason is not None:
+        yield f"{name} is yanked: {row.yank_reason}"
+    if digest is not None and row.digest != digest:
+        yield f"{name} has other bytes in this store: {row.digest or 'none'}"
