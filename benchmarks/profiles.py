@@ -35,9 +35,9 @@ def note(kind, name, what):
         finally:
             steps.append((what, time.time() - began))
     setattr(kind, name, noting)
-note(upload._Pushing, "_begin", "the upload is there")
-note(upload._Pushing, "_append", "all is sent and taken")
-note(upload._Pushing, "_make", "the store has made the version")
+note(upload.Uploader, "_start", "the upload is there")
+note(upload.Uploader, "_append", "all is sent and taken")
+note(upload.Uploader, "_create_version", "the store has made the version")
 import atexit
 atexit.register(lambda: print(json.dumps(steps), file=sys.stderr))
 run()

@@ -1,4 +1,4 @@
-"""opstore.lock: a resolution in a file, with digests. The same resolution makes the same bytes."""
+"""Read and write opstore.lock, a resolution with digests. The same resolution makes the same bytes."""
 
 import tomllib
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from opstore_cli.files.private import write_atomically
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import parse_digest
 from opstore_daemon.protocol.names import check_name
@@ -19,8 +20,8 @@ MAX_LOCK = 16 * 1024 * 1024  # bytes
 _HEAD = "# Written by opstore resolve --lock. It pins a version of each op of the pipeline; do not edit it.\n"
 
 
-class Locked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A version in a lock; `digest` and `size` (bytes) are None where it is registered only."""
+class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A version in a lock file; `digest` and `size` (bytes) are None if it is only registered."""
 
     op: str
     version: str
@@ -38,20 +39,20 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def reference(self) -> str:
-        """What picks exactly this version, also when it is yanked."""
+        """The reference that picks exactly this version, even if it is yanked."""
         return f"{self.op}@{self.subversions}"
 
 
 @dataclass(frozen=True, slots=True)
 class LockFile:
-    """What a lock holds."""
+    """The content of a lock file."""
 
     pipeline: str
     edges: tuple[tuple[str, str], ...]
-    versions: tuple[Locked, ...]
+    versions: tuple[PinnedVersion, ...]
 
     def record(self) -> Lock:
-        """The lock as the daemon checks it."""
+        """Return the record that the daemon checks."""
         versions = tuple(
             LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest) for each in self.versions
         )
@@ -62,13 +63,13 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     pipeline: str
     edges: tuple[tuple[str, str], ...]
-    version: tuple[Locked, ...]
+    version: tuple[PinnedVersion, ...]
 
 
 def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Sequence[VersionRecord]) -> LockFile:
-    """The lock of these versions, in the order of the data."""
-    locked = [
-        Locked(
+    """Return the lock of these versions, which are in the order of the data."""
+    pinned = [
+        PinnedVersion(
             op=each.op,
             version=each.version,
             subversions=each.subversions,
@@ -78,31 +79,20 @@ def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Seque
         )
         for each in versions
     ]
-    return LockFile(pipeline, tuple(edges), tuple(locked))
+    return LockFile(pipeline, tuple(edges), tuple(pinned))
 
 
 def write(path: Path, lock: LockFile) -> bool:
-    """Writes the file, all of it or nothing; returns whether it is another than before. Raises OutputFailed."""
-    import os
-    import secrets
-
+    """Write the file atomically; return whether its content changed. Raises OutputFailed."""
     import tomli_w
 
     versions = [_without_none(msgspec.structs.asdict(each)) for each in lock.versions]
     content = {"format": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges], "version": versions}
     data = (_HEAD + tomli_w.dumps(content)).encode()
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
+    with errors.translated(OSError, to=errors.OutputFailed, path=str(path)):
         if path.is_file() and path.read_bytes() == data:
             return False
-        with fresh.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise errors.OutputFailed(path=str(path), reason=error.strerror or str(error)) from None
+        write_atomically(path, data, mode=0o666)
     return True
 
 
@@ -111,7 +101,7 @@ def _without_none(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(path: Path) -> LockFile:
-    """The lock in the file; raises FileRefused."""
+    """Return the content of the file; raises FileRefused."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_LOCK).decode()
@@ -121,7 +111,7 @@ def read(path: Path) -> LockFile:
         content = msgspec.convert(table, _Content)
         check_name(content.pipeline)
     except OSError as error:
-        raise errors.FileRefused(path=str(path), reason=error.strerror or str(error)) from None
+        raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:
-        raise errors.FileRefused(path=str(path), reason=f"it is no lock: {str(error)[:300]}") from None
+        raise errors.FileRefused(path=str(path), reason=f"it is not a lock file: {str(error)[:300]}") from None
     return LockFile(content.pipeline, content.edges, content.version)

@@ -13,6 +13,7 @@ from opstore_cli.client.chariots import ChariotsMixin
 from opstore_cli.client.mixin import ignore
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.objects.mixin import ObjectsMixin
+from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body, Response
 from opstore_daemon.protocol import routes
@@ -31,7 +32,6 @@ from opstore_daemon.protocol.records import (
 from opstore_daemon.protocol.references import check_references, parse_reference, written
 from opstore_daemon.protocol.versions import Version
 
-Progress = Callable[[int, int | None], None]
 Warn = Callable[[PickedYanked], object]
 
 
@@ -167,16 +167,16 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         verified. Also raises NotStored, OutputExists, FileRefused, FolderRefused, OutputFailed and IntegrityFailure;
         what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
         """
-        from opstore_cli.files.part_file import is_left
-        from opstore_cli.transfer import download
+        from opstore_cli.files.part_file import may_resume
+        from opstore_cli.transfer.output_path import check_path
 
         if to is None:
             with self.start_pull(reference) as pull:
                 return pull.to_bytes()
         if isinstance(to, Path | str):
             place = Path(to)
-            download.check_place(place, overwrite)
-            with self.start_pull(reference, client_verifies=True, resume=is_left(place.parent, place.name)) as pull:
+            check_path(place, overwrite)
+            with self.start_pull(reference, client_verifies=True, resume=may_resume(place.parent, place.name)) as pull:
                 pull.to_path(place, overwrite)
         else:
             with self.start_pull(reference) as pull:

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from opstore_cli.client import warnings
-from opstore_cli.client.base import BaseOpStoreClient, Progress, Warn
+from opstore_cli.client.base import BaseOpStoreClient, Warn
 from opstore_cli.client.mixin import ignore
 from opstore_cli.config import tokens
 from opstore_cli.config.settings import Settings, load_settings, working_folder
+from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport import target
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.http import HttpTransport

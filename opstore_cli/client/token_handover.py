@@ -16,6 +16,7 @@ from pathlib import Path
 from opstore_cli.config import tokens
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
+from opstore_cli.files.nofollow import NONBLOCK
 from opstore_daemon.protocol import errors
 
 FOLDER = "handed"
@@ -81,12 +82,12 @@ def _is_orphaned(path: Path) -> bool:
     is_old = time.time() - found.st_mtime > STALE
     if path.name.startswith("."):
         return is_old  # else it is not locked yet
-    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    descriptor = private.open_private(path, os.O_RDWR | NONBLOCK)
     try:
         state = try_lock(descriptor)
     finally:
         os.close(descriptor)
-    return state == "taken" or (state == "none" and is_old)
+    return state == "acquired" or (state == "unsupported" and is_old)
 
 
 def _write(folder: Path, token: str) -> _Held:
@@ -99,7 +100,7 @@ def _write(folder: Path, token: str) -> _Held:
     descriptor = private.create(fresh)
     try:
         os.write(descriptor, token.encode() + b"\n")
-        locked = try_lock(descriptor) == "taken"
+        locked = try_lock(descriptor) == "acquired"
     except OSError:
         os.close(descriptor)
         fresh.unlink()

@@ -157,12 +157,12 @@ def _check_several(references: Sequence[str], directory: str | None, pipeline: s
 
 def _check_output(output: str | None, directory: str | None, force: bool) -> None:
     """Refuses what is certain to fail, before the daemon is asked (or started)."""
-    from opstore_cli.transfer import download
+    from opstore_cli.transfer.output_path import check_path
 
     if directory is not None and os.path.lexists(directory) and not os.path.isdir(directory):
         raise errors.FileRefused(path=directory, reason="it is no folder")
     if output not in (None, "-") and not _is_stream(Path(output)):
-        download.check_place(Path(output), force)
+        check_path(Path(output), force)
 
 
 def _is_stream(path: Path) -> bool:
@@ -176,11 +176,11 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
         with client.start_pull(picked.reference, expected=picked.version) as pull:
             pull.to_stream(_standard_output())
         return
-    from opstore_cli.files.part_file import is_left
+    from opstore_cli.files.part_file import may_resume
 
     is_stream = output is not None and _is_stream(Path(output))
     path = Path(f"{picked.op}-" if output is None else output)
-    left = not is_stream and is_left(path.parent, path.name)
+    left = not is_stream and may_resume(path.parent, path.name)
     with (
         session.out.progress(f"pull {picked.reference}"),
         client.start_pull(
@@ -194,10 +194,10 @@ def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: s
 
 def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
     """Writes it there, into the stream that is there, or to NAME-VERSION; returns where."""
-    from opstore_cli.transfer import download
+    from opstore_cli.transfer.output_path import is_folder
 
     path = Path(f"{op}-{pull.record.version}" if output is None else output)
-    if output is not None and output.endswith(("/", os.sep)) and not download.is_folder(pull.record):
+    if output is not None and output.endswith(("/", os.sep)) and not is_folder(pull.record):
         raise errors.FileRefused(path=output, reason="it is a folder")
     if _is_stream(path):
         with _opened(path) as stream:
@@ -211,14 +211,14 @@ def _write_all(
     session: Session, client: "OpStoreClient", picked: Sequence[_Picked], folder: Path, force: bool, *, keep: bool
 ) -> int:
     """Writes each as DIR/NAME; with `keep`, what stands there and has its digest stays."""
-    from opstore_cli.transfer.parallel import Several
+    from opstore_cli.transfer.parallel import ParallelTransfers
 
     is_new = _make_folder(folder)
     paths = [folder / each.op for each in picked]
     jobs = [partial(_pull_one, client, each, path, force, keep) for each, path in zip(picked, paths, strict=True)]
     parts = [(each.op, None if each.version is None else each.version.size) for each in picked]
     with session.out.progress(f"pull {len(jobs)} ops", parts) as display:
-        transfers = Several(jobs, display)
+        transfers = ParallelTransfers(jobs, display)
         client.progress = transfers.moved
         ended = transfers.run()
     pulled = [
@@ -238,14 +238,15 @@ def _write_all(
 
 
 def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool, keep: bool) -> "VersionRecord":
-    from opstore_cli.files.part_file import is_left
-    from opstore_cli.transfer import download, source
+    from opstore_cli.files.part_file import may_resume
+    from opstore_cli.transfer import source
+    from opstore_cli.transfer.output_path import check_path
 
     version = picked.version
     if keep and version is not None and os.path.lexists(path) and source.digest_of_path(path) == version.digest:
         return version
-    download.check_place(path, force)
-    left = is_left(path.parent, path.name)
+    check_path(path, force)
+    left = may_resume(path.parent, path.name)
     with client.start_pull(picked.reference, client_verifies=True, resume=left, expected=version) as pull:
         pull.to_path(path, force)
     return pull.record

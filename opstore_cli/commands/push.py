@@ -78,10 +78,10 @@ def push(
 
 
 def _push_one(session: Session, name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
-    from opstore_cli.transfer import source as sources
-    from opstore_cli.transfer.checksum import Summing
+    from opstore_cli.transfer.source import open_source
 
-    with sources.opened(source) as opened, Summing.begun(opened), session.out.progress(f"push {name}"):
+    # Opened first: a source that can't be read needs no daemon.
+    with open_source(source) as opened, session.out.progress(f"push {name}"):
         return session.client().push(name, opened, **options)
 
 
@@ -94,15 +94,15 @@ def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None
 
 
 def _push_all(session: Session, directory: str, **options: Any) -> int:
-    from opstore_cli.transfer.batch import named_by_their_files
-    from opstore_cli.transfer.parallel import Several
+    from opstore_cli.transfer.batch import sources_by_op
+    from opstore_cli.transfer.parallel import ParallelTransfers
 
-    found = named_by_their_files(directory)
+    found = sources_by_op(directory)
     client = session.client()
     jobs = [partial(client.push, op, path, **options) for op, path in found.items()]
     parts = [(op, os.path.getsize(path) if os.path.isfile(path) else None) for op, path in found.items()]
     with session.out.progress(f"push {len(jobs)} ops", parts) as display:
-        transfers = Several(jobs, display)
+        transfers = ParallelTransfers(jobs, display)
         client.progress = transfers.moved
         ended = transfers.run()
     made = [each for each in ended if each is not None and not isinstance(each, errors.OpStoreError)]

@@ -72,7 +72,7 @@ class Credentials:
             with self._alone():
                 tokens = change(self.tokens())
                 text = json.dumps({"tokens": tokens}, indent=2, sort_keys=True) + "\n"
-                private.write(self.path, text.encode())
+                private.write_atomically(self.path, text.encode())
         except OSError as error:
             raise self._refused(error) from None
 
@@ -81,7 +81,7 @@ class Credentials:
         """While this lasts no other login changes the file. Where a system has no file locks, nothing sees to that."""
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
-                stack.enter_context(LockedFile.wait(self.path.with_suffix(".lock")))
+                stack.enter_context(LockedFile.acquire(self.path.with_suffix(".lock")))
             yield
 
     def _refused(self, error: OSError) -> errors.InvalidSetting:

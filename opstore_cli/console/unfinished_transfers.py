@@ -10,29 +10,29 @@ from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
-    from opstore_cli.transfer.resume_state import Note
+    from opstore_cli.transfer.resume_state import TransferState
     from opstore_daemon.protocol.records import UnfinishedUpload
 
 
 def unfinished(home: Path, url: str | None, client: "OpStoreClient | None") -> list[dict[str, Any]]:
-    """The transfers from and to a daemon (None: the local one) that are noted here, and the uploads that it holds.
+    """The transfers from and to a daemon (None: the local one) that are recorded here, and the uploads that it holds.
 
     Keys: `way` (`push`, `pull`), `path` (None: begun elsewhere), `version` (of a pull), `offset` and `size` in bytes
     (None: not known), `running` (None: not known), `upload` and `expires_at` (of a push). Of a folder that is pulled,
-    `offset` is the bytes of its files. Without a client, or where the daemon does not say, it is what is noted.
+    `offset` is the bytes of its files. Without a client, or where the daemon does not say, it is what is recorded.
     """
-    from opstore_cli.transfer.resume_state import noted
+    from opstore_cli.transfer.resume_state import recorded_transfers
     from opstore_cli.transport.target import LOCAL
 
     held = _uploads(client)
     found = []
-    for note, running in noted(home, url or LOCAL):
-        if note.way == "pull":
-            found += _of_pull(note, running)
+    for state, running in recorded_transfers(home, url or LOCAL):
+        if state.way == "pull":
+            found += _of_pull(state, running)
         elif held is None:
-            found.append(_of_push(note, running, None))
-        elif note.upload in held:
-            found.append(_of_push(note, running, held.pop(note.upload)))
+            found.append(_of_push(state, running, None))
+        elif state.upload in held:
+            found.append(_of_push(state, running, held.pop(state.upload)))
     return found + [_of_push(None, None, upload) for upload in (held or {}).values()]
 
 
@@ -43,24 +43,24 @@ def _uploads(client: "OpStoreClient | None") -> "dict[str, UnfinishedUpload] | N
         return None
 
 
-def _of_push(note: "Note | None", running: bool | None, upload: "UnfinishedUpload | None") -> dict[str, Any]:
+def _of_push(state: "TransferState | None", running: bool | None, upload: "UnfinishedUpload | None") -> dict[str, Any]:
     return {
         "way": "push",
-        "path": None if note is None else note.path,
+        "path": None if state is None else state.path,
         "version": None,
         "offset": None if upload is None else upload.offset,
-        "size": note.size if note is not None else upload.size if upload is not None else None,
+        "size": state.size if state is not None else upload.size if upload is not None else None,
         "running": running,
-        "upload": note.upload if note is not None else upload.upload if upload is not None else None,
+        "upload": state.upload if state is not None else upload.upload if upload is not None else None,
         "expires_at": None if upload is None else format_time(upload.expires_at),
     }
 
 
-def _of_pull(note: "Note", running: bool) -> list[dict[str, Any]]:
-    offset = _bytes_in(note.part)
+def _of_pull(state: "TransferState", running: bool) -> list[dict[str, Any]]:
+    offset = _bytes_in(state.part)
     if offset is None:
         return []
-    told = {"way": "pull", "path": note.path, "version": note.version, "offset": offset, "size": note.size}
+    told = {"way": "pull", "path": state.path, "version": state.version, "offset": offset, "size": state.size}
     return [{**told, "running": running, "upload": None, "expires_at": None}]
 
 

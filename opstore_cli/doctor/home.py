@@ -61,7 +61,7 @@ def locks(machine: Machine) -> Result | None:
             seen = try_lock(other)
         finally:
             os.close(other)
-    if (taken, seen) == ("taken", "held"):
+    if (taken, seen) == ("acquired", "busy"):
         return ok("file locks work")
     return problem(
         f"file locks do not work in {machine.home}", "set OPSTORE_HOME to a folder on a disk of this machine"

@@ -1,4 +1,4 @@
-"""Advisory locks on files (flock): they end with the process, however it ends."""
+"""Advisory locks on files (flock), which the system releases when the process ends."""
 
 import contextlib
 import errno
@@ -8,22 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from opstore_cli.files.private import open_private
+
 if sys.platform != "win32":
     import fcntl
 
-# "none": this system, or this file system, has no such locks.
-LockState = Literal["taken", "held", "none"]
+# "busy": another process holds the lock. "unsupported": this system, or this file system, has no such locks.
+LockState = Literal["acquired", "busy", "unsupported"]
 
 
 class LockedFile:
-    """An open file that this process holds the lock of."""
+    """An open file whose lock this process holds."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self.descriptor = descriptor
         self.path = path
 
-    def is_still_there(self) -> bool:
-        """Whether the path still names this file: another process may have removed or replaced it."""
+    def is_at_path(self) -> bool:
+        """Return whether the path still names this file: another process may have removed or replaced it."""
         try:
             named = os.stat(self.path, follow_symlinks=False)
         except OSError:
@@ -32,18 +34,21 @@ class LockedFile:
 
     @classmethod
     @contextlib.contextmanager
-    def take(cls, path: Path, *, create: bool = True, shared: bool = False) -> "Iterator[LockedFile | None]":
-        """The lock while the context lasts; None where somebody else holds it or there are none."""
+    def try_acquire(cls, path: Path, *, create: bool = True, shared: bool = False) -> "Iterator[LockedFile | None]":
+        """Hold the lock during the context; None if another process holds it, or locks are unsupported.
+
+        Raises OSError if the file can't be opened.
+        """
         descriptor = _open(path, create)
         try:
-            yield cls(descriptor, path) if try_lock(descriptor, shared=shared) == "taken" else None
+            yield cls(descriptor, path) if try_lock(descriptor, shared=shared) == "acquired" else None
         finally:
             os.close(descriptor)
 
     @classmethod
     @contextlib.contextmanager
-    def wait(cls, path: Path) -> "Iterator[LockedFile]":
-        """The lock while the context lasts, however long others hold it; raises OSError where there are none."""
+    def acquire(cls, path: Path) -> "Iterator[LockedFile]":
+        """Wait for the lock and hold it during the context; raises OSError, also if locks are unsupported."""
         descriptor = _open(path, create=True)
         try:
             if sys.platform == "win32":
@@ -55,18 +60,17 @@ class LockedFile:
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> LockState:
-    """Takes the lock until the descriptor is closed, if nobody else holds it."""
+    """Acquire the lock, until the descriptor is closed, unless another process holds it."""
     if sys.platform == "win32":
-        return "none"
+        return "unsupported"
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        return "held"
+        return "busy"
     except OSError:
-        return "none"
-    return "taken"
+        return "unsupported"
+    return "acquired"
 
 
 def _open(path: Path, create: bool) -> int:
-    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | (os.O_CREAT if create else 0)
-    return os.open(path, flags, 0o600)
+    return open_private(path, os.O_RDWR | (os.O_CREAT if create else 0))

@@ -11,7 +11,7 @@ from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_cli.output.escaping import in_json
 from opstore_cli.transfer.hashing import Hasher
-from opstore_cli.transfer.source import opened
+from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import chariots_export, errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
@@ -216,7 +216,7 @@ def _digest(path: Path) -> Digest:
     """That of the file's bytes; raises FileRefused."""
     if not path.is_file():
         raise errors.FileRefused(path=str(path), reason="it is no regular file")
-    with opened(path) as source, Hasher() as hasher:
+    with open_source(path) as source, Hasher() as hasher:
         while piece := source.read(READ_SIZE):
             hasher.update(piece)
         return hasher.digest()

@@ -170,7 +170,7 @@ def _find_or_wait_until_gone(home: Path) -> LocalDaemon | None:
 def is_locked(home: Path) -> bool:
     """Whether a daemon holds the home. Looks by a shared lock, so that those who look never see each other."""
     try:
-        with LockedFile.take(home / DAEMON_LOCK, create=False, shared=True) as lock:
+        with LockedFile.try_acquire(home / DAEMON_LOCK, create=False, shared=True) as lock:
             return lock is None
     except OSError:
         return False
@@ -180,7 +180,7 @@ def is_locked(home: Path) -> bool:
 def _start_lock(home: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(LockedFile.wait(home / START_LOCK))
+            stack.enter_context(LockedFile.acquire(home / START_LOCK))
         except OSError as error:
             raise _unusable(home, error) from None
         yield

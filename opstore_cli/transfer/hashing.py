@@ -1,7 +1,7 @@
-"""The digest of bytes while they are transferred, on a thread: a third faster than one after the other."""
+"""Compute the digest of bytes on a thread while they are transferred: a third faster than one after the other."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import cycle
 from queue import SimpleQueue
 from types import TracebackType
@@ -10,46 +10,49 @@ from typing import Self
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 from opstore_daemon.protocol.limits import READ_SIZE
 
-WAITING = 4  # pieces that may wait to be hashed: this bounds the memory
-SMALL = 64 * 1024  # bytes; a piece up to this is not worth a thread
+MAX_WAITING = 4  # pieces that may wait to be hashed: this bounds the memory
+INLINE = 64 * 1024  # bytes; a piece up to this size is hashed without the thread
 
 Piece = bytes | memoryview
 
 
 class Hasher:
-    """A hash that a thread of its own keeps up to date, which hashlib lets run beside others.
+    """A SHA-256 hash that is updated on a thread of its own; hashlib releases the GIL.
 
-    What is given to it must not change until `waiting` more pieces were: so many may wait.
+    Do not reuse a buffer before `max_waiting` more pieces were passed: that many are queued.
     """
 
     # Not an executor: its locks for each piece take longer than the hash of a small one.
 
-    def __init__(self, waiting: int = WAITING) -> None:
-        self._most = waiting
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self._max_waiting = max_waiting
         self._hash = new_hash()
         self._thread: threading.Thread | None = None
-        self._given: SimpleQueue[Piece | None] = SimpleQueue()
+        self._queue: SimpleQueue[Piece | None] = SimpleQueue()
         self._done: SimpleQueue[None] = SimpleQueue()
         self._waiting = 0
 
     def buffers(self, size: int) -> Iterator[memoryview]:
-        """Where the pieces of so many bytes are read to by turns: it may still be at those of the last few turns."""
-        return cycle([memoryview(bytearray(min(READ_SIZE, size))) for _ in range(self._most + 2)])
+        """Return an endless iterator over buffers for pieces of `size` bytes in total.
+
+        There are so many that a buffer comes up again only after its piece was hashed.
+        """
+        return cycle([memoryview(bytearray(min(READ_SIZE, size))) for _ in range(self._max_waiting + 2)])
 
     def update(self, data: Piece) -> None:
-        """The next bytes."""
+        """Hash the next bytes; waits while too many pieces are queued."""
         if self._thread is None:
-            if len(data) <= SMALL:
+            if len(data) <= INLINE:
                 self._hash.update(data)
                 return
             self._thread = threading.Thread(target=self._run, name="opstore-hash", daemon=True)
             self._thread.start()
-        self._given.put(data)
+        self._queue.put(data)
         self._waiting += 1
-        self._wait(self._most)
+        self._wait(self._max_waiting)
 
     def _run(self) -> None:
-        while (data := self._given.get()) is not None:
+        while (data := self._queue.get()) is not None:
             self._hash.update(data)
             del data
             self._done.put(None)
@@ -60,15 +63,15 @@ class Hasher:
             self._waiting -= 1
 
     def digest(self) -> Digest:
-        """The digest of all bytes so far."""
+        """Return the digest of all bytes so far."""
         self._wait(0)
         return digest_of(self._hash)
 
     def close(self) -> None:
-        """Lets the thread go. More bytes may come all the same."""
+        """End the thread; a later `update` starts another one."""
         if self._thread is not None:
-            self._given.put(None)
-            # By its end, not by the count: who was interrupted in `_wait` may have it wrong, and would wait for ever.
+            self._queue.put(None)
+            # Not `_wait`: if an interrupt ended it early, its count is wrong, and it would wait forever.
             self._thread.join()
             self._thread, self._waiting, self._done = None, 0, SimpleQueue()
 
@@ -79,3 +82,31 @@ class Hasher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class HashedStream(Iterator[bytes]):
+    """The bytes from an offset on; every byte that it yields or skips is hashed."""
+
+    def __init__(
+        self, start: Callable[[int], Generator[bytes | memoryview, None, None]], first: int, hasher: Hasher
+    ) -> None:
+        self._start, self._position, self._hasher = start, first, hasher
+        self._pieces = start(first)
+
+    def __next__(self) -> bytes:
+        piece = bytes(next(self._pieces))
+        self._hasher.update(piece)
+        self._position += len(piece)
+        return piece
+
+    def skip(self, local: Iterator[bytes]) -> None:
+        """Hash these local bytes in place of the next bytes of the stream, and continue after them."""
+        self._pieces.close()
+        for piece in local:
+            self._hasher.update(piece)
+            self._position += len(piece)
+        self._pieces = self._start(self._position)
+
+    def close(self) -> None:
+        """Close the current response."""
+        self._pieces.close()

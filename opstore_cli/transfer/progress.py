@@ -1,13 +1,17 @@
 """The events by which transfers report their progress."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+# Called with the bytes transferred so far and the bytes in total (None: unknown), from any thread.
+Progress = Callable[[int, int | None], None]
 
 
 class Display(Protocol):
-    """Where transfers say how far they are, each by its place among them; from any thread."""
+    """Shows the progress of several transfers, each known by its number; called from any thread."""
 
     def moved(self, number: int, done: int, total: int | None) -> None:
-        """So many bytes are there, of all or of nobody knows how many."""
+        """Record that `done` of `total` bytes are transferred (total None: unknown)."""
 
     def ended(self, number: int) -> None:
-        """It is over, well or not."""
+        """Record that the transfer ended, successfully or not."""

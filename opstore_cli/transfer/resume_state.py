@@ -1,4 +1,4 @@
-"""Notes about large transfers, so that a later process goes on with them and `status` can say which are unfinished."""
+"""State files of large transfers: a later process resumes from them, and `opstore status` lists them."""
 
 import contextlib
 import hashlib
@@ -14,19 +14,19 @@ import msgspec
 from opstore_cli.files.locks import LockedFile
 from opstore_daemon.protocol import records
 
-NOTED_FROM = 8 * 1024 * 1024  # bytes of a file from which on it is worth a note
-NOTES = "transfers"  # the folder in OPSTORE_HOME
-NOTE_LIVES = 14 * 24 * 3600.0  # seconds; the daemon forgets an upload before that
-MAX_NOTE = 16 * 1024  # bytes
+RECORDED_FROM = 8 * 1024 * 1024  # bytes; a smaller transfer has no state file
+FOLDER = "transfers"  # in OPSTORE_HOME
+RETENTION = 14 * 24 * 3600.0  # seconds; the daemon deletes an unfinished upload earlier
+MAX_STATE = 16 * 1024  # bytes of a state file
 
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """A transfer. `path` is that of the source or the target, in JSON's letters; `size` is of all its bytes.
+class TransferState(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer that can be resumed. `path` is its source or target, as `printable`; `size` is in bytes.
 
-    A push has its `upload`, a pull the `version` that it is of, as `NAME@VERSION`, and the `part` that holds its bytes.
-    `daemon` is what stays the same of the daemon when it restarts.
+    A push has an `upload`. A pull has a `version` (NAME@VERSION), and `part` is the path that holds its bytes.
+    `daemon` identifies the daemon across its restarts.
     """
 
     way: Literal["push", "pull"]
@@ -38,79 +38,79 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     part: str = ""
 
 
-class HeldNote:
-    """The note about one transfer, held by one process at a time."""
+class StateFile:
+    """The state file of one transfer, locked by this process."""
 
     def __init__(self, file: LockedFile) -> None:
         self._file = file
 
     @classmethod
     @contextlib.contextmanager
-    def take(cls, home: Path, *what: object) -> "Iterator[HeldNote | None]":
-        """The note about a transfer of `what`; None where another process holds it or none can be kept here.
+    def acquire(cls, home: Path, *key: object) -> "Iterator[StateFile | None]":
+        """Lock the state file of the transfer that `key` identifies; None if another process holds it.
 
-        A transfer works without it: whatever fails here only costs the going on.
+        Failures are ignored, and yield None too: without a state file the transfer works but cannot be resumed.
         """
-        name = hashlib.sha256("\0".join(map(str, what)).encode(errors="surrogateescape")).hexdigest()
+        name = hashlib.sha256("\0".join(map(str, key)).encode(errors="surrogateescape")).hexdigest()
         with contextlib.ExitStack() as stack:
             try:
                 folder = _folder(home)
-                file = stack.enter_context(LockedFile.take(folder / name))
+                file = stack.enter_context(LockedFile.try_acquire(folder / name))
             except OSError:
                 file = None
-            # Whoever held it may have removed it between our opening and our locking it.
-            yield cls(file) if file is not None and file.is_still_there() else None
+            # Its former owner may have removed it after we opened it and before we locked it.
+            yield cls(file) if file is not None and file.is_at_path() else None
 
-    def read(self) -> Note | None:
-        """What an earlier process noted, if it did."""
+    def read(self) -> TransferState | None:
+        """Return what an earlier process wrote; None if it wrote nothing, or nothing valid."""
         os.lseek(self._file.descriptor, 0, os.SEEK_SET)
-        return _parsed(os.read(self._file.descriptor, MAX_NOTE))
+        return _parsed(os.read(self._file.descriptor, MAX_STATE))
 
-    def write(self, note: Note) -> None:
-        """Keeps it for a later process."""
+    def write(self, state: TransferState) -> None:
+        """Write the state for a later process; failures are ignored."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._file.descriptor, 0)
             os.lseek(self._file.descriptor, 0, os.SEEK_SET)
-            os.write(self._file.descriptor, msgspec.json.encode(note))
+            os.write(self._file.descriptor, msgspec.json.encode(state))
 
     def remove(self) -> None:
-        """Nothing is left to go on with."""
+        """Delete the state file; failures are ignored."""
         with contextlib.suppress(OSError):
             self._file.path.unlink()
 
 
-def noted(home: Path, daemon: str) -> list[tuple[Note, bool]]:
-    """All notes about transfers from or to that daemon, and whether a process is at them."""
-    found = []
+def recorded_transfers(home: Path, daemon: str) -> list[tuple[TransferState, bool]]:
+    """Return the transfers from or to that daemon, and for each whether a process is working on it."""
+    transfers = []
     with contextlib.suppress(OSError):
-        for path in sorted((home / NOTES).iterdir()):
-            with contextlib.suppress(OSError), LockedFile.take(path, create=False, shared=True) as file:
-                note = _parsed(path.read_bytes()[:MAX_NOTE])
-                if note is not None and note.daemon == daemon:
-                    found.append((note, file is None))
-    return found
+        for path in sorted((home / FOLDER).iterdir()):
+            with contextlib.suppress(OSError), LockedFile.try_acquire(path, create=False, shared=True) as file:
+                state = _parsed(path.read_bytes()[:MAX_STATE])
+                if state is not None and state.daemon == daemon:
+                    transfers.append((state, file is None))
+    return transfers
 
 
-def spelled(path: str) -> str:
-    """A path as a note can hold it: a stray byte of a name becomes an escape."""
+def printable(path: str) -> str:
+    """Return the absolute path with bytes that are not UTF-8 escaped, so that JSON can hold it."""
     return os.path.abspath(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _parsed(text: bytes) -> Note | None:
+def _parsed(text: bytes) -> TransferState | None:
     try:
-        note = records.decoder(Note).decode(text)
+        state = records.decoder(TransferState).decode(text)
     except msgspec.DecodeError:
         return None
-    # It becomes a part of a path of the daemon's.
-    return note if note.way == "pull" or _UPLOAD_ID.fullmatch(note.upload) else None
+    # The upload becomes a part of a URL.
+    return state if state.way == "pull" or _UPLOAD_ID.fullmatch(state.upload) else None
 
 
 def _folder(home: Path) -> Path:
-    folder = home / NOTES
+    folder = home / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    long_ago = time.time() - NOTE_LIVES
-    for old in folder.iterdir():
+    oldest = time.time() - RETENTION
+    for file in folder.iterdir():
         with contextlib.suppress(OSError):
-            if old.stat(follow_symlinks=False).st_mtime < long_ago:
-                old.unlink()
+            if file.stat(follow_symlinks=False).st_mtime < oldest:
+                file.unlink()
     return folder

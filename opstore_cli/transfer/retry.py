@@ -1,40 +1,40 @@
-"""How often, and how soon, a transfer that broke off is taken up again."""
+"""When to retry a transfer whose connection was lost, and when to give up."""
 
 import random
 import time
 
 from opstore_daemon.protocol import errors
 
-WAITS = (0.0, 0.25, 0.5, 1.0, 2.0)  # seconds before each try that follows one without progress
+WAITS = (0.0, 0.25, 0.5, 1.0, 2.0)  # seconds before each retry that follows one without progress
 
-# What a transfer may meet and go on after, once it has asked where it stands.
-INTERRUPTIONS = (
+# After these a transfer asks how far it came and resumes from there.
+RETRYABLE = (
     errors.Unreachable,
-    errors.ProofFailed,  # the local daemon has gone, and a stranger has its port: it is found again
+    errors.ProofFailed,  # the local daemon ended, and another program has its port: the retry finds the daemon again
     errors.NotReady,
     errors.OffsetMismatch,
     errors.UploadNotOpen,
 )
 
 
-class Patience:
-    """Ends after as many tries in a row without progress as there are waits."""
+class RetryBudget:
+    """Allows len(WAITS) retries in a row without progress."""
 
     def __init__(self, offset: int) -> None:
-        self._best = offset
-        self._tries = 0
+        self._furthest = offset
+        self._retries = 0
 
-    def got_to(self, offset: int) -> bool:
-        """Whether that is further than ever before; then all tries are there again."""
-        if offset <= self._best:
+    def progressed_to(self, offset: int) -> bool:
+        """Return whether `offset` is a new maximum, and restore all retries if so."""
+        if offset <= self._furthest:
             return False
-        self._best, self._tries = offset, 0
+        self._furthest, self._retries = offset, 0
         return True
 
     def wait(self, failure: errors.OpStoreError) -> None:
-        """Waits before the next try; raises the failure where it was the last one."""
-        if self._tries == len(WAITS):
+        """Sleep before the next retry; raises `failure` if none is left."""
+        if self._retries == len(WAITS):
             raise failure
-        pause = WAITS[self._tries]
-        self._tries += 1
-        time.sleep(pause + random.uniform(0, pause / 2))  # noqa: S311 - spreads out many clients
+        pause = WAITS[self._retries]
+        self._retries += 1
+        time.sleep(pause + random.uniform(0, pause / 2))  # noqa: S311 - spreads out the retries of many clients

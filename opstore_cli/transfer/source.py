@@ -1,10 +1,9 @@
-"""What a push reads from: bytes, the path of a file or a folder, or a file object, of a size that is known or not."""
+"""The bytes that a push reads: from memory, the path of a file or folder, or a file object."""
 
 import contextlib
 import io
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -20,73 +19,72 @@ from opstore_daemon.protocol.samples import Sample, sample_of
 if TYPE_CHECKING:
     import socket
 
-    from opstore_cli.transfer.checksum import Summing
-
 Readable = bytes | BinaryIO | Path | str
 
 
 class Source:
-    """An open file, from where it stood when it came. `size` is the bytes that are to come, None if unknown.
+    """An open file, read from its current position. `size`: the bytes left, None if unknown.
 
-    It is read in order by `read`, or, where it `is_random`, from any place and by any thread by the others: not both.
+    Read it with `read` (sequential), or, if it `is_random`, with `read_at`, `read_into` or `send_to` at any offset. Do
+    not mix them.
     """
 
-    format: str | None = None  # what the bytes are, where that is known here
+    format: str | None = None  # the version's format, if the kind of source decides it
 
     def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
         self.name = name
         self.path = path
         self._file = file
-        self._before = _regular(file)
+        self._initial = _regular(file)
         self._start, self.size = _extent(file)
-        # Files of other makes may be slow to go back (one that unpacks begins anew), and are not for two readers.
+        # Other file objects may be slow to seek back (gzip decompresses from the start).
         self.is_random = self.size is not None and (path is not None or _is_plain(file))
-        self.summing: Summing | None = None  # what sums it already
-        self._lock = threading.Lock()
 
     @property
     def identity(self) -> tuple[object, ...] | None:
-        """What tells this file, as it is now, from all others, whatever its path; None where it is none with a path."""
-        return None if self.path is None or self._before is None else _state(self._before)
+        """Identify the file in its current state, whatever its path; None if it is not a file opened by path."""
+        return None if self.path is None or self._initial is None else _state(self._initial)
 
     @property
     def is_file(self) -> bool:
-        """Whether the bytes are those of an open file of the system, which it can read and send by their place."""
-        return self._before is not None and self.is_random and hasattr(os, "preadv") and hasattr(os, "sendfile")
+        """Whether the bytes are those of an open regular file, which preadv() and sendfile() work on."""
+        return self._initial is not None and self.is_random and hasattr(os, "preadv") and hasattr(os, "sendfile")
 
     def send_to(self, to: "socket.socket", offset: int, count: int) -> None:
-        """Sends so many bytes of what `is_file`, without their ever being here; raises FileRefused, and OSError."""
+        """Send `count` bytes of a source that `is_file` with os.sendfile(), without copying them into this process.
+
+        Raises FileRefused, and OSError for the socket.
+        """
         if to.sendfile(self._file, self._start + offset, count) < count:
             raise self.shorter()
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to so many of the bytes from that offset on, none at the end; raises FileRefused."""
+        """Return up to `size` bytes from the offset on, none at the end; raises FileRefused."""
         buffer = bytearray(size)
         count = self.read_into(memoryview(buffer), offset)
         del buffer[count:]
         return bytes(buffer)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Fills the buffer with bytes from that offset on, and says how many there were, 0 at the end."""
+        """Read bytes from the offset on into the buffer; return how many, 0 at the end. Raises FileRefused."""
         if self.is_file:
-            with self._refusing():
+            with self._translated_errors():
                 return os.preadv(self._file.fileno(), [buffer], self._start + offset)
-        with self._lock:
-            with self._refusing():
-                self._file.seek(self._start + offset)
-            data = self.read(len(buffer))
+        with self._translated_errors():
+            self._file.seek(self._start + offset)
+        data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def sample(self) -> Sample:
-        """The sample of all bytes; raises FileRefused."""
+        """Return the sample of all bytes; raises FileRefused."""
         try:
             return sample_of(self.size or 0, self.read_into)
         except EOFError:
             raise self.shorter() from None
 
     def digest(self, progress: Callable[[int], None]) -> Digest:
-        """The digest of all bytes; `progress` is told how many it is of so far. Raises FileRefused."""
+        """Return the digest of all bytes; calls `progress` with the bytes hashed so far. Raises FileRefused."""
         offset, size = 0, self.size or 0
         with Hasher() as hasher:
             buffers = hasher.buffers(size)
@@ -101,15 +99,15 @@ class Source:
             return hasher.digest()
 
     def read(self, size: int) -> bytes:
-        """The next bytes, up to so many, none at the end; raises FileRefused."""
-        with self._refusing():
+        """Return up to `size` of the next bytes, none at the end; raises FileRefused."""
+        with self._translated_errors():
             data = self._file.read(size)
         if not isinstance(data, bytes | bytearray | memoryview):
             raise self.refused("it gives no bytes: it is not blocking, or was opened as text")
         return bytes(data)
 
     def read_full(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end; raises FileRefused."""
+        """Return the next `size` bytes, fewer only at the end; raises FileRefused."""
         pieces, left = [], size
         while left and (data := self.read(left)):
             pieces.append(data)
@@ -117,47 +115,48 @@ class Source:
         return b"".join(pieces)
 
     def end(self) -> None:
-        """A file object that was given stands behind its bytes now, as after reading them."""
+        """Set the position of the caller's file object to the end, as if it had been read sequentially."""
         if self.size is not None:
-            with self._lock, self._refusing():
+            with self._translated_errors():
                 self._file.seek(self._start + self.size)
 
     def check_unchanged(self) -> None:
-        """Raises FileRefused if the file changed since it was opened."""
-        if self._before is not None:
+        """Raise FileRefused if the file changed since it was opened."""
+        if self._initial is not None:
             now = _regular(self._file)
-            if now is None or _state(now) != _state(self._before):
+            if now is None or _state(now) != _state(self._initial):
                 raise self.refused("it changed while it was read")
 
     def shorter(self) -> errors.FileRefused:
-        """The error that says that it ended before its size."""
+        """Return the error for a source that ends before its size."""
         return self.refused("it became shorter while it was read")
 
     def refused(self, reason: str) -> errors.FileRefused:
+        """Return a FileRefused that names this source."""
         return errors.FileRefused(path=self.name, reason=reason)
 
     @contextlib.contextmanager
-    def _refusing(self) -> Iterator[None]:
-        # Named here: further out, an OSError would read as one of the connection.
+    def _translated_errors(self) -> Iterator[None]:
+        # Here, because the transport would take an OSError for one of the connection.
         try:
             yield
         except (OSError, ValueError) as error:
-            raise self.refused(getattr(error, "strerror", None) or str(error)) from error
+            raise self.refused(errors.reason(error)) from error
 
 
 class Slice:
-    """Some bytes of a source that `is_file`, to be sent."""
+    """A range of bytes of a source that `is_file` (transport.interface.Slice)."""
 
     def __init__(self, source: Source, offset: int, count: int) -> None:
         self._source, self._offset, self._count = source, offset, count
 
     def send_to(self, to: "socket.socket") -> None:
-        """Sends them all; raises FileRefused, and OSError."""
+        """Send all of them; raises FileRefused, and OSError for the socket."""
         self._source.send_to(to, self._offset, self._count)
 
 
 class FolderSource(Source):
-    """A folder, as the stream that it is stored as."""
+    """A folder, read as the tar stream that the store keeps."""
 
     format = FOLDER_FORMAT
 
@@ -174,8 +173,8 @@ class FolderSource(Source):
 
 
 @contextlib.contextmanager
-def opened(source: "Readable | Source") -> Iterator[Source]:
-    """The source, open while the context lasts; raises FileRefused. A file object is not closed, nor is a Source."""
+def open_source(source: "Readable | Source") -> Iterator[Source]:
+    """Yield the source, opened; a file object or a Source is not closed at the end. Raises FileRefused."""
     if isinstance(source, Source):
         yield source
     elif isinstance(source, Path | str) and os.path.isdir(source):
@@ -188,13 +187,13 @@ def opened(source: "Readable | Source") -> Iterator[Source]:
         yield Source(io.BytesIO(source), "the bytes")
     else:
         name = getattr(source, "name", None)
-        yield Source(source, name if isinstance(name, str) else "the file")  # a number, where a descriptor was opened
+        yield Source(source, name if isinstance(name, str) else "the file")  # an int if opened by descriptor
 
 
 def digest_of_path(path: Path) -> Digest | None:
-    """The digest that a push of the file or folder would have; None where it can't be read."""
+    """Return the digest that a push of the file or folder would have; None if it can't be read."""
     try:
-        with opened(path) as source, Hasher() as hasher:
+        with open_source(path) as source, Hasher() as hasher:
             while data := source.read(READ_SIZE):
                 hasher.update(data)
             source.check_unchanged()
@@ -209,8 +208,7 @@ def _open(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise errors.FileRefused(path=str(path), reason="there is no such file") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise errors.FileRefused(path=str(path), reason=reason) from None
+        raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
@@ -223,8 +221,8 @@ def _regular(file: BinaryIO) -> os.stat_result | None:
 
 
 def _is_plain(file: BinaryIO) -> bool:
-    """Whether it is a file of the system (not what unpacks one, say), or bytes in memory."""
-    # Also behind a buffer, and behind what `tempfile` puts around that.
+    """Return whether it is a file of the system or bytes in memory, and not a decompressor, say."""
+    # `raw` is the file below a buffer, also through the wrapper of `tempfile`.
     return type(getattr(file, "raw", file)) in (io.FileIO, io.BytesIO)
 
 
@@ -233,7 +231,7 @@ def _state(state: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _extent(file: BinaryIO) -> tuple[int, int | None]:
-    """Where the file stands, and how many bytes follow."""
+    """Return the current position and the number of bytes after it, None if unknown."""
     try:
         if not file.seekable():
             return 0, None
@@ -242,5 +240,5 @@ def _extent(file: BinaryIO) -> tuple[int, int | None]:
         file.seek(start)
     except (OSError, ValueError, AttributeError):
         return 0, None
-    # Files that the kernel makes up as they are read (/proc) say that they are empty.
+    # Files of /proc report that they are empty.
     return start, size if size > 0 else None

@@ -1,7 +1,7 @@
-"""Pushes: bytes go to the daemon once, summed as they go, and go on where the line broke.
+"""Upload a new version: send each byte once with a checksum over all, and resume after a lost connection.
 
-A few bytes go with the request that makes the version. Bytes that the store has already are not sent: it is asked by a
-sample of them, and by their digest where it knows bytes of that sample.
+A small version is sent in the request that creates it. Bytes that the store already has are not sent: the client asks
+by a sample of them, and compares digests only if the store has bytes with that sample.
 """
 
 import contextlib
@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from opstore_cli.transfer.checksum import Summing
-from opstore_cli.transfer.resume_state import NOTED_FROM, HeldNote, Note, spelled
-from opstore_cli.transfer.retry import INTERRUPTIONS, Patience
-from opstore_cli.transfer.source import Readable, Slice, Source, opened
+from opstore_cli.transfer.checksum import SourceChecksum
+from opstore_cli.transfer.progress import Progress
+from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
+from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
+from opstore_cli.transfer.source import Readable, Slice, Source, open_source
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body
 from opstore_daemon.protocol import errors, limits, routes
@@ -24,30 +25,30 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed, Upload
 
-PIECE = 4 * 1024 * 1024  # bytes that are kept until they are acknowledged, where the source can't go back
+PIECE = 4 * 1024 * 1024  # bytes of a stream that are kept until the daemon has acknowledged them
 
-Progress = Callable[[int, int | None], None]
-# What says that the bytes which an earlier process left are not the ones that belong there.
-LEFT_WRONG = (errors.ChecksumMismatch, errors.SizeMismatch, errors.UploadNotFound)
-# After these the upload is still there, and what it is for may come about later.
-PASSING = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
+# The bytes that an earlier process sent are not the beginning of this source: start a new upload.
+STALE = (errors.ChecksumMismatch, errors.SizeMismatch, errors.UploadNotFound)
+# The daemon still has the upload after these errors, and a later push may succeed: keep it.
+TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
 def push(
     api: ApiClient, op: str, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
 ) -> Pushed:
-    """Sends the bytes, then makes the version that is `declared` (without upload, digest and size) of them.
+    """Send the bytes and create the version that is `declared` (without upload, digest and size) of them.
 
-    Raises FileRefused, and whatever the daemon says.
+    `home` is the folder for the state file, None if the upload need not be resumed by a later process. Raises
+    FileRefused, and the daemon's errors.
     """
-    with opened(source) as file:
-        pushing = _Pushing(api, op, file, _with_format(declared, file.format), progress)
+    with open_source(source) as file:
+        uploader = Uploader(api, op, file, _with_format(declared, file.format), progress)
         if file.size is not None and file.size <= limits.SMALL_PUSH:
-            return pushing.push_whole(file.size)
+            return uploader.small(file.size)
         if not file.is_random:
-            return pushing.push_in_order()
-        with _note(api, file, home) as note:
-            pushed = pushing.push_file(note)
+            return uploader.stream()
+        with _state_file(api, file, home) as state:
+            pushed = uploader.file(state)
         file.end()
         return pushed
 
@@ -61,18 +62,18 @@ def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
 
 
 @contextlib.contextmanager
-def _note(api: ApiClient, file: Source, home: Path | None) -> Iterator[HeldNote | None]:
-    """The note about pushing that file, whatever becomes of it: an upload belongs to no op until it is a version."""
+def _state_file(api: ApiClient, file: Source, home: Path | None) -> Iterator[StateFile | None]:
+    # It is not about the op: an upload belongs to none until the version is created.
     identity = file.identity
-    if home is None or identity is None or file.size is None or file.size < NOTED_FROM:
+    if home is None or identity is None or file.size is None or file.size < RECORDED_FROM:
         yield None
         return
-    with HeldNote.take(home, "push", api.transport.identity, *identity) as note:
-        yield note
+    with StateFile.acquire(home, "push", api.transport.identity, *identity) as state:
+        yield state
 
 
-class _Pushing:
-    """One push of a source to an op."""
+class Uploader:
+    """One push of a source to an op; call one of `small`, `stream` and `file`."""
 
     def __init__(self, api: ApiClient, op: str, source: Source, declared: NewVersion, progress: Progress) -> None:
         self._api = api
@@ -81,50 +82,50 @@ class _Pushing:
         self._declared = declared
         self._progress = progress
 
-    def push_whole(self, size: int) -> Pushed:
-        """All of it in one request, which may be repeated as a whole."""
+    def small(self, size: int) -> Pushed:
+        """Send all bytes in the request that creates the version, which is idempotent."""
         self._progress(0, size)
         data = self._source.read_full(size)
         if len(data) < size:
             raise self._source.shorter()
-        pushed = self._make(data, digest=digest_of(data), size=size)
+        pushed = self._create_version(data, digest=digest_of(data), size=size)
         self._progress(size, size)
         return pushed
 
-    def push_in_order(self) -> Pushed:
-        """What can be read only once: a piece is kept until the daemon has it."""
-        upload, sent, seen = self._begin(None), 0, new_sum()
+    def stream(self) -> Pushed:
+        """Send a source that can be read only once; each piece is kept until the daemon has it."""
+        upload, sent, checksum = self._start(None), 0, new_sum()
         try:
             while piece := self._source.read_full(PIECE):
-                seen.update(piece)
-                self._append(upload.upload, sent, sent + len(piece), _rest_of(piece, sent))
+                checksum.update(piece)
+                self._append(upload.upload, sent, sent + len(piece), _body_of(piece, sent))
                 sent += len(piece)
                 self._progress(sent, self._source.size)
             if self._source.size not in (None, sent):
                 raise self._source.shorter()
-            return self._make(upload=upload.upload, checksum=checksum_of(seen), size=sent)
+            return self._create_version(upload=upload.upload, checksum=checksum_of(checksum), size=sent)
         except errors.OpStoreError:
-            self._give_up(upload, None)
+            self._delete(upload, None)
             raise
 
-    def push_file(self, note: HeldNote | None) -> Pushed:
-        """What can be read from any place: from where the daemon has it, as often as it takes."""
-        earlier = self._earlier(note)
+    def file(self, state: StateFile | None) -> Pushed:
+        """Send a source that `is_random`; resumes the upload that `state` names, if the daemon still has it."""
+        earlier = self._earlier_upload(state)
         self._moved(0 if earlier is None else earlier.offset)
         pushed = self._push_known()
         if pushed is not None:
             if earlier is not None:
-                self._give_up(earlier, note)
-            _forget(note)
+                self._delete(earlier, state)
+            _remove(state)
             return pushed
         if earlier is not None:
-            with contextlib.suppress(*LEFT_WRONG):
-                return self._send(earlier, note)
-        return self._send(self._begin(note), note)
+            with contextlib.suppress(*STALE):
+                return self._send(earlier, state)
+        return self._send(self._start(state), state)
 
     @functools.cached_property
-    def _summing(self) -> Summing:
-        return Summing.of(self._source)  # with the first byte that needs it: a few bytes have their digest
+    def _checksum(self) -> SourceChecksum:
+        return SourceChecksum(self._source)
 
     @property
     def _size(self) -> int:
@@ -135,118 +136,119 @@ class _Pushing:
         self._progress(done, self._size)
 
     def _push_known(self) -> Pushed | None:
-        """The version of bytes that the store has, undamaged; None where it has not."""
-        asked = {"sample": self._source.sample()}
-        if not self._api.request("GET", routes.BLOBS, Blobs, parameters=asked).blobs:
+        """Create the version of bytes that the store has and has verified; None if it has none."""
+        query = {"sample": self._source.sample()}
+        if not self._api.request("GET", routes.BLOBS, Blobs, parameters=query).blobs:
             return None
-        self._summing.pause()  # a digest needs none, and two readers of a source take turns
         try:
-            with self._api.start(routes.BLOBS, Blobs, {**asked, "intact": 1}) as intact:
-                digest = self._source.digest(self._moved)  # while the daemon reads what it has
+            with self._api.start(routes.BLOBS, Blobs, {**query, "intact": 1}) as intact:
+                digest = self._source.digest(self._moved)  # while the daemon verifies its blobs
                 known = {blob.digest for blob in intact().blobs}
-        except INTERRUPTIONS:
+        except RETRYABLE:
             return None
-        return self._make(digest=digest, size=self._size) if digest in known else None
+        return self._create_version(digest=digest, size=self._size) if digest in known else None
 
-    def _earlier(self, note: HeldNote | None) -> Upload | None:
-        """The upload that an earlier process left of this file, if the daemon still has it."""
-        left = note.read() if note is not None else None
-        if left is None:
+    def _earlier_upload(self, state: StateFile | None) -> Upload | None:
+        """Return the upload that an earlier process began of this source, if the daemon still has it."""
+        recorded = state.read() if state is not None else None
+        if recorded is None:
             return None
         try:
-            upload = self._stands(left.upload)
+            upload = self._get(recorded.upload)
         except (errors.NotFound, errors.Conflict, errors.Refused):
             return None
         return upload if upload.size == self._size and upload.offset <= self._size else None
 
-    def _send(self, upload: Upload, note: HeldNote | None) -> Pushed:
-        """All of it, from where the upload stands."""
+    def _send(self, upload: Upload, state: StateFile | None) -> Pushed:
+        """Send the bytes from the upload's offset on, and create the version."""
         try:
-            self._summing.reach(upload.offset)
-            self._append(upload.upload, upload.offset, self._size, self._rest)
+            self._checksum.extend_to(upload.offset)
+            self._append(upload.upload, upload.offset, self._size, self._body_from)
             self._moved(self._size)
-            pushed = self._make(upload=upload.upload, checksum=self._summing.checksum(), size=self._size)
+            checksum = self._checksum.checksum()
+            pushed = self._create_version(upload=upload.upload, checksum=checksum, size=self._size)
         except errors.OpStoreError as failure:
-            if note is None or not isinstance(failure, PASSING):
-                self._give_up(upload, note)
+            if state is None or not isinstance(failure, TRANSIENT):
+                self._delete(upload, state)
             raise
-        _forget(note)
+        _remove(state)
         return pushed
 
-    def _rest(self, offset: int) -> "_Rest":
-        """The bytes from the offset on."""
-
-        def before(position: int, count: int) -> None:
+    def _body_from(self, offset: int) -> "_SourceBody":
+        def before_piece(position: int, count: int) -> None:
             self._moved(position)
-            self._summing.reach(position + count)
+            self._checksum.extend_to(position + count)
 
-        return _Rest(self._source, offset, before)
+        return _SourceBody(self._source, offset, before_piece)
 
-    def _make(self, data: bytes | None = None, **told: Any) -> Pushed:
-        """The version of the bytes that `told` and `data` say."""
+    def _create_version(self, data: bytes | None = None, **fields: Any) -> Pushed:
+        """Create the version of `data`, or of the bytes that the `fields` of NewVersion name."""
         self._source.check_unchanged()
-        version = msgspec.structs.replace(self._declared, **told)
+        version = msgspec.structs.replace(self._declared, **fields)
         path = routes.path(routes.VERSIONS, op=self._op)
         pushed = self._api.request("POST", path, Pushed, body=version, data=data)
         return self._api.check_pushed(pushed, self._op, version.digest, version.size)
 
-    def _begin(self, note: HeldNote | None) -> Upload:
+    def _start(self, state: StateFile | None) -> Upload:
         upload = self._api.request("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
-        if note is not None:
-            path = spelled(str(self._source.path))
+        if state is not None:
+            path = printable(str(self._source.path))
             daemon = self._api.transport.identity
-            note.write(Note(way="push", daemon=daemon, path=path, size=self._size, upload=upload.upload))
+            state.write(TransferState(way="push", daemon=daemon, path=path, size=self._size, upload=upload.upload))
         return upload
 
-    def _give_up(self, upload: Upload, note: HeldNote | None) -> None:
+    def _delete(self, upload: Upload, state: StateFile | None) -> None:
         with contextlib.suppress(errors.OpStoreError):
             self._api.request("DELETE", routes.path(routes.UPLOAD, upload=upload.upload), None)
-        _forget(note)
+        _remove(state)
 
-    def _append(self, upload: str, offset: int, end: int, body_at: Callable[[int], bytes | Body]) -> None:
-        """Appends the bytes from `offset` to `end`, as often as it takes."""
-        patience = Patience(offset)
+    def _append(self, upload: str, offset: int, end: int, body_from: Callable[[int], bytes | Body]) -> None:
+        """Append the bytes from `offset` to `end`, and resume after interruptions while there is progress."""
+        retries = RetryBudget(offset)
         start = offset
         while offset < end:
             failure: errors.OpStoreError = errors.ConnectionLost(
                 url=self._api.transport.address, reason="nothing arrived"
             )
             try:
-                offset = self._api.append(upload, offset, body_at(offset)).offset
-            except INTERRUPTIONS as interruption:
+                offset = self._api.append(upload, offset, body_from(offset)).offset
+            except RETRYABLE as interruption:
                 failure = interruption
-                offset = self._stands_at(upload, patience, failure)
+                offset = self._offset_of(upload, retries, failure)
             if not start <= offset <= end:
                 raise errors.OffsetMismatch(upload=upload, offset=offset, given=end) from failure
-            if not patience.got_to(offset):
-                patience.wait(failure)
+            if not retries.progressed_to(offset):
+                retries.wait(failure)
 
-    def _stands_at(self, upload: str, patience: Patience, failure: errors.OpStoreError) -> int:
+    def _offset_of(self, upload: str, retries: RetryBudget, failure: errors.OpStoreError) -> int:
         while True:
             try:
-                return self._stands(upload).offset
-            except INTERRUPTIONS:
-                patience.wait(failure)
+                return self._get(upload).offset
+            except RETRYABLE:
+                retries.wait(failure)
 
-    def _stands(self, upload: str) -> Upload:
-        """How far it is. The daemon then takes appends from this process, and from no other."""
+    def _get(self, upload: str) -> Upload:
+        """Request the upload's state; from then on the daemon refuses appends of any other process."""
         return self._api.request("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
 
 
-def _forget(note: HeldNote | None) -> None:
-    if note is not None:
-        note.remove()
+def _remove(state: StateFile | None) -> None:
+    if state is not None:
+        state.remove()
 
 
-def _rest_of(piece: bytes, start: int) -> Callable[[int], bytes]:
+def _body_of(piece: bytes, start: int) -> Callable[[int], bytes]:
     return lambda offset: piece[offset - start :]
 
 
-class _Rest:
-    """The bytes of a source from an offset on (Body). `before` is called before each piece."""
+class _SourceBody:
+    """A request body (transport.interface.Body) of a source's bytes from `offset` on.
 
-    def __init__(self, source: Source, offset: int, before: Callable[[int, int], None]) -> None:
-        self._source, self._before = source, before
+    Calls `before_piece(position, count)` before each piece.
+    """
+
+    def __init__(self, source: Source, offset: int, before_piece: Callable[[int, int], None]) -> None:
+        self._source, self._before_piece = source, before_piece
         self._position, self._size = offset, source.size or 0
 
     def __len__(self) -> int:
@@ -257,12 +259,12 @@ class _Rest:
             yield data
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; raises FileRefused."""
+        """Return up to `size` of the next bytes; raises FileRefused."""
         left = len(self)
         count = left if size < 0 else min(size, left)
         if not count:
             return b""
-        self._before(self._position, count)
+        self._before_piece(self._position, count)
         data = self._source.read_at(self._position, count)
         if not data:
             raise self._source.shorter()
@@ -275,6 +277,6 @@ class _Rest:
             if not (slices and self._source.is_file):
                 yield self.read(count)
                 continue
-            self._before(self._position, count)
+            self._before_piece(self._position, count)
             yield Slice(self._source, self._position, count)
             self._position += count

@@ -100,7 +100,7 @@ def test_a_link_in_its_place_is_neither_followed_nor_written_through(credentials
 def test_a_pipe_in_its_place_is_refused_at_once(credentials: Credentials) -> None:
     credentials.path.parent.mkdir()
     os.mkfifo(credentials.path)
-    with pytest.raises(errors.InvalidSetting, match="no regular file"):
+    with pytest.raises(errors.InvalidSetting, match="not a regular file"):
         credentials.token("https://a")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from opstore_cli.folders import packing
 from opstore_cli.folders.packing import PackedFolder
-from opstore_cli.transfer.source import opened
+from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, Tree, make, packed
 
@@ -98,13 +98,13 @@ def test_any_part_of_it_can_be_read_at_any_time(root: Path) -> None:
 
 
 def test_it_is_a_source_of_known_size_that_knows_whether_it_changed(root: Path) -> None:
-    with opened(root) as source, opened(str(root)) as again:
+    with open_source(root) as source, open_source(str(root)) as again:
         assert (source.size, source.format) == (len(packed(root)), "folder")
         assert source.identity == again.identity
         source.check_unchanged()
     (root / "a.b").write_bytes(b"SORTED between a and what is in it")
     os.utime(root / "a.b", ns=(1, 1))
-    with opened(root) as changed:
+    with open_source(root) as changed:
         assert changed.identity != source.identity
 
 
@@ -113,7 +113,7 @@ def test_it_is_a_source_of_known_size_that_knows_whether_it_changed(root: Path) 
 
 def push(root: Path, change: Callable[[Path], object] = lambda _: None) -> None:
     """Reads it all, as a push does, with a change after some of it."""
-    with opened(root) as source:
+    with open_source(root) as source:
         source.read(200_000)
         change(root)
         while source.read(100_000):
@@ -286,7 +286,7 @@ def test_no_more_than_one_file_is_open_at_a_time(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "open", opening)
     monkeypatch.setattr(os, "close", closing)
-    with opened(root) as source:
+    with open_source(root) as source:
         while source.read(1000):
             pass
     assert (most, held) == (1, set())

@@ -15,7 +15,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.config import settings
-from opstore_cli.files import atomic_rename, part_folder
+from opstore_cli.files import part_folder
 from opstore_cli.transfer import retry
 from opstore_cli.transport import adapter
 from opstore_daemon.protocol import errors
@@ -60,12 +60,6 @@ def place(tmp_path: Path, daemon: FakeDaemon, content: bytes) -> Path:
     return tmp_path / "place"
 
 
-@pytest.fixture(params=["the system's renames", "plain renames"])
-def renames(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "plain renames":
-        monkeypatch.setattr(atomic_rename, "_rename", lambda *_: False)
-
-
 def hidden(target: Path, content: bytes) -> Path:
     """The folder that is unpacked into."""
     return target.with_name(f".{target.name}.{digest_of(content)[7:23]}.part")
@@ -74,7 +68,6 @@ def hidden(target: Path, content: bytes) -> Path:
 # --- new ones ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("renames")
 def test_a_folder_comes_as_bytes_into_a_stream_or_unpacked(client: OpStoreClient, place: Path, content: bytes) -> None:
     stream = io.BytesIO()
     assert client.pull("pca") == content
@@ -113,7 +106,6 @@ THERE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.usefixtures("renames")
 @pytest.mark.parametrize("there", THERE)
 def test_what_is_there_is_replaced_only_if_told(client: OpStoreClient, place: Path, there: str) -> None:
     target = place / "out"
@@ -129,7 +121,6 @@ def test_what_is_there_is_replaced_only_if_told(client: OpStoreClient, place: Pa
     assert described(place.parent / "source") == sources
 
 
-@pytest.mark.usefixtures("renames")
 @pytest.mark.parametrize("there", THERE)
 def test_what_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Path, there: str) -> None:
     target = place / "out"
@@ -178,7 +169,6 @@ def test_the_old_folder_is_there_until_the_new_one_is(
     assert all(seen)
 
 
-@pytest.mark.usefixtures("renames")
 @pytest.mark.parametrize("stream", ["hostile", "damaged", "lost at once", "a full disk"])
 def test_whatever_fails_for_good_the_old_folder_stays_and_nothing_else_does(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, stream: str
@@ -232,7 +222,6 @@ def test_a_second_rename_that_fails_brings_the_old_folder_back(
     client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = make(place / "out", OTHER)
-    monkeypatch.setattr(atomic_rename, "_rename", lambda *_: False)
     really = os.rename
 
     def rename(source: Any, to: Any) -> None:
@@ -255,7 +244,7 @@ def test_an_old_folder_that_cannot_be_removed_is_named(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(shutil, "rmtree", stay)
-    with pytest.raises(errors.OutputFailed, match=r"the new one is in place, but .*\.part, which it replaced, is left"):
+    with pytest.raises(errors.OutputFailed, match=r"the new one is in place, but .*\.old, which it replaced, is left"):
         client.pull("pca", to=target, overwrite=True)
     assert described(target) == plain(SAMPLE)
 
@@ -480,7 +469,7 @@ def test_what_is_no_folder_of_ours_is_left_alone(
 def test_where_there_are_no_locks_nothing_is_taken_over(
     client: OpStoreClient, place: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(part_folder, "try_lock", lambda _: "none")
+    monkeypatch.setattr(part_folder, "try_lock", lambda _: "unsupported")
     client.pull("pca", to=place / "one")
     others = make(hidden(place / "out", content), OTHER)
     client.pull("pca", to=place / "out")
@@ -488,7 +477,6 @@ def test_where_there_are_no_locks_nothing_is_taken_over(
     assert sorted(os.listdir(place)) == [others.name, "one", "out"]
 
 
-@pytest.mark.usefixtures("renames")
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_pulls_into_one_place_at_once_leave_one_whole_folder(
     client: OpStoreClient, place: Path, overwrite: bool

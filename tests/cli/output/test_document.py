@@ -18,7 +18,7 @@ from opstore_cli.main import main
 from opstore_cli.output import document as output
 from opstore_cli.output.cells import Cell, size_cell, time_cell
 from opstore_cli.output.escaping import escape_controls, in_json
-from opstore_cli.transfer import download
+from opstore_cli.transfer.output_path import check_path_of
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
     EdgeVerdict,
@@ -117,7 +117,7 @@ class FakePull:
     def to_stream(self, _output: BinaryIO) -> None: ...
 
     def to_path(self, target: Path, overwrite: bool) -> None:
-        download.check_output(self.record, target, overwrite)
+        check_path_of(self.record, target, overwrite)
 
 
 def a_pull() -> "nullcontext[FakePull]":

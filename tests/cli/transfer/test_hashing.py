@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opstore_cli.transfer.hashing import SMALL, WAITING, Hasher
+from opstore_cli.transfer.hashing import INLINE, MAX_WAITING, Hasher
 from opstore_daemon.protocol.digests import digest_of
 
-SIZES = st.lists(st.sampled_from([0, 1, SMALL, SMALL + 1, 300_000]), max_size=12)
+SIZES = st.lists(st.sampled_from([0, 1, INLINE, INLINE + 1, 300_000]), max_size=12)
 
 
 @given(SIZES, st.booleans())
@@ -29,7 +29,7 @@ def test_digest_is_that_of_all_pieces_so_far(sizes: list[int], closed: bool) -> 
 
 
 def test_a_buffer_can_be_reused_after_as_many_pieces_as_may_wait() -> None:
-    buffers = [memoryview(bytearray(300_000)) for _ in range(WAITING + 1)]
+    buffers = [memoryview(bytearray(300_000)) for _ in range(MAX_WAITING + 1)]
     everything = b""
     with Hasher() as hasher:
         for number in range(60):
@@ -47,7 +47,7 @@ def of_hashers() -> list[threading.Thread]:
 
 def test_the_thread_ends_at_close() -> None:
     with Hasher() as hasher:
-        hasher.update(b"x" * (SMALL + 1))
+        hasher.update(b"x" * (INLINE + 1))
         assert len(of_hashers()) == 1
     assert of_hashers() == []
 
@@ -67,9 +67,9 @@ class Interrupting:
 def test_close_after_an_interrupted_wait_does_not_hang() -> None:
     hasher = Hasher()
     hasher._done = Interrupting(hasher._done)  # type: ignore[assignment]
-    for _ in range(WAITING):
-        hasher.update(b"x" * (SMALL + 1))
+    for _ in range(MAX_WAITING):
+        hasher.update(b"x" * (INLINE + 1))
     with pytest.raises(KeyboardInterrupt):
-        hasher.update(b"x" * (SMALL + 1))
+        hasher.update(b"x" * (INLINE + 1))
     hasher.close()
     assert of_hashers() == []

@@ -15,13 +15,14 @@ from opstore_cli import OpStoreClient
 from opstore_cli.config.settings import Settings
 from opstore_cli.files.part_file import PartFile
 from opstore_cli.transfer import checksum, retry
-from opstore_cli.transfer.checksum import Summing
-from opstore_cli.transfer.resume_state import HeldNote, Note, noted
-from opstore_cli.transfer.source import Slice, Source, opened
+from opstore_cli.transfer.checksum import SourceChecksum
+from opstore_cli.transfer.resume_state import StateFile, TransferState, recorded_transfers
+from opstore_cli.transfer.source import Slice, Source, open_source
 from opstore_cli.transport import adapter
 from opstore_daemon.protocol import checksums, digests, errors, limits, routes, samples
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
+from tests.cli.folders.trees import make, packed
 from tests.support.fake_daemon import TOKEN, FakeDaemon, sample_of_bytes
 
 BYTES = os.urandom(9_000_001)
@@ -170,15 +171,15 @@ def test_what_an_earlier_process_left_is_not_trusted(daemon: FakeDaemon, client:
     assert list(daemon.sizes) == ["u1", "u2"]
 
 
-def a_note(upload: str) -> Note:
-    return Note(way="push", daemon="local", path="/source", size=5, upload=upload)
+def a_note(upload: str) -> TransferState:
+    return TransferState(way="push", daemon="local", path="/source", size=5, upload=upload)
 
 
 def test_an_upload_that_is_gone_is_begun_anew(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
     path = _file(tmp_path)
     state = path.stat()
     what = ("push", daemon.url, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    with HeldNote.take(tmp_path / "home", *what) as note:
+    with StateFile.acquire(tmp_path / "home", *what) as note:
         assert note is not None
         note.write(a_note("gone"))
     client.push("pca", path)
@@ -201,17 +202,17 @@ def test_a_push_of_the_same_file_to_another_op_by_another_path_goes_on(
 
 
 def test_a_note_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
-    with HeldNote.take(tmp_path, "x") as first, HeldNote.take(tmp_path, "x") as second:
+    with StateFile.acquire(tmp_path, "x") as first, StateFile.acquire(tmp_path, "x") as second:
         assert first is not None
         assert second is None
         first.write(a_note("u1"))
-        assert noted(tmp_path, "local") == [(a_note("u1"), True)]
-    assert noted(tmp_path, "local") == [(a_note("u1"), False)]
-    assert noted(tmp_path, "https://elsewhere") == []
+        assert recorded_transfers(tmp_path, "local") == [(a_note("u1"), True)]
+    assert recorded_transfers(tmp_path, "local") == [(a_note("u1"), False)]
+    assert recorded_transfers(tmp_path, "https://elsewhere") == []
 
 
 def test_a_note_that_is_no_upload_id_is_not_asked_for(tmp_path: Path) -> None:
-    with HeldNote.take(tmp_path, "x") as note:
+    with StateFile.acquire(tmp_path, "x") as note:
         assert note is not None
         note.write(a_note("../../ops"))
         assert note.read() is None
@@ -219,12 +220,12 @@ def test_a_note_that_is_no_upload_id_is_not_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"way": "push", "path": 1, "size": 1}', "x" * 100_000])
 def test_what_is_no_note_is_none(tmp_path: Path, text: str) -> None:
-    with HeldNote.take(tmp_path, "x"):
+    with StateFile.acquire(tmp_path, "x"):
         pass
     (path,) = (tmp_path / "transfers").iterdir()
     path.write_text(text)
-    assert noted(tmp_path, "local") == []
-    with HeldNote.take(tmp_path, "x") as note:
+    assert recorded_transfers(tmp_path, "local") == []
+    with StateFile.acquire(tmp_path, "x") as note:
         assert note is not None
         assert note.read() is None
 
@@ -255,12 +256,12 @@ def test_a_file_that_becomes_shorter_is_refused(daemon: FakeDaemon, client: OpSt
 def test_a_part_of_a_file_that_became_shorter_is_refused_by_who_sends_it(tmp_path: Path) -> None:
     path = _file(tmp_path)
     ours, theirs = socket.socketpair()
-    with ours, theirs, opened(path) as source:
+    with ours, theirs, open_source(path) as source:
         os.truncate(path, 1000)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             Slice(source, 990, 20).send_to(ours)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
-            Summing(source).reach(1010)
+            SourceChecksum(source).extend_to(1010)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             source.sample()
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
@@ -333,6 +334,13 @@ def test_bytes_that_the_store_has_are_not_sent(
     assert moved == [*range(0, len(BYTES), READ_SIZE), len(BYTES)], "as they are hashed"
     assert not any("uploads" in request for request in daemon.log)
     assert not _notes(tmp_path / "home")
+
+
+def test_a_folder_that_the_store_has_is_not_sent(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
+    folder = make(tmp_path / "folder", {"a": BYTES})
+    daemon.versions = [packed(folder)]
+    client.push("pca", folder)
+    assert (len(daemon.versions), daemon.asked[-1]) == (1, digest_of(packed(folder)))
 
 
 def test_bytes_of_another_sample_are_sent_and_not_hashed_first(

@@ -169,7 +169,7 @@ def test_the_versions_that_are_valid_for_an_op_are_of_the_op_that_was_asked_for(
 def write_lock(**changed: Any) -> None:
     """Write opstore.lock with the version of pca, and these keys changed."""
     version = {"op": "pca", "version": "1.0.0", "subversions": "aaaa.bbbb.cccc", "digest": digest_of(BYTES)}
-    locked = lockfile.Locked(**{**version, "size": len(BYTES), **changed})
+    locked = lockfile.PinnedVersion(**{**version, "size": len(BYTES), **changed})
     lockfile.write(Path("opstore.lock"), lockfile.LockFile("churn", (), (locked,)))
 
 

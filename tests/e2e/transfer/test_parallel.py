@@ -16,7 +16,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from opstore_cli.output.progress import NullDisplay
 from opstore_cli.transfer import parallel
-from opstore_cli.transfer.parallel import Several
+from opstore_cli.transfer.parallel import ParallelTransfers
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, plain
 from tests.support.machines import MIB, STARTED, Machine
@@ -335,7 +335,7 @@ def test_jobs_end_each_by_itself_and_one_display_is_told_of_all() -> None:
             jobs.moved(done, 10)
         return number
 
-    jobs = Several([partial(job, number) for number in range(9)], told)
+    jobs = ParallelTransfers([partial(job, number) for number in range(9)], told)
     ended = jobs.run()
     assert [each for each in ended if isinstance(each, int)] == [0, 1, 2, 4, 5, 6, 7, 8]
     assert isinstance(ended[3], errors.OutputExists)
@@ -353,11 +353,11 @@ def test_after_a_hopeless_failure_and_after_a_bug_no_more_are_begun() -> None:
         raise failure
 
     lost = errors.ConnectionLost(url="u", reason="r")
-    ended = Several([partial(job, number, lost) for number in range(50)], NullDisplay()).run()
+    ended = ParallelTransfers([partial(job, number, lost) for number in range(50)], NullDisplay()).run()
     assert len(begun) < 10
     assert [number for number, each in enumerate(ended) if each is not None] == sorted(begun)
     with pytest.raises(ZeroDivisionError):
-        Several([lambda: 1 // 0] * 50, NullDisplay()).run()
+        ParallelTransfers([lambda: 1 // 0] * 50, NullDisplay()).run()
 
 
 def test_an_interrupt_that_another_thread_was_given_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,16 +370,16 @@ def test_an_interrupt_that_another_thread_was_given_ends_all(monkeypatch: pytest
         waited.append(over.wait(10))
 
     with pytest.raises(KeyboardInterrupt):
-        Several([job], NullDisplay()).run()
+        ParallelTransfers([job], NullDisplay()).run()
     assert waited == [], "it was not waited for"
     over.set()
 
 
 def test_only_the_folder_of_the_files_is_looked_into(tmp_path: Path) -> None:
-    from opstore_cli.transfer.batch import named_by_their_files
+    from opstore_cli.transfer.batch import sources_by_op
 
     make(tmp_path / "models", {"a.bin": b"", "b": None, "b/c.bin": b""})
-    assert named_by_their_files(str(tmp_path / "models")) == {
+    assert sources_by_op(str(tmp_path / "models")) == {
         "a": str(tmp_path / "models/a.bin"),
         "b": str(tmp_path / "models/b"),
     }

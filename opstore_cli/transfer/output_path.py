@@ -1,0 +1,48 @@
+"""Check whether a version can be written to a path, before its bytes are requested."""
+
+import os
+import stat
+from pathlib import Path
+
+from opstore_cli.folders.tar_format import FOLDER_FORMAT
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import VersionRecord
+
+
+def is_folder(record: VersionRecord) -> bool:
+    """Return whether a pull of the version to a path unpacks a folder."""
+    return record.format == FOLDER_FORMAT
+
+
+def check_path(target: Path, overwrite: bool) -> None:
+    """Raise OutputExists or FileRefused if no version could be written there."""
+    if not target.name or target.name == "..":
+        raise errors.FileRefused(path=str(target), reason="it is a folder")
+    if not os.path.isdir(target.parent):
+        raise errors.FileRefused(path=str(target), reason=f"there is no folder {target.parent}")
+    if os.path.lexists(target) and not os.path.isdir(target):
+        if not overwrite:
+            raise errors.OutputExists(path=str(target))
+        # Replacing a device or a pipe would break it for everybody.
+        if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+            raise errors.FileRefused(path=str(target), reason="it is no regular file")
+
+
+def check_path_of(record: VersionRecord, target: Path, overwrite: bool) -> None:
+    """Raise OutputExists or FileRefused if this version could not be written there."""
+    check_path(target, overwrite)
+    if not os.path.isdir(target):
+        return
+    if not is_folder(record):
+        raise errors.FileRefused(path=str(target), reason="it is a folder")
+    if not overwrite:
+        raise errors.OutputExists(path=str(target))
+    if not target.is_symlink() and _holds_working_folder(target):
+        raise errors.FileRefused(path=str(target), reason="the working folder is in it")
+
+
+def _holds_working_folder(target: Path) -> bool:
+    try:
+        return Path.cwd().resolve().is_relative_to(target.resolve())
+    except OSError:
+        return False  # the working folder no longer exists
