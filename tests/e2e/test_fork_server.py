@@ -89,7 +89,7 @@ def test_an_uncaught_signal_and_an_exit_code_are_those_of_a_real_process(machine
         for real in (False, True):
             machine.real = real
             machine.file("blob", os.urandom(3_000_000))  # other bytes: those of the first push would be resumed
-            wire.count_again()
+            wire.reset()
             wire.stop_up = 1_000_000
             with machine.begin("push", f"op{number:d}-{real:d}", "blob", env=wire.settings) as process:
                 wait_for(wire.stopped.is_set, "a push in the middle")

@@ -1,4 +1,4 @@
-"""Whether an exchange is what the OpenAPI document says: asked of everything that the tests exchange over HTTP."""
+"""Check requests and responses against the OpenAPI document: tests do so for all that they send over HTTP."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ PROBLEM: Json = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
 class Conformance:
-    """The document, with what it says of an exchange made ready when it is first asked."""
+    """The OpenAPI document; its validators are made when they are first needed."""
 
     def __init__(self, body: bytes) -> None:
         self.document: Json = json.loads(body)
@@ -29,7 +29,7 @@ class Conformance:
         self._validators: dict[str, Any] = {}
 
     def check(self, response: requests.Response, *, streamed: bool = False) -> None:
-        """The answer, and, where it went well, also the request."""
+        """Check the response and, if it is a success, the request."""
         request = response.request
         method, target = str(request.method), str(request.path_url)
         self.check_answer(
@@ -42,7 +42,7 @@ class Conformance:
     def check_answer(
         self, method: str, target: str, status: int, headers: Mapping[str, str], body: bytes | None
     ) -> None:
-        """The status is one of those that the operation has, with its headers, its content type and its body."""
+        """Check status, headers, content type and body of a response against its operation."""
         told = f"{method} {target} {status}: {(body or b'')[:500]!r}"
         answer = self._answer(method, target, status)
         assert answer is not None, f"not in the document: {told}"
@@ -61,7 +61,7 @@ class Conformance:
             self._validate(content[kind]["schema"], json.loads(body), told)
 
     def check_request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> None:
-        """What was accepted is what the document says that can be asked: no parameter or key that it does not have."""
+        """Check that an accepted request has only parameters and keys of the document."""
         found = self._operation(target, method)
         assert found is not None, f"{method} {target}"
         query = parse_qs(target.partition("?")[2], keep_blank_values=True)
@@ -112,7 +112,7 @@ class Conformance:
 
 
 def _elsewhere(status: int, *, known: bool) -> Json | None:
-    """What is answered where the document has no path, or no such method of the path."""
+    """Return the response for a path or method that the document does not have."""
     missing: Error = errors.MethodNotAllowed if known else errors.RouteNotFound
     everywhere: list[Error] = [*possible_errors.COMMON_ERRORS, errors.TokenRequired, missing]
     possible = [error for error in everywhere if error.status == status]
@@ -121,7 +121,7 @@ def _elsewhere(status: int, *, known: bool) -> Json | None:
 
 
 def _content(content_type: str, body: bytes) -> Any:
-    """The body as its schema sees it."""
+    """Return the body as the value that its schema describes."""
     if not content_type.startswith(routes.FORM):
         return json.loads(body)
     record, data = read_form(content_type, body)
@@ -138,5 +138,5 @@ def _of_text(text: str, schema: Json) -> Any:
 
 @functools.cache
 def conformance() -> Conformance:
-    """The document of this release."""
+    """Return the document of this release."""
     return Conformance(document()[0])

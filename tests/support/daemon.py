@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, and a client that speaks to it in the plainest HTTP."""
+"""The daemon as a real process, and a client on `http.client`."""
 
 import http.client
 import json
@@ -21,13 +21,13 @@ PATIENCE = 60.0  # seconds, on a machine that does much else
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """What a daemon of this home is started with: nothing of ours but what Python needs."""
+    """Return the environment for a daemon of this home: of ours only what Python needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ}
     return {**kept, "OPSTORE_HOME": str(home), **more}
 
 
 def until(what: Callable[[], Any]) -> None:
-    """Asks until the answer is yes; a deadline for what never comes."""
+    """Poll until the condition holds; fail if it never does."""
     deadline = time.monotonic() + PATIENCE
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -35,7 +35,7 @@ def until(what: Callable[[], Any]) -> None:
 
 
 def run(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A daemon's command that ends by itself."""
+    """Run a command of `python -m opstore_daemon` to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
         env=environment(home, **environ),
@@ -49,7 +49,7 @@ def run(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProc
 
 @dataclass
 class Daemon:
-    """A running daemon. `ready` is what it said over the pipe that it was given."""
+    """A running daemon. `ready` is the line that it wrote to the pipe of its starter."""
 
     home: Path
     process: "subprocess.Popen[bytes]"
@@ -57,7 +57,7 @@ class Daemon:
 
     @classmethod
     def start(cls, home: Path, arguments: Sequence[str] = (), **environ: str) -> "Daemon":
-        """Starts it and waits until it says that it is ready, or why it is not."""
+        """Start a daemon; wait until it is ready or reports why it is not."""
         reader, writer = os.pipe()
         try:
             process = subprocess.Popen(
@@ -77,43 +77,43 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the URL that it listens at."""
         return str(self.ready["url"])
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """Return host and port."""
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or 0
 
     @property
     def token(self) -> str:
-        """The token of its home."""
+        """Return the token of its home."""
         return (self.home / "token").read_text().strip()
 
     @property
     def runtime_file(self) -> Path:
-        """Where others find it."""
+        """Return the path of the runtime file."""
         return self.home / "daemon.json"
 
     def ends(self) -> int:
-        """Waits for its end; the exit code."""
+        """Wait for its end; return the exit code."""
         return self.process.wait(PATIENCE)
 
     def stop(self) -> int:
-        """Asks it to end, and waits for it."""
+        """Send SIGTERM and wait for its end; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.ends()
 
     def kill(self) -> None:
-        """Ends it as a loss of power to the process would."""
+        """Kill it."""
         self.process.kill()
         self.ends()
 
     def ask(
         self, method: str, path: str, body: bytes | dict[str, Any] | None = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """One request on a connection of its own: the status, and the JSON of the answer."""
+        """Send a request on a connection of its own; return the status and the JSON of the response."""
         connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
         try:
             connection.request(method, path, *self.message(body, **headers))
@@ -125,7 +125,7 @@ class Daemon:
         return answer.status, found
 
     def message(self, body: bytes | dict[str, Any] | None, **headers: str) -> tuple[bytes | None, dict[str, str]]:
-        """Body and headers of a request."""
+        """Return body and headers of a request."""
         told = {"Authorization": f"Bearer {self.token}"}
         if isinstance(body, dict):
             told["Content-Type"] = routes.JSON
@@ -135,19 +135,19 @@ class Daemon:
         return body, told | {name.replace("_", "-"): value for name, value in headers.items()}
 
     def begin_upload(self, size: int | None = None) -> str:
-        """A new upload."""
+        """Create an upload; return its id."""
         status, told = self.ask("POST", routes.UPLOADS, {"size": size})
         assert status == 201, told
         return str(told["upload"])
 
     def append(self, upload: str, offset: int, data: bytes) -> int:
-        """Appends; the offset behind it."""
+        """Append bytes; return the new offset."""
         status, told = self.ask("PATCH", routes.path(routes.UPLOAD, upload=upload), data, Upload_Offset=str(offset))
         assert status == 200, told
         return int(told["offset"])
 
     def push(self, op: str, data: bytes, **more: Any) -> dict[str, Any]:
-        """The bytes as a version."""
+        """Push the bytes; return the version."""
         upload = self.begin_upload(len(data))
         self.append(upload, 0, data)
         path = routes.path(routes.VERSIONS, op=op)
@@ -156,7 +156,7 @@ class Daemon:
         return told
 
     def pull(self, op: str, selector: str = "latest") -> bytes:
-        """The bytes of a version."""
+        """Return the bytes of a version."""
         connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
         try:
             path = routes.path(routes.BYTES, op=op, selector=selector)

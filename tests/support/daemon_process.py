@@ -1,4 +1,4 @@
-"""A daemon in a process of its own, to look at its memory from outside."""
+"""A daemon as a real process whose memory can be measured."""
 
 import json
 import os
@@ -21,7 +21,7 @@ class Process:
     pid: int
 
     def peak(self) -> int:
-        """The most memory that it had so far, in bytes; where the system does not tell, what it has now."""
+        """Return its peak memory in bytes; without /proc, its memory now."""
         status = Path(f"/proc/{self.pid}/status")
         if status.exists():
             lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -32,7 +32,7 @@ class Process:
 
 @contextmanager
 def daemon_process(home: Path) -> Iterator[Process]:
-    """Starts it in that home, and ends it."""
+    """Run a daemon of that home for the block."""
     reading, writing = os.pipe()
     environ = {**os.environ, "OPSTORE_HOME": str(home), "OPSTORE_READY_FD": str(writing)}
     command = [sys.executable, "-P", "-m", "opstore_daemon", "serve"]

@@ -1,4 +1,4 @@
-"""Faults in place of system calls: an error at the n-th call, or the end of the process before it."""
+"""Faults injected into system calls: an error at the n-th call, or a crash before it."""
 
 import errno
 import os
@@ -14,11 +14,11 @@ CALLS = ("open", "pwrite", "splice", "ftruncate", "fchmod", "utime", "fsync", "m
 
 
 class Crash(BaseException):
-    """The process is dead: nothing of it runs any more, no `finally` either."""
+    """The process has crashed: nothing of it runs any more, `finally` included."""
 
 
 class Faults:
-    """Counts the system calls of a saver, and lets the n-th (from 1) fail or be the last."""
+    """Count the system calls of a saver; make the n-th (from 1) fail or the last one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, *, crash: bool) -> None:
         self.count, self.at, self.crash = 0, at, crash
@@ -44,12 +44,12 @@ class Faults:
 
 
 def dies(*args: Any, **kwargs: Any) -> None:
-    """A system call that the process does not live to see."""
+    """A system call before which the process crashes."""
     raise Crash
 
 
 def fails(error: int, *, after: int = 0) -> Callable[..., Any]:
-    """A system call that does nothing for the first so many times, and then fails with that error."""
+    """A system call that does nothing a number of times, and then fails with the error."""
     calls = iter(range(after))
 
     def call(*args: Any, **kwargs: Any) -> None:
@@ -60,7 +60,7 @@ def fails(error: int, *, after: int = 0) -> Callable[..., Any]:
 
 
 def record(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
-    """What the saver asks of the system, in order: the list fills up as it does."""
+    """Record the system calls of the saver in order in the list that is returned."""
     log: list[str] = []
 
     def what(target: Any) -> str:

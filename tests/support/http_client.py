@@ -1,4 +1,4 @@
-"""A client that sends requests as a test words them, and checks each exchange against the OpenAPI document."""
+"""An HTTP client that checks each exchange against the OpenAPI document."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,7 +12,7 @@ from tests.support.servers import ADMIN_TOKEN, TIMEOUT
 
 
 class Http:
-    """A client of one daemon, with one token: paths in, requests' answers out."""
+    """A client of one daemon with one token."""
 
     def __init__(self, url: str, token: str | None = ADMIN_TOKEN) -> None:
         self.url, self.token = url, token
@@ -23,7 +23,7 @@ class Http:
         self._others: list[Http] = []
 
     def with_token(self, token: str | None) -> "Http":
-        """The same daemon, asked by somebody else."""
+        """Return a client of the same daemon with another token."""
         other = Http(self.url, token)
         self._others.append(other)
         return other
@@ -39,7 +39,7 @@ class Http:
         files: Any = None,
         stream: bool = False,
     ) -> requests.Response:
-        """One request; what is exchanged is held to the OpenAPI document."""
+        """Send a request; check request and response against the OpenAPI document."""
         answer = self._session.request(
             method,
             self.url + path,
@@ -68,7 +68,7 @@ class Http:
         return self.ask("DELETE", path, **options)
 
     def upload(self, data: bytes = b"", size: int | None = None) -> str:
-        """A new upload that has these bytes."""
+        """Create an upload with these bytes; return its id."""
         created = self.post(routes.UPLOADS, {"size": size})
         assert created.status_code == 201, created.text
         upload: str = created.json()["upload"]
@@ -77,28 +77,28 @@ class Http:
         return upload
 
     def append(self, upload: str, data: Any, offset: int | str | None = 0, **headers: str) -> requests.Response:
-        """Sends bytes to an upload."""
+        """Append bytes to an upload."""
         given = {"Content-Type": routes.APPEND_TYPE, **headers}
         if offset is not None:
             given[routes.UPLOAD_OFFSET] = str(offset)
         return self.ask("PATCH", f"{routes.UPLOADS}/{upload}", data=data, headers=given)
 
     def push(self, op: str, data: bytes, **wanted: Any) -> dict[str, Any]:
-        """Stores the bytes as a version of the op."""
+        """Push the bytes as a version of the op; return the version."""
         answer = self.post(f"{routes.OPS}/{op}/versions", {"upload": self.upload(data), **wanted})
         assert answer.status_code in (200, 201), answer.text
         version: dict[str, Any] = answer.json()
         return version
 
     def register(self, op: str, **fields: str) -> dict[str, Any]:
-        """Registers a version without bytes, by its major fields."""
+        """Register a version without bytes by its major fields; return it."""
         answer = self.post(f"{routes.OPS}/{op}/versions", {"fields": {"major": fields}})
         assert answer.status_code in (200, 201), answer.text
         version: dict[str, Any] = answer.json()
         return version
 
     def pull(self, op: str, selector: str = "latest", **options: Any) -> requests.Response:
-        """The bytes of a version."""
+        """Request the bytes of a version."""
         return self.get(f"{routes.OPS}/{op}/versions/{selector}/bytes", **options)
 
     def close(self) -> None:

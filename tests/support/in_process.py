@@ -11,7 +11,7 @@ from tests.support.conformance import conformance
 
 
 class Answered:
-    """What Flask's test client answered."""
+    """A response of Flask's test client."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status, self.headers = status, headers
@@ -25,7 +25,7 @@ class Answered:
 
 
 class InProcessClient(BaseOpStoreClient):
-    """Carries requests to the server's application."""
+    """A client whose transport is a call of the server's application."""
 
     def __init__(self, server: OpStoreServer) -> None:
         super().__init__()

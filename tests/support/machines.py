@@ -1,6 +1,6 @@
-"""A machine of its own for each test: an empty home, a data folder, a working folder, and the real program in it.
+"""A user's machine in a folder: a home, a data folder, a working folder, and the real program.
 
-Where a machine is taken down, no daemon of it may be left.
+A machine that is taken down leaves no daemon behind.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ STARTED = "started the local daemon at URL; it stops when it is idle, or by: ops
 Triple = tuple[int, str, str]
 Process = forked.Process | subprocess.Popen[bytes]
 
-# What differs from run to run, and what stands for it.
+# What differs from run to run, and the word that replaces it.
 FILTERS = [
     (re.compile(pattern), word)
     for pattern, word in (
@@ -91,7 +91,7 @@ class Machine:
         return "serve" not in arguments[1:2] and forked.fork_server(self.environment).serves(environment)
 
     def raw(self, *words: str | bytes | Path, stdin: bytes | None = None, **options: Any) -> tuple[int, bytes, bytes]:
-        """Runs the program to its end: exit code, stdout and stderr, as they came."""
+        """Run the program to its end; return exit code, stdout and stderr unchanged."""
         if stdin is not None:
             options["stdin"] = subprocess.PIPE
         with self.begin(*words, **options) as process:
@@ -103,20 +103,20 @@ class Machine:
         return process.returncode, out or b"", err or b""
 
     def run(self, *words: str | bytes | Path, **options: Any) -> Triple:
-        """Exit code, stdout and stderr, with words for what differs from run to run."""
+        """Run the program; return exit code, stdout and stderr, with words for what differs from run to run."""
         code, out, err = self.raw(*words, **options)
         return code, self.tidy(out.decode()), self.tidy(err.decode())
 
     def do(self, *words: str | bytes | Path, **options: Any) -> str:
-        """What a command that has to succeed says on stdout, without the line's end."""
+        """Run a command that has to succeed; return its stdout without the last newline."""
         code, out, err = self.raw(*words, **options)
         assert code == 0, (words, code, err)
         return out.decode().rstrip("\n")
 
     def ask(self, *words: str | bytes | Path, **options: Any) -> tuple[int, Any, Any]:
-        """With --json: exit code, the document on stdout and the error on stderr, each None where there is none.
+        """Run a command with --json; return exit code, the document on stdout and the error on stderr.
 
-        Notes on stderr are left out.
+        Document and error are None if missing; notes on stderr are not returned.
         """
         code, out, err = self.run(*words, "--json", **options)
         said = [json.loads(line) for line in err.splitlines()]
@@ -131,7 +131,7 @@ class Machine:
         return text
 
     def on_a_terminal(self, *words: str, columns: int = 120, env: dict[str, str] | None = None) -> tuple[int, str]:
-        """Runs the program on a terminal of its own: exit code, and all that it shows there."""
+        """Run the program on a terminal of its own; return exit code and all output."""
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, 0x5414 if sys.platform == "linux" else 0x80087467, _window(columns))  # TIOCSWINSZ
         environment = {"TERM": "xterm-256color", **(env or {})}
@@ -148,7 +148,7 @@ class Machine:
                 if not data:
                     break
                 shown += data
-        except OSError:  # Linux: nobody holds the other end any more
+        except OSError:  # how Linux reports that the other end is closed
             pass
         finally:
             os.close(controller)
@@ -158,13 +158,13 @@ class Machine:
     # --- its files --------------------------------------------------------------------------------------------------
 
     def file(self, name: str, content: bytes | str) -> Path:
-        """A file in the working folder."""
+        """Write a file in the working folder; return its path."""
         path = self.cwd / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
     def listing(self) -> list[str]:
-        """All that is in the working folder, hidden files too."""
+        """Return the names in the working folder, hidden files included."""
         return sorted(os.listdir(self.cwd))
 
     # --- its daemon -------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Machine:
         return self.home / "daemon.json"
 
     def runtime(self) -> dict[str, Any]:
-        """What the runtime file says."""
+        """Return the contents of the runtime file."""
         said: dict[str, Any] = json.loads(self.runtime_file.read_text())
         return said
 
@@ -191,16 +191,16 @@ class Machine:
         return (self.home / "token").read_text().strip()
 
     def log(self) -> str:
-        """The daemon's log."""
+        """Return the daemon's log."""
         path = self.home / "daemon.log"
         return path.read_text() if path.exists() else ""
 
     def starts(self) -> int:
-        """How many daemons listened so far."""
+        """Return how many daemons have listened so far."""
         return self.log().count(" listens at ")
 
     def is_held(self) -> bool:
-        """Whether a daemon holds the home."""
+        """Return whether a daemon holds the lock of the data folder."""
         try:
             lock = os.open(self.home / "daemon.lock", os.O_RDWR)
         except OSError:
@@ -214,12 +214,12 @@ class Machine:
         return False
 
     def kill(self) -> None:
-        """Ends the daemon as a power cut would."""
+        """Kill the daemon, and wait until its lock is free."""
         os.kill(self.pid, signal.SIGKILL)
         wait_for(lambda: not self.is_held(), "the end of the daemon")
 
     def take_down(self) -> None:
-        """Stops the daemon, however a test has left it; fails where it does not stop."""
+        """Stop the daemon in whatever state the test left it; fail if it does not stop."""
         for pid in self.daemons():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
@@ -247,7 +247,7 @@ class Machine:
 
     @contextmanager
     def serving(self, *options: str, **more: Any) -> Iterator[Process]:
-        """`opstore serve`, from the moment on that it listens."""
+        """Run `opstore serve` for the block, which begins when it listens."""
         process = self.begin("serve", *options, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **more})
         try:
             wait_for(lambda: self.runtime_file.exists() or process.poll() is not None, "a daemon that listens")
@@ -258,7 +258,7 @@ class Machine:
             process.wait(WITHIN)
 
     def client(self, **options: Any) -> OpStoreClient:
-        """The Python client, as the commands find the daemon."""
+        """Return a Python client that finds the daemon as the commands do."""
         return OpStoreClient(settings=load_settings(None, self.environment, self.cwd), **options)
 
 
@@ -276,7 +276,7 @@ def a_machine(folder: Path, *, real: bool = False) -> Iterator[Machine]:
 
 
 def stock(machine: Machine) -> None:
-    """Three versions of pca, two of forest, links between them, and two pipelines."""
+    """Push three versions of pca, two of forest and links between them, and register two pipelines."""
     machine.do("start")
     with machine.client() as client:
         client.push("pca", b"one", message="twelve components", labels={"run": "4711"})

@@ -1,4 +1,4 @@
-"""A tiny HTTP client on a raw socket: it sends what it is told, however malformed, and tells what comes back."""
+"""A tiny HTTP client on a raw socket: it sends any bytes, malformed ones too, and parses the response."""
 
 import socket
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from tests.support.servers import ADMIN_TOKEN, TIMEOUT
 
 @dataclass(frozen=True)
 class Answer:
-    """What a daemon answered. `cut`: the connection ended before all of the body was there."""
+    """A response. `cut`: the connection ended before the whole body had arrived."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,7 +30,7 @@ def head(
     token: str | None = ADMIN_TOKEN,
     version: str = "HTTP/1.1",
 ) -> bytes:
-    """The head of a request. `host` None: the caller gives the Host line, or leaves it out."""
+    """Return the head of a request. If `host` is None, the caller adds the Host line or omits it."""
     raw = target if isinstance(target, bytes) else target.encode("latin-1")
     parts = [method.encode() + b" " + raw + b" " + version.encode()]
     if host is not None:
@@ -53,7 +53,7 @@ class Raw:
         self.socket.sendall(data)
 
     def ask(self, method: str, target: str | bytes, *lines: str | bytes, body: bytes = b"") -> Answer:
-        """A well-framed request, to our own Host and with a token, and its answer, held to the OpenAPI document."""
+        """Send a well-framed request with a token; return the response, checked against the OpenAPI document."""
         length = [f"Content-Length: {len(body)}"] if body else []
         self.send(head(method, target, *lines, *length, host=self.host) + body)
         answer = self.answer(method)
@@ -63,7 +63,7 @@ class Raw:
         return answer
 
     def answer(self, method: str = "GET") -> Answer:
-        """The next answer, 100 too; raises ConnectionError where the connection ends before it."""
+        """Return the next response, 100 included; raise ConnectionError if the connection ends before it."""
         while b"\r\n\r\n" not in self._received:
             if not self._receive():
                 raise ConnectionError(f"the connection ended after {self._received!r}")
@@ -80,7 +80,7 @@ class Raw:
         return Answer(status, headers, body, cut=len(body) < length)
 
     def is_closed(self) -> bool:
-        """Waits for the end of the connection: False where more bytes come, or, after the timeout, nothing."""
+        """Wait for the end of the connection; return False if bytes or the timeout come first."""
         if self._received:
             return False
         try:
@@ -111,6 +111,6 @@ class Raw:
 
 
 def ask(port: int, method: str, target: str | bytes, *lines: str | bytes, body: bytes = b"") -> Answer:
-    """The same on a connection of its own."""
+    """Send a request on a connection of its own; return the response."""
     with Raw(port) as connection:
         return connection.ask(method, target, *lines, body=body)

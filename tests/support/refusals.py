@@ -1,4 +1,4 @@
-"""How a refusal looks, and that it left nothing behind."""
+"""Check error responses, and that they changed nothing."""
 
 import json
 from pathlib import Path
@@ -29,16 +29,16 @@ class Watch:
         self.mark()
 
     def mark(self) -> None:
-        """From here on nothing may change."""
+        """Record the state that may not change from here on."""
         self._before = self.held()
 
     def files(self) -> dict[str, int]:
-        """The files of the saver, with their sizes."""
+        """Return the files of the saver with their sizes."""
         found = (path for path in self._folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self._folder)): path.stat().st_size for path in found}
 
     def held(self) -> dict[str, Any]:
-        """All rows and all files."""
+        """Return all rows and all files."""
         with self._server.db.read() as connection:
             rows: dict[str, Any] = {}
             for table in Base.metadata.sorted_tables:
@@ -47,7 +47,7 @@ class Watch:
         return {**rows, "files": self.files()}
 
     def assert_unchanged(self) -> None:
-        """Nothing was stored, and the daemon still answers."""
+        """Check that nothing was stored and that the daemon still responds."""
         assert self.held() == self._before
         alive = raw_http.ask(self._port, "GET", routes.HEALTH)
         assert (alive.status, alive.body) == (200, b"ok\n")
@@ -55,7 +55,7 @@ class Watch:
     def assert_problem(
         self, answer: requests.Response | raw_http.Answer, status: int, code: str, *, unchanged: bool = True
     ) -> dict[str, Any]:
-        """The answer is that refusal, in the one form that all have; returns its details."""
+        """Check that the response is this error in the common form; return its details."""
         if isinstance(answer, requests.Response):
             headers = {name.lower(): value for name, value in answer.headers.items()}
             answer = raw_http.Answer(answer.status_code, headers, answer.content)

@@ -14,7 +14,7 @@ TIMEOUT = 30  # seconds, for what takes milliseconds
 
 
 def open_server(folder: Path, **options: Any) -> OpStoreServer:
-    """A server on the blobs and the database in the folder: the same ones, where they are there."""
+    """Open a server on the blobs and the database in the folder, which are created if missing."""
     saver = options.pop("saver", None) or FileSaver(folder / "blobs")
     tokens: dict[str, Scope] = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
     return OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}", token=ADMIN_TOKEN, tokens=tokens, **options)

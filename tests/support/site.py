@@ -18,7 +18,7 @@ class Site:
         self.browser.trust_env = False
 
     def invite(self) -> str:
-        """A path that begins a session."""
+        """Return a path that starts a session."""
         answer = requests.post(self.url + routes.SESSIONS, headers=self.bearer, timeout=TIMEOUT)
         assert answer.status_code == 201, answer.text
         path: str = answer.json()["path"]
@@ -35,7 +35,7 @@ class Site:
         return self.browser.get(self.url + path, timeout=TIMEOUT, allow_redirects=False, **options)  # type: ignore[arg-type]
 
     def text(self, path: str) -> str:
-        """What a page says, to whoever has a session."""
+        """Return the HTML of a page."""
         answer = self.get(path)
         assert answer.status_code == 200, answer.text
         return answer.text

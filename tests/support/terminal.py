@@ -1,4 +1,4 @@
-"""A program in a terminal: what is typed goes to it, and what a person would see is on its screen (pyte)."""
+"""A program in an emulated terminal (pyte): tests type into it and read its screen."""
 
 import os
 import pty
@@ -18,16 +18,16 @@ from typing import Any, Self
 
 import pyte
 
-WITHIN = 60.0  # seconds, for what takes far less
+WITHIN = 60.0  # seconds, for what takes milliseconds
 
 
 def printed(words: Sequence[str], env: Mapping[str, str], cwd: Path, columns: int, rows: int = 40) -> str:
-    """What a program writes to a terminal of so many columns, to its end."""
+    """Run a program to its end on a terminal of that width; return its output."""
     own, there = _opened(columns, rows)
     with subprocess.Popen(words, env=env, cwd=cwd, stdin=there, stdout=there, stderr=there) as process:
         os.close(there)
         found = b""
-        with suppress(OSError):  # which is how Linux says that nobody has the other end any more
+        with suppress(OSError):  # how Linux reports that the other end is closed
             while data := os.read(own, 65536):
                 found += data
         process.wait(WITHIN)
@@ -36,7 +36,7 @@ def printed(words: Sequence[str], env: Mapping[str, str], cwd: Path, columns: in
 
 
 def _opened(columns: int, rows: int) -> tuple[int, int]:
-    """Both ends of a new terminal: ours, and the program's."""
+    """Open a terminal; return our end and the program's."""
     own, there = pty.openpty()
     ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     return own, there
@@ -52,7 +52,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._own, there = _opened(columns, rows)
         self._process = subprocess.Popen(
-            [shutil.which("setsid") or "setsid", "--ctty", *words],  # a shell wants a terminal that controls it
+            [shutil.which("setsid") or "setsid", "--ctty", *words],  # a shell needs a controlling terminal
             env={**env, "TERM": "xterm"},
             cwd=cwd,
             stdin=there,
@@ -63,15 +63,15 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What stands on the screen."""
+        """Return the lines of the screen that are not empty."""
         return [line.rstrip() for line in self._screen.display if line.strip()]
 
     def enter(self, text: str) -> None:
-        """Types the text; a Tab is `\\t`."""
+        """Type the text; a Tab is `\\t`."""
         os.write(self._own, text.encode())
 
     def wait_for(self, seen: Callable[[list[str]], Any], what: str) -> list[str]:
-        """The screen once something is seen on it."""
+        """Wait until `seen` holds for the lines of the screen; return them."""
         deadline = time.monotonic() + WITHIN
         while not seen(self.lines):
             left = deadline - time.monotonic()
@@ -88,7 +88,7 @@ class Terminal:
             raise AssertionError(f"the program ended; the screen is {self.lines}") from None
         self._stream.feed(data)
         if b"\x1b[c" in data or b"\x1b[0c" in data:
-            os.write(self._own, b"\x1b[?6c")  # fish asks what terminal this is, and waits for the answer
+            os.write(self._own, b"\x1b[?6c")  # fish queries the terminal type and waits for the response
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""A user for the tests of the checks: an environment, folders and settings, and what the checks find there."""
+"""A user for the tests of `opstore doctor`: an environment, folders and settings."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ TOKEN = "a-token-of-some-length"
 
 
 class User:
-    """A user whose environment, folders and settings are these."""
+    """A user with an environment, folders and settings."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

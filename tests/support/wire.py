@@ -1,4 +1,4 @@
-"""The other end of a connection: a server that is no daemon, and a line to a daemon that stops in the middle."""
+"""The other end of a connection: a server that is no daemon, and a proxy that pauses in the middle of a transfer."""
 
 import functools
 import re
@@ -15,7 +15,7 @@ from tests.support.waiting import WITHIN
 
 
 class _Listening:
-    """A listening socket of loopback whose connections each have a thread."""
+    """A listening socket on loopback with a thread for each connection."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ class _Listening:
         self.cut()
 
     def cut(self) -> None:
-        """Ends all connections; what was not passed on is lost."""
+        """Close all connections; bytes that were not forwarded are lost."""
         for each in self._open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -57,7 +57,7 @@ class _Listening:
 
 
 def proof_for(head: bytes, port: int, tokens: Sequence[str]) -> bytes | None:
-    """The answer to a request for a proof, of whoever listens on the port and knows these tokens."""
+    """Return the response to a proof request of a server that listens on the port and knows these tokens."""
     nonce = re.search(rb"Opstore-Nonce: ([0-9a-f]+)", head)
     if nonce is None or not tokens:
         return None
@@ -66,7 +66,7 @@ def proof_for(head: bytes, port: int, tokens: Sequence[str]) -> bytes | None:
 
 
 class Stranger(_Listening):
-    """A server of somebody else: keeps every byte that it gets, and answers all requests alike.
+    """A server that is no daemon: it records every byte, and gives the same response to all requests.
 
     It proves that it knows these tokens.
     """
@@ -95,56 +95,57 @@ class Stranger(_Listening):
 
 
 class Wire(_Listening):
-    """A line to a daemon that counts what it carries, and stops in the middle where it is told to. Connections that are
-    made once it has stopped are carried: to look at what was stopped does not stop too. It proves that it knows the
-    token, unless it only passes on what the daemon proves.
+    """A proxy in front of a daemon that counts bytes and pauses at `stop_up` or `stop_down` of them.
+
+    Connections that are made after it paused are forwarded: a test can look at the state without another pause. The
+    proxy proves that it knows the token; with `proves=False` it forwards the proof of the daemon.
     """
 
     def __init__(self, machine: Machine, *, proves: bool = True) -> None:
         super().__init__()
         self._proves = proves
         self._machine = machine
-        self.up = self.down = 0  # bytes that went to the daemon, and that came from it
+        self.up = self.down = 0  # bytes forwarded to the daemon, and from it
         self.stop_up: int | None = None
         self.stop_down: int | None = None
         self.stopped = threading.Event()
-        self._go_on = threading.Event()
+        self._resumed = threading.Event()
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment of whoever talks over this line."""
+        """Return the environment of a command that uses this proxy."""
         return {"OPSTORE_URL": self.url, "OPSTORE_TOKEN": self._machine.token}
 
-    def go_on(self) -> None:
-        """Carries again, what was held first."""
+    def resume(self) -> None:
+        """Resume forwarding, with the held bytes first."""
         self.stop_up = self.stop_down = None
-        self._go_on.set()
+        self._resumed.set()
 
     def cut(self) -> None:
         super().cut()
-        self._go_on.set()
+        self._resumed.set()
 
-    def count_again(self) -> None:
-        """A new line: nothing was carried yet, and nothing stops it."""
+    def reset(self) -> None:
+        """Start over: close all connections, set the counts to 0, and forward without a limit."""
         self.cut()
         self.up = self.down = 0
         self.stop_up = self.stop_down = None
         self.stopped.clear()
-        self._go_on.clear()
+        self._resumed.clear()
 
     def _handle(self, connection: socket.socket) -> None:
         try:
             daemon = socket.create_connection(("127.0.0.1", self._machine.runtime()["port"]))
         except OSError:
-            connection.close()  # nobody is there
+            connection.close()  # no daemon runs
             return
         self._open.append(daemon)
         stops = not self.stopped.is_set()
-        threading.Thread(target=self._carry, args=(daemon, connection, "down", stops), daemon=True).start()
-        self._carry(connection, daemon, "up", stops)
+        threading.Thread(target=self._forward, args=(daemon, connection, "down", stops), daemon=True).start()
+        self._forward(connection, daemon, "up", stops)
 
-    def _carry(self, source: socket.socket, target: socket.socket, way: str, stops: bool) -> None:
-        # The daemon answers to its own address only.
+    def _forward(self, source: socket.socket, target: socket.socket, way: str, stops: bool) -> None:
+        # The daemon accepts only its own address as Host.
         ours, its = (f"Host: 127.0.0.1:{port}".encode() for port in (self.port, self._machine.runtime()["port"]))
         with suppress(OSError):
             while data := source.recv(65536):
@@ -155,13 +156,13 @@ class Wire(_Listening):
                 limit = getattr(self, f"stop_{way}")
                 if stops and limit is not None and getattr(self, way) + len(data) > limit:
                     self.stopped.set()
-                    self._go_on.wait(WITHIN)
+                    self._resumed.wait(WITHIN)
                 target.sendall(data.replace(ours, its) if way == "up" else data)
                 setattr(self, way, getattr(self, way) + len(data))
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()  # or who sends would wait for somebody to read it
+            each.close()  # or a sender would wait for a reader
 
 
 @functools.cache

@@ -126,7 +126,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(machine: Machine, wire:
     assert wire.stopped.wait(60)
     how, reason = CHANGES[change]
     how(path)
-    wire.go_on()
+    wire.resume()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.decode()) == (2, b"", f"error: changing was refused: {reason}\n")
     assert machine.do("ops") == ""
@@ -140,7 +140,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_as_it_was(machine: M
     process = machine.begin("push", "pca", "replaced", env=wire.settings)
     assert wire.stopped.wait(60)
     machine.file("new", b"new").replace(path)
-    wire.go_on()
+    wire.resume()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, b"pca@1.0.0\n", b"")
     machine.do("pull", "pca", "-o", "pulled")

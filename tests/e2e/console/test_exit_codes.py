@@ -472,7 +472,7 @@ def interrupt(machine: Machine, wire: Wire, *words: str) -> tuple[int, str, str]
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    wire.count_again()
+    wire.reset()
     return process.returncode, machine.tidy(out.decode()), machine.tidy(err.decode())
 
 

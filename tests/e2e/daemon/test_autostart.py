@@ -305,7 +305,7 @@ def test_a_daemon_that_stops_finishes_what_it_was_asked_first(machine: Machine) 
         pushing = machine.begin("push", "pca", "blob", env=wire.settings)
         assert wire.stopped.wait(60)
         os.kill(machine.pid, signal.SIGTERM)
-        wire.go_on()
+        wire.resume()
         _, err = pushing.communicate(timeout=60)
     # The upload was let finish; the request for the version met a daemon that takes no more.
     wait_for(lambda: not machine.is_held(), "the end of the daemon")

@@ -153,7 +153,7 @@ def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wir
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "encoder", "large")
     arrived = wire.up
-    wire.count_again()
+    wire.reset()
     assert machine.run("push", "encoder", "large", env=wire.settings) == (0, "encoder@1.0.0\n", "")
     assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
     assert staged(machine) == 0
@@ -171,11 +171,11 @@ def test_a_pull_that_was_interrupted_or_killed_fetches_only_what_is_missing(mach
     assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
     assert len(machine.listing()) == 2
     came = wire.down
-    wire.count_again()
+    wire.reset()
     wire.stop_down = SIZE // 3
     kill_in_the_middle(machine, wire, "pull", "encoder", "-o", "out")
     came += wire.down
-    wire.count_again()
+    wire.reset()
     assert machine.run("pull", "encoder", "-o", "out", env=wire.settings) == (0, "out\n", "")
     assert came + wire.down < SIZE + 2 * SLACK, "what was on its way came twice, and the file that it was in"
     assert (machine.listing(), described(machine.cwd / "out") == described(root)) == (["large", "out"], True)

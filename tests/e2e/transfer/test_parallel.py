@@ -184,7 +184,7 @@ def test_an_interrupt_ends_a_push_of_several_and_what_was_pushed_stays(machine: 
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
     assert (process.communicate(timeout=60)[1], process.returncode) == (b"error: interrupted\n", 130)
-    wire.count_again()
+    wire.reset()
     code, out, _ = machine.run("push", "--all", "models", env=wire.settings)
     assert (code, out) == (0, "".join(f"op{number}@1.0.0\n" for number in range(6)))
     assert wire.up < 6 * 16 * MIB - 16 * MIB, "what was there was not sent again"
@@ -297,7 +297,7 @@ def test_an_interrupt_ends_all_and_files_go_on(machine: Machine, wire: Wire) -> 
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
     assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
-    wire.count_again()
+    wire.reset()
     assert machine.run(*words, "-f", env=wire.settings)[0] == 0
     assert sorted(os.listdir(machine.cwd / "out")) == [f"op{number}" for number in range(6)]
     for number in range(6):

@@ -46,7 +46,7 @@ def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wir
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
     arrived = wire.up
-    wire.count_again()
+    wire.reset()
     assert HALF - MIB < arrived <= HALF
     assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
     assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
@@ -58,7 +58,7 @@ def test_a_push_of_a_file_that_changed_since_begins_anew(machine: Machine, wire:
     path = machine.file("blob", content(32 * MIB))
     wire.stop_up = 16 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
-    wire.count_again()
+    wire.reset()
     machine.file("blob", content(32 * MIB))
     assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
     assert wire.up > 32 * MIB
@@ -69,7 +69,7 @@ def test_a_push_over_an_upload_that_went_bad_begins_anew(machine: Machine, wire:
     path = machine.file("blob", content(32 * MIB))
     wire.stop_up = 16 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
-    wire.count_again()
+    wire.reset()
     machine.do("stop")
     (draft,) = (machine.home / "blobs" / "staging").iterdir()
     with draft.open("r+b") as file:
@@ -92,7 +92,7 @@ def test_a_pull_that_was_killed_fetches_only_what_is_missing(machine: Machine, w
     (part,) = [name for name in machine.listing() if name.endswith(".part")]
     kept = (machine.cwd / part).stat().st_size
     assert HALF - SLACK < kept <= HALF
-    wire.count_again()
+    wire.reset()
     assert machine.run("pull", "pca", "-o", "pulled", env=wire.settings) == (0, "pulled\n", "")
     assert SIZE - kept < wire.down < SIZE - kept + OVERHEAD
     assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
@@ -107,7 +107,7 @@ def test_a_part_that_went_bad_is_fetched_anew(machine: Machine, wire: Wire) -> N
     (part,) = [machine.cwd / name for name in machine.listing() if name.endswith(".part")]
     with part.open("r+b") as file:
         file.write(b"wrong")
-    wire.count_again()
+    wire.reset()
     assert machine.run("pull", "pca", "-o", "pulled", env=wire.settings) == (0, "pulled\n", "")
     assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
 

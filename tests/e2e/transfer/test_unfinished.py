@@ -49,7 +49,7 @@ def test_a_push_that_broke_off_is_told_of_and_another_command_line_goes_on(machi
     assert f"unfinished: push of {path}: some of 101 MB" in err
     machine.do("start")
     arrived = wire.up
-    wire.count_again()
+    wire.reset()
     (machine.cwd / "elsewhere").mkdir()
     words = ("push", "lda", "../blob", "--label", "other=words")
     assert machine.run(*words, env=wire.settings, cwd=machine.cwd / "elsewhere")[:2] == (0, "lda@1.0.0\n")
@@ -66,7 +66,7 @@ def test_a_push_of_a_folder_goes_on_after_client_and_daemon_were_killed(machine:
     (told,) = listed(machine, wire)
     assert HALF - SLACK < told["offset"] == staged(machine)
     arrived = wire.up
-    wire.count_again()
+    wire.reset()
     assert machine.run("push", "lda", "./source/", env=wire.settings)[:2] == (0, "lda@1.0.0\n")
     assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
     assert listed(machine, wire) == []
@@ -96,7 +96,7 @@ def test_a_pull_that_broke_off_is_told_of_until_it_is_done(machine: Machine, wir
     assert (told["way"], told["path"], told["version"]) == ("pull", "/machine/work/out", "pca@1.0.0")
     assert HALF - SLACK < told["offset"] <= HALF
     assert "opstore pull pca@1.0.0 -o /machine/work/out goes on with it" in machine.run("status", env=wire.settings)[1]
-    wire.count_again()
+    wire.reset()
     machine.do("pull", "pca@1.0.0", "-o", machine.cwd / "out", env=wire.settings)
     # Of a large file in a folder the header is asked for first, and what comes with it before the line is closed.
     assert wire.down < SIZE - told["offset"] + (SLACK if kind.startswith("a large") else 2 * MIB)
@@ -132,7 +132,7 @@ def test_a_transfer_goes_on_by_itself_when_the_daemon_was_killed_and_comes_back(
     os.kill(machine.pid, signal.SIGKILL)
     machine.do("start")
     moved = wire.up + wire.down
-    wire.go_on()
+    wire.resume()
     out, err = process.communicate(timeout=60)
     # On a busy machine it has taken long enough to say how far it is.
     progress = rf"{way} pca: [\d.]+ (\w+ )?of [\d.]+ MB \(\d+ %\)(, [\d.]+ \w+/s(, \d+ \w+ left)?)?"
