@@ -1,23 +1,26 @@
-"""How far transfers are, each and all of them, and how it is shown: as bars on a terminal, as lines elsewhere."""
+"""The progress of transfers: bars on a terminal, lines in a log."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
 from opstore_cli.output.cells import format_size
 
-PATIENCE = 0.5  # seconds that bytes have been moving before there is a bar
-EVERY = 5.0  # seconds between lines, and before the first one
-WINDOW = 10.0  # seconds whose pace counts
-STEP = 0.1  # seconds between two looks at the pace
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SHOW_AFTER = 0.5  # seconds from the first bytes to the bars
+LOG_INTERVAL = 5.0  # seconds between lines, and before the first one
+RATE_WINDOW = 10.0  # seconds over which a line's rate is measured
+UPDATE_INTERVAL = 0.1  # seconds between two samples of a rate, and between two updates of the bars
 NARROW = 72  # columns below which there is no room for a bar
 
 
 class NullDisplay:
-    """Nobody is describe."""
+    """A display that shows nothing."""
 
     def moved(self, number: int, done: int, total: int | None) -> None: ...
 
@@ -28,34 +31,34 @@ class NullDisplay:
 
 @dataclass(slots=True)
 class RateMeter:
-    """Bytes a second, over the last seconds."""
+    """Measures bytes per second over the last RATE_WINDOW seconds."""
 
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def at(self, now: float, done: int) -> None:
-        """So many were there at that time."""
-        if self._seen and now - self._seen[-1][0] < STEP:
+    def record(self, now: float, done: int) -> None:
+        """Record that `done` bytes were transferred at time `now`, in seconds."""
+        if self._samples and now - self._samples[-1][0] < UPDATE_INTERVAL:
             return
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > WINDOW and len(self._seen) > 2:
-            self._seen.popleft()
+        self._samples.append((now, done))
+        while now - self._samples[0][0] > RATE_WINDOW and len(self._samples) > 2:
+            self._samples.popleft()
 
     @property
     def rate(self) -> float:
-        """0 where it is not known yet."""
-        (began, first), (ended, last) = (self._seen[0], self._seen[-1]) if self._seen else ((0.0, 0), (0.0, 0))
-        return (last - first) / (ended - began) if ended > began else 0.0
+        """Bytes per second, 0 until there are two samples."""
+        (start, first), (end, last) = (self._samples[0], self._samples[-1]) if self._samples else ((0.0, 0), (0.0, 0))
+        return (last - first) / (end - start) if end > start else 0.0
 
 
 def describe(done: int, total: int | None, rate: float) -> str:
-    """`1.2 of 8.0 GB (15 %), 870 MB/s, 8 s left`."""
+    """Return the progress as text: `1.2 of 8.0 GB (15 %), 870 MB/s, 8 s left`."""
     words = [format_size(done) if total is None else f"{_of(done, total)} ({100 * done // total if total else 100} %)"]
     if total is not None and done >= total:
         return ", ".join([*words, "finishing"])
     if rate > 0:
         words.append(f"{format_size(rate)}/s")
         if total is not None:
-            words.append(f"{duration((total - done) / rate)} left")
+            words.append(f"{format_duration((total - done) / rate)} left")
     return ", ".join(words)
 
 
@@ -64,8 +67,8 @@ def _of(done: int, total: int) -> str:
     return f"{format_size(done).removesuffix(f' {unit}')} of {format_size(total)}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds, in one unit."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in one unit: `99 s`, `2 min`, `3 h`."""
     if seconds < 100:
         return f"{max(round(seconds), 1)} s"
     return f"{round(seconds / 60)} min" if seconds < 100 * 60 else f"{round(seconds / 3600)} h"
@@ -76,36 +79,35 @@ class _Transfer:
     name: str
     total: int | None
     done: int = 0
-    begun: bool = False
+    started: bool = False
     ended: bool = False
-    pace: RateMeter = field(default_factory=RateMeter)
 
 
-class _Progress:
-    """What both displays know. What an earlier process had done counts as done, and not for the pace."""
+class _Transfers:
+    """What each transfer has reported, from any thread.
+
+    `resumed` is the bytes that an earlier process transferred: they count as done, but not for the rate.
+    """
 
     def __init__(
-        self, what: str, parts: Sequence[tuple[str, int | None]], clock: Callable[[], float] = monotonic
+        self, title: str, parts: Sequence[tuple[str, int | None]], clock: Callable[[], float] = monotonic
     ) -> None:
-        self.what = what
+        self.title = title
         self.transfers = [_Transfer(name, total) for name, total in parts]
         self.clock = clock
-        self.began: float | None = None
-        self._pace = RateMeter()
-        self._moved = 0
+        self.resumed = 0
+        self.first_moved_at: float | None = None
         self._lock = threading.Lock()
 
     def moved(self, number: int, done: int, total: int | None) -> None:
         with self._lock:
             now, transfer = self.clock(), self.transfers[number]
-            if self.began is None:
-                self.began = now
-            if transfer.begun:
-                self._moved += done - transfer.done
-            transfer.begun, transfer.done = True, done
+            if self.first_moved_at is None:
+                self.first_moved_at = now
+            if not transfer.started:
+                self.resumed += done
+            transfer.started, transfer.done = True, done
             transfer.total = transfer.total if total is None else total
-            transfer.pace.at(now, done)
-            self._pace.at(now, self._moved)
             self.show(now, number)
 
     def ended(self, number: int) -> None:
@@ -114,120 +116,132 @@ class _Progress:
             self.show(self.clock(), number)
 
     def show(self, now: float, number: int) -> None:
-        """Shows how far it is; that transfer has moved."""
+        """Update the display after transfer `number` has reported."""
 
-    def each(self, number: int) -> str:
-        """How far one is."""
-        transfer = self.transfers[number]
-        return describe(transfer.done, transfer.total, transfer.pace.rate)
+    @property
+    def done(self) -> int:
+        return sum(transfer.done for transfer in self.transfers)
 
-    def whole(self) -> str:
-        """How far all are."""
-        totals = [transfer.total for transfer in self.transfers]
-        known = [total for total in totals if total is not None]
-        total = sum(known) if len(known) == len(totals) else None
-        words = describe(sum(transfer.done for transfer in self.transfers), total, self._pace.rate)
-        if len(self.transfers) == 1:
-            return words
-        return f"{sum(transfer.ended for transfer in self.transfers)} done, {words}"
+    @property
+    def total(self) -> int | None:
+        totals = [transfer.total for transfer in self.transfers if transfer.total is not None]
+        return sum(totals) if len(totals) == len(self.transfers) else None
 
-    def share(self) -> tuple[int, int | None]:
-        """The bytes of all that are there, and all, for a bar."""
-        known = [transfer.total for transfer in self.transfers if transfer.total is not None]
-        return sum(transfer.done for transfer in self.transfers), sum(known) if known else None
+    @property
+    def count_ended(self) -> int:
+        return sum(transfer.ended for transfer in self.transfers)
 
 
-class LogProgress(_Progress):
-    """A line every few seconds, for a log."""
+class LogProgress(_Transfers):
+    """Writes a line every LOG_INTERVAL seconds."""
 
     def __init__(
         self,
-        what: str,
+        title: str,
         parts: Sequence[tuple[str, int | None]],
         write: Callable[[str], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(what, parts, clock)
+        super().__init__(title, parts, clock)
         self._write = write
-        self._last: float | None = None
+        self._meter = RateMeter()
+        self._written_at: float | None = None
 
     def show(self, now: float, number: int) -> None:
-        last = self.began if self._last is None else self._last
-        if last is not None and now - last >= EVERY:
-            self._last = now
-            self._write(f"{self.what}: {self.whole()}")
+        self._meter.record(now, self.done - self.resumed)
+        last = self.first_moved_at if self._written_at is None else self._written_at
+        if last is not None and now - last >= LOG_INTERVAL:
+            self._written_at = now
+            ended = f"{self.count_ended} done, " if len(self.transfers) > 1 else ""
+            self._write(f"{self.title}: {ended}{describe(self.done, self.total, self._meter.rate)}")
 
     def stop(self) -> None:
-        """There is nothing to take away."""
+        """Do nothing: the lines stay."""
 
 
-class BarProgress(_Progress):
-    """A bar for each transfer that is moving, and one for all, once bytes have been moving for half a second."""
+class BarProgress(_Transfers):
+    """Draws a bar for each transfer that is running and, if there are several, one for all of them."""
 
     def __init__(
         self,
-        what: str,
+        title: str,
         parts: Sequence[tuple[str, int | None]],
         *,
         colored: bool,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(what, parts, clock)
+        super().__init__(title, parts, clock)
         self._colored = colored
-        self._progress: Any = None
-        self._tasks: dict[int, Any] = {}
-        self._all: Any = None
-        self._shown = 0.0
+        self._bars: Progress | None = None
+        self._tasks: dict[int, TaskID] = {}
+        self._updated_at = 0.0
+        self._resumed_shown = 0
 
     def show(self, now: float, number: int) -> None:
-        if self._progress is None:
-            if self.began is None or now - self.began < PATIENCE:
+        if self._bars is None:
+            if self.first_moved_at is None or now - self.first_moved_at < SHOW_AFTER:
                 return
-            self._progress = _rich_progress(self._colored)
-            self._all = self._progress.add_task(self.what, total=None, told="")
-            self._progress.start()
-        elif now - self._shown < STEP and not self._is_news(number):
+            self._bars = _rich_progress(self._colored, self.clock)
+            self._bars.start()
+        elif now - self._updated_at < UPDATE_INTERVAL and not self._is_news(number):
             return
-        self._shown = now
+        self._updated_at = now
         if len(self.transfers) > 1:
-            for place, transfer in enumerate(self.transfers):
-                self._show_one(place, transfer)
-        done, total = self.share()
-        self._progress.update(self._all, completed=done, total=total, told=self.whole())
+            self._show_all(self._bars)
+        for each, transfer in enumerate(self.transfers):
+            self._show_one(self._bars, each, transfer)
 
     def _is_news(self, number: int) -> bool:
         transfer = self.transfers[number]
-        return (
-            transfer.ended or transfer.done == transfer.total or (len(self.transfers) > 1 and number not in self._tasks)
-        )
+        return transfer.ended or transfer.done == transfer.total or number not in self._tasks
 
-    def _show_one(self, place: int, transfer: _Transfer) -> None:
-        task = self._tasks.get(place)
-        if transfer.ended or not transfer.begun:
+    def _show_all(self, bars: "Progress") -> None:
+        if not bars.tasks:
+            bars.add_task("", total=None)
+        # Assigned, not updated: bytes of an earlier process are no sample of the speed.
+        bars.tasks[0].completed += self.resumed - self._resumed_shown
+        self._resumed_shown = self.resumed
+        description = f"{self.title}, {self.count_ended} done"
+        bars.update(bars.tasks[0].id, description=description, completed=self.done, total=self.total)
+
+    def _show_one(self, bars: "Progress", number: int, transfer: _Transfer) -> None:
+        task = self._tasks.get(number)
+        if transfer.ended or not transfer.started:
             if task is not None:
-                self._progress.remove_task(self._tasks.pop(place))
-            return
-        if task is None:
-            task = self._tasks[place] = self._progress.add_task(transfer.name, total=None, told="")
-        self._progress.update(task, completed=transfer.done, total=transfer.total, told=self.each(place))
+                bars.remove_task(self._tasks.pop(number))
+        elif task is None:
+            name = transfer.name if len(self.transfers) > 1 else self.title
+            self._tasks[number] = bars.add_task(name, completed=transfer.done, total=transfer.total)
+        else:
+            bars.update(task, completed=transfer.done, total=transfer.total)
 
     def stop(self) -> None:
-        """Takes the bars away."""
+        """Remove the bars."""
         with self._lock:
-            if self._progress is not None:
-                self._progress.stop()
+            if self._bars is not None:
+                self._bars.stop()
 
 
-def _rich_progress(colored: bool) -> Any:
+def _rich_progress(colored: bool, clock: Callable[[], float]) -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.table import Column
 
     console = Console(stderr=True, color_system="auto" if colored else None, markup=False, emoji=False)
-    name = TextColumn(
-        "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", min_width=8)
+    name = Column(no_wrap=True, overflow="ellipsis", min_width=8)
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False, table_column=name)]
+    if console.width >= NARROW:
+        columns += [BarColumn(bar_width=console.width // 5), TransferSpeedColumn(Column(no_wrap=True))]
+    columns += [DownloadColumn(table_column=Column(no_wrap=True)), TimeRemainingColumn(compact=True)]
+    # stdout is not redirected: it is for data.
+    return Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False, get_time=clock
     )
-    far = TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-    columns = (name, far) if console.width < NARROW else (name, BarColumn(bar_width=max(8, console.width // 5)), far)
-    # redirect_stdout off: what goes to stdout is data, and no bar's business.
-    return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)

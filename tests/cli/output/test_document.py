@@ -668,7 +668,7 @@ def test_nobody_is_told_when_stderr_fails(monkeypatch: pytest.MonkeyPatch) -> No
 
 _TRANSFER = """
 from opstore_cli.output import document, progress
-progress.PATIENCE = {patience}
+progress.SHOW_AFTER = {seconds}
 out = document.Output()
 with out.progress("pull pca[/]"):
     for done in range(3):
@@ -701,11 +701,11 @@ def on_a_terminal(code: str, **environment: str) -> str:
 
 @pytest.mark.skipif(os.name != "posix", reason="pty is of POSIX systems")
 def test_a_bar_is_drawn_where_a_transfer_takes_long_on_a_terminal() -> None:
-    assert "pull pca[/]" in on_a_terminal(_TRANSFER.format(patience=0))
-    assert on_a_terminal(_TRANSFER.format(patience=60)) == "done\r\n"
-    assert on_a_terminal(_TRANSFER.format(patience=0), TERM="dumb") == "done\r\n"
+    assert "pull pca[/]" in on_a_terminal(_TRANSFER.format(seconds=0))
+    assert on_a_terminal(_TRANSFER.format(seconds=60)) == "done\r\n"
+    assert on_a_terminal(_TRANSFER.format(seconds=0), TERM="dumb") == "done\r\n"
 
 
 def test_no_bar_is_drawn_off_a_terminal() -> None:
-    ran = subprocess.run([sys.executable, "-c", _TRANSFER.format(patience=0)], capture_output=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", _TRANSFER.format(seconds=0)], capture_output=True, check=True)
     assert (ran.stdout, ran.stderr) == (b"done" + os.linesep.encode(), b"")

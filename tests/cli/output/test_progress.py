@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
+from rich.console import Console
 
 from opstore_cli.output import progress
 from opstore_cli.output.cells import format_size
-from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, describe, duration
+from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, describe, format_duration
 
 MB = 1_000_000
 
@@ -93,100 +93,95 @@ def test_amounts_have_up_to_three_digits_and_durations_one_unit() -> None:
     assert [format_size(count) for count in (0, 999, 1000, 99_949, 99_950, 999_499, 999_500)] == [
         *("0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB")
     ]
-    assert [duration(seconds) for seconds in (0.1, 99, 100, 5999, 6000)] == ["1 s", "99 s", "2 min", "100 min", "2 h"]
+    assert [format_duration(seconds) for seconds in (0.1, 99, 100, 5999, 6000)] == [
+        "1 s",
+        "99 s",
+        "2 min",
+        "100 min",
+        "2 h",
+    ]
 
 
 def test_a_pace_that_nobody_knows_yet_is_none() -> None:
-    pace = RateMeter()
-    assert pace.rate == 0
-    pace.at(1.0, 100)
-    assert pace.rate == 0
+    meter = RateMeter()
+    assert meter.rate == 0
+    meter.record(1.0, 100)
+    assert meter.rate == 0
 
 
 # --- bars -----------------------------------------------------------------------------------------------------------
 
 
-class Drawn:
-    """Stands where rich draws: the tasks that are there, by what they are called."""
+class Bars(BarProgress):
+    """Bars on a terminal of 80 columns, with a clock that the test moves."""
 
-    def __init__(self) -> None:
-        self.tasks: dict[int, dict[str, Any]] = {}
-        self.running = False
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, title: str, parts: Sequence[tuple[str, int | None]]) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        self.time = Clock()
+        super().__init__(title, parts, colored=False, clock=self.time)
 
-    def add_task(self, name: str, **told: Any) -> int:
-        self.tasks[len(self.tasks) + 1] = {"name": name, **told}
-        return len(self.tasks)
-
-    def update(self, task: int, **told: Any) -> None:
-        self.tasks[task].update(told)
-
-    def remove_task(self, task: int) -> None:
-        self.tasks[task]["name"] = None
-
-    def start(self) -> None:
-        self.running = True
-
-    def stop(self) -> None:
-        self.running = False
-
-    def rows(self) -> dict[str, str]:
-        return {task["name"]: task["told"] for task in self.tasks.values() if task["name"]}
+    def rows(self) -> list[str]:
+        """The rows, without the bar itself and with single blanks."""
+        if self._bars is None:
+            return []
+        console = Console(width=80, force_terminal=True, color_system=None)
+        with console.capture() as captured:
+            console.print(self._bars.get_renderable())
+        return [" ".join(re.sub("[━╸╺]+", "", line).split()) for line in captured.get().splitlines()]
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    made = Drawn()
-    monkeypatch.setattr(progress, "_rich_progress", lambda _colored: made)
-    return made
-
-
-def test_a_bar_comes_after_half_a_second_and_goes_in_the_end(drawn: Drawn) -> None:
-    clock = Clock()
-    bars = BarProgress("push x", [("", None)], colored=False, clock=clock)
-    for at in (0.0, 0.4):
-        clock.now = 100 + at
-        bars.moved(0, int(at * 10 * MB), 10 * MB)
-    assert not drawn.running
-    clock.now = 100.5
-    bars.moved(0, 5 * MB, 10 * MB)
-    assert (drawn.running, drawn.rows()) == (True, {"push x": "5.0 of 10.0 MB (50 %), 10.0 MB/s, 1 s left"})
+def test_bars_appear_after_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars(monkeypatch, "push x", [("", None)])
+    for after in (0.0, 0.4):
+        bars.time.now = 100 + after
+        bars.moved(0, int(after * 10 * MB), 10 * MB)
+    assert bars.rows() == []
+    for after in (0.5, 0.7, 0.9):
+        bars.time.now = 100 + after
+        bars.moved(0, int(after * 10) * MB, 10 * MB)
+    assert bars.rows() == ["push x 10.0 MB/s 9.0/10.0 MB 00:01"]
     bars.stop()
-    assert not drawn.running
 
 
-def test_each_that_moves_has_a_bar_and_all_have_one(drawn: Drawn) -> None:
-    clock = Clock()
-    bars = BarProgress("pull 3 ops", [("a", MB), ("b", MB), ("c", MB)], colored=False, clock=clock)
+def test_each_running_transfer_and_all_together_have_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars(monkeypatch, "pull 3 ops", [("a", MB), ("b", MB), ("c", MB)])
     bars.moved(0, 0, MB)
-    clock.now = 101
+    bars.time.now = 101
     bars.moved(0, MB // 2, MB)
     bars.moved(1, 0, MB)
-    assert drawn.rows() == {
-        "pull 3 ops": "0 done, 500 kB of 3.0 MB (16 %), 500 kB/s, 5 s left",
-        "a": "500 kB of 1.0 MB (50 %), 500 kB/s, 1 s left",
-        "b": "0 B of 1.0 MB (0 %)",
-    }
+    assert bars.rows() == [
+        "pull 3 ops, 0 done ? 0.5/3.0 MB --:--",
+        "a ? 0.5/1.0 MB --:--",
+        "b ? 0.0/1.0 MB --:--",
+    ]
     bars.moved(0, MB, MB)
-    assert drawn.rows()["a"].endswith("finishing"), "said at once, since nothing may move for a while then"
+    assert bars.rows()[1] == "a ? 1.0/1.0 MB 00:00", "at once: nothing may move for a while now"
     bars.ended(0)
-    assert "a" not in drawn.rows()
-    assert drawn.rows()["pull 3 ops"].startswith("1 done, ")
+    assert [row.split(" ? ")[0] for row in bars.rows()] == ["pull 3 ops, 1 done", "b"]
+    bars.stop()
+
+
+def test_bytes_of_an_earlier_process_are_no_part_of_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars(monkeypatch, "pull 2 ops", [("a", 1000 * MB), ("b", 1000 * MB)])
+    for second in range(1, 5):
+        bars.time.now = 100 + second
+        bars.moved(0, 800 * MB + second * MB, 1000 * MB)
+        if second > 1:
+            bars.moved(1, 500 * MB, 1000 * MB)
+    assert bars.rows()[0].startswith("pull 2 ops, 0 done 1.0 MB/s 1.3/2.0 GB ")
+    assert bars.rows()[1].startswith("a 1.0 MB/s 0.8/1.0 GB ")
+    bars.stop()
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 160])
-def test_no_line_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rich.console import Console
-
+def test_no_row_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
-    shown = progress._rich_progress(colored=False)
-    shown.add_task(
-        "a_name_that_is_rather_long", total=10, completed=3, told="5 done, 1.2 of 8.0 GB (15 %), 870 MB/s, 8 s left"
-    )
+    bars = progress._rich_progress(colored=False, clock=Clock())
+    bars.add_task("a_name_that_is_rather_long", total=8_000_000_000, completed=1_200_000_000)
     console = Console(width=columns, force_terminal=True)
     with console.capture() as captured:
-        console.print(shown.get_renderable())
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", captured.get())
-    (line,) = plain.splitlines()
+        console.print(bars.get_renderable())
+    (line,) = re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
     assert len(line) <= columns
-    assert "1.2 of 8.0 GB" in line or columns < 60
+    assert "1.2/8.0 GB" in line
