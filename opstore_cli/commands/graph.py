@@ -29,7 +29,7 @@ def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of:
 
     found = session.client().validate_pipeline(pipeline, use=use, as_of=as_of)
     if form == "mermaid" and not session.out.json:
-        session.out.write_lines(drawing.as_mermaid(found))
+        session.out.write_lines(drawing.draw_mermaid(found))
         return
-    rows = [(line, reason) for line, reason in drawing.as_text(found)]
+    rows = [(line, reason) for line, reason in drawing.draw_text(found)]
     session.out.write_result(found, quiet=[line.plain for line, _ in rows], full=Table(("", ""), rows))

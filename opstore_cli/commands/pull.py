@@ -16,7 +16,7 @@ from opstore_cli.console.options import check_exclusive, valid_for_option
 from opstore_cli.console.parameters import DirectoryType, PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
-from opstore_cli.output.escaping import in_json
+from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.references import parse_reference
 
@@ -264,7 +264,7 @@ def _make_folder(folder: Path) -> bool:
 
 
 def _document(version: "VersionRecord", path: Path) -> dict[str, Any]:
-    return {**results.keys_of(version), "path": in_json(str(path))}
+    return {**results.keys_of(version), "path": escape_stray_bytes(str(path))}
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -60,7 +60,7 @@ def validate(
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
-        session.out.write_lines(graph.as_markdown(found, found.pipeline or results.edge(found.edges[0])))
+        session.out.write_lines(graph.draw_markdown(found, found.pipeline or results.edge(found.edges[0])))
         return _code(found.verdict, allow_unknown)
     rows = [(results.edge(edge), verdict_cell(edge.verdict), edge.reason) for edge in found.edges]
     session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli.output.escaping import in_json
+from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import durations, names, references
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class Text(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         text = super().convert(value, param, ctx)
-        if in_json(text) != text:
-            self.fail(f"{in_json(text)!r} is not UTF-8", param, ctx)
+        if escape_stray_bytes(text) != text:
+            self.fail(f"{escape_stray_bytes(text)!r} is not UTF-8", param, ctx)
         return text
 
 

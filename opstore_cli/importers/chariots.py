@@ -9,7 +9,7 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.importers.chariots_source import Files, names_in
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
-from opstore_cli.output.escaping import in_json
+from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_cli.transfer.hashing import Hasher
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import chariots_export, errors
@@ -194,7 +194,9 @@ class ChariotsImport:
             self._skip(what, name, reason, hint)
 
     def _skip(self, what: str, name: str, reason: str, hint: str = "") -> None:
-        self.done.left_out.append(Skipped(what, in_json(name), in_json(reason), in_json(hint) or None))
+        self.done.left_out.append(
+            Skipped(what, escape_stray_bytes(name), escape_stray_bytes(reason), escape_stray_bytes(hint) or None)
+        )
         if not self._out.json:
             self._out.warn(f"left out: {what} {name}: {reason}{f': {hint}' if hint else ''}")
 

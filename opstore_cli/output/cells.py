@@ -3,47 +3,49 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-EMPTY = "-"  # an empty cell: a shell's `read` would run two tabs into one
+EMPTY = "-"  # off a terminal: a shell's `read` takes two tabs for one
 MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
 STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
 
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
 
 class Cell(NamedTuple):
-    """What a table holds: a plain form for programs and, where it differs, one for a terminal."""
+    """A value in a table: `plain` for programs and, where it differs, `pretty` for a terminal."""
 
     plain: str
     pretty: str | None = None
     style: str = ""
 
     def for_people(self) -> str:
-        """The form for a terminal."""
+        """Return the form for a terminal."""
         return self.plain if self.pretty is None else self.pretty
 
 
 def format_reference(op: str, number: str | None) -> str:
-    """`NAME@VERSION`, or the bare name where there is no number."""
+    """Return `NAME@VERSION`, or the bare name if there is no version number."""
     return op if number is None else f"{op}@{number}"
 
 
 def text_cell(text: str | None) -> Cell:
-    """Free text, or a dash where there is none."""
+    """Return a cell of free text, a dash if there is none."""
     return Cell(text or EMPTY, text or "")
 
 
 def size_cell(count: int | None) -> Cell:
-    """Bytes: exact for programs, in kB, MB … for people."""
+    """Return a cell of a number of bytes: exact for programs, in kB, MB … on a terminal."""
     if count is None:
         return Cell(EMPTY, "not stored", "dim")
     return Cell(str(count), format_size(count))
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the second."""
+    """Return the time as RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
-    """A time: exact for programs, how long ago for people."""
+    """Return a cell of a time: exact for programs, how long ago on a terminal."""
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     for limit, unit, length in ((60, "s", 1), (3600, "min", 60), (172800, "h", 3600), (2592000, "days", 86400)):
         if 0 <= seconds < limit:
@@ -52,15 +54,12 @@ def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
 
 
 def verdict_cell(word: str) -> Cell:
-    """A verdict, marked in form and, where there is colour, in colour."""
+    """Return a cell of a verdict, told apart by a mark and, on a terminal with colours, by its colour."""
     return Cell(word, MARKS.get(word, word), STYLES.get(word, ""))
 
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-
-
 def format_size(count: float) -> str:
-    """A number of bytes, in up to three digits: `870 MB`."""
+    """Return a number of bytes in up to three digits: `870 MB`."""
     units = list(_UNITS)
     while count >= 999.5 and len(units) > 1:
         count /= 1000

@@ -10,19 +10,20 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from opstore_cli.output.escaping import escape_controls, in_json
+from opstore_cli.output import tables
+from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
 from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
-from opstore_cli.output.tables import NARROWEST, NUMBERS, PROSE, Table, stacked
+from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
 
 
 @dataclass(slots=True)
 class Output:
-    """How one command writes. The flags are those of the command line."""
+    """Writes the output of one command, in the form that the global options ask for."""
 
     json: bool = False
     quiet: bool = False
@@ -33,18 +34,18 @@ class Output:
     # --- data, on stdout --------------------------------------------------------------------------------------
 
     def write_result(self, document: Any, *, quiet: Iterable[str], full: "Table | Iterable[str]") -> None:
-        """Writes one answer in the form that was asked for: the document, the identifiers, or lines or a table."""
+        """Write a result: `document` with --json, the identifiers `quiet` with -q, else the lines or table `full`."""
         if self.json:
             self.write_json(document)
         elif self.quiet:
             self.write_lines(quiet)
         elif isinstance(full, Table):
-            self._table(full)
+            self._write_table(full)
         else:
             self.write_lines(full)
 
     def write_json(self, document: Any) -> None:
-        """The one JSON document of `--json`: a record, or a dict with records in it."""
+        """Write the one JSON document of --json: a record, or a dict with records in it."""
         import msgspec
 
         body = msgspec.json.encode(document)
@@ -53,72 +54,49 @@ class Output:
         _write(body.decode() + "\n")
 
     def write_lines(self, lines: Iterable[str]) -> None:
-        """Each on a line of its own."""
+        """Write each text on a line of its own."""
         for line in lines:
             _write(escape_controls(line) + "\n")
 
-    def _table(self, table: Table) -> None:
+    def _write_table(self, table: Table) -> None:
         if _is_terminal(sys.stdout):
-            self._rich_table(table)
-            return
-        for row in table.cells():
-            _write("\t".join(escape_controls(cell.plain) for cell in row) + "\n")
-
-    def _rich_table(self, table: Table) -> None:
-        from rich.console import Console
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        rows = [[Text(escape_controls(cell.for_people()), style=cell.style) for cell in row] for row in table.cells()]
-        if not rows:
-            return
-        color: Literal["auto"] | None = "auto" if self._colored(sys.stdout) else None
-        console = Console(force_terminal=True, color_system=color, markup=False, emoji=False, highlight=False)
-        widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
-        # Only prose is folded: an identifier is not one any more in two lines.
-        folded = [
-            place > 0 and (header in PROSE or not any(table.headers)) for place, header in enumerate(table.headers)
-        ]
-        needed = [min(width, NARROWEST) if may else width for width, may in zip(widths, folded, strict=True)]
-        if sum(needed) + 2 * (len(needed) - 1) > console.width:
-            self.write_lines(stacked(table.headers, rows))
-            return
-        drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(table.headers))
-        for header, may in zip(table.headers, folded, strict=True):
-            justify: Literal["left", "right"] = "right" if header in NUMBERS else "left"
-            drawn.add_column(Text(header, style="bold"), overflow="fold", justify=justify, no_wrap=not may)
-        for row in rows:
-            drawn.add_row(*row)
-        with console.capture() as captured:
-            console.print(drawn)
-        # Rich fills lines with blanks up to the width: a narrower window later would break them.
-        _write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+            _write(tables.format_columns(table, self._colored(sys.stdout)))
+        else:
+            _write(tables.format_tabs(table))
 
     # --- everything else, on stderr ---------------------------------------------------------------------------
 
     def note(self, text: str, *, always: bool = False) -> None:
-        """Something worth knowing; with -q only where it has to be said `always`."""
+        """Write a note. With -q it is dropped unless `always` is set."""
         if always or not self.quiet:
             self._aside("note", text, "")
 
     def tip(self, text: str) -> None:
-        """What to do next, for whoever sits at a terminal and reads the answer there."""
+        """Write what to do next, if a person reads the result on a terminal."""
         if _is_terminal(sys.stdout) and not self.json:
             self.note(text)
 
     def warn(self, text: str) -> None:
-        """Something that may be wrong."""
+        """Write a warning."""
         self._aside("warning", text, "yellow")
 
     def error(self, error: errors.OpStoreError) -> None:
-        """What failed and why, and the command to run next."""
+        """Write an error of the store: what failed, why, and what to do."""
         self.failure(error.code, error.text, error.advice, error.details)
 
     def failure(self, code: str, text: str, advice: str = "", details: dict[str, Any] | None = None) -> None:
-        """The same, for what is not one of our errors."""
+        """Write an error: as JSON with --json, else the text, with -v the details, and the advice."""
         if self.json:
-            told = {name: in_json(said) if isinstance(said, str) else said for name, said in (details or {}).items()}
-            body = {"code": code, "message": in_json(text), "details": told, "hint": in_json(advice) or None}
+            clean = {
+                key: escape_stray_bytes(value) if isinstance(value, str) else value
+                for key, value in (details or {}).items()
+            }
+            body = {
+                "code": code,
+                "message": escape_stray_bytes(text),
+                "details": clean,
+                "hint": escape_stray_bytes(advice) or None,
+            }
             self._stderr(json.dumps({"error": body}, default=str))
             return
         self._stderr(f"{self._marked('error:', 'red')} {escape_controls(text)}")
@@ -129,22 +107,22 @@ class Output:
             self._stderr(f"{self._marked('hint:', 'cyan')} {escape_controls(advice)}")
 
     def traceback(self, lines: Iterable[str]) -> None:
-        """The traceback of a bug, for -v. Its own line breaks stay."""
+        """Write the traceback of an internal error, keeping its line breaks. JSON has it in the details."""
         if not self.json:
             for line in "".join(lines).splitlines():
                 self._stderr(escape_controls(line))
 
     @contextmanager
     def progress(
-        self, what: str, parts: Sequence[tuple[str, int | None]] | None = None
+        self, title: str, parts: Sequence[tuple[str, int | None]] | None = None
     ) -> "Iterator[BarProgress | LogProgress | NullDisplay]":
-        """While this lasts, it is shown how far transfers are: one, that calls `moved`, or several `parts`.
+        """Show the progress of transfers until the block ends: of one, which calls `moved`, or of several `parts`.
 
-        A part has a name and, where that is known, all its bytes. On a terminal there are bars, once bytes have been
-        moving for half a second; elsewhere a line every few seconds.
+        A part is a name and the total bytes, None if unknown. A terminal gets bars once bytes have been moving for
+        half a second; anything else gets a line every few seconds.
         """
         display = self._display = self._new_display(
-            escape_controls(what), [(escape_controls(name), size) for name, size in parts or [("", None)]]
+            escape_controls(title), [(escape_controls(name), size) for name, size in parts or [("", None)]]
         )
         try:
             yield display
@@ -153,21 +131,21 @@ class Output:
             display.stop()
 
     def _new_display(
-        self, what: str, parts: Sequence[tuple[str, int | None]]
+        self, title: str, parts: Sequence[tuple[str, int | None]]
     ) -> "BarProgress | LogProgress | NullDisplay":
         if self.json or self.quiet:
             return NullDisplay()
         if _is_terminal(sys.stderr) and not _is_dumb():
-            return BarProgress(what, parts, colored=self._colored(sys.stderr))
-        return LogProgress(what, parts, self._stderr)
+            return BarProgress(title, parts, colored=self._colored(sys.stderr))
+        return LogProgress(title, parts, self._stderr)
 
     def moved(self, done: int, total: int | None) -> None:
-        """What the one transfer calls with the bytes so far, and all of them or None."""
+        """Report that the one transfer has moved `done` bytes of `total`, None if unknown."""
         self._display.moved(0, done, total)
 
     def _aside(self, kind: str, text: str, color: str) -> None:
         if self.json:
-            self._stderr(json.dumps({kind: in_json(text)}))
+            self._stderr(json.dumps({kind: escape_stray_bytes(text)}))
         elif kind == "note":
             self._stderr(escape_controls(text))
         else:
@@ -177,11 +155,10 @@ class Output:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word
 
     def _stderr(self, line: str) -> None:
-        # Where both streams end in one file or pipe, what was answered before stands before. A failure of stdout is
-        # told of by the flush at the end, which meets it again.
+        # The order is kept if both streams are one file or pipe. A failure of stdout is reported by the flush at exit.
         with suppress(OSError, ValueError, AttributeError, errors.OutputFailed):
             sys.stdout.flush()
-        # Nobody is left to be told when stderr fails, and the command's own work is not to stop for that.
+        # A failure of stderr can be reported nowhere, and must not fail the command.
         try:
             click.echo(line, err=True, color=self._colored(sys.stderr))
         except (OSError, ValueError):
@@ -201,7 +178,7 @@ def _is_terminal(stream: Any) -> bool:
 
 
 def _is_dumb() -> bool:
-    """Whether the terminal is one that knows no escape sequences."""
+    """Return whether the terminal understands no escape sequences."""
     return os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
 
 

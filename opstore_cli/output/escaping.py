@@ -1,37 +1,37 @@
-"""Escape control characters, so that no text of a user acts on a terminal."""
+"""Escapes for text of users: nothing in it acts on a terminal, and JSON can represent all of it."""
 
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS = "\u200c\u200d"  # of category Cf, but Persian words and family emoji are made with them
+_JOINERS = "\u200c\u200d"  # of category Cf, but part of Persian plain and of family emoji
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escape_controls(text: object) -> str:
-    """The text with every control character, format character and stray byte written as an escape.
+    """Return the text with every control character, format character and stray byte written as an escape.
 
-    That is C0 and C1 controls, bidi overrides and other invisible characters, line separators, and the surrogates
-    that stand for bytes of a file name that are not UTF-8. A backslash stays as it is.
+    These are C0 and C1 controls, bidi overrides and other invisible characters, line separators, and the surrogates
+    that represent the bytes of a file name that is not UTF-8. A backslash is not escaped.
     """
-    words = str(text)
-    if words.isascii() and words.isprintable():
-        return words
-    return "".join(_escaped(char) if unicodedata.category(char) in _HIDDEN else char for char in words)
+    plain = str(text)
+    if plain.isascii() and plain.isprintable():
+        return plain
+    return "".join(_escape(char) if unicodedata.category(char) in _HIDDEN else char for char in plain)
 
 
-def _escaped(char: str) -> str:
+def _escape(char: str) -> str:
     if char in _JOINERS:
         return char
     if char in _SHORT:
         return _SHORT[char]
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's stand-in for the byte
+    if 0xDC80 <= code <= 0xDCFF:  # a byte, as os.fsdecode represents it
         return f"\\x{code - 0xDC00:02x}"
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def in_json(text: str) -> str:
-    """The text as JSON can hold it: a stray byte of a file name becomes an escape."""
+def escape_stray_bytes(text: str) -> str:
+    """Return the text as JSON can represent it: a stray byte of a file name becomes an escape."""
     return text.encode("utf-8", "backslashreplace").decode()

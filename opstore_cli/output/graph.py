@@ -1,7 +1,7 @@
-"""A pipeline with its verdicts as text, as Mermaid and as a Markdown table: each edge marked by its verdict in form.
+"""A pipeline and its verdicts as text, as a Mermaid flowchart and as a Markdown table.
 
-What users wrote is shown as it is: neither Mermaid, which reads Markdown in its labels, nor whatever shows the Markdown
-finds markup, a link, a mention or the end of a cell in it.
+Text of users is shown as it is. Mermaid (which reads Markdown in its labels) and whatever renders the Markdown find no
+markup, link, mention or end of a cell in it.
 """
 
 import re
@@ -11,15 +11,15 @@ from opstore_cli.output.cells import MARKS, STYLES, Cell, format_reference
 from opstore_daemon.protocol.records import Validation
 
 _ARROWS = {"valid": "-->|valid|", "invalid": "--x|invalid|", "unknown": "-.->|unknown|"}
-_READ_BY_MERMAID = re.compile(r"[^0-9A-Za-z-]")
+_SPECIAL = re.compile(r"[^0-9A-Za-z-]")
 _WORDS = {"valid": "✅ valid", "invalid": "❌ invalid", "unknown": "❔ unknown"}
 
 
-def as_text(found: Validation) -> Iterator[tuple[Cell, str]]:
-    """Each op and below it the edges that lead on from it: the line, and the reason of an edge."""
-    for version in found.versions:
+def draw_text(validation: Validation) -> Iterator[tuple[Cell, str]]:
+    """Yield each op, and below it its outgoing edges: the line and, for an edge, the reason of its verdict."""
+    for version in validation.versions:
         yield Cell(format_reference(version.op, version.version)), ""
-        edges = [edge for edge in found.edges if edge.upstream.op == version.op]
+        edges = [edge for edge in validation.edges if edge.upstream.op == version.op]
         for edge in edges:
             last = edge is edges[-1]
             target = format_reference(edge.downstream.op, edge.downstream.version)
@@ -30,22 +30,22 @@ def as_text(found: Validation) -> Iterator[tuple[Cell, str]]:
             )
 
 
-def as_mermaid(found: Validation) -> Iterator[str]:
-    """A Mermaid flowchart (mermaid.js.org/syntax/flowchart.html)."""
-    nodes = {version.op: f"op{place}" for place, version in enumerate(found.versions)}
+def draw_mermaid(validation: Validation) -> Iterator[str]:
+    """Yield the lines of a Mermaid flowchart (mermaid.js.org/syntax/flowchart.html)."""
+    nodes = {version.op: f"op{place}" for place, version in enumerate(validation.versions)}
     yield "flowchart LR"
-    for version in found.versions:
+    for version in validation.versions:
         yield f'    {nodes[version.op]}["{_label(format_reference(version.op, version.version))}"]'
-    for edge in found.edges:
+    for edge in validation.edges:
         yield f"    {nodes[edge.upstream.op]} {_ARROWS[edge.verdict]} {nodes[edge.downstream.op]}"
 
 
-def as_markdown(found: Validation, title: str) -> Iterator[str]:
-    """What a comment on a pull request says."""
-    yield f"**{_code(title)}: {_WORDS[found.verdict]}**"
+def draw_markdown(validation: Validation, title: str) -> Iterator[str]:
+    """Yield the lines of a Markdown document for a comment on a pull request: the verdict and a table of the edges."""
+    yield f"**{_code(title)}: {_WORDS[validation.verdict]}**"
     yield ""
     yield from _rows([("upstream", "downstream", "verdict", "reason"), ("---", "---", "---", "---")])
-    for edge in found.edges:
+    for edge in validation.edges:
         ends = [_code(format_reference(end.op, end.version)) for end in (edge.upstream, edge.downstream)]
         yield from _rows([(*ends, _WORDS[edge.verdict], _code(edge.reason))])
 
@@ -56,20 +56,23 @@ def _rows(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _label(text: str) -> str:
-    """The text in a label: as entity codes, which Mermaid decodes once it has read the rest."""
-    return _READ_BY_MERMAID.sub(lambda found: f"#{ord(found[0])};", text)
+    """Return the text with special characters as entity codes, which Mermaid decodes after parsing."""
+    return _SPECIAL.sub(lambda match: f"#{ord(match[0])};", text)
 
 
 def _code(text: str) -> str:
-    """The text in a cell: as code, since GitHub finds mail addresses and mentions also in what is written as entities.
+    """Return the text as inline code: GitHub finds mail addresses and mentions in entities too.
 
-    Only a bar can't be in the code: it would end the cell.
+    A bar stays outside of the code, where it would end the cell.
     """
     return "&#124;".join(_span(piece) for piece in text.split("|"))
 
 
 def _span(text: str) -> str:
-    """The text between more backticks than come in a row in it; of a blank at both ends one is not shown."""
+    """Return the text between more backticks than it has in a row.
+
+    Markdown strips one blank at both ends, hence the padding.
+    """
     if not text.strip(" "):
         return text
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))

@@ -1,4 +1,4 @@
-"""The standard streams: safe to write to whoever started us, and whatever becomes of them."""
+"""The standard streams, which the caller may have closed, and whose writing may fail."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from opstore_daemon.protocol import errors
 
 
 class StandardOutput(io.TextIOWrapper):
-    """stdout whose failures are errors of ours, whoever writes to it, click's help included."""
+    """A stdout that raises OutputFailed, whoever writes to it, click's help included."""
 
     def write(self, text: str, /) -> int:
         with translated_errors():
@@ -23,37 +23,38 @@ class StandardOutput(io.TextIOWrapper):
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
+    """Translate OSError to OutputFailed. A broken pipe passes: it has an exit code of its own."""
     try:
         yield
     except BrokenPipeError:
-        raise  # its reader had enough: that has an exit code of its own
+        raise
     except OSError as error:
-        raise errors.OutputFailed(path="standard output", reason=error.strerror or str(error)) from None
+        raise errors.OutputFailed(path="standard output", reason=errors.reason(error)) from None
 
 
 def prepare() -> None:
-    """To be called first of all."""
+    """Reopen closed standard streams on /dev/null, and make stdout raise OutputFailed. Call it first in a process."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Closed by the caller (`<&-`): the next file or socket would get its number, and what is printed.
+            # Closed by the caller (`<&-`): the next file or socket would get its descriptor, and with it the output.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    given = sys.stdout
-    if isinstance(given, io.TextIOWrapper):
-        # backslashreplace: a letter that a terminal's encoding lacks is no reason to fail.
-        encoding, line_buffering = given.encoding, given.line_buffering
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        # backslashreplace: a character that the encoding of a terminal lacks must not fail the command.
+        encoding, line_buffering = stdout.encoding, stdout.line_buffering
         sys.stdout = StandardOutput(
-            given.detach(), encoding=encoding, errors="backslashreplace", line_buffering=line_buffering
+            stdout.detach(), encoding=encoding, errors="backslashreplace", line_buffering=line_buffering
         )
 
 
 def flush_at_exit() -> None:
-    """To be called last of all. Python flushes once more as it ends, and exits 120 where that fails."""
+    """Flush the standard streams. Call it last: Python flushes again at exit, and exits with 120 if that fails."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, errors.OutputFailed):
-            # What could not be written was reported: nothing is left to be said.
+            # Reported already. What is still buffered goes to /dev/null.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

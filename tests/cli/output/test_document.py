@@ -17,7 +17,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from opstore_cli.output import document as output
 from opstore_cli.output.cells import Cell, size_cell, time_cell
-from opstore_cli.output.escaping import escape_controls, in_json
+from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
 from opstore_cli.transfer.output_path import check_path_of
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
@@ -193,7 +193,7 @@ def test_what_is_shown_holds_no_character_that_a_terminal_obeys() -> None:
 
 
 def test_a_file_name_that_is_not_utf8_fits_into_json() -> None:
-    assert in_json(os.fsdecode(b"f\xff")) == "f\\udcff"
+    assert escape_stray_bytes(os.fsdecode(b"f\xff")) == "f\\udcff"
 
 
 def test_what_users_wrote_is_escaped_off_a_terminal(opstore: Opstore) -> None:

@@ -32,7 +32,7 @@ def cells(markdown: str) -> list[list[Token]]:
 
 
 def markdown(found: Validation, title: str = "churn") -> str:
-    return "".join(f"{escape_controls(line)}\n" for line in graph.as_markdown(found, title))
+    return "".join(f"{escape_controls(line)}\n" for line in graph.draw_markdown(found, title))
 
 
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("`|\\&;<>@. \n"), max_size=30))
@@ -59,7 +59,7 @@ def test_markdown_shows_a_name_as_code(op: str) -> None:
 
 @pytest.mark.parametrize("op", ["www.example.com", "a.b", "snake_case__name", "end", "1.-a"])
 def test_mermaid_reads_nothing_in_a_label(op: str) -> None:
-    _, node, *_ = graph.as_mermaid(validation(op=op))
+    _, node, *_ = graph.draw_mermaid(validation(op=op))
     label = node.removeprefix('    op0["').removesuffix('"]')
     assert re.fullmatch(r"(?:[0-9A-Za-z-]|#[0-9]+;)+", label)
     assert html.unescape(label.replace("#", "&#")) == f"{op}@1.0.0"
