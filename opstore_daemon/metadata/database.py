@@ -89,16 +89,6 @@ class Database:
             yield connection
 
     @contextmanager
-    def rehearse(self) -> Iterator[Connection]:
-        """A transaction that is taken back: refusals show before bytes are kept."""
-        with self._lock, _mapped(errors.DatabaseFailed), self.engine.connect() as connection:
-            connection.begin()
-            try:
-                yield connection
-            finally:
-                connection.rollback()
-
-    @contextmanager
     def session(self) -> Iterator[Session]:
         """An ORM session for an operator's own queries, inside one writing transaction.
 

@@ -1,4 +1,4 @@
-"""What comes into a store: uploads, and the versions that are made of them or of none."""
+"""Push and register: the bytes first, then one short transaction that makes the version."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,21 +23,21 @@ from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.store.transactions import Transactions, utc
 
 PUBLISH_TRIES = 3
-LOCAL = "local"  # the owner of uploads that are made in process
+LOCAL = "local"  # the owner of uploads of this process
 
 
 class _BlobGone(Exception):
-    """A collector took the blob between its publication and the transaction."""
+    """A collector deleted the blob between its publication and the transaction."""
 
 
 def declared(wanted: NewVersion) -> Declared:
-    """What the bytes are to be, as far as it was said; raises InvalidDigest."""
+    """Return what the request declares of the bytes; raise InvalidDigest."""
     digest = None if wanted.digest is None else parse_digest(wanted.digest)
     return Declared(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
 
 
 class IngestOperations(Transactions):
-    """The verbs of a store by which bytes come in and versions are made: bytes first, then one short transaction."""
+    """Create uploads, and make versions of their bytes, of small bytes, of stored blobs or of no bytes."""
 
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc) -> None:
         super().__init__(database, clock)
@@ -45,14 +45,14 @@ class IngestOperations(Transactions):
         self.uploads = Uploads(database, saver, self._now)
 
     def create_upload(self, owner: str, size: int | None) -> Upload:
-        """A new upload (store.uploads)."""
+        """Create an upload of `size` bytes, or (None) of an unknown number (store.ingest.uploads)."""
         planned = self.uploads.plan(size)
-        told = self._write(Upload, lambda connection: self.uploads.enter(connection, planned, owner))
-        # An earlier request with this key may have made another one, which may be finished by now.
-        return self.uploads.begin(planned, owner) if told.upload == planned.upload else told
+        created = self._write(Upload, lambda connection: self.uploads.enter(connection, planned, owner))
+        # An earlier request with this key may have created another one, which may be finished by now.
+        return self.uploads.begin(planned, owner) if created.upload == planned.upload else created
 
     def discard_upload(self, upload: str, owner: str) -> None:
-        """Throws an upload away (store.uploads)."""
+        """Delete an upload and its bytes; raise UploadNotFound."""
         self._write(type(None), lambda connection: self.uploads.delete_row(connection, upload, owner))
         self.uploads.discard_bytes(upload)
 
@@ -74,7 +74,7 @@ class IngestOperations(Transactions):
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
-        """Stores the bytes as a version of the op (protocol.verbs)."""
+        """Store the bytes as a version of the op (protocol.interface)."""
         wanted = NewVersion(
             bump=bump,
             fields=fields,
@@ -93,14 +93,14 @@ class IngestOperations(Transactions):
             return self.add_version(op, wanted, LOCAL, source)
         upload = self.uploads.create(LOCAL, None).upload
         try:
-            self._take_in(upload, source)
+            self._append(upload, source)
             return self.add_version(op, msgspec.structs.replace(wanted, upload=upload), LOCAL)
         except BaseException:
-            with suppress(errors.OpStoreError):  # it may be off the books already
+            with suppress(errors.OpStoreError):  # the upload may be finished or deleted already
                 self.uploads.discard(upload, LOCAL)
             raise
 
-    def _take_in(self, upload: str, source: bytes | BinaryIO) -> None:
+    def _append(self, upload: str, source: bytes | BinaryIO) -> None:
         writer = self.uploads.writer(upload, LOCAL, 0, None)
         if isinstance(source, bytes):
             writer.append(source)
@@ -119,7 +119,7 @@ class IngestOperations(Transactions):
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
     ) -> Pushed:
-        """Registers a version without bytes (protocol.verbs)."""
+        """Register a version without bytes (protocol.interface)."""
         wanted = NewVersion(
             fields=fields,
             subversions=subversions,
@@ -131,70 +131,57 @@ class IngestOperations(Transactions):
         return self.add_version(op, wanted, LOCAL)
 
     def add_version(self, op: str, wanted: NewVersion, owner: str, data: bytes | None = None) -> Pushed:
-        """Makes the version that was asked for: of these bytes, of the owner's upload, of bytes that the store has, or
-        of no bytes.
+        """Make the version: of the bytes `data`, of the owner's upload, of the stored blob `wanted.digest`, or of none.
 
-        Bytes first, then one short transaction. A collector that took the blob in between sends us back to keep it
-        again.
+        Raises BlobNotFound, UploadNotFound, and what refuses a push or registration (protocol.interface).
         """
         new_version.check(op, wanted, data)
-        upload, known = wanted.upload, declared(wanted)
         if data is not None:
-            return self._keep(op, wanted, known, data)
-        if upload is None:
-            return self._write(Pushed, lambda connection: self._make(connection, op, wanted, known.digest))
-        before = self._earlier_result(Pushed)
-        if before is not None:
-            return before
+            return self._store_small(op, wanted, data)
+        if wanted.upload is None:
+            return self._from_existing(op, wanted)
+        earlier = self._earlier_result(Pushed)
+        if earlier is not None:
+            return earlier
         try:
-            return self._finish(op, wanted, known, upload, owner)
+            return self._store_upload(op, wanted, wanted.upload, owner)
         except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
-            # The same request, sent twice, may have done it meanwhile: then its upload is gone.
-            before = self._earlier_result(Pushed)
-            if before is None:
+            # A repetition of this request may have finished meanwhile: then its upload is gone.
+            earlier = self._earlier_result(Pushed)
+            if earlier is None:
                 raise
-            return before
+            return earlier
 
-    def _make(self, connection: Connection, op: str, wanted: NewVersion, digest: Digest | None) -> Pushed:
-        """The version of bytes that the store has, or of none; raises BlobNotFound."""
-        blob = None if digest is None else Blob(digest, self._size_of(connection, digest, wanted.size))
-        return new_version.add(connection, op, wanted, blob, self._now())
+    def _from_existing(self, op: str, wanted: NewVersion) -> Pushed:
+        """Make the version of a blob that a version has, or of no bytes; raise BlobNotFound."""
+        digest = declared(wanted).digest
+
+        def work(connection: Connection) -> Pushed:
+            blob = None if digest is None else Blob(digest, self._size_of(connection, digest, wanted.size))
+            return new_version.add(connection, op, wanted, blob, self._now())
+
+        return self._write(Pushed, work)
 
     def _size_of(self, connection: Connection, digest: Digest, size: int | None) -> int:
-        """The size of a blob that a version has, in the saver too.
+        """Return the size of a blob that a version has; raise BlobNotFound if it has another one than `size`.
 
-        Without a version it may not be on the disk yet, or be on its way out. One of another size is damaged: sent
-        again, the bytes take its place.
+        A blob that no version has does not count: it may not be on the disk yet, or a collector may be deleting it.
+        Nor does one whose size in the saver differs: it is damaged, and a push of its bytes repairs it.
         """
         found = versions.size_of_blob(connection, digest)
         if found is None or size not in (None, found) or self.saver.size(digest) != found:
             raise errors.BlobNotFound(digest=digest)
         return found
 
-    def _keep(self, op: str, wanted: NewVersion, known: Declared, data: bytes) -> Pushed:
-        """Stores a few bytes: no upload goes on the books for them, and nothing is rehearsed.
+    def _store_small(self, op: str, wanted: NewVersion, data: bytes) -> Pushed:
+        """Store bytes that came with the request; they need no upload."""
+        blob = self.uploads.check_whole(data, declared(wanted))
+        return self._publish_and_commit(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob.digest))
 
-        What the transaction refuses is taken away again, which is rare; a rehearsal would cost every push as much as
-        the transaction itself.
-        """
-        blob = self.uploads.check_whole(data, known)
-        try:
-            return self._store(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob.digest))
-        except errors.OutcomeUnknown:  # the version may be there
-            raise
-        except errors.OpStoreError:
-            with suppress(errors.OpStoreError), self.database.write() as connection:
-                # Under the write lock: who relies on the blob looks for it in a transaction, and keeps it again.
-                if versions.size_of_blob(connection, blob.digest) is None:
-                    self.saver.delete(blob.digest)
-            raise
-
-    def _finish(self, op: str, wanted: NewVersion, known: Declared, upload: str, owner: str) -> Pushed:
-        """Stores an upload. What the transaction would refuse is found out by a rehearsal, before much is written."""
-        blob = self.uploads.check(upload, owner, known)
-        with self.database.rehearse() as connection:
-            new_version.add(connection, op, wanted, blob, self._now())
-        pushed = self._store(
+    def _store_upload(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
+        """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused."""
+        blob = self.uploads.check(upload, owner, declared(wanted))
+        pushed = self._publish_and_commit(
             op,
             wanted,
             blob,
@@ -204,24 +191,45 @@ class IngestOperations(Transactions):
         self.uploads.discard_bytes(upload)
         return pushed
 
-    def _store(
+    def _publish_and_commit(
         self,
         op: str,
         wanted: NewVersion,
         blob: Blob,
         publish: Callable[[], None],
-        delete_row: Callable[[Connection], None] = lambda _: None,
+        end_upload: Callable[[Connection], None] = lambda _: None,
     ) -> Pushed:
-        """Publishes the blob and makes the version of it; `delete_row` is done in the version's transaction."""
+        """Publish the blob and make its version in a transaction, which also calls `end_upload`.
+
+        If the transaction is refused, the blob is deleted. Publishes again if a collector deleted the blob before the
+        transaction.
+        """
 
         def work(connection: Connection) -> Pushed:
             if blob.digest not in self.saver:
                 raise _BlobGone
-            delete_row(connection)
+            end_upload(connection)
             return new_version.add(connection, op, wanted, blob, self._now())
 
-        for _ in range(PUBLISH_TRIES):
-            publish()
-            with suppress(_BlobGone):
-                return self._write(Pushed, work)
-        raise errors.StorageFailed(reason=f"{blob.digest} was kept {PUBLISH_TRIES} times and is gone again")
+        try:
+            for _ in range(PUBLISH_TRIES):
+                publish()
+                with suppress(_BlobGone):
+                    return self._write(Pushed, work)
+            reason = f"{blob.digest} was published {PUBLISH_TRIES} times and deleted each time"
+            raise errors.StorageFailed(reason=reason)
+        except errors.OutcomeUnknown:  # the version may be there
+            raise
+        except errors.OpStoreError:
+            self._delete_unless_used(blob.digest)
+            raise
+
+    def _delete_unless_used(self, digest: Digest) -> None:
+        """Delete a blob that no version has; a failure leaves it to the collector.
+
+        Under the write lock: a concurrent push of the same bytes looks for its blob in its own transaction, and
+        publishes it again.
+        """
+        with suppress(errors.OpStoreError), self.database.write() as connection:
+            if versions.size_of_blob(connection, digest) is None:
+                self.saver.delete(digest)

@@ -375,7 +375,7 @@ def test_an_upload_that_is_thrown_away_takes_no_more_bytes(
 def test_an_upload_that_had_to_make_room_is_taken_up_again(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(uploads, "OPEN", 2)
+    monkeypatch.setattr(uploads, "MAX_OPEN", 2)
     made = [http.upload(DATA[:5]) for _ in range(5)]
     assert http.append(made[0], DATA[5:], 5).json()["code"] == "UploadNotOpen"
     assert offset_of(http, made[0]) == 5

@@ -98,19 +98,6 @@ def test_a_transaction_that_fails_is_taken_back(database: Database, error: type[
     assert names(database) == ["pca"]
 
 
-@pytest.mark.parametrize("url", ["file", "memory"])
-def test_a_rehearsal_leaves_nothing(url: str, tmp_path: Path) -> None:
-    database = Database("sqlite:///:memory:" if url == "memory" else f"sqlite:///{tmp_path / 'opstore.db'}")
-    database.create_all()
-    with database.rehearse() as connection:
-        add(connection, "pca")
-        assert connection.execute(select(Op.name)).scalars().all() == ["pca"]
-    with pytest.raises(errors.OpNotFound), database.rehearse() as connection:
-        add_and_fail(connection, "pca", errors.OpNotFound(op="x"))
-    assert names(database) == []
-    database.close()
-
-
 def test_writers_queue_at_our_own_lock(database: Database) -> None:
     inside = threading.Semaphore(1)
 
