@@ -32,7 +32,7 @@ from opstore_daemon.protocol.records import (
 )
 from opstore_daemon.web.api import every_route
 from opstore_daemon.web.framework import openapi
-from opstore_daemon.web.framework.routing import Route
+from opstore_daemon.web.framework.routing import ApiRoute
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/generate.py"
@@ -156,7 +156,7 @@ def _sentence(text: str) -> str:
     return " ".join(text.split()).partition(". ")[0].rstrip(".") + "."
 
 
-def _body(route: Route) -> str:
+def _body(route: ApiRoute) -> str:
     if not route.content_types:
         return "none"
     if route.body is None:
@@ -166,7 +166,7 @@ def _body(route: Route) -> str:
     )
 
 
-def _answers(route: Route) -> str:
+def _answers(route: ApiRoute) -> str:
     """The statuses of each body, as `201 or 200: Pushed`."""
     statuses: dict[str, list[str]] = {}
     for status, spec in route.responses.items():

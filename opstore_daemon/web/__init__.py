@@ -1,1 +1,1 @@
-"""The HTTP API: guarded, strict about what comes in, and one shape for every refusal."""
+"""The Flask application: the HTTP API, the web page, and the guards of both."""

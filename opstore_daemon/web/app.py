@@ -22,7 +22,7 @@ from opstore_daemon.web.framework import openapi
 from opstore_daemon.web.framework.request_body import LIMITS
 from opstore_daemon.web.framework.routing import Api, Route, body_parts
 from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, redacted_path
-from opstore_daemon.web.page import every_page
+from opstore_daemon.web.page import PAGES
 from opstore_daemon.web.request_values import check_content
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def build(store: Store, guards: Guards, status: Callable[[], records.Status]) ->
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     api = Api(store=store, guards=guards, status=status, document=document)
-    for route in (*every_route(), *every_page()):
+    for route in (*every_route(), *PAGES):
         route.register(app, api)
     app.before_request(lambda: _check_request(api))
     app.after_request(_finish)

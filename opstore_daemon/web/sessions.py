@@ -1,9 +1,9 @@
-"""Who may look at the page: a session, in a cookie, which `opstore open` begins by a code that works once.
+"""Sessions of the web page, each in a cookie; `opstore open` starts one with a code that works once.
 
-A session reads and no more, counts for the page alone, and ends with the daemon. Nothing of it is on a disk. The token
-is in none of it: the browser's history and another user's list of processes see the code at most, which is dead as soon
-as it was used. Used a second time, it ends the session that it began: one of the two who had it should not have had it
-(RFC 6749, section 4.1.2, has the same for its codes).
+A session can only read, is valid for the page only, and ends with the daemon; it is never on a disk. It does not
+contain the token: the history of the browser and the process list show at most the code, which is worthless once it is
+used. A code that is used a second time ends the session that it started: one of its two users should not have had it
+(as in RFC 6749, section 4.1.2).
 """
 
 import hashlib
@@ -16,38 +16,38 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-CODE_SECONDS = 60  # that a code works
-MOST = 64  # sessions, and codes, at once: the oldest give way
+CODE_SECONDS = 60  # for which a code works
+MAX_SESSIONS = 64  # also of codes: the oldest ones are dropped
 
 
 @dataclass(slots=True)
 class _Code:
     owner: str
-    until: float
-    session: str | None = None  # the fingerprint of the session that it began
+    expires: float
+    session: str | None = None  # the fingerprint of the session that it started
 
 
 class Sessions:
-    """The sessions there are. `clock` gives seconds, from anywhere."""
+    """All sessions and codes. `clock` returns seconds since any fixed time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
         self._codes: dict[str, _Code] = {}
-        self._owners: dict[str, str] = {}  # of sessions
+        self._owners: dict[str, str] = {}  # of sessions, by the fingerprints of their secrets
 
     def invite(self, owner: str) -> str:
-        """A code that begins one session for the owner, within a minute."""
+        """Return a code that starts one session for the owner, within CODE_SECONDS."""
         code = secrets.token_urlsafe(32)
         with self._lock:
-            self._forget_old()
-            _keep(self._codes, fingerprint(code), _Code(owner, self._clock() + CODE_SECONDS))
+            self._drop_expired()
+            _add(self._codes, fingerprint(code), _Code(owner, self._clock() + CODE_SECONDS))
         return code
 
-    def begin(self, code: str) -> str | None:
-        """The secret of a new session; None for a code that is unknown, too old, or was used."""
+    def start(self, code: str) -> str | None:
+        """Start a session and return its secret; None for a code that is unknown, expired or used."""
         with self._lock:
-            self._forget_old()
+            self._drop_expired()
             found = self._codes.get(fingerprint(code))
             if found is None:
                 return None
@@ -56,36 +56,36 @@ class Sessions:
                 return None
             secret = secrets.token_urlsafe(32)
             found.session = fingerprint(secret)
-            _keep(self._owners, found.session, found.owner)
+            _add(self._owners, found.session, found.owner)
             return secret
 
     def owner(self, secret: str) -> str | None:
-        """Who began the session of that secret; None where there is none."""
+        """Return the owner of the session with this secret; None if there is none."""
         with self._lock:
             return self._owners.get(fingerprint(secret))
 
     def end(self, secret: str) -> None:
-        """Ends that session."""
+        """End the session with this secret."""
         with self._lock:
             self._owners.pop(fingerprint(secret), None)
 
     def end_all(self, owner: str) -> None:
-        """Ends every session of the owner, and every code that would begin one."""
+        """End every session of the owner, and invalidate every code."""
         with self._lock:
             self._codes = {key: code for key, code in self._codes.items() if code.owner != owner}
             self._owners = {key: other for key, other in self._owners.items() if other != owner}
 
-    def _forget_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = self._clock()
-        self._codes = {key: code for key, code in self._codes.items() if code.until > now}
+        self._codes = {key: code for key, code in self._codes.items() if code.expires > now}
 
 
-def _keep(kept: dict[str, T], key: str, value: T) -> None:
-    kept[key] = value
-    while len(kept) > MOST:
-        del kept[next(iter(kept))]
+def _add(entries: dict[str, T], key: str, value: T) -> None:
+    entries[key] = value
+    while len(entries) > MAX_SESSIONS:
+        del entries[next(iter(entries))]
 
 
 def fingerprint(secret: str) -> str:
-    """What a secret is looked up by: so how long that takes tells nothing of it."""
+    """Return the key of a secret: the time that a lookup by it takes reveals nothing of the secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,14 +1,14 @@
-"""The views, a module for each noun. A view reads the request, calls one verb of the store and answers."""
+"""The views of the HTTP API, one module per noun. A view reads the request and calls one operation of the store."""
 
 from collections.abc import Iterator
 
 from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, resolutions, sessions, tags, uploads, versions
-from opstore_daemon.web.framework.routing import Route
+from opstore_daemon.web.framework.routing import ApiRoute
 
 EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, sessions)
 
 
-def every_route() -> Iterator[Route]:
-    """All routes that are served, a module after the other."""
+def every_route() -> Iterator[ApiRoute]:
+    """Yield all routes of the API, module by module."""
     for module in EVERY_MODULE:
         yield from module.ROUTES

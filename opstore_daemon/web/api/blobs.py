@@ -1,4 +1,4 @@
-"""Blobs, and the bytes of a version: with their digest as ETag, whole or in ranges (RFC 9110, sections 13 and 14)."""
+"""Blobs, and the bytes of a version, with their digest as ETag, whole or in ranges (RFC 9110, sections 13 and 14)."""
 
 from typing import Annotated
 
@@ -26,8 +26,8 @@ from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_
 from opstore_daemon.web.framework.query_parameters import Query
 from opstore_daemon.web.framework.routing import (
     Api,
+    ApiRoute,
     ResponseSpec,
-    Route,
     client_has,
     empty_response,
     json_response,
@@ -35,17 +35,17 @@ from opstore_daemon.web.framework.routing import (
     store,
 )
 
-ROUTES: list[Route] = []
-FEW = 64 * 1024  # bytes of an answer that may wait in memory for the client
-TOLD = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
+ROUTES: list[ApiRoute] = []
+MAX_BUFFERED = 64 * 1024  # bytes of a response that may wait in memory for a slow client
+BYTES_HEADERS = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 
 
-class Alike(Query, frozen=True, kw_only=True):
-    """Which blobs are asked for."""
+class BlobsQuery(Query, frozen=True, kw_only=True):
+    """Which blobs to list."""
 
-    sample: Annotated[SampleText, Meta(description="Their sample.")]
+    sample: Annotated[SampleText, Meta(description="The sample that they have.")]
     intact: Annotated[
-        int, Meta(ge=0, le=1, description="1: their bytes are read, and those that are damaged left out.")
+        int, Meta(ge=0, le=1, description="1: verify them by reading their bytes, and list only intact ones.")
     ] = 0
 
 
@@ -54,17 +54,17 @@ class Alike(Query, frozen=True, kw_only=True):
     "GET",
     routes.BLOBS,
     scope="read",
-    responses={200: ResponseSpec(Blobs, "Those whose sample is known: of bytes that came by an upload.")},
+    responses={200: ResponseSpec(Blobs, "The blobs. Only bytes that were uploaded have a sample.")},
     raises=READ_ERRORS,
 )
-def listing(_api: Api, query: Alike) -> Response:
-    """The blobs with a sample. A client that finds one takes the digest of what it has, which takes longer."""
+def listing(_api: Api, query: BlobsQuery) -> Response:
+    """List the blobs with a sample. A client that finds some computes the digest of its own bytes, which is slower."""
     if not query.intact:
         return json_response(store().blobs(query.sample))
-    # The head goes out before they are read, and a blank for each piece: JSON begins with as many as one likes. So the
-    # client can read what it has meanwhile, and sees that it is not waiting in vain.
+    # The head is sent before the blobs are read, and a blank for each piece that was read, which JSON allows at its
+    # start. So the client can read its own bytes meanwhile, and sees that the daemon is at work.
     blobs = store().verify_blobs(query.sample)
-    return Response((b" " if each is None else records.encode(each) for each in blobs), content_type=routes.JSON)
+    return Response((b" " if record is None else records.encode(record) for record in blobs), content_type=routes.JSON)
 
 
 @route(
@@ -74,9 +74,9 @@ def listing(_api: Api, query: Alike) -> Response:
     scope="read",
     headers=(RANGE, IF_RANGE, IF_NONE_MATCH),
     responses={
-        200: ResponseSpec(routes.BYTES_TYPE, "The bytes.", TOLD),
-        206: ResponseSpec(routes.BYTES_TYPE, "Those of the range.", (*TOLD, CONTENT_RANGE)),
-        304: ResponseSpec(None, "They are the same.", TOLD),
+        200: ResponseSpec(routes.BYTES_TYPE, "The bytes.", BYTES_HEADERS),
+        206: ResponseSpec(routes.BYTES_TYPE, "The bytes of the range.", (*BYTES_HEADERS, CONTENT_RANGE)),
+        304: ResponseSpec(None, "The client has these bytes.", BYTES_HEADERS),
     },
     raises=(
         *READ_ERRORS,
@@ -88,8 +88,7 @@ def listing(_api: Api, query: Alike) -> Response:
     ),
 )
 def read(_api: Api, op: str, selector: str) -> Response:
-    """The bytes of a version."""
-    # They go out through the server's `wsgi.file_wrapper`, in pieces, without a copy of the whole.
+    """Return the bytes of a version."""
     version = store().show(f"{check_name(op)}@{selector}")
     if version.digest is None or version.size is None:
         raise errors.NotStored(op=op, version=version.version)
@@ -99,20 +98,20 @@ def read(_api: Api, op: str, selector: str) -> Response:
         SERVED_OP.name: version.op,
         SERVED_VERSION.name: version.version,
     }
-    told = records.in_ascii(version)
-    if len(told) <= limits.MAX_RECORD_HEADER:
-        headers[SERVED_RECORD.name] = told
+    record = records.in_ascii(version)
+    if len(record) <= limits.MAX_RECORD_HEADER:
+        headers[SERVED_RECORD.name] = record
     if client_has(version.digest):
         return empty_response(304, headers)
-    asked = _range(version.digest, version.size)
-    start, stop = asked or (0, version.size)
-    if asked is not None:
+    range_ = _range(version.digest, version.size)
+    start, stop = range_ or (0, version.size)
+    if range_ is not None:
         headers[CONTENT_RANGE.name] = f"bytes {start}-{stop - 1}/{version.size}"
     headers["Content-Length"] = str(stop - start)
-    reader = store().read(version, asked)
+    reader = store().read(version, range_)
     return Response(  # which closes the reader
         _wrapped(reader),
-        206 if asked is not None else 200,
+        206 if range_ is not None else 200,
         headers,
         content_type=routes.BYTES_TYPE,
         direct_passthrough=True,
@@ -120,20 +119,20 @@ def read(_api: Api, op: str, selector: str) -> Response:
 
 
 def _range(digest: str, size: int) -> tuple[int, int] | None:
-    """The one range that was asked for, as (start, stop), or None for the whole."""
+    """Return the requested range as (start, stop); None for all bytes."""
     text, condition = request.headers.get(RANGE.name), request.headers.get(IF_RANGE.name)
-    if text is None or request.method != "GET":  # RFC 9110, 14.2: no other method has ranges
+    if text is None or request.method != "GET":  # no other method has ranges (RFC 9110, 14.2)
         return None
     if condition is not None and condition.strip() != ETags([digest]).to_header():
         return None
-    asked = parse_range_header(text)
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
-        return None  # several ranges may be answered by the whole
-    if asked.ranges[0] == (0, None) and not size:
-        return None  # all of nothing: no range can say so
-    if asked.ranges[0][0] < -size:  # the last so many bytes, of fewer: all of them
+    requested = parse_range_header(text)
+    if requested is None or requested.units != "bytes" or len(requested.ranges) != 1:
+        return None  # all bytes are a valid response to several ranges
+    if requested.ranges[0] == (0, None) and not size:
+        return None  # Content-Range can't express all of nothing
+    if requested.ranges[0][0] < -size:  # more of the last bytes than there are
         return 0, size
-    found = asked.range_for_length(size)
+    found = requested.range_for_length(size)
     if found is None:
         raise errors.RangeNotSatisfiable(range=text[:100], size=size)
     return found
@@ -141,5 +140,6 @@ def _range(digest: str, size: int) -> tuple[int, int] | None:
 
 def _wrapped(reader: BlobReader) -> BlobReader:
     wrapper = request.environ.get("opstore.file_wrapper")
-    # A few bytes go out with the head; more of them by the loop, so that no thread waits for a slow client.
-    return reader if wrapper is None or reader.stop - reader.start <= FEW else wrapper(reader)
+    # A few bytes are sent together with the head. More are sent by the server's loop through its file wrapper, so that
+    # no thread waits for a slow client.
+    return reader if wrapper is None or reader.stop - reader.start <= MAX_BUFFERED else wrapper(reader)

@@ -1,4 +1,4 @@
-"""The daemon itself: whether it lives, whether it can serve, what it is, and how to ask it."""
+"""The daemon itself: whether it is alive, whether it can serve, what it is, and its API."""
 
 from ipaddress import ip_address
 
@@ -9,15 +9,15 @@ from opstore_daemon.web.framework.headers import ETAG, IF_NONE_MATCH, NONCE, PRO
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS
 from opstore_daemon.web.framework.routing import (
     Api,
+    ApiRoute,
     ResponseSpec,
-    Route,
     client_has,
     empty_response,
     json_response,
     route,
 )
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 TEXT = "text/plain"
 OK = b"ok\n"
 
@@ -31,31 +31,31 @@ OK = b"ok\n"
     responses={200: ResponseSpec(TEXT, "`ok`.", (PROOF,))},
 )
 def health(api: Api) -> Response:
-    """Says ok. To a nonce, it proves in a header that it knows the token, where the Host is where it listens."""
+    """Return ok. Given a nonce, prove in a header that the daemon knows the token, if the Host is where it listens."""
     response = Response(OK, content_type=TEXT)
     nonce = request.headers.get(NONCE.name)
     if nonce is not None:
         if not proof.is_nonce(nonce):
-            raise errors.InvalidRequest(reason=f"{NONCE.name} is to be 32 to 128 hex digits")
-        proven = api.guards.prove(nonce, request.headers.get("Host", ""), _own_authority())
-        if proven is not None:
-            response.headers[PROOF.name] = proven
+            raise errors.InvalidRequest(reason=f"{NONCE.name} has to be 32 to 128 hex digits")
+        proofs = api.guards.prove(nonce, request.headers.get("Host", ""), _own_authority())
+        if proofs is not None:
+            response.headers[PROOF.name] = proofs
     return response
 
 
 def _own_authority() -> str:
-    """Return where the server listens; on 127.0.0.1, if it does not say on which address."""
+    """Return the authority that the server listens at; with 127.0.0.1 if it does not tell its address."""
     host, port = request.server or ("", None)
     try:
-        known = not ip_address(host).is_unspecified
+        is_address = not ip_address(host).is_unspecified
     except ValueError:
-        known = False
-    return proof.authority(host if known else "127.0.0.1", port or 80)
+        is_address = False
+    return proof.authority(host if is_address else "127.0.0.1", port or 80)
 
 
 @route(ROUTES, "GET", routes.READY, scope=None, responses={200: ResponseSpec(TEXT, "`ok`.")}, raises=(errors.NotReady,))
 def ready(api: Api) -> Response:
-    """Says ok where the database and the saver answer."""
+    """Return ok if the database and the saver work."""
     try:
         api.store.check()
     except errors.Unavailable as error:
@@ -68,11 +68,11 @@ def ready(api: Api) -> Response:
     "GET",
     routes.STATUS,
     scope="read",
-    responses={200: ResponseSpec(records.Status, "What it is.")},
+    responses={200: ResponseSpec(records.Status, "The status.")},
     raises=READ_ERRORS,
 )
 def status(api: Api) -> Response:
-    """The daemon's version, process, home and schema."""
+    """Return the daemon's version, process, home and schema."""
     return json_response(api.status())
 
 
@@ -84,11 +84,11 @@ def status(api: Api) -> Response:
     headers=(IF_NONE_MATCH,),
     responses={
         200: ResponseSpec(routes.JSON, "An OpenAPI 3.1 document.", (ETAG,)),
-        304: ResponseSpec(None, "It is the same.", (ETAG,)),
+        304: ResponseSpec(None, "The client has this document.", (ETAG,)),
     },
 )
 def document(api: Api) -> Response:
-    """The OpenAPI document of all routes, with what they take and answer."""
+    """Return the OpenAPI document of all routes."""
     body, digest = api.document()
     headers = {ETAG.name: f'"{digest}"'}
     if client_has(digest):

@@ -13,8 +13,8 @@ from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_
 from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
 from opstore_daemon.web.framework.routing import (
     Api,
+    ApiRoute,
     ResponseSpec,
-    Route,
     has_verdict,
     json_or_304,
     json_response,
@@ -22,21 +22,21 @@ from opstore_daemon.web.framework.routing import (
     store,
 )
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 
 
-class Wanted(CountedPage, frozen=True, kw_only=True):
-    """Which links are asked for."""
+class LinksQuery(CountedPage, frozen=True, kw_only=True):
+    """Which links to list."""
 
-    op: Annotated[Name, Meta(description="Only links of this op, either way.")] | None = None
+    op: Annotated[Name, Meta(description="Only links from or to this op.")] | None = None
     upstream: Annotated[Name, Meta(description="Only links from this op.")] | None = None
     downstream: Annotated[Name, Meta(description="Only links to this op.")] | None = None
-    history: Annotated[int, Meta(ge=0, le=1, description="1: all entries that ever were, not only those in force.")] = 0
+    history: Annotated[int, Meta(ge=0, le=1, description="1: all entries ever made, and not only those in force.")] = 0
     as_of: AsOf | None = None
 
 
-class Edge(Query, frozen=True, kw_only=True):
-    """Whose verdict is asked for."""
+class EdgeQuery(Query, frozen=True, kw_only=True):
+    """The two versions."""
 
     upstream: Annotated[Reference, Meta(description="The reference of the upstream version.")]
     downstream: Annotated[Reference, Meta(description="The reference of the downstream version.")]
@@ -51,10 +51,10 @@ class Edge(Query, frozen=True, kw_only=True):
     responses={200: ResponseSpec(Links, "The page.")},
     raises=(*READ_ERRORS, errors.InvalidName, errors.OpNotFound),
 )
-def listing(_api: Api, query: Wanted) -> Response:
-    """A page of the links in force, newest first, or of all entries that ever were. `op` is either end of them."""
-    asked = Filter(query.op, query.upstream, query.downstream, bool(query.history))
-    return json_response(store().links_page(asked, query.cursor, query.limit, as_of=query.as_of))
+def listing(_api: Api, query: LinksQuery) -> Response:
+    """List the links in force, newest first, or all entries ever made."""
+    filter_ = Filter(query.op, query.upstream, query.downstream, bool(query.history))
+    return json_response(store().links_page(filter_, query.cursor, query.limit, as_of=query.as_of))
 
 
 @route(
@@ -63,15 +63,15 @@ def listing(_api: Api, query: Wanted) -> Response:
     routes.LINKS,
     scope="write",
     responses={
-        201: ResponseSpec(Linked, "The link that is in force now."),
+        201: ResponseSpec(Linked, "The link, which is in force now."),
         200: ResponseSpec(Linked, "The link that was revoked."),
     },
     raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.LinkNotFound),
 )
-def enter(_api: Api, body: NewLink) -> Response:
-    """An entry; for `revoked`, answers the link that was revoked."""
-    record = store().record_link(body.upstream, body.downstream, body.state, body.evidence)
-    return json_response(record, 200 if body.state == "revoked" else 201)
+def record(_api: Api, body: NewLink) -> Response:
+    """Record a link, or revoke one: then the response is the link that was revoked."""
+    linked = store().record_link(body.upstream, body.downstream, body.state, body.evidence)
+    return json_response(linked, 200 if body.state == "revoked" else 201)
 
 
 @route(
@@ -81,11 +81,11 @@ def enter(_api: Api, body: NewLink) -> Response:
     scope="read",
     responses={
         200: ResponseSpec(Validation, "The verdict.", (VERDICT_ETAG,)),
-        304: ResponseSpec(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+        304: ResponseSpec(None, "The client has this verdict.", (VERDICT_ETAG,)),
     },
     raises=(*READ_ERRORS, *REFERENCE_ERRORS),
     headers=(IF_NONE_MATCH,),
 )
-def verdict(_api: Api, query: Edge) -> Response:
-    """The verdict for one edge."""
+def verdict(_api: Api, query: EdgeQuery) -> Response:
+    """Return the verdict of one edge."""
     return json_or_304(store().edge_verdict(query.upstream, query.downstream, query.as_of, unless=has_verdict))

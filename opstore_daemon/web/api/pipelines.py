@@ -1,4 +1,4 @@
-"""Pipelines, and the verdict over all their edges."""
+"""Pipelines, and the verdict over all edges of one."""
 
 from typing import Annotated
 
@@ -12,8 +12,8 @@ from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_
 from opstore_daemon.web.framework.query_parameters import AsOf, Page, Query
 from opstore_daemon.web.framework.routing import (
     Api,
+    ApiRoute,
     ResponseSpec,
-    Route,
     empty_response,
     has_verdict,
     json_or_304,
@@ -22,13 +22,16 @@ from opstore_daemon.web.framework.routing import (
     store,
 )
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 
 
-class Used(Query, frozen=True, kw_only=True):
-    """Which versions to ask about."""
+class VerdictQuery(Query, frozen=True, kw_only=True):
+    """Which versions to judge."""
 
-    use: Annotated[tuple[Reference, ...], Meta(description="References, each as if it were the latest of its op.")] = ()
+    use: Annotated[
+        tuple[Reference, ...],
+        Meta(description="References of versions to take in place of the latest ones of their ops."),
+    ] = ()
     as_of: AsOf | None = None
 
 
@@ -41,7 +44,7 @@ class Used(Query, frozen=True, kw_only=True):
     raises=READ_ERRORS,
 )
 def listing(_api: Api, query: Page) -> Response:
-    """A page of pipelines, by name."""
+    """List pipelines by name."""
     return json_response(store().pipelines_page(query.cursor, query.limit))
 
 
@@ -52,15 +55,15 @@ def listing(_api: Api, query: Page) -> Response:
     scope="write",
     responses={
         201: ResponseSpec(PipelineRecord, "The pipeline was registered.", (LOCATION,)),
-        200: ResponseSpec(PipelineRecord, "Nothing was new: the pipeline that is there."),
+        200: ResponseSpec(PipelineRecord, "The pipeline exists already, with the same graph."),
     },
     raises=(*WRITE_ERRORS, errors.InvalidName, errors.InvalidGraph, errors.PipelineConflict),
 )
 def register(_api: Api, body: NewPipeline) -> Response:
-    """A pipeline; the same again makes nothing new."""
+    """Register a pipeline, if the same one does not exist already."""
     record = store().register_pipeline(body.name, body.ops, body.edges)
-    made = {LOCATION.name: routes.path(routes.PIPELINE, pipeline=record.name)}
-    return json_response(record, 201, made) if record.created else json_response(record)
+    location = {LOCATION.name: routes.path(routes.PIPELINE, pipeline=record.name)}
+    return json_response(record, 201, location) if record.created else json_response(record)
 
 
 @route(
@@ -72,7 +75,7 @@ def register(_api: Api, body: NewPipeline) -> Response:
     raises=(*READ_ERRORS, errors.PipelineNotFound),
 )
 def show(_api: Api, pipeline: str) -> Response:
-    """One pipeline."""
+    """Return one pipeline."""
     return json_response(store().pipeline(pipeline))
 
 
@@ -81,11 +84,11 @@ def show(_api: Api, pipeline: str) -> Response:
     "DELETE",
     routes.PIPELINE,
     scope="write",
-    responses={204: ResponseSpec(None, "It was removed.")},
+    responses={204: ResponseSpec(None, "The pipeline was removed.")},
     raises=(*WRITE_ERRORS, errors.PipelineNotFound),
 )
 def remove(_api: Api, pipeline: str) -> Response:
-    """Removes it; its ops, versions and links stay."""
+    """Remove a pipeline; its ops, versions and links stay."""
     store().remove_pipeline(pipeline)
     return empty_response(204)
 
@@ -97,11 +100,11 @@ def remove(_api: Api, pipeline: str) -> Response:
     scope="read",
     responses={
         200: ResponseSpec(Validation, "The verdict.", (VERDICT_ETAG,)),
-        304: ResponseSpec(None, "It is what the asker has seen.", (VERDICT_ETAG,)),
+        304: ResponseSpec(None, "The client has this verdict.", (VERDICT_ETAG,)),
     },
     raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
     headers=(IF_NONE_MATCH,),
 )
-def verdict(_api: Api, pipeline: str, query: Used) -> Response:
-    """The verdict over all edges of the latest versions, or of those in `use`."""
+def verdict(_api: Api, pipeline: str, query: VerdictQuery) -> Response:
+    """Return the verdict over all edges, for the latest versions or those in `use`."""
     return json_or_304(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=has_verdict))

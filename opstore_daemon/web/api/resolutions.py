@@ -1,4 +1,4 @@
-"""Resolutions of pipelines, locks of them, and what a version affects."""
+"""Resolutions of pipelines, their locks, and what a version affects."""
 
 from typing import Annotated
 
@@ -9,27 +9,31 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Affected, Check, Lock, Name, Reference, Resolution
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Query
-from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, json_response, route, store
+from opstore_daemon.web.framework.routing import Api, ApiRoute, ResponseSpec, json_response, route, store
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 
 
-class Wanted(Query, frozen=True, kw_only=True):
-    """Which resolution is asked for."""
+class ResolutionQuery(Query, frozen=True, kw_only=True):
+    """Which resolution to compute."""
 
-    use: Annotated[tuple[Reference, ...], Meta(description="References, each as if it were the latest of its op.")] = ()
-    lock: Annotated[tuple[Reference, ...], Meta(description="The versions of a lock; goes with `upgrade`.")] = ()
-    upgrade: Annotated[Name, Meta(description="The op of the lock that moves, and only what must with it.")] | None = (
-        None
-    )
+    use: Annotated[
+        tuple[Reference, ...],
+        Meta(description="References of versions to take in place of the latest ones of their ops."),
+    ] = ()
+    lock: Annotated[tuple[Reference, ...], Meta(description="The versions of a lock; requires `upgrade`.")] = ()
+    upgrade: (
+        Annotated[Name, Meta(description="The op of the lock to upgrade; other ops change only if they have to.")]
+        | None
+    ) = None
     as_of: AsOf | None = None
 
 
-class Version(Query, frozen=True, kw_only=True):
-    """Of which version it is asked what it affects."""
+class AffectedQuery(Query, frozen=True, kw_only=True):
+    """The version, and where to look."""
 
     reference: Annotated[Reference, Meta(description="The version.")]
-    pipeline: Annotated[Name, Meta(description="Only within this pipeline.")] | None = None
+    pipeline: Annotated[Name, Meta(description="Only ops of this pipeline.")] | None = None
     as_of: AsOf | None = None
 
 
@@ -38,11 +42,11 @@ class Version(Query, frozen=True, kw_only=True):
     "GET",
     routes.RESOLUTION,
     scope="read",
-    responses={200: ResponseSpec(Resolution, "The resolution, or why there is none.")},
+    responses={200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
 )
-def resolve(_api: Api, pipeline: str, query: Wanted) -> Response:
-    """The newest versions of the pipeline's ops that are valid with one another."""
+def resolve(_api: Api, pipeline: str, query: ResolutionQuery) -> Response:
+    """Return the newest versions of the pipeline's ops that are valid with one another."""
     found = store().resolve(pipeline, use=query.use, lock=query.lock, upgrade=query.upgrade, as_of=query.as_of)
     return json_response(found)
 
@@ -52,11 +56,11 @@ def resolve(_api: Api, pipeline: str, query: Wanted) -> Response:
     "POST",
     routes.CHECK,
     scope="read",
-    responses={200: ResponseSpec(Check, "Whether it holds, and what does not.")},
+    responses={200: ResponseSpec(Check, "Whether the lock holds, and what does not.")},
     raises=(*READ_ERRORS, errors.InvalidName, errors.InvalidSubversions, errors.InvalidDigest, errors.PipelineNotFound),
 )
 def check(_api: Api, pipeline: str, body: Lock) -> Response:
-    """Whether a lock of the pipeline still holds."""
+    """Check whether a lock of the pipeline still holds."""
     return json_response(store().check_lock(pipeline, body))
 
 
@@ -68,6 +72,6 @@ def check(_api: Api, pipeline: str, body: Lock) -> Response:
     responses={200: ResponseSpec(Affected, "The ops, the direct ones first.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
 )
-def affected(_api: Api, query: Version) -> Response:
-    """The downstream ops that have to be retrained for a version."""
+def affected(_api: Api, query: AffectedQuery) -> Response:
+    """Return the downstream ops that have to be retrained for a version."""
     return json_response(store().affected(query.reference, pipeline=query.pipeline, as_of=query.as_of))

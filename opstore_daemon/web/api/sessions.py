@@ -1,4 +1,4 @@
-"""Sessions of the page: begun and ended by whoever has a token."""
+"""Sessions of the web page, for clients with a token."""
 
 from flask import Response
 
@@ -6,8 +6,8 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.records import Invitation
 from opstore_daemon.web.framework.routing import (
     Api,
+    ApiRoute,
     ResponseSpec,
-    Route,
     credential,
     empty_response,
     json_response,
@@ -15,18 +15,18 @@ from opstore_daemon.web.framework.routing import (
 )
 from opstore_daemon.web.sessions import CODE_SECONDS
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 
 
-@route(ROUTES, "POST", routes.SESSIONS, scope="read", responses={201: ResponseSpec(Invitation, "A code.")})
+@route(ROUTES, "POST", routes.SESSIONS, scope="read", responses={201: ResponseSpec(Invitation, "A path with a code.")})
 def invite(api: Api) -> Response:
-    """A path that begins one session of the page, for the browser that asks for it first."""
+    """Return a path that starts one session of the page, in the browser that opens it first."""
     code = api.guards.sessions.invite(credential().owner)
     return json_response(Invitation(path=routes.path(routes.SIGN_IN, code=code), seconds=CODE_SECONDS), 201)
 
 
-@route(ROUTES, "DELETE", routes.SESSIONS, scope="read", responses={204: ResponseSpec(None, "There is none any more.")})
+@route(ROUTES, "DELETE", routes.SESSIONS, scope="read", responses={204: ResponseSpec(None, "The sessions were ended.")})
 def end(api: Api) -> Response:
-    """Ends every session of the page that was begun with this token."""
+    """End every session of the page that was started with this token."""
     api.guards.sessions.end_all(credential().owner)
     return empty_response(204)

@@ -9,16 +9,24 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Name, NewTag, Tagged, Tags
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Page
-from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, empty_response, json_response, route, store
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ApiRoute,
+    ResponseSpec,
+    empty_response,
+    json_response,
+    route,
+    store,
+)
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 
 
-class Wanted(Page, frozen=True, kw_only=True):
-    """Which tags are asked for."""
+class TagsQuery(Page, frozen=True, kw_only=True):
+    """Which tags to list."""
 
     op: Annotated[Name, Meta(description="Only tags of this op.")] | None = None
-    history: Annotated[int, Meta(ge=0, le=1, description="1: every move, not only what is in force.")] = 0
+    history: Annotated[int, Meta(ge=0, le=1, description="1: every move of a tag, and not only the tags in force.")] = 0
     as_of: AsOf | None = None
 
 
@@ -30,8 +38,8 @@ class Wanted(Page, frozen=True, kw_only=True):
     responses={200: ResponseSpec(Tags, "The page.")},
     raises=(*READ_ERRORS, errors.InvalidName, errors.OpNotFound),
 )
-def listing(_api: Api, query: Wanted) -> Response:
-    """A page of the tags in force, or of every move, newest first."""
+def listing(_api: Api, query: TagsQuery) -> Response:
+    """List the tags in force, or every move of a tag, newest first."""
     cursor = query.cursor or None
     return json_response(
         store().tags_page(query.op, cursor, query.limit, history=bool(query.history), as_of=query.as_of)
@@ -47,7 +55,7 @@ def listing(_api: Api, query: Wanted) -> Response:
     raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.InvalidTag),
 )
 def move(_api: Api, body: NewTag) -> Response:
-    """Puts a tag on one version of each of some ops: on all of them, or none."""
+    """Put a tag on one version of each of several ops, or on none of them if one fails."""
     return json_response(store().move_tag(body.versions, body.tag))
 
 
@@ -56,10 +64,10 @@ def move(_api: Api, body: NewTag) -> Response:
     "DELETE",
     routes.TAG,
     scope="write",
-    responses={204: ResponseSpec(None, "It was taken away.")},
+    responses={204: ResponseSpec(None, "The tag was removed.")},
     raises=(*WRITE_ERRORS, errors.OpNotFound),
 )
 def remove(_api: Api, op: str, tag: str) -> Response:
-    """Takes the tag away; its moves are kept."""
+    """Remove a tag; the history of its moves stays."""
     store().untag(op, tag)
     return empty_response(204)

@@ -1,4 +1,4 @@
-"""Uploads: create, append at the offset, ask for the offset (draft-ietf-httpbis-resumable-upload)."""
+"""Uploads: create one, get its offset, append at the offset (draft-ietf-httpbis-resumable-upload)."""
 
 from contextlib import closing
 
@@ -12,8 +12,8 @@ from opstore_daemon.web.framework.possible_errors import READ_ERRORS, STORAGE_ER
 from opstore_daemon.web.framework.query_parameters import Page
 from opstore_daemon.web.framework.routing import (
     Api,
+    ApiRoute,
     ResponseSpec,
-    Route,
     credential,
     empty_response,
     json_response,
@@ -22,9 +22,9 @@ from opstore_daemon.web.framework.routing import (
 )
 from opstore_daemon.web.request_values import parse_count
 
-ROUTES: list[Route] = []
-UPLOAD_WRITER = "opstore.taken_in"  # in the WSGI environment: the writer that took the body in before the app ran
-STANDS = ResponseSpec(Upload, "How far the upload is.", (OFFSET,))
+ROUTES: list[ApiRoute] = []
+UPLOAD_WRITER = "opstore.upload_writer"  # in the WSGI environment: the writer that has stored the body already
+STATE = ResponseSpec(Upload, "How far the upload is.", (OFFSET,))
 
 
 @route(
@@ -32,13 +32,13 @@ STANDS = ResponseSpec(Upload, "How far the upload is.", (OFFSET,))
     "POST",
     routes.UPLOADS,
     scope="write",
-    responses={201: ResponseSpec(Upload, "The upload was made.", (OFFSET, LOCATION))},
+    responses={201: ResponseSpec(Upload, "The upload was created.", (OFFSET, LOCATION))},
     raises=STORAGE_ERRORS,
 )
 def create(_api: Api, body: NewUpload) -> Response:
-    """A new upload."""
-    made = store().create_upload(credential().owner, body.size)
-    return _told(made, 201, {LOCATION.name: routes.path(routes.UPLOAD, upload=made.upload)})
+    """Create an upload."""
+    created = store().create_upload(credential().owner, body.size)
+    return _with_offset(created, 201, {LOCATION.name: routes.path(routes.UPLOAD, upload=created.upload)})
 
 
 @route(
@@ -50,16 +50,16 @@ def create(_api: Api, body: NewUpload) -> Response:
     raises=STORAGE_ERRORS,
 )
 def listing(_api: Api, query: Page) -> Response:
-    """A page of the asker's own uploads that no version was made of yet. It takes none of them over."""
+    """List the unfinished uploads of this token. Unlike a GET of one upload, this does not claim them."""
     found = store().uploads.page(credential().owner, query.cursor, query.limit)
-    more = found[-1].upload if len(found) == query.limit else None
-    return json_response(UnfinishedUploads(uploads=tuple(found), next_cursor=more))
+    next_cursor = found[-1].upload if len(found) == query.limit else None
+    return json_response(UnfinishedUploads(uploads=tuple(found), next_cursor=next_cursor))
 
 
-@route(ROUTES, "GET", routes.UPLOAD, scope="write", responses={200: STANDS}, raises=STORAGE_ERRORS)
-def offset(_api: Api, upload: str) -> Response:
-    """How far it is. Whoever asks becomes the only one who may append."""
-    return _told(store().uploads.claim(upload, credential().owner))
+@route(ROUTES, "GET", routes.UPLOAD, scope="write", responses={200: STATE}, raises=STORAGE_ERRORS)
+def claim(_api: Api, upload: str) -> Response:
+    """Return how far the upload is, and claim it: only the client that asked last may append."""
+    return _with_offset(store().uploads.claim(upload, credential().owner))
 
 
 @route(
@@ -69,23 +69,23 @@ def offset(_api: Api, upload: str) -> Response:
     scope="write",
     takes=routes.APPEND_TYPE,
     headers=(UPLOAD_OFFSET,),
-    responses={200: STANDS},
+    responses={200: STATE},
     raises=(*READ_ERRORS, errors.StorageFailed, errors.UploadNotOpen, errors.OffsetMismatch),
 )
 def append(_api: Api, upload: str) -> Response:
-    """Bytes at the offset."""
-    # intake.py has taken them in already where it runs; elsewhere they are read here.
+    """Append bytes at the offset."""
+    # Our own server has stored the body before this view runs; behind other servers it is read here.
     writer = request.environ.get(UPLOAD_WRITER)
     if writer is None:
         if "Transfer-Encoding" in request.headers and not request.environ.get("wsgi.input_terminated"):
-            raise errors.LengthRequired  # this server hands over no body whose length it does not know
-        at = parse_count(request.headers.get(UPLOAD_OFFSET.name), UPLOAD_OFFSET.name)
-        writer = store().uploads.writer(upload, credential().owner, at, request.content_length)
+            raise errors.LengthRequired  # this server can't pass on a body of unknown length
+        offset = parse_count(request.headers.get(UPLOAD_OFFSET.name), UPLOAD_OFFSET.name)
+        writer = store().uploads.writer(upload, credential().owner, offset, request.content_length)
         with closing(writer):
             while piece := request.stream.read(READ_SIZE):
                 writer.append(piece)
-    writer.close()  # before the answer: whoever has it may append at once
-    return _told(writer.record())
+    writer.close()  # before the response: a client that has it may append at once
+    return _with_offset(writer.record())
 
 
 @route(
@@ -93,14 +93,14 @@ def append(_api: Api, upload: str) -> Response:
     "DELETE",
     routes.UPLOAD,
     scope="write",
-    responses={204: ResponseSpec(None, "It was thrown away.")},
+    responses={204: ResponseSpec(None, "The upload was discarded.")},
     raises=STORAGE_ERRORS,
 )
 def discard(_api: Api, upload: str) -> Response:
-    """Throws it away."""
+    """Discard an upload and its bytes."""
     store().discard_upload(upload, credential().owner)
     return empty_response(204)
 
 
-def _told(upload: Upload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _with_offset(upload: Upload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return json_response(upload, status, {**(headers or {}), OFFSET.name: str(upload.offset)})

@@ -1,4 +1,4 @@
-"""Versions: listed, shown, pushed and registered."""
+"""Versions: list, show, push, register and yank them."""
 
 from typing import Annotated
 
@@ -11,9 +11,9 @@ from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Referen
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
-from opstore_daemon.web.framework.routing import Api, ResponseSpec, Route, credential, json_response, route, store
+from opstore_daemon.web.framework.routing import Api, ApiRoute, ResponseSpec, credential, json_response, route, store
 
-ROUTES: list[Route] = []
+ROUTES: list[ApiRoute] = []
 PUSH_ERRORS = (
     *STORAGE_ERRORS,
     *REFERENCE_ERRORS,
@@ -32,16 +32,16 @@ PUSH_ERRORS = (
 )
 
 
-class Wanted(CountedPage, frozen=True, kw_only=True):
-    """Which versions of an op are asked for."""
+class VersionsQuery(CountedPage, frozen=True, kw_only=True):
+    """Which versions of an op to list."""
 
-    valid_for: Annotated[tuple[Reference, ...], Meta(description="References that all have to accept a version.")] = ()
-    select: Annotated[str, Meta(min_length=1, description="Only what this selector admits.")] | None = None
+    valid_for: Annotated[tuple[Reference, ...], Meta(description="Only versions that are valid for all of these.")] = ()
+    select: Annotated[str, Meta(min_length=1, description="Only versions that this selector matches.")] | None = None
     as_of: AsOf | None = None
 
 
-class Shown(Query, frozen=True, kw_only=True):
-    """When a version is asked about."""
+class AsOfQuery(Query, frozen=True, kw_only=True):
+    """The time that the record is of."""
 
     as_of: AsOf | None = None
 
@@ -54,8 +54,8 @@ class Shown(Query, frozen=True, kw_only=True):
     responses={200: ResponseSpec(Versions, "The page.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
-def listing(_api: Api, op: str, query: Wanted) -> Response:
-    """A page of versions, newest first; with `valid_for`, those that are valid for all of them."""
+def listing(_api: Api, op: str, query: VersionsQuery) -> Response:
+    """List versions, newest first."""
     reference = check_name(op) if query.select is None else f"{check_name(op)}@{query.select}"
     found = store().versions(
         reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
@@ -69,16 +69,16 @@ def listing(_api: Api, op: str, query: Wanted) -> Response:
     routes.VERSIONS,
     scope="write",
     responses={
-        201: ResponseSpec(Pushed, "The version was made, or given its bytes.", (LOCATION,)),
-        200: ResponseSpec(Pushed, "Nothing was new: the version that is there."),
+        201: ResponseSpec(Pushed, "The version was created, or received its bytes.", (LOCATION,)),
+        200: ResponseSpec(Pushed, "The version exists already."),
     },
     raises=PUSH_ERRORS,
 )
 def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
-    """A version: of bytes that come along, of an upload, of bytes that the store has with that digest, or of none."""
+    """Push or register a version: with bytes of the request, of an upload, of a stored blob, or without bytes."""
     pushed = store().add_version(op, body, credential().owner, data)
-    made = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.version)}
-    return json_response(pushed, 201, made) if pushed.created else json_response(pushed)
+    location = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.version)}
+    return json_response(pushed, 201, location) if pushed.created else json_response(pushed)
 
 
 @route(
@@ -89,8 +89,8 @@ def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
     responses={200: ResponseSpec(VersionRecord, "The version.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
-def show(_api: Api, op: str, selector: str, query: Shown) -> Response:
-    """One version."""
+def show(_api: Api, op: str, selector: str, query: AsOfQuery) -> Response:
+    """Return one version."""
     return json_response(store().show(f"{check_name(op)}@{selector}", as_of=query.as_of))
 
 
@@ -103,5 +103,5 @@ def show(_api: Api, op: str, selector: str, query: Shown) -> Response:
     raises=(*WRITE_ERRORS, *REFERENCE_ERRORS),
 )
 def yank(_api: Api, op: str, selector: str, body: NewYank) -> Response:
-    """Yanks the version, or ends that."""
+    """Yank a version, or undo that."""
     return json_response(store().set_yank(f"{check_name(op)}@{selector}", body.reason))

@@ -1,1 +1,1 @@
-"""Routes as declarations: headers, parameters, bodies, possible errors, and the OpenAPI document."""
+"""Routes as declarations: headers, parameters, bodies, possible errors, and the OpenAPI document made of them."""

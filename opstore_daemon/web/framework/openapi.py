@@ -24,7 +24,7 @@ from opstore_daemon.web.framework.headers import (
 )
 from opstore_daemon.web.framework.path_parameters import PATH_PARAMETERS
 from opstore_daemon.web.framework.possible_errors import possible_errors
-from opstore_daemon.web.framework.routing import Error, ResponseSpec, Route
+from opstore_daemon.web.framework.routing import ApiRoute, Error, ResponseSpec
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ it requires. The response to a request that fails is a Problem; its `code` is on
 that is not in this document is 404 `RouteNotFound`, another method of a path is 405 `MethodNotAllowed`."""
 
 
-def document(served: list[Route]) -> Json:
+def document(served: list[ApiRoute]) -> Json:
     """Return the document that describes these routes."""
     components = _Components()
     paths: dict[str, Json] = {}
@@ -69,11 +69,11 @@ def _template(rule: str) -> str:
     return re.sub("<([a-z]+)>", r"{\1}", rule)
 
 
-def _tag(route: Route) -> str:
+def _tag(route: ApiRoute) -> str:
     return route.view.__module__.rpartition(".")[2]
 
 
-def _tags(served: Iterable[Route]) -> list[Json]:
+def _tags(served: Iterable[ApiRoute]) -> list[Json]:
     modules = {_tag(route): inspect.getmodule(route.view) for route in served}
     return [{"name": name, "description": inspect.getdoc(module)} for name, module in modules.items()]
 
@@ -81,7 +81,7 @@ def _tags(served: Iterable[Route]) -> list[Json]:
 # --- operations -------------------------------------------------------------------------------------------------
 
 
-def _operation(route: Route, components: "_Components") -> Json:
+def _operation(route: ApiRoute, components: "_Components") -> Json:
     summary, _, rest = (inspect.getdoc(route.view) or "").partition(". ")
     operation: Json = {
         "operationId": f"{_tag(route)}_{route.view.__name__}",
@@ -101,7 +101,7 @@ def _operation(route: Route, components: "_Components") -> Json:
     return operation
 
 
-def _body(content_type: str, route: Route) -> Json:
+def _body(content_type: str, route: ApiRoute) -> Json:
     """Return the description of a body of that type."""
     record = {} if route.body is None else {"$ref": SCHEMAS + route.body.__name__}
     if content_type != routes.FORM:
@@ -131,7 +131,7 @@ def _without_body(operation: Json) -> Json:
     }
 
 
-def _parameters(route: Route) -> Iterator[Json]:
+def _parameters(route: ApiRoute) -> Iterator[Json]:
     for name in route.path_parameters:
         declared = PATH_PARAMETERS[name]
         schema = _schema(declared.value_type)
@@ -141,7 +141,7 @@ def _parameters(route: Route) -> Iterator[Json]:
         yield {"name": header.name, "in": "header", **_header(header)}
 
 
-def query_parameters(route: Route) -> Iterator[Json]:
+def query_parameters(route: ApiRoute) -> Iterator[Json]:
     """Yield the descriptions of the route's query parameters."""
     query = _schema(route.query)
     for name, schema in query["properties"].items():
@@ -205,7 +205,7 @@ def _schema(type_: Any) -> Json:
     return inlined
 
 
-def _schemas(served: Iterable[Route]) -> Json:
+def _schemas(served: Iterable[ApiRoute]) -> Json:
     """Return the schemas of all records that the routes take and return, and of the records in them."""
     taken = [route.body for route in served if route.body is not None]
     returned = [spec.body for route in served for spec in route.responses.values() if isinstance(spec.body, type)]

@@ -2,7 +2,7 @@
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.web.framework.path_parameters import PATH_PARAMETERS
-from opstore_daemon.web.framework.routing import Error, Route
+from opstore_daemon.web.framework.routing import ApiRoute, Error
 from opstore_daemon.web.guards import SCOPES
 
 # Of any request: its framing, size, Host and Origin, and internal errors.
@@ -32,7 +32,7 @@ REFERENCE_ERRORS: tuple[Error, ...] = (
 )
 
 
-def possible_errors(route: Route) -> list[Error]:
+def possible_errors(route: ApiRoute) -> list[Error]:
     """Return all errors that the route may respond with, in the order of protocol/errors."""
     found = {*COMMON_ERRORS, *route.raises}
     if route.scope is not None:

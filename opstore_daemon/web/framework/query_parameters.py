@@ -9,6 +9,7 @@ from msgspec import inspect as types
 from werkzeug.datastructures import MultiDict
 
 from opstore_daemon.protocol import errors, limits
+from opstore_daemon.protocol.records import Reference
 from opstore_daemon.web.request_values import MAX_INTEGER, parse_count
 
 Q = TypeVar("Q", bound="Query")
@@ -23,6 +24,10 @@ _CURSOR = "Where the page begins: the `next_cursor` of the page before."
 
 AsOf = Annotated[
     str, Meta(description="A position of the journal or a time (RFC 3339): the result as of then, instead of now.")
+]
+
+Use = Annotated[
+    tuple[Reference, ...], Meta(description="References of versions to take in place of the latest ones of their ops.")
 ]
 
 

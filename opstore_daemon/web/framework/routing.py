@@ -2,6 +2,7 @@
 
 import re
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,20 +39,15 @@ class ResponseSpec:
     headers: tuple[Header, ...] = ()
 
 
-@dataclass(frozen=True)
-class Route:
-    """One method of one path. `raises` and `headers` are in addition to those that every request has."""
+@dataclass(frozen=True, kw_only=True)
+class Route(ABC):
+    """One method of one path: what the application has to know before it runs the view."""
 
     method: str
     rule: str
     scope: Scope | None  # None: public
-    responses: Mapping[int, ResponseSpec]
-    raises: tuple[Error, ...]
-    headers: tuple[Header, ...]
-    content_types: tuple[str, ...]  # of the body
-    query: type[Query]
-    body: type[records.Request] | None  # the record in the body
-    view: Callable[..., Response]
+    content_types: tuple[str, ...] = ()  # of the body
+    body: type[records.Request] | None = None  # the record in the body
 
     @property
     def path_parameters(self) -> list[str]:
@@ -69,13 +65,29 @@ class Route:
         """Add the route to the application."""
         endpoint = f"{self.method} {self.rule}"
 
-        def view(**arguments: str) -> Response:
-            return self._serve(api, arguments)
+        def view(**arguments: Any) -> Response:
+            return self.respond(api, arguments)
 
         view.route = self  # type: ignore[attr-defined]
         app.add_url_rule(self.rule, endpoint, view, methods=[self.method], provide_automatic_options=False)
 
-    def _serve(self, api: Api, arguments: dict[str, Any]) -> Response:
+    @abstractmethod
+    def respond(self, api: Api, arguments: dict[str, Any]) -> Response:
+        """Respond to the current request; `arguments` are the parameters of its path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiRoute(Route):
+    """A route of the HTTP API. `raises` and `headers` are in addition to those that every request has."""
+
+    responses: Mapping[int, ResponseSpec]
+    raises: tuple[Error, ...]
+    headers: tuple[Header, ...]
+    query: type[Query]
+    view: Callable[..., Response]
+
+    def respond(self, api: Api, arguments: dict[str, Any]) -> Response:
+        """Run the view with what its arguments ask for."""
         query = query_parameters.read(self.query, request.args)
         if self.query is not Query:
             arguments["query"] = query
@@ -88,7 +100,7 @@ class Route:
 
 
 def route(
-    module_routes: list[Route],
+    module_routes: list[ApiRoute],
     method: str,
     rule: str,
     *,
@@ -113,7 +125,20 @@ def route(
             content = (routes.JSON, routes.FORM) if "data" in arguments else (routes.JSON,)
         query = arguments.get("query", Query)
         query_parameters.fields(query)  # raises now, and not at the first request
-        module_routes.append(Route(method, rule, scope, responses, raises, headers, content, query, body, view))
+        module_routes.append(
+            ApiRoute(
+                method=method,
+                rule=rule,
+                scope=scope,
+                content_types=content,
+                body=body,
+                responses=responses,
+                raises=raises,
+                headers=headers,
+                query=query,
+                view=view,
+            )
+        )
         return view
 
     return add

@@ -5,14 +5,12 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
-from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.records import Reference
 from opstore_daemon.protocol.references import parse_reference
 from opstore_daemon.store.catalog.links import Filter
-from opstore_daemon.web.framework.routing import Api, Route, route, store
-from opstore_daemon.web.page.rendering import RAISES, SHOWN, AsOf, page
+from opstore_daemon.web.framework.routing import Api, store
+from opstore_daemon.web.page.rendering import AsOf, page
 
-ROUTES: list[Route] = []
 ROWS = 50
 
 
@@ -23,7 +21,6 @@ class EdgeQuery(AsOf, frozen=True, kw_only=True):
     downstream: Annotated[Reference, Meta(description="The reference of the downstream version.")]
 
 
-@route(ROUTES, "GET", routes.EDGE_PAGE, scope="read", responses=SHOWN, raises=RAISES)
 def edge(_api: Api, query: EdgeQuery) -> Response:
     """Show the verdict of the edge, its reason, and the links between the two ops."""
     found = store().validate(query.upstream, query.downstream, as_of=query.value)

@@ -1,4 +1,4 @@
-"""A pipeline as a drawing: where each op stands, how each edge runs, and where its mark is."""
+"""Draw a pipeline: the position of each op, the path of each edge, and the position of its mark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
 from opstore_daemon.web.page.graph_layout import Point, lay_out
 
 WIDTH, HEIGHT = 190, 46  # of an op's box, in pixels
-GAP, RISE = 26, 58  # between boxes beside each other, and between those above each other
+GAP, RISE = 26, 58  # between boxes in a row, and between rows
 MARGIN = 14
-LETTERS = 22  # that a box has room for
+MAX_LABEL = 22  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An op in the drawing, by its upper left corner."""
+    """The box of an op; `x` and `y` are its upper left corner."""
 
     op: OpVersion
     x: float
@@ -24,7 +24,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An edge in the drawing: its path (SVG), and where its mark stands."""
+    """The line of an edge: its SVG path, and the position of its mark."""
 
     edge: EdgeVerdict
     path: str
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """All of it, in pixels."""
+    """A drawing, in pixels."""
 
     width: float
     height: float
@@ -42,17 +42,17 @@ class Drawing:
 
 
 def draw(found: Validation) -> Drawing:
-    """The drawing of a verdict over a pipeline: data flows down."""
+    """Return the drawing of the verdict over a pipeline; data flows down."""
     number = {op.op: place for place, op in enumerate(found.versions)}
     ends = [(number[edge.upstream.op], number[edge.downstream.op]) for edge in found.edges]
     layout = lay_out(len(number), ends, (WIDTH, HEIGHT), (GAP, RISE))
-    middles = [_in_margins(middle) for middle in layout.middles]
+    centers = [_in_margins(center) for center in layout.centers]
     boxes = [
         Box(op, x - WIDTH / 2, y - HEIGHT / 2, _shortened(op.op))
-        for op, (x, y) in zip(found.versions, middles, strict=True)
+        for op, (x, y) in zip(found.versions, centers, strict=True)
     ]
     lines = [
-        _line(edge, middles[up], [_in_margins(bend) for bend in bends], middles[down])
+        _line(edge, centers[up], [_in_margins(bend) for bend in bends], centers[down])
         for edge, (up, down), bends in zip(found.edges, ends, layout.bends, strict=True)
     ]
     return Drawing(layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, boxes, lines)
@@ -63,13 +63,13 @@ def _in_margins(point: Point) -> Point:
 
 
 def _line(edge: EdgeVerdict, start: Point, bends: Sequence[Point], end: Point) -> Line:
-    """The line from below the one box, over its bends, to above the other."""
+    """Return the line from the bottom of one box, over the bends, to the top of the other."""
     points = [(start[0], start[1] + HEIGHT / 2), *bends, (end[0], end[1] - HEIGHT / 2 - 5)]
     return Line(edge, _path(points), _middle(points))
 
 
 def _path(points: Sequence[Point]) -> str:
-    """A curve through the points that leaves and arrives straight down."""
+    """Return a curve through the points that starts and ends vertically."""
     (x, y), *rest = points
     parts = [f"M{x:g} {y:g}"]
     for end_x, end_y in rest:
@@ -87,4 +87,4 @@ def _middle(points: Sequence[Point]) -> Point:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 8]}…{name[-7:]}"
+    return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 8]}…{name[-7:]}"

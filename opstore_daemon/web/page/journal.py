@@ -5,12 +5,10 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
-from opstore_daemon.protocol import routes
-from opstore_daemon.web.framework.routing import Api, Route, route, store
-from opstore_daemon.web.page.rendering import RAISES, SHOWN, AsOf, page
+from opstore_daemon.web.framework.routing import Api, store
+from opstore_daemon.web.page.rendering import AsOf, page
 from opstore_daemon.web.request_values import MAX_INTEGER
 
-ROUTES: list[Route] = []
 ROWS = 50
 
 
@@ -22,7 +20,6 @@ class JournalQuery(AsOf, frozen=True, kw_only=True):
     )
 
 
-@route(ROUTES, "GET", routes.JOURNAL_PAGE, scope="read", responses=SHOWN, raises=RAISES)
 def journal(_api: Api, query: JournalQuery) -> Response:
     """Show the entries of the journal, newest first."""
     entries = store().entries(query.below, ROWS, query.value)

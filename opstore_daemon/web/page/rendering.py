@@ -1,4 +1,4 @@
-"""What the views of the page share: their response, their errors, and the `as_of` of every URL."""
+"""What the views of the page share: the `as_of` of every URL, and the rendered response."""
 
 import re
 from typing import Annotated, Any
@@ -6,14 +6,8 @@ from typing import Annotated, Any
 from flask import Response
 from msgspec import Meta
 
-from opstore_daemon.protocol import errors
-from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import Query
-from opstore_daemon.web.framework.routing import ResponseSpec
 from opstore_daemon.web.page import templating
-
-SHOWN = {200: ResponseSpec(templating.TYPE, "The page.")}
-RAISES = (*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound, errors.SessionRequired)
 
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?")
 

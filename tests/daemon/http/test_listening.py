@@ -11,7 +11,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.file_wrapper import ForwardBuffer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.web.api.blobs import FEW
+from opstore_daemon.web.api.blobs import MAX_BUFFERED
 from tests.daemon.http.test_uploads import DATA, begin, staged
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
@@ -85,7 +85,7 @@ def test_a_bug_behind_the_application_is_told_in_the_same_form(
     def failing(_buffer: ForwardBuffer, _size: int | None = None) -> int:
         raise RuntimeError("a bug")
 
-    http.push("up", b"bytes" * FEW)  # else they go out with the head
+    http.push("up", b"bytes" * MAX_BUFFERED)  # else they go out with the head
     watch.mark()
     monkeypatch.setattr(ForwardBuffer, "prepare", failing)
     with Raw(listener.port) as connection:

@@ -8,7 +8,7 @@ import pytest
 
 from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import Listener
-from opstore_daemon.web.api.blobs import FEW
+from opstore_daemon.web.api.blobs import MAX_BUFFERED
 from tests.daemon.http.test_bytes import BYTES, large
 from tests.support.http_client import Http
 from tests.support.open_files import open_below
@@ -54,7 +54,7 @@ def test_a_small_answer_is_sent_in_one_piece(http: Http, monkeypatch: pytest.Mon
         return plain(channel, data, do_close)
 
     http.push("up", b"bytes")
-    http.push("up", b"x" * FEW)
+    http.push("up", b"x" * MAX_BUFFERED)
     upload = http.upload(b"others")
     monkeypatch.setattr(Channel, "send", noted)
     answers = [
@@ -67,7 +67,7 @@ def test_a_small_answer_is_sent_in_one_piece(http: Http, monkeypatch: pytest.Mon
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 206, 200, 404, 204]
     assert len(pieces) == len(answers)
-    assert answers[1].content == b"x" * FEW
+    assert answers[1].content == b"x" * MAX_BUFFERED
 
 
 def test_a_system_without_sendfile_sends_the_same(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,16 +9,16 @@ import requests
 
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
-from opstore_daemon.web.page import every_page
-from opstore_daemon.web.sessions import CODE_SECONDS, MOST, Sessions
+from opstore_daemon.web.page import PAGES
+from opstore_daemon.web.sessions import CODE_SECONDS, MAX_SESSIONS, Sessions
 from tests.daemon.page import stores
 from tests.support.site import TIMEOUT, Site
 
 PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>": "churn"}
-PAGES = [(page.method, page.rule) for page in every_page() if page.scope is not None]
+PRIVATE_PAGES = [(page.method, page.rule) for page in PAGES if page.scope is not None]
 
 
-@pytest.mark.parametrize(("method", "rule"), PAGES)
+@pytest.mark.parametrize(("method", "rule"), PRIVATE_PAGES)
 @pytest.mark.parametrize("intake", [True, False])
 def test_without_a_session_a_page_says_how_to_get_one(site: Site, method: str, rule: str, intake: bool) -> None:
     for part, value in PARTS.items():
@@ -205,19 +205,19 @@ def test_a_code_works_for_a_minute() -> None:
     sessions = Sessions(time)
     early, late = sessions.invite("owner"), sessions.invite("owner")
     time.now = CODE_SECONDS - 1
-    secret = sessions.begin(early)
+    secret = sessions.start(early)
     assert secret is not None
     time.now = CODE_SECONDS
-    assert sessions.begin(late) is None
-    assert sessions.begin(early) is None
+    assert sessions.start(late) is None
+    assert sessions.start(early) is None
     assert sessions.owner(secret) == "owner", "a code that is too old tells nothing of a session"
 
 
 def test_there_are_only_so_many_sessions_and_the_oldest_gives_way() -> None:
     sessions = Sessions()
-    secrets = [sessions.begin(sessions.invite("owner")) or "" for _ in range(MOST + 1)]
+    secrets = [sessions.start(sessions.invite("owner")) or "" for _ in range(MAX_SESSIONS + 1)]
     assert sessions.owner(secrets[0]) is None
     assert all(sessions.owner(secret) == "owner" for secret in secrets[1:])
-    codes = [sessions.invite("owner") for _ in range(MOST + 1)]
-    assert sessions.begin(codes[0]) is None
-    assert sessions.begin(codes[-1]) is not None
+    codes = [sessions.invite("owner") for _ in range(MAX_SESSIONS + 1)]
+    assert sessions.start(codes[0]) is None
+    assert sessions.start(codes[-1]) is not None

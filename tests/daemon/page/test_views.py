@@ -168,11 +168,11 @@ def test_the_map_has_the_verdicts_of_the_matrix(few: Site) -> None:
     }
 
 
-def test_a_pipeline_shows_edges_resolution_and_what_was_passed_over(few: Site) -> None:
+def test_a_pipeline_shows_its_edges_its_resolution_and_skipped_versions(few: Site) -> None:
     text = seen(few, "/ui/pipelines/churn")
     assert "churn ✕ invalid" in text
     assert "pca @1.3.0 1" in text
-    assert "Passed over of pca : 1 pca @2.0.0 : pca 2.0.0 is not validated for random_forest 1.2.0" in text
+    assert "Skipped of pca : 1 pca @2.0.0 : pca 2.0.0 is not validated for random_forest 1.2.0" in text
     body = few.text("/ui/pipelines/churn")
     assert len(re.findall(r'<g class="edge valid">', body)) == 2
     assert len(re.findall(r'<g class="edge invalid">', body)) == 1

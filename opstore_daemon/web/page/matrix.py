@@ -1,0 +1,115 @@
+"""The matrix of two ops: which versions of one are valid for which versions of the other.
+
+A page shows DETAILED_VERSIONS by DETAILED_VERSIONS cells; a map above them has a dot for each cell of MAX_VERSIONS by
+MAX_VERSIONS, and links to the part around each dot. The map consists of squares, each of as many cells as a page shows.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from flask import Response
+from markupsafe import Markup
+from msgspec import Meta
+
+from opstore_daemon.protocol import routes
+from opstore_daemon.store.reports.matrix import DETAILED_VERSIONS, MAX_VERSIONS, Axis, Matrix, Run
+from opstore_daemon.web.framework.routing import Api, store
+from opstore_daemon.web.page import templating
+from opstore_daemon.web.page.rendering import AsOf, page
+from opstore_daemon.web.request_values import MAX_INTEGER
+
+Sequence_ = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+
+
+class MatrixQuery(AsOf, frozen=True, kw_only=True):
+    """Where the shown part of the matrix begins."""
+
+    row: Annotated[Sequence_, Meta(description="The sequence of the first upstream version.")] | None = None
+    column: Annotated[Sequence_, Meta(description="The sequence of the first downstream version.")] | None = None
+
+
+def matrix(_api: Api, op: str, other: str, query: MatrixQuery) -> Response:
+    """Show a part of the matrix, with the map."""
+    found = store().matrix(op, other, query.row, query.column, query.value)
+    up, down = found.upstream, found.downstream
+    return page(
+        "matrix.html",
+        query,
+        found=found,
+        corner={"row": _first(up), "column": _first(down)},
+        rows=list(_rows(found, query)),
+        steps={"row": list(_steps(up)), "column": list(_steps(down))},
+        squares=list(_squares(up, down)),
+        window=DETAILED_VERSIONS,
+    )
+
+
+def matrix_map(_api: Api, op: str, other: str, query: MatrixQuery) -> Response:
+    """Draw the map: a dot for each cell."""
+    runs = store().matrix_map(op, other, query.row, query.column, query.value)
+    rows = max((run.row + 1 for run in runs), default=1)
+    columns = max((run.column + run.count for run in runs), default=1)
+    body = templating.render("map.svg", rows=_round_up(rows), columns=_round_up(columns), paths=_paths(runs))
+    return Response(body, content_type=templating.SVG)
+
+
+def _round_up(count: int) -> int:
+    """Return the cells of as many whole squares as `count` cells need."""
+    return -(-count // DETAILED_VERSIONS) * DETAILED_VERSIONS
+
+
+def _paths(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the SVG path of the cells with each verdict."""
+    return {
+        verdict: "".join(f"M{run.column} {run.row + 0.5}h{run.count}" for run in runs if run.verdict == verdict)
+        for verdict in ("valid", "invalid", "unknown")
+    }
+
+
+def _rows(found: Matrix, query: AsOf) -> Iterator[Markup]:
+    """Yield the cells of each row. Their URLs are made from two halves, one of the row and one of the column."""
+    up, down = found.upstream, found.downstream
+    columns = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]
+    ends = [templating.parameters({"downstream": column, "as_of": query.as_of or None}) for column in columns]
+    for row, verdicts in zip(up.versions, found.rows, strict=True):
+        start = templating.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"})
+        yield templating.cells(verdicts, start, ends)
+
+
+def _first(axis: Axis) -> int | None:
+    return axis.versions[0].sequence if axis.versions else None
+
+
+def _steps(axis: Axis) -> Iterator[tuple[str, int]]:
+    """Yield the parts to go to along the axis: the text of the link, and the sequence where the part begins."""
+    first = _first(axis)
+    if first is None:
+        return
+    if first < axis.newest:
+        yield "newest", axis.newest
+        yield "newer", min(first + DETAILED_VERSIONS, axis.newest)
+    if first > DETAILED_VERSIONS:
+        yield "older", first - DETAILED_VERSIONS
+        yield "oldest", min(DETAILED_VERSIONS, axis.newest)
+
+
+def _squares(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
+    """Yield the squares of each row of the map: the sequences where each begins, and whether it is the shown part."""
+    rows, columns = list(_square_starts(up)), list(_square_starts(down))
+    if len(rows) * len(columns) > 1:
+        for row in rows:
+            yield [(row, column, _is_shown(up, row) and _is_shown(down, column)) for column in columns]
+
+
+def _is_shown(axis: Axis, start: int) -> bool:
+    """Return whether the shown part begins in the square that begins at this sequence."""
+    first = _first(axis)
+    return first is not None and start - DETAILED_VERSIONS < first <= start
+
+
+def _square_starts(axis: Axis) -> Iterator[int]:
+    """Yield the sequences where the squares begin, of the map that the shown part is in."""
+    first = _first(axis)
+    if first is not None:
+        start = axis.newest - (axis.newest - first) // MAX_VERSIONS * MAX_VERSIONS
+        yield from range(start, max(start - MAX_VERSIONS, 0), -DETAILED_VERSIONS)
