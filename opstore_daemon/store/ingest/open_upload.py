@@ -1,4 +1,4 @@
-"""One upload whose staging file is open, and the writer that appends to it."""
+"""One upload whose draft is open, and the writer that appends to it."""
 
 import socket
 import threading
@@ -14,15 +14,15 @@ from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What is known of bytes before they are stored; None is not known."""
+class Declaration:
+    """What a client declares about bytes before they are stored; None if it does not."""
 
     digest: Digest | None = None
     checksum: Checksum | None = None
     size: int | None = None
 
-    def check(self, digest: Digest, checksum: Checksum, size: int) -> None:
-        """Raises SizeMismatch, DigestMismatch or ChecksumMismatch where the bytes are others."""
+    def verify(self, digest: Digest, checksum: Checksum, size: int) -> None:
+        """Raise SizeMismatch, DigestMismatch or ChecksumMismatch if the bytes that arrived are different."""
         if self.size not in (None, size):
             raise errors.SizeMismatch(actual=size, expected=self.size)
         if self.digest not in (None, digest):
@@ -32,30 +32,32 @@ class Declared:
 
 
 class OpenUpload:
-    """An upload whose draft is at hand, with the hash that follows its bytes."""
+    """An upload with its open draft and the hash of its bytes."""
 
     def __init__(self, upload: str, owner: str, size: int | None, draft: Draft) -> None:
+        """`size`: the announced size in bytes, None if unknown."""
         self.upload, self.owner, self.size, self.draft = upload, owner, size, draft
         self.lock = threading.Lock()
         self.closed = False
         self.writer: Writer | None = None
-        self.told = False  # whether anybody was told how far it is, since it was opened
+        self.offset_reported = False  # since this draft was opened
         self.hash = TrailingHash(self.read)
-        self.hash.reach(draft.offset)
+        self.hash.advance(draft.offset)
 
     def read(self, buffer: memoryview, offset: int) -> int:
-        """Fills the buffer with what was kept from there on, and says how many bytes those were."""
+        """Read bytes of the draft from `offset` into the buffer and return their number."""
         return self.draft.read_at(offset, buffer)
 
     def record(self) -> records.Upload:
-        self.told = True
+        """Return the record with the current offset."""
+        self.offset_reported = True
         return records.Upload(upload=self.upload, offset=self.draft.offset, size=self.size)
 
     @contextmanager
     def try_lock(self) -> Iterator[None]:
-        """Holds the lock without ever waiting for it: appends come from a loop that serves everybody.
+        """Hold the lock, or raise UploadNotOpen if somebody else holds it: they claim or finish the upload.
 
-        Whoever holds it has taken the upload over, or is finishing it.
+        Appends come from the event loop that serves all connections, so they must not wait.
         """
         if not self.lock.acquire(blocking=False):
             raise errors.UploadNotOpen(upload=self.upload)
@@ -67,13 +69,13 @@ class OpenUpload:
             self.lock.release()
 
     def close(self) -> None:
-        """Lets go of the file; by whoever holds the lock."""
+        """Close the draft; the caller holds the lock."""
         self.writer, self.closed = None, True
         self.hash.close()
         self.draft.close()
 
     def close_if_idle(self) -> bool:
-        """The same, unless somebody is at it."""
+        """Close the draft if nobody holds the lock and there is no writer; return whether it is closed."""
         if not self.lock.acquire(blocking=False):
             return False
         try:
@@ -85,42 +87,43 @@ class OpenUpload:
 
 
 class Writer:
-    """The one that may append to an upload, until somebody asks for the offset again."""
+    """The right to append to an upload, until somebody claims it."""
 
     def __init__(self, opened: OpenUpload) -> None:
-        self._open = opened
+        self._opened = opened
 
     def append(self, data: bytes | memoryview) -> None:
-        """Keeps the bytes behind those before; raises UploadNotOpen, TooLarge, StorageFull or StorageFailed."""
+        """Append the data; raise UploadNotOpen, TooLarge, StorageFull or StorageFailed, and append nothing."""
         with self._appending(len(data)) as draft:
             draft.append(data)
 
-    def receive(self, source: socket.socket, most: int) -> int:
-        """The same, of what has come to a connection: how many bytes (savers.Draft)."""
-        with self._appending(most) as draft:
-            return draft.receive(source, most)
+    def receive(self, source: socket.socket, limit: int) -> int:
+        """Append up to `limit` bytes that arrived at the socket; return their number (see `savers.Draft.receive`)."""
+        with self._appending(limit) as draft:
+            return draft.receive(source, limit)
 
     @contextmanager
-    def _appending(self, at_most: int) -> Iterator[Draft]:
-        held = self._open
-        with held.try_lock():
-            if held.writer is not self:
-                raise errors.UploadNotOpen(upload=held.upload)
-            check_size(held, held.draft.offset + at_most)
-            yield held.draft
-            held.hash.reach(held.draft.offset)
+    def _appending(self, limit: int) -> Iterator[Draft]:
+        opened = self._opened
+        with opened.try_lock():
+            if opened.writer is not self:
+                raise errors.UploadNotOpen(upload=opened.upload)
+            check_size(opened, opened.draft.offset + limit)
+            yield opened.draft
+            opened.hash.advance(opened.draft.offset)
 
     def close(self) -> None:
-        """The bytes so far stay; the next append needs a new writer."""
-        if self._open.writer is self:
-            self._open.writer = None
-            self._open.hash.close()
+        """Give up the right to append; the bytes so far stay."""
+        if self._opened.writer is self:
+            self._opened.writer = None
+            self._opened.hash.close()
 
     def record(self) -> records.Upload:
-        """How far the upload is."""
-        return self._open.record()
+        """Return the record of the upload with its current offset."""
+        return self._opened.record()
 
 
-def check_size(held: OpenUpload, end: int) -> None:
-    if held.size is not None and end > held.size:
-        raise errors.TooLarge(what="the upload", size=end, limit=held.size)
+def check_size(opened: OpenUpload, end: int) -> None:
+    """Raise TooLarge if bytes up to the offset `end` are more than the announced size."""
+    if opened.size is not None and end > opened.size:
+        raise errors.TooLarge(what="the upload", size=end, limit=opened.size)

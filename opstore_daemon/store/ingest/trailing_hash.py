@@ -1,4 +1,4 @@
-"""The digest and the checksum of an upload, by a thread that reads its bytes back."""
+"""The digest and checksum of an upload, computed by a thread that reads back what was appended."""
 
 import threading
 from collections.abc import Callable
@@ -9,53 +9,55 @@ from opstore_daemon.protocol.limits import HASH_READ_SIZE
 
 
 class TrailingHash:
-    """The digest, and a checksum, of bytes that lie where they can be read, by a thread behind whoever adds to them.
+    """The digest and checksum of bytes that are appended somewhere, computed by a thread that follows the writer.
 
-    It reads them back. So none is kept in memory for it, whoever adds never waits for it, and what it has seen is what
-    lies there. All but `close` is called by one thread at a time.
+    The thread reads the bytes back: memory holds none of them, the writer never waits, and the digest is that of what
+    was actually stored. All methods but `close` must be called by one thread at a time.
     """
 
-    LAG = 1024 * 1024  # bytes that are worth a thread
-    LINGER = 0.5  # seconds for which the thread waits for more
+    LAG = 1024 * 1024  # bytes to hash that are worth starting a thread
+    LINGER = 0.5  # seconds for which an idle thread waits for more bytes
 
     def __init__(self, read: Callable[[memoryview, int], int]) -> None:
-        """`read` fills the buffer with the bytes from that offset on, and says how many it had."""
+        """`read` fills a buffer with bytes from an offset on and returns their number, at least 1."""
         self._read = read
         self._hash, self._sum = new_hash(), new_sum()
         self._hashed = self._end = 0
         self._state = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._runs = self._stopping = False
+        self._is_running = self._is_stopping = False
 
-    def reach(self, end: int) -> None:
-        """The bytes up to there can be read now."""
+    def advance(self, end: int) -> None:
+        """Announce that the bytes before `end` are readable."""
         with self._state:
             self._end = end
             if end - self._hashed < self.LAG:
                 return
-            if self._runs:
+            if self._is_running:
                 self._state.notify()
                 return
-            self._runs, self._stopping = True, False
+            self._is_running, self._is_stopping = True, False
         self._thread = threading.Thread(target=self._run, name="opstore-hash", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(HASH_READ_SIZE))
-        while self._is_behind():
+        while self._wait_for_work():
             try:
                 self._step(buffer)
-            except Exception:  # noqa: BLE001 - whoever asks for the digest reads it again, and meets it
+            except Exception:  # noqa: BLE001 - `digest` reads the same bytes again and raises it to its caller
                 with self._state:
-                    self._runs = False
+                    self._is_running = False
                 return
 
-    def _is_behind(self) -> bool:
-        """Whether there is work for the thread, now or before long; else it has ended."""
+    def _wait_for_work(self) -> bool:
+        """Return whether there are bytes to hash; if not, the thread ends."""
         with self._state:
-            behind = self._state.wait_for(lambda: self._stopping or self._end - self._hashed >= self.LAG, self.LINGER)
-            self._runs = behind and not self._stopping
-            return self._runs
+            has_work = self._state.wait_for(
+                lambda: self._is_stopping or self._end - self._hashed >= self.LAG, self.LINGER
+            )
+            self._is_running = has_work and not self._is_stopping
+            return self._is_running
 
     def _step(self, buffer: memoryview) -> None:
         count = self._read(buffer[: self._end - self._hashed], self._hashed)
@@ -64,12 +66,12 @@ class TrailingHash:
         self._hashed += count
 
     def digest(self) -> Digest:
-        """The digest of all bytes so far; raises what `read` does."""
+        """Return the digest of all bytes so far; raise what `read` raises."""
         self._catch_up()
         return digest_of(self._hash)
 
     def checksum(self) -> Checksum:
-        """The checksum of the same."""
+        """Return the checksum of all bytes so far; raise what `read` raises."""
         self._catch_up()
         return checksum_of(self._sum)
 
@@ -81,10 +83,10 @@ class TrailingHash:
                 self._step(buffer)
 
     def close(self) -> None:
-        """Lets the thread go. More bytes may come all the same."""
+        """Stop the thread. `advance` may start it again."""
         thread = self._thread
         if thread is not None:
             with self._state:
-                self._stopping = True
+                self._is_stopping = True
                 self._state.notify()
             thread.join()

@@ -1,8 +1,8 @@
-"""Uploads: bytes on their way in, hashed as they come, that survive a lost connection and a restart.
+"""Uploads: bytes on their way into the store, hashed as they arrive, resumable after lost connections and restarts.
 
-The model is that of the IETF's "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload): create, append
-at the offset, ask for the offset. Whoever asks becomes the only writer; an older connection that still sends to
-the same upload is refused from then on. Memory holds the hash of each open upload and no bytes.
+The model is "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload): create an upload, append at its
+offset, ask for the offset. Asking for the offset claims the upload: appends of older connections are refused from
+then on. Memory holds the hash of each open upload and none of its bytes.
 """
 
 import threading
@@ -23,64 +23,65 @@ from opstore_daemon.protocol.samples import sample_of
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.versions import Blob
-from opstore_daemon.store.ingest.open_upload import Declared, OpenUpload, Writer, check_size
+from opstore_daemon.store.ingest.open_upload import Declaration, OpenUpload, Writer, check_size
 
-MAX_OPEN = 256  # uploads whose file and hash are held open at once
-TOUCH_INTERVAL = 3600 * 1_000_000  # microseconds after which another request is worth a note, and old uploads a look
-RETENTION = 7 * 24 * 3600 * 1_000_000  # microseconds without a request, after which an upload is thrown away
-RESERVE = 64 * 1024 * 1024  # bytes of the disk that an upload leaves free, for the database
+MAX_OPEN = 256  # uploads whose file and hash stay open
+TOUCH_INTERVAL = 3600 * 1_000_000  # microseconds between updates of the time of the last request
+RETENTION = 7 * 24 * 3600 * 1_000_000  # microseconds without a request after which an upload is discarded
+RESERVE = 64 * 1024 * 1024  # bytes of free disk space that an upload must leave, for the database
 
 
 class Uploads:
-    """All uploads of a store. An owner is the name of a credential; to others an upload does not exist."""
+    """The uploads of a store. An owner is the name of a credential; nobody else can see the upload."""
 
     def __init__(self, database: Database, saver: BaseSaver, now: Callable[[], int]) -> None:
+        """`now` returns the time in microseconds since the epoch."""
         self._database, self._saver, self._now = database, saver, now
         self._opened: OrderedDict[str, OpenUpload] = OrderedDict()
         self._lock = threading.Lock()
         self._expired_at = 0
 
     def create(self, owner: str, size: int | None) -> records.Upload:
-        """A new upload, of `size` bytes where that is known; raises StorageFull where the disk has no room."""
+        """Create an upload of `size` bytes (None: unknown); raise StorageFull if the disk has no room for it."""
         planned = self.plan(size)
         with self._database.write() as connection:
-            self.enter(connection, planned, owner)
-        return self.begin(planned, owner)
+            self.insert_row(connection, planned, owner)
+        return self.open(planned, owner)
 
     def plan(self, size: int | None) -> records.Upload:
-        """An upload that is to be entered and then begun."""
+        """Return the record of a new upload, for `insert_row` and then `open`."""
         if self._expired_at < self._now() - TOUCH_INTERVAL:
             self.expire()
         return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
 
-    def enter(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
-        """Puts the upload on the books; raises StorageFull where the disk has no room for it."""
+    def insert_row(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
+        """Insert the upload in the caller's transaction; raise StorageFull if the disk has no room for it."""
         self._check_room(planned.size)
         row = {"id": planned.upload, "owner": owner, "size": planned.size, "touched_at": self._now()}
-        _ENTER.run(connection, row)
+        _INSERT.run(connection, row)
         return planned
 
     def _check_room(self, size: int | None) -> None:
         free = self._saver.free()
         if size is not None and free is not None and size > free - RESERVE:
-            raise errors.StorageFull(reason=f"{size} bytes are to come, and {max(free - RESERVE, 0)} are free")
+            raise errors.StorageFull(reason=f"{size} bytes are needed, and {max(free - RESERVE, 0)} are free")
 
-    def begin(self, entered: records.Upload, owner: str) -> records.Upload:
-        """Opens the upload that is on the books now, so that its first append finds it open."""
-        draft = self._saver.draft(entered.upload)
-        return self._hold(OpenUpload(entered.upload, owner, entered.size, draft)).record()
+    def open(self, inserted: records.Upload, owner: str) -> records.Upload:
+        """Open the draft of an upload whose row is committed, so that it is open for the first append."""
+        draft = self._saver.draft(inserted.upload)
+        return self._keep_open(OpenUpload(inserted.upload, owner, inserted.size, draft)).record()
 
     def claim(self, upload: str, owner: str) -> records.Upload:
-        """How far the upload is; from now on only the asker's appends count.
+        """Return how far the upload is, and refuse all earlier writers from now on; raise UploadNotFound.
 
-        After a restart the bytes that are there are hashed again, beside what comes next. Raises UploadNotFound.
+        After a restart this reopens the draft; its bytes are hashed again while the next ones arrive.
         """
-        with self._holding(upload, owner) as held:
-            held.writer = None
-            return held.record()
+        with self._locked(upload, owner) as opened:
+            opened.writer = None
+            return opened.record()
 
     def page(self, owner: str, after: str, limit: int) -> list[records.UnfinishedUpload]:
-        """At most `limit` of the owner's uploads behind that id. It disturbs none that goes on."""
+        """Return at most `limit` uploads of the owner, by id, those after the id `after`. Their writers go on."""
         with self._database.read() as connection:
             rows = _page(owner=owner, after=after, limit=limit).run(connection).all()
         return [
@@ -94,104 +95,101 @@ class Uploads:
         ]
 
     @contextmanager
-    def _holding(self, upload: str, owner: str) -> Iterator[OpenUpload]:
-        """The upload, with nobody else at it; raises UploadNotFound."""
+    def _locked(self, upload: str, owner: str) -> Iterator[OpenUpload]:
+        """Open the upload, if it is not, and hold its lock; raise UploadNotFound."""
         while True:
-            held = self._held(upload, owner)
-            with held.lock:
-                if not held.closed:  # by who threw it away, or needed the room, since we looked
-                    yield held
+            opened = self._find(upload, owner)
+            with opened.lock:
+                if not opened.closed:  # closed between `_find` and the lock: discarded, or to stay below MAX_OPEN
+                    yield opened
                     return
 
-    def _held(self, upload: str, owner: str) -> OpenUpload:
+    def _find(self, upload: str, owner: str) -> OpenUpload:
         size, touched_at = self._row(upload, owner)
         if touched_at < self._now() - TOUCH_INTERVAL:
             with self._database.write() as connection:
-                _touched(upload=upload, now=self._now()).run(connection)
-        return self._opened.get(upload) or self._reopened(upload, owner, size)
+                _touch(upload=upload, now=self._now()).run(connection)
+        return self._opened.get(upload) or self._reopen(upload, owner, size)
 
-    def _reopened(self, upload: str, owner: str, size: int | None) -> OpenUpload:
+    def _reopen(self, upload: str, owner: str, size: int | None) -> OpenUpload:
         try:
-            held = self._hold(OpenUpload(upload, owner, size, self._saver.draft(upload)))
+            opened = self._keep_open(OpenUpload(upload, owner, size, self._saver.draft(upload)))
         except errors.StorageFailed:
             self._row(upload, owner)
             raise
         try:
             self._row(upload, owner)
-        except errors.UploadNotFound:  # who threw it away meanwhile may not have seen this draft
+        except errors.UploadNotFound:  # discarded meanwhile, perhaps before this draft was made
             self.discard_bytes(upload)
             raise
-        return held
+        return opened
 
     def writer(self, upload: str, owner: str, offset: int, length: int | None) -> Writer:
-        """The right to append `length` bytes at the offset; quick enough for a loop that must not wait.
+        """Return the writer that appends `length` bytes (None: unknown) at `offset`. Does not wait for locks.
 
-        Raises UploadNotFound, UploadNotOpen, OffsetMismatch or TooLarge.
+        Raises UploadNotFound, OffsetMismatch, TooLarge, and UploadNotOpen until the upload has been claimed.
         """
-        held = self._opened.get(upload)
-        if held is None or held.owner != owner:
+        opened = self._opened.get(upload)
+        if opened is None or opened.owner != owner:
             self._row(upload, owner)
             raise errors.UploadNotOpen(upload=upload)
-        with held.try_lock():
-            if held.writer is not None:
+        with opened.try_lock():
+            if opened.writer is not None:
                 raise errors.UploadNotOpen(upload=upload)
-            if offset != held.draft.offset:
-                raise errors.OffsetMismatch(upload=upload, offset=held.draft.offset, given=offset)
-            check_size(held, offset + (length or 0))
-            held.writer = Writer(held)
-            return held.writer
+            if offset != opened.draft.offset:
+                raise errors.OffsetMismatch(upload=upload, offset=opened.draft.offset, given=offset)
+            check_size(opened, offset + (length or 0))
+            opened.writer = Writer(opened)
+            return opened.writer
 
-    def check(self, upload: str, owner: str, declared: Declared) -> Blob:
-        """What arrived; from now on nothing more is taken.
+    def verify(self, upload: str, owner: str, declaration: Declaration) -> Blob:
+        """Return what arrived, and refuse the current writer from now on.
 
-        Raises UploadNotFound, UploadIncomplete, and, with nothing kept, what `Declared.check` does. Where nothing was
-        declared, they may be fewer than were sent (after a loss of power, or what a disk did not take): UploadNotOpen
-        until somebody has asked for the offset.
+        Raises UploadNotFound, UploadIncomplete, and what `Declaration.verify` raises: then the upload is discarded.
+        If the client declared nothing, bytes can be missing without notice (after a power failure, or because the disk
+        refused them), so UploadNotOpen is raised until the client has asked for the offset.
         """
-        with self._holding(upload, owner) as held:
-            held.writer = None
-            digest, checksum, offset = held.hash.digest(), held.hash.checksum(), held.draft.offset
-            sample = sample_of(offset, held.read)
-        if held.size is not None and offset < held.size:
-            raise errors.UploadIncomplete(upload=upload, offset=offset, size=held.size)
-        if not held.told and held.size is None and declared == Declared():
+        with self._locked(upload, owner) as opened:
+            opened.writer = None
+            digest, checksum, offset = opened.hash.digest(), opened.hash.checksum(), opened.draft.offset
+            sample = sample_of(offset, opened.read)
+        if opened.size is not None and offset < opened.size:
+            raise errors.UploadIncomplete(upload=upload, offset=offset, size=opened.size)
+        if not opened.offset_reported and opened.size is None and declaration == Declaration():
             raise errors.UploadNotOpen(upload=upload)
         try:
-            declared.check(digest, checksum, offset)
+            declaration.verify(digest, checksum, offset)
         except errors.IntegrityFailure:
             self.discard(upload, owner)
             raise
         return Blob(digest, offset, sample)
 
     def publish(self, upload: str, owner: str, digest: Digest) -> None:
-        """Makes the bytes a blob, whole and durable. The upload stays, so that a repetition finds it.
+        """Make the bytes a durable blob. The upload stays, so that the request can be repeated.
 
-        Raises UploadNotOpen where somebody went on appending since `check`.
+        Raises UploadNotOpen if bytes were appended since `verify`.
         """
-        with self._holding(upload, owner) as held:
-            held.writer = None
-            if held.hash.digest() != digest:
+        with self._locked(upload, owner) as opened:
+            opened.writer = None
+            if opened.hash.digest() != digest:
                 raise errors.UploadNotOpen(upload=upload)
             try:
-                held.draft.publish(digest)
+                opened.draft.publish(digest)
             except errors.Unavailable:
-                # What the disk did not take is not to be relied on: the next to ask reads what is there.
+                # The disk may not hold what the hash has seen: close the draft, so that a claim reads it again.
                 self._opened.pop(upload, None)
-                held.close()
+                opened.close()
                 raise
 
-    def check_whole(self, data: bytes, declared: Declared) -> Blob:
-        """What bytes make that are all at hand; raises what `Declared.check` does, or StorageFull."""
+    def verify_small(self, data: bytes, declaration: Declaration) -> Blob:
+        """Return the blob that these bytes make; raise what `Declaration.verify` raises, or StorageFull."""
         self._check_room(len(data))
         digest = digest_of(data)
-        declared.check(digest, checksum_of(new_sum(data)), len(data))
+        declaration.verify(digest, checksum_of(new_sum(data)), len(data))
         return Blob(digest, len(data))
 
-    def publish_whole(self, data: bytes, digest: Digest) -> None:
-        """Makes these bytes a blob, whole and durable, by a draft that no upload is on the books for.
-
-        What a crash leaves of it is thrown away at the next start.
-        """
+    def publish_small(self, data: bytes, digest: Digest) -> None:
+        """Make these bytes a durable blob, without an upload: after a crash, `sweep` discards the draft."""
         upload = uuid.uuid4().hex
         draft = self._saver.draft(upload)
         try:
@@ -202,7 +200,7 @@ class Uploads:
             self._saver.discard(upload)
 
     def discard(self, upload: str, owner: str) -> None:
-        """Throws the upload away; raises UploadNotFound."""
+        """Discard the upload and its bytes; raise UploadNotFound."""
         with self._database.write() as connection:
             self.delete_row(connection, upload, owner)
         self.discard_bytes(upload)
@@ -210,27 +208,27 @@ class Uploads:
     def delete_row(self, connection: Connection, upload: str, owner: str | None = None) -> None:
         """Delete the upload's row in the caller's transaction; call `discard_bytes` after the commit.
 
-        Raise UploadNotFound if the row is gone already: one upload makes one version.
+        Raises UploadNotFound if the row is gone already, or has another owner: one upload makes one version.
         """
-        forgotten = _delete(upload=upload) if owner is None else _delete(upload=upload, owner=owner)
-        if forgotten.run(connection).one_or_none() is None:
+        statement = _delete(upload=upload) if owner is None else _delete(upload=upload, owner=owner)
+        if statement.run(connection).one_or_none() is None:
             raise errors.UploadNotFound(upload=upload[:64])
 
     def discard_bytes(self, upload: str) -> None:
-        """Lets the bytes go of an upload that is off the books."""
-        held = self._opened.get(upload)
-        if held is None:
+        """Delete the bytes of an upload whose row is deleted."""
+        opened = self._opened.get(upload)
+        if opened is None:
             self._saver.discard(upload)
             return
-        with held.lock:  # it stays among the open ones until then, so that all who throw it away wait for a publish
-            held.close()
+        with opened.lock:  # removed from the open ones only after this, so that everybody waits for a publish to end
+            opened.close()
             self._saver.discard(upload)
         with self._lock:
-            if self._opened.get(upload) is held:
+            if self._opened.get(upload) is opened:
                 del self._opened[upload]
 
     def expire(self) -> None:
-        """Throws away what nobody has asked for in a week."""
+        """Discard the uploads without a request for RETENTION."""
         self._expired_at = self._now()
         with self._database.read() as connection:
             expired = _untouched(since=self._now() - RETENTION).run(connection).scalars().all()
@@ -241,7 +239,7 @@ class Uploads:
                 self.discard_bytes(upload)
 
     def sweep(self) -> None:
-        """At a start, before the first request: drafts without an upload are what a crash left behind."""
+        """Discard expired uploads and the drafts that a crash left without an upload; call before the first request."""
         self.expire()
         with self._database.read() as connection:
             known = set(connection.execute(select(UploadRow.id)).scalars())
@@ -250,11 +248,11 @@ class Uploads:
                 self._saver.discard(upload)
 
     def close(self) -> None:
-        """Lets go of all files; what was kept stays."""
+        """Close all drafts; their bytes stay."""
         with self._lock:
-            for held in self._opened.values():
-                with held.lock:
-                    held.close()
+            for opened in self._opened.values():
+                with opened.lock:
+                    opened.close()
             self._opened.clear()
 
     def _row(self, upload: str, owner: str) -> tuple[int | None, int]:
@@ -264,20 +262,21 @@ class Uploads:
             raise errors.UploadNotFound(upload=upload[:64])
         return row.size, row.touched_at
 
-    def _hold(self, opened: OpenUpload) -> OpenUpload:
+    def _keep_open(self, new: OpenUpload) -> OpenUpload:
+        """Keep the upload open, or close it and return the one that is open already; close idle ones over MAX_OPEN."""
         with self._lock:
-            held = self._opened.setdefault(opened.upload, opened)
+            opened = self._opened.setdefault(new.upload, new)
             for other in list(self._opened.values()):
                 if len(self._opened) <= MAX_OPEN:
                     break
-                if other is not held and other.close_if_idle():
+                if other is not opened and other.close_if_idle():
                     del self._opened[other.upload]
-        if held is not opened:
-            opened.close()
-        return held
+        if opened is not new:
+            new.close()
+        return opened
 
 
-_ENTER = Statement(insert(UploadRow))
+_INSERT = Statement(insert(UploadRow))
 
 
 @prepared
@@ -287,12 +286,12 @@ def _row(*, upload: str, owner: str) -> Executable:
 
 @prepared
 def _page(*, owner: str, after: str, limit: int) -> Executable:
-    behind = select(UploadRow.id, UploadRow.size, UploadRow.touched_at).where(UploadRow.id > after)
-    return behind.where(UploadRow.owner == owner).order_by(UploadRow.id).limit(limit)
+    following = select(UploadRow.id, UploadRow.size, UploadRow.touched_at).where(UploadRow.id > after)
+    return following.where(UploadRow.owner == owner).order_by(UploadRow.id).limit(limit)
 
 
 @prepared
-def _touched(*, upload: str, now: int) -> Executable:
+def _touch(*, upload: str, now: int) -> Executable:
     return update(UploadRow).where(UploadRow.id == upload).values(touched_at=now)
 
 
@@ -303,5 +302,5 @@ def _untouched(*, since: int) -> Executable:
 
 @prepared
 def _delete(*, upload: str, owner: str | None = None) -> Executable:
-    forgotten = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
-    return forgotten if owner is None else forgotten.where(UploadRow.owner == owner)
+    statement = delete(UploadRow).where(UploadRow.id == upload).returning(UploadRow.id)
+    return statement if owner is None else statement.where(UploadRow.owner == owner)

@@ -18,7 +18,7 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
-from opstore_daemon.store.ingest.open_upload import Declared
+from opstore_daemon.store.ingest.open_upload import Declaration
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.store.transactions import Transactions, utc
 
@@ -30,10 +30,10 @@ class _BlobGone(Exception):
     """A collector deleted the blob between its publication and the transaction."""
 
 
-def declared(wanted: NewVersion) -> Declared:
+def declared(wanted: NewVersion) -> Declaration:
     """Return what the request declares of the bytes; raise InvalidDigest."""
     digest = None if wanted.digest is None else parse_digest(wanted.digest)
-    return Declared(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
+    return Declaration(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
 
 
 class IngestOperations(Transactions):
@@ -47,9 +47,9 @@ class IngestOperations(Transactions):
     def create_upload(self, owner: str, size: int | None) -> Upload:
         """Create an upload of `size` bytes, or (None) of an unknown number (store.ingest.uploads)."""
         planned = self.uploads.plan(size)
-        created = self._write(Upload, lambda connection: self.uploads.enter(connection, planned, owner))
+        created = self._write(Upload, lambda connection: self.uploads.insert_row(connection, planned, owner))
         # An earlier request with this key may have created another one, which may be finished by now.
-        return self.uploads.begin(planned, owner) if created.upload == planned.upload else created
+        return self.uploads.open(planned, owner) if created.upload == planned.upload else created
 
     def discard_upload(self, upload: str, owner: str) -> None:
         """Delete an upload and its bytes; raise UploadNotFound."""
@@ -175,12 +175,12 @@ class IngestOperations(Transactions):
 
     def _store_small(self, op: str, wanted: NewVersion, data: bytes) -> Pushed:
         """Store bytes that came with the request; they need no upload."""
-        blob = self.uploads.check_whole(data, declared(wanted))
-        return self._publish_and_commit(op, wanted, blob, lambda: self.uploads.publish_whole(data, blob.digest))
+        blob = self.uploads.verify_small(data, declared(wanted))
+        return self._publish_and_commit(op, wanted, blob, lambda: self.uploads.publish_small(data, blob.digest))
 
     def _store_upload(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
         """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused."""
-        blob = self.uploads.check(upload, owner, declared(wanted))
+        blob = self.uploads.verify(upload, owner, declared(wanted))
         pushed = self._publish_and_commit(
             op,
             wanted,

@@ -197,15 +197,15 @@ def test_repetitions_at_the_same_time_have_one_effect_and_the_same_answer(
 def test_a_repetition_that_is_overtaken_by_another_has_its_answer(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     change = prepared(http, "push")
     answers: list[requests.Response] = []
-    check = Uploads.check
+    verify = Uploads.verify
 
     def overtaken(uploads: Uploads, *given: Any) -> Any:
         monkeypatch.undo()
         with Http(http.url) as other:
             answers.append(other.ask(*change, headers=key("k")))
-        return check(uploads, *given)
+        return verify(uploads, *given)
 
-    monkeypatch.setattr(Uploads, "check", overtaken)
+    monkeypatch.setattr(Uploads, "verify", overtaken)
     answers.append(http.ask(*change, headers=key("k")))
     assert answers[0].status_code == 201
     assert same(answers[1], answers[0]), answers[1].text

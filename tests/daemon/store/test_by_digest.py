@@ -65,7 +65,7 @@ def test_bytes_that_the_store_lacks_make_nothing(files: OpStoreServer, why: str)
 
 def test_a_blob_that_no_version_has_does_not_count(files: OpStoreServer) -> None:
     """It may not be on the disk yet, or a refused push may be about to take it away."""
-    files.store.uploads.publish_whole(b"bytes", DIGEST)
+    files.store.uploads.publish_small(b"bytes", DIGEST)
     assert DIGEST in files.store.saver
     with pytest.raises(errors.BlobNotFound):
         by_digest(files)

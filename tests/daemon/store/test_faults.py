@@ -153,7 +153,7 @@ def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int
 
         return published
 
-    for way in ("publish", "publish_whole"):
+    for way in ("publish", "publish_small"):
         monkeypatch.setattr(server.store.uploads, way, overtaken(getattr(server.store.uploads, way)))
     return taken
 

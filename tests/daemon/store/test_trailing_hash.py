@@ -31,7 +31,7 @@ def test_digest_is_that_of_all_bytes_so_far(sizes: list[int], closed: bool) -> N
     trailing = TrailingHash(reader(data, 100_000))
     for number, size in enumerate(sizes):
         data += bytes([number]) * size
-        trailing.reach(len(data))
+        trailing.advance(len(data))
         if closed:
             trailing.close()
         if number % 3 == 0:
@@ -44,14 +44,14 @@ def test_the_thread_ends_when_idle_and_is_started_again(monkeypatch: pytest.Monk
     data = bytearray(b"x" * 4 * LAG)
     trailing = TrailingHash(reader(data))
     for _ in range(2):
-        trailing.reach(len(data))
+        trailing.advance(len(data))
         thread = trailing._thread
         assert thread is not None
         thread.join(60)
         assert not thread.is_alive()
         assert len(data) - trailing._hashed < LAG
         data += b"y" * 4 * LAG
-    trailing.reach(len(data))
+    trailing.advance(len(data))
     assert trailing._thread is not thread
     assert trailing.digest() == digest_of(data)
 
@@ -59,7 +59,7 @@ def test_the_thread_ends_when_idle_and_is_started_again(monkeypatch: pytest.Monk
 def test_less_than_the_lag_starts_no_thread() -> None:
     data = bytearray(b"x" * (LAG - 1))
     trailing = TrailingHash(reader(data))
-    trailing.reach(len(data))
+    trailing.advance(len(data))
     assert trailing._thread is None
     assert trailing.digest() == digest_of(data)
 
@@ -74,7 +74,7 @@ def test_digest_raises_the_read_error_until_the_bytes_can_be_read() -> None:
         return read(buffer, offset)
 
     trailing = TrailingHash(failing)
-    trailing.reach(len(data))
+    trailing.advance(len(data))
     for _ in range(2):
         with pytest.raises(OSError, match="Input/output"):
             trailing.digest()
@@ -91,7 +91,7 @@ def test_close_may_be_called_by_several_threads_while_bytes_are_left() -> None:
         return read(buffer, offset)
 
     trailing = TrailingHash(slow)
-    trailing.reach(len(data))
+    trailing.advance(len(data))
     closers = [threading.Thread(target=trailing.close) for _ in range(4)]
     for each in closers:
         each.start()

@@ -415,7 +415,7 @@ def test_a_full_disk_is_9_before_a_byte_was_sent(machine: Machine) -> None:
     plain, hint, document = err.splitlines()
     error = json.loads(document)["error"]
     assert (error["code"], f"{plain}\n{hint}\n") == ("StorageFull", words_of(error))
-    assert plain == "error: there is no space left: 4194304 bytes are to come, and 0 are free"
+    assert plain == "error: there is no space left: 4194304 bytes are needed, and 0 are free"
 
 
 # --- 70: internal error -----------------------------------------------------------------------------------------------

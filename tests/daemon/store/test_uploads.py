@@ -1,4 +1,4 @@
-"""What two requests for one upload can do to each other, with the second one put right where it hurts."""
+"""Two requests for one upload, the second one at the worst moment of the first."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import Draft, FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
-from opstore_daemon.store.ingest.open_upload import Declared
+from opstore_daemon.store.ingest.open_upload import Declaration
 from opstore_daemon.store.ingest.uploads import Uploads
+from opstore_daemon.store.operations.ingest import LOCAL
+from tests.daemon.store.test_faults import append, uploaded
 
 DATA = b"0123456789"
 OWNER = "somebody"
@@ -24,7 +26,7 @@ def uploads(server: OpStoreServer) -> Uploads:
 
 @pytest.fixture
 def upload(uploads: Uploads) -> str:
-    """An upload with bytes, of which nothing is at hand, as after a restart."""
+    """An upload with bytes whose draft is closed, as after a restart."""
     made = uploads.create(OWNER, None).upload
     writer = uploads.writer(made, OWNER, 0, None)
     writer.append(DATA)
@@ -33,7 +35,7 @@ def upload(uploads: Uploads) -> str:
     return made
 
 
-def test_an_upload_that_is_thrown_away_while_it_is_opened_does_not_come_back(
+def test_an_upload_discarded_while_it_is_reopened_stays_discarded(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     draft = FileSaver.draft
@@ -49,7 +51,7 @@ def test_an_upload_that_is_thrown_away_while_it_is_opened_does_not_come_back(
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
-def test_an_upload_whose_file_goes_while_it_is_opened_is_not_found(
+def test_an_upload_whose_file_disappears_while_it_is_reopened_is_not_found(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overtaken(_saver: FileSaver, name: str) -> Draft:
@@ -62,35 +64,35 @@ def test_an_upload_whose_file_goes_while_it_is_opened_is_not_found(
         uploads.claim(upload, OWNER)
 
 
-def test_an_upload_that_makes_room_just_before_its_publication_is_published(
+def test_an_upload_closed_just_before_its_publication_is_published(
     uploads: Uploads, upload: str, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Uploads._held
+    find = Uploads._find
 
-    def let_go_of(asked: Uploads, *given: Any) -> Any:
+    def closed_after_find(uploads: Uploads, *args: Any) -> Any:
         monkeypatch.undo()
-        found = held(asked, *given)
-        asked.close()
-        return found
+        opened = find(uploads, *args)
+        uploads.close()
+        return opened
 
-    blob = uploads.check(upload, OWNER, Declared(digest_of(DATA)))
+    blob = uploads.verify(upload, OWNER, Declaration(digest_of(DATA)))
     assert (blob.digest, blob.size) == (digest_of(DATA), 10)
-    monkeypatch.setattr(Uploads, "_held", let_go_of)
+    monkeypatch.setattr(Uploads, "_find", closed_after_find)
     uploads.publish(upload, OWNER, blob.digest)
     assert blob.digest in server.store.saver
 
 
-def test_an_append_to_an_upload_that_just_made_room_is_refused(uploads: Uploads, upload: str) -> None:
+def test_an_append_to_an_upload_that_was_just_closed_is_refused(uploads: Uploads, upload: str) -> None:
     uploads.claim(upload, OWNER)
-    uploads._opened[upload].close()  # as whoever needs the room does before it takes it off the list
+    uploads._opened[upload].close()  # as `_keep_open` does before it removes the upload
     with pytest.raises(errors.UploadNotOpen):
         uploads.writer(upload, OWNER, 10, 1)
 
 
-def test_a_draft_that_cannot_be_read_becomes_no_version_until_it_can(
+def test_a_draft_is_verified_only_once_it_can_be_read(
     uploads: Uploads, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*given: Any) -> Any:
+    def failing(*args: Any) -> Any:
         raise errors.StorageFailed(reason="Input/output error while reading a draft")
 
     assert uploads.claim(upload, OWNER).offset == 10
@@ -98,6 +100,18 @@ def test_a_draft_that_cannot_be_read_becomes_no_version_until_it_can(
         patch.setattr(FileDraft, "read_at", failing)
         for _ in range(2):
             with pytest.raises(errors.StorageFailed):
-                uploads.check(upload, OWNER, Declared(digest_of(DATA)))
-    blob = uploads.check(upload, OWNER, Declared(digest_of(DATA)))
+                uploads.verify(upload, OWNER, Declaration(digest_of(DATA)))
+    blob = uploads.verify(upload, OWNER, Declaration(digest_of(DATA)))
     assert (blob.digest, blob.size) == (digest_of(DATA), 10)
+
+
+def test_an_upload_with_bytes_appended_since_its_verification_is_not_published(files: OpStoreServer) -> None:
+    uploads = files.store.uploads
+    upload = uploaded(files, b"bytes")
+    blob = uploads.verify(upload, LOCAL, Declaration(digest_of(b"bytes"), size=5))
+    append(files, upload, blob.size, b"more")
+    with pytest.raises(errors.UploadNotOpen):
+        uploads.publish(upload, LOCAL, blob.digest)
+    assert set(files.store.saver) == set()
+    uploads.publish(upload, LOCAL, digest_of(b"bytesmore"))
+    assert set(files.store.saver) == {digest_of(b"bytesmore")}
