@@ -10,8 +10,8 @@ import msgspec
 
 from opstore_cli.files.private import write_atomically
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import parse_digest
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
@@ -31,11 +31,11 @@ class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     format: str | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.op)
+        OpName.parse(self.op)
         VersionNumber.parse(self.version)
         Version.parse(self.subversions)
         if self.digest is not None:
-            parse_digest(self.digest)
+            Digest.parse(self.digest)
 
     @property
     def reference(self) -> str:
@@ -109,7 +109,7 @@ def read(path: Path) -> LockFile:
         if table.get("format") != FORMAT:
             raise ValueError(f"it does not have format {FORMAT}: write it again with opstore resolve --lock")
         content = msgspec.convert(table, _Content)
-        check_name(content.pipeline)
+        PipelineName.parse(content.pipeline)
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:

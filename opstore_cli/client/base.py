@@ -17,7 +17,7 @@ from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body, Response
 from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import (
     Fields,
     Level,
@@ -29,7 +29,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.references import check_references, parse_reference, written
+from opstore_daemon.protocol.references import Reference, check_references, selector_text
 from opstore_daemon.protocol.versions import Version
 
 Warn = Callable[[PickedYanked], object]
@@ -111,7 +111,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         """
         from opstore_cli.transfer import upload as uploads
 
-        check_name(op)
+        OpName.parse(op)
         check_references(valid_for, valid_with)
         declared = NewVersion(
             bump=bump,
@@ -140,7 +140,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
     ) -> Pushed:
-        check_name(op)
+        OpName.parse(op)
         check_references(valid_for, valid_with)
         declared = NewVersion(
             fields=fields,
@@ -199,8 +199,8 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         """
         from opstore_cli.transfer import download
 
-        asked = parse_reference(reference)
-        selector = written(asked.selector)
+        asked = Reference.parse(reference)
+        selector = selector_text(asked.selector)
         return download.start_pull(
             self._api,
             asked.op,
@@ -213,17 +213,17 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         )
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
-        asked = parse_reference(reference)
-        return self._api.version(asked.op, written(asked.selector), as_of)
+        asked = Reference.parse(reference)
+        return self._api.version(asked.op, selector_text(asked.selector), as_of)
 
     def versions(
         self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None
     ) -> Versions:
         check_references(valid_for)
-        parsed = parse_reference(op)
+        parsed = Reference.parse(op)
         parameters: dict[str, Any] = {"valid_for": list(valid_for), "as_of": as_of}
         if not parsed.bare:
-            parameters["select"] = written(parsed.selector)
+            parameters["select"] = selector_text(parsed.selector)
         pages = list(self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
         first, last = pages[0], pages[-1]
         for page in pages:
@@ -247,7 +247,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         return self._set_yank(reference, None)
 
     def _set_yank(self, reference: str, reason: str | None) -> VersionRecord:
-        asked = parse_reference(reference)
-        path = routes.path(routes.YANK, op=asked.op, selector=written(asked.selector))
+        asked = Reference.parse(reference)
+        path = routes.path(routes.YANK, op=asked.op, selector=selector_text(asked.selector))
         record = self._api.request("PUT", path, VersionRecord, body=NewYank(reason=reason))
         return self._api.check(record, asked.op, asked.selector)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from opstore_cli.client.mixin import ApiMixin
 from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import (
     ChangeOp,
     Compat,
@@ -18,7 +18,7 @@ from opstore_daemon.protocol.records import (
     TagRecord,
     Tags,
 )
-from opstore_daemon.protocol.references import check_references
+from opstore_daemon.protocol.references import TagName, check_references
 
 
 class CatalogMixin(ApiMixin):
@@ -27,24 +27,24 @@ class CatalogMixin(ApiMixin):
     def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
         versions = (references,) if isinstance(references, str) else tuple(references)
         check_references(versions)
-        moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=check_name(tag), versions=versions))
+        moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=TagName.parse(tag), versions=versions))
         return list(moved.tags)
 
     def untag(self, op: str, tag: str) -> None:
-        self._api.request("DELETE", routes.path(routes.TAG, op=check_name(op), tag=check_name(tag)), None)
+        self._api.request("DELETE", routes.path(routes.TAG, op=OpName.parse(op), tag=TagName.parse(tag)), None)
 
     def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
-        asked = {"op": op if op is None else check_name(op), "history": "1" if history else None, "as_of": as_of}
+        asked = {"op": op if op is None else OpName.parse(op), "history": "1" if history else None, "as_of": as_of}
         return [tag for page in self._api.pages(routes.TAGS, Tags, asked) for tag in page.tags]
 
     def ops(self) -> list[OpRecord]:
         return [op for page in self._api.pages(routes.OPS, Ops) for op in page.ops]
 
     def op(self, name: str) -> OpRecord:
-        return self._of_op(self._api.request("GET", routes.path(routes.OP, op=check_name(name)), OpRecord), name)
+        return self._of_op(self._api.request("GET", routes.path(routes.OP, op=OpName.parse(name)), OpRecord), name)
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
-        path = routes.path(routes.OP, op=check_name(op))
+        path = routes.path(routes.OP, op=OpName.parse(op))
         return self._of_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
 
     def _of_op(self, record: OpRecord, op: str) -> OpRecord:
@@ -56,7 +56,7 @@ class CatalogMixin(ApiMixin):
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
     ) -> PipelineRecord:
         for each in (name, *ops, *(end for edge in edges or () for end in edge)):
-            check_name(each)
+            OpName.parse(each)
         graph = None if edges is None else tuple((upstream, downstream) for upstream, downstream in edges)
         pipeline = NewPipeline(name=name, ops=tuple(ops), edges=graph)
         return self._api.request("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
@@ -65,7 +65,7 @@ class CatalogMixin(ApiMixin):
         return [pipeline for page in self._api.pages(routes.PIPELINES, Pipelines) for pipeline in page.pipelines]
 
     def pipeline(self, name: str) -> PipelineRecord:
-        return self._api.request("GET", routes.path(routes.PIPELINE, pipeline=check_name(name)), PipelineRecord)
+        return self._api.request("GET", routes.path(routes.PIPELINE, pipeline=OpName.parse(name)), PipelineRecord)
 
     def remove_pipeline(self, name: str) -> None:
-        self._api.request("DELETE", routes.path(routes.PIPELINE, pipeline=check_name(name)), None)
+        self._api.request("DELETE", routes.path(routes.PIPELINE, pipeline=OpName.parse(name)), None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from opstore_cli.client import polling
 from opstore_cli.client.mixin import ApiMixin, ignore
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.names import check_name, is_name
+from opstore_daemon.protocol.names import OpName, PipelineName, is_name
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
@@ -50,7 +50,7 @@ class ValidityMixin(ApiMixin):
         asked = {"op": op, "upstream": upstream, "downstream": downstream}
         for name in asked.values():
             if name is not None:
-                check_name(name)
+                OpName.parse(name)
         pages = self._api.pages(
             routes.LINKS, Links, {**asked, "history": "1" if history else None, "as_of": as_of}, limit
         )
@@ -63,7 +63,7 @@ class ValidityMixin(ApiMixin):
 
     def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
         check_references(use)
-        path = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(pipeline))
+        path = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline))
         return self._api.request("GET", path, Validation, parameters={"use": list(use), "as_of": as_of})
 
     def wait(self, *asked: str, seconds: float, use: Sequence[str] = (), notify: Notify | None = None) -> Validation:
@@ -78,7 +78,7 @@ class ValidityMixin(ApiMixin):
         check_references(asked, use)
         path, parameters = routes.VERDICT, dict(zip(("upstream", "downstream"), asked, strict=False))
         if len(asked) == 1:
-            path, parameters = routes.path(routes.PIPELINE_VERDICT, pipeline=check_name(asked[0])), {}
+            path, parameters = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(asked[0])), {}
 
         def ask(etag: str | None) -> tuple[Validation | None, str]:
             return self._api.get_if_changed(path, Validation, {**parameters, "use": list(use)}, etag)
@@ -95,7 +95,7 @@ class ValidityMixin(ApiMixin):
         as_of: str | None = None,
     ) -> Resolution:
         check_references(use, lock)
-        path = routes.path(routes.RESOLUTION, pipeline=check_name(pipeline))
+        path = routes.path(routes.RESOLUTION, pipeline=PipelineName.parse(pipeline))
         asked = {"use": list(use), "lock": list(lock), "upgrade": upgrade, "as_of": as_of}
         resolution = self._api.request("GET", path, Resolution, parameters=asked)
         ops = [version.op for version in resolution.versions]
@@ -106,7 +106,9 @@ class ValidityMixin(ApiMixin):
         return resolution
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
-        return self._api.request("POST", routes.path(routes.CHECK, pipeline=check_name(pipeline)), Check, body=lock)
+        return self._api.request(
+            "POST", routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline)), Check, body=lock
+        )
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
         check_references([reference])

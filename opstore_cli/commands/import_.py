@@ -7,7 +7,8 @@ import click
 
 from opstore_cli.console.command import HELP, Group, command
 from opstore_cli.console.session import Session
-from opstore_daemon.protocol import errors, names
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 
 
 @click.group("import", cls=Group, context_settings=HELP)
@@ -28,7 +29,7 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
             raise click.BadParameter(f"{text!r} is not OLD=NEW")
         if old in found:
             raise click.BadParameter(f"{text!r} renames {old!r} a second time")
-        found[old] = names.check_name(new)
+        found[old] = OpName.parse(new)
     return found
 
 

@@ -11,7 +11,8 @@ from opstore_cli.console.parameters import EdgeType, OpNameType, PipelineNameTyp
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
-from opstore_daemon.protocol import errors, names
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import PipelineRecord
@@ -145,7 +146,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(op, str) and bool(names.check_name(op)) for op in value)
+    return isinstance(value, list) and all(isinstance(op, str) and bool(OpName.parse(op)) for op in value)
 
 
 def _are_edges(value: Any) -> bool:

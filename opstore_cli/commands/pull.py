@@ -18,7 +18,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -109,7 +109,7 @@ class _Picked(NamedTuple):
 
     @property
     def op(self) -> str:
-        return parse_reference(self.reference).op
+        return Reference.parse(self.reference).op
 
 
 def _picked(
@@ -146,7 +146,7 @@ def _check_several(references: Sequence[str], directory: str | None, pipeline: s
         raise click.UsageError("all ops are written into a folder: give it with -d")
     if len(references) > 1 and directory is None:
         raise click.UsageError("several REFs are written into a folder: give it with -d")
-    ops = [parse_reference(reference).op for reference in references]
+    ops = [Reference.parse(reference).op for reference in references]
     twice = next((op for op in ops if ops.count(op) > 1), None)
     if twice is not None:
         raise click.UsageError(f"{twice} is named twice, and each REF would be written to {directory}/{twice}")

@@ -9,7 +9,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceThenTagType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference
 
 
 @command("tag")
@@ -39,7 +39,7 @@ def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
 
         references = [each.reference for each in lockfile.read(lock).versions]
     for reference in references:
-        parse_reference(reference)
+        Reference.parse(reference)
     moved = session.client().tag(references, name)
     lines = [format_reference(each.op, each.version) for each in moved]
     session.out.write_result({"tags": moved}, quiet=lines, full=[f"{line} is {name}" for line in lines])

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opstore_cli.output.escaping import escape_stray_bytes
-from opstore_daemon.protocol import durations, names, references
+from opstore_daemon.protocol import durations
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -45,7 +47,7 @@ class OpNameType(_Completed):
     """The name of an op. Raises InvalidName."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return names.check_name(super().convert(value, param, ctx))
+        return OpName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -57,7 +59,7 @@ class PipelineNameType(_Completed):
     """The name of a pipeline. Raises InvalidName."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return names.check_name(super().convert(value, param, ctx))
+        return OpName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -69,7 +71,7 @@ class TagType(_Completed):
     """A tag, completed from those of the op that precedes it on the command line. Raises InvalidName."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return names.check_name(super().convert(value, param, ctx))
+        return OpName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -82,7 +84,7 @@ class ReferenceType(_Completed):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         text = super().convert(value, param, ctx)
-        references.parse_reference(text)
+        Reference.parse(text)
         return text
 
     def source(self) -> "Source":
@@ -118,7 +120,7 @@ class EdgeType(_Completed):
         upstream, colon, downstream = super().convert(value, param, ctx).partition(":")
         if not (upstream and colon and downstream):
             self.fail(f"{value!r} is not UP:DOWN", param, ctx)
-        return names.check_name(upstream), names.check_name(downstream)
+        return OpName.parse(upstream), OpName.parse(downstream)
 
     def source(self) -> "Source":
         from opstore_cli.console import completion

@@ -11,7 +11,7 @@ from opstore_cli.console import results
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -37,7 +37,7 @@ def of_pipeline(
     out: Output, client: "OpStoreClient", references: Sequence[str], pipeline: str
 ) -> "list[VersionRecord] | int":
     """The versions that the resolution has: of these ops, or of all with bytes; the exit code where it has none."""
-    asked = [parse_reference(reference) for reference in references]
+    asked = [Reference.parse(reference) for reference in references]
     for reference in asked:
         if not reference.bare:
             raise click.UsageError(f"--pipeline picks the version: give {reference.op} alone")
@@ -48,7 +48,9 @@ def of_pipeline(
     for reference in asked:
         if reference.op not in versions:
             raise click.UsageError(f"{reference.op} is no op of the pipeline {pipeline}")
-    wanted = [reference.op for reference in asked] or [op for op in versions if _has_bytes(out, versions[op])]
+    wanted: list[str] = [reference.op for reference in asked] or [
+        op for op in versions if _has_bytes(out, versions[op])
+    ]
     results.name_passed_over(out, [passed for passed in found.skipped if passed.op in wanted])
     return [versions[op] for op in wanted]
 

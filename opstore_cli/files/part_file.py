@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opstore_cli.files.locks import LockedFile, try_lock
 from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
-from opstore_daemon.protocol.digests import Digest, hex_of
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.writeback import WriteBack
 
 # Characters of the target's name that its part's name begins with: file systems limit a name to 255 bytes.
@@ -47,7 +47,7 @@ class PartFile:
 
         If another process has it open, or another user owns it, create one with a random name instead.
         """
-        start = f".{target.name[:NAME_PREFIX]}.{hex_of(digest)[:16]}"
+        start = f".{target.name[:NAME_PREFIX]}.{digest.hex[:16]}"
         path = target.with_name(f"{start}.part")
         descriptor = _create(path)
         if descriptor is None:

@@ -14,7 +14,7 @@ from opstore_cli.files.locks import LockedFile, LockState, try_lock
 from opstore_cli.files.nofollow import DIRECTORY, open_nofollow
 from opstore_cli.files.part_file import NAME_PREFIX
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import Digest, hex_of
+from opstore_daemon.protocol.digests import Digest
 
 
 class PartFolder:
@@ -33,7 +33,7 @@ class PartFolder:
         If another process uses it, or another user owns it, create one with a random name, which is removed with the
         context. Raises OSError.
         """
-        start = f".{target.name[:NAME_PREFIX]}.{hex_of(digest)[:16]}"
+        start = f".{target.name[:NAME_PREFIX]}.{digest.hex[:16]}"
         path = target.with_name(f"{start}.part")
         with ExitStack() as locks:
             if _create(path, locks) or _reopen(path, locks):

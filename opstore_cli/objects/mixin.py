@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.interface import OpStoreInterface
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_cli.transfer.download import Pull
@@ -53,9 +53,9 @@ class ObjectsMixin(OpStoreInterface):
         """
         from opstore_cli.objects import formats
 
-        check_name(op)
+        OpName.parse(op)
         for reference in (*valid_for, *valid_with):
-            parse_reference(reference)  # before a model is written out for nothing
+            Reference.parse(reference)  # before a model is written out for nothing
         chosen = formats.fitting(obj) if format is None else formats.named(format)
         with formats.temporary_file() as file:
             libraries = formats.dump(chosen, obj, file)

@@ -48,7 +48,9 @@ class Output:
         """Write the one JSON document of --json: a record, or a dict with records in it."""
         import msgspec
 
-        body = msgspec.json.encode(document)
+        from opstore_daemon.protocol.records import encode
+
+        body = encode(document)
         if _is_terminal(sys.stdout):
             body = msgspec.json.format(body, indent=2)
         _write(body.decode() + "\n")

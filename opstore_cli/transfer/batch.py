@@ -4,7 +4,7 @@ import os
 import stat
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 
 # Compression suffixes that follow another suffix: model.joblib.gz, weights.tar.zst.
 _COMPRESSED = frozenset([".bz2", ".gz", ".lz4", ".lzma", ".xz", ".zst"])
@@ -28,7 +28,7 @@ def sources_by_op(folder: str) -> dict[str, str]:
         if filename.startswith("."):
             continue
         path = os.path.join(folder, filename)
-        op = check_name(filename if _is_folder(path) else op_of(filename))
+        op = OpName.parse(filename if _is_folder(path) else op_of(filename))
         if op in sources:
             raise errors.FileRefused(path=path, reason=f"it would be the op {op}, as {sources[op]} is")
         sources[op] = path

@@ -22,7 +22,7 @@ from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, Transfer
 from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
 from opstore_cli.transport.api import ApiClient, ApiResponse
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.records import VersionRecord
 
@@ -278,4 +278,4 @@ def _kept_for_resume(part: PartFile | PartFolder) -> Iterator[None]:
 def _stored(record: VersionRecord) -> tuple[Digest, int]:
     if record.digest is None or record.size is None:
         raise errors.NotStored(op=record.op, version=record.version)
-    return parse_digest(record.digest), record.size
+    return Digest.parse(record.digest), record.size

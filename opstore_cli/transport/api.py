@@ -10,7 +10,7 @@ import msgspec
 
 from opstore_cli.transport.interface import Body, Response, Transport
 from opstore_daemon.protocol import errors, limits, records, routes
-from opstore_daemon.protocol.digests import parse_digest
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
 from opstore_daemon.protocol.versions import Version, VersionNumber
@@ -205,7 +205,7 @@ class ApiClient:
         Paths are made of the number, so its grammar counts here, and so does that of the digest.
         """
         try:
-            fits = record.op == op and (record.digest is None or bool(parse_digest(record.digest)))
+            fits = record.op == op and (record.digest is None or bool(Digest.parse(record.digest)))
             fits = _can_pick(selector, record, VersionNumber.parse(record.version)) and fits
         except errors.Refused:
             fits = False

@@ -1,26 +1,44 @@
-"""Checksums: `xxh128:` and 32 hex digits, by which bytes are known to have come through as they were read.
+"""Checksums: `xxh128:` and 32 hex digits, which show whether bytes arrived as they were read.
 
-XXH3 of 128 bits (https://github.com/Cyan4973/xxHash): it takes a tenth of the time of a digest, or less. It finds what
-memory, a line or a disk did to bytes. It is no digest: whoever means to can make other bytes with the same checksum.
+XXH3 of 128 bits (https://github.com/Cyan4973/xxHash): it takes a tenth of the time of a digest, or less. It detects
+errors of memory, network and disk. It is no digest: anybody can make other bytes with the same checksum on purpose.
 """
 
-from typing import NewType
+import re
 
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.digests import Hash
 
-Checksum = NewType("Checksum", str)
-
 PREFIX = "xxh128:"
-PATTERN = rf"^{PREFIX}[0-9a-f]{{32}}(?![\s\S])"
+
+
+class Checksum(CheckedText):
+    """The checksum of bytes."""
+
+    __slots__ = ()
+
+    PATTERN = rf"^{PREFIX}[0-9a-f]{{32}}(?![\s\S])"
+
+    @classmethod
+    def check(cls, text: str) -> None:
+        """Raise InvalidRequest unless the text is a checksum."""
+        if _LEGAL.match(text) is None:
+            raise errors.InvalidRequest(
+                reason=f"{text[:60]!r} is not a {cls.__name__.lower()}: {PREFIX} and 32 hex digits"
+            )
+
+
+_LEGAL = re.compile(Checksum.PATTERN)
 
 
 def new_sum(data: bytes = b"") -> Hash:
-    """A sum that has seen these bytes."""
-    import xxhash  # here, for commands that send nothing
+    """Return the checksum object of these bytes; `update` adds more."""
+    import xxhash  # here, because most commands send nothing
 
     return xxhash.xxh3_128(data)
 
 
-def checksum_of(seen: Hash) -> Checksum:
-    """The checksum of all that the sum has seen."""
-    return Checksum(PREFIX + seen.hexdigest())
+def checksum_of(sum_: Hash) -> Checksum:
+    """Return the checksum of all bytes that the object was updated with."""
+    return Checksum(PREFIX + sum_.hexdigest())

@@ -2,18 +2,38 @@
 
 import hashlib
 import re
-from typing import NewType, Protocol
+from typing import Protocol
 
 from opstore_daemon.protocol import errors
-
-Digest = NewType("Digest", str)
+from opstore_daemon.protocol.checked_text import CheckedText
 
 PREFIX = "sha256:"
-_LEGAL = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Digest(CheckedText):
+    """The digest of a blob."""
+
+    __slots__ = ()
+
+    PATTERN = rf"^{PREFIX}[0-9a-f]{{64}}(?![\s\S])"
+
+    @classmethod
+    def check(cls, text: str) -> None:
+        """Raise InvalidDigest unless the text is a digest."""
+        if _LEGAL.match(text) is None:
+            raise errors.InvalidDigest(text=text[:200])
+
+    @property
+    def hex(self) -> str:
+        """The 64 hex digits."""
+        return self.removeprefix(PREFIX)
+
+
+_LEGAL = re.compile(Digest.PATTERN)
 
 
 class Hash(Protocol):
-    """What hashlib returns."""
+    """A hash object as hashlib and xxhash return it."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -21,24 +41,12 @@ class Hash(Protocol):
 
 
 def new_hash() -> Hash:
-    """A hash that has seen nothing."""
+    """Return a SHA-256 hash of no bytes yet."""
     return hashlib.sha256(usedforsecurity=True)
 
 
 def digest_of(hash_or_bytes: "Hash | bytes | bytearray | memoryview") -> Digest:
-    """The digest of these bytes, or of all that the hash has seen."""
+    """Return the digest of these bytes, or of all bytes that the hash was updated with."""
     if isinstance(hash_or_bytes, bytes | bytearray | memoryview):
         hash_or_bytes = hashlib.sha256(hash_or_bytes)
     return Digest(PREFIX + hash_or_bytes.hexdigest())
-
-
-def parse_digest(text: str) -> Digest:
-    """The text, if it is a digest; raises InvalidDigest."""
-    if _LEGAL.fullmatch(text) is None:
-        raise errors.InvalidDigest(text=text[:200])
-    return Digest(text)
-
-
-def hex_of(digest: Digest) -> str:
-    """The 64 hex digits."""
-    return digest.removeprefix(PREFIX)

@@ -1,47 +1,67 @@
-"""The names that people give: of ops, pipelines and tags (CONTRACT section 1)."""
+"""The names that people give: of ops, pipelines and tags (CONTRACT section 1). Tags: see `references.TagName`."""
 
 import re
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checked_text import CheckedText
 
 RULE = (
     "a name starts with a-z or 0-9, goes on with up to 127 of a-z 0-9 . _ -, "
     "ends with a-z or 0-9, and has no two dots in a row"
 )
-# Windows opens a device for these, whatever stands behind the first dot (Microsoft, "Naming Files, Paths, and
-# Namespaces"). No path is made from a name here, but people save what they pull under it.
+# Windows opens a device for these, whatever follows the first dot (Microsoft, "Naming Files, Paths, and Namespaces").
+# No path is made from a name here, but people save what they pull under it.
 _DEVICE = "(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
-_FORM = rf"(?!{_DEVICE}(?:[.@]|$))(?![^@]*\.\.)[a-z0-9](?:[a-z0-9._-]{{0,126}}[a-z0-9])?"
-# As patterns that ECMA-262 reads alike (a bare `$` would let a line feed at the end pass here).
-PATTERN = rf"^{_FORM}(?![\s\S])"
-REFERENCE_PATTERN = rf"^{_FORM}(?:@[\s\S]+)?(?![\s\S])"
-_LEGAL = re.compile(PATTERN)
+FORM = rf"(?!{_DEVICE}(?:[.@]|$))(?![^@]*\.\.)[a-z0-9](?:[a-z0-9._-]{{0,126}}[a-z0-9])?"
+# A bare `$` would let a line feed at the end pass in Python, but not in ECMA-262.
+_PATTERN = rf"^{FORM}(?![\s\S])"
+_LEGAL = re.compile(_PATTERN)
+
+
+class Name(CheckedText):
+    """A legal name of anything. Ops and pipelines have types of their own, so that one can't pass for the other."""
+
+    __slots__ = ()
+
+    PATTERN = _PATTERN
+
+    @classmethod
+    def check(cls, text: str) -> None:
+        """Raise InvalidName, with the rule and the name to use if that is obvious, unless the text is a legal name."""
+        if is_name(text):
+            return
+        rule = RULE
+        if is_device(text):
+            rule = f"{text.split('.', 1)[0].lower()} is the name of a device on Windows"
+        suggestion = suggest_name(text)
+        advice = f"use {suggestion}" if suggestion else ""
+        raise errors.InvalidName(name=text[:200], rule=rule, suggestion=advice)
+
+
+class OpName(Name):
+    """The name of an op."""
+
+    __slots__ = ()
+
+
+class PipelineName(Name):
+    """The name of a pipeline."""
+
+    __slots__ = ()
 
 
 def is_name(text: str) -> bool:
-    """Whether the text is a legal name."""
+    """Return whether the text is a legal name."""
     return _LEGAL.match(text) is not None
 
 
 def is_device(text: str) -> bool:
-    """Whether Windows opens a device for the name, whatever stands behind its first dot."""
+    """Return whether Windows opens a device for the name, whatever follows its first dot."""
     return re.fullmatch(_DEVICE, text.split(".", 1)[0].lower()) is not None
 
 
-def check_name(text: str) -> str:
-    """The text, if it is a legal name; raises InvalidName with the rule, and the name to use if obvious."""
-    if is_name(text):
-        return text
-    rule = RULE
-    if is_device(text):
-        rule = f"{text.split('.', 1)[0].lower()} is the name of a device on Windows"
-    suggestion = suggest_name(text)
-    advice = f"use {suggestion}" if suggestion else ""
-    raise errors.InvalidName(name=text[:200], rule=rule, suggestion=advice)
-
-
 def suggest_name(text: str) -> str | None:
-    """The obvious legal name for what was meant (`RandomForest` -> `random_forest`), or None."""
+    """Return the obvious legal name for what was meant (`RandomForest` -> `random_forest`), or None."""
     if len(text) > 128 or not text.isascii() or not text.isprintable() or "/" in text or "\\" in text:
         return None
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text.strip())

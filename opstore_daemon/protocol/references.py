@@ -1,23 +1,17 @@
-"""References, `NAME` or `NAME@SELECTOR`: read here, looked up in the store (CONTRACT section 2).
+"""References, `NAME` or `NAME@SELECTOR` (CONTRACT section 2). The store looks them up.
 
-The selectors are tried in the order of the contract: latest, number, line, digest, subversions, range, tag.
+Selectors are tried in the order of the contract: latest, version, line, digest, subversions, range, tag.
 """
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import ClassVar
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import check_name, is_name
-from opstore_daemon.protocol.versions import Version
-
-if TYPE_CHECKING:
-    pass
-
-import re
-from dataclasses import dataclass
-
 from opstore_daemon.protocol.digests import PREFIX
-from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, VersionNumber
+from opstore_daemon.protocol.names import FORM, Name, OpName, is_name
+from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, Version, VersionNumber
 
 SHORTEST_DIGEST = 8
 _LINE = re.compile(r"(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?", re.ASCII)
@@ -35,7 +29,7 @@ _CLAUSE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The newest version that is neither yanked nor removed."""
+    """`latest`: the newest stored version that is not yanked."""
 
     def __str__(self) -> str:
         return "latest"
@@ -43,7 +37,7 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`1` or `1.2`: the newest by sequence whose number begins so."""
+    """`1` or `1.2`: the newest version of that major, or major and minor, version number."""
 
     major: int
     minor: int | None
@@ -54,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class DigestPrefix:
-    """`sha256:` and 8 to 64 hex digits: the newest version whose digest begins so."""
+    """`sha256:` and 8 to 64 hex digits: the newest version whose digest begins with them."""
 
     digits: str
 
@@ -64,7 +58,7 @@ class DigestPrefix:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """`>=1.2,<2`: the newest by sequence that the specifier set admits."""
+    """`>=1.2,<2`: the newest version whose number the specifiers admit."""
 
     specifiers: str
 
@@ -72,11 +66,28 @@ class Range:
         return self.specifiers
 
 
+class TagName(Name):
+    """The name of a tag: a legal name that a reference does not read as another selector."""
+
+    __slots__ = ()
+
+    @classmethod
+    def check(cls, text: str) -> None:
+        """Raise InvalidName or InvalidTag unless a reference could pick a version by this tag."""
+        super().check(text)
+        try:
+            selector = parse_selector(text)
+        except (errors.InvalidReference, errors.InvalidVersion):
+            selector = None
+        if not isinstance(selector, Tag):
+            raise errors.InvalidTag(tag=text)
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A legal name that is none of the others."""
+    """`stable`: the version that the tag is on."""
 
-    name: str
+    name: TagName
 
     def __str__(self) -> str:
         return self.name
@@ -87,32 +98,46 @@ Selector = Latest | VersionNumber | Line | DigestPrefix | Version | Range | Tag
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An op's name and what to pick of it. `bare` where no selector was written."""
+    """An op and a selector of one of its versions. `bare`: no selector was written, which means the latest."""
 
-    op: str
+    PATTERN: ClassVar[str] = rf"^{FORM}(?:@[\s\S]+)?(?![\s\S])"
+
+    op: OpName
     selector: Selector
     bare: bool
 
+    @classmethod
+    def parse(cls, text: "str | Reference") -> "Reference":
+        """Parse `NAME` or `NAME@SELECTOR`; raise InvalidName, InvalidReference or InvalidVersion.
+
+        Return a reference as it is.
+        """
+        if isinstance(text, Reference):
+            return text
+        name, at, selector = text.partition("@")
+        return cls.of(name, selector if at else None)
+
+    @classmethod
+    def of(cls, op: str, selector: str | None) -> "Reference":
+        """Return the reference of this op and selector, or the bare one; raise what `parse` does."""
+        name = OpName.parse(op)
+        if selector is None:
+            return cls(name, Latest(), bare=True)
+        return cls(name, parse_selector(selector, f"{op}@{selector}"), bare=False)
+
     def __str__(self) -> str:
-        return self.op if self.bare else f"{self.op}@{self.selector}"
+        return self.op if self.bare else f"{self.op}@{selector_text(self.selector)}"
 
 
-def written(selector: Selector) -> str:
-    """The text that is read as this selector: that of a version of decimal digits would be read as a number."""
-    return f"{selector}_" if isinstance(selector, Version) else str(selector)
-
-
-def parse_reference(text: str) -> Reference:
-    """Reads `NAME` or `NAME@SELECTOR`; raises InvalidName, InvalidReference or InvalidVersion."""
-    name, at, selector = text.partition("@")
-    check_name(name)
-    if not at:
-        return Reference(name, Latest(), bare=True)
-    return Reference(name, parse_selector(selector, text), bare=False)
+def selector_text(selector: Selector) -> str:
+    """Return a text that `parse_selector` reads as this selector."""
+    text = str(selector)
+    # Three subversions of decimal digits would be read as a version number: the chariots form, with no time, is not.
+    return f"{text}_" if isinstance(selector, Version) and is_number(text) else text
 
 
 def parse_selector(text: str, reference: str | None = None) -> Selector:
-    """Reads what stands behind the `@`; raises InvalidReference or InvalidVersion."""
+    """Parse what follows the `@`; raise InvalidReference or InvalidVersion, which name the `reference`."""
     shown = (reference or text)[:300]
     if not text:
         raise errors.InvalidReference(reference=shown, rule="the selector behind @ is empty")
@@ -127,8 +152,8 @@ def parse_selector(text: str, reference: str | None = None) -> Selector:
     if text[0] in "<>=!~":
         return _range(text, shown)
     if is_name(text):
-        return Tag(text)
-    raise errors.InvalidReference(reference=shown, rule=f"{text[:200]!r} is no selector, and no legal tag either")
+        return Tag(TagName(text))
+    raise errors.InvalidReference(reference=shown, rule=f"{text[:200]!r} is not a selector, and not a legal tag either")
 
 
 def is_number(text: str) -> bool:
@@ -169,7 +194,7 @@ def _range(text: str, shown: str) -> Range:
 
 
 def check_references(*lists: Sequence[str]) -> None:
-    """Refuses what is no reference before bytes move."""
+    """Raise InvalidName, InvalidReference or InvalidVersion for the first text that is not a reference."""
     for references in lists:
         for reference in references:
-            parse_reference(reference)
+            Reference.parse(reference)

@@ -1,27 +1,29 @@
-"""Samples: `xxh128:` and 32 hex digits, by which bytes are known that are likely to be the same.
+"""Samples: `xxh128:` and 32 hex digits, equal for bytes that are likely to be the same.
 
-The sum (XXH3 of 128 bits) of the size, as eight bytes with the highest first, and of sixteen blocks of 64 KiB, from the
-first to the last at even distances. It is known at once, however many bytes there are. Other bytes may have the same
-sample: it says whether a digest is worth its time, and no more.
+The XXH3 checksum (128 bits) of the size, as eight bytes in big-endian order, and of sixteen blocks of 64 KiB at even
+distances, the first and the last included. It takes a moment however many bytes there are. Other bytes may have the
+same sample: it only tells whether it is worth computing a digest.
 """
 
-import re
 from collections.abc import Callable
-from typing import NewType
 
-from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.checksums import PATTERN, PREFIX, checksum_of, new_sum
-
-Sample = NewType("Sample", str)
+from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
 
 BLOCKS = 16
 BLOCK = 64 * 1024  # bytes
 
 
-def sample_of(size: int, read: Callable[[memoryview, int], int]) -> Sample:
-    """The sample of so many bytes. `read` fills a buffer with those from an offset on, as far as it has them at once.
+class Sample(Checksum):
+    """The sample of bytes."""
 
-    Raises EOFError where there are fewer.
+    __slots__ = ()
+
+
+def sample_of(size: int, read: Callable[[memoryview, int], int]) -> Sample:
+    """Return the sample of `size` bytes.
+
+    `read` fills a buffer with the bytes from an offset on and returns how many it read. Raises EOFError if it returns 0
+    before all are read.
     """
     seen = new_sum(size.to_bytes(8, "big"))
     buffer = memoryview(bytearray(min(BLOCK, size)))
@@ -34,10 +36,3 @@ def sample_of(size: int, read: Callable[[memoryview, int], int]) -> Sample:
             filled += count
         seen.update(buffer)
     return Sample(checksum_of(seen))
-
-
-def parse_sample(text: str) -> Sample:
-    """The text, if it is a sample; raises InvalidRequest."""
-    if re.match(PATTERN, text) is None:
-        raise errors.InvalidRequest(reason=f"{text[:60]!r} is no sample: {PREFIX} and 32 hex digits")
-    return Sample(text)

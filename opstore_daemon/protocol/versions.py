@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 from functools import total_ordering
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 from opstore_daemon.protocol import errors
 
@@ -24,8 +24,10 @@ class VersionNumber(NamedTuple):
     patch: int
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `2.0.1`; raises InvalidVersion."""
+    def parse(cls, text: "str | VersionNumber") -> "VersionNumber":
+        """Parse `2.0.1`; raise InvalidVersion. Return a version number as it is."""
+        if isinstance(text, VersionNumber):
+            return text
         match = _NUMBER.fullmatch(text)
         if match is None or len(text) > 40 or any(int(part) > HIGHEST for part in match.groups()):
             raise errors.InvalidVersion(text=text[:200], rule=VERSION_RULE)
@@ -56,6 +58,8 @@ class Version:
 
     __slots__ = ("creation_time", "major", "minor", "patch", "place")
 
+    PATTERN: ClassVar[str] = r"^[0-9a-f]{4,64}(?:\.[0-9a-f]{4,64}){2}(?:_[\s\S]{0,64})?(?![\s\S])"
+
     def __init__(
         self,
         major: str,
@@ -74,8 +78,13 @@ class Version:
         self.place = place
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `MAJOR.MINOR.PATCH` and `MAJOR.MINOR.PATCH_TIME`; raises InvalidSubversions."""
+    def parse(cls, text: "str | Version") -> "Version":
+        """Parse `MAJOR.MINOR.PATCH` or `MAJOR.MINOR.PATCH_TIME`; raise InvalidSubversions.
+
+        Return a version as it is.
+        """
+        if isinstance(text, Version):
+            return text
         hexes, _, time = text.partition("_")
         parts = hexes.split(".")
         if len(parts) != 3 or not _is_note(time):
@@ -89,9 +98,7 @@ class Version:
 
         The text of the object's `creation_time`, if it has one, becomes the note.
         """
-        if isinstance(version, Version):
-            return version
-        if isinstance(version, str):
+        if isinstance(version, str | Version):
             return cls.parse(version)
         try:
             subversions = version.major, version.minor, version.patch

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from opstore_daemon.protocol.digests import Digest, hex_of
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import LEVELS, Level
 from opstore_daemon.protocol.versions import Version
 
@@ -42,6 +42,6 @@ def from_fields(fields: Mapping[Level, Mapping[str, str]], digest: Digest | None
     def subversion(level: Level) -> str:
         if fields.get(level):
             return _sha256(json.dumps(fields[level], sort_keys=True, separators=(",", ":"), ensure_ascii=False))
-        return hex_of(digest) if level == "patch" and digest else HASH_OF_NOTHING
+        return digest.hex if level == "patch" and digest else HASH_OF_NOTHING
 
     return Version(subversion("major"), subversion("minor"), subversion("patch"))

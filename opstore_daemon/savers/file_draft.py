@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import Digest, hex_of, parse_digest
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.pipe import AVAILABLE, Pipes
@@ -28,7 +28,7 @@ class Shelves:
 
     def path_of(self, digest: Digest) -> Path:
         """Where the blob stands, or would; raises InvalidDigest."""
-        name = hex_of(parse_digest(digest))
+        name = Digest.parse(digest).hex
         return Path(f"{self._blobs}/{name[:2]}/{name}")
 
     def make(self, shelf: Path) -> None:

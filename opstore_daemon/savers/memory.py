@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BaseSaver, Draft, check_upload
 
 
@@ -65,7 +65,7 @@ class MemorySaver(BaseSaver):
         return self._blob(digest).published_at
 
     def delete(self, digest: Digest) -> None:
-        parse_digest(digest)
+        Digest.parse(digest)
         with self._lock:
             self._blobs.pop(digest, None)
 
@@ -74,7 +74,7 @@ class MemorySaver(BaseSaver):
             return iter(list(self._blobs))
 
     def _blob(self, digest: Digest) -> _Blob:
-        blob = self._blobs.get(parse_digest(digest))
+        blob = self._blobs.get(Digest.parse(digest))
         if blob is None:
             raise errors.BlobNotFound(digest=digest)
         return blob
@@ -112,7 +112,7 @@ class MemoryDraft(Draft):
 
     def publish(self, digest: Digest) -> None:
         self._check_open()
-        self._saver._publish(self._upload, self._staged, parse_digest(digest))
+        self._saver._publish(self._upload, self._staged, Digest.parse(digest))
 
     def close(self) -> None:
         self._closed = True

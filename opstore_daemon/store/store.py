@@ -9,8 +9,8 @@ from opstore_daemon.metadata.tables import Counter
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import BlobRecord, Blobs, VersionRecord, Versions
-from opstore_daemon.protocol.references import parse_reference
-from opstore_daemon.protocol.samples import parse_sample
+from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.catalog import ops, references, versions
 from opstore_daemon.store.operations.catalog import CatalogOperations
@@ -33,7 +33,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """Return the record of one version (protocol.interface)."""
-        parsed = parse_reference(reference)
+        parsed = Reference.parse(reference)
         with self._snapshot(as_of) as snapshot:
             return versions.records(snapshot, [references.find_version(snapshot, parsed)])[0]
 
@@ -47,7 +47,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
         below: int | None = None,
     ) -> Versions:
         """Return the versions of an op, newest first (protocol.interface); those below the sequence `below`."""
-        reference, most = parse_reference(op), check_limit(limit)
+        reference, most = Reference.parse(op), check_limit(limit)
         with self._snapshot(as_of) as snapshot:
             if valid_for or not reference.bare:
                 chosen = verdicts.select_valid(snapshot, reference, valid_for, most, below)
@@ -76,7 +76,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
 
     def blobs(self, sample: str) -> Blobs:
         """Return some of the blobs that have this sample. Only blobs that came by an upload have one."""
-        wanted = parse_sample(sample)
+        wanted = Sample.parse(sample)
         with self.database.read() as connection:
             found = versions.blobs_of(connection, wanted)
         return Blobs(blobs=tuple(BlobRecord(digest=each.digest, size=each.size) for each in found))

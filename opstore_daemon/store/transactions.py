@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Self, TypeVar
 
-import msgspec
 from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
@@ -50,7 +49,7 @@ class Transactions:
             if before is not None:
                 return records.decoder(kind).decode(before)
             result = work(connection)
-            idempotency.save(connection, self._request, msgspec.json.encode(result), self._now())
+            idempotency.save(connection, self._request, records.encode(result), self._now())
             return result
 
     @contextmanager

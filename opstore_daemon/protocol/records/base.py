@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from opstore_daemon.protocol import checksums, names
+from opstore_daemon.protocol import checksums, names, references
 
 Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
@@ -35,12 +35,12 @@ Fields = Annotated[
 ]
 # Names, digests and references are checked further on, where an error says more: only the schema has their form.
 Text = Annotated[str, Meta(max_length=512)]
-Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.PATTERN})]
-Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.REFERENCE_PATTERN})]
+Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.OpName.PATTERN})]
+Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": references.Reference.PATTERN})]
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
 DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"})]
-ChecksumText = Annotated[str, Meta(pattern=checksums.PATTERN)]
-SampleText = Annotated[str, Meta(pattern=checksums.PATTERN)]
+ChecksumText = Annotated[str, Meta(pattern=checksums.Checksum.PATTERN)]
+SampleText = Annotated[str, Meta(pattern=checksums.Checksum.PATTERN)]
 References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]

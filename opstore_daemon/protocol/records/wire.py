@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checked_text import CheckedText
+from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.versions import Version
 
 MAX_DEPTH = 16
 
@@ -25,14 +28,23 @@ def fingerprint(parts: Sequence[bytes]) -> str:
     return seen.hexdigest()
 
 
-def encode(record: msgspec.Struct) -> bytes:
-    """The record as JSON."""
-    return msgspec.json.encode(record)
+def encode(value: Any) -> bytes:
+    """Return the record, or whatever JSON has a form for, as JSON."""
+    return msgspec.json.encode(value, enc_hook=_to_text)
 
 
 def in_ascii(record: msgspec.Struct) -> str:
-    """The record as JSON in one line of ASCII, as a header takes it."""
-    return json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
+    """Return the record as JSON in one line of ASCII, as a header takes it."""
+    return json.dumps(msgspec.to_builtins(record, enc_hook=_to_text), separators=(",", ":"))
+
+
+def _to_text(value: object) -> str:
+    """Return the text of a typed value; msgspec knows only exact strings."""
+    if isinstance(value, Version):
+        return value.noted
+    if isinstance(value, CheckedText | Reference):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:

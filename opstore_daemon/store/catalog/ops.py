@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import Level, Op, Version
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
@@ -48,7 +48,7 @@ class OpLine:
 
 def find(snapshot: Snapshot, name: str) -> OpRow | None:
     """Return the op of that name, or None; raise InvalidName."""
-    check_name(name)
+    OpName.parse(name)
     row = snapshot.execute(_named(snapshot.time_filter, name=name)).one_or_none()
     return None if row is None else OpRow(row.id, row.name, _compat(snapshot, row.id, row.compat), row.changed)
 

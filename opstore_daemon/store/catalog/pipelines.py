@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import PipelineRecord
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
@@ -27,7 +27,7 @@ def graph(chain: Sequence[str], edges: Sequence[tuple[str, str]] | None) -> tupl
     If `edges` is None, the ops of `chain` are a chain.
     """
     for name in chain:
-        check_name(name)
+        PipelineName.parse(name)
     if edges is None:
         if len(set(chain)) < len(chain):
             raise errors.InvalidGraph(reason="the chain has an op twice")
@@ -42,7 +42,7 @@ def _ordered(chain: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[st
     for upstream, downstream in edges:
         if upstream == downstream:
             raise errors.InvalidGraph(reason=f"{upstream} can't be its own upstream")
-        sorter.add(check_name(downstream), check_name(upstream))
+        sorter.add(OpName.parse(downstream), OpName.parse(upstream))
     try:
         sorter.prepare()
     except CycleError as error:
@@ -61,7 +61,7 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
 
     Raises PipelineConflict if the name has another graph. `now` in microseconds since 1970.
     """
-    found = find(Snapshot(connection), check_name(name))
+    found = find(Snapshot(connection), PipelineName.parse(name))
     if found is not None:
         if (set(found.ops), found.edges) != (set(order), edges):
             raise errors.PipelineConflict(pipeline=name)
@@ -87,7 +87,7 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
 
 def find(snapshot: Snapshot, name: str) -> PipelineRecord | None:
     """Return the pipeline of that name, or None; raise InvalidName."""
-    row = snapshot.execute(_named(snapshot.time_filter, name=check_name(name))).one_or_none()
+    row = snapshot.execute(_named(snapshot.time_filter, name=PipelineName.parse(name))).one_or_none()
     return None if row is None else _record(snapshot, *row)
 
 
@@ -111,7 +111,7 @@ def last_change(snapshot: Snapshot, name: str) -> int:
     """
     position: int | None
     changed: int
-    position, changed = snapshot.execute(_changes(snapshot.time_filter, name=check_name(name))).one()
+    position, changed = snapshot.execute(_changes(snapshot.time_filter, name=PipelineName.parse(name))).one()
     if position is None:
         raise _not_found(snapshot, name)
     return max(position, changed if snapshot.position is None else min(changed, snapshot.position))

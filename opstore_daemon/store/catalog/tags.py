@@ -6,10 +6,8 @@ from sqlalchemy import Connection, Select, and_, insert, select, update
 
 from opstore_daemon.metadata.tables import Journal, Op, Tag, Version
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import TagRecord
-from opstore_daemon.protocol.references import Tag as TagSelector
-from opstore_daemon.protocol.references import parse_selector
+from opstore_daemon.protocol.references import TagName
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
@@ -18,18 +16,6 @@ from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
 from opstore_daemon.store.snapshot import Snapshot
 
 _IN_FORCE = Tag.until.is_(None)
-
-
-def check(name: str) -> str:
-    """Return the name if a reference can select a version by it; raise InvalidName or InvalidTag."""
-    check_name(name)
-    try:
-        selector = parse_selector(name)
-    except (errors.InvalidReference, errors.InvalidVersion):
-        selector = None
-    if not isinstance(selector, TagSelector):
-        raise errors.InvalidTag(tag=name)
-    return name
 
 
 def move(connection: Connection, names: Iterable[str], rows: Sequence[VersionRow], now: int) -> None:
@@ -44,7 +30,7 @@ def move(connection: Connection, names: Iterable[str], rows: Sequence[VersionRow
 
 def remove(connection: Connection, op: OpRow, name: str, now: int) -> None:
     """Remove the tag; raise TagNotFound. `now` in microseconds since 1970."""
-    if _at(connection, op.id, check_name(name)) is None:
+    if _at(connection, op.id, TagName.parse(name)) is None:
         raise errors.TagNotFound(op=op.name, tag=name)
     _append(connection, [(op.id, name, None)], now)
 

@@ -5,9 +5,9 @@ from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewVersion, Pushed
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
 from opstore_daemon.store.catalog import links, ops, references, tags, version_rows, versions
@@ -20,16 +20,16 @@ from opstore_daemon.store.snapshot import Snapshot
 
 def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
     """Refuses what no state of the store could make right; `data` are bytes that came along."""
-    check_name(op)
+    OpName.parse(op)
     _check_ways(wanted, stores=wanted.upload is not None or wanted.digest is not None or data is not None)
     if wanted.upload is not None and data is not None:
         raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
     if wanted.checksum is not None and wanted.upload is None and data is None:
         raise errors.InvalidRequest(reason="a checksum is of bytes that are sent")
     for tag in wanted.tags:
-        tags.check(tag)
+        TagName.parse(tag)
     for text in (*wanted.valid_for, *wanted.valid_with):
-        if parse_reference(text).op == op:
+        if Reference.parse(text).op == op:
             raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
 
 
@@ -60,9 +60,9 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
     if wanted.labels:
         versions.set_labels(connection, added, wanted.labels, now)
     for text in wanted.valid_for:
-        links.record_link(connection, links.link_key(snapshot, row, parse_reference(text)), "valid", None, now)
+        links.record_link(connection, links.link_key(snapshot, row, Reference.parse(text)), "valid", None, now)
     for text in wanted.valid_with:
-        up = parse_reference(text)
+        up = Reference.parse(text)
         upstream = references.find_version(snapshot, up)
         links.record_link(connection, LinkKey(upstream, op, row), "valid", None, now)
     if wanted.tags:

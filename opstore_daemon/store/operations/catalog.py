@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import check_name
 from opstore_daemon.protocol.records import (
     Compat,
     OpRecord,
@@ -17,7 +16,7 @@ from opstore_daemon.protocol.records import (
     Tags,
     VersionRecord,
 )
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.store.catalog import ops, pipelines, tags, version_rows, versions, yanks
 from opstore_daemon.store.catalog.references import find_version
 from opstore_daemon.store.paging import NO_LIMIT, next_cursor
@@ -38,7 +37,7 @@ class CatalogOperations(Transactions):
 
     def set_yank(self, reference: str, reason: str | None) -> VersionRecord:
         """Yank the version for a reason, or undo its yank if the reason is None."""
-        parsed = parse_reference(reference)
+        parsed = Reference.parse(reference)
 
         def work(connection: Connection) -> VersionRecord:
             snapshot = Snapshot(connection)
@@ -55,10 +54,10 @@ class CatalogOperations(Transactions):
 
     def move_tag(self, references: str | Sequence[str], tag: str) -> Tagged:
         """Move the tag as `tag` does; also return which yanked versions the references selected."""
-        targets = [parse_reference(text) for text in ([references] if isinstance(references, str) else references)]
+        targets = [Reference.parse(text) for text in ([references] if isinstance(references, str) else references)]
         if len({reference.op for reference in targets}) < len(targets):
             raise errors.InvalidRequest(reason="a tag can be on only one version of an op")
-        tags.check(tag)
+        TagName.parse(tag)
 
         def work(connection: Connection) -> Tagged:
             snapshot = Snapshot(connection)
@@ -71,7 +70,7 @@ class CatalogOperations(Transactions):
 
     def untag(self, op: str, tag: str) -> None:
         """Remove the tag from the op's version (protocol.interface)."""
-        check_name(tag)
+        TagName.parse(tag)
 
         def work(connection: Connection) -> None:
             tags.remove(connection, ops.get(Snapshot(connection), op), tag, self._now())

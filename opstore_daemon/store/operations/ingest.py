@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import Checksum
-from opstore_daemon.protocol.digests import Digest, parse_digest
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE, SMALL_PUSH
 from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
 from opstore_daemon.savers import BaseSaver
@@ -32,7 +32,7 @@ class _BlobGone(Exception):
 
 def declared(wanted: NewVersion) -> Declaration:
     """Return what the request declares of the bytes; raise InvalidDigest."""
-    digest = None if wanted.digest is None else parse_digest(wanted.digest)
+    digest = None if wanted.digest is None else Digest.parse(wanted.digest)
     return Declaration(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
@@ -16,7 +17,7 @@ from opstore_daemon.protocol.records import (
     Resolution,
     Validation,
 )
-from opstore_daemon.protocol.references import Latest, Reference, parse_reference
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.store.paging import check_limit, next_cursor
@@ -24,6 +25,7 @@ from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import affected, locks, resolution, verdicts
 from opstore_daemon.store.validity.resolution import Resolver
+from opstore_daemon.store.validity.verdicts import Chosen
 
 HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position
 
@@ -45,7 +47,7 @@ class ValidityOperations(Transactions):
 
     def record_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> Linked:
         """Record a link in that state; return the link, or, for `revoked`, the link that it revokes."""
-        up, down = parse_reference(upstream), parse_reference(downstream)
+        up, down = Reference.parse(upstream), Reference.parse(downstream)
 
         def work(connection: Connection) -> Linked:
             snapshot = Snapshot(connection)
@@ -85,14 +87,14 @@ class ValidityOperations(Transactions):
         self, upstream: str, downstream: str, as_of: str | None = None, unless: HasVerdict = _has_none
     ) -> Validation | int:
         """Return the verdict for one edge, or only its position if the caller has the verdict of that position."""
-        up, down = parse_reference(upstream), parse_reference(downstream)
+        up, down = Reference.parse(upstream), Reference.parse(downstream)
         if up.op == down.op:
             raise errors.InvalidRequest(reason=f"{up.op} can't be its own upstream")
         with self._snapshot(as_of) as snapshot:
             position = ops.last_change(snapshot, [up.op, down.op])
             if unless(position):
                 return position
-            chosen = {up.op: verdicts.choose(snapshot, up), down.op: verdicts.choose(snapshot, down)}
+            chosen: dict[str, Chosen] = {each.op: verdicts.choose(snapshot, each) for each in (up, down)}
             return verdicts.validate(snapshot, [(up.op, down.op)], chosen, position)
 
     def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
@@ -111,7 +113,7 @@ class ValidityOperations(Transactions):
                 return position
             graph = pipelines.get(snapshot, pipeline)
             used = resolution.references_by_op(graph, use)
-            selected = {op: used.get(op) or Reference(op, Latest(), bare=True) for op in graph.ops}
+            selected = {op: used.get(op) or Reference.of(OpName(op), None) for op in graph.ops}
             chosen = {op: verdicts.choose(snapshot, reference) for op, reference in selected.items()}
             return verdicts.validate(snapshot, graph.edges, chosen, position, pipeline)
 

@@ -13,7 +13,7 @@ from opstore_daemon.metadata.tables import Link, Op, Pipeline, PipelineEdge, Pip
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog import ops, pipelines, references, version_rows, versions
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
@@ -60,7 +60,7 @@ def pipeline_lines(snapshot: Snapshot, after: str, limit: int) -> list[PipelineL
 def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
     for op in record.ops:
         if op not in chosen:
-            chosen[op] = verdicts.choose(snapshot, parse_reference(op))
+            chosen[op] = verdicts.choose(snapshot, Reference.parse(op))
     told = verdicts.validate(
         snapshot, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name
     )
@@ -102,7 +102,7 @@ def _named(snapshot: Snapshot, text: str) -> list[VersionRecord]:
         rows = [row for row in found if row is not None]
     elif "@" in text and is_name(text.partition("@")[0]):
         try:
-            reference = parse_reference(text)
+            reference = Reference.parse(text)
             rows = [references.find_version(snapshot, reference)]
         except (errors.NotFound, errors.Refused):
             rows = []

@@ -2,7 +2,7 @@
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Affected, AffectedOp
-from opstore_daemon.protocol.references import parse_reference
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import affected
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.catalog import links, pipelines
@@ -16,7 +16,7 @@ def find_affected(snapshot: Snapshot, reference: str, pipeline: str | None) -> A
 
     Raises OpNotFound, VersionNotFound (also for an op without versions), PipelineNotFound and InvalidReference.
     """
-    chosen = verdicts.choose(snapshot, parse_reference(reference))
+    chosen = verdicts.choose(snapshot, Reference.parse(reference))
     if chosen.version is None:
         raise errors.VersionNotFound(op=chosen.op.name, selector="the latest")
     graph = None if pipeline is None else pipelines.get(snapshot, pipeline)
@@ -24,7 +24,7 @@ def find_affected(snapshot: Snapshot, reference: str, pipeline: str | None) -> A
 
     def latest(op: str) -> Chosen:
         if op not in latest_by_op:
-            latest_by_op[op] = verdicts.choose(snapshot, parse_reference(op))
+            latest_by_op[op] = verdicts.choose(snapshot, Reference.parse(op))
         return latest_by_op[op]
 
     def downstreams(op: str) -> list[str]:

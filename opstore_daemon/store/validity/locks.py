@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from opstore_daemon.protocol.digests import parse_digest
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Check, Lock
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.store.catalog import ops, pipelines, version_rows
@@ -42,11 +42,11 @@ def check_lock(snapshot: Snapshot, pipeline: str, lock: Lock) -> Check:
 
 def _check_form(lock: Lock) -> None:
     for name in (*(op for edge in lock.edges for op in edge), *(each.op for each in lock.versions)):
-        check_name(name)
+        OpName.parse(name)
     for each in lock.versions:
         Version.parse(each.subversions)
         if each.digest is not None:
-            parse_digest(each.digest)
+            Digest.parse(each.digest)
 
 
 def _changes(row: VersionRow, digest: str | None) -> Iterator[str]:

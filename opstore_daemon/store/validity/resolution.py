@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, PipelineRecord, Resolution, SkippedVersion
-from opstore_daemon.protocol.references import Reference, parse_reference
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import resolution
 from opstore_daemon.store.catalog import ops, pipelines, versions
 from opstore_daemon.store.catalog.ops import OpRow
@@ -22,7 +22,7 @@ def references_by_op(pipeline: PipelineRecord, references: Sequence[str]) -> dic
     Raises InvalidReference, too.
     """
     by_op: dict[str, Reference] = {}
-    for reference in map(parse_reference, references):
+    for reference in map(Reference.parse, references):
         if reference.op not in pipeline.ops:
             raise errors.InvalidRequest(reason=f"the pipeline {pipeline.name} has no op {reference.op}")
         if reference.op in by_op:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord
-from opstore_daemon.protocol.references import Latest, Line, Range, Reference, parse_reference
+from opstore_daemon.protocol.references import Latest, Line, Range, Reference
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict, combine
 from opstore_daemon.store.catalog import link_queries, ops, references, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
@@ -97,7 +97,7 @@ def select_valid(
     Reads blocks of versions, no further than necessary. `below`: the sequence of the last version on the previous page.
     """
     op = ops.get(snapshot, reference.op)
-    targets = [choose(snapshot, parse_reference(text)) for text in valid_for]
+    targets = [choose(snapshot, Reference.parse(text)) for text in valid_for]
     selected: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):

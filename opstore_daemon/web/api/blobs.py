@@ -8,7 +8,7 @@ from werkzeug.datastructures import ETags
 from werkzeug.http import parse_range_header
 
 from opstore_daemon.protocol import errors, limits, records, routes
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Blobs, SampleText
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.web.framework.headers import (
@@ -89,7 +89,7 @@ def listing(_api: Api, query: BlobsQuery) -> Response:
 )
 def read(_api: Api, op: str, selector: str) -> Response:
     """Return the bytes of a version."""
-    version = store().show(f"{check_name(op)}@{selector}")
+    version = store().show(f"{OpName.parse(op)}@{selector}")
     if version.digest is None or version.size is None:
         raise errors.NotStored(op=op, version=version.version)
     headers = {

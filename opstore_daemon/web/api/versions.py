@@ -6,7 +6,7 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.names import check_name
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Reference, VersionRecord, Versions
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
@@ -56,7 +56,7 @@ class AsOfQuery(Query, frozen=True, kw_only=True):
 )
 def listing(_api: Api, op: str, query: VersionsQuery) -> Response:
     """List versions, newest first."""
-    reference = check_name(op) if query.select is None else f"{check_name(op)}@{query.select}"
+    reference = OpName.parse(op) if query.select is None else f"{OpName.parse(op)}@{query.select}"
     found = store().versions(
         reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
     )
@@ -91,7 +91,7 @@ def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
 )
 def show(_api: Api, op: str, selector: str, query: AsOfQuery) -> Response:
     """Return one version."""
-    return json_response(store().show(f"{check_name(op)}@{selector}", as_of=query.as_of))
+    return json_response(store().show(f"{OpName.parse(op)}@{selector}", as_of=query.as_of))
 
 
 @route(
@@ -104,4 +104,4 @@ def show(_api: Api, op: str, selector: str, query: AsOfQuery) -> Response:
 )
 def yank(_api: Api, op: str, selector: str, body: NewYank) -> Response:
     """Yank a version, or undo that."""
-    return json_response(store().set_yank(f"{check_name(op)}@{selector}", body.reason))
+    return json_response(store().set_yank(f"{OpName.parse(op)}@{selector}", body.reason))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import digest_of, hex_of, new_hash, parse_digest
+from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 
 HEX = "0123456789abcdef" * 4
 
@@ -26,8 +26,8 @@ def test_a_digest_is_the_same_however_the_bytes_came(pieces: list[bytes]) -> Non
         seen.update(piece)
     expected = "sha256:" + hashlib.sha256(data).hexdigest()
     assert digest_of(seen) == digest_of(data) == digest_of(bytearray(data)) == digest_of(memoryview(data)) == expected
-    assert parse_digest(expected) == expected
-    assert hex_of(digest_of(data)) == hashlib.sha256(data).hexdigest()
+    assert Digest.parse(expected) == expected
+    assert digest_of(data).hex == hashlib.sha256(data).hexdigest()
 
 
 def test_a_copy_of_a_hash_goes_its_own_way() -> None:
@@ -59,11 +59,11 @@ def test_a_copy_of_a_hash_goes_its_own_way() -> None:
 )
 def test_what_is_not_a_digest_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidDigest) as caught:
-        parse_digest(text)
+        Digest.parse(text)
     assert caught.value.details == {"text": text}
 
 
 def test_a_long_text_is_not_repeated_in_full() -> None:
     with pytest.raises(errors.InvalidDigest) as caught:
-        parse_digest("a" * 100_000)
+        Digest.parse("a" * 100_000)
     assert len(caught.value.text) < 400

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import RULE, check_name, is_name, suggest_name
+from opstore_daemon.protocol.names import RULE, OpName, is_name, suggest_name
 
 LEGAL = [
     "a",
@@ -85,14 +85,14 @@ DEVICE_NAMES = ["con", "prn", "aux", "nul", *[f"{port}{n}" for port in ("com", "
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_name_is_taken_as_it_is(name: str) -> None:
     assert is_name(name)
-    assert check_name(name) == name
+    assert OpName.parse(name) == name
 
 
 @pytest.mark.parametrize("name", ILLEGAL)
 def test_anything_else_is_refused_with_the_rule_in_words(name: str) -> None:
     assert not is_name(name)
     with pytest.raises(errors.InvalidName) as caught:
-        check_name(name)
+        OpName.parse(name)
     assert caught.value.details["rule"] == RULE
     assert RULE in caught.value.text
 
@@ -109,7 +109,7 @@ def test_a_name_has_at_most_128_characters() -> None:
 def test_the_name_of_a_windows_device_is_refused_whatever_stands_behind_its_first_dot(device: str, ending: str) -> None:
     for name in (device + ending, device.upper() + ending):
         with pytest.raises(errors.InvalidName) as caught:
-            check_name(name)
+            OpName.parse(name)
         assert caught.value.text == f"{name!r} is not a name: {device} is the name of a device on Windows"
         assert caught.value.advice == ""
 
@@ -129,7 +129,7 @@ def test_the_name_of_a_windows_device_is_refused_whatever_stands_behind_its_firs
 def test_where_there_is_an_obvious_name_it_is_suggested(meant: str, name: str) -> None:
     assert suggest_name(meant) == name
     with pytest.raises(errors.InvalidName) as caught:
-        check_name(meant)
+        OpName.parse(meant)
     assert caught.value.advice == f"use {name}"
 
 
@@ -137,13 +137,13 @@ def test_where_there_is_an_obvious_name_it_is_suggested(meant: str, name: str) -
 def test_where_there_is_none_nothing_is_suggested(meant: str) -> None:
     assert suggest_name(meant) is None
     with pytest.raises(errors.InvalidName) as caught:
-        check_name(meant)
+        OpName.parse(meant)
     assert caught.value.advice == ""
 
 
 def test_a_long_text_is_not_repeated_in_full() -> None:
     with pytest.raises(errors.InvalidName) as caught:
-        check_name("A" * 100_000)
+        OpName.parse("A" * 100_000)
     assert len(caught.value.text) < 500
     assert len(caught.value.details["name"]) == 200
 

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import is_name
+from opstore_daemon.protocol.names import OpName, is_name
 from opstore_daemon.protocol.references import (
     DigestPrefix,
     Latest,
@@ -14,7 +14,7 @@ from opstore_daemon.protocol.references import (
     Reference,
     Selector,
     Tag,
-    parse_reference,
+    TagName,
     parse_selector,
 )
 from opstore_daemon.protocol.versions import HIGHEST, Version, VersionNumber
@@ -43,24 +43,24 @@ ROWS: list[tuple[str, Selector]] = [
     ("!=1.2.*,>1", Range("!=1.2.*,>1")),
     ("==1.2.3", Range("==1.2.3")),
     ("<=1,!=0.9.1", Range("<=1,!=0.9.1")),
-    ("stable", Tag("stable")),
-    ("v1.2", Tag("v1.2")),
-    ("1.2.3.4", Tag("1.2.3.4")),
-    ("1-2", Tag("1-2")),
-    ("sha256", Tag("sha256")),
-    ("aaaa.bbbb", Tag("aaaa.bbbb")),
-    ("latest.1", Tag("latest.1")),
+    ("stable", Tag(TagName("stable"))),
+    ("v1.2", Tag(TagName("v1.2"))),
+    ("1.2.3.4", Tag(TagName("1.2.3.4"))),
+    ("1-2", Tag(TagName("1-2"))),
+    ("sha256", Tag(TagName("sha256"))),
+    ("aaaa.bbbb", Tag(TagName("aaaa.bbbb"))),
+    ("latest.1", Tag(TagName("latest.1"))),
 ]
 
 
 def test_a_bare_name_is_its_latest_version() -> None:
-    assert parse_reference("pca") == Reference("pca", Latest(), bare=True)
+    assert Reference.parse("pca") == Reference(OpName("pca"), Latest(), bare=True)
 
 
 @pytest.mark.parametrize(("text", "selector"), ROWS)
 def test_a_selector_is_read_as_the_contracts_table_says(text: str, selector: Selector) -> None:
-    reference = parse_reference(f"pca@{text}")
-    assert reference == Reference("pca", selector, bare=False)
+    reference = Reference.parse(f"pca@{text}")
+    assert reference == Reference(OpName("pca"), selector, bare=False)
     assert type(reference.selector) is type(selector)
     assert str(reference) == f"pca@{text}"
     assert parse_selector(text) == selector
@@ -84,11 +84,24 @@ def test_what_could_be_several_is_the_first_in_the_contracts_order(text: str, ki
 
 @pytest.mark.parametrize("time", ["2020-01-01 10:00:00", "2020-01-01T10:00:00+00:00", "a@b"])
 def test_the_chariots_form_picks_its_version(time: str) -> None:
-    reference = parse_reference(f"pca@aaaa.bbbb.cccc_{time}")
+    reference = Reference.parse(f"pca@aaaa.bbbb.cccc_{time}")
     assert reference.selector == Version("aaaa", "bbbb", "cccc")
     assert isinstance(reference.selector, Version)
     assert reference.selector.creation_time == time
     assert str(reference) == "pca@aaaa.bbbb.cccc"
+
+
+def test_three_decimal_subversions_are_written_so_that_they_are_not_read_as_a_version_number() -> None:
+    reference = Reference.parse("pca@1111.2222.3333_")
+    assert str(reference) == "pca@1111.2222.3333_"
+    assert Reference.parse(str(reference)) == reference
+
+
+def test_a_reference_is_made_of_the_parts_of_a_path() -> None:
+    assert Reference.of("pca", None) == Reference.parse("pca")
+    assert Reference.of("pca", "1.2") == Reference.parse("pca@1.2")
+    with pytest.raises(errors.InvalidReference, match=r"'pca@x y' is not a reference"):
+        Reference.of("pca", "x y")
 
 
 def test_blanks_in_a_range_mean_nothing() -> None:
@@ -169,7 +182,7 @@ def test_blanks_in_a_range_mean_nothing() -> None:
 )
 def test_what_is_no_selector_is_refused(selector: str) -> None:
     with pytest.raises(errors.InvalidReference) as caught:
-        parse_reference(f"pca@{selector}")
+        Reference.parse(f"pca@{selector}")
     assert caught.value.details["reference"] == f"pca@{selector}"[:300]
     assert caught.value.exit_code == 2
 
@@ -179,7 +192,7 @@ def test_what_is_no_selector_is_refused(selector: str) -> None:
 )
 def test_digits_that_make_no_number_are_refused(selector: str) -> None:
     with pytest.raises(errors.Refused) as caught:
-        parse_reference(f"pca@{selector}")
+        Reference.parse(f"pca@{selector}")
     assert len(caught.value.text) < 700
 
 
@@ -195,12 +208,12 @@ def test_a_leading_zero_makes_no_number_and_no_line(selector: str) -> None:
 def test_a_note_that_the_chariots_form_cannot_have_is_refused() -> None:
     for note in ("\x1b[31m", "x" * 65, "\u2028"):
         with pytest.raises(errors.Refused):
-            parse_reference(f"pca@aaaa.bbbb.cccc_{note}")
+            Reference.parse(f"pca@aaaa.bbbb.cccc_{note}")
 
 
 def test_an_empty_selector_is_named_as_such() -> None:
     with pytest.raises(errors.InvalidReference) as caught:
-        parse_reference("pca@")
+        Reference.parse("pca@")
     assert caught.value.text == "'pca@' is not a reference: the selector behind @ is empty"
 
 
@@ -208,7 +221,7 @@ def test_an_empty_selector_is_named_as_such() -> None:
 @pytest.mark.parametrize("rest", ["", "@1.2.3", "@"])
 def test_a_reference_needs_a_legal_name(name: str, rest: str) -> None:
     with pytest.raises(errors.InvalidName):
-        parse_reference(name + rest)
+        Reference.parse(name + rest)
 
 
 # --- properties -------------------------------------------------------------------------------------------------
@@ -236,20 +249,39 @@ selectors = st.one_of(
 def test_a_reference_is_written_as_it_was_read(name: str, selector: str) -> None:
     text = f"{name}@{selector}"
     try:
-        reference = parse_reference(text)
+        reference = Reference.parse(text)
     except errors.InvalidVersion:
         assume(False)  # a tag of digits with leading zeros
     assert str(reference) == text
-    assert parse_reference(str(reference)) == reference
-    assert str(parse_reference(name)) == name
+    assert Reference.parse(str(reference)) == reference
+    assert str(Reference.parse(name)) == name
 
 
 @given(st.text(max_size=20) | st.text("pca@sha256:.,<>=!~*latest01 _\n", max_size=24))
 def test_any_text_is_either_read_or_refused(text: str) -> None:
-    for read in (parse_reference, lambda selector: parse_reference("pca@" + selector)):
+    for read in (Reference.parse, lambda selector: Reference.parse("pca@" + selector)):
         try:
             reference = read(text)
         except errors.Refused:
             continue
         assert str(reference).isprintable()
-        assert parse_reference(str(reference)) == reference
+        assert Reference.parse(str(reference)) == reference
+
+
+# --- tags -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["stable", "v1.2", "1.2.3.4", "1-2", "aaaa.bbbb", "latest.1"])
+def test_a_tag_is_a_name_that_a_reference_reads_as_a_tag(tag: str) -> None:
+    assert TagName.parse(tag) == tag
+
+
+@pytest.mark.parametrize("tag", ["latest", "1.2.3", "1", "2024.11", "aaaa.bbbb.cccc", "01.2.3", "2147483648"])
+def test_a_name_that_a_reference_reads_as_another_selector_is_not_a_tag(tag: str) -> None:
+    with pytest.raises(errors.InvalidTag):
+        TagName.parse(tag)
+
+
+def test_a_tag_needs_a_legal_name() -> None:
+    with pytest.raises(errors.InvalidName):
+        TagName.parse("V1")

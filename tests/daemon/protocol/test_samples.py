@@ -7,8 +7,7 @@ import pytest
 import xxhash
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.checksums import PATTERN
-from opstore_daemon.protocol.samples import parse_sample, sample_of
+from opstore_daemon.protocol.samples import Sample, sample_of
 from tests.support.fake_daemon import sample_of_bytes
 
 KIB = 1024
@@ -26,8 +25,8 @@ def told(data: bytes) -> str:
 def test_a_sample_is_of_the_size_and_of_sixteen_blocks_from_the_first_to_the_last(size: int) -> None:
     data = os.urandom(size)
     assert sample_of_bytes(data) == told(data)
-    assert re.match(PATTERN, told(data))
-    assert parse_sample(told(data)) == told(data)
+    assert re.match(Sample.PATTERN, told(data))
+    assert Sample.parse(told(data)) == told(data)
 
 
 def test_bytes_that_differ_in_size_or_in_a_block_have_another() -> None:
@@ -60,5 +59,5 @@ def test_bytes_that_end_before_their_size_have_none() -> None:
 
 
 def test_what_is_none_is_refused() -> None:
-    with pytest.raises(errors.InvalidRequest, match="is no sample"):
-        parse_sample("xxh128:1")
+    with pytest.raises(errors.InvalidRequest, match="is not a sample"):
+        Sample.parse("xxh128:1")

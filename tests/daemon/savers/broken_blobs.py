@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.digests import Digest, digest_of, parse_digest
+from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.savers.memory import _Blob, _Staged
 from tests.daemon.savers.broken_drafts import BrokenSaver
@@ -125,12 +125,12 @@ class FindsNothingEmpty(BrokenSaver):
     """What is missing is an empty blob."""
 
     def _blob(self, digest: Digest) -> _Blob:
-        return self._blobs.get(parse_digest(digest), _Blob(b"", 1.0))
+        return self._blobs.get(Digest.parse(digest), _Blob(b"", 1.0))
 
 
 class DeletesNothing(BrokenSaver):
     def delete(self, digest: Digest) -> None:
-        parse_digest(digest)
+        Digest.parse(digest)
 
 
 class ContainsAnything(BrokenSaver):

@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 
-from opstore_daemon.protocol.digests import Digest, digest_of, parse_digest
+from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import BaseSaver, Draft, FileSaver, MemorySaver
 from opstore_daemon.savers.file_draft import FileDraft
@@ -179,7 +179,7 @@ class PublishesWhatWasDiscarded(BrokenSaver):
         def publish(self, digest: Digest) -> None:
             self._check_open()
             self._staged.sealed = True
-            self._saver._blobs[parse_digest(digest)] = _Blob(bytes(self._staged.data), 1.0)
+            self._saver._blobs[Digest.parse(digest)] = _Blob(bytes(self._staged.data), 1.0)
 
 
 class TrustsNames(FileSaver):

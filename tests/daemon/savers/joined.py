@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opstore_daemon.protocol.digests import Digest, hex_of
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.savers.conformance import SaverConformance
 from opstore_daemon.savers.memory import _Blob
@@ -59,4 +59,4 @@ class MemorySaverJoins(SaverConformance):
 
 def blob_path(root: Path, digest: Digest) -> Path:
     """Where the blob lies, by the layout that the saver promises."""
-    return root / "blobs" / hex_of(digest)[:2] / hex_of(digest)
+    return root / "blobs" / digest.hex[:2] / digest.hex

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from opstore_daemon.protocol.digests import digest_of, hex_of
+from opstore_daemon.protocol.digests import digest_of
 from tests.support.machines import MIB, PROGRAM, Machine
 from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
@@ -204,7 +204,7 @@ def test_an_output_that_exists_is_a_conflict_unless_it_is_forced(stocked: Machin
 
 def damage(machine: Machine, content: bytes, how: Callable[[Path], None]) -> None:
     """Does something to the bytes of a blob, behind the daemon's back."""
-    digits = hex_of(digest_of(content))
+    digits = digest_of(content).hex
     path = machine.home / "blobs" / "blobs" / digits[:2] / digits
     path.chmod(0o600)
     how(path)

@@ -1,0 +1,28 @@
+"""Texts that are checked once, when they enter the program."""
+
+from typing import ClassVar, Self
+
+
+class CheckedText(str):
+    """A text of a certain form, such as a name or a digest.
+
+    `parse` checks a text from outside. Calling the class itself checks nothing: it is for texts that the program made
+    or checked earlier, such as those of the database.
+    """
+
+    __slots__ = ()
+
+    PATTERN: ClassVar[str]  # a regular expression that ECMA-262 reads the same way: it is in the JSON schema too
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the text as this type; raises what `check` does. Of a value of this type, return it unchecked."""
+        if isinstance(text, cls):
+            return text
+        cls.check(text)
+        return cls(text)
+
+    @classmethod
+    def check(cls, text: str) -> None:
+        """Raise the error of this type unless the text has its form."""
+        raise NotImplementedError
