@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Compiled once: each worker of the tests would compile them all, and each run again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-all lint guards format bench bench-peers docs screenshots clean
 
 help:  ## list the targets

@@ -35,7 +35,7 @@ BODIES = st.one_of(
         [b"{}", b"[" * 500, b'{"name":"p","ops":["a"]}', b"5\r\nbytes\r\n0\r\n\r\n", b"0\r\n\r\n", b"\xff"]
     ),
 )
-QUICKLY = examples(500, HealthCheck.function_scoped_fixture)
+EXAMPLES = examples(500, HealthCheck.function_scoped_fixture)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,8 @@ def assert_goes_on(port: int, data: bytes) -> None:
         assert connection.ask("GET", routes.OPS).status == 200
 
 
-@QUICKLY
+@pytest.mark.fuzz
+@EXAMPLES
 @given(st.binary(max_size=400))
 @example(b"\r\n\r\n\r\n")
 @example(b"\0" * 40_000)
@@ -82,7 +83,8 @@ def test_random_bytes_break_nothing(port: int, data: bytes) -> None:
     assert_goes_on(port, data)
 
 
-@QUICKLY
+@pytest.mark.fuzz
+@EXAMPLES
 @given(METHODS, TARGETS, HEADERS, BODIES, st.booleans())
 @example("POST", "/v1/links?\xff", [(routes.IDEMPOTENCY_KEY, "k"), ("Content-Type", routes.JSON)], b"{}", True)
 @example("GET", "//v1/ops?\xff", [], b"", False)
@@ -96,7 +98,8 @@ def test_random_heads_break_nothing(
     assert_goes_on(port, request)
 
 
-@QUICKLY
+@pytest.mark.fuzz
+@EXAMPLES
 @given(METHODS, TARGETS, BODIES, st.sampled_from([routes.JSON, routes.APPEND_TYPE]), HEADERS)
 def test_random_requests_that_are_framed_well_are_answered_below_500(
     port: int, method: str, target: str, body: bytes, content: str, headers: list[tuple[str, str]]

@@ -19,6 +19,8 @@ import requests
 from opstore_daemon.protocol import routes
 from tests.support.daemon import PATIENCE, Daemon
 
+pytestmark = pytest.mark.process
+
 KILLS = int(os.environ.get("OPSTORE_TEST_KILLS", "6"))
 SEED = int(os.environ.get("OPSTORE_TEST_SEED", "7"))
 CLIENTS = 4

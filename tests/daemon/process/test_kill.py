@@ -2,8 +2,12 @@
 
 import hashlib
 
+import pytest
+
 from opstore_daemon.protocol import routes
 from tests.daemon.process.conftest import Start
+
+pytestmark = pytest.mark.process
 
 
 def test_an_upload_that_was_begun_goes_on_after_kill_9(start: Start) -> None:

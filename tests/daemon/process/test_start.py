@@ -16,6 +16,8 @@ from tests.daemon.process.conftest import Start
 from tests.support.daemon import Daemon, run
 from tests.support.schema import HEAD
 
+pytestmark = pytest.mark.process
+
 
 def mode(path: Path) -> int:
     """The permissions."""

@@ -15,6 +15,8 @@ from opstore_daemon.protocol import routes
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import PATIENCE, Daemon, until
 
+pytestmark = pytest.mark.process
+
 
 def refuses_connections(daemon: Daemon) -> bool:
     """Whether nobody listens there any more."""

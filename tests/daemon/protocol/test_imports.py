@@ -11,6 +11,8 @@ SERVER = {"alembic", "flask", "jinja2", "sqlalchemy", "waitress", "werkzeug"}
 
 IMPORT_AND_TELL = """
 import importlib, json, sys
+
+pytestmark = pytest.mark.process
 before = set(sys.modules)
 for name in sys.argv[1:]:
     importlib.import_module(name)

@@ -63,6 +63,7 @@ def test_older_bytes_pushed_again_make_a_new_version(level: Level) -> None:
     assert len({first, second, third}) == 3
 
 
+@pytest.mark.oracle
 @given(bases, st.sampled_from(LEVELS), st.binary(max_size=8))
 def test_a_bump_is_the_oracles(base: oracle.Subversions | None, level: Level, data: bytes) -> None:
     made = bump(Version(*base) if base else None, level, digest_of(data))
@@ -102,6 +103,7 @@ def test_patch_fields_take_the_place_of_the_bytes() -> None:
     assert from_fields({"patch": {"a": "b"}}, DIGEST) == from_fields({"patch": {"a": "b"}}, digest_of(b"others"))
 
 
+@pytest.mark.oracle
 @given(some_fields, st.none() | st.binary(max_size=8))
 def test_the_version_of_fields_is_the_oracles(fields: dict[Level, dict[str, str]], data: bytes | None) -> None:
     made = from_fields(fields, None if data is None else digest_of(data))

@@ -39,6 +39,7 @@ def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
 
 @pytest.mark.oracle
 @examples(2000)
+@pytest.mark.oracle
 @given(histories)
 def test_the_verdict_is_the_oracles_for_every_pair_of_versions_of_every_two_ops(history: list[oracle.Event]) -> None:
     for up in OPS:
@@ -223,6 +224,7 @@ def test_the_verdict_and_its_reason_do_not_depend_on_the_order_in_which_links_ar
     assert verdict(of, shuffled) == verdict(of, handed)
 
 
+@pytest.mark.oracle
 @given(words)
 def test_over_several_edges_it_is_the_oracles(found: list[VerdictWord]) -> None:
     assert combine(found) == oracle.over_all(found)

@@ -22,7 +22,10 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.testing import Serving
 from tests.support.machines import Machine
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon"),
+]
 
 TOKEN = "the-secret-token-of-the-test"
 

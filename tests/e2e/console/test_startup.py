@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.machines import PROGRAM, Machine
 
+pytestmark = pytest.mark.process
+
 # What some commands need: to draw, to move bytes, to start a daemon, to pickle a client, to read settings and locks.
 HEAVY = {
     "opstore_cli.transfer.download",

@@ -17,6 +17,8 @@ from tests.support.schema import HEAD
 from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
