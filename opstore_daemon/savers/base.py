@@ -1,7 +1,7 @@
-"""What every saver promises, and what its callers may not assume.
+"""The contract of savers: what each one promises, and what its callers must not assume.
 
-Hashing and checking happen once, around any saver, in the store: a saver may trust the digest that it is given,
-and a caller may not conclude from an open file that its bytes are the right ones.
+Hashing and checking happen once, around any saver, in the store. A saver may trust the digest that it is given; a
+caller must not conclude from an open file that its bytes are the right ones.
 """
 
 import re
@@ -19,41 +19,40 @@ _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
 
 def check_upload(upload: str) -> str:
-    """The id of an upload, if it is 32 lower-case hex digits; raises ValueError. No path is made from anything else."""
+    """Return the upload id if it is 32 lower-case hex digits, else raise ValueError. Paths are made of nothing else."""
     if _UPLOAD.fullmatch(upload) is None:
         raise ValueError(f"{upload[:80]!r} is not an upload: it is 32 lower-case hex digits")
     return upload
 
 
 def is_upload(name: str) -> bool:
-    """Whether that is the id of an upload."""
+    """Return whether the text is an upload id."""
     return _UPLOAD.fullmatch(name) is not None
 
 
 class Draft(ABC):
-    """Bytes on their way in, in order.
+    """Bytes that are coming in, in order.
 
-    One writer at a time: that no upload has two drafts open at once is the caller's business, not the saver's.
-    Whatever fails raises StorageFull where there is no space left, else StorageFailed; a draft that was closed
-    raises ValueError.
+    One writer at a time: the caller makes sure that an upload has at most one open draft. Failures raise StorageFull
+    if there is no space left, else StorageFailed; a closed draft raises ValueError.
     """
 
     @property
     @abstractmethod
     def offset(self) -> int:
-        """How many bytes it has kept. It can still be read after close().
+        """The number of bytes that it has stored. It can be read after close().
 
-        They survive the end of the process, `kill -9` included. After a loss of power there may be fewer of them,
-        or other ones: whoever takes a draft up again hashes them again.
+        They survive the end of the process, even `kill -9`. After a power failure there may be fewer of them, or other
+        ones: hash them again before you resume a draft.
         """
 
     @abstractmethod
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        """Keeps all of data at the offset, or none of it: when it raises, the offset is what it was.
+        """Store all of `data` at the offset, or none of it: if it raises, the offset is unchanged.
 
-        The buffer is the caller's again when it returns. After StorageFull the same data may be appended once
-        more. After the first publish, also one that failed, nothing can be appended: StorageFailed. Nothing is
-        promised to survive a loss of power before publish() has returned.
+        The caller may reuse the buffer when it returns. After StorageFull the same data may be appended once more.
+        After the first publish, even a failed one, appending raises StorageFailed. Nothing is promised to survive a
+        power failure before publish() has returned.
         """
 
     def receive(self, source: socket.socket, most: int) -> int:
@@ -68,96 +67,94 @@ class Draft(ABC):
 
     @abstractmethod
     def read_at(self, offset: int, buffer: memoryview) -> int:
-        """Fills the buffer with the bytes from that offset on, which it must have kept, and says how many those were.
+        """Fill the buffer with stored bytes from `offset` on, and return how many bytes were read.
 
-        They may be fewer than there is room for, but not none. By any thread, while others are appended: this is how
-        they are hashed.
+        They may be fewer than the buffer holds, but at least one. Any thread may read while another appends: this is
+        how the bytes are hashed.
         """
 
     @abstractmethod
     def publish(self, digest: Digest) -> None:
-        """The bytes are whole and durable under that digest when it returns; raises InvalidDigest, too.
+        """Make the bytes whole and durable under the digest; raises InvalidDigest too.
 
-        The draft stays until it is discarded, so that a caller that crashes before its own commit can publish
-        again: a second publish succeeds, also by a draft that was taken up again after a crash in the middle. A
-        blob that is there already becomes young again (`published_at`), and one whose bytes differ, because they
-        were damaged, is replaced.
+        The draft stays until it is discarded, so that a caller that crashes before its own commit can publish again: a
+        second publish succeeds, even of a draft that was reopened after a crash in the middle. An existing blob counts
+        as just published (`published_at`); if its bytes differ because they were damaged, it is replaced.
 
-        When it raises, nothing may be concluded: the blob may be there or not (another draft may rely on it by
-        then), but never a part of it. Where the disk may not hold what it was told to hold, the draft is spoilt:
-        every later append and publish raises StorageFailed; the upload's next draft has what can be trusted, which
-        may be nothing. A delete of the same digest that runs at the same time may win: look once more before the
-        blob is relied on, at a time when no delete can run.
+        If it raises, conclude nothing: the blob may exist or not (and another draft may rely on it by then), but never
+        a part of it. If the disk may not hold what was written, the draft is unusable: every later append and publish
+        raises StorageFailed, and the upload's next draft has what can be trusted, which may be nothing. A concurrent
+        delete of the same digest may win: check again before you rely on the blob, at a time when no delete can run.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of the file. The bytes so far stay and can be taken up again. Again is not an error."""
+        """Close the file. The bytes stay, and the draft can be reopened. Closing twice is allowed."""
 
 
 class BaseSaver(ABC):
     """Immutable bytes by digest, and the drafts that become them.
 
-    Its methods may be called by many threads at once. Whatever fails raises StorageFull where there is no space
-    left, else StorageFailed; a digest that is none raises InvalidDigest, an upload that is none ValueError.
+    Many threads may call its methods at once. Failures raise StorageFull if there is no space left, else
+    StorageFailed; an invalid digest raises InvalidDigest, an invalid upload id ValueError.
     """
 
     @abstractmethod
     def draft(self, upload: str) -> Draft:
-        """The draft of that upload: new, or taken up again at the offset that it has.
+        """Return the draft of the upload: a new one, or the existing one at its offset.
 
-        A caller may not assume that it is new, nor that an upload which it knows still has its bytes.
+        A caller must not assume that it is new, nor that a known upload still has its bytes.
         """
 
     @abstractmethod
     def drafts(self) -> Iterator[str]:
-        """The uploads that have a draft, in no order: to expire them. None is missed that was there all the time."""
+        """Return the uploads that have a draft, in any order. None is missed that existed throughout the call."""
 
     @abstractmethod
     def kept(self, upload: str) -> int:
-        """How many bytes the draft of that upload has kept; 0 where there is none, and none is made.
+        """Return how many bytes the draft of the upload has stored, 0 if there is none; never creates one.
 
-        Also of one that is open, where it may be behind by what is being appended.
+        For an open draft it may be behind by what is being appended.
         """
 
     @abstractmethod
     def discard(self, upload: str) -> None:
-        """The draft and all its traces are gone; not an error where there is none. Never touches a published blob.
+        """Delete the draft and all its traces; does nothing if there is none. Never touches a published blob.
 
-        A draft that was open meanwhile is to be closed; it publishes nothing any more.
+        Close a draft that was open meanwhile; it can't publish any more.
         """
 
     @abstractmethod
     def open(self, digest: Digest) -> BinaryIO:
-        """The bytes, to read: seekable, at 0, with a position of its own; raises BlobNotFound.
+        """Open the blob for reading: seekable, at 0, with a position of its own; raises BlobNotFound.
 
-        What is open stays readable to its end when the blob is deleted or replaced meanwhile. Reading raises
-        StorageFailed. The bytes may be damaged: hash them.
+        An open blob stays readable to its end even if it is deleted or replaced. Reading raises StorageFailed. The
+        bytes may be damaged: hash them.
         """
 
     @abstractmethod
     def __contains__(self, digest: object) -> bool:
-        """Whether there is a blob with that digest, whole by the promise of publish(); False for what is no digest."""
+        """Return whether publish() has stored a blob with that digest; False for anything that is not a digest."""
 
     @abstractmethod
     def size(self, digest: Digest) -> int:
-        """Its size in bytes; raises BlobNotFound."""
+        """Return the size in bytes; raises BlobNotFound."""
 
     @abstractmethod
     def published_at(self, digest: Digest) -> float:
-        """When it was last published, in seconds since the epoch by the saver's clock; raises BlobNotFound.
+        """Return when it was last published, in seconds since the epoch by the saver's clock; raises BlobNotFound.
 
-        It is there so that a collector passes over what a push may rely on, and says nothing else.
+        Its only use is that a collector skips blobs that a push may rely on.
         """
 
     @abstractmethod
     def delete(self, digest: Digest) -> None:
-        """It is gone; not an error where there is none. After a loss of power it may be back."""
+        """Delete the blob; does nothing if there is none. After a power failure it may be back."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Digest]:
-        """The digests, in no order, each once. What is published or deleted meanwhile may be among them or not."""
+        """Yield each digest once, in any order. Blobs published or deleted meanwhile may or may not be included."""
 
     def free(self) -> int | None:
-        """Bytes that can still be stored, roughly; None where nobody knows. No promise that so many will fit."""
+        """Return roughly how many bytes can still be stored, None if unknown. It is no promise that they will fit."""
         return None

@@ -22,13 +22,13 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
 class FileSaver(BaseSaver):
-    """Blobs as files that `sha256sum` can verify. Whoever runs the daemon owns the folder, and nobody else enters it.
+    """Blobs as files, which `sha256sum` can verify. Only the user who runs the daemon can enter the folder.
 
-    Folders are 0700, drafts 0600, blobs 0400. No path is made from anything but digests and uploads.
+    Folders have mode 0700, drafts 0600, blobs 0400. Paths are made of digests and upload ids only.
     """
 
     def __init__(self, root_path: str | Path) -> None:
-        """Makes the folder, its parents too, where it isn't there; raises StorageFailed."""
+        """Create the folder and its parents if they are missing; raises StorageFailed."""
         self.root = Path(root_path).absolute()
         self._blobs = self.root / "blobs"
         self._staging = self.root / "staging"
@@ -59,7 +59,7 @@ class FileSaver(BaseSaver):
     def discard(self, upload: str) -> None:
         path = self._staging / check_upload(upload)
         with translated("discarding a draft"):
-            # The draft's own name last: as long as it is there, drafts() shows that there is something to discard.
+            # The draft's own name last: while it exists, drafts() shows that there is something to discard.
             posix.unlink(spare_of(path))
             posix.unlink(path)
 
@@ -110,7 +110,7 @@ class FileSaver(BaseSaver):
             posix.sync_folder(folder.parent)
         for folder in (self._blobs, self._staging):
             posix.make_folder(folder)
-            with posix.opened_folder(folder):  # refuses what is no folder, or a link: renames must stay on one disk
+            with posix.opened_folder(folder):  # refuses links and files: renames must stay on one disk
                 pass
         posix.sync_folder(self.root)
 
@@ -124,7 +124,7 @@ class FileSaver(BaseSaver):
 
 
 class _BlobFile(io.FileIO):
-    """A blob that is being read: a disk that fails says so in the words of the store."""
+    """A blob being read; read errors raise StorageFailed."""
 
     def readinto(self, buffer: Any, /) -> int | None:
         with translated("reading a blob"):

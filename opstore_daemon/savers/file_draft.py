@@ -27,13 +27,13 @@ class Shelves:
         self._settled: set[Path] = set()
 
     def path_of(self, digest: Digest) -> Path:
-        """Where the blob stands, or would; raises InvalidDigest."""
+        """Return the path of the blob, whether or not it exists; raises InvalidDigest."""
         name = Digest.parse(digest).hex
         return Path(f"{self._blobs}/{name[:2]}/{name}")
 
     def make(self, shelf: Path) -> None:
-        """That folder is there to stay; raises OSError."""
-        # Also where it was there: the process that made it may have died before its name was durable.
+        """Create the folder durably; raises OSError."""
+        # Even if it existed: the process that created it may have died before its name was durable.
         if posix.make_folder(shelf) or shelf not in self._settled:
             posix.sync_folder(self._blobs)
             self._settled.add(shelf)
@@ -99,10 +99,10 @@ class FileDraft(Draft):
 
     @contextmanager
     def _keeping(self, count: int) -> Iterator[None]:
-        """So many bytes are written at the offset, or the file ends there."""
+        """Write `count` bytes at the offset in the context, or truncate the file to the offset."""
         self._check_usable()
         if self._sealed:
-            # The file may be a blob already, under its other name.
+            # The file may already be a blob under its other name.
             raise errors.StorageFailed(reason="the draft was published: it takes no more bytes")
         with translated("writing a draft"):
             try:
@@ -120,25 +120,25 @@ class FileDraft(Draft):
             self._spoilt = False
 
     def _seal(self) -> None:
-        """No byte is added from here on, and those that are there are on the disk."""
+        """Accept no more bytes, and sync those that are there."""
         found = os.fstat(self._fd)
         if not os.path.samestat(found, os.lstat(self._path)) or found.st_size != self._offset:
             raise OSError(errno.ESTALE, "The file is not the one that was written")
         self._sealed = True
         with suppress(PermissionError):  # a file system without modes
             os.fchmod(self._fd, _READ_ONLY)
-        os.utime(self._fd)  # the last byte may have come long ago, and a collector looks at the age
+        os.utime(self._fd)  # the last byte may be old, and a collector looks at the age
         try:
             posix.sync(self._fd)
         except posix.SyncFailed:
-            # The system may hold bytes that the disk does not: also who takes this upload up again must not use them.
+            # The page cache may hold bytes that the disk does not: nobody may resume this upload with them.
             with suppress(OSError):
                 os.unlink(self._path)
             raise
 
     def _place(self, target: Path) -> None:
-        """Our bytes stand under that name, whatever stood there."""
-        # What stands there should be the same bytes. It is not compared: that takes longer than to take its place.
+        """Give the file the name `target`, replacing whatever has it."""
+        # The existing blob should be the same. Comparing takes longer than replacing it.
         if not posix.link(self._path, target):
             self._replace(target)
 
@@ -152,7 +152,7 @@ class FileDraft(Draft):
             posix.unlink(spare)
 
     def _copy(self, spare: Path) -> None:
-        # Not a rename of the draft itself: after a crash there would be nothing to publish again.
+        # Renaming the draft itself would leave nothing to publish again after a crash.
         copy = posix.open_new(spare)
         try:
             offset = 0
@@ -167,7 +167,7 @@ class FileDraft(Draft):
 
 
 def spare_of(path: Path) -> Path:
-    """The second name or copy of a draft that is about to replace a blob."""
+    """Return the path of a draft's second name or copy, which is about to replace a blob."""
     return path.with_suffix(".spare")
 
 
@@ -176,9 +176,9 @@ def _is_sealed(found: os.stat_result) -> bool:
 
 
 def taken_up(path: Path) -> int:
-    """The file of a draft that is there already; a second name is allowed where a publish gave it one."""
+    """Open the existing file of a draft; it may have a second name if a publish gave it one."""
     posix.unlink(spare_of(path))
-    # A sealed file is not ours to write to, by its mode.
+    # The mode of a sealed file forbids writing.
     flags = os.O_RDONLY if _is_sealed(os.lstat(path)) else os.O_RDWR
     fd = posix.open_regular(path, flags)
     if os.fstat(fd).st_nlink > 2:

@@ -14,7 +14,7 @@ from opstore_daemon.savers.base import BaseSaver, Draft, check_upload
 
 @dataclass(eq=False, slots=True)
 class _Staged:
-    """What a draft has so far; it outlives the drafts that write to it."""
+    """The bytes of a draft so far; they outlive the drafts that write to them."""
 
     data: bytearray = field(default_factory=bytearray)
     sealed: bool = False
@@ -27,7 +27,7 @@ class _Blob:
 
 
 class MemorySaver(BaseSaver):
-    """Blobs and drafts in two dictionaries. A draft survives close(), as it does in a saver that lasts."""
+    """Blobs and drafts in two dictionaries. A draft survives close(), as in a durable saver."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Bytes from a connection to a file by way of the system alone: splice(2), where there is one."""
+"""Move bytes from a connection to a file inside the kernel with splice(2), where it exists."""
 
 import errno
 import os
@@ -11,45 +11,45 @@ from contextlib import contextmanager, suppress
 
 from opstore_daemon.savers import posix
 
-ROOM = 1024 * 1024  # bytes; what Linux grants a pipe without asking
+ROOM = 1024 * 1024  # bytes, the size that Linux allows any user
 
 AVAILABLE = sys.platform == "linux" and hasattr(os, "splice")
 
 
 class Pipe:
-    """What holds bytes between the two: filled from the one, emptied into the other, by one thread at a time.
+    """A kernel pipe between a connection and a file. One thread at a time fills and empties it.
 
-    What it was filled with is gone from the connection, so it has to be emptied at once.
+    Bytes in the pipe are gone from the connection, so it has to be emptied at once.
     """
 
     def __init__(self) -> None:
         self._out, self._into = os.pipe2(os.O_CLOEXEC)
         self._close = weakref.finalize(self, _close, self._out, self._into)
-        with suppress(OSError):  # a user who has many keeps the usual 64 KiB
+        with suppress(OSError):  # a user with many pipes keeps the default of 64 KiB
             import fcntl
 
             fcntl.fcntl(self._into, fcntl.F_SETPIPE_SZ, ROOM)
 
     def fill(self, source: socket.socket, most: int) -> int:
-        """Takes up to so many bytes of the connection, and says how many; raises OSError."""
+        """Move up to `most` bytes from the connection into the pipe and return how many; raises OSError."""
         return os.splice(source.fileno(), self._into, min(most, ROOM))
 
     def empty(self, to: int, offset: int, count: int) -> None:
-        """Writes what it was filled with to the file at that offset; raises OSError, and is of no use then."""
+        """Write `count` bytes from the pipe to the file at `offset`; after an OSError the pipe is unusable."""
         while count:
             try:
                 written = os.splice(self._out, to, count, offset_dst=offset)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                # A file system that knows no such thing. Not tried again and again: it is a few calls a mebibyte.
+                # This file system has no splice; asking again costs only a few calls a MiB.
                 written = _copy(self._out, to, count, offset)
             if not written:
                 raise OSError(errno.EIO, "Nothing was written")
             count, offset = count - written, offset + written
 
     def close(self) -> None:
-        """Lets go of it, and of what is in it."""
+        """Close both ends and discard what is inside."""
         self._close()
 
 
@@ -65,13 +65,13 @@ def _close(*descriptors: int) -> None:
 
 
 class Pipes(threading.local):
-    """A pipe for each thread that receives, as long as the thread and this live."""
+    """One pipe for each thread that receives, for the life of the thread and of this object."""
 
     _pipe: Pipe | None = None
 
     @contextmanager
     def borrowed(self) -> Iterator[Pipe]:
-        """The thread's own, empty; to be left empty, or by an exception."""
+        """Yield this thread's empty pipe. The caller leaves it empty or raises."""
         pipe, self._pipe = self._pipe or Pipe(), None
         try:
             yield pipe

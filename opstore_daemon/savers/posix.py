@@ -1,6 +1,6 @@
-"""The few system calls that the FileSaver is made of, each with the flags and the care that make it safe.
+"""The few system calls that FileSaver is made of, each with the flags and the care that make it safe.
 
-They are called as `os.name` at the time of the call, so that a test can put a fault in their place.
+They are looked up as `os.name` at the time of the call, so that a test can replace them by a fault.
 """
 
 import errno
@@ -17,29 +17,29 @@ from opstore_daemon.protocol.limits import READ_SIZE
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
-# O_NONBLOCK: a pipe that somebody put there must not hold us up; it means nothing to a file.
+# O_NONBLOCK: opening a pipe that somebody put there must not block; it has no effect on files.
 _SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """What the system says, in the words of the store: StorageFull or StorageFailed. The one place that does so."""
+    """Translate OSError into StorageFull or StorageFailed. This is the one place that does so."""
     try:
         yield
     except OSError as error:
-        # Not str(error): the reason goes to the client, whom our paths do not concern.
+        # Not str(error): the reason goes to the client, which should not see our paths.
         reason = f"{error.strerror or type(error).__name__} while {doing}"
         failure = errors.StorageFull if error.errno in _FULL else errors.StorageFailed
         raise failure(reason=reason) from error
 
 
 def open_new(path: Path) -> int:
-    """A file of ours that was not there before, to write and to read; raises FileExistsError."""
+    """Create a file for reading and writing and return its descriptor; raises FileExistsError."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFELY, 0o600)
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """A file that is there already; a link, a pipe or a folder in its place is refused."""
+    """Open an existing regular file; refuses a link, a pipe or a folder in its place."""
     fd = os.open(path, flags | _SAFELY)
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
@@ -49,7 +49,7 @@ def open_regular(path: Path, flags: int) -> int:
 
 @contextmanager
 def opened_folder(path: Path) -> Iterator[int]:
-    """The folder, to sync it; a link in its place is refused."""
+    """Open the folder in order to sync it; refuses a link in its place."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield fd
@@ -58,7 +58,7 @@ def opened_folder(path: Path) -> Iterator[int]:
 
 
 def make_folder(path: Path) -> bool:
-    """The folder is there; True if it is new: for us alone, and its name is not durable until its parent is synced."""
+    """Create the folder with mode 0700; return whether it is new. Sync its parent to make the name durable."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -67,11 +67,11 @@ def make_folder(path: Path) -> bool:
 
 
 class SyncFailed(OSError):
-    """The disk may not hold what was written. Asked again, the system may say yes although it threw the bytes away."""
+    """The disk may not hold what was written. Never retry: a later fsync can succeed although bytes were lost."""
 
 
 def sync(fd: int) -> None:
-    """What was written is on the disk when it returns; raises SyncFailed, and then is not to be tried again."""
+    """Write everything to the disk before returning; after SyncFailed, never sync the file again."""
     try:
         os.fsync(fd)
     except OSError as error:
@@ -79,18 +79,18 @@ def sync(fd: int) -> None:
     if sys.platform == "darwin":  # pragma: no cover - fsync(2) there stops at the drive's own cache
         import fcntl
 
-        with suppress(OSError):  # a network drive knows no such thing
+        with suppress(OSError):  # network drives do not support it
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
 
 
 def sync_folder(path: Path) -> None:
-    """The names in that folder are on the disk when it returns."""
+    """Make the names in the folder durable before returning."""
     with opened_folder(path) as fd:
         sync(fd)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-    """All of data, from that offset on; the system may take fewer bytes at a time than it was given."""
+    """Write all of `data` at `offset`, even if the system takes fewer bytes at a time."""
     rest = memoryview(data).cast("B")
     while rest:
         written = os.pwrite(fd, rest, offset)
@@ -100,7 +100,7 @@ def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> Non
 
 
 def read_into(fd: int, offset: int, buffer: memoryview) -> int:
-    """Bytes of the file from that offset on; how many there were, at least one."""
+    """Read from `offset` into the buffer and return how many bytes were read, at least one."""
     count = os.preadv(fd, [buffer], offset)
     if not count:
         raise OSError(errno.EIO, "The file is shorter than it was")
@@ -108,7 +108,7 @@ def read_into(fd: int, offset: int, buffer: memoryview) -> int:
 
 
 def pieces(fd: int, size: int) -> Iterator[bytes]:
-    """The first size bytes of the file, wherever its position is, which stays."""
+    """Yield the first `size` bytes of the file in pieces, without using its position."""
     start = 0
     while start < size:
         piece = os.pread(fd, min(READ_SIZE, size - start), start)
@@ -119,7 +119,7 @@ def pieces(fd: int, size: int) -> Iterator[bytes]:
 
 
 def link(path: Path, name: Path) -> bool:
-    """A second name for the file; False where the name is taken, or the file system has no hard links."""
+    """Give the file a second name; return False if the name exists or the file system has no hard links."""
     try:
         os.link(path, name, follow_symlinks=False)
     except FileExistsError:
@@ -132,6 +132,6 @@ def link(path: Path, name: Path) -> bool:
 
 
 def unlink(path: Path) -> None:
-    """The name is gone; not an error where there is none."""
+    """Delete the name; does nothing if there is none."""
     with suppress(FileNotFoundError):
         os.unlink(path)

@@ -1,16 +1,16 @@
-"""The suite that every saver passes: a pytest class to inherit from, with a few hooks to supply.
+"""The conformance tests that every saver passes: a pytest class to inherit from, with a few hooks to supply.
 
     class TestMySaver(SaverConformance):
-        def make_saver(self): ...                      # a saver with nothing in it
+        def make_saver(self): ...                      # an empty saver
         def reopen(self, saver): ...                   # the same place, as after a restart of the process
-        def raw_read(self, saver, digest): ...         # the bytes that lie there, or None
-        def raw_write(self, saver, digest, data): ...  # other bytes in their place
+        def raw_read(self, saver, digest): ...         # the bytes that are stored, or None
+        def raw_write(self, saver, digest, data): ...  # replace them by other bytes
         def leftovers(self, saver): ...                # how many things are neither a blob nor a draft
 
-The raw hooks look around the saver: a saver that forgets in the same way as it keeps would pass otherwise. After each
-test its drafts are discarded, and there must be no leftovers.
+The raw hooks bypass the saver: a saver whose reads and writes are wrong in the same way would pass otherwise. After
+each test its drafts are discarded, and there must be no leftovers.
 """
-# ruff: noqa: S101 - the asserts of a suite are what it is for
+# ruff: noqa: S101 - these are tests
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ __all__ = ["SaverConformance", "SaverHooks"]
 
 
 class SaverConformance(DraftConformance, PublishConformance, BlobConformance):
-    """All of it. A saver joins by inheriting from this and supplying the hooks."""
+    """All conformance tests. Inherit from this class and supply the hooks."""
 
     @pytest.fixture
     def saver(self) -> Iterator[BaseSaver]:
@@ -35,7 +35,7 @@ class SaverConformance(DraftConformance, PublishConformance, BlobConformance):
         self.check_leftovers(saver)
 
     def check_leftovers(self, saver: BaseSaver) -> None:
-        """Nothing but blobs is left once the drafts are discarded."""
+        """Check that only blobs are left once the drafts are discarded."""
         assert self.leftovers(saver) == 0, "neither a blob nor a draft"
         for upload in list(saver.drafts()):
             saver.discard(upload)

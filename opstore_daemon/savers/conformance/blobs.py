@@ -1,5 +1,5 @@
-"""The part of the suite about what can be asked of blobs."""
-# ruff: noqa: S101 - the asserts of a suite are what it is for
+"""Conformance tests of blobs."""
+# ruff: noqa: S101 - these are tests
 
 from contextlib import closing
 from uuid import uuid4
@@ -13,7 +13,7 @@ from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, Saver
 
 
 class BlobConformance(SaverHooks):
-    """What can be asked of blobs."""
+    """What a saver answers about blobs."""
 
     def test_a_missing_blob_is_not_found(self, saver: BaseSaver) -> None:
         put(saver, b"another")

@@ -1,5 +1,5 @@
-"""What the tests of the suite share: the hooks of a saver, some bytes, and threads."""
-# ruff: noqa: S101 - the asserts of a suite are what it is for
+"""What the conformance tests share: the hooks of a saver, some bytes, and threads."""
+# ruff: noqa: S101 - these are tests
 
 import socket
 import threading
@@ -17,7 +17,7 @@ UPLOAD, OTHER = "0123456789abcdef" * 2, "f" * 32
 
 
 def put(saver: BaseSaver, data: bytes = DATA, upload: str = OTHER) -> Digest:
-    """The data as a blob, with no draft left."""
+    """Store the data as a blob and leave no draft."""
     with closing(saver.draft(upload)) as draft:
         draft.append(data)
         draft.publish(digest_of(data))
@@ -26,24 +26,24 @@ def put(saver: BaseSaver, data: bytes = DATA, upload: str = OTHER) -> Digest:
 
 
 def get(saver: BaseSaver, digest: Digest = DIGEST) -> bytes:
-    """The bytes of a blob."""
+    """Return the bytes of a blob."""
     with saver.open(digest) as file:
         return file.read()
 
 
 def read_back(draft: Draft) -> bytes:
-    """All bytes that the draft has kept."""
+    """Return all bytes that the draft has stored."""
     data, buffer = bytearray(), memoryview(bytearray(READ_SIZE))
     while len(data) < draft.offset:
         room = buffer[: draft.offset - len(data)]
         count = draft.read_at(len(data), room)
-        assert 0 < count <= len(room), "what it has kept is there, and no more than was asked for"
+        assert 0 < count <= len(room), "it returns stored bytes, and no more than asked for"
         data += room[:count]
     return bytes(data)
 
 
 def receive(draft: Draft, data: bytes) -> list[int]:
-    """Has the draft take the data from a connection; how many bytes it took at a time."""
+    """Let the draft receive the data from a connection; return how many bytes it took each time."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         sender = threading.Thread(target=_send, args=(theirs, data))
@@ -56,17 +56,17 @@ def receive(draft: Draft, data: bytes) -> list[int]:
                     break
             return taken
         finally:
-            ours.close()  # whoever still sends is told so
+            ours.close()  # unblocks the sender
             sender.join()
 
 
 def _send(connection: socket.socket, data: bytes) -> None:
-    with suppress(ConnectionError):  # whoever takes no more
+    with suppress(ConnectionError):  # the draft closed the connection
         connection.sendall(data)
 
 
 def all_at_once(jobs: list[Callable[[], object]]) -> list[BaseException]:
-    """Runs each in a thread of its own, started together; what they raised."""
+    """Run each job in a thread, all started together; return what they raised."""
     raised: list[BaseException] = []
     start = threading.Barrier(len(jobs))
 
@@ -86,24 +86,24 @@ def all_at_once(jobs: list[Callable[[], object]]) -> list[BaseException]:
 
 
 class SaverHooks(ABC):
-    """What a saver supplies to join the suite."""
+    """What a saver supplies to be tested."""
 
     @abstractmethod
     def make_saver(self) -> BaseSaver:
-        """A saver with nothing in it."""
+        """Return an empty saver."""
 
     @abstractmethod
     def reopen(self, saver: BaseSaver) -> BaseSaver:
-        """Another one at the same place, as after a restart of the process; the same one, if it doesn't outlive it."""
+        """Return another saver at the same place, as after a restart; the same one if it can't outlive a process."""
 
     @abstractmethod
     def raw_read(self, saver: BaseSaver, digest: Digest) -> bytes | None:
-        """The bytes that lie there, read around the saver; None where there are none."""
+        """Return the stored bytes without using the saver; None if there are none."""
 
     @abstractmethod
     def raw_write(self, saver: BaseSaver, digest: Digest, data: bytes) -> None:
-        """Puts other bytes in the place of a blob, around the saver."""
+        """Replace the bytes of a blob without using the saver."""
 
     @abstractmethod
     def leftovers(self, saver: BaseSaver) -> int:
-        """How many things lie there that are neither a blob nor a draft."""
+        """Return how many things are neither a blob nor a draft."""

@@ -1,5 +1,5 @@
-"""The part of the suite about bytes on their way in."""
-# ruff: noqa: S101 - the asserts of a suite are what it is for
+"""Conformance tests of bytes coming in."""
+# ruff: noqa: S101 - these are tests
 
 import socket
 import threading
@@ -28,7 +28,7 @@ WIDE = memoryview(b"gggg").cast("H")
 
 
 class DraftConformance(SaverHooks):
-    """Bytes on their way in."""
+    """How a draft stores bytes."""
 
     def test_a_new_draft_is_empty(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as draft:

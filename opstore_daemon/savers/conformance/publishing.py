@@ -1,5 +1,5 @@
-"""The part of the suite about drafts that become blobs."""
-# ruff: noqa: S101 - the asserts of a suite are what it is for
+"""Conformance tests of drafts that become blobs."""
+# ruff: noqa: S101 - these are tests
 
 from collections.abc import Callable
 from contextlib import closing
