@@ -1,19 +1,19 @@
-"""What a user may rely on (CONTRACT sections 2 to 4), as scenarios over the verbs: one suite, several transports.
+"""What users may rely on (CONTRACT sections 2 to 4), as scenarios over the verbs: one suite for several transports.
 
-A scenario is a function of a `Scene`; test_scenarios.py runs each on the store in process and on the client against
-a listening daemon, so that neither can drift from the other.
+A scenario is a function of a `Scene`. test_scenarios.py runs each one on the store in process and on clients, so that
+store and client cannot drift apart.
 """
 
 from tests.scenarios import (
     atomic,
     links,
-    mistyped,
     patches,
     pipelines,
     pushes,
     references,
     resolutions,
     selections,
+    suggestions,
     tags,
     verdicts,
     yanks,
@@ -36,7 +36,7 @@ EVERY_SCENARIO: list[Scenario] = [
         tags,
         yanks,
         resolutions,
-        mistyped,
+        suggestions,
     )
     for scenario in module.SCENARIOS
 ]

@@ -1,4 +1,4 @@
-"""CONTRACT section 3: links come in one transaction with their version, or nothing comes at all."""
+"""A version and its links are recorded in one transaction (CONTRACT section 3)."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def a_registered_version_comes_with_its_links_too(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def one_reference_that_finds_nothing_leaves_nothing_at_all(scene: Scene) -> None:
+def one_reference_that_finds_nothing_undoes_the_whole_push(scene: Scene) -> None:
     scene.push("scaler", "aaa")
     before = scene.has()
     attempts: list[tuple[list[str], list[str], type[errors.OpStoreError]]] = [
@@ -59,7 +59,7 @@ def one_reference_that_finds_nothing_leaves_nothing_at_all(scene: Scene) -> None
 
 
 @SCENARIOS.append
-def a_refused_push_of_a_known_op_leaves_what_was_there(scene: Scene) -> None:
+def a_refused_push_to_an_existing_op_changes_nothing(scene: Scene) -> None:
     first = scene.store.push("pca", b"one", labels={"k": "v"})
     before = scene.has()
     with pytest.raises(errors.OpNotFound):

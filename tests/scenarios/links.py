@@ -1,4 +1,4 @@
-"""CONTRACT section 4: links."""
+"""Links (CONTRACT section 4)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ SCENARIOS: list[Scenario] = []
 
 
 def in_force(scene: Scene, op: str | None = None) -> list[tuple[str, str, str, str | None, bool]]:
-    """The links in force, as rows."""
+    """Return the links in force as rows."""
     return [
         (link.upstream, link.upstream_version, link.downstream, link.downstream_version, link.valid)
         for link in scene.store.links(op)
@@ -19,7 +19,7 @@ def in_force(scene: Scene, op: str | None = None) -> list[tuple[str, str, str, s
 
 
 @SCENARIOS.append
-def a_bare_downstream_is_the_op_and_is_created_where_it_is_unknown(scene: Scene) -> None:
+def a_bare_downstream_means_the_op_and_creates_it(scene: Scene) -> None:
     scene.push("pca", "aaa")
     link = scene.store.link("pca@1.0.0", "forest")
     assert (link.upstream, link.upstream_version) == ("pca", "1.0.0")
@@ -30,7 +30,7 @@ def a_bare_downstream_is_the_op_and_is_created_where_it_is_unknown(scene: Scene)
 
 
 @SCENARIOS.append
-def a_downstream_with_a_selector_is_that_version_of_it(scene: Scene) -> None:
+def a_downstream_with_a_selector_means_that_version(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.numbered("forest")
     assert scene.store.link("pca", "forest@1").downstream_version == "1.0.2"
@@ -43,13 +43,13 @@ def a_downstream_with_a_selector_is_that_version_of_it(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_bare_upstream_is_its_latest(scene: Scene) -> None:
+def a_bare_upstream_means_its_latest_version(scene: Scene) -> None:
     scene.numbered("pca")
     assert scene.store.link("pca", "forest").upstream_version == "1.0.2"
 
 
 @SCENARIOS.append
-def links_are_listed_newest_first_and_of_an_op_either_way(scene: Scene) -> None:
+def links_of_an_op_are_listed_newest_first_on_either_side(scene: Scene) -> None:
     for op in ("a", "b", "c"):
         scene.push(op, "aaa")
     scene.store.link("a", "b")
@@ -65,7 +65,7 @@ def links_are_listed_newest_first_and_of_an_op_either_way(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_same_link_again_makes_nothing_new(scene: Scene) -> None:
+def recording_the_same_link_again_changes_nothing(scene: Scene) -> None:
     scene.push("pca", "aaa")
     first = scene.store.link("pca", "forest", evidence="report 7")
     rows = scene.rows()
@@ -74,7 +74,7 @@ def the_same_link_again_makes_nothing_new(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def other_evidence_is_a_new_entry_in_place_of_the_old_one(scene: Scene) -> None:
+def a_link_with_other_evidence_replaces_the_link_in_force(scene: Scene) -> None:
     scene.push("pca", "aaa")
     first = scene.store.link("pca", "forest", evidence="report 7")
     second = scene.store.link("pca", "forest", evidence="report 8")
@@ -85,7 +85,7 @@ def other_evidence_is_a_new_entry_in_place_of_the_old_one(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_newest_entry_for_the_same_four_is_in_force(scene: Scene) -> None:
+def the_newest_entry_for_the_same_versions_is_in_force(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
     scene.store.link("pca", "forest")
@@ -101,7 +101,7 @@ def the_newest_entry_for_the_same_four_is_in_force(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def unlink_revokes_exactly_the_entry_of_these_four(scene: Scene) -> None:
+def unlink_revokes_only_the_link_between_these_versions(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
     bare = scene.store.link("pca", "forest")
@@ -124,7 +124,7 @@ def a_link_that_is_known_to_be_invalid_can_be_revoked_too(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_a_link_or_unlink_does_not_find_leaves_nothing(scene: Scene) -> None:
+def a_link_or_unlink_that_finds_nothing_changes_nothing(scene: Scene) -> None:
     scene.push("pca", "aaa")
     before = scene.has()
     attempts: list[tuple[str, str, type[errors.OpStoreError]]] = [
@@ -162,7 +162,7 @@ def no_op_is_its_own_upstream(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def links_are_listed_from_an_upstream_and_to_a_downstream(scene: Scene) -> None:
+def links_are_listed_by_upstream_and_by_downstream(scene: Scene) -> None:
     for op in ("a", "b"):
         scene.numbered(op)
     made = [
@@ -189,7 +189,7 @@ def links_are_listed_from_an_upstream_and_to_a_downstream(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_history_has_every_entry_that_ever_was(scene: Scene) -> None:
+def the_history_has_every_entry(scene: Scene) -> None:
     scene.push("pca", "aaa")
     first = scene.store.link("pca", "forest")
     scene.store.link("pca", "boost")

@@ -1,4 +1,4 @@
-"""`otherwise="patch"`: other bytes under a stored version make a new patch version, with its valid links."""
+"""`otherwise="patch"`: other bytes for a stored version make a new patch version with copies of its valid links."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def save(scene: Scene, data: bytes, version: str = "aaa", op: str = "pca") -> tu
 
 
 @SCENARIOS.append
-def other_bytes_under_a_stored_version_make_the_patch_version_that_a_bump_from_it_makes(scene: Scene) -> None:
+def other_bytes_for_a_stored_version_make_the_patch_that_a_bump_from_it_makes(scene: Scene) -> None:
     first = scene.store.push("pca", b"one", subversions=spelt("abc") + "_2020-01-01 10:00:00", otherwise="patch")
     assert (first.version, first.subversions, first.note) == ("1.0.0", spelt("abc"), "2020-01-01 10:00:00")
     second = scene.store.push("pca", b"two", subversions=spelt("abc"), otherwise="patch")
@@ -27,7 +27,7 @@ def other_bytes_under_a_stored_version_make_the_patch_version_that_a_bump_from_i
 
 
 @SCENARIOS.append
-def the_patch_is_made_from_the_version_that_was_given_not_from_the_newest(scene: Scene) -> None:
+def the_patch_is_derived_from_the_declared_version_not_from_the_newest(scene: Scene) -> None:
     scene.numbered("pca")
     assert save(scene, b"other", "baa") == ("2.0.1", True)
     assert save(scene, b"other", "aba") == ("1.1.1", True)
@@ -47,7 +47,7 @@ def the_same_bytes_again_make_nothing_new(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_is_unknown_is_stored_and_what_is_registered_gets_its_bytes(scene: Scene) -> None:
+def an_unknown_version_is_stored_and_a_registered_one_gets_its_bytes(scene: Scene) -> None:
     assert save(scene, b"one") == ("1.0.0", True)
     scene.store.register("lda", subversions=spelt("aaa"))
     assert save(scene, b"one", op="lda") == ("1.0.0", True)
@@ -63,7 +63,7 @@ def declared_fields_can_be_patched_too(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def valid_links_both_ways_are_entered_for_the_new_version_in_their_order(scene: Scene) -> None:
+def valid_links_from_and_to_the_old_version_are_recorded_for_the_new_one_in_order(scene: Scene) -> None:
     scene.push("scaler", "aaa")
     scene.push("scaler", "aab")
     scene.push("forest", "aaa")
@@ -71,7 +71,7 @@ def valid_links_both_ways_are_entered_for_the_new_version_in_their_order(scene: 
     scene.store.link("pca@1.0.0", "forest@1.0.0", evidence="report 7")
     scene.store.link("scaler@1.0.1", "pca@1.0.0")
     scene.store.link("pca@1.0.0", "boost")
-    scene.store.link("scaler@1.0.0", "pca")  # of the op: it counts for every version already
+    scene.store.link("scaler@1.0.0", "pca")  # for the op: it holds for every version already
     scene.store.link("pca@1.0.0", "knn", valid=False)
     scene.store.link("pca@1.0.0", "lost")
     scene.store.unlink("pca@1.0.0", "lost")
@@ -94,7 +94,7 @@ def valid_links_both_ways_are_entered_for_the_new_version_in_their_order(scene: 
 
 
 @SCENARIOS.append
-def links_are_taken_over_once(scene: Scene) -> None:
+def links_are_copied_once(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.link("pca", "forest")
     assert save(scene, b"other") == ("1.0.1", True)

@@ -1,4 +1,4 @@
-"""CONTRACT sections 4 and 5: pipelines, and the verdict over all their edges."""
+"""Pipelines and the verdicts over all their edges (CONTRACT sections 4 and 5)."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def ops_alone_are_a_chain_and_unknown_ones_are_created(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def edges_make_any_acyclic_graph_in_the_order_of_the_data(scene: Scene) -> None:
+def edges_make_any_acyclic_graph_in_the_order_of_data_flow(scene: Scene) -> None:
     edges = [("b", "d"), ("a", "c"), ("a", "b"), ("c", "d"), ("a", "b")]
     registered = scene.store.register_pipeline("diamond", edges=edges)
     assert registered.ops == ("a", "b", "c", "d")
@@ -36,7 +36,7 @@ def edges_make_any_acyclic_graph_in_the_order_of_the_data(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_is_no_acyclic_graph_is_refused_and_leaves_nothing(scene: Scene) -> None:
+def a_graph_with_a_cycle_is_refused_and_leaves_nothing(scene: Scene) -> None:
     before = scene.has()
     attempts: list[tuple[list[str], list[tuple[str, str]] | None]] = [
         ([], None),
@@ -60,7 +60,7 @@ def what_is_no_acyclic_graph_is_refused_and_leaves_nothing(scene: Scene) -> None
 
 
 @SCENARIOS.append
-def a_circle_is_named_in_the_order_of_its_edges(scene: Scene) -> None:
+def a_cycle_is_named_in_the_order_of_its_edges(scene: Scene) -> None:
     with pytest.raises(errors.InvalidGraph) as refused:
         scene.store.register_pipeline("p", [], [("a", "b"), ("b", "c"), ("c", "a")])
     names = refused.value.text.rpartition(": ")[2].split(" -> ")
@@ -69,7 +69,7 @@ def a_circle_is_named_in_the_order_of_its_edges(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_same_graph_again_makes_nothing_new_and_another_is_a_conflict(scene: Scene) -> None:
+def registering_the_same_graph_again_changes_nothing_and_another_graph_is_a_conflict(scene: Scene) -> None:
     first = scene.store.register_pipeline("p", ["a", "b", "c"])
     rows = scene.rows()
     again = scene.store.register_pipeline("p", [], [("b", "c"), ("a", "b")])
@@ -145,7 +145,7 @@ def an_edge_that_is_known_to_be_invalid_beats_one_that_is_unknown(scene: Scene) 
 
 
 @SCENARIOS.append
-def use_asks_as_if_that_version_were_the_latest(scene: Scene) -> None:
+def use_counts_a_version_as_the_latest(scene: Scene) -> None:
     diamond(scene)
     scene.push("a", "baa")
     assert scene.store.validate_pipeline("p").verdict == "invalid"

@@ -1,4 +1,4 @@
-"""CONTRACT section 3: what version a push makes."""
+"""Which version a push makes (CONTRACT section 3)."""
 
 import io
 from datetime import UTC, datetime
@@ -26,12 +26,12 @@ def the_first_push_of_an_op_is_1_0_0(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_push_without_a_level_bumps_the_patch(scene: Scene) -> None:
+def a_push_bumps_the_patch_by_default(scene: Scene) -> None:
     assert [scene.store.push("pca", b"%d" % n).version for n in range(3)] == ["1.0.0", "1.0.1", "1.0.2"]
 
 
 @SCENARIOS.append
-def each_level_bumps_its_number_and_starts_those_below_anew(scene: Scene) -> None:
+def each_level_bumps_its_number_and_resets_those_below(scene: Scene) -> None:
     def push(data: bytes, level: str) -> str:
         return scene.store.push("pca", data, bump=level).version  # type: ignore[arg-type]
 
@@ -69,7 +69,7 @@ def older_bytes_pushed_again_make_a_new_version_which_is_the_latest(scene: Scene
 
 
 @SCENARIOS.append
-def the_bytes_that_the_latest_has_make_nothing_new(scene: Scene) -> None:
+def pushing_the_bytes_of_the_latest_version_makes_no_version(scene: Scene) -> None:
     first = scene.store.push("pca", b"same", message="kept")
     rows = scene.rows()
     for bump in (None, "patch", "minor", "major"):
@@ -80,7 +80,7 @@ def the_bytes_that_the_latest_has_make_nothing_new(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def links_and_labels_are_registered_on_what_is_there_already(scene: Scene) -> None:
+def links_and_labels_are_recorded_on_a_version_that_exists(scene: Scene) -> None:
     scene.push("scaler", "aaa")
     scene.store.push("pca", b"same", labels={"by": "ann", "run": "1"})
     again = scene.store.push("pca", b"same", labels={"run": "2"}, valid_for=["forest"], valid_with=["scaler"])
@@ -90,7 +90,7 @@ def links_and_labels_are_registered_on_what_is_there_already(scene: Scene) -> No
 
 
 @SCENARIOS.append
-def new_numbers_the_same_bytes_again(scene: Scene) -> None:
+def new_makes_a_version_of_the_same_bytes(scene: Scene) -> None:
     scene.store.push("pca", b"same")
     again = scene.store.push("pca", b"same", new=True)
     assert (again.version, again.sequence, again.created) == ("1.0.1", 2, True)
@@ -98,7 +98,7 @@ def new_numbers_the_same_bytes_again(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def two_ops_number_their_versions_each_for_itself_and_share_the_blob(scene: Scene) -> None:
+def two_ops_number_their_versions_separately_and_share_the_blob(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"same")
     other = scene.store.push("lda", b"same")
@@ -107,7 +107,7 @@ def two_ops_number_their_versions_each_for_itself_and_share_the_blob(scene: Scen
 
 
 @SCENARIOS.append
-def no_bytes_at_all_and_bytes_from_a_stream_can_be_pushed(scene: Scene) -> None:
+def empty_bytes_and_bytes_from_a_stream_can_be_pushed(scene: Scene) -> None:
     assert scene.store.push("empty", b"").size == 0
     assert scene.store.pull("empty") == b""
     large = bytes(range(256)) * 13_000
@@ -136,7 +136,7 @@ def a_field_set_back_to_an_old_value_makes_1_0_1_newer_than_2_0_0(scene: Scene) 
 
 
 @SCENARIOS.append
-def a_hash_keeps_its_number_within_what_stands_above_it(scene: Scene) -> None:
+def a_hash_keeps_its_number_within_the_levels_above(scene: Scene) -> None:
     pushed = [scene.push("pca", letters) for letters in ("aaa", "aba", "baa", "bba", "bab", "abb", "cba", "abc")]
     assert pushed == ["1.0.0", "1.1.0", "2.0.0", "2.1.0", "2.0.1", "1.1.1", "3.0.0", "1.1.2"]
 
@@ -155,7 +155,7 @@ def the_same_fields_and_bytes_make_nothing_new_and_other_bytes_are_a_conflict(sc
 
 
 @SCENARIOS.append
-def a_version_that_was_given_keeps_its_subversions(scene: Scene) -> None:
+def a_declared_version_keeps_its_subversions(scene: Scene) -> None:
     pushed = scene.store.push("pca", b"one", subversions=spelt("abc"))
     assert (pushed.version, pushed.subversions, pushed.note) == ("1.0.0", spelt("abc"), None)
     noted = scene.store.push("pca", b"two", subversions=spelt("abd") + "_2020-01-01T00:00:00")
@@ -176,7 +176,7 @@ def the_same_version_and_bytes_make_nothing_new_and_other_bytes_are_a_conflict(s
 
 
 @SCENARIOS.append
-def bump_fields_and_version_exclude_each_other(scene: Scene) -> None:
+def bump_fields_and_subversions_are_mutually_exclusive(scene: Scene) -> None:
     before = scene.has()
     with pytest.raises(errors.InvalidRequest, match="exclude each other"):
         scene.store.push("pca", b"one", bump="patch", subversions=spelt("aaa"))
@@ -261,7 +261,7 @@ def a_message_is_kept_as_it_was_written(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_name_that_is_none_is_refused_with_the_name_to_use(scene: Scene) -> None:
+def an_illegal_name_is_refused_with_the_name_to_use(scene: Scene) -> None:
     with pytest.raises(errors.InvalidName) as refused:
         scene.store.push("RandomForest", b"one")
     assert refused.value.advice == "use random_forest"
@@ -291,7 +291,7 @@ def ops_are_listed_by_name_with_latest_count_and_level(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_the_bytes_are_is_kept_with_the_version(scene: Scene) -> None:
+def format_and_libraries_are_recorded_with_the_version(scene: Scene) -> None:
     pushed = scene.store.push("pca", b"model", format="joblib", libraries={"scikit-learn": "1.5.0", "numpy": "2.0"})
     told = ("joblib", {"numpy": "2.0", "scikit-learn": "1.5.0"})
     assert (pushed.format, pushed.libraries) == told
@@ -300,7 +300,7 @@ def what_the_bytes_are_is_kept_with_the_version(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def bytes_that_are_there_already_stay_what_they_were_said_to_be(scene: Scene) -> None:
+def a_push_of_stored_bytes_does_not_change_their_format(scene: Scene) -> None:
     scene.store.push("pca", b"model", format="joblib")
     again = scene.store.push("pca", b"model", format="pickle")
     assert (again.created, again.format) == (False, "joblib")

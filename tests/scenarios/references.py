@@ -1,4 +1,4 @@
-"""CONTRACT section 2: what a reference picks."""
+"""What a reference selects (CONTRACT section 2)."""
 
 import pytest
 
@@ -67,7 +67,7 @@ REFUSED: dict[str, type[errors.OpStoreError]] = {
 
 
 @SCENARIOS.append
-def each_selector_picks_what_the_contract_says(scene: Scene) -> None:
+def each_selector_selects_what_the_contract_says(scene: Scene) -> None:
     scene.numbered("pca")
     picked = {selector: scene.store.show(f"pca{selector}").version for selector in PICKED}
     assert picked == PICKED
@@ -75,7 +75,7 @@ def each_selector_picks_what_the_contract_says(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def each_selector_that_is_none_is_refused_with_its_own_error(scene: Scene) -> None:
+def each_malformed_selector_is_refused_with_its_own_error(scene: Scene) -> None:
     scene.numbered("pca")
     for selector, error in REFUSED.items():
         with pytest.raises(errors.OpStoreError) as refused:
@@ -84,7 +84,7 @@ def each_selector_that_is_none_is_refused_with_its_own_error(scene: Scene) -> No
 
 
 @SCENARIOS.append
-def an_op_that_is_unknown_or_has_no_version_is_not_found(scene: Scene) -> None:
+def an_op_that_is_missing_or_has_no_version_is_not_found(scene: Scene) -> None:
     with pytest.raises(errors.OpNotFound):
         scene.store.show("pca")
     with pytest.raises(errors.OpNotFound):
@@ -96,7 +96,7 @@ def an_op_that_is_unknown_or_has_no_version_is_not_found(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def subversions_with_leading_zeros_are_no_number(scene: Scene) -> None:
+def subversions_with_leading_zeros_are_not_read_as_a_number(scene: Scene) -> None:
     scene.store.push("pca", b"one", subversions="0001.0002.0003")
     assert scene.store.show("pca@0001.0002.0003").version == "1.0.0"
 
@@ -109,7 +109,7 @@ def a_number_is_tried_before_subversions(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_digest_picks_the_newest_version_that_has_it(scene: Scene) -> None:
+def a_digest_selects_the_newest_version_that_has_it(scene: Scene) -> None:
     digest = sha256(b"same")
     scene.store.push("pca", b"same")
     scene.store.push("pca", b"other")
@@ -146,7 +146,7 @@ def an_ambiguous_prefix_is_refused_with_the_candidates(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def versions_of_a_reference_are_those_that_its_selector_admits(scene: Scene) -> None:
+def versions_lists_what_the_selector_admits(scene: Scene) -> None:
     scene.numbered("pca")
     assert numbers(scene.store.versions("pca")) == ["1.0.2", "2.0.0", "1.1.0", "1.0.1", "1.0.0"]
     assert numbers(scene.store.versions("pca@1")) == ["1.0.2", "1.1.0", "1.0.1", "1.0.0"]
@@ -170,7 +170,7 @@ def a_limit_below_one_is_refused(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_line_or_range_of_registered_versions_only_picks_the_newest_of_them(scene: Scene) -> None:
+def a_line_or_range_without_stored_versions_selects_the_newest_registered_one(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.register("pca", subversions=spelt("baa"))
     scene.store.register("pca", subversions=spelt("bab"))

@@ -1,4 +1,4 @@
-"""Resolutions, locks of them, and what a version affects."""
+"""Resolutions, locks and affected ops (CONTRACT sections 4 and 5)."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def lock_of(found: Resolution) -> Lock:
 
 
 def generations(scene: Scene) -> None:
-    """Three ops in a row, each trained on the one before it; then a scaler that nothing fits."""
+    """Push a chain of three ops, each trained on the one before, and then a newer scaler that is valid for none."""
     scene.store.push("scaler", b"scaler 1")
     scene.store.push("pca", b"pca 1", valid_with=["scaler"])
     scene.store.push("forest", b"forest 1", valid_with=["pca"])
@@ -27,7 +27,7 @@ def generations(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_newest_versions_that_are_valid_with_one_another_are_the_resolution(scene: Scene) -> None:
+def the_resolution_is_the_newest_set_that_is_valid_together(scene: Scene) -> None:
     generations(scene)
     found = scene.store.resolve("churn")
     assert (found.pipeline, found.verdict, found.skipped, found.conflict) == ("churn", "valid", (), ())
@@ -37,13 +37,13 @@ def the_newest_versions_that_are_valid_with_one_another_are_the_resolution(scene
 
 
 @SCENARIOS.append
-def newer_versions_that_are_passed_over_are_named_with_the_reason(scene: Scene) -> None:
+def newer_versions_that_are_skipped_are_named_with_the_reason(scene: Scene) -> None:
     generations(scene)
     scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler"])
     scene.store.push("scaler", b"scaler 2", bump="major")
     found = scene.store.resolve("churn")
     assert chosen(found) == {"scaler": "1.0.0", "pca": "1.0.0", "forest": "1.0.0"}
-    assert [(passed.op, passed.version, passed.reason) for passed in found.skipped] == [
+    assert [(skipped.op, skipped.version, skipped.reason) for skipped in found.skipped] == [
         (
             "scaler",
             "2.0.0",
@@ -66,7 +66,7 @@ def the_downstream_end_is_as_new_as_it_can_be(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def without_a_set_the_smallest_conflict_is_told(scene: Scene) -> None:
+def without_a_valid_set_the_smallest_conflict_is_reported(scene: Scene) -> None:
     generations(scene)
     scene.store.link("pca@1.0.0", "forest@1.0.0", valid=False)
     scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler"], valid_for=["forest@1.0.0"])
@@ -81,7 +81,7 @@ def without_a_set_the_smallest_conflict_is_told(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def where_only_links_are_missing_it_is_unknown_that_there_is_no_set(scene: Scene) -> None:
+def without_a_valid_set_the_verdict_is_unknown_if_only_links_are_missing(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("forest", b"one")
     scene.store.register_pipeline("pair", ["pca", "forest"])
@@ -92,16 +92,16 @@ def where_only_links_are_missing_it_is_unknown_that_there_is_no_set(scene: Scene
 
 
 @SCENARIOS.append
-def an_op_without_a_version_leaves_no_set(scene: Scene) -> None:
+def an_op_without_versions_has_no_valid_set(scene: Scene) -> None:
     scene.store.push("pca", b"one", valid_for=["forest"])
     scene.store.register_pipeline("pair", ["pca", "forest"])
     found = scene.store.resolve("pair")
     assert (found.verdict, found.versions, found.conflict) == ("invalid", (), ())
-    assert [passed.reason for passed in found.skipped] == ["forest has no version to choose"]
+    assert [skipped.reason for skipped in found.skipped] == ["forest has no version to choose"]
 
 
 @SCENARIOS.append
-def a_version_that_is_used_counts_as_the_latest_of_its_op(scene: Scene) -> None:
+def use_makes_a_version_the_newest_candidate_of_its_op(scene: Scene) -> None:
     generations(scene)
     scene.store.push("pca", b"pca 2", valid_with=["scaler"])
     assert chosen(scene.store.resolve("churn"))["pca"] == "1.0.1"
@@ -114,20 +114,20 @@ def a_version_that_is_used_counts_as_the_latest_of_its_op(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def below_a_version_that_is_used_older_candidates_stay(scene: Scene) -> None:
+def candidates_older_than_a_used_version_stay(scene: Scene) -> None:
     generations(scene)
     scene.store.push("scaler", b"scaler 2", bump="major")
     scene.store.push("scaler", b"scaler 3", bump="major")
     found = scene.store.resolve("churn", use=["scaler@2.0.0"])
     assert chosen(found)["scaler"] == "1.0.0"
-    assert [(passed.op, passed.version) for passed in found.skipped] == [("scaler", "2.0.0")]
+    assert [(skipped.op, skipped.version) for skipped in found.skipped] == [("scaler", "2.0.0")]
 
 
 @SCENARIOS.append
 def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> None:
     generations(scene)
     locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
-    scene.store.push("scaler", b"scaler 2")  # compatible: it could move, and need not
+    scene.store.push("scaler", b"scaler 2")  # compatible: it could move but need not
     scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler@1.0.0"])
     scene.store.push("forest", b"forest 2", bump="major", valid_with=["pca@2.0.0"])
     found = scene.store.resolve("churn", lock=locked, upgrade="pca")
@@ -143,7 +143,7 @@ def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> Non
 
 
 @SCENARIOS.append
-def an_upgrade_lets_a_locked_version_stay_also_where_it_was_yanked(scene: Scene) -> None:
+def an_upgrade_may_keep_a_locked_version_that_is_yanked(scene: Scene) -> None:
     generations(scene)
     locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
     scene.store.push("scaler", b"scaler 2")
@@ -160,7 +160,7 @@ def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> N
     lock = lock_of(scene.store.resolve("churn"))
     assert scene.store.check_lock("churn", lock).holds
     scene.store.push("pca", b"pca 2", bump="major")
-    assert scene.store.check_lock("churn", lock).holds, "what is newer takes nothing from what is locked"
+    assert scene.store.check_lock("churn", lock).holds, "a newer version does not break a lock"
     scene.store.yank("pca@1.0.0", "broken")
     assert scene.store.check_lock("churn", lock).findings == ("pca@1.0.0 is yanked: broken",)
     scene.store.unyank("pca@1.0.0")
@@ -191,7 +191,7 @@ def a_lock_of_another_store_does_not_hold(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_is_affected_are_the_downstream_ops_that_have_to_be_retrained(scene: Scene) -> None:
+def the_affected_ops_are_the_downstream_ops_to_retrain(scene: Scene) -> None:
     generations(scene)
     assert scene.store.affected("scaler").affected == ()
     scene.store.push("scaler", b"scaler 2", bump="major")
@@ -210,7 +210,7 @@ def what_is_affected_are_the_downstream_ops_that_have_to_be_retrained(scene: Sce
 
 
 @SCENARIOS.append
-def a_resolution_is_told_as_it_was(scene: Scene) -> None:
+def a_resolution_can_be_read_as_of_a_position(scene: Scene) -> None:
     generations(scene)
     before = scene.store.resolve("churn")
     scene.store.unlink("scaler@1.0.0", "pca@1.0.0")
@@ -224,7 +224,7 @@ def a_resolution_is_told_as_it_was(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_was_pushed_together_was_never_seen_apart(scene: Scene) -> None:
+def a_push_and_its_links_are_visible_at_the_same_position(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     pushed = scene.store.push("forest", b"one", valid_with=["pca"], tags=["dev"])
     assert scene.store.validate("pca", "forest", as_of=str(pushed.position)).verdict == "valid"

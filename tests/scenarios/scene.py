@@ -1,4 +1,4 @@
-"""What a scenario has at hand."""
+"""The Scene that a scenario runs in."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LEVELS = {"a": "aaaa", "b": "bbbb", "c": "cccc", "d": "dddd"}
 
 @dataclass(frozen=True)
 class Scene:
-    """The verbs, and what is behind them: to see that nothing is left of what was refused."""
+    """The verbs, and the server behind them to check that a refused verb leaves nothing."""
 
     store: OpStoreInterface
     server: OpStoreServer
@@ -28,13 +28,13 @@ class Scene:
         return self.server.db
 
     def forget_durability(self) -> None:
-        """Spares the waiting for the disk: no scenario pulls the plug."""
+        """Turn off syncs: no scenario cuts the power."""
         connection = self.database.engine.raw_connection()
         connection.cursor().execute("PRAGMA synchronous = OFF")
         connection.close()
 
     def empty(self) -> None:
-        """Takes everything out, as if the store were new."""
+        """Empty the store, as if it were new."""
         self.server.store.uploads.close()
         with self.database.write() as connection:
             for table in reversed(Base.metadata.sorted_tables):
@@ -47,7 +47,7 @@ class Scene:
             self.saver.discard(upload)
 
     def rows(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """Return the number of rows of each table."""
         tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
         with self.database.read() as connection:
             names = connection.exec_driver_sql(tables).scalars().all()
@@ -56,23 +56,23 @@ class Scene:
                 for name in names
             }
             counts["position"] = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
-        counts.pop("answer")  # each request of the client has a key, also one that makes nothing new
+        counts.pop("answer")  # each request of the client has a key, even if it changes nothing
         return counts
 
     def has(self) -> tuple[dict[str, int], set[str], list[str]]:
-        """Everything that a push could leave: rows, blobs and drafts. Equal before and after what was refused."""
+        """Return all that a push could leave: rows, blobs and drafts. A refused push leaves it unchanged."""
         rows = self.rows()
         if rows.pop("upload") == 0:
             return rows, set(self.saver), sorted(self.saver.drafts())
-        return rows, set(self.saver), []  # the client throws its uploads away later, or the daemon does
+        return rows, set(self.saver), []  # the client or the daemon deletes uploads later
 
     def push(self, op: str, version: str, *, valid_for: tuple[str, ...] = ()) -> str:
-        """Pushes bytes of that version, written as three letters (`aab`); returns its number."""
+        """Push bytes with the subversions of three letters (`aab`, see `spelt`); return the version number."""
         pushed = self.store.push(op, f"{op} {version}".encode(), subversions=spelt(version), valid_for=valid_for)
         return pushed.version
 
     def numbered(self, op: str) -> None:
-        """An op with 1.0.0, 1.0.1, 1.1.0, 2.0.0 and, the newest of all, 1.0.2."""
+        """Push 1.0.0, 1.0.1, 1.1.0, 2.0.0 and then 1.0.2 of the op."""
         assert [self.push(op, version) for version in ("aaa", "aab", "aba", "baa", "aac")] == [
             "1.0.0",
             "1.0.1",
@@ -86,15 +86,15 @@ Scenario = Callable[[Scene], None]
 
 
 def spelt(letters: str) -> str:
-    """`aab` as a version: `aaaa.aaaa.bbbb`."""
+    """Return the subversions that the letters stand for: `aaaa.aaaa.bbbb` for `aab`."""
     return ".".join(LEVELS[letter] for letter in letters)
 
 
 def sha256(data: str | bytes) -> str:
-    """The SHA-256, in hex."""
+    """Return the SHA-256 in hex."""
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 def numbers(found: Versions) -> list[str]:
-    """The numbers, in their order."""
+    """Return the version numbers in their order."""
     return [version.version for version in found.versions]

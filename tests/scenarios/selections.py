@@ -1,4 +1,4 @@
-"""CONTRACT sections 4 and 5: the versions that are valid for a downstream, and why newer ones are passed over."""
+"""The versions that are valid for a downstream, and why newer ones are skipped (CONTRACT section 6)."""
 
 import pytest
 
@@ -9,7 +9,7 @@ SCENARIOS: list[Scenario] = []
 
 
 @SCENARIOS.append
-def the_newest_valid_version_comes_first_and_newer_ones_are_passed_over_with_the_reason(scene: Scene) -> None:
+def the_newest_valid_version_comes_first_and_newer_ones_are_skipped_with_the_reason(scene: Scene) -> None:
     scene.numbered("pca")
     scene.push("forest", "aaa")
     scene.store.set_compat("pca", "minor")
@@ -17,7 +17,7 @@ def the_newest_valid_version_comes_first_and_newer_ones_are_passed_over_with_the
     scene.store.link("pca@1.0.2", "forest", valid=False)
     found = scene.store.versions("pca", valid_for=["forest"])
     assert (numbers(found), found.verdict) == (["1.0.1", "1.0.0"], "valid")
-    assert [(passed.op, passed.version, passed.reason) for passed in found.skipped] == [
+    assert [(skipped.op, skipped.version, skipped.reason) for skipped in found.skipped] == [
         ("pca", "1.0.2", "pca 1.0.2 is known not to be valid for forest"),
         ("pca", "2.0.0", "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
         ("pca", "1.1.0", "pca 1.1.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
@@ -27,7 +27,7 @@ def the_newest_valid_version_comes_first_and_newer_ones_are_passed_over_with_the
 
 
 @SCENARIOS.append
-def where_no_link_is_in_force_it_is_unknown_that_nothing_is_left(scene: Scene) -> None:
+def without_any_link_an_empty_selection_is_unknown(scene: Scene) -> None:
     scene.numbered("pca")
     scene.push("forest", "aaa")
     found = scene.store.versions("pca", valid_for=["forest"])
@@ -38,7 +38,7 @@ def where_no_link_is_in_force_it_is_unknown_that_nothing_is_left(scene: Scene) -
 
 
 @SCENARIOS.append
-def where_a_link_is_in_force_it_is_known_that_nothing_is_left(scene: Scene) -> None:
+def with_a_link_in_force_an_empty_selection_is_invalid(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
     scene.push("forest", "baa")
@@ -51,7 +51,7 @@ def where_a_link_is_in_force_it_is_known_that_nothing_is_left(scene: Scene) -> N
 
 
 @SCENARIOS.append
-def an_op_without_versions_leaves_nothing_and_without_links_that_is_unknown(scene: Scene) -> None:
+def the_selection_of_an_op_without_versions_is_empty_and_without_links_unknown(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.store.register_pipeline("p", ["pca", "forest"])
     found = scene.store.versions("pca", valid_for=["forest"])
@@ -59,7 +59,7 @@ def an_op_without_versions_leaves_nothing_and_without_links_that_is_unknown(scen
 
 
 @SCENARIOS.append
-def a_version_has_to_be_valid_for_all_of_several_downstreams(scene: Scene) -> None:
+def a_version_must_be_valid_for_each_of_several_downstreams(scene: Scene) -> None:
     scene.numbered("pca")
     for op in ("forest", "boost"):
         scene.push(op, "aaa")
@@ -70,14 +70,14 @@ def a_version_has_to_be_valid_for_all_of_several_downstreams(scene: Scene) -> No
         scene.store.link(f"pca@{number}", "boost")
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
     assert numbers(found) == ["1.0.1", "1.0.0"]
-    assert [passed.version for passed in found.skipped] == ["1.0.2", "2.0.0", "1.1.0"]
+    assert [skipped.version for skipped in found.skipped] == ["1.0.2", "2.0.0", "1.1.0"]
     assert "forest" in found.skipped[1].reason
     assert "boost" in found.skipped[2].reason
     assert scene.store.versions("pca@>=1.1", valid_for=["forest", "boost"]).verdict == "invalid"
 
 
 @SCENARIOS.append
-def a_known_failure_is_the_reason_before_what_is_not_known(scene: Scene) -> None:
+def a_known_failure_takes_precedence_over_an_unknown_verdict_as_the_reason(scene: Scene) -> None:
     scene.push("pca", "aaa")
     for op in ("forest", "boost"):
         scene.push(op, "aaa")
@@ -90,7 +90,7 @@ def a_known_failure_is_the_reason_before_what_is_not_known(scene: Scene) -> None
 
 
 @SCENARIOS.append
-def a_downstream_is_the_version_that_its_selector_picks(scene: Scene) -> None:
+def a_downstream_reference_means_the_version_it_selects(scene: Scene) -> None:
     scene.numbered("pca")
     scene.numbered("forest")
     scene.store.set_compat("pca", "exact")
@@ -102,19 +102,19 @@ def a_downstream_is_the_version_that_its_selector_picks(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def only_what_the_reference_admits_is_asked_about(scene: Scene) -> None:
+def only_versions_that_the_reference_admits_are_validated(scene: Scene) -> None:
     scene.numbered("pca")
     scene.push("forest", "aaa")
     scene.store.link("pca@1.0.0", "forest")
     found = scene.store.versions("pca@>=1.1", valid_for=["forest"])
-    assert (numbers(found), [passed.version for passed in found.skipped]) == (["1.1.0"], ["2.0.0"])
+    assert (numbers(found), [skipped.version for skipped in found.skipped]) == (["1.1.0"], ["2.0.0"])
     assert numbers(scene.store.versions("pca@1.0", valid_for=["forest"])) == ["1.0.2", "1.0.1", "1.0.0"]
     assert numbers(scene.store.versions("pca@2", valid_for=["forest"])) == []
     assert numbers(scene.store.versions("pca@1.0.1", valid_for=["forest"])) == ["1.0.1"]
 
 
 @SCENARIOS.append
-def only_what_latest_could_pick_is_a_candidate(scene: Scene) -> None:
+def only_versions_that_latest_could_select_are_candidates(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.register("pca", subversions=spelt("aab"))
     scene.push("forest", "aaa")
@@ -124,7 +124,7 @@ def only_what_latest_could_pick_is_a_candidate(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_downstream_that_is_not_there_is_not_found(scene: Scene) -> None:
+def a_missing_downstream_is_not_found(scene: Scene) -> None:
     scene.push("pca", "aaa")
     with pytest.raises(errors.OpNotFound):
         scene.store.versions("pca", valid_for=["forest"])
@@ -136,7 +136,7 @@ def a_downstream_that_is_not_there_is_not_found(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def more_versions_than_a_page_holds_are_all_told(scene: Scene) -> None:
+def versions_are_listed_across_pages(scene: Scene) -> None:
     with scene.database.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 2100)")
         connection.exec_driver_sql("UPDATE counter SET position = 2100")

@@ -1,4 +1,4 @@
-"""Tags: movable names of versions, and all of their moves."""
+"""Tags: movable names of versions, with a history of their moves."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def moves(scene: Scene, op: str | None = None, *, history: bool = False) -> list
 
 
 @SCENARIOS.append
-def a_tag_picks_the_version_that_it_stands_on(scene: Scene) -> None:
+def a_tag_selects_its_version(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two")
     (tagged,) = scene.store.tag("pca@1.0.0", "production")
@@ -45,7 +45,7 @@ def a_tag_moves_and_every_move_is_kept(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_same_tag_on_the_same_version_again_is_nothing_new(scene: Scene) -> None:
+def moving_a_tag_to_its_own_version_changes_nothing(scene: Scene) -> None:
     scene.store.push("pca", b"one", tags=["dev"])
     before = scene.store.tags(history=True)
     assert scene.store.tag("pca", "dev") == before
@@ -54,7 +54,7 @@ def the_same_tag_on_the_same_version_again_is_nothing_new(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def versions_of_several_ops_are_tagged_all_at_once_or_not_at_all(scene: Scene) -> None:
+def versions_of_several_ops_are_tagged_in_one_transaction(scene: Scene) -> None:
     for op in ("scaler", "pca", "forest"):
         scene.store.push(op, b"one")
     moved = scene.store.tag(["scaler", "pca", "forest"], "production")
@@ -68,7 +68,7 @@ def versions_of_several_ops_are_tagged_all_at_once_or_not_at_all(scene: Scene) -
 
 
 @SCENARIOS.append
-def a_tag_that_a_reference_would_read_otherwise_is_refused(scene: Scene) -> None:
+def a_tag_that_looks_like_another_selector_is_refused(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     for name in ("latest", "1", "1.2", "2024.11.15", "01.2.3", "aaaa.bbbb.cccc"):
         with pytest.raises(errors.InvalidTag):
@@ -83,7 +83,7 @@ def a_tag_that_a_reference_would_read_otherwise_is_refused(scene: Scene) -> None
 
 
 @SCENARIOS.append
-def a_tag_is_of_one_op(scene: Scene) -> None:
+def a_tag_belongs_to_one_op(scene: Scene) -> None:
     scene.store.push("pca", b"one", tags=["dev"])
     scene.store.push("forest", b"one")
     with pytest.raises(errors.TagNotFound):
@@ -95,7 +95,7 @@ def a_tag_is_of_one_op(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def tags_are_told_as_they_were(scene: Scene) -> None:
+def tags_can_be_listed_as_of_a_position(scene: Scene) -> None:
     first = scene.store.push("pca", b"one", tags=["dev"]).position + 1
     scene.store.push("pca", b"two")
     scene.store.tag("pca", "dev")

@@ -1,4 +1,4 @@
-"""Every scenario on every transport: the store in process, clients of an application and of a daemon that listens."""
+"""Run each scenario on each transport: the store in process, clients of an application and of a listening daemon."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -17,7 +17,7 @@ from tests.support.in_process import InProcessClient
 
 @contextmanager
 def in_memory(_folder: Path) -> Iterator[Scene]:
-    """The store in process, nothing of it on a disk."""
+    """Open a store in process, in memory."""
     saver = MemorySaver()
     with closing(OpStoreServer(saver)) as server:
         yield Scene(server.store, server, saver)
@@ -25,7 +25,7 @@ def in_memory(_folder: Path) -> Iterator[Scene]:
 
 @contextmanager
 def in_files(folder: Path) -> Iterator[Scene]:
-    """The store in process, on files."""
+    """Open a store in process, on files."""
     saver = FileSaver(folder / "blobs")
     with closing(OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}")) as server:
         yield Scene(server.store, server, saver)
@@ -33,7 +33,7 @@ def in_files(folder: Path) -> Iterator[Scene]:
 
 @contextmanager
 def in_process(folder: Path) -> Iterator[Scene]:
-    """A client whose requests the application answers without a network."""
+    """Open a client that calls the application without a network."""
     with in_files(folder) as scene:
         client = InProcessClient(scene.server)
         client.warn = ignore
@@ -42,7 +42,7 @@ def in_process(folder: Path) -> Iterator[Scene]:
 
 @contextmanager
 def over_http(folder: Path) -> Iterator[Scene]:
-    """The client, over HTTP, on a store on files."""
+    """Open a client of a listening daemon with a store on files."""
     saver = FileSaver(folder / "blobs")
     with (
         serving(folder, saver=saver) as running,
@@ -57,7 +57,7 @@ TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "files": in_files, "pro
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
-    """Each transport once: to start them takes longer than most scenarios."""
+    """Open each transport once, because starting them takes longer than most scenarios."""
     with ExitStack() as stack:
         entered = {
             name: stack.enter_context(transport(tmp_path_factory.mktemp(name)))

@@ -1,4 +1,4 @@
-"""CONTRACT section 4: verdicts, rule by rule, with their reasons."""
+"""Verdicts and their reasons, rule by rule (CONTRACT section 4)."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from tests.scenarios.scene import Scenario, Scene, spelt
 SCENARIOS: list[Scenario] = []
 
 
-def told(scene: Scene, upstream: str = "pca", downstream: str = "forest") -> tuple[str, str]:
-    """The verdict and its reason."""
+def verdict(scene: Scene, upstream: str = "pca", downstream: str = "forest") -> tuple[str, str]:
+    """Return the verdict and its reason."""
     validation = scene.store.validate(upstream, downstream)
     (edge,) = validation.edges
     assert edge.verdict == validation.verdict
@@ -17,44 +17,44 @@ def told(scene: Scene, upstream: str = "pca", downstream: str = "forest") -> tup
 
 
 def word(scene: Scene, upstream: str = "pca", downstream: str = "forest") -> str:
-    """The verdict."""
-    return told(scene, upstream, downstream)[0]
+    """Return the verdict."""
+    return verdict(scene, upstream, downstream)[0]
 
 
 @SCENARIOS.append
 def without_any_link_the_verdict_is_unknown(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
-    assert told(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest 1.0.0")
+    assert verdict(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest 1.0.0")
     edge = scene.store.validate("pca", "forest").edges[0]
     assert (edge.upstream.op, edge.upstream.version) == ("pca", "1.0.0")
     assert (edge.downstream.op, edge.downstream.version) == ("forest", "1.0.0")
 
 
 @SCENARIOS.append
-def an_entry_for_exactly_the_two_versions_decides_first(scene: Scene) -> None:
+def a_link_between_exactly_the_two_versions_decides_first(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
     scene.store.link("pca", "forest@1.0.0")
     scene.store.link("pca", "forest", valid=False)
-    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest 1.0.0")
+    assert verdict(scene) == ("valid", "pca 1.0.0 is valid for forest 1.0.0")
     scene.store.link("pca", "forest@1.0.0", valid=False)
     scene.store.link("pca", "forest")
-    assert told(scene) == ("invalid", "pca 1.0.0 is known not to be valid for forest 1.0.0")
+    assert verdict(scene) == ("invalid", "pca 1.0.0 is known not to be valid for forest 1.0.0")
 
 
 @SCENARIOS.append
-def an_entry_for_the_downstream_op_decides_next(scene: Scene) -> None:
+def a_link_for_the_downstream_op_decides_next(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
     scene.store.link("pca", "forest")
-    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")
+    assert verdict(scene) == ("valid", "pca 1.0.0 is valid for forest")
     scene.store.link("pca", "forest", valid=False)
-    assert told(scene) == ("invalid", "pca 1.0.0 is known not to be valid for forest")
+    assert verdict(scene) == ("invalid", "pca 1.0.0 is known not to be valid for forest")
 
 
 @SCENARIOS.append
-def an_entry_for_the_very_version_beats_those_for_compatible_ones(scene: Scene) -> None:
+def a_link_of_the_version_itself_beats_links_of_compatible_versions(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest@1.0.0")
@@ -64,14 +64,17 @@ def an_entry_for_the_very_version_beats_those_for_compatible_ones(scene: Scene) 
 
 
 @SCENARIOS.append
-def a_valid_link_of_a_compatible_version_makes_valid(scene: Scene) -> None:
+def a_valid_link_of_a_compatible_version_makes_an_edge_valid(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.1", "forest")
-    assert told(scene, "pca@1.1") == ("valid", "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest")
+    assert verdict(scene, "pca@1.1") == (
+        "valid",
+        "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest",
+    )
     scene.store.unlink("pca@1.0.1", "forest")
     scene.store.link("pca@1.0.1", "forest@1.0.0")
-    assert told(scene, "pca@1.1") == (
+    assert verdict(scene, "pca@1.1") == (
         "valid",
         "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest 1.0.0",
     )
@@ -83,16 +86,16 @@ def of_several_compatible_versions_the_newest_link_is_named(scene: Scene) -> Non
     scene.numbered("pca")
     for number in ("1.0.0", "1.0.1", "2.0.0"):
         scene.store.link(f"pca@{number}", "forest")
-    assert told(scene, "pca@1.1")[1] == "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest"
+    assert verdict(scene, "pca@1.1")[1] == "pca 1.1.0 is compatible (major) with 1.0.1, which is valid for forest"
 
 
 @SCENARIOS.append
-def a_valid_link_for_another_downstream_version_makes_no_other_valid(scene: Scene) -> None:
+def a_valid_link_for_one_downstream_version_makes_no_other_valid(scene: Scene) -> None:
     scene.numbered("forest")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest@1.0.0")
     assert word(scene, "pca@1.0.0", "forest@1.0.0") == "valid"
-    assert told(scene, "pca@1.0.0", "forest@1.0.1") == (
+    assert verdict(scene, "pca@1.0.0", "forest@1.0.1") == (
         "invalid",
         "pca 1.0.0 is not validated for forest 1.0.1; last validated: 1.0.0 for forest 1.0.0",
     )
@@ -101,7 +104,7 @@ def a_valid_link_for_another_downstream_version_makes_no_other_valid(scene: Scen
 
 
 @SCENARIOS.append
-def the_level_says_which_versions_are_compatible(scene: Scene) -> None:
+def the_compatibility_level_decides_which_versions_are_compatible(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest")
@@ -113,7 +116,7 @@ def the_level_says_which_versions_are_compatible(scene: Scene) -> None:
     assert words() == ["valid", "valid", "valid", "invalid"]
     assert scene.store.set_compat("pca", "minor").compat == "minor"
     assert words() == ["valid", "valid", "invalid", "invalid"]
-    assert told(scene, "pca@1.0.1")[1] == "pca 1.0.1 is compatible (minor) with 1.0.0, which is valid for forest"
+    assert verdict(scene, "pca@1.0.1")[1] == "pca 1.0.1 is compatible (minor) with 1.0.0, which is valid for forest"
     assert scene.store.set_compat("pca", "exact").compat == "exact"
     assert words() == ["valid", "invalid", "invalid", "invalid"]
     assert scene.store.set_compat("pca", "major").compat == "major"
@@ -122,7 +125,7 @@ def the_level_says_which_versions_are_compatible(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_downstream_op_s_own_level_does_not_count(scene: Scene) -> None:
+def the_downstream_op_s_level_does_not_matter(scene: Scene) -> None:
     scene.numbered("forest")
     scene.push("pca", "aaa")
     scene.store.link("pca", "forest@1.0.0")
@@ -131,7 +134,7 @@ def the_downstream_op_s_own_level_does_not_count(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_same_level_again_makes_no_entry(scene: Scene) -> None:
+def setting_the_same_level_again_makes_no_entry(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.set_compat("pca", "minor")
     rows = scene.rows()
@@ -142,18 +145,18 @@ def the_same_level_again_makes_no_entry(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def where_anything_else_is_validated_the_verdict_is_invalid_and_names_it(scene: Scene) -> None:
+def if_another_version_is_validated_the_verdict_is_invalid_and_names_it(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest")
-    assert told(scene, "pca@2") == (
+    assert verdict(scene, "pca@2") == (
         "invalid",
         "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.0 for forest",
     )
 
 
 @SCENARIOS.append
-def links_that_say_invalid_of_other_versions_leave_it_unknown(scene: Scene) -> None:
+def invalid_links_of_other_versions_leave_the_verdict_unknown(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.numbered("pca")
     scene.store.link("pca@1.0.0", "forest", valid=False)
@@ -163,7 +166,7 @@ def links_that_say_invalid_of_other_versions_leave_it_unknown(scene: Scene) -> N
 
 
 @SCENARIOS.append
-def a_revoked_link_counts_for_nothing(scene: Scene) -> None:
+def a_revoked_link_does_not_count(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.push("pca", "aaa")
     scene.push("pca", "baa")
@@ -174,12 +177,12 @@ def a_revoked_link_counts_for_nothing(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_downstream_without_versions_looks_at_links_for_the_op(scene: Scene) -> None:
+def for_a_downstream_without_versions_only_links_for_the_op_count(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.register_pipeline("p", ["pca", "forest"])
-    assert told(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest")
+    assert verdict(scene) == ("unknown", "no link says whether pca 1.0.0 is valid for forest")
     scene.store.link("pca", "forest")
-    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")
+    assert verdict(scene) == ("valid", "pca 1.0.0 is valid for forest")
     scene.push("forest", "aaa")
     assert word(scene) == "valid"
 
@@ -188,11 +191,11 @@ def a_downstream_without_versions_looks_at_links_for_the_op(scene: Scene) -> Non
 def an_upstream_without_versions_is_unknown(scene: Scene) -> None:
     scene.push("forest", "aaa")
     scene.store.register_pipeline("p", ["pca", "forest"])
-    assert told(scene) == ("unknown", "pca has no version")
+    assert verdict(scene) == ("unknown", "pca has no version")
 
 
 @SCENARIOS.append
-def a_link_the_other_way_round_says_nothing(scene: Scene) -> None:
+def a_link_in_the_other_direction_does_not_count(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.push("forest", "aaa")
     scene.store.link("forest", "pca")
@@ -201,7 +204,7 @@ def a_link_the_other_way_round_says_nothing(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_bare_name_is_its_latest_on_both_sides(scene: Scene) -> None:
+def a_bare_name_means_the_latest_version_on_both_sides(scene: Scene) -> None:
     scene.numbered("pca")
     scene.numbered("forest")
     edge = scene.store.validate("pca", "forest").edges[0]
@@ -211,7 +214,7 @@ def a_bare_name_is_its_latest_on_both_sides(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_validate_does_not_find_it_says(scene: Scene) -> None:
+def validate_names_what_it_does_not_find(scene: Scene) -> None:
     scene.push("pca", "aaa")
     with pytest.raises(errors.OpNotFound):
         scene.store.validate("pca", "forest")
@@ -225,7 +228,7 @@ def what_validate_does_not_find_it_says(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def registered_versions_count_for_verdicts_as_stored_ones_do(scene: Scene) -> None:
+def registered_versions_count_for_verdicts_like_stored_ones(scene: Scene) -> None:
     scene.store.register("pca", subversions=spelt("aaa"), valid_for=["forest"])
     scene.store.register("forest", subversions=spelt("aaa"))
-    assert told(scene) == ("valid", "pca 1.0.0 is valid for forest")
+    assert verdict(scene) == ("valid", "pca 1.0.0 is valid for forest")

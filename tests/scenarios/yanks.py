@@ -1,4 +1,4 @@
-"""Yanks: a yanked version stays where it is, and is picked by nothing but its own name."""
+"""Yanks: a yanked version stays, and only a reference that names it exactly selects it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ BROKEN = PickedYanked(op="pca", version="2.0.0", reason="broken")
 
 
 def _stocked(scene: Scene) -> None:
-    """The pipeline pca -> forest, whose newest pca is yanked; valid for forest is the older one."""
+    """Register the pipeline pca -> forest; yank the newest pca, so that the older one is valid for forest."""
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two", subversions="aaaa.bbbb.cccc")
     scene.store.push("forest", b"trees", valid_with=["pca@1.0.0"])
@@ -20,7 +20,7 @@ def _stocked(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_yanked_version_is_picked_by_number_digest_and_subversions_only(scene: Scene) -> None:
+def a_yanked_version_is_selected_only_by_number_digest_or_subversions(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     bad = scene.store.push("pca", b"two", tags=["dev"])
     assert scene.store.yank("pca@1.0.1", "trained on the wrong columns").yanked
@@ -39,7 +39,7 @@ def a_yanked_version_is_picked_by_number_digest_and_subversions_only(scene: Scen
 
 
 @SCENARIOS.append
-def a_yank_that_ends_makes_it_the_latest_again(scene: Scene) -> None:
+def undoing_a_yank_makes_the_version_the_latest_again(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two")
     scene.store.yank("pca", "for a while")
@@ -48,7 +48,7 @@ def a_yank_that_ends_makes_it_the_latest_again(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def where_all_stored_versions_are_yanked_there_is_no_latest(scene: Scene) -> None:
+def if_all_stored_versions_are_yanked_there_is_no_latest(scene: Scene) -> None:
     scene.store.register("pca", subversions="aaaa.aaaa.aaaa")
     scene.store.push("pca", b"one")
     scene.store.yank("pca", "broken")
@@ -68,7 +68,7 @@ def yanking_changes_no_verdict(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_yanked_version_is_no_candidate_for_what_is_valid(scene: Scene) -> None:
+def a_yanked_version_is_no_candidate_of_a_selection(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two")
     scene.store.push("forest", b"trees", valid_with=["pca"])
@@ -77,7 +77,7 @@ def a_yanked_version_is_no_candidate_for_what_is_valid(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_next_push_still_comes_from_the_newest_stored_version(scene: Scene) -> None:
+def the_next_push_still_bumps_the_newest_stored_version(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.push("pca", b"two", bump="major")
     scene.store.yank("pca", "broken")
@@ -85,7 +85,7 @@ def the_next_push_still_comes_from_the_newest_stored_version(scene: Scene) -> No
 
 
 @SCENARIOS.append
-def a_second_yank_with_the_same_reason_is_nothing_new(scene: Scene) -> None:
+def yanking_again_for_the_same_reason_changes_nothing(scene: Scene) -> None:
     scene.store.push("pca", b"one")
     scene.store.yank("pca@1.0.0", "broken")
     before = scene.store.push("x", b"x").position
@@ -95,7 +95,7 @@ def a_second_yank_with_the_same_reason_is_nothing_new(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def the_reason_is_told_as_long_as_the_version_is_yanked(scene: Scene) -> None:
+def the_reason_is_shown_while_the_version_is_yanked(scene: Scene) -> None:
     _stocked(scene)
     yanked_at = scene.store.push("x", b"x").position - 1
     scene.store.yank("pca@2.0.0", "leaks the target")
@@ -113,7 +113,7 @@ def the_reason_is_told_as_long_as_the_version_is_yanked(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def an_answer_names_the_yanked_versions_that_references_picked(scene: Scene) -> None:
+def a_response_names_the_yanked_versions_that_references_selected(scene: Scene) -> None:
     _stocked(scene)
     store, picked = scene.store, ("pca@2.0.0", "pca@aaaa.bbbb.cccc")
     lock = ["pca@1.0.0", "forest@1.0.0"]
@@ -144,7 +144,7 @@ def a_push_of_a_yanked_version_names_it(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def what_no_reference_picked_is_not_named(scene: Scene) -> None:
+def a_yanked_version_that_no_reference_selected_is_not_named(scene: Scene) -> None:
     _stocked(scene)
     store = scene.store
     assert store.versions("pca").picked_yanked == ()

@@ -1,4 +1,4 @@
-"""Stores to work with."""
+"""Fixtures: stores in memory and on files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -12,7 +12,7 @@ from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 
 @pytest.fixture
 def memory() -> Iterator[OpStoreServer]:
-    """A store of which nothing is on a disk."""
+    """Return a store in memory."""
     with closing(OpStoreServer(MemorySaver())) as server:
         yield server
 
@@ -22,7 +22,7 @@ Make = Callable[[type[FileSaver]], OpStoreServer]
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Make]:
-    """Opens the store in the folder of the test with that kind of saver; again after it was closed, too."""
+    """Return a function that opens the store in the test's folder with a kind of saver, also after it was closed."""
     with ExitStack() as stack:
 
         def make(kind: type[FileSaver] = FileSaver) -> OpStoreServer:
@@ -34,5 +34,5 @@ def make_server(tmp_path: Path) -> Iterator[Make]:
 
 @pytest.fixture
 def files(make_server: Make) -> OpStoreServer:
-    """A store on files."""
+    """Return a store on files."""
     return make_server(FileSaver)

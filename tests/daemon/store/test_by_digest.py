@@ -1,4 +1,4 @@
-"""A version of bytes that the store has already: said by their digest, and never of bytes that it has not."""
+"""Versions of a stored blob by its digest, without sending its bytes."""
 
 import threading
 from typing import Any, cast
@@ -21,7 +21,7 @@ def by_digest(server: OpStoreServer, op: str = "pca", digest: Digest = DIGEST, *
     return server.store.add_version(op, NewVersion(digest=digest, **wanted), LOCAL)
 
 
-def test_what_one_op_has_becomes_a_version_of_another(files: OpStoreServer) -> None:
+def test_a_blob_of_one_op_becomes_a_version_of_another(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
     pushed = by_digest(files, size=5, labels={"from": "lda"}, tags=("prod",), format="joblib")
     assert (pushed.version, pushed.created, pushed.digest, pushed.size) == ("1.0.0", True, DIGEST, 5)
@@ -31,7 +31,7 @@ def test_what_one_op_has_becomes_a_version_of_another(files: OpStoreServer) -> N
     assert left_behind(files) == ([], 0)
 
 
-def test_it_is_numbered_as_a_push_of_the_bytes(files: OpStoreServer) -> None:
+def test_a_version_by_digest_is_numbered_as_a_push_of_the_bytes(files: OpStoreServer) -> None:
     files.store.push("pca", b"bytes")
     assert (by_digest(files).version, by_digest(files).created) == ("1.0.0", False)
     files.store.push("pca", b"other")
@@ -56,7 +56,7 @@ MISSING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("why", MISSING)
-def test_bytes_that_the_store_lacks_make_nothing(files: OpStoreServer, why: str) -> None:
+def test_a_missing_blob_makes_no_version(files: OpStoreServer, why: str) -> None:
     files.store.push("lda", b"bytes")
     with pytest.raises(errors.BlobNotFound):
         by_digest(files, **MISSING[why])
@@ -64,7 +64,7 @@ def test_bytes_that_the_store_lacks_make_nothing(files: OpStoreServer, why: str)
 
 
 def test_a_blob_that_no_version_has_does_not_count(files: OpStoreServer) -> None:
-    """It may not be on the disk yet, or a refused push may be about to take it away."""
+    """It may not be on the disk yet, or a refused push may be about to delete it."""
     files.store.uploads.publish_small(b"bytes", DIGEST)
     assert DIGEST in files.store.saver
     with pytest.raises(errors.BlobNotFound):
@@ -72,7 +72,7 @@ def test_a_blob_that_no_version_has_does_not_count(files: OpStoreServer) -> None
 
 
 @pytest.mark.parametrize("damage", ["gone", "shorter"])
-def test_damaged_bytes_do_not_count_and_are_made_whole_by_a_push(files: OpStoreServer, damage: str) -> None:
+def test_a_damaged_blob_does_not_count_and_a_push_repairs_it(files: OpStoreServer, damage: str) -> None:
     files.store.push("lda", b"bytes")
     saver = files.store.saver
     assert isinstance(saver, FileSaver)
@@ -88,19 +88,19 @@ def test_damaged_bytes_do_not_count_and_are_made_whole_by_a_push(files: OpStoreS
     assert files.store.pull("lda") == b"bytes"
 
 
-def test_what_is_no_digest_is_refused(files: OpStoreServer) -> None:
+def test_a_malformed_digest_is_refused(files: OpStoreServer) -> None:
     with pytest.raises(errors.InvalidDigest):
         by_digest(files, digest=cast(Digest, "sha256:xyz"))
 
 
-def test_the_same_request_twice_makes_one_version(files: OpStoreServer) -> None:
+def test_a_repeated_request_makes_one_version(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     numbers = [bound.add_version("pca", NewVersion(digest=DIGEST, new=True), LOCAL).version for _ in range(2)]
     assert (numbers, files.store.op("pca").versions) == (["1.0.0", "1.0.0"], 1)
 
 
-def test_many_at_once_are_numbered_without_gaps(files: OpStoreServer) -> None:
+def test_concurrent_versions_by_digest_are_numbered_without_gaps(files: OpStoreServer) -> None:
     files.store.push("lda", b"bytes")
     threads = [threading.Thread(target=by_digest, args=(files,), kwargs={"new": True}) for _ in range(8)]
     for thread in threads:

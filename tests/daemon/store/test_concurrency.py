@@ -1,4 +1,4 @@
-"""Many at once: sequences and positions without gaps, one effect for one key, and readers that see whole states."""
+"""Concurrent writers leave no gaps in sequences and positions; keys take effect once; readers see whole states."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def together(count: int, work: Callable[[int], T]) -> list[T]:
-    """Runs the work in so many threads that begin at the same moment."""
+    """Run the work in several threads that start at the same moment."""
     gate = threading.Barrier(count)
 
     def run(n: int) -> T:
@@ -33,13 +33,13 @@ def together(count: int, work: Callable[[int], T]) -> list[T]:
 
 
 def scalars(server: OpStoreServer, query: str) -> list[Any]:
-    """The first column of what the query finds."""
+    """Return the first column of the rows of a query."""
     with server.db.read() as connection:
         return list(connection.exec_driver_sql(query).scalars())
 
 
 def check_journal(server: OpStoreServer) -> None:
-    """Positions run from 1 without gaps, as the counter says, and each kind of entry stands at its own."""
+    """Check that positions run from 1 to the counter without gaps, and that each row has an entry of its kind."""
     positions = scalars(server, "SELECT position FROM journal ORDER BY position")
     assert positions == list(range(1, len(positions) + 1))
     assert scalars(server, "SELECT position FROM counter") == [len(positions)]
@@ -70,7 +70,7 @@ def test_eight_threads_that_push_to_one_op_leave_no_gaps(files: OpStoreServer) -
     assert files.store.op("pca").versions == count
     for each in pushed:
         assert files.store.show(f"pca@{each.version}").subversions == each.subversions
-    # The latest at the time of each push was its base: in the order of sequences each builds on the one before.
+    # The base of each push was the latest version at its time: in order of sequence, each derives from the one before.
     ordered = sorted(pushed, key=lambda each: each.sequence)
     assert [each.position for each in ordered] == sorted(each.position for each in ordered)
     check_journal(files)
@@ -84,7 +84,7 @@ def test_the_same_bytes_from_eight_threads_make_one_version(files: OpStoreServer
     check_journal(files)
 
 
-def test_the_same_version_from_eight_threads_has_the_bytes_of_one(files: OpStoreServer) -> None:
+def test_one_of_eight_threads_with_other_bytes_stores_a_version(files: OpStoreServer) -> None:
     def push(n: int) -> Pushed | str:
         try:
             return files.store.push("pca", b"%d" % n, subversions="aaaa.aaaa.aaaa")
@@ -99,14 +99,14 @@ def test_the_same_version_from_eight_threads_has_the_bytes_of_one(files: OpStore
     check_journal(files)
 
 
-def test_links_entered_at_once_are_one_in_force(files: OpStoreServer) -> None:
+def test_of_links_recorded_concurrently_one_is_in_force(files: OpStoreServer) -> None:
     files.store.push("pca", b"one")
     together(THREADS, lambda n: files.store.link("pca", "forest", valid=n % 2 == 0))
     assert len(files.store.links()) == 1
     check_journal(files)
 
 
-def test_pipelines_and_ops_that_are_registered_at_once_are_there_once(files: OpStoreServer) -> None:
+def test_a_pipeline_and_its_ops_are_registered_once_by_concurrent_requests(files: OpStoreServer) -> None:
     told = together(THREADS, lambda _: files.store.register_pipeline("p", ["a", "b", "c"]))
     assert [each.created for each in told].count(True) == 1
     assert [op.name for op in files.store.ops()] == ["a", "b", "c"]
@@ -143,7 +143,7 @@ def test_readers_see_whole_states_while_others_write(files: OpStoreServer) -> No
         assert all(reader.result() > 0 for reader in readers)
 
 
-def test_a_request_that_is_repeated_by_eight_threads_at_once_has_one_effect(files: OpStoreServer) -> None:
+def test_a_request_that_eight_threads_repeat_takes_effect_once(files: OpStoreServer) -> None:
     upload = files.store.uploads.create(LOCAL, None).upload
     files.store.uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
     wanted = NewVersion(upload=upload, new=True, valid_for=("forest",))
@@ -155,8 +155,8 @@ def test_a_request_that_is_repeated_by_eight_threads_at_once_has_one_effect(file
     check_journal(files)
 
 
-def test_a_request_that_is_repeated_while_it_runs_gets_its_answer(make_server: Make) -> None:
-    """The repetition finds the upload while the first is publishing, and finds it gone when it publishes itself."""
+def test_a_request_that_is_repeated_while_it_runs_gets_its_result(make_server: Make) -> None:
+    """The repetition starts while the first request publishes the upload, and finds it gone when it publishes."""
     server = make_server(FileSaver)
     uploads = server.store.uploads
     upload = uploads.create(LOCAL, None).upload
@@ -178,7 +178,7 @@ def test_a_request_that_is_repeated_while_it_runs_gets_its_answer(make_server: M
 
 
 @pytest.mark.parametrize("url", ["memory", "files"])
-def test_registrations_and_changes_of_level_at_once_leave_no_gaps(url: str, request: pytest.FixtureRequest) -> None:
+def test_concurrent_registrations_and_changes_of_level_leave_no_gaps(url: str, request: pytest.FixtureRequest) -> None:
     server: OpStoreServer = request.getfixturevalue(url)
     server.store.register("pca", subversions="aaaa.aaaa.aaaa")
 
@@ -192,7 +192,7 @@ def test_registrations_and_changes_of_level_at_once_leave_no_gaps(url: str, requ
     check_journal(server)
 
 
-def test_eight_threads_that_save_other_bytes_under_one_version_each_make_a_patch_with_its_links(
+def test_eight_threads_with_other_bytes_for_one_version_each_make_a_patch_with_its_links(
     files: OpStoreServer,
 ) -> None:
     files.store.push("pca", b"first", subversions="aaaa.aaaa.aaaa", valid_for=["forest"])

@@ -1,4 +1,4 @@
-"""The position of a verdict is its etag: whatever it may depend on gives it another, and nothing else does."""
+"""The position of a verdict, its etag, changes with what the verdict may depend on, and with nothing else."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.store.store import Store
 
-# Each of them with a pipeline pca, forest: pca has 1.0.0, which is dev, and 1.0.1, which is yanked.
+# In a store with a pipeline pca, forest, where pca 1.0.0 has the tag dev and pca 1.0.1 is yanked.
 CHANGES: dict[str, Callable[[Store], object]] = {
     "push": lambda store: store.push("pca", b"three"),
     "push downstream": lambda store: store.push("forest", b"two"),
@@ -32,7 +32,7 @@ OTHERS: dict[str, Callable[[Store], object]] = {
 
 @pytest.fixture
 def store(memory: OpStoreServer) -> Store:
-    """A store with all that can change."""
+    """Return a store with everything that can change."""
     store = memory.store
     store.push("scaler", b"one")
     store.push("pca", b"one", tags=["dev"])
@@ -45,12 +45,12 @@ def store(memory: OpStoreServer) -> Store:
 
 
 def positions(store: Store) -> tuple[int, int]:
-    """Of the verdict of an edge, and of a pipeline."""
+    """Return the positions of the verdicts of an edge and of a pipeline."""
     return store.validate("pca@1.0.0", "forest").position, store.validate_pipeline("churn", use=["pca@1.0.0"]).position
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_verdict_may_depend_on_gives_it_another_position(store: Store, change: str) -> None:
+def test_a_change_that_a_verdict_may_depend_on_changes_its_position(store: Store, change: str) -> None:
     edge, pipeline = positions(store)
     CHANGES[change](store)
     after = positions(store)
@@ -58,13 +58,13 @@ def test_what_a_verdict_may_depend_on_gives_it_another_position(store: Store, ch
 
 
 @pytest.mark.parametrize("change", OTHERS)
-def test_nothing_else_does(store: Store, change: str) -> None:
+def test_any_other_change_keeps_the_position_of_a_verdict(store: Store, change: str) -> None:
     before = positions(store)
     OTHERS[change](store)
     assert positions(store) == before
 
 
-def test_a_pipeline_that_is_registered_anew_has_another_position(store: Store) -> None:
+def test_registering_a_pipeline_again_changes_its_position(store: Store) -> None:
     _, before = positions(store)
     store.remove_pipeline("churn")
     store.register_pipeline("churn", ["pca", "forest", "report"])

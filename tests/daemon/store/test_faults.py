@@ -1,4 +1,4 @@
-"""What fails between the first byte and the answer leaves all of a push or none of it, and says so."""
+"""A failure between the first byte and the response leaves all of a push or none of it, and is reported."""
 
 import errno
 import io
@@ -17,6 +17,7 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.store.idempotency import IdempotentRequest
+from opstore_daemon.store.ingest.open_upload import Declared
 from tests.daemon.store.conftest import Make
 from tests.support.faults import fails
 
@@ -24,27 +25,27 @@ LOCAL = "local"
 
 
 def uploaded(server: OpStoreServer, data: bytes) -> str:
-    """An upload with these bytes, its size not declared."""
+    """Create an upload of undeclared size with these bytes; return its id."""
     upload = server.store.uploads.create(LOCAL, None).upload
     append(server, upload, 0, data)
     return upload
 
 
 def append(server: OpStoreServer, upload: str, offset: int, data: bytes) -> None:
-    """Bytes for an upload."""
+    """Append bytes to an upload."""
     writer = server.store.uploads.writer(upload, LOCAL, offset, None)
     writer.append(data)
     writer.close()
 
 
 def wanted(upload: str, data: bytes | None = None, **more: Any) -> NewVersion:
-    """What is to be made of it, with its digest declared where the bytes are given."""
+    """Return the request for a version of the upload, with its digest if the bytes are given."""
     declared: dict[str, Any] = {} if data is None else {"digest": digest_of(data), "size": len(data)}
     return NewVersion(upload=upload, **declared, **more)
 
 
 def nothing_is_there(server: OpStoreServer) -> bool:
-    """Whether no op, version, link or position was given."""
+    """Return whether the store has no op, version, link or entry."""
     with server.db.read() as connection:
         counts = [
             connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()  # noqa: S608
@@ -56,7 +57,7 @@ def nothing_is_there(server: OpStoreServer) -> bool:
 
 @contextmanager
 def commit_fails(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, *, happened: bool) -> Iterator[None]:
-    """The database fails at each commit: before or after it took effect."""
+    """Make each commit fail, before or after it takes effect."""
     commit = server.db.engine.dialect.do_commit
 
     def fail(connection: Any) -> None:
@@ -90,7 +91,7 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
     assert files.store.pull("pca") == b"bytes"
 
 
-def test_a_key_that_comes_with_another_request_is_refused(files: OpStoreServer) -> None:
+def test_a_key_of_another_request_is_refused(files: OpStoreServer) -> None:
     files.store.idempotent(IdempotentRequest(LOCAL, "key", "request")).register("pca", subversions="aaaa.aaaa.aaaa")
     with pytest.raises(errors.KeyReused):
         files.store.idempotent(IdempotentRequest(LOCAL, "key", "another")).register("pca", subversions="aaaa.aaaa.bbbb")
@@ -102,7 +103,7 @@ def test_a_key_that_comes_with_another_request_is_refused(files: OpStoreServer) 
     assert files.store.op("pca").versions == 2
 
 
-def test_every_verb_that_writes_has_one_effect_for_one_key(files: OpStoreServer) -> None:
+def test_every_writing_verb_is_idempotent_by_key(files: OpStoreServer) -> None:
     store = files.store
     first = store.idempotent(IdempotentRequest(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa")
     assert store.idempotent(IdempotentRequest(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa") == first
@@ -122,7 +123,7 @@ def test_every_verb_that_writes_has_one_effect_for_one_key(files: OpStoreServer)
     assert store.op("pca").compat == "exact"
 
 
-def test_an_answer_is_kept_for_a_day() -> None:
+def test_a_result_is_kept_for_a_day() -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     server = OpStoreServer(MemorySaver(), clock=lambda: now)
     once = IdempotentRequest(LOCAL, "key", "r")
@@ -140,7 +141,7 @@ def test_an_answer_is_kept_for_a_day() -> None:
 
 
 def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int) -> list[Digest]:
-    """A collector that takes a blob right after its publication, so many times; the list has what it took."""
+    """Delete blobs right after their publication, `times` times, as a collector may; return the deleted ones."""
     taken = list[Digest]()
 
     def overtaken(publish: Callable[..., None]) -> Callable[..., None]:
@@ -159,12 +160,12 @@ def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int
 
 
 def pushed_either_way(server: OpStoreServer, *, whole: bool) -> Pushed:
-    """A push of bytes that come along, or of an upload."""
+    """Push small bytes with the request, or an upload."""
     return server.store.push("pca", b"bytes" if whole else io.BytesIO(b"bytes"), valid_for=["forest"])
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_blob_that_a_collector_took_before_the_transaction_is_kept_again(
+def test_a_blob_that_a_collector_deleted_before_the_transaction_is_published_again(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     taken = collected(files, monkeypatch, times=2)
@@ -175,7 +176,7 @@ def test_a_blob_that_a_collector_took_before_the_transaction_is_kept_again(
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_blob_that_is_taken_again_and_again_fails_the_push_and_leaves_nothing(
+def test_a_blob_that_is_deleted_each_time_fails_the_push_and_leaves_nothing(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     collected(files, monkeypatch, times=99)
@@ -188,7 +189,7 @@ def test_a_blob_that_is_taken_again_and_again_fails_the_push_and_leaves_nothing(
 
 
 def limit_pages(server: OpStoreServer, more: int | None) -> None:
-    """Lets the database grow by so many pages only (None: as it likes)."""
+    """Limit the database to so many more pages; None removes the limit."""
     connection = server.db.engine.raw_connection()
     cursor = connection.cursor()
     cursor.execute("PRAGMA page_count")
@@ -197,7 +198,7 @@ def limit_pages(server: OpStoreServer, more: int | None) -> None:
     connection.close()
 
 
-def test_a_full_disk_under_the_database_fails_the_push_and_it_goes_on_afterwards(files: OpStoreServer) -> None:
+def test_a_full_disk_fails_the_push_and_with_space_the_same_push_succeeds(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
     request = wanted(upload, b"bytes", message="x" * 60_000, valid_for=("forest",))
     limit_pages(files, 2)
@@ -230,7 +231,7 @@ def test_a_disk_that_fills_up_after_the_publication_leaves_nothing_visible(
     assert files.store.pull("pca") == b"bytes"
 
 
-def test_a_sync_of_the_bytes_that_fails_shows_nothing_and_the_upload_begins_again(
+def test_a_failed_sync_of_the_bytes_makes_no_version_and_the_upload_starts_again(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = uploaded(files, b"bytes")
@@ -240,17 +241,17 @@ def test_a_sync_of_the_bytes_that_fails_shows_nothing_and_the_upload_begins_agai
             files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
     assert nothing_is_there(files)
     assert set(files.store.saver) == set()
-    assert files.store.uploads.claim(upload, LOCAL).offset == 0, "what the disk did not take is not relied on"
+    assert files.store.uploads.claim(upload, LOCAL).offset == 0, "bytes that were not synced are not used"
     append(files, upload, 0, b"bytes")
     assert files.store.add_version("pca", wanted(upload, b"bytes"), LOCAL).version == "1.0.0"
     assert files.store.pull("pca") == b"bytes"
 
 
 @pytest.mark.parametrize("synced", [1, 2])
-def test_a_sync_of_a_folder_that_fails_shows_nothing_and_the_upload_is_finished_afterwards(
+def test_a_failed_sync_of_a_folder_makes_no_version_and_the_upload_can_be_finished(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, synced: int
 ) -> None:
-    """The file is synced first; then the folder of all shelves, and last the shelf with the new name."""
+    """The file is synced first, then the folder of all shelves, and last the shelf with the new name."""
     upload = uploaded(files, b"bytes")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails_after(os.fsync, synced))
@@ -262,7 +263,7 @@ def test_a_sync_of_a_folder_that_fails_shows_nothing_and_the_upload_is_finished_
 
 
 def fails_after(fsync: Any, times: int) -> Any:
-    """Syncs so many times, and then fails."""
+    """Return an fsync that succeeds so many times and then fails."""
     calls = iter([fsync] * times)
 
     def call(descriptor: int) -> None:
@@ -272,10 +273,10 @@ def fails_after(fsync: Any, times: int) -> Any:
 
 
 @pytest.mark.parametrize("sized", [False, True])
-def test_what_is_left_of_an_upload_is_never_taken_for_all_of_it(
+def test_the_rest_of_a_damaged_upload_is_not_taken_for_all_of_it(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, sized: bool
 ) -> None:
-    """The retry of a request that declares no digest: a client's library may do that by itself."""
+    """A retry of a request that declares no digest, as an HTTP library may make by itself."""
     upload = files.store.uploads.create(LOCAL, 5 if sized else None).upload
     append(files, upload, 0, b"bytes")
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
@@ -290,7 +291,9 @@ def test_what_is_left_of_an_upload_is_never_taken_for_all_of_it(
     assert bound.add_version("pca", wanted(upload), LOCAL).size == 5
 
 
-def test_an_upload_whose_offset_nobody_asked_for_after_a_restart_is_not_finished_unchecked(make_server: Make) -> None:
+def test_after_a_restart_an_upload_without_a_checksum_is_not_finished_until_its_offset_is_read(
+    make_server: Make,
+) -> None:
     server = make_server(FileSaver)
     upload = uploaded(server, b"bytes")
     server.close()
@@ -301,7 +304,7 @@ def test_an_upload_whose_offset_nobody_asked_for_after_a_restart_is_not_finished
     assert again.store.add_version("pca", wanted(upload), LOCAL).size == 5
 
 
-def test_an_upload_that_was_declared_is_finished_after_a_restart(make_server: Make) -> None:
+def test_an_upload_with_a_declared_digest_is_finished_after_a_restart(make_server: Make) -> None:
     server = make_server(FileSaver)
     upload = uploaded(server, b"bytes")
     server.close()
@@ -330,7 +333,7 @@ def test_a_refused_upload_leaves_no_blob_and_can_be_pushed_again(files: OpStoreS
         ({"digest": "sha256:xyz"}, errors.InvalidDigest),
     ],
 )
-def test_bytes_that_are_not_those_that_were_declared_are_not_kept(
+def test_bytes_that_differ_from_what_was_declared_are_deleted(
     files: OpStoreServer, declared: dict[str, Any], error: type[errors.OpStoreError]
 ) -> None:
     upload = uploaded(files, b"bytes")
@@ -345,7 +348,7 @@ def test_bytes_that_are_not_those_that_were_declared_are_not_kept(
 
 
 class Torn(io.BytesIO):
-    """A source that gives a piece and then fails."""
+    """A source that returns a piece and then fails."""
 
     def read(self, size: int | None = -1) -> bytes:
         piece = super().read(size)
@@ -361,7 +364,7 @@ def test_a_source_that_fails_leaves_no_upload_behind(files: OpStoreServer) -> No
     assert left_behind(files) == ([], 0)
 
 
-def test_a_push_leaves_no_upload_behind_whether_it_is_taken_or_refused(files: OpStoreServer) -> None:
+def test_a_push_in_process_leaves_no_upload_whether_it_succeeds_or_not(files: OpStoreServer) -> None:
     files.store.push("pca", b"bytes")
     assert left_behind(files) == ([], 0)
     with pytest.raises(errors.OpNotFound):
@@ -372,7 +375,7 @@ def test_a_push_leaves_no_upload_behind_whether_it_is_taken_or_refused(files: Op
 
 
 def left_behind(server: OpStoreServer) -> tuple[list[str], int]:
-    """The drafts, and the number of uploads on the books."""
+    """Return the drafts, and the number of uploads in the database."""
     with server.db.read() as connection:
         booked: int = connection.exec_driver_sql("SELECT count(*) FROM upload").scalar_one()
     return list(server.store.saver.drafts()), booked
@@ -382,7 +385,7 @@ def left_behind(server: OpStoreServer) -> tuple[list[str], int]:
 
 
 @pytest.mark.parametrize("damage", ["changed", "shortened", "lengthened", "gone"])
-def test_damaged_bytes_are_never_handed_out(files: OpStoreServer, damage: str) -> None:
+def test_damaged_bytes_are_never_returned(files: OpStoreServer, damage: str) -> None:
     pushed = files.store.push("pca", b"bytes " * 500_000)
     assert pushed.digest is not None
     saver = files.store.saver
@@ -407,7 +410,7 @@ def test_damaged_bytes_are_never_handed_out(files: OpStoreServer, damage: str) -
     assert files.store.pull("pca") == b"bytes " * 500_000
 
 
-def test_what_a_crash_left_in_staging_is_swept_at_the_next_start(make_server: Make) -> None:
+def test_drafts_that_a_crash_left_are_deleted_at_the_next_start(make_server: Make) -> None:
     server = make_server(FileSaver)
     known = uploaded(server, b"known")
     server.store.saver.draft("0" * 32).close()
@@ -415,7 +418,7 @@ def test_what_a_crash_left_in_staging_is_swept_at_the_next_start(make_server: Ma
     assert list(make_server(FileSaver).store.saver.drafts()) == [known]
 
 
-def test_an_upload_that_nobody_asked_for_in_a_week_is_thrown_away() -> None:
+def test_an_upload_expires_after_a_week_without_requests() -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     server = OpStoreServer(MemorySaver(), clock=lambda: now)
     old = uploaded(server, b"old")
@@ -434,7 +437,7 @@ def test_an_upload_that_nobody_asked_for_in_a_week_is_thrown_away() -> None:
     server.close()
 
 
-def test_an_upload_is_its_owner_s_alone(files: OpStoreServer) -> None:
+def test_an_upload_belongs_to_its_owner_alone(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
     for ask in (files.store.uploads.claim, files.store.uploads.discard):
         with pytest.raises(errors.UploadNotFound):

@@ -1,4 +1,4 @@
-"""As of a position: what was answered then is answered now."""
+"""As of a position, the store returns what it returned then."""
 
 import os
 import random
@@ -25,7 +25,7 @@ Answers = dict[str, Any]
 
 
 def asked(question: Callable[[], Any]) -> Any:
-    """The answer, or what was missing."""
+    """Return the result, or the error that something is missing."""
     try:
         return question()
     except errors.OpStoreError as error:
@@ -33,12 +33,12 @@ def asked(question: Callable[[], Any]) -> Any:
 
 
 def verdict(question: Callable[[], Validation]) -> Any:
-    """The verdict; its position, which is its etag, says more about what came since."""
+    """Return the verdict without its position, which depends on later entries."""
     return asked(lambda: msgspec.structs.replace(question(), position=0))
 
 
 def snapshot(store: Store, as_of: str | None = None) -> Answers:
-    """All that can be asked as of a position."""
+    """Return everything that can be read as of a position."""
     found: Answers = {"links": store.links(as_of=as_of), "tags": store.tags(as_of=as_of)}
     found["history"] = store.tags(history=True, as_of=as_of)
     for op in OPS:
@@ -58,7 +58,7 @@ def snapshot(store: Store, as_of: str | None = None) -> Answers:
 
 
 def something(store: Store, chance: random.Random) -> None:
-    """One random change, which may be refused."""
+    """Make a random change, which may be refused."""
     op, other = chance.sample(OPS, 2)
     known = asked(lambda: [f"{op}@{version.version}" for version in store.versions(op).versions])
     mine = chance.choice(known) if isinstance(known, list) and known else op
@@ -85,7 +85,7 @@ def something(store: Store, chance: random.Random) -> None:
 
 
 @pytest.mark.timeout(300 + OPERATIONS)
-def test_as_of_a_position_is_what_was_answered_then(files: OpStoreServer) -> None:
+def test_as_of_a_position_returns_what_was_returned_then(files: OpStoreServer) -> None:
     chance, store = random.Random(SEED), files.store
     answers: dict[int, Answers] = {}
     for _ in range(OPERATIONS):
@@ -93,7 +93,7 @@ def test_as_of_a_position_is_what_was_answered_then(files: OpStoreServer) -> Non
         with store.database.read() as connection:
             position = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
         if position in answers:
-            assert snapshot(store) == answers[position], "what enters nothing changes nothing"
+            assert snapshot(store) == answers[position], "without a new entry nothing changes"
         answers[position] = snapshot(store)
     assert len(answers) > OPERATIONS / 4
     for position, then in answers.items():
@@ -102,7 +102,7 @@ def test_as_of_a_position_is_what_was_answered_then(files: OpStoreServer) -> Non
             assert now[question] == answer, f"{question} as of {position}"
 
 
-def test_as_of_a_time_is_as_of_the_last_entry_of_that_moment_or_before() -> None:
+def test_as_of_a_time_means_the_last_entry_at_or_before_it() -> None:
     noon, moment = datetime(2026, 3, 1, 12, tzinfo=UTC), timedelta(microseconds=1)
     now = noon
     with closing(OpStoreServer(MemorySaver(), clock=lambda: now)) as server:

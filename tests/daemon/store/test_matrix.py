@@ -1,4 +1,4 @@
-"""The matrix and its map say what `validate` says of each pair, also as it was; ops at a glance what `ops` says."""
+"""The matrix and its map agree with `validate`, the lines of ops with `ops`, also as of a position."""
 
 from contextlib import closing, suppress
 from itertools import product
@@ -16,7 +16,7 @@ STEPS = 40
 
 
 def do_something(store: Store, chance: Random, turn: int) -> None:
-    """One change to the two ops, of any kind."""
+    """Make a random change to the two ops."""
     match chance.choice(["push", "push", "register", "link", "link", "link", "unlink", "compat", "yank"]):
         case "push":
             bump = chance.choice(["major", "minor", "patch"])
@@ -43,7 +43,7 @@ def any_of(store: Store, chance: Random, op: str) -> str:
 
 
 def check(store: Store, as_of: str | None) -> None:
-    """Each cell against the verdict of its pair."""
+    """Compare each cell with the verdict of its pair."""
     found = store.matrix("up", "down", None, None, as_of)
     numbers = [[version.number for version in axis.versions] for axis in (found.upstream, found.downstream)]
     words = {}
@@ -61,7 +61,7 @@ def check(store: Store, as_of: str | None) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_cell_says_what_the_verdict_of_its_pair_says(seed: int) -> None:
+def test_a_cell_has_the_verdict_of_its_pair(seed: int) -> None:
     chance = Random(seed)
     with closing(OpStoreServer(MemorySaver())) as server:
         store = server.store
@@ -88,7 +88,7 @@ def test_an_op_is_not_its_own_upstream() -> None:
             server.store.matrix("up", "up", None, None)
 
 
-def test_where_there_is_no_downstream_version_the_column_is_for_none() -> None:
+def test_without_downstream_versions_the_matrix_has_one_column() -> None:
     with closing(OpStoreServer(MemorySaver())) as server:
         store = server.store
         store.push("up", b"bytes")

@@ -1,4 +1,4 @@
-"""What an answer costs does not grow with the store: counted in SQLite's own steps, and in statements."""
+"""The cost of a request does not grow with the store: measured in statements and in steps of SQLite's machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +15,7 @@ from opstore_daemon.store.store import Store
 from tests.daemon.store.test_statements import counted
 
 OPS = ["a", "b", "c", "d", "e"]
-BACK = 300  # versions that a resolution lies back
+BACK = 300  # versions newer than those of the resolution
 SMALL, LARGE = 400, 8000  # versions of each op
 
 
@@ -29,21 +29,28 @@ def filled(versions: int) -> Iterator[OpStoreServer]:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[OpStoreServer]:
-    """A small store; no test changes it."""
+    """Return a small store that no test changes."""
     with filled(SMALL) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def large() -> Iterator[OpStoreServer]:
-    """A large store; no test changes it."""
+    """Return a large store that no test changes."""
     with filled(LARGE) as server:
         yield server
 
 
+@pytest.fixture(scope="module")
+def changing() -> Iterator[tuple[OpStoreServer, OpStoreServer]]:
+    """Return a small and a large store to which tests make the same changes."""
+    with filled(SMALL) as small, filled(LARGE) as large:
+        yield small, large
+
+
 def steps(server: OpStoreServer, ask: Callable[[Store], object]) -> tuple[int, int]:
-    """The steps of SQLite's virtual machine that an answer takes, and its statements."""
-    ask(server.store)  # what is done once, such as reading the schema, counts for nobody
+    """Return the steps of SQLite's virtual machine and the statements that a request takes."""
+    ask(server.store)  # warm up: reading the schema, for example, happens once
     taken = count()
 
     def note() -> int:
@@ -68,7 +75,7 @@ def last(server: OpStoreServer) -> str:
 
 
 def then(store: Store) -> str:
-    """The last position of the journal."""
+    """Return the last position of the journal."""
     return str(store.resolve("chain").position)
 
 
@@ -100,16 +107,17 @@ CHANGES: dict[str, Callable[[str], Callable[[Store], object]]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_an_answer_costs_no_more_in_a_store_of_twenty_times_as_many_versions(
+def test_a_read_costs_no_more_with_twenty_times_as_many_versions(
     small: OpStoreServer, large: OpStoreServer, question: str
 ) -> None:
     _compare(small, large, QUESTIONS[question])
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_costs_no_more_in_a_store_of_twenty_times_as_many_versions(change: str) -> None:
-    with filled(SMALL) as small, filled(LARGE) as large:
-        _compare(small, large, CHANGES[change])
+def test_a_write_costs_no_more_with_twenty_times_as_many_versions(
+    changing: tuple[OpStoreServer, OpStoreServer], change: str
+) -> None:
+    _compare(*changing, CHANGES[change])
 
 
 def _compare(small: OpStoreServer, large: OpStoreServer, question: Callable[[str], Callable[[Store], object]]) -> None:
@@ -120,8 +128,8 @@ def _compare(small: OpStoreServer, large: OpStoreServer, question: Callable[[str
 
 
 @pytest.mark.parametrize("level", ["patch", "minor", "major"])
-def test_a_push_costs_no_more_behind_many_versions_of_its_line(level: Level) -> None:
-    """As those have that are pushed and pushed again: 1.0.0, 1.0.1, 1.0.2 …"""
+def test_a_push_costs_no_more_after_many_versions_of_its_line(level: Level) -> None:
+    """An op that is pushed again and again at one level: 1.0.0, 1.0.1, 1.0.2 …"""
     costs = []
     for versions in (SMALL, LARGE):
         with closing(OpStoreServer(MemorySaver())) as server:
@@ -130,10 +138,10 @@ def test_a_push_costs_no_more_behind_many_versions_of_its_line(level: Level) -> 
     assert costs[1] <= 1.5 * costs[0] + 200, f"{costs[1]} steps, not {costs[0]}"
 
 
-def test_a_resolution_takes_statements_by_the_blocks_that_it_reads(large: OpStoreServer) -> None:
+def test_the_statements_of_a_resolution_depend_on_the_blocks_it_reads(large: OpStoreServer) -> None:
     _, statements = steps(large, lambda store: store.resolve("chain"))
-    blocks = BACK // BLOCK + 3  # of each op, the first being smaller and the last not full
-    per_op = 4  # what an op, an edge and the record of a version need besides
+    blocks = BACK // BLOCK + 3  # of each op; the first one is smaller, the last one is not full
+    per_op = 4  # for the op, an edge and the record of a version
     assert statements <= len(OPS) * (blocks * 4 + per_op) + 10
     found = large.store.resolve("chain")
     assert [version.version for version in found.versions] == [number(LARGE - BACK - 1)] * len(OPS)

@@ -1,4 +1,4 @@
-"""A few bytes become a version without an upload: one transaction, and nothing left of what is refused."""
+"""Small pushes need no upload: one transaction, and nothing is left of a refused one."""
 
 import errno
 import os
@@ -23,11 +23,11 @@ LOCAL = "local"
 
 
 def add(server: OpStoreServer, data: bytes, op: str = "pca", **wanted: Any) -> str:
-    """A push of these bytes; its number."""
+    """Push these bytes; return the version number."""
     return server.store.add_version(op, NewVersion(**wanted), LOCAL, data).version
 
 
-def test_the_bytes_and_the_version_are_there_and_nothing_else(files: OpStoreServer) -> None:
+def test_a_small_push_leaves_a_blob_and_a_version_and_no_upload(files: OpStoreServer) -> None:
     assert [add(files, data) for data in (b"one", b"two", b"two")] == ["1.0.0", "1.0.1", "1.0.1"]
     assert files.store.pull("pca@1.0.0") == b"one"
     assert set(files.store.saver) == {digest_of(b"one"), digest_of(b"two")}
@@ -46,7 +46,7 @@ REFUSALS: dict[str, tuple[type[errors.OpStoreError], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("what", REFUSALS)
-def test_what_is_refused_leaves_nothing(files: OpStoreServer, what: str) -> None:
+def test_a_refused_small_push_leaves_nothing(files: OpStoreServer, what: str) -> None:
     error, wanted = REFUSALS[what]
     add(files, b"stored", subversions="aaaa.aaaa.aaaa")
     with pytest.raises(error):
@@ -56,7 +56,7 @@ def test_what_is_refused_leaves_nothing(files: OpStoreServer, what: str) -> None
     assert files.store.op("pca").versions == 1
 
 
-def test_what_another_version_has_stays_when_a_push_of_it_is_refused(files: OpStoreServer) -> None:
+def test_a_blob_of_another_version_stays_when_a_push_of_it_is_refused(files: OpStoreServer) -> None:
     add(files, b"bytes", op="lda")
     with pytest.raises(errors.OpNotFound):
         add(files, b"bytes", valid_for=("forest@1",))
@@ -64,10 +64,10 @@ def test_what_another_version_has_stays_when_a_push_of_it_is_refused(files: OpSt
 
 
 @pytest.mark.parametrize("happened", [False, True])
-def test_bytes_stay_where_the_outcome_is_unknown(
+def test_the_blob_stays_if_the_outcome_of_the_commit_is_unknown(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool
 ) -> None:
-    """What a commit that failed has written may come back with the next start, and then it has its bytes."""
+    """A commit that failed may turn out to have happened at the next start, and then the version needs its bytes."""
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
         bound.add_version("pca", NewVersion(new=True), LOCAL, b"bytes")
@@ -79,7 +79,7 @@ def test_bytes_stay_where_the_outcome_is_unknown(
 
 
 @pytest.mark.parametrize("fault", ["fsync", "link", "pwrite"])
-def test_a_disk_that_fails_leaves_nothing_and_the_next_push_goes_well(
+def test_a_disk_error_leaves_nothing_and_the_next_push_succeeds(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     with monkeypatch.context() as patch:
@@ -92,7 +92,7 @@ def test_a_disk_that_fails_leaves_nothing_and_the_next_push_goes_well(
     assert add(files, b"bytes") == "1.0.0"
 
 
-def test_bytes_that_the_disk_has_no_room_for_are_not_begun(
+def test_a_small_push_without_disk_space_is_refused_before_it_is_written(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.store.saver, "free", lambda: uploads.RESERVE + 4)
@@ -102,16 +102,16 @@ def test_bytes_that_the_disk_has_no_room_for_are_not_begun(
 
 
 class Crash(BaseException):
-    """The process ends here."""
+    """The process crashes here."""
 
 
 @pytest.mark.parametrize("last", ["append", "publish"])
-def test_a_crash_leaves_at_most_bytes_that_no_version_names(
+def test_a_crash_leaves_at_most_a_blob_without_a_version(
     make_server: Make, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     server = make_server(FileSaver)
     saver = server.store.saver
-    monkeypatch.setattr(saver, "discard", lambda _upload: None)  # the process is gone before
+    monkeypatch.setattr(saver, "discard", lambda _upload: None)  # the process has crashed before
     draft = saver.draft
 
     def crashing(upload: str) -> Any:
@@ -134,7 +134,7 @@ def test_a_crash_leaves_at_most_bytes_that_no_version_names(
 
 
 def crashes_after(call: Callable[..., None], *, now: bool) -> Callable[..., None]:
-    """The call, behind which, where it is the last, the process ends."""
+    """Return the call; after it, if it is the last one, the process crashes."""
 
     def called(*arguments: Any) -> None:
         call(*arguments)

@@ -1,4 +1,4 @@
-"""How many statements an answer takes: bounded by blocks of rows, never by rows."""
+"""The number of statements of a request depends on blocks of rows, never on rows."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ from opstore_daemon.store.idempotency import IdempotentRequest
 
 @contextmanager
 def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str]]:
-    """The statements that are executed meanwhile; `begins`: those that begin a transaction, too."""
+    """Collect the statements executed in the block; with `begins` also those that begin a transaction."""
     statements: list[str] = []
     execute = prepared.Text.execute
 
@@ -50,7 +50,7 @@ def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str
 
 
 def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:
-    """An op with so many versions, written at once."""
+    """Register or store so many versions of an op in one transaction."""
     with server.db.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (name, last_sequence) VALUES (?, ?)", (op, count))
         begin = connection.exec_driver_sql("SELECT position FROM counter").scalar_one()
@@ -72,7 +72,7 @@ def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) ->
 
 
 def bookkeeping(number: int) -> dict[str, Any]:
-    """What else a push may note."""
+    """Return what else a push may record."""
     return {
         "labels": {f"k{n}": "v" for n in range(number)},
         "tags": [f"t{n}" for n in range(number)],
@@ -81,24 +81,24 @@ def bookkeeping(number: int) -> dict[str, Any]:
 
 
 def test_a_small_push_takes_seven_statements_in_one_transaction(memory: OpStoreServer) -> None:
-    """The op, its newest version, the numbers that were given, the position, its entry, the sequence, the version."""
+    """The op, its newest version, the assigned numbers, the position, its entry, the sequence, the version."""
     memory.store.push("pca", b"first")
     with counted(memory, begins=True) as statements:
         memory.store.push("pca", b"second")
     assert len(statements) == 1 + 7, statements
     with counted(memory, begins=True) as statements:
         memory.store.idempotent(IdempotentRequest("me", "key", "request")).push("pca", b"third")
-    assert len(statements) == 1 + 7 + 3, "what the key was answered before, what is older than a day, and the answer"
+    assert len(statements) == 1 + 7 + 3, "the earlier result of the key, results older than a day, and the new result"
 
 
 def test_the_first_push_of_an_op_takes_two_statements_more(memory: OpStoreServer) -> None:
     with counted(memory) as statements:
         memory.store.push("pca", b"first")
-    assert len(statements) == 7 + 2, "the op is made; it has neither a stored version nor another"
+    assert len(statements) == 7 + 2, "the op is created, and has neither a stored nor a registered version"
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_what_a_push_notes_takes_statements_of_its_own(memory: OpStoreServer, number: int) -> None:
+def test_labels_links_and_tags_of_a_push_take_further_statements(memory: OpStoreServer, number: int) -> None:
     memory.store.push("pca", b"first", **bookkeeping(number))
     with counted(memory) as statements:
         pushed = memory.store.push("pca", b"second", **bookkeeping(number))
@@ -110,10 +110,10 @@ def test_what_a_push_notes_takes_statements_of_its_own(memory: OpStoreServer, nu
 
 
 @pytest.mark.parametrize("shelf", ["new", "old"])
-def test_a_small_push_waits_for_the_disk_as_often_as_it_must(
+def test_a_small_push_syncs_as_often_as_durability_needs(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, shelf: str
 ) -> None:
-    """The bytes, the shelf that has their name, and the folder of a shelf that is new. Then the commit."""
+    """The bytes, the folder of a new shelf, the shelf with their name, then the commit."""
     seen: list[str] = []
     if shelf == "old":
         files.store.push("pca", data_of_shelf(1))
@@ -136,12 +136,12 @@ def test_a_small_push_waits_for_the_disk_as_often_as_it_must(
 
 
 def data_of_shelf(number: int) -> bytes:
-    """The first, the second ... bytes whose digest begins with 00."""
+    """Return the first, second, … bytes whose digest begins with 00."""
     found = (data for n in itertools.count() if digest_of(data := b"%d" % n).startswith("sha256:00"))
     return next(itertools.islice(found, number - 1, None))
 
 
-def test_old_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
     now = [4 * 10**15]
     expire = memory.store.uploads.expire
@@ -153,7 +153,7 @@ def test_old_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monkeypa
     assert [(at - 4 * 10**15) // 60_000_000 for at in looked] == [0, 61, 123]
 
 
-def test_versions_that_are_valid_take_statements_by_the_block(memory: OpStoreServer) -> None:
+def test_the_statements_of_a_selection_depend_on_the_blocks_it_reads(memory: OpStoreServer) -> None:
     for op, blocks in (("small", 2), ("large", 7)):
         fill(memory, op, blocks * BLOCK, stored=True)
         memory.store.set_compat(op, "minor")
@@ -167,7 +167,7 @@ def test_versions_that_are_valid_take_statements_by_the_block(memory: OpStoreSer
     assert counts["small"] <= 2 * 4 + 12
 
 
-def test_the_newest_valid_version_is_found_without_reading_further(memory: OpStoreServer) -> None:
+def test_a_selection_reads_no_further_than_its_limit(memory: OpStoreServer) -> None:
     fill(memory, "pca", 10 * BLOCK, stored=True)
     memory.store.link("pca", "forest")
     with counted(memory) as statements:
@@ -176,7 +176,7 @@ def test_the_newest_valid_version_is_found_without_reading_further(memory: OpSto
 
 
 @pytest.mark.parametrize("count", [1, 60])
-def test_the_tag_that_was_put_on_a_version_is_read_and_no_other(memory: OpStoreServer, count: int) -> None:
+def test_tagging_a_version_reads_only_its_own_tag(memory: OpStoreServer, count: int) -> None:
     names = [f"op{n}" for n in range(count)]
     for name in names:
         memory.store.push(name, b"bytes", tags=["other", "another"])
@@ -232,9 +232,7 @@ def test_links_of_ops_are_found_by_an_index_in_one_statement_and_one_for_each_op
 
 
 @pytest.mark.parametrize("others", [1, 60])
-def test_a_patch_takes_as_many_statements_however_many_links_other_versions_have(
-    memory: OpStoreServer, others: int
-) -> None:
+def test_the_statements_of_a_patch_do_not_depend_on_links_of_other_versions(memory: OpStoreServer, others: int) -> None:
     fill(memory, "pca", others, stored=True)
     for n in range(others):
         memory.store.link(f"pca@1.0.{n}", "forest")
@@ -247,7 +245,7 @@ def test_a_patch_takes_as_many_statements_however_many_links_other_versions_have
 
 
 @pytest.mark.parametrize("count", [3, 60])
-def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory: OpStoreServer, count: int) -> None:
+def test_the_statements_of_a_verdict_do_not_depend_on_the_number_of_links(memory: OpStoreServer, count: int) -> None:
     fill(memory, "pca", count, stored=True)
     memory.store.register("forest", subversions="aaaa.aaaa.aaaa")
     for n in range(count):
@@ -257,7 +255,7 @@ def test_a_verdict_takes_as_many_statements_however_many_links_there_are(memory:
     assert len(statements) <= 10
 
 
-def test_no_statement_takes_more_parameters_the_more_versions_there_are(memory: OpStoreServer) -> None:
+def test_the_parameters_of_a_statement_do_not_grow_with_the_versions(memory: OpStoreServer) -> None:
     fill(memory, "pca", 20 * BLOCK)
     memory.store.register("pca", subversions="aaaa.aaaa.0001", labels={"k": "v"})
     with counted(memory) as statements:

@@ -1,4 +1,4 @@
-"""The store's verdicts against the oracle, on histories that were really made: every sentence of CONTRACT section 4."""
+"""The store's verdicts, compared with the oracle on random histories: every rule of CONTRACT section 4."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -39,7 +39,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Link:
-    """An entry; the versions are picked, by index, among those that are there by then."""
+    """A link; the versions are indexes into those that exist by then."""
 
     upstream: str
     upstream_pick: int
@@ -50,9 +50,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Again:
-    """Another entry for the same four as an earlier one, picked by index.
+    """Another link between the versions of an earlier one, which is given by index.
 
-    `across`: for the op where that one is for a version of it, and the other way round.
+    `across`: for the op if that one is for a version of it, and the other way round.
     """
 
     pick: int
@@ -94,7 +94,7 @@ Step = Add | Link | Again | SetLevel
 
 @dataclass
 class World:
-    """A store, and the oracle's history of it. Ops of one example share a prefix that no other has."""
+    """A store and the oracle's history of it; the ops of each example have a unique prefix."""
 
     store: Store
     prefix: str
@@ -104,11 +104,11 @@ class World:
         return f"{self.prefix}_{op}"
 
     def reference(self, op: str, version: oracle.Subversions) -> str:
-        """That version, by its number."""
+        """Return a reference to the version by its number."""
         return f"{self.name(op)}@" + ".".join(map(str, oracle.number(self.history, op, version)))
 
     def do(self, step: Step) -> None:
-        """Makes the step happen, in the store and in the history."""
+        """Play the step in the store and in the history."""
         match step:
             case Add(op, version, stored):
                 text = ".".join(version)
@@ -130,7 +130,7 @@ class World:
                     self._enter(self._across(entry) if across else entry)
 
     def _across(self, entry: oracle.Linked) -> oracle.Linked:
-        """The same for the op, or for its latest version."""
+        """Return the link for the op instead of its version, or for its latest version."""
         latest = oracle.latest(self.history, entry.downstream) if entry.downstream_version is None else None
         return replace(entry, downstream_version=latest)
 
@@ -161,14 +161,14 @@ class World:
         self.history.append(entry)
 
     def known(self) -> list[str]:
-        """The ops that the store knows, by the oracle's names."""
+        """Return the ops of the store by the oracle's names."""
         there = {op.name for op in self.store.ops()}
         return [op for op in OPS if self.name(op) in there]
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Store]:
-    """One store for all examples: to make one takes longer than an example."""
+    """Return one store for all examples, because creating one takes longer than an example."""
     with closing(OpStoreServer(MemorySaver())) as server:
         yield server.store
 
@@ -177,7 +177,7 @@ _examples = iter(range(1_000_000))
 
 
 def played(store: Store, steps: list[Step]) -> World:
-    """The world in which all that happened."""
+    """Return the world after these steps."""
     world = World(store, f"w{next(_examples)}")
     for step in steps:
         world.do(step)
@@ -185,7 +185,7 @@ def played(store: Store, steps: list[Step]) -> World:
 
 
 def links_between(world: World, up: str, down: str) -> list[LinkInForce]:
-    """All links in force between two ops, by what the store lists."""
+    """Return all links in force between two ops, as the store lists them."""
     return [
         LinkInForce(
             VersionNumber.parse(link.upstream_version),
@@ -199,7 +199,7 @@ def links_between(world: World, up: str, down: str) -> list[LinkInForce]:
 
 
 def check_every_verdict(world: World) -> None:
-    """Each version against each, in blocks as the store asks; and the links that matter say what all links say."""
+    """Compare each pair of versions, in blocks as the store reads them, and also by all links."""
     known = world.known()
     for up, down in (("up", "down"), ("up", "side"), ("down", "up")):
         if up not in known or down not in known:
@@ -225,11 +225,11 @@ def check_every_verdict(world: World) -> None:
                     assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
                     number = None if target is None else target.number
                     every_link = EdgeLinks(upstream.name, downstream.name, upstream.compat, everything)
-                    assert told == every_link.verdict(row.number, number), "those that matter say what all do"
+                    assert told == every_link.verdict(row.number, number), "the relevant links decide as all links do"
 
 
 def check_validate(world: World, up_pick: int, down_pick: int) -> None:
-    """One edge, as it is asked from outside."""
+    """Compare `validate` for one edge."""
     ups, downs = oracle.versions(world.history, "up"), oracle.versions(world.history, "down")
     if ups and downs:
         up, down = ups[up_pick % len(ups)], downs[down_pick % len(downs)]
@@ -238,7 +238,7 @@ def check_validate(world: World, up_pick: int, down_pick: int) -> None:
 
 
 def check_selection(world: World, targets: list[str], limit: int | None) -> None:
-    """The versions that are valid for all targets, and the newer ones that were passed over."""
+    """Compare the versions that are valid for all targets, and the newer ones that were skipped."""
     history = world.history
     told = world.store.versions(world.name("up"), valid_for=[world.name(op) for op in targets], limit=limit)
     stored = [version for version in oracle.versions(history, "up") if oracle.is_stored(history, "up", version)]
@@ -263,13 +263,13 @@ def check_selection(world: World, targets: list[str], limit: int | None) -> None
 
 
 def any_in_force(history: oracle.History, up: str, down: str) -> bool:
-    """Whether any link between the two ops is in force."""
+    """Return whether any link between the two ops is in force."""
     ups, downs = oracle.versions(history, up), oracle.versions(history, down)
     return any(oracle.in_force(history, up, u, down, d) for u, d in product(ups, [*downs, None]))
 
 
 def check_numbers(world: World) -> None:
-    """Numbers, sequences and the latest."""
+    """Compare numbers, sequences and the latest version."""
     for op in world.known():
         expected = oracle.versions(world.history, op)
         found = list(reversed(world.store.versions(world.name(op)).versions))
@@ -293,7 +293,7 @@ def check_numbers(world: World) -> None:
     targets=st.sampled_from((["down"], ["side"], ["down", "side"])),
     limit=st.none() | st.integers(1, 3),
 )
-def test_the_store_says_what_the_oracle_says(
+def test_the_store_and_the_oracle_agree_on_verdicts(
     shared: Store,
     steps: list[Step],
     picks: tuple[int, int],

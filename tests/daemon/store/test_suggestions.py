@@ -1,4 +1,4 @@
-"""Similar names in a store that has many: found near by in the alphabet, and never more read than the bound."""
+"""Suggestions in a store with many names: from alphabetical neighbours, within a limit."""
 
 import pytest
 from sqlalchemy import insert
@@ -22,13 +22,13 @@ def similar_to(server: OpStoreServer, name: str) -> list[str]:
     return found
 
 
-def test_among_more_names_than_are_read_the_nearest_in_the_alphabet_count(
+def test_in_a_large_store_only_alphabetical_neighbours_are_compared(
     memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suggestions, "MAX_NAMES", 100)
     fill(memory, [f"aa{n:04}" for n in range(500)] + ["random_forest"] + [f"zz{n:04}" for n in range(500)])
     assert similar_to(memory, "random_forst") == ["random_forest"]
-    assert similar_to(memory, "0random_forest") == []  # too many lie in between
+    assert similar_to(memory, "0random_forest") == []  # too many names are in between
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_among_more_names_than_are_read_the_nearest_in_the_alphabet_count(
     [("m" * 120 + "x", suggestions.MAX_WORK // 121**2), ("a", suggestions.MAX_NAMES)],
     ids=["long", "short"],
 )
-def test_no_more_names_are_read_than_the_bound_and_fewer_where_they_are_long(
+def test_the_number_of_names_read_is_limited_by_their_length(
     memory: OpStoreServer, monkeypatch: pytest.MonkeyPatch, name: str, most: int
 ) -> None:
     fill(memory, [f"{'m' * 120}{n:05}" for n in range(2000)] + [f"a{n:05}" for n in range(12_000)])
@@ -51,7 +51,7 @@ def test_no_more_names_are_read_than_the_bound_and_fewer_where_they_are_long(
     assert most // 2 - 1 <= compared[0] <= most
 
 
-def test_similar_names_are_asked_for_on_the_way_to_an_error_only(memory: OpStoreServer) -> None:
+def test_similar_names_are_read_only_for_an_error(memory: OpStoreServer) -> None:
     fill(memory, ["pca"])
     with counted(memory) as statements:
         memory.store.op("pca")
@@ -59,4 +59,4 @@ def test_similar_names_are_asked_for_on_the_way_to_an_error_only(memory: OpStore
     with counted(memory) as statements:
         similar_to(memory, "pac")
     assert found == 2
-    assert len(statements) == 3, "one that finds nothing, and one each way in the alphabet"
+    assert len(statements) == 3, "one that finds nothing, and one in each direction of the alphabet"

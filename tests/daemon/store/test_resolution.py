@@ -1,4 +1,4 @@
-"""The store's resolutions, and what it says is affected, against the oracle, on histories that were really made."""
+"""The store's resolutions and affected ops, compared with the oracle on random histories."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,13 +20,13 @@ _examples = iter(range(1_000_000))
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Store]:
-    """One store for all examples: to make one takes longer than an example."""
+    """Return one store for all examples, because creating one takes longer than an example."""
     with closing(OpStoreServer(MemorySaver())) as server:
         yield server.store
 
 
 class Played:
-    """A history that happened in a store, under names that no other example has; removals are left out of both."""
+    """A history played in a store under unique names, without its removals."""
 
     def __init__(self, store: Store, history: oracle.History) -> None:
         self.store, self.prefix = store, f"r{next(_examples)}"
@@ -81,7 +81,7 @@ class Played:
 @pytest.mark.timeout(900)
 @examples(600, *HealthCheck)
 @given(cases())
-def test_the_store_resolves_and_knows_what_is_affected_as_the_oracle_does(
+def test_the_store_and_the_oracle_agree_on_resolutions_and_affected_ops(
     shared: Store, case: tuple[oracle.History, list[str], list[Edge]]
 ) -> None:
     history, ops, edges = case

@@ -1,4 +1,4 @@
-"""A name that is not there is answered with those that are like it."""
+"""An error about a missing name suggests similar names."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,14 +13,14 @@ SCENARIOS: list[Scenario] = []
 
 
 def refused(ask: Callable[[], Any]) -> tuple[str, str, Any]:
-    """What the error says, its hint, and the names in its details."""
+    """Return the text of the error, its hint, and the names in its details."""
     with pytest.raises((errors.OpNotFound, errors.PipelineNotFound)) as caught:
         ask()
     return caught.value.text, caught.value.advice, caught.value.details.get("similar")
 
 
 @SCENARIOS.append
-def a_mistyped_op_is_answered_with_the_op_that_was_meant(scene: Scene) -> None:
+def a_mistyped_op_name_gets_the_right_one_as_suggestion(scene: Scene) -> None:
     scene.push("random_forest", "aaa")
     scene.push("pca", "aaa")
     store = scene.store
@@ -41,18 +41,18 @@ def a_mistyped_op_is_answered_with_the_op_that_was_meant(scene: Scene) -> None:
 
 
 @SCENARIOS.append
-def a_mistyped_pipeline_is_answered_with_the_pipeline_that_was_meant(scene: Scene) -> None:
+def a_mistyped_pipeline_name_gets_the_right_one_as_suggestion(scene: Scene) -> None:
     scene.store.register_pipeline("churn", ["scaler", "forest"])
     for ask in (scene.store.pipeline, scene.store.remove_pipeline, scene.store.validate_pipeline):
         said = ("there is no pipeline chrun", "did you mean churn?", ["churn"])
         assert refused(partial(ask, "chrun")) == said
-        # An op of a similar name is none.
+        # The name of an op is not suggested for a pipeline.
         said_of_none = ("there is no pipeline scalar", "opstore pipeline list", None)
         assert refused(partial(ask, "scalar")) == said_of_none
 
 
 @SCENARIOS.append
-def of_several_similar_names_three_are_told_and_the_most_similar_comes_first(scene: Scene) -> None:
+def three_similar_names_are_suggested_the_most_similar_first(scene: Scene) -> None:
     for op in ("forest", "forest2", "forest_of_may", "forester", "tokenizer"):
         scene.push(op, "aaa")
     text, advice, similar = refused(lambda: scene.store.show("forst"))
@@ -61,7 +61,7 @@ def of_several_similar_names_three_are_told_and_the_most_similar_comes_first(sce
 
 
 @SCENARIOS.append
-def where_nothing_is_similar_the_hint_is_the_command_that_lists(scene: Scene) -> None:
+def without_a_similar_name_the_hint_is_the_command_that_lists_them(scene: Scene) -> None:
     assert refused(lambda: scene.store.show("pca")) == ("there is no op pca", "opstore ops", None)
     scene.push("tokenizer", "aaa")
     assert refused(lambda: scene.store.show("pca")) == ("there is no op pca", "opstore ops", None)
