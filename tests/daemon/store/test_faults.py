@@ -17,7 +17,6 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.store.idempotency import IdempotentRequest
-from opstore_daemon.store.ingest.open_upload import Declared
 from tests.daemon.store.conftest import Make
 from tests.support.faults import fails
 
