@@ -2,6 +2,7 @@
 
 from opstore_cli.doctor.machine import Machine, Result, ok, problem
 from opstore_cli.transport import target
+from opstore_cli.transport.interface import UNKNOWN_HOST
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
@@ -28,7 +29,7 @@ def _to_reach_it(error: errors.Unreachable) -> str:
     reason = str(error.details.get("reason", ""))
     if "certificate" in reason:
         return "set REQUESTS_CA_BUNDLE to a file of the certificates to trust"
-    if "name is not known" in reason:
+    if UNKNOWN_HOST in reason:
         return "correct the URL, or opstore --url URL ..."
     return error.advice
 

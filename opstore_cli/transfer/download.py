@@ -214,7 +214,7 @@ class Pull:
         self._progress(position, self._size)
         while position < self._size:
             failure: errors.OpStoreError = errors.ConnectionLost(
-                url=self._api.transport.address, reason="the answer broke off"
+                url=self._api.transport.address, reason="the response ended early"
             )
             try:
                 with self._bytes_from(position, client_verifies=client_verifies) as response:

@@ -1,10 +1,11 @@
-"""requests' adapter, subclassed: retries, proof of the daemon, and files sent by the kernel."""
+"""requests' adapter, subclassed: retries, the proof of the daemon, and files that the kernel sends."""
 
+import socket
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
@@ -12,32 +13,70 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util.retry import Retry
 
 from opstore_cli.local.proof import knows_token
-from opstore_cli.transport.interface import may_be_repeated
+from opstore_cli.transport.interface import Body
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.system.loopback import without_pacing
 
 TRIES = 5
-CONNECT_TRIES = 3  # of them, those that may be spent on getting no connection, each up to its timeout
+CONNECT_TRIES = 3  # of these TRIES, those that may fail to connect, each up to its timeout
 BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each with up to the jitter more
-LONGEST_RETRY_AFTER = 10.0  # seconds, whatever the other end asks for
+MAX_RETRY_AFTER = 10.0  # seconds, whatever the Retry-After header says
+MAX_IDLE = 64  # idle connections that are kept; urllib3 warns on stderr when it closes one more
+
+
+class Slice(Protocol):
+    """A part of an open file."""
+
+    def send_to(self, to: socket.socket) -> None:
+        """Send the bytes without reading them into this process. Raises FileRefused, and OSError."""
+
+
+@runtime_checkable
+class FileBody(Body, Protocol):
+    """A body that can send itself from a file. Optional: any other body is read and sent."""
+
+    def pieces(self, *, slices: bool) -> Iterator[bytes | Slice]:
+        """Yield the rest of the body. `slices`: parts of a file may be yielded as slices.
+
+        It may raise, which ends the request: what is sent may have become needless.
+        """
+
+
+class DaemonAdapter(HTTPAdapter):
+    """Sends requests to one target with the given retries. Adapters may share the connections of another one."""
+
+    def __init__(self, target: Target, retries: Retry, share: "DaemonAdapter | None" = None) -> None:
+        self._target, self._share = target, share
+        super().__init__(pool_maxsize=MAX_IDLE)
+        self.max_retries = retries
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        if self._share is not None:
+            self.poolmanager = self._share.poolmanager
+            return
+        super().init_poolmanager(connections, maxsize, block, blocksize=READ_SIZE, **options)
+        classes = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {**classes, "http": _proving_pool(self._target)}
 
 
 class _Retries(Retry):
-    """When a request is sent again. It was checked before that it may be: by its method or its key."""
+    """Retries with a bound on the wait that a server may ask for."""
 
     RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_RETRY_AFTER)
+        return None if asked is None else min(asked, MAX_RETRY_AFTER)
 
 
-def _retries(connect: int) -> _Retries:
+def retries_of(target: Target) -> Retry:
+    """Return the retries of a repeatable request."""
     return _Retries(
         total=TRIES - 1,
-        connect=connect,
+        # A local daemon that has stopped is located again at once, by the transport.
+        connect=0 if target.local_daemon is not None else CONNECT_TRIES - 1,
         redirect=0,
         allowed_methods=None,
         status_forcelist=[HTTPStatus.SERVICE_UNAVAILABLE],
@@ -47,30 +86,13 @@ def _retries(connect: int) -> _Retries:
     )
 
 
-class _Adapter(HTTPAdapter):
-    """Sends large bodies in large pieces, and again only what may be sent again."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        # A local daemon that is gone is looked for anew at once, by whoever holds the target.
-        self._again = _retries(connect=0 if target.local_daemon is not None else CONNECT_TRIES - 1)
-        self._once = Retry(0, read=False, redirect=0, raise_on_status=False)
-        super().__init__(pool_connections=2, pool_maxsize=2)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, blocksize=READ_SIZE, **options)
-        classes = self.poolmanager.pool_classes_by_scheme
-        self.poolmanager.pool_classes_by_scheme = {**classes, "http": _pool(self._target)}
-
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        # One thread owns this adapter, so the setting belongs to this request.
-        repeatable = may_be_repeated(request.method or "", request.headers)
-        self.max_retries = self._again if repeatable else self._once
-        return super().send(request, *arguments, **options)
+def no_retries() -> Retry:
+    """Return the retries of a request that must be sent only once."""
+    return Retry(0, read=False, redirect=0, raise_on_status=False)
 
 
 class _Connection(HTTPConnection):
-    """A connection without TLS, by which the system sends parts of files by itself."""
+    """A connection without TLS, over which the kernel can send parts of files."""
 
     def connect(self) -> None:
         super().connect()
@@ -84,8 +106,8 @@ class _Connection(HTTPConnection):
             data.send_to(self.sock)
 
 
-def _pool(target: Target) -> type[HTTPConnectionPool]:
-    """Connections; where there is a secret, the other end proves that it knows it before anything else is sent."""
+def _proving_pool(target: Target) -> type[HTTPConnectionPool]:
+    """Return a pool of connections on which the server has proved that it knows the target's secret, if it has one."""
     prefix = urlsplit(target.url).path
 
     class ProvingConnection(_Connection):

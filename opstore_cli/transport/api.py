@@ -1,4 +1,4 @@
-"""How the daemon is asked: the headers, keys and records of a request, over whatever carries it."""
+"""The API client: records and bytes from and to the daemon, over any transport."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -28,15 +28,15 @@ class Page(Protocol):
 
 P = TypeVar("P", bound=Page)
 
-MAX_ANSWER = 256 * 1024 * 1024  # bytes of a JSON answer: 1000 versions with their messages are less
-MAX_PROBLEM = 1024 * 1024  # bytes of an error that are read
-BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless it stands in one of them
+MAX_RESPONSE = 256 * 1024 * 1024  # bytes of a JSON response: 1000 versions with their messages are less
+MAX_PROBLEM = 1024 * 1024  # bytes of an error response
+BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless one of them contains it
 _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
-NO_DAEMON = "what answers there is no opstore daemon"
+NO_DAEMON = "the server is not an opstore daemon"
 
 
 class ApiResponse:
-    """A successful answer whose body is read by whoever asked."""
+    """A successful response, whose body the caller reads."""
 
     def __init__(self, response: Response) -> None:
         self._response = response
@@ -44,31 +44,32 @@ class ApiResponse:
 
     @property
     def content_type(self) -> str:
-        """Without its parameters."""
+        """The media type, in lower case and without parameters."""
         return self.header("Content-Type").partition(";")[0].strip().lower()
 
     def header(self, name: str) -> str:
-        """The header, or an empty text."""
+        """Return the value of a header, or an empty string."""
         return str(self._response.headers.get(name, ""))
 
     def close(self) -> None:
-        """No more of it is wanted."""
+        """Discard the rest of the body."""
         self._response.close()
 
     def read(self, limit: int) -> bytes:
-        """The whole body; raises ValueError where it is longer than the limit, and ConnectionLost."""
+        """Return the whole body. Raises ValueError if it has more than `limit` bytes, and ConnectionLost."""
         pieces, left = [], limit + 1
         while left and (piece := self._response.read(left)):
             pieces.append(piece)
             left -= len(piece)
         if not left:
-            raise ValueError("the answer is too long")
+            raise ValueError("the response is too long")
         return b"".join(pieces)
 
     def pieces(self, buffers: Iterator[memoryview] | None = None) -> Iterator[bytes | memoryview]:
-        """The body in pieces of up to READ_SIZE, as it comes; raises ConnectionLost where it ends too early.
+        """Yield the body as it arrives, in pieces of up to READ_SIZE bytes. Raises ConnectionLost if it ends early.
 
-        Each piece is the beginning of the next of the buffers, where there are any and the transport can do so.
+        `buffers`: if the response has `readinto`, each piece is read into the next of them, and the filled part of it
+        is yielded.
         """
         into = getattr(self._response, "readinto", None)
         if buffers is None or into is None:
@@ -80,7 +81,11 @@ class ApiResponse:
 
 
 class ApiClient:
-    """Requests of records and bytes, over a transport."""
+    """Sends requests over a transport and returns records and bytes.
+
+    Each method raises the errors that the daemon responds with, those of the family `Unreachable`, and
+    UnexpectedResponse for a response to something else than was asked for.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -108,9 +113,9 @@ class ApiClient:
         data: bytes | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> T | None:
-        """The record that answers; `data` are bytes that go along with a body.
+        """Send a request and return the record of the response; None if `kind` is None.
 
-        What is no GET has a key of its own, so that a retry has the effect of one.
+        `data` are bytes that are sent with the body, as a form. Any request but a GET gets an idempotency key.
         """
         headers = {**_ACCEPT}
         if method != "GET":
@@ -120,26 +125,26 @@ class ApiClient:
             headers["Content-Type"] = routes.JSON
             if data is not None:
                 encoded, headers["Content-Type"] = _form(encoded, data)
-        with self._exchange(method, path, headers, encoded, parameters or {}) as answer:
-            return None if kind is None else self._record(answer, kind)
+        with self._exchange(method, path, headers, encoded, parameters or {}) as response:
+            return None if kind is None else self._record(response, kind)
 
     def get_if_changed(
         self, path: str, kind: type[T], parameters: Mapping[str, Any], etag: str | None
     ) -> tuple[T | None, str]:
-        """The record and its etag; None where it is still what that etag says, which costs the daemon little."""
-        headers = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
+        """Return the record and its etag; None as the record if it still has the given etag."""
+        headers = {**_ACCEPT}
         if etag is not None:
             headers["If-None-Match"] = etag
-        with self._exchange("GET", path, headers, parameters=parameters) as answer:
-            record = None if answer.status == HTTPStatus.NOT_MODIFIED else self._record(answer, kind)
-            return record, answer.header("ETag")
+        with self._exchange("GET", path, headers, parameters=parameters) as response:
+            record = None if response.status == HTTPStatus.NOT_MODIFIED else self._record(response, kind)
+            return record, response.header("ETag")
 
     def pages(
         self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> Iterator[P]:
-        """The pages of a list, until it ends or `limit` rows were asked for."""
+        """Yield the pages of a list, until it ends or has `limit` rows. Raises InvalidRequest if `limit` is below 1."""
         if limit is not None and limit < 1:
-            raise errors.InvalidRequest(reason="the limit is at least 1")
+            raise errors.InvalidRequest(reason="the limit must be at least 1")
         left, cursor = limit, None
         while True:
             rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
@@ -150,59 +155,62 @@ class ApiClient:
             if page.next_cursor is None or left == 0:
                 return
             if page.next_cursor == cursor:
-                raise errors.DaemonUnreachable(url=self.transport.address, reason="its list does not end")
+                raise self._unreachable("it sent the same page of a list twice")
             cursor = page.next_cursor
 
     def append(self, upload: str, offset: int, body: "bytes | Body") -> records.Upload:
-        """Appends the body to an upload.
+        """Append the body to an upload at `offset`, in bytes.
 
-        Sent once: after a failure the offset has to be asked for before anything else is appended.
+        It is sent only once. After a failure, get the upload's offset before you append again.
         """
         headers = {routes.UPLOAD_OFFSET: str(offset), "Content-Type": routes.APPEND_TYPE}
-        with self._exchange("PATCH", routes.path(routes.UPLOAD, upload=upload), headers, body) as answer:
-            return self._record(answer, records.Upload)
+        with self._exchange("PATCH", routes.path(routes.UPLOAD, upload=upload), headers, body) as response:
+            return self._record(response, records.Upload)
 
     @contextmanager
     def fetch(self, path: str, first: int, etag: str | None = None, *, part: bool = False) -> Iterator[ApiResponse]:
-        """The answer that brings the bytes from `first` on (of what has the etag, where there is one), or all (200).
+        """GET the bytes from offset `first` on (If-Range: `etag`). A response of status 200 has all bytes.
 
-        `part`: also all of it is asked for as a part, of which the daemon checks nothing.
+        `part`: send Range even for offset 0, so that the daemon does not verify the bytes.
         """
         headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
         if first > 0 or part:
             headers["Range"] = f"bytes={first}-"
             if etag is not None:
                 headers["If-Range"] = etag
-        with self._exchange("GET", path, headers) as answer:
-            yield answer
+        with self._exchange("GET", path, headers) as response:
+            yield response
 
     @contextmanager
     def start(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
-        """What waits for the record that answers a GET whose answer has begun: the daemon works on it meanwhile."""
-        with self._exchange("GET", path, _ACCEPT, parameters=parameters) as answer:
-            yield lambda: self._record(answer, kind)
+        """Start a GET; the returned function waits for its record. The daemon works on it in the meantime."""
+        with self._exchange("GET", path, _ACCEPT, parameters=parameters) as response:
+            yield lambda: self._record(response, kind)
 
     def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
-        """The record of a version; warns where it is yanked."""
+        """Return the record of the version that `selector` picks, and warn if it is yanked."""
         path = routes.path(routes.VERSION, op=op, selector=selector)
         record = self.request("GET", path, records.VersionRecord, parameters={"as_of": as_of})
         return self._warned(self.check(record, op, parse_selector(selector)))
 
-    def record_from_headers(self, answer: ApiResponse, op: str, selector: str) -> records.VersionRecord:
-        """The version whose bytes are the answer to this; asked for where the answer does not tell all of it."""
+    def record_from_headers(self, response: ApiResponse, op: str, selector: str) -> records.VersionRecord:
+        """Return the record of the version whose bytes the response has, and warn if it is yanked.
+
+        The record is requested if it does not fit into the headers.
+        """
         try:
-            record = records.decoder(records.VersionRecord).decode(answer.header(routes.SERVED_RECORD))
+            record = records.decoder(records.VersionRecord).decode(response.header(routes.SERVED_RECORD))
         except msgspec.DecodeError:
-            number = answer.header(routes.SERVED_VERSION)
+            number = response.header(routes.SERVED_VERSION)
             if number and not is_number(number):
                 raise self.unexpected(repr(number[:100]), f"{op}@{selector}") from None
             return self.check(self.version(op, number or selector), op, parse_selector(selector))
         return self._warned(self.check(record, op, parse_selector(selector)))
 
     def check(self, record: V, op: str, selector: Selector | None = None) -> V:
-        """Return the record if it is of the op and the selector can have picked it; raises UnexpectedResponse.
+        """Return the record if it is of the op and the selector can have picked it. Raises UnexpectedResponse.
 
-        Paths are made of the number, so its grammar counts here, and so does that of the digest.
+        The grammars of the version number and of the digest are checked, too: paths are made of them.
         """
         try:
             fits = record.op == op and (record.digest is None or bool(Digest.parse(record.digest)))
@@ -219,7 +227,7 @@ class ApiClient:
             raise self.unexpected(_described(record), _described(expected))
 
     def check_pushed(self, pushed: records.Pushed, op: str, digest: str | None, size: int | None) -> records.Pushed:
-        """Return the record if it is of the op and of the bytes that were sent; raises UnexpectedResponse."""
+        """Return the record if it is of the op and of the bytes that were sent. Raises UnexpectedResponse."""
         self.check(pushed, op)
         if digest not in (None, pushed.digest) or size not in (None, pushed.size):
             raise self.unexpected(_described(pushed), f"{op}, {digest or 'whatever its digest'}, {size} bytes")
@@ -243,35 +251,35 @@ class ApiClient:
         body: "bytes | Body | None" = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Iterator[ApiResponse]:
-        """The answer to a request, its body not yet read; raises what the daemon says if that is an error."""
-        response = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
-        with closing(response):
-            answer = ApiResponse(response)
-            not_modified = answer.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in headers
-            if answer.status >= HTTPStatus.MULTIPLE_CHOICES and not not_modified:
-                raise self._problem(answer)
-            yield answer
+        """Send a request and yield the response, unless it is an error, which is raised."""
+        carried = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
+        with closing(carried):
+            response = ApiResponse(carried)
+            not_modified = response.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in headers
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES and not not_modified:
+                raise self._to_error(response)
+            yield response
 
-    def _problem(self, answer: ApiResponse) -> errors.OpStoreError:
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            return self._unreachable("it answers with a redirect, and none is followed")
+    def _to_error(self, response: ApiResponse) -> errors.OpStoreError:
+        if response.status < HTTPStatus.BAD_REQUEST:
+            return self._unreachable("it responds with a redirect, which is not followed")
         try:
-            if answer.content_type != routes.PROBLEM:
+            if response.content_type != routes.PROBLEM:
                 raise ValueError
-            problem = records.decode(answer.read(MAX_PROBLEM), records.Problem)
+            problem = records.decode(response.read(MAX_PROBLEM), records.Problem)
         except (ValueError, errors.InvalidRequest):
-            return self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})")
+            return self._unreachable(f"{NO_DAEMON} (HTTP {response.status})")
         return errors.from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
 
-    def _record(self, answer: ApiResponse, kind: type[T]) -> T:
+    def _record(self, response: ApiResponse, kind: type[T]) -> T:
         try:
-            body = answer.read(MAX_ANSWER)
-            if answer.content_type != routes.JSON:
-                raise ValueError(answer.content_type)
+            body = response.read(MAX_RESPONSE)
+            if response.content_type != routes.JSON:
+                raise ValueError(response.content_type)
             record = records.decoder(kind).decode(body)
         except (ValueError, msgspec.DecodeError, RecursionError):
-            raise self._unreachable(f"{NO_DAEMON} (HTTP {answer.status})") from None
-        for picked in getattr(record, "picked_yanked", ()):  # which answers have it, the records say
+            raise self._unreachable(f"{NO_DAEMON} (HTTP {response.status})") from None
+        for picked in getattr(record, "picked_yanked", ()):
             self.transport.warn(picked)
         return record
 
@@ -280,7 +288,7 @@ class ApiClient:
 
 
 def _can_pick(selector: Selector | None, record: records.VersionRecord, number: VersionNumber) -> bool:
-    """Return whether the selector can pick the version; a tag and `latest` can pick any."""
+    """Return whether the selector can pick the version. A tag and `latest` can pick any."""
     match selector:
         case VersionNumber():
             return number == selector
@@ -306,11 +314,11 @@ def _described(record: records.VersionRecord) -> str:
 
 
 def _form(record: bytes, data: bytes) -> tuple[bytes, str]:
-    """A body of both (RFC 7578), and its type."""
+    """Return a form of both (RFC 7578), and its content type."""
     from urllib3 import encode_multipart_formdata
 
     parts = {"version": ("version", record, routes.JSON), "bytes": ("bytes", data, routes.BYTES_TYPE)}
-    # The same each time: who reads a form makes a pattern of its boundary, which takes longer than all else of a small
-    # push, and keeps it.
-    known = BOUNDARY if BOUNDARY.encode() not in data + record else None
-    return encode_multipart_formdata(parts, boundary=known)
+    # A constant boundary: the parser compiles a pattern of it, which takes longer than the rest of a small push, and
+    # caches that pattern.
+    boundary = BOUNDARY if BOUNDARY.encode() not in data + record else None
+    return encode_multipart_formdata(parts, boundary=boundary)

@@ -1,14 +1,55 @@
-"""Failures of requests, urllib3 and the operating system, as errors of opstore."""
+"""The failures of requests, urllib3 and the operating system, as errors of opstore."""
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import requests
 import urllib3
 
+from opstore_cli.transport.interface import UNKNOWN_HOST
+from opstore_daemon.protocol import errors
 
-def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """The failure and what it came from: requests and urllib3 keep that in `reason` or in the arguments."""
+# The first row of which a failure or one of its causes is an instance counts. ConnectionLost if there is none.
+UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
+    (requests.exceptions.SSLError, "TLS failed: {cause}"),
+    (requests.exceptions.ProxyError, "the proxy failed: {reason}"),
+    (requests.exceptions.ConnectTimeout, "{reason}"),
+    (urllib3.exceptions.NewConnectionError, "{reason}"),
+)
+
+
+@contextmanager
+def translated_errors(url: str) -> Iterator[None]:
+    """Raise errors of opstore in place of those of requests, urllib3 and the operating system."""
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as failure:
+        raise to_opstore_error(failure, url) from failure
+
+
+def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
+    """Return what `failure` means for the user of the daemon at `url`.
+
+    DaemonUnreachable if there was no connection, ConnectionLost if it ended early, InvalidSetting for a URL or token
+    that can't be sent.
+    """
+    if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL):
+        return errors.InvalidSetting(setting="the URL or the token", reason=str(failure))
+    links = list(causes(failure))
+    cause = links[-1]
+    for kind, text in UNREACHABLE:
+        if any(isinstance(link, kind) for link in links):
+            return errors.DaemonUnreachable(url=url, reason=text.format(cause=cause, reason=reason(cause)))
+    return errors.ConnectionLost(url=url, reason=reason(cause))
+
+
+def causes(failure: BaseException) -> Iterator[BaseException]:
+    """Yield the failure and its causes, the root cause last.
+
+    requests and urllib3 keep a cause as `__cause__`, as `reason` or among the arguments.
+    """
     seen: list[BaseException] = []
     waiting: list[Any] = [failure]
     while waiting:
@@ -19,16 +60,12 @@ def _chain(failure: BaseException) -> Iterator[BaseException]:
             waiting += [link.__cause__, getattr(link, "reason", None), *link.args]
 
 
-def _root(failure: BaseException) -> BaseException:
-    return list(_chain(failure))[-1]
-
-
-def _words(cause: BaseException) -> str:
-    """A short reason for people: requests and urllib3 put object addresses into theirs."""
+def reason(cause: BaseException) -> str:
+    """Return a short reason for people: the texts of requests and urllib3 contain object addresses."""
     if isinstance(cause, socket.gaierror):
-        return "its name is not known"
+        return UNKNOWN_HOST
     if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
-        return "it did not answer in time"
+        return "no response within the timeout"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror[:1].lower() + cause.strerror[1:]
-    return "the answer broke off"
+    return "the response ended early"

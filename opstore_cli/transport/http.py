@@ -1,6 +1,6 @@
-"""The transport over HTTP: connections of each thread, and the daemon found again when it has gone.
+"""The transport over HTTP: one pool of connections, and the local daemon located again after it has stopped.
 
-The connections below it are made by requests, which is imported with the first request only.
+requests, which makes the connections, is imported with the first request.
 """
 
 import os
@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.transport.interface import Body, Response, may_be_repeated
+from opstore_cli.transport.interface import Body, Response, is_repeatable
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors
 
@@ -18,34 +18,30 @@ if TYPE_CHECKING:
 
 
 class HttpTransport:
-    """Requests to the daemon that `locate` finds, from any thread.
+    """Sends requests to the daemon that `locate` returns, from any thread and in a forked process.
 
-    `locate` is called with the first request, and once more for a request that a local daemon no longer takes: it
-    may have stopped at that moment, since it stops when it is idle.
+    `locate` is called with the first request, and again for a repeatable request that a local daemon no longer
+    accepts: it stops when it is idle.
     """
 
     def __init__(self, locate: Callable[[], Target]) -> None:
         self._locate = locate
+        self._lock = threading.Lock()
         self._target: Target | None = None
-        self._locks: dict[int, threading.Lock] = {}
-        self._mine = threading.local()
-        self._all: weakref.WeakSet[Connections] = weakref.WeakSet()
-
-    @property
-    def _lock(self) -> threading.Lock:
-        # One for each process: what another thread held as this one was forked is never let go of here.
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+        self._connections: Connections | None = None
+        self._inherited: list[Connections] = []
+        _transports.add(self)
 
     @property
     def target(self) -> Target:
-        """The daemon that is asked."""
+        """The daemon that requests go to."""
         return self._find(None)
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections. A later request opens new ones."""
         with self._lock:
-            for connections in self._all:
-                connections.close()
+            if self._connections is not None:
+                self._connections.close()
 
     def request(
         self,
@@ -56,32 +52,47 @@ class HttpTransport:
         parameters: Mapping[str, Any],
         body: bytes | Body | None,
     ) -> Response:
-        """As `Transport.request`."""
+        """Send a request as `Transport.request` does."""
         target = self.target
-        asked: dict[str, Any] = {"headers": headers, "parameters": parameters, "body": body}
+        options: dict[str, Any] = {"headers": headers, "parameters": parameters, "body": body}
         try:
-            return self._connections(target).request(method, path, **asked)
+            return self._connections_to(target).request(method, path, **options)
         except (errors.DaemonUnreachable, errors.ProofFailed):
-            if target.local_daemon is None or not may_be_repeated(method, headers):
+            if target.local_daemon is None or not is_repeatable(method, headers):
                 raise
-        return self._connections(self._find(target)).request(method, path, **asked)
+        return self._connections_to(self._find(target)).request(method, path, **options)
 
     def _find(self, gone: Target | None) -> Target:
-        """The target, looked for anew where it is the one that has gone."""
+        """Return the target. It is located again if the known one is `gone`."""
         with self._lock:
             if self._target is None or self._target is gone:
                 self._target = self._locate()
             return self._target
 
-    def _connections(self, target: Target) -> "Connections":
+    def _connections_to(self, target: Target) -> "Connections":
         from opstore_cli.transport.connections import Connections
 
-        mine: Connections | None = getattr(self._mine, "connections", None)
-        # A forked process has its parent's sockets: two that write to one mix up their requests.
-        if mine is None or mine.target is not target or mine.process != os.getpid():
-            if mine is not None:
-                mine.close()
-            mine = self._mine.connections = Connections(target)
-            with self._lock:
-                self._all.add(mine)
-        return mine
+        with self._lock:
+            if self._connections is None or self._connections.target is not target:
+                self._connections = Connections(target)
+            return self._connections
+
+    def _after_fork(self) -> None:
+        """Leave the connections to the parent process: two processes that write to one mix up their requests."""
+        # A thread of the parent may have held these locks. Closing the connections would wait for one of them.
+        self._lock = threading.Lock()
+        if self._connections is not None:
+            self._inherited.append(self._connections)
+            self._connections = None
+
+
+_transports: weakref.WeakSet[HttpTransport] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for transport in list(_transports):
+        transport._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,63 +1,58 @@
-"""The interface between the API client and whatever carries its requests."""
+"""The interface between the API client and what carries its requests."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from opstore_daemon.protocol import records, routes
 
-if TYPE_CHECKING:
-    import socket
-
-
-class Slice(Protocol):
-    """Bytes of an open file."""
-
-    def send_to(self, to: "socket.socket") -> None:
-        """Sends all of them, without their ever being here; raises FileRefused, and OSError."""
+UNKNOWN_HOST = "unknown host name"  # the reason of DaemonUnreachable for a URL whose host can't be resolved
 
 
 class Body(Protocol):
-    """A stream of known length, as requests sends it. `bytes` are a body too."""
+    """A request body of known length that is not in memory. Bytes are a body, too."""
 
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[bytes]: ...
-    def read(self, size: int = -1, /) -> bytes: ...
-    def pieces(self, *, slices: bool) -> "Iterator[bytes | Slice]":
-        """All of it, for a transport that ends a request where this raises: what is sent may have become needless.
+    def __len__(self) -> int:
+        """Return the number of bytes that were not read yet."""
 
-        With `slices` parts of a file may come as such.
-        """
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the rest of the bytes. Raises FileRefused if they can't be read."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next `size` bytes, by default all of them. Raises FileRefused if they can't be read."""
 
 
 class Response(Protocol):
-    """What carries an answer: what `http.client.HTTPResponse` has."""
+    """The response to a request: a subset of `http.client.HTTPResponse`."""
 
     @property
     def status(self) -> int: ...
     @property
     def headers(self) -> Mapping[str, str]:
-        """Looked up whatever the case of a name."""
+        """The headers, by names whose case does not matter."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes of the body, at most `size`, none at its end; raises ConnectionLost where it ends early."""
+        """Return the next bytes of the body, at most `size`, none at its end.
+
+        Raises ConnectionLost if the body ends early.
+        """
 
     def close(self) -> None: ...
 
 
 class Transport(Protocol):
-    """What carries requests to one daemon and adds to them what says who asks."""
+    """Carries requests to one daemon, and adds the token to them."""
 
     @property
     def address(self) -> str:
-        """The daemon, in errors."""
+        """The daemon's name in error messages."""
 
     @property
     def identity(self) -> str:
-        """What stays the same of the daemon when it restarts."""
+        """What identifies the daemon: it is the same after a restart."""
 
     @property
     def warn(self) -> Callable[[records.PickedYanked], object]:
-        """What is told of each yanked version that a reference picked."""
+        """The callback for each yanked version that a reference selected."""
 
     def request(
         self,
@@ -66,15 +61,15 @@ class Transport(Protocol):
         *,
         headers: Mapping[str, str],
         parameters: Mapping[str, Any],
-        body: "bytes | Body | None",
+        body: bytes | Body | None,
     ) -> Response:
-        """Carries a request, and answers whatever the status; raises the errors of `Unreachable`.
+        """Send a request and return the response, whatever its status.
 
-        `parameters` are the query: a list is a parameter that comes several times, a None one that does not come. A
-        GET, and what has an `Idempotency-Key`, may be sent again; anything else is sent once.
+        `parameters` is the query: a list becomes a repeated parameter, and None is omitted. Only a request for which
+        `is_repeatable` is true may be sent more than once. Raises the errors of the family `Unreachable`.
         """
 
 
-def may_be_repeated(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request that was sent twice has the effect of one."""
+def is_repeatable(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether the request is idempotent, so that it may be sent again."""
     return method == "GET" or routes.IDEMPOTENCY_KEY in headers

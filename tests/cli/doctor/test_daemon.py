@@ -153,7 +153,7 @@ def test_a_url_where_nobody_answers(user: User) -> None:
 
 def test_a_url_whose_name_is_not_known(user: User) -> None:
     user.url = "https://opstore.invalid"
-    said = ("no daemon answers at https://opstore.invalid: its name is not known",)
+    said = ("no daemon answers at https://opstore.invalid: unknown host name",)
     assert user.wrong() == {"answer": (*said, "correct the URL, or opstore --url URL ...")}
 
 
@@ -161,7 +161,7 @@ def test_a_url_where_something_else_answers(user: User) -> None:
     with Stranger("200 OK", body=b"welcome") as stranger:
         user.url = stranger.url
         found, _ = user.wrong()["answer"]
-    assert found == f"no daemon answers at {user.url}: what answers there is no opstore daemon (HTTP 200)"
+    assert found == f"no daemon answers at {user.url}: the server is not an opstore daemon (HTTP 200)"
 
 
 def test_a_token_for_a_url_where_everybody_could_read_it(user: User) -> None:
@@ -186,7 +186,7 @@ def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
 def test_a_certificate_that_is_not_trusted(user: User, tls_url: str) -> None:
     user.url = tls_url
     found, advice = user.wrong()["answer"]
-    assert found.startswith(f"no daemon answers at {tls_url}: its certificate or its TLS was not accepted: ")
+    assert found.startswith(f"no daemon answers at {tls_url}: TLS failed: ")
     assert advice == "set REQUESTS_CA_BUNDLE to a file of the certificates to trust"
 
 

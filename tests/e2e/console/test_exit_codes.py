@@ -301,7 +301,7 @@ def test_what_is_no_daemon_is_7(machine: Machine, strangers: Callable[..., Stran
     url = strangers("200 OK", body=b"welcome").url
     code, out, err, error = both(machine, "ops", "--url", url)
     assert (code, out, err, error["code"]) == (7, "", words_of(error), "DaemonUnreachable")
-    assert error["message"] == "no daemon answers at URL: what answers there is no opstore daemon (HTTP 200)"
+    assert error["message"] == "no daemon answers at URL: the server is not an opstore daemon (HTTP 200)"
 
 
 # --- 8: not authorised ------------------------------------------------------------------------------------------------

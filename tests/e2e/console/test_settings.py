@@ -156,7 +156,7 @@ def test_no_redirect_is_followed(machine: Machine, strangers: Callable[..., Stra
         assert (code, out, err.splitlines()[0]) == (
             7,
             "",
-            "error: no daemon answers at URL: it answers with a redirect, and none is followed",
+            "error: no daemon answers at URL: it responds with a redirect, which is not followed",
         )
     assert target.connections == 0
 

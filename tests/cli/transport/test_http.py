@@ -1,4 +1,7 @@
-"""What is sent again, and to whom: to a daemon that is busy, or to the one that is found in its place."""
+"""The HTTP transport: what it sends again and to which daemon, and its connections in a forked process."""
+
+import os
+import threading
 
 import pytest
 
@@ -11,7 +14,7 @@ from tests.support.fake_daemon import FakeDaemon
 
 
 @pytest.mark.parametrize(("headers", "sent"), [({}, 1), ({routes.IDEMPOTENCY_KEY: "k"}, 2)])
-def test_what_may_not_be_repeated_is_sent_once(
+def test_only_a_repeatable_request_is_sent_again(
     monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], sent: int
 ) -> None:
     monkeypatch.setattr(adapter, "BACKOFF", 0.0)
@@ -28,7 +31,7 @@ def test_what_may_not_be_repeated_is_sent_once(
     ("method", "headers", "again"),
     [("GET", {}, True), ("POST", {routes.IDEMPOTENCY_KEY: "k"}, True), ("PATCH", {}, False), ("POST", {}, False)],
 )
-def test_what_may_not_be_repeated_is_not_sent_to_a_daemon_that_is_found_again(
+def test_only_a_repeatable_request_is_sent_to_a_daemon_that_is_located_again(
     method: str, headers: dict[str, str], again: bool
 ) -> None:
     with FakeDaemon() as gone:
@@ -45,3 +48,39 @@ def test_what_may_not_be_repeated_is_not_sent_to_a_daemon_that_is_found_again(
         finally:
             http.close()
     assert (sent, len(daemon.log)) == (again, int(again))
+
+
+def _get(http: HttpTransport) -> int:
+    response = http.request("GET", "/v1/ops", headers={}, parameters={}, body=None)
+    response.read(1024)
+    response.close()
+    return response.status
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_opens_a_connection_of_its_own() -> None:
+    with FakeDaemon() as daemon:
+        daemon.answers = [(200, routes.JSON, b"{}")] * 4
+        http = HttpTransport(lambda: Target(daemon.url, daemon.token, daemon.token))
+        assert (_get(http), _get(http)) == (200, 200)
+        assert len(daemon.health) == 1, "one proof, so one connection"
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if _get(http) == 200 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(daemon.health) == 2, "the child has a connection of its own"
+        assert _get(http) == 200
+        assert len(daemon.health) == 2, "the parent keeps its connection"
+        http.close()
+
+
+def test_threads_share_connections() -> None:
+    with FakeDaemon() as daemon:
+        daemon.answers = [(200, routes.JSON, b"{}")] * 5
+        http = HttpTransport(lambda: Target(daemon.url, daemon.token, daemon.token))
+        for _ in range(5):
+            thread = threading.Thread(target=_get, args=(http,))
+            thread.start()
+            thread.join()
+        http.close()
+        assert (len(daemon.log), len(daemon.health)) == (5, 1)

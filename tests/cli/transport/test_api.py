@@ -39,7 +39,7 @@ class Said:
     def read(self, size: int, /) -> bytes:
         data = self._body.read(size)
         if not data and self._cut:
-            raise errors.ConnectionLost(url="here", reason="the answer broke off")
+            raise errors.ConnectionLost(url="here", reason="the response ended early")
         return data
 
     def close(self) -> None:
@@ -109,16 +109,16 @@ def test_more_bytes_than_the_version_has_are_not_taken() -> None:
 
 def test_an_answer_of_another_type_is_no_daemons() -> None:
     for kind in ("text/html", routes.PROBLEM, ""):
-        with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
+        with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
             Told(Said(200, {"Content-Type": kind}, msgspec.json.encode(VERSION))).show("pca")
 
 
 def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(msgspec.json.encode(VERSION))
-    monkeypatch.setattr(api, "MAX_ANSWER", size)
+    monkeypatch.setattr(api, "MAX_RESPONSE", size)
     assert Told(json(VERSION)).show("pca").version == "1.0.0"
-    monkeypatch.setattr(api, "MAX_ANSWER", size - 1)
-    with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
+    monkeypatch.setattr(api, "MAX_RESPONSE", size - 1)
+    with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
         Told(json(VERSION)).show("pca")
 
 
@@ -128,13 +128,13 @@ def test_an_error_of_another_type_is_no_daemons() -> None:
     with pytest.raises(errors.OpNotFound):
         Told(Said(404, {"Content-Type": routes.PROBLEM}, body)).op("pca")
     for kind in (routes.JSON, "text/html", ""):
-        with pytest.raises(errors.DaemonUnreachable, match="no opstore daemon"):
+        with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
             Told(Said(404, {"Content-Type": kind}, body)).op("pca")
 
 
-def test_a_list_that_does_not_end_is_given_up() -> None:
+def test_a_list_with_a_repeated_page_is_refused() -> None:
     op = {"name": "pca", "latest": None, "versions": 0, "compat": "major"}
     page, last = {"ops": [op], "next_cursor": "pca"}, {"ops": [op]}
     assert len(Told(json(page), json(last)).ops()) == 2
-    with pytest.raises(errors.DaemonUnreachable, match="does not end"):
+    with pytest.raises(errors.DaemonUnreachable, match="same page of a list twice"):
         Told(json(page), json(page)).ops()
