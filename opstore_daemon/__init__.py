@@ -1,4 +1,4 @@
-"""The daemon of opstore: versions, links, verdicts, and the bytes. `OpStoreServer` is its front door."""
+"""The opstore daemon: it keeps versions with their bytes, links and verdicts. Start with `OpStoreServer`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ __all__ = ["OpStoreServer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: the client shares opstore_daemon.protocol and must not pay for Flask.
+    # Imported on first use: the client imports opstore_daemon.protocol, and must not import Flask with it.
     if name == "OpStoreServer":
         from opstore_daemon.server import OpStoreServer
 

@@ -1,4 +1,4 @@
-"""The daemon's command line; `opstore serve` and `opstore db` run it, and so can a service manager."""
+"""The daemon's command line. `opstore serve` and `opstore db` execute it; a service manager can, too."""
 
 import os
 import sys
@@ -17,50 +17,50 @@ def main() -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=0, show_default="a free one", type=click.IntRange(0, 65535))
+@click.option("--port", default=0, show_default="any free port", type=click.IntRange(0, 65535))
 @click.option("--db", help="Database URL.", show_default="opstore.db in OPSTORE_HOME")
 @click.option("--saver", help="Where the bytes go: file:///PATH or memory:.", show_default="blobs in OPSTORE_HOME")
-@click.option("--allow-host", "names", multiple=True, help="A further name to answer to.")
+@click.option("--allow-host", "names", multiple=True, help="An additional host name to answer to.")
 @click.option("--background", is_flag=True, hidden=True)
 def serve(host: str, port: int, db: str | None, saver: str | None, names: tuple[str, ...], background: bool) -> None:
-    """Serves until it is stopped."""
+    """Serve until stopped."""
     daemon.serve(config.load(os.environ, db, saver), host, port, names, background=background)
 
 
 @main.group()
 def db() -> None:
-    """The database's schema."""
+    """Manage the schema of the database."""
 
 
 @db.command()
 @click.option("--db", "url", help="Database URL.")
 def upgrade(url: str | None) -> None:
-    """Brings the schema up to this release, after a backup."""
+    """Upgrade the schema to this release, after a backup."""
     click.echo(daemon.upgrade(config.load(os.environ, url)))
 
 
 @db.command()
 @click.option("--db", "url", help="Database URL.")
 def current(url: str | None) -> None:
-    """Says which schema the database has."""
+    """Print the schema of the database."""
     click.echo(daemon.current(config.load(os.environ, url)))
 
 
 @main.command("chariots-export", hidden=True)
 @click.option("--db", "url", required=True)
 def chariots_export(url: str) -> None:
-    """Says what an old op store of chariots holds, in lines of JSON: for `opstore import chariots`."""
+    """Print the contents of a chariots op store as lines of JSON, for `opstore import chariots`."""
     from opstore_daemon.chariots_export import export
     from opstore_daemon.protocol.chariots_export import Failed
 
-    def say(line: msgspec.Struct) -> None:
+    def print_line(line: msgspec.Struct) -> None:
         click.echo(msgspec.json.encode(line))
 
     try:
         for line in export(url):
-            say(line)
+            print_line(line)
     except errors.OpStoreError as error:
-        say(Failed(code=error.code, status=error.status, text=error.text, hint=error.advice))
+        print_line(Failed(code=error.code, status=error.status, text=error.text, hint=error.advice))
         sys.exit(error.exit_code)
 
 

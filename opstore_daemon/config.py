@@ -1,4 +1,4 @@
-"""What the daemon is told: options first, then the environment, then defaults (CONTRACT section 7)."""
+"""The daemon's settings: from options, else from the environment, else defaults (CONTRACT section 7)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ IDLE_TIMEOUT = 30 * 60.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The folder of the daemon's own files, and where metadata and bytes live."""
+    """The daemon's settings. `home` is the folder of its own files; `idle_timeout` is in seconds, 0 for none."""
 
     home: Path
     db_url: str
@@ -24,31 +24,31 @@ class Config:
 
     @property
     def runtime_file(self) -> Path:
-        """Says where the daemon listens."""
+        """The file with the URL and pid of the running daemon."""
         return self.home / "daemon.json"
 
     @property
     def port_file(self) -> Path:
-        """Says which port the daemon in the background had last."""
+        """The file with the port that the background daemon used last."""
         return self.home / "port"
 
     @property
     def lock_file(self) -> Path:
-        """Locked as long as a daemon runs."""
+        """The file that is locked while a daemon runs."""
         return self.home / "daemon.lock"
 
     @property
     def token_file(self) -> Path:
-        """The token of this home."""
+        """The file with the token of this home."""
         return self.home / "token"
 
     @property
     def log_file(self) -> Path:
-        """The daemon's log."""
+        """The log file."""
         return self.home / "daemon.log"
 
     def saver(self) -> BaseSaver:
-        """The saver at `saver_url`; raises InvalidSetting."""
+        """Return the saver at `saver_url`; raises InvalidSetting."""
         parts = urlsplit(self.saver_url)
         if parts.scheme == "memory":
             return MemorySaver()
@@ -59,10 +59,10 @@ class Config:
 
 
 def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = None) -> Config:
-    """The daemon's settings; raises InvalidSetting."""
+    """Return the settings; `db` and `saver` are the URLs given as options. Raises InvalidSetting."""
     home = Path(environ.get("OPSTORE_HOME") or user_data_path("opstore", appauthor=False)).expanduser().absolute()
     if db is None and "?" in str(home):
-        reason = f"{home} has a '?' in it, and what follows that is no part of a database URL's path"
+        reason = f"{home} contains a '?', which can't be part of the path in a database URL"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason)
     return Config(
         home=home,

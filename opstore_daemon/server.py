@@ -1,4 +1,4 @@
-"""OpStoreServer: puts database, saver, store, guards and application together."""
+"""OpStoreServer: a database, a saver, a store, guards and the application, put together."""
 
 import os
 import secrets
@@ -16,12 +16,12 @@ from opstore_daemon.web.guards import Guards, Scope
 
 
 class OpStoreServer:
-    """An op store as a WSGI application, guarded as the daemon is.
+    """An op store as a WSGI application (`flask`), with the same guards as the daemon.
 
-    `saver` keeps the bytes, `db_url` (SQLAlchemy's form) the metadata; a database without a schema gets it, an
-    older one is upgraded after a backup, a newer one is refused (SchemaTooNew). `token` may do everything; it is
-    made where none is given. `tokens` are further ones, each with its scope. `hosts` are names that the daemon
-    answers to besides those of loopback. `home` is the folder to tell of in its status.
+    The saver stores the bytes, the database at `db_url` (a SQLAlchemy URL) the metadata. An empty database gets the
+    schema, an older one is upgraded after a backup, a newer one is refused (SchemaTooNew). `token` has the scope admin
+    and is generated if it is not given; `tokens` are additional ones with their scopes. `hosts` are host names that the
+    server answers to in addition to those of loopback. `home` is the folder that the status reports.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class OpStoreServer:
         self.flask = build(self.store, self.guards, self.status)
 
     def status(self) -> records.Status:
-        """What this daemon is."""
+        """Return the version, process, home and schema of this daemon."""
         return records.Status(
             version=__version__,
             pid=os.getpid(),
@@ -56,6 +56,6 @@ class OpStoreServer:
         )
 
     def close(self) -> None:
-        """Lets go of files and connections."""
+        """Close files and connections."""
         self.store.uploads.close()
         self.db.close()

@@ -1,8 +1,8 @@
-"""A real daemon inside a test: the context manager `serving`, and pytest fixtures made of it.
+"""A real daemon in a test: the context manager `serving`, and pytest fixtures that use it.
 
-With `pytest_plugins = ["opstore_daemon.testing"]` in the conftest.py at the top, a test asks for `opstore_server`
-(everything in files, in the test's own folder) or `opstore_memory_server` (everything in memory). Only the fixtures
-need pytest.
+With `pytest_plugins = ["opstore_daemon.testing"]` in the top-level conftest.py, a test can use the fixtures
+`opstore_server` (with files in the test's own folder) and `opstore_memory_server` (in memory). Only the fixtures need
+pytest.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,29 +22,29 @@ __all__ = ["Serving", "serving"]
 
 @dataclass(frozen=True)
 class Serving:
-    """A daemon that listens on a free port of this machine, in a thread of this process."""
+    """A daemon that listens on a free loopback port, in a thread of this process."""
 
     server: OpStoreServer
     listener: Listener
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the daemon."""
         return self.listener.url
 
     @property
     def token(self) -> str:
-        """The token that may do everything."""
+        """The token with the scope admin."""
         return self.server.token
 
     @property
     def flask(self) -> Flask:
-        """The application, whose test client needs no network."""
+        """The Flask application; its test client needs no network."""
         return self.server.flask
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables by which commands, and clients without arguments, find it and start no other."""
+        """The variables with which commands, and clients without arguments, find this daemon and start no other."""
         return {"OPSTORE_URL": self.url, "OPSTORE_TOKEN": self.token, "OPSTORE_NO_AUTOSTART": "1"}
 
 
@@ -57,9 +57,9 @@ def serving(
     tokens: Mapping[str, Scope] | None = None,
     hosts: Iterable[str] = (),
 ) -> Iterator[Serving]:
-    """A daemon while the context lasts, with its bytes and its database in the folder; without one, in memory.
+    """Serve for the duration of the context, with bytes and database in the folder; in memory if there is none.
 
-    A folder that was served before has what it had. The other arguments are those of OpStoreServer.
+    A folder that was served before keeps its contents. The other arguments are those of OpStoreServer.
     """
     database = "sqlite:///:memory:"
     if folder is not None:
@@ -77,17 +77,17 @@ def serving(
 try:
     import pytest
 except ImportError:
-    pass  # `serving` is there all the same
+    pass  # `serving` works without pytest
 else:
 
     @pytest.fixture
     def opstore_server(tmp_path: Path) -> Iterator[Serving]:
-        """A daemon with everything in files, in `opstore` in the test's folder."""
+        """Return a daemon with its files in the folder `opstore` of the test's folder."""
         with serving(tmp_path / "opstore") as running:
             yield running
 
     @pytest.fixture
     def opstore_memory_server() -> Iterator[Serving]:
-        """A daemon with everything in memory."""
+        """Return a daemon in memory."""
         with serving() as running:
             yield running

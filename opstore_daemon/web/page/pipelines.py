@@ -8,7 +8,6 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.web.framework.routing import Api, store
-from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw
 from opstore_daemon.web.page.rendering import AsOf, page
 
 ROWS = 20  # of the list
@@ -29,6 +28,8 @@ def list_pipelines(_api: Api, query: PipelinesQuery) -> Response:
 
 def pipeline(_api: Api, pipeline: str, query: AsOf) -> Response:
     """Show a pipeline as a graph, the verdict of its latest versions, and its resolution."""
+    from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw  # imports grandalf and, if installed, numpy
+
     found = store().validate_pipeline(pipeline, as_of=query.value)
     resolution = store().resolve(pipeline, as_of=query.value)
     by_op = ((op, list(group)) for op, group in groupby(resolution.skipped, attrgetter("op")))
