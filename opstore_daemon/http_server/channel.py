@@ -86,7 +86,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def recv(self, buffer_size: int) -> bytes | StoredBytes:
         """Receive the next bytes, or have an upload receive them."""
         try:
-            received: StoredBytes | None = None if self.request is None else self.request.receive(self.socket)
+            received: StoredBytes | None = None if self.request is None else self.request.receive(self.socket.fileno())
         except ConnectionError:
             received = StoredBytes(0)
         if received is None:

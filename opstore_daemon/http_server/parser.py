@@ -8,7 +8,6 @@ body of an append from the WSGI stream.
 """
 
 import re
-import socket
 from typing import Any
 
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -67,8 +66,8 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         if len(chunks.control_line) + len(chunks.trailer) > limits.MAX_HEADERS:
             self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=limits.MAX_HEADERS)), True
 
-    def receive(self, source: socket.socket) -> StoredBytes | None:
-        """Have the upload read the next bytes from the socket; None if these are not for an upload."""
+    def receive(self, source: int) -> StoredBytes | None:
+        """Have the upload read the next bytes from the connection; None if these are not for an upload."""
         body = self.body_rcv
         if self.upload_body is None or not isinstance(body, FixedStreamReceiver) or not body.remain:
             return None

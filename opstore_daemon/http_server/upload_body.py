@@ -1,6 +1,5 @@
 """The body of an append, written into its upload as it arrives."""
 
-import socket
 from io import BytesIO
 
 from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
@@ -35,8 +34,8 @@ class UploadBody:
         self._receiver = receiver
         self._count = 0
 
-    def receive(self, source: socket.socket, limit: int) -> StoredBytes:
-        """Have the upload read up to `limit` bytes from the socket itself; raises OSError if the connection fails."""
+    def receive(self, source: int, limit: int) -> StoredBytes:
+        """Have the upload read up to `limit` bytes from the connection; raises OSError if that fails."""
         try:
             return StoredBytes(self.writer.receive(source, limit))
         except errors.OpStoreError as error:

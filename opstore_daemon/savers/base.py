@@ -5,15 +5,11 @@ caller must not conclude from an open file that its bytes are the right ones.
 """
 
 import re
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.limits import READ_SIZE
-
-"""Bytes are received and read back in pieces of at most so many, or little more."""
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
@@ -54,16 +50,6 @@ class Draft(ABC):
         After the first publish, even a failed one, appending raises StorageFailed. Nothing is promised to survive a
         power failure before publish() has returned.
         """
-
-    def receive(self, source: socket.socket, most: int) -> int:
-        """Keeps up to `most` of the bytes that have come to the socket, and says how many; 0 where it has ended.
-
-        Raises what `append` does, which keeps none of them then, though they are gone from the socket; and OSError
-        where the connection fails, or has nothing and does not wait. A saver may know a shorter way than this one.
-        """
-        data = source.recv(min(most, READ_SIZE))
-        self.append(data)
-        return len(data)
 
     @abstractmethod
     def read_at(self, offset: int, buffer: memoryview) -> int:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.pipe import AVAILABLE, Pipes
@@ -57,11 +57,14 @@ class FileDraft(Draft):
         with self._keeping(memoryview(data).nbytes):
             posix.write_all(self._fd, data, self._offset)
 
-    def receive(self, source: socket.socket, most: int) -> int:
+    def receive(self, source: int, limit: int) -> int:
+        """Append from a connection (ReceivingDraft), with splice(2) if the system has it."""
         if not AVAILABLE:
-            return super().receive(source, most)
+            data = os.read(source, min(limit, READ_SIZE))
+            self.append(data)
+            return len(data)
         with self._pipes.borrowed() as pipe:
-            count = pipe.fill(source, most)
+            count = pipe.fill(source, limit)
             with self._keeping(count):
                 pipe.empty(self._fd, self._offset, count)
         return count

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import socket
 import sys
 import threading
 import weakref
@@ -30,9 +29,9 @@ class Pipe:
 
             fcntl.fcntl(self._into, fcntl.F_SETPIPE_SZ, ROOM)
 
-    def fill(self, source: socket.socket, most: int) -> int:
-        """Move up to `most` bytes from the connection into the pipe and return how many; raises OSError."""
-        return os.splice(source.fileno(), self._into, min(most, ROOM))
+    def fill(self, source: int, limit: int) -> int:
+        """Move up to `limit` bytes of the connection into the pipe; return their number. Raises OSError."""
+        return os.splice(source, self._into, min(limit, ROOM))
 
     def empty(self, to: int, offset: int, count: int) -> None:
         """Write `count` bytes from the pipe to the file at `offset`; after an OSError the pipe is unusable."""

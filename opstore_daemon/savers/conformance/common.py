@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.savers import receiving
 from opstore_daemon.savers.base import BaseSaver, Draft
 
 DATA = b"the bytes of an op, " * 500
@@ -51,7 +52,7 @@ def receive(draft: Draft, data: bytes) -> list[int]:
         try:
             taken: list[int] = []
             while sum(taken) < len(data):
-                taken.append(draft.receive(ours, len(data) - sum(taken)))
+                taken.append(receiving.receive(draft, ours.fileno(), len(data) - sum(taken)))
                 if not taken[-1]:
                     break
             return taken

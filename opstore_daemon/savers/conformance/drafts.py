@@ -10,6 +10,7 @@ import pytest
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.savers import receiving
 from opstore_daemon.savers.base import BaseSaver
 from opstore_daemon.savers.conformance.common import (
     DATA,
@@ -148,7 +149,7 @@ class DraftConformance(SaverHooks):
             theirs.sendall(b"the body, and what follows")
             taken = 0
             while taken < 8:
-                taken += draft.receive(ours, 8 - taken)
+                taken += receiving.receive(draft, ours.fileno(), 8 - taken)
             assert read_back(draft) == b"the body"
             assert ours.recv(100) == b", and what follows"
 
@@ -157,11 +158,11 @@ class DraftConformance(SaverHooks):
         with ours, theirs, closing(saver.draft(UPLOAD)) as draft:
             ours.setblocking(False)
             with pytest.raises(BlockingIOError):
-                draft.receive(ours, 10)
+                receiving.receive(draft, ours.fileno(), 10)
             theirs.sendall(b"last")
             theirs.close()
-            assert draft.receive(ours, 10) == 4
-            assert draft.receive(ours, 10) == 0
+            assert receiving.receive(draft, ours.fileno(), 10) == 4
+            assert receiving.receive(draft, ours.fileno(), 10) == 0
             assert read_back(draft) == b"last"
 
     def test_drafts_of_two_uploads_do_not_mix(self, saver: BaseSaver) -> None:
@@ -182,7 +183,7 @@ class DraftConformance(SaverHooks):
             theirs.sendall(b"x")
             uses = (
                 lambda: draft.append(b"x"),
-                lambda: draft.receive(ours, 1),
+                lambda: receiving.receive(draft, ours.fileno(), 1),
                 lambda: draft.publish(digest_of(b"")),
                 lambda: draft.read_at(0, memoryview(bytearray(1))),
             )

@@ -1,6 +1,5 @@
 """One upload whose draft is open, and the writer that appends to it."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers import Draft
+from opstore_daemon.savers.receiving import receive
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 
 
@@ -97,10 +97,13 @@ class Writer:
         with self._appending(len(data)) as draft:
             draft.append(data)
 
-    def receive(self, source: socket.socket, limit: int) -> int:
-        """Append up to `limit` bytes that arrived at the socket; return their number (see `savers.Draft.receive`)."""
+    def receive(self, source: int, limit: int) -> int:
+        """Append what has arrived on the connection with this descriptor, at most `limit` bytes; return their number.
+
+        Raise what `append` does, or OSError (see `savers.receiving`).
+        """
         with self._appending(limit) as draft:
-            return draft.receive(source, limit)
+            return receive(draft, source, limit)
 
     @contextmanager
     def _appending(self, limit: int) -> Iterator[Draft]:

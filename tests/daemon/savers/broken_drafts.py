@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
@@ -117,16 +116,20 @@ class ReceivesAll(BrokenSaver):
     """Of a connection it takes what follows the body, too."""
 
     class draft_class(BrokenDraft):  # noqa: N801
-        def receive(self, source: socket.socket, most: int) -> int:
-            return super().receive(source, READ_SIZE)
+        def receive(self, source: int, _limit: int) -> int:
+            data = os.read(source, READ_SIZE)
+            self.append(data)
+            return len(data)
 
 
 class WaitsForTheWhole(BrokenSaver):
     """It takes from a connection as much as was asked for, and no less."""
 
     class draft_class(BrokenDraft):  # noqa: N801
-        def receive(self, source: socket.socket, most: int) -> int:
-            data = source.recv(most, socket.MSG_WAITALL)
+        def receive(self, source: int, limit: int) -> int:
+            data = b""
+            while len(data) < limit and (more := os.read(source, limit - len(data))):
+                data += more
             self.append(data)
             return len(data)
 
@@ -135,8 +138,8 @@ class ForgetsWhereItReceives(BrokenSaver):
     """What comes on a connection lies where nothing was appended."""
 
     class draft_class(BrokenDraft):  # noqa: N801
-        def receive(self, source: socket.socket, most: int) -> int:
-            data = source.recv(min(most, READ_SIZE))
+        def receive(self, source: int, limit: int) -> int:
+            data = os.read(source, min(limit, READ_SIZE))
             self._staged.data[:0] = data
             return len(data)
 
