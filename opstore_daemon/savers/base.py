@@ -97,7 +97,7 @@ class BaseSaver(ABC):
         """Return the uploads that have a draft, in any order. None is missed that existed throughout the call."""
 
     @abstractmethod
-    def kept(self, upload: str) -> int:
+    def staged_size(self, upload: str) -> int:
         """Return how many bytes the draft of the upload has stored, 0 if there is none; never creates one.
 
         For an open draft it may be behind by what is being appended.

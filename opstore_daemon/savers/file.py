@@ -13,11 +13,11 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import BaseSaver, Draft, check_upload, is_upload
-from opstore_daemon.savers.file_draft import FileDraft, Shelves, spare_of, taken_up
+from opstore_daemon.savers.file_draft import BlobDirectory, FileDraft, reopened, temp_name
 from opstore_daemon.savers.pipe import Pipes
 from opstore_daemon.savers.posix import translated
 
-_SHELF = re.compile(r"[0-9a-f]{2}")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,7 +32,7 @@ class FileSaver(BaseSaver):
         self.root = Path(root_path).absolute()
         self._blobs = self.root / "blobs"
         self._staging = self.root / "staging"
-        self._shelves, self._pipes = Shelves(self._blobs), Pipes()
+        self._directory, self._pipes = BlobDirectory(self._blobs), Pipes()
         with translated("making the store's folders"):
             self._make_folders()
 
@@ -40,15 +40,15 @@ class FileSaver(BaseSaver):
         path = self._staging / check_upload(upload)
         with translated("opening a draft"):
             try:
-                return FileDraft(self._shelves, path, posix.open_new(path), self._pipes)
+                return FileDraft(self._directory, path, posix.open_new(path), self._pipes)
             except FileExistsError:
-                return FileDraft(self._shelves, path, taken_up(path), self._pipes)
+                return FileDraft(self._directory, path, reopened(path), self._pipes)
 
     def drafts(self) -> Iterator[str]:
         with translated("listing the drafts"):
             return iter([name for name in os.listdir(self._staging) if is_upload(name)])
 
-    def kept(self, upload: str) -> int:
+    def staged_size(self, upload: str) -> int:
         path = self._staging / check_upload(upload)
         with translated("looking for a draft"):
             try:
@@ -60,11 +60,11 @@ class FileSaver(BaseSaver):
         path = self._staging / check_upload(upload)
         with translated("discarding a draft"):
             # The draft's own name last: while it exists, drafts() shows that there is something to discard.
-            posix.unlink(spare_of(path))
+            posix.unlink(temp_name(path))
             posix.unlink(path)
 
     def open(self, digest: Digest) -> BinaryIO:
-        path = self._shelves.path_of(digest)
+        path = self._directory.path_of(digest)
         with translated("opening a blob"):
             try:
                 fd = posix.open_regular(path, os.O_RDONLY)
@@ -88,14 +88,14 @@ class FileSaver(BaseSaver):
         return self._stat(digest).st_mtime
 
     def delete(self, digest: Digest) -> None:
-        path = self._shelves.path_of(digest)
+        path = self._directory.path_of(digest)
         with translated("deleting a blob"):
             posix.unlink(path)
 
     def __iter__(self) -> Iterator[Digest]:
-        for shelf in _names(self._blobs, _SHELF, _is_folder):
-            for name in _names(self._blobs / shelf, _BLOB, _is_file):
-                if name.startswith(shelf):
+        for folder in _names(self._blobs, _FOLDER, _is_folder):
+            for name in _names(self._blobs / folder, _BLOB, _is_file):
+                if name.startswith(folder):
                     yield Digest(PREFIX + name)
 
     def free(self) -> int | None:
@@ -115,7 +115,7 @@ class FileSaver(BaseSaver):
         posix.sync_folder(self.root)
 
     def _stat(self, digest: Digest) -> os.stat_result:
-        path = self._shelves.path_of(digest)
+        path = self._directory.path_of(digest)
         with translated("looking for a blob"), suppress(FileNotFoundError):
             found = os.lstat(path)
             if stat.S_ISREG(found.st_mode):

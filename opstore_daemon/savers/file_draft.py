@@ -19,42 +19,42 @@ from opstore_daemon.system.writeback import WriteBack
 _READ_ONLY = 0o400
 
 
-class Shelves:
+class BlobDirectory:
     """The folders of the blobs, one for each first two digits."""
 
     def __init__(self, blobs: Path) -> None:
         self._blobs = blobs
-        self._settled: set[Path] = set()
+        self._durable: set[Path] = set()
 
     def path_of(self, digest: Digest) -> Path:
         """Return the path of the blob, whether or not it exists; raises InvalidDigest."""
         name = Digest.parse(digest).hex
         return Path(f"{self._blobs}/{name[:2]}/{name}")
 
-    def make(self, shelf: Path) -> None:
+    def make(self, folder: Path) -> None:
         """Create the folder durably; raises OSError."""
         # Even if it existed: the process that created it may have died before its name was durable.
-        if posix.make_folder(shelf) or shelf not in self._settled:
+        if posix.make_folder(folder) or folder not in self._durable:
             posix.sync_folder(self._blobs)
-            self._settled.add(shelf)
+            self._durable.add(folder)
 
 
 class FileDraft(Draft):
     """A draft of a FileSaver: a file that becomes a blob by getting a second name."""
 
-    def __init__(self, shelves: Shelves, path: Path, fd: int, pipes: Pipes) -> None:
-        self._shelves, self._path, self._fd, self._pipes = shelves, path, fd, pipes
+    def __init__(self, directory: BlobDirectory, path: Path, fd: int, pipes: Pipes) -> None:
+        self._directory, self._path, self._fd, self._pipes = directory, path, fd, pipes
         found = os.fstat(fd)
         self._offset, self._sealed = found.st_size, _is_sealed(found)
         self._write_back = WriteBack(fd, self._offset)
-        self._closed = self._spoilt = False
+        self._closed = self._unusable = False
 
     @property
     def offset(self) -> int:
         return self._offset
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        with self._keeping(memoryview(data).nbytes):
+        with self._writing(memoryview(data).nbytes):
             posix.write_all(self._fd, data, self._offset)
 
     def receive(self, source: int, limit: int) -> int:
@@ -65,7 +65,7 @@ class FileDraft(Draft):
             return len(data)
         with self._pipes.borrowed() as pipe:
             count = pipe.fill(source, limit)
-            with self._keeping(count):
+            with self._writing(count):
                 pipe.empty(self._fd, self._offset, count)
         return count
 
@@ -76,16 +76,16 @@ class FileDraft(Draft):
 
     def publish(self, digest: Digest) -> None:
         self._check_usable()
-        target = self._shelves.path_of(digest)
+        target = self._directory.path_of(digest)
         with translated("publishing a draft"):
             try:
                 self._seal()
-                self._shelves.make(target.parent)
-                with posix.opened_folder(target.parent) as shelf:
+                self._directory.make(target.parent)
+                with posix.opened_folder(target.parent) as folder:
                     self._place(target)
-                    posix.sync(shelf)
+                    posix.sync(folder)
             except posix.SyncFailed:
-                self._spoilt = True
+                self._unusable = True
                 raise
 
     def close(self) -> None:
@@ -97,11 +97,11 @@ class FileDraft(Draft):
     def _check_usable(self) -> None:
         if self._closed:
             raise ValueError("the draft is closed")
-        if self._spoilt:
+        if self._unusable:
             raise errors.StorageFailed(reason="the draft is spoilt by an earlier failure: take it up again")
 
     @contextmanager
-    def _keeping(self, count: int) -> Iterator[None]:
+    def _writing(self, count: int) -> Iterator[None]:
         """Write `count` bytes at the offset in the context, or truncate the file to the offset."""
         self._check_usable()
         if self._sealed:
@@ -117,10 +117,10 @@ class FileDraft(Draft):
         self._write_back.wrote(count)
 
     def _roll_back(self) -> None:
-        self._spoilt = True
+        self._unusable = True
         with suppress(OSError):
             os.ftruncate(self._fd, self._offset)
-            self._spoilt = False
+            self._unusable = False
 
     def _seal(self) -> None:
         """Accept no more bytes, and sync those that are there."""
@@ -146,7 +146,7 @@ class FileDraft(Draft):
             self._replace(target)
 
     def _replace(self, target: Path) -> None:
-        spare = spare_of(self._path)
+        spare = temp_name(self._path)
         try:
             if not posix.link(self._path, spare):
                 self._copy(spare)
@@ -169,7 +169,7 @@ class FileDraft(Draft):
             os.close(copy)
 
 
-def spare_of(path: Path) -> Path:
+def temp_name(path: Path) -> Path:
     """Return the path of a draft's second name or copy, which is about to replace a blob."""
     return path.with_suffix(".spare")
 
@@ -178,9 +178,9 @@ def _is_sealed(found: os.stat_result) -> bool:
     return found.st_nlink > 1 or not found.st_mode & stat.S_IWUSR
 
 
-def taken_up(path: Path) -> int:
+def reopened(path: Path) -> int:
     """Open the existing file of a draft; it may have a second name if a publish gave it one."""
-    posix.unlink(spare_of(path))
+    posix.unlink(temp_name(path))
     # The mode of a sealed file forbids writing.
     flags = os.O_RDONLY if _is_sealed(os.lstat(path)) else os.O_RDWR
     fd = posix.open_regular(path, flags)

@@ -43,7 +43,7 @@ class MemorySaver(BaseSaver):
         with self._lock:
             return iter(list(self._staging))
 
-    def kept(self, upload: str) -> int:
+    def staged_size(self, upload: str) -> int:
         staged = self._staging.get(check_upload(upload))
         return 0 if staged is None else len(staged.data)
 

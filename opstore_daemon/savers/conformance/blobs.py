@@ -21,7 +21,7 @@ class BlobConformance(SaverHooks):
             with pytest.raises(errors.BlobNotFound, match=DIGEST):
                 use(DIGEST)
 
-    def test_an_open_blob_is_seekable_and_stands_at_0(self, saver: BaseSaver) -> None:
+    def test_an_open_blob_is_seekable_and_starts_at_0(self, saver: BaseSaver) -> None:
         put(saver)
         with saver.open(DIGEST) as file:
             assert (file.seekable(), file.readable(), file.tell()) == (True, True, 0)
@@ -38,7 +38,7 @@ class BlobConformance(SaverHooks):
             assert other.read(3) == DATA[:3]
             assert one.read() == DATA[5:]
 
-    def test_an_open_blob_is_read_to_its_end_when_it_is_deleted(self, saver: BaseSaver) -> None:
+    def test_an_open_blob_stays_readable_after_its_deletion(self, saver: BaseSaver) -> None:
         put(saver)
         with saver.open(DIGEST) as file:
             start = file.read(5)
@@ -54,7 +54,7 @@ class BlobConformance(SaverHooks):
         with pytest.raises(errors.BlobNotFound):
             saver.open(DIGEST)
 
-    def test_deleting_a_missing_blob_is_fine(self, saver: BaseSaver) -> None:
+    def test_deleting_a_missing_blob_does_nothing(self, saver: BaseSaver) -> None:
         saver.delete(DIGEST)
         put(saver)
         saver.delete(DIGEST)
@@ -83,7 +83,7 @@ class BlobConformance(SaverHooks):
             saver.discard(upload)
         assert list(saver.drafts()) == []
 
-    def test_containment_is_asked_of_anything(self, saver: BaseSaver) -> None:
+    def test_containment_accepts_any_object(self, saver: BaseSaver) -> None:
         put(saver)
         assert DIGEST in saver
         for other in (digest_of(b"another"), None, 7, b"sha256:", [DIGEST]):

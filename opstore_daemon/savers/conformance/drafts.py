@@ -45,7 +45,7 @@ class DraftConformance(SaverHooks):
                 assert draft.offset == offset
             assert read_back(draft) == b"abcdefgggg"
 
-    def test_the_buffer_is_the_callers_again_after_an_append(self, saver: BaseSaver) -> None:
+    def test_the_caller_may_reuse_the_buffer_after_an_append(self, saver: BaseSaver) -> None:
         buffer = bytearray(8)
         with closing(saver.draft(UPLOAD)) as draft:
             for number in range(100):
@@ -57,7 +57,7 @@ class DraftConformance(SaverHooks):
             draft.publish(digest_of(expected))
             assert get(saver, digest_of(expected)) == expected
 
-    def test_a_draft_is_taken_up_where_it_was_closed(self, saver: BaseSaver) -> None:
+    def test_a_closed_draft_is_reopened_at_its_offset(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(DATA[:7])
         assert draft.offset == 7
@@ -66,7 +66,7 @@ class DraftConformance(SaverHooks):
             draft.append(DATA[7:])
             assert read_back(draft) == DATA
 
-    def test_a_draft_is_taken_up_after_a_restart(self, saver: BaseSaver) -> None:
+    def test_a_draft_is_reopened_after_a_restart(self, saver: BaseSaver) -> None:
         with closing(saver.draft(UPLOAD)) as left_open:
             left_open.append(DATA[:7])
             reopened = self.reopen(saver)
@@ -77,19 +77,19 @@ class DraftConformance(SaverHooks):
                 draft.publish(DIGEST)
             assert get(reopened) == DATA
 
-    def test_what_a_draft_has_kept_is_told_and_none_is_made_for_that(self, saver: BaseSaver) -> None:
-        assert saver.kept(UPLOAD) == 0
+    def test_staged_size_counts_stored_bytes_and_creates_no_draft(self, saver: BaseSaver) -> None:
+        assert saver.staged_size(UPLOAD) == 0
         assert list(saver.drafts()) == []
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(DATA[:7])
-            assert saver.kept(UPLOAD) == 7
+            assert saver.staged_size(UPLOAD) == 7
             draft.append(DATA[7:])
-        assert saver.kept(UPLOAD) == len(DATA)
-        assert self.reopen(saver).kept(UPLOAD) == len(DATA)
+        assert saver.staged_size(UPLOAD) == len(DATA)
+        assert self.reopen(saver).staged_size(UPLOAD) == len(DATA)
         saver.discard(UPLOAD)
-        assert saver.kept(UPLOAD) == 0
+        assert saver.staged_size(UPLOAD) == 0
         with pytest.raises(ValueError, match="is not an upload"):
-            saver.kept("../x")
+            saver.staged_size("../x")
 
     def test_reading_fills_a_buffer_from_any_offset_and_moves_nothing(self, saver: BaseSaver) -> None:
         data = bytes(range(256)) * (3 * READ_SIZE // 256)
@@ -129,7 +129,7 @@ class DraftConformance(SaverHooks):
             assert all_at_once([write, follow]) == []
             assert bytes(read) == read_back(draft) == piece * 200
 
-    def test_what_comes_on_a_connection_is_kept_like_what_is_appended(self, saver: BaseSaver) -> None:
+    def test_received_bytes_are_stored_like_appended_ones(self, saver: BaseSaver) -> None:
         data = bytes(range(256)) * (5 * READ_SIZE // 256) + b"rest"
         with closing(saver.draft(UPLOAD)) as draft:
             draft.append(b"begin ")
@@ -143,7 +143,7 @@ class DraftConformance(SaverHooks):
             draft.publish(digest_of(whole))
         assert get(saver, digest_of(whole)) == whole
 
-    def test_no_more_is_taken_from_a_connection_than_was_asked_for(self, saver: BaseSaver) -> None:
+    def test_no_more_is_received_than_was_asked_for(self, saver: BaseSaver) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs, closing(saver.draft(UPLOAD)) as draft:
             theirs.sendall(b"the body, and what follows")
@@ -153,7 +153,7 @@ class DraftConformance(SaverHooks):
             assert read_back(draft) == b"the body"
             assert ours.recv(100) == b", and what follows"
 
-    def test_a_connection_that_ended_brings_nothing_and_one_that_waits_says_so(self, saver: BaseSaver) -> None:
+    def test_receiving_returns_0_at_the_end_and_raises_if_it_would_block(self, saver: BaseSaver) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs, closing(saver.draft(UPLOAD)) as draft:
             ours.setblocking(False)
@@ -207,11 +207,11 @@ class DraftConformance(SaverHooks):
                 draft.publish(DIGEST)
         assert DIGEST not in saver
 
-    def test_discarding_an_unknown_upload_is_fine(self, saver: BaseSaver) -> None:
+    def test_discarding_an_unknown_upload_does_nothing(self, saver: BaseSaver) -> None:
         saver.discard(UPLOAD)
         saver.discard(UPLOAD)
 
-    def test_what_is_no_upload_is_refused(self, saver: BaseSaver) -> None:
+    def test_an_invalid_upload_id_is_refused(self, saver: BaseSaver) -> None:
         for upload in ("", "../x", UPLOAD[1:], UPLOAD + "0", UPLOAD.upper(), UPLOAD + "\n", "/" + UPLOAD[1:], "٣" * 32):
             with pytest.raises(ValueError, match="not an upload"):
                 saver.draft(upload)

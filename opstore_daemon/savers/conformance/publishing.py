@@ -128,7 +128,7 @@ class PublishConformance(SaverHooks):
         assert sorted(saver) == sorted(map(digest_of, contents))
         assert [get(saver, digest_of(data)) for data in contents] == contents
 
-    def test_a_damaged_blob_is_mended_by_the_right_bytes(self, saver: BaseSaver) -> None:
+    def test_publishing_the_right_bytes_repairs_a_damaged_blob(self, saver: BaseSaver) -> None:
         for damaged in (b"", DATA[:-1], DATA[:-1] + b"?", DATA + b"?"):
             put(saver)
             self.raw_write(saver, DIGEST, damaged)
@@ -136,13 +136,13 @@ class PublishConformance(SaverHooks):
             assert self.raw_read(saver, DIGEST) == DATA
             assert get(saver) == DATA
 
-    def test_a_blob_is_young_again_when_it_is_published_again(self, saver: BaseSaver) -> None:
+    def test_publishing_a_blob_again_renews_its_age(self, saver: BaseSaver) -> None:
         put(saver)
         first = saver.published_at(DIGEST)
         put(saver)
         assert saver.published_at(DIGEST) >= first > 0
 
-    def test_what_is_no_digest_is_refused(self, saver: BaseSaver) -> None:
+    def test_an_invalid_digest_is_refused(self, saver: BaseSaver) -> None:
         for text in ("", "../../x", DIGEST[:-1], DIGEST.upper(), DIGEST.removeprefix("sha256:"), f"{DIGEST}\n"):
             digest = cast(Digest, text)  # text that nobody parsed
             assert digest not in saver

@@ -87,7 +87,7 @@ class Uploads:
         return [
             records.UnfinishedUpload(
                 upload=row.id,
-                offset=self._saver.kept(row.id),
+                offset=self._saver.staged_size(row.id),
                 size=row.size,
                 expires_at=journal.moment(row.touched_at + RETENTION),
             )

@@ -1,4 +1,4 @@
-"""Savers whose blobs are broken on purpose, each in one way that somebody will get wrong one day."""
+"""Savers whose blobs are broken on purpose, each in a way that somebody will get wrong one day."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.daemon.savers.broken_drafts import BrokenSaver
 
 
 class KeepsTheFirst(BrokenSaver):
-    """It never replaces a blob, nor makes it younger: push does not mend."""
+    """Never replaces a blob or renews its age, so that a push repairs nothing."""
 
     def _publish(self, upload: str, staged: _Staged, digest: Digest) -> None:
         kept = self._blobs.get(digest)
@@ -22,7 +22,7 @@ class KeepsTheFirst(BrokenSaver):
 
 
 class GetsOlder(BrokenSaver):
-    """A blob that is published again keeps its age, so that a collector takes it."""
+    """Keeps the age of a blob that is published again, so that a collector takes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class GetsOlder(BrokenSaver):
 
 
 class RefusesWhatItHas(BrokenSaver):
-    """The second publish of the same bytes is an error."""
+    """Fails the second publish of the same bytes."""
 
     def _publish(self, upload: str, staged: _Staged, digest: Digest) -> None:
         if digest in self._blobs:
@@ -44,7 +44,7 @@ class RefusesWhatItHas(BrokenSaver):
 
 
 class LosesTheEmpty(BrokenSaver):
-    """It takes no bytes for no blob."""
+    """Treats an empty blob as missing."""
 
     def _publish(self, upload: str, staged: _Staged, digest: Digest) -> None:
         super()._publish(upload, staged, digest)
@@ -61,7 +61,7 @@ class DiscardsTheBlob(BrokenSaver):
 
 
 class InsistsOnBeingThere(BrokenSaver):
-    """Deleting or discarding what is not there is an error."""
+    """Fails to delete or discard what does not exist."""
 
     def discard(self, upload: str) -> None:
         super().discard(upload if upload in self._staging else "")
@@ -77,7 +77,7 @@ class ListsDrafts(BrokenSaver):
 
 
 class ListsLive(BrokenSaver):
-    """It lists what it has while it changes."""
+    """Iterates over its content while it changes."""
 
     def __iter__(self) -> Iterator[Digest]:
         return iter(self._blobs)
@@ -87,7 +87,7 @@ class ListsLive(BrokenSaver):
 
 
 class SharesThePosition(BrokenSaver):
-    """Whoever opens a blob gets the same file."""
+    """Returns the same file to everybody who opens a blob."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class OpensAtTheEnd(BrokenSaver):
 
 
 class OpensLate(BrokenSaver):
-    """It looks for the bytes when they are read, and they may be gone."""
+    """Opens the bytes when they are read, when they may be gone."""
 
     def open(self, digest: Digest) -> BinaryIO:
         saver = self
@@ -122,7 +122,7 @@ class OpensLate(BrokenSaver):
 
 
 class FindsNothingEmpty(BrokenSaver):
-    """What is missing is an empty blob."""
+    """Returns an empty blob for a missing one."""
 
     def _blob(self, digest: Digest) -> _Blob:
         return self._blobs.get(Digest.parse(digest), _Blob(b"", 1.0))
@@ -139,7 +139,7 @@ class ContainsAnything(BrokenSaver):
 
 
 class CountsWrong(BrokenSaver):
-    """Sizes in characters, free space in gigabytes."""
+    """Counts sizes in characters and free space in gigabytes."""
 
     def size(self, digest: Digest) -> int:
         return len(self._blob(digest).data.decode())
@@ -149,7 +149,7 @@ class CountsWrong(BrokenSaver):
 
 
 class TrustsDigests(BrokenSaver):
-    """It takes any text for a digest."""
+    """Accepts any text as a digest."""
 
     def _blob(self, digest: Digest) -> _Blob:
         if digest not in self._blobs:
@@ -158,21 +158,21 @@ class TrustsDigests(BrokenSaver):
 
 
 SABOTEURS: dict[type[BaseSaver], str] = {
-    KeepsTheFirst: "test_a_damaged_blob_is_mended_by_the_right_bytes",
-    GetsOlder: "test_a_blob_is_young_again_when_it_is_published_again",
+    KeepsTheFirst: "test_publishing_the_right_bytes_repairs_a_damaged_blob",
+    GetsOlder: "test_publishing_a_blob_again_renews_its_age",
     RefusesWhatItHas: "test_two_drafts_may_publish_the_same_bytes",
     LosesTheEmpty: "test_an_empty_blob_is_a_blob",
     DiscardsTheBlob: "test_discarding_the_draft_keeps_the_blob",
-    InsistsOnBeingThere: "test_deleting_a_missing_blob_is_fine",
+    InsistsOnBeingThere: "test_deleting_a_missing_blob_does_nothing",
     ListsDrafts: "test_iteration_yields_each_blob_once_and_no_draft",
     ListsLive: "test_blobs_may_be_deleted_while_they_are_listed",
     SharesThePosition: "test_each_open_blob_has_its_own_position",
-    OpensAtTheEnd: "test_an_open_blob_is_seekable_and_stands_at_0",
-    OpensLate: "test_an_open_blob_is_read_to_its_end_when_it_is_deleted",
+    OpensAtTheEnd: "test_an_open_blob_is_seekable_and_starts_at_0",
+    OpensLate: "test_an_open_blob_stays_readable_after_its_deletion",
     FindsNothingEmpty: "test_a_missing_blob_is_not_found",
     DeletesNothing: "test_a_deleted_blob_is_gone",
-    ContainsAnything: "test_containment_is_asked_of_anything",
+    ContainsAnything: "test_containment_accepts_any_object",
     CountsWrong: "test_the_size_is_in_bytes",
-    TrustsDigests: "test_what_is_no_digest_is_refused",
+    TrustsDigests: "test_an_invalid_digest_is_refused",
 }
 """Each with a test that has to fail for it."""

@@ -1,4 +1,4 @@
-"""Savers whose drafts are broken on purpose, each in one way that somebody will get wrong one day."""
+"""Savers whose drafts are broken on purpose, each in a way that somebody will get wrong one day."""
 
 import os
 import shutil
@@ -11,14 +11,14 @@ from opstore_daemon.savers.memory import MemoryDraft, _Blob, _Staged
 
 
 class BrokenDraft(MemoryDraft):
-    """A draft that works, to be broken."""
+    """A working draft for subclasses to break."""
 
     def __init__(self, saver: MemorySaver, upload: str) -> None:
         super().__init__(saver, upload, saver._staging[upload])
 
 
 class BrokenSaver(MemorySaver):
-    """A saver that works, to be broken: in its drafts by another draft_class."""
+    """A working saver for subclasses to break, through another `draft_class`."""
 
     draft_class: type[BrokenDraft] = BrokenDraft
 
@@ -28,7 +28,7 @@ class BrokenSaver(MemorySaver):
 
 
 class PublishesWhatItHas(BrokenSaver):
-    """Bytes can be seen as soon as they come in."""
+    """Shows bytes as soon as they come in."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def append(self, data: bytes | bytearray | memoryview) -> None:
@@ -38,7 +38,7 @@ class PublishesWhatItHas(BrokenSaver):
 
 
 class ForgetsOnClose(BrokenSaver):
-    """A draft does not outlive its object."""
+    """Loses a draft with its object."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def close(self) -> None:
@@ -48,7 +48,7 @@ class ForgetsOnClose(BrokenSaver):
 
 
 class BeginsAnew(BrokenSaver):
-    """It keeps the bytes, and starts over when the draft is taken up."""
+    """Starts over when a draft is reopened."""
 
     def draft(self, upload: str) -> Draft:
         super().draft(upload)
@@ -57,7 +57,7 @@ class BeginsAnew(BrokenSaver):
 
 
 class LendsTheBuffer(BrokenSaver):
-    """It keeps the caller's buffer where it should keep the bytes."""
+    """Stores the caller's buffer instead of its bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,14 +77,14 @@ class LendsTheBuffer(BrokenSaver):
 
 
 class LooksByOpening(BrokenSaver):
-    """To say what a draft has, it makes one."""
+    """Creates a draft in order to report its size."""
 
-    def kept(self, upload: str) -> int:
+    def staged_size(self, upload: str) -> int:
         return self.draft(upload).offset
 
 
 class CountsItsHeader(BrokenSaver):
-    """Its offset is that in its file, not that in the bytes."""
+    """Reports the offset in its file instead of in the bytes."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         @property
@@ -93,7 +93,7 @@ class CountsItsHeader(BrokenSaver):
 
 
 class ReadsFromTheStart(BrokenSaver):
-    """It reads on where it was, whatever the offset."""
+    """Reads on from its last position, whatever the offset."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         read = 0
@@ -105,7 +105,7 @@ class ReadsFromTheStart(BrokenSaver):
 
 
 class ReadsOnceThatIsWritten(BrokenSaver):
-    """Of what was appended last, the end can't be read yet."""
+    """Can't read the end of the latest append yet."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def read_at(self, offset: int, buffer: memoryview) -> int:
@@ -113,7 +113,7 @@ class ReadsOnceThatIsWritten(BrokenSaver):
 
 
 class ReceivesAll(BrokenSaver):
-    """Of a connection it takes what follows the body, too."""
+    """Receives what follows the body, too."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def receive(self, source: int, _limit: int) -> int:
@@ -123,7 +123,7 @@ class ReceivesAll(BrokenSaver):
 
 
 class WaitsForTheWhole(BrokenSaver):
-    """It takes from a connection as much as was asked for, and no less."""
+    """Waits until it has received as much as was asked for."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def receive(self, source: int, limit: int) -> int:
@@ -135,7 +135,7 @@ class WaitsForTheWhole(BrokenSaver):
 
 
 class ForgetsWhereItReceives(BrokenSaver):
-    """What comes on a connection lies where nothing was appended."""
+    """Stores received bytes at the wrong offset."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def receive(self, source: int, limit: int) -> int:
@@ -145,7 +145,7 @@ class ForgetsWhereItReceives(BrokenSaver):
 
 
 class OneDraftForAll(BrokenSaver):
-    """All uploads share one draft."""
+    """Shares one draft between all uploads."""
 
     def draft(self, upload: str) -> Draft:
         first = next(iter(self._staging.values()), _Staged())
@@ -160,7 +160,7 @@ class NeverCloses(BrokenSaver):
 
 
 class PublishesOnce(BrokenSaver):
-    """The draft is used up by its publish, as a rename would do it."""
+    """Uses up the draft by its publish, as a rename would."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def publish(self, digest: Digest) -> None:
@@ -169,7 +169,7 @@ class PublishesOnce(BrokenSaver):
 
 
 class StaysOpen(BrokenSaver):
-    """A published draft goes on growing, and so does its blob."""
+    """Lets a published draft grow, and with it the blob."""
 
     class draft_class(BrokenDraft):  # noqa: N801
         def append(self, data: bytes | bytearray | memoryview) -> None:
@@ -186,18 +186,18 @@ class PublishesWhatWasDiscarded(BrokenSaver):
 
 
 class TrustsNames(FileSaver):
-    """It makes a path from whatever it is given."""
+    """Makes a path of any name."""
 
     def draft(self, upload: str) -> Draft:
         path = self._staging / (upload.strip("./") or "empty")
-        return FileDraft(self._shelves, path, os.open(path, os.O_RDWR | os.O_CREAT, 0o600), self._pipes)
+        return FileDraft(self._directory, path, os.open(path, os.O_RDWR | os.O_CREAT, 0o600), self._pipes)
 
     def discard(self, upload: str) -> None:
         (self._staging / (upload.strip("./") or "empty")).unlink(missing_ok=True)
 
 
 class LeavesACopy(FileSaver):
-    """It forgets a part of what it staged."""
+    """Forgets to delete a part of what it staged."""
 
     def discard(self, upload: str) -> None:
         path = self._staging / upload
@@ -207,7 +207,7 @@ class LeavesACopy(FileSaver):
 
 
 class RemembersDiscarded(BrokenSaver):
-    """The draft is off the list when it is discarded, and yet its bytes are there when it comes again."""
+    """Removes a discarded draft from the list but keeps its bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,22 +227,22 @@ class RemembersDiscarded(BrokenSaver):
 
 SABOTEURS: dict[type[BaseSaver], str] = {
     PublishesWhatItHas: "test_nothing_is_visible_before_it_is_published",
-    ForgetsOnClose: "test_a_draft_is_taken_up_where_it_was_closed",
-    BeginsAnew: "test_a_draft_is_taken_up_after_a_restart",
-    LendsTheBuffer: "test_the_buffer_is_the_callers_again_after_an_append",
-    LooksByOpening: "test_what_a_draft_has_kept_is_told_and_none_is_made_for_that",
+    ForgetsOnClose: "test_a_closed_draft_is_reopened_at_its_offset",
+    BeginsAnew: "test_a_draft_is_reopened_after_a_restart",
+    LendsTheBuffer: "test_the_caller_may_reuse_the_buffer_after_an_append",
+    LooksByOpening: "test_staged_size_counts_stored_bytes_and_creates_no_draft",
     CountsItsHeader: "test_each_append_moves_the_offset_by_its_length",
     ReadsFromTheStart: "test_reading_fills_a_buffer_from_any_offset_and_moves_nothing",
     ReadsOnceThatIsWritten: "test_bytes_are_read_while_others_are_appended",
-    ReceivesAll: "test_no_more_is_taken_from_a_connection_than_was_asked_for",
-    WaitsForTheWhole: "test_what_comes_on_a_connection_is_kept_like_what_is_appended",
-    ForgetsWhereItReceives: "test_what_comes_on_a_connection_is_kept_like_what_is_appended",
+    ReceivesAll: "test_no_more_is_received_than_was_asked_for",
+    WaitsForTheWhole: "test_received_bytes_are_stored_like_appended_ones",
+    ForgetsWhereItReceives: "test_received_bytes_are_stored_like_appended_ones",
     OneDraftForAll: "test_drafts_of_two_uploads_do_not_mix",
     NeverCloses: "test_a_closed_draft_takes_nothing",
     PublishesOnce: "test_a_published_draft_stays_until_it_is_discarded",
     StaysOpen: "test_nothing_is_appended_after_a_publish",
     PublishesWhatWasDiscarded: "test_a_draft_that_was_discarded_while_open_publishes_nothing",
-    TrustsNames: "test_what_is_no_upload_is_refused",
+    TrustsNames: "test_an_invalid_upload_id_is_refused",
     LeavesACopy: "test_discarding_the_draft_keeps_the_blob",
     RemembersDiscarded: "test_a_discarded_draft_begins_at_0_again",
 }

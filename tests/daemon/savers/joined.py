@@ -1,4 +1,4 @@
-"""How the two savers of the project join the suite; the saboteurs join in the same way."""
+"""How the two savers of the project join the conformance tests; the broken savers join in the same way."""
 
 from pathlib import Path
 
@@ -58,5 +58,5 @@ class MemorySaverJoins(SaverConformance):
 
 
 def blob_path(root: Path, digest: Digest) -> Path:
-    """Where the blob lies, by the layout that the saver promises."""
+    """Return the path of the blob in the layout that the saver promises."""
     return root / "blobs" / digest.hex[:2] / digest.hex

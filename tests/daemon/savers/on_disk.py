@@ -1,4 +1,4 @@
-"""What the tests of the FileSaver share: a client that goes on where it was, and a look at the disk."""
+"""What the tests of FileSaver share: a client that resumes, and a look at the disk."""
 
 import stat
 from contextlib import closing
@@ -26,7 +26,7 @@ def begin(saver: FileSaver) -> None:
 
 
 def complete(saver: FileSaver) -> None:
-    """What a client does: ask for the offset, send the rest, publish; then the store discards the draft."""
+    """Do what a client does: ask for the offset, send the rest, publish; then discard the draft as the store does."""
     with closing(saver.draft(UPLOAD)) as draft:
         assert read_back(draft) == DATA[: draft.offset]
         if draft.offset < len(DATA):

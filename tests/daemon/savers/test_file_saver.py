@@ -1,4 +1,4 @@
-"""A disk that fails: what a FileSaver makes of it, and in which order it asks for what."""
+"""How FileSaver handles a failing disk, and the order of its system calls."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def assert_spoilt(draft: Draft) -> None:
         draft.publish(DIGEST)
 
 
-def test_the_bytes_are_on_the_disk_before_they_have_a_name_and_the_name_before_the_publish_returns(
+def test_bytes_are_synced_before_they_get_a_name_and_the_name_before_publish_returns(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = BLOB.parent.name
@@ -68,9 +68,7 @@ def test_a_write_that_takes_nothing_fails(saver: FileSaver, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
-def test_an_append_that_finds_no_space_keeps_none_of_it_and_can_be_repeated(
-    saver: FileSaver, root: Path, error: int
-) -> None:
+def test_an_append_to_a_full_disk_stores_nothing_and_can_be_repeated(saver: FileSaver, root: Path, error: int) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         draft.append(DATA[:7])
         with pytest.MonkeyPatch.context() as patch:
@@ -84,7 +82,7 @@ def test_an_append_that_finds_no_space_keeps_none_of_it_and_can_be_repeated(
     assert get(saver) == DATA
 
 
-def test_a_draft_that_cannot_go_back_to_its_offset_is_spoilt(saver: FileSaver) -> None:
+def test_a_draft_that_cannot_be_truncated_to_its_offset_becomes_unusable(saver: FileSaver) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "pwrite", fails(errno.EIO))
@@ -123,7 +121,7 @@ def test_a_folder_that_cannot_be_synced_fails_the_publish(saver: FileSaver, root
 
 
 @pytest.mark.parametrize("call", ["link", "mkdir", "utime"])
-def test_a_publish_that_finds_no_space_can_be_repeated(saver: FileSaver, call: str) -> None:
+def test_a_publish_to_a_full_disk_can_be_repeated(saver: FileSaver, call: str) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         draft.append(DATA)
         with pytest.MonkeyPatch.context() as patch:
@@ -135,8 +133,8 @@ def test_a_publish_that_finds_no_space_can_be_repeated(saver: FileSaver, call: s
     assert get(saver) == DATA
 
 
-def test_a_blob_that_is_there_already_is_replaced_by_bytes_that_are_on_the_disk(saver: FileSaver, root: Path) -> None:
-    """What stands there may be damaged, and who linked it may have died before it was on the disk."""
+def test_an_existing_blob_is_replaced_by_durable_bytes(saver: FileSaver, root: Path) -> None:
+    """The existing blob may be damaged, and whoever linked it may have died before it was durable."""
     put(saver)
     with saver.open(DIGEST) as before:
         put(saver)
@@ -157,7 +155,7 @@ def test_a_blob_is_as_young_as_its_last_publish_however_long_the_upload_took(sav
     assert saver.published_at(DIGEST) > 1_000_000_000
 
 
-def test_a_copy_where_there_are_no_hard_links_is_on_the_disk_before_it_has_a_name(
+def test_a_copy_is_synced_before_it_gets_a_name_if_there_are_no_hard_links(
     saver: FileSaver, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", fails(errno.EPERM))
@@ -210,7 +208,7 @@ def test_a_published_draft_takes_no_more_bytes_after_a_restart(saver: FileSaver,
     assert get(saver) == DATA
 
 
-def test_a_published_draft_is_taken_up_without_the_right_to_write(saver: FileSaver) -> None:
+def test_a_published_draft_is_reopened_read_only(saver: FileSaver) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         draft.append(DATA)
         draft.publish(DIGEST)
@@ -256,7 +254,7 @@ def test_the_free_space_is_known(saver: FileSaver) -> None:
 
 
 @pytest.mark.parametrize("way", ["no splice", "a file system that refuses it"])
-def test_bytes_of_a_connection_are_kept_where_the_system_cannot_splice(
+def test_received_bytes_are_stored_if_the_system_cannot_splice(
     saver: FileSaver, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     if way == "no splice":
@@ -278,7 +276,7 @@ def test_bytes_of_a_connection_are_kept_where_the_system_cannot_splice(
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-def test_bytes_of_a_connection_that_find_no_space_are_not_kept_and_no_later_ones_take_their_place(
+def test_received_bytes_that_do_not_fit_are_dropped_and_later_ones_do_not_replace_them(
     saver: FileSaver, error: int
 ) -> None:
     with closing(saver.draft(UPLOAD)) as draft:

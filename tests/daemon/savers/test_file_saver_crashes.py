@@ -1,4 +1,4 @@
-"""Whichever system call of a FileSaver is the last one before a crash, or fails: the client can go on."""
+"""Whichever system call of FileSaver fails or is the last before a crash, the client can resume."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ SITUATIONS: dict[str, Callable[[FileSaver, Path], object]] = {
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
 @pytest.mark.parametrize("crash", [True, False], ids=["crash", "error"])
 @pytest.mark.parametrize("there", SITUATIONS)
-def test_whichever_system_call_is_the_last_or_fails_the_client_can_go_on(
+def test_the_client_can_resume_whichever_system_call_fails_or_is_the_last(
     tmp_path: Path, there: str, crash: bool, links: bool
 ) -> None:
     """No part of a blob is ever visible, the next attempt succeeds, and nothing is left over."""
@@ -50,7 +50,7 @@ def test_whichever_system_call_is_the_last_or_fails_the_client_can_go_on(
     assert 8 < at < 99
 
 
-def test_an_upload_can_be_given_up_after_any_crash(tmp_path: Path) -> None:
+def test_an_upload_can_be_discarded_after_any_crash(tmp_path: Path) -> None:
     for at in range(1, 100):
         root = tmp_path / str(at)
         saver = FileSaver(root)
@@ -68,7 +68,7 @@ def test_an_upload_can_be_given_up_after_any_crash(tmp_path: Path) -> None:
     assert 8 < at < 99
 
 
-def test_what_a_crash_in_a_discard_leaves_is_listed_to_be_discarded_again(tmp_path: Path) -> None:
+def test_what_a_crash_during_discard_leaves_can_be_discarded_again(tmp_path: Path) -> None:
     saver = FileSaver(tmp_path)
     put(saver)
     damage(tmp_path)

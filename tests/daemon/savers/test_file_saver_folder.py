@@ -24,7 +24,7 @@ def saver(root: Path) -> FileSaver:
     return FileSaver(root)
 
 
-def test_folders_drafts_and_blobs_are_ours_alone(root: Path, saver: FileSaver) -> None:
+def test_only_the_owner_can_read_folders_drafts_and_blobs(root: Path, saver: FileSaver) -> None:
     with closing(saver.draft(UPLOAD)) as draft:
         draft.append(DATA)
         assert mode(root / "staging" / UPLOAD) == 0o600
@@ -34,7 +34,7 @@ def test_folders_drafts_and_blobs_are_ours_alone(root: Path, saver: FileSaver) -
 
 
 @pytest.mark.parametrize("plant", [lambda path, to: path.symlink_to(to), lambda path, to: os.mkfifo(path)])
-def test_what_somebody_planted_in_place_of_a_file_is_neither_read_nor_written_to(
+def test_planted_files_are_neither_read_nor_written(
     saver: FileSaver, root: Path, tmp_path: Path, plant: Callable[[Path, Path], Any]
 ) -> None:
     outside = tmp_path / "outside"
@@ -82,3 +82,21 @@ def test_strangers_are_neither_blobs_nor_drafts(saver: FileSaver, root: Path, tm
     (root / "blobs" / "ff").symlink_to(tmp_path / "ff")
     assert list(saver) == [DIGEST]
     assert list(saver.drafts()) == []
+
+
+def test_a_file_whose_name_only_begins_like_a_blob_is_not_one(tmp_path: Path) -> None:
+    saver = FileSaver(tmp_path / "store")
+    put(saver)
+    folder = (saver.root / BLOB).parent
+    for name in (f"{folder.name}.tmp", f"{BLOB.name}.bak", BLOB.name[:-1], BLOB.name[:-1] + "g"):
+        (folder / name).touch()
+    assert list(saver) == [DIGEST]
+
+
+@pytest.mark.timeout(10)
+def test_opening_a_pipe_in_place_of_a_blob_does_not_block(tmp_path: Path) -> None:
+    saver = FileSaver(tmp_path / "store")
+    (saver.root / BLOB).parent.mkdir()
+    os.mkfifo(saver.root / BLOB)
+    with pytest.raises(errors.StorageFailed):
+        saver.open(DIGEST)

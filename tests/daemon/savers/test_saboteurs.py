@@ -1,4 +1,4 @@
-"""The suite for savers is tested itself: by savers that are broken on purpose, each of which has to fail in it."""
+"""The conformance tests are tested: each saver that is broken on purpose has to fail them."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ TESTS = sorted(name for name in dir(SaverConformance) if name.startswith("test_"
 
 
 def joined(saver: type[BaseSaver], root: Path) -> SaverConformance:
-    """The suite, for that saver."""
+    """Return the conformance tests for the saver."""
     if not issubclass(saver, FileSaver):
 
         class Memory(MemorySaverJoins):
@@ -36,7 +36,7 @@ def joined(saver: type[BaseSaver], root: Path) -> SaverConformance:
 
 @cache
 def failures(saver: type[BaseSaver]) -> frozenset[str]:
-    """The tests of the suite that fail for it."""
+    """Return the conformance tests that the saver fails."""
     return frozenset(name for name in TESTS if not passes(saver, name))
 
 
@@ -53,7 +53,7 @@ def passes(saver: type[BaseSaver], name: str) -> bool:
 
 
 @pytest.mark.parametrize("saver", [FileSaver, MemorySaver])
-def test_a_saver_that_works_fails_nowhere(saver: type[BaseSaver]) -> None:
+def test_a_working_saver_passes(saver: type[BaseSaver]) -> None:
     assert failures(saver) == set()
 
 

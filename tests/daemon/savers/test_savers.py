@@ -1,4 +1,4 @@
-"""Both savers pass the suite that is shipped for savers of your own."""
+"""Both savers pass the conformance tests that are shipped for savers of your own."""
 
 import subprocess
 import sys
