@@ -16,6 +16,9 @@ from opstore_cli.console.application import COMMANDS, SECTIONS, cli
 from opstore_cli.console.shell_scripts import SHELLS, script
 from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.checksums import Checksum
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     affected,
     blobs,
@@ -30,6 +33,8 @@ from opstore_daemon.protocol.records import (
     verdicts,
     versions,
 )
+from opstore_daemon.protocol.references import Reference, TagName
+from opstore_daemon.protocol.versions import Version
 from opstore_daemon.web.api import every_route
 from opstore_daemon.web.framework import openapi
 from opstore_daemon.web.framework.routing import ApiRoute
@@ -240,6 +245,15 @@ _PLAIN: dict[type[types.Type], str] = {
     types.NoneType: "null",
     types.IntType: "integer",
 }
+_TYPED: dict[type, str] = {
+    OpName: "name of an op",
+    PipelineName: "name of a pipeline",
+    TagName: "name of a tag",
+    Reference: "reference",
+    Version: "subversions",
+    Digest: "digest",
+    Checksum: "checksum",
+}
 
 
 def _type(given: types.Type) -> str:
@@ -259,6 +273,8 @@ def _type(given: types.Type) -> str:
             return f"object: {_type(key)} to {_type(value)}"
         case types.StructType(cls=cls):
             return _link(cls.__name__)
+        case types.CustomType(cls=cls):
+            return _TYPED[cls]
     return _PLAIN[type(kind)]
 
 

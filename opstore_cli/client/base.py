@@ -29,7 +29,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.references import Reference, check_references, selector_text
+from opstore_daemon.protocol.references import Reference, TagName, check_references, selector_text
 from opstore_daemon.protocol.versions import Version
 
 Warn = Callable[[PickedYanked], object]
@@ -111,23 +111,22 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         """
         from opstore_cli.transfer import upload as uploads
 
-        OpName.parse(op)
-        check_references(valid_for, valid_with)
+        name = OpName.parse(op)
         declared = NewVersion(
             bump=bump,
             fields=fields,
-            subversions=subversions,
+            subversions=None if subversions is None else Version.parse(subversions),
             otherwise=otherwise,
             new=new,
-            valid_for=tuple(valid_for),
-            valid_with=tuple(valid_with),
+            valid_for=tuple(map(Reference.parse, valid_for)),
+            valid_with=tuple(map(Reference.parse, valid_with)),
             labels=dict(labels or {}),
             message=message,
-            tags=tuple(tags),
+            tags=tuple(map(TagName.parse, tags)),
             format=format,
             libraries=dict(libraries or {}),
         )
-        return uploads.push(self._api, op, source, declared, self._home, self.progress)
+        return uploads.push(self._api, name, source, declared, self._home, self.progress)
 
     def register(
         self,
@@ -140,18 +139,17 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
     ) -> Pushed:
-        OpName.parse(op)
-        check_references(valid_for, valid_with)
+        name = OpName.parse(op)
         declared = NewVersion(
             fields=fields,
-            subversions=subversions,
-            valid_for=tuple(valid_for),
-            valid_with=tuple(valid_with),
+            subversions=None if subversions is None else Version.parse(subversions),
+            valid_for=tuple(map(Reference.parse, valid_for)),
+            valid_with=tuple(map(Reference.parse, valid_with)),
             labels=dict(labels or {}),
             message=message,
         )
-        pushed = self._api.request("POST", routes.path(routes.VERSIONS, op=op), Pushed, body=declared)
-        return self._api.check(pushed, op, None if subversions is None else Version.parse(subversions))
+        pushed = self._api.request("POST", routes.path(routes.VERSIONS, op=name), Pushed, body=declared)
+        return self._api.check(pushed, name, declared.subversions)
 
     @overload
     def pull(self, reference: str) -> bytes: ...

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from opstore_cli.client.mixin import ApiMixin
 from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     ChangeOp,
     Compat,
@@ -18,15 +18,14 @@ from opstore_daemon.protocol.records import (
     TagRecord,
     Tags,
 )
-from opstore_daemon.protocol.references import TagName, check_references
+from opstore_daemon.protocol.references import Reference, TagName
 
 
 class CatalogMixin(ApiMixin):
     """Ops, tags and pipelines."""
 
     def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
-        versions = (references,) if isinstance(references, str) else tuple(references)
-        check_references(versions)
+        versions = tuple(map(Reference.parse, (references,) if isinstance(references, str) else references))
         moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=TagName.parse(tag), versions=versions))
         return list(moved.tags)
 
@@ -55,17 +54,15 @@ class CatalogMixin(ApiMixin):
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
     ) -> PipelineRecord:
-        for each in (name, *ops, *(end for edge in edges or () for end in edge)):
-            OpName.parse(each)
-        graph = None if edges is None else tuple((upstream, downstream) for upstream, downstream in edges)
-        pipeline = NewPipeline(name=name, ops=tuple(ops), edges=graph)
+        graph = None if edges is None else tuple((OpName.parse(up), OpName.parse(down)) for up, down in edges)
+        pipeline = NewPipeline(name=PipelineName.parse(name), ops=tuple(map(OpName.parse, ops)), edges=graph)
         return self._api.request("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
 
     def pipelines(self) -> list[PipelineRecord]:
         return [pipeline for page in self._api.pages(routes.PIPELINES, Pipelines) for pipeline in page.pipelines]
 
     def pipeline(self, name: str) -> PipelineRecord:
-        return self._api.request("GET", routes.path(routes.PIPELINE, pipeline=OpName.parse(name)), PipelineRecord)
+        return self._api.request("GET", routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name)), PipelineRecord)
 
     def remove_pipeline(self, name: str) -> None:
-        self._api.request("DELETE", routes.path(routes.PIPELINE, pipeline=OpName.parse(name)), None)
+        self._api.request("DELETE", routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name)), None)

@@ -18,7 +18,7 @@ from opstore_daemon.protocol.records import (
     Resolution,
     Validation,
 )
-from opstore_daemon.protocol.references import check_references
+from opstore_daemon.protocol.references import Reference, check_references
 
 Notify = Callable[[Validation], None]
 
@@ -33,8 +33,8 @@ class ValidityMixin(ApiMixin):
         return self._enter_link(upstream, downstream, "revoked", None)
 
     def _enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> LinkRecord:
-        check_references([upstream, downstream])
-        entry = NewLink(upstream=upstream, downstream=downstream, state=state, evidence=evidence)
+        up, down = Reference.parse(upstream), Reference.parse(downstream)
+        entry = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
         return self._api.request("POST", routes.LINKS, Linked, body=entry).link
 
     def links(

@@ -6,9 +6,10 @@ Selectors are tried in the order of the contract: latest, version, line, digest,
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Self
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.digests import PREFIX
 from opstore_daemon.protocol.names import FORM, Name, OpName, is_name
 from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, Version, VersionNumber
@@ -96,37 +97,47 @@ class Tag:
 Selector = Latest | VersionNumber | Line | DigestPrefix | Version | Range | Tag
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """An op and a selector of one of its versions. `bare`: no selector was written, which means the latest."""
+class Reference(CheckedText):
+    """An op and a selector of one of its versions. `bare`: no selector was written, which means the latest version.
 
-    PATTERN: ClassVar[str] = rf"^{FORM}(?:@[\s\S]+)?(?![\s\S])"
+    As a text it is what `parse` reads as this reference.
+    """
+
+    __slots__ = ("bare", "op", "selector")
+
+    PATTERN = rf"^{FORM}(?:@[\s\S]+)?(?![\s\S])"
 
     op: OpName
     selector: Selector
     bare: bool
 
+    def __new__(cls, op: OpName, selector: Selector, bare: bool) -> Self:
+        """Return the reference; nothing is checked."""
+        reference = super().__new__(cls, op if bare else f"{op}@{selector_text(selector)}")
+        reference.op, reference.selector, reference.bare = op, selector, bare
+        return reference
+
+    def __getnewargs__(self) -> tuple[OpName, Selector, bool]:  # type: ignore[override]
+        return self.op, self.selector, self.bare
+
     @classmethod
-    def parse(cls, text: "str | Reference") -> "Reference":
+    def parse(cls, text: str) -> Self:
         """Parse `NAME` or `NAME@SELECTOR`; raise InvalidName, InvalidReference or InvalidVersion.
 
         Return a reference as it is.
         """
-        if isinstance(text, Reference):
+        if isinstance(text, cls):
             return text
-        name, at, selector = text.partition("@")
-        return cls.of(name, selector if at else None)
+        op, at, selector = text.partition("@")
+        return cls.of(op, selector if at else None)
 
     @classmethod
-    def of(cls, op: str, selector: str | None) -> "Reference":
+    def of(cls, op: str, selector: str | None) -> Self:
         """Return the reference of this op and selector, or the bare one; raise what `parse` does."""
         name = OpName.parse(op)
         if selector is None:
             return cls(name, Latest(), bare=True)
         return cls(name, parse_selector(selector, f"{op}@{selector}"), bare=False)
-
-    def __str__(self) -> str:
-        return self.op if self.bare else f"{self.op}@{selector_text(self.selector)}"
 
 
 def selector_text(selector: Selector) -> str:

@@ -11,12 +11,9 @@ from opstore_daemon.protocol.records.base import (
     Fields,
     Level,
     LinkState,
-    Name,
     Otherwise,
     Record,
-    Reference,
     Request,
-    SampleText,
     UploadId,
     VerdictWord,
 )
@@ -39,7 +36,16 @@ from opstore_daemon.protocol.records.versions import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.records.wire import MAX_DEPTH, decode, decoder, encode, fingerprint, in_ascii
+from opstore_daemon.protocol.records.wire import (
+    MAX_DEPTH,
+    decode,
+    decoder,
+    encode,
+    fingerprint,
+    in_ascii,
+    json_schema,
+    parse,
+)
 
 __all__ = [
     "LEVELS",
@@ -61,7 +67,6 @@ __all__ = [
     "Links",
     "Lock",
     "LockedVersion",
-    "Name",
     "NewLink",
     "NewPipeline",
     "NewTag",
@@ -78,10 +83,8 @@ __all__ = [
     "Problem",
     "Pushed",
     "Record",
-    "Reference",
     "Request",
     "Resolution",
-    "SampleText",
     "SkippedVersion",
     "Status",
     "TagRecord",
@@ -100,4 +103,6 @@ __all__ = [
     "encode",
     "fingerprint",
     "in_ascii",
+    "json_schema",
+    "parse",
 ]

@@ -1,4 +1,8 @@
-"""What the records are made of: those that are said, those that are asked, and their values with their bounds."""
+"""The base classes of the records, and the bounds of their values.
+
+Names, references, versions, digests and checksums have types of their own (`protocol.names`, ...): `wire.decode` parses
+them, and raises their own errors.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -6,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from opstore_daemon.protocol import checksums, names, references
+from opstore_daemon.protocol.references import Reference
 
 Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
@@ -33,14 +37,7 @@ FieldValue = Annotated[str, Meta(max_length=65536)]
 Fields = Annotated[
     dict[Level, dict[FieldKey, FieldValue]], Meta(extra_json_schema={"propertyNames": {"enum": list(LEVELS)}})
 ]
-# Names, digests and references are checked further on, where an error says more: only the schema has their form.
-Text = Annotated[str, Meta(max_length=512)]
-Name = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": names.OpName.PATTERN})]
-Reference = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": references.Reference.PATTERN})]
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
-DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"})]
-ChecksumText = Annotated[str, Meta(pattern=checksums.Checksum.PATTERN)]
-SampleText = Annotated[str, Meta(pattern=checksums.Checksum.PATTERN)]
 References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]

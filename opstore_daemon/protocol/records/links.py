@@ -1,7 +1,8 @@
 """The journal of links."""
 
-from opstore_daemon.protocol.records.base import Evidence, LinkState, Record, Reference, Request, Time
+from opstore_daemon.protocol.records.base import Evidence, LinkState, Record, Request, Time
 from opstore_daemon.protocol.records.versions import PickedYanked
+from opstore_daemon.protocol.references import Reference
 
 
 class LinkRecord(Record, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from opstore_daemon.protocol.records.base import Name, Record, Request, Time
+from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.records.base import Record, Request, Time
 
 
 class PipelineRecord(Record, frozen=True, kw_only=True):
@@ -28,6 +29,6 @@ class Pipelines(Record, frozen=True, kw_only=True):
 class NewPipeline(Request, frozen=True, kw_only=True):
     """A pipeline: `ops` alone are a chain when `edges` is None, else all ops are in one of the two."""
 
-    name: Name
-    ops: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
-    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)] | None = None
+    name: PipelineName
+    ops: Annotated[tuple[OpName, ...], Meta(max_length=1000)] = ()
+    edges: Annotated[tuple[tuple[OpName, OpName], ...], Meta(max_length=10000)] | None = None

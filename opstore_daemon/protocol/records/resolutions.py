@@ -4,9 +4,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from opstore_daemon.protocol.records.base import DigestText, Name, Record, Request, Text, VerdictWord
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records.base import Record, Request, VerdictWord
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict
 from opstore_daemon.protocol.records.versions import PickedYanked, SkippedVersion, VersionRecord
+
+# Text, because Python programs make locks of the records of a resolution: `check_lock` parses it.
+NameText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": OpName.PATTERN})]
+DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": Digest.PATTERN})]
 
 
 class Resolution(Record, frozen=True, kw_only=True):
@@ -29,15 +35,15 @@ class Resolution(Record, frozen=True, kw_only=True):
 class LockedVersion(Request, frozen=True, kw_only=True):
     """A version in a lock: `subversions` are its three hashes."""
 
-    op: Name
-    subversions: Text
+    op: NameText
+    subversions: Annotated[str, Meta(max_length=512)]
     digest: DigestText | None = None
 
 
 class Lock(Request, frozen=True, kw_only=True):
     """What a lock says of a pipeline."""
 
-    edges: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=10000)]
+    edges: Annotated[tuple[tuple[NameText, NameText], ...], Meta(max_length=10000)]
     versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
 
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from opstore_daemon.protocol.records.base import Name, Record, Reference, Request, Time
+from opstore_daemon.protocol.records.base import Record, Request, Time
 from opstore_daemon.protocol.records.versions import PickedYanked
+from opstore_daemon.protocol.references import Reference, TagName
 
 
 class TagRecord(Record, frozen=True, kw_only=True):
@@ -35,5 +36,5 @@ class Tagged(Record, frozen=True, kw_only=True):
 class NewTag(Request, frozen=True, kw_only=True):
     """A tag, and the versions (of an op each) that it is to stand on: all of them, or none."""
 
-    tag: Name
+    tag: TagName
     versions: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=1000)]

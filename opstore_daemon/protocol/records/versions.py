@@ -5,27 +5,27 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from opstore_daemon.protocol.checksums import Checksum
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records.base import (
-    ChecksumText,
-    DigestText,
     Fields,
     Format,
     Labels,
     Level,
     Libraries,
     Message,
-    Name,
     Otherwise,
     Reason,
     Record,
     References,
     Request,
     Size,
-    Text,
     Time,
     UploadId,
     VerdictWord,
 )
+from opstore_daemon.protocol.references import TagName
+from opstore_daemon.protocol.versions import Version
 
 
 class PickedYanked(Record, frozen=True, kw_only=True):
@@ -103,19 +103,19 @@ class NewVersion(Request, frozen=True, kw_only=True):
     """
 
     upload: UploadId | None = None
-    digest: DigestText | None = None
+    digest: Digest | None = None
     size: Size | None = None
-    checksum: ChecksumText | None = None
+    checksum: Checksum | None = None
     bump: Level | None = None
     fields: Fields | None = None
-    subversions: Text | None = None
+    subversions: Version | None = None
     otherwise: Otherwise = "refuse"
     new: bool = False
     valid_for: References = ()
     valid_with: References = ()
     labels: Labels = msgspec.field(default_factory=dict)
     message: Message | None = None
-    tags: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+    tags: Annotated[tuple[TagName, ...], Meta(max_length=100)] = ()
     format: Format | None = None
     libraries: Libraries = msgspec.field(default_factory=dict)
 

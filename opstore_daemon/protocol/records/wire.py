@@ -10,7 +10,6 @@ import msgspec
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
-from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version
 
 MAX_DEPTH = 16
@@ -42,9 +41,21 @@ def _to_text(value: object) -> str:
     """Return the text of a typed value; msgspec knows only exact strings."""
     if isinstance(value, Version):
         return value.noted
-    if isinstance(value, CheckedText | Reference):
+    if isinstance(value, CheckedText):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def json_schema(kind: type) -> dict[str, Any]:
+    """Return the JSON schema of a typed value, for msgspec's `schema_hook`."""
+    return {"type": "string", "pattern": kind.PATTERN}  # type: ignore[attr-defined]
+
+
+def parse(kind: type, value: object) -> Any:
+    """Return the typed value that a text is; this is msgspec's `dec_hook`, which adds the place to a ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
+    return kind.parse(value)  # type: ignore[attr-defined]
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
@@ -55,7 +66,7 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     known = _DECODERS.get(kind)
     if known is None:
         with _MAKING:
-            known = _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
+            known = _DECODERS.setdefault(kind, msgspec.json.Decoder(kind, dec_hook=parse))
     return known
 
 

@@ -7,7 +7,6 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewVersion, Pushed
-from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
 from opstore_daemon.store.catalog import links, ops, references, tags, version_rows, versions
@@ -26,10 +25,8 @@ def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
         raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
     if wanted.checksum is not None and wanted.upload is None and data is None:
         raise errors.InvalidRequest(reason="a checksum is of bytes that are sent")
-    for tag in wanted.tags:
-        TagName.parse(tag)
-    for text in (*wanted.valid_for, *wanted.valid_with):
-        if Reference.parse(text).op == op:
+    for reference in (*wanted.valid_for, *wanted.valid_with):
+        if reference.op == op:
             raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
 
 
@@ -41,8 +38,6 @@ def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
         raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
     if not stores and not declares:
         raise errors.InvalidRequest(reason="a version without bytes needs its fields or its subversions")
-    if wanted.subversions is not None:
-        Version.parse(wanted.subversions)
     if wanted.otherwise == "patch" and not (stores and declares):
         raise errors.InvalidRequest(reason="otherwise is for a push with fields or subversions")
 
@@ -59,11 +54,10 @@ def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | N
     references.record_yanked(snapshot, row)
     if wanted.labels:
         versions.set_labels(connection, added, wanted.labels, now)
-    for text in wanted.valid_for:
-        links.record_link(connection, links.link_key(snapshot, row, Reference.parse(text)), "valid", None, now)
-    for text in wanted.valid_with:
-        up = Reference.parse(text)
-        upstream = references.find_version(snapshot, up)
+    for downstream in wanted.valid_for:
+        links.record_link(connection, links.link_key(snapshot, row, downstream), "valid", None, now)
+    for reference in wanted.valid_with:
+        upstream = references.find_version(snapshot, reference)
         links.record_link(connection, LinkKey(upstream, op, row), "valid", None, now)
     if wanted.tags:
         tags.move(connection, wanted.tags, [row], now)
@@ -87,7 +81,7 @@ def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None,
 def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Digest | None) -> Version | VersionRow:
     """The version that the push makes, or the latest one, if it has the bytes already and nothing new is wanted."""
     if wanted.subversions is not None:
-        return Version.parse(wanted.subversions)
+        return wanted.subversions
     if wanted.fields is not None:
         return derivation.from_fields(wanted.fields, digest)
     assert digest is not None, "only a push has no fields and no version"  # noqa: S101

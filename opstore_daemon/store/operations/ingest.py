@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE, SMALL_PUSH
 from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
+from opstore_daemon.protocol.references import Reference, TagName
+from opstore_daemon.protocol.versions import Version
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
@@ -31,9 +32,8 @@ class _BlobGone(Exception):
 
 
 def declared(wanted: NewVersion) -> Declaration:
-    """Return what the request declares of the bytes; raise InvalidDigest."""
-    digest = None if wanted.digest is None else Digest.parse(wanted.digest)
-    return Declaration(digest, None if wanted.checksum is None else Checksum(wanted.checksum), wanted.size)
+    """Return what the request declares of the bytes."""
+    return Declaration(wanted.digest, wanted.checksum, wanted.size)
 
 
 class IngestOperations(Transactions):
@@ -78,14 +78,14 @@ class IngestOperations(Transactions):
         wanted = NewVersion(
             bump=bump,
             fields=fields,
-            subversions=subversions,
+            subversions=None if subversions is None else Version.parse(subversions),
             otherwise=otherwise,
             new=new,
-            valid_for=tuple(valid_for),
-            valid_with=tuple(valid_with),
+            valid_for=tuple(map(Reference.parse, valid_for)),
+            valid_with=tuple(map(Reference.parse, valid_with)),
             labels=dict(labels or {}),
             message=message,
-            tags=tuple(tags),
+            tags=tuple(map(TagName.parse, tags)),
             format=format,
             libraries=dict(libraries or {}),
         )
@@ -122,9 +122,9 @@ class IngestOperations(Transactions):
         """Register a version without bytes (protocol.interface)."""
         wanted = NewVersion(
             fields=fields,
-            subversions=subversions,
-            valid_for=tuple(valid_for),
-            valid_with=tuple(valid_with),
+            subversions=None if subversions is None else Version.parse(subversions),
+            valid_for=tuple(map(Reference.parse, valid_for)),
+            valid_with=tuple(map(Reference.parse, valid_with)),
             labels=dict(labels or {}),
             message=message,
         )

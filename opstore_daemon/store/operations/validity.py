@@ -84,7 +84,11 @@ class ValidityOperations(Transactions):
         return verdict
 
     def edge_verdict(
-        self, upstream: str, downstream: str, as_of: str | None = None, unless: HasVerdict = _has_none
+        self,
+        upstream: str,
+        downstream: str,
+        as_of: str | None = None,
+        unless: HasVerdict = _has_none,
     ) -> Validation | int:
         """Return the verdict for one edge, or only its position if the caller has the verdict of that position."""
         up, down = Reference.parse(upstream), Reference.parse(downstream)
@@ -104,7 +108,11 @@ class ValidityOperations(Transactions):
         return verdict
 
     def pipeline_verdict(
-        self, pipeline: str, use: Sequence[str] = (), as_of: str | None = None, unless: HasVerdict = _has_none
+        self,
+        pipeline: str,
+        use: Sequence[str] = (),
+        as_of: str | None = None,
+        unless: HasVerdict = _has_none,
     ) -> Validation | int:
         """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position."""
         with self._snapshot(as_of) as snapshot:

@@ -9,7 +9,9 @@ from werkzeug.http import parse_range_header
 
 from opstore_daemon.protocol import errors, limits, records, routes
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import Blobs, SampleText
+from opstore_daemon.protocol.records import Blobs
+from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.web.framework.headers import (
     ACCEPT_RANGES,
@@ -43,7 +45,7 @@ BYTES_HEADERS = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 class BlobsQuery(Query, frozen=True, kw_only=True):
     """Which blobs to list."""
 
-    sample: Annotated[SampleText, Meta(description="The sample that they have.")]
+    sample: Annotated[Sample, Meta(description="The sample that they have.")]
     intact: Annotated[
         int, Meta(ge=0, le=1, description="1: verify them by reading their bytes, and list only intact ones.")
     ] = 0
@@ -87,9 +89,9 @@ def listing(_api: Api, query: BlobsQuery) -> Response:
         errors.StorageFailed,
     ),
 )
-def read(_api: Api, op: str, selector: str) -> Response:
+def read(_api: Api, op: OpName, selector: str) -> Response:
     """Return the bytes of a version."""
-    version = store().show(f"{OpName.parse(op)}@{selector}")
+    version = store().show(Reference.of(op, selector))
     if version.digest is None or version.size is None:
         raise errors.NotStored(op=op, version=version.version)
     headers = {

@@ -6,7 +6,9 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import Linked, Links, Name, NewLink, Reference, Validation
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import Linked, Links, NewLink, Validation
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.web.framework.headers import IF_NONE_MATCH, VERDICT_ETAG
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
@@ -28,9 +30,9 @@ ROUTES: list[ApiRoute] = []
 class LinksQuery(CountedPage, frozen=True, kw_only=True):
     """Which links to list."""
 
-    op: Annotated[Name, Meta(description="Only links from or to this op.")] | None = None
-    upstream: Annotated[Name, Meta(description="Only links from this op.")] | None = None
-    downstream: Annotated[Name, Meta(description="Only links to this op.")] | None = None
+    op: Annotated[OpName, Meta(description="Only links from or to this op.")] | None = None
+    upstream: Annotated[OpName, Meta(description="Only links from this op.")] | None = None
+    downstream: Annotated[OpName, Meta(description="Only links to this op.")] | None = None
     history: Annotated[int, Meta(ge=0, le=1, description="1: all entries ever made, and not only those in force.")] = 0
     as_of: AsOf | None = None
 

@@ -3,6 +3,7 @@
 from flask import Response
 
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import ChangeOp, OpRecord, Ops
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import Page
@@ -19,12 +20,12 @@ def listing(_api: Api, query: Page) -> Response:
 
 
 @route(ROUTES, "GET", routes.OP, scope="read", responses={200: OP}, raises=(*READ_ERRORS, errors.OpNotFound))
-def show(_api: Api, op: str) -> Response:
+def show(_api: Api, op: OpName) -> Response:
     """Return one op."""
     return json_response(store().op(op))
 
 
 @route(ROUTES, "PATCH", routes.OP, scope="write", responses={200: OP}, raises=(*WRITE_ERRORS, errors.OpNotFound))
-def change(_api: Api, op: str, body: ChangeOp) -> Response:
+def change(_api: Api, op: OpName, body: ChangeOp) -> Response:
     """Set the compatibility level."""
     return json_response(store().set_compat(op, body.compat))

@@ -6,7 +6,9 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Reference, Validation
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Validation
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Page, Query
@@ -74,7 +76,7 @@ def register(_api: Api, body: NewPipeline) -> Response:
     responses={200: ResponseSpec(PipelineRecord, "The pipeline.")},
     raises=(*READ_ERRORS, errors.PipelineNotFound),
 )
-def show(_api: Api, pipeline: str) -> Response:
+def show(_api: Api, pipeline: PipelineName) -> Response:
     """Return one pipeline."""
     return json_response(store().pipeline(pipeline))
 
@@ -87,7 +89,7 @@ def show(_api: Api, pipeline: str) -> Response:
     responses={204: ResponseSpec(None, "The pipeline was removed.")},
     raises=(*WRITE_ERRORS, errors.PipelineNotFound),
 )
-def remove(_api: Api, pipeline: str) -> Response:
+def remove(_api: Api, pipeline: PipelineName) -> Response:
     """Remove a pipeline; its ops, versions and links stay."""
     store().remove_pipeline(pipeline)
     return empty_response(204)
@@ -105,6 +107,6 @@ def remove(_api: Api, pipeline: str) -> Response:
     raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
     headers=(IF_NONE_MATCH,),
 )
-def verdict(_api: Api, pipeline: str, query: VerdictQuery) -> Response:
+def verdict(_api: Api, pipeline: PipelineName, query: VerdictQuery) -> Response:
     """Return the verdict over all edges, for the latest versions or those in `use`."""
     return json_or_304(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=has_verdict))

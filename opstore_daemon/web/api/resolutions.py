@@ -6,7 +6,9 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import Affected, Check, Lock, Name, Reference, Resolution
+from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.records import Affected, Check, Lock, Resolution
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Query
 from opstore_daemon.web.framework.routing import Api, ApiRoute, ResponseSpec, json_response, route, store
@@ -23,7 +25,7 @@ class ResolutionQuery(Query, frozen=True, kw_only=True):
     ] = ()
     lock: Annotated[tuple[Reference, ...], Meta(description="The versions of a lock; requires `upgrade`.")] = ()
     upgrade: (
-        Annotated[Name, Meta(description="The op of the lock to upgrade; other ops change only if they have to.")]
+        Annotated[OpName, Meta(description="The op of the lock to upgrade; other ops change only if they have to.")]
         | None
     ) = None
     as_of: AsOf | None = None
@@ -33,7 +35,7 @@ class AffectedQuery(Query, frozen=True, kw_only=True):
     """The version, and where to look."""
 
     reference: Annotated[Reference, Meta(description="The version.")]
-    pipeline: Annotated[Name, Meta(description="Only ops of this pipeline.")] | None = None
+    pipeline: Annotated[PipelineName, Meta(description="Only ops of this pipeline.")] | None = None
     as_of: AsOf | None = None
 
 
@@ -45,7 +47,7 @@ class AffectedQuery(Query, frozen=True, kw_only=True):
     responses={200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
 )
-def resolve(_api: Api, pipeline: str, query: ResolutionQuery) -> Response:
+def resolve(_api: Api, pipeline: PipelineName, query: ResolutionQuery) -> Response:
     """Return the newest versions of the pipeline's ops that are valid with one another."""
     found = store().resolve(pipeline, use=query.use, lock=query.lock, upgrade=query.upgrade, as_of=query.as_of)
     return json_response(found)
@@ -59,7 +61,7 @@ def resolve(_api: Api, pipeline: str, query: ResolutionQuery) -> Response:
     responses={200: ResponseSpec(Check, "Whether the lock holds, and what does not.")},
     raises=(*READ_ERRORS, errors.InvalidName, errors.InvalidSubversions, errors.InvalidDigest, errors.PipelineNotFound),
 )
-def check(_api: Api, pipeline: str, body: Lock) -> Response:
+def check(_api: Api, pipeline: PipelineName, body: Lock) -> Response:
     """Check whether a lock of the pipeline still holds."""
     return json_response(store().check_lock(pipeline, body))
 

@@ -6,7 +6,9 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.records import Name, NewTag, Tagged, Tags
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import NewTag, Tagged, Tags
+from opstore_daemon.protocol.references import TagName
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Page
 from opstore_daemon.web.framework.routing import (
@@ -25,7 +27,7 @@ ROUTES: list[ApiRoute] = []
 class TagsQuery(Page, frozen=True, kw_only=True):
     """Which tags to list."""
 
-    op: Annotated[Name, Meta(description="Only tags of this op.")] | None = None
+    op: Annotated[OpName, Meta(description="Only tags of this op.")] | None = None
     history: Annotated[int, Meta(ge=0, le=1, description="1: every move of a tag, and not only the tags in force.")] = 0
     as_of: AsOf | None = None
 
@@ -67,7 +69,7 @@ def move(_api: Api, body: NewTag) -> Response:
     responses={204: ResponseSpec(None, "The tag was removed.")},
     raises=(*WRITE_ERRORS, errors.OpNotFound),
 )
-def remove(_api: Api, op: str, tag: str) -> Response:
+def remove(_api: Api, op: OpName, tag: TagName) -> Response:
     """Remove a tag; the history of its moves stays."""
     store().untag(op, tag)
     return empty_response(204)

@@ -7,7 +7,8 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, Reference, VersionRecord, Versions
+from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, VersionRecord, Versions
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
@@ -54,9 +55,9 @@ class AsOfQuery(Query, frozen=True, kw_only=True):
     responses={200: ResponseSpec(Versions, "The page.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
-def listing(_api: Api, op: str, query: VersionsQuery) -> Response:
+def listing(_api: Api, op: OpName, query: VersionsQuery) -> Response:
     """List versions, newest first."""
-    reference = OpName.parse(op) if query.select is None else f"{OpName.parse(op)}@{query.select}"
+    reference = Reference.of(op, query.select)
     found = store().versions(
         reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
     )
@@ -74,7 +75,7 @@ def listing(_api: Api, op: str, query: VersionsQuery) -> Response:
     },
     raises=PUSH_ERRORS,
 )
-def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
+def add(_api: Api, op: OpName, body: NewVersion, data: bytes | None) -> Response:
     """Push or register a version: with bytes of the request, of an upload, of a stored blob, or without bytes."""
     pushed = store().add_version(op, body, credential().owner, data)
     location = {LOCATION.name: routes.path(routes.VERSION, op=op, selector=pushed.version)}
@@ -89,9 +90,9 @@ def add(_api: Api, op: str, body: NewVersion, data: bytes | None) -> Response:
     responses={200: ResponseSpec(VersionRecord, "The version.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
-def show(_api: Api, op: str, selector: str, query: AsOfQuery) -> Response:
+def show(_api: Api, op: OpName, selector: str, query: AsOfQuery) -> Response:
     """Return one version."""
-    return json_response(store().show(f"{OpName.parse(op)}@{selector}", as_of=query.as_of))
+    return json_response(store().show(Reference.of(op, selector), as_of=query.as_of))
 
 
 @route(
@@ -102,6 +103,6 @@ def show(_api: Api, op: str, selector: str, query: AsOfQuery) -> Response:
     responses={200: ResponseSpec(VersionRecord, "The version.")},
     raises=(*WRITE_ERRORS, *REFERENCE_ERRORS),
 )
-def yank(_api: Api, op: str, selector: str, body: NewYank) -> Response:
+def yank(_api: Api, op: OpName, selector: str, body: NewYank) -> Response:
     """Yank a version, or undo that."""
-    return json_response(store().set_yank(f"{OpName.parse(op)}@{selector}", body.reason))
+    return json_response(store().set_yank(Reference.of(op, selector), body.reason))

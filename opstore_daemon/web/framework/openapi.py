@@ -200,7 +200,7 @@ def _list_item(error: Error) -> str:
 
 def _schema(type_: Any) -> Json:
     """Return the schema of one type, without references."""
-    (schema,), components = msgspec.json.schema_components([type_])
+    (schema,), components = msgspec.json.schema_components([type_], schema_hook=records.json_schema)
     inlined: Json = components.get(getattr(type_, "__name__", ""), schema)
     return inlined
 
@@ -210,7 +210,7 @@ def _schemas(served: Iterable[ApiRoute]) -> Json:
     taken = [route.body for route in served if route.body is not None]
     returned = [spec.body for route in served for spec in route.responses.values() if isinstance(spec.body, type)]
     types = [*dict.fromkeys([*taken, *returned, records.Problem])]
-    _, schemas = msgspec.json.schema_components(types, ref_template=SCHEMAS + "{name}")
+    _, schemas = msgspec.json.schema_components(types, schema_hook=records.json_schema, ref_template=SCHEMAS + "{name}")
     return {name: _record(name, schema) for name, schema in sorted(schemas.items())}
 
 

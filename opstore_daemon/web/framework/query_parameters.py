@@ -8,8 +8,8 @@ from msgspec import Meta
 from msgspec import inspect as types
 from werkzeug.datastructures import MultiDict
 
-from opstore_daemon.protocol import errors, limits
-from opstore_daemon.protocol.records import Reference
+from opstore_daemon.protocol import errors, limits, records
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.request_values import MAX_INTEGER, parse_count
 
 Q = TypeVar("Q", bound="Query")
@@ -51,7 +51,7 @@ def fields(query: type[Query]) -> dict[str, types.Field]:
     info = types.type_info(query)
     assert isinstance(info, types.StructType)  # noqa: S101 - every query is one
     for field in info.fields:
-        if not isinstance(_type(field), types.StrType | types.IntType | types.VarTupleType):
+        if not isinstance(_type(field), types.StrType | types.IntType | types.VarTupleType | types.CustomType):
             raise TypeError(f"{query.__name__}: the type of the parameter {field.encode_name!r} is not supported")
     return {field.encode_name: field for field in info.fields}
 
@@ -71,16 +71,25 @@ def read(query: type[Q], given: MultiDict[str, str]) -> Q:
 def _value(field: types.Field, values: list[str]) -> object:
     type_ = _type(field)
     if isinstance(type_, types.VarTupleType):
-        return tuple(values)
+        return tuple(_parsed(_plain(type_.item_type), value) for value in values)
     if len(values) > 1:
         raise errors.InvalidRequest(reason=f"the parameter {field.encode_name!r} is given more than once")
     if isinstance(type_, types.IntType):
         return parse_count(values[0], field.encode_name, type_.ge or 0, type_.le or MAX_INTEGER)
-    return values[0]
+    return _parsed(type_, values[0])
+
+
+def _parsed(type_: types.Type, value: str) -> object:
+    """Return the value of a typed parameter (`OpName`, ...), or the text."""
+    return records.parse(type_.cls, value) if isinstance(type_, types.CustomType) else value
 
 
 def _type(field: types.Field) -> types.Type:
     """Return the type of the parameter when it is given: without None and metadata."""
     union = field.type.types if isinstance(field.type, types.UnionType) else (field.type,)
     (type_,) = (one for one in union if not isinstance(one, types.NoneType))
+    return _plain(type_)
+
+
+def _plain(type_: types.Type) -> types.Type:
     return type_.type if isinstance(type_, types.Metadata) else type_

@@ -12,7 +12,7 @@ from flask import Flask, Response, g, request
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.store import Store
-from opstore_daemon.web.framework import query_parameters, request_body
+from opstore_daemon.web.framework import path_parameters, query_parameters, request_body
 from opstore_daemon.web.framework.headers import Header
 from opstore_daemon.web.framework.query_parameters import Query
 from opstore_daemon.web.guards import Credential, Guards, Scope
@@ -88,6 +88,7 @@ class ApiRoute(Route):
 
     def respond(self, api: Api, arguments: dict[str, Any]) -> Response:
         """Run the view with what its arguments ask for."""
+        arguments = path_parameters.parse(arguments)
         query = query_parameters.read(self.query, request.args)
         if self.query is not Query:
             arguments["query"] = query

@@ -5,7 +5,6 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
-from opstore_daemon.protocol.records import Reference as ReferenceText
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.web.framework.routing import Api, store
@@ -17,13 +16,13 @@ ROWS = 50
 class EdgeQuery(AsOf, frozen=True, kw_only=True):
     """The two versions."""
 
-    upstream: Annotated[ReferenceText, Meta(description="The reference of the upstream version.")]
-    downstream: Annotated[ReferenceText, Meta(description="The reference of the downstream version.")]
+    upstream: Annotated[Reference, Meta(description="The reference of the upstream version.")]
+    downstream: Annotated[Reference, Meta(description="The reference of the downstream version.")]
 
 
 def edge(_api: Api, query: EdgeQuery) -> Response:
     """Show the verdict of the edge, its reason, and the links between the two ops."""
     found = store().validate(query.upstream, query.downstream, as_of=query.value)
-    up, down = Reference.parse(query.upstream).op, Reference.parse(query.downstream).op
+    up, down = query.upstream.op, query.downstream.op
     links = store().links_page(Filter(None, up, down, history=True), None, ROWS, as_of=query.value).links
     return page("edge.html", query, edge=found.edges[0], links=links, rows=ROWS)

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import (
     MAX_DEPTH,
     ChangeOp,
@@ -24,9 +25,12 @@ from opstore_daemon.protocol.records import (
     decode,
     encode,
 )
+from opstore_daemon.protocol.references import Reference, TagName
+from opstore_daemon.protocol.versions import Version
 from tests.support.examples import examples
 
 REQUESTS: list[Any] = Request.__subclasses__()
+DIGEST = digest_of(b"bytes")
 VERSION = VersionRecord(
     op="pca",
     version="1.0.0",
@@ -252,10 +256,7 @@ def body_with(key: str, value: Any) -> bytes:
         ("message", "x" * 65536, "x" * 65537),
         ("message", "é" * 65536, "é" * 65537),
         ("upload", "x" * 512, "x" * 513),
-        ("digest", "x" * 512, "x" * 513),
-        ("subversions", "x" * 512, "x" * 513),
         ("valid_for", ["x"] * 1000, ["x"] * 1001),
-        ("valid_with", ["x" * 512], ["x" * 513]),
         ("labels", {"x" * 128: "y" * 1024}, {"x" * 129: "y"}),
         ("labels", {"x": "y" * 1024}, {"x": "y" * 1025}),
         ("labels", {str(n): "" for n in range(64)}, {str(n): "" for n in range(65)}),
@@ -267,6 +268,37 @@ def body_with(key: str, value: Any) -> bytes:
 def test_what_is_too_long_is_refused(key: str, fits: Any, too_long: Any) -> None:
     decode(body_with(key, fits), NewVersion)
     assert f"$.{key}" in refused(body_with(key, too_long))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("digest", "sha256:x", errors.InvalidDigest),
+        ("checksum", "x" * 39, errors.InvalidRequest),
+        ("subversions", "aaaa.bbbb", errors.InvalidSubversions),
+        ("valid_for", ["pca", "A"], errors.InvalidName),
+        ("valid_with", ["pca@"], errors.InvalidReference),
+        ("tags", ["latest"], errors.InvalidTag),
+    ],
+)
+def test_a_typed_value_is_refused_with_the_error_of_its_type(
+    key: str, value: object, error: type[errors.OpStoreError]
+) -> None:
+    with pytest.raises(error):
+        decode(body_with(key, value), NewVersion)
+
+
+def test_typed_values_are_parsed_and_encoded_as_their_texts() -> None:
+    body = {"valid_for": ["pca@1.2", "lda"], "subversions": "1111.2222.3333_x", "tags": ["stable"], "digest": DIGEST}
+    record = decode(json.dumps(body).encode(), NewVersion)
+    assert record.valid_for == (Reference.parse("pca@1.2"), Reference.parse("lda"))
+    assert [type(value) for value in (record.digest, record.subversions, record.tags[0])] == [Digest, Version, TagName]
+    assert json.loads(encode(record)).items() >= body.items()
+
+
+@pytest.mark.parametrize("value", [1, None, {}, []])
+def test_a_typed_value_is_a_string(value: object) -> None:
+    assert "Expected `str`" in refused(json.dumps({"upstream": value, "downstream": "b"}).encode(), NewLink)
 
 
 def test_evidence_that_is_too_long_is_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, Pushed
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
@@ -146,7 +147,7 @@ def test_readers_see_whole_states_while_others_write(files: OpStoreServer) -> No
 def test_a_request_that_eight_threads_repeat_takes_effect_once(files: OpStoreServer) -> None:
     upload = files.store.uploads.create(LOCAL, None).upload
     files.store.uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
-    wanted = NewVersion(upload=upload, new=True, valid_for=("forest",))
+    wanted = NewVersion(upload=upload, new=True, valid_for=(Reference.parse("forest"),))
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     told = together(THREADS, lambda _: bound.add_version("pca", wanted, LOCAL))
     assert all(each == told[0] for each in told)

@@ -19,6 +19,7 @@ from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
 from tests.support.faults import fails
+from tests.support.new_version import new_version
 
 LOCAL = "local"
 
@@ -40,7 +41,7 @@ def append(server: OpStoreServer, upload: str, offset: int, data: bytes) -> None
 def wanted(upload: str, data: bytes | None = None, **more: Any) -> NewVersion:
     """Return the request for a version of the upload, with its digest if the bytes are given."""
     declared: dict[str, Any] = {} if data is None else {"digest": digest_of(data), "size": len(data)}
-    return NewVersion(upload=upload, **declared, **more)
+    return new_version(upload=upload, **declared, **more)
 
 
 def nothing_is_there(server: OpStoreServer) -> bool:
@@ -337,7 +338,7 @@ def test_bytes_that_differ_from_what_was_declared_are_deleted(
 ) -> None:
     upload = uploaded(files, b"bytes")
     with pytest.raises(error):
-        files.store.add_version("pca", NewVersion(upload=upload, **declared), LOCAL)
+        files.store.add_version("pca", new_version(upload=upload, **declared), LOCAL)
     assert nothing_is_there(files)
     assert set(files.store.saver) == set()
     if issubclass(error, errors.IntegrityFailure):

@@ -18,13 +18,14 @@ from opstore_daemon.store.ingest import uploads
 from tests.daemon.store.conftest import Make
 from tests.daemon.store.test_faults import commit_fails, left_behind, nothing_is_there
 from tests.support.faults import fails
+from tests.support.new_version import new_version
 
 LOCAL = "local"
 
 
 def add(server: OpStoreServer, data: bytes, op: str = "pca", **wanted: Any) -> str:
     """Push these bytes; return the version number."""
-    return server.store.add_version(op, NewVersion(**wanted), LOCAL, data).version
+    return server.store.add_version(op, new_version(**wanted), LOCAL, data).version
 
 
 def test_a_small_push_leaves_a_blob_and_a_version_and_no_upload(files: OpStoreServer) -> None:
