@@ -273,9 +273,7 @@ def _type(given: types.Type) -> str:
             return f"object: {_type(key)} to {_type(value)}"
         case types.StructType(cls=cls):
             return _link(cls.__name__)
-        case types.CustomType(cls=cls):
-            return _TYPED[cls]
-    return _PLAIN[type(kind)]
+    return _TYPED[kind.cls] if isinstance(kind, types.CustomType) else _PLAIN[type(kind)]
 
 
 def _bare(kind: types.Type) -> types.Type:
