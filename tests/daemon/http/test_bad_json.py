@@ -56,7 +56,7 @@ NO_JSON: dict[str, bytes] = {
 }
 
 
-def test_a_body_that_is_not_what_was_asked_for_is_refused(http: Http, watch: Watch) -> None:
+def test_a_body_other_than_the_expected_record_is_refused(http: Http, watch: Watch) -> None:
     for what, body in NO_JSON.items():
         # requests sends no Content-Length of 0 unless it is told to.
         length = {} if body else {"Content-Length": "0"}
@@ -98,7 +98,7 @@ OTHERS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def test_every_body_is_read_strictly(http: Http, watch: Watch) -> None:
+def test_every_body_is_parsed_strictly(http: Http, watch: Watch) -> None:
     http.register("up", a="1")
     watch.mark()
     for method, path, body in OTHERS:
@@ -114,7 +114,7 @@ GRAPHS: list[dict[str, Any]] = [
 ]
 
 
-def test_a_graph_that_is_none_is_refused(http: Http, watch: Watch) -> None:
+def test_an_invalid_graph_is_refused(http: Http, watch: Watch) -> None:
     for body in GRAPHS:
         watch.assert_problem(http.post(routes.PIPELINES, body), 400, "InvalidGraph")
 
@@ -173,23 +173,21 @@ def test_json_without_a_length_is_refused(listener: Listener, watch: Watch) -> N
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/ops"), ("DELETE", "/v1/pipelines/p"), ("GET", "/v1/status")])
-def test_a_body_where_none_is_taken_is_refused(http: Http, watch: Watch, method: str, path: str) -> None:
+def test_a_body_is_refused_if_the_route_takes_none(http: Http, watch: Watch, method: str, path: str) -> None:
     http.post(routes.PIPELINES, {"name": "p", "ops": ["a"]})
     watch.mark()
     watch.assert_problem(http.ask(method, path, data=b"{}"), 400, "InvalidRequest")
 
 
 @pytest.mark.parametrize("path", [routes.HEALTH, routes.READY])
-def test_a_body_to_who_needs_no_token_is_refused_before_it_is_taken_in(
-    listener: Listener, watch: Watch, path: str
-) -> None:
+def test_a_body_to_a_public_path_is_refused_before_it_is_read(listener: Listener, watch: Watch, path: str) -> None:
     for length in ("Content-Length: 1000000", "Transfer-Encoding: chunked"):
         with raw_http.Raw(listener.port) as connection:
             connection.send(raw_http.head("POST", path, length, host=connection.host, token=None))
             watch.assert_problem(connection.answer(), 400, "InvalidRequest")
 
 
-def test_text_of_users_comes_back_as_it_was_written(http: Http) -> None:
+def test_text_of_users_is_returned_unchanged(http: Http) -> None:
     odd = "\u202e\x1b[31m<b>{0}%s'\"\\\U0001f986\n\t\x7f"
     body = {"fields": {"major": {odd: odd}}, "labels": {"a b": odd}, "message": odd}
     answer = http.post("/v1/ops/up/versions", body)

@@ -56,7 +56,7 @@ PATHS: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_a_name_in_a_path_is_refused_however_it_is_written(
+def test_an_invalid_name_in_a_path_is_refused_however_it_is_encoded(
     listener: Listener, watch: Watch, method: str, path: str
 ) -> None:
     for name in BAD.values():
@@ -100,14 +100,14 @@ SEGMENTS: list[tuple[str | bytes, int, str]] = [
 ]
 
 
-def test_a_path_is_refused_as_it_came_over_the_wire(listener: Listener, watch: Watch) -> None:
+def test_a_refused_path_is_reported_as_it_was_received(listener: Listener, watch: Watch) -> None:
     for segment, status, code in SEGMENTS:
         encoded = segment if isinstance(segment, bytes) else segment.encode()
         answer = raw_http.ask(listener.port, "GET", b"/v1/ops/" + encoded + b"/versions")
         watch.assert_problem(answer, status, code)
 
 
-def test_a_selector_in_the_place_of_a_name_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
+def test_a_selector_in_place_of_a_name_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
     http.push("up", b"bytes")
     watch.mark()
     for path in ("/v1/ops/{}", "/v1/ops/{}/versions", "/v1/ops/{}/versions/latest", "/v1/ops/{}/versions/latest/bytes"):
@@ -115,16 +115,14 @@ def test_a_selector_in_the_place_of_a_name_is_refused(http: Http, listener: List
             watch.assert_problem(raw_http.ask(listener.port, "GET", path.format(segment)), 400, "InvalidName")
 
 
-def test_a_query_of_bytes_that_are_no_text_is_refused(listener: Listener, watch: Watch) -> None:
+def test_a_query_that_is_not_utf_8_is_refused(listener: Listener, watch: Watch) -> None:
     for target in ("/v1/ops?%ff", "/v1/ops?limit=%ff", "/v1/ops?%00=1", "/v1/links?op=%ff%00"):
         answer = raw_http.ask(listener.port, "GET", target)
         watch.assert_problem(answer, 400, "InvalidName" if "op=" in target else "InvalidRequest")
 
 
 @pytest.mark.parametrize("target", [b"//v1/ops?\xff", b"//v1/ops?limit=\xff", b"//v1/\xff", b"//\xff"])
-def test_bytes_beyond_ascii_are_refused_also_behind_two_slashes(
-    listener: Listener, watch: Watch, target: bytes
-) -> None:
+def test_non_ascii_bytes_are_refused_after_two_slashes_too(listener: Listener, watch: Watch, target: bytes) -> None:
     answer = raw_http.ask(listener.port, "GET", target)
     watch.assert_problem(answer, 400, "InvalidRequest")
 
@@ -154,7 +152,7 @@ BODIES: Bodies = {
 
 
 @pytest.mark.parametrize("place", BODIES)
-def test_a_name_in_a_body_is_refused(http: Http, watch: Watch, place: str) -> None:
+def test_an_invalid_name_in_a_body_is_refused(http: Http, watch: Watch, place: str) -> None:
     http.register("up", a="1")
     watch.mark()
     method, path, body = BODIES[place]
@@ -173,7 +171,7 @@ QUERIES: dict[str, tuple[str, Callable[[str], list[tuple[str, str]]]]] = {
 
 
 @pytest.mark.parametrize("place", QUERIES)
-def test_a_name_in_a_query_is_refused(http: Http, watch: Watch, place: str) -> None:
+def test_an_invalid_name_in_a_query_is_refused(http: Http, watch: Watch, place: str) -> None:
     http.register("up", a="1")
     assert http.post(routes.PIPELINES, {"name": "p", "ops": ["up", "down"]}).status_code == 201
     watch.mark()
@@ -189,7 +187,7 @@ def test_a_name_in_a_query_is_refused(http: Http, watch: Watch, place: str) -> N
         ("POST", "/v1/ops/{}/versions", b'{"fields":{"major":{"a":"1"}}}'),
     ],
 )
-def test_a_name_in_the_path_of_a_change_is_refused(
+def test_an_invalid_name_in_the_path_of_a_change_is_refused(
     listener: Listener, watch: Watch, method: str, path: str, body: bytes
 ) -> None:
     for name in BAD.values():
@@ -216,5 +214,5 @@ def test_an_upper_case_name_is_refused_with_the_name_to_use(
     assert answer.json()["hint"] == f"use {suggestion}"
 
 
-def test_the_longest_name_is_taken(http: Http) -> None:
+def test_the_longest_legal_name_is_accepted(http: Http) -> None:
     assert http.register("a" * 128, a="1")["op"] == "a" * 128

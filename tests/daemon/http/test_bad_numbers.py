@@ -95,7 +95,7 @@ def _codes(selector: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "selectors", [NUMBERS, REFERENCES[:20], [*REFERENCES[20:], ""]], ids=["numbers", "more", "rest"]
 )
-def test_a_selector_that_is_none_is_refused_in_every_place(
+def test_an_invalid_selector_is_refused_everywhere(
     http: Http, listener: Listener, filled: Watch, selectors: list[str]
 ) -> None:
     for selector in selectors:
@@ -133,7 +133,7 @@ NOTHING = ["1.0.1", "2", "1.1", "2147483647.2147483647.2147483647", "0.0.0", ">=
 NOTHING += ["sha256:00000000", "abcd.abcd.abcd", "abcd.abcd.abcd_2024-01-01"]
 
 
-def test_a_selector_that_picks_nothing_is_a_version_not_found(http: Http, filled: Watch) -> None:
+def test_a_selector_that_matches_nothing_is_version_not_found(http: Http, filled: Watch) -> None:
     for selector in NOTHING:
         filled.assert_problem(http.get(f"/v1/ops/up/versions/{quote(selector, safe=':')}"), 404, "VersionNotFound")
         filled.assert_problem(http.pull("up", quote(selector)), 404, "VersionNotFound")
@@ -141,7 +141,7 @@ def test_a_selector_that_picks_nothing_is_a_version_not_found(http: Http, filled
         filled.assert_problem(answer, 404, "VersionNotFound")
 
 
-def test_a_legal_name_that_is_no_other_selector_is_a_tag_that_is_not_found(http: Http, filled: Watch) -> None:
+def test_an_unknown_tag_is_tag_not_found(http: Http, filled: Watch) -> None:
     for tag in ("production", "v1", "a.b", "1a", "1-0", "1.0.0.0"):
         details = filled.assert_problem(http.get(f"/v1/ops/up/versions/{tag}"), 404, "TagNotFound")
         assert details == {"op": "up", "tag": tag}
@@ -168,12 +168,12 @@ def test_a_digest_prefix_of_several_blobs_is_refused_with_the_candidates(
         assert details["candidates"] == ", ".join(sorted([digest, digests[digest[7]]]))
 
 
-def test_a_version_that_is_none_is_refused(http: Http, watch: Watch) -> None:
+def test_invalid_subversions_are_refused(http: Http, watch: Watch) -> None:
     for version in ("abcd.abcd", "abc.abcd.abcd", "ABCD.abcd.abcd", "1.0.0", "", "abcd.abcd.\n", "ä"):
         watch.assert_problem(http.post("/v1/ops/up/versions", {"subversions": version}), 400, "InvalidSubversions")
 
 
-def test_a_range_is_read_and_picks_the_newest_that_it_admits(http: Http) -> None:
+def test_a_range_selects_the_newest_version_that_it_admits(http: Http) -> None:
     for major in ("1", "2"):
         http.register("up", a=major)
     for selector, number in ((">=1,<2", "1.0.0"), ("~=1.0", "1.0.0"), ("!=2.*", "1.0.0"), ("==2.*", "2.0.0")):

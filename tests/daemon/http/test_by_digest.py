@@ -25,7 +25,7 @@ DATA = b"some bytes"
 RECORD = {"digest": digest_of(DATA), "size": len(DATA)}
 
 
-def test_a_digest_alone_makes_a_version_of_bytes_that_are_there(http: Http) -> None:
+def test_a_digest_alone_makes_a_version_of_a_stored_blob(http: Http) -> None:
     http.push("lda", DATA)
     made = http.post(PATH, json=RECORD)
     assert (made.status_code, made.headers["Location"]) == (201, f"{PATH}/1.0.0")
@@ -34,13 +34,13 @@ def test_a_digest_alone_makes_a_version_of_bytes_that_are_there(http: Http) -> N
     assert (again.status_code, again.json()["created"]) == (200, False)
 
 
-def test_a_digest_of_bytes_that_are_not_there_is_not_found(http: Http, watch: Watch) -> None:
+def test_a_digest_of_no_stored_blob_is_not_found(http: Http, watch: Watch) -> None:
     details = watch.assert_problem(http.post(PATH, json=RECORD), 404, "BlobNotFound")
     assert details == {"digest": digest_of(DATA)}
     watch.assert_unchanged()
 
 
-def test_a_token_that_may_only_read_makes_nothing_of_them(http: Http, watch: Watch) -> None:
+def test_a_read_token_can_make_no_version_of_a_blob(http: Http, watch: Watch) -> None:
     http.push("lda", DATA)
     watch.mark()
     watch.assert_problem(http.with_token(READ_TOKEN).post(PATH, json=RECORD), 403, "ScopeRequired")
@@ -48,7 +48,7 @@ def test_a_token_that_may_only_read_makes_nothing_of_them(http: Http, watch: Wat
 
 
 @pytest.mark.parametrize("kind", ["a path", "bytes"])
-def test_a_client_sends_nothing_of_bytes_that_are_there(
+def test_a_client_sends_no_bytes_that_the_store_has(
     http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
     data = os.urandom(12_000_000)
@@ -85,7 +85,7 @@ def test_a_blob_is_found_by_its_sample_as_long_as_a_version_has_it(http: Http, s
         upload = http.upload(data)
 
 
-def test_one_is_found_that_came_for_a_registered_version(http: Http) -> None:
+def test_a_blob_of_a_registered_version_is_found_by_its_sample(http: Http) -> None:
     data = os.urandom(2_000_000)
     fields = {"major": {"a": "b"}}
     http.post(PATH, {"fields": fields})
@@ -93,7 +93,7 @@ def test_one_is_found_that_came_for_a_registered_version(http: Http) -> None:
     assert [blob["digest"] for blob in blobs_of(http, sample_of_bytes(data))] == [digest_of(data)]
 
 
-def test_other_blobs_of_the_same_sample_are_told_too(http: Http) -> None:
+def test_all_blobs_with_the_same_sample_are_listed(http: Http) -> None:
     first = os.urandom(2_000_000)
     other = first[:BLOCK] + b"!" + first[BLOCK + 1 :]
     assert sample_of_bytes(first) == sample_of_bytes(other)
@@ -102,7 +102,7 @@ def test_other_blobs_of_the_same_sample_are_told_too(http: Http) -> None:
     assert {blob["digest"] for blob in blobs_of(http, sample_of_bytes(first))} == {digest_of(first), digest_of(other)}
 
 
-def test_of_those_that_are_to_be_intact_the_damaged_ones_are_left_out(http: Http, tmp_path: Path) -> None:
+def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http, tmp_path: Path) -> None:
     data = os.urandom(3_000_000)
     http.push("up", data)
     answer = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
@@ -114,7 +114,7 @@ def test_of_those_that_are_to_be_intact_the_damaged_ones_are_left_out(http: Http
     assert blobs_of(http, sample_of_bytes(data)), "that they are damaged is known to who reads them"
 
 
-def test_the_answer_begins_before_they_are_read(
+def test_the_response_begins_before_the_blobs_are_verified(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, go_on = os.urandom(3_000_000), threading.Event()
@@ -135,7 +135,7 @@ def test_the_answer_begins_before_they_are_read(
         assert b"200 OK" in connection.socket.recv(100)
 
 
-def test_a_push_of_bytes_of_which_the_stores_are_damaged_mends_them(http: Http, tmp_path: Path) -> None:
+def test_a_push_of_the_same_bytes_repairs_a_damaged_blob(http: Http, tmp_path: Path) -> None:
     data = os.urandom(3_000_000)
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
         client.push("pca", data)
@@ -157,13 +157,13 @@ def damage(blob: Path) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-def test_bytes_that_came_along_have_none(http: Http) -> None:
+def test_bytes_sent_with_a_small_push_have_no_sample(http: Http) -> None:
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
         client.push("pca", DATA)
     assert blobs_of(http, sample_of_bytes(DATA)) == []
 
 
-def test_what_is_no_sample_is_refused(http: Http, watch: Watch) -> None:
+def test_an_invalid_sample_is_refused(http: Http, watch: Watch) -> None:
     right = sample_of_bytes(DATA)
     for sample in ("", "xxh128:", right[:-1], right + "0", right.upper(), right[7:], right + "\n", digest_of(DATA)):
         watch.assert_problem(http.get(routes.BLOBS, params={"sample": sample}), 400, "InvalidRequest")
@@ -171,7 +171,7 @@ def test_what_is_no_sample_is_refused(http: Http, watch: Watch) -> None:
     watch.assert_unchanged()
 
 
-def test_whoever_may_read_may_ask(http: Http, watch: Watch) -> None:
+def test_a_read_token_can_list_blobs(http: Http, watch: Watch) -> None:
     assert blobs_of(http.with_token(READ_TOKEN), sample_of_bytes(DATA)) == []
     watch.assert_problem(
         http.with_token(None).get(f"{routes.BLOBS}?sample={sample_of_bytes(DATA)}"), 401, "TokenRequired"

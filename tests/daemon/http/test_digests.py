@@ -36,7 +36,7 @@ NO_DIGESTS = [
 ]
 
 
-def test_a_digest_that_is_none_is_refused_and_the_upload_stays(http: Http, watch: Watch) -> None:
+def test_an_invalid_digest_is_refused_and_the_upload_stays(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA)
     watch.mark()
     for digest in NO_DIGESTS:
@@ -47,7 +47,7 @@ def test_a_digest_that_is_none_is_refused_and_the_upload_stays(http: Http, watch
 
 
 @pytest.mark.parametrize("kept", [DATA, b""], ids=["some", "none"])
-def test_bytes_that_are_others_than_declared_are_not_kept(http: Http, watch: Watch, kept: bytes) -> None:
+def test_bytes_with_another_digest_than_declared_are_not_kept(http: Http, watch: Watch, kept: bytes) -> None:
     upload = http.upload(kept)
     answer = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(b"others")})
     details = watch.assert_problem(answer, 422, "DigestMismatch")
@@ -75,7 +75,7 @@ def test_bytes_with_the_declared_checksum_are_kept(http: Http) -> None:
     assert (answer.status_code, answer.json()["digest"]) == (201, digest_of(b"twelve bytes"))
 
 
-def test_a_checksum_that_is_none_is_refused_and_the_upload_stays(http: Http, watch: Watch) -> None:
+def test_an_invalid_checksum_is_refused_and_the_upload_stays(http: Http, watch: Watch) -> None:
     upload = http.upload(b"twelve bytes")
     watch.mark()
     for checksum in ("", "xxh128:", TWELVE[:-1], TWELVE + "0", TWELVE.upper(), TWELVE[7:], TWELVE + "\n", DIGEST):
@@ -95,7 +95,7 @@ def test_another_number_of_bytes_than_declared_is_not_kept(http: Http, watch: Wa
         watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
 
-def test_a_blob_that_is_there_already_survives_a_push_of_the_wrong_bytes(http: Http, watch: Watch) -> None:
+def test_a_stored_blob_survives_a_push_of_the_wrong_bytes(http: Http, watch: Watch) -> None:
     http.push("up", DATA)
     watch.mark()
     answer = http.post("/v1/ops/up/versions", {"upload": http.upload(b"x"), "digest": DIGEST})
@@ -118,7 +118,7 @@ def test_a_refused_push_leaves_neither_a_blob_nor_a_version(http: Http, watch: W
         watch.assert_problem(answer, answer.status_code, answer.json()["code"])
 
 
-def test_the_database_holds_the_digest_that_sha256sum_tells(http: Http, server: OpStoreServer, tmp_path: Path) -> None:
+def test_the_database_has_the_digest_that_sha256sum_prints(http: Http, server: OpStoreServer, tmp_path: Path) -> None:
     http.push("up", DATA)
     with sqlite3.connect(tmp_path / "opstore.db") as connection:
         found = connection.execute("SELECT digest, size FROM version").fetchall()

@@ -77,7 +77,7 @@ def test_ambiguous_framing_is_refused_and_what_follows_is_never_executed(
     watch.assert_unchanged()
 
 
-def test_a_length_that_hides_in_a_name_with_an_underscore_is_no_length(listener: Listener, watch: Watch) -> None:
+def test_a_length_in_a_header_with_an_underscore_is_ignored(listener: Listener, watch: Watch) -> None:
     with Raw(listener.port) as connection:
         request = head("GET", routes.HEALTH, "Content_Length: 4", "Transfer_Encoding: chunked", host=connection.host)
         connection.send(request + request)
@@ -108,7 +108,7 @@ HOSTS: dict[str, tuple[list[str], int, str]] = {
 
 
 @pytest.mark.parametrize("path", ["/v1/ops", "/healthz", "/readyz"])
-def test_a_host_that_is_not_ours_is_refused_before_anything_else(listener: Listener, watch: Watch, path: str) -> None:
+def test_a_foreign_host_is_refused_before_anything_else(listener: Listener, watch: Watch, path: str) -> None:
     for what, (lines, status, code) in HOSTS.items():
         with Raw(listener.port) as connection:
             given = [line.format(ours=connection.host, port=listener.port) for line in lines]
@@ -118,7 +118,7 @@ def test_a_host_that_is_not_ours_is_refused_before_anything_else(listener: Liste
     watch.assert_unchanged()
 
 
-def test_the_names_of_loopback_are_ours(listener: Listener) -> None:
+def test_the_names_of_loopback_are_accepted(listener: Listener) -> None:
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
         with Raw(listener.port) as connection:
             connection.send(head("GET", "/v1/ops", host=f"{name}:{listener.port}"))
@@ -155,7 +155,7 @@ STARTS: dict[str, tuple[bytes, int, str]] = {
 }
 
 
-def test_a_request_line_that_is_none_of_ours_is_refused(listener: Listener, watch: Watch) -> None:
+def test_an_invalid_request_line_is_refused(listener: Listener, watch: Watch) -> None:
     for what, (line, status, code) in STARTS.items():
         with Raw(listener.port) as connection:
             lines = (line, b"Host: " + connection.host.encode(), AUTH.encode())
@@ -204,7 +204,7 @@ CHUNKS: dict[str, bytes] = {
 }
 
 
-def test_a_chunk_that_is_none_ends_the_append(http: Http, listener: Listener, watch: Watch) -> None:
+def test_an_invalid_chunk_ends_the_append(http: Http, listener: Listener, watch: Watch) -> None:
     for what, chunks in CHUNKS.items():
         upload = http.upload()
         with Raw(listener.port) as connection:
@@ -217,7 +217,7 @@ def test_a_chunk_that_is_none_ends_the_append(http: Http, listener: Listener, wa
         assert http.get("/v1/ops/smuggled").status_code == 404
 
 
-def test_a_line_between_chunks_that_has_no_end_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
+def test_an_endless_line_between_chunks_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
     for beginning in (b"3;", b"0\r\nX: "):
         upload = http.upload()
         with Raw(listener.port) as connection:
@@ -228,7 +228,7 @@ def test_a_line_between_chunks_that_has_no_end_is_refused(http: Http, listener: 
             assert connection.is_closed()
 
 
-def test_a_refused_request_that_asked_first_is_not_told_to_go_on(listener: Listener, watch: Watch) -> None:
+def test_a_refused_request_that_expects_100_continue_does_not_get_it(listener: Listener, watch: Watch) -> None:
     lines = (f"Content-Type: {routes.APPEND_TYPE}", "Upload-Offset: 0", "Content-Length: 5", "Expect: 100-continue")
     for token, status, code in ((None, 401, "TokenRequired"), (ADMIN_TOKEN, 404, "UploadNotFound")):
         with Raw(listener.port) as connection:
@@ -237,7 +237,7 @@ def test_a_refused_request_that_asked_first_is_not_told_to_go_on(listener: Liste
             assert connection.is_closed()
 
 
-def test_an_append_that_asked_first_is_told_to_go_on(http: Http, listener: Listener) -> None:
+def test_an_append_that_expects_100_continue_gets_it(http: Http, listener: Listener) -> None:
     upload = http.upload()
     lines = (f"Content-Type: {routes.APPEND_TYPE}", "Upload-Offset: 0", "Content-Length: 5", "Expect: 100-continue")
     with Raw(listener.port) as connection:
@@ -248,7 +248,7 @@ def test_an_append_that_asked_first_is_told_to_go_on(http: Http, listener: Liste
     assert http.get(f"/v1/uploads/{upload}").json()["offset"] == 5
 
 
-def test_a_request_without_a_body_that_asks_first_is_answered(listener: Listener) -> None:
+def test_a_request_without_a_body_that_expects_100_continue_is_answered(listener: Listener) -> None:
     with Raw(listener.port) as connection:
         request = head("GET", "/v1/ops", "Expect: 100-continue", host=connection.host)
         for part in (request[:20], request[20:]):
@@ -258,7 +258,7 @@ def test_a_request_without_a_body_that_asks_first_is_answered(listener: Listener
         assert connection.answer().status == 200
 
 
-def test_requests_in_a_row_are_answered_in_order(listener: Listener, http: Http) -> None:
+def test_pipelined_requests_are_answered_in_order(listener: Listener, http: Http) -> None:
     with Raw(listener.port) as connection:
         connection.send(b"".join(smuggled(connection.host, f"op-{n}") for n in range(5)))
         connection.send(head("GET", "/v1/nothing", host=connection.host))
@@ -266,9 +266,7 @@ def test_requests_in_a_row_are_answered_in_order(listener: Listener, http: Http)
     assert [op["name"] for op in http.get("/v1/ops").json()["ops"]] == [f"op-{n}" for n in range(5)]
 
 
-def test_what_stands_before_a_refused_request_is_answered_and_what_follows_is_not(
-    listener: Listener, http: Http
-) -> None:
+def test_requests_before_a_refused_one_are_answered_and_those_after_it_are_not(listener: Listener, http: Http) -> None:
     with Raw(listener.port) as connection:
         bad = head("POST", "/v1/links", "Content-Length: 1", "Transfer-Encoding: chunked", host=connection.host)
         connection.send(smuggled(connection.host, "before") + bad + smuggled(connection.host, "behind"))
@@ -277,7 +275,7 @@ def test_what_stands_before_a_refused_request_is_answered_and_what_follows_is_no
     assert [op["name"] for op in http.get("/v1/ops").json()["ops"]] == ["before"]
 
 
-def test_no_byte_of_an_append_behind_a_refused_request_is_kept(http: Http, listener: Listener, watch: Watch) -> None:
+def test_no_byte_of_an_append_after_a_refused_request_is_kept(http: Http, listener: Listener, watch: Watch) -> None:
     upload = http.upload()
     watch.mark()
     with Raw(listener.port) as connection:
@@ -288,7 +286,7 @@ def test_no_byte_of_an_append_behind_a_refused_request_is_kept(http: Http, liste
         assert connection.is_closed()
 
 
-def test_a_refused_client_that_stays_is_let_go_of(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_client_that_stays_is_disconnected(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "LINGER_SECONDS", 0.2)
     with Raw(listener.port) as connection:
         connection.send(head("GET", "/v1/ops", host=connection.host, token=None))
@@ -297,7 +295,7 @@ def test_a_refused_client_that_stays_is_let_go_of(listener: Listener, monkeypatc
         wait_for(lambda: not listener._channels(), "the end of the connection", seconds=10)
 
 
-def test_a_refused_client_that_goes_on_sending_is_let_go_of(
+def test_a_refused_client_that_keeps_sending_is_disconnected(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "LINGER_BYTES", 1 << 20)

@@ -49,7 +49,9 @@ def problem_or_head(watch: Watch, method: str, answer: raw_http.Answer, status: 
         watch.assert_problem(answer, status, code)
 
 
-def test_every_route_but_the_public_ones_wants_a_token(server: OpStoreServer, listener: Listener, watch: Watch) -> None:
+def test_every_route_but_the_public_ones_requires_a_token(
+    server: OpStoreServer, listener: Listener, watch: Watch
+) -> None:
     found = list(every_route(server))
     assert len(found) > 20
     for method, path, scope in found:
@@ -63,7 +65,9 @@ def test_every_route_but_the_public_ones_wants_a_token(server: OpStoreServer, li
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_every_route_refuses_a_token_of_a_lesser_scope(server: OpStoreServer, listener: Listener, watch: Watch) -> None:
+def test_every_route_refuses_a_token_with_a_lesser_scope(
+    server: OpStoreServer, listener: Listener, watch: Watch
+) -> None:
     asked = 0
     for method, path, scope in every_route(server):
         lesser = SCOPES[: SCOPES.index(scope)] if scope is not None else ()
@@ -82,14 +86,14 @@ def test_every_route_refuses_a_token_of_a_lesser_scope(server: OpStoreServer, li
     assert asked >= 8
 
 
-def test_a_token_of_each_scope_may_do_what_its_scope_says(http: Http) -> None:
+def test_a_token_can_do_what_its_scope_allows(http: Http) -> None:
     reader, writer = http.with_token(READ_TOKEN), http.with_token(WRITE_TOKEN)
     assert writer.push("up", b"bytes")["version"] == "1.0.0"
     assert reader.pull("up").content == b"bytes"
     assert reader.get(routes.STATUS).status_code == 200
 
 
-def test_a_token_that_may_only_read_neither_writes_nor_appends(http: Http, watch: Watch) -> None:
+def test_a_read_token_can_neither_write_nor_append(http: Http, watch: Watch) -> None:
     upload = http.upload()
     reader = http.with_token(READ_TOKEN)
     watch.mark()
@@ -109,7 +113,7 @@ def test_a_token_that_may_only_read_neither_writes_nor_appends(http: Http, watch
         assert watch.assert_problem(answer, 403, "ScopeRequired") == {"scope": "write"}
 
 
-def test_a_credential_that_is_none_of_ours_is_refused(http: Http, watch: Watch) -> None:
+def test_an_unknown_credential_is_refused(http: Http, watch: Watch) -> None:
     nobody = http.with_token(None)
     basic = base64.b64encode(f"admin:{ADMIN_TOKEN}".encode()).decode()
     given = [f"Basic {basic}", f"Basic {ADMIN_TOKEN}", ADMIN_TOKEN, "Bearer", "Bearer ", f"Token {ADMIN_TOKEN}"]
@@ -144,7 +148,7 @@ def test_a_route_without_a_scope_stops_the_daemon_from_starting(tmp_path: Path) 
         server.close()
 
 
-def test_a_route_that_calls_itself_public_and_is_not_stops_it_too(tmp_path: Path) -> None:
+def test_a_route_that_is_declared_public_but_is_not_stops_the_daemon_from_starting(tmp_path: Path) -> None:
     server = open_server(tmp_path)
     try:
         view: Any = server.flask.view_functions[f"GET {routes.OPS}"]
@@ -169,7 +173,7 @@ FOREIGN: list[dict[str, str]] = [
 ]
 
 
-def test_a_request_from_another_site_is_refused_also_where_it_only_reads(http: Http, watch: Watch) -> None:
+def test_a_request_from_another_site_is_refused_even_if_it_only_reads(http: Http, watch: Watch) -> None:
     for headers in FOREIGN:
         for path in (routes.OPS, routes.HEALTH, routes.READY, "/nowhere"):
             watch.assert_problem(http.get(path, headers=headers), 403, "ForeignOrigin")
@@ -185,7 +189,7 @@ def test_a_request_from_our_own_site_or_from_no_site_is_answered(http: Http) -> 
         assert http.get(routes.OPS, headers=headers).status_code == 200
 
 
-def test_a_name_that_the_daemon_was_given_is_a_host_of_its_own() -> None:
+def test_a_configured_host_name_is_accepted() -> None:
     guards = Guards({"t": "read"}, hosts=["Models.example.com", "models.example.com:8443"])
     for host in ("models.example.com", "models.example.com:8443", "MODELS.example.com"):
         headers = {"Host": host, "Authorization": "Bearer t"}
@@ -196,7 +200,7 @@ def test_a_name_that_the_daemon_was_given_is_a_host_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PUBLIC - {routes.SIGN_IN}))
-def test_the_public_paths_say_ok_and_no_more(http: Http, watch: Watch, path: str) -> None:
+def test_the_public_paths_return_ok_and_nothing_else(http: Http, watch: Watch, path: str) -> None:
     answer = http.with_token(None).get(path)
     assert (answer.status_code, answer.content) == (200, b"ok\n")
     told = {name.lower() for name in answer.headers} - {name.lower() for name in HEADERS}
@@ -207,7 +211,7 @@ def test_the_public_paths_say_ok_and_no_more(http: Http, watch: Watch, path: str
         watch.assert_problem(http.with_token(None).get(other), 401, "TokenRequired")
 
 
-def test_a_store_that_does_not_answer_is_not_ready_and_says_no_more(
+def test_a_failing_store_is_reported_as_not_ready_without_details(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_saver: FileSaver) -> int:
@@ -237,7 +241,7 @@ def test_the_daemon_proves_that_it_knows_the_token(http: Http, listener: Listene
         assert routes.PROOF not in refused.headers
 
 
-def test_every_answer_carries_the_security_headers(http: Http, listener: Listener) -> None:
+def test_every_response_has_the_security_headers(http: Http, listener: Listener) -> None:
     http.push("up", b"bytes")
     etag = {"If-None-Match": http.pull("up").headers["ETag"]}
     answers = {
@@ -258,7 +262,7 @@ def test_every_answer_carries_the_security_headers(http: Http, listener: Listene
         assert "Server" not in answer.headers
 
 
-def test_a_request_id_is_given_back_where_it_is_well_formed(http: Http) -> None:
+def test_a_well_formed_request_id_is_returned(http: Http) -> None:
     nobody = http.with_token(None)
     for given in ("a", "abc-123_X.y", "0" * 64):
         for client, path in ((http, routes.OPS), (http, "/nowhere"), (nobody, routes.OPS), (nobody, routes.HEALTH)):
@@ -270,7 +274,7 @@ def test_a_request_id_is_given_back_where_it_is_well_formed(http: Http) -> None:
             assert (len(made), made.isalnum()) == (16, True)
 
 
-def test_what_is_not_there_is_told_only_to_who_may_know(http: Http, watch: Watch) -> None:
+def test_an_unknown_path_is_reported_only_with_a_token(http: Http, watch: Watch) -> None:
     nobody = http.with_token(None)
     for method, path in (
         ("GET", "/nowhere"),
@@ -293,9 +297,7 @@ def test_what_is_not_there_is_told_only_to_who_may_know(http: Http, watch: Watch
         assert answer.headers["Allow"] == allowed
 
 
-def test_a_token_stands_in_no_record_of_the_log(
-    http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_token_is_logged(http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.DEBUG)
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("opstore", "waitress", "werkzeug", "flask", "sqlalchemy", "alembic"):

@@ -60,7 +60,7 @@ def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_repetition_has_one_effect_and_the_same_answer(http: Http, watch: Watch, what: str) -> None:
+def test_a_repeated_request_changes_nothing_and_has_the_same_response(http: Http, watch: Watch, what: str) -> None:
     method, path, body = prepared(http, what)
     first = http.ask(method, path, body, headers=key("k"))
     assert first.status_code in (200, 201, 204), first.text
@@ -71,7 +71,7 @@ def test_a_repetition_has_one_effect_and_the_same_answer(http: Http, watch: Watc
 
 
 @pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"])
-def test_a_repetition_is_answered_also_after_a_restart_and_for_a_day(tmp_path: Path, what: str) -> None:
+def test_a_key_is_remembered_for_a_day_and_across_restarts(tmp_path: Path, what: str) -> None:
     clock = Clock()
     with daemon(tmp_path, clock) as (http, _):
         method, path, body = prepared(http, what)
@@ -83,7 +83,7 @@ def test_a_repetition_is_answered_also_after_a_restart_and_for_a_day(tmp_path: P
         assert same(http.ask(method, path, body, headers=key("k")), first)
 
 
-def test_a_key_of_the_day_before_is_a_new_one(tmp_path: Path) -> None:
+def test_a_key_expires_after_a_day(tmp_path: Path) -> None:
     clock = Clock()
     with daemon(tmp_path, clock) as (http, _):
         one = http.post("/v1/pipelines", {"name": "p", "ops": ["a"]}, headers=key("k"))
@@ -93,7 +93,7 @@ def test_a_key_of_the_day_before_is_a_new_one(tmp_path: Path) -> None:
         assert http.post("/v1/pipelines", {"name": "r", "ops": ["a"]}, headers=key("k")).status_code == 201
 
 
-def test_an_upload_that_is_asked_for_twice_is_one_also_when_it_is_finished(http: Http, watch: Watch) -> None:
+def test_a_repeated_creation_of_an_upload_returns_the_same_one_even_if_finished(http: Http, watch: Watch) -> None:
     made = http.post(routes.UPLOADS, {"size": 5}, headers=key("k"))
     upload = made.json()["upload"]
     assert http.append(upload, b"by").status_code == 200
@@ -106,7 +106,7 @@ def test_an_upload_that_is_asked_for_twice_is_one_also_when_it_is_finished(http:
     watch.assert_problem(http.append(upload, b"bytes"), 404, "UploadNotFound")
 
 
-def test_a_key_that_comes_with_another_request_is_refused(http: Http, watch: Watch) -> None:
+def test_a_key_with_another_request_is_refused(http: Http, watch: Watch) -> None:
     body = {"fields": {"major": {"a": "1"}}}
     assert http.post("/v1/ops/up/versions", body, headers=key("k")).status_code == 201
     http.post("/v1/pipelines", {"name": "p", "ops": ["up"]})
@@ -129,7 +129,7 @@ def test_a_key_that_comes_with_another_request_is_refused(http: Http, watch: Wat
         assert watch.assert_problem(answer, 409, "KeyReused") == {"key": "k"}
 
 
-def test_a_key_of_somebody_else_is_another_key(http: Http) -> None:
+def test_keys_of_different_tokens_are_independent(http: Http) -> None:
     other = http.with_token(WRITE_TOKEN)
     one = http.post("/v1/ops/up/versions", {"fields": {"major": {"a": "1"}}}, headers=key("k"))
     two = other.post("/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}, headers=key("k"))
@@ -137,7 +137,7 @@ def test_a_key_of_somebody_else_is_another_key(http: Http) -> None:
     assert same(other.post("/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}}, headers=key("k")), two)
 
 
-def test_a_refused_request_uses_no_key_up(http: Http, watch: Watch) -> None:
+def test_a_refused_request_does_not_use_its_key(http: Http, watch: Watch) -> None:
     for body, status, code in (
         ({"upstream": "up", "downstream": "down"}, 404, "OpNotFound"),
         ({"upstream": "..", "downstream": "down"}, 400, "InvalidName"),
@@ -149,7 +149,7 @@ def test_a_refused_request_uses_no_key_up(http: Http, watch: Watch) -> None:
     assert answer.status_code == 201
 
 
-def test_a_key_that_is_none_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
+def test_an_invalid_key_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
     http.post("/v1/pipelines", {"name": "p", "ops": ["up"]})
     watch.mark()
     for name in ("", "a" * 129, "ä", "a\tb", "\x7f"):
@@ -180,7 +180,7 @@ def at_once(url: str, change: tuple[str, str, dict[str, Any] | None], name: str)
 @pytest.mark.parametrize(
     "what", ["push", "register", "link", "removal of a pipeline", "upload", "removal of an upload"]
 )
-def test_repetitions_at_the_same_time_have_one_effect_and_the_same_answer(
+def test_simultaneous_repetitions_have_one_effect_and_the_same_response(
     http: Http, listener: Listener, what: str
 ) -> None:
     for number in range(5 if what == "push" else 1):
@@ -194,7 +194,9 @@ def test_repetitions_at_the_same_time_have_one_effect_and_the_same_answer(
         assert len(after) - len(before) == (1 if what in ("push", "register") else 0)
 
 
-def test_a_repetition_that_is_overtaken_by_another_has_its_answer(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repetition_that_loses_the_race_returns_the_response_of_the_winner(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
     change = prepared(http, "push")
     answers: list[requests.Response] = []
     verify = Uploads.verify
@@ -211,7 +213,7 @@ def test_a_repetition_that_is_overtaken_by_another_has_its_answer(http: Http, mo
     assert same(answers[1], answers[0]), answers[1].text
 
 
-def test_versions_of_one_upload_at_the_same_time_without_a_key_are_one_version(http: Http, listener: Listener) -> None:
+def test_simultaneous_versions_of_one_upload_without_a_key_are_one_version(http: Http, listener: Listener) -> None:
     for _ in range(5):
         upload = http.upload(b"bytes")
         gate = threading.Barrier(4)

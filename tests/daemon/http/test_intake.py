@@ -61,7 +61,7 @@ def test_a_large_body_is_refused_before_it_is_sent(http: Http, listener: Listene
             assert connection.is_closed()
 
 
-def test_a_client_that_sends_all_of_a_refused_body_still_reads_why(
+def test_a_client_that_sends_all_of_a_refused_body_can_read_the_error(
     http: Http, listener: Listener, watch: Watch
 ) -> None:
     upload = http.upload(size=10)
@@ -89,7 +89,7 @@ def test_an_unauthenticated_body_of_unknown_length_is_refused(http: Http, listen
             watch.assert_problem(connection.answer(), 403 if token == READ_TOKEN else 401, code)
 
 
-def test_bodies_of_strangers_cost_neither_memory_nor_files(tmp_path: Path) -> None:
+def test_unauthenticated_bodies_use_neither_memory_nor_files(tmp_path: Path) -> None:
     piece = b"x" * MIB
     with daemon_process(tmp_path) as daemon:
         assert daemon.http.get("/v1/ops").status_code == 200
@@ -112,7 +112,7 @@ def test_bodies_of_strangers_cost_neither_memory_nor_files(tmp_path: Path) -> No
         assert daemon.http.get("/v1/ops").json()["ops"] == []
 
 
-def test_the_bytes_of_an_append_are_in_their_file_before_the_request_is_whole(
+def test_the_bytes_of_an_append_are_stored_before_the_request_is_complete(
     http: Http, listener: Listener, tmp_path: Path
 ) -> None:
     upload = http.upload()
@@ -155,7 +155,7 @@ def _fail(monkeypatch: pytest.MonkeyPatch, error: int, times: int) -> None:
     ("error", "status", "code"),
     [(errno.ENOSPC, 507, "StorageFull"), (errno.EDQUOT, 507, "StorageFull"), (errno.EIO, 503, "StorageFailed")],
 )
-def test_a_disk_that_takes_no_more_refuses_the_append_and_the_upload_goes_on(
+def test_a_full_disk_refuses_the_append_and_the_upload_can_resume(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: int, status: int, code: str
 ) -> None:
     upload = http.upload(DATA[:4])
@@ -168,7 +168,7 @@ def test_a_disk_that_takes_no_more_refuses_the_append_and_the_upload_goes_on(
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_a_chunk_behind_one_that_the_disk_did_not_take_is_not_kept(
+def test_a_chunk_after_one_that_was_not_stored_is_not_kept(
     http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = http.upload(DATA[:4])

@@ -25,14 +25,14 @@ def test_it_listens_on_loopback_only(server: OpStoreServer, host: str) -> None:
         Listener(server, host)
 
 
-def test_a_port_that_is_taken_is_told(server: OpStoreServer) -> None:
+def test_a_port_in_use_is_reported(server: OpStoreServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(errors.InvalidSetting, match=f"port {port} of 127.0.0.1 can't be used"):
             Listener(server, port=port)
 
 
-def test_it_may_be_stopped_more_than_once_and_after_its_end(server: OpStoreServer) -> None:
+def test_it_can_be_stopped_repeatedly_and_after_its_end(server: OpStoreServer) -> None:
     with Listener(server) as listener:
         listener.stop()
         listener.stop()
@@ -41,7 +41,7 @@ def test_it_may_be_stopped_more_than_once_and_after_its_end(server: OpStoreServe
         socket.create_connection(("127.0.0.1", listener.port), timeout=5)
 
 
-def test_connections_that_wait_when_the_end_comes_are_closed_and_not_reset(server: OpStoreServer) -> None:
+def test_waiting_connections_are_closed_and_not_reset_by_a_stop(server: OpStoreServer) -> None:
     listener = Listener(server)
     waiting = [socket.create_connection(("127.0.0.1", listener.port), timeout=30) for _ in range(3)]
     listener.stop()
@@ -69,7 +69,7 @@ def test_a_stop_lets_a_running_request_finish(server: OpStoreServer, tmp_path: P
             assert connection.answer().status == 200
 
 
-def test_it_ends_by_itself_when_nobody_asks(server: OpStoreServer) -> None:
+def test_it_stops_after_the_idle_timeout(server: OpStoreServer) -> None:
     listener = Listener(server)
     thread = threading.Thread(target=listener.run, kwargs={"idle_timeout": 0.1})
     thread.start()
@@ -79,7 +79,7 @@ def test_it_ends_by_itself_when_nobody_asks(server: OpStoreServer) -> None:
     assert not thread.is_alive()
 
 
-def test_a_bug_behind_the_application_is_told_in_the_same_form(
+def test_a_failure_outside_the_application_is_a_problem_too(
     http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(_buffer: ForwardBuffer, _size: int | None = None) -> int:

@@ -101,7 +101,7 @@ def test_random_heads_break_nothing(
 @pytest.mark.fuzz
 @EXAMPLES
 @given(METHODS, TARGETS, BODIES, st.sampled_from([routes.JSON, routes.APPEND_TYPE]), HEADERS)
-def test_random_requests_that_are_framed_well_are_answered_below_500(
+def test_well_framed_random_requests_are_answered_below_500(
     port: int, method: str, target: str, body: bytes, content: str, headers: list[tuple[str, str]]
 ) -> None:
     framing = {"content-length", "transfer-encoding", "host", "expect", "content-type", "connection"}

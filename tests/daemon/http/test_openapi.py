@@ -88,7 +88,7 @@ def schemas(node: Any) -> Iterator[Any]:
             yield from schemas(value)
 
 
-def test_every_schema_is_one_whose_patterns_can_be_read() -> None:
+def test_every_pattern_of_a_schema_is_valid() -> None:
     found = [*schemas(DOCUMENT), *DOCUMENT["components"]["schemas"].values()]
     assert len(found) > 100
     for schema in found:
@@ -96,7 +96,7 @@ def test_every_schema_is_one_whose_patterns_can_be_read() -> None:
         jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]}, validate_formats=True)
 
 
-def test_every_reference_finds_something() -> None:
+def test_every_reference_resolves() -> None:
     refs = set(re.findall(r'"\$ref":"#/components/(\w+)/([^"]+)"', document()[0].decode()))
     assert len(refs) > 30
     for kind, name in refs:
@@ -105,7 +105,7 @@ def test_every_reference_finds_something() -> None:
     assert set(DOCUMENT["components"]["responses"]) - used == {"MethodNotAllowed"}  # which no method of a path has
 
 
-def test_every_operation_has_a_name_of_its_own_and_words() -> None:
+def test_every_operation_has_a_unique_id_and_a_description() -> None:
     names = [PATHS[path][method.lower()]["operationId"] for method, path in OPERATIONS]
     assert len(set(names)) == len(names)
     for method, path in OPERATIONS:
@@ -115,7 +115,7 @@ def test_every_operation_has_a_name_of_its_own_and_words() -> None:
         assert all(one.get("description") or "$ref" in one for one in told), f"{method} {path}"
 
 
-def test_names_are_read_by_its_pattern_as_by_the_daemon() -> None:
+def test_its_pattern_accepts_the_names_that_the_daemon_accepts() -> None:
     schema = DOCUMENT["components"]["schemas"]["NewPipeline"]["properties"]["name"]
     validator = jsonschema_rs.Draft202012Validator(schema)
     encodable = [name for name in (*LEGAL, *ILLEGAL) if name.isprintable()]  # a lone surrogate can't stand in JSON
@@ -123,7 +123,7 @@ def test_names_are_read_by_its_pattern_as_by_the_daemon() -> None:
         assert validator.is_valid(name) == is_name(name), name
 
 
-def test_every_key_of_an_answer_is_told_as_always_there() -> None:
+def test_every_key_of_a_response_is_required() -> None:
     for name in ("VersionRecord", "Upload", "Problem", "Status"):
         schema = DOCUMENT["components"]["schemas"][name]
         assert schema["required"] == list(schema["properties"])
@@ -147,7 +147,7 @@ def test_every_path_of_the_protocol_is_in_it() -> None:
     assert {re.sub("<([a-z]+)>", r"{\1}", path) for path in spelled if not is_page(path)} == set(PATHS)
 
 
-def test_it_is_served_to_who_has_a_token(http: Http, watch: Watch) -> None:
+def test_it_is_served_with_a_token(http: Http, watch: Watch) -> None:
     answer = http.with_token(READ_TOKEN).get(routes.DOCUMENT)
     assert (answer.status_code, answer.content) == (200, document()[0])
     assert answer.headers["ETag"] == f'"{digest_of(answer.content)}"'
@@ -161,11 +161,11 @@ def test_it_is_served_to_who_has_a_token(http: Http, watch: Watch) -> None:
     watch.assert_problem(http.get(f"{routes.DOCUMENT}?a=1"), 400, "InvalidRequest")
 
 
-def test_it_is_made_once_in_a_process() -> None:
+def test_it_is_generated_once_per_process() -> None:
     assert document() is document()
 
 
-def test_every_operation_wants_the_scope_that_it_tells(filled: Http) -> None:
+def test_every_operation_requires_its_documented_scope(filled: Http) -> None:
     tokens = {"read": READ_TOKEN, "write": WRITE_TOKEN}
     for method, path in OPERATIONS:
         security = PATHS[path][method.lower()]["security"]
@@ -180,7 +180,7 @@ def test_every_operation_wants_the_scope_that_it_tells(filled: Http) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[0] != "HEAD"])
-def test_an_operation_takes_the_parameters_that_it_tells_and_no_other(filled: Http, method: str, path: str) -> None:
+def test_an_operation_takes_its_documented_parameters_and_no_others(filled: Http, method: str, path: str) -> None:
     operation = PATHS[path][method.lower()]
     known = {one["name"]: one for one in operation["parameters"] if one["in"] == "query"}
     needed = [(name, VALUES[name]) for name, one in known.items() if one["required"]]
@@ -207,7 +207,7 @@ def test_an_operation_takes_the_parameters_that_it_tells_and_no_other(filled: Ht
         assert ask(*needed, (name, "1")), name
 
 
-def test_every_success_that_is_told_is_answered(filled: Http) -> None:
+def test_every_documented_success_occurs(filled: Http) -> None:
     answered = {
         (method, path, filled.ask(method, filled_in(path, **parts), **options).status_code)
         for method, path, parts, options in requests_that_go_well(filled)
@@ -256,7 +256,7 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}
 
 
-def test_what_is_made_says_where_it_is(filled: Http) -> None:
+def test_a_created_resource_has_a_location(filled: Http) -> None:
     made = [
         filled.post("/v1/ops/new/versions", {"fields": {}}),
         filled.post(routes.PIPELINES, {"name": "new", "ops": ["new"]}),
@@ -299,14 +299,14 @@ def codes(response: Any) -> list[str]:
     return listed
 
 
-def test_every_error_that_the_daemon_can_answer_is_in_it_and_no_other() -> None:
+def test_it_has_exactly_the_errors_that_the_daemon_can_return() -> None:
     listed = [code for response in DOCUMENT["components"]["responses"].values() for code in codes(response)]
     assert raised() - AT_THE_START - INSIDE - OF_THE_PAGE <= set(listed)
     assert set(listed) <= raised() | {"HeadersTooLarge", "AmbiguousFraming"}  # of intake
     assert not set(listed) & (AT_THE_START | INSIDE | OF_THE_PAGE)
 
 
-def test_every_error_stands_under_its_status_with_its_message() -> None:
+def test_every_error_is_listed_under_its_status_with_its_message() -> None:
     known = {error.__name__: error for error in errors.all_errors()}
     for method, path in OPERATIONS:
         for status, response in PATHS[path][method.lower()]["responses"].items():
@@ -317,7 +317,7 @@ def test_every_error_stands_under_its_status_with_its_message() -> None:
                     assert known[code].message in whole["description"]
 
 
-def test_every_header_is_in_it_where_it_is_read_or_sent() -> None:
+def test_every_declared_header_is_in_it() -> None:
     told = document()[0].decode()
     declared = [value for value in vars(headers).values() if isinstance(value, headers.Header)]
     assert len(declared) > 12

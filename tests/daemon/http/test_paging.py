@@ -27,7 +27,7 @@ def filled(http: Http, watch: Watch) -> Watch:
     return watch
 
 
-def test_a_limit_that_is_none_is_refused(http: Http, filled: Watch) -> None:
+def test_an_invalid_limit_is_refused(http: Http, filled: Watch) -> None:
     for path in LISTINGS:
         for limit in ("0", "1001", "-1", "+1", "01", "1.0", "1e2", "", " ", "x", "１", "9" * 30, "%31%00"):
             answer = http.get(f"{path}?limit={quote(limit, safe='%')}")
@@ -35,7 +35,7 @@ def test_a_limit_that_is_none_is_refused(http: Http, filled: Watch) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/ops/up/versions", "/v1/links"])
-def test_a_cursor_that_is_none_is_refused(http: Http, filled: Watch, path: str) -> None:
+def test_an_invalid_cursor_is_refused(http: Http, filled: Watch, path: str) -> None:
     for cursor in ("-1", "x", "1.0", "１", "9" * 19, "0x1", ""):
         details = filled.assert_problem(http.get(path, params={"cursor": cursor}), 400, "InvalidRequest")
         assert "from 0 to 999999999999999999" in details["reason"]
@@ -50,7 +50,7 @@ def test_a_cursor_may_point_anywhere(http: Http, filled: Watch) -> None:
     filled.assert_unchanged()
 
 
-def test_a_parameter_that_nobody_knows_is_refused(http: Http, filled: Watch) -> None:
+def test_an_unknown_parameter_is_refused(http: Http, filled: Watch) -> None:
     paths = [*LISTINGS, "/v1/ops/up", "/v1/ops/up/versions/latest", "/v1/ops/up/versions/latest/bytes", "/v1/status"]
     paths += ["/v1/verdict?upstream=up&downstream=down-1", "/v1/pipelines/p-1", "/v1/pipelines/p-1/verdict"]
     for path in paths:
@@ -59,7 +59,7 @@ def test_a_parameter_that_nobody_knows_is_refused(http: Http, filled: Watch) -> 
             filled.assert_problem(http.get(joined), 400, "InvalidRequest")
 
 
-def test_a_parameter_that_nobody_knows_is_refused_also_where_something_changes(http: Http, filled: Watch) -> None:
+def test_an_unknown_parameter_of_a_change_is_refused(http: Http, filled: Watch) -> None:
     compat: Compat = "exact"
     changes: list[tuple[str, str, dict[str, Any] | None]] = [
         ("POST", "/v1/pipelines?a=1", {"name": "q", "ops": ["up"]}),
@@ -73,14 +73,14 @@ def test_a_parameter_that_nobody_knows_is_refused_also_where_something_changes(h
         filled.assert_problem(http.ask(method, path, body), 400, "InvalidRequest")
 
 
-def test_an_append_with_a_parameter_keeps_no_byte(http: Http, filled: Watch) -> None:
+def test_an_append_with_a_parameter_stores_no_byte(http: Http, filled: Watch) -> None:
     upload = http.upload()
     filled.mark()
     filled.assert_problem(http.append(f"{upload}?a=1", b"bytes"), 400, "InvalidRequest")
     assert http.get(f"/v1/uploads/{upload}").json()["offset"] == 0
 
 
-def test_a_single_parameter_that_comes_twice_is_refused(http: Http, filled: Watch) -> None:
+def test_a_repeated_parameter_is_refused(http: Http, filled: Watch) -> None:
     for target in (
         "/v1/ops?limit=1&limit=1",
         "/v1/ops?cursor=a&cursor=b",
@@ -104,7 +104,7 @@ def test_the_history_of_links_is_a_flag_of_1_or_0(http: Http, filled: Watch) -> 
         filled.assert_problem(http.get(f"/v1/links?{repeated}"), 400, "InvalidRequest")
 
 
-def test_pages_of_links_stay_what_they_are_while_others_come(http: Http, filled: Watch) -> None:
+def test_pages_of_links_are_stable_while_links_are_recorded(http: Http, filled: Watch) -> None:
     asked = "/v1/links?upstream=up&history=1"
     before = http.get(asked).json()["links"]
     first = http.get(f"{asked}&limit=3").json()
@@ -115,13 +115,13 @@ def test_pages_of_links_stay_what_they_are_while_others_come(http: Http, filled:
     assert len(http.get(asked).json()["links"]) == len(before) + 3
 
 
-def test_a_parameter_that_is_needed_is_asked_for(http: Http, filled: Watch) -> None:
+def test_a_missing_parameter_is_refused(http: Http, filled: Watch) -> None:
     for target in ("/v1/verdict", "/v1/verdict?upstream=up", "/v1/verdict?downstream=up"):
         filled.assert_problem(http.get(target), 400, "InvalidRequest")
 
 
 @pytest.mark.parametrize("path", LISTINGS)
-def test_the_pages_together_are_the_whole(http: Http, filled: Watch, path: str) -> None:
+def test_all_pages_together_are_the_whole_list(http: Http, filled: Watch, path: str) -> None:
     whole = http.get(path).json()[LISTINGS[path]]
     assert len(whole) >= 7
     for limit in (1, 2, 3, 7, 8, 1000):
@@ -130,9 +130,7 @@ def test_the_pages_together_are_the_whole(http: Http, filled: Watch, path: str) 
 
 @pytest.mark.parametrize("asked", ["upstream=up", "downstream=down-1", "upstream=up&downstream=down-1", "op=up"])
 @pytest.mark.parametrize("history", ["0", "1"])
-def test_the_pages_of_links_that_are_asked_for_are_the_whole(
-    http: Http, filled: Watch, asked: str, history: str
-) -> None:
+def test_all_pages_of_filtered_links_are_the_whole_list(http: Http, filled: Watch, asked: str, history: str) -> None:
     for state in ("invalid", "revoked", "valid"):
         http.post("/v1/links", {"upstream": "up@2.0.0", "downstream": "down-1", "state": state})
     given = dict(part.split("=") for part in asked.split("&")) | {"history": history}

@@ -16,7 +16,7 @@ class Flag(Query, frozen=True, kw_only=True):
     flag: bool = False
 
 
-def test_a_query_is_read_into_its_record() -> None:
+def test_a_query_is_parsed_into_its_record() -> None:
     given = MultiDict([("needed", ""), ("names", "b"), ("names", "a")])
     assert read(Several, given) == Several(needed="", names=("b", "a"))
     assert read(CountedPage, MultiDict([("cursor", "7")])) == CountedPage(limit=100, cursor=7)
@@ -34,7 +34,7 @@ def test_a_query_is_read_into_its_record() -> None:
         (CountedPage, [("cursor", "x")], "cursor has to be an integer from 0 to 999999999999999999, not 'x'"),
     ],
 )
-def test_what_it_does_not_say_is_refused_with_the_reason(
+def test_an_invalid_query_is_refused_with_the_reason(
     kind: type[Query], given: list[tuple[str, str]], reason: str
 ) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
@@ -42,6 +42,6 @@ def test_what_it_does_not_say_is_refused_with_the_reason(
     assert caught.value.details == {"reason": reason}
 
 
-def test_a_query_that_cannot_be_read_is_refused_where_it_is_declared() -> None:
+def test_a_query_with_an_unsupported_type_is_refused_when_it_is_declared() -> None:
     with pytest.raises(TypeError, match="Flag: the type of the parameter 'flag' is not supported"):
         fields(Flag)

@@ -32,7 +32,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_a_part_is_sent_by_the_system_and_the_whole_is_checked(http: Http, sent: list[int]) -> None:
+def test_a_range_is_sent_by_sendfile_and_a_whole_blob_is_verified(http: Http, sent: list[int]) -> None:
     data = large()
     http.push("up", data)
     assert http.pull("up").content == data
@@ -45,7 +45,7 @@ def test_a_part_is_sent_by_the_system_and_the_whole_is_checked(http: Http, sent:
         wait_for(lambda: sum(sent) == wanted, "the note of the last piece")  # noqa: B023 - the client may have it before us
 
 
-def test_a_small_answer_is_sent_in_one_piece(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_response_is_sent_in_one_call(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[int] = []
     plain = Channel.send
 
@@ -78,7 +78,7 @@ def test_a_system_without_sendfile_sends_the_same(http: Http, monkeypatch: pytes
     assert (answer.status_code, answer.content) == (206, data[5:])
 
 
-def test_a_connection_serves_on_after_a_part(http: Http, listener: Listener) -> None:
+def test_a_connection_serves_more_requests_after_a_range(http: Http, listener: Listener) -> None:
     data = large()
     http.push("up", data)
     with Raw(listener.port) as connection:
@@ -87,7 +87,9 @@ def test_a_connection_serves_on_after_a_part(http: Http, listener: Listener) -> 
             assert (answer.status, answer.body) == (206, data[start:])
 
 
-def test_who_goes_away_in_a_part_leaves_nothing_behind(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_during_a_range_leaves_nothing_behind(
+    http: Http, listener: Listener, tmp_path: Path
+) -> None:
     http.push("up", b"x" * (40 * MIB))  # more than fits into the buffers of the system
     for _ in range(3):
         with Raw(listener.port) as connection:

@@ -41,7 +41,7 @@ def test_the_bytes_are_stored_as_they_are(http: Http, data: bytes, filename: str
     assert http.post(PATH, files=form(data)).status_code == 200
 
 
-def test_a_key_stands_for_the_bytes_and_the_record_however_they_are_put_together(http: Http, watch: Watch) -> None:
+def test_a_key_covers_the_record_and_the_bytes_whatever_the_boundary(http: Http, watch: Watch) -> None:
     first = http.post(PATH, files=form(record=b'{"new": true}'), headers=key("k"))
     assert first.status_code == 201
     watch.mark()
@@ -55,7 +55,7 @@ def test_a_key_stands_for_the_bytes_and_the_record_however_they_are_put_together
 
 
 @pytest.mark.parametrize("where", ["bytes", "message"])
-def test_bytes_that_hold_the_boundary_come_as_they_are(http: Http, where: str) -> None:
+def test_bytes_that_contain_the_boundary_are_stored_unchanged(http: Http, where: str) -> None:
     hostile = f"\r\n--{api.BOUNDARY}--\r\n"
     data, message = (hostile.encode(), "m") if where == "bytes" else (b"bytes", api.BOUNDARY)
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
@@ -63,7 +63,7 @@ def test_bytes_that_hold_the_boundary_come_as_they_are(http: Http, where: str) -
         assert client.pull("pca") == data
 
 
-def test_the_same_push_twice_at_once_is_one(http: Http) -> None:
+def test_two_simultaneous_equal_pushes_make_one_version(http: Http) -> None:
     answers: list[requests.Response] = []
     threads = [
         threading.Thread(
@@ -93,7 +93,7 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_form_of_other_parts_is_refused(http: Http, watch: Watch, what: str) -> None:
+def test_a_form_with_other_parts_is_refused(http: Http, watch: Watch, what: str) -> None:
     watch.mark()
     refused = http.post(PATH, files=BAD[what])
     watch.assert_problem(refused, 400, "InvalidRequest")
@@ -115,7 +115,7 @@ def test_a_form_that_ends_early_or_has_another_boundary_is_refused(
     watch.assert_unchanged()
 
 
-def test_a_record_is_read_as_strictly_as_elsewhere(http: Http, watch: Watch) -> None:
+def test_the_record_in_a_form_is_parsed_strictly(http: Http, watch: Watch) -> None:
     watch.mark()
     for record in (b"", b"{", b'{"no": 1}', b'{"new": true, "new": true}', b'{"message": "\xff"}', b"[]"):
         watch.assert_problem(http.post(PATH, files=form(record=record)), 400, "InvalidRequest")
@@ -129,13 +129,13 @@ def test_only_a_push_takes_a_form(http: Http, watch: Watch) -> None:
     watch.assert_unchanged()
 
 
-def test_a_token_that_may_only_read_pushes_nothing(http: Http, watch: Watch) -> None:
+def test_a_read_token_can_push_nothing(http: Http, watch: Watch) -> None:
     watch.mark()
     watch.assert_problem(http.with_token(READ_TOKEN).post(PATH, files=form()), 403, "ScopeRequired")
     watch.assert_unchanged()
 
 
-def test_what_is_too_large_is_refused(http: Http, watch: Watch) -> None:
+def test_a_part_that_is_too_large_is_refused(http: Http, watch: Watch) -> None:
     watch.mark()
     refused = http.post(PATH, files=form(b"x" * (limits.SMALL_PUSH + 1)))
     watch.assert_problem(refused, 413, "TooLarge")
@@ -165,7 +165,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(
         assert connection.is_closed()
 
 
-def test_many_bodies_at_once_wait_in_files_not_in_memory(tmp_path: Path) -> None:
+def test_many_simultaneous_bodies_wait_in_files_and_not_in_memory(tmp_path: Path) -> None:
     body, kind = encode_multipart_formdata(form(b"x" * limits.SMALL_PUSH), boundary="b")  # type: ignore[arg-type]
     with daemon_process(tmp_path) as daemon:
         assert daemon.http.get("/v1/ops").status_code == 200

@@ -50,7 +50,7 @@ def pushed(http: Http, upload: str) -> str:
     return digest
 
 
-def test_an_upload_is_made_and_tells_where_it_stands(http: Http) -> None:
+def test_an_upload_is_created_and_reports_its_offset(http: Http) -> None:
     created = http.post(routes.UPLOADS, {"size": 10})
     upload = created.json()["upload"]
     assert (created.status_code, created.json()) == (201, {"upload": upload, "offset": 0, "size": 10})
@@ -63,7 +63,7 @@ def test_an_upload_is_made_and_tells_where_it_stands(http: Http) -> None:
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_an_append_at_another_offset_is_refused_with_the_right_one(http: Http, watch: Watch) -> None:
+def test_an_append_at_another_offset_is_refused_with_the_current_one(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA[:5])
     watch.mark()
     for given in (0, 4, 6, 10**17):
@@ -74,7 +74,7 @@ def test_an_append_at_another_offset_is_refused_with_the_right_one(http: Http, w
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_an_offset_that_is_none_is_refused(http: Http, watch: Watch) -> None:
+def test_an_invalid_offset_is_refused(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA[:5])
     watch.mark()
     for offset in (None, "", "-1", "-0", "+5", "05", "5.0", "0x5", "5 5", "5,5", "five", "9" * 19, "9" * 5000):
@@ -82,7 +82,7 @@ def test_an_offset_that_is_none_is_refused(http: Http, watch: Watch) -> None:
             watch.assert_problem(http.append(upload, data, offset), 400, "InvalidRequest")
 
 
-def test_an_append_that_was_made_cannot_be_made_twice(http: Http, watch: Watch) -> None:
+def test_an_append_cannot_be_repeated(http: Http, watch: Watch) -> None:
     upload = http.upload()
     assert http.append(upload, DATA, 0).status_code == 200
     watch.mark()
@@ -90,7 +90,7 @@ def test_an_append_that_was_made_cannot_be_made_twice(http: Http, watch: Watch) 
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_an_upload_that_is_not_there_is_not_found(http: Http, watch: Watch) -> None:
+def test_an_unknown_upload_is_not_found(http: Http, watch: Watch) -> None:
     for upload in ("a" * 32, "A" * 32, "a" * 31, "a" * 33, "x", "..", "%2e%2e", "a" * 31 + "%00", "%C3%A4", "a" * 5000):
         for answer in (
             http.get(f"/v1/uploads/{upload}"),
@@ -108,7 +108,7 @@ def test_an_upload_that_is_not_there_is_not_found(http: Http, watch: Watch) -> N
         watch.assert_problem(answer, 404, "UploadNotFound")
 
 
-def test_a_finished_upload_is_not_there_any_more(http: Http, watch: Watch) -> None:
+def test_a_finished_upload_is_deleted(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA)
     pushed(http, upload)
     watch.mark()
@@ -135,9 +135,7 @@ def test_an_upload_of_somebody_else_does_not_exist(http: Http, watch: Watch) -> 
     assert http.append(upload, DATA[5:], 5).status_code == 200
 
 
-def test_the_uploads_of_a_token_are_listed_and_go_on_undisturbed(
-    http: Http, listener: Listener, tmp_path: Path
-) -> None:
+def test_listing_the_uploads_of_a_token_does_not_claim_them(http: Http, listener: Listener, tmp_path: Path) -> None:
     other = http.with_token(WRITE_TOKEN)
     assert other.get("/v1/uploads").json() == {"uploads": [], "next_cursor": None}
     made = [http.post("/v1/uploads", {"size": size}).json()["upload"] for size in (10, 20, None)]
@@ -161,7 +159,7 @@ def test_the_uploads_of_a_token_are_listed_and_go_on_undisturbed(
     assert len(http.get("/v1/uploads").json()["uploads"]) == 2
 
 
-def test_what_is_listed_after_a_restart_is_what_was_kept(http: Http, server: OpStoreServer) -> None:
+def test_uploads_are_listed_with_their_stored_sizes_after_a_restart(http: Http, server: OpStoreServer) -> None:
     upload = http.post("/v1/uploads", {"size": 10}).json()["upload"]
     http.append(upload, b"12345")
     server.store.uploads.close()
@@ -183,7 +181,7 @@ def test_an_append_of_another_type_is_refused(http: Http, watch: Watch) -> None:
     watch.assert_problem(answer, 415, "UnsupportedContent")
 
 
-def test_more_bytes_than_the_upload_may_have_are_refused_by_their_declared_length(http: Http, watch: Watch) -> None:
+def test_too_many_bytes_are_refused_by_their_declared_length(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA[:5], size=10)
     watch.mark()
     for length in (6, 100, 3_000_000):
@@ -193,7 +191,7 @@ def test_more_bytes_than_the_upload_may_have_are_refused_by_their_declared_lengt
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_more_bytes_than_the_upload_may_have_are_refused_as_they_come(http: Http, watch: Watch) -> None:
+def test_too_many_bytes_of_unknown_length_are_refused_as_they_arrive(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA[:5], size=10)
     watch.assert_problem(http.append(upload, iter([DATA[5:8], b"x" * 9]), 5), 413, "TooLarge", unchanged=False)
     at = offset_of(http, upload)
@@ -202,7 +200,7 @@ def test_more_bytes_than_the_upload_may_have_are_refused_as_they_come(http: Http
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_a_chunk_behind_one_that_was_refused_is_not_kept(http: Http, listener: Listener, watch: Watch) -> None:
+def test_a_chunk_after_a_refused_one_is_not_kept(http: Http, listener: Listener, watch: Watch) -> None:
     upload = http.upload(DATA[:5], size=10)
     watch.mark()
     with Raw(listener.port) as connection:
@@ -213,7 +211,7 @@ def test_a_chunk_behind_one_that_was_refused_is_not_kept(http: Http, listener: L
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_an_upload_is_free_again_when_the_refusal_can_be_read(
+def test_an_upload_is_released_before_the_error_response_is_sent(
     http: Http, listener: Listener, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appended = threading.Event()
@@ -237,7 +235,7 @@ def test_an_upload_is_free_again_when_the_refusal_can_be_read(
         appended.set()
 
 
-def test_an_append_of_unknown_length_is_taken(http: Http) -> None:
+def test_an_append_of_unknown_length_is_accepted(http: Http) -> None:
     def pieces() -> Iterator[bytes]:
         for start in range(0, 3_000_000, 100_000):
             yield bytes([start // 100_000]) * 100_000
@@ -259,7 +257,7 @@ def test_chunks_may_have_extensions_and_a_trailer(http: Http, listener: Listener
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_an_append_without_content_tells_the_offset(http: Http, watch: Watch) -> None:
+def test_an_empty_append_returns_the_offset(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA)
     watch.mark()
     nothing: list[bytes | Iterator[bytes]] = [b"", iter([])]
@@ -276,7 +274,7 @@ def test_an_empty_upload_makes_a_version(http: Http) -> None:
         assert answer.json()["size"] == 0
 
 
-def test_a_version_of_an_incomplete_upload_is_refused_and_the_upload_goes_on(http: Http, watch: Watch) -> None:
+def test_a_version_of_an_incomplete_upload_is_refused_and_the_upload_can_resume(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA[:5], size=10)
     watch.mark()
     answer = http.post("/v1/ops/up/versions", {"upload": upload})
@@ -285,7 +283,7 @@ def test_a_version_of_an_incomplete_upload_is_refused_and_the_upload_goes_on(htt
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_a_client_that_goes_away_leaves_the_offset_and_goes_on(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_can_resume_at_the_offset(http: Http, listener: Listener, tmp_path: Path) -> None:
     for length, sent in ((10, DATA[:4]), (None, b"4\r\n" + DATA[:4] + b"\r\n6\r\n")):
         upload = http.upload()
         with Raw(listener.port) as connection:
@@ -297,7 +295,9 @@ def test_a_client_that_goes_away_leaves_the_offset_and_goes_on(http: Http, liste
         assert http.post("/v1/ops/up/versions", {"upload": upload}).json()["digest"] == digest_of(DATA)
 
 
-def test_a_client_that_knows_the_offset_goes_on_without_asking(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_a_client_that_knows_the_offset_resumes_without_a_request(
+    http: Http, listener: Listener, tmp_path: Path
+) -> None:
     upload = http.upload()
     with Raw(listener.port) as connection:
         begin(connection, upload, 0, 10)
@@ -307,7 +307,7 @@ def test_a_client_that_knows_the_offset_goes_on_without_asking(http: Http, liste
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_who_asks_for_the_offset_takes_the_upload_over(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_a_client_that_requests_the_offset_claims_the_upload(http: Http, listener: Listener, tmp_path: Path) -> None:
     upload = http.upload(size=10)
     with Raw(listener.port) as first:
         begin(first, upload, 0, 10)
@@ -340,7 +340,9 @@ def test_a_second_append_at_the_same_time_is_refused(
     assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_a_version_is_not_made_of_an_upload_that_still_comes_in(http: Http, listener: Listener, tmp_path: Path) -> None:
+def test_no_version_is_made_of_an_upload_that_is_still_appended_to(
+    http: Http, listener: Listener, tmp_path: Path
+) -> None:
     upload = http.upload()
     with Raw(listener.port) as first:
         begin(first, upload, 0, 10)
@@ -352,16 +354,14 @@ def test_a_version_is_not_made_of_an_upload_that_still_comes_in(http: Http, list
     assert http.pull("up").content == DATA[:4]
 
 
-def test_an_upload_is_thrown_away(http: Http, watch: Watch) -> None:
+def test_an_upload_is_discarded(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA)
     assert http.delete(f"/v1/uploads/{upload}").status_code == 204
     watch.assert_unchanged()
     watch.assert_problem(http.delete(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
 
-def test_an_upload_that_is_thrown_away_takes_no_more_bytes(
-    http: Http, listener: Listener, tmp_path: Path, watch: Watch
-) -> None:
+def test_a_discarded_upload_accepts_no_more_bytes(http: Http, listener: Listener, tmp_path: Path, watch: Watch) -> None:
     upload = http.upload()
     with Raw(listener.port) as first:
         begin(first, upload, 0, 10)
@@ -372,7 +372,7 @@ def test_an_upload_that_is_thrown_away_takes_no_more_bytes(
         watch.assert_problem(first.answer(), 409, "UploadNotOpen")
 
 
-def test_an_upload_that_had_to_make_room_is_taken_up_again(
+def test_an_upload_that_was_closed_for_others_is_reopened(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(uploads, "MAX_OPEN", 2)
@@ -389,7 +389,7 @@ def test_an_upload_that_had_to_make_room_is_taken_up_again(
     assert pushed(http, made[0]) == digest_of(DATA)
 
 
-def test_an_upload_is_thrown_away_only_after_a_publication_that_runs(
+def test_an_upload_is_discarded_only_after_a_running_publication(
     http: Http, server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     upload = http.upload(DATA)
@@ -410,7 +410,7 @@ def test_an_upload_is_thrown_away_only_after_a_publication_that_runs(
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
-def test_an_upload_that_finds_no_room_is_refused_before_its_first_byte(
+def test_an_upload_without_enough_space_is_refused_before_its_first_byte(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FileSaver, "free", lambda _saver: uploads.RESERVE + 100)

@@ -39,7 +39,7 @@ def daemon(folder: Path, clock: Clock | None = None) -> Iterator[tuple[Http, Lis
         server.close()
 
 
-def test_an_upload_goes_on_after_a_restart(tmp_path: Path) -> None:
+def test_an_upload_resumes_after_a_restart(tmp_path: Path) -> None:
     with daemon(tmp_path) as (http, listener):
         whole, broken = http.upload(DATA[:7], size=10), http.upload()
         with Raw(listener.port) as connection:
@@ -74,7 +74,7 @@ def test_bytes_that_a_crash_cut_off_are_sent_again(tmp_path: Path) -> None:
         assert pushed(http, upload) == digest_of(DATA)
 
 
-def test_bytes_that_a_crash_changed_are_found_out(tmp_path: Path) -> None:
+def test_bytes_that_a_crash_changed_are_detected(tmp_path: Path) -> None:
     with daemon(tmp_path) as (http, _):
         upload = http.upload(DATA, size=10)
     (tmp_path / "blobs" / "staging" / upload).write_bytes(b"0123456xxx")
@@ -84,7 +84,7 @@ def test_bytes_that_a_crash_changed_are_found_out(tmp_path: Path) -> None:
         assert http.get("/v1/ops").json()["ops"] == []
 
 
-def test_an_upload_that_nobody_asks_for_in_a_week_is_thrown_away(tmp_path: Path) -> None:
+def test_an_upload_expires_after_a_week_without_requests(tmp_path: Path) -> None:
     clock = Clock()
     with daemon(tmp_path, clock) as (http, _):
         forgotten, asked_for = http.upload(DATA), http.upload(DATA)
@@ -101,7 +101,7 @@ def test_an_upload_that_nobody_asks_for_in_a_week_is_thrown_away(tmp_path: Path)
         assert list(staging.iterdir()) == []
 
 
-def test_a_draft_that_no_upload_knows_is_swept_at_a_start(tmp_path: Path) -> None:
+def test_a_draft_without_an_upload_is_deleted_at_the_start(tmp_path: Path) -> None:
     with daemon(tmp_path) as (http, _):
         known = http.upload(DATA)
     staging = tmp_path / "blobs" / "staging"

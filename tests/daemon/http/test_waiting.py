@@ -42,7 +42,7 @@ def told(answer: requests.Response) -> tuple[int, bytes, str]:
 
 
 @QUESTIONS
-def test_who_has_the_verdict_is_told_so(asked: Http, question: str) -> None:
+def test_a_client_that_has_the_verdict_gets_304(asked: Http, question: str) -> None:
     etag = asked.get(question).headers["ETag"]
     for given in (etag, f"W/{etag}", f'"0", {etag}', "*"):
         assert told(asked.get(question, headers={"If-None-Match": given})) == (304, b"", etag), given
@@ -52,7 +52,7 @@ def test_who_has_the_verdict_is_told_so(asked: Http, question: str) -> None:
     assert asked.get(question, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_nobody_has_a_verdict_that_is_not_there(asked: Http, watch: Watch) -> None:
+def test_an_etag_never_hides_an_error(asked: Http, watch: Watch) -> None:
     missing = {
         f"{routes.VERDICT}?upstream=pca@9.0.0&downstream=forest": "VersionNotFound",
         f"{PIPELINE}?use=pca@9.0.0": "VersionNotFound",
@@ -65,7 +65,7 @@ def test_nobody_has_a_verdict_that_is_not_there(asked: Http, watch: Watch) -> No
 
 
 @QUESTIONS
-def test_asking_again_takes_one_statement(memory_server: OpStoreServer, question: str) -> None:
+def test_a_conditional_request_takes_one_statement(memory_server: OpStoreServer, question: str) -> None:
     with Listener(memory_server) as listener, Http(listener.url) as client:
         etag = fill(client).get(question).headers["ETag"]
         with counted(memory_server) as statements:
@@ -81,7 +81,7 @@ def of_waitress() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("waitress-")}
 
 
-def test_more_waiters_than_the_daemon_has_threads_keep_nobody_waiting(asked: Http, listener: Listener) -> None:
+def test_more_waiting_clients_than_threads_block_no_request(asked: Http, listener: Listener) -> None:
     etag = asked.get(PIPELINE).headers["ETag"]
     threads = of_waitress()
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def test_more_waiters_than_the_daemon_has_threads_keep_nobody_waiting(asked: Htt
         assert all(waiter.is_closed() for waiter in waiters), "until they ask again they hold no connection either"
 
 
-def test_connections_that_are_kept_give_way_to_others(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_are_closed_to_make_room(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETTINGS, "connection_limit", 8)
     with Listener(server) as listener, Http(listener.url) as http, ExitStack() as stack:
         upload = http.upload()
@@ -109,7 +109,7 @@ def test_connections_that_are_kept_give_way_to_others(server: OpStoreServer, mon
         assert busy.answer().status == 200, "nor one whose request is coming in"
 
 
-def test_the_loop_sleeps_while_a_thread_sends_an_answer(asked: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_sleeps_while_a_thread_sends_a_response(asked: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Channel] = []
     during: list[int] = []
     send, handle_write = Channel.send, Channel.handle_write

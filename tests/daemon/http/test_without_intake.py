@@ -95,7 +95,7 @@ def code(answer: object) -> tuple[int, str]:
     return status, word
 
 
-def test_a_push_and_a_pull_go_well(http: Http) -> None:
+def test_a_push_and_a_pull_work(http: Http) -> None:
     upload = http.upload(size=10)
     for start in (0, 4):
         stop = start + 4 if start == 0 else 10
@@ -112,7 +112,7 @@ def test_a_push_and_a_pull_go_well(http: Http) -> None:
     assert http.pull("up").content == large()
 
 
-def test_appends_are_held_to_the_same_rules(http: Http) -> None:
+def test_appends_follow_the_same_rules(http: Http) -> None:
     upload = http.upload(DATA[:5], size=10)
     assert code(http.append(upload, DATA[5:], 4)) == (409, "OffsetMismatch")
     assert code(http.append(upload, DATA[5:], None)) == (400, "InvalidRequest")
@@ -124,7 +124,7 @@ def test_appends_are_held_to_the_same_rules(http: Http) -> None:
     assert http.append(upload, DATA[5:], 5).json()["offset"] == 10
 
 
-def test_an_append_of_unknown_length_is_taken_whole_or_refused(http: Http) -> None:
+def test_an_append_of_unknown_length_is_stored_completely_or_refused(http: Http) -> None:
     upload = http.upload(size=10)
     answer = http.append(upload, iter([DATA[:4], DATA[4:]]))
     if answer.status_code == 411:  # where the server hands over no such body
@@ -134,7 +134,7 @@ def test_an_append_of_unknown_length_is_taken_whole_or_refused(http: Http) -> No
         assert answer.json()["offset"] == 10
 
 
-def test_a_client_that_goes_away_leaves_the_offset(http: Http, port: int, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_leaves_the_offset(http: Http, port: int, tmp_path: Path) -> None:
     upload = http.upload()
     with Raw(port) as connection:
         lines = (f"Content-Type: {routes.APPEND_TYPE}", "Upload-Offset: 0", "Content-Length: 10")
@@ -150,7 +150,7 @@ def test_a_client_that_goes_away_leaves_the_offset(http: Http, port: int, tmp_pa
     assert http.post("/v1/ops/up/versions", {"upload": upload}).json()["digest"] == digest_of(DATA)
 
 
-def test_requests_are_refused_as_they_are_elsewhere(http: Http, port: int) -> None:
+def test_requests_are_refused_as_by_our_own_server(http: Http, port: int) -> None:
     nobody = http.with_token(None)
     assert code(nobody.get(routes.OPS)) == (401, "TokenRequired")
     assert code(http.get(routes.OPS, headers={"Host": "evil.example"})) == (403, "ForeignHost")
@@ -170,7 +170,7 @@ def test_requests_are_refused_as_they_are_elsewhere(http: Http, port: int) -> No
     assert http.get(routes.OPS).json()["ops"] == []
 
 
-def test_a_damaged_blob_is_never_sent_whole(http: Http, port: int, tmp_path: Path) -> None:
+def test_a_damaged_blob_is_never_sent_completely(http: Http, port: int, tmp_path: Path) -> None:
     data = large()
     http.push("up", data)
     blob(tmp_path, data).write_bytes(data[:-1] + b"!")

@@ -112,13 +112,13 @@ def test_a_view_of_100_000_versions(tab: Page, many_versions: Site, view: str) -
         assert axe(tab) == []
 
 
-def test_without_a_session_it_can_be_read_how_to_get_one(tab: Page, few: Site) -> None:
+def test_without_a_session_the_page_explains_how_to_sign_in(tab: Page, few: Site) -> None:
     tab.goto(few.url)
     assert tab.get_by_text("opstore open", exact=True).is_visible()
     assert axe(tab) == []
 
 
-def test_the_page_is_gone_through_by_keyboard_alone(watched: Watched) -> None:
+def test_the_page_can_be_used_by_keyboard_alone(watched: Watched) -> None:
     tab = watched.tab
     watched.look("/")
     tab.keyboard.press("Tab")
@@ -146,7 +146,7 @@ def test_the_page_is_gone_through_by_keyboard_alone(watched: Watched) -> None:
     watched.check()
 
 
-def test_the_matrix_is_gone_through_by_arrows_and_passed_over_at_once(watched: Watched) -> None:
+def test_the_matrix_can_be_used_by_arrow_keys_and_skipped(watched: Watched) -> None:
     tab = watched.tab
     watched.look("/ui/matrix/pca/random_forest")
     tab.get_by_role("link", name="invalid: pca 2.0.0 is not validated for random_forest 1.2.0").focus()
@@ -185,7 +185,7 @@ def test_a_pointer_finds_the_reason_on_a_cell(watched: Watched) -> None:
     assert "is known not to be valid for random_forest 1.1.0" in content
 
 
-def test_a_screen_reader_is_told_the_headings_the_cells_and_the_regions(watched: Watched) -> None:
+def test_a_screen_reader_finds_headings_cells_and_regions(watched: Watched) -> None:
     tab = watched.tab
     watched.look("/ui/matrix/pca/random_forest")
     assert tab.get_by_role("columnheader", name="1.2.0").count() == 1
@@ -221,7 +221,7 @@ def test_it_works_without_javascript(chromium: Browser, few: Site) -> None:
     tab.close()
 
 
-def test_what_users_wrote_is_shown_as_it_is(watched: Watched) -> None:
+def test_text_of_users_is_shown_literally(watched: Watched) -> None:
     tab = watched.tab
     for path in ("/ui/ops/op/1.0.0", "/ui/ops/op", "/ui/journal", "/ui/edge?upstream=op@1.0.0&downstream=down"):
         watched.look(path)
@@ -231,7 +231,7 @@ def test_what_users_wrote_is_shown_as_it_is(watched: Watched) -> None:
     watched.check()
 
 
-def test_a_mark_from_right_to_left_turns_nothing_but_itself(watched: Watched) -> None:
+def test_right_to_left_text_changes_no_other_text(watched: Watched) -> None:
     """What stands behind it in the same row is where it would be without it."""
     watched.look("/ui/ops/down")
     row = watched.tab.locator("tbody tr").first

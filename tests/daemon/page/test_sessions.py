@@ -20,7 +20,7 @@ PRIVATE_PAGES = [(page.method, page.rule) for page in PAGES if page.scope is not
 
 @pytest.mark.parametrize(("method", "rule"), PRIVATE_PAGES)
 @pytest.mark.parametrize("intake", [True, False])
-def test_without_a_session_a_page_says_how_to_get_one(site: Site, method: str, rule: str, intake: bool) -> None:
+def test_without_a_session_a_page_explains_how_to_sign_in(site: Site, method: str, rule: str, intake: bool) -> None:
     for part, value in PARTS.items():
         rule = rule.replace(part, value)
     if intake:
@@ -35,13 +35,13 @@ def test_without_a_session_a_page_says_how_to_get_one(site: Site, method: str, r
     assert "Set-Cookie" not in headers
 
 
-def test_beneath_the_page_is_nothing_else(site: Site) -> None:
+def test_unknown_paths_of_the_page_require_a_session_too(site: Site) -> None:
     answer = site.get("/ui/nothing")
     assert answer.status_code == 401
     assert "opstore open" in answer.text
 
 
-def test_a_code_begins_one_session_and_no_second(site: Site) -> None:
+def test_a_code_starts_one_session_only(site: Site) -> None:
     code = site.invite()
     first = site.get(code)
     assert (first.status_code, first.headers["Location"]) == (303, "/")
@@ -52,7 +52,7 @@ def test_a_code_begins_one_session_and_no_second(site: Site) -> None:
     assert site.get("/").status_code == 401, "one of the two who had the code should not have had it"
 
 
-def test_to_look_whether_the_address_is_there_uses_up_nothing(site: Site) -> None:
+def test_a_head_request_does_not_use_the_code(site: Site) -> None:
     code = site.invite()
     looked = requests.head(site.url + code, timeout=TIMEOUT, allow_redirects=False)
     assert (looked.status_code, "Set-Cookie" in looked.headers) == (401, False)
@@ -60,7 +60,7 @@ def test_to_look_whether_the_address_is_there_uses_up_nothing(site: Site) -> Non
     assert site.get("/").status_code == 200
 
 
-def test_the_cookie_is_for_this_daemon_and_no_script(site: Site) -> None:
+def test_the_cookie_is_for_this_daemon_and_hidden_from_scripts(site: Site) -> None:
     told = site.get(site.invite()).headers["Set-Cookie"]
     name, *attributes = told.split("; ")
     assert name.startswith(f"opstore-session-{site.port}=")
@@ -68,7 +68,7 @@ def test_the_cookie_is_for_this_daemon_and_no_script(site: Site) -> None:
     assert site.server.token not in told
 
 
-def test_beyond_this_machine_the_cookie_goes_over_tls_only() -> None:
+def test_the_cookie_is_secure_except_on_loopback() -> None:
     server = stores.server(hosts=["models.example.com"])
     with closing(server):
         browser = server.flask.test_client()
@@ -77,7 +77,7 @@ def test_beyond_this_machine_the_cookie_goes_over_tls_only() -> None:
         assert "; Secure" in browser.get(path, headers={"Host": "models.example.com"}).headers["Set-Cookie"]
 
 
-def test_a_session_reads_the_page_and_nothing_else(site: Site) -> None:
+def test_a_session_can_only_read_the_page(site: Site) -> None:
     site.sign_in()
     assert site.get(routes.OPS).status_code == 401
     for method in ("POST", "PUT", "PATCH", "DELETE"):
@@ -87,7 +87,7 @@ def test_a_session_reads_the_page_and_nothing_else(site: Site) -> None:
     assert sessions.status_code == 401
 
 
-def test_a_token_reads_no_page(site: Site) -> None:
+def test_a_token_is_no_session(site: Site) -> None:
     assert site.get("/", headers=site.bearer).status_code == 401
 
 
@@ -103,7 +103,7 @@ def test_logging_out_ends_the_session_and_no_other(site: Site) -> None:
         assert other.get(site.url, timeout=TIMEOUT).status_code == 200
 
 
-def test_whoever_has_the_token_ends_all_sessions_and_codes(site: Site) -> None:
+def test_a_token_ends_all_its_sessions_and_codes(site: Site) -> None:
     site.sign_in()
     code = site.invite()
     assert requests.delete(site.url + routes.SESSIONS, headers=site.bearer, timeout=TIMEOUT).status_code == 204
@@ -134,7 +134,7 @@ def test_a_session_ends_with_the_daemon() -> None:
         assert requests.get(listener.url, cookies=cookies, timeout=TIMEOUT).status_code == 401
 
 
-def test_neither_log_nor_answer_has_a_secret(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_logged_or_returned(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     code = site.invite()
     told = site.get(code)
@@ -150,7 +150,7 @@ def test_neither_log_nor_answer_has_a_secret(site: Site, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("head", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Host": "evil"}])
 @pytest.mark.parametrize("path", ["/", "/ui/journal", "a code"])
-def test_a_foreign_site_gets_no_page_and_begins_no_session(site: Site, path: str, head: dict[str, str]) -> None:
+def test_a_foreign_site_gets_no_page_and_starts_no_session(site: Site, path: str, head: dict[str, str]) -> None:
     site.sign_in()
     answer = site.get(site.invite() if path == "a code" else path, headers=head)
     assert answer.status_code == 403
@@ -175,12 +175,12 @@ def test_a_foreign_form_logs_nobody_out(site: Site) -> None:
         ("/ui/\r\nSet-Cookie: a=b", "/"),
     ],
 )
-def test_a_session_begins_with_a_page_of_this_daemon(site: Site, asked: str, led: str) -> None:
+def test_a_session_starts_with_a_page_of_this_daemon(site: Site, asked: str, led: str) -> None:
     answer = site.get(site.invite(), params={"to": asked})
     assert (answer.status_code, answer.headers["Location"]) == (303, led)
 
 
-def test_an_answer_to_anybody_has_the_policy(site: Site) -> None:
+def test_every_response_of_the_page_has_the_security_policy(site: Site) -> None:
     for answer in (site.get("/"), site.get(site.invite()), site.get("/"), site.get("/ui/nothing")):
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; ")
@@ -213,7 +213,7 @@ def test_a_code_works_for_a_minute() -> None:
     assert sessions.owner(secret) == "owner", "a code that is too old tells nothing of a session"
 
 
-def test_there_are_only_so_many_sessions_and_the_oldest_gives_way() -> None:
+def test_the_oldest_session_is_dropped_at_the_limit() -> None:
     sessions = Sessions()
     secrets = [sessions.start(sessions.invite("owner")) or "" for _ in range(MAX_SESSIONS + 1)]
     assert sessions.owner(secrets[0]) is None

@@ -63,7 +63,7 @@ def seen(site: Site, path: str) -> str:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_leads_nowhere_else_and_has_one_heading(few: Site, view: str) -> None:
+def test_a_view_links_to_no_other_site_and_has_one_heading(few: Site, view: str) -> None:
     found = Text(few.get(VIEWS[view]).text)
     assert found.elements.count("h1") == 1
     assert found.elements.count("script") == 1, "its own, whose digest the policy names"
@@ -81,7 +81,7 @@ def test_home_shows_ops_with_their_latest_versions_and_sizes(few: Site) -> None:
     assert "churn ✕ invalid cleaner tokenizer pca random_forest 3 1" in text
 
 
-def test_home_goes_on_by_name(site: Site) -> None:
+def test_home_is_paged_by_name(site: Site) -> None:
     many_ops(site.server.store, 60)
     site.sign_in()
     first = site.text("/")
@@ -92,7 +92,7 @@ def test_home_goes_on_by_name(site: Site) -> None:
     assert "op_0049 op" not in second
 
 
-def test_an_op_shows_versions_tags_yanks_and_what_it_stands_beside(few: Site) -> None:
+def test_an_op_shows_versions_tags_yanks_and_related_ops(few: Site) -> None:
     text = seen(few, "/ui/ops/pca")
     assert "Upstream tokenizer ( matrix ) Downstream random_forest ( matrix ) Pipelines churn reviews" in text
     assert "production pca @1.2.0" in text
@@ -102,7 +102,7 @@ def test_an_op_shows_versions_tags_yanks_and_what_it_stands_beside(few: Site) ->
     assert "Yanked: trained on the test set" in seen(few, "/ui/ops/tokenizer")
 
 
-def test_a_version_shows_all_that_is_known_and_where_it_is_valid(few: Site) -> None:
+def test_a_version_shows_its_record_and_its_verdicts(few: Site) -> None:
     text = seen(few, "/ui/ops/pca/1.2.0")
     record = few.server.store.show("pca@1.2.0")
     for word in (record.digest, record.subversions, f"{record.size} bytes", "2026-05-06T18:00:00Z", "production"):
@@ -132,7 +132,7 @@ def test_the_matrix_has_each_verdict_with_its_reason(few: Site) -> None:
     assert {word for word, *_ in cells} == {"valid", "invalid"}
 
 
-def test_a_cell_leads_to_its_verdict_and_the_entries_behind_it(few: Site) -> None:
+def test_a_cell_links_to_its_verdict_and_links(few: Site) -> None:
     text = seen(few, VIEWS["edge"])
     assert "✕ invalid pca 2.0.0 is known not to be valid for random_forest 1.1.0" in text
     assert "evaluation 21: auc 0.52" in text
@@ -140,7 +140,7 @@ def test_a_cell_leads_to_its_verdict_and_the_entries_behind_it(few: Site) -> Non
 
 
 @pytest.mark.slow
-def test_a_large_matrix_is_gone_through_in_parts(many_versions: Site) -> None:
+def test_a_large_matrix_is_shown_in_parts(many_versions: Site) -> None:
     many_versions.sign_in()
     first = many_versions.text("/ui/matrix/upstream/downstream")
     assert first.count('aria-label="valid: ') + first.count('aria-label="invalid: ') == 25 * 25
@@ -179,7 +179,7 @@ def test_a_pipeline_shows_its_edges_its_resolution_and_skipped_versions(few: Sit
     assert "These edges can't all be valid" in seen(few, "/ui/pipelines/reviews")
 
 
-def test_the_journal_tells_what_each_entry_did(few: Site) -> None:
+def test_the_journal_describes_each_entry(few: Site) -> None:
     text, path = "", "/ui/journal"
     while path:
         body = few.text(path)
@@ -223,7 +223,7 @@ def test_the_journal_has_a_word_for_every_kind_of_entry(site: Site) -> None:
         assert entry.what in text
 
 
-def test_as_it_was(few: Site) -> None:
+def test_the_page_shows_past_states(few: Site) -> None:
     then = "as_of=2026-05-06T10:00"
     text = seen(few, f"/?{then}")
     assert "As of 2026-05-06T10:00 . Back to now" in text
@@ -256,13 +256,13 @@ def test_a_search(few: Site, sought: str, found: str) -> None:
     assert found in Text(answer.text).text
 
 
-def test_a_digest_is_found_by_its_beginning(few: Site) -> None:
+def test_a_digest_is_found_by_its_first_digits(few: Site) -> None:
     digest = str(few.server.store.show("pca@1.2.0").digest)
     for sought in (digest, digest[7:15], digest[:20]):
         assert "pca @1.2.0" in seen(few, f"/ui/search?q={sought}")
 
 
-def test_what_users_wrote_is_text(few: Site) -> None:
+def test_text_of_users_is_never_markup(few: Site) -> None:
     body = few.text("/ui/ops/op/1.0.0")
     assert HOSTILE in " ".join(Text(body).words)
     assert "b" not in Text(body).elements
@@ -287,14 +287,14 @@ def test_what_users_wrote_is_text(few: Site) -> None:
         ("/ui/search?q=<script>alert(1)</script>&q=2", 400),
     ],
 )
-def test_a_refusal_is_a_page_too(few: Site, path: str, status: int) -> None:
+def test_an_error_is_a_page_too(few: Site, path: str, status: int) -> None:
     answer = few.get(path)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert Text(answer.text).elements.count("script") == 1
 
 
-def test_an_empty_store_says_what_to_do_first(site: Site) -> None:
+def test_an_empty_store_shows_the_first_command(site: Site) -> None:
     site.sign_in()
     assert "opstore push NAME FILE" in seen(site, "/")
     assert "opstore pipeline register" in seen(site, "/ui/pipelines")

@@ -183,7 +183,7 @@ def wait(seconds: float, stop: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_nothing_acknowledged_is_lost_and_nothing_is_half_there_after_kills(
+def test_nothing_acknowledged_is_lost_and_nothing_is_incomplete_after_kills(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home, moments = tmp_path / "home", random.Random(SEED)

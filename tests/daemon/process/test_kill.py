@@ -10,7 +10,7 @@ from tests.daemon.process.conftest import Start
 pytestmark = pytest.mark.process
 
 
-def test_an_upload_that_was_begun_goes_on_after_kill_9(start: Start) -> None:
+def test_an_upload_resumes_after_kill_9(start: Start) -> None:
     data = hashlib.sha256(b"seed").digest() * 50_000
     first = start()
     upload = first.begin_upload(len(data))
@@ -29,7 +29,7 @@ def test_an_upload_that_was_begun_goes_on_after_kill_9(start: Start) -> None:
     assert second.pull("pca") == data
 
 
-def test_what_was_acknowledged_is_there_after_kill_9(start: Start) -> None:
+def test_acknowledged_pushes_survive_kill_9(start: Start) -> None:
     first = start()
     for n in range(5):
         first.push("pca", b"%d" % n, valid_for=["forest"])
@@ -39,7 +39,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(start: Start) -> None:
     assert len(second.ask("GET", routes.LINKS)[1]["links"]) == 5
 
 
-def test_a_request_that_is_repeated_after_kill_9_has_the_effect_of_one(start: Start) -> None:
+def test_requests_are_idempotent_across_kill_9(start: Start) -> None:
     first = start()
     upload = first.begin_upload()
     first.append(upload, 0, b"bytes")

@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_the_runtime_file_says_where_the_daemon_is_and_goes_with_it(daemon: Daemon) -> None:
+def test_the_runtime_file_exists_while_the_daemon_runs(daemon: Daemon) -> None:
     told = json.loads(daemon.runtime_file.read_text())
     assert set(told) == {"url", "port", "pid", "version", "started_at"}
     assert told["url"] == daemon.url == f"http://127.0.0.1:{told['port']}"
@@ -38,7 +38,7 @@ def test_the_runtime_file_says_where_the_daemon_is_and_goes_with_it(daemon: Daem
     assert not daemon.runtime_file.exists()
 
 
-def test_everything_in_the_home_is_its_owner_s_alone(daemon: Daemon) -> None:
+def test_only_its_owner_can_read_the_home(daemon: Daemon) -> None:
     daemon.push("pca", b"bytes")
     daemon.begin_upload()
     modes = {path.relative_to(daemon.home): mode(path) for path in daemon.home.rglob("*")}
@@ -49,7 +49,7 @@ def test_everything_in_the_home_is_its_owner_s_alone(daemon: Daemon) -> None:
         assert found in (0o700,) if (daemon.home / path).is_dir() else found in (0o600, 0o400), path
 
 
-def test_a_second_daemon_of_the_same_home_is_refused_with_the_address_of_the_first(daemon: Daemon) -> None:
+def test_a_second_daemon_of_a_home_is_refused_with_the_url_of_the_first(daemon: Daemon) -> None:
     second = run(daemon.home, "serve")
     assert second.returncode == 5
     assert f"in use by the daemon at {daemon.url} (pid {daemon.process.pid})" in second.stderr
@@ -62,7 +62,7 @@ def test_an_upgrade_is_refused_while_a_daemon_runs(daemon: Daemon) -> None:
     assert run(daemon.home, "db", "upgrade").returncode == 5
 
 
-def test_a_daemon_that_was_killed_does_not_keep_its_home(start: Start) -> None:
+def test_a_killed_daemon_releases_its_home(start: Start) -> None:
     first = start()
     first.kill()
     assert first.runtime_file.exists()
@@ -70,7 +70,7 @@ def test_a_daemon_that_was_killed_does_not_keep_its_home(start: Start) -> None:
     assert json.loads(second.runtime_file.read_text())["pid"] == second.process.pid
 
 
-def test_the_runtime_file_of_a_killed_daemon_does_not_outlive_the_next_one_s_refusal(start: Start) -> None:
+def test_a_stale_runtime_file_is_deleted_even_if_the_next_daemon_fails(start: Start) -> None:
     first = start()
     first.kill()
     assert run(first.home, "serve", "--host", "0.0.0.0").returncode == 8  # noqa: S104 - it is refused
@@ -78,7 +78,7 @@ def test_the_runtime_file_of_a_killed_daemon_does_not_outlive_the_next_one_s_ref
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])  # noqa: S104 - refused
-def test_it_does_not_listen_where_others_could_reach_it(home: Path, host: str) -> None:
+def test_it_listens_on_no_public_address(home: Path, host: str) -> None:
     refused = run(home, "serve", "--host", host)
     assert refused.returncode == 8
     assert f"the daemon does not listen on {host}" in refused.stderr
@@ -101,9 +101,7 @@ def test_it_does_not_listen_where_others_could_reach_it(home: Path, host: str) -
         (["--colour", "red"], {}, "No such option"),
     ],
 )
-def test_a_setting_that_means_nothing_is_refused(
-    home: Path, arguments: list[str], environ: dict[str, str], words: str
-) -> None:
+def test_an_invalid_setting_is_refused(home: Path, arguments: list[str], environ: dict[str, str], words: str) -> None:
     refused = run(home, "serve", *arguments, **environ)
     assert refused.returncode == 2
     assert words in refused.stderr
@@ -111,7 +109,7 @@ def test_a_setting_that_means_nothing_is_refused(
 
 
 @pytest.mark.parametrize(("what", "arguments"), [("", ["serve"]), ("token", ["serve"]), ("", ["db", "upgrade"])])
-def test_a_home_that_can_t_be_used_is_refused(home: Path, what: str, arguments: list[str]) -> None:
+def test_an_unusable_home_is_refused(home: Path, what: str, arguments: list[str]) -> None:
     if what:
         (home / what).mkdir(parents=True)
     else:
@@ -122,7 +120,7 @@ def test_a_home_that_can_t_be_used_is_refused(home: Path, what: str, arguments: 
     assert "Traceback" not in refused.stderr
 
 
-def test_a_port_that_is_taken_is_refused(home: Path) -> None:
+def test_a_port_in_use_is_refused(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -132,7 +130,7 @@ def test_a_port_that_is_taken_is_refused(home: Path) -> None:
     assert f"port {port} of 127.0.0.1 can't be used: Address already in use" in refused.stderr
 
 
-def test_a_port_and_the_loopback_of_ipv6_can_be_chosen(start: Start) -> None:
+def test_it_listens_on_a_given_port_and_on_ipv6_loopback(start: Start) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -143,13 +141,13 @@ def test_a_port_and_the_loopback_of_ipv6_can_be_chosen(start: Start) -> None:
         assert start("--host", "::1").ask("GET", routes.HEALTH)[0] == 200
 
 
-def test_the_ready_pipe_tells_why_there_is_no_daemon(start: Start) -> None:
+def test_the_ready_pipe_reports_why_the_daemon_did_not_start(start: Start) -> None:
     told = start("--saver", "s3://bucket").ready
     assert set(told) == {"error"}
     assert told["error"].startswith("--saver was refused")
 
 
-def test_the_token_is_made_once(start: Start) -> None:
+def test_the_token_is_created_once(start: Start) -> None:
     first = start()
     token = first.token
     assert len(token) >= 40
@@ -161,7 +159,7 @@ def test_the_token_is_made_once(start: Start) -> None:
     assert second.ask("GET", routes.STATUS, Authorization="Bearer " + "x" * 43)[0] == 401
 
 
-def test_a_token_that_somebody_loosened_is_tightened(start: Start) -> None:
+def test_the_permissions_of_the_token_are_restored(start: Start) -> None:
     first = start()
     first.stop()
     (first.home / "token").chmod(0o644)
@@ -207,7 +205,7 @@ def test_a_restart_keeps_everything(start: Start) -> None:
     assert second.push("pca", b"more")["version"] == "1.0.1"
 
 
-def test_it_answers_to_the_names_that_it_was_told_and_to_no_other(start: Start) -> None:
+def test_it_accepts_the_allowed_hosts_and_no_others(start: Start) -> None:
     daemon = start("--allow-host", "Models.example.com", "--allow-host", "other.example:8443")
 
     def status(host: str) -> int:
@@ -223,7 +221,7 @@ def test_it_answers_to_the_names_that_it_was_told_and_to_no_other(start: Start) 
     ]
 
 
-def test_database_and_blobs_may_live_elsewhere(start: Start, tmp_path: Path) -> None:
+def test_database_and_blobs_can_be_elsewhere(start: Start, tmp_path: Path) -> None:
     db, blobs = tmp_path / "elsewhere.db", tmp_path / "some blobs"
     daemon = start("--db", f"sqlite:///{db}", "--saver", blobs.as_uri())
     daemon.push("pca", b"bytes")
@@ -244,7 +242,7 @@ def test_a_home_with_odd_characters_works(tmp_path: Path) -> None:
         daemon.kill()
 
 
-def test_a_home_that_no_database_url_can_name_is_refused(tmp_path: Path) -> None:
+def test_a_home_with_a_question_mark_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "what?"
     refused = run(home, "serve")
     assert refused.returncode == 2
@@ -255,7 +253,7 @@ def test_a_home_that_no_database_url_can_name_is_refused(tmp_path: Path) -> None
 # --- the schema ---------------------------------------------------------------------------------------------------
 
 
-def test_the_schema_can_be_asked_for_and_upgraded_without_a_daemon(home: Path) -> None:
+def test_the_schema_can_be_shown_and_upgraded_without_a_daemon(home: Path) -> None:
     before = run(home, "db", "current")
     assert (before.returncode, before.stdout) == (0, f"none (this opstore needs {HEAD})\n")
     assert not home.exists()
@@ -266,7 +264,7 @@ def test_the_schema_can_be_asked_for_and_upgraded_without_a_daemon(home: Path) -
     assert mode(home / "opstore.db") == 0o600
 
 
-def test_the_schema_can_be_asked_for_while_a_daemon_runs(daemon: Daemon) -> None:
+def test_the_schema_can_be_shown_while_a_daemon_runs(daemon: Daemon) -> None:
     assert run(daemon.home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
 
 
@@ -287,7 +285,7 @@ def test_a_newer_schema_is_refused_with_both_revisions(start: Start) -> None:
     assert not first.runtime_file.exists()
 
 
-def test_what_is_no_database_is_a_failure_of_the_database(home: Path) -> None:
+def test_a_file_that_is_no_database_is_a_database_error(home: Path) -> None:
     home.mkdir()
     (home / "opstore.db").write_bytes(b"this is no database at all" * 100)
     refused = run(home, "serve")
@@ -297,7 +295,7 @@ def test_what_is_no_database_is_a_failure_of_the_database(home: Path) -> None:
 
 
 @pytest.mark.parametrize("descriptor", ["junk", "99"])
-def test_a_ready_pipe_that_is_none_does_not_keep_a_daemon_from_saying_why_it_fails(home: Path, descriptor: str) -> None:
+def test_an_invalid_ready_pipe_does_not_hide_the_error(home: Path, descriptor: str) -> None:
     refused = run(home, "serve", "--saver", "nowhere", OPSTORE_READY_FD=descriptor)
     assert refused.returncode == 2
     assert "--saver was refused" in refused.stderr

@@ -64,7 +64,7 @@ def answer_on(connection: socket.socket) -> bytes:
     return answer
 
 
-def test_an_upload_that_is_running_is_finished_before_the_daemon_ends(start: Start) -> None:
+def test_a_running_upload_is_finished_before_the_daemon_stops(start: Start) -> None:
     daemon = start()
     upload, data = daemon.begin_upload(), b"x" * 300_000
     with appending(daemon, upload, len(data)) as connection:
@@ -89,7 +89,7 @@ def staged(daemon: Daemon, upload: str) -> int:
     return (daemon.home / "blobs" / "staging" / upload).stat().st_size
 
 
-def test_a_download_that_is_running_is_finished_before_the_daemon_ends(daemon: Daemon) -> None:
+def test_a_running_download_is_finished_before_the_daemon_stops(daemon: Daemon) -> None:
     data = hashlib.sha256(b"seed").digest() * 400_000
     daemon.push("pca", data)
     path = routes.path(routes.BYTES, op="pca", selector="1.0.0")
@@ -107,7 +107,7 @@ def test_a_download_that_is_running_is_finished_before_the_daemon_ends(daemon: D
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_daemon_that_nobody_asks_anything_ends_at_once(daemon: Daemon, number: signal.Signals) -> None:
+def test_an_idle_daemon_stops_at_once(daemon: Daemon, number: signal.Signals) -> None:
     with connected(daemon, f"GET {routes.HEALTH} HTTP/1.1") as kept:
         kept.sendall(b"\r\n\r\n")
         answer = b""
@@ -121,7 +121,7 @@ def test_a_daemon_that_nobody_asks_anything_ends_at_once(daemon: Daemon, number:
     assert not daemon.runtime_file.exists()
 
 
-def test_a_background_daemon_that_nobody_needs_stops_by_itself(start: Start) -> None:
+def test_an_idle_background_daemon_stops_by_itself(start: Start) -> None:
     daemon = start("--background", OPSTORE_IDLE_TIMEOUT="1s")
     daemon.push("pca", b"bytes")
     assert daemon.ends() == 0
@@ -129,7 +129,7 @@ def test_a_background_daemon_that_nobody_needs_stops_by_itself(start: Start) -> 
     assert "stopping after 1 s without a request" in (daemon.home / "daemon.log").read_text()
 
 
-def test_a_background_daemon_that_is_busy_does_not_stop(start: Start) -> None:
+def test_a_busy_background_daemon_does_not_stop(start: Start) -> None:
     daemon = start("--background", OPSTORE_IDLE_TIMEOUT="1s")
     upload, size = daemon.begin_upload(), 30
     with appending(daemon, upload, size) as connection:
@@ -156,7 +156,7 @@ def test_a_daemon_in_the_foreground_ignores_the_idle_timeout(start: Start) -> No
     assert daemon.ask("GET", routes.HEALTH)[0] == 200
 
 
-def test_what_a_daemon_in_the_background_has_to_say_it_says_in_its_log(start: Start) -> None:
+def test_a_background_daemon_writes_only_to_its_log(start: Start) -> None:
     daemon = start("--background")
     second = start("--background")
     assert second.ends() == 5
