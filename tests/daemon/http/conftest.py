@@ -11,5 +11,5 @@ from tests.support.refusals import Watch
 
 @pytest.fixture
 def watch(server: OpStoreServer, listener: Listener, tmp_path: Path) -> Watch:
-    """Sees that refusals look as they should and leave nothing behind."""
+    """Return a watch that checks error responses and that they leave nothing behind."""
     return Watch(server, listener, tmp_path / "blobs")

@@ -1,4 +1,4 @@
-"""What schemathesis has to know besides the document: bytes that are appended to an upload are bytes."""
+"""Hooks of schemathesis: the body of an append is bytes."""
 
 import schemathesis
 

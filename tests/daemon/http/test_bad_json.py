@@ -1,4 +1,4 @@
-"""Bodies that are no JSON, other JSON than was asked for, or JSON in another wrapping."""
+"""Bodies that are not JSON, not the expected JSON, or not encoded as expected."""
 
 import gzip
 import json
@@ -58,7 +58,7 @@ NO_JSON: dict[str, bytes] = {
 
 def test_a_body_other_than_the_expected_record_is_refused(http: Http, watch: Watch) -> None:
     for what, body in NO_JSON.items():
-        # requests sends no Content-Length of 0 unless it is told to.
+        # requests omits a Content-Length of 0 otherwise.
         length = {} if body else {"Content-Length": "0"}
         answer = http.ask("POST", routes.PIPELINES, data=body, headers={**JSON, **length})
         assert watch.assert_problem(answer, 400, "InvalidRequest")["reason"], what

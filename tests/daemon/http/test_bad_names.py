@@ -1,4 +1,4 @@
-"""Names and references that are none, in every place of the API where one travels."""
+"""Invalid names and references, everywhere in the API."""
 
 from collections.abc import Callable
 from typing import Any

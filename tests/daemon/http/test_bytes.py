@@ -1,4 +1,4 @@
-"""Bytes on their way out: whole, in ranges, conditional, and never wrong ones as right ones."""
+"""The bytes of a version: complete, in ranges, conditional, and never damaged ones."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What is declared of bytes: wrong forms are refused, and bytes that are others are not kept."""
+"""Declared digests, checksums and sizes: invalid ones are refused, and bytes that differ are not kept."""
 
 import sqlite3
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_bytes_with_another_checksum_than_declared_are_not_kept(http: Http, watc
 
 
 def test_bytes_with_the_declared_checksum_are_kept(http: Http) -> None:
-    """The checksum that `xxhsum -H2` tells."""
+    """The checksum is that of `xxhsum -H2`."""
     wanted = {"upload": http.upload(b"twelve bytes"), "checksum": TWELVE}
     answer = http.post("/v1/ops/up/versions", wanted)
     assert (answer.status_code, answer.json()["digest"]) == (201, digest_of(b"twelve bytes"))

@@ -1,4 +1,4 @@
-"""Requests whose framing can be read in two ways: refused, and nothing behind them is ever taken for a request."""
+"""Requests with ambiguous framing are refused, and nothing after them is ever read as a request."""
 
 import pytest
 
@@ -16,7 +16,7 @@ JSON = f"Content-Type: {routes.JSON}"
 
 
 def smuggled(host: str, name: str = "smuggled") -> bytes:
-    """A whole request that registers an op: it shows if anybody takes it for one."""
+    """Return a complete request that registers an op: the op exists if it was read as a request."""
     body = b'{"fields":{"major":{"a":"1"}}}'
     return head("POST", f"/v1/ops/{name}/versions", JSON, f"Content-Length: {len(body)}", host=host) + body
 

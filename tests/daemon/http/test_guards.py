@@ -1,4 +1,4 @@
-"""Who may ask what, and what every answer carries."""
+"""Who may do what, and which headers every response has."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>"
 
 
 def every_route(server: OpStoreServer) -> Iterator[tuple[str, str, Scope | None]]:
-    """Method, path and scope of all routes that the application has, but for the page's (tests/daemon/page)."""
+    """Yield method, path and scope of all routes of the application, except the page (tests/daemon/page)."""
     for rule in server.flask.url_map.iter_rules():
         if is_page(rule.rule):
             continue

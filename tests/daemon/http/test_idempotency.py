@@ -1,4 +1,4 @@
-"""A repeated request (same idempotency key) has the effect of one."""
+"""Requests with an idempotency key are idempotent."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ import requests
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import routes
 from opstore_daemon.store.ingest.uploads import Uploads
-from tests.daemon.http.test_uploads_that_last import Clock, daemon
+from tests.daemon.http.test_upload_lifetime import Clock, daemon
 from tests.support import raw_http
 from tests.support.http_client import Http
 from tests.support.refusals import Watch
@@ -23,7 +23,7 @@ def key(name: str) -> dict[str, str]:
 
 
 def same(one: requests.Response, other: requests.Response) -> bool:
-    """Whether the answers say the same."""
+    """Return whether the responses are equal."""
     return (one.status_code, one.content) == (other.status_code, other.content)
 
 
@@ -46,7 +46,7 @@ CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 
 
 def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
-    """The change, with what it needs in place."""
+    """Return the change, after creating what it needs."""
     http.register("up", a="1")
     http.post("/v1/links", {"upstream": "up", "downstream": "linked"})
     http.post("/v1/pipelines", {"name": "p", "ops": ["up", "down"]})
@@ -165,7 +165,7 @@ def test_an_invalid_key_is_refused(http: Http, listener: Listener, watch: Watch)
 
 
 def at_once(url: str, change: tuple[str, str, dict[str, Any] | None], name: str) -> list[requests.Response]:
-    """The same request by six clients at the same time."""
+    """Send the same request from six clients at the same time; return the responses."""
     gate = threading.Barrier(6)
 
     def repeat(_number: int) -> requests.Response:

@@ -1,4 +1,4 @@
-"""The listener: where it listens, and how it ends."""
+"""The listener: where it listens, and how it stops."""
 
 import socket
 import threading

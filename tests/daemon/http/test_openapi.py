@@ -59,7 +59,7 @@ def filled_in(path: str, **parts: str) -> str:
 
 @pytest.fixture
 def filled(http: Http) -> Http:
-    """A daemon that has what PARTS and VALUES name."""
+    """Return a client of a daemon that has what PARTS and VALUES name."""
     http.push("pca", b"bytes")
     http.push("forest", b"bytes")
     http.post(routes.LINKS, {"upstream": "pca", "downstream": "forest"})
@@ -77,7 +77,7 @@ def test_it_is_a_valid_openapi_document() -> None:
 
 
 def schemas(node: Any) -> Iterator[Any]:
-    """All schemas in the document: those of components, and whatever stands under `schema`."""
+    """Yield all schemas in the document: those of components, and the values of `schema`."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "schema":
@@ -186,7 +186,7 @@ def test_an_operation_takes_its_documented_parameters_and_no_others(filled: Http
     needed = [(name, VALUES[name]) for name, one in known.items() if one["required"]]
 
     def ask(*query: tuple[str, str]) -> str | None:
-        """The reason of a refusal of the query."""
+        """Return the reason for which the query is refused."""
         body: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
         if path == "/v1/uploads/{upload}" and method == "PATCH":
             body = {"data": b"", "headers": {"Content-Type": routes.APPEND_TYPE, "Upload-Offset": "0"}}
@@ -222,7 +222,7 @@ def test_every_documented_success_occurs(filled: Http) -> None:
 
 
 def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
-    """Method, path, its parts and what else is to be sent, in an order in which each goes well."""
+    """Yield method, path, path parameters and the rest of each request, in an order in which each succeeds."""
     upload = {"upload": http.upload(b"bytes")}
     for path, item in PATHS.items():
         for method in {"GET", "HEAD"} & {name.upper() for name in item}:
@@ -281,7 +281,7 @@ INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", 
 
 
 def raised() -> set[str]:
-    """The errors that the daemon's code makes, by their names: `errors.Name(`, `raise errors.Name` and passed on."""
+    """Return the names of the errors that the daemon's code raises or passes on."""
     found: set[str] = set()
     for folder in ("web", "store", "rules", "protocol", "savers", "metadata"):
         for path in (ROOT / "opstore_daemon" / folder).rglob("*.py"):
@@ -294,7 +294,7 @@ def raised() -> set[str]:
 
 
 def codes(response: Any) -> list[str]:
-    """The errors that the response may tell of."""
+    """Return the codes of the errors of a response."""
     listed: list[str] = response["content"][routes.PROBLEM]["schema"]["allOf"][1]["properties"]["code"]["enum"]
     return listed
 
@@ -302,7 +302,7 @@ def codes(response: Any) -> list[str]:
 def test_it_has_exactly_the_errors_that_the_daemon_can_return() -> None:
     listed = [code for response in DOCUMENT["components"]["responses"].values() for code in codes(response)]
     assert raised() - AT_THE_START - INSIDE - OF_THE_PAGE <= set(listed)
-    assert set(listed) <= raised() | {"HeadersTooLarge", "AmbiguousFraming"}  # of intake
+    assert set(listed) <= raised() | {"HeadersTooLarge", "AmbiguousFraming"}  # of the request parser
     assert not set(listed) & (AT_THE_START | INSIDE | OF_THE_PAGE)
 
 

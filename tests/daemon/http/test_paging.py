@@ -1,4 +1,4 @@
-"""Pages: bounded, and together the whole."""
+"""Pages are bounded, and together they are the whole list."""
 
 from typing import Any
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""Queries are records: what they may hold is what can be read."""
+"""Queries are parsed strictly into their records."""
 
 import pytest
 from werkzeug.datastructures import MultiDict

@@ -1,4 +1,4 @@
-"""What schemathesis makes of the OpenAPI document, sent to a real daemon: nothing breaks the daemon or the document."""
+"""Requests that schemathesis generates from the OpenAPI document break neither a real daemon nor the document."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TOLD = {"OPSTORE_TOKEN": ADMIN_TOKEN, "SCHEMATHESIS_HOOKS": str(HERE / "schemath
 
 
 def schemathesis(url: str, phase: str, folder: Path) -> tuple[dict[str, Any], str]:
-    """Runs one of its phases; its report, and what it says of it."""
+    """Run one phase of schemathesis; return its report and its output."""
     program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")]
     report = folder / "report.json"
     options = [
@@ -45,7 +45,7 @@ def schemathesis(url: str, phase: str, folder: Path) -> tuple[dict[str, Any], st
 
 @pytest.fixture
 def filled(http: Http) -> Http:
-    """A daemon that has what the configuration names."""
+    """Return a client of a daemon that has what the configuration names."""
     http.push("pca", b"a" * 100)
     http.push("pca", b"b" * 100)
     http.push("forest", b"c")

@@ -1,4 +1,4 @@
-"""A push of a few bytes is one request: a form of the record and the bytes (RFC 7578)."""
+"""A push of a few bytes is one request: a form with the record and the bytes (RFC 7578)."""
 
 import threading
 from pathlib import Path
@@ -26,7 +26,7 @@ Part = tuple[str | None, bytes, str]
 
 
 def form(data: bytes = DATA, record: bytes = b"{}", **more: Part) -> dict[str, Part]:
-    """The parts of a push, and what else is sent."""
+    """Return the arguments of a push as a form."""
     return {"version": (None, record, routes.JSON), "bytes": ("x", data, routes.BYTES_TYPE), **more}
 
 

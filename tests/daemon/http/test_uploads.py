@@ -1,4 +1,4 @@
-"""Appends: at the offset, within the size, by whoever made the upload, and by one at a time."""
+"""Appends: only at the offset, within the size, with the same token, and one at a time."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ DATA = b"0123456789"
 
 
 def begin(connection: Raw, upload: str, offset: int, length: int | None, token: str | None = None) -> None:
-    """Sends the head of an append."""
+    """Send the head of an append."""
     framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     lines = [f"Content-Type: {routes.APPEND_TYPE}", f"Upload-Offset: {offset}", framing]
     given = {} if token is None else {"token": token}
@@ -99,7 +99,7 @@ def test_an_unknown_upload_is_not_found(http: Http, watch: Watch) -> None:
             http.append(upload, b""),
             http.append(upload, iter([DATA])) if len(upload) == 32 and upload.islower() else http.append(upload, DATA),
         ):
-            if upload in ("..", "%2e%2e"):  # requests goes up a folder by itself
+            if upload in ("..", "%2e%2e"):  # requests resolves ".." itself
                 assert answer.status_code in (404, 405)
             else:
                 watch.assert_problem(answer, 404, "UploadNotFound")

@@ -1,4 +1,4 @@
-"""Who waits for a verdict asks again with its etag: that costs next to nothing, and keeps nobody else waiting."""
+"""Clients that wait for a verdict poll with its etag, which is cheap and delays nobody else."""
 
 import threading
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ QUESTIONS = pytest.mark.parametrize("question", [EDGE, PIPELINE], ids=["edge", "
 
 
 def fill(http: Http) -> Http:
-    """The client, of a daemon that has a pipeline now, which nobody has validated."""
+    """Return the client, after registering a pipeline that nobody has validated."""
     http.register("pca", a="1")
     http.register("forest", a="1")
     assert http.post(routes.PIPELINES, {"name": "churn", "ops": ["pca", "forest"]}).status_code == 201
@@ -32,12 +32,12 @@ def fill(http: Http) -> Http:
 
 @pytest.fixture
 def asked(http: Http) -> Http:
-    """A client of such a daemon."""
+    """Return a client of a daemon with such a pipeline."""
     return fill(http)
 
 
 def told(answer: requests.Response) -> tuple[int, bytes, str]:
-    """What matters of an answer."""
+    """Return what matters of a response."""
     return answer.status_code, answer.content, answer.headers["ETag"]
 
 

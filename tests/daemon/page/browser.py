@@ -21,7 +21,7 @@ HEIGHT = 900  # pixels
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser with an empty profile."""
+    """Launch a browser with an empty profile."""
     assert CHROMIUM is not None, "there is no Chromium: install the package chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)

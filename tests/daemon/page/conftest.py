@@ -22,14 +22,14 @@ def _serve(stack: ExitStack, server: OpStoreServer) -> Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """An empty store."""
+    """Return the site of an empty store."""
     with ExitStack() as stack:
         yield _serve(stack, stores.server())
 
 
 @pytest.fixture(scope="session")
 def few() -> Iterator[Site]:
-    """A store of some weeks, with what users may write at its worst; it has a session. No test changes it."""
+    """Return the site of a store with a few weeks of history and hostile text, with a session. No test changes it."""
     with ExitStack() as stack:
         found = _serve(stack, stores.server())
         stores.few(found.server.store)
@@ -40,7 +40,7 @@ def few() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def many_ops() -> Iterator[Site]:
-    """A store of 500 ops, and a pipeline of all of them."""
+    """Return the site of a store of 500 ops and a pipeline of all of them."""
     with ExitStack() as stack:
         found = _serve(stack, stores.server())
         stores.many_ops(found.server.store, 500)
@@ -49,7 +49,7 @@ def many_ops() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def many_versions() -> Iterator[Site]:
-    """A store with 100,000 versions of an op."""
+    """Return the site of a store with 100,000 versions of an op."""
     with ExitStack() as stack:
         found = _serve(stack, stores.server())
         stores.many_versions(found.server, 100_000)
@@ -58,7 +58,7 @@ def many_versions() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A browser. Where the system has none, its tests are skipped, but not in CI, which installs one."""
+    """Return a browser. Tests are skipped if the system has none, except in CI, which installs one."""
     if browser.CHROMIUM is None and "OPSTORE_TEST_ALL" not in os.environ:
         pytest.skip("Chromium is not installed")
     with browser.chromium() as launched:
@@ -67,6 +67,6 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Page]:
-    """A tab, and nobody's cookies."""
+    """Return a tab without cookies."""
     with chromium.new_context() as context:
         yield context.new_page()

@@ -1,4 +1,4 @@
-"""Stores to look at."""
+"""Stores for the tests of the page."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ HOSTILE = "<b>bold</b><script>document.title='run'</script>&amp;{{ 7*7 }}\u202eg
 
 
 def few(store: Store) -> None:
-    """A store of some weeks: three ops and more, a pipeline that is not valid, tags, a yank."""
+    """Fill the store with a few weeks of history: ops, an invalid pipeline, tags, a yank."""
     for op, rounds in (("cleaner", 2), ("tokenizer", 3), ("pca", 4), ("random_forest", 3)):
         for turn in range(rounds):
             bump: Level = "minor" if turn else "patch"
@@ -35,7 +35,7 @@ def few(store: Store) -> None:
 
 
 def hostile(store: Store) -> None:
-    """What users may write, at its worst, everywhere where they may."""
+    """Add hostile text in every place where users may write."""
     store.push("op", b"bytes", message=HOSTILE, labels={HOSTILE[:60]: HOSTILE})
     store.push("down", b"bytes", message="\u202e" + "x" * 900)
     store.link("op", "down", evidence=HOSTILE)
@@ -44,7 +44,7 @@ def hostile(store: Store) -> None:
 
 
 def many_ops(store: Store, count: int) -> None:
-    """So many ops with a version each, and a pipeline of all of them, four side by side."""
+    """Add `count` ops with a version each, and a pipeline of all of them."""
     names = [f"op_{number:04}" for number in range(count)]
     for name in names:
         store.push(name, name.encode())
@@ -55,12 +55,12 @@ def many_ops(store: Store, count: int) -> None:
 
 
 def many_versions(server: OpStoreServer, count: int) -> None:
-    """Two ops with so many versions each, and a link for each but the newest."""
+    """Add two ops with `count` versions each, and a link for each version except the newest ones."""
     fill(server, ["upstream", "downstream"], count, min(20, count // 2))
 
 
 class Clock:
-    """Tells of an hour more each time."""
+    """A clock that is an hour later each time it is read."""
 
     def __init__(self) -> None:
         self._now = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
@@ -71,5 +71,5 @@ class Clock:
 
 
 def server(**options: object) -> OpStoreServer:
-    """A server in memory, with that clock."""
+    """Return a server in memory, with that clock."""
     return OpStoreServer(MemorySaver(), clock=Clock(), **options)  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ OF_MANY_VERSIONS = {
 
 
 class Watched:
-    """A tab with a session, of which everything that goes wrong is noted."""
+    """A tab with a session, which records everything that goes wrong."""
 
     def __init__(self, tab: Page, site: Site) -> None:
         self.tab, self.site = tab, site
@@ -60,7 +60,7 @@ class Watched:
             self.faults.clear()  # the browser calls any 404 an error
 
     def check(self) -> None:
-        """Nothing failed, nothing was loaded from elsewhere, and the page is no wider than the window."""
+        """Check that nothing failed or was loaded from another site, and that the page fits into the window."""
         assert self.faults == []
         for url in self.asked:
             assert url.startswith((f"{self.site.url}/", "data:image/svg+xml,")), url
@@ -69,7 +69,7 @@ class Watched:
 
 
 def axe(tab: Page) -> list[str]:
-    """What axe-core finds, the smallest fault included (dequeuniversity.com/rules/axe)."""
+    """Return all violations that axe-core finds (dequeuniversity.com/rules/axe)."""
     found = Axe().run(tab, options={"resultTypes": ["violations"]}).response["violations"]
     return [f"{each['id']} ({each['impact']}): {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]
 
@@ -167,7 +167,7 @@ def test_the_matrix_can_be_used_by_arrow_keys_and_skipped(watched: Watched) -> N
 
 
 def _tab_to(tab: Page, text: str, attribute: str | None = None) -> None:
-    """Presses Tab until what has the focus has that text."""
+    """Press Tab until the focused element has this text."""
     for _ in range(200):
         tab.keyboard.press("Tab")
         found = tab.evaluate("document.activeElement.textContent.trim()")
@@ -232,7 +232,7 @@ def test_text_of_users_is_shown_literally(watched: Watched) -> None:
 
 
 def test_right_to_left_text_changes_no_other_text(watched: Watched) -> None:
-    """What stands behind it in the same row is where it would be without it."""
+    """The other cells of the row stay in their order."""
     watched.look("/ui/ops/down")
     row = watched.tab.locator("tbody tr").first
     boxes = [cell.bounding_box() for cell in row.locator("th, td").all()]
@@ -242,7 +242,7 @@ def test_right_to_left_text_changes_no_other_text(watched: Watched) -> None:
 
 @contextmanager
 def foreign(body: str) -> Iterator[str]:
-    """Another site on this machine: same-site to a browser, since a site has no port."""
+    """Serve another site on this machine: the same site for a browser, which ignores the port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""A pipeline as a drawing: every op and edge is in it, nothing is cut off, and no box stands on another."""
+"""The drawing of a pipeline has every op and edge, cuts nothing off, and has no overlapping boxes."""
 
 import re
 from itertools import combinations
@@ -14,7 +14,7 @@ MOST = 14  # ops
 
 @st.composite
 def graphs(draw_: st.DrawFn) -> Validation:
-    """Any acyclic graph of some ops, in one piece or in several."""
+    """Generate an acyclic graph of some ops, connected or not."""
     count = draw_(st.integers(1, MOST))
     names = [f"op_{number}" for number in range(count)]
     pairs = list(combinations(names, 2))
@@ -29,7 +29,7 @@ def graph(names: list[str], edges: list[tuple[str, str]]) -> Validation:
 
 
 def points(path: str) -> list[tuple[float, float]]:
-    """Where the pieces of a path begin and end."""
+    """Return the points where the pieces of a path begin and end."""
     ends = re.findall(r"[MC](?:[-\d.e]+ [-\d.e]+ [-\d.e]+ [-\d.e]+ )?([-\d.e]+) ([-\d.e]+)(?=C|$)", path)
     return [(float(x), float(y)) for x, y in ends]
 

@@ -1,4 +1,4 @@
-"""What a view costs does not grow with the store: counted in statements and in SQLite's own steps."""
+"""The cost of a view, in statements and in steps of SQLite, does not grow with the store."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,7 +25,7 @@ MOST_STATEMENTS = 40
 
 
 def cost(server: OpStoreServer, path: str, versions: int) -> tuple[int, int]:
-    """The steps of SQLite's virtual machine that a view takes, and its statements."""
+    """Return the steps of SQLite's virtual machine that a view takes, and its statements."""
     path = path.format(then=versions + 60)  # all of the one op, and 60 of the other
     browser = server.flask.test_client()
     bearer = {**HOST, "Authorization": f"Bearer {server.token}"}

@@ -1,4 +1,4 @@
-"""Sessions of the page: begun by a code that works once, good for the page alone, and over when they are ended."""
+"""Sessions of the page: a code that works once starts one, for the page only, until it is ended."""
 
 import logging
 import re
@@ -19,11 +19,11 @@ PRIVATE_PAGES = [(page.method, page.rule) for page in PAGES if page.scope is not
 
 
 @pytest.mark.parametrize(("method", "rule"), PRIVATE_PAGES)
-@pytest.mark.parametrize("intake", [True, False])
-def test_without_a_session_a_page_explains_how_to_sign_in(site: Site, method: str, rule: str, intake: bool) -> None:
+@pytest.mark.parametrize("own_server", [True, False])
+def test_without_a_session_a_page_explains_how_to_sign_in(site: Site, method: str, rule: str, own_server: bool) -> None:
     for part, value in PARTS.items():
         rule = rule.replace(part, value)
-    if intake:
+    if own_server:
         answer = site.browser.request(method, site.url + rule, timeout=TIMEOUT)
         status, text, headers = answer.status_code, answer.text, dict(answer.headers)
     else:

@@ -31,7 +31,7 @@ VIEWS = {
 
 
 class Text(HTMLParser):
-    """What a reader sees of HTML, the elements that it has, and where they lead."""
+    """The visible text of an HTML page, its elements, and the targets of its links."""
 
     def __init__(self, body: str) -> None:
         super().__init__()

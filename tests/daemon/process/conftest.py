@@ -1,4 +1,4 @@
-"""Daemons that end with their test."""
+"""Daemons that stop with their test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +12,13 @@ Start = Callable[..., Daemon]
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A data folder that is not there yet."""
+    """Return a data folder that does not exist yet."""
     return tmp_path / "home"
 
 
 @pytest.fixture
 def start(home: Path) -> Iterator[Start]:
-    """Starts a daemon of the home: `start("--port", "0", OPSTORE_IDLE_TIMEOUT="1s")`."""
+    """Return a function that starts a daemon of the home: `start("--port", "0", OPSTORE_IDLE_TIMEOUT="1s")`."""
     started: list[Daemon] = []
 
     def begin(*arguments: str, **environ: str) -> Daemon:
@@ -34,5 +34,5 @@ def start(home: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def daemon(start: Start) -> Daemon:
-    """A daemon that is ready."""
+    """Return a daemon that is ready."""
     return start()

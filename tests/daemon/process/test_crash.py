@@ -1,4 +1,4 @@
-"""`kill -9` at random moments while four clients push: nothing that was acknowledged is lost, nothing is half there."""
+"""`kill -9` at random moments while four clients push: no acknowledged push is lost, no version is incomplete."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ AWAY = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedE
 
 @dataclass
 class Acknowledged:
-    """A push that was answered."""
+    """An acknowledged push."""
 
     op: str
     number: str
@@ -41,7 +41,7 @@ class Acknowledged:
 
 @dataclass
 class Work:
-    """What the clients share: the daemon that runs at the moment, what was acknowledged, whether to go on."""
+    """What the clients share: the running daemon, the acknowledged pushes, whether to continue."""
 
     daemon: Daemon
     acknowledged: list[Acknowledged] = field(default_factory=list)
@@ -50,13 +50,13 @@ class Work:
     turn: threading.Condition = field(default_factory=threading.Condition)
 
     def replace(self, daemon: Daemon) -> None:
-        """A new daemon runs."""
+        """Replace the daemon by a new one."""
         with self.turn:
             self.daemon = daemon
             self.turn.notify_all()
 
     def after(self, gone: Daemon) -> None:
-        """Waits for the daemon that comes after the one that is gone."""
+        """Wait for the daemon that replaces this one."""
         with self.turn:
             self.retries += 1
             if self.daemon is gone:
@@ -64,7 +64,7 @@ class Work:
 
 
 class Client:
-    """Pushes versions with links, one after the other, and repeats what was not answered."""
+    """Pushes versions with links, one after the other, and repeats unanswered requests."""
 
     def __init__(self, work: Work, number: int) -> None:
         self._work = work
@@ -73,7 +73,7 @@ class Client:
         self._pushes = 0
 
     def run(self) -> None:
-        """Pushes until the work has ended; the push that runs then is finished."""
+        """Push until the work ends; the current push is completed."""
         while not self._work.ended.is_set():
             self._pushes += 1
             self._push()
@@ -116,7 +116,7 @@ class Client:
         return int(told["offset"])
 
     def _ask(self, method: str, path: str, key: str | None = None, **options: Any) -> tuple[int, dict[str, Any]]:
-        """The answer, however often the request has to be repeated for it."""
+        """Return the response; repeat the request until there is one."""
         if key is not None:
             options["headers"] = {routes.IDEMPOTENCY_KEY: key}
         while True:
@@ -136,7 +136,7 @@ class Client:
 
 
 def check(home: Path, work: Work) -> None:
-    """Looks past the daemon, into its files: all that was acknowledged, and nothing that is half there."""
+    """Check the files of the daemon: everything acknowledged is there, and nothing is incomplete."""
     connection = sqlite3.connect(home / "opstore.db")
 
     def rows(query: str) -> list[Any]:
@@ -177,7 +177,7 @@ def check(home: Path, work: Work) -> None:
 
 
 def wait(seconds: float, stop: Callable[[], bool]) -> None:
-    """Lets the clients work for a while, unless something ended them."""
+    """Let the clients work for a while, unless they failed."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not stop():
         time.sleep(0.005)

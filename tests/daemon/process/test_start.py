@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 
 
 def mode(path: Path) -> int:
-    """The permissions."""
+    """Return the permissions of the file."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 

@@ -1,4 +1,4 @@
-"""How the daemon ends: asked by a signal, or by itself when nobody needs it; never in the middle of a request."""
+"""The daemon stops after a signal or the idle timeout, and never in the middle of a request."""
 
 import hashlib
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 
 def refuses_connections(daemon: Daemon) -> bool:
-    """Whether nobody listens there any more."""
+    """Return whether nothing listens at the URL."""
     try:
         socket.create_connection(daemon.address, timeout=PATIENCE).close()
     except ConnectionError:
@@ -29,10 +29,10 @@ def refuses_connections(daemon: Daemon) -> bool:
 
 @contextmanager
 def connected(daemon: Daemon, head: str) -> Iterator[socket.socket]:
-    """A connection on which the head of a request was sent."""
+    """Open a connection and send the head of a request."""
     host, port = daemon.address
     with socket.create_connection((host, port), timeout=PATIENCE) as connection:
-        # Little room for what was not read yet, or the system takes a large answer in at once.
+        # A small receive buffer, or the system accepts a large response at once.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         lines = [head, f"Host: {host}:{port}", f"Authorization: Bearer {daemon.token}"]
         connection.sendall("\r\n".join(lines).encode())
@@ -41,7 +41,7 @@ def connected(daemon: Daemon, head: str) -> Iterator[socket.socket]:
 
 @contextmanager
 def appending(daemon: Daemon, upload: str, size: int) -> Iterator[socket.socket]:
-    """A connection on which the body of an append is to come."""
+    """Open a connection and send the head of an append."""
     path = routes.path(routes.UPLOAD, upload=upload)
     with connected(daemon, f"PATCH {path} HTTP/1.1") as connection:
         lines = [
@@ -57,7 +57,7 @@ def appending(daemon: Daemon, upload: str, size: int) -> Iterator[socket.socket]
 
 
 def answer_on(connection: socket.socket) -> bytes:
-    """All that still comes."""
+    """Return everything that is still received."""
     answer = b""
     while piece := connection.recv(65536):
         answer += piece
@@ -85,7 +85,7 @@ def test_a_running_upload_is_finished_before_the_daemon_stops(start: Start) -> N
 
 
 def staged(daemon: Daemon, upload: str) -> int:
-    """How many bytes of it are in its file."""
+    """Return how many bytes of the upload are in its file."""
     return (daemon.home / "blobs" / "staging" / upload).stat().st_size
 
 

@@ -1,4 +1,4 @@
-"""How bytes go out: what the daemon checks passes through it, a part is sent by the system itself."""
+"""A whole blob is verified as it is sent; a range is sent by sendfile."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The bytes of each call of sendfile(2)."""
+    """Return a list of the bytes that each call of sendfile(2) sent."""
     counts: list[int] = []
     plain = os.sendfile
 

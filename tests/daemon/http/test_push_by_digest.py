@@ -1,4 +1,4 @@
-"""A push of bytes that the store has: one request without them, or what was sent of them is thrown away."""
+"""A push of bytes that the store has: one request without them, or the sent part is discarded."""
 
 import os
 import threading
@@ -148,7 +148,7 @@ def test_a_push_of_the_same_bytes_repairs_a_damaged_blob(http: Http, tmp_path: P
 
 
 def damage(blob: Path) -> None:
-    """Another byte, in none of the blocks of the sample."""
+    """Change a byte that is in none of the blocks of the sample."""
     blob.chmod(0o600)
     with blob.open("r+b") as file:
         file.seek(BLOCK + 1)

@@ -1,4 +1,4 @@
-"""What happens to a body before the application runs: refused unread, or straight into its file."""
+"""Bodies before the application runs: refused unread, or stored in their file as they arrive."""
 
 import errno
 import os
@@ -127,7 +127,7 @@ def test_the_bytes_of_an_append_are_stored_before_the_request_is_complete(
 
 
 def _fail(monkeypatch: pytest.MonkeyPatch, error: int, times: int) -> None:
-    """A disk that takes half of the bytes and then fails, so many times, whichever way they come."""
+    """Make a number of writes of a draft fail after half of the bytes."""
     left, write_all, empty = [times], posix.write_all, Pipe.empty
 
     def fails_now(count: int) -> bool:

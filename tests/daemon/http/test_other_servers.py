@@ -1,4 +1,4 @@
-"""The same application under other WSGI servers, where nothing looks at a request before Flask does."""
+"""The same application under other WSGI servers, where nothing checks a request before Flask does."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -141,7 +141,7 @@ def test_a_client_that_disconnects_leaves_the_offset(http: Http, port: int, tmp_
         connection.send(head("PATCH", f"/v1/uploads/{upload}", *lines, host=connection.host) + DATA[:4])
 
     def goes_on() -> bool:
-        # Whoever asks has taken the upload over, unless the other one is only about to begin: then it is asked again.
+        # This request claims the upload, unless the append has not begun yet: then it is repeated.
         offset = http.get(f"/v1/uploads/{upload}").json()["offset"]
         assert offset in (0, 4)
         return http.append(upload, DATA[offset:], offset).status_code == 200

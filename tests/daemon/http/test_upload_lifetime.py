@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ class Clock:
 
 @contextmanager
 def daemon(folder: Path, clock: Clock | None = None) -> Iterator[tuple[Http, Listener]]:
-    """A daemon on the folder, from its start to its end."""
+    """Run a daemon on the folder for the duration of the context."""
     server = open_server(folder, clock=clock)
     try:
         with Listener(server) as listener, Http(listener.url) as http:

@@ -1,4 +1,4 @@
-"""Selectors that are none, or pick nothing."""
+"""Selectors that are invalid, or match nothing."""
 
 import re
 from urllib.parse import quote

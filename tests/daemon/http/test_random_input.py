@@ -1,4 +1,4 @@
-"""Random bytes, heads and paths: whatever comes, the daemon answers below 500 or hangs up, and goes on."""
+"""Random bytes, heads and paths: the daemon responds with a status below 500 or disconnects, and keeps serving."""
 
 import socket
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def statuses(port: int, data: bytes) -> list[int]:
-    """Sends the bytes and the end of them; the status of each answer that comes back."""
+    """Send the bytes, shut down the sending side, and return the status of each response."""
     with Raw(port) as connection:
         try:
             connection.send(data)
