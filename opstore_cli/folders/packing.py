@@ -1,4 +1,4 @@
-"""A folder on the disk as one seekable stream of known size, made as it is read: no copy of it is needed."""
+"""Read a folder as one seekable tar stream of known size, generated while it is read, without a temporary copy."""
 
 import hashlib
 import os
@@ -8,26 +8,25 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, NoFolder, check_entry, header, padding
+from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
+from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, check_entry, header, padding
 from opstore_daemon.protocol import errors
 
-_ODD = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-# No link is followed, and a pipe that somebody put in a file's place does not hold us up.
-_READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 class PackedFolder:
-    """The stream of a folder as it was when this was made. Raises FileRefused, naming the entry, wherever it fails.
+    """The tar stream of a folder in the state that it has now. Every method raises FileRefused, naming the entry.
 
-    Memory holds a list of the entries, and of their content what is asked for at once.
+    Memory holds a list of the entries, and of their content only what one `read` returns.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        # In bytes: a name is the same then, whatever encoding the user's locale takes it for.
+        # As bytes, so that names are the same whatever encoding the user's locale has.
         self._root = os.fsencode(path)
         self._entries = sorted(self._scan(), key=lambda entry: entry.path)
-        # Where the header of each entry begins, and then the end.
+        # The offset of each entry's header, and last that of the end.
         self._starts = array("Q", [0])
         for entry in self._entries:
             content = entry.size + padding(entry.size)
@@ -38,35 +37,35 @@ class PackedFolder:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """All that is in it, in the order of the stream."""
+        """All entries, in the order of the stream."""
         return self._entries
 
     @property
     def start_of_last(self) -> int:
-        """Where in the stream the last entry begins; 0 where there is none."""
+        """The offset of the last entry in the stream; 0 if there is none."""
         return self._starts[max(len(self._entries) - 1, 0)]
 
     def fingerprint(self) -> str:
-        """What tells this folder, as it was, from what it may become; in hex."""
-        seen = hashlib.sha256()
+        """Return a hash of the entries and of each file's size, inode and time; it changes with the folder."""
+        fingerprint = hashlib.sha256()
         for entry in self._entries:
-            seen.update(header(entry) + repr(entry.state).encode())
-        return seen.hexdigest()
+            fingerprint.update(header(entry) + repr(entry.state).encode())
+        return fingerprint.hexdigest()
 
     def check_unchanged(self) -> None:
-        """Raises FileRefused if anything in it changed, came or went."""
+        """Raise FileRefused if any entry was changed, added or removed."""
         now = sorted(self._scan(), key=lambda entry: entry.path)
         if now != self._entries:
             changed = min({*now} ^ {*self._entries}, key=lambda entry: entry.path)
             raise self._refused(changed.path, "it changed while it was read")
 
     def close(self) -> None:
-        """The file that is being read is closed."""
+        """Close the file that is being read."""
         if self._open is not None:
             os.close(self._open[1])
             self._open = None
 
-    # --- as a file ----------------------------------------------------------------------------------------------------
+    # --- the interface of a file object -------------------------------------------------------------------------------
 
     def seekable(self) -> bool:
         return True
@@ -79,7 +78,7 @@ class PackedFolder:
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes, fewer only at the end: a small file is no reason for a small piece."""
+        """Return `size` bytes, across entries, or fewer at the end."""
         left = max(self.size - self._position, 0)
         left = left if size < 0 else min(size, left)
         pieces = []
@@ -90,23 +89,23 @@ class PackedFolder:
             left -= len(piece)
         return b"".join(pieces)
 
-    def _piece(self, most: int) -> bytes:
-        """The next bytes, as far as they come from one place."""
+    def _piece(self, limit: int) -> bytes:
+        """Return the next bytes of one header, content or padding, at most `limit`."""
         number = bisect_right(self._starts, self._position) - 1
         offset = self._position - self._starts[number]
         if number == len(self._entries):
-            return END[offset : offset + most]
+            return END[offset : offset + limit]
         entry = self._entries[number]
         head = header(entry)
         if offset < len(head):
-            return head[offset : offset + most]
+            return head[offset : offset + limit]
         offset -= len(head)
         if offset < entry.size:
-            return self._content(entry, offset, min(most, entry.size - offset))
-        return bytes(min(most, entry.size + padding(entry.size) - offset))
+            return self._content(entry, offset, min(limit, entry.size - offset))
+        return bytes(min(limit, entry.size + padding(entry.size) - offset))
 
     def _content(self, entry: Entry, offset: int, size: int) -> bytes:
-        with self._naming(entry.path):
+        with self._translated_errors(entry.path):
             descriptor = self._descriptor(entry)
             os.lseek(descriptor, offset, os.SEEK_SET)
             data = os.read(descriptor, size)
@@ -117,60 +116,62 @@ class PackedFolder:
     def _descriptor(self, entry: Entry) -> int:
         if self._open is None or self._open[0] is not entry:
             self.close()
-            descriptor = os.open(os.path.join(self._root, entry.path), _READING)
+            # O_NONBLOCK: opening a pipe that replaced the file would wait for a writer.
+            descriptor = open_nofollow(os.path.join(self._root, entry.path), os.O_RDONLY | NONBLOCK)
             self._open = entry, descriptor
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or _state(found) != entry.state:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode) or _identity(state) != entry.state:
                 raise self._refused(entry.path, "it changed while it was read")
         return self._open[1]
 
-    # --- what is in it ------------------------------------------------------------------------------------------------
+    # --- its entries --------------------------------------------------------------------------------------------------
 
     def _scan(self) -> Iterator[Entry]:
-        waiting = [b""]
-        while waiting:
-            folder = waiting.pop()
-            with self._naming(folder), os.scandir(os.path.join(self._root, folder) if folder else self._root) as inside:
-                names = [found.name for found in inside]
+        pending = [b""]
+        while pending:
+            folder = pending.pop()
+            path = os.path.join(self._root, folder) if folder else self._root
+            with self._translated_errors(folder), os.scandir(path) as found:
+                names = [each.name for each in found]
             for name in names:
-                entry = self._look_at(folder + b"/" + name if folder else name)
+                entry = self._entry(folder + b"/" + name if folder else name)
                 if entry.kind == FOLDER:
-                    waiting.append(entry.path)
+                    pending.append(entry.path)
                 yield entry
 
-    def _look_at(self, path: bytes) -> Entry:
-        place = os.path.join(self._root, path)
-        with self._naming(path):
-            # Not what scandir knows: on Windows that lacks what tells files apart.
-            found = os.stat(place, follow_symlinks=False)
-            kind = stat.S_IFMT(found.st_mode)
+    def _entry(self, path: bytes) -> Entry:
+        full_path = os.path.join(self._root, path)
+        with self._translated_errors(path):
+            # Not DirEntry.stat(): on Windows its result lacks device and inode.
+            state = os.stat(full_path, follow_symlinks=False)
+            kind = stat.S_IFMT(state.st_mode)
             if kind == stat.S_IFREG:
-                # Windows makes this bit up from the name's ending.
-                executable = os.name == "posix" and bool(found.st_mode & stat.S_IXUSR)
-                entry = Entry(path, FILE, size=found.st_size, executable=executable, state=_state(found))
+                # Windows derives this bit from the suffix.
+                executable = os.name == "posix" and bool(state.st_mode & stat.S_IXUSR)
+                entry = Entry(path, FILE, size=state.st_size, executable=executable, state=_identity(state))
             elif kind == stat.S_IFDIR:
                 entry = Entry(path, FOLDER)
             elif kind == stat.S_IFLNK:
-                target = os.readlink(place)
+                target = os.readlink(full_path)
                 entry = Entry(path, LINK, target=target.replace(b"\\", b"/") if os.name == "nt" else target)
             else:
-                raise self._refused(path, f"it is {_ODD.get(kind, 'no file, folder or link')}")
+                raise self._refused(path, f"it is {_KINDS.get(kind, 'not a file, folder or link')}")
             check_entry(entry)
         return entry
 
     @contextmanager
-    def _naming(self, path: bytes) -> Iterator[None]:
+    def _translated_errors(self, path: bytes) -> Iterator[None]:
         try:
             yield
-        except NoFolder as error:
+        except InvalidFolder as error:
             raise self._refused(path, str(error)) from None
         except OSError as error:
-            raise self._refused(path, error.strerror or str(error)) from error
+            raise self._refused(path, errors.reason(error)) from error
 
     def _refused(self, path: bytes, reason: str) -> errors.FileRefused:
-        place = os.path.join(self._path, os.fsdecode(path)) if path else self._path
-        return errors.FileRefused(path=place, reason=reason)
+        full_path = os.path.join(self._path, os.fsdecode(path)) if path else self._path
+        return errors.FileRefused(path=full_path, reason=reason)
 
 
-def _state(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+def _identity(state: os.stat_result) -> tuple[int, ...]:
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns

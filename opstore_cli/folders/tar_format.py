@@ -1,6 +1,6 @@
-"""How a folder is written as bytes: a tar stream (POSIX pax) with exactly one form for each content (docs/folders.md).
+"""The tar stream (POSIX pax) of a folder, with exactly one form for each content (docs/folders.md).
 
-Written out here, and not left to tarfile, since the digests of all folders hang on each of these bytes.
+Not written by tarfile, because the digests of all folders depend on each of these bytes.
 """
 
 import os
@@ -10,51 +10,51 @@ from dataclasses import dataclass
 
 from opstore_daemon.protocol.names import is_device
 
-FOLDER_FORMAT = "folder"  # the `format` of a version that is one
+FOLDER_FORMAT = "folder"  # the `format` of a version that is a folder
 
-UNIT = 512  # bytes: whatever a tar stream holds is filled up to a multiple of it
-END = bytes(2 * UNIT)
+BLOCK = 512  # bytes; headers and contents are padded to a multiple
+END = bytes(2 * BLOCK)
 FILE, LINK, FOLDER, EXTENDED = b"0", b"2", b"5", b"x"
 MAX_NAME = 100  # bytes of a path that a plain header holds
-MAX_SIZE = 8**11 - 1  # bytes of a file, the same
-MAX_EXTENDED = 256 * 1024  # bytes of an extended header: more than any path that a system takes
+MAX_SIZE = 8**11 - 1  # bytes of a file that a plain header holds
+MAX_EXTENDED = 256 * 1024  # bytes of an extended header, more than the longest path of any system
 
 _OCTAL = re.compile(rb"([0-7]{11})\0")
 _RECORD = re.compile(rb"([0-9]{1,6}) (path|linkpath|size)=")
 _WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
 
 
-class NoFolder(Exception):
-    """Bytes that are not a folder as it is written here; the reason in words."""
+class InvalidFolder(Exception):
+    """The stream or an entry of it is not valid; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, folder or link below the folder. `path` is relative, its parts set apart by slashes, in UTF-8."""
+    """A file, folder or link below the folder. `path` is relative, separated by slashes, in UTF-8."""
 
     path: bytes
     kind: bytes
     size: int = 0  # of a file, in bytes
-    executable: bool = False  # a file, by its owner
+    executable: bool = False  # of a file: by its owner
     target: bytes = b""  # of a link
-    state: tuple[int, ...] = ()  # what tells a file on the disk from what it may become
+    state: tuple[int, ...] = ()  # of a file on the disk: device, inode, size and time, to notice a change
 
     def __str__(self) -> str:
         return self.path.decode(errors="backslashreplace")
 
 
 def padding(size: int) -> int:
-    """The zeros that follow so many bytes."""
-    return -size % UNIT
+    """Return the number of zeros that follow a content of `size` bytes."""
+    return -size % BLOCK
 
 
 def check_entry(entry: Entry) -> None:
-    """Raises NoFolder where the entry could not be on some machine, or could lead out of the folder."""
+    """Raise InvalidFolder if the entry can't exist on every machine, or leads out of the folder."""
     _check_text("its name", entry.path)
     if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")):
-        raise NoFolder("its path does not go down from the folder")
+        raise InvalidFolder("its path is not a plain relative path")
     if entry.kind == LINK:
-        _check_text("where the link leads", entry.target)
+        _check_text("the target of the link", entry.target)
         _check_target(entry)
     if os.name == "nt":
         _check_windows(entry)
@@ -64,36 +64,36 @@ def _check_text(what: str, text: bytes) -> None:
     try:
         text.decode()
     except UnicodeDecodeError:
-        raise NoFolder(f"{what} is not UTF-8, as all names have to be, to be the same on every machine") from None
+        raise InvalidFolder(f"{what} is not UTF-8; names must be the same on every machine") from None
     if b"\0" in text:
-        raise NoFolder(f"{what} holds a NUL")
+        raise InvalidFolder(f"{what} contains a NUL")
 
 
 def _check_target(entry: Entry) -> None:
-    # Where `..` stands only in front, each of it leaves a real folder, and what follows only goes down: whatever
-    # links are met there, the end is in the folder. Anywhere else it depends on what is a link on the way.
+    # If `..` occurs only at the start, each one leaves a real folder, and the rest only goes down, so that the end is
+    # in the folder whatever links are on the way. Elsewhere it would depend on which names are links.
     target = entry.target.decode()
     if target.startswith("/") or not target:
-        raise NoFolder(f"the link leads to {target!r}, which is no relative path")
+        raise InvalidFolder(f"the link's target {target!r} is not a relative path")
     parts = [part for part in target.split("/") if part not in ("", ".")]
     ups = parts.count("..")
     if ".." in parts[ups:]:
-        raise NoFolder(f"the link leads to {target!r}, where '..' follows a name: it may only stand in front")
+        raise InvalidFolder(f"the link's target {target!r} has '..' after a name; it is allowed at the start only")
     if ups > entry.path.count(b"/"):
-        raise NoFolder(f"the link leads to {target!r}, which is outside of the folder")
+        raise InvalidFolder(f"the link's target {target!r} is outside the folder")
 
 
 def _check_windows(entry: Entry) -> None:
     for part in (*entry.path.decode().split("/"), *entry.target.decode().split("/")):
         if part not in ("", ".", "..") and (_WINDOWS.search(part) or is_device(part)):
-            raise NoFolder(f"{part!r} is no name on Windows")
+            raise InvalidFolder(f"{part!r} is not a valid name on Windows")
 
 
 # --- headers --------------------------------------------------------------------------------------------------------
 
 
 def header(entry: Entry) -> bytes:
-    """What stands before the content of the entry: one block and, where that can't hold it, an extended header."""
+    """Return the bytes before the entry's content: one block, after an extended header if the block can't hold all."""
     name = entry.path + b"/" if entry.kind == FOLDER else entry.path
     records = b""
     if not _is_plain(name):
@@ -139,54 +139,54 @@ def _block(name: bytes, mode: int, size: int, kind: bytes, target: bytes = b"") 
         _field(target),
         b"ustar\00000",
     )
-    block = b"".join(fields).ljust(UNIT, b"\0")
+    block = b"".join(fields).ljust(BLOCK, b"\0")
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
 def _field(name: bytes) -> bytes:
-    # What is not ASCII, or too long, stands in the extended header; this is for who does not read that.
+    # For readers that ignore the extended header, which has the full name if it is not ASCII or too long.
     return name.decode().encode("ascii", "replace")[:MAX_NAME].ljust(MAX_NAME, b"\0")
 
 
-def read_entry(take: Callable[[int], bytes]) -> Entry | None:
-    """The entry whose header comes next, None at the end; raises NoFolder.
+def read_entry(read_exactly: Callable[[int], bytes]) -> Entry | None:
+    """Return the entry of the next header, None at the end of the stream; raises InvalidFolder.
 
-    `take` returns the next so many bytes. What is read is written anew and compared: so there is no second form of
-    any header, and nothing in it that one reader sees and another does not.
+    `read_exactly` returns the next bytes of the stream. The header is written again from the entry and compared, so
+    that no header has a second form, and none means something else to another reader.
     """
-    block = take(UNIT)
-    if block == bytes(UNIT):
-        if take(UNIT) != bytes(UNIT):
-            raise NoFolder("its end is not two blocks of zeros")
+    block = read_exactly(BLOCK)
+    if block == bytes(BLOCK):
+        if read_exactly(BLOCK) != bytes(BLOCK):
+            raise InvalidFolder("its end is not two blocks of zeros")
         return None
     extended, records = b"", b""
     if _kind(block) == EXTENDED:
         size = _size(block)
         if size > MAX_EXTENDED:
-            raise NoFolder(f"it has an extended header of {size} bytes")
-        payload = take(size + padding(size))
-        extended, records, block = block + payload, payload[:size], take(UNIT)
+            raise InvalidFolder(f"it has an extended header of {size} bytes")
+        payload = read_exactly(size + padding(size))
+        extended, records, block = block + payload, payload[:size], read_exactly(BLOCK)
     try:
         entry = _entry(block, _records(records))
         is_ours = header(entry) == extended + block
     except UnicodeDecodeError:
         is_ours = False
     if not is_ours:
-        raise NoFolder("a header is not written as opstore does it")
+        raise InvalidFolder("a header is not in the form that opstore writes")
     return entry
 
 
-def _entry(block: bytes, told: dict[bytes, bytes]) -> Entry:
+def _entry(block: bytes, records: dict[bytes, bytes]) -> Entry:
     kind = _kind(block)
     if kind not in (FILE, FOLDER, LINK):
-        raise NoFolder(f"it has an entry of type {kind.decode('latin-1')!r}: no file, folder or link")
-    name = told.get(b"path", block[:MAX_NAME].rstrip(b"\0"))
+        raise InvalidFolder(f"it has an entry of type {kind.decode('latin-1')!r}, which is not a file, folder or link")
+    name = records.get(b"path", block[:MAX_NAME].rstrip(b"\0"))
     return Entry(
         path=name.removesuffix(b"/") if kind == FOLDER else name,
         kind=kind,
-        size=(int(told[b"size"]) if b"size" in told else _size(block)) if kind == FILE else 0,
+        size=(int(records[b"size"]) if b"size" in records else _size(block)) if kind == FILE else 0,
         executable=kind == FILE and block[100:108] == b"0000755\0",
-        target=told.get(b"linkpath", block[157:257].rstrip(b"\0")) if kind == LINK else b"",
+        target=records.get(b"linkpath", block[157:257].rstrip(b"\0")) if kind == LINK else b"",
     )
 
 
@@ -197,20 +197,20 @@ def _kind(block: bytes) -> bytes:
 def _size(block: bytes) -> int:
     digits = _OCTAL.fullmatch(block[124:136])
     if digits is None:
-        raise NoFolder("a header has no size")
+        raise InvalidFolder("a header has no valid size")
     return int(digits[1], 8)
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
-    """The records, as well as they can be made out: the comparison finds what is wrong with them."""
-    found: dict[bytes, bytes] = {}
+    """Return the records of an extended header; `read_entry` finds what else is wrong with them."""
+    records: dict[bytes, bytes] = {}
     while data:
         start = _RECORD.match(data)
         if start is None or int(start[1]) <= start.end():
-            raise NoFolder("an extended header says what is not in a folder")
+            raise InvalidFolder("an extended header has an unexpected record")
         length = int(start[1])
-        found[start[2]] = data[start.end() : length - 1]
+        records[start[2]] = data[start.end() : length - 1]
         data = data[length:]
-    if not re.fullmatch(rb"[0-9]{1,19}", found.get(b"size", b"0")):
-        raise NoFolder("an extended header has no size")
-    return found
+    if not re.fullmatch(rb"[0-9]{1,19}", records.get(b"size", b"0")):
+        raise InvalidFolder("an extended header has no valid size")
+    return records

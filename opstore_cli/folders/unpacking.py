@@ -1,36 +1,34 @@
-"""The stream of a folder becomes a folder, entry by entry as it arrives, and never writes anywhere else."""
+"""Unpack the tar stream of a folder entry by entry as it arrives, and write nowhere outside that folder."""
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from opstore_cli.files.nofollow import open_nofollow
 from opstore_cli.files.part_folder import remove
 from opstore_cli.folders.packing import PackedFolder
-from opstore_cli.folders.tar_format import FILE, FOLDER, Entry, NoFolder, check_entry, padding, read_entry
+from opstore_cli.folders.tar_format import FILE, FOLDER, Entry, InvalidFolder, check_entry, padding, read_entry
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-WORTH = 8 * 1024 * 1024  # bytes of a file from which on a pull goes on within it
-SYNCING = 4  # files that are brought to the disk at a time
-SHOWN = 200  # characters of a path in an error
-WAITING = 64  # files that may be open for that
-# O_EXCL: whatever is there, also a link, is no place to write to.
-_READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_GOING_ON = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+RESUMABLE_FILE = 8 * 1024 * 1024  # bytes; a file of this size is resumed in its middle, a smaller one from its start
+SYNC_THREADS = 4  # files that are synced at a time
+MAX_WAITING = 64  # files that may be open, waiting to be synced
+MAX_SHOWN = 200  # characters of a path in an error
 
 
-class Unpacked:
-    """What an earlier process has unpacked into a folder: the beginning of the stream, if nothing happened to it since.
+class PartialFolder:
+    """The beginning of a stream that an earlier process unpacked into a folder, if the folder is still the same.
 
-    The last entry is no part of it, since it may be half there. All is to be hashed: `pieces` is for that.
+    `entries` are complete; the last entry on the disk is not among them, because it may be incomplete. The caller
+    verifies all of it: `pieces` are the bytes to hash.
     """
 
     def __init__(self, packed: PackedFolder, root: Path) -> None:
@@ -40,7 +38,7 @@ class Unpacked:
 
     @classmethod
     def of(cls, root: Path) -> Self:
-        """What is in that folder; where it holds what no folder does, that is thrown away."""
+        """Return the state of the folder; empties it first if it holds anything that can't be packed."""
         try:
             return cls(PackedFolder(str(root)), root)
         except errors.FileRefused:
@@ -49,7 +47,7 @@ class Unpacked:
             return cls(PackedFolder(str(root)), root)
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes of the stream, as they can be read now; raises IntegrityFailure where they can't."""
+        """Yield the bytes of the stream, read from the disk; raises SizeMismatch if they can't be read."""
         left = self.size
         while left:
             try:
@@ -59,144 +57,143 @@ class Unpacked:
             left -= len(piece)
             yield piece
 
-    def half(self) -> Entry | None:
-        """The last entry, where it is a file of which so much is there that it is worth going on within it.
-
-        Otherwise there is room for it now.
-        """
+    def incomplete_file(self) -> Entry | None:
+        """Return the last entry if it is a file that is worth resuming; delete it otherwise."""
         for last in self._packed.entries[-1:]:
-            if last.kind == FILE and last.size >= WORTH:
+            if last.kind == FILE and last.size >= RESUMABLE_FILE:
                 return last
             remove(self._root / os.fsdecode(last.path))
         return None
 
     def close(self) -> None:
-        """Lets go of what is read."""
+        """Close the file that is being read."""
         self._packed.close()
 
 
-Skip = Callable[[Iterator[bytes]], None]  # passes over bytes of the stream that are here already: these
+# Replaces the next bytes of the stream by these, which are read from the disk.
+Skip = Callable[[Iterator[bytes]], None]
 
 
-def _cannot(_: Iterator[bytes]) -> None:
-    raise NotImplementedError("nothing is half there")
+def _no_skip(_: Iterator[bytes]) -> None:
+    raise NotImplementedError("there is no incomplete file")
 
 
 def unpack(
     pieces: Iterator[bytes],
     root: Path,
     target: Path,
-    there: Sequence[Entry] = (),
-    half: Entry | None = None,
-    skip: Skip = _cannot,
+    complete: Sequence[Entry] = (),
+    incomplete: Entry | None = None,
+    skip: Skip = _no_skip,
 ) -> None:
-    """Fills the folder `root`, which has the entries that are `there`, the beginning of `half`, and no other, durably.
+    """Write the entries of the stream to the folder `root`, and sync them.
 
-    `pieces` are the stream behind those that are there. `target` is what the folder will be, for errors. Raises
-    NoFolder where the stream is not that of a folder, and OutputFailed.
+    `root` holds the `complete` entries, the beginning of the file `incomplete`, and nothing else; `pieces` are the
+    stream after the complete ones. `target` is the final path of the folder, for errors. Raises InvalidFolder and
+    OutputFailed.
     """
     stream = _Stream(pieces, skip)
-    folders = {b"", *(entry.path for entry in there if entry.kind == FOLDER)}
-    last = there[-1].path if there else b""
+    folders = {b"", *(entry.path for entry in complete if entry.kind == FOLDER)}
+    last = complete[-1].path if complete else b""
     with _Syncer() as syncer:
-        for left in there:
-            if left.kind == FILE:
-                with _naming(target, left):
-                    syncer.sync(os.open(os.path.join(os.fsencode(root), left.path), _READING))
-        while (entry := read_entry(stream.take)) is not None:
-            _check(entry, last, folders)
-            with _naming(target, entry):
-                if half is not None and not _begins(half, entry):
-                    remove(root / os.fsdecode(half.path))
-                    half = None
-                _write(entry, stream, root, syncer, 0 if half is None else half.size)
-            last, half = entry.path, None
-            if entry.kind == FOLDER:
-                folders.add(entry.path)
-        if stream.up_to(1):
-            raise NoFolder("bytes follow its end")
-        with _naming(target):
+        for entry in complete:
+            if entry.kind == FILE:
+                with _translated_errors(target, entry):
+                    syncer.sync(open_nofollow(os.path.join(os.fsencode(root), entry.path), os.O_RDONLY))
+        while (next_entry := read_entry(stream.read_exactly)) is not None:
+            _check(next_entry, last, folders)
+            with _translated_errors(target, next_entry):
+                if incomplete is not None and not _may_begin(incomplete, next_entry):
+                    remove(root / os.fsdecode(incomplete.path))
+                    incomplete = None
+                _write(next_entry, stream, root, syncer, 0 if incomplete is None else incomplete.size)
+            last, incomplete = next_entry.path, None
+            if next_entry.kind == FOLDER:
+                folders.add(next_entry.path)
+        if stream.read(1):
+            raise InvalidFolder("bytes follow its end")
+        with _translated_errors(target):
             syncer.finish()
             for folder in folders:
                 _sync_folder(root, folder)
 
 
-def _begins(half: Entry, entry: Entry) -> bool:
-    """Whether the file may be the beginning of that one."""
-    same = (half.path, half.kind, half.executable) == (entry.path, entry.kind, entry.executable)
-    return same and half.size <= entry.size
+def _may_begin(incomplete: Entry, entry: Entry) -> bool:
+    """Return whether the incomplete file may be the beginning of the entry."""
+    is_same = (incomplete.path, incomplete.kind, incomplete.executable) == (entry.path, entry.kind, entry.executable)
+    return is_same and incomplete.size <= entry.size
 
 
 def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
-    name = repr(str(entry)[:SHOWN])
+    name = repr(str(entry)[:MAX_SHOWN])
     try:
         check_entry(entry)
-    except NoFolder as error:
-        raise NoFolder(f"{name}: {error}") from None
+    except InvalidFolder as error:
+        raise InvalidFolder(f"{name}: {error}") from None
     if entry.path <= last:
-        raise NoFolder(f"{name} comes twice, or out of order")
-    # All that is written lies in folders which this process made just now, and a path names one thing for good: so
-    # no link is ever on the way.
+        raise InvalidFolder(f"{name} comes twice, or out of order")
+    # Every parent is a folder that this process made just now, and no path is written twice: so no parent is a link.
     if entry.path.rpartition(b"/")[0] not in folders:
-        raise NoFolder(f"{name} is in no folder that came before it")
+        raise InvalidFolder(f"{name} is in a folder that does not come before it")
 
 
-def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer", half: int) -> None:
-    """Makes the entry; of a file `half` bytes are there."""
-    place = os.path.join(os.fsencode(root), entry.path)
+def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer", existing: int) -> None:
+    """Create the entry, or complete a file of which `existing` bytes are on the disk."""
+    path = os.path.join(os.fsencode(root), entry.path)
     try:
         if entry.kind == FOLDER:
-            os.mkdir(place, 0o755)
+            os.mkdir(path, 0o755)
         elif entry.kind == FILE:
-            descriptor = os.open(place, _GOING_ON if half else _WRITING, 0o755 if entry.executable else 0o644)
+            # O_EXCL: whatever is at the path, a link for instance, is not written to.
+            flags = os.O_RDWR if existing else os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            descriptor = open_nofollow(path, flags, 0o755 if entry.executable else 0o644)
             with syncer.closing(descriptor):
-                if half:
-                    _go_on(descriptor, half, stream)
-                _fill(descriptor, entry.size - half, stream)
-                if any(stream.take(padding(entry.size))):
-                    raise NoFolder("what fills up a file's last block is not zeros")
+                if existing:
+                    _skip_existing(descriptor, existing, stream)
+                _fill(descriptor, entry.size - existing, stream)
+                if any(stream.read_exactly(padding(entry.size))):
+                    raise InvalidFolder("the padding of a file is not zeros")
         else:
-            os.symlink(entry.target, place)
+            os.symlink(entry.target, path)
     except FileExistsError:
-        raise NoFolder(f"{str(entry)!r} is another entry's name on this file system") from None
+        raise InvalidFolder(f"{str(entry)!r} is another entry's name on this file system") from None
 
 
-def _go_on(descriptor: int, half: int, stream: "_Stream") -> None:
-    """Stands behind the bytes that are there. What of them came with the header is written anew, since it is hashed."""
-    begun = stream.at_hand(half)
-    size = len(begun)
-    while begun:
-        begun = begun[os.write(descriptor, begun) :]
+def _skip_existing(descriptor: int, existing: int, stream: "_Stream") -> None:
+    """Set the file's position behind its `existing` bytes, and skip them in the stream.
 
-    def there() -> Iterator[bytes]:
-        left = half - size
+    Those that arrived together with the header are already hashed: they are written again.
+    """
+    arrived = stream.buffered(existing)
+    size = len(arrived)
+    while arrived:
+        arrived = arrived[os.write(descriptor, arrived) :]
+
+    def local() -> Iterator[bytes]:
+        left = existing - size
         while left:
             data = os.read(descriptor, min(READ_SIZE, left))
             if not data:
-                raise NoFolder("a file that was there became shorter")
+                raise InvalidFolder("an incomplete file became shorter")
             left -= len(data)
             yield data
 
-    stream.skip(there())
+    stream.skip(local())
 
 
 def _fill(descriptor: int, left: int, stream: "_Stream") -> None:
     while left:
-        data = stream.up_to(left)
+        data = stream.read(left)
         if not data:
-            raise NoFolder("it ends in the middle of a file")
+            raise InvalidFolder("it ends in the middle of a file")
         left -= len(data)
         while data:
             data = data[os.write(descriptor, data) :]
 
 
-@contextmanager
-def _naming(target: Path, entry: Entry | None = None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        place = target if entry is None else target / str(entry)
-        raise errors.OutputFailed(path=str(place), reason=error.strerror or str(error)) from error
+def _translated_errors(target: Path, entry: Entry | None = None) -> AbstractContextManager[None]:
+    path = target if entry is None else target / str(entry)
+    return errors.translated(OSError, to=errors.OutputFailed, path=str(path))
 
 
 def _sync_folder(root: Path, folder: bytes) -> None:
@@ -209,45 +206,44 @@ def _sync_folder(root: Path, folder: bytes) -> None:
 
 
 class _Stream:
-    """Bytes in pieces as they come, read in the pieces that are wanted."""
+    """Reads any number of bytes from pieces of any size."""
 
     def __init__(self, pieces: Iterator[bytes], skip: Skip) -> None:
         self._pieces, self._skip = pieces, skip
-        self._rest = memoryview(b"")
+        self._buffer = memoryview(b"")
 
-    def at_hand(self, most: int) -> memoryview:
-        """The next bytes, as far as they have come."""
-        data, self._rest = self._rest[:most], self._rest[most:]
+    def buffered(self, limit: int) -> memoryview:
+        """Return up to `limit` bytes that have arrived already."""
+        data, self._buffer = self._buffer[:limit], self._buffer[limit:]
         return data
 
-    def skip(self, instead: Iterator[bytes]) -> None:
-        """Passes over what is here already, unless more than that is at hand."""
-        if not self._rest:
-            self._skip(instead)
+    def skip(self, local: Iterator[bytes]) -> None:
+        """Replace the next bytes by local ones, unless the buffer holds bytes that come after these."""
+        if not self._buffer:
+            self._skip(local)
 
-    def up_to(self, size: int) -> memoryview:
-        """The next bytes, none at the end."""
-        while not self._rest:
+    def read(self, limit: int) -> memoryview:
+        """Return up to `limit` bytes, none at the end."""
+        while not self._buffer:
             piece = next(self._pieces, None)
             if piece is None:
                 break
-            self._rest = memoryview(piece)
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
+            self._buffer = memoryview(piece)
+        return self.buffered(limit)
 
-    def take(self, size: int) -> bytes:
-        """The next so many bytes; raises NoFolder where there are fewer."""
-        found = bytearray()
-        while len(found) < size:
-            data = self.up_to(size - len(found))
-            if not data:
-                raise NoFolder("it ends before its end")
-            found += data
-        return bytes(found)
+    def read_exactly(self, size: int) -> bytes:
+        """Return `size` bytes; raises InvalidFolder if there are fewer."""
+        data = bytearray()
+        while len(data) < size:
+            piece = self.read(size - len(data))
+            if not piece:
+                raise InvalidFolder("it ends early")
+            data += piece
+        return bytes(data)
 
 
 class _Syncer:
-    """Brings files to the disk, some at a time: one after the other, ten thousand take minutes on many disks."""
+    """Syncs files on a few threads: one after the other, ten thousand files take minutes on many disks."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -255,7 +251,7 @@ class _Syncer:
 
     @contextmanager
     def closing(self, descriptor: int) -> Iterator[None]:
-        """The file is closed when the context ends, or once it is on the disk, where that ends well."""
+        """Sync and close the file after the context; close it at once if the context fails."""
         try:
             yield
         except BaseException:
@@ -264,17 +260,17 @@ class _Syncer:
         self.sync(descriptor)
 
     def sync(self, descriptor: int) -> None:
-        """Brings the file to the disk, and closes it; raises OSError, of this file or of one before."""
+        """Sync the file on a thread, and close it; raises OSError of this file or of an earlier one."""
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._pool = ThreadPoolExecutor(SYNCING, thread_name_prefix="opstore-sync")
+            self._pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="opstore-sync")
         self._waiting.append(self._pool.submit(_sync, descriptor))
-        if len(self._waiting) >= WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft().result()
 
     def finish(self) -> None:
-        """All files are on the disk; raises OSError."""
+        """Wait until all files are synced; raises OSError."""
         while self._waiting:
             self._waiting.popleft().result()
 

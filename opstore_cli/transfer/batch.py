@@ -30,7 +30,7 @@ def sources_by_op(folder: str) -> dict[str, str]:
         path = os.path.join(folder, filename)
         op = OpName.parse(filename if _is_folder(path) else op_of(filename))
         if op in sources:
-            raise errors.FileRefused(path=path, reason=f"it would be the op {op}, as {sources[op]} is")
+            raise errors.FileRefused(path=path, reason=f"its op would be {op}, as that of {sources[op]}")
         sources[op] = path
     if not sources:
         raise errors.FileRefused(path=folder, reason="there is nothing in it to push")
@@ -41,5 +41,5 @@ def _is_folder(path: str) -> bool:
     with errors.translated(OSError, to=errors.FileRefused, path=path):
         mode = os.stat(path).st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise errors.FileRefused(path=path, reason="it is no file and no folder")
+        raise errors.FileRefused(path=path, reason="it is neither a file nor a folder")
     return stat.S_ISDIR(mode)

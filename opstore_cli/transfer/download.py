@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
-from opstore_cli.folders.tar_format import NoFolder
-from opstore_cli.folders.unpacking import Unpacked, unpack
+from opstore_cli.folders.tar_format import InvalidFolder
+from opstore_cli.folders.unpacking import PartialFolder, unpack
 from opstore_cli.transfer.hashing import HashedStream, Hasher
 from opstore_cli.transfer.output_path import check_path_of, is_folder
 from opstore_cli.transfer.output_stream import flush, write_all
@@ -154,20 +154,20 @@ class Pull:
             part.publish(target, overwrite)
 
     def _unpack(self, part: PartFolder, target: Path, *, client_verifies: bool) -> None:
-        with Hasher() as hasher, closing(Unpacked.of(part.path)) as there:
-            if there.size > self._size:
-                raise errors.SizeMismatch(actual=there.size, expected=self._size)
-            if there.size:
+        with Hasher() as hasher, closing(PartialFolder.of(part.path)) as existing:
+            if existing.size > self._size:
+                raise errors.SizeMismatch(actual=existing.size, expected=self._size)
+            if existing.size:
                 self._discard_response()
-            for piece in there.pieces():
+            for piece in existing.pieces():
                 hasher.update(piece)
-            half = there.half()
+            incomplete = existing.incomplete_file()
             start = partial(self._pieces, client_verifies=client_verifies)
-            with closing(HashedStream(start, there.size, hasher)) as stream:
+            with closing(HashedStream(start, existing.size, hasher)) as stream:
                 try:
-                    unpack(stream, part.path, target, there.entries, half, stream.skip)
-                except NoFolder as error:
-                    # If the bytes were damaged on the way, raise DigestMismatch instead.
+                    unpack(stream, part.path, target, existing.entries, incomplete, stream.skip)
+                except InvalidFolder as error:
+                    # Hash the rest: if the bytes were damaged on the way, this raises DigestMismatch instead.
                     deque(stream, maxlen=0)
                     self._check(hasher)
                     reason = str(error)

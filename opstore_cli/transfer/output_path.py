@@ -19,13 +19,13 @@ def check_path(target: Path, overwrite: bool) -> None:
     if not target.name or target.name == "..":
         raise errors.FileRefused(path=str(target), reason="it is a folder")
     if not os.path.isdir(target.parent):
-        raise errors.FileRefused(path=str(target), reason=f"there is no folder {target.parent}")
+        raise errors.FileRefused(path=str(target), reason=f"the folder {target.parent} does not exist")
     if os.path.lexists(target) and not os.path.isdir(target):
         if not overwrite:
             raise errors.OutputExists(path=str(target))
         # Replacing a device or a pipe would break it for everybody.
         if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-            raise errors.FileRefused(path=str(target), reason="it is no regular file")
+            raise errors.FileRefused(path=str(target), reason="it is not a regular file")
 
 
 def check_path_of(record: VersionRecord, target: Path, overwrite: bool) -> None:

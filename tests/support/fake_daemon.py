@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from opstore_daemon.protocol import proof, routes
+from opstore_daemon.protocol import proof, records, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.samples import Sample, sample_of
@@ -127,11 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def json(self, status: int, value: Any) -> None:
-        self.answer(status, msgspec.json.encode(value))
+        self.answer(status, records.encode(value))
 
     def problem(self, status: int, code: str, **details: Any) -> None:
         body = {"title": code, "status": status, "detail": code, "code": code, "details": details}
-        self.answer(status, msgspec.json.encode(body), routes.PROBLEM)
+        self.answer(status, records.encode(body), routes.PROBLEM)
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))

@@ -40,7 +40,7 @@ class Shuffled:
         pass
 
 
-def test_the_order_in_which_a_system_lists_a_folder_does_not_count(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_scandir_does_not_matter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = packed(root)
 
     class System:
@@ -54,7 +54,7 @@ def test_the_order_in_which_a_system_lists_a_folder_does_not_count(root: Path, m
         assert packed(root) == content
 
 
-def test_the_order_in_which_a_folder_was_made_its_times_and_its_modes_do_not_count(root: Path, tmp_path: Path) -> None:
+def test_order_of_creation_times_and_other_mode_bits_do_not_matter(root: Path, tmp_path: Path) -> None:
     other = make(tmp_path / "other", SAMPLE, order=-1)
     for path in other.rglob("*"):
         if not path.is_symlink():
@@ -65,14 +65,14 @@ def test_the_order_in_which_a_folder_was_made_its_times_and_its_modes_do_not_cou
     assert packed(other) != packed(root)
 
 
-def test_hard_links_are_files(tmp_path: Path) -> None:
+def test_hard_links_are_stored_as_files(tmp_path: Path) -> None:
     root = make(tmp_path / "folder", {"one": b"content", "two": b"content"})
     other = make(tmp_path / "other", {"one": b"content"})
     os.link(other / "one", other / "two")
     assert packed(other) == packed(root)
 
 
-def test_empty_folders_and_links_count(root: Path) -> None:
+def test_empty_folders_and_links_are_stored(root: Path) -> None:
     content = packed(root)
     (root / "empty").rmdir()
     without = packed(root)
@@ -81,7 +81,7 @@ def test_empty_folders_and_links_count(root: Path) -> None:
     assert packed(root) not in (content, without)
 
 
-def test_any_part_of_it_can_be_read_at_any_time(root: Path) -> None:
+def test_any_range_can_be_read(root: Path) -> None:
     content = packed(root)
     folder = PackedFolder(str(root))
     assert (folder.size, folder.seekable(), folder.seek(0, os.SEEK_END)) == (len(content), True, len(content))
@@ -97,7 +97,7 @@ def test_any_part_of_it_can_be_read_at_any_time(root: Path) -> None:
     folder.close()
 
 
-def test_it_is_a_source_of_known_size_that_knows_whether_it_changed(root: Path) -> None:
+def test_a_folder_is_a_source_with_a_size_and_an_identity(root: Path) -> None:
     with open_source(root) as source, open_source(str(root)) as again:
         assert (source.size, source.format) == (len(packed(root)), "folder")
         assert source.identity == again.identity
@@ -128,7 +128,7 @@ def refused(root: Path, *change: Callable[[Path], object]) -> str:
     return f"{os.path.relpath(path, root)}: {reason}"
 
 
-def test_what_is_no_file_folder_or_link_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_and_sockets_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(root / "a/pipe")
     assert refused(root) == "a/pipe: it is a pipe"
     (root / "a/pipe").unlink()
@@ -145,17 +145,17 @@ def test_a_device_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "a/../a.b"])
-def test_a_link_out_is_refused(root: Path, target: str) -> None:
+def test_a_link_out_of_the_folder_is_refused(root: Path, target: str) -> None:
     (root / "a/link").symlink_to(target)
-    assert refused(root).startswith(f"a/link: the link leads to {target!r}")
+    assert refused(root).startswith(f"a/link: the link's target {target!r}")
 
 
-def test_an_absolute_link_is_refused_also_where_it_leads_inside(root: Path) -> None:
+def test_an_absolute_link_into_the_folder_is_refused(root: Path) -> None:
     (root / "absolute").symlink_to(root / "a.b")
-    assert "no relative path" in refused(root)
+    assert "not a relative path" in refused(root)
 
 
-def test_a_link_to_a_folder_is_a_link(root: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_stored_as_a_link(root: Path, tmp_path: Path) -> None:
     (root / "folder").symlink_to("a")
     (root / "itself").symlink_to(".")
     names = [entry.path for entry in PackedFolder(str(root))._entries]
@@ -167,7 +167,7 @@ def test_a_link_to_a_folder_is_a_link(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["name", "target"])
-def test_a_name_that_is_not_utf_8_is_refused_with_the_rule(root: Path, place: str) -> None:
+def test_a_name_that_is_not_utf_8_is_refused(root: Path, place: str) -> None:
     odd = os.fsencode(root) + b"/caf\xe9"
     if place == "name":
         try:
@@ -178,10 +178,10 @@ def test_a_name_that_is_not_utf_8_is_refused_with_the_rule(root: Path, place: st
         os.symlink(b"caf\xe9", os.fsencode(root) + b"/cafe")
     said = refused(root)
     assert said.startswith("caf")
-    assert said.endswith("is not UTF-8, as all names have to be, to be the same on every machine")
+    assert said.endswith("is not UTF-8; names must be the same on every machine")
 
 
-def test_what_cannot_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_entry_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.open
 
     def closed(path: Any, *arguments: Any, **options: Any) -> int:
@@ -234,7 +234,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_changes_while_it_is_read_is_refused(tmp_path: Path, change: str) -> None:
+def test_a_change_during_the_read_is_refused(tmp_path: Path, change: str) -> None:
     root = make(tmp_path / "folder", LARGE)
     how, said = CHANGES[change]
     assert refused(root, how) == said
@@ -253,7 +253,7 @@ def peak_of(doing: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_memory_holds_a_list_of_entries_and_no_content(tmp_path: Path) -> None:
+def test_memory_holds_a_list_of_entries_but_no_content(tmp_path: Path) -> None:
     root = make(tmp_path / "folder", {f"{number}": bytes(100) for number in range(3000)})
     with (root / "large").open("wb") as file:
         os.truncate(file.fileno(), 200 * MIB)

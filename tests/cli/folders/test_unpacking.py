@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_cli.folders import unpacking
-from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, NoFolder, header, padding
+from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, header, padding
 from opstore_cli.folders.unpacking import unpack
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, member, packed, plain, tar
@@ -33,13 +33,13 @@ def unpacked(content: bytes, out: Path, size: int = 700) -> dict[str, bytes | st
 
 
 @pytest.mark.parametrize("size", [1, 511, 512, 513, 10_000_000])
-def test_what_was_packed_is_unpacked_and_packed_again_it_is_the_same(tmp_path: Path, size: int) -> None:
+def test_packing_an_unpacked_folder_gives_the_same_bytes(tmp_path: Path, size: int) -> None:
     content = packed(make(tmp_path / "folder", SAMPLE))
     assert unpacked(content, tmp_path / "out", size) == plain(SAMPLE)
     assert packed(tmp_path / "out") == content
 
 
-def test_the_umask_counts_as_for_any_new_file(tmp_path: Path) -> None:
+def test_the_umask_applies(tmp_path: Path) -> None:
     content = packed(make(tmp_path / "folder", SAMPLE))
     before = os.umask(0o077)
     try:
@@ -150,10 +150,10 @@ def _extended(size: bytes, records: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_stream_is_refused_and_touches_nothing_outside(tmp_path: Path, what: str) -> None:
+def test_a_hostile_stream_is_refused_and_changes_nothing_outside(tmp_path: Path, what: str) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"dear")
-    with pytest.raises(NoFolder):
+    with pytest.raises(InvalidFolder):
         unpacked(HOSTILE[what](str(victim)), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "victim"]
     assert (victim.read_bytes(), victim.is_symlink(), victim.stat().st_nlink) == (b"dear", False, 1)
@@ -163,16 +163,16 @@ def test_a_hostile_stream_is_refused_and_touches_nothing_outside(tmp_path: Path,
 
 
 def test_the_reason_names_the_entry(tmp_path: Path) -> None:
-    with pytest.raises(NoFolder, match=r"'a/link': the link leads to '\.\./\.\./b', which is outside of the folder"):
+    with pytest.raises(InvalidFolder, match=r"'a/link': the link's target '\.\./\.\./b' is outside the folder"):
         unpacked(ours(entry("a", FOLDER), entry("a/link", LINK, "../../b")), tmp_path / "out")
-    with pytest.raises(NoFolder, match="'link/b' is in no folder that came before it"):
+    with pytest.raises(InvalidFolder, match="'link/b' is in a folder that does not come before it"):
         unpacked(ours(entry("link", LINK, "."), entry("link/b")), tmp_path / "other")
-    with pytest.raises(NoFolder, match="type '3'"):
+    with pytest.raises(InvalidFolder, match="type '3'"):
         unpacked(tar(member("a", tarfile.CHRTYPE)), tmp_path / "third")
 
 
 @given(st.data())
-def test_whatever_bytes_are_others_nothing_outside_is_touched(
+def test_a_damaged_stream_changes_nothing_outside(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzzed")
@@ -184,14 +184,14 @@ def test_whatever_bytes_are_others_nothing_outside_is_touched(
     out = folder / "out"
     try:
         unpacked(bytes(content), out)
-    except (NoFolder, errors.OutputFailed):
+    except (InvalidFolder, errors.OutputFailed):
         pass
     else:
         assert packed(out) == bytes(content)
     assert {name: what for name, what in described(folder).items() if not name.startswith("out")} == before
 
 
-def test_two_names_that_a_file_system_takes_for_one_are_refused(
+def test_two_names_that_are_one_on_this_file_system_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really_open = os.open
@@ -200,16 +200,14 @@ def test_two_names_that_a_file_system_takes_for_one_are_refused(
         return really_open(path.replace(b"/out/B", b"/out/b"), flags, *arguments)
 
     monkeypatch.setattr(os, "open", insensitive)
-    with pytest.raises(NoFolder, match="'b' is another entry's name on this file system"):
+    with pytest.raises(InvalidFolder, match="'b' is another entry's name on this file system"):
         unpacked(ours(entry("B"), entry("b")), tmp_path / "out")
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_file_and_every_folder_is_on_the_disk_when_it_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_file_and_folder_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: set[int] = set()
     really = os.fsync
 
@@ -224,7 +222,7 @@ def test_every_file_and_every_folder_is_on_the_disk_when_it_ends(
 
 
 @pytest.mark.parametrize("call", ["open", "write", "mkdir", "symlink", "fsync"])
-def test_a_disk_that_fails_is_an_output_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_failing_disk_raises_output_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     content = packed(make(tmp_path / "folder", SAMPLE))
     out = tmp_path / "out"
     out.mkdir()
@@ -240,7 +238,7 @@ def test_a_disk_that_fails_is_an_output_that_failed(tmp_path: Path, monkeypatch:
     assert open_below(tmp_path) == []
 
 
-def test_memory_holds_no_content_and_few_files_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_and_open_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = Entry(b"large", FILE, size=100 * MIB)
     small = [entry(f"m{number:05}", size=100) for number in range(2000)]
 
@@ -275,5 +273,5 @@ def test_memory_holds_no_content_and_few_files_are_open(tmp_path: Path, monkeypa
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * MIB
-    assert (most <= unpacking.WAITING + 2, held) == (True, set())
+    assert (most <= unpacking.MAX_WAITING + 2, held) == (True, set())
     assert len(os.listdir(out)) == 2001

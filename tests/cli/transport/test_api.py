@@ -4,14 +4,13 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import pytest
 
 from opstore_cli import BaseOpStoreClient
 from opstore_cli.transfer import retry
 from opstore_cli.transport import api
 from opstore_cli.transport.interface import Body
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 
 BYTES = b"0123456789"
@@ -67,12 +66,12 @@ class Told(BaseOpStoreClient):
 
 
 def json(record: object, status: int = 200) -> Said:
-    return Said(status, {"Content-Type": routes.JSON}, msgspec.json.encode(record))
+    return Said(status, {"Content-Type": routes.JSON}, records.encode(record))
 
 
 def told(body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, cut: bool = False) -> Said:
     """The answer to a pull, with the version in it."""
-    header = msgspec.json.encode(VERSION).decode() if version is None else version
+    header = records.encode(VERSION).decode() if version is None else version
     return Said(200, {"ETag": etag, routes.SERVED_RECORD: header}, body, cut=cut)
 
 
@@ -110,11 +109,11 @@ def test_more_bytes_than_the_version_has_are_not_taken() -> None:
 def test_an_answer_of_another_type_is_no_daemons() -> None:
     for kind in ("text/html", routes.PROBLEM, ""):
         with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
-            Told(Said(200, {"Content-Type": kind}, msgspec.json.encode(VERSION))).show("pca")
+            Told(Said(200, {"Content-Type": kind}, records.encode(VERSION))).show("pca")
 
 
 def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
-    size = len(msgspec.json.encode(VERSION))
+    size = len(records.encode(VERSION))
     monkeypatch.setattr(api, "MAX_RESPONSE", size)
     assert Told(json(VERSION)).show("pca").version == "1.0.0"
     monkeypatch.setattr(api, "MAX_RESPONSE", size - 1)
@@ -124,7 +123,7 @@ def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatc
 
 def test_an_error_of_another_type_is_no_daemons() -> None:
     problem = {"title": "x", "status": 404, "detail": "there is no op pca", "code": "OpNotFound"}
-    body = msgspec.json.encode(problem)
+    body = records.encode(problem)
     with pytest.raises(errors.OpNotFound):
         Told(Said(404, {"Content-Type": routes.PROBLEM}, body)).op("pca")
     for kind in (routes.JSON, "text/html", ""):

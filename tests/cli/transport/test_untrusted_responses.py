@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from opstore_cli import OpStoreClient, lockfile
 from opstore_cli.config.settings import load_settings
 from opstore_cli.console.session import Session
 from opstore_cli.main import main as run
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.support.fake_daemon import TOKEN, FakeDaemon
 
@@ -131,7 +130,7 @@ def test_the_number_in_a_header_is_checked_before_it_is_asked_for(hostile: FakeD
 
 
 def json(value: Any) -> tuple[int, str, bytes]:
-    return 200, routes.JSON, msgspec.json.encode(value)
+    return 200, routes.JSON, records.encode(value)
 
 
 def resolution(*versions: dict[str, Any]) -> tuple[int, str, bytes]:

@@ -46,7 +46,7 @@ def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
     assert machine.listing() == ["encoder", "encoder-1.0.0", "out", "third"]
 
 
-def test_a_pulled_folder_overwrites_only_with_f(machine: Machine) -> None:
+def test_a_pulled_folder_replaces_only_with_f(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     machine.do("push", "encoder", "encoder")
     make(machine.cwd / "encoder-1.0.0", {"mine": b"dear"})
@@ -65,7 +65,7 @@ def test_a_pulled_folder_overwrites_only_with_f(machine: Machine) -> None:
     assert machine.listing() == ["encoder", "encoder-1.0.0"]
 
 
-def test_the_bytes_of_a_folder_are_a_tar_stream_on_standard_output_and_in_a_pipe(machine: Machine) -> None:
+def test_a_folder_is_a_tar_stream_on_standard_output_and_in_a_pipe(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     code, document, _ = machine.ask("push", "encoder", "encoder")
     code, stream, err = machine.raw("pull", "encoder", "-o", "-")
@@ -77,7 +77,7 @@ def test_the_bytes_of_a_folder_are_a_tar_stream_on_standard_output_and_in_a_pipe
     assert (code, piped.removesuffix(b"/dev/stdout\n"), err) == (0, stream, b"")
 
 
-def test_a_tar_from_standard_input_is_bytes_as_any_others(machine: Machine) -> None:
+def test_a_tar_from_standard_input_is_stored_as_a_file(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     machine.do("push", "encoder", "encoder")
     stream = machine.raw("pull", "encoder", "-o", "-")[1]
@@ -97,10 +97,10 @@ def test_a_tar_from_standard_input_is_bytes_as_any_others(machine: Machine) -> N
     assert described(machine.cwd / "tarred-1.0.1") == plain(SAMPLE)
 
 
-def test_what_cannot_be_in_a_folder_is_refused_before_anything_is_sent(machine: Machine) -> None:
+def test_invalid_entries_are_refused_before_the_upload(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     (machine.cwd / "encoder/out").symlink_to("../../etc/passwd")
-    said = "the link leads to '../../etc/passwd', which is outside of the folder"
+    said = "the link's target '../../etc/passwd' is outside the folder"
     assert machine.run("push", "encoder", "encoder") == (
         2,
         "",
@@ -122,7 +122,9 @@ MANY: Tree = {f"{number % 97:02}/{number:05}": b"%d" % number * (number % 50) fo
 
 
 @pytest.mark.slow
-def test_ten_thousand_files_have_one_digest_whatever_order_they_were_made_in(machine: Machine, other: Machine) -> None:
+def test_ten_thousand_files_have_one_digest_in_whatever_order_they_are_created(
+    machine: Machine, other: Machine
+) -> None:
     entries = list(MANY.items())
     make(machine.cwd / "many", MANY)
     random.shuffle(entries)
@@ -148,7 +150,7 @@ def large(machine: Machine) -> Path:
     return make(machine.cwd / "large", {f"{number}": data[number :: 8 * MIB] for number in range(8)} | {"all": data})
 
 
-def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
     root = large(machine)
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "encoder", "large")
@@ -161,7 +163,7 @@ def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wir
     assert described(machine.cwd / "out") == described(root)
 
 
-def test_a_pull_that_was_interrupted_or_killed_fetches_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+def test_an_interrupted_or_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
     root = make(machine.cwd / "large", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
     machine.do("push", "encoder", "large")
     wire.stop_down = SIZE // 3
@@ -183,7 +185,7 @@ def test_a_pull_that_was_interrupted_or_killed_fetches_only_what_is_missing(mach
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_half_a_gigabyte_in_a_folder_needs_no_memory_for_its_bytes(machine: Machine) -> None:
+def test_memory_does_not_grow_with_the_size(machine: Machine) -> None:
     root = make(machine.cwd / "folder", {f"small/{number}": b"%d" % number for number in range(1000)})
     with (root / "large").open("wb") as file:
         os.truncate(file.fileno(), 512 * MIB)
@@ -234,7 +236,7 @@ def check_folders(client: BaseOpStoreClient, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_stream_that_says_it_is_a_folder_writes_nothing(
+def test_a_hostile_stream_of_the_format_folder_writes_nothing(
     client: OpStoreClient, http: Http, tmp_path: Path, what: str
 ) -> None:
     place = tmp_path / "place"
@@ -251,21 +253,21 @@ def test_a_hostile_stream_that_says_it_is_a_folder_writes_nothing(
     assert client.pull("encoder") == stream
 
 
-def test_the_command_refuses_a_hostile_stream_with_2(machine: Machine) -> None:
+def test_the_command_exits_2_for_a_hostile_stream(machine: Machine) -> None:
     machine.do("start")
     with machine.client() as client:
         client.push("encoder", HOSTILE["a link out"](""), format="folder")
     assert machine.run("pull", "encoder") == (
         2,
         "",
-        "error: encoder@1.0.0 can't be unpacked: 'link': the link leads to '../victim', which is outside of the folder"
+        "error: encoder@1.0.0 can't be unpacked: 'link': the link's target '../victim' is outside the folder"
         "\nhint: opstore pull encoder@1.0.0 -o - (its bytes, as they are)\n",
     )
     assert machine.ask("pull", "encoder")[2]["code"] == "FolderRefused"
     assert machine.listing() == []
 
 
-def test_a_damaged_folder_is_6_and_leaves_nothing(machine: Machine) -> None:
+def test_a_damaged_folder_exits_6_and_leaves_nothing(machine: Machine) -> None:
     make(machine.cwd / "encoder", {**SAMPLE, "large": os.urandom(3 * MIB)})
     machine.do("push", "encoder", "encoder")
     (blob,) = [path for path in (machine.home / "blobs" / "blobs").rglob("*") if path.is_file()]

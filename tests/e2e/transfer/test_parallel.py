@@ -3,10 +3,7 @@
 import json
 import os
 import signal
-import sys
 import threading
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +11,8 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_cli.console.session import Session
 from opstore_cli.main import main
-from opstore_cli.output.progress import NullDisplay
-from opstore_cli.transfer import parallel
-from opstore_cli.transfer.parallel import ParallelTransfers
-from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, plain
 from tests.support.machines import MIB, STARTED, Machine
-from tests.support.waiting import wait_for
 from tests.support.wire import Wire
 
 
@@ -52,7 +44,7 @@ def test_each_file_and_folder_becomes_an_op_of_its_name(models: Machine) -> None
     assert (shown["labels"], shown["message"]) == ({"run": "1"}, "all of them")
 
 
-def test_push_all_is_a_list_with_json_and_one_reference_a_line_with_q(models: Machine) -> None:
+def test_push_all_prints_a_list_with_json_and_references_with_q(models: Machine) -> None:
     code, document, _ = models.ask("push", "--all", "models")
     assert (code, list(document)) == (0, ["pushed"])
     assert [(each["op"], each["version"], each["created"]) for each in document["pushed"]] == [
@@ -63,7 +55,7 @@ def test_push_all_is_a_list_with_json_and_one_reference_a_line_with_q(models: Ma
     assert models.run("push", "--all", "models", "--new", "-q") == (0, "encoder@1.0.1\nforest@1.0.1\npca@1.0.1\n", "")
 
 
-def test_links_and_fields_count_for_each(models: Machine) -> None:
+def test_links_and_fields_apply_to_each_version(models: Machine) -> None:
     models.do("register", "scorer", "--field", "major:a=b")
     models.do("push", "--all", "models", "--valid-for", "scorer", "--field", "major:data=2024")
     assert models.do("links", "scorer").count("scorer") == 3
@@ -84,13 +76,13 @@ NAMES = {
 
 
 @pytest.mark.parametrize("filename", NAMES)
-def test_a_files_ending_is_no_part_of_the_name(machine: Machine, filename: str) -> None:
+def test_the_op_is_named_without_the_suffixes_of_the_file(machine: Machine, filename: str) -> None:
     (machine.cwd / "models").mkdir()
     machine.file(f"models/{filename}", "one")
     assert machine.do("push", "--all", "models") == f"{NAMES[filename]}@1.0.0"
 
 
-def test_a_folders_name_is_taken_whole_links_are_followed_and_what_is_hidden_is_left_out(models: Machine) -> None:
+def test_folders_keep_their_whole_name_links_are_followed_and_hidden_entries_skipped(models: Machine) -> None:
     make(models.cwd / "models/model.v2", {"a": b"b"})
     (models.cwd / "models/linked.bin").symlink_to("pca.joblib")
     (models.cwd / "models/linked").symlink_to("encoder")
@@ -111,14 +103,14 @@ def test_a_folders_name_is_taken_whole_links_are_followed_and_what_is_hidden_is_
 @pytest.mark.parametrize(
     ("filename", "said"),
     [
-        ("pca.bin", "models/pca.joblib was refused: it would be the op pca, as models/pca.bin is"),
+        ("pca.bin", "models/pca.joblib was refused: its op would be pca, as that of models/pca.bin"),
         ("Zebra.bin", "'Zebra' is not a name"),
         ("z z.bin", "'z z' is not a name"),
         ("zz--.bin", "'zz--' is not a name"),
         ("con.bin", "'con' is not a name"),
     ],
 )
-def test_all_names_are_checked_before_anything_is_sent(models: Machine, filename: str, said: str) -> None:
+def test_all_names_are_checked_before_the_first_upload(models: Machine, filename: str, said: str) -> None:
     models.file(f"models/{filename}", "one")
     code, out, err = models.run("push", "--all", "models")
     assert (code, out, err.startswith(f"error: {said}")) == (2, "", True), err
@@ -130,7 +122,7 @@ def test_a_folder_without_files_a_pipe_and_a_link_to_nothing_are_refused(models:
     said = "error: empty was refused: there is nothing in it to push\n"
     assert models.run("push", "--all", "empty") == (2, "", said)
     os.mkfifo(models.cwd / "models/pipe")
-    said = "error: models/pipe was refused: it is no file and no folder\n"
+    said = "error: models/pipe was refused: it is neither a file nor a folder\n"
     assert models.run("push", "--all", "models") == (2, "", said)
     (models.cwd / "models/pipe").unlink()
     (models.cwd / "models/gone").symlink_to("nowhere")
@@ -138,7 +130,7 @@ def test_a_folder_without_files_a_pipe_and_a_link_to_nothing_are_refused(models:
     assert models.run("push", "--all", "models") == (2, "", said)
 
 
-def test_what_fails_is_said_and_the_rest_is_pushed(models: Machine) -> None:
+def test_failures_are_reported_and_the_rest_is_pushed(models: Machine) -> None:
     os.mkfifo(models.cwd / "models/encoder/pipe")
     assert models.run("push", "--all", "models") == (
         2,
@@ -149,14 +141,14 @@ def test_what_fails_is_said_and_the_rest_is_pushed(models: Machine) -> None:
     assert (code, [each["op"] for each in document["pushed"]], error["code"]) == (2, ["forest", "pca"], "FileRefused")
 
 
-def test_where_no_daemon_answers_that_is_said_once_and_the_rest_is_not_tried(machine: Machine) -> None:
+def test_an_unreachable_daemon_is_reported_once_and_ends_the_batch(machine: Machine) -> None:
     make(machine.cwd / "models", {f"op{number}": b"bytes" for number in range(6)})
     code, out, err = machine.run("--url", "http://127.0.0.1:1", "push", "--all", "models")
     assert (code, out, err.count("error: no daemon answers")) == (7, "", 1)
     assert err.endswith("not tried after that: op4, op5\n")
 
 
-def test_they_are_pushed_at_the_same_time(machine: Machine) -> None:
+def test_ops_are_pushed_in_parallel(machine: Machine) -> None:
     """Each of four waits until all four are there; none would ever end if one came after the other."""
     make(machine.cwd / "models", {f"op{number}": b"%d" % number for number in range(5)})
     machine.do("start")
@@ -177,7 +169,7 @@ def test_they_are_pushed_at_the_same_time(machine: Machine) -> None:
         assert [op.name for op in client.ops()] == [f"op{number}" for number in range(5)]
 
 
-def test_an_interrupt_ends_a_push_of_several_and_what_was_pushed_stays(machine: Machine, wire: Wire) -> None:
+def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
     make(machine.cwd / "models", {f"op{number}": os.urandom(MIB) * 16 for number in range(6)})
     wire.stop_up = 40 * MIB
     process = machine.begin("push", "--all", "models", env=wire.settings)
@@ -193,7 +185,7 @@ def test_an_interrupt_ends_a_push_of_several_and_what_was_pushed_stays(machine: 
 # --- pull -d ----------------------------------------------------------------------------------------------------------
 
 
-def test_several_are_pulled_into_a_folder(models: Machine) -> None:
+def test_several_ops_are_pulled_into_a_folder(models: Machine) -> None:
     models.do("push", "--all", "models")
     assert models.run("pull", "pca", "encoder@1", "forest@1.0.0", "-d", "to/out") == (
         0,
@@ -210,7 +202,7 @@ def test_several_are_pulled_into_a_folder(models: Machine) -> None:
     assert [(each["op"], each["version"], each["path"]) for each in document["pulled"]] == [("pca", "1.0.0", "one/pca")]
 
 
-def test_what_is_there_stays_and_the_rest_is_pulled(models: Machine) -> None:
+def test_existing_files_are_kept_and_the_rest_is_pulled(models: Machine) -> None:
     models.do("push", "--all", "models")
     (models.cwd / "out").mkdir()
     models.file("out/pca", "mine")
@@ -231,7 +223,7 @@ def test_what_is_there_stays_and_the_rest_is_pulled(models: Machine) -> None:
     assert described(models.cwd / "out/encoder") == plain(SAMPLE)
 
 
-def test_the_exit_code_is_that_of_the_first_that_failed(models: Machine) -> None:
+def test_the_exit_code_is_that_of_the_first_failure(models: Machine) -> None:
     models.do("push", "--all", "models")
     (models.cwd / "out").mkdir()
     models.file("out/pca", "mine")
@@ -245,7 +237,7 @@ def test_the_exit_code_is_that_of_the_first_that_failed(models: Machine) -> None
     assert models.run("pull", "pca", "scorer", "-d", "out")[0] == 5
 
 
-def test_a_reference_that_names_nothing_moves_nothing(models: Machine) -> None:
+def test_an_unknown_reference_prevents_all_downloads(models: Machine) -> None:
     models.do("push", "--all", "models")
     assert models.run("pull", "pca", "nowhere", "-d", "out")[:2] == (4, "")
     assert models.run("pull", "pca", "forest@9", "-d", "out")[:2] == (4, "")
@@ -257,13 +249,13 @@ def test_a_reference_that_names_nothing_moves_nothing(models: Machine) -> None:
     assert models.listing() == ["file", "models"]
 
 
-def test_a_folder_that_nothing_came_into_is_not_left(models: Machine) -> None:
+def test_an_output_folder_that_stays_empty_is_deleted(models: Machine) -> None:
     models.do("register", "scorer", "--field", "major:a=b")
     assert models.run("pull", "scorer", "-d", "out")[:2] == (4, "")
     assert models.listing() == ["models"]
 
 
-def test_several_are_picked_by_what_they_are_valid_for(models: Machine) -> None:
+def test_several_ops_are_picked_by_valid_for_and_by_pipeline(models: Machine) -> None:
     models.do("push", "--all", "models")
     models.do("push", "scorer", "models/pca.joblib", "--valid-with", "pca@1.0.0", "--valid-with", "forest@1.0.0")
     for op in ("pca", "forest"):
@@ -282,7 +274,7 @@ def test_several_are_picked_by_what_they_are_valid_for(models: Machine) -> None:
     assert described(models.cwd / "out3/pca") == plain(SAMPLE)
 
 
-def test_an_interrupt_ends_all_and_files_go_on(machine: Machine, wire: Wire) -> None:
+def test_an_interrupted_pull_of_several_ops_is_resumed(machine: Machine, wire: Wire) -> None:
     for number in range(6):
         data = os.urandom(MIB) * 16
         path = machine.cwd / f"source{number}"
@@ -303,83 +295,3 @@ def test_an_interrupt_ends_all_and_files_go_on(machine: Machine, wire: Wire) -> 
     for number in range(6):
         source, out = machine.cwd / f"source{number}", machine.cwd / f"out/op{number}"
         assert described(source) == described(out) if number % 2 == 0 else source.read_bytes() == out.read_bytes()
-
-
-# --- the threads ------------------------------------------------------------------------------------------------------
-
-
-JOINING = ("join", "_wait_for_tstate_lock")  # where Python waits for a thread, in its releases
-
-
-class Watched(NullDisplay):
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.moves: list[tuple[int, int, int | None]] = []
-        self.ends: list[int] = []
-
-    def moved(self, number: int, done: int, total: int | None) -> None:
-        self.moves.append((number, done, total))
-
-    def ended(self, number: int) -> None:
-        self.ends.append(number)
-
-
-def test_jobs_end_each_by_itself_and_one_display_is_told_of_all() -> None:
-    told = Watched()
-
-    def job(number: int) -> int:
-        if number == 3:
-            raise errors.OutputExists(path="3")
-        for done in (0, 5, 10):
-            jobs.moved(done, 10)
-        return number
-
-    jobs = ParallelTransfers([partial(job, number) for number in range(9)], told)
-    ended = jobs.run()
-    assert [each for each in ended if isinstance(each, int)] == [0, 1, 2, 4, 5, 6, 7, 8]
-    assert isinstance(ended[3], errors.OutputExists)
-    assert sorted(told.ends) == list(range(9))
-    for number in ended:
-        moves = [(done, total) for moved, done, total in told.moves if moved == number]
-        assert moves == ([(0, 10), (5, 10), (10, 10)] if isinstance(number, int) else [])
-
-
-def test_after_a_hopeless_failure_and_after_a_bug_no_more_are_begun() -> None:
-    begun: list[int] = []
-
-    def job(number: int, failure: Exception) -> int:
-        begun.append(number)
-        raise failure
-
-    lost = errors.ConnectionLost(url="u", reason="r")
-    ended = ParallelTransfers([partial(job, number, lost) for number in range(50)], NullDisplay()).run()
-    assert len(begun) < 10
-    assert [number for number, each in enumerate(ended) if each is not None] == sorted(begun)
-    with pytest.raises(ZeroDivisionError):
-        ParallelTransfers([lambda: 1 // 0] * 50, NullDisplay()).run()
-
-
-def test_an_interrupt_that_another_thread_was_given_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "GRACE", 0.0)
-    main_thread, over, waited = threading.get_ident(), threading.Event(), []
-
-    def job() -> None:
-        wait_for(lambda: sys._current_frames()[main_thread].f_code.co_name in JOINING, "join")
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-        waited.append(over.wait(10))
-
-    with pytest.raises(KeyboardInterrupt):
-        ParallelTransfers([job], NullDisplay()).run()
-    assert waited == [], "it was not waited for"
-    over.set()
-
-
-def test_only_the_folder_of_the_files_is_looked_into(tmp_path: Path) -> None:
-    from opstore_cli.transfer.batch import sources_by_op
-
-    make(tmp_path / "models", {"a.bin": b"", "b": None, "b/c.bin": b""})
-    assert sources_by_op(str(tmp_path / "models")) == {
-        "a": str(tmp_path / "models/a.bin"),
-        "b": str(tmp_path / "models/b"),
-    }

@@ -41,7 +41,7 @@ def kill_in_the_middle(machine: Machine, wire: Wire, *words: str) -> None:
     process.communicate(timeout=60)
 
 
-def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content())
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
@@ -54,7 +54,7 @@ def test_a_push_that_was_killed_sends_only_what_is_missing(machine: Machine, wir
     assert list((machine.home / "transfers").glob("*")) == []
 
 
-def test_a_push_of_a_file_that_changed_since_begins_anew(machine: Machine, wire: Wire) -> None:
+def test_a_push_of_a_changed_file_starts_again(machine: Machine, wire: Wire) -> None:
     path = machine.file("blob", content(32 * MIB))
     wire.stop_up = 16 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
@@ -65,7 +65,7 @@ def test_a_push_of_a_file_that_changed_since_begins_anew(machine: Machine, wire:
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
 
 
-def test_a_push_over_an_upload_that_went_bad_begins_anew(machine: Machine, wire: Wire) -> None:
+def test_a_damaged_upload_is_sent_again(machine: Machine, wire: Wire) -> None:
     path = machine.file("blob", content(32 * MIB))
     wire.stop_up = 16 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
@@ -83,7 +83,7 @@ def test_a_push_over_an_upload_that_went_bad_begins_anew(machine: Machine, wire:
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
 
 
-def test_a_pull_that_was_killed_fetches_only_what_is_missing(machine: Machine, wire: Wire) -> None:
+def test_a_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
     data = content()
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
@@ -98,7 +98,7 @@ def test_a_pull_that_was_killed_fetches_only_what_is_missing(machine: Machine, w
     assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
 
 
-def test_a_part_that_went_bad_is_fetched_anew(machine: Machine, wire: Wire) -> None:
+def test_a_damaged_part_is_downloaded_again(machine: Machine, wire: Wire) -> None:
     data = content(32 * MIB)
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
@@ -137,7 +137,7 @@ def client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStor
         yield made
 
 
-def test_a_push_goes_on_though_the_daemon_was_killed(machine: Machine, client: OpStoreClient) -> None:
+def test_a_push_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreClient) -> None:
     path = machine.file("blob", content())
     client.progress, went_on = killing(machine, HALF)
     pushed = client.push("pca", path)
@@ -148,7 +148,7 @@ def test_a_push_goes_on_though_the_daemon_was_killed(machine: Machine, client: O
     assert min(went_on) > HALF - SLACK
 
 
-def test_a_pull_goes_on_though_the_daemon_was_killed(machine: Machine, client: OpStoreClient) -> None:
+def test_a_pull_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreClient) -> None:
     path = machine.file("blob", content())
     client.push("pca", path)
     client.progress, went_on = killing(machine, HALF)
@@ -159,7 +159,7 @@ def test_a_pull_goes_on_though_the_daemon_was_killed(machine: Machine, client: O
     assert min(went_on) >= HALF
 
 
-def test_an_upload_survives_a_restart_of_the_daemon_and_of_the_client(machine: Machine) -> None:
+def test_an_upload_survives_a_kill_of_client_and_daemon(machine: Machine) -> None:
     path = machine.file("blob", content())
     machine.do("start")
     script = """
@@ -183,7 +183,7 @@ OpStoreClient(progress=moved).push("pca", Path(sys.argv[1]))
     assert went_on[0] == kept
 
 
-def test_two_pushes_of_one_file_at_once_both_succeed(machine: Machine) -> None:
+def test_two_concurrent_pushes_of_one_file_succeed(machine: Machine) -> None:
     machine.file("blob", content(32 * MIB))
     running = [machine.begin("push", "pca", "blob") for _ in range(2)]
     ended = [(process.communicate(timeout=60)[0], process.returncode) for process in running]
@@ -192,7 +192,7 @@ def test_two_pushes_of_one_file_at_once_both_succeed(machine: Machine) -> None:
     assert staged(machine) == 0
 
 
-def test_two_pulls_into_one_path_at_once_leave_one_whole_file(machine: Machine) -> None:
+def test_two_concurrent_pulls_to_one_path_leave_one_complete_file(machine: Machine) -> None:
     data = content(32 * MIB)
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
@@ -203,7 +203,7 @@ def test_two_pulls_into_one_path_at_once_leave_one_whole_file(machine: Machine) 
     assert codes == [0, 5]
 
 
-def test_pulls_into_two_paths_at_once_do_not_meet(machine: Machine) -> None:
+def test_concurrent_pulls_to_several_paths_are_independent(machine: Machine) -> None:
     data = content(32 * MIB)
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
@@ -234,7 +234,7 @@ def peak(status: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_half_a_gigabyte_needs_no_memory_for_its_bytes(machine: Machine) -> None:
+def test_memory_does_not_grow_with_the_size(machine: Machine) -> None:
     size = 512 * MIB
     with machine.file("blob", b"begin").open("r+b") as file:
         os.truncate(file.fileno(), size)

@@ -21,7 +21,7 @@ def listed(machine: Machine, wire: Wire) -> list[dict[str, Any]]:
     return unfinished
 
 
-def test_where_nothing_broke_off_nothing_is_said(machine: Machine, wire: Wire) -> None:
+def test_status_lists_no_completed_transfers(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content(16 * MIB))
     machine.do("push", "pca", "blob", env=wire.settings)
     machine.do("pull", "pca", "-o", "out", env=wire.settings)
@@ -29,7 +29,7 @@ def test_where_nothing_broke_off_nothing_is_said(machine: Machine, wire: Wire) -
     assert "unfinished" not in machine.run("status", env=wire.settings)[1]
 
 
-def test_a_push_that_broke_off_is_told_of_and_another_command_line_goes_on(machine: Machine, wire: Wire) -> None:
+def test_status_lists_an_interrupted_push_which_another_command_line_resumes(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content())
     path = "/machine/work/blob"
     wire.stop_up = HALF
@@ -57,7 +57,7 @@ def test_a_push_that_broke_off_is_told_of_and_another_command_line_goes_on(machi
     assert listed(machine, wire) == []
 
 
-def test_a_push_of_a_folder_goes_on_after_client_and_daemon_were_killed(machine: Machine, wire: Wire) -> None:
+def test_a_push_of_a_folder_survives_a_kill_of_client_and_daemon(machine: Machine, wire: Wire) -> None:
     make(machine.cwd / "source", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "pca", "source")
@@ -72,7 +72,7 @@ def test_a_push_of_a_folder_goes_on_after_client_and_daemon_were_killed(machine:
     assert listed(machine, wire) == []
 
 
-def test_transfers_of_another_daemon_are_not_told_of(machine: Machine, wire: Wire) -> None:
+def test_status_lists_no_transfers_of_another_daemon(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content(32 * MIB))
     wire.stop_up = 16 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
@@ -82,7 +82,7 @@ def test_transfers_of_another_daemon_are_not_told_of(machine: Machine, wire: Wir
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "a large file in a folder"])
-def test_a_pull_that_broke_off_is_told_of_until_it_is_done(machine: Machine, wire: Wire, kind: str) -> None:
+def test_status_lists_an_interrupted_pull_until_it_is_complete(machine: Machine, wire: Wire, kind: str) -> None:
     if kind == "file":
         machine.file("source", content())
     elif kind == "a large file in a folder":
@@ -104,7 +104,7 @@ def test_a_pull_that_broke_off_is_told_of_until_it_is_done(machine: Machine, wir
     assert described(machine.cwd / "out") == described(machine.cwd / "source")
 
 
-def test_what_was_thrown_away_here_is_not_told_of(machine: Machine, wire: Wire) -> None:
+def test_status_lists_no_pull_whose_part_was_deleted(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content(32 * MIB))
     machine.do("push", "pca", "blob")
     wire.stop_down = 16 * MIB
@@ -115,9 +115,7 @@ def test_what_was_thrown_away_here_is_not_told_of(machine: Machine, wire: Wire) 
 
 
 @pytest.mark.parametrize("way", ["push", "pull"])
-def test_a_transfer_goes_on_by_itself_when_the_daemon_was_killed_and_comes_back(
-    machine: Machine, wire: Wire, way: str
-) -> None:
+def test_a_transfer_resumes_when_the_killed_daemon_comes_back(machine: Machine, wire: Wire, way: str) -> None:
     data = content()
     path = machine.file("blob", data)
     if way == "pull":
@@ -146,7 +144,7 @@ def test_a_transfer_goes_on_by_itself_when_the_daemon_was_killed_and_comes_back(
     assert Path(path).read_bytes() == data
 
 
-def test_notes_are_for_this_user_alone_and_what_they_say_is_shown_as_it_is(machine: Machine, wire: Wire) -> None:
+def test_state_files_are_private_and_their_paths_are_escaped(machine: Machine, wire: Wire) -> None:
     name = "a \x1b[31mb"
     machine.file(name, content(32 * MIB))
     wire.stop_up = 16 * MIB

@@ -76,3 +76,9 @@ def test_a_pipe_in_place_of_a_part_is_left_alone(tmp_path: Path) -> None:
     os.mkfifo(path)
     with PartFile.beside(tmp_path / "out", DIGEST) as part:
         assert part.path != path
+
+
+def test_a_part_that_another_process_writes_to_is_left_alone(tmp_path: Path) -> None:
+    digest = digest_of(b"x")
+    with PartFile.beside(tmp_path / "out", digest) as first, PartFile.beside(tmp_path / "out", digest) as second:
+        assert first.path != second.path

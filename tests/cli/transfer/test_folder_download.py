@@ -7,44 +7,28 @@ import os
 import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.config import settings
 from opstore_cli.files import part_folder
-from opstore_cli.transfer import retry
-from opstore_cli.transport import adapter
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.folders.test_unpacking import entry, ours
 from tests.cli.folders.trees import SAMPLE, Tree, described, make, packed, plain
-from tests.support.fake_daemon import TOKEN, FakeDaemon
+from tests.support.fake_daemon import FakeDaemon
 
 OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
 
 
-@pytest.fixture(autouse=True)
-def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAITS", (0.0,) * 5)
-    monkeypatch.setattr(adapter, "BACKOFF", 0.0)
-    monkeypatch.setattr(adapter, "JITTER", 0.0)
-
-
 @pytest.fixture
-def daemon() -> Iterator[FakeDaemon]:
-    with FakeDaemon() as fake:
-        fake.format = "folder"
-        yield fake
-
-
-@pytest.fixture
-def client(daemon: FakeDaemon, tmp_path: Path) -> Iterator[OpStoreClient]:
-    with OpStoreClient(settings=settings.Settings(home=tmp_path / "home").with_url(daemon.url), token=TOKEN) as made:
-        yield made
+def daemon(daemon: FakeDaemon) -> FakeDaemon:
+    """A daemon all of whose versions are folders."""
+    daemon.format = "folder"
+    return daemon
 
 
 @pytest.fixture
@@ -68,7 +52,7 @@ def hidden(target: Path, content: bytes) -> Path:
 # --- new ones ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_comes_as_bytes_into_a_stream_or_unpacked(client: OpStoreClient, place: Path, content: bytes) -> None:
+def test_a_folder_is_returned_as_a_stream_or_unpacked(client: OpStoreClient, place: Path, content: bytes) -> None:
     stream = io.BytesIO()
     assert client.pull("pca") == content
     assert client.pull("pca", to=stream).format == "folder"
@@ -87,7 +71,9 @@ def _umask() -> int:
     return mask
 
 
-def test_only_a_version_that_says_so_is_unpacked(client: OpStoreClient, daemon: FakeDaemon, place: Path) -> None:
+def test_only_a_version_of_the_format_folder_is_unpacked(
+    client: OpStoreClient, daemon: FakeDaemon, place: Path
+) -> None:
     daemon.format = None
     client.pull("pca", to=place / "out")
     with tarfile.open(place / "out") as archive:
@@ -107,7 +93,7 @@ THERE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("there", THERE)
-def test_what_is_there_is_replaced_only_if_told(client: OpStoreClient, place: Path, there: str) -> None:
+def test_an_existing_output_is_replaced_only_with_overwrite(client: OpStoreClient, place: Path, there: str) -> None:
     target = place / "out"
     THERE[there](target)
     before = described(place)
@@ -122,7 +108,7 @@ def test_what_is_there_is_replaced_only_if_told(client: OpStoreClient, place: Pa
 
 
 @pytest.mark.parametrize("there", THERE)
-def test_what_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Path, there: str) -> None:
+def test_an_output_that_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Path, there: str) -> None:
     target = place / "out"
 
     def appear(done: int, total: int | None) -> None:
@@ -139,7 +125,7 @@ def test_what_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Pa
     assert (target.is_symlink(), described(target)) == (other.is_symlink(), described(other))
 
 
-def test_devices_pipes_and_what_holds_the_working_folder_are_not_replaced(
+def test_a_pipe_and_a_folder_around_the_working_folder_are_not_replaced(
     client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo(place / "pipe")
@@ -151,7 +137,7 @@ def test_devices_pipes_and_what_holds_the_working_folder_are_not_replaced(
     assert described(place / "mine") == OTHER
 
 
-def test_the_old_folder_is_there_until_the_new_one_is(
+def test_the_old_folder_is_deleted_after_the_new_one_is_in_place(
     client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = make(place / "out", OTHER)
@@ -170,7 +156,7 @@ def test_the_old_folder_is_there_until_the_new_one_is(
 
 
 @pytest.mark.parametrize("stream", ["hostile", "damaged", "lost at once", "a full disk"])
-def test_whatever_fails_for_good_the_old_folder_stays_and_nothing_else_does(
+def test_a_failed_pull_keeps_the_old_folder_and_nothing_else(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
     target = make(place / "out", OTHER)
@@ -200,25 +186,25 @@ def _make_it_fail(how: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch)
     return errors.OutputFailed
 
 
-def test_a_folder_that_is_refused_names_the_version_and_the_way_to_its_bytes(
+def test_a_refused_folder_names_the_version_and_how_to_get_its_bytes(
     daemon: FakeDaemon, client: OpStoreClient, place: Path
 ) -> None:
     daemon.versions.append(ours(entry("../victim")))
     with pytest.raises(errors.FolderRefused) as caught:
         client.pull("pca", to=place / "out")
-    assert caught.value.text == "pca@2.0.0 can't be unpacked: '../victim': its path does not go down from the folder"
+    assert caught.value.text == "pca@2.0.0 can't be unpacked: '../victim': its path is not a plain relative path"
     assert caught.value.advice == "opstore pull pca@2.0.0 -o - (its bytes, as they are)"
     assert client.pull("pca") == daemon.versions[-1]
 
 
-def test_a_pull_goes_on_where_the_line_broke(daemon: FakeDaemon, client: OpStoreClient, place: Path) -> None:
+def test_a_pull_resumes_after_a_lost_connection(daemon: FakeDaemon, client: OpStoreClient, place: Path) -> None:
     daemon.faults = [("GET bytes", 1000), ("GET bytes", 1), ("GET bytes", 3000), ("GET bytes", 0)]
     client.pull("pca", to=place / "out")
     assert described(place / "out") == plain(SAMPLE)
     assert sum(line.endswith("/bytes") for line in daemon.log) == 5
 
 
-def test_a_second_rename_that_fails_brings_the_old_folder_back(
+def test_the_old_folder_comes_back_if_the_second_rename_fails(
     client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = make(place / "out", OTHER)
@@ -278,7 +264,7 @@ def asked_from(daemon: FakeDaemon) -> list[int]:
 
 
 @pytest.mark.parametrize("after", [1_000, 150_000, 4_200_000, 8_000_000])
-def test_a_later_pull_of_a_folder_goes_on_with_the_file_that_broke_off(
+def test_a_later_pull_resumes_with_the_incomplete_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, after: int
 ) -> None:
     target = place / "out"
@@ -299,7 +285,7 @@ def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
 
 
 @pytest.mark.parametrize("after", [10_000_000, 20_000_001, 29_990_000])
-def test_it_goes_on_within_a_large_file(
+def test_a_later_pull_resumes_within_a_large_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, after: int
 ) -> None:
     target = place / "out"
@@ -310,7 +296,7 @@ def test_it_goes_on_within_a_large_file(
     assert after - 2048 < asked_from(daemon)[-1] <= after
 
 
-def test_it_goes_on_within_a_large_file_again_and_again(
+def test_a_large_file_is_resumed_several_times(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
 ) -> None:
     for after in (9_000_000, 8_500_000, 7_000_000):
@@ -325,7 +311,7 @@ def test_it_goes_on_within_a_large_file_again_and_again(
 
 
 @pytest.mark.parametrize("spoilt", [0, 600_000, 9_000_000, 14_999_000])
-def test_what_is_there_of_a_large_file_is_verified_too(
+def test_the_existing_bytes_of_a_large_file_are_verified(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, spoilt: int
 ) -> None:
     target = place / "out"
@@ -338,7 +324,7 @@ def test_what_is_there_of_a_large_file_is_verified_too(
     assert (described(target), os.listdir(place)) == (described(big), ["out"])
 
 
-def test_a_file_that_is_not_the_next_one_is_not_gone_on_with(
+def test_an_incomplete_file_of_another_name_is_not_resumed(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
 ) -> None:
     target = place / "out"
@@ -349,7 +335,7 @@ def test_a_file_that_is_not_the_next_one_is_not_gone_on_with(
     assert (described(target), os.listdir(place)) == (described(big), ["out"])
 
 
-def test_it_goes_on_again_and_again_also_after_an_interrupt(
+def test_a_pull_resumes_several_times_and_after_an_interrupt(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path
 ) -> None:
     target = place / "out"
@@ -403,7 +389,7 @@ SPOILT = (_cut, _change, _add, _add_much, _take_away, _put_a_pipe, _link_elsewhe
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda how: how.__name__.strip("_"))
-def test_what_is_there_is_no_more_trusted_than_what_comes(
+def test_existing_entries_are_verified(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, content: bytes, many: Path, spoil: Callable[[Path], None]
 ) -> None:
     target = place / "out"
@@ -413,7 +399,7 @@ def test_what_is_there_is_no_more_trusted_than_what_comes(
     assert (described(target), os.listdir(place)) == (described(many), ["out"])
 
 
-def test_what_is_there_is_brought_to_the_disk_too(
+def test_existing_entries_are_synced(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever wrote it may have been killed before that."""
@@ -436,15 +422,15 @@ def test_what_is_there_is_brought_to_the_disk_too(
 # --- what another process left, or is at ------------------------------------------------------------------------------
 
 
-def test_what_a_process_left_that_wrote_something_else_is_removed(
-    client: OpStoreClient, place: Path, content: bytes
-) -> None:
+def test_other_entries_in_the_part_folder_are_removed(client: OpStoreClient, place: Path, content: bytes) -> None:
     make(hidden(place / "out", content), OTHER)
     client.pull("pca", to=place / "out")
     assert (described(place / "out"), os.listdir(place)) == (plain(SAMPLE), ["out"])
 
 
-def test_what_another_process_is_at_is_left_alone(client: OpStoreClient, place: Path, content: bytes) -> None:
+def test_a_part_folder_that_another_process_uses_is_left_alone(
+    client: OpStoreClient, place: Path, content: bytes
+) -> None:
     others = make(hidden(place / "out", content), OTHER)
     descriptor = os.open(others, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -455,7 +441,7 @@ def test_what_another_process_is_at_is_left_alone(client: OpStoreClient, place: 
 
 
 @pytest.mark.parametrize("there", [name for name in THERE if "folder" not in name or "link" in name])
-def test_what_is_no_folder_of_ours_is_left_alone(
+def test_anything_else_at_the_path_of_the_part_folder_is_left_alone(
     client: OpStoreClient, place: Path, content: bytes, there: str
 ) -> None:
     others = hidden(place / "out", content)
@@ -466,7 +452,7 @@ def test_what_is_no_folder_of_ours_is_left_alone(
     assert {name: what for name, what in described(place).items() if name.split("/")[0] != "out"} == before
 
 
-def test_where_there_are_no_locks_nothing_is_taken_over(
+def test_without_locks_no_part_folder_is_reused(
     client: OpStoreClient, place: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(part_folder, "try_lock", lambda _: "unsupported")
@@ -478,7 +464,7 @@ def test_where_there_are_no_locks_nothing_is_taken_over(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_pulls_into_one_place_at_once_leave_one_whole_folder(
+def test_concurrent_pulls_to_one_path_leave_one_complete_folder(
     client: OpStoreClient, place: Path, overwrite: bool
 ) -> None:
     ended: list[str] = []
@@ -499,58 +485,3 @@ def test_pulls_into_one_place_at_once_leave_one_whole_folder(
         assert (described(place / "out"), os.listdir(place)) == (plain(SAMPLE), ["out"])
     expected = ["well"] * 20 if overwrite else ["OutputExists"] * 19 + ["well"]
     assert sorted(ended) == expected
-
-
-# --- pushes -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A folder that a later process goes on with."""
-    return make(tmp_path / "large", {f"{number:02}": os.urandom(500_000) for number in range(20)})
-
-
-def test_a_push_goes_on_where_the_line_broke(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:
-    daemon.faults = [("PATCH uploads", 3_000_000), ("PATCH uploads", 1), ("PATCH uploads", 500_100)]
-    client.push("pca", large)
-    assert daemon.versions == [packed(large)]
-
-
-def test_a_later_process_goes_on_with_a_push_of_the_same_folder_only(
-    daemon: FakeDaemon, client: OpStoreClient, large: Path
-) -> None:
-    def break_off() -> None:
-        daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
-        with pytest.raises(errors.ConnectionLost):
-            client.push("pca", large)
-        assert len(next(iter(daemon.uploads.values()))) == 5_000_000
-
-    moved: list[int] = []
-    break_off()
-    client.progress = lambda done, _all: moved.append(done)
-    client.push("pca", large)
-    assert (moved[0], list(daemon.sizes)) == (5_000_000, ["u1"])
-    daemon.versions.clear()
-    break_off()
-    (large / "19").write_bytes(b"another")
-    client.push("pca", large)
-    assert list(daemon.sizes) == ["u1", "u2", "u3"]
-    assert daemon.versions[-1] == packed(large)
-
-
-def test_a_folder_that_changes_makes_no_version(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:
-    def change(done: int, _all: int | None) -> None:
-        if done > 4_000_000:
-            (large / "00").write_bytes(b"another")
-
-    client.progress = change
-    with pytest.raises(errors.FileRefused, match=r"large/00 was refused: it changed while it was read"):
-        client.push("pca", large)
-    assert (daemon.versions, daemon.uploads) == ([], {})
-
-
-def test_a_folder_has_no_other_format(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:
-    with pytest.raises(errors.InvalidRequest, match="the format of a folder is folder, not joblib"):
-        client.push("pca", large, format="joblib")
-    assert daemon.uploads == {}
-    client.push("pca", large, format="folder")

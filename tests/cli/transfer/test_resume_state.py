@@ -1,0 +1,102 @@
+"""A later process resumes an upload from its state file."""
+
+from pathlib import Path
+
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.transfer.resume_state import StateFile, TransferState, recorded_transfers
+from opstore_daemon.protocol import errors
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.transfers import BYTES, source_file, state_files
+
+
+def test_without_progress_a_push_fails_and_a_later_process_resumes_it(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = source_file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    assert [len(state_files(tmp_path / "home")), len(daemon.uploads["u1"])] == [1, 5_000_000]
+    moved: list[int] = []
+    client.progress = lambda done, _all: moved.append(done)
+    client.push("pca", path)
+    assert daemon.versions == [BYTES]
+    assert list(daemon.sizes) == ["u1"]
+    assert moved[0] == 5_000_000
+    assert not state_files(tmp_path / "home")
+
+
+def test_an_earlier_upload_of_other_bytes_is_replaced(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = source_file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    daemon.uploads["u1"][17] ^= 1
+    client.push("pca", path)
+    assert daemon.versions == [BYTES]
+    assert list(daemon.sizes) == ["u1", "u2"]
+
+
+def a_state(upload: str) -> TransferState:
+    return TransferState(way="push", daemon="local", path="/source", size=5, upload=upload)
+
+
+def test_an_upload_that_no_longer_exists_is_started_again(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    path = source_file(tmp_path)
+    state = path.stat()
+    what = ("push", daemon.url, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    with StateFile.acquire(tmp_path / "home", *what) as note:
+        assert note is not None
+        note.write(a_state("gone"))
+    client.push("pca", path)
+    assert "GET /v1/uploads/gone" in daemon.log
+    assert daemon.versions == [BYTES]
+
+
+def test_a_push_of_the_same_file_to_another_op_by_another_path_resumes(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    path = source_file(tmp_path)
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+    moved: list[int] = []
+    client.progress = lambda done, _all: moved.append(done)
+    monkeypatch.chdir(tmp_path)
+    client.push("lda", path.name, new=True, labels={"other": "words"})
+    assert (moved[0], list(daemon.sizes), daemon.versions) == (5_000_000, ["u1"], [BYTES])
+
+
+def test_a_state_file_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with StateFile.acquire(tmp_path, "x") as first, StateFile.acquire(tmp_path, "x") as second:
+        assert first is not None
+        assert second is None
+        first.write(a_state("u1"))
+        assert recorded_transfers(tmp_path, "local") == [(a_state("u1"), True)]
+    assert recorded_transfers(tmp_path, "local") == [(a_state("u1"), False)]
+    assert recorded_transfers(tmp_path, "https://elsewhere") == []
+
+
+def test_a_state_with_an_invalid_upload_id_is_ignored(tmp_path: Path) -> None:
+    with StateFile.acquire(tmp_path, "x") as note:
+        assert note is not None
+        note.write(a_state("../../ops"))
+        assert note.read() is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"way": "push", "path": 1, "size": 1}', "x" * 100_000])
+def test_an_invalid_state_file_is_ignored(tmp_path: Path, text: str) -> None:
+    with StateFile.acquire(tmp_path, "x"):
+        pass
+    (path,) = (tmp_path / "transfers").iterdir()
+    path.write_text(text)
+    assert recorded_transfers(tmp_path, "local") == []
+    with StateFile.acquire(tmp_path, "x") as note:
+        assert note is not None
+        assert note.read() is None

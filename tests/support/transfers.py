@@ -1,0 +1,47 @@
+"""Bytes and helpers for the tests of transfers."""
+
+import io
+import os
+from pathlib import Path
+from typing import cast
+
+from tests.support.fake_daemon import FakeDaemon
+
+BYTES = os.urandom(9_000_001)
+
+
+def source_file(folder: Path, data: bytes = BYTES) -> Path:
+    """Write a file to push."""
+    path = folder / "source.bin"
+    path.write_bytes(data)
+    return path
+
+
+def state_files(home: Path) -> list[Path]:
+    """Return the state files of unfinished transfers."""
+    folder = home / "transfers"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def outputs(folder: Path) -> list[Path]:
+    """Return what is in the folder besides the client's home."""
+    return [path for path in folder.iterdir() if path.name != "home"]
+
+
+def count_requests(daemon: FakeDaemon, request: str) -> int:
+    """Return how many requests of the daemon's log begin with the text."""
+    return sum(line.startswith(request) for line in daemon.log)
+
+
+class Pipe(io.RawIOBase):
+    """A stream that can't seek and returns few bytes per read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(cast(bytearray, buffer))[:70_000]
+        return self._data.readinto(view)
