@@ -1,6 +1,6 @@
-"""`chariots-export`: reads the database of an old op store of chariots, and says what it holds (protocol.old_store).
+"""Read the database of a chariots op store, for the command `chariots-export` (lines: protocol.chariots_export).
 
-It only reads, and loads nothing that is stored there.
+Never writes to the database, and never loads the objects that it stores.
 """
 
 import sqlite3
@@ -19,11 +19,11 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.chariots_export import Line, Pipeline, Unreadable, Version
 
 NEEDED = ("db_op", "db_version", "db_validated_link", "db_pipeline")
-PIPELINE_LINKS = "db_pipeline_link"  # the first releases did not keep them
+PIPELINE_LINKS = "db_pipeline_link"  # missing in databases of the first releases
 
 
 def export(url: str) -> Iterator[Line]:
-    """All that the database holds; raises InvalidSetting and DatabaseFailed."""
+    """Yield the contents of the database; raise InvalidSetting if it can't be read or is something else."""
     try:
         parsed = make_url(url)
         engine = _engine(parsed)
@@ -42,8 +42,8 @@ def _engine(url: URL) -> Engine:
         return create_engine(url)
     path = Path(url.database or "")
     if not path.is_file():
-        raise errors.InvalidSetting(setting="--db", reason=f"there is no file {path}")
-    # Otherwise SQLite would write to it, or make it anew.
+        raise errors.InvalidSetting(setting="--db", reason=f"file {path} does not exist")
+    # With any other mode SQLite may write to the file, or create it.
     uri = f"{path.absolute().as_uri()}?mode=ro"
     return create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
 
@@ -52,7 +52,7 @@ def _read(connection: Connection) -> Iterator[Line]:
     tables = inspect(connection).get_table_names()
     missing = [table for table in NEEDED if table not in tables]
     if missing:
-        reason = f"it is no op store of chariots: it has no table {missing[0]}"
+        reason = f"not a chariots op store: table {missing[0]} is missing"
         raise errors.InvalidSetting(setting="--db", reason=reason)
     ops: dict[int, str] = {}
     for id_, name in _rows(connection, "SELECT id, op_name FROM db_op ORDER BY id"):
@@ -65,7 +65,7 @@ def _read(connection: Connection) -> Iterator[Line]:
 
 
 def _rows(connection: Connection, query: str) -> list[Any]:
-    # As they are: SQLAlchemy's types would refuse a time that is none.
+    # Raw SQL, because SQLAlchemy's types raise an error for a malformed time.
     return list(connection.execute(text(query)))
 
 
@@ -84,17 +84,17 @@ class _Version:
 def _versions(connection: Connection, ops: dict[int, str]) -> Iterator[Line]:
     columns = "id, op_id, version_time, major_hash, minor_hash, patch_hash"
     by_id: dict[int, _Version] = {}
-    first: dict[object, _Version] = {}
+    unique: dict[object, _Version] = {}
     for id_, op_id, time, *hashes in _rows(connection, f"SELECT {columns} FROM db_version ORDER BY id"):  # noqa: S608
         if op_id not in ops:
             yield Unreadable(what="version", name=f"{id_}", reason="its op is unknown")
             continue
         major, minor, patch = (None if each is None else str(each) for each in hashes)
         version = _Version(id_, ops[op_id], (major, minor, patch), _time(time))
-        # The old store had no constraint against a second row for the same version, or the same op.
-        by_id[id_] = first.setdefault((version.op, *version.hashes), version)
-    yield from _link(connection, ops, by_id)
-    for version in sorted(first.values(), key=lambda one: (one.time or datetime.min, one.id)):  # noqa: DTZ901
+        # The old store had no unique constraint on versions: rows of the same version become one.
+        by_id[id_] = unique.setdefault((version.op, *version.hashes), version)
+    yield from _add_links(connection, ops, by_id)
+    for version in sorted(unique.values(), key=lambda one: (one.time or datetime.min, one.id)):  # noqa: DTZ901
         major, minor, patch = version.hashes
         yield Version(
             op=version.op,
@@ -107,29 +107,29 @@ def _versions(connection: Connection, ops: dict[int, str]) -> Iterator[Line]:
 
 
 def _time(value: object) -> datetime | None:
-    """A time as chariots has it, in UTC and without a zone; None where it is none."""
+    """Return a time as chariots has it, in UTC without a time zone; None if it is not a time."""
     with suppress(ValueError):
         time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
     return None
 
 
-def _link(connection: Connection, ops: dict[int, str], versions: dict[int, _Version]) -> Iterator[Line]:
-    """Notes the links on their upstream versions."""
+def _add_links(connection: Connection, ops: dict[int, str], versions: dict[int, _Version]) -> Iterator[Line]:
+    """Add the links to their upstream versions; yield those that can't be read."""
     columns = "id, upstream_op_id, upstream_op_version_id, downstream_op_id"
     for id_, upstream, version, downstream in _rows(
         connection,
         f"SELECT {columns} FROM db_validated_link ORDER BY id",  # noqa: S608
     ):
-        known = versions.get(version)
-        if known is None:
+        source = versions.get(version)
+        if source is None:
             yield Unreadable(what="link", name=f"{id_}", reason="its upstream version is unknown")
-        elif known.op != ops.get(upstream):
-            yield Unreadable(what="link", name=f"{id_}", reason="its upstream version is one of another op")
+        elif source.op != ops.get(upstream):
+            yield Unreadable(what="link", name=f"{id_}", reason="its upstream version belongs to another op")
         elif downstream not in ops:
             yield Unreadable(what="link", name=f"{id_}", reason="its downstream op is unknown")
         else:
-            known.links[ops[downstream]] = None
+            source.links[ops[downstream]] = None
 
 
 # --- pipelines ----------------------------------------------------------------------------------------------------
@@ -146,11 +146,11 @@ def _pipelines(connection: Connection, ops: dict[int, str], has_links: bool) -> 
         if name is None:
             yield Unreadable(what="pipeline", name=f"{id_}", reason="it has no name")
         elif not pairs:
-            yield Unreadable(what="pipeline", name=str(name), reason="the old store did not keep its ops")
+            yield Unreadable(what="pipeline", name=str(name), reason="the old store did not record its ops")
         elif any(op not in ops for pair in pairs for op in pair if op is not None) or any(
             up is None for up, _ in pairs
         ):
             yield Unreadable(what="pipeline", name=str(name), reason="one of its ops is unknown")
         else:
-            told = tuple((ops[up], None if down is None else ops[down]) for up, down in pairs)
-            yield Pipeline(name=str(name), links=told)
+            named = tuple((ops[up], None if down is None else ops[down]) for up, down in pairs)
+            yield Pipeline(name=str(name), links=named)

@@ -1,7 +1,7 @@
-"""The matrix: which versions of an upstream op are valid for which versions of a downstream op.
+"""The matrix of an edge: which versions of the upstream op are valid for which versions of the downstream op.
 
-Rows are upstream versions, columns downstream versions, the newest first. Sequences leave no gap, so any part of the
-matrix is found by them.
+Rows are upstream versions, columns downstream versions, newest first. Sequences have no gaps, so they address any part
+of the matrix.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
 
-DETAILED_VERSIONS = 25  # versions of each op that are told with reasons
-MAX_VERSIONS = 20 * DETAILED_VERSIONS  # versions of each op that are told without
+DETAILED_VERSIONS = 25  # versions of each op in a matrix with reasons
+MAX_VERSIONS = 20 * DETAILED_VERSIONS  # versions of each op in a map, which has no reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The versions of one op that are looked at, newest first; `newest` is the op's highest sequence, 0 for none."""
+    """Some versions of one op, newest first; `newest` is the highest sequence of the op, 0 if it has no version."""
 
     op: OpRow
     versions: list[VersionRow]
@@ -32,7 +32,10 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A part of the matrix. Where the downstream op has no version, the one column is for none of its versions."""
+    """A part of the matrix: a row of verdicts for each upstream version.
+
+    If the downstream op has no version, there is one column, for the op itself.
+    """
 
     upstream: Axis
     downstream: Axis
@@ -41,7 +44,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Cells of one row that have the same verdict: of `count` columns from `column` on."""
+    """Adjacent cells of one row with the same verdict: `count` columns from `column` on."""
 
     row: int
     column: int
@@ -50,22 +53,22 @@ class Run:
 
 
 def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> Matrix:
-    """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op, from these sequences down.
+    """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op.
 
-    None is the newest version. Raises OpNotFound, and InvalidRequest if the two ops are the same.
+    `row` and `column` are the highest sequences, None for the newest versions. Raises OpNotFound, and InvalidRequest if the two ops are the same.
     """
     up, down = _axes(snapshot, upstream, downstream, row, column, DETAILED_VERSIONS)
-    between = _between(snapshot, up, down)
+    links = _links(snapshot, up, down)
     columns: list[VersionNumber | None] = [version.number for version in down.versions]
     columns = columns or [None]
-    rows = [[between.verdict(version.number, number) for number in columns] for version in up.versions]
+    rows = [[links.verdict(version.number, number) for number in columns] for version in up.versions]
     return Matrix(up, down, rows)
 
 
 def matrix_map(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> list[Run]:
-    """Return the verdicts without their reasons, of at most MAX_VERSIONS versions of each op; otherwise as `matrix`."""
+    """Return the verdicts without reasons of at most MAX_VERSIONS versions of each op; arguments and errors of `matrix`."""
     up, down = _axes(snapshot, upstream, downstream, row, column, MAX_VERSIONS)
-    return list(_runs(_between(snapshot, up, down), up, down))
+    return list(_runs(_links(snapshot, up, down), up, down))
 
 
 def _axes(
@@ -76,24 +79,24 @@ def _axes(
     return _axis(snapshot, upstream, row, limit), _axis(snapshot, downstream, column, limit)
 
 
-def _axis(snapshot: Snapshot, name: str, first: int | None, limit: int) -> Axis:
+def _axis(snapshot: Snapshot, name: str, start: int | None, limit: int) -> Axis:
     op = ops.get(snapshot, name)
     newest = version_rows.first(snapshot, op.id)
     highest = 0 if newest is None else newest.sequence
-    below = min(highest if first is None else first, highest) + 1
+    below = min(highest if start is None else start, highest) + 1
     return Axis(op, version_rows.rows(snapshot, op.id, version_rows.older_than(below), limit=limit), highest)
 
 
-def _between(snapshot: Snapshot, up: Axis, down: Axis) -> EdgeLinks:
-    found = link_queries.relevant_links(snapshot, up.op, up.versions, down.op, down.versions)
-    return EdgeLinks(up.op.name, down.op.name, up.op.compat, found)
+def _links(snapshot: Snapshot, up: Axis, down: Axis) -> EdgeLinks:
+    links = link_queries.relevant_links(snapshot, up.op, up.versions, down.op, down.versions)
+    return EdgeLinks(up.op.name, down.op.name, up.op.compat, links)
 
 
-def _runs(between: EdgeLinks, up: Axis, down: Axis) -> Iterator[Run]:
+def _runs(links: EdgeLinks, up: Axis, down: Axis) -> Iterator[Run]:
     numbers = [version.number for version in down.versions]
     for row, version in enumerate(up.versions):
         column = 0
-        for word, cells in groupby(between.word(version.number, number) for number in numbers):
+        for word, cells in groupby(links.word(version.number, number) for number in numbers):
             count = sum(1 for _ in cells)
             yield Run(row, column, count, word)
             column += count

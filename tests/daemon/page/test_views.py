@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from opstore_daemon.store.reports.history import WHAT
+from opstore_daemon.store.reports.history import ACTIONS
 from tests.daemon.page.stores import HOSTILE, many_ops
 from tests.support.site import Site
 
@@ -214,13 +214,13 @@ def test_the_journal_has_a_word_for_every_kind_of_entry(site: Site) -> None:
     store.register_pipeline("p", ["down", "op"])
     store.remove_pipeline("p")
     told = store.entries(None, 100)
-    assert {entry.what for entry in told} == set(WHAT)
+    assert {entry.action for entry in told} == set(ACTIONS)
     assert [entry.position for entry in told] == list(range(len(told), 0, -1))
     site.sign_in()
     text = seen(site, "/ui/journal")
     for entry in told:
         assert f"{entry.position} 2026-05-04" in text
-        assert entry.what in text
+        assert entry.action in text
 
 
 def test_the_page_shows_past_states(few: Site) -> None:

@@ -227,10 +227,10 @@ def test_links_that_lead_nowhere_are_left_out(machine: Machine, old: OldStore) -
     old.link("pca", pca, "pca")
     assert left_out(machine, old) == [
         ("link", str(wrong[0]), "its upstream version is unknown", None),
-        ("link", str(wrong[1]), "its upstream version is one of another op", None),
+        ("link", str(wrong[1]), "its upstream version belongs to another op", None),
         ("link", str(wrong[2]), "its downstream op is unknown", None),
         ("link", str(wrong[3]), "its downstream op is unknown", None),
-        ("link", str(wrong[4]), "its upstream version is one of another op", None),
+        ("link", str(wrong[4]), "its upstream version belongs to another op", None),
         ("link", "pca -> pca", "an op can't be its own upstream", None),
     ]
     with machine.client() as client:
@@ -324,7 +324,7 @@ def test_pipelines_of_which_the_ops_were_not_kept_are_said(machine: Machine) -> 
     old.insert("db_pipeline", pipeline_name="train", last_op_id=old.op("pca"))
     old.insert("db_pipeline", last_op_id=old.op("pca"))
     assert left_out(machine, old) == [
-        ("pipeline", "train", "the old store did not keep its ops", None),
+        ("pipeline", "train", "the old store did not record its ops", None),
         ("pipeline", "2", "it has no name", None),
     ]
     assert machine.do("ops", "-q") == "pca"
@@ -340,7 +340,7 @@ def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) 
         ("pipeline", "train", "the pipeline train is registered already, with another graph"),
         ("pipeline", "round", "the pipeline was refused: its edges form a cycle: pca -> forest -> pca"),
         ("pipeline", "twice", "the pipeline was refused: pca can't be its own upstream"),
-        ("pipeline", "empty", "the old store did not keep its ops"),
+        ("pipeline", "empty", "the old store did not record its ops"),
         ("pipeline", "lost", "one of its ops is unknown"),
     ]
 
@@ -348,10 +348,10 @@ def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) 
 @pytest.mark.parametrize(
     ("db", "said"),
     [
-        ("sqlite:///nowhere.sqlite", "--db was refused: there is no file nowhere.sqlite"),
-        ("sqlite://", "--db was refused: there is no file ."),
+        ("sqlite:///nowhere.sqlite", "--db was refused: file nowhere.sqlite does not exist"),
+        ("sqlite://", "--db was refused: file . does not exist"),
         ("sqlite:///text", "--db was refused: file is not a database"),
-        ("sqlite:///empty", "--db was refused: it is no op store of chariots: it has no table db_op"),
+        ("sqlite:///empty", "--db was refused: not a chariots op store: table db_op is missing"),
         ("mysql://ann:secret@db/old", "--db was refused: No module named 'MySQLdb'"),
         ("nonsense", "--db was refused: Could not parse SQLAlchemy URL from given URL string"),
         ("what://db", "--db was refused: Can't load plugin: sqlalchemy.dialects:what"),
