@@ -136,7 +136,7 @@ def grouped(folder: Path, count: int) -> None:
             with server.db.write() as connection:
                 for place in range(size):
                     blob = Blob(digest_of(os.urandom(KIB)), KIB)
-                    new_version.add(connection, f"op{place}", NewVersion(), blob, time.time_ns() // 1000)
+                    new_version.make(connection, f"op{place}", NewVersion(), blob, time.time_ns() // 1000)
         took = (time.perf_counter() - began) / (count // size * size)
         rows.append((str(size), f"{took * 1000:.2f}"))
     server.close()

@@ -1,4 +1,4 @@
-"""What a push or a registration does to the database: the version, its labels and its links (CONTRACT section 3)."""
+"""Make a new version with its labels, links and tags, as a push or registration requests it (CONTRACT section 3)."""
 
 import msgspec
 from sqlalchemy import Connection
@@ -17,80 +17,84 @@ from opstore_daemon.store.catalog.versions import Added, Blob
 from opstore_daemon.store.snapshot import Snapshot
 
 
-def check(op: str, wanted: NewVersion, data: bytes | None) -> None:
-    """Refuses what no state of the store could make right; `data` are bytes that came along."""
+def check(op: str, request: NewVersion, data: bytes | None) -> None:
+    """Raise InvalidName or InvalidRequest for what is wrong whatever the store holds.
+
+    `data`: the bytes that came with the request.
+    """
     OpName.parse(op)
-    _check_ways(wanted, stores=wanted.upload is not None or wanted.digest is not None or data is not None)
-    if wanted.upload is not None and data is not None:
-        raise errors.InvalidRequest(reason="an upload and bytes that come along exclude each other")
-    if wanted.checksum is not None and wanted.upload is None and data is None:
-        raise errors.InvalidRequest(reason="a checksum is of bytes that are sent")
-    for reference in (*wanted.valid_for, *wanted.valid_with):
-        if reference.op == op:
-            raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
+    _check_subversions(request, has_bytes=data is not None or request.upload is not None or request.digest is not None)
+    if request.upload is not None and data is not None:
+        raise errors.InvalidRequest(reason="an upload and bytes in the request are mutually exclusive")
+    if request.checksum is not None and request.upload is None and data is None:
+        raise errors.InvalidRequest(reason="a checksum needs an upload or bytes in the request")
+    if any(reference.op == op for reference in (*request.valid_for, *request.valid_with)):
+        raise errors.InvalidRequest(reason=f"{op} can't be its own upstream")
 
 
-def _check_ways(wanted: NewVersion, *, stores: bool) -> None:
-    """Refuses more than one way to a version, and what does not go with it."""
-    ways = [way for way in ("bump", "fields", "subversions") if getattr(wanted, way) is not None]
-    declares = bool({"fields", "subversions"} & set(ways))
-    if len(ways) > 1:
-        raise errors.InvalidRequest(reason=f"{' and '.join(ways)} exclude each other")
-    if not stores and not declares:
-        raise errors.InvalidRequest(reason="a version without bytes needs its fields or its subversions")
-    if wanted.otherwise == "patch" and not (stores and declares):
+def _check_subversions(request: NewVersion, *, has_bytes: bool) -> None:
+    sources = [source for source in ("bump", "fields", "subversions") if getattr(request, source) is not None]
+    declares = bool({"fields", "subversions"} & set(sources))
+    if len(sources) > 1:
+        raise errors.InvalidRequest(reason=f"{' and '.join(sources)} are mutually exclusive")
+    if not has_bytes and not declares:
+        raise errors.InvalidRequest(reason="a version without bytes needs fields or subversions")
+    if request.otherwise == "patch" and not (has_bytes and declares):
         raise errors.InvalidRequest(reason="otherwise is for a push with fields or subversions")
 
 
-def add(connection: Connection, op_name: str, wanted: NewVersion, blob: Blob | None, now: int) -> Pushed:
-    """Makes the version that was asked for, with its labels and links, all of it or none; `now` in microseconds."""
+def make(connection: Connection, op_name: str, request: NewVersion, blob: Blob | None, now: int) -> Pushed:
+    """Make the version in the caller's transaction; `blob` are its bytes, `now` is in microseconds since 1970.
+
+    Raises VersionConflict, NumbersExhausted and what the lookup of a reference raises.
+    """
     snapshot, op = Snapshot(connection), ops.ensure(connection, op_name)
-    version = _derive(connection, op.id, wanted, None if blob is None else blob.digest)
-    if isinstance(version, VersionRow):
-        added = Added(version, created=False)
-    else:
-        added = _add(connection, op, version, blob, wanted, now)
+    added = _add(snapshot, op, request, blob, now)
     row = added.row
     references.record_yanked(snapshot, row)
-    if wanted.labels:
-        versions.set_labels(connection, added, wanted.labels, now)
-    for downstream in wanted.valid_for:
-        links.record_link(connection, links.link_key(snapshot, row, downstream), "valid", None, now)
-    for reference in wanted.valid_with:
+    if request.labels:
+        versions.set_labels(connection, added, request.labels, now)
+    for reference in request.valid_for:
+        links.record_link(connection, links.link_key(snapshot, row, reference), "valid", None, now)
+    for reference in request.valid_with:
         upstream = references.find_version(snapshot, reference)
         links.record_link(connection, LinkKey(upstream, op, row), "valid", None, now)
-    if wanted.tags:
-        tags.move(connection, wanted.tags, [row], now)
-    record = versions.record(row, wanted.labels, wanted.tags) if added.fresh else versions.records(snapshot, [row])[0]
+    if request.tags:
+        tags.move(connection, request.tags, [row], now)
+    labels, tag_names = request.labels, request.tags
+    record = versions.record(row, labels, tag_names) if added.fresh else versions.records(snapshot, [row])[0]
     picked = tuple(snapshot.picked_yanked)
     return Pushed(**msgspec.structs.asdict(record), created=added.created, picked_yanked=picked)
 
 
-def _add(connection: Connection, op: OpRow, version: Version, blob: Blob | None, wanted: NewVersion, now: int) -> Added:
-    """That version of the op; or, where it has other bytes and that is wanted, the patch version that these make."""
-    before = version_rows.by_subversions(Snapshot(connection), op.id, version) if wanted.otherwise == "patch" else None
-    if before is None or blob is None or before.digest in (None, blob.digest):
-        return versions.add(connection, op, version, blob, wanted, now)
-    patched = derivation.bump(version, "patch", blob.digest)
-    added = versions.add(connection, op, patched, blob, wanted, now)
+def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, now: int) -> Added:
+    """Add the version unless it exists; with `otherwise="patch"`, other bytes than it has make a patch version."""
+    connection = snapshot.connection
+    version = _derive(snapshot, op.id, request, None if blob is None else blob.digest)
+    if isinstance(version, VersionRow):
+        return Added(version, created=False)
+    existing = version_rows.by_subversions(snapshot, op.id, version) if request.otherwise == "patch" else None
+    if existing is None or blob is None or existing.digest in (None, blob.digest):
+        return versions.add(connection, op, version, blob, request, now)
+    patch = derivation.bump(version, "patch", blob.digest)
+    added = versions.add(connection, op, patch, blob, request, now)
     if added.created:
-        links.copy_valid_links(connection, before, added.row, now)
+        links.copy_valid_links(connection, existing, added.row, now)
     return added
 
 
-def _derive(connection: Connection, op_id: int, wanted: NewVersion, digest: Digest | None) -> Version | VersionRow:
-    """The version that the push makes, or the latest one, if it has the bytes already and nothing new is wanted."""
-    if wanted.subversions is not None:
-        return wanted.subversions
-    if wanted.fields is not None:
-        return derivation.from_fields(wanted.fields, digest)
-    assert digest is not None, "only a push has no fields and no version"  # noqa: S101
-    snapshot = Snapshot(connection)
+def _derive(snapshot: Snapshot, op_id: int, request: NewVersion, digest: Digest | None) -> Version | VersionRow:
+    """Return the subversions of the new version, or the latest version if it has these bytes already."""
+    if request.subversions is not None:
+        return request.subversions
+    if request.fields is not None:
+        return derivation.from_fields(request.fields, digest)
+    assert digest is not None, "`check` refuses a registration without fields and subversions"  # noqa: S101
     newest = version_rows.newest(snapshot, op_id)
-    # The newest is the latest too, where it is stored and not yanked.
-    same = newest is None or (newest.digest is not None and not newest.yanked)
-    latest = newest if same else version_rows.latest(snapshot, op_id)
-    if latest is not None and latest.digest == digest and not wanted.new:
+    # A newest version that is stored and not yanked is the latest one: no further query.
+    newest_is_latest = newest is None or (newest.digest is not None and not newest.yanked)
+    latest = newest if newest_is_latest else version_rows.latest(snapshot, op_id)
+    if latest is not None and latest.digest == digest and not request.new:
         return latest
     base = None if newest is None else Version.parse(newest.version)
-    return derivation.bump(base, wanted.bump or "patch", digest)
+    return derivation.bump(base, request.bump or "patch", digest)

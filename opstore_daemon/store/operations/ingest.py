@@ -158,7 +158,7 @@ class IngestOperations(Transactions):
 
         def work(connection: Connection) -> Pushed:
             blob = None if digest is None else Blob(digest, self._size_of(connection, digest, wanted.size))
-            return new_version.add(connection, op, wanted, blob, self._now())
+            return new_version.make(connection, op, wanted, blob, self._now())
 
         return self._write(Pushed, work)
 
@@ -209,7 +209,7 @@ class IngestOperations(Transactions):
             if blob.digest not in self.saver:
                 raise _BlobGone
             end_upload(connection)
-            return new_version.add(connection, op, wanted, blob, self._now())
+            return new_version.make(connection, op, wanted, blob, self._now())
 
         try:
             for _ in range(PUBLISH_TRIES):

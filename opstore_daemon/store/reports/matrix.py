@@ -55,7 +55,8 @@ class Run:
 def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> Matrix:
     """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op.
 
-    `row` and `column` are the highest sequences, None for the newest versions. Raises OpNotFound, and InvalidRequest if the two ops are the same.
+    `row` and `column`: the highest sequences, None for the newest versions. Raises OpNotFound, and InvalidRequest if
+    the two ops are the same.
     """
     up, down = _axes(snapshot, upstream, downstream, row, column, DETAILED_VERSIONS)
     links = _links(snapshot, up, down)
@@ -66,7 +67,7 @@ def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, 
 
 
 def matrix_map(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> list[Run]:
-    """Return the verdicts without reasons of at most MAX_VERSIONS versions of each op; arguments and errors of `matrix`."""
+    """Return the verdicts without reasons of at most MAX_VERSIONS versions of each op (arguments: see `matrix`)."""
     up, down = _axes(snapshot, upstream, downstream, row, column, MAX_VERSIONS)
     return list(_runs(_links(snapshot, up, down), up, down))
 
