@@ -1,8 +1,8 @@
 """Uploads: bytes on their way into the store, hashed as they arrive, resumable after lost connections and restarts.
 
 The model is "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload): create an upload, append at its
-offset, ask for the offset. Asking for the offset claims the upload: appends of older connections are refused from
-then on. Memory holds the hash of each open upload and none of its bytes.
+offset, ask for the offset. Asking for the offset claims the upload: appends of older connections are
+refused after that. Memory holds the hash of each open upload and none of its bytes.
 """
 
 import threading
@@ -263,7 +263,7 @@ class Uploads:
         return row.size, row.touched_at
 
     def _keep_open(self, new: OpenUpload) -> OpenUpload:
-        """Keep the upload open, or close it and return the one that is open already; close idle ones over MAX_OPEN."""
+        """Keep the upload open, unless it is already (return that one instead), and close idle ones beyond MAX_OPEN."""
         with self._lock:
             opened = self._opened.setdefault(new.upload, new)
             for other in list(self._opened.values()):

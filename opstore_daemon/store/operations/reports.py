@@ -5,7 +5,7 @@ from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
-from opstore_daemon.store.reports.overview import Found, Neighbours, PipelineLine
+from opstore_daemon.store.reports.overview import Neighbours, PipelineLine, SearchResults
 from opstore_daemon.store.transactions import Transactions
 
 
@@ -27,7 +27,7 @@ class ReportOperations(Transactions):
         with self._snapshot(as_of) as snapshot:
             return overview.neighbours(snapshot, op)
 
-    def search(self, text: str, as_of: str | None = None) -> Found:
+    def search(self, text: str, as_of: str | None = None) -> SearchResults:
         """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
         with self._snapshot(as_of) as snapshot:
             return overview.search(snapshot, text)

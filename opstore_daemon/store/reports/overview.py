@@ -1,10 +1,12 @@
-"""What people look at: the ops and pipelines at a glance, what an op stands beside, and what a search finds.
+"""Overviews for the web page: pipelines with their verdicts, the neighbours of an op, and the search.
 
-Each answer is a page of an indexed query, so that it takes no longer in a large store.
+Each reads one page of an indexed query, so that a large store takes no longer.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import Executable, exists, or_, select
 
@@ -15,17 +17,18 @@ from opstore_daemon.protocol.names import is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog import ops, pipelines, references, version_rows, versions
+from opstore_daemon.store.catalog.link_queries import effective
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 from opstore_daemon.store.validity import verdicts
 
-MOST_FOUND = 20  # of each kind that a search answers
+MAX_RESULTS = 20  # of each kind in a search
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineLine:
-    """A pipeline at a glance: its verdict, and how many of its edges are not valid."""
+    """A line of the list of pipelines; `not_valid` counts the edges that are not valid."""
 
     pipeline: PipelineRecord
     verdict: VerdictWord
@@ -34,7 +37,7 @@ class PipelineLine:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What an op stands beside, by name: by links in force, or by pipelines; and the pipelines that it is in."""
+    """The names of the ops that links in force or edges of pipelines connect with an op, and of its pipelines."""
 
     upstreams: list[str]
     downstreams: list[str]
@@ -42,12 +45,12 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found."""
+class SearchResults:
+    """The results of a search, at most MAX_RESULTS of each kind."""
 
     ops: list[str]
     pipelines: list[str]
-    tags: list[tuple[str, str, str]]  # op, tag, number
+    tags: list[tuple[str, str, str]]  # op, tag, version number
     versions: list[VersionRecord]
 
 
@@ -61,51 +64,48 @@ def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str,
     for op in record.ops:
         if op not in chosen:
             chosen[op] = verdicts.choose(snapshot, Reference.parse(op))
-    told = verdicts.validate(
-        snapshot, record.edges, {op: chosen[op] for op in record.ops}, record.position, record.name
-    )
-    return PipelineLine(record, told.verdict, sum(edge.verdict != "valid" for edge in told.edges))
+    own = {op: chosen[op] for op in record.ops}
+    validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name)
+    return PipelineLine(record, validation.verdict, sum(edge.verdict != "valid" for edge in validation.edges))
 
 
 def neighbours(snapshot: Snapshot, op: str) -> Neighbours:
     """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
     row = ops.get(snapshot, op)
-    ups, downs = (
-        snapshot.execute(_beside(snapshot.time_filter, way, op_id=row.id)).scalars().all() for way in ("up", "down")
+    return Neighbours(
+        upstreams=list(snapshot.execute(_connected(snapshot.time_filter, "upstream", op_id=row.id)).scalars()),
+        downstreams=list(snapshot.execute(_connected(snapshot.time_filter, "downstream", op_id=row.id)).scalars()),
+        pipelines=list(snapshot.execute(_pipelines_of(snapshot.time_filter, op_id=row.id)).scalars()),
     )
-    among = snapshot.execute(_pipelines_of(snapshot.time_filter, op_id=row.id)).scalars().all()
-    return Neighbours(list(ups), list(downs), list(among))
 
 
-def search(snapshot: Snapshot, text: str) -> Found:
+def search(snapshot: Snapshot, text: str) -> SearchResults:
     """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
-    wanted = text.strip()
-    if not wanted:
-        return Found([], [], [], [])
-    pattern = _like(wanted.lower().partition("@")[0])
+    query = text.strip()
+    if not query:
+        return SearchResults([], [], [], [])
+    pattern = _like(query.lower().partition("@")[0])
     tags = snapshot.execute(_tags_like(snapshot.time_filter, part=pattern)).all()
-    return Found(
+    return SearchResults(
         ops=list(snapshot.execute(_ops_like(snapshot.time_filter, part=pattern)).scalars()),
         pipelines=list(snapshot.execute(_pipelines_like(snapshot.time_filter, part=pattern)).scalars()),
         tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in tags],
-        versions=_named(snapshot, wanted),
+        versions=_versions(snapshot, query),
     )
 
 
-def _named(snapshot: Snapshot, text: str) -> list[VersionRecord]:
+def _versions(snapshot: Snapshot, text: str) -> list[VersionRecord]:
+    """Return the versions that the text is a digest, a prefix of 8 digits or more, or a reference of."""
     rows: list[VersionRow] = []
     digest = _DIGEST.fullmatch(text.lower())
     if digest is not None:
         prefix = f"sha256:{digest[1]}"
-        among = snapshot.execute(_of_digest(snapshot.time_filter, low=prefix, high=f"{prefix}g")).all()
-        found = (version_rows.first(snapshot, op_id, version_rows.with_id(id_)) for id_, op_id in among)
+        matches = snapshot.execute(_of_digest(snapshot.time_filter, low=prefix, high=f"{prefix}g")).all()
+        found = (version_rows.first(snapshot, op_id, version_rows.with_id(id_)) for id_, op_id in matches)
         rows = [row for row in found if row is not None]
     elif "@" in text and is_name(text.partition("@")[0]):
-        try:
-            reference = Reference.parse(text)
-            rows = [references.find_version(snapshot, reference)]
-        except (errors.NotFound, errors.Refused):
-            rows = []
+        with suppress(errors.NotFound, errors.Refused):
+            rows = [references.find_version(snapshot, Reference.parse(text))]
     return versions.records(snapshot, rows)
 
 
@@ -114,46 +114,46 @@ def _like(text: str) -> str:
 
 
 @prepared
-def _beside(time_filter: TimeFilter, way: str, *, op_id: int) -> Executable:
-    """The ops on the one side of the op: by links, or by edges of pipelines."""
-    link = (Link.upstream_id, Link.downstream_id) if way == "down" else (Link.downstream_id, Link.upstream_id)
-    edge = (PipelineEdge.upstream_id, PipelineEdge.downstream_id)
-    own, other = edge if way == "down" else edge[::-1]
-    said = Link.state != "revoked"
-    linked = exists().where(link[0] == op_id, link[1] == Op.id, said, time_filter.in_force(Link))
-    placed = select(other).join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
-    placed = placed.where(own == op_id, time_filter.in_force(Pipeline))
-    return select(Op.name).where(Op.id != op_id, or_(linked, Op.id.in_(placed))).order_by(Op.name)
+def _connected(time_filter: TimeFilter, side: Literal["upstream", "downstream"], *, op_id: int) -> Executable:
+    """Select the ops on one side of the op: by links, or by edges of pipelines."""
+    columns = Link.upstream_id, Link.downstream_id
+    edge_columns = PipelineEdge.upstream_id, PipelineEdge.downstream_id
+    own, other = columns if side == "downstream" else columns[::-1]
+    edge_own, edge_other = edge_columns if side == "downstream" else edge_columns[::-1]
+    linked = exists().where(own == op_id, other == Op.id, effective(time_filter))
+    in_pipeline = select(edge_other).join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
+    in_pipeline = in_pipeline.where(edge_own == op_id, time_filter.in_force(Pipeline))
+    return select(Op.name).where(Op.id != op_id, or_(linked, Op.id.in_(in_pipeline))).order_by(Op.name)
 
 
 @prepared
 def _pipelines_of(time_filter: TimeFilter, *, op_id: int) -> Executable:
-    among = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
-    return among.where(PipelineOp.op_id == op_id, time_filter.in_force(Pipeline)).order_by(Pipeline.name)
+    query = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+    return query.where(PipelineOp.op_id == op_id, time_filter.in_force(Pipeline)).order_by(Pipeline.name)
 
 
 @prepared
 def _ops_like(time_filter: TimeFilter, *, part: str) -> Executable:
-    wanted = select(Op.name).where(Op.name.like(part, escape="\\"), time_filter.known(Op))
-    return wanted.order_by(Op.name).limit(MOST_FOUND)
+    query = select(Op.name).where(Op.name.like(part, escape="\\"), time_filter.known(Op))
+    return query.order_by(Op.name).limit(MAX_RESULTS)
 
 
 @prepared
 def _pipelines_like(time_filter: TimeFilter, *, part: str) -> Executable:
-    wanted = select(Pipeline.name).where(Pipeline.name.like(part, escape="\\"), time_filter.in_force(Pipeline))
-    return wanted.order_by(Pipeline.name).limit(MOST_FOUND)
+    query = select(Pipeline.name).where(Pipeline.name.like(part, escape="\\"), time_filter.in_force(Pipeline))
+    return query.order_by(Pipeline.name).limit(MAX_RESULTS)
 
 
 @prepared
 def _tags_like(time_filter: TimeFilter, *, part: str) -> Executable:
     numbers = (Version.major_number, Version.minor_number, Version.patch_number)
-    wanted = select(Op.name, Tag.name, *numbers).join(Op, Op.id == Tag.op_id)
-    wanted = wanted.join(Version, Version.id == Tag.version_id)
-    wanted = wanted.where(Tag.name.like(part, escape="\\"), time_filter.in_force(Tag))
-    return wanted.order_by(Op.name, Tag.name).limit(MOST_FOUND)
+    query = select(Op.name, Tag.name, *numbers).join(Op, Op.id == Tag.op_id)
+    query = query.join(Version, Version.id == Tag.version_id)
+    query = query.where(Tag.name.like(part, escape="\\"), time_filter.in_force(Tag))
+    return query.order_by(Op.name, Tag.name).limit(MAX_RESULTS)
 
 
 @prepared
 def _of_digest(time_filter: TimeFilter, *, low: str, high: str) -> Executable:
-    wanted = select(Version.id, Version.op_id).where(Version.digest >= low, Version.digest < high, time_filter.stored())
-    return wanted.order_by(Version.digest, Version.id.desc()).limit(MOST_FOUND)
+    query = select(Version.id, Version.op_id).where(Version.digest >= low, Version.digest < high, time_filter.stored())
+    return query.order_by(Version.digest, Version.id.desc()).limit(MAX_RESULTS)

@@ -1,6 +1,7 @@
 """Whether a lock still holds in a snapshot."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
@@ -18,15 +19,15 @@ def check_lock(snapshot: Snapshot, pipeline: str, lock: Lock) -> Check:
 
     Raises PipelineNotFound, and InvalidName, InvalidSubversions or InvalidDigest for a malformed lock.
     """
-    _check_form(lock)
+    locked_versions = _parse_versions(lock)
     graph = pipelines.get(snapshot, pipeline)
     findings: list[str] = []
     if sorted(lock.edges) != sorted(graph.edges) or {each.op for each in lock.versions} != set(graph.ops):
         findings.append(f"the ops or edges of the pipeline {pipeline} have changed")
     chosen: dict[str, Chosen] = {}
-    for locked in lock.versions:
+    for locked in locked_versions:
         op = ops.find(snapshot, locked.op)
-        row = None if op is None else version_rows.by_subversions(snapshot, op.id, Version.parse(locked.subversions))
+        row = None if op is None else version_rows.by_subversions(snapshot, op.id, locked.subversions)
         if op is None or row is None:
             findings.append(f"{locked.op} has no version with the subversions {locked.subversions}")
         else:
@@ -40,16 +41,28 @@ def check_lock(snapshot: Snapshot, pipeline: str, lock: Lock) -> Check:
     return Check(pipeline=pipeline, holds=not findings, findings=tuple(findings), position=snapshot.last_position())
 
 
-def _check_form(lock: Lock) -> None:
-    for name in (*(op for edge in lock.edges for op in edge), *(each.op for each in lock.versions)):
-        OpName.parse(name)
-    for each in lock.versions:
-        Version.parse(each.subversions)
-        if each.digest is not None:
-            Digest.parse(each.digest)
+class _Locked(NamedTuple):
+    op: OpName
+    subversions: Version
+    digest: Digest | None
 
 
-def _changes(row: VersionRow, digest: str | None) -> Iterator[str]:
+def _parse_versions(lock: Lock) -> list[_Locked]:
+    """Parse the lock, its edges too, so that a malformed one is an error rather than a lock that does not hold."""
+    for edge in lock.edges:
+        for op in edge:
+            OpName.parse(op)
+    return [
+        _Locked(
+            OpName.parse(each.op),
+            Version.parse(each.subversions),
+            None if each.digest is None else Digest.parse(each.digest),
+        )
+        for each in lock.versions
+    ]
+
+
+def _changes(row: VersionRow, digest: Digest | None) -> Iterator[str]:
     name = f"{row.op}@{row.number}"
     if row.yank_reason is not None:
         yield f"{name} is yanked: {row.yank_reason}"
