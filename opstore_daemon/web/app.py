@@ -48,7 +48,7 @@ def request_id(given: str | None) -> str:
 
 def log_request(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:
     """Log a request. Paths hold names only; headers, which hold tokens, are never logged."""
-    is_frequent = path in (routes.HEALTH, routes.READY)  # clients ask for a proof all the time
+    is_frequent = path in (routes.HEALTH, routes.READY)  # clients request a proof at each start
     level = logging.DEBUG if is_frequent else logging.INFO
     escaped = redacted_path(path).encode("unicode_escape").decode()
     log.log(level, "%s %s %s %d %.1f ms", name, method, escaped, status, milliseconds)

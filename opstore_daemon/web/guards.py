@@ -113,8 +113,8 @@ class Guards:
         match = _HOST.fullmatch(host.lower())
         if match is None:
             raise errors.ForeignHost(host=host[:200])
-        name, given = match.groups()
-        is_loopback = name in LOOPBACK and int(given or 80) == port
+        name, host_port = match.groups()
+        is_loopback = name in LOOPBACK and int(host_port or 80) == port
         if not is_loopback and host.lower() not in self._hosts:
             raise errors.ForeignHost(host=host[:200])
 

@@ -15,11 +15,11 @@ def check_content(header: GetHeader, *allowed: str) -> str:
     """Return the content type of the body; raises UnsupportedContent unless it is allowed and the body not encoded."""
     if header("Content-Encoding") is not None:
         raise errors.UnsupportedContent(reason="Content-Encoding is not supported")
-    given = (header("Content-Type") or "").partition(";")[0].strip().lower()
-    if given not in allowed:
+    content_type = (header("Content-Type") or "").partition(";")[0].strip().lower()
+    if content_type not in allowed:
         types = " or ".join(allowed)
-        raise errors.UnsupportedContent(reason=f"its type has to be {types}, not {given[:100] or 'missing'}")
-    return given
+        raise errors.UnsupportedContent(reason=f"its type has to be {types}, not {content_type[:100] or 'missing'}")
+    return content_type
 
 
 def parse_count(text: str | None, name: str, lowest: int = 0, highest: int = MAX_INTEGER) -> int:

@@ -8,7 +8,6 @@ from werkzeug.datastructures import ETags
 from werkzeug.http import parse_range_header
 
 from opstore_daemon.protocol import errors, limits, records, routes
-from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Blobs
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
@@ -89,11 +88,11 @@ def listing(_api: Api, query: BlobsQuery) -> Response:
         errors.StorageFailed,
     ),
 )
-def read(_api: Api, op: OpName, selector: str) -> Response:
+def read(_api: Api, reference: Reference) -> Response:
     """Return the bytes of a version."""
-    version = store().show(Reference.of(op, selector))
+    version = store().show(reference)
     if version.digest is None or version.size is None:
-        raise errors.NotStored(op=op, version=version.version)
+        raise errors.NotStored(op=version.op, version=version.version)
     headers = {
         ETAG.name: f'"{version.digest}"',
         ACCEPT_RANGES.name: "bytes",

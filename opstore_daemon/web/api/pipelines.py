@@ -1,17 +1,13 @@
 """Pipelines, and the verdict over all edges of one."""
 
-from typing import Annotated
-
 from flask import Response
-from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.records import NewPipeline, PipelineRecord, Pipelines, Validation
-from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import IF_NONE_MATCH, LOCATION, VERDICT_ETAG
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
-from opstore_daemon.web.framework.query_parameters import AsOf, Page, Query
+from opstore_daemon.web.framework.query_parameters import AsOf, Page, Query, Use
 from opstore_daemon.web.framework.routing import (
     Api,
     ApiRoute,
@@ -30,10 +26,7 @@ ROUTES: list[ApiRoute] = []
 class VerdictQuery(Query, frozen=True, kw_only=True):
     """Which versions to judge."""
 
-    use: Annotated[
-        tuple[Reference, ...],
-        Meta(description="References of versions to take in place of the latest ones of their ops."),
-    ] = ()
+    use: Use = ()
     as_of: AsOf | None = None
 
 

@@ -10,7 +10,7 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Affected, Check, Lock, Resolution
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
-from opstore_daemon.web.framework.query_parameters import AsOf, Query
+from opstore_daemon.web.framework.query_parameters import AsOf, Query, Use
 from opstore_daemon.web.framework.routing import Api, ApiRoute, ResponseSpec, json_response, route, store
 
 ROUTES: list[ApiRoute] = []
@@ -19,10 +19,7 @@ ROUTES: list[ApiRoute] = []
 class ResolutionQuery(Query, frozen=True, kw_only=True):
     """Which resolution to compute."""
 
-    use: Annotated[
-        tuple[Reference, ...],
-        Meta(description="References of versions to take in place of the latest ones of their ops."),
-    ] = ()
+    use: Use = ()
     lock: Annotated[tuple[Reference, ...], Meta(description="The versions of a lock; requires `upgrade`.")] = ()
     upgrade: (
         Annotated[OpName, Meta(description="The op of the lock to upgrade; other ops change only if they have to.")]

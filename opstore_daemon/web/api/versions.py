@@ -90,9 +90,9 @@ def add(_api: Api, op: OpName, body: NewVersion, data: bytes | None) -> Response
     responses={200: ResponseSpec(VersionRecord, "The version.")},
     raises=(*READ_ERRORS, *REFERENCE_ERRORS),
 )
-def show(_api: Api, op: OpName, selector: str, query: AsOfQuery) -> Response:
+def show(_api: Api, reference: Reference, query: AsOfQuery) -> Response:
     """Return one version."""
-    return json_response(store().show(Reference.of(op, selector), as_of=query.as_of))
+    return json_response(store().show(reference, as_of=query.as_of))
 
 
 @route(
@@ -103,6 +103,6 @@ def show(_api: Api, op: OpName, selector: str, query: AsOfQuery) -> Response:
     responses={200: ResponseSpec(VersionRecord, "The version.")},
     raises=(*WRITE_ERRORS, *REFERENCE_ERRORS),
 )
-def yank(_api: Api, op: OpName, selector: str, body: NewYank) -> Response:
+def yank(_api: Api, reference: Reference, body: NewYank) -> Response:
     """Yank a version, or undo that."""
-    return json_response(store().set_yank(Reference.of(op, selector), body.reason))
+    return json_response(store().set_yank(reference, body.reason))

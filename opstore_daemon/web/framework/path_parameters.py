@@ -1,5 +1,6 @@
 """The parameters in paths, each declared once: its type, what it is, and the errors that it may cause."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import UploadId
-from opstore_daemon.protocol.references import TagName
+from opstore_daemon.protocol.references import Reference, TagName
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,12 @@ class PathParameter:
 
     description: str
     value_type: Any
-    raises: tuple[type[errors.OpStoreError], ...]
+    raises: tuple[type[errors.OpStoreError], ...] = ()
 
 
 PATH_PARAMETERS = {
     "op": PathParameter("The name of an op.", OpName, (errors.InvalidName,)),
+    "other": PathParameter("The name of another op.", OpName, (errors.InvalidName,)),
     "pipeline": PathParameter("The name of a pipeline.", PipelineName, (errors.InvalidName,)),
     "selector": PathParameter(
         "The part of a reference after the `@`: `latest`, `1.2.3`, `1.2`, `sha256:HEX`, `>=1.2,<2` ...",
@@ -31,13 +33,20 @@ PATH_PARAMETERS = {
     ),
     "tag": PathParameter("The name of a tag.", TagName, (errors.InvalidName, errors.InvalidTag, errors.TagNotFound)),
     "upload": PathParameter("The id of the upload.", UploadId, (errors.UploadNotFound,)),
+    "code": PathParameter("The code that starts a session.", str),
 }
 
 
-def parse(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a path by name, each as its type; raise the error of its type."""
-    return {name: _typed(PATH_PARAMETERS[name].value_type, value) for name, value in arguments.items()}
+def parse(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the arguments of a view: the parameters by name, with `reference` in place of an op and a selector.
+
+    Raises the errors of their types.
+    """
+    arguments: dict[str, Any] = {name: _typed(PATH_PARAMETERS[name].value_type, text) for name, text in texts.items()}
+    if "selector" in arguments:
+        arguments["reference"] = Reference.of(arguments.pop("op"), arguments.pop("selector"))
+    return arguments
 
 
-def _typed(value_type: Any, value: str) -> str:
-    return value_type.parse(value) if isinstance(value_type, type) and issubclass(value_type, CheckedText) else value
+def _typed(value_type: Any, text: str) -> str:
+    return value_type.parse(text) if isinstance(value_type, type) and issubclass(value_type, CheckedText) else text

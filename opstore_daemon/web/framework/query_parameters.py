@@ -56,16 +56,16 @@ def fields(query: type[Query]) -> dict[str, types.Field]:
     return {field.encode_name: field for field in info.fields}
 
 
-def read(query: type[Q], given: MultiDict[str, str]) -> Q:
+def read(query: type[Q], arguments: MultiDict[str, str]) -> Q:
     """Return the query's record; raises InvalidRequest for an unknown, missing, repeated or malformed parameter."""
     known = fields(query)
-    for name in given:
+    for name in arguments:
         if name not in known:
             raise errors.InvalidRequest(reason=f"there is no parameter {name[:50]!r} here")
     for name, field in known.items():
-        if field.required and name not in given:
+        if field.required and name not in arguments:
             raise errors.InvalidRequest(reason=f"the parameter {name!r} is missing")
-    return query(**{name: _value(field, given.getlist(name)) for name, field in known.items() if name in given})
+    return query(**{name: _value(field, arguments.getlist(name)) for name, field in known.items() if name in arguments})
 
 
 def _value(field: types.Field, values: list[str]) -> object:

@@ -65,15 +65,15 @@ class Route(ABC):
         """Add the route to the application."""
         endpoint = f"{self.method} {self.rule}"
 
-        def view(**arguments: Any) -> Response:
-            return self.respond(api, arguments)
+        def view(**texts: str) -> Response:
+            return self.respond(api, path_parameters.parse(texts))
 
         view.route = self  # type: ignore[attr-defined]
         app.add_url_rule(self.rule, endpoint, view, methods=[self.method], provide_automatic_options=False)
 
     @abstractmethod
     def respond(self, api: Api, arguments: dict[str, Any]) -> Response:
-        """Respond to the current request; `arguments` are the parameters of its path."""
+        """Respond to the current request; `arguments` are the parsed parameters of its path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,6 @@ class ApiRoute(Route):
 
     def respond(self, api: Api, arguments: dict[str, Any]) -> Response:
         """Run the view with what its arguments ask for."""
-        arguments = path_parameters.parse(arguments)
         query = query_parameters.read(self.query, request.args)
         if self.query is not Query:
             arguments["query"] = query
@@ -113,9 +112,10 @@ def route(
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
     """Decorate a view; adds its route to the routes of its module.
 
-    A view is passed the parameters of the path by name; as `query` the record that this argument is annotated with,
-    read from the query; as `body` likewise the record in the JSON of the request; and as `data` the bytes that may
-    come with that in a form (web.framework.request_body), or None. `takes` is the content type of any other body.
+    A view is passed the parameters of the path (path_parameters.parse); as `query` the record that this argument is
+    annotated with, read from the query; as `body` likewise the record in the JSON of the request; and as `data` the
+    bytes that may come with that in a form (web.framework.request_body), or None. `takes` is the content type of any
+    other body.
     """
 
     def add(view: Callable[..., Response]) -> Callable[..., Response]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from msgspec import Meta
 
 from opstore_daemon.protocol import routes
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.store.reports.matrix import DETAILED_VERSIONS, MAX_VERSIONS, Axis, Matrix, Run
 from opstore_daemon.web.framework.routing import Api, store
 from opstore_daemon.web.page import templating
@@ -28,7 +29,7 @@ class MatrixQuery(AsOf, frozen=True, kw_only=True):
     column: Annotated[Sequence_, Meta(description="The sequence of the first downstream version.")] | None = None
 
 
-def matrix(_api: Api, op: str, other: str, query: MatrixQuery) -> Response:
+def matrix(_api: Api, op: OpName, other: OpName, query: MatrixQuery) -> Response:
     """Show a part of the matrix, with the map."""
     found = store().matrix(op, other, query.row, query.column, query.value)
     up, down = found.upstream, found.downstream
@@ -44,7 +45,7 @@ def matrix(_api: Api, op: str, other: str, query: MatrixQuery) -> Response:
     )
 
 
-def matrix_map(_api: Api, op: str, other: str, query: MatrixQuery) -> Response:
+def matrix_map(_api: Api, op: OpName, other: OpName, query: MatrixQuery) -> Response:
     """Draw the map: a dot for each cell."""
     runs = store().matrix_map(op, other, query.row, query.column, query.value)
     rows = max((run.row + 1 for run in runs), default=1)

@@ -5,6 +5,8 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.routing import Api, store
 from opstore_daemon.web.page.rendering import AsOf, page
 from opstore_daemon.web.request_values import MAX_INTEGER
@@ -34,7 +36,7 @@ def home(_api: Api, query: HomeQuery) -> Response:
     return page("home.html", query, ops=ops, pipelines=pipelines, after=query.after, full=len(ops) == ROWS)
 
 
-def op(_api: Api, op: str, query: OpQuery) -> Response:
+def op(_api: Api, op: OpName, query: OpQuery) -> Response:
     """Show an op with its versions, its tags, and the ops and pipelines that it is related to."""
     related = store().neighbours(op, query.value)
     return page(
@@ -48,11 +50,11 @@ def op(_api: Api, op: str, query: OpQuery) -> Response:
     )
 
 
-def version(_api: Api, op: str, selector: str, query: AsOf) -> Response:
+def version(_api: Api, reference: Reference, query: AsOf) -> Response:
     """Show what is known of a version, and its verdicts with the latest versions of related ops."""
-    found = store().show(f"{op}@{selector}", as_of=query.value)
-    reference = f"{op}@{found.version}"
-    related = store().neighbours(op, query.value)
-    ups = [store().validate(up, reference, as_of=query.value).edges[0] for up in related.upstreams]
-    downs = [store().validate(reference, down, as_of=query.value).edges[0] for down in related.downstreams]
+    found = store().show(reference, as_of=query.value)
+    shown = Reference.of(found.op, found.version)
+    related = store().neighbours(found.op, query.value)
+    ups = [store().validate(up, shown, as_of=query.value).edges[0] for up in related.upstreams]
+    downs = [store().validate(shown, down, as_of=query.value).edges[0] for down in related.downstreams]
     return page("version.html", query, version=found, ups=ups, downs=downs, related=related)

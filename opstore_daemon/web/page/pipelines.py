@@ -7,6 +7,7 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
+from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.web.framework.routing import Api, store
 from opstore_daemon.web.page.rendering import AsOf, page
 
@@ -26,7 +27,7 @@ def list_pipelines(_api: Api, query: PipelinesQuery) -> Response:
     return page("pipelines.html", query, pipelines=lines, after=query.after, full=len(lines) == ROWS)
 
 
-def pipeline(_api: Api, pipeline: str, query: AsOf) -> Response:
+def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
     """Show a pipeline as a graph, the verdict of its latest versions, and its resolution."""
     from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw  # imports grandalf and, if installed, numpy
 

@@ -20,10 +20,10 @@ class AsOf(Query, frozen=True, kw_only=True):
     @property
     def value(self) -> str | None:
         """The time in the form that the store takes: the date field of a form sends one without an offset."""
-        given = self.as_of.strip()
-        if _WITHOUT_OFFSET.fullmatch(given):
-            return f"{given}Z" if "T" in given else f"{given}T00:00:00Z"
-        return given or None
+        text = self.as_of.strip()
+        if _WITHOUT_OFFSET.fullmatch(text):
+            return f"{text}Z" if "T" in text else f"{text}T00:00:00Z"
+        return text or None
 
 
 def page(template: str, query: AsOf, **values: Any) -> Response:

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import sys
 import opstore_daemon.daemon
 from opstore_daemon import OpStoreServer
 from opstore_daemon.savers import MemorySaver
-
-pytestmark = pytest.mark.process
 
 def loaded():
     return sorted(name for name in sys.modules if name.startswith(("opstore_daemon.web.page.", "grandalf")))

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 
@@ -105,7 +106,8 @@ def test_an_op_shows_versions_tags_yanks_and_related_ops(few: Site) -> None:
 def test_a_version_shows_its_record_and_its_verdicts(few: Site) -> None:
     text = seen(few, "/ui/ops/pca/1.2.0")
     record = few.server.store.show("pca@1.2.0")
-    for word in (record.digest, record.subversions, f"{record.size} bytes", "2026-05-06T18:00:00Z", "production"):
+    registered = f"{record.registered_at:%Y-%m-%dT%H:%M:%SZ}"
+    for word in (record.digest, record.subversions, f"{record.size} bytes", registered, "production"):
         assert str(word) in text
     assert "opstore pull pca@1.2.0" in text
     assert "✓ valid tokenizer @1.2.0 pca @1.2.0 tokenizer 1.2.0 is valid for pca" in text
@@ -224,14 +226,16 @@ def test_the_journal_has_a_word_for_every_kind_of_entry(site: Site) -> None:
 
 
 def test_the_page_shows_past_states(few: Site) -> None:
-    then = "as_of=2026-05-06T10:00"
+    registered = few.server.store.show("pca@1.1.0").registered_at
+    half_an_hour_later = f"{registered:%Y-%m-%dT%H}:30"
+    then = f"as_of={half_an_hour_later}"
     text = seen(few, f"/?{then}")
-    assert "As of 2026-05-06T10:00 . Back to now" in text
+    assert f"As of {half_an_hour_later} . Back to now" in text
     assert "random_forest" not in text
-    assert "pca pca @1.1.0 2026-05-06 09:00 1.1 MB 2 major" in text
+    assert f"pca pca @1.1.0 {registered:%Y-%m-%d %H:%M} 1.1 MB 2 major" in text
     assert "pca @1.2.0" not in seen(few, f"/ui/ops/pca?{then}")
     body = few.text(f"/ui/ops/pca?{then}")
-    assert "/ui/ops/pca/1.0.0?as_of=2026-05-06T10%3A00" in body, "whoever goes on stays at that time"
+    assert f"/ui/ops/pca/1.0.0?as_of={quote(half_an_hour_later)}" in body, "links keep the time"
     assert few.get(f"/ui/ops/random_forest?{then}").status_code == 404
     assert "There was no op yet" in seen(few, "/?as_of=2020-01-01T00:00")
     assert "As of 12 (a position of the journal)" in seen(few, "/?as_of=12")
