@@ -13,6 +13,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
+from opstore_daemon.protocol.records.wire import parse
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
 FORMAT = 2
@@ -23,19 +24,16 @@ _HEAD = "# Written by opstore resolve --lock. It pins a version of each op of th
 class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A version in a lock file; `digest` and `size` (bytes) are None if it is only registered."""
 
-    op: str
+    op: OpName
     version: str
     subversions: str
-    digest: str | None = None
+    digest: Digest | None = None
     size: int | None = None
     format: str | None = None
 
     def __post_init__(self) -> None:
-        OpName.parse(self.op)
         VersionNumber.parse(self.version)
         Version.parse(self.subversions)
-        if self.digest is not None:
-            Digest.parse(self.digest)
 
     @property
     def reference(self) -> str:
@@ -47,7 +45,7 @@ class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class LockFile:
     """The content of a lock file."""
 
-    pipeline: str
+    pipeline: PipelineName
     edges: tuple[tuple[str, str], ...]
     versions: tuple[PinnedVersion, ...]
 
@@ -61,7 +59,7 @@ class LockFile:
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
     format: int
-    pipeline: str
+    pipeline: PipelineName
     edges: tuple[tuple[str, str], ...]
     version: tuple[PinnedVersion, ...]
 
@@ -70,16 +68,16 @@ def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Seque
     """Return the lock of these versions, which are in the order of the data."""
     pinned = [
         PinnedVersion(
-            op=each.op,
+            op=OpName.parse(each.op),
             version=each.version,
             subversions=each.subversions,
-            digest=each.digest,
+            digest=None if each.digest is None else Digest.parse(each.digest),
             size=each.size,
             format=each.format,
         )
         for each in versions
     ]
-    return LockFile(pipeline, tuple(edges), tuple(pinned))
+    return LockFile(PipelineName.parse(pipeline), tuple(edges), tuple(pinned))
 
 
 def write(path: Path, lock: LockFile) -> bool:
@@ -108,8 +106,7 @@ def read(path: Path) -> LockFile:
         table = tomllib.loads(text)
         if table.get("format") != FORMAT:
             raise ValueError(f"it does not have format {FORMAT}: write it again with opstore resolve --lock")
-        content = msgspec.convert(table, _Content)
-        PipelineName.parse(content.pipeline)
+        content = msgspec.convert(table, _Content, dec_hook=parse)
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:

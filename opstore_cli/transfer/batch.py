@@ -16,12 +16,12 @@ def op_of(filename: str) -> str:
     return os.path.splitext(stem)[0] if suffix.lower() in _COMPRESSED else stem
 
 
-def sources_by_op(folder: str) -> dict[str, str]:
+def sources_by_op(folder: str) -> dict[OpName, str]:
     """Return the path to push for each op; entries that begin with a dot are skipped, links are followed.
 
     Raises InvalidName, and FileRefused if an entry is neither file nor folder or two entries are of one op.
     """
-    sources: dict[str, str] = {}
+    sources: dict[OpName, str] = {}
     with errors.translated(OSError, to=errors.FileRefused, path=folder):
         filenames = sorted(os.listdir(folder))
     for filename in filenames:

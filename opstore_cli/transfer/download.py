@@ -24,6 +24,7 @@ from opstore_cli.transport.api import ApiClient, ApiResponse
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import VersionRecord
 
 # Pieces of a file that may wait to be hashed. More than the default: the network delivers in bursts (measured: a pull
@@ -34,7 +35,7 @@ AHEAD = 16
 @contextmanager
 def start_pull(
     api: ApiClient,
-    op: str,
+    op: OpName,
     selector: str,
     progress: Progress,
     home: Path | None = None,

@@ -23,6 +23,7 @@ from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed, Upload
 
 PIECE = 4 * 1024 * 1024  # bytes of a stream that are kept until the daemon has acknowledged them
@@ -34,7 +35,7 @@ TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
 def push(
-    api: ApiClient, op: str, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
+    api: ApiClient, op: OpName, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
 ) -> Pushed:
     """Send the bytes and create the version that is `declared` (without upload, digest and size) of them.
 
@@ -75,7 +76,7 @@ def _state_file(api: ApiClient, file: Source, home: Path | None) -> Iterator[Sta
 class Uploader:
     """One push of a source to an op; call one of `small`, `stream` and `file`."""
 
-    def __init__(self, api: ApiClient, op: str, source: Source, declared: NewVersion, progress: Progress) -> None:
+    def __init__(self, api: ApiClient, op: OpName, source: Source, declared: NewVersion, progress: Progress) -> None:
         self._api = api
         self._op = op
         self._source = source

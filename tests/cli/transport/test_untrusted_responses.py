@@ -13,6 +13,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.main import main as run
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.names import PipelineName
 from tests.support.fake_daemon import TOKEN, FakeDaemon
 
 BYTES, OTHERS = b"the bytes that were asked for", b"other bytes"
@@ -169,7 +170,7 @@ def write_lock(**changed: Any) -> None:
     """Write opstore.lock with the version of pca, and these keys changed."""
     version = {"op": "pca", "version": "1.0.0", "subversions": "aaaa.bbbb.cccc", "digest": digest_of(BYTES)}
     locked = lockfile.PinnedVersion(**{**version, "size": len(BYTES), **changed})
-    lockfile.write(Path("opstore.lock"), lockfile.LockFile("churn", (), (locked,)))
+    lockfile.write(Path("opstore.lock"), lockfile.LockFile(PipelineName("churn"), (), (locked,)))
 
 
 PULL_LOCK = ["pull", "--lock", "opstore.lock", "-d", "models"]
