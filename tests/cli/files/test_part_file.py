@@ -1,4 +1,4 @@
-"""The part of a file that is pulled: what stands in its place, and when it gets its name."""
+"""Part files: when one is reused, and when it gets its final name."""
 
 import os
 from collections.abc import Callable
@@ -15,14 +15,14 @@ DIGEST = digest_of(b"bytes")
 
 
 def part_of(target: Path) -> Path:
-    """Where its part stands, as a pull begins it."""
+    """Return the path of the part that a pull to `target` creates."""
     with PartFile.beside(target, DIGEST) as part:
         part.remove()
     return part.path
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_the_bytes_are_on_the_disk_before_the_file_has_its_name(
+def test_the_bytes_are_synced_before_the_file_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
 ) -> None:
     log: list[str] = []
@@ -30,9 +30,9 @@ def test_the_bytes_are_on_the_disk_before_the_file_has_its_name(
     def recorded(name: str) -> Callable[..., Any]:
         call = getattr(os, name)
 
-        def run(*given: Any, **options: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             log.append(name)
-            return call(*given, **options)
+            return call(*arguments, **options)
 
         return run
 

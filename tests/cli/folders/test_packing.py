@@ -1,4 +1,4 @@
-"""A folder on the disk as a stream: the same for the same content, and refused where it can't be kept."""
+"""Packing: the same content gives the same stream, and entries that can't be stored are refused."""
 
 import hashlib
 import os
@@ -26,15 +26,15 @@ def root(tmp_path: Path) -> Path:
 
 
 class Shuffled:
-    """os.scandir, in an order of its own."""
+    """os.scandir, in a random order."""
 
     def __init__(self, place: Any) -> None:
-        with os.scandir(place) as inside:
-            self._found = list(inside)
-        random.shuffle(self._found)
+        with os.scandir(place) as entries:
+            self._entries = list(entries)
+        random.shuffle(self._entries)
 
     def __enter__(self) -> "Iterator[os.DirEntry[bytes]]":
-        return iter(self._found)
+        return iter(self._entries)
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -102,7 +102,7 @@ def test_a_folder_is_a_source_with_a_size_and_an_identity(root: Path) -> None:
         assert (source.size, source.format) == (len(packed(root)), "folder")
         assert source.identity == again.identity
         source.check_unchanged()
-    (root / "a.b").write_bytes(b"SORTED between a and what is in it")
+    (root / "a.b").write_bytes(b"SORTED between a and its content")
     os.utime(root / "a.b", ns=(1, 1))
     with open_source(root) as changed:
         assert changed.identity != source.identity
@@ -112,7 +112,7 @@ def test_a_folder_is_a_source_with_a_size_and_an_identity(root: Path) -> None:
 
 
 def push(root: Path, change: Callable[[Path], object] = lambda _: None) -> None:
-    """Reads it all, as a push does, with a change after some of it."""
+    """Read everything, as a push does, and apply the change after 200 kB."""
     with open_source(root) as source:
         source.read(200_000)
         change(root)
@@ -161,7 +161,7 @@ def test_a_link_to_a_folder_is_stored_as_a_link(root: Path, tmp_path: Path) -> N
     names = [entry.path for entry in PackedFolder(str(root))._entries]
     assert {b"folder", b"itself"} <= {*names}
     assert not any(name.startswith((b"folder/", b"itself/")) for name in names)
-    # What is named outright is followed, as a file's path is.
+    # A link that the user names is followed, as for a file.
     (tmp_path / "link").symlink_to("folder")
     assert packed(tmp_path / "link") == packed(root)
 
@@ -243,11 +243,11 @@ def test_a_change_during_the_read_is_refused(tmp_path: Path, change: str) -> Non
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def peak_of(doing: Callable[[], object]) -> int:
-    """The most bytes that Python held at once for it."""
+def peak_of(call: Callable[[], object]) -> int:
+    """Return the peak of the memory that Python allocates in the call."""
     tracemalloc.start()
     try:
-        doing()
+        call()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

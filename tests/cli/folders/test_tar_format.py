@@ -1,4 +1,4 @@
-"""The bytes of a folder have one form, which is that of a tar archive."""
+"""The tar format of folders: one form for each content, which other programs can read."""
 
 import errno
 import hashlib
@@ -50,13 +50,13 @@ def test_a_changed_header_is_refused_or_another_entry(entry: Entry, data: st.Dat
         read = read_entry(BytesIO(bytes(whole) + bytes(tar_format.MAX_EXTENDED)).read)
     except InvalidFolder:
         return
-    # Another letter in a long path is another path; the form is never another.
+    # A changed letter in a path gives another entry, whose header is written in the same way.
     assert read is not None
     assert header(read) == bytes(whole)[: len(header(read))]
 
 
 def test_these_bytes_never_change(tmp_path: Path) -> None:
-    # Each folder that was ever pushed has a digest which rests on this.
+    # The digests of all stored folders depend on them.
     digest = "9e57304b5f75d15dded202828d0c87d279afad44822496baa410b9572aeeee07"
     assert hashlib.sha256(packed(make(tmp_path / "folder", SAMPLE))).hexdigest() == digest
 
@@ -117,7 +117,7 @@ OUTSIDE = [
     ("link", "/etc/passwd"),
     ("link", "//etc/passwd"),
     ("link", ""),
-    # Where these end depends on whether what stands before is a link.
+    # Where these lead depends on whether the names before `..` are links.
     ("link", "a/.."),
     ("a/link", "../a/../file"),
     ("a/link", "b/./.."),
@@ -146,11 +146,11 @@ def test_accepted_links_never_lead_out_together(
             (root / path).symlink_to("/".join(parts))
     for found in root.rglob("*"):
         if found.is_symlink():
-            assert Path(leads_to(found)).is_relative_to(root.resolve()), (found, os.readlink(found))
+            assert Path(resolved(found)).is_relative_to(root.resolve()), (found, os.readlink(found))
 
 
-def leads_to(link: Path) -> str:
-    """Where the system gets by the link; nowhere, and so not out, by one that goes round in a circle."""
+def resolved(link: Path) -> str:
+    """Return where the link leads; of a link that leads to itself, its folder."""
     try:
         return os.path.realpath(link, strict=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A stream becomes a folder, and whatever the stream says, nothing outside of that folder."""
+"""Unpacking: whatever a stream contains, nothing is written outside the folder."""
 
 import os
 import tarfile
@@ -54,7 +54,7 @@ def test_the_umask_applies(tmp_path: Path) -> None:
 
 
 def ours(*entries: Entry) -> bytes:
-    """A stream with headers as ours are, whatever they say."""
+    """Return a stream of these entries, valid or not, with headers in the form that opstore writes."""
     return b"".join(header(entry) + bytes(entry.size + padding(entry.size)) for entry in entries) + END
 
 
@@ -62,9 +62,9 @@ def entry(path: str, kind: bytes = FILE, target: str = "", size: int = 0) -> Ent
     return Entry(path.encode(), kind, size=size, target=target.encode())
 
 
-# Made with the path of a file that lies beside the folder that is written.
+# Streams by name; each function gets the path of a file beside the target.
 HOSTILE: dict[str, Callable[[str], bytes]] = {
-    # As they are made by hand, in the form that ours have.
+    # Written with our own headers.
     "a parent path": lambda _: ours(entry("../victim")),
     "a parent path further on": lambda _: ours(entry("a", FOLDER), entry("a/../../victim")),
     "an absolute path": lambda victim: ours(entry(victim)),
@@ -95,7 +95,7 @@ HOSTILE: dict[str, Callable[[str], bytes]] = {
     "a folder with content": lambda _: ours(Entry(b"a", FOLDER, size=512)),
     "a link with content": lambda _: ours(Entry(b"a", LINK, size=512, target=b"b")),
     "a file with a link": lambda _: ours(Entry(b"a", FILE, target=b"b")),
-    # As they are made by tarfile.
+    # Written by tarfile.
     "a hard link out": lambda _: tar(member("a", tarfile.LNKTYPE, "../victim")),
     "a hard link": lambda _: tar(member("a"), member("b", tarfile.LNKTYPE, "a")),
     "a device": lambda _: tar(member("a", tarfile.CHRTYPE, devmajor=1, devminor=3)),
@@ -120,7 +120,7 @@ HOSTILE: dict[str, Callable[[str], bytes]] = {
         member("a", pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "../victim"})
     ),
     "a comment": lambda _: tar(member("a", pax_headers={"comment": "this is not needed"})),
-    # As they arrive where something was cut off or added.
+    # Cut off, or with bytes added.
     "nothing": lambda _: b"",
     "one block of zeros": lambda _: bytes(512),
     "a block of zeros and another": lambda _: bytes(512) + header(entry("a")) + END,

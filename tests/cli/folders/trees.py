@@ -1,4 +1,4 @@
-"""Folders of the tests: made from a description, and described again."""
+"""Create folders from a description, and describe folders."""
 
 import os
 import shutil
@@ -10,15 +10,14 @@ from pathlib import Path
 
 from opstore_cli.folders.packing import PackedFolder
 
-# What is at a path: bytes are a file, a text is where a link leads, None is a folder. A trailing "*" marks what its
-# owner may execute.
+# Path -> content: bytes of a file, the target of a link, None for a folder. A trailing "*" marks an executable file.
 Tree = Mapping[str, bytes | str | None]
 
 SAMPLE: Tree = {
     "a": None,
     "a/deep": None,
     "a/deep/weights.bin": b"\0\1\2" * 400,
-    "a.b": b"sorted between a and what is in it",
+    "a.b": b"sorted between a and its content",
     "empty": None,
     "link": "a/deep/weights.bin",
     "a/deep/up": "../../run*",
@@ -31,7 +30,7 @@ SAMPLE: Tree = {
 
 
 def make(root: Path, tree: Tree, order: int = 1) -> Path:
-    """The folder, its entries made in the order of the description, or against it."""
+    """Create the folder, its entries in the order of the description (1) or in reverse (-1)."""
     root.mkdir()
     for name, what in list(tree.items())[::order]:
         path = root / name.removesuffix("*")
@@ -47,7 +46,7 @@ def make(root: Path, tree: Tree, order: int = 1) -> Path:
 
 
 def described(root: Path) -> dict[str, bytes | str | None]:
-    """What is in the folder, as a description."""
+    """Return the description of the folder."""
     return dict(_described(root))
 
 
@@ -63,12 +62,12 @@ def _described(root: Path) -> Iterator[tuple[str, bytes | str | None]]:
 
 
 def plain(tree: Tree) -> dict[str, bytes | str | None]:
-    """The description as `described` gives it: without marks where links lead."""
+    """Return the description as `described` gives it: without marks in the targets of links."""
     return {name: what.removesuffix("*") if isinstance(what, str) else what for name, what in tree.items()}
 
 
 def packed(root: Path) -> bytes:
-    """All bytes of the folder's stream."""
+    """Return the bytes of the folder's stream."""
     folder = PackedFolder(str(root))
     try:
         return folder.read()
@@ -77,7 +76,7 @@ def packed(root: Path) -> bytes:
 
 
 def tar(*members: tarfile.TarInfo, **options: object) -> bytes:
-    """What Python's tarfile makes of these, each with as many zeros as its size says."""
+    """Return the archive that tarfile writes of these members, whose contents are zeros."""
     out = BytesIO()
     with tarfile.open(fileobj=out, mode="w", **options) as archive:  # type: ignore[call-overload]
         for member in members:
@@ -88,7 +87,7 @@ def tar(*members: tarfile.TarInfo, **options: object) -> bytes:
 def member(
     name: str, kind: bytes = tarfile.REGTYPE, target: str = "", size: int = 0, **fields: object
 ) -> tarfile.TarInfo:
-    """A member with the fields that ours have, but for those that are given."""
+    """Return a member with the fields that opstore writes, except for the `fields`."""
     made = tarfile.TarInfo(name)
     made.type, made.linkname, made.size = kind, target, size
     made.mode = {tarfile.DIRTYPE: 0o755, tarfile.SYMTYPE: 0o777}.get(kind, 0o644)

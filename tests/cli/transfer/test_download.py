@@ -117,7 +117,7 @@ def test_a_pull_to_a_file_requests_a_range_that_the_daemon_does_not_verify(
 
 
 def test_a_resumed_pull_requests_the_record_first(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
-    """So that nothing is sent in vain."""
+    """The record says which bytes are missing."""
     daemon.versions.append(BYTES)
     daemon.faults = [("GET bytes", 5_000_000)] + [("GET bytes", 0)] * 6
     with pytest.raises(errors.ConnectionLost):

@@ -1,4 +1,4 @@
-"""A folder is where it was asked for when it is whole, and what was there before is never lost for less."""
+"""Downloads of folders: published only when complete, resumed, and never at the cost of what was there before."""
 
 import errno
 import fcntl
@@ -26,7 +26,7 @@ OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
 
 @pytest.fixture
 def daemon(daemon: FakeDaemon) -> FakeDaemon:
-    """A daemon all of whose versions are folders."""
+    """Return the fake daemon, set to call every version a folder."""
     daemon.format = "folder"
     return daemon
 
@@ -38,18 +38,18 @@ def content(tmp_path: Path) -> bytes:
 
 @pytest.fixture
 def place(tmp_path: Path, daemon: FakeDaemon, content: bytes) -> Path:
-    """Where folders are pulled to; the daemon has one."""
+    """Create the folder to pull to, and a version of a folder in the daemon."""
     daemon.versions.append(content)
     (tmp_path / "place").mkdir()
     return tmp_path / "place"
 
 
 def hidden(target: Path, content: bytes) -> Path:
-    """The folder that is unpacked into."""
+    """Return the path of the part folder."""
     return target.with_name(f".{target.name}.{digest_of(content)[7:23]}.part")
 
 
-# --- new ones ---------------------------------------------------------------------------------------------------------
+# --- the output -------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_is_returned_as_a_stream_or_unpacked(client: OpStoreClient, place: Path, content: bytes) -> None:
@@ -80,9 +80,9 @@ def test_only_a_version_of_the_format_folder_is_unpacked(
         assert "a/deep/weights.bin" in archive.getnames()
 
 
-# --- where something is there -----------------------------------------------------------------------------------------
+# --- an existing output -----------------------------------------------------------------------------------------------
 
-THERE: dict[str, Callable[[Path], object]] = {
+EXISTING: dict[str, Callable[[Path], object]] = {
     "a file": lambda path: path.write_bytes(b"dear"),
     "a folder": lambda path: make(path, OTHER),
     "an empty folder": lambda path: path.mkdir(),
@@ -92,10 +92,10 @@ THERE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("there", THERE)
-def test_an_existing_output_is_replaced_only_with_overwrite(client: OpStoreClient, place: Path, there: str) -> None:
+@pytest.mark.parametrize("existing", EXISTING)
+def test_an_existing_output_is_replaced_only_with_overwrite(client: OpStoreClient, place: Path, existing: str) -> None:
     target = place / "out"
-    THERE[there](target)
+    EXISTING[existing](target)
     before = described(place)
     sources = described(place.parent / "source")
     with pytest.raises(errors.OutputExists):
@@ -107,13 +107,13 @@ def test_an_existing_output_is_replaced_only_with_overwrite(client: OpStoreClien
     assert described(place.parent / "source") == sources
 
 
-@pytest.mark.parametrize("there", THERE)
-def test_an_output_that_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Path, there: str) -> None:
+@pytest.mark.parametrize("existing", EXISTING)
+def test_an_output_that_appears_meanwhile_is_not_replaced(client: OpStoreClient, place: Path, existing: str) -> None:
     target = place / "out"
 
     def appear(done: int, total: int | None) -> None:
         if done == total:
-            THERE[there](target)
+            EXISTING[existing](target)
 
     client.progress = appear
     with pytest.raises(errors.OutputExists):
@@ -121,7 +121,7 @@ def test_an_output_that_appears_meanwhile_is_not_replaced(client: OpStoreClient,
     assert os.listdir(place) == ["out"]
     (place.parent / "another").mkdir()
     other = place.parent / "another/out"
-    THERE[there](other)
+    EXISTING[existing](other)
     assert (target.is_symlink(), described(target)) == (other.is_symlink(), described(other))
 
 
@@ -226,21 +226,21 @@ def test_an_old_folder_that_cannot_be_removed_is_named(
 ) -> None:
     target = make(place / "out", OTHER)
 
-    def stay(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(shutil, "rmtree", stay)
+    monkeypatch.setattr(shutil, "rmtree", fail)
     with pytest.raises(errors.OutputFailed, match=r"the new one is in place, but .*\.old, which it replaced, is left"):
         client.pull("pca", to=target, overwrite=True)
     assert described(target) == plain(SAMPLE)
 
 
-# --- what goes on ----------------------------------------------------------------------------------------------------
+# --- resumption -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def many(tmp_path: Path, daemon: FakeDaemon) -> Path:
-    """A folder, and a version of it: files of 100 kB in two folders, with a link and a script."""
+    """Create a folder and a version of it: files of 100 kB in two folders, a link and a script."""
     tree = {f"{part}/{number:02}": os.urandom(100_000) for part in "ab" for number in range(40)}
     source = make(tmp_path / "many", tree)
     (source / "b" / "link").symlink_to("00")
@@ -250,17 +250,17 @@ def many(tmp_path: Path, daemon: FakeDaemon) -> Path:
     return source
 
 
-def break_off(daemon: FakeDaemon, client: OpStoreClient, target: Path, after: int) -> None:
+def interrupt_pull(daemon: FakeDaemon, client: OpStoreClient, target: Path, after: int) -> None:
     daemon.faults = [("GET bytes", after)] + [("GET bytes", 0)] * 6
     with pytest.raises(errors.ConnectionLost):
         client.pull("pca", to=target)
     assert not target.exists()
 
 
-def asked_from(daemon: FakeDaemon) -> list[int]:
-    """Where the requests for bytes began."""
-    found = [headers.get("Range", "bytes=0-") for headers in daemon.headers]
-    return [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in found]
+def requested_offsets(daemon: FakeDaemon) -> list[int]:
+    """Return the offsets at which the requests for bytes began."""
+    ranges = [headers.get("Range", "bytes=0-") for headers in daemon.headers]
+    return [int(each.removeprefix("bytes=").removesuffix("-")) for each in ranges]
 
 
 @pytest.mark.parametrize("after", [1_000, 150_000, 4_200_000, 8_000_000])
@@ -268,16 +268,16 @@ def test_a_later_pull_resumes_with_the_incomplete_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, after: int
 ) -> None:
     target = place / "out"
-    break_off(daemon, client, target, after)
+    interrupt_pull(daemon, client, target, after)
     daemon.headers.clear()
     client.pull("pca", to=target)
     assert (described(target), os.listdir(place)) == (described(many), ["out"])
-    assert after - 110_000 < asked_from(daemon)[-1] <= after
+    assert after - 110_000 < requested_offsets(daemon)[-1] <= after
 
 
 @pytest.fixture
 def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
-    """A folder with a large file between small ones, and a version of it."""
+    """Create a folder with a large file between small ones, and a version of it."""
     tree = {"a": b"small", "b/big": os.urandom(30_000_000), "c": b"small too"}
     source = make(tmp_path / "big", tree)
     daemon.versions.append(packed(source))
@@ -289,37 +289,37 @@ def test_a_later_pull_resumes_within_a_large_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, after: int
 ) -> None:
     target = place / "out"
-    break_off(daemon, client, target, after)
+    interrupt_pull(daemon, client, target, after)
     daemon.headers.clear()
     client.pull("pca", to=target)
     assert (described(target), os.listdir(place)) == (described(big), ["out"])
-    assert after - 2048 < asked_from(daemon)[-1] <= after
+    assert after - 2048 < requested_offsets(daemon)[-1] <= after
 
 
 def test_a_large_file_is_resumed_several_times(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
 ) -> None:
     for after in (9_000_000, 8_500_000, 7_000_000):
-        # The first request is for the header of that file, the second for the rest of it.
+        # The first request is for the header of the file, the second for the rest of it.
         daemon.faults = [("GET bytes", 30_000_000)] if after != 9_000_000 else []
         daemon.faults += [("GET bytes", after)] + [("GET bytes", 0)] * 6
         with pytest.raises(errors.ConnectionLost):
             client.pull("pca", to=place / "out")
     client.pull("pca", to=place / "out")
-    assert asked_from(daemon)[-1] > 24_000_000
+    assert requested_offsets(daemon)[-1] > 24_000_000
     assert described(place / "out") == described(big)
 
 
-@pytest.mark.parametrize("spoilt", [0, 600_000, 9_000_000, 14_999_000])
+@pytest.mark.parametrize("damaged", [0, 600_000, 9_000_000, 14_999_000])
 def test_the_existing_bytes_of_a_large_file_are_verified(
-    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, spoilt: int
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, damaged: int
 ) -> None:
     target = place / "out"
-    break_off(daemon, client, target, 15_000_000)
+    interrupt_pull(daemon, client, target, 15_000_000)
     left = hidden(target, daemon.versions[-1]) / "b" / "big"
     with left.open("r+b") as file:
-        file.seek(spoilt)
-        file.write(b"spoilt")
+        file.seek(damaged)
+        file.write(b"damaged")
     client.pull("pca", to=target)
     assert (described(target), os.listdir(place)) == (described(big), ["out"])
 
@@ -328,7 +328,7 @@ def test_an_incomplete_file_of_another_name_is_not_resumed(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path
 ) -> None:
     target = place / "out"
-    break_off(daemon, client, target, 15_000_000)
+    interrupt_pull(daemon, client, target, 15_000_000)
     left = hidden(target, daemon.versions[-1]) / "b"
     (left / "big").rename(left / "bigger")
     client.pull("pca", to=target)
@@ -340,7 +340,7 @@ def test_a_pull_resumes_several_times_and_after_an_interrupt(
 ) -> None:
     target = place / "out"
     for after in (2_000_000, 1_500_000):
-        break_off(daemon, client, target, after)
+        interrupt_pull(daemon, client, target, after)
 
     def interrupt(done: int, _total: int | None) -> None:
         if done > 5_000_000:
@@ -352,49 +352,49 @@ def test_a_pull_resumes_several_times_and_after_an_interrupt(
     client.progress = lambda *_: None
     daemon.headers.clear()
     client.pull("pca", to=target)
-    assert asked_from(daemon)[-1] > 4_000_000
+    assert requested_offsets(daemon)[-1] > 4_000_000
     assert (described(target), os.listdir(place)) == (described(many), ["out"])
 
 
-def _cut(left: Path) -> None:
-    os.truncate(left / "a" / "03", 50_000)
+def _cut(part: Path) -> None:
+    os.truncate(part / "a" / "03", 50_000)
 
 
-def _change(left: Path) -> None:
-    (left / "a" / "03").write_bytes(os.urandom(100_000))
+def _change(part: Path) -> None:
+    (part / "a" / "03").write_bytes(os.urandom(100_000))
 
 
-def _add(left: Path) -> None:
-    (left / "a" / "03x").write_bytes(b"another's")
+def _add(part: Path) -> None:
+    (part / "a" / "03x").write_bytes(b"another")
 
 
-def _add_much(left: Path) -> None:
-    (left / "zz").write_bytes(bytes(20_000_000))
+def _add_much(part: Path) -> None:
+    (part / "zz").write_bytes(bytes(20_000_000))
 
 
-def _take_away(left: Path) -> None:
-    (left / "a" / "03").unlink()
+def _delete(part: Path) -> None:
+    (part / "a" / "03").unlink()
 
 
-def _put_a_pipe(left: Path) -> None:
-    os.mkfifo(left / "a" / "pipe")
+def _add_a_pipe(part: Path) -> None:
+    os.mkfifo(part / "a" / "pipe")
 
 
-def _link_elsewhere(left: Path) -> None:
-    (left / "a" / "03").unlink()
-    (left / "a" / "03").symlink_to("/etc/passwd")
+def _replace_by_a_link(part: Path) -> None:
+    (part / "a" / "03").unlink()
+    (part / "a" / "03").symlink_to("/etc/passwd")
 
 
-SPOILT = (_cut, _change, _add, _add_much, _take_away, _put_a_pipe, _link_elsewhere)
+DAMAGES = (_cut, _change, _add, _add_much, _delete, _add_a_pipe, _replace_by_a_link)
 
 
-@pytest.mark.parametrize("spoil", SPOILT, ids=lambda how: how.__name__.strip("_"))
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda how: how.__name__.strip("_"))
 def test_existing_entries_are_verified(
-    daemon: FakeDaemon, client: OpStoreClient, place: Path, content: bytes, many: Path, spoil: Callable[[Path], None]
+    daemon: FakeDaemon, client: OpStoreClient, place: Path, content: bytes, many: Path, damage: Callable[[Path], None]
 ) -> None:
     target = place / "out"
-    break_off(daemon, client, target, 4_200_000)
-    spoil(hidden(target, daemon.versions[-1]))
+    interrupt_pull(daemon, client, target, 4_200_000)
+    damage(hidden(target, daemon.versions[-1]))
     client.pull("pca", to=target)
     assert (described(target), os.listdir(place)) == (described(many), ["out"])
 
@@ -402,24 +402,24 @@ def test_existing_entries_are_verified(
 def test_existing_entries_are_synced(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever wrote it may have been killed before that."""
-    break_off(daemon, client, place / "out", 4_200_000)
+    """The process that wrote them may have been killed before it synced them."""
+    interrupt_pull(daemon, client, place / "out", 4_200_000)
     synced: set[tuple[int, int]] = set()
     fsync = os.fsync
 
-    def noting(descriptor: int) -> None:
+    def recording(descriptor: int) -> None:
         found = os.fstat(descriptor)
         synced.add((found.st_dev, found.st_ino))
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(os, "fsync", recording)
     client.pull("pca", to=place / "out")
     written = [path for path in (place / "out").rglob("*") if not path.is_symlink()]
     assert len(written) > 80
     assert {(path.stat().st_dev, path.stat().st_ino) for path in written} <= synced
 
 
-# --- what another process left, or is at ------------------------------------------------------------------------------
+# --- the part folders of other processes ------------------------------------------------------------------------------
 
 
 def test_other_entries_in_the_part_folder_are_removed(client: OpStoreClient, place: Path, content: bytes) -> None:
@@ -440,12 +440,12 @@ def test_a_part_folder_that_another_process_uses_is_left_alone(
     assert sorted(os.listdir(place)) == [others.name, "out"]
 
 
-@pytest.mark.parametrize("there", [name for name in THERE if "folder" not in name or "link" in name])
+@pytest.mark.parametrize("existing", [name for name in EXISTING if "folder" not in name or "link" in name])
 def test_anything_else_at_the_path_of_the_part_folder_is_left_alone(
-    client: OpStoreClient, place: Path, content: bytes, there: str
+    client: OpStoreClient, place: Path, content: bytes, existing: str
 ) -> None:
     others = hidden(place / "out", content)
-    THERE[there](others)
+    EXISTING[existing](others)
     before = described(place)
     client.pull("pca", to=place / "out")
     assert described(place / "out") == plain(SAMPLE)

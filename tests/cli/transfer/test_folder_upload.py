@@ -13,7 +13,7 @@ from tests.support.fake_daemon import FakeDaemon
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A folder that a later process goes on with."""
+    """Create a folder whose upload has a state file."""
     return make(tmp_path / "large", {f"{number:02}": os.urandom(500_000) for number in range(20)})
 
 
@@ -26,19 +26,19 @@ def test_a_push_resumes_after_a_lost_connection(daemon: FakeDaemon, client: OpSt
 def test_a_later_process_resumes_a_push_of_an_unchanged_folder_only(
     daemon: FakeDaemon, client: OpStoreClient, large: Path
 ) -> None:
-    def break_off() -> None:
+    def interrupt_push() -> None:
         daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
         with pytest.raises(errors.ConnectionLost):
             client.push("pca", large)
         assert len(next(iter(daemon.uploads.values()))) == 5_000_000
 
     moved: list[int] = []
-    break_off()
+    interrupt_push()
     client.progress = lambda done, _all: moved.append(done)
     client.push("pca", large)
     assert (moved[0], list(daemon.sizes)) == (5_000_000, ["u1"])
     daemon.versions.clear()
-    break_off()
+    interrupt_push()
     (large / "19").write_bytes(b"another")
     client.push("pca", large)
     assert list(daemon.sizes) == ["u1", "u2", "u3"]

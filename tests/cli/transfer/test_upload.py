@@ -82,7 +82,7 @@ def test_a_refused_push_deletes_its_upload(daemon: FakeDaemon, client: OpStoreCl
             path.write_bytes(BYTES + b"more")
 
     client.progress = change
-    # Whether it was shorter for a moment or had changed depends on when it was looked at.
+    # Depending on the moment it is shorter, or has changed.
     with pytest.raises(errors.FileRefused, match="while it was read"):
         client.push("pca", path)
     assert (daemon.versions, daemon.uploads, state_files(tmp_path / "home")) == ([], {}, [])
@@ -91,7 +91,7 @@ def test_a_refused_push_deletes_its_upload(daemon: FakeDaemon, client: OpStoreCl
 def test_a_file_that_becomes_shorter_is_refused(daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path) -> None:
     path = source_file(tmp_path)
     client.progress = lambda done, _all: os.truncate(path, 5_000_000) if done == 1024 * 1024 else None
-    # That it is shorter, or that it changed: who is at it at that moment says so.
+    # Depending on the moment it is shorter, or has changed.
     with pytest.raises(errors.FileRefused, match="while it was read"):
         client.push("pca", path)
     assert (daemon.versions, daemon.uploads) == ([], {})
@@ -118,13 +118,13 @@ def test_a_read_error_is_not_reported_as_a_lost_connection(daemon: FakeDaemon, c
 
 
 class _Counted:
-    """A sum that says how much it has seen."""
+    """A checksum that records the size of each update."""
 
-    def __init__(self, seen: list[int]) -> None:
-        self._sum, self._seen = checksums.new_sum(), seen
+    def __init__(self, sizes: list[int]) -> None:
+        self._sum, self._sizes = checksums.new_sum(), sizes
 
     def update(self, data: bytes) -> None:
-        self._seen.append(len(data))
+        self._sizes.append(len(data))
         self._sum.update(data)
 
     def hexdigest(self) -> str:
@@ -134,11 +134,11 @@ class _Counted:
 def test_each_byte_is_hashed_once_even_if_it_is_sent_again(
     daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(checksum, "new_sum", lambda: _Counted(seen))
+    sizes: list[int] = []
+    monkeypatch.setattr(checksum, "new_sum", lambda: _Counted(sizes))
     daemon.faults = [("PATCH uploads", 1_000_000), ("PATCH uploads", 10)]
     client.push("pca", BYTES)
-    assert (sum(seen), daemon.versions) == (len(BYTES), [BYTES])
+    assert (sum(sizes), daemon.versions) == (len(BYTES), [BYTES])
 
 
 @pytest.mark.parametrize("kind", ["a path", "bytes", "a stream"])
@@ -148,7 +148,7 @@ def test_bytes_that_were_damaged_on_the_way_create_no_version(
     sources: dict[str, Path | bytes | BinaryIO] = {
         "a path": source_file(tmp_path),
         "bytes": BYTES,
-        "a stream": Unpacking(BYTES),
+        "a stream": Decompressor(BYTES),
     }
     daemon.damages = True
     with pytest.raises(errors.ChecksumMismatch):
@@ -173,8 +173,8 @@ def test_a_file_that_changes_but_keeps_its_size_and_time_creates_no_version(
     assert (daemon.versions, daemon.uploads) == ([], {})
 
 
-class Unpacking(io.BytesIO):
-    """Stands for a file that is unpacked as it is read, and begins anew where it is to go back."""
+class Decompressor(io.BytesIO):
+    """Stands for a file object that decompresses, and starts again to seek back; records its seeks."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -188,17 +188,17 @@ class Unpacking(io.BytesIO):
 def test_a_file_object_that_is_slow_to_seek_is_read_once_and_in_order(
     daemon: FakeDaemon, client: OpStoreClient
 ) -> None:
-    file = Unpacking(BYTES)
+    file = Decompressor(BYTES)
     daemon.faults = [("PATCH uploads", 3_000_000), ("PATCH uploads", 10)]
     client.push("pca", file)
     assert (daemon.versions, daemon.sizes["u1"]) == ([BYTES], len(BYTES))
-    assert file.sought == [0, 0], "to find out its size, and then no more"
+    assert file.sought == [0, 0], "to find its size, and never again"
 
 
 def test_a_file_object_that_is_shorter_than_its_size_creates_no_version(
     daemon: FakeDaemon, client: OpStoreClient
 ) -> None:
-    class Shorter(Unpacking):
+    class Shorter(Decompressor):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(min(size or 0, len(BYTES) - 1 - self.tell()))
 

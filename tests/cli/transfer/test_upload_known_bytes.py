@@ -31,7 +31,7 @@ def test_bytes_that_the_store_has_are_not_sent(
         pushed = client.push("pca", sources[kind])
         assert file.tell() == (len(BYTES) if kind == "an open file" else 0), "as if it had been read"
     assert (pushed.version, daemon.asked) == ("2.0.0", ASKED)
-    assert moved == [*range(0, len(BYTES), READ_SIZE), len(BYTES)], "as they are hashed"
+    assert moved == [*range(0, len(BYTES), READ_SIZE), len(BYTES)], "progress of the hash"
     assert not any("uploads" in request for request in daemon.log)
     assert not state_files(tmp_path / "home")
 

@@ -1,4 +1,4 @@
-"""Folders as ops, by the commands and over the HTTP API."""
+"""Folders as versions, by the commands and over the HTTP API."""
 
 import hashlib
 import os
@@ -41,7 +41,7 @@ def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
     assert (code, document["path"], document["version"]) == (0, "third", "1.0.0")
     for name in ("encoder-1.0.0", "out", "third"):
         assert described(machine.cwd / name) == plain(SAMPLE)
-    # What was pulled is the same version when it is pushed.
+    # A push of the pulled folder creates no new version.
     assert machine.do("push", "encoder", "out", "-q") == "encoder@1.0.0"
     assert machine.listing() == ["encoder", "encoder-1.0.0", "out", "third"]
 
@@ -85,7 +85,7 @@ def test_a_tar_from_standard_input_is_stored_as_a_file(machine: Machine) -> None
     assert machine.ask("show", "tarred")[1]["format"] is None
     machine.do("pull", "tarred")
     assert (machine.cwd / "tarred-1.0.0").read_bytes() == stream
-    # The folder has the same bytes, so that nothing is new: the version stays what it was, and that is said.
+    # The folder has the same bytes, so no version is created, and a warning says that the version is a file.
     assert machine.run("push", "tarred", "encoder") == (
         0,
         "tarred@1.0.0\n",
@@ -141,11 +141,11 @@ def test_ten_thousand_files_have_one_digest_in_whatever_order_they_are_created(
     )
 
 
-# --- broken off -------------------------------------------------------------------------------------------------------
+# --- interrupted ------------------------------------------------------------------------------------------------------
 
 
 def large(machine: Machine) -> Path:
-    """A folder of a few files and many bytes."""
+    """Create a folder of a few large files."""
     data = content(SIZE)
     return make(machine.cwd / "large", {f"{number}": data[number :: 8 * MIB] for number in range(8)} | {"all": data})
 
@@ -179,7 +179,7 @@ def test_an_interrupted_or_killed_pull_is_resumed(machine: Machine, wire: Wire) 
     came += wire.down
     wire.reset()
     assert machine.run("pull", "encoder", "-o", "out", env=wire.settings) == (0, "out\n", "")
-    assert came + wire.down < SIZE + 2 * SLACK, "what was on its way came twice, and the file that it was in"
+    assert came + wire.down < SIZE + 2 * SLACK, "only bytes in flight and the incomplete file came twice"
     assert (machine.listing(), described(machine.cwd / "out") == described(root)) == (["large", "out"], True)
 
 
@@ -220,16 +220,16 @@ def test_the_python_client_pushes_and_pulls_folders(
 
 def check_folders(client: BaseOpStoreClient, tmp_path: Path) -> None:
     root = make(tmp_path / "folder", SAMPLE)
-    told: list[tuple[int, int | None]] = []
-    client.progress = lambda done, total: told.append((done, total))
+    progress: list[tuple[int, int | None]] = []
+    client.progress = lambda done, total: progress.append((done, total))
     pushed = client.push("encoder", root, bump="major", message="as it was")
-    assert (pushed.format, pushed.message, told[-1]) == ("folder", "as it was", (pushed.size, pushed.size))
+    assert (pushed.format, pushed.message, progress[-1]) == ("folder", "as it was", (pushed.size, pushed.size))
     assert client.push("encoder", str(root)).created is False
     stream = client.pull("encoder")
     assert pushed.digest == f"sha256:{hashlib.sha256(stream).hexdigest()}"
     assert client.pull("encoder", to=tmp_path / "out") == client.show("encoder")
     assert described(tmp_path / "out") == plain(SAMPLE)
-    # The bytes are those of a folder, and whoever has them can say so.
+    # The bytes of a folder can be pushed with the format `folder`.
     assert client.push("another", stream, format="folder").digest == pushed.digest
     client.pull("another", to=tmp_path / "another")
     assert described(tmp_path / "another") == plain(SAMPLE)

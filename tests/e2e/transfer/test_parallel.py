@@ -1,4 +1,4 @@
-"""Several versions at once: `pull REF REF -d DIR` and `push --all DIR`."""
+"""Several versions in one command: `pull REF REF -d DIR` and `push --all DIR`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.wire import Wire
 
 @pytest.fixture
 def models(machine: Machine) -> Machine:
-    """A machine with two files and a folder, pushed."""
+    """Create a folder of two files and a folder to push."""
     folder = machine.cwd / "models"
     folder.mkdir()
     (folder / "pca.joblib").write_bytes(b"a pca")
@@ -114,7 +114,7 @@ def test_all_names_are_checked_before_the_first_upload(models: Machine, filename
     models.file(f"models/{filename}", "one")
     code, out, err = models.run("push", "--all", "models")
     assert (code, out, err.startswith(f"error: {said}")) == (2, "", True), err
-    assert not models.runtime_file.exists()  # no daemon was started for it
+    assert not models.runtime_file.exists()  # no daemon was started
 
 
 def test_a_folder_without_files_a_pipe_and_a_link_to_nothing_are_refused(models: Machine) -> None:
@@ -149,15 +149,15 @@ def test_an_unreachable_daemon_is_reported_once_and_ends_the_batch(machine: Mach
 
 
 def test_ops_are_pushed_in_parallel(machine: Machine) -> None:
-    """Each of four waits until all four are there; none would ever end if one came after the other."""
+    """Each of four pushes waits for the other three: one after the other, they would never end."""
     make(machine.cwd / "models", {f"op{number}": b"%d" % number for number in range(5)})
     machine.do("start")
-    here = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     class Meeting(OpStoreClient):
         def push(self, op: str, *arguments: Any, **options: Any) -> Any:
             if op != "op4":
-                here.wait(timeout=30)
+                barrier.wait(timeout=30)
             return super().push(op, *arguments, **options)
 
     class Here(Session):
@@ -179,7 +179,7 @@ def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
     wire.reset()
     code, out, _ = machine.run("push", "--all", "models", env=wire.settings)
     assert (code, out) == (0, "".join(f"op{number}@1.0.0\n" for number in range(6)))
-    assert wire.up < 6 * 16 * MIB - 16 * MIB, "what was there was not sent again"
+    assert wire.up < 6 * 16 * MIB - 16 * MIB, "completed bytes were not sent again"
 
 
 # --- pull -d ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Transfers that broke off go on where they stopped, and none needs memory for all of its bytes."""
+"""Interrupted transfers are resumed, concurrent ones are independent, and memory does not grow with the size."""
 
 import hashlib
 import os
@@ -18,23 +18,23 @@ from tests.support.wire import Wire
 
 SIZE = 96 * MIB
 HALF = SIZE // 2
-SLACK = 24 * MIB  # of bytes that are on their way, in the buffers of sockets, when an end is cut off
-OVERHEAD = 64 * 1024  # bytes of the requests' heads
+SLACK = 24 * MIB  # bytes that may be in the buffers of sockets when a connection is cut
+OVERHEAD = 64 * 1024  # bytes of the request headers
 
 
 def content(size: int = SIZE) -> bytes:
-    """Bytes of which no two mebibytes are the same."""
+    """Return bytes in which all mebibytes differ."""
     block = os.urandom(MIB - 8)
     return b"".join(number.to_bytes(8, "big") + block for number in range(size // MIB))
 
 
 def staged(machine: Machine) -> int:
-    """The bytes of uploads that the daemon keeps."""
+    """Return the size of all unfinished uploads in the daemon's home."""
     return sum(path.stat().st_size for path in (machine.home / "blobs" / "staging").iterdir())
 
 
 def kill_in_the_middle(machine: Machine, wire: Wire, *words: str) -> None:
-    """Runs a command over the wire, which stops in the middle, and kills it there."""
+    """Run a command over the wire, and kill it when the wire stops."""
     process = machine.begin(*words, env=wire.settings)
     assert wire.stopped.wait(60)
     process.kill()
@@ -77,7 +77,7 @@ def test_a_damaged_upload_is_sent_again(machine: Machine, wire: Wire) -> None:
         file.write(b"a crash of the machine may leave anything")
     machine.do("start")
     assert machine.run("push", "pca", "blob", env=wire.settings) == (0, "pca@1.0.0\n", "")
-    # What was missing, and then, since the digest was not the one of the file, all of it.
+    # The missing bytes and, after the wrong checksum, all of them.
     assert wire.up > (16 + 32) * MIB
     assert staged(machine) == 0
     assert machine.raw("pull", "pca", "-o", "-")[1] == path.read_bytes()
@@ -113,8 +113,8 @@ def test_a_damaged_part_is_downloaded_again(machine: Machine, wire: Wire) -> Non
 
 
 def killing(machine: Machine, at: int) -> tuple[Callable[[int, int | None], None], list[int]]:
-    """What a client calls as bytes move: it kills the daemon, once, and notes where it went on."""
-    went_on: list[int] = []
+    """Return a progress callback that kills the daemon at an offset, and the list of offsets after that."""
+    resumed_at: list[int] = []
     killed = threading.Event()
 
     def moved(done: int, _total: int | None) -> None:
@@ -122,14 +122,14 @@ def killing(machine: Machine, at: int) -> tuple[Callable[[int, int | None], None
             killed.set()
             machine.kill()
         elif killed.is_set():
-            went_on.append(done)
+            resumed_at.append(done)
 
-    return moved, went_on
+    return moved, resumed_at
 
 
 @pytest.fixture
 def client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStoreClient]:
-    """A client that starts the daemon again where it has gone, as the commands do."""
+    """Return a client that restarts the daemon if necessary, as the commands do."""
     for name in [name for name in os.environ if name.startswith("OPSTORE_")]:
         monkeypatch.delenv(name)
     machine.do("start")
@@ -139,24 +139,24 @@ def client(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStor
 
 def test_a_push_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreClient) -> None:
     path = machine.file("blob", content())
-    client.progress, went_on = killing(machine, HALF)
+    client.progress, resumed_at = killing(machine, HALF)
     pushed = client.push("pca", path)
     assert (pushed.version, pushed.digest) == ("1.0.0", digest_of(hashlib.sha256(path.read_bytes())))
     assert machine.starts() == 2
-    # It goes on at what the disk had, not at the start.
-    assert went_on
-    assert min(went_on) > HALF - SLACK
+    # It resumes from what was on the disk.
+    assert resumed_at
+    assert min(resumed_at) > HALF - SLACK
 
 
 def test_a_pull_survives_a_kill_of_the_daemon(machine: Machine, client: OpStoreClient) -> None:
     path = machine.file("blob", content())
     client.push("pca", path)
-    client.progress, went_on = killing(machine, HALF)
+    client.progress, resumed_at = killing(machine, HALF)
     client.pull("pca", to=machine.cwd / "pulled")
     assert (machine.cwd / "pulled").read_bytes() == path.read_bytes()
     assert machine.starts() == 2
-    assert went_on == sorted(went_on)
-    assert min(went_on) >= HALF
+    assert resumed_at == sorted(resumed_at)
+    assert min(resumed_at) >= HALF
 
 
 def test_an_upload_survives_a_kill_of_client_and_daemon(machine: Machine) -> None:
@@ -177,10 +177,10 @@ OpStoreClient(progress=moved).push("pca", Path(sys.argv[1]))
     kept = staged(machine)
     assert HALF - SLACK < kept < SIZE
     machine.do("start")
-    went_on: list[int] = []
-    with machine.client(progress=lambda done, _total: went_on.append(done)) as client:
+    resumed_at: list[int] = []
+    with machine.client(progress=lambda done, _total: resumed_at.append(done)) as client:
         client.push("pca", path)
-    assert went_on[0] == kept
+    assert resumed_at[0] == kept
 
 
 def test_two_concurrent_pushes_of_one_file_succeed(machine: Machine) -> None:
@@ -227,7 +227,7 @@ sys.exit(code)
 
 
 def peak(status: str) -> int:
-    """The most bytes of memory that the process ever had, by the kernel's count."""
+    """Return the peak memory of a process in bytes, from its /proc status."""
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024
 

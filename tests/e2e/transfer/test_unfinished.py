@@ -1,4 +1,4 @@
-"""Transfers that broke off: `status` says so, and any command line goes on with them, also after a kill."""
+"""Interrupted transfers: `status` lists them, and any command line resumes them, even after a kill."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from tests.support.machines import MIB, Machine
 from tests.support.wire import Wire
 
 
-def listed(machine: Machine, wire: Wire) -> list[dict[str, Any]]:
-    """What `status` says of the daemon at the other end of the wire."""
+def unfinished_transfers(machine: Machine, wire: Wire) -> list[dict[str, Any]]:
+    """Return the unfinished transfers that `status` lists for the daemon at the other end of the wire."""
     unfinished: list[dict[str, Any]] = machine.ask("status", env=wire.settings)[1]["unfinished"]
     return unfinished
 
@@ -25,7 +25,7 @@ def test_status_lists_no_completed_transfers(machine: Machine, wire: Wire) -> No
     machine.file("blob", content(16 * MIB))
     machine.do("push", "pca", "blob", env=wire.settings)
     machine.do("pull", "pca", "-o", "out", env=wire.settings)
-    assert listed(machine, wire) == []
+    assert unfinished_transfers(machine, wire) == []
     assert "unfinished" not in machine.run("status", env=wire.settings)[1]
 
 
@@ -34,15 +34,15 @@ def test_status_lists_an_interrupted_push_which_another_command_line_resumes(mac
     path = "/machine/work/blob"
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
-    (told,) = listed(machine, wire)
-    assert told == {**told, "way": "push", "path": path, "version": None, "size": SIZE, "running": False}
-    assert HALF - SLACK < told["offset"] <= HALF
+    (entry,) = unfinished_transfers(machine, wire)
+    assert entry == {**entry, "way": "push", "path": path, "version": None, "size": SIZE, "running": False}
+    assert HALF - SLACK < entry["offset"] <= HALF
     code, out, err = machine.run("status", env=wire.settings)
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if line.startswith("unfinished")]
     assert f"push of {path}: " in line
     assert line.endswith(f"opstore push NAME {path} goes on with it")
-    wire.cut()  # or the daemon would give the append half a minute to end
+    wire.cut()  # or the daemon would wait half a minute for the append
     machine.run("stop")
     code, out, err = machine.run("status", env=wire.settings)
     assert (code, out) == (7, "")
@@ -54,7 +54,7 @@ def test_status_lists_an_interrupted_push_which_another_command_line_resumes(mac
     words = ("push", "lda", "../blob", "--label", "other=words")
     assert machine.run(*words, env=wire.settings, cwd=machine.cwd / "elsewhere")[:2] == (0, "lda@1.0.0\n")
     assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
-    assert listed(machine, wire) == []
+    assert unfinished_transfers(machine, wire) == []
 
 
 def test_a_push_of_a_folder_survives_a_kill_of_client_and_daemon(machine: Machine, wire: Wire) -> None:
@@ -63,22 +63,22 @@ def test_a_push_of_a_folder_survives_a_kill_of_client_and_daemon(machine: Machin
     kill_in_the_middle(machine, wire, "push", "pca", "source")
     os.kill(machine.pid, signal.SIGKILL)
     machine.do("start")
-    (told,) = listed(machine, wire)
-    assert HALF - SLACK < told["offset"] == staged(machine)
+    (entry,) = unfinished_transfers(machine, wire)
+    assert HALF - SLACK < entry["offset"] == staged(machine)
     arrived = wire.up
     wire.reset()
     assert machine.run("push", "lda", "./source/", env=wire.settings)[:2] == (0, "lda@1.0.0\n")
     assert SIZE - arrived < wire.up < SIZE - HALF + SLACK
-    assert listed(machine, wire) == []
+    assert unfinished_transfers(machine, wire) == []
 
 
 def test_status_lists_no_transfers_of_another_daemon(machine: Machine, wire: Wire) -> None:
     machine.file("blob", content(32 * MIB))
     wire.stop_up = 16 * MIB
     kill_in_the_middle(machine, wire, "push", "pca", "blob")
-    assert [each["path"] for each in listed(machine, wire)] == ["/machine/work/blob"]
+    assert [each["path"] for each in unfinished_transfers(machine, wire)] == ["/machine/work/blob"]
     (here,) = machine.ask("status")[1]["unfinished"]
-    assert (here["path"], here["running"]) == (None, None), "it knows the upload, and not what began it"
+    assert (here["path"], here["running"]) == (None, None), "it knows the upload, but not the file"
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "a large file in a folder"])
@@ -92,15 +92,15 @@ def test_status_lists_an_interrupted_pull_until_it_is_complete(machine: Machine,
     machine.do("push", "pca", "source")
     wire.stop_down = HALF
     kill_in_the_middle(machine, wire, "pull", "pca", "-o", "out")
-    (told,) = listed(machine, wire)
-    assert (told["way"], told["path"], told["version"]) == ("pull", "/machine/work/out", "pca@1.0.0")
-    assert HALF - SLACK < told["offset"] <= HALF
+    (entry,) = unfinished_transfers(machine, wire)
+    assert (entry["way"], entry["path"], entry["version"]) == ("pull", "/machine/work/out", "pca@1.0.0")
+    assert HALF - SLACK < entry["offset"] <= HALF
     assert "opstore pull pca@1.0.0 -o /machine/work/out goes on with it" in machine.run("status", env=wire.settings)[1]
     wire.reset()
     machine.do("pull", "pca@1.0.0", "-o", machine.cwd / "out", env=wire.settings)
-    # Of a large file in a folder the header is asked for first, and what comes with it before the line is closed.
-    assert wire.down < SIZE - told["offset"] + (SLACK if kind.startswith("a large") else 2 * MIB)
-    assert listed(machine, wire) == []
+    # For a large file in a folder there is an earlier request, for the header of the file.
+    assert wire.down < SIZE - entry["offset"] + (SLACK if kind.startswith("a large") else 2 * MIB)
+    assert unfinished_transfers(machine, wire) == []
     assert described(machine.cwd / "out") == described(machine.cwd / "source")
 
 
@@ -111,7 +111,7 @@ def test_status_lists_no_pull_whose_part_was_deleted(machine: Machine, wire: Wir
     kill_in_the_middle(machine, wire, "pull", "pca", "-o", "out")
     for part in machine.cwd.glob(".out*.part"):
         part.unlink()
-    assert listed(machine, wire) == []
+    assert unfinished_transfers(machine, wire) == []
 
 
 @pytest.mark.parametrize("way", ["push", "pull"])
@@ -125,20 +125,20 @@ def test_a_transfer_resumes_when_the_killed_daemon_comes_back(machine: Machine, 
     words = ("push", "pca", "blob") if way == "push" else ("pull", "pca", "-o", "blob")
     process = machine.begin(*words, env=wire.settings)
     assert wire.stopped.wait(60)
-    (running,) = listed(machine, wire)
+    (running,) = unfinished_transfers(machine, wire)
     assert running["running"] is True
     os.kill(machine.pid, signal.SIGKILL)
     machine.do("start")
     moved = wire.up + wire.down
     wire.resume()
     out, err = process.communicate(timeout=60)
-    # On a busy machine it has taken long enough to say how far it is.
+    # On a busy machine it takes long enough to print its progress.
     progress = rf"{way} pca: [\d.]+ (\w+ )?of [\d.]+ MB \(\d+ %\)(, [\d.]+ \w+/s(, \d+ \w+ left)?)?"
-    told = [line for line in err.decode().splitlines() if re.fullmatch(progress, line) is None]
-    assert (process.returncode, told) == (0, []), out
+    unexpected = [line for line in err.decode().splitlines() if re.fullmatch(progress, line) is None]
+    assert (process.returncode, unexpected) == (0, []), out
     again = wire.up + wire.down - moved - (SIZE - HALF)
-    assert again < SLACK, "what was on its way is sent again, and no more"
-    assert listed(machine, wire) == []
+    assert again < SLACK, "only the bytes in flight are sent again"
+    assert unfinished_transfers(machine, wire) == []
     with machine.client() as client:
         assert client.pull("pca") == data
     assert Path(path).read_bytes() == data
