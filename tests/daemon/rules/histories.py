@@ -1,4 +1,4 @@
-"""Histories for the tests of the rules: what may happen to a store, as steps that fit whatever happened before."""
+"""Histories of a store for the tests of the rules, made of steps that are possible after any history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MOST_VERSIONS = 6
 
 @dataclass(frozen=True)
 class LinkStep:
-    """An entry still without its versions: they are picked, by index, among those registered by then."""
+    """A link whose versions are picked, by index, among those registered by then."""
 
     upstream: str
     upstream_pick: int
@@ -29,7 +29,7 @@ class LinkStep:
 
 @dataclass(frozen=True)
 class RemoveStep:
-    """A removal, picked likewise."""
+    """A removal of a version that is picked by index."""
 
     op: str
     pick: int
@@ -37,7 +37,7 @@ class RemoveStep:
 
 @dataclass(frozen=True)
 class YankStep:
-    """A yank, or (`back`) the end of one, picked likewise."""
+    """A yank, or its end (`back`), of a version that is picked by index."""
 
     op: str
     pick: int
@@ -67,13 +67,13 @@ next_steps: st.SearchStrategy[list[Step]] = st.lists(
 
 
 def picked(history: oracle.History, op: str, index: int) -> oracle.Subversions | None:
-    """One of the op's versions that are there; None where there is none."""
-    there = [v for v in oracle.versions(history, op) if not oracle.is_removed(history, op, v)]
-    return there[index % len(there)] if there else None
+    """Return one of the versions of the op that are not removed, or None."""
+    present = [v for v in oracle.versions(history, op) if not oracle.is_removed(history, op, v)]
+    return present[index % len(present)] if present else None
 
 
-def happened(history: oracle.History, step: Step) -> oracle.Event | None:
-    """What the step does after this history; None where it cannot be."""
+def event_of(history: oracle.History, step: Step) -> oracle.Event | None:
+    """Return the event that the step is after this history, or None if it is impossible."""
     if isinstance(step, oracle.Registered):
         known = {*oracle.versions(history, step.op), step.version}
         fits = len(known) <= MOST_VERSIONS and not oracle.is_removed(history, step.op, step.version)
@@ -92,17 +92,17 @@ def happened(history: oracle.History, step: Step) -> oracle.Event | None:
     return step
 
 
-def written(steps: Sequence[Step]) -> list[oracle.Event]:
-    """The history that these steps make."""
+def history_of(steps: Sequence[Step]) -> list[oracle.Event]:
+    """Return the history of these steps, without the impossible ones."""
     history: list[oracle.Event] = []
     for step in steps:
-        event = happened(history, step)
+        event = event_of(history, step)
         if event is not None:
             history.append(event)
     return history
 
 
-histories = st.builds(lambda first, then: written([*first, *then]), first_steps, next_steps)
+histories = st.builds(lambda first, then: history_of([*first, *then]), first_steps, next_steps)
 
 
 def numbers(history: oracle.History, op: str) -> dict[oracle.Subversions, VersionNumber]:
@@ -110,7 +110,7 @@ def numbers(history: oracle.History, op: str) -> dict[oracle.Subversions, Versio
 
 
 def in_force(history: oracle.History, up: str, down: str) -> list[LinkInForce]:
-    """What a store hands to the rule: the entries in force between the two ops."""
+    """Return the links in force between the two ops, as a store passes them to the rule."""
     found: dict[tuple[oracle.Subversions, oracle.Subversions | None], LinkInForce] = {}
     ups, downs = numbers(history, up), numbers(history, down)
     for position, event in enumerate(history, start=1):
@@ -128,8 +128,8 @@ def in_force(history: oracle.History, up: str, down: str) -> list[LinkInForce]:
     return list(found.values())
 
 
-def written_for(ops: Sequence[str], edges: Sequence[tuple[str, str]]) -> st.SearchStrategy[list[oracle.Event]]:
-    """Histories of a pipeline: up to five versions of each op, and links along its edges more often than elsewhere."""
+def histories_for(ops: Sequence[str], edges: Sequence[tuple[str, str]]) -> st.SearchStrategy[list[oracle.Event]]:
+    """Return a strategy for histories of a pipeline: up to five versions of each op, most links along its edges."""
     few = st.integers(0, 4)
     states = st.sampled_from(["valid", "valid", "valid", "invalid", "revoked"])
     own = st.lists(
@@ -154,4 +154,6 @@ def written_for(ops: Sequence[str], edges: Sequence[tuple[str, str]]) -> st.Sear
             states,
         )
         steps += [along] * 9
-    return st.builds(lambda first, then: written([*first, *then]), registered, st.lists(st.one_of(steps), max_size=24))
+    return st.builds(
+        lambda first, then: history_of([*first, *then]), registered, st.lists(st.one_of(steps), max_size=24)
+    )

@@ -1,7 +1,7 @@
-"""The rules once more, from the contract's sentences alone: slow, literal, and without a look at the real ones.
+"""A second implementation of the rules: slow, literal, and written from the sentences of the contract alone.
 
-A history is all that ever happened to a store, in commit order. Nothing is prepared from it: each answer scans the
-whole of it, as the sentence of the contract says. Each docstring quotes its sentence.
+A history is the list of all events of a store, in commit order. Each function scans the whole history, as its
+sentence of the contract says. Each docstring quotes that sentence.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Yanked:
-    """A version was yanked, or (`back`) is no longer so."""
+    """A version was yanked, or a yank was undone (`back`)."""
 
     op: str
     version: Subversions
@@ -46,7 +46,7 @@ class Removed:
 
 @dataclass(frozen=True)
 class Linked:
-    """An entry for the four: the upstream op, its version, the downstream op, its version or None."""
+    """A link was recorded or revoked; `downstream_version` None: for the downstream op."""
 
     upstream: str
     upstream_version: Subversions
@@ -55,8 +55,8 @@ class Linked:
     state: State
 
     @property
-    def four(self) -> tuple[str, Subversions, str, Subversions | None]:
-        """What the entry is for."""
+    def key(self) -> tuple[str, Subversions, str, Subversions | None]:
+        """The two ops and versions that the entry is for."""
         return self.upstream, self.upstream_version, self.downstream, self.downstream_version
 
 
@@ -106,13 +106,13 @@ def number(history: History, op: str, version: Subversions) -> NumberTuple:
 
 
 def is_yanked(history: History, op: str, version: Subversions) -> bool:
-    """Whether the last that was said of it is that it is yanked."""
-    said = [e for e in history if isinstance(e, Yanked) and (e.op, e.version) == (op, version)]
-    return bool(said) and not said[-1].back
+    """Return whether the last yank of the version was not undone."""
+    yanks = [e for e in history if isinstance(e, Yanked) and (e.op, e.version) == (op, version)]
+    return bool(yanks) and not yanks[-1].back
 
 
 def is_removed(history: History, op: str, version: Subversions) -> bool:
-    """Whether it was ever removed."""
+    """Return whether the version was ever removed."""
     return Removed(op, version) in history
 
 
@@ -135,7 +135,7 @@ def latest(history: History, op: str) -> Subversions | None:
 
 
 def sha256(text: str) -> str:
-    """The SHA-256 of a text, in hex."""
+    """Return the SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -154,7 +154,7 @@ def bumped(base: Subversions | None, level: str, digest: str) -> Subversions:
 
 
 def quoted(text: str) -> str:
-    """A JSON string of RFC 8259, UTF-8 as it is: only the quote, the backslash and control characters are escaped."""
+    """Return a JSON string (RFC 8259) in which only the quote, the backslash and control characters are escaped."""
     short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
     return '"' + "".join(short.get(c, f"\\u{ord(c):04x}" if c < " " else c) for c in text) + '"'
 
@@ -180,8 +180,8 @@ def declared(fields: Mapping[LevelName, Mapping[str, str]], digest: str | None) 
 
 def level(history: History, op: str) -> CompatLevel:
     """ "Each op has a compatibility level, `major` unless set"; "a change of level counts from its position on"."""
-    said = [event.level for event in history if isinstance(event, LevelSet) and event.op == op]
-    return said[-1] if said else "major"
+    levels = [event.level for event in history if isinstance(event, LevelSet) and event.op == op]
+    return levels[-1] if levels else "major"
 
 
 def is_compatible(history: History, op: str, one: Subversions, other: Subversions) -> bool:
@@ -201,7 +201,7 @@ def in_force(history: History, up: str, u: Subversions, down: str, d: Subversion
     """
     state: State | None = None
     for event in history:
-        if isinstance(event, Linked) and event.four == (up, u, down, d):
+        if isinstance(event, Linked) and event.key == (up, u, down, d):
             state = None if event.state == "revoked" else event.state
         if isinstance(event, Removed) and (event.op, event.version) in ((up, u), (down, d)):
             state = None
@@ -209,7 +209,7 @@ def in_force(history: History, up: str, u: Subversions, down: str, d: Subversion
 
 
 def verdict(history: History, up: str, u: Subversions, down: str, d: Subversions | None) -> Word:
-    """The verdict for upstream version *u* and downstream version *d* (*d* is none where DOWN has no version)."""
+    """Return the verdict for upstream version *u* and downstream version *d* (None: DOWN has no version)."""
     ups, downs = versions(history, up), versions(history, down)
 
     # 1. "an entry in force for exactly *u* decides: first one for exactly *d*, else one for no downstream version"
@@ -263,7 +263,7 @@ def resolution_order(ops: Sequence[str], edges: Edges) -> list[str]:
 
 
 def sets(history: History, ops: Sequence[str], edges: Edges, good: Sequence[Word]) -> list[dict[str, Subversions]]:
-    """Every set of one candidate for each op in which every edge is good."""
+    """Return all sets of one candidate for each op in which every edge has one of the `good` verdicts."""
     chosen = [dict(zip(ops, set_, strict=True)) for set_ in product(*[candidates(history, op) for op in ops])]
     return [set_ for set_ in chosen if all(verdict(history, u, set_[u], d, set_[d]) in good for u, d in edges)]
 

@@ -1,4 +1,4 @@
-"""What is affected by a version, against the oracle."""
+"""The ops that a version affects, compared with the oracle."""
 
 import pytest
 from hypothesis import given
@@ -16,27 +16,27 @@ from tests.support.examples import examples
 @pytest.mark.oracle
 @examples(2000)
 @given(cases())
-def test_what_is_affected_is_the_oracles(case: tuple[oracle.History, list[str], list[Edge]]) -> None:
+def test_affected_ops_agree_with_the_oracle(case: tuple[oracle.History, list[str], list[Edge]]) -> None:
     history, ops, edges = case
     downstreams = {op: [down for up, down in edges if up == op] for op in ops}
     for op in ops:
         for version, number in numbers(history, op).items():
 
             def verdict(down: str, op: str = op, number: VersionNumber = number) -> Verdict:
-                between = EdgeLinks(op, down, oracle.level(history, op), in_force(history, op, down))
+                links = EdgeLinks(op, down, oracle.level(history, op), in_force(history, op, down))
                 latest = oracle.latest(history, down)
-                return between.verdict(number, None if latest is None else numbers(history, down)[latest])
+                return links.verdict(number, None if latest is None else numbers(history, down)[latest])
 
             found = find_affected(op, downstreams.__getitem__, verdict)
             assert {name for name, _ in found} == oracle.affected(history, op, version, edges)
-            assert all(told.word != "valid" and told.reason for _, told in found)
+            assert all(why.word != "valid" and why.reason for _, why in found)
 
 
-def test_direct_ones_come_first_and_then_level_by_level_with_the_upstream_that_is_to_blame() -> None:
+def test_direct_downstream_ops_come_first_then_level_by_level_each_with_its_affected_upstream() -> None:
     downstreams = {"scaler": ["pca", "knn"], "pca": ["forest"], "forest": ["report", "knn"], "knn": ["report"]}
     verdicts = {"pca": Verdict("invalid", "not validated"), "knn": Verdict("valid", "it is")}
     found = find_affected("scaler", lambda op: downstreams.get(op, []), verdicts.__getitem__)
-    assert [(op, told.word) for op, told in found] == [
+    assert [(op, why.word) for op, why in found] == [
         ("pca", "invalid"),
         ("forest", "unknown"),
         ("knn", "unknown"),
@@ -45,7 +45,7 @@ def test_direct_ones_come_first_and_then_level_by_level_with_the_upstream_that_i
     assert found[1][1].reason == "its upstream pca is affected, and what replaces it is not validated yet"
 
 
-def test_edges_of_several_pipelines_may_go_round_in_a_circle() -> None:
+def test_edges_of_several_pipelines_may_form_a_cycle() -> None:
     downstreams = {"a": ["b"], "b": ["c", "a"], "c": ["b"]}
     assert [op for op, _ in find_affected("a", downstreams.__getitem__, lambda _: Verdict("unknown", "no link"))] == [
         "b",

@@ -1,4 +1,4 @@
-"""Which three subversions a push makes, computed by hand from the words of the contract."""
+"""The subversions that a push makes, computed by hand from the contract."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,25 +32,25 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_the_hash_of_nothing_is_the_well_known_one() -> None:
+def test_the_hash_of_nothing_is_the_sha256_of_no_bytes() -> None:
     assert sha256(b"") == NOTHING
 
 
-def test_a_bump_keeps_what_is_above_renews_its_level_and_empties_what_is_below() -> None:
+def test_a_bump_keeps_the_levels_above_renews_its_own_and_resets_those_below() -> None:
     new = sha256(f"aaaa.bbbb.cccc\nsha256:{HEX}".encode())
     assert bump(BASE, "major", DIGEST).subversions == (new, NOTHING, NOTHING)
     assert bump(BASE, "minor", DIGEST).subversions == ("aaaa", new, NOTHING)
     assert bump(BASE, "patch", DIGEST).subversions == ("aaaa", "bbbb", new)
 
 
-def test_the_first_push_of_an_op_bumps_nothing() -> None:
+def test_the_first_push_of_an_op_bumps_the_hash_of_nothing() -> None:
     new = sha256(f"\nsha256:{HEX}".encode())
     assert bump(None, "major", DIGEST).subversions == (new, NOTHING, NOTHING)
     assert bump(None, "minor", DIGEST).subversions == (NOTHING, new, NOTHING)
     assert bump(None, "patch", DIGEST).subversions == (NOTHING, NOTHING, new)
 
 
-def test_the_note_of_the_chariots_form_is_no_part_of_the_text_that_is_bumped() -> None:
+def test_a_bump_ignores_the_time_in_the_chariots_form() -> None:
     noted = Version.parse("aaaa.bbbb.cccc_2020-01-01 10:00:00")
     assert bump(noted, "patch", DIGEST) == bump(BASE, "patch", DIGEST)
 
@@ -65,12 +65,12 @@ def test_older_bytes_pushed_again_make_a_new_version(level: Level) -> None:
 
 @pytest.mark.oracle
 @given(bases, st.sampled_from(LEVELS), st.binary(max_size=8))
-def test_a_bump_is_the_oracles(base: oracle.Subversions | None, level: Level, data: bytes) -> None:
+def test_bumps_agree_with_the_oracle(base: oracle.Subversions | None, level: Level, data: bytes) -> None:
     made = bump(Version(*base) if base else None, level, digest_of(data))
     assert made.subversions == oracle.bumped(base, level, "sha256:" + sha256(data))
 
 
-def test_a_level_is_the_hash_of_its_fields_with_keys_sorted_and_no_blanks() -> None:
+def test_a_level_hashes_its_fields_as_json_with_sorted_keys_and_no_spaces() -> None:
     fields: Mapping[Level, Mapping[str, str]] = {
         "major": {"n": "3", "algorithm": "pca"},
         "minor": {"tol": "1e-3"},
@@ -83,35 +83,35 @@ def test_a_level_is_the_hash_of_its_fields_with_keys_sorted_and_no_blanks() -> N
     )
 
 
-def test_keys_and_values_beyond_ascii_are_hashed_as_utf_8_and_not_escaped() -> None:
+def test_non_ascii_keys_and_values_are_hashed_as_utf_8_and_not_escaped() -> None:
     fields: Mapping[Level, Mapping[str, str]] = {"major": {"größe": "日本 x", "Zahl": 'a"\\\n', "a": "\U0001f600"}}
     expected = '{"Zahl":"a\\"\\\\\\n","a":"\U0001f600","größe":"日本 x"}'
     assert from_fields(fields, None).major == sha256(expected.encode("utf-8"))
 
 
-def test_without_fields_major_and_minor_are_of_nothing_and_the_patch_is_the_bytes_digest() -> None:
+def test_without_fields_major_and_minor_hash_nothing_and_patch_is_the_digest_of_the_bytes() -> None:
     assert from_fields({}, DIGEST).subversions == (NOTHING, NOTHING, HEX)
     assert from_fields({"major": {}, "minor": {}, "patch": {}}, DIGEST).subversions == (NOTHING, NOTHING, HEX)
 
 
-def test_without_fields_and_bytes_every_level_is_of_nothing() -> None:
+def test_without_fields_and_bytes_every_level_hashes_nothing() -> None:
     assert from_fields({}, None).subversions == (NOTHING, NOTHING, NOTHING)
     assert from_fields({"minor": {"a": "b"}}, None).subversions == (NOTHING, sha256(b'{"a":"b"}'), NOTHING)
 
 
-def test_patch_fields_take_the_place_of_the_bytes() -> None:
+def test_patch_fields_replace_the_digest_of_the_bytes() -> None:
     assert from_fields({"patch": {"a": "b"}}, DIGEST) == from_fields({"patch": {"a": "b"}}, digest_of(b"others"))
 
 
 @pytest.mark.oracle
 @given(some_fields, st.none() | st.binary(max_size=8))
-def test_the_version_of_fields_is_the_oracles(fields: dict[Level, dict[str, str]], data: bytes | None) -> None:
+def test_subversions_of_fields_agree_with_the_oracle(fields: dict[Level, dict[str, str]], data: bytes | None) -> None:
     made = from_fields(fields, None if data is None else digest_of(data))
     expected = oracle.declared(fields, None if data is None else "sha256:" + sha256(data))
     assert made.subversions == expected
 
 
 @given(st.dictionaries(keys, texts, min_size=2, max_size=4))
-def test_the_order_in_which_fields_were_given_makes_no_difference(fields: dict[str, str]) -> None:
+def test_the_order_of_fields_makes_no_difference(fields: dict[str, str]) -> None:
     turned = dict(reversed(fields.items()))
     assert from_fields({"major": fields}, DIGEST) == from_fields({"major": turned}, DIGEST)

@@ -1,4 +1,4 @@
-"""Numbers: a hash keeps its number, and none is ever given twice."""
+"""Version numbers: a hash keeps its number, and no number is assigned twice."""
 
 import pytest
 from hypothesis import given
@@ -16,12 +16,12 @@ versions = st.lists(st.tuples(hashes, hashes, hashes), min_size=1, max_size=30)
 
 
 class Counters:
-    """What a store keeps for the rule: the number of each hash, within what stands above it. It forgets none."""
+    """The numbers that a store keeps: of each hash, within the levels above it. None is ever deleted."""
 
     def __init__(self) -> None:
         self.numbers: dict[tuple[str, ...], dict[str, int]] = {}
 
-    def given(self, above: tuple[str, ...], subversion: str) -> AssignedNumbers:
+    def assigned(self, above: tuple[str, ...], subversion: str) -> AssignedNumbers:
         known = self.numbers.get(above, {})
         return AssignedNumbers(known=known.get(subversion), highest=max(known.values(), default=None))
 
@@ -29,9 +29,9 @@ class Counters:
         major, minor, patch = version
         found = assign_number(
             "pca",
-            self.given((), major),
-            self.given((major,), minor),
-            self.given((major, minor), patch),
+            self.assigned((), major),
+            self.assigned((major,), minor),
+            self.assigned((major, minor), patch),
         )
         for above, subversion, at in (((), major, 0), ((major,), minor, 1), ((major, minor), patch, 2)):
             self.numbers.setdefault(above, {})[subversion] = found[at]
@@ -41,7 +41,7 @@ class Counters:
 @pytest.mark.oracle
 @examples(500)
 @given(versions)
-def test_numbers_are_the_oracles(registered: list[oracle.Subversions]) -> None:
+def test_numbers_agree_with_the_oracle(registered: list[oracle.Subversions]) -> None:
     counters = Counters()
     history: list[oracle.Event] = []
     for version in registered:
@@ -52,7 +52,7 @@ def test_numbers_are_the_oracles(registered: list[oracle.Subversions]) -> None:
 @pytest.mark.oracle
 @examples(500)
 @given(versions)
-def test_numbers_are_equal_if_and_only_if_versions_are_and_none_is_given_twice(
+def test_numbers_are_equal_if_and_only_if_subversions_are(
     registered: list[oracle.Subversions],
 ) -> None:
     counters = Counters()
@@ -77,7 +77,7 @@ def test_majors_count_from_one_minors_and_patches_from_zero_without_gaps(registe
 
 
 @given(versions)
-def test_a_number_stays_whatever_comes_after(registered: list[oracle.Subversions]) -> None:
+def test_later_versions_never_change_a_number(registered: list[oracle.Subversions]) -> None:
     counters = Counters()
     first = [counters.register(version) for version in registered]
     assert [counters.register(version) for version in registered] == first
@@ -87,21 +87,21 @@ def test_the_first_version_is_1_0_0() -> None:
     assert assign_number("pca", AssignedNumbers(), AssignedNumbers(), AssignedNumbers()) == VersionNumber(1, 0, 0)
 
 
-def test_an_old_value_that_is_set_back_has_its_old_number() -> None:
+def test_a_value_that_is_set_back_gets_its_old_number() -> None:
     counters = Counters()
     assert counters.register(("aaaa", "aaaa", "aaaa")) == (1, 0, 0)
     assert counters.register(("bbbb", "aaaa", "aaaa")) == (2, 0, 0)
     assert counters.register(("aaaa", "aaaa", "bbbb")) == (1, 0, 1)
 
 
-def test_the_next_number_follows_the_highest_that_was_given_also_to_what_was_removed() -> None:
+def test_the_next_number_follows_the_highest_one_even_if_that_was_removed() -> None:
     assert assign_number(
         "pca", AssignedNumbers(known=3, highest=7), AssignedNumbers(highest=4), AssignedNumbers()
     ) == VersionNumber(3, 5, 0)
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_no_number_is_given_above_the_highest(level: Level) -> None:
+def test_numbers_above_the_limit_are_refused(level: Level) -> None:
     def numbered(at: AssignedNumbers) -> VersionNumber:
         major, minor, patch = (at if one == level else AssignedNumbers() for one in LEVELS)
         return assign_number("pca", major, minor, patch)

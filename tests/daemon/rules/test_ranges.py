@@ -1,4 +1,4 @@
-"""Ranges: where the numbers lie that `packaging` admits."""
+"""Ranges: the bounds of the numbers that `packaging` admits."""
 
 import pytest
 from hypothesis import example, given
@@ -22,7 +22,7 @@ NUMBERS = st.builds(VersionNumber, st.integers(1, 3), PART, PART)
 @example("<2", VersionNumber(1, HIGHEST, HIGHEST))
 @example("~=1.2", VersionNumber(1, HIGHEST, 0))
 @example("==1.*", VersionNumber(1, 0, HIGHEST))
-def test_what_a_range_admits_lies_between_its_bounds(text: str, number: VersionNumber) -> None:
+def test_admitted_numbers_lie_within_the_bounds(text: str, number: VersionNumber) -> None:
     assert isinstance(parse_selector(text), Range)
     lowest, highest = ranges.bounds(text)
     if ranges.admits(text, number):
@@ -43,5 +43,5 @@ def test_what_a_range_admits_lies_between_its_bounds(text: str, number: VersionN
         (f"<{10**30}", (1, 0, 0), (HIGHEST, 0, 0)),
     ],
 )
-def test_bounds(text: str, lowest: tuple[int, ...], highest: tuple[int, ...]) -> None:
+def test_bounds_of_a_range(text: str, lowest: tuple[int, ...], highest: tuple[int, ...]) -> None:
     assert ranges.bounds(text) == (lowest, highest)

@@ -1,4 +1,4 @@
-"""The verdict against the oracle, rule by rule, and the words of its reasons."""
+"""Verdicts compared with the oracle, rule by rule, and the text of their reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from tests.support.examples import examples
 
 @dataclass(frozen=True)
 class Edge:
-    """Two ops, the versions asked about (None: the op has none), and the upstream's level."""
+    """An edge, the versions in question (None: the op has no version), and the level of the upstream op."""
 
     upstream_op: str
     upstream: VersionNumber | None
@@ -28,10 +28,10 @@ class Edge:
 
 
 def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
-    between = EdgeLinks(of.upstream_op, of.downstream_op, of.compat, links)
-    answer = between.verdict(of.upstream, of.downstream)
-    assert of.upstream is None or between.is_valid(of.upstream, of.downstream) == (answer.word == "valid")
-    return answer
+    edge_links = EdgeLinks(of.upstream_op, of.downstream_op, of.compat, links)
+    result = edge_links.verdict(of.upstream, of.downstream)
+    assert of.upstream is None or edge_links.is_valid(of.upstream, of.downstream) == (result.word == "valid")
+    return result
 
 
 # --- against the oracle -----------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
 @examples(2000)
 @pytest.mark.oracle
 @given(histories)
-def test_the_verdict_is_the_oracles_for_every_pair_of_versions_of_every_two_ops(history: list[oracle.Event]) -> None:
+def test_verdicts_of_all_pairs_of_versions_agree_with_the_oracle(history: list[oracle.Event]) -> None:
     for up in OPS:
         for down in OPS:
             if up == down:
@@ -52,12 +52,12 @@ def test_the_verdict_is_the_oracles_for_every_pair_of_versions_of_every_two_ops(
                 for d in [None, *downs]:
                     downstream = None if d is None else downs[d]
                     edge = Edge(up, upstream, down, downstream, oracle.level(history, up))
-                    answer = verdict(edge, found)
-                    assert answer.word == oracle.verdict(history, up, u, down, d)
-                    assert answer.reason.strip()
+                    result = verdict(edge, found)
+                    assert result.word == oracle.verdict(history, up, u, down, d)
+                    assert result.reason.strip()
 
 
-# --- the four rules, each with its words ------------------------------------------------------------------------
+# --- the four rules and their reasons ---------------------------------------------------------------------------
 
 U = VersionNumber(1, 4, 2)
 D = VersionNumber(2, 0, 1)
@@ -73,86 +73,86 @@ def entry(upstream: str, downstream: str | None, valid: bool = True, position: i
     )
 
 
-def said(of: Edge, *entries: LinkInForce) -> tuple[VerdictWord, str]:
-    answer = verdict(of, entries)
-    return answer.word, answer.reason
+def outcome(of: Edge, *entries: LinkInForce) -> tuple[VerdictWord, str]:
+    result = verdict(of, entries)
+    return result.word, result.reason
 
 
 def test_rule_1_an_entry_for_exactly_both_versions_decides() -> None:
-    assert said(edge(), entry("1.4.2", "2.0.1")) == ("valid", "pca 1.4.2 is valid for random_forest 2.0.1")
-    assert said(edge(), entry("1.4.2", "2.0.1", valid=False)) == (
+    assert outcome(edge(), entry("1.4.2", "2.0.1")) == ("valid", "pca 1.4.2 is valid for random_forest 2.0.1")
+    assert outcome(edge(), entry("1.4.2", "2.0.1", valid=False)) == (
         "invalid",
         "pca 1.4.2 is known not to be valid for random_forest 2.0.1",
     )
 
 
 def test_rule_1_else_an_entry_for_the_downstream_op_decides() -> None:
-    assert said(edge(), entry("1.4.2", None)) == ("valid", "pca 1.4.2 is valid for random_forest")
-    assert said(edge(), entry("1.4.2", None, valid=False)) == (
+    assert outcome(edge(), entry("1.4.2", None)) == ("valid", "pca 1.4.2 is valid for random_forest")
+    assert outcome(edge(), entry("1.4.2", None, valid=False)) == (
         "invalid",
         "pca 1.4.2 is known not to be valid for random_forest",
     )
 
 
-def test_rule_1_the_exact_entry_beats_the_one_for_the_op_whichever_is_newer() -> None:
+def test_rule_1_the_entry_for_both_versions_wins_over_the_one_for_the_op_whichever_is_newer() -> None:
     for exact_position, op_position in ((1, 2), (2, 1)):
         exact = entry("1.4.2", "2.0.1", valid=False, position=exact_position)
         for_op = entry("1.4.2", None, valid=True, position=op_position)
-        assert said(edge(), exact, for_op)[0] == "invalid"
-        assert said(edge(), replace(exact, valid=True), replace(for_op, valid=False))[0] == "valid"
+        assert outcome(edge(), exact, for_op)[0] == "invalid"
+        assert outcome(edge(), replace(exact, valid=True), replace(for_op, valid=False))[0] == "valid"
 
 
-def test_rule_1_known_invalid_beats_a_compatible_valid_version() -> None:
-    assert said(edge(), entry("1.4.2", None, valid=False), entry("1.4.1", "2.0.1", position=2))[0] == "invalid"
+def test_rule_1_a_known_invalid_version_stays_invalid_beside_a_compatible_valid_one() -> None:
+    assert outcome(edge(), entry("1.4.2", None, valid=False), entry("1.4.1", "2.0.1", position=2))[0] == "invalid"
 
 
 def test_rule_2_a_compatible_valid_version_makes_it_valid() -> None:
-    assert said(edge(), entry("1.0.0", "2.0.1")) == (
+    assert outcome(edge(), entry("1.0.0", "2.0.1")) == (
         "valid",
         "pca 1.4.2 is compatible (major) with 1.0.0, which is valid for random_forest 2.0.1",
     )
-    assert said(edge(compat="minor"), entry("1.4.0", None)) == (
+    assert outcome(edge(compat="minor"), entry("1.4.0", None)) == (
         "valid",
         "pca 1.4.2 is compatible (minor) with 1.4.0, which is valid for random_forest",
     )
 
 
 def test_rule_2_ignores_incompatible_versions_and_links_for_other_downstream_versions() -> None:
-    assert said(edge(), entry("2.0.0", "2.0.1"))[0] == "invalid"
-    assert said(edge(compat="minor"), entry("1.3.0", "2.0.1"))[0] == "invalid"
-    assert said(edge(compat="exact"), entry("1.4.1", "2.0.1"))[0] == "invalid"
-    assert said(edge(), entry("1.0.0", "2.0.0"))[0] == "invalid"
+    assert outcome(edge(), entry("2.0.0", "2.0.1"))[0] == "invalid"
+    assert outcome(edge(compat="minor"), entry("1.3.0", "2.0.1"))[0] == "invalid"
+    assert outcome(edge(compat="exact"), entry("1.4.1", "2.0.1"))[0] == "invalid"
+    assert outcome(edge(), entry("1.0.0", "2.0.0"))[0] == "invalid"
 
 
-def test_rule_2_does_not_spread_what_is_known_to_be_invalid() -> None:
-    assert said(edge(), entry("1.4.1", "2.0.1", valid=False))[0] == "unknown"
+def test_rule_2_does_not_spread_invalid_entries() -> None:
+    assert outcome(edge(), entry("1.4.1", "2.0.1", valid=False))[0] == "unknown"
 
 
 def test_rule_2_without_a_downstream_version_only_links_for_the_op_count() -> None:
-    assert said(edge(downstream=None), entry("1.4.2", "2.0.1"))[0] == "invalid"
-    assert said(edge(downstream=None), entry("1.4.2", None))[0] == "valid"
-    assert said(edge(downstream=None), entry("1.0.0", None))[0] == "valid"
+    assert outcome(edge(downstream=None), entry("1.4.2", "2.0.1"))[0] == "invalid"
+    assert outcome(edge(downstream=None), entry("1.4.2", None))[0] == "valid"
+    assert outcome(edge(downstream=None), entry("1.0.0", None))[0] == "valid"
 
 
 def test_rule_3_names_what_was_validated_last() -> None:
     older, newer = entry("2.0.0", None, position=3), entry("3.1.0", "2.0.0", position=8)
     expected = "pca 1.4.2 is not validated for random_forest 2.0.1; last validated: 3.1.0 for random_forest 2.0.0"
-    assert said(edge(), older, newer) == ("invalid", expected)
-    assert said(edge(), newer, older) == ("invalid", expected)
-    assert said(edge(downstream=None), older) == (
+    assert outcome(edge(), older, newer) == ("invalid", expected)
+    assert outcome(edge(), newer, older) == ("invalid", expected)
+    assert outcome(edge(downstream=None), older) == (
         "invalid",
         "pca 1.4.2 is not validated for random_forest; last validated: 2.0.0 for random_forest",
     )
 
 
 def test_rule_4_without_a_valid_link_it_is_unknown() -> None:
-    assert said(edge()) == ("unknown", "no link says whether pca 1.4.2 is valid for random_forest 2.0.1")
-    assert said(edge(downstream=None)) == ("unknown", "no link says whether pca 1.4.2 is valid for random_forest")
-    assert said(edge(), entry("2.0.0", "2.0.1", valid=False))[0] == "unknown"
+    assert outcome(edge()) == ("unknown", "no link says whether pca 1.4.2 is valid for random_forest 2.0.1")
+    assert outcome(edge(downstream=None)) == ("unknown", "no link says whether pca 1.4.2 is valid for random_forest")
+    assert outcome(edge(), entry("2.0.0", "2.0.1", valid=False))[0] == "unknown"
 
 
 def test_an_op_without_a_version_is_unknown() -> None:
-    assert said(edge(upstream=None)) == ("unknown", "pca has no version")
+    assert outcome(edge(upstream=None)) == ("unknown", "pca has no version")
 
 
 # --- compatibility ----------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def as_links(found: dict[tuple[VersionNumber, VersionNumber | None], bool]) -> l
 
 @examples(500)
 @given(edges, some_links, few_numbers, targets)
-def test_another_valid_link_never_takes_validity_away(
+def test_another_valid_link_never_makes_a_valid_version_invalid(
     of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool], u: VersionNumber, d: VersionNumber | None
 ) -> None:
     if verdict(of, as_links(found)).word == "valid":
@@ -207,7 +207,7 @@ def test_another_valid_link_never_takes_validity_away(
 
 @examples(500)
 @given(edges, some_links)
-def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
+def test_invalid_entries_for_other_versions_change_nothing(
     of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool]
 ) -> None:
     kept = {(u, d): valid for (u, d), valid in found.items() if valid or u == of.upstream}
@@ -216,28 +216,28 @@ def test_what_is_known_to_be_invalid_of_other_versions_changes_nothing(
 
 @examples(500)
 @given(edges, some_links, st.randoms(use_true_random=False))
-def test_the_verdict_and_its_reason_do_not_depend_on_the_order_in_which_links_are_handed_over(
+def test_verdict_and_reason_do_not_depend_on_the_order_of_links(
     of: Edge, found: dict[tuple[VersionNumber, VersionNumber | None], bool], chance: Random
 ) -> None:
-    handed = as_links(found)
-    shuffled = sorted(handed, key=lambda _: chance.random())
-    assert verdict(of, shuffled) == verdict(of, handed)
+    links = as_links(found)
+    shuffled = sorted(links, key=lambda _: chance.random())
+    assert verdict(of, shuffled) == verdict(of, links)
 
 
 @pytest.mark.oracle
 @given(words)
-def test_over_several_edges_it_is_the_oracles(found: list[VerdictWord]) -> None:
+def test_verdicts_over_several_edges_agree_with_the_oracle(found: list[VerdictWord]) -> None:
     assert combine(found) == oracle.over_all(found)
 
 
 @given(words)
-def test_an_unknown_edge_never_hides_one_that_is_invalid(found: list[VerdictWord]) -> None:
+def test_an_unknown_edge_never_hides_an_invalid_one(found: list[VerdictWord]) -> None:
     assert combine([*found, "invalid", "unknown"]) == "invalid"
     assert combine(["unknown", *found]) != "valid"
 
 
 @given(words, st.integers(0, 6))
-def test_another_unknown_edge_never_turns_invalid_into_anything_else(found: list[VerdictWord], place: int) -> None:
+def test_another_unknown_edge_never_changes_an_invalid_verdict(found: list[VerdictWord], place: int) -> None:
     if combine(found) == "invalid":
         assert combine([*found[:place], "unknown", *found[place:]]) == "invalid"
 
@@ -249,7 +249,7 @@ def test_no_edges_are_valid() -> None:
 # --- the oracle itself ------------------------------------------------------------------------------------------
 
 
-def test_the_oracle_lets_a_removal_revoke_links_and_a_yank_none() -> None:
+def test_in_the_oracle_a_removal_revokes_links_and_a_yank_does_not() -> None:
     one, other = ("aaaa", "aaaa", "aaaa"), ("bbbb", "aaaa", "aaaa")
     history: list[oracle.Event] = [
         oracle.Registered("a", one),
@@ -262,7 +262,7 @@ def test_the_oracle_lets_a_removal_revoke_links_and_a_yank_none() -> None:
     assert oracle.verdict([*history, oracle.Removed("b", other)], "a", one, "b", other) == "unknown"
 
 
-def test_the_oracle_counts_a_change_of_level_from_its_position_on() -> None:
+def test_in_the_oracle_a_change_of_level_counts_from_its_position_on() -> None:
     one, other = ("aaaa", "aaaa", "aaaa"), ("aaaa", "bbbb", "aaaa")
     history: list[oracle.Event] = [
         oracle.Registered("a", one),
@@ -274,7 +274,7 @@ def test_the_oracle_counts_a_change_of_level_from_its_position_on() -> None:
     assert oracle.verdict(changed, "a", other, "b", None) == "invalid"
 
 
-def test_the_oracles_latest_goes_by_sequence_among_the_stored_and_passes_over_the_yanked() -> None:
+def test_in_the_oracle_the_latest_is_the_newest_stored_version_that_is_not_yanked() -> None:
     one, two, three = ("aaaa", "aaaa", "aaaa"), ("bbbb", "aaaa", "aaaa"), ("aaaa", "aaaa", "bbbb")
     history: list[oracle.Event] = [oracle.Registered("a", version, stored=True) for version in (one, two, three)]
     assert oracle.latest(history, "a") == three

@@ -72,7 +72,7 @@ class Played:
             try:
                 self.store.unlink(up, down)
             except (errors.LinkNotFound, errors.OpNotFound):
-                assert oracle.in_force(self.history, *event.four) is None
+                assert oracle.in_force(self.history, *event.key) is None
         else:
             self.store.link(up, down, valid=event.state == "valid")
 

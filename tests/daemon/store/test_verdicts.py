@@ -152,7 +152,7 @@ class World:
         )
         if entry.state != "revoked":
             self.store.link(upstream, downstream, valid=entry.state == "valid")
-        elif oracle.in_force(self.history, *entry.four) is None:
+        elif oracle.in_force(self.history, *entry.key) is None:
             with pytest.raises((errors.LinkNotFound, errors.OpNotFound)):
                 self.store.unlink(upstream, downstream)
             return
