@@ -102,7 +102,7 @@ def test_a_folder_is_a_source_with_a_size_and_an_identity(root: Path) -> None:
         assert (source.size, source.format) == (len(packed(root)), "folder")
         assert source.identity == again.identity
         source.check_unchanged()
-    (root / "a.b").write_bytes(b"SORTED between a and its content")
+    (root / "a.b").write_bytes(b"SORTED between a and what is in it")
     os.utime(root / "a.b", ns=(1, 1))
     with open_source(root) as changed:
         assert changed.identity != source.identity

@@ -17,7 +17,7 @@ SAMPLE: Tree = {
     "a": None,
     "a/deep": None,
     "a/deep/weights.bin": b"\0\1\2" * 400,
-    "a.b": b"sorted between a and its content",
+    "a.b": b"sorted between a and what is in it",
     "empty": None,
     "link": "a/deep/weights.bin",
     "a/deep/up": "../../run*",
