@@ -1,1 +1,1 @@
-"""The Python client: every verb by noun, and the chariots verbs."""
+"""The Python client: verbs by noun, the chariots verbs, warnings, and pickling."""

@@ -1,25 +1,21 @@
-"""The daemon itself."""
+"""The daemon: its status, the sessions of its page, and unfinished uploads."""
 
 from opstore_cli.client.mixin import ApiMixin
 from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.records import (
-    Invitation,
-    Status,
-    UnfinishedUpload,
-    UnfinishedUploads,
-)
+from opstore_daemon.protocol.records import Invitation, Status, UnfinishedUpload, UnfinishedUploads
 
 
 class AdministrationMixin(ApiMixin):
-    """The daemon: its status, the sessions of its page, unfinished uploads."""
+    """The verbs about the daemon itself."""
 
     def status(self) -> Status:
-        """The daemon that answers."""
+        """Return the status of the daemon: its version, uptime and sizes."""
         return self._api.request("GET", routes.STATUS, Status)
 
     def invite(self) -> Invitation:
-        """The path, at the daemon's address, that begins one session of its page: once, and within a minute. Whoever
-        asks for it first may read the page, so show it to nobody.
+        """Return a path, at the daemon's address, that opens one session of its page.
+
+        It works once, within a minute. Whoever opens it first may read the page, so show it to nobody.
         """
         invitation = self._api.request("POST", routes.SESSIONS, Invitation)
         if not invitation.path.startswith("/"):  # behind the port it would name another host
@@ -27,10 +23,10 @@ class AdministrationMixin(ApiMixin):
         return invitation
 
     def end_sessions(self) -> None:
-        """Ends every session of the page that was begun with this client's token."""
+        """End every session of the page that was opened with this client's token."""
         self._api.request("DELETE", routes.SESSIONS, None)
 
     def uploads(self) -> list[UnfinishedUpload]:
-        """What was begun with this token and no version was made of yet, also what is being sent now."""
+        """Return the unfinished uploads of this client's token, also those that are running now."""
         pages = self._api.pages(routes.UPLOADS, UnfinishedUploads)
         return [upload for page in pages for upload in page.uploads]

@@ -1,4 +1,4 @@
-"""BaseOpStoreClient: the verbs of the store, asked over whatever carries a request."""
+"""BaseOpStoreClient: the verbs of the store, over any transport."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from opstore_cli.client import warnings
 from opstore_cli.client.administration import AdministrationMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
-from opstore_cli.client.mixin import ignore
+from opstore_cli.client.mixin import as_parameter, ignore, parse_references
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.objects.mixin import ObjectsMixin
 from opstore_cli.transfer.progress import Progress
@@ -29,7 +29,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
-from opstore_daemon.protocol.references import Reference, TagName, check_references, selector_text
+from opstore_daemon.protocol.references import Reference, TagName, selector_text
 from opstore_daemon.protocol.versions import Version
 
 Warn = Callable[[PickedYanked], object]
@@ -41,18 +41,21 @@ if TYPE_CHECKING:
 
 
 class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC):
-    """Every verb, for a subclass that carries requests: to a server in process, say, in a test.
+    """Every verb, for a subclass that carries requests, for example to a server in the same process in a test.
 
-    `progress` is called with (bytes so far, all bytes or None) while bytes move, `warn` with each yanked version that a
-    reference picked; without it that is a `YankedWarning`. Both may be set at any time. Every verb raises
-    `OpStoreError`s.
+    `progress` is called with (bytes so far, all bytes or None) while bytes move. `warn` is called with each yanked
+    version that a reference selected; without it that is a `YankedWarning`. Both may be set at any time.
+
+    Names and references are texts or parsed (`OpName`, `Reference`). Every verb raises `OpStoreError`s: InvalidName,
+    InvalidReference or InvalidVersion for a text that is neither, the errors that the daemon responds with, those of
+    the family `Unreachable`, and UnexpectedResponse.
     """
 
     def __init__(self, *, progress: Progress | None = None, warn: Warn | None = None) -> None:
         self.progress: Progress = progress or ignore
         self.warn: Warn = warn or warnings.warn
         self._api = ApiClient(self)
-        self._home: Path | None = None  # where it is noted how far an upload is, for a later process
+        self._home: Path | None = None  # where the state of an upload is kept, for a later process to resume it
 
     @abstractmethod
     def request(
@@ -64,26 +67,24 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         parameters: Mapping[str, Any],
         body: bytes | Body | None,
     ) -> Response:
-        """Carries one request to the daemon, with the token added to its headers, and returns what answers.
+        """Send one request to the daemon, with the token added to its headers, and return the response.
 
-        `path` is below the daemon's address. `parameters` are the query: a list is a parameter that comes several
-        times, a None one that does not come. `body` is bytes or a stream of known length. A GET, and what has an
-        `Idempotency-Key`, may be sent again; anything else is to be sent once. The answer has `status`, `headers`,
-        `read(size)` and `close()`, as `http.client.HTTPResponse` has, and is returned whatever the status. Raises
-        the errors of the family `Unreachable` where no answer comes.
+        `path` is relative to the daemon's address. `parameters` is the query: a list becomes a repeated parameter,
+        and None is omitted. `body` is bytes or a stream of known length. A GET, and a request with an
+        `Idempotency-Key`, may be sent again; send any other request once. The response, whatever its status, has
+        `status`, `headers`, `read(size)` and `close()`, as `http.client.HTTPResponse` has. Raises the errors of the
+        family `Unreachable` if there is no response.
         """
 
     @property
     def address(self) -> str:
-        """The daemon, in errors."""
+        """The daemon's name in error messages."""
         return type(self).__name__
 
     @property
     def identity(self) -> str:
-        """What stays the same of the daemon when it restarts."""
+        """What identifies the daemon: it is the same after a restart."""
         return self.address
-
-    # --- versions and bytes ---------------------------------------------------------------------------------------
 
     def push(
         self,
@@ -95,21 +96,29 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         subversions: str | None = None,
         otherwise: Otherwise = "refuse",
         new: bool = False,
-        valid_for: Sequence[str] = (),
-        valid_with: Sequence[str] = (),
+        valid_for: Sequence[str | Reference] = (),
+        valid_with: Sequence[str | Reference] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
         tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
-        """As `OpStoreInterface.push`. A `Path` or `str` is the path of a file, or of a folder, whose format is `folder`
-        then; a file object is read from where it stands.
+        """Store bytes, a file or a folder as a version of the op, with its links and tags, in one transaction.
 
-        A path of 8 MiB or more goes on where an earlier process stopped. Also raises FileRefused, for what can't be
-        read, what changes while it is read, and what can't be in a folder.
+        `source`: bytes, the path of a file or of a folder (whose format is `folder` then), or a binary file object,
+        which is read from its position on. A path of 8 MiB or more resumes an upload of an earlier process.
+
+        `bump` (default: patch), `fields` and `subversions` are mutually exclusive. Bytes that the latest version has
+        create nothing, unless `new`; then the record's `created` is False. `otherwise="patch"`: other bytes than those
+        that are stored under `subversions` become a new patch version, to which the valid links are copied;
+        by default they are refused with VersionConflict. `valid_for`: downstream references, `valid_with`: upstream
+        references to link. `format` and `libraries` (versions by name) describe the bytes; the store only keeps them.
+
+        Also raises FileRefused for a source that can't be read, that changes meanwhile, or that has no place in a
+        folder.
         """
-        from opstore_cli.transfer import upload as uploads
+        from opstore_cli.transfer import upload
 
         name = OpName.parse(op)
         declared = NewVersion(
@@ -118,15 +127,15 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             subversions=None if subversions is None else Version.parse(subversions),
             otherwise=otherwise,
             new=new,
-            valid_for=tuple(map(Reference.parse, valid_for)),
-            valid_with=tuple(map(Reference.parse, valid_with)),
+            valid_for=parse_references(valid_for),
+            valid_with=parse_references(valid_with),
             labels=dict(labels or {}),
             message=message,
             tags=tuple(map(TagName.parse, tags)),
             format=format,
             libraries=dict(libraries or {}),
         )
-        return uploads.push(self._api, name, source, declared, self._home, self.progress)
+        return upload.push(self._api, name, source, declared, self._home, self.progress)
 
     def register(
         self,
@@ -134,17 +143,21 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         *,
         fields: Fields | None = None,
         subversions: str | None = None,
-        valid_for: Sequence[str] = (),
-        valid_with: Sequence[str] = (),
+        valid_for: Sequence[str | Reference] = (),
+        valid_with: Sequence[str | Reference] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
     ) -> Pushed:
+        """Register a version without bytes. Exactly one of `fields` and `subversions` is required.
+
+        The other arguments are those of `push`.
+        """
         name = OpName.parse(op)
         declared = NewVersion(
             fields=fields,
             subversions=None if subversions is None else Version.parse(subversions),
-            valid_for=tuple(map(Reference.parse, valid_for)),
-            valid_with=tuple(map(Reference.parse, valid_with)),
+            valid_for=parse_references(valid_for),
+            valid_with=parse_references(valid_with),
             labels=dict(labels or {}),
             message=message,
         )
@@ -152,18 +165,20 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         return self._api.check(pushed, name, declared.subversions)
 
     @overload
-    def pull(self, reference: str) -> bytes: ...
+    def pull(self, reference: str | Reference) -> bytes: ...
     @overload
-    def pull(self, reference: str, to: Path | str | BinaryIO, overwrite: bool = False) -> VersionRecord: ...
+    def pull(self, reference: str | Reference, to: Path | str | BinaryIO, overwrite: bool = False) -> VersionRecord: ...
     def pull(
-        self, reference: str, to: Path | str | BinaryIO | None = None, overwrite: bool = False
+        self, reference: str | Reference, to: Path | str | BinaryIO | None = None, overwrite: bool = False
     ) -> bytes | VersionRecord:
-        """The verified bytes of a version, or the version, once its bytes are written to `to`.
+        """Return the verified bytes of a version; or write them to `to` and return the version's record.
 
-        A path gets all the bytes or none, and goes on where an earlier pull stopped; a version whose format is
-        `folder` is unpacked there, all of it or nothing. The last bytes come to a file object only after all are
-        verified. Also raises NotStored, OutputExists, FileRefused, FolderRefused, OutputFailed and IntegrityFailure;
-        what `to.write` of a file object raises comes as OutputFailed, but for BrokenPipeError.
+        `to`: a path or a binary file object. A path gets all bytes or none, and resumes an earlier pull; a version
+        whose format is `folder` is unpacked there. `overwrite`: replace what is at the path. The last bytes are
+        written to a file object only after all are verified.
+
+        Also raises NotStored, OutputExists, FileRefused, FolderRefused, IntegrityFailure, and OutputFailed for
+        whatever `to.write` raises, except BrokenPipeError.
         """
         from opstore_cli.files.part_file import may_resume
         from opstore_cli.transfer.output_path import check_path
@@ -172,10 +187,10 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             with self.start_pull(reference) as pull:
                 return pull.to_bytes()
         if isinstance(to, Path | str):
-            place = Path(to)
-            check_path(place, overwrite)
-            with self.start_pull(reference, client_verifies=True, resume=may_resume(place.parent, place.name)) as pull:
-                pull.to_path(place, overwrite)
+            path = Path(to)
+            check_path(path, overwrite)
+            with self.start_pull(reference, client_verifies=True, resume=may_resume(path.parent, path.name)) as pull:
+                pull.to_path(path, overwrite)
         else:
             with self.start_pull(reference) as pull:
                 pull.to_stream(to)
@@ -183,26 +198,25 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
 
     def start_pull(
         self,
-        reference: str,
+        reference: str | Reference,
         *,
         client_verifies: bool = False,
         resume: bool = False,
         expected: VersionRecord | None = None,
     ) -> "AbstractContextManager[Pull]":
-        """The same, where what is done with the bytes depends on the version: its record is known before they come.
+        """Start a pull: a context with a `Pull`, whose record is known before its bytes are read.
 
-        `client_verifies`: the client alone verifies them, for what goes to a path (`Pull.to_path`). `resume`: some of
-        them may be there from an earlier pull. `expected`: the version that an earlier response named; no other is
-        accepted.
+        `client_verifies`: only the client verifies the bytes; use it only for `Pull.to_path`. `resume`: a part of an
+        earlier pull may exist. `expected`: the record of an earlier response; another version is refused with
+        UnexpectedResponse. Also raises NotStored.
         """
         from opstore_cli.transfer import download
 
-        asked = Reference.parse(reference)
-        selector = selector_text(asked.selector)
+        parsed = Reference.parse(reference)
         return download.start_pull(
             self._api,
-            asked.op,
-            selector,
+            parsed.op,
+            selector_text(parsed.selector),
             self.progress,
             self._home,
             client_verifies=client_verifies,
@@ -210,16 +224,30 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             expected=expected,
         )
 
-    def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
-        asked = Reference.parse(reference)
-        return self._api.version(asked.op, selector_text(asked.selector), as_of)
+    def show(self, reference: str | Reference, *, as_of: str | None = None) -> VersionRecord:
+        """Return the record of one version.
+
+        `as_of`: the state at a position of the journal or at a time (RFC 3339). Raises OpNotFound and VersionNotFound.
+        """
+        parsed = Reference.parse(reference)
+        return self._api.version(parsed.op, selector_text(parsed.selector), as_of)
 
     def versions(
-        self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None
+        self,
+        op: str | Reference,
+        *,
+        valid_for: Sequence[str | Reference] = (),
+        limit: int | None = None,
+        as_of: str | None = None,
     ) -> Versions:
-        check_references(valid_for)
+        """Return the versions of an op, newest first, at most `limit`.
+
+        `op` may be a reference: then only the versions that its selector admits. `valid_for`: only the versions that
+        are valid for every one of these downstream references. `as_of`: the state at a position of the journal or at
+        a time (RFC 3339). Raises OpNotFound and VersionNotFound.
+        """
         parsed = Reference.parse(op)
-        parameters: dict[str, Any] = {"valid_for": list(valid_for), "as_of": as_of}
+        parameters: dict[str, Any] = {"valid_for": as_parameter(valid_for), "as_of": as_of}
         if not parsed.bare:
             parameters["select"] = selector_text(parsed.selector)
         pages = list(self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
@@ -238,14 +266,19 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             next_cursor=last.next_cursor,
         )
 
-    def yank(self, reference: str, reason: str) -> VersionRecord:
+    def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
+        """Yank a version: afterwards only its number, digest, subversions or a lock select it.
+
+        No verdict changes. Raises OpNotFound and VersionNotFound.
+        """
         return self._set_yank(reference, reason)
 
-    def unyank(self, reference: str) -> VersionRecord:
+    def unyank(self, reference: str | Reference) -> VersionRecord:
+        """Undo a yank. The reference selects the version by its number, digest or subversions."""
         return self._set_yank(reference, None)
 
-    def _set_yank(self, reference: str, reason: str | None) -> VersionRecord:
-        asked = Reference.parse(reference)
-        path = routes.path(routes.YANK, op=asked.op, selector=selector_text(asked.selector))
+    def _set_yank(self, reference: str | Reference, reason: str | None) -> VersionRecord:
+        yanked = Reference.parse(reference)
+        path = routes.path(routes.YANK, op=yanked.op, selector=selector_text(yanked.selector))
         record = self._api.request("PUT", path, VersionRecord, body=NewYank(reason=reason))
-        return self._api.check(record, asked.op, asked.selector)
+        return self._api.check(record, yanked.op, yanked.selector)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from opstore_cli.client.mixin import ApiMixin
+from opstore_cli.client.mixin import ApiMixin, parse_references
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
@@ -22,31 +22,46 @@ from opstore_daemon.protocol.references import Reference, TagName
 
 
 class CatalogMixin(ApiMixin):
-    """Ops, tags and pipelines."""
+    """The verbs about ops, tags and pipelines. Names are texts or parsed names; all raise InvalidName."""
 
-    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
-        versions = tuple(map(Reference.parse, (references,) if isinstance(references, str) else references))
+    def tag(self, references: str | Reference | Sequence[str | Reference], tag: str) -> list[TagRecord]:
+        """Move the tag to a version, or to one version of each of several ops: to all of them or to none.
+
+        Return the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound and
+        VersionNotFound.
+        """
+        versions = parse_references([references] if isinstance(references, str | Reference) else references)
         moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=TagName.parse(tag), versions=versions))
         return list(moved.tags)
 
     def untag(self, op: str, tag: str) -> None:
+        """Remove the tag from the op. Its moves stay in the history. Raises OpNotFound and TagNotFound."""
         self._api.request("DELETE", routes.path(routes.TAG, op=OpName.parse(op), tag=TagName.parse(tag)), None)
 
     def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
-        asked = {"op": op if op is None else OpName.parse(op), "history": "1" if history else None, "as_of": as_of}
-        return [tag for page in self._api.pages(routes.TAGS, Tags, asked) for tag in page.tags]
+        """Return the tags in force, newest first: of all ops, or of one.
+
+        `history`: every move instead. `as_of`: the state at a position of the journal or at a time (RFC 3339).
+        """
+        parsed = None if op is None else OpName.parse(op)
+        parameters = {"op": parsed, "history": "1" if history else None, "as_of": as_of}
+        return [tag for page in self._api.pages(routes.TAGS, Tags, parameters) for tag in page.tags]
 
     def ops(self) -> list[OpRecord]:
+        """Return all ops, by name."""
         return [op for page in self._api.pages(routes.OPS, Ops) for op in page.ops]
 
     def op(self, name: str) -> OpRecord:
-        return self._of_op(self._api.request("GET", routes.path(routes.OP, op=OpName.parse(name)), OpRecord), name)
+        """Return one op. Raises OpNotFound."""
+        path = routes.path(routes.OP, op=OpName.parse(name))
+        return self._check_op(self._api.request("GET", path, OpRecord), name)
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
+        """Set the op's compatibility level, from the next position of the journal on. Raises OpNotFound."""
         path = routes.path(routes.OP, op=OpName.parse(op))
-        return self._of_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
+        return self._check_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
 
-    def _of_op(self, record: OpRecord, op: str) -> OpRecord:
+    def _check_op(self, record: OpRecord, op: str) -> OpRecord:
         if record.name != op:
             raise self._api.unexpected(f"the op {record.name[:130]}", f"the op {op}")
         return record
@@ -54,15 +69,23 @@ class CatalogMixin(ApiMixin):
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
     ) -> PipelineRecord:
+        """Register a pipeline: a chain of `ops` or, with `edges` (upstream, downstream), any acyclic graph.
+
+        It is idempotent: the record's `created` is False for the same graph. Raises PipelineConflict if the name has
+        another graph, and InvalidGraph.
+        """
         graph = None if edges is None else tuple((OpName.parse(up), OpName.parse(down)) for up, down in edges)
         pipeline = NewPipeline(name=PipelineName.parse(name), ops=tuple(map(OpName.parse, ops)), edges=graph)
         return self._api.request("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
 
     def pipelines(self) -> list[PipelineRecord]:
+        """Return all pipelines, by name."""
         return [pipeline for page in self._api.pages(routes.PIPELINES, Pipelines) for pipeline in page.pipelines]
 
     def pipeline(self, name: str) -> PipelineRecord:
+        """Return one pipeline. Raises PipelineNotFound."""
         return self._api.request("GET", routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name)), PipelineRecord)
 
     def remove_pipeline(self, name: str) -> None:
+        """Remove the pipeline; its ops, versions and links stay. Raises PipelineNotFound."""
         self._api.request("DELETE", routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name)), None)

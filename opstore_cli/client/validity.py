@@ -1,9 +1,10 @@
-"""Links and verdicts."""
+"""Links, verdicts and resolutions."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from opstore_cli.client import polling
-from opstore_cli.client.mixin import ApiMixin, ignore
+from opstore_cli.client.mixin import ApiMixin, as_parameter, ignore, parse_references
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import OpName, PipelineName, is_name
 from opstore_daemon.protocol.records import (
@@ -18,24 +19,38 @@ from opstore_daemon.protocol.records import (
     Resolution,
     Validation,
 )
-from opstore_daemon.protocol.references import Reference, check_references
+from opstore_daemon.protocol.references import Reference
 
 Notify = Callable[[Validation], None]
 
 
 class ValidityMixin(ApiMixin):
-    """Links, verdicts and resolutions."""
+    """The verbs about links, verdicts and resolutions.
 
-    def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
-        return self._enter_link(upstream, downstream, "valid" if valid else "invalid", evidence)
+    Names and references are texts or parsed; all raise InvalidName, and InvalidReference or InvalidVersion for a
+    reference. `as_of`: the state at a position of the journal or at a time (RFC 3339).
+    """
 
-    def unlink(self, upstream: str, downstream: str) -> LinkRecord:
-        return self._enter_link(upstream, downstream, "revoked", None)
+    def link(
+        self, upstream: str | Reference, downstream: str | Reference, *, valid: bool = True, evidence: str | None = None
+    ) -> LinkRecord:
+        """Record that the upstream version is valid for the downstream one; with `valid=False`, that it is not.
 
-    def _enter_link(self, upstream: str, downstream: str, state: LinkState, evidence: str | None) -> LinkRecord:
-        up, down = Reference.parse(upstream), Reference.parse(downstream)
-        entry = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
-        return self._api.request("POST", routes.LINKS, Linked, body=entry).link
+        A downstream without a selector means any version of the op, which is created if it does not exist.
+        `evidence`: a text or URL that says how it is known. Raises OpNotFound and VersionNotFound.
+        """
+        return self._record_link(upstream, downstream, "valid" if valid else "invalid", evidence)
+
+    def unlink(self, upstream: str | Reference, downstream: str | Reference) -> LinkRecord:
+        """Revoke the link in force between exactly these two, and return it. Raises LinkNotFound."""
+        return self._record_link(upstream, downstream, "revoked", None)
+
+    def _record_link(
+        self, upstream: str | Reference, downstream: str | Reference, state: LinkState, evidence: str | None
+    ) -> LinkRecord:
+        up, down = parse_references([upstream, downstream])
+        link = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
+        return self._api.request("POST", routes.LINKS, Linked, body=link).link
 
     def links(
         self,
@@ -47,41 +62,57 @@ class ValidityMixin(ApiMixin):
         limit: int | None = None,
         as_of: str | None = None,
     ) -> list[LinkRecord]:
-        asked = {"op": op, "upstream": upstream, "downstream": downstream}
-        for name in asked.values():
-            if name is not None:
-                OpName.parse(name)
-        pages = self._api.pages(
-            routes.LINKS, Links, {**asked, "history": "1" if history else None, "as_of": as_of}, limit
-        )
-        return [link for page in pages for link in page.links]
+        """Return the links in force, newest first, at most `limit`.
 
-    def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
-        check_references([upstream, downstream])
-        parameters = {"upstream": upstream, "downstream": downstream, "as_of": as_of}
+        `op`: only links from or to this op; `upstream`, `downstream`: only links from, or to, this op. `history`: all
+        entries, also those that were revoked or replaced. Raises OpNotFound.
+        """
+        ops = {"op": op, "upstream": upstream, "downstream": downstream}
+        parameters: dict[str, Any] = {key: None if name is None else OpName.parse(name) for key, name in ops.items()}
+        parameters |= {"history": "1" if history else None, "as_of": as_of}
+        return [link for page in self._api.pages(routes.LINKS, Links, parameters, limit) for link in page.links]
+
+    def validate(
+        self, upstream: str | Reference, downstream: str | Reference, *, as_of: str | None = None
+    ) -> Validation:
+        """Return the verdict for one edge. A reference without a selector means the latest version.
+
+        Raises OpNotFound and VersionNotFound.
+        """
+        up, down = as_parameter([upstream, downstream])
+        parameters = {"upstream": up, "downstream": down, "as_of": as_of}
         return self._api.request("GET", routes.VERDICT, Validation, parameters=parameters)
 
-    def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
-        check_references(use)
-        path = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline))
-        return self._api.request("GET", path, Validation, parameters={"use": list(use), "as_of": as_of})
+    def validate_pipeline(
+        self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: str | None = None
+    ) -> Validation:
+        """Return the verdict over all edges between the latest versions of a pipeline's ops.
 
-    def wait(self, *asked: str, seconds: float, use: Sequence[str] = (), notify: Notify | None = None) -> Validation:
-        """The verdict over a pipeline, or for an upstream and a downstream version, asked again until it is valid or
-        known to be invalid, or the time is over.
-
-        Known to be invalid is what an entry says; what is merely not validated may be so yet. `notify` is called with
-        each verdict that is waited on. A daemon that is away for a while is asked again, too.
+        `use`: versions that count as the latest of their ops. Raises PipelineNotFound, OpNotFound and VersionNotFound.
         """
-        if len(asked) not in (1, 2):
-            raise errors.InvalidRequest(reason="one pipeline is waited for, or one upstream and one downstream version")
-        check_references(asked, use)
-        path, parameters = routes.VERDICT, dict(zip(("upstream", "downstream"), asked, strict=False))
-        if len(asked) == 1:
-            path, parameters = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(asked[0])), {}
+        parameters = {"use": as_parameter(use), "as_of": as_of}
+        path = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline))
+        return self._api.request("GET", path, Validation, parameters=parameters)
+
+    def wait(
+        self,
+        *asked: str | Reference,
+        seconds: float,
+        use: Sequence[str | Reference] = (),
+        notify: Notify | None = None,
+    ) -> Validation:
+        """Poll a verdict until it is valid or known to be invalid, or `seconds` are over, and return it.
+
+        `asked` is one pipeline, or an upstream and a downstream version. Known to be invalid means that a link says
+        so; a version that is merely not validated may still be. `notify` is called with each new verdict. A daemon
+        that can't be reached is polled, too; its error is raised at the end. Raises what `validate` and
+        `validate_pipeline` raise.
+        """
+        path, edge = _verdict_request(asked)
+        parameters = {**edge, "use": as_parameter(use)}
 
         def ask(etag: str | None) -> tuple[Validation | None, str]:
-            return self._api.get_if_changed(path, Validation, {**parameters, "use": list(use)}, etag)
+            return self._api.get_if_changed(path, Validation, parameters, etag)
 
         return polling.until_known(ask, seconds, notify or ignore)
 
@@ -89,15 +120,25 @@ class ValidityMixin(ApiMixin):
         self,
         pipeline: str,
         *,
-        use: Sequence[str] = (),
-        lock: Sequence[str] = (),
+        use: Sequence[str | Reference] = (),
+        lock: Sequence[str | Reference] = (),
         upgrade: str | None = None,
         as_of: str | None = None,
     ) -> Resolution:
-        check_references(use, lock)
+        """Return the newest versions of a pipeline's ops that are valid together, or why there are none.
+
+        `use`: versions that count as the latest of their ops. `lock`: the locked versions; then `upgrade` names the op
+        that gets its newest possible version, and the others only move if they must. Raises PipelineNotFound,
+        OpNotFound and VersionNotFound.
+        """
         path = routes.path(routes.RESOLUTION, pipeline=PipelineName.parse(pipeline))
-        asked = {"use": list(use), "lock": list(lock), "upgrade": upgrade, "as_of": as_of}
-        resolution = self._api.request("GET", path, Resolution, parameters=asked)
+        parameters = {
+            "use": as_parameter(use),
+            "lock": as_parameter(lock),
+            "upgrade": upgrade,
+            "as_of": as_of,
+        }
+        resolution = self._api.request("GET", path, Resolution, parameters=parameters)
         ops = [version.op for version in resolution.versions]
         if not all(is_name(op) for op in ops) or len(ops) > len(set(ops)):
             raise self._api.unexpected(f"the ops {ops!r:.200}", f"the resolution of {pipeline}")
@@ -106,11 +147,31 @@ class ValidityMixin(ApiMixin):
         return resolution
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
-        return self._api.request(
-            "POST", routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline)), Check, body=lock
-        )
+        """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
 
-    def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
-        check_references([reference])
-        asked = {"reference": reference, "pipeline": pipeline, "as_of": as_of}
-        return self._api.request("GET", routes.AFFECTED, Affected, parameters=asked)
+        Raises PipelineNotFound.
+        """
+        path = routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline))
+        return self._api.request("POST", path, Check, body=lock)
+
+    def affected(
+        self, reference: str | Reference, *, pipeline: str | None = None, as_of: str | None = None
+    ) -> Affected:
+        """Return the downstream ops, direct and indirect, for which a version is not valid: what to retrain.
+
+        `pipeline`: only within this pipeline. Raises OpNotFound, VersionNotFound and PipelineNotFound.
+        """
+        (text,) = as_parameter([reference])
+        parameters = {"reference": text, "pipeline": pipeline, "as_of": as_of}
+        return self._api.request("GET", routes.AFFECTED, Affected, parameters=parameters)
+
+
+def _verdict_request(asked: Sequence[str | Reference]) -> tuple[str, dict[str, Any]]:
+    """Return the path and the parameters of a verdict; raises InvalidRequest for another number of arguments."""
+    match asked:
+        case [pipeline]:
+            return routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(str(pipeline))), {}
+        case [upstream, downstream]:
+            up, down = as_parameter([upstream, downstream])
+            return routes.VERDICT, {"upstream": up, "downstream": down}
+    raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")

@@ -1,4 +1,4 @@
-"""`save` and `load`: the verbs of a client for Python objects."""
+"""`save` and `load`: the verbs of the client for Python objects."""
 
 import functools
 import warnings
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class ObjectsMixin(OpStoreInterface):
-    """For a client that pushes, shows and pulls. What it needs of the formats is imported when it is called."""
+    """Save and load Python objects. The formats are imported on first use."""
 
-    _allow_pickle = False  # what the user's own settings say
+    _allow_pickle = False  # the user's own setting
 
     if TYPE_CHECKING:
 
-        def start_pull(self, reference: str) -> AbstractContextManager[Pull]: ...
+        def start_pull(self, reference: str | Reference) -> AbstractContextManager[Pull]: ...
 
     def save(
         self,
@@ -37,38 +37,40 @@ class ObjectsMixin(OpStoreInterface):
         subversions: str | None = None,
         otherwise: Otherwise = "refuse",
         new: bool = False,
-        valid_for: Sequence[str] = (),
-        valid_with: Sequence[str] = (),
+        valid_for: Sequence[str | Reference] = (),
+        valid_with: Sequence[str | Reference] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
         tags: Sequence[str] = (),
     ) -> Pushed:
-        """Stores the object as a version of the op, with its format and the versions of the libraries that matter.
+        """Store a Python object as a version of the op, with its format and the versions of its libraries.
 
-        `format` is `bytes`, `json`, `numpy`, `skops`, `joblib`, `pickle` or `cloudpickle`. Without it bytes, arrays,
-        dicts of arrays and plain JSON data get the format that gives them back as they are, and anything else is
-        refused. The rest as in `push`, but that the same bytes in another format are another version. Also raises
-        FormatNeeded, UnknownFormat, ObjectRefused, LibraryMissing, FormatConflict where `fields` or `subversions` name
-        a version that has the bytes in another format, and OutputFailed where the temporary file can't be written.
+        `format` is `bytes`, `json`, `numpy`, `skops`, `joblib`, `pickle` or `cloudpickle`. By default bytes, arrays,
+        dicts of arrays and plain JSON data get the format that restores them exactly, and any other object is refused
+        with FormatNeeded. The other arguments are those of `push`, but the same bytes in another format are a new
+        version.
+
+        Also raises UnknownFormat, ObjectRefused, LibraryMissing, FormatConflict if `fields` or `subversions` name a
+        version that has the bytes in another format, and OutputFailed if the temporary file can't be written.
         """
         from opstore_cli.objects import formats
 
-        OpName.parse(op)
-        for reference in (*valid_for, *valid_with):
-            Reference.parse(reference)  # before a model is written out for nothing
+        # Parsed before the object is written to a file, which may take long.
+        name = OpName.parse(op)
+        downstreams, upstreams = [[str(Reference.parse(each)) for each in given] for given in (valid_for, valid_with)]
         chosen = formats.fitting(obj) if format is None else formats.named(format)
         with formats.temporary_file() as file:
             libraries = formats.dump(chosen, obj, file)
             push = functools.partial(
                 self.push,
-                op,
+                name,
                 file,
                 bump=bump,
                 fields=fields,
                 subversions=subversions,
                 otherwise=otherwise,
-                valid_for=valid_for,
-                valid_with=valid_with,
+                valid_for=downstreams,
+                valid_with=upstreams,
                 labels=labels,
                 message=message,
                 tags=tags,
@@ -77,7 +79,7 @@ class ObjectsMixin(OpStoreInterface):
             )
             pushed = push(new=new)
             if pushed.format != chosen.name and fields is None and subversions is None:
-                # The latest version has the same bytes as something else: the text of a JSON, say, and not its data.
+                # The latest version has the same bytes in another format, for example the text of a JSON document.
                 file.seek(0)
                 pushed = push(new=True)
         if pushed.format != chosen.name:
@@ -87,25 +89,27 @@ class ObjectsMixin(OpStoreInterface):
 
     def load(
         self,
-        reference: str,
+        reference: str | Reference,
         *,
         allow_pickle: bool | None = None,
         trusted: Sequence[str | type] | None = None,
         format: str | None = None,  # noqa: A002 - the record's word
     ) -> Any:
-        """The object in a version, once all its bytes are verified.
+        """Return the object in a version, after all its bytes are verified.
 
-        `allow_pickle` says whether code in it may run: what is a pickle, a cloudpickle or a joblib runs whatever
-        whoever pushed it put there. None: as the setting says, which is no unless the user's own settings say yes.
-        `trusted` names the types that skops may load beyond those that it trusts by itself. `format` goes before the
-        recorded one. Warns with LibraryWarning where a library has another version than it was saved with. Also
-        raises NotStored, FormatNeeded, UnknownFormat, LoadingRunsCode, UntrustedTypes, LibraryMissing, NotLoaded and
+        `allow_pickle`: whether code in the file may run. A pickle, a cloudpickle or a joblib file can run any code that
+        whoever pushed it put there, so load one only if you trust its source. None means the user's own setting, which
+        is no by default. `trusted`: types, or their names, that skops may load beyond those that it trusts anyway.
+        `format`: overrides the recorded format.
+
+        Warns with LibraryWarning if a library has another version than when the object was saved. Also raises
+        NotStored, FormatNeeded, UnknownFormat, LoadingRunsCode, UntrustedTypes, LibraryMissing, NotLoaded and
         IntegrityFailure.
         """
         from opstore_cli.objects import formats, libraries
 
         if isinstance(trusted, str | type | bool):
-            raise errors.InvalidRequest(reason="trusted is a list of types, or of their names")
+            raise errors.InvalidRequest(reason="trusted must be a list of types or of their names")
         with self.start_pull(reference) as pull:
             record = pull.record
             chosen = formats.of_version(record) if format is None else formats.named(format)

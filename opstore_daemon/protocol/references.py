@@ -4,7 +4,6 @@ Selectors are tried in the order of the contract: latest, version, line, digest,
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -202,10 +201,3 @@ def _range(text: str, shown: str) -> Range:
         )
         raise errors.InvalidReference(reference=shown, rule=rule)
     return Range(",".join("".join(clause.split()) for clause in clauses))
-
-
-def check_references(*lists: Sequence[str]) -> None:
-    """Raise InvalidName, InvalidReference or InvalidVersion for the first text that is not a reference."""
-    for references in lists:
-        for reference in references:
-            Reference.parse(reference)

@@ -148,7 +148,7 @@ def test_types_that_skops_does_not_trust_are_named_and_loaded_once_they_are_trus
 @pytest.mark.parametrize("trusted", [True, "sklearn.tree._tree.Tree", Evil])
 def test_what_is_trusted_is_a_list(client: OpStoreClient, trusted: Any) -> None:
     client.save("forest", forest(), format="skops")
-    with pytest.raises(errors.InvalidRequest, match="trusted is a list of types"):
+    with pytest.raises(errors.InvalidRequest, match="trusted must be a list of types"):
         client.load("forest", trusted=trusted)
 
 
