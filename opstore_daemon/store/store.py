@@ -31,7 +31,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
             connection.execute(select(Counter.position)).scalar_one()
         self.saver.free()
 
-    def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
+    def show(self, reference: str | Reference, *, as_of: str | None = None) -> VersionRecord:
         """Return the record of one version (protocol.interface)."""
         parsed = Reference.parse(reference)
         with self._snapshot(as_of) as snapshot:
@@ -39,7 +39,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
 
     def versions(
         self,
-        op: str,
+        op: str | Reference,
         *,
         valid_for: Sequence[str] = (),
         limit: int | None = None,
@@ -48,9 +48,10 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
     ) -> Versions:
         """Return the versions of an op, newest first (protocol.interface); those below the sequence `below`."""
         reference, most = Reference.parse(op), check_limit(limit)
+        downstreams = [Reference.parse(text) for text in valid_for]
         with self._snapshot(as_of) as snapshot:
-            if valid_for or not reference.bare:
-                chosen = verdicts.select_valid(snapshot, reference, valid_for, most, below)
+            if downstreams or not reference.bare:
+                chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below)
             else:
                 rows = versions.newest(snapshot, ops.get(snapshot, reference.op).id, below, most)
                 chosen = Selection(rows, [], "valid")

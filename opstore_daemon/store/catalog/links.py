@@ -22,6 +22,7 @@ from sqlalchemy.orm import aliased
 from opstore_daemon.metadata.statements import Query, Statement, prepared
 from opstore_daemon.metadata.tables import Journal, Link, Op, Version
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import LinkRecord, LinkState
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import VersionNumber
@@ -137,9 +138,8 @@ def copy_valid_links(connection: Connection, old: VersionRow, new: VersionRow, n
 
     for _, upstream_id, downstream, version_id in sorted(found, key=lambda link: link.position):
         version = None if version_id is None else row(version_id)
-        record_link(
-            connection, LinkKey(row(upstream_id), ops.get(snapshot, downstream), version), "valid", evidence, now
-        )
+        key = LinkKey(row(upstream_id), ops.get(snapshot, OpName(downstream)), version)
+        record_link(connection, key, "valid", evidence, now)
 
 
 def find(connection: Connection, key: LinkKey) -> LinkRecord | None:
@@ -158,10 +158,19 @@ def _find(time_filter: TimeFilter, *, upstream: int, to: int, target: int) -> Ex
 class Filter:
     """Which links to list, by the names of ops; with `history` all entries, not only those in force."""
 
-    op: str | None = None
-    upstream: str | None = None
-    downstream: str | None = None
+    op: OpName | None = None
+    upstream: OpName | None = None
+    downstream: OpName | None = None
     history: bool = False
+
+    @classmethod
+    def parse(cls, op: str | None, upstream: str | None, downstream: str | None, *, history: bool) -> "Filter":
+        """Return the filter of these names; raise InvalidName."""
+
+        def parse(name: str | None) -> OpName | None:
+            return None if name is None else OpName.parse(name)
+
+        return cls(parse(op), parse(upstream), parse(downstream), history)
 
     def conditions(self, snapshot: Snapshot) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions on links; raise OpNotFound."""

@@ -26,7 +26,7 @@ class OpRow:
     """An op's row. `changed` is the position of the last entry that verdicts about the op may depend on."""
 
     id: int
-    name: str
+    name: OpName
     compat: Compat
     changed: int
 
@@ -46,11 +46,10 @@ class OpLine:
     registered_at: datetime | None
 
 
-def find(snapshot: Snapshot, name: str) -> OpRow | None:
-    """Return the op of that name, or None; raise InvalidName."""
-    OpName.parse(name)
+def find(snapshot: Snapshot, name: OpName) -> OpRow | None:
+    """Return the op of that name, or None."""
     row = snapshot.execute(_named(snapshot.time_filter, name=name)).one_or_none()
-    return None if row is None else OpRow(row.id, row.name, _compat(snapshot, row.id, row.compat), row.changed)
+    return None if row is None else OpRow(row.id, OpName(row.name), _compat(snapshot, row.id, row.compat), row.changed)
 
 
 def _compat(snapshot: Snapshot, op_id: int, now: str) -> Compat:
@@ -71,7 +70,7 @@ def _level(*, op_id: int, position: int) -> Executable:
     return levels.order_by(Level.position.desc()).limit(1)
 
 
-def get(snapshot: Snapshot, name: str) -> OpRow:
+def get(snapshot: Snapshot, name: OpName) -> OpRow:
     """Return the op of that name; raise OpNotFound, which suggests similar names."""
     op = find(snapshot, name)
     if op is None:
@@ -79,7 +78,7 @@ def get(snapshot: Snapshot, name: str) -> OpRow:
     return op
 
 
-def ensure(connection: Connection, name: str) -> OpRow:
+def ensure(connection: Connection, name: OpName) -> OpRow:
     """Return the op of that name; create it if there is none.
 
     A new op gets the position of the next entry, which the caller appends in the same transaction.
@@ -87,7 +86,7 @@ def ensure(connection: Connection, name: str) -> OpRow:
     op = find(Snapshot(connection), name)
     if op is None:
         row = _CREATE.run(connection, {"name": name}).one()
-        op = OpRow(row.id, row.name, cast(Compat, row.compat), row.changed)
+        op = OpRow(row.id, OpName(row.name), cast(Compat, row.compat), row.changed)
     return op
 
 
@@ -104,7 +103,7 @@ def _touched(*, op_ids: Sequence[int], at: int) -> Executable:
     return update(Op).where(Op.id.in_(op_ids)).values(changed=at)
 
 
-def last_change(snapshot: Snapshot, names: Sequence[str]) -> int:
+def last_change(snapshot: Snapshot, names: Sequence[OpName]) -> int:
     """Return the position of the last entry that verdicts about these ops may depend on; 0 if there is none."""
     changed: int = snapshot.execute(_last_change(names=list(names))).scalar_one()
     return changed if snapshot.position is None else min(changed, snapshot.position)
@@ -124,13 +123,13 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
         touch(connection, [op.id], position)
 
 
-def records(snapshot: Snapshot, after: str, limit: int, only: str | None = None) -> list[OpRecord]:
+def records(snapshot: Snapshot, after: str, limit: int, only: OpName | None = None) -> list[OpRecord]:
     """Return ops by name: at most `limit` ops after the name `after`, or the op `only`."""
     found = lines(snapshot, after, limit, only)
     return [OpRecord(name=line.name, latest=line.latest, versions=line.versions, compat=line.compat) for line in found]
 
 
-def lines(snapshot: Snapshot, after: str, limit: int, only: str | None = None) -> list[OpLine]:
+def lines(snapshot: Snapshot, after: str, limit: int, only: OpName | None = None) -> list[OpLine]:
     """Return ops with their latest versions, by name: at most `limit` ops after the name `after`, or the op `only`."""
     found = snapshot.execute(
         _lines(snapshot.time_filter, only is not None, name=after if only is None else only, limit=limit)

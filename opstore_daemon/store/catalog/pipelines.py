@@ -18,16 +18,14 @@ from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
-Edges = tuple[tuple[str, str], ...]
+Edges = tuple[tuple[OpName, OpName], ...]
 
 
-def graph(chain: Sequence[str], edges: Sequence[tuple[str, str]] | None) -> tuple[tuple[str, ...], Edges]:
+def graph(chain: Sequence[OpName], edges: Sequence[tuple[OpName, OpName]] | None) -> tuple[tuple[OpName, ...], Edges]:
     """Return the ops in the order of data flow (ties by name), and the sorted edges; raise InvalidGraph.
 
     If `edges` is None, the ops of `chain` are a chain.
     """
-    for name in chain:
-        PipelineName.parse(name)
     if edges is None:
         if len(set(chain)) < len(chain):
             raise errors.InvalidGraph(reason="the chain has an op twice")
@@ -37,18 +35,18 @@ def graph(chain: Sequence[str], edges: Sequence[tuple[str, str]] | None) -> tupl
     return _ordered(chain, edges), tuple(sorted(set(edges)))
 
 
-def _ordered(chain: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(chain, ()))
+def _ordered(chain: Sequence[OpName], edges: Sequence[tuple[OpName, OpName]]) -> tuple[OpName, ...]:
+    sorter: TopologicalSorter[OpName] = TopologicalSorter(dict.fromkeys(chain, ()))
     for upstream, downstream in edges:
         if upstream == downstream:
             raise errors.InvalidGraph(reason=f"{upstream} can't be its own upstream")
-        sorter.add(OpName.parse(downstream), OpName.parse(upstream))
+        sorter.add(downstream, upstream)
     try:
         sorter.prepare()
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
         raise errors.InvalidGraph(reason=f"its edges form a cycle: {cycle}") from None
-    ordered: list[str] = []
+    ordered: list[OpName] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
         ordered += ready
@@ -56,12 +54,14 @@ def _ordered(chain: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[st
     return tuple(ordered)
 
 
-def register(connection: Connection, name: str, order: Sequence[str], edges: Edges, now: int) -> PipelineRecord:
+def register(
+    connection: Connection, name: PipelineName, order: Sequence[OpName], edges: Edges, now: int
+) -> PipelineRecord:
     """Register the pipeline and create its missing ops; do nothing if it has this graph already.
 
     Raises PipelineConflict if the name has another graph. `now` in microseconds since 1970.
     """
-    found = find(Snapshot(connection), PipelineName.parse(name))
+    found = find(Snapshot(connection), name)
     if found is not None:
         if (set(found.ops), found.edges) != (set(order), edges):
             raise errors.PipelineConflict(pipeline=name)
@@ -85,9 +85,9 @@ def register(connection: Connection, name: str, order: Sequence[str], edges: Edg
     )
 
 
-def find(snapshot: Snapshot, name: str) -> PipelineRecord | None:
-    """Return the pipeline of that name, or None; raise InvalidName."""
-    row = snapshot.execute(_named(snapshot.time_filter, name=PipelineName.parse(name))).one_or_none()
+def find(snapshot: Snapshot, name: PipelineName) -> PipelineRecord | None:
+    """Return the pipeline of that name, or None."""
+    row = snapshot.execute(_named(snapshot.time_filter, name=name)).one_or_none()
     return None if row is None else _record(snapshot, *row)
 
 
@@ -96,7 +96,7 @@ def _named(time_filter: TimeFilter, *, name: str) -> Executable:
     return _in_force(time_filter).where(Pipeline.name == name)
 
 
-def get(snapshot: Snapshot, name: str) -> PipelineRecord:
+def get(snapshot: Snapshot, name: PipelineName) -> PipelineRecord:
     """Return the pipeline of that name; raise PipelineNotFound, which suggests similar names."""
     found = find(snapshot, name)
     if found is None:
@@ -104,14 +104,14 @@ def get(snapshot: Snapshot, name: str) -> PipelineRecord:
     return found
 
 
-def last_change(snapshot: Snapshot, name: str) -> int:
+def last_change(snapshot: Snapshot, name: PipelineName) -> int:
     """Return the position of the last entry that the verdict for the pipeline may depend on; raise PipelineNotFound.
 
     One statement, because clients that wait for a verdict poll this position.
     """
     position: int | None
     changed: int
-    position, changed = snapshot.execute(_changes(snapshot.time_filter, name=PipelineName.parse(name))).one()
+    position, changed = snapshot.execute(_changes(snapshot.time_filter, name=name)).one()
     if position is None:
         raise _not_found(snapshot, name)
     return max(position, changed if snapshot.position is None else min(changed, snapshot.position))
@@ -133,7 +133,7 @@ def records(snapshot: Snapshot, after: str, limit: int) -> list[PipelineRecord]:
     return [_record(snapshot, *row) for row in snapshot.execute(wanted).all()]
 
 
-def remove(connection: Connection, name: str, now: int) -> None:
+def remove(connection: Connection, name: PipelineName, now: int) -> None:
     """Remove the pipeline; raise PipelineNotFound. `now` in microseconds since 1970."""
     get(Snapshot(connection), name)
     position = journal.append(connection, "pipeline", now)
@@ -146,7 +146,7 @@ def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:
     return list(snapshot.execute(_downstreams(snapshot.time_filter, op_id=op.id)).scalars())
 
 
-def _not_found(snapshot: Snapshot, name: str) -> errors.OpStoreError:
+def _not_found(snapshot: Snapshot, name: PipelineName) -> errors.OpStoreError:
     similar = names_like(snapshot, Pipeline.name, name, snapshot.time_filter.in_force(Pipeline))
     return errors.PipelineNotFound(pipeline=name).with_suggestions(similar)
 

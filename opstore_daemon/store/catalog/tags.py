@@ -18,7 +18,7 @@ from opstore_daemon.store.snapshot import Snapshot
 _IN_FORCE = Tag.until.is_(None)
 
 
-def move(connection: Connection, names: Iterable[str], rows: Sequence[VersionRow], now: int) -> None:
+def move(connection: Connection, names: Iterable[TagName], rows: Sequence[VersionRow], now: int) -> None:
     """Move the tags to each of the versions, in one entry; tags that are there already do not move.
 
     `rows` has at most one version of an op. `now` in microseconds since 1970.
@@ -28,9 +28,9 @@ def move(connection: Connection, names: Iterable[str], rows: Sequence[VersionRow
         _append(connection, [(row.op_id, name, row.id) for name, row in moves], now)
 
 
-def remove(connection: Connection, op: OpRow, name: str, now: int) -> None:
+def remove(connection: Connection, op: OpRow, name: TagName, now: int) -> None:
     """Remove the tag; raise TagNotFound. `now` in microseconds since 1970."""
-    if _at(connection, op.id, TagName.parse(name)) is None:
+    if _at(connection, op.id, name) is None:
         raise errors.TagNotFound(op=op.name, tag=name)
     _append(connection, [(op.id, name, None)], now)
 
@@ -104,7 +104,7 @@ def _records(snapshot: Snapshot, wanted: _Entries) -> list[TagRecord]:
     ]
 
 
-def of_versions(snapshot: Snapshot, name: str, rows: Sequence[VersionRow]) -> list[TagRecord]:
+def of_versions(snapshot: Snapshot, name: TagName, rows: Sequence[VersionRow]) -> list[TagRecord]:
     """Return the tag of that name on each of these versions of different ops, in their order."""
     found: dict[str, TagRecord] = {}
     for start in range(0, len(rows), BLOCK):  # SQLite limits the parameters of a statement

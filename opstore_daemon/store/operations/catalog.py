@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Compat,
     OpRecord,
@@ -27,15 +28,15 @@ from opstore_daemon.store.transactions import Transactions
 class CatalogOperations(Transactions):
     """Yank and tag versions, set compatibility levels, register pipelines."""
 
-    def yank(self, reference: str, reason: str) -> VersionRecord:
+    def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
         """Yank the version (protocol.interface)."""
         return self.set_yank(reference, reason)
 
-    def unyank(self, reference: str) -> VersionRecord:
+    def unyank(self, reference: str | Reference) -> VersionRecord:
         """Undo the yank of the version (protocol.interface)."""
         return self.set_yank(reference, None)
 
-    def set_yank(self, reference: str, reason: str | None) -> VersionRecord:
+    def set_yank(self, reference: str | Reference, reason: str | None) -> VersionRecord:
         """Yank the version for a reason, or undo its yank if the reason is None."""
         parsed = Reference.parse(reference)
 
@@ -57,23 +58,23 @@ class CatalogOperations(Transactions):
         targets = [Reference.parse(text) for text in ([references] if isinstance(references, str) else references)]
         if len({reference.op for reference in targets}) < len(targets):
             raise errors.InvalidRequest(reason="a tag can be on only one version of an op")
-        TagName.parse(tag)
+        name = TagName.parse(tag)
 
         def work(connection: Connection) -> Tagged:
             snapshot = Snapshot(connection)
             rows = [find_version(snapshot, reference) for reference in targets]
-            tags.move(connection, [tag], rows, self._now())
-            moved = tags.of_versions(snapshot, tag, rows)
+            tags.move(connection, [name], rows, self._now())
+            moved = tags.of_versions(snapshot, name, rows)
             return Tagged(tags=tuple(moved), picked_yanked=tuple(snapshot.picked_yanked))
 
         return self._write(Tagged, work)
 
     def untag(self, op: str, tag: str) -> None:
         """Remove the tag from the op's version (protocol.interface)."""
-        TagName.parse(tag)
+        op_name, name = OpName.parse(op), TagName.parse(tag)
 
         def work(connection: Connection) -> None:
-            tags.remove(connection, ops.get(Snapshot(connection), op), tag, self._now())
+            tags.remove(connection, ops.get(Snapshot(connection), op_name), name, self._now())
 
         self._write(type(None), work)
 
@@ -85,8 +86,9 @@ class CatalogOperations(Transactions):
         self, op: str | None, cursor: str | None, limit: int, *, history: bool, as_of: str | None = None
     ) -> Tags:
         """Return a page of tags: at most `limit` tags after the cursor."""
+        name = None if op is None else OpName.parse(op)
         with self._snapshot(as_of) as snapshot:
-            op_id = None if op is None else ops.get(snapshot, op).id
+            op_id = None if name is None else ops.get(snapshot, name).id
             page = tags.records(snapshot, op_id, tags.parse_cursor(cursor), limit, history=history)
         return Tags(tags=tuple(page), next_cursor=next_cursor(page, limit, tags.cursor_of))
 
@@ -102,17 +104,19 @@ class CatalogOperations(Transactions):
 
     def op(self, name: str) -> OpRecord:
         """Return one op (protocol.interface)."""
+        parsed = OpName.parse(name)
         with self._snapshot() as snapshot:
-            ops.get(snapshot, name)
-            return ops.records(snapshot, "", 1, only=name)[0]
+            ops.get(snapshot, parsed)
+            return ops.records(snapshot, "", 1, only=parsed)[0]
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
         """Set the op's compatibility level (protocol.interface)."""
+        name = OpName.parse(op)
 
         def work(connection: Connection) -> OpRecord:
             snapshot = Snapshot(connection)
-            ops.set_compat(connection, ops.get(snapshot, op), compat, self._now())
-            return ops.records(snapshot, "", 1, only=op)[0]
+            ops.set_compat(connection, ops.get(snapshot, name), compat, self._now())
+            return ops.records(snapshot, "", 1, only=name)[0]
 
         return self._write(OpRecord, work)
 
@@ -120,10 +124,12 @@ class CatalogOperations(Transactions):
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
     ) -> PipelineRecord:
         """Register a pipeline (protocol.interface)."""
-        order, pairs = pipelines.graph(ops, edges)
+        parsed = PipelineName.parse(name)
+        pairs = None if edges is None else [(OpName.parse(up), OpName.parse(down)) for up, down in edges]
+        order, sorted_pairs = pipelines.graph([OpName.parse(op) for op in ops], pairs)
 
         def work(connection: Connection) -> PipelineRecord:
-            return pipelines.register(connection, name, order, pairs, self._now())
+            return pipelines.register(connection, parsed, order, sorted_pairs, self._now())
 
         return self._write(PipelineRecord, work)
 
@@ -139,9 +145,11 @@ class CatalogOperations(Transactions):
 
     def pipeline(self, name: str) -> PipelineRecord:
         """Return one pipeline (protocol.interface)."""
+        parsed = PipelineName.parse(name)
         with self._snapshot() as snapshot:
-            return pipelines.get(snapshot, name)
+            return pipelines.get(snapshot, parsed)
 
     def remove_pipeline(self, name: str) -> None:
         """Remove the pipeline (protocol.interface)."""
-        self._write(type(None), lambda connection: pipelines.remove(connection, name, self._now()))
+        parsed = PipelineName.parse(name)
+        self._write(type(None), lambda connection: pipelines.remove(connection, parsed, self._now()))

@@ -1,5 +1,6 @@
 """Reads for the web page: overview, search, history of the journal, and the matrix of an edge."""
 
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.reports import history, matrix, overview
@@ -24,8 +25,9 @@ class ReportOperations(Transactions):
 
     def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
         """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
+        name = OpName.parse(op)
         with self._snapshot(as_of) as snapshot:
-            return overview.neighbours(snapshot, op)
+            return overview.neighbours(snapshot, name)
 
     def search(self, text: str, as_of: str | None = None) -> SearchResults:
         """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
@@ -68,7 +68,7 @@ class ValidityOperations(Transactions):
         as_of: str | None = None,
     ) -> list[LinkRecord]:
         """Return the links in force, or all entries (protocol.interface)."""
-        wanted = Filter(op, upstream, downstream, history)
+        wanted = Filter.parse(op, upstream, downstream, history=history)
         return list(self.links_page(wanted, None, check_limit(limit), as_of=as_of).links)
 
     def links_page(self, wanted: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
@@ -115,15 +115,17 @@ class ValidityOperations(Transactions):
         unless: HasVerdict = _has_none,
     ) -> Validation | int:
         """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position."""
+        name, used = PipelineName.parse(pipeline), [Reference.parse(text) for text in use]
         with self._snapshot(as_of) as snapshot:
-            position = pipelines.last_change(snapshot, pipeline)
+            position = pipelines.last_change(snapshot, name)
             if unless(position):
                 return position
-            graph = pipelines.get(snapshot, pipeline)
-            used = resolution.references_by_op(graph, use)
-            selected = {op: used.get(op) or Reference.of(OpName(op), None) for op in graph.ops}
-            chosen = {op: verdicts.choose(snapshot, reference) for op, reference in selected.items()}
-            return verdicts.validate(snapshot, graph.edges, chosen, position, pipeline)
+            graph = pipelines.get(snapshot, name)
+            by_op = resolution.references_by_op(graph, used)
+            op_names = [OpName(op) for op in graph.ops]
+            selected = {op: by_op.get(op) or Reference.of(op, None) for op in op_names}
+            chosen: dict[str, Chosen] = {op: verdicts.choose(snapshot, each) for op, each in selected.items()}
+            return verdicts.validate(snapshot, graph.edges, chosen, position, name)
 
     def resolve(
         self,
@@ -135,15 +137,21 @@ class ValidityOperations(Transactions):
         as_of: str | None = None,
     ) -> Resolution:
         """Return the resolution of a pipeline (protocol.interface)."""
+        name = PipelineName.parse(pipeline)
+        used, locked = [Reference.parse(text) for text in use], [Reference.parse(text) for text in lock]
+        upgraded = None if upgrade is None else OpName.parse(upgrade)
         with self._snapshot(as_of) as snapshot:
-            return Resolver(snapshot, pipeline, use, lock, upgrade).resolve()
+            return Resolver(snapshot, name, used, locked, upgraded).resolve()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds (protocol.interface)."""
+        name = PipelineName.parse(pipeline)
         with self._snapshot() as snapshot:
-            return locks.check_lock(snapshot, pipeline, lock)
+            return locks.check_lock(snapshot, name, lock)
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
         """Return the ops to retrain for a version (protocol.interface)."""
+        parsed = Reference.parse(reference)
+        name = None if pipeline is None else PipelineName.parse(pipeline)
         with self._snapshot(as_of) as snapshot:
-            return affected.find_affected(snapshot, reference, pipeline)
+            return affected.find_affected(snapshot, parsed, name)

@@ -13,7 +13,7 @@ from sqlalchemy import Executable, exists, or_, select
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import is_name
+from opstore_daemon.protocol.names import OpName, is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog import ops, pipelines, references, version_rows, versions
@@ -63,13 +63,13 @@ def pipeline_lines(snapshot: Snapshot, after: str, limit: int) -> list[PipelineL
 def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
     for op in record.ops:
         if op not in chosen:
-            chosen[op] = verdicts.choose(snapshot, Reference.parse(op))
+            chosen[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
     own = {op: chosen[op] for op in record.ops}
     validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name)
     return PipelineLine(record, validation.verdict, sum(edge.verdict != "valid" for edge in validation.edges))
 
 
-def neighbours(snapshot: Snapshot, op: str) -> Neighbours:
+def neighbours(snapshot: Snapshot, op: OpName) -> Neighbours:
     """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
     row = ops.get(snapshot, op)
     return Neighbours(

@@ -1,6 +1,7 @@
 """The ops that a version affects, in one pipeline or in the whole store."""
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Affected, AffectedOp
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import affected
@@ -11,12 +12,12 @@ from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
 
 
-def find_affected(snapshot: Snapshot, reference: str, pipeline: str | None) -> Affected:
+def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineName | None) -> Affected:
     """Return the downstream ops that a version affects: by the edges of one pipeline, or by all pipelines and links.
 
-    Raises OpNotFound, VersionNotFound (also for an op without versions), PipelineNotFound and InvalidReference.
+    Raises OpNotFound, VersionNotFound (also for an op without versions) and PipelineNotFound.
     """
-    chosen = verdicts.choose(snapshot, Reference.parse(reference))
+    chosen = verdicts.choose(snapshot, reference)
     if chosen.version is None:
         raise errors.VersionNotFound(op=chosen.op.name, selector="the latest")
     graph = None if pipeline is None else pipelines.get(snapshot, pipeline)
@@ -24,7 +25,7 @@ def find_affected(snapshot: Snapshot, reference: str, pipeline: str | None) -> A
 
     def latest(op: str) -> Chosen:
         if op not in latest_by_op:
-            latest_by_op[op] = verdicts.choose(snapshot, Reference.parse(op))
+            latest_by_op[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
         return latest_by_op[op]
 
     def downstreams(op: str) -> list[str]:

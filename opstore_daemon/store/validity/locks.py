@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Check, Lock
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.store.catalog import ops, pipelines, version_rows
@@ -14,7 +14,7 @@ from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
 
 
-def check_lock(snapshot: Snapshot, pipeline: str, lock: Lock) -> Check:
+def check_lock(snapshot: Snapshot, pipeline: PipelineName, lock: Lock) -> Check:
     """Return whether the lock holds, with a finding for each thing that has changed.
 
     Raises PipelineNotFound, and InvalidName, InvalidSubversions or InvalidDigest for a malformed lock.

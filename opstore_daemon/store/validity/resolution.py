@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, PipelineRecord, Resolution, SkippedVersion
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import resolution
@@ -16,13 +17,10 @@ from opstore_daemon.store.validity.candidates import Candidates, Override
 VersionSet = dict[str, VersionRow]  # a version for each op
 
 
-def references_by_op(pipeline: PipelineRecord, references: Sequence[str]) -> dict[str, Reference]:
-    """Return the references by op; raise InvalidRequest for an op that the pipeline does not have, or that comes twice.
-
-    Raises InvalidReference, too.
-    """
-    by_op: dict[str, Reference] = {}
-    for reference in map(Reference.parse, references):
+def references_by_op(pipeline: PipelineRecord, references: Sequence[Reference]) -> dict[OpName, Reference]:
+    """Return the references by op; raise InvalidRequest for an op that is not in the pipeline or comes twice."""
+    by_op: dict[OpName, Reference] = {}
+    for reference in references:
         if reference.op not in pipeline.ops:
             raise errors.InvalidRequest(reason=f"the pipeline {pipeline.name} has no op {reference.op}")
         if reference.op in by_op:
@@ -37,10 +35,10 @@ class Resolver:
     def __init__(
         self,
         snapshot: Snapshot,
-        pipeline: str,
-        use: Sequence[str] = (),
-        lock: Sequence[str] = (),
-        upgrade: str | None = None,
+        pipeline: PipelineName,
+        use: Sequence[Reference] = (),
+        lock: Sequence[Reference] = (),
+        upgrade: OpName | None = None,
     ) -> None:
         """Resolve the references; raise PipelineNotFound, InvalidRequest and what the lookup of a reference raises.
 
@@ -49,7 +47,7 @@ class Resolver:
         """
         self._snapshot = snapshot
         self._pipeline = pipelines.get(snapshot, pipeline)
-        self._ops: dict[str, OpRow] = {op: ops.get(snapshot, op) for op in self._pipeline.ops}
+        self._ops: dict[str, OpRow] = {op: ops.get(snapshot, OpName(op)) for op in self._pipeline.ops}
         self._use = {op: Override(version, "latest") for op, version in self._look_up(use).items()}
         self._locked = self._look_up(lock)
         if upgrade is not None and upgrade not in self._pipeline.ops:
@@ -58,7 +56,7 @@ class Resolver:
             raise errors.InvalidRequest(reason="an upgrade needs both a lock and the op to upgrade")
         self._upgrade = upgrade
 
-    def _look_up(self, references: Sequence[str]) -> VersionSet:
+    def _look_up(self, references: Sequence[Reference]) -> VersionSet:
         return {
             op: resolve_reference(self._snapshot, self._ops[op].id, reference)
             for op, reference in references_by_op(self._pipeline, references).items()

@@ -89,7 +89,7 @@ class Selection:
 
 
 def select_valid(
-    snapshot: Snapshot, reference: Reference, valid_for: Sequence[str], limit: int, below: int | None = None
+    snapshot: Snapshot, reference: Reference, valid_for: Sequence[Reference], limit: int, below: int | None = None
 ) -> Selection:
     """Select at most `limit` versions that `latest` could select, the reference admits and that are valid for all of
     `valid_for`.
@@ -97,7 +97,7 @@ def select_valid(
     Reads blocks of versions, no further than necessary. `below`: the sequence of the last version on the previous page.
     """
     op = ops.get(snapshot, reference.op)
-    targets = [choose(snapshot, Reference.parse(text)) for text in valid_for]
+    targets = [choose(snapshot, downstream) for downstream in valid_for]
     selected: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):

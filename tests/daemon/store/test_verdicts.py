@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce
@@ -207,20 +208,20 @@ def check_every_verdict(world: World) -> None:
         everything = links_between(world, up, down)
         ups, downs = oracle.versions(world.history, up), oracle.versions(world.history, down)
         with world.store.database.read() as connection:
-            view = Snapshot(connection)
-            upstream, downstream = (ops.get(view, world.name(op)) for op in (up, down))
-            rows = version_rows.rows(view, upstream.id)
+            snapshot = Snapshot(connection)
+            upstream, downstream = (ops.get(snapshot, OpName(world.name(op))) for op in (up, down))
+            rows = version_rows.rows(snapshot, upstream.id)
             rows.sort(key=lambda row: row.sequence)
-            down_rows = version_rows.rows(view, downstream.id)
+            down_rows = version_rows.rows(snapshot, downstream.id)
             down_rows.sort(key=lambda row: row.sequence)
             targets: list[tuple[oracle.Subversions | None, VersionRow | None]] = list(
                 zip(downs, down_rows, strict=True)
             ) or [(None, None)]
             for down_version, target in targets:
                 to = Chosen(downstream, target)
-                found = verdicts.verdicts(view, upstream, rows, to)
+                found = verdicts.verdicts(snapshot, upstream, rows, to)
                 if (up, target) == ("up", targets[-1][1]):
-                    assert found == [verdicts.verdicts(view, upstream, [row], to)[0] for row in rows]
+                    assert found == [verdicts.verdicts(snapshot, upstream, [row], to)[0] for row in rows]
                 for up_version, row, told in zip(ups, rows, found, strict=True):
                     assert told.word == oracle.verdict(world.history, up, up_version, down, down_version)
                     number = None if target is None else target.number
