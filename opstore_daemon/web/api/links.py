@@ -55,7 +55,7 @@ class EdgeQuery(Query, frozen=True, kw_only=True):
 )
 def listing(_api: Api, query: LinksQuery) -> Response:
     """List the links in force, newest first, or all entries ever made."""
-    filter_ = Filter.parse(query.op, query.upstream, query.downstream, history=bool(query.history))
+    filter_ = Filter(query.op, query.upstream, query.downstream, bool(query.history))
     return json_response(store().links_page(filter_, query.cursor, query.limit, as_of=query.as_of))
 
 
