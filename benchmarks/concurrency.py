@@ -25,6 +25,7 @@ from benchmarks.measuring import KIB, percentile, show, timed
 from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol.digests import digest_of
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog.versions import Blob
@@ -136,7 +137,7 @@ def grouped(folder: Path, count: int) -> None:
             with server.db.write() as connection:
                 for place in range(size):
                     blob = Blob(digest_of(os.urandom(KIB)), KIB)
-                    new_version.make(connection, f"op{place}", NewVersion(), blob, time.time_ns() // 1000)
+                    new_version.make(connection, OpName(f"op{place}"), NewVersion(), blob, time.time_ns() // 1000)
         took = (time.perf_counter() - began) / (count // size * size)
         rows.append((str(size), f"{took * 1000:.2f}"))
     server.close()

@@ -17,12 +17,11 @@ from opstore_daemon.store.catalog.versions import Added, Blob
 from opstore_daemon.store.snapshot import Snapshot
 
 
-def check(op: str, request: NewVersion, data: bytes | None) -> None:
-    """Raise InvalidName or InvalidRequest for what is wrong whatever the store holds.
+def check(op: OpName, request: NewVersion, data: bytes | None) -> None:
+    """Raise InvalidRequest for what is wrong whatever the store holds.
 
     `data`: the bytes that came with the request.
     """
-    OpName.parse(op)
     _check_subversions(request, has_bytes=data is not None or request.upload is not None or request.digest is not None)
     if request.upload is not None and data is not None:
         raise errors.InvalidRequest(reason="an upload and bytes in the request are mutually exclusive")
@@ -43,7 +42,7 @@ def _check_subversions(request: NewVersion, *, has_bytes: bool) -> None:
         raise errors.InvalidRequest(reason="otherwise is for a push with fields or subversions")
 
 
-def make(connection: Connection, op_name: str, request: NewVersion, blob: Blob | None, now: int) -> Pushed:
+def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blob | None, now: int) -> Pushed:
     """Make the version in the caller's transaction; `blob` are its bytes, `now` is in microseconds since 1970.
 
     Raises VersionConflict, NumbersExhausted and what the lookup of a reference raises.

@@ -12,6 +12,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE, SMALL_PUSH
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
 from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
@@ -135,16 +136,17 @@ class IngestOperations(Transactions):
 
         Raises BlobNotFound, UploadNotFound, and what refuses a push or registration (protocol.interface).
         """
-        new_version.check(op, wanted, data)
+        name = OpName.parse(op)
+        new_version.check(name, wanted, data)
         if data is not None:
-            return self._store_small(op, wanted, data)
+            return self._store_small(name, wanted, data)
         if wanted.upload is None:
-            return self._from_existing(op, wanted)
+            return self._from_existing(name, wanted)
         earlier = self._earlier_result(Pushed)
         if earlier is not None:
             return earlier
         try:
-            return self._store_upload(op, wanted, wanted.upload, owner)
+            return self._store_upload(name, wanted, wanted.upload, owner)
         except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
             # A repetition of this request may have finished meanwhile: then its upload is gone.
             earlier = self._earlier_result(Pushed)
@@ -152,7 +154,7 @@ class IngestOperations(Transactions):
                 raise
             return earlier
 
-    def _from_existing(self, op: str, wanted: NewVersion) -> Pushed:
+    def _from_existing(self, op: OpName, wanted: NewVersion) -> Pushed:
         """Make the version of a blob that a version has, or of no bytes; raise BlobNotFound."""
         digest = declared(wanted).digest
 
@@ -173,12 +175,12 @@ class IngestOperations(Transactions):
             raise errors.BlobNotFound(digest=digest)
         return found
 
-    def _store_small(self, op: str, wanted: NewVersion, data: bytes) -> Pushed:
+    def _store_small(self, op: OpName, wanted: NewVersion, data: bytes) -> Pushed:
         """Store bytes that came with the request; they need no upload."""
         blob = self.uploads.verify_small(data, declared(wanted))
         return self._publish_and_commit(op, wanted, blob, lambda: self.uploads.publish_small(data, blob.digest))
 
-    def _store_upload(self, op: str, wanted: NewVersion, upload: str, owner: str) -> Pushed:
+    def _store_upload(self, op: OpName, wanted: NewVersion, upload: str, owner: str) -> Pushed:
         """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused."""
         blob = self.uploads.verify(upload, owner, declared(wanted))
         pushed = self._publish_and_commit(
@@ -193,7 +195,7 @@ class IngestOperations(Transactions):
 
     def _publish_and_commit(
         self,
-        op: str,
+        op: OpName,
         wanted: NewVersion,
         blob: Blob,
         publish: Callable[[], None],

@@ -43,12 +43,14 @@ class ReportOperations(Transactions):
         self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
     ) -> Matrix:
         """Return the verdicts of an edge with their reasons (store.reports.matrix)."""
+        up, down = OpName.parse(upstream), OpName.parse(downstream)
         with self._snapshot(as_of) as snapshot:
-            return matrix.matrix(snapshot, upstream, downstream, row, column)
+            return matrix.matrix(snapshot, up, down, row, column)
 
     def matrix_map(
         self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None
     ) -> list[Run]:
         """Return the verdicts of an edge without reasons (store.reports.matrix)."""
+        up, down = OpName.parse(upstream), OpName.parse(downstream)
         with self._snapshot(as_of) as snapshot:
-            return matrix.matrix_map(snapshot, upstream, downstream, row, column)
+            return matrix.matrix_map(snapshot, up, down, row, column)

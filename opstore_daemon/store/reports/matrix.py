@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
@@ -52,7 +53,7 @@ class Run:
     verdict: VerdictWord
 
 
-def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> Matrix:
+def matrix(snapshot: Snapshot, upstream: OpName, downstream: OpName, row: int | None, column: int | None) -> Matrix:
     """Return the verdicts with reasons of at most DETAILED_VERSIONS versions of each op.
 
     `row` and `column`: the highest sequences, None for the newest versions. Raises OpNotFound, and InvalidRequest if
@@ -66,21 +67,23 @@ def matrix(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, 
     return Matrix(up, down, rows)
 
 
-def matrix_map(snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None) -> list[Run]:
+def matrix_map(
+    snapshot: Snapshot, upstream: OpName, downstream: OpName, row: int | None, column: int | None
+) -> list[Run]:
     """Return the verdicts without reasons of at most MAX_VERSIONS versions of each op (arguments: see `matrix`)."""
     up, down = _axes(snapshot, upstream, downstream, row, column, MAX_VERSIONS)
     return list(_runs(_links(snapshot, up, down), up, down))
 
 
 def _axes(
-    snapshot: Snapshot, upstream: str, downstream: str, row: int | None, column: int | None, limit: int
+    snapshot: Snapshot, upstream: OpName, downstream: OpName, row: int | None, column: int | None, limit: int
 ) -> tuple[Axis, Axis]:
     if upstream == downstream:
         raise errors.InvalidRequest(reason=f"{upstream} can't be its own upstream")
     return _axis(snapshot, upstream, row, limit), _axis(snapshot, downstream, column, limit)
 
 
-def _axis(snapshot: Snapshot, name: str, start: int | None, limit: int) -> Axis:
+def _axis(snapshot: Snapshot, name: OpName, start: int | None, limit: int) -> Axis:
     op = ops.get(snapshot, name)
     newest = version_rows.first(snapshot, op.id)
     highest = 0 if newest is None else newest.sequence
