@@ -52,7 +52,7 @@ def write_token_file(home: Path, token: str) -> Path:
             try:
                 known = mine[home, token] = _write(home / FOLDER, token)
             except OSError as error:
-                reason = error.strerror or str(error)
+                reason = errors.reason(error)
                 raise errors.InvalidSetting(setting=f"OPSTORE_HOME ({home})", reason=reason) from None
         return known.path
 
@@ -63,7 +63,7 @@ def read_token_file(path: Path) -> str:
         text = private.read(path, tokens.MAX_FILE).decode("ascii").strip()
         return tokens.check_token(text, str(path))
     except OSError as error:
-        raise errors.TokenUnavailable(path=str(path), reason=error.strerror or str(error)) from None
+        raise errors.TokenUnavailable(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, errors.InvalidSetting):
         raise errors.TokenUnavailable(path=str(path), reason="it holds no token") from None
 

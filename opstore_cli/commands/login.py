@@ -77,7 +77,7 @@ def _read() -> str:
         given = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_FILE)
         return _checked(given.decode("ascii"))
     except OSError as error:
-        raise _refused(error.strerror or str(error)) from None
+        raise _refused(errors.reason(error)) from None
     except UnicodeDecodeError:
         raise _refused("a token is ASCII text") from None
 

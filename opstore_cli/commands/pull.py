@@ -259,7 +259,7 @@ def _make_folder(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise errors.OutputFailed(path=str(folder), reason=error.strerror or str(error)) from None
+        raise errors.OutputFailed(path=str(folder), reason=errors.reason(error)) from None
     return True
 
 
@@ -272,7 +272,7 @@ def _opened(path: Path) -> BinaryIO:
         # Not buffered: closing it would write once more, and fail once more, where a write has failed.
         return path.open("wb", buffering=0)
     except OSError as error:
-        raise errors.OutputFailed(path=str(path), reason=error.strerror or str(error)) from None
+        raise errors.OutputFailed(path=str(path), reason=errors.reason(error)) from None
 
 
 def _standard_output() -> BinaryIO:

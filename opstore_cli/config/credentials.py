@@ -85,4 +85,4 @@ class Credentials:
             yield
 
     def _refused(self, error: OSError) -> errors.InvalidSetting:
-        return errors.InvalidSetting(setting=str(self.path), reason=error.strerror or str(error))
+        return errors.InvalidSetting(setting=str(self.path), reason=errors.reason(error))

@@ -105,7 +105,7 @@ def working_folder() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise errors.InvalidSetting(setting="the working folder", reason=error.strerror or str(error)) from None
+        raise errors.InvalidSetting(setting="the working folder", reason=errors.reason(error)) from None
 
 
 def user_folder() -> Path:

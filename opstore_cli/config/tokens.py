@@ -13,7 +13,7 @@ def read_token(path: Path, setting: str) -> str:
         with path.open("rb") as file:
             text = file.read(MAX_FILE).decode("ascii").strip()
     except OSError as error:
-        raise errors.InvalidSetting(setting=f"{setting} ({path})", reason=error.strerror or str(error)) from None
+        raise errors.InvalidSetting(setting=f"{setting} ({path})", reason=errors.reason(error)) from None
     except UnicodeDecodeError:
         raise errors.InvalidSetting(setting=f"{setting} ({path})", reason="a token is ASCII text") from None
     return check_token(text, f"{setting} ({path})")

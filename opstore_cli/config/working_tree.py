@@ -39,7 +39,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return tomllib.loads(file.read(MAX_FILE).decode())
     except OSError as error:
-        raise errors.InvalidSetting(setting=str(path), reason=error.strerror or str(error)) from None
+        raise errors.InvalidSetting(setting=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError) as error:
         raise errors.InvalidSetting(setting=str(path), reason=str(error)[:300]) from None
 

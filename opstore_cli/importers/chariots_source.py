@@ -101,4 +101,4 @@ class Files:
 
 
 def _refuse(error: OSError) -> None:
-    raise errors.FileRefused(path=str(error.filename), reason=error.strerror or str(error)) from None
+    raise errors.FileRefused(path=str(error.filename), reason=errors.reason(error)) from None

@@ -195,7 +195,7 @@ def _make_home(home: Path) -> None:
 
 
 def _unusable(home: Path, error: OSError) -> errors.InvalidSetting:
-    return errors.InvalidSetting(setting=f"OPSTORE_HOME ({home})", reason=error.strerror or str(error))
+    return errors.InvalidSetting(setting=f"OPSTORE_HOME ({home})", reason=errors.reason(error))
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> bool:

@@ -41,7 +41,7 @@ def launch(home: Path, log: Path) -> str:
         process = _spawn(home, writing)
     except OSError as error:
         os.close(reading)
-        raise errors.DaemonDidNotStart(reason=error.strerror or str(error), log=str(log)) from None
+        raise errors.DaemonDidNotStart(reason=errors.reason(error), log=str(log)) from None
     finally:
         os.close(writing)
     # Somebody has to take its exit status while this process lives: a zombie would keep its pid.

@@ -65,7 +65,7 @@ def dump(chosen: Format, obj: object, file: BinaryIO) -> dict[str, str]:
     except errors.OpStoreError:
         raise
     except OSError as error:
-        raise errors.OutputFailed(path=gettempdir(), reason=error.strerror or str(error)) from error
+        raise errors.OutputFailed(path=gettempdir(), reason=errors.reason(error)) from error
     except Exception as error:  # libraries, and what users' classes say of themselves, raise anything
         details = {"type": type_name(type(obj)), "format": chosen.name, "reason": _reason(error), "formats": NAMES}
         raise errors.ObjectRefused(**details) from error
@@ -92,7 +92,7 @@ def temporary_file() -> Iterator[BinaryIO]:
     try:
         file = TemporaryFile()  # noqa: SIM115 - closed below; only its opening is to be translated
     except OSError as error:
-        raise errors.OutputFailed(path=gettempdir(), reason=error.strerror or str(error)) from error
+        raise errors.OutputFailed(path=gettempdir(), reason=errors.reason(error)) from error
     with file:
         yield file
 

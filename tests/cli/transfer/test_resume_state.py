@@ -50,10 +50,10 @@ def test_an_upload_that_no_longer_exists_is_started_again(
 ) -> None:
     path = source_file(tmp_path)
     state = path.stat()
-    what = ("push", daemon.url, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    with StateFile.acquire(tmp_path / "home", *what) as note:
-        assert note is not None
-        note.write(a_state("gone"))
+    key = ("push", daemon.url, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    with StateFile.acquire(tmp_path / "home", *key) as state_file:
+        assert state_file is not None
+        state_file.write(a_state("gone"))
     client.push("pca", path)
     assert "GET /v1/uploads/gone" in daemon.log
     assert daemon.versions == [BYTES]
@@ -84,10 +84,10 @@ def test_a_state_file_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_state_with_an_invalid_upload_id_is_ignored(tmp_path: Path) -> None:
-    with StateFile.acquire(tmp_path, "x") as note:
-        assert note is not None
-        note.write(a_state("../../ops"))
-        assert note.read() is None
+    with StateFile.acquire(tmp_path, "x") as state_file:
+        assert state_file is not None
+        state_file.write(a_state("../../ops"))
+        assert state_file.read() is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"way": "push", "path": 1, "size": 1}', "x" * 100_000])
@@ -97,6 +97,6 @@ def test_an_invalid_state_file_is_ignored(tmp_path: Path, text: str) -> None:
     (path,) = (tmp_path / "transfers").iterdir()
     path.write_text(text)
     assert recorded_transfers(tmp_path, "local") == []
-    with StateFile.acquire(tmp_path, "x") as note:
-        assert note is not None
-        assert note.read() is None
+    with StateFile.acquire(tmp_path, "x") as state_file:
+        assert state_file is not None
+        assert state_file.read() is None
