@@ -23,7 +23,7 @@ def home_errors(home: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"{error.filename or home} can't be used: {error.strerror}"
+        reason = f"{error.filename or home} can't be used: {errors.reason(error)}"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason) from error
 
 

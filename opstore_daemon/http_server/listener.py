@@ -159,6 +159,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        reason = f"port {port} of {host} can't be used: {error.strerror}"
+        reason = f"port {port} of {host} can't be used: {errors.reason(error)}"
         raise errors.InvalidSetting(setting="--port", reason=reason) from None
     return listening

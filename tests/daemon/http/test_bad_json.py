@@ -60,8 +60,8 @@ def test_a_body_other_than_the_expected_record_is_refused(http: Http, watch: Wat
     for what, body in NO_JSON.items():
         # requests omits a Content-Length of 0 otherwise.
         length = {} if body else {"Content-Length": "0"}
-        answer = http.ask("POST", routes.PIPELINES, data=body, headers={**JSON, **length})
-        assert watch.assert_problem(answer, 400, "InvalidRequest")["reason"], what
+        response = http.ask("POST", routes.PIPELINES, data=body, headers={**JSON, **length})
+        assert watch.assert_problem(response, 400, "InvalidRequest")["reason"], what
 
 
 OTHERS: list[tuple[str, str, dict[str, Any]]] = [
@@ -144,26 +144,26 @@ WRONG_TYPES = [
 def test_a_content_type_that_is_wrong_or_missing_is_refused(http: Http, watch: Watch) -> None:
     for given in WRONG_TYPES:
         headers = {} if given is None else {"Content-Type": given}
-        answer = http.ask("POST", routes.PIPELINES, data=b'{"name":"p","ops":["a"]}', headers=headers)
-        watch.assert_problem(answer, 415, "UnsupportedContent")
+        response = http.ask("POST", routes.PIPELINES, data=b'{"name":"p","ops":["a"]}', headers=headers)
+        watch.assert_problem(response, 415, "UnsupportedContent")
 
 
 def test_a_content_type_may_have_a_charset_and_upper_case(http: Http) -> None:
     headers = {"Content-Type": "Application/JSON ; charset=utf-8"}
-    answer = http.ask("POST", routes.PIPELINES, data=b'{"name":"p","ops":["a"]}', headers=headers)
-    assert answer.status_code == 201
+    response = http.ask("POST", routes.PIPELINES, data=b'{"name":"p","ops":["a"]}', headers=headers)
+    assert response.status_code == 201
 
 
 def test_an_encoded_body_is_refused(http: Http, watch: Watch) -> None:
     body = gzip.compress(b'{"name":"p","ops":["a"]}')
     for encoding in ("gzip", "identity", "br", ""):
-        answer = http.ask("POST", routes.PIPELINES, data=body, headers={**JSON, "Content-Encoding": encoding})
-        watch.assert_problem(answer, 415, "UnsupportedContent")
+        response = http.ask("POST", routes.PIPELINES, data=body, headers={**JSON, "Content-Encoding": encoding})
+        watch.assert_problem(response, 415, "UnsupportedContent")
 
 
 def test_json_of_unknown_length_is_refused(http: Http, watch: Watch) -> None:
-    answer = http.ask("POST", routes.PIPELINES, data=iter([b'{"name":"p",', b'"ops":["a"]}']), headers=JSON)
-    watch.assert_problem(answer, 411, "LengthRequired")
+    response = http.ask("POST", routes.PIPELINES, data=iter([b'{"name":"p",', b'"ops":["a"]}']), headers=JSON)
+    watch.assert_problem(response, 411, "LengthRequired")
 
 
 def test_json_without_a_length_is_refused(listener: Listener, watch: Watch) -> None:
@@ -190,6 +190,6 @@ def test_a_body_to_a_public_path_is_refused_before_it_is_read(listener: Listener
 def test_text_of_users_is_returned_unchanged(http: Http) -> None:
     odd = "\u202e\x1b[31m<b>{0}%s'\"\\\U0001f986\n\t\x7f"
     body = {"fields": {"major": {odd: odd}}, "labels": {"a b": odd}, "message": odd}
-    answer = http.post("/v1/ops/up/versions", body)
-    assert answer.status_code == 201
-    assert (answer.json()["message"], answer.json()["labels"]) == (odd, {"a b": odd})
+    response = http.post("/v1/ops/up/versions", body)
+    assert response.status_code == 201
+    assert (response.json()["message"], response.json()["labels"]) == (odd, {"a b": odd})

@@ -60,13 +60,13 @@ def test_an_invalid_name_in_a_path_is_refused_however_it_is_encoded(
     listener: Listener, watch: Watch, method: str, path: str
 ) -> None:
     for name in BAD.values():
-        answer = raw_http.ask(listener.port, method, path.format(quote(name, safe="")))
+        response = raw_http.ask(listener.port, method, path.format(quote(name, safe="")))
         if method == "HEAD":
-            assert answer.status == (404 if "/" in name else 400)
+            assert response.status == (404 if "/" in name else 400)
         elif "/" in name:  # a decoded slash ends a part of the path, and there is no such path
-            assert watch.assert_problem(answer, 404, "RouteNotFound")["path"]
+            assert watch.assert_problem(response, 404, "RouteNotFound")["path"]
         else:
-            assert watch.assert_problem(answer, 400, "InvalidName")["name"] == name
+            assert watch.assert_problem(response, 400, "InvalidName")["name"] == name
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS[:2])
@@ -75,8 +75,8 @@ def test_a_name_that_is_encoded_twice_is_not_decoded_twice(
 ) -> None:
     for name in BAD.values():
         once = "".join(f"%{byte:02x}" for byte in name.encode())
-        answer = raw_http.ask(listener.port, method, path.format(quote(once, safe="")))
-        assert watch.assert_problem(answer, 400, "InvalidName")["name"] == once[:200]
+        response = raw_http.ask(listener.port, method, path.format(quote(once, safe="")))
+        assert watch.assert_problem(response, 400, "InvalidName")["name"] == once[:200]
 
 
 SEGMENTS: list[tuple[str | bytes, int, str]] = [
@@ -103,8 +103,8 @@ SEGMENTS: list[tuple[str | bytes, int, str]] = [
 def test_a_refused_path_is_reported_as_it_was_received(listener: Listener, watch: Watch) -> None:
     for segment, status, code in SEGMENTS:
         encoded = segment if isinstance(segment, bytes) else segment.encode()
-        answer = raw_http.ask(listener.port, "GET", b"/v1/ops/" + encoded + b"/versions")
-        watch.assert_problem(answer, status, code)
+        response = raw_http.ask(listener.port, "GET", b"/v1/ops/" + encoded + b"/versions")
+        watch.assert_problem(response, status, code)
 
 
 def test_a_selector_in_place_of_a_name_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
@@ -117,14 +117,14 @@ def test_a_selector_in_place_of_a_name_is_refused(http: Http, listener: Listener
 
 def test_a_query_that_is_not_utf_8_is_refused(listener: Listener, watch: Watch) -> None:
     for target in ("/v1/ops?%ff", "/v1/ops?limit=%ff", "/v1/ops?%00=1", "/v1/links?op=%ff%00"):
-        answer = raw_http.ask(listener.port, "GET", target)
-        watch.assert_problem(answer, 400, "InvalidName" if "op=" in target else "InvalidRequest")
+        response = raw_http.ask(listener.port, "GET", target)
+        watch.assert_problem(response, 400, "InvalidName" if "op=" in target else "InvalidRequest")
 
 
 @pytest.mark.parametrize("target", [b"//v1/ops?\xff", b"//v1/ops?limit=\xff", b"//v1/\xff", b"//\xff"])
 def test_non_ascii_bytes_are_refused_after_two_slashes_too(listener: Listener, watch: Watch, target: bytes) -> None:
-    answer = raw_http.ask(listener.port, "GET", target)
-    watch.assert_problem(answer, 400, "InvalidRequest")
+    response = raw_http.ask(listener.port, "GET", target)
+    watch.assert_problem(response, 400, "InvalidRequest")
 
 
 Bodies = dict[str, tuple[str, str, Callable[[str], dict[str, Any]]]]
@@ -192,9 +192,9 @@ def test_an_invalid_name_in_the_path_of_a_change_is_refused(
 ) -> None:
     for name in BAD.values():
         target = path.format(quote(name, safe=""))
-        answer = raw_http.ask(listener.port, method, target, f"Content-Type: {routes.JSON}", body=body)
+        response = raw_http.ask(listener.port, method, target, f"Content-Type: {routes.JSON}", body=body)
         code = "RouteNotFound" if "/" in name else "InvalidName"
-        watch.assert_problem(answer, 404 if "/" in name else 400, code)
+        watch.assert_problem(response, 404 if "/" in name else 400, code)
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_an_invalid_name_in_the_path_of_a_change_is_refused(
 def test_an_upper_case_name_is_refused_with_the_name_to_use(
     http: Http, watch: Watch, name: str, suggestion: str
 ) -> None:
-    answer = http.post(routes.PIPELINES, {"name": name, "ops": ["a"]})
-    watch.assert_problem(answer, 400, "InvalidName")
-    assert answer.json()["hint"] == f"use {suggestion}"
+    response = http.post(routes.PIPELINES, {"name": name, "ops": ["a"]})
+    watch.assert_problem(response, 400, "InvalidName")
+    assert response.json()["hint"] == f"use {suggestion}"
 
 
 def test_the_longest_legal_name_is_accepted(http: Http) -> None:

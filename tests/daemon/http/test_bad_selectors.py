@@ -103,19 +103,19 @@ def test_an_invalid_selector_is_refused_everywhere(
 
 
 def _check_selector(http: Http, listener: Listener, filled: Watch, selector: str) -> None:
-    answers = [http.get(path, params=params) for path, params in _places(selector)]
-    answers += [
+    responses = [http.get(path, params=params) for path, params in _places(selector)]
+    responses += [
         http.post("/v1/links", {"upstream": f"up@{selector}", "downstream": "down"}),
         http.post("/v1/links", {"upstream": "up", "downstream": f"down@{selector}"}),
         http.post("/v1/ops/up/versions", {"fields": {}, "valid_for": [f"down@{selector}"]}),
         http.post("/v1/ops/down/versions", {"fields": {}, "valid_with": [f"up@{selector}"]}),
     ]
-    for answer in answers:
-        assert answer.status_code == 400, (answer.request.url, answer.text)
+    for response in responses:
+        assert response.status_code == 400, (response.request.url, response.text)
         # The body's texts are bounded at 512 characters, and the bound speaks first.
         codes = (*_codes(selector), *(("InvalidRequest",) if len(selector) > 200 else ()))
-        assert answer.json()["code"] in codes
-        filled.assert_problem(answer, 400, answer.json()["code"], unchanged=False)
+        assert response.json()["code"] in codes
+        filled.assert_problem(response, 400, response.json()["code"], unchanged=False)
     filled.assert_unchanged()
     for ending in ("", "/bytes"):
         target = f"/v1/ops/up/versions/{quote(selector, safe='')}{ending}"
@@ -137,8 +137,8 @@ def test_a_selector_that_matches_nothing_is_version_not_found(http: Http, filled
     for selector in NOTHING:
         filled.assert_problem(http.get(f"/v1/ops/up/versions/{quote(selector, safe=':')}"), 404, "VersionNotFound")
         filled.assert_problem(http.pull("up", quote(selector)), 404, "VersionNotFound")
-        answer = http.post("/v1/links", {"upstream": f"up@{selector}", "downstream": "down"})
-        filled.assert_problem(answer, 404, "VersionNotFound")
+        response = http.post("/v1/links", {"upstream": f"up@{selector}", "downstream": "down"})
+        filled.assert_problem(response, 404, "VersionNotFound")
 
 
 def test_an_unknown_tag_is_tag_not_found(http: Http, filled: Watch) -> None:
@@ -163,8 +163,8 @@ def test_a_digest_prefix_of_several_blobs_is_refused_with_the_candidates(
         digests[digest[7]] = digest
     watch.mark()
     prefix = f"sha256:{digest[7]}"
-    for answer in (http.get(f"/v1/ops/up/versions/{prefix}"), http.pull("up", prefix)):
-        details = watch.assert_problem(answer, 400, "AmbiguousReference")
+    for response in (http.get(f"/v1/ops/up/versions/{prefix}"), http.pull("up", prefix)):
+        details = watch.assert_problem(response, 400, "AmbiguousReference")
         assert details["candidates"] == ", ".join(sorted([digest, digests[digest[7]]]))
 
 

@@ -37,13 +37,13 @@ def large() -> bytes:
 def test_the_bytes_come_with_their_digest_and_their_length(http: Http) -> None:
     http.push("up", DATA)
     for selector in ("latest", "1.0.0", "1", digest_of(DATA), digest_of(DATA)[:15], ">=1"):
-        answer = http.pull("up", selector)
-        assert (answer.status_code, answer.content) == (200, DATA)
-        assert answer.headers["ETag"] == f'"{digest_of(DATA)}"'
-        assert answer.headers["Content-Length"] == str(SIZE)
-        assert answer.headers["Accept-Ranges"] == "bytes"
-        assert answer.headers["Content-Type"] == routes.BYTES_TYPE
-        assert (answer.headers[routes.SERVED_OP], answer.headers[routes.SERVED_VERSION]) == ("up", "1.0.0")
+        response = http.pull("up", selector)
+        assert (response.status_code, response.content) == (200, DATA)
+        assert response.headers["ETag"] == f'"{digest_of(DATA)}"'
+        assert response.headers["Content-Length"] == str(SIZE)
+        assert response.headers["Accept-Ranges"] == "bytes"
+        assert response.headers["Content-Type"] == routes.BYTES_TYPE
+        assert (response.headers[routes.SERVED_OP], response.headers[routes.SERVED_VERSION]) == ("up", "1.0.0")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -63,16 +63,16 @@ def test_bytes_of_every_size_are_returned_unchanged(http: Http) -> None:
     for size in (0, 1, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB + 17):
         data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
         http.push("up", data)
-        answer = http.pull("up")
-        assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(size))
-        assert answer.content == data
+        response = http.pull("up")
+        assert (response.status_code, response.headers["Content-Length"]) == (200, str(size))
+        assert response.content == data
 
 
 def test_an_empty_blob_has_no_bytes_and_no_ranges(http: Http, watch: Watch) -> None:
     http.push("up", b"")
     watch.mark()
-    for answer in (http.pull("up"), http.ask("HEAD", BYTES), http.pull("up", headers={"Range": "bytes=0-"})):
-        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+    for response in (http.pull("up"), http.ask("HEAD", BYTES), http.pull("up", headers={"Range": "bytes=0-"})):
+        assert (response.status_code, response.content, response.headers["Content-Length"]) == (200, b"", "0")
     for asked in ("bytes=0-0", "bytes=5-"):
         watch.assert_problem(http.pull("up", headers={"Range": asked}), 416, "RangeNotSatisfiable")
 
@@ -118,20 +118,20 @@ RANGES = {
 def test_a_range_returns_its_bytes(http: Http) -> None:
     http.push("up", DATA)
     for asked, (start, stop) in RANGES.items():
-        answer = http.pull("up", headers={"Range": asked})
-        assert (answer.status_code, answer.content) == (206, DATA[start:stop]), asked
-        assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
-        assert answer.headers["Content-Length"] == str(stop - start)
-        assert answer.headers["ETag"] == f'"{digest_of(DATA)}"'
+        response = http.pull("up", headers={"Range": asked})
+        assert (response.status_code, response.content) == (206, DATA[start:stop]), asked
+        assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
+        assert response.headers["Content-Length"] == str(stop - start)
+        assert response.headers["ETag"] == f'"{digest_of(DATA)}"'
 
 
 def test_a_range_beyond_the_end_is_refused_with_the_size(http: Http, watch: Watch) -> None:
     http.push("up", DATA)
     watch.mark()
     for asked in (f"bytes={SIZE}-", f"bytes={SIZE}-{SIZE}", "bytes=99999-999999", "bytes=" + "9" * 40 + "-"):
-        answer = http.pull("up", headers={"Range": asked})
-        assert watch.assert_problem(answer, 416, "RangeNotSatisfiable") == {"range": asked, "size": SIZE}
-        assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+        response = http.pull("up", headers={"Range": asked})
+        assert watch.assert_problem(response, 416, "RangeNotSatisfiable") == {"range": asked, "size": SIZE}
+        assert response.headers["Content-Range"] == f"bytes */{SIZE}"
 
 
 def test_several_ranges_and_malformed_ones_return_all_bytes(http: Http) -> None:
@@ -139,8 +139,8 @@ def test_several_ranges_and_malformed_ones_return_all_bytes(http: Http) -> None:
     asked = ["bytes=0-1,5-6", "bytes=0-1, -1", "bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "lines=0-1", "0-1", ""]
     asked += ["bytes=-0", "bytes=--1", "bytes=1-2-3", "bytes=１-２", "bytes=0x1-0x2", "bytes=1_0-2_0", "bytes 0-1"]
     for given in asked:
-        answer = http.pull("up", headers={"Range": given.encode()})
-        assert (answer.status_code, answer.content) == (200, DATA), given
+        response = http.pull("up", headers={"Range": given.encode()})
+        assert (response.status_code, response.content) == (200, DATA), given
 
 
 def test_if_range_returns_a_part_only_of_the_same_bytes(http: Http) -> None:
@@ -157,8 +157,8 @@ def test_if_range_returns_a_part_only_of_the_same_bytes(http: Http) -> None:
         f"{etag}, {etag}",
     ]
     for other in others:
-        answer = http.pull("up", headers={"Range": "bytes=5-", "If-Range": other})
-        assert (answer.status_code, answer.content) == (200, DATA), other
+        response = http.pull("up", headers={"Range": "bytes=5-", "If-Range": other})
+        assert (response.status_code, response.content) == (200, DATA), other
 
 
 def test_a_client_that_has_the_bytes_gets_304(http: Http) -> None:
@@ -166,8 +166,8 @@ def test_a_client_that_has_the_bytes_gets_304(http: Http) -> None:
     etag = f'"{digest_of(DATA)}"'
     for given in (etag, f'"x", {etag}', "*", f"W/{etag}"):
         for extra in ({}, {"Range": "bytes=0-1"}):
-            answer = http.pull("up", headers={"If-None-Match": given, **extra})
-            assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+            response = http.pull("up", headers={"If-None-Match": given, **extra})
+            assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", etag)
     for given in ('"x"', f'"{digest_of(b"")}"', ""):
         assert http.pull("up", headers={"If-None-Match": given}).status_code == 200
 
@@ -192,8 +192,8 @@ def test_a_small_damaged_blob_is_not_sent_at_all(http: Http, watch: Watch, tmp_p
             path.write_bytes(damaged)
         watch.mark()
         for method in ("GET", "HEAD"):
-            answer = http.ask(method, BYTES)
-            assert answer.status_code == 500
+            response = http.ask(method, BYTES)
+            assert response.status_code == 500
         assert watch.assert_problem(http.pull("up"), 500, "BlobDamaged")["digest"] == digest_of(data)
     http.push("up", data, new=True)
     assert http.pull("up").content == data
@@ -205,9 +205,9 @@ def test_a_large_damaged_blob_is_never_sent_completely(http: Http, listener: Lis
     path = blob(tmp_path, data)
     for at in (0, MIB - 1, MIB, 3 * MIB, len(data) - 1):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        answer = ask(listener.port, "GET", BYTES)
-        assert (answer.status, answer.headers["content-length"]) == (200, str(len(data)))
-        assert answer.cut
+        response = ask(listener.port, "GET", BYTES)
+        assert (response.status, response.headers["content-length"]) == (200, str(len(data)))
+        assert response.cut
     path.write_bytes(data)
     assert http.pull("up").content == data
 
@@ -265,11 +265,11 @@ def test_a_client_that_disconnects_leaves_no_open_file(
     opened = []
     whole = FileSaver.open
 
-    def noted(saver: FileSaver, digest: str) -> object:
+    def recorded(saver: FileSaver, digest: str) -> object:
         opened.append(whole(saver, digest))  # type: ignore[arg-type]
         return opened[-1]
 
-    monkeypatch.setattr(FileSaver, "open", noted)
+    monkeypatch.setattr(FileSaver, "open", recorded)
     with Raw(listener.port) as connection:
         connection.send(head("GET", BYTES, host=connection.host))
         assert connection.socket.recv(1, socket.MSG_PEEK)
@@ -291,6 +291,6 @@ def test_memory_does_not_grow_with_the_size_of_an_op(tmp_path: Path) -> None:
         upload = daemon.http.upload(size=size)
         assert daemon.http.append(upload, pieces()).json()["offset"] == size
         assert daemon.http.post("/v1/ops/up/versions", {"upload": upload}).status_code == 201
-        with daemon.http.pull("up", stream=True) as answer:
-            assert sum(len(part) for part in answer.iter_content(MIB)) == size
+        with daemon.http.pull("up", stream=True) as response:
+            assert sum(len(part) for part in response.iter_content(MIB)) == size
         assert daemon.peak() - before < 48 * MIB

@@ -40,17 +40,17 @@ def test_an_invalid_digest_is_refused_and_the_upload_stays(http: Http, watch: Wa
     upload = http.upload(DATA)
     watch.mark()
     for digest in NO_DIGESTS:
-        answer = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest})
-        watch.assert_problem(answer, 400, "InvalidDigest")
-    answer = http.post("/v1/ops/up/versions", {"upload": upload, "digest": DIGEST, "size": len(DATA)})
-    assert (answer.status_code, answer.json()["digest"]) == (201, DIGEST)
+        response = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest})
+        watch.assert_problem(response, 400, "InvalidDigest")
+    response = http.post("/v1/ops/up/versions", {"upload": upload, "digest": DIGEST, "size": len(DATA)})
+    assert (response.status_code, response.json()["digest"]) == (201, DIGEST)
 
 
 @pytest.mark.parametrize("kept", [DATA, b""], ids=["some", "none"])
 def test_bytes_with_another_digest_than_declared_are_not_kept(http: Http, watch: Watch, kept: bytes) -> None:
     upload = http.upload(kept)
-    answer = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(b"others")})
-    details = watch.assert_problem(answer, 422, "DigestMismatch")
+    response = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(b"others")})
+    details = watch.assert_problem(response, 422, "DigestMismatch")
     assert details == {"actual": digest_of(kept), "expected": digest_of(b"others")}
     assert watch.files() == {}
     watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
@@ -60,8 +60,8 @@ def test_bytes_with_another_digest_than_declared_are_not_kept(http: Http, watch:
 @pytest.mark.parametrize("kept", [DATA, b""], ids=["some", "none"])
 def test_bytes_with_another_checksum_than_declared_are_not_kept(http: Http, watch: Watch, kept: bytes) -> None:
     upload = http.upload(kept)
-    answer = http.post("/v1/ops/up/versions", {"upload": upload, "checksum": checksum_of(new_sum(b"others"))})
-    details = watch.assert_problem(answer, 422, "ChecksumMismatch")
+    response = http.post("/v1/ops/up/versions", {"upload": upload, "checksum": checksum_of(new_sum(b"others"))})
+    details = watch.assert_problem(response, 422, "ChecksumMismatch")
     assert details == {"actual": checksum_of(new_sum(kept)), "expected": checksum_of(new_sum(b"others"))}
     assert watch.files() == {}
     watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
@@ -71,26 +71,26 @@ def test_bytes_with_another_checksum_than_declared_are_not_kept(http: Http, watc
 def test_bytes_with_the_declared_checksum_are_kept(http: Http) -> None:
     """The checksum is that of `xxhsum -H2`."""
     wanted = {"upload": http.upload(b"twelve bytes"), "checksum": TWELVE}
-    answer = http.post("/v1/ops/up/versions", wanted)
-    assert (answer.status_code, answer.json()["digest"]) == (201, digest_of(b"twelve bytes"))
+    response = http.post("/v1/ops/up/versions", wanted)
+    assert (response.status_code, response.json()["digest"]) == (201, digest_of(b"twelve bytes"))
 
 
 def test_an_invalid_checksum_is_refused_and_the_upload_stays(http: Http, watch: Watch) -> None:
     upload = http.upload(b"twelve bytes")
     watch.mark()
     for checksum in ("", "xxh128:", TWELVE[:-1], TWELVE + "0", TWELVE.upper(), TWELVE[7:], TWELVE + "\n", DIGEST):
-        answer = http.post("/v1/ops/up/versions", {"upload": upload, "checksum": checksum})
-        watch.assert_problem(answer, 400, "InvalidRequest")
-    answer = http.post("/v1/ops/up/versions", {"digest": DIGEST, "checksum": TWELVE})
-    watch.assert_problem(answer, 400, "InvalidRequest")
+        response = http.post("/v1/ops/up/versions", {"upload": upload, "checksum": checksum})
+        watch.assert_problem(response, 400, "InvalidRequest")
+    response = http.post("/v1/ops/up/versions", {"digest": DIGEST, "checksum": TWELVE})
+    watch.assert_problem(response, 400, "InvalidRequest")
     assert http.post("/v1/ops/up/versions", {"upload": upload, "checksum": TWELVE}).status_code == 201
 
 
 def test_another_number_of_bytes_than_declared_is_not_kept(http: Http, watch: Watch) -> None:
     for size in (0, len(DATA) - 1, len(DATA) + 1, 2**63 - 1):
         upload = http.upload(DATA)
-        answer = http.post("/v1/ops/up/versions", {"upload": upload, "size": size, "digest": DIGEST})
-        assert watch.assert_problem(answer, 422, "SizeMismatch") == {"actual": len(DATA), "expected": size}
+        response = http.post("/v1/ops/up/versions", {"upload": upload, "size": size, "digest": DIGEST})
+        assert watch.assert_problem(response, 422, "SizeMismatch") == {"actual": len(DATA), "expected": size}
         assert watch.files() == {}
         watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
@@ -98,8 +98,8 @@ def test_another_number_of_bytes_than_declared_is_not_kept(http: Http, watch: Wa
 def test_a_stored_blob_survives_a_push_of_the_wrong_bytes(http: Http, watch: Watch) -> None:
     http.push("up", DATA)
     watch.mark()
-    answer = http.post("/v1/ops/up/versions", {"upload": http.upload(b"x"), "digest": DIGEST})
-    watch.assert_problem(answer, 422, "DigestMismatch")
+    response = http.post("/v1/ops/up/versions", {"upload": http.upload(b"x"), "digest": DIGEST})
+    watch.assert_problem(response, 422, "DigestMismatch")
     assert http.pull("up").content == DATA
 
 
@@ -113,9 +113,9 @@ def test_a_refused_push_leaves_neither_a_blob_nor_a_version(http: Http, watch: W
         {"valid_with": ["nobody"]},
         {"valid_for": ["fresh"], "valid_with": ["nobody"]},
     ):
-        answer = http.post("/v1/ops/up/versions", {"upload": upload, **wanted})
-        assert answer.status_code in (404, 409), answer.text
-        watch.assert_problem(answer, answer.status_code, answer.json()["code"])
+        response = http.post("/v1/ops/up/versions", {"upload": upload, **wanted})
+        assert response.status_code in (404, 409), response.text
+        watch.assert_problem(response, response.status_code, response.json()["code"])
 
 
 def test_the_database_has_the_digest_that_sha256sum_prints(http: Http, server: OpStoreServer, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     plain = os.sendfile
 
-    def noted(out: int, source: int, offset: int, count: int) -> int:
+    def recorded(out: int, source: int, offset: int, count: int) -> int:
         counts.append(plain(out, source, offset, count))
         return counts[-1]
 
-    monkeypatch.setattr(os, "sendfile", noted)
+    monkeypatch.setattr(os, "sendfile", recorded)
     return counts
 
 
@@ -39,8 +39,8 @@ def test_a_range_is_sent_by_sendfile_and_a_whole_blob_is_verified(http: Http, se
     assert sent == []
     for asked, start, stop in (("bytes=0-", 0, len(data)), ("bytes=7-", 7, len(data)), ("bytes=3-1048580", 3, MIB + 5)):
         sent.clear()
-        answer = http.pull("up", headers={"Range": asked})
-        assert (answer.status_code, answer.content) == (206, data[start:stop])
+        response = http.pull("up", headers={"Range": asked})
+        assert (response.status_code, response.content) == (206, data[start:stop])
         wanted = stop - start
         wait_for(lambda: sum(sent) == wanted, "the note of the last piece")  # noqa: B023 - the client may have it before us
 
@@ -49,15 +49,15 @@ def test_a_small_response_is_sent_in_one_call(http: Http, monkeypatch: pytest.Mo
     pieces: list[int] = []
     plain = Channel.send
 
-    def noted(channel: Channel, data: bytes, do_close: bool = True) -> int:
+    def recorded(channel: Channel, data: bytes, do_close: bool = True) -> int:
         pieces.append(len(data))
         return plain(channel, data, do_close)
 
     http.push("up", b"bytes")
     http.push("up", b"x" * MAX_BUFFERED)
     upload = http.upload(b"others")
-    monkeypatch.setattr(Channel, "send", noted)
-    answers = [
+    monkeypatch.setattr(Channel, "send", recorded)
+    responses = [
         http.pull("up", "1.0.0"),
         http.pull("up"),
         http.pull("up", headers={"Range": "bytes=2-"}),
@@ -65,17 +65,17 @@ def test_a_small_response_is_sent_in_one_call(http: Http, monkeypatch: pytest.Mo
         http.get("/v1/ops/none"),
         http.delete(f"/v1/uploads/{upload}"),
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 206, 200, 404, 204]
-    assert len(pieces) == len(answers)
-    assert answers[1].content == b"x" * MAX_BUFFERED
+    assert [response.status_code for response in responses] == [200, 200, 206, 200, 404, 204]
+    assert len(pieces) == len(responses)
+    assert responses[1].content == b"x" * MAX_BUFFERED
 
 
 def test_a_system_without_sendfile_sends_the_same(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sendfile")
     data = large()
     http.push("up", data)
-    answer = http.pull("up", headers={"Range": "bytes=5-"})
-    assert (answer.status_code, answer.content) == (206, data[5:])
+    response = http.pull("up", headers={"Range": "bytes=5-"})
+    assert (response.status_code, response.content) == (206, data[5:])
 
 
 def test_a_connection_serves_more_requests_after_a_range(http: Http, listener: Listener) -> None:
@@ -83,8 +83,8 @@ def test_a_connection_serves_more_requests_after_a_range(http: Http, listener: L
     http.push("up", data)
     with Raw(listener.port) as connection:
         for start in (0, 5, len(data) - 1):
-            answer = connection.ask("GET", BYTES, f"Range: bytes={start}-")
-            assert (answer.status, answer.body) == (206, data[start:])
+            response = connection.ask("GET", BYTES, f"Range: bytes={start}-")
+            assert (response.status, response.body) == (206, data[start:])
 
 
 def test_a_client_that_disconnects_during_a_range_leaves_nothing_behind(

@@ -211,8 +211,8 @@ def test_an_invalid_chunk_ends_the_append(http: Http, listener: Listener, watch:
             lines = (f"Content-Type: {routes.APPEND_TYPE}", "Upload-Offset: 0", "Transfer-Encoding: chunked")
             connection.send(head("PATCH", f"/v1/uploads/{upload}", *lines, host=connection.host))
             connection.send(chunks + smuggled(connection.host))
-            answer = connection.answer()
-            watch.assert_problem(answer, 400, "InvalidRequest", unchanged=False)
+            response = connection.answer()
+            watch.assert_problem(response, 400, "InvalidRequest", unchanged=False)
             assert connection.is_closed(), what
         assert http.get("/v1/ops/smuggled").status_code == 404
 

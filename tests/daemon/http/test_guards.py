@@ -42,11 +42,11 @@ def every_route(server: OpStoreServer) -> Iterator[tuple[str, str, Scope | None]
             yield method, path, view.route.scope
 
 
-def problem_or_head(watch: Watch, method: str, answer: raw_http.Answer, status: int, code: str) -> None:
+def problem_or_head(watch: Watch, method: str, response: raw_http.Answer, status: int, code: str) -> None:
     if method == "HEAD":
-        assert answer.status == status
+        assert response.status == status
     else:
-        watch.assert_problem(answer, status, code)
+        watch.assert_problem(response, status, code)
 
 
 def test_every_route_but_the_public_ones_requires_a_token(
@@ -57,12 +57,12 @@ def test_every_route_but_the_public_ones_requires_a_token(
     for method, path, scope in found:
         with raw_http.Raw(listener.port) as connection:
             connection.send(raw_http.head(method, path, host=connection.host, token=None))
-            answer = connection.answer(method)
+            response = connection.answer(method)
         if path in PUBLIC:
-            assert (scope, answer.status) == (None, 200)
+            assert (scope, response.status) == (None, 200)
         else:
-            problem_or_head(watch, method, answer, 401, "TokenRequired")
-            assert answer.headers["www-authenticate"] == "Bearer"
+            problem_or_head(watch, method, response, 401, "TokenRequired")
+            assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_every_route_refuses_a_token_with_a_lesser_scope(
@@ -78,10 +78,10 @@ def test_every_route_refuses_a_token_with_a_lesser_scope(
                     connection.send(
                         raw_http.head(method, path, *lines, host=connection.host, token=TOKENS[held]) + body
                     )
-                    answer = connection.answer(method)
-                    problem_or_head(watch, method, answer, 403, "ScopeRequired")
+                    response = connection.answer(method)
+                    problem_or_head(watch, method, response, 403, "ScopeRequired")
                     asked += 1
-                    if answer.headers.get("connection") == "close":
+                    if response.headers.get("connection") == "close":
                         break
     assert asked >= 8
 
@@ -97,7 +97,7 @@ def test_a_read_token_can_neither_write_nor_append(http: Http, watch: Watch) -> 
     upload = http.upload()
     reader = http.with_token(READ_TOKEN)
     watch.mark()
-    for answer in (
+    for response in (
         reader.post(routes.UPLOADS, {"size": 1}),
         reader.get(f"/v1/uploads/{upload}"),
         reader.append(upload, b"bytes"),
@@ -110,7 +110,7 @@ def test_a_read_token_can_neither_write_nor_append(http: Http, watch: Watch) -> 
         reader.post(routes.PIPELINES, {"name": "p", "ops": ["up"]}),
         reader.delete("/v1/pipelines/p"),
     ):
-        assert watch.assert_problem(answer, 403, "ScopeRequired") == {"scope": "write"}
+        assert watch.assert_problem(response, 403, "ScopeRequired") == {"scope": "write"}
 
 
 def test_an_unknown_credential_is_refused(http: Http, watch: Watch) -> None:
@@ -126,13 +126,13 @@ def test_an_unknown_credential_is_refused(http: Http, watch: Watch) -> None:
     ]
     given += [f'Bearer "{ADMIN_TOKEN}"', "Digest username=x", ""]
     for authorization in given:
-        answer = nobody.get(routes.OPS, headers={"Authorization": authorization.encode("latin-1")})
-        watch.assert_problem(answer, 401, "TokenRequired")
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
-    answer = nobody.get(routes.OPS, params={"access_token": ADMIN_TOKEN, "token": ADMIN_TOKEN})
-    assert answer.status_code == 401
-    answer = nobody.get(routes.OPS, headers={"Cookie": f"token={ADMIN_TOKEN}", "X-Api-Key": ADMIN_TOKEN})
-    watch.assert_problem(answer, 401, "TokenRequired")
+        response = nobody.get(routes.OPS, headers={"Authorization": authorization.encode("latin-1")})
+        watch.assert_problem(response, 401, "TokenRequired")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    response = nobody.get(routes.OPS, params={"access_token": ADMIN_TOKEN, "token": ADMIN_TOKEN})
+    assert response.status_code == 401
+    response = nobody.get(routes.OPS, headers={"Cookie": f"token={ADMIN_TOKEN}", "X-Api-Key": ADMIN_TOKEN})
+    watch.assert_problem(response, 401, "TokenRequired")
     assert nobody.get(routes.OPS, headers={"Authorization": f"bearer {ADMIN_TOKEN}"}).status_code == 200
 
 
@@ -177,11 +177,11 @@ def test_a_request_from_another_site_is_refused_even_if_it_only_reads(http: Http
     for headers in FOREIGN:
         for path in (routes.OPS, routes.HEALTH, routes.READY, "/nowhere"):
             watch.assert_problem(http.get(path, headers=headers), 403, "ForeignOrigin")
-        answer = http.post(routes.PIPELINES, {"name": "p", "ops": ["up"]}, headers=headers)
-        watch.assert_problem(answer, 403, "ForeignOrigin")
-        answer = http.ask("OPTIONS", routes.OPS, headers={**headers, "Access-Control-Request-Method": "GET"})
-        watch.assert_problem(answer, 403, "ForeignOrigin")
-        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+        response = http.post(routes.PIPELINES, {"name": "p", "ops": ["up"]}, headers=headers)
+        watch.assert_problem(response, 403, "ForeignOrigin")
+        response = http.ask("OPTIONS", routes.OPS, headers={**headers, "Access-Control-Request-Method": "GET"})
+        watch.assert_problem(response, 403, "ForeignOrigin")
+        assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
 def test_a_request_from_our_own_site_or_from_no_site_is_answered(http: Http) -> None:
@@ -201,9 +201,9 @@ def test_a_configured_host_name_is_accepted() -> None:
 
 @pytest.mark.parametrize("path", sorted(PUBLIC - {routes.SIGN_IN}))
 def test_the_public_paths_return_ok_and_nothing_else(http: Http, watch: Watch, path: str) -> None:
-    answer = http.with_token(None).get(path)
-    assert (answer.status_code, answer.content) == (200, b"ok\n")
-    told = {name.lower() for name in answer.headers} - {name.lower() for name in HEADERS}
+    response = http.with_token(None).get(path)
+    assert (response.status_code, response.content) == (200, b"ok\n")
+    told = {name.lower() for name in response.headers} - {name.lower() for name in HEADERS}
     assert told == {"content-type", "content-length", "date", routes.REQUEST_ID.lower()}
     assert http.with_token("wrong").get(path).status_code == 200
     watch.assert_problem(http.with_token(None).post(path), 405, "MethodNotAllowed")
@@ -218,19 +218,19 @@ def test_a_failing_store_is_reported_as_not_ready_without_details(
         raise errors.StorageFailed(reason="the secret disk")
 
     monkeypatch.setattr(FileSaver, "free", failing)
-    answer = http.with_token(None).get(routes.READY)
-    assert watch.assert_problem(answer, 503, "NotReady") == {}
-    assert (answer.json()["detail"], answer.headers["Retry-After"]) == ("not ready", "1")
+    response = http.with_token(None).get(routes.READY)
+    assert watch.assert_problem(response, 503, "NotReady") == {}
+    assert (response.json()["detail"], response.headers["Retry-After"]) == ("not ready", "1")
     assert http.with_token(None).get(routes.HEALTH).status_code == 200
 
 
 def test_the_daemon_proves_that_it_knows_the_token(http: Http, listener: Listener, watch: Watch) -> None:
     nobody = http.with_token(None)
     nonce = new_nonce()
-    answer = nobody.get(routes.HEALTH, headers={routes.NONCE: nonce})
+    response = nobody.get(routes.HEALTH, headers={routes.NONCE: nonce})
     key = hashlib.sha256(ADMIN_TOKEN.encode()).digest()
     proof = hmac.new(key, f"opstore-proof:127.0.0.1:{listener.port}:{nonce}".encode(), "sha256").hexdigest()
-    assert proof in answer.headers[routes.PROOF].split(", ")
+    assert proof in response.headers[routes.PROOF].split(", ")
     for host in (f"localhost:{listener.port}", f"[::1]:{listener.port}"):
         elsewhere = nobody.get(routes.HEALTH, headers={routes.NONCE: nonce, "Host": host})
         assert (elsewhere.status_code, routes.PROOF in elsewhere.headers) == (200, False)
@@ -244,7 +244,7 @@ def test_the_daemon_proves_that_it_knows_the_token(http: Http, listener: Listene
 def test_every_response_has_the_security_headers(http: Http, listener: Listener) -> None:
     http.push("up", b"bytes")
     etag = {"If-None-Match": http.pull("up").headers["ETag"]}
-    answers = {
+    responses = {
         200: http.pull("up"),
         206: http.pull("up", headers={"Range": "bytes=0-1"}),
         304: http.pull("up", headers=etag),
@@ -254,20 +254,20 @@ def test_every_response_has_the_security_headers(http: Http, listener: Listener)
         401: http.with_token(None).get(routes.OPS),
         405: http.ask("OPTIONS", routes.OPS),
     }
-    for status, answer in answers.items():
-        assert answer.status_code == status
+    for status, response in responses.items():
+        assert response.status_code == status
         for name, value in HEADERS.items():
-            assert answer.headers[name] == value, (status, name)
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert "Server" not in answer.headers
+            assert response.headers[name] == value, (status, name)
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "Server" not in response.headers
 
 
 def test_a_well_formed_request_id_is_returned(http: Http) -> None:
     nobody = http.with_token(None)
     for given in ("a", "abc-123_X.y", "0" * 64):
         for client, path in ((http, routes.OPS), (http, "/nowhere"), (nobody, routes.OPS), (nobody, routes.HEALTH)):
-            answer = client.get(path, headers={routes.REQUEST_ID: given})
-            assert answer.headers[routes.REQUEST_ID] == given
+            response = client.get(path, headers={routes.REQUEST_ID: given})
+            assert response.headers[routes.REQUEST_ID] == given
     for wrong in ("", "0" * 65, "a b", "a/b", "ä".encode(), "<b>", "a;"):
         for client in (http, nobody):
             made = client.get(routes.OPS, headers={routes.REQUEST_ID: wrong}).headers[routes.REQUEST_ID]
@@ -292,9 +292,9 @@ def test_an_unknown_path_is_reported_only_with_a_token(http: Http, watch: Watch)
         ("TRACE", routes.HEALTH, "GET, HEAD"),
         ("BREW", "/v1/ops/up", "GET, HEAD, PATCH"),
     ):
-        answer = http.ask(method, path)
-        assert watch.assert_problem(answer, 405, "MethodNotAllowed") == {"method": method, "path": path}
-        assert answer.headers["Allow"] == allowed
+        response = http.ask(method, path)
+        assert watch.assert_problem(response, 405, "MethodNotAllowed") == {"method": method, "path": path}
+        assert response.headers["Allow"] == allowed
 
 
 def test_no_token_is_logged(http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,13 +316,13 @@ def test_no_token_is_logged(http: Http, caplog: pytest.LogCaptureFixture, monkey
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(FileSaver, "open", failing)
-    answer = http.pull("up")
-    assert (answer.status_code, answer.json()["code"]) == (500, "InternalError")
+    response = http.pull("up")
+    assert (response.status_code, response.json()["code"]) == (500, "InternalError")
     monkeypatch.undo()
     shown = caplog.text + "".join(record.getMessage() + str(record.args) for record in caplog.records)
-    assert answer.json()["details"]["reference"] in shown
+    assert response.json()["details"]["reference"] in shown
     assert "a bug" in shown
-    assert "a bug" not in answer.text
+    assert "a bug" not in response.text
     assert "GET /v1/ops 401" in shown  # who is refused is in the log too
     for token in (ADMIN_TOKEN, READ_TOKEN, wrong):
         assert token not in shown

@@ -125,8 +125,8 @@ def test_a_key_with_another_request_is_refused(http: Http, watch: Watch) -> None
         ("DELETE", f"/v1/uploads/{upload}", None),
     ]
     for method, path, other in others:
-        answer = http.ask(method, path, other, headers=key("k"))
-        assert watch.assert_problem(answer, 409, "KeyReused") == {"key": "k"}
+        response = http.ask(method, path, other, headers=key("k"))
+        assert watch.assert_problem(response, 409, "KeyReused") == {"key": "k"}
 
 
 def test_keys_of_different_tokens_are_independent(http: Http) -> None:
@@ -145,8 +145,8 @@ def test_a_refused_request_does_not_use_its_key(http: Http, watch: Watch) -> Non
     ):
         watch.assert_problem(http.post("/v1/links", body, headers=key("k")), status, code)
     http.register("up", a="1")
-    answer = http.post("/v1/links", {"upstream": "up", "downstream": "down"}, headers=key("k"))
-    assert answer.status_code == 201
+    response = http.post("/v1/links", {"upstream": "up", "downstream": "down"}, headers=key("k"))
+    assert response.status_code == 201
 
 
 def test_an_invalid_key_is_refused(http: Http, listener: Listener, watch: Watch) -> None:
@@ -186,10 +186,10 @@ def test_simultaneous_repetitions_have_one_effect_and_the_same_response(
     for number in range(5 if what == "push" else 1):
         change = prepared(http, what)
         before = http.get("/v1/ops/up/versions").json()["versions"]
-        answers = at_once(listener.url, change, f"k{number}")
-        assert answers[0].status_code in (200, 201, 204)
-        for answer in answers[1:]:
-            assert same(answer, answers[0]), answer.text
+        responses = at_once(listener.url, change, f"k{number}")
+        assert responses[0].status_code in (200, 201, 204)
+        for response in responses[1:]:
+            assert same(response, responses[0]), response.text
         after = http.get("/v1/ops/up/versions").json()["versions"]
         assert len(after) - len(before) == (1 if what in ("push", "register") else 0)
 
@@ -198,19 +198,19 @@ def test_a_repetition_that_loses_the_race_returns_the_response_of_the_winner(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change = prepared(http, "push")
-    answers: list[requests.Response] = []
+    responses: list[requests.Response] = []
     verify = Uploads.verify
 
     def overtaken(uploads: Uploads, *given: Any) -> Any:
         monkeypatch.undo()
         with Http(http.url) as other:
-            answers.append(other.ask(*change, headers=key("k")))
+            responses.append(other.ask(*change, headers=key("k")))
         return verify(uploads, *given)
 
     monkeypatch.setattr(Uploads, "verify", overtaken)
-    answers.append(http.ask(*change, headers=key("k")))
-    assert answers[0].status_code == 201
-    assert same(answers[1], answers[0]), answers[1].text
+    responses.append(http.ask(*change, headers=key("k")))
+    assert responses[0].status_code == 201
+    assert same(responses[1], responses[0]), responses[1].text
 
 
 def test_simultaneous_versions_of_one_upload_without_a_key_are_one_version(http: Http, listener: Listener) -> None:
@@ -225,6 +225,6 @@ def test_simultaneous_versions_of_one_upload_without_a_key_are_one_version(http:
 
         before = http.get("/v1/ops").json()["ops"]
         with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(push, range(4)))
-        assert sorted(answer.status_code for answer in answers) == [201, 404, 404, 404]
+            responses = list(pool.map(push, range(4)))
+        assert sorted(response.status_code for response in responses) == [201, 404, 404, 404]
         assert http.get("/v1/ops").json()["ops"][0]["versions"] == (before[0]["versions"] if before else 0) + 1

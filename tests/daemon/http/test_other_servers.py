@@ -88,10 +88,10 @@ def http(port: int) -> Iterator[Http]:
         yield client
 
 
-def code(answer: object) -> tuple[int, str]:
-    status: int = answer.status_code  # type: ignore[attr-defined]
-    assert answer.headers["Content-Type"] == routes.PROBLEM  # type: ignore[attr-defined]
-    word: str = answer.json()["code"]  # type: ignore[attr-defined]
+def code(response: object) -> tuple[int, str]:
+    status: int = response.status_code  # type: ignore[attr-defined]
+    assert response.headers["Content-Type"] == routes.PROBLEM  # type: ignore[attr-defined]
+    word: str = response.json()["code"]  # type: ignore[attr-defined]
     return status, word
 
 
@@ -101,10 +101,10 @@ def test_a_push_and_a_pull_work(http: Http) -> None:
         stop = start + 4 if start == 0 else 10
         assert http.append(upload, DATA[start:stop], start).json()["offset"] == stop
     assert http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(DATA)}).status_code == 201
-    answer = http.pull("up")
-    assert (answer.content, answer.headers["ETag"]) == (DATA, f'"{digest_of(DATA)}"')
+    response = http.pull("up")
+    assert (response.content, response.headers["ETag"]) == (DATA, f'"{digest_of(DATA)}"')
     assert http.pull("up", headers={"Range": "bytes=2-4"}).content == DATA[2:5]
-    assert http.pull("up", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert http.pull("up", headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
     assert http.ask("HEAD", BYTES).headers["Content-Length"] == "10"
     http.push("up", b"")
     assert http.pull("up").content == b""
@@ -126,12 +126,12 @@ def test_appends_follow_the_same_rules(http: Http) -> None:
 
 def test_an_append_of_unknown_length_is_stored_completely_or_refused(http: Http) -> None:
     upload = http.upload(size=10)
-    answer = http.append(upload, iter([DATA[:4], DATA[4:]]))
-    if answer.status_code == 411:  # where the server hands over no such body
-        assert code(answer) == (411, "LengthRequired")
+    response = http.append(upload, iter([DATA[:4], DATA[4:]]))
+    if response.status_code == 411:  # where the server hands over no such body
+        assert code(response) == (411, "LengthRequired")
         assert http.get(f"/v1/uploads/{upload}").json()["offset"] == 0
     else:
-        assert answer.json()["offset"] == 10
+        assert response.json()["offset"] == 10
 
 
 def test_a_client_that_disconnects_leaves_the_offset(http: Http, port: int, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_requests_are_refused_as_by_our_own_server(http: Http, port: int) -> Non
     assert code(http.ask("POST", routes.PIPELINES, data=large_body, headers=json)) == (413, "TooLarge")
     assert code(http.ask("POST", routes.PIPELINES, data=iter([b"{}"]), headers=json)) == (411, "LengthRequired")
     assert code(http.ask("POST", routes.PIPELINES, data=b"{}", headers={})) == (415, "UnsupportedContent")
-    answer = nobody.get(routes.HEALTH)
-    assert (answer.status_code, answer.content) == (200, b"ok\n")
+    response = nobody.get(routes.HEALTH)
+    assert (response.status_code, response.content) == (200, b"ok\n")
     assert http.get(routes.OPS).json()["ops"] == []
 
 
@@ -174,8 +174,8 @@ def test_a_damaged_blob_is_never_sent_completely(http: Http, port: int, tmp_path
     data = large()
     http.push("up", data)
     blob(tmp_path, data).write_bytes(data[:-1] + b"!")
-    answer = ask(port, "GET", BYTES)
-    assert (answer.status, answer.cut) == (200, True)
+    response = ask(port, "GET", BYTES)
+    assert (response.status, response.cut) == (200, True)
     http.push("other", DATA)
     blob(tmp_path, DATA).write_bytes(DATA[:-1] + b"!")
     assert code(http.pull("other")) == (500, "BlobDamaged")

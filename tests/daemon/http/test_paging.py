@@ -30,8 +30,8 @@ def filled(http: Http, watch: Watch) -> Watch:
 def test_an_invalid_limit_is_refused(http: Http, filled: Watch) -> None:
     for path in LISTINGS:
         for limit in ("0", "1001", "-1", "+1", "01", "1.0", "1e2", "", " ", "x", "１", "9" * 30, "%31%00"):
-            answer = http.get(f"{path}?limit={quote(limit, safe='%')}")
-            filled.assert_problem(answer, 400, "InvalidRequest")
+            response = http.get(f"{path}?limit={quote(limit, safe='%')}")
+            filled.assert_problem(response, 400, "InvalidRequest")
 
 
 @pytest.mark.parametrize("path", ["/v1/ops/up/versions", "/v1/links"])
@@ -45,8 +45,8 @@ def test_a_cursor_may_point_anywhere(http: Http, filled: Watch) -> None:
     for path, key in LISTINGS.items():
         numbers = ("0", "9" * 18) if key in ("versions", "links") else ("", "~", "a\0b", "ä", "'; DROP TABLE op; --")
         for cursor in numbers:
-            answer = http.get(path, params={"cursor": cursor})
-            assert (answer.status_code, type(answer.json()[key])) == (200, list)
+            response = http.get(path, params={"cursor": cursor})
+            assert (response.status_code, type(response.json()[key])) == (200, list)
     filled.assert_unchanged()
 
 

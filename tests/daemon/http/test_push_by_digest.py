@@ -67,9 +67,9 @@ def test_a_client_sends_no_bytes_that_the_store_has(
 
 
 def blobs_of(http: Http, sample: str) -> list[dict[str, Any]]:
-    answer = http.get(routes.BLOBS, params={"sample": sample})
-    assert answer.status_code == 200
-    blobs: list[dict[str, Any]] = answer.json()["blobs"]
+    response = http.get(routes.BLOBS, params={"sample": sample})
+    assert response.status_code == 200
+    blobs: list[dict[str, Any]] = response.json()["blobs"]
     return blobs
 
 
@@ -105,9 +105,9 @@ def test_all_blobs_with_the_same_sample_are_listed(http: Http) -> None:
 def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http, tmp_path: Path) -> None:
     data = os.urandom(3_000_000)
     http.push("up", data)
-    answer = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
-    assert answer.content.startswith(b"   {"), "a blank for each piece"
-    assert [blob["digest"] for blob in answer.json()["blobs"]] == [digest_of(data)]
+    response = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
+    assert response.content.startswith(b"   {"), "a blank for each piece"
+    assert [blob["digest"] for blob in response.json()["blobs"]] == [digest_of(data)]
     (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")
     damage(blob)
     assert http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1}).json() == {"blobs": []}

@@ -187,8 +187,8 @@ def test_a_disk_that_fails_at_the_end_keeps_no_version(
     upload = http.upload(DATA)
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", _raising(OSError(errno.ENOSPC, "No space left on device")))
-        answer = http.post("/v1/ops/up/versions", {"upload": upload})
-        watch.assert_problem(answer, 507, "StorageFull", unchanged=False)
+        response = http.post("/v1/ops/up/versions", {"upload": upload})
+        watch.assert_problem(response, 507, "StorageFull", unchanged=False)
         assert http.get("/v1/ops").json()["ops"] == []
     assert offset_of(http, upload) == 10
     assert pushed(http, upload) == digest_of(DATA)

@@ -64,10 +64,10 @@ def test_bytes_that_contain_the_boundary_are_stored_unchanged(http: Http, where:
 
 
 def test_two_simultaneous_equal_pushes_make_one_version(http: Http) -> None:
-    answers: list[requests.Response] = []
+    responses: list[requests.Response] = []
     threads = [
         threading.Thread(
-            target=lambda: answers.append(http.with_token(ADMIN_TOKEN).post(PATH, files=form(), headers=key("k")))
+            target=lambda: responses.append(http.with_token(ADMIN_TOKEN).post(PATH, files=form(), headers=key("k")))
         )
         for _ in range(8)
     ]
@@ -75,8 +75,8 @@ def test_two_simultaneous_equal_pushes_make_one_version(http: Http) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.content for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {201}
+    assert len({response.content for response in responses}) == 1
     assert http.get("/v1/ops/pca").json()["versions"] == 1
 
 

@@ -79,8 +79,8 @@ def test_bytes_that_a_crash_changed_are_detected(tmp_path: Path) -> None:
         upload = http.upload(DATA, size=10)
     (tmp_path / "blobs" / "staging" / upload).write_bytes(b"0123456xxx")
     with daemon(tmp_path) as (http, _):
-        answer = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(DATA)})
-        assert (answer.status_code, answer.json()["code"]) == (422, "DigestMismatch")
+        response = http.post("/v1/ops/up/versions", {"upload": upload, "digest": digest_of(DATA)})
+        assert (response.status_code, response.json()["code"]) == (422, "DigestMismatch")
         assert http.get("/v1/ops").json()["ops"] == []
 
 

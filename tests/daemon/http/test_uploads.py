@@ -43,9 +43,9 @@ def staged(folder: Path, upload: str) -> int:
 
 
 def pushed(http: Http, upload: str) -> str:
-    answer = http.post("/v1/ops/up/versions", {"upload": upload})
-    assert answer.status_code == 201, answer.text
-    digest: str = answer.json()["digest"]
+    response = http.post("/v1/ops/up/versions", {"upload": upload})
+    assert response.status_code == 201, response.text
+    digest: str = response.json()["digest"]
     assert digest_of(http.pull("up").content) == digest
     return digest
 
@@ -56,10 +56,10 @@ def test_an_upload_is_created_and_reports_its_offset(http: Http) -> None:
     assert (created.status_code, created.json()) == (201, {"upload": upload, "offset": 0, "size": 10})
     assert created.headers["Location"] == f"/v1/uploads/{upload}"
     for data, offset in ((DATA[:4], 0), (DATA[4:], 4)):
-        answer = http.append(upload, data, offset)
+        response = http.append(upload, data, offset)
         told = {"upload": upload, "offset": offset + len(data), "size": 10}
-        assert (answer.status_code, answer.json()) == (200, told)
-        assert answer.headers[routes.UPLOAD_OFFSET] == str(offset + len(data))
+        assert (response.status_code, response.json()) == (200, told)
+        assert response.headers[routes.UPLOAD_OFFSET] == str(offset + len(data))
     assert pushed(http, upload) == digest_of(DATA)
 
 
@@ -92,7 +92,7 @@ def test_an_append_cannot_be_repeated(http: Http, watch: Watch) -> None:
 
 def test_an_unknown_upload_is_not_found(http: Http, watch: Watch) -> None:
     for upload in ("a" * 32, "A" * 32, "a" * 31, "a" * 33, "x", "..", "%2e%2e", "a" * 31 + "%00", "%C3%A4", "a" * 5000):
-        for answer in (
+        for response in (
             http.get(f"/v1/uploads/{upload}"),
             http.delete(f"/v1/uploads/{upload}"),
             http.append(upload, DATA),
@@ -100,12 +100,12 @@ def test_an_unknown_upload_is_not_found(http: Http, watch: Watch) -> None:
             http.append(upload, iter([DATA])) if len(upload) == 32 and upload.islower() else http.append(upload, DATA),
         ):
             if upload in ("..", "%2e%2e"):  # requests resolves ".." itself
-                assert answer.status_code in (404, 405)
+                assert response.status_code in (404, 405)
             else:
-                watch.assert_problem(answer, 404, "UploadNotFound")
+                watch.assert_problem(response, 404, "UploadNotFound")
     for upload in ("a" * 32, "x", "", "../x", "a\0", "ä" * 100):
-        answer = http.post("/v1/ops/up/versions", {"upload": upload})
-        watch.assert_problem(answer, 404, "UploadNotFound")
+        response = http.post("/v1/ops/up/versions", {"upload": upload})
+        watch.assert_problem(response, 404, "UploadNotFound")
 
 
 def test_a_finished_upload_is_deleted(http: Http, watch: Watch) -> None:
@@ -123,7 +123,7 @@ def test_an_upload_of_somebody_else_does_not_exist(http: Http, watch: Watch) -> 
     upload = http.upload(DATA[:5])
     other = http.with_token(WRITE_TOKEN)
     watch.mark()
-    for answer in (
+    for response in (
         other.get(f"/v1/uploads/{upload}"),
         other.delete(f"/v1/uploads/{upload}"),
         other.append(upload, DATA[5:], 5),
@@ -131,7 +131,7 @@ def test_an_upload_of_somebody_else_does_not_exist(http: Http, watch: Watch) -> 
         other.append(upload, DATA[5:], 0),
         other.post("/v1/ops/up/versions", {"upload": upload}),
     ):
-        assert watch.assert_problem(answer, 404, "UploadNotFound") == {"upload": upload}
+        assert watch.assert_problem(response, 404, "UploadNotFound") == {"upload": upload}
     assert http.append(upload, DATA[5:], 5).status_code == 200
 
 
@@ -175,10 +175,10 @@ def test_an_append_of_another_type_is_refused(http: Http, watch: Watch) -> None:
     watch.mark()
     for given in ("", routes.JSON, routes.BYTES_TYPE, "application/x-partial-upload"):
         for data in (DATA, b""):
-            answer = http.append(upload, data, 0, **{"Content-Type": given})
-            watch.assert_problem(answer, 415, "UnsupportedContent")
-    answer = http.append(upload, DATA, 0, **{"Content-Encoding": "gzip"})
-    watch.assert_problem(answer, 415, "UnsupportedContent")
+            response = http.append(upload, data, 0, **{"Content-Type": given})
+            watch.assert_problem(response, 415, "UnsupportedContent")
+    response = http.append(upload, DATA, 0, **{"Content-Encoding": "gzip"})
+    watch.assert_problem(response, 415, "UnsupportedContent")
 
 
 def test_too_many_bytes_are_refused_by_their_declared_length(http: Http, watch: Watch) -> None:
@@ -262,23 +262,23 @@ def test_an_empty_append_returns_the_offset(http: Http, watch: Watch) -> None:
     watch.mark()
     nothing: list[bytes | Iterator[bytes]] = [b"", iter([])]
     for data in nothing:
-        answer = http.append(upload, data, 10)
-        assert (answer.status_code, answer.json()["offset"]) == (200, 10)
+        response = http.append(upload, data, 10)
+        assert (response.status_code, response.json()["offset"]) == (200, 10)
     watch.assert_unchanged()
 
 
 def test_an_empty_upload_makes_a_version(http: Http) -> None:
     for size in (0, None):
         upload = http.upload(size=size)
-        answer = http.post("/v1/ops/up/versions", {"upload": upload, "size": 0, "digest": digest_of(b"")})
-        assert answer.json()["size"] == 0
+        response = http.post("/v1/ops/up/versions", {"upload": upload, "size": 0, "digest": digest_of(b"")})
+        assert response.json()["size"] == 0
 
 
 def test_a_version_of_an_incomplete_upload_is_refused_and_the_upload_can_resume(http: Http, watch: Watch) -> None:
     upload = http.upload(DATA[:5], size=10)
     watch.mark()
-    answer = http.post("/v1/ops/up/versions", {"upload": upload})
-    assert watch.assert_problem(answer, 409, "UploadIncomplete") == {"upload": upload, "offset": 5, "size": 10}
+    response = http.post("/v1/ops/up/versions", {"upload": upload})
+    assert watch.assert_problem(response, 409, "UploadIncomplete") == {"upload": upload, "offset": 5, "size": 10}
     assert http.append(upload, DATA[5:], 5).status_code == 200
     assert pushed(http, upload) == digest_of(DATA)
 

@@ -36,16 +36,16 @@ def asked(http: Http) -> Http:
     return fill(http)
 
 
-def told(answer: requests.Response) -> tuple[int, bytes, str]:
+def essence(response: requests.Response) -> tuple[int, bytes, str]:
     """Return what matters of a response."""
-    return answer.status_code, answer.content, answer.headers["ETag"]
+    return response.status_code, response.content, response.headers["ETag"]
 
 
 @QUESTIONS
 def test_a_client_that_has_the_verdict_gets_304(asked: Http, question: str) -> None:
     etag = asked.get(question).headers["ETag"]
     for given in (etag, f"W/{etag}", f'"0", {etag}', "*"):
-        assert told(asked.get(question, headers={"If-None-Match": given})) == (304, b"", etag), given
+        assert essence(asked.get(question, headers={"If-None-Match": given})) == (304, b"", etag), given
     for given in ('"0"', f'"0{etag[1:]}', '"*"', ""):
         assert asked.get(question, headers={"If-None-Match": given}).status_code == 200, given
     asked.patch(f"{routes.OPS}/pca", {"compat": "exact"})
@@ -99,12 +99,12 @@ def test_idle_connections_are_closed_to_make_room(server: OpStoreServer, monkeyp
         upload = http.upload()
         busy = stack.enter_context(Raw(listener.port))
         begin(busy, upload, 0, 10)
-        kept = []
+        connections = []
         for _ in range(10):
-            kept.append(stack.enter_context(Raw(listener.port)))
-            assert kept[-1].ask("GET", routes.OPS).status == 200
-        assert kept[0].is_closed(), "the one that has been idle the longest makes room"
-        assert kept[-1].ask("GET", routes.OPS).status == 200, "not the one that asked last"
+            connections.append(stack.enter_context(Raw(listener.port)))
+            assert connections[-1].ask("GET", routes.OPS).status == 200
+        assert connections[0].is_closed(), "the one that has been idle the longest makes room"
+        assert connections[-1].ask("GET", routes.OPS).status == 200, "not the one that asked last"
         busy.send(bytes(10))
         assert busy.answer().status == 200, "nor one whose request is coming in"
 
@@ -114,7 +114,7 @@ def test_the_loop_sleeps_while_a_thread_sends_a_response(asked: Http, monkeypatc
     during: list[int] = []
     send, handle_write = Channel.send, Channel.handle_write
 
-    def noted(channel: Channel) -> None:
+    def recorded(channel: Channel) -> None:
         tried.append(channel)
         handle_write(channel)
 
@@ -126,6 +126,6 @@ def test_the_loop_sleeps_while_a_thread_sends_a_response(asked: Http, monkeypatc
         return send(channel, *arguments, **options)
 
     monkeypatch.setattr(Channel, "send", slow)
-    monkeypatch.setattr(Channel, "handle_write", noted)
+    monkeypatch.setattr(Channel, "handle_write", recorded)
     assert asked.get(routes.OPS).status_code == 200
     assert set(during) == {0}, "it does not try to send, too, over and over"

@@ -32,8 +32,8 @@ def cost(server: OpStoreServer, path: str, versions: int) -> tuple[int, int]:
     browser.get(browser.post(routes.SESSIONS, headers=bearer).json["path"], headers=HOST)  # type: ignore[index]
 
     def look(_store: object) -> None:
-        answer = browser.get(path, headers=HOST)
-        assert answer.status_code == 200, answer.text
+        response = browser.get(path, headers=HOST)
+        assert response.status_code == 200, response.text
 
     return steps(server, look)
 

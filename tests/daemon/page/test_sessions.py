@@ -24,8 +24,8 @@ def test_without_a_session_a_page_explains_how_to_sign_in(site: Site, method: st
     for part, value in PARTS.items():
         rule = rule.replace(part, value)
     if own_server:
-        answer = site.browser.request(method, site.url + rule, timeout=TIMEOUT)
-        status, text, headers = answer.status_code, answer.text, dict(answer.headers)
+        response = site.browser.request(method, site.url + rule, timeout=TIMEOUT)
+        status, text, headers = response.status_code, response.text, dict(response.headers)
     else:
         told = site.server.flask.test_client().open(rule, method=method, headers={"Host": "127.0.0.1:80"})
         status, text, headers = told.status_code, told.text, dict(told.headers)
@@ -36,9 +36,9 @@ def test_without_a_session_a_page_explains_how_to_sign_in(site: Site, method: st
 
 
 def test_unknown_paths_of_the_page_require_a_session_too(site: Site) -> None:
-    answer = site.get("/ui/nothing")
-    assert answer.status_code == 401
-    assert "opstore open" in answer.text
+    response = site.get("/ui/nothing")
+    assert response.status_code == 401
+    assert "opstore open" in response.text
 
 
 def test_a_code_starts_one_session_only(site: Site) -> None:
@@ -81,8 +81,8 @@ def test_a_session_can_only_read_the_page(site: Site) -> None:
     site.sign_in()
     assert site.get(routes.OPS).status_code == 401
     for method in ("POST", "PUT", "PATCH", "DELETE"):
-        answer = site.browser.request(method, site.url + routes.HOME, timeout=TIMEOUT)
-        assert answer.status_code == 405, method
+        response = site.browser.request(method, site.url + routes.HOME, timeout=TIMEOUT)
+        assert response.status_code == 405, method
     sessions = site.browser.request("DELETE", site.url + routes.SESSIONS, timeout=TIMEOUT)
     assert sessions.status_code == 401
 
@@ -96,8 +96,8 @@ def test_logging_out_ends_the_session_and_no_other(site: Site) -> None:
     (kept,) = (cookie.value for cookie in site.browser.cookies)
     with requests.Session() as other:
         other.get(site.url + site.invite(), timeout=TIMEOUT)
-        answer = site.browser.post(site.url + routes.SIGN_OUT, timeout=TIMEOUT)
-        assert (answer.status_code, "Logged out" in answer.text) == (200, True)
+        response = site.browser.post(site.url + routes.SIGN_OUT, timeout=TIMEOUT)
+        assert (response.status_code, "Logged out" in response.text) == (200, True)
         name = f"opstore-session-{site.port}"
         assert requests.get(site.url, cookies={name: str(kept)}, timeout=TIMEOUT).status_code == 401
         assert other.get(site.url, timeout=TIMEOUT).status_code == 200
@@ -152,15 +152,15 @@ def test_no_secret_is_logged_or_returned(site: Site, caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize("path", ["/", "/ui/journal", "a code"])
 def test_a_foreign_site_gets_no_page_and_starts_no_session(site: Site, path: str, head: dict[str, str]) -> None:
     site.sign_in()
-    answer = site.get(site.invite() if path == "a code" else path, headers=head)
-    assert answer.status_code == 403
-    assert "Set-Cookie" not in answer.headers
+    response = site.get(site.invite() if path == "a code" else path, headers=head)
+    assert response.status_code == 403
+    assert "Set-Cookie" not in response.headers
 
 
 def test_a_foreign_form_logs_nobody_out(site: Site) -> None:
     site.sign_in()
-    answer = site.browser.post(site.url + routes.SIGN_OUT, headers={"Origin": "http://evil"}, timeout=TIMEOUT)
-    assert answer.status_code == 403
+    response = site.browser.post(site.url + routes.SIGN_OUT, headers={"Origin": "http://evil"}, timeout=TIMEOUT)
+    assert response.status_code == 403
     assert site.get("/").status_code == 200
 
 
@@ -176,20 +176,20 @@ def test_a_foreign_form_logs_nobody_out(site: Site) -> None:
     ],
 )
 def test_a_session_starts_with_a_page_of_this_daemon(site: Site, asked: str, led: str) -> None:
-    answer = site.get(site.invite(), params={"to": asked})
-    assert (answer.status_code, answer.headers["Location"]) == (303, led)
+    response = site.get(site.invite(), params={"to": asked})
+    assert (response.status_code, response.headers["Location"]) == (303, led)
 
 
 def test_every_response_of_the_page_has_the_security_policy(site: Site) -> None:
-    for answer in (site.get("/"), site.get(site.invite()), site.get("/"), site.get("/ui/nothing")):
-        policy = answer.headers["Content-Security-Policy"]
+    for response in (site.get("/"), site.get(site.invite()), site.get("/"), site.get("/ui/nothing")):
+        policy = response.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; ")
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert re.search("https?:", policy) is None
-        assert answer.headers["X-Frame-Options"] == "DENY"
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
 class Time:

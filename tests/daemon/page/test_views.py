@@ -256,8 +256,8 @@ def test_the_page_shows_past_states(few: Site) -> None:
     ],
 )
 def test_a_search(few: Site, sought: str, found: str) -> None:
-    answer = few.get("/ui/search", params={"q": sought})
-    assert found in Text(answer.text).text
+    response = few.get("/ui/search", params={"q": sought})
+    assert found in Text(response.text).text
 
 
 def test_a_digest_is_found_by_its_first_digits(few: Site) -> None:
@@ -292,10 +292,10 @@ def test_text_of_users_is_never_markup(few: Site) -> None:
     ],
 )
 def test_an_error_is_a_page_too(few: Site, path: str, status: int) -> None:
-    answer = few.get(path)
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert Text(answer.text).elements.count("script") == 1
+    response = few.get(path)
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert Text(response.text).elements.count("script") == 1
 
 
 def test_an_empty_store_shows_the_first_command(site: Site) -> None:

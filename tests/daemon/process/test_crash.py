@@ -131,8 +131,8 @@ class Client:
 
     def _once(self, daemon: Daemon, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {daemon.token}"} | options.pop("headers", {})
-        answer = requests.request(method, daemon.url + path, headers=headers, timeout=PATIENCE, **options)
-        return answer.status_code, answer.json()
+        response = requests.request(method, daemon.url + path, headers=headers, timeout=PATIENCE, **options)
+        return response.status_code, response.json()
 
 
 def check(home: Path, work: Work) -> None:

@@ -32,8 +32,8 @@ def test_the_runtime_file_exists_while_the_daemon_runs(daemon: Daemon) -> None:
     assert told["version"] == __version__
     assert datetime.fromisoformat(told["started_at"]) <= datetime.now(UTC)
     assert daemon.ask("GET", routes.HEALTH)[0] == 200
-    status, answer = daemon.ask("GET", routes.STATUS)
-    assert (status, answer["home"], answer["pid"]) == (200, str(daemon.home), daemon.process.pid)
+    status, response = daemon.ask("GET", routes.STATUS)
+    assert (status, response["home"], response["pid"]) == (200, str(daemon.home), daemon.process.pid)
     assert daemon.stop() == 0
     assert not daemon.runtime_file.exists()
 

@@ -58,10 +58,10 @@ def appending(daemon: Daemon, upload: str, size: int) -> Iterator[socket.socket]
 
 def answer_on(connection: socket.socket) -> bytes:
     """Return everything that is still received."""
-    answer = b""
+    response = b""
     while piece := connection.recv(65536):
-        answer += piece
-    return answer
+        response += piece
+    return response
 
 
 def test_a_running_upload_is_finished_before_the_daemon_stops(start: Start) -> None:
@@ -74,9 +74,9 @@ def test_a_running_upload_is_finished_before_the_daemon_stops(start: Start) -> N
         until(lambda: refuses_connections(daemon))
         assert daemon.process.poll() is None
         connection.sendall(data[100_000:])
-        answer = answer_on(connection)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b'"offset":300000' in answer
+        response = answer_on(connection)
+    assert response.startswith(b"HTTP/1.1 200")
+    assert b'"offset":300000' in response
     assert daemon.ends() == 0
     assert not daemon.runtime_file.exists()
     again = start()
@@ -95,12 +95,12 @@ def test_a_running_download_is_finished_before_the_daemon_stops(daemon: Daemon) 
     path = routes.path(routes.BYTES, op="pca", selector="1.0.0")
     with connected(daemon, f"GET {path} HTTP/1.1") as connection:
         connection.sendall(b"\r\n\r\n")
-        answer = connection.recv(10_000)
+        response = connection.recv(10_000)
         daemon.process.send_signal(signal.SIGTERM)
         until(lambda: refuses_connections(daemon))
         assert daemon.process.poll() is None
-        answer += answer_on(connection)
-    head, _, body = answer.partition(b"\r\n\r\n")
+        response += answer_on(connection)
+    head, _, body = response.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert hashlib.sha256(body).digest() == hashlib.sha256(data).digest()
     assert daemon.ends() == 0
@@ -110,9 +110,9 @@ def test_a_running_download_is_finished_before_the_daemon_stops(daemon: Daemon) 
 def test_an_idle_daemon_stops_at_once(daemon: Daemon, number: signal.Signals) -> None:
     with connected(daemon, f"GET {routes.HEALTH} HTTP/1.1") as kept:
         kept.sendall(b"\r\n\r\n")
-        answer = b""
-        while not answer.endswith(b"ok\n"):
-            answer += kept.recv(65536)
+        response = b""
+        while not response.endswith(b"ok\n"):
+            response += kept.recv(65536)
         asked = time.monotonic()
         daemon.process.send_signal(number)
         assert daemon.ends() == 0
@@ -141,10 +141,10 @@ def test_a_busy_background_daemon_does_not_stop(start: Start) -> None:
                 connection.recv(1)
         connection.settimeout(PATIENCE)
         connection.sendall(b"x")
-        answer = b""
-        while not answer.endswith(b"}"):
-            answer += connection.recv(65536)
-        assert b'"offset":%d' % size in answer
+        response = b""
+        while not response.endswith(b"}"):
+            response += connection.recv(65536)
+        assert b'"offset":%d' % size in response
     assert "stopping" not in (daemon.home / "daemon.log").read_text()
     assert daemon.ends() == 0
 
