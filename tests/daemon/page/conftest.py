@@ -1,7 +1,7 @@
 """Fixtures of the tests of the page: a listening server, and a browser that has a session."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import pytest
@@ -13,11 +13,18 @@ from tests.daemon.page import browser, stores
 from tests.support.site import Site
 
 
-def _serve(stack: ExitStack, server: OpStoreServer) -> Site:
+def _serve(stack: ExitStack, server: OpStoreServer, fill: Callable[[OpStoreServer], object] | None = None) -> Site:
     stack.enter_context(closing(server))
+    if fill is not None:
+        fill(server)  # before it listens: the listener looks at the test's clock too, which ticks with each look
     site = Site(server, stack.enter_context(Listener(server)))
     stack.enter_context(site.browser)
     return site
+
+
+def _few_and_hostile(server: OpStoreServer) -> None:
+    stores.few(server.store)
+    stores.hostile(server.store)
 
 
 @pytest.fixture
@@ -31,9 +38,7 @@ def site() -> Iterator[Site]:
 def few() -> Iterator[Site]:
     """Return the site of a store with a few weeks of history and hostile text, with a session. No test changes it."""
     with ExitStack() as stack:
-        found = _serve(stack, stores.server())
-        stores.few(found.server.store)
-        stores.hostile(found.server.store)
+        found = _serve(stack, stores.server(), _few_and_hostile)
         found.sign_in()
         yield found
 
@@ -42,18 +47,14 @@ def few() -> Iterator[Site]:
 def many_ops() -> Iterator[Site]:
     """Return the site of a store of 500 ops and a pipeline of all of them."""
     with ExitStack() as stack:
-        found = _serve(stack, stores.server())
-        stores.many_ops(found.server.store, 500)
-        yield found
+        yield _serve(stack, stores.server(), lambda server: stores.many_ops(server.store, 500))
 
 
 @pytest.fixture(scope="session")
 def many_versions() -> Iterator[Site]:
     """Return the site of a store with 100,000 versions of an op."""
     with ExitStack() as stack:
-        found = _serve(stack, stores.server())
-        stores.many_versions(found.server, 100_000)
-        yield found
+        yield _serve(stack, stores.server(), lambda server: stores.many_versions(server, 100_000))
 
 
 @pytest.fixture(scope="session")
