@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from opstore_daemon.protocol.digests import digest_of
-from tests.support.machines import MIB, PROGRAM, Machine
+from tests.support.machines import MIB, PROGRAM, Machine, interruptible
 from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
 
@@ -459,11 +459,6 @@ def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
 
 
 # --- 130, 141: the other end of it ------------------------------------------------------------------------------------
-
-
-def interruptible() -> None:
-    # Whoever started us in the background has SIGINT ignored, and children inherit that.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt(machine: Machine, wire: Wire, *words: str) -> tuple[int, str, str]:
