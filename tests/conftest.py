@@ -1,5 +1,6 @@
 """Fixtures of all tests: servers, listening or not, and the end of what a session starts."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.support.http_client import Http
 from tests.support.servers import ADMIN_TOKEN, open_server
 
 pytest_plugins = ["opstore_daemon.testing"]
+# A shell starts background jobs with SIGINT ignored, and all that they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile all
 
 

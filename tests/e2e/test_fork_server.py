@@ -7,13 +7,12 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from opstore_cli.console.application import COMMANDS
 from tests.support import forked
-from tests.support.machines import Machine, a_machine, interruptible
+from tests.support.machines import Machine, a_machine
 from tests.support.waiting import WITHIN, wait_for
 from tests.support.wire import Wire
 
@@ -89,11 +88,10 @@ def test_an_uncaught_signal_and_an_exit_code_are_those_of_a_real_process(machine
         ended = []
         for real in (False, True):
             machine.real = real
-            options: dict[str, Any] = {"preexec_fn": interruptible} if real else {}
             machine.file("blob", os.urandom(3_000_000))  # other bytes: those of the first push would be resumed
             wire.reset()
             wire.stop_up = 1_000_000
-            with machine.begin("push", f"op{number:d}-{real:d}", "blob", env=wire.settings, **options) as process:
+            with machine.begin("push", f"op{number:d}-{real:d}", "blob", env=wire.settings) as process:
                 wait_for(wire.stopped.is_set, "a push in the middle")
                 process.send_signal(number)
                 ended.append((process.communicate(timeout=WITHIN), process.returncode))

@@ -49,11 +49,6 @@ FILTERS = [
 ]
 
 
-def interruptible() -> None:
-    """Let a real process be interrupted (`preexec_fn`): one that a background job started inherits that it can't."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Machine:
     """A user's machine, in a folder. Fork servers start its commands and daemons, unless it is `real`."""
 

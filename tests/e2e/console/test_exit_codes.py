@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from opstore_daemon.protocol.digests import digest_of
-from tests.support.machines import MIB, PROGRAM, Machine, interruptible
+from tests.support.machines import MIB, PROGRAM, Machine
 from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
 
@@ -463,7 +463,7 @@ def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
 
 def interrupt(machine: Machine, wire: Wire, *words: str) -> tuple[int, str, str]:
     """Runs a command over the wire, and interrupts it when the wire has stopped."""
-    process = machine.begin(*words, env=wire.settings, preexec_fn=interruptible)
+    process = machine.begin(*words, env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -316,7 +316,7 @@ def test_a_daemon_that_stops_finishes_what_it_was_asked_first(machine: Machine) 
 
 
 def test_a_command_that_is_interrupted_while_it_starts_the_daemon_leaves_at_most_one(machine: Machine) -> None:
-    process = machine.begin("ops", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = machine.begin("ops")
     wait_for(lambda: (machine.home / "start.lock").exists(), "the start")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
