@@ -1,12 +1,12 @@
 """The daemon's command line. `opstore serve` and `opstore db` execute it; a service manager can, too."""
 
+import gc
 import os
 import sys
 
 import click
 import msgspec
 
-from opstore_daemon import config, daemon
 from opstore_daemon.protocol import errors
 
 
@@ -24,6 +24,9 @@ def main() -> None:
 @click.option("--background", is_flag=True, hidden=True)
 def serve(host: str, port: int, db: str | None, saver: str | None, names: tuple[str, ...], background: bool) -> None:
     """Serve until stopped."""
+    gc.disable()  # what the imports and the start create stays: a collection finds nothing; the daemon enables it
+    from opstore_daemon import config, daemon
+
     daemon.serve(config.load(os.environ, db, saver), host, port, names, background=background)
 
 
@@ -36,6 +39,8 @@ def db() -> None:
 @click.option("--db", "url", help="Database URL.")
 def upgrade(url: str | None) -> None:
     """Upgrade the schema to this release, after a backup."""
+    from opstore_daemon import config, daemon
+
     click.echo(daemon.upgrade(config.load(os.environ, url)))
 
 
@@ -43,6 +48,8 @@ def upgrade(url: str | None) -> None:
 @click.option("--db", "url", help="Database URL.")
 def current(url: str | None) -> None:
     """Print the schema of the database."""
+    from opstore_daemon import config, daemon
+
     click.echo(daemon.current(config.load(os.environ, url)))
 
 
@@ -68,4 +75,6 @@ if __name__ == "__main__":
     try:
         main(prog_name="opstore")
     except errors.OpStoreError as error:
+        from opstore_daemon import daemon
+
         sys.exit(daemon.report(error))

@@ -69,6 +69,7 @@ def _reduce_garbage_collection() -> None:
     # collection over all of it, every few requests, took a tenth of their time.
     gc.freeze()
     gc.set_threshold(20_000)
+    gc.enable()  # __main__ disables it for the start
 
 
 def _listen_on_last_port(config: Config, server: OpStoreServer, host: str) -> Listener:

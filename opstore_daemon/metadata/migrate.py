@@ -1,23 +1,20 @@
-"""The schema: which revision a database has, and how it gets to ours.
+"""The schema: the revision that a database has, and how it gets to ours.
 
-A new database gets the tables as they are now. An older one is upgraded by Alembic, which is loaded for that alone: it
-takes a tenth of a second, and a daemon is started by whoever waits for it.
+A new database gets the current tables. An older one is upgraded by Alembic, which is imported only then: that takes a
+tenth of a second, and somebody waits for the daemon to start.
 """
 
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
+from opstore_daemon.metadata.connections import Connections
 from opstore_daemon.metadata.tables import Base, Counter
 from opstore_daemon.protocol import errors
 
-if TYPE_CHECKING:
-    from opstore_daemon.metadata.database import Database
-
 FOLDER = Path(__file__).parent / "migrations"
-# Where Alembic keeps the revision, as it makes it itself.
+# The table in which Alembic keeps the revision, as Alembic creates it.
 REVISION = Table(
     "alembic_version",
     MetaData(),
@@ -29,35 +26,35 @@ REVISION = Table(
 class Migrate:
     """The migrations of one database."""
 
-    def __init__(self, database: "Database") -> None:
+    def __init__(self, database: Connections) -> None:
         self._database = database
 
     def head(self) -> str:
-        """The revision that this release needs."""
+        """Return the revision that this release needs."""
         return _revisions()[-1]
 
     def current(self) -> str | None:
-        """The database's revision; None where it has no schema yet."""
+        """Return the database's revision; None if it has no schema yet."""
         with self._database.read() as connection:
             return _revision_of(connection)
 
     def check(self) -> None:
-        """Raises SchemaTooNew if the database has a revision that this release does not know."""
+        """Raise SchemaTooNew if the database has a revision that this release does not know."""
         current = self.current()
         if current not in (None, *_revisions()):
             raise errors.SchemaTooNew(found=current, known=self.head())
 
     def upgrade(self) -> Path | None:
-        """Makes the schema, or brings an older one up to ours after a backup; returns the backup's path."""
+        """Create the schema, or upgrade an older one after a backup; return the path of the backup."""
         self.check()
         current = self.current()
         if current == self.head():
             return None
         backup = self._back_up(current) if current else None
         with self._database.write() as connection:
-            # Asked again: another process may have made it meanwhile.
+            # Read again: another process may have created it meanwhile.
             if _revision_of(connection) is None:
-                _make(connection, self.head())
+                _create(connection, self.head())
             else:
                 _migrate(connection)
         return backup
@@ -77,7 +74,7 @@ class Migrate:
 
 
 def _revisions() -> list[str]:
-    """Those that this release knows, the newest last: the names of their files begin with them."""
+    """Return the revisions that this release knows, the newest last: the names of their files begin with them."""
     found = sorted(path.stem.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
     if not found:
         raise errors.DatabaseFailed(reason=f"there are no migrations in {FOLDER}")
@@ -90,8 +87,8 @@ def _revision_of(connection: Connection) -> str | None:
     return connection.execute(select(REVISION.c.version_num)).scalar_one_or_none()
 
 
-def _make(connection: Connection, revision: str) -> None:
-    """What all migrations make of nothing."""
+def _create(connection: Connection, revision: str) -> None:
+    """Create the schema that all migrations together make."""
     Base.metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(Counter).values(id=1, position=0))
     REVISION.create(connection)

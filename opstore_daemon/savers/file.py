@@ -76,7 +76,7 @@ class FileSaver(BaseSaver):
         if not isinstance(digest, str):
             return False
         try:
-            self._stat(Digest(digest))
+            self._stat(Digest.parse(digest))
         except (errors.BlobNotFound, errors.InvalidDigest):
             return False
         return True

@@ -20,10 +20,9 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import Query
-from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank
+from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.store import journal

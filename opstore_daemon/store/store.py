@@ -73,7 +73,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
         """Open the bytes of the version, or a part of them (BlobReader); raise NotStored or BlobDamaged."""
         if version.digest is None or version.size is None:
             raise errors.NotStored(op=version.op, version=version.version)
-        return BlobReader(self.saver, Digest(version.digest), version.size, part)
+        return BlobReader(self.saver, Digest.parse(version.digest), version.size, part)
 
     def blobs(self, sample: str) -> Blobs:
         """Return some of the blobs that have this sample. Only blobs that came by an upload have one."""
@@ -93,7 +93,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
             intact = []
             for blob in found:
                 with suppress(errors.IntegrityFailure, errors.Unavailable):
-                    with closing(BlobReader(self.saver, Digest(blob.digest), blob.size)) as reader:
+                    with closing(BlobReader(self.saver, Digest.parse(blob.digest), blob.size)) as reader:
                         for _ in reader:
                             yield None
                     intact.append(blob)

@@ -13,10 +13,9 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import Query, prepared
-from opstore_daemon.metadata.tables import Link, Version
+from opstore_daemon.metadata.tables import Link, Version, aliased
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import LinkInForce, line
 from opstore_daemon.store.catalog.ops import OpRow

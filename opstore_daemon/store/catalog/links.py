@@ -17,10 +17,9 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import Query, Statement, prepared
-from opstore_daemon.metadata.tables import Journal, Link, Op, Version
+from opstore_daemon.metadata.tables import Journal, Link, Op, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import LinkRecord, LinkState

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Executable, exists, func, insert, select, update
-from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Level, Op, Version
+from opstore_daemon.metadata.tables import Level, Op, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat, OpRecord
@@ -170,7 +169,7 @@ def _lines(time_filter: TimeFilter, one: bool, *, name: str, limit: int) -> Exec
     )
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
     seen = (Latest.size, Latest.stored_position, Latest.registered_at, *numbers)
-    query = select(Op.name, *_columns(time_filter), *seen).outerjoin(Latest, Latest.id == latest)
+    query = select(Op.name, *_columns(time_filter), *seen).select_from(Op).outerjoin(Latest, Latest.id == latest)
     query = query.where(Op.name == name if one else Op.name > name, time_filter.known(Op))
     return query.order_by(Op.name).limit(limit)
 
@@ -178,7 +177,7 @@ def _lines(time_filter: TimeFilter, one: bool, *, name: str, limit: int) -> Exec
 def _columns(time_filter: TimeFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Columns: the op's compatibility level, and how many versions it has."""
     if not time_filter.past:
-        return Op.compat.expression, Op.last_sequence.expression
+        return Op.compat, Op.last_sequence
     level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= time_filter.position)
     level = level.order_by(Level.position.desc()).limit(1)
     return level.scalar_subquery(), func.coalesce(time_filter.newest_sequence(Op.id), 0)

@@ -5,10 +5,9 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from sqlalchemy import Connection, Executable, Select, func, insert, select, update
-from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp
+from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import PipelineRecord

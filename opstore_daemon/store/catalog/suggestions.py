@@ -3,7 +3,6 @@
 from difflib import get_close_matches
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import InstrumentedAttribute
 
 from opstore_daemon.store.snapshot import Snapshot
 
@@ -12,7 +11,7 @@ MAX_WORK = 4_000_000  # names times their length squared, the cost of comparing 
 
 
 def names_like(
-    snapshot: Snapshot, column: InstrumentedAttribute[str], name: str, *conditions: ColumnElement[bool]
+    snapshot: Snapshot, column: ColumnElement[str], name: str, *conditions: ColumnElement[bool]
 ) -> list[str]:
     """Return up to three names of the column that resemble `name`, the most similar one first.
 

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, select
-from sqlalchemy.orm import aliased
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Journal, Label, Level, Link, Op, Pipeline, Tag, Version, Yank
+from opstore_daemon.metadata.tables import Journal, Label, Level, Link, Op, Pipeline, Tag, Version, Yank, aliased
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.snapshot import Snapshot

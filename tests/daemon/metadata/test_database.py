@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import OperationalError
 
 from opstore_daemon import OpStoreServer
@@ -113,7 +113,7 @@ def test_writers_queue_at_our_own_lock(database: Database) -> None:
 
 
 def test_a_writer_waits_for_its_turn_however_long_that_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_daemon.metadata.database.WAIT", 0.01)
+    monkeypatch.setattr("opstore_daemon.metadata.connections.WAIT", 0.01)
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
     begun = threading.Event()
@@ -229,14 +229,13 @@ def test_a_session_commits_at_its_end(url: str, tmp_path: Path) -> None:
     database = Database("sqlite:///:memory:" if url == "memory" else f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
     with database.session() as session:
-        session.add(Op(name="unsaid"))
+        session.execute(insert(Op).values(name="unsaid"))
     with database.session() as session:
-        session.add(Op(name="said"))
+        session.execute(insert(Op).values(name="said"))
         session.commit()
-        session.add(Op(name="taken_back"))
-        session.flush()
+        session.execute(insert(Op).values(name="taken_back"))
         session.rollback()
-        session.add(Op(name="after"))
+        session.execute(insert(Op).values(name="after"))
     with pytest.raises(ValueError, match="no"), database.session() as session:
         add_and_fail(session.connection(), "never", ValueError("no"))
     assert names(database) == ["after", "said", "unsaid"]
@@ -244,7 +243,7 @@ def test_a_session_commits_at_its_end(url: str, tmp_path: Path) -> None:
 
 
 def test_there_is_one_writing_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_daemon.metadata.database.WAIT", 0.01)
+    monkeypatch.setattr("opstore_daemon.metadata.connections.WAIT", 0.01)
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
     refused = pytest.raises(errors.DatabaseFailed, match="no connection came free")

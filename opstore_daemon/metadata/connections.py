@@ -1,0 +1,163 @@
+"""Connections to the database: one writer behind one lock, a pool of readers, and the translation of their errors.
+
+SQLite polls for its write lock, at ten times the latency of a queue, so writers queue here. The writer's connection is
+also the only one that does checkpoints: SQLite before 3.51.3 can corrupt a WAL database when one
+connection's checkpoint races another's commit (sqlite.org/wal.html, "The WAL-reset bug"), and many systems ship
+such a version.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+BUSY_MS = 10_000
+READERS = 16
+WAIT = 30.0  # seconds for a connection
+
+
+class Connections:
+    """Transactions on the database at `url`, an SQLAlchemy URL: SQLite, in a file or in memory."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _parse(url)
+        self._lock = threading.Lock()
+        # A pool of one, not a StaticPool: code that uses the engine without our lock still waits for its connection,
+        # instead of joining another thread's transaction.
+        self.engine = self._engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=WAIT)
+        _set_pragmas(self.engine, writer=True, file=self.path is not None)
+        self._readers: Engine | None = None
+        if self.path is not None:
+            self._readers = self._engine("BEGIN", pool_size=READERS, max_overflow=READERS, pool_timeout=WAIT)
+            _set_pragmas(self._readers, writer=False, file=True)
+
+    def _engine(self, begin: str, **options: Any) -> Engine:
+        connect_args = {"check_same_thread": False, "isolation_level": None}
+        engine = create_engine(self.url, poolclass=QueuePool, connect_args=connect_args, **options)
+        # Not an event: with one, SQLAlchemy looks for listeners at each statement.
+        engine.dialect.do_begin = lambda dbapi_connection: _run(dbapi_connection, begin)  # type: ignore[method-assign]
+        return engine
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the database; None if it is in memory."""
+        name = self.url.database
+        return None if not name or name == ":memory:" else Path(name)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Begin a writing transaction, which commits at the end of the context; an exception rolls it back.
+
+        Raises StorageFull, DatabaseFailed, or, if the commit itself fails, OutcomeUnknown.
+        """
+        with self._lock, _translated(errors.DatabaseFailed), self.engine.connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                with _translated(errors.OutcomeUnknown):
+                    transaction.commit()
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Begin a reading transaction, which sees one state of the database."""
+        if self._readers is None:
+            with self._lock, _translated(errors.DatabaseFailed), self.engine.connect() as connection:
+                connection.begin()
+                yield connection
+                connection.rollback()
+            return
+        with _translated(errors.DatabaseFailed), self._readers.connect() as connection:
+            connection.begin()
+            yield connection
+
+    @contextmanager
+    def session(self) -> "Iterator[Session]":
+        """Open an SQLAlchemy session for an operator's own queries, inside one writing transaction.
+
+        All of it is committed at the end; `rollback` undoes what was done since the last `commit`.
+        """
+        from sqlalchemy.orm import Session  # here: nothing else needs the ORM, and its import takes long
+
+        with self.write() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
+            yield session
+            session.commit()
+
+    def close(self) -> None:
+        """Close all connections, the writer last: the last one to close does a checkpoint."""
+        if self._readers is not None:
+            self._readers.dispose()
+        with self._lock:
+            self.engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise errors.InvalidSetting(setting="--db", reason=f"{url!r} is not a database URL") from None
+    if parsed.get_backend_name() != "sqlite":
+        reason = f"{parsed.get_backend_name()} is not supported: use sqlite:///PATH"
+        raise errors.InvalidSetting(setting="--db", reason=reason)
+    return parsed.set(drivername="sqlite+pysqlite")
+
+
+def _set_pragmas(engine: Engine, *, writer: bool, file: bool) -> None:
+    pragmas = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "trusted_schema = OFF", "synchronous = FULL"]
+    if file:
+        # Without this, the rollback data of a statement that splits many pages is a file each time.
+        writers = ["journal_mode = WAL", "temp_store = MEMORY"]
+        pragmas += writers if writer else ["wal_autocheckpoint = 0", "query_only = ON"]
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        for pragma in pragmas:
+            _run(connection, f"PRAGMA {pragma}")
+
+
+def _run(connection: Any, statement: str) -> None:
+    """Execute a statement on a connection of the driver."""
+    connection.execute(statement).close()
+
+
+def _roll_back(connection: Connection) -> None:
+    """Roll back what a failed commit left open: SQLAlchemy considers it ended, and the next one could not begin."""
+    try:
+        connection.connection.rollback()
+    except sqlite3.Error:
+        connection.invalidate()
+
+
+@contextmanager
+def _translated(otherwise: type[errors.OpStoreError]) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        # The store checks the rules under the lock before it inserts: a constraint that fires anyway is a bug, or the
+        # database was written by somebody else.
+        raise errors.DatabaseFailed(reason=f"a constraint refused it: {error.orig}") from error
+    except DBAPIError as error:
+        if "disk is full" in str(error.orig):
+            raise errors.StorageFull(reason=str(error.orig)) from error
+        raise otherwise(reason=str(error.orig)) from error
+    except PoolTimeout as error:
+        raise errors.DatabaseFailed(reason=f"no connection came free in {WAIT:g} seconds") from error
