@@ -1,4 +1,4 @@
-"""The store: versions, uploads, links, verdicts and pipelines, each in its module, and the verbs over them."""
+"""The store of versions, links and pipelines. store.py describes how it works."""
 
 from opstore_daemon.store.store import Store
 

@@ -1,4 +1,17 @@
-"""The store: every verb as one transaction over metadata and savers."""
+"""The store: every verb as one transaction over metadata and savers.
+
+How a verb becomes one transaction:
+
+1. An operation (operations/, by noun) parses the names and references that it is given. Nothing below takes text.
+2. A read opens a Snapshot (snapshot.py): the current state or a past one, which the same queries read.
+3. A write passes a function to Transactions._write (transactions.py), which runs it under the database's write lock.
+   If the request has an idempotency key, its result is saved in the same transaction, and a repetition returns it.
+4. The modules of catalog/ read and record facts by noun. Each change appends an entry to the journal (journal.py),
+   whose position orders all commits, and marks the ops whose verdicts it may change (catalog.ops.touch).
+5. Bytes come first: ingest/ publishes a blob, then one short transaction makes its version. If that is refused, the
+   blob is deleted.
+6. validity/ applies opstore_daemon.rules to a snapshot; reports/ reads what only the page shows.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -77,9 +90,9 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
 
     def blobs(self, sample: str) -> Blobs:
         """Return some of the blobs that have this sample. Only blobs that came by an upload have one."""
-        wanted = Sample.parse(sample)
+        parsed = Sample.parse(sample)
         with self.database.read() as connection:
-            found = versions.blobs_of(connection, wanted)
+            found = versions.blobs_of(connection, parsed)
         return Blobs(blobs=tuple(BlobRecord(digest=each.digest, size=each.size) for each in found))
 
     def verify_blobs(self, sample: str) -> Iterator[Blobs | None]:

@@ -112,10 +112,10 @@ def of_versions(
     if upstream.compat != "exact":
         lines = {line(row.number, upstream.compat) for row in candidates}
         # One parameter, however many lines.
-        wanted = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
+        pairs = json.dumps([[*shared, target] for shared in sorted(lines) for target in targets])
         places = len(next(iter(lines)))
         found += _in_force(
-            snapshot, _of_lines(snapshot.time_filter, places, up=upstream.id, down=downstream.id, wanted=wanted)
+            snapshot, _of_lines(snapshot.time_filter, places, up=upstream.id, down=downstream.id, pairs=pairs)
         )
     return found
 
@@ -128,9 +128,9 @@ def _of_versions(time_filter: TimeFilter, *, ids: Sequence[int], down: int, targ
 
 
 @prepared
-def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, wanted: str) -> Executable:
+def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, pairs: str) -> Executable:
     """For each line and target the newest valid link: one step in an index each."""
-    rows = func.json_each(wanted).table_valued("value")
+    rows = func.json_each(pairs).table_valued("value")
     # No cast: an index on an expression has no type affinity and does not serve a comparison that has one.
     *shared, target = (func.json_extract(rows.c.value, f"$[{place}]") for place in range(places + 1))
     same = [column == part for column, part in zip((Link.upstream_major, Link.upstream_minor), shared)]  # noqa: B905

@@ -122,13 +122,13 @@ def copy_valid_links(connection: Connection, old: VersionRow, new: VersionRow, n
     evidence = f"copied from {old.op}@{old.number}"
     own = Link.upstream_version_id == old.id
     to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
-    wanted = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
+    query = select(Link.position, Link.upstream_version_id, Op.name, Link.downstream_version_id)
     snapshot = Snapshot(connection)
-    wanted = wanted.join(Op, Op.id == Link.downstream_id).where(
+    query = query.join(Op, Op.id == Link.downstream_id).where(
         snapshot.time_filter.in_force(Link), Link.state == "valid"
     )
     # Two queries: for a condition with OR, SQLite reads all links.
-    found = [*connection.execute(wanted.where(own)), *connection.execute(wanted.where(to))]
+    found = [*connection.execute(query.where(own)), *connection.execute(query.where(to))]
 
     def row(version_id: int) -> VersionRow:
         found = new if version_id == old.id else version_rows.by_id(snapshot, version_id)
@@ -234,9 +234,9 @@ def _select_entries() -> Select[*tuple[Any, ...]]:
     )
 
 
-def _records(snapshot: Snapshot, wanted: Query | Executable) -> list[LinkRecord]:
+def _records(snapshot: Snapshot, query: Query | Executable) -> list[LinkRecord]:
     found = []
-    for position, state, evidence, until, at, upstream, *numbers in snapshot.execute(wanted):
+    for position, state, evidence, until, at, upstream, *numbers in snapshot.execute(query):
         up, downstream, down = numbers[:3], numbers[3], numbers[4:]
         found.append(
             LinkRecord(

@@ -128,8 +128,8 @@ def _changes(time_filter: TimeFilter, *, name: str) -> Executable:
 
 def records(snapshot: Snapshot, after: str, limit: int) -> list[PipelineRecord]:
     """Return pipelines by name: at most `limit` pipelines after the name `after`."""
-    wanted = _in_force(snapshot.time_filter).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
-    return [_record(snapshot, *row) for row in snapshot.execute(wanted).all()]
+    query = _in_force(snapshot.time_filter).where(Pipeline.name > after).order_by(Pipeline.name).limit(limit)
+    return [_record(snapshot, *row) for row in snapshot.execute(query).all()]
 
 
 def remove(connection: Connection, name: PipelineName, now: int) -> None:
@@ -157,8 +157,8 @@ def _downstreams(time_filter: TimeFilter, *, op_id: int) -> Executable:
 
 
 def _in_force(time_filter: TimeFilter) -> Select[int, str, int, int]:
-    wanted = select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position)
-    return wanted.where(time_filter.in_force(Pipeline))
+    query = select(Pipeline.id, Pipeline.name, Pipeline.registered_at, Pipeline.position)
+    return query.where(time_filter.in_force(Pipeline))
 
 
 _UP, _DOWN = aliased(Op), aliased(Op)

@@ -36,8 +36,8 @@ def remove(connection: Connection, op: OpRow, name: TagName, now: int) -> None:
 
 
 def _at(connection: Connection, op_id: int, name: str) -> int | None:
-    wanted = select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
-    found: int | None = connection.execute(wanted).scalar()
+    query = select(Tag.version_id).where(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
+    found: int | None = connection.execute(query).scalar()
     return found
 
 
@@ -57,18 +57,18 @@ def records(
 
     `below` is the position, op and tag of the last record of the page before (`parse_cursor`).
     """
-    wanted = _select_entries().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
+    query = _select_entries().order_by(Tag.position.desc(), Op.name, Tag.name).limit(limit)
     if history:
-        wanted = wanted if snapshot.position is None else wanted.where(Tag.position <= snapshot.position)
+        query = query if snapshot.position is None else query.where(Tag.position <= snapshot.position)
     else:
-        wanted = wanted.where(snapshot.time_filter.in_force(Tag), Tag.version_id.is_not(None))
+        query = query.where(snapshot.time_filter.in_force(Tag), Tag.version_id.is_not(None))
     if op_id is not None:
-        wanted = wanted.where(Tag.op_id == op_id)
+        query = query.where(Tag.op_id == op_id)
     if below is not None:
         position, op, tag = below
-        behind = (Op.name > op) | and_(Op.name == op, Tag.name > tag)
-        wanted = wanted.where((Tag.position < position) | and_(Tag.position == position, behind))
-    return _records(snapshot, wanted)
+        after = (Op.name > op) | and_(Op.name == op, Tag.name > tag)
+        query = query.where((Tag.position < position) | and_(Tag.position == position, after))
+    return _records(snapshot, query)
 
 
 _Entries = Select[str, str, int, int, int, int, int]
@@ -91,7 +91,7 @@ def _select_entries() -> _Entries:
     )
 
 
-def _records(snapshot: Snapshot, wanted: _Entries) -> list[TagRecord]:
+def _records(snapshot: Snapshot, query: _Entries) -> list[TagRecord]:
     return [
         TagRecord(
             op=op,
@@ -100,7 +100,7 @@ def _records(snapshot: Snapshot, wanted: _Entries) -> list[TagRecord]:
             position=position,
             registered_at=journal.moment(at),
         )
-        for op, tag, *number, position, at in snapshot.execute(wanted)
+        for op, tag, *number, position, at in snapshot.execute(query)
     ]
 
 
@@ -109,8 +109,8 @@ def of_versions(snapshot: Snapshot, name: TagName, rows: Sequence[VersionRow]) -
     found: dict[str, TagRecord] = {}
     for start in range(0, len(rows), BLOCK):  # SQLite limits the parameters of a statement
         ops_ = [row.op_id for row in rows[start : start + BLOCK]]
-        wanted = _select_entries().where(snapshot.time_filter.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
-        found |= {record.op: record for record in _records(snapshot, wanted)}
+        query = _select_entries().where(snapshot.time_filter.in_force(Tag), Tag.op_id.in_(ops_), Tag.name == name)
+        found |= {record.op: record for record in _records(snapshot, query)}
     return [found[row.op] for row in rows]
 
 

@@ -101,9 +101,9 @@ def _rows(
     limit: int | None = None,
     **_: object,
 ) -> Executable:
-    wanted = select(*_COLUMNS, time_filter.yank_reason()).join(Op, Op.id == Version.op_id)
-    wanted = wanted.where(Version.op_id == op_id, time_filter.known_versions(op_id), *conditions)
-    return wanted.order_by(Version.sequence.desc()).limit(limit)
+    query = select(*_COLUMNS, time_filter.yank_reason()).join(Op, Op.id == Version.op_id)
+    query = query.where(Version.op_id == op_id, time_filter.known_versions(op_id), *conditions)
+    return query.order_by(Version.sequence.desc()).limit(limit)
 
 
 def _row(snapshot: Snapshot, row: Sequence[Any]) -> VersionRow:

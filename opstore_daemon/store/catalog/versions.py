@@ -48,18 +48,18 @@ def add(
     op: OpRow,
     version: Subversions,
     blob: Blob | None,
-    wanted: NewVersion,
+    request: NewVersion,
     now: int,
 ) -> Added:
     """Register the op's version with these subversions, or store the bytes of one that is registered already.
 
-    `wanted` has the message and the format to record; `now` in microseconds since 1970. Raises VersionConflict if the
+    `request` has the message and the format to record; `now` in microseconds since 1970. Raises VersionConflict if the
     version has other bytes: a stored version never changes.
     """
     hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
-    known, *given = _given(op_id=op.id, **hashes).run(connection).one()
+    known, *assigned = _assigned(op_id=op.id, **hashes).run(connection).one()
     if known is None:
-        return Added(_register(connection, op, version, _number(op, *given), blob, wanted, now), True, fresh=True)
+        return Added(_register(connection, op, version, _number(op, *assigned), blob, request, now), True, fresh=True)
     found = _row(connection, op, known)
     if blob is None or found.digest == blob.digest:
         return Added(found, created=False)
@@ -68,8 +68,8 @@ def add(
         raise errors.VersionConflict(op=op.name, version=number, subversions=str(version), digest=digest)
     position = journal.append(connection, "version", now)
     ops.touch(connection, [op.id], position)
-    stored = {**blob._asdict(), "stored_position": position, "stored_message": wanted.message}
-    _STORED.run(connection, {"version_id": found.id, **stored, **_format(wanted)})
+    stored = {**blob._asdict(), "stored_position": position, "stored_message": request.message}
+    _STORED.run(connection, {"version_id": found.id, **stored, **_format(request)})
     return Added(_row(connection, op, known), created=True)
 
 
@@ -85,13 +85,13 @@ def _register(
     version: Subversions,
     number: VersionNumber,
     blob: Blob | None,
-    wanted: NewVersion,
+    request: NewVersion,
     now: int,
 ) -> VersionRow:
     position = journal.append(connection, "version", now)
     sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
     digest, size, sample = blob or (None, None, None)
-    format_ = _format(wanted)
+    format_ = _format(request)
     note = None if version.creation_time is None else str(version.creation_time)
     row = {
         "op_id": op.id,
@@ -108,7 +108,7 @@ def _register(
         "position": position,
         "stored_position": position if blob else None,
         "registered_at": now,
-        "message": wanted.message,
+        "message": request.message,
         "note": note,
         **format_,
     }
@@ -123,7 +123,7 @@ def _register(
         size=size,
         position=position,
         registered_at=now,
-        message=wanted.message,
+        message=request.message,
         note=note,
         format=format_["format"] if blob else None,
         libraries=format_["libraries"] if blob else None,
@@ -142,8 +142,8 @@ def _next_sequence(*, op_id: int, at: int) -> Executable:
     return counted.returning(Op.last_sequence)
 
 
-def _number(op: OpRow, *given: int | None) -> VersionNumber:
-    known_major, highest_major, known_minor, highest_minor, highest_patch = given
+def _number(op: OpRow, *assigned: int | None) -> VersionNumber:
+    known_major, highest_major, known_minor, highest_minor, highest_patch = assigned
     return numbering.assign_number(
         op.name,
         AssignedNumbers(known=known_major, highest=highest_major),
@@ -153,7 +153,7 @@ def _number(op: OpRow, *given: int | None) -> VersionNumber:
 
 
 @prepared
-def _given(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
+def _assigned(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
     """The id of the version, and the numbers assigned to its major and minor subversions, each with the highest one.
 
     Each is one step in an index.
@@ -196,11 +196,11 @@ def _of_blob(*, digest: str) -> Executable:
     return select(Version.size).where(Version.digest == digest).limit(1)
 
 
-def _format(wanted: NewVersion) -> dict[str, str | None]:
+def _format(request: NewVersion) -> dict[str, str | None]:
     """Return the columns that describe the format of the bytes."""
     return {
-        "format": wanted.format,
-        "libraries": json.dumps(wanted.libraries, sort_keys=True) if wanted.libraries else None,
+        "format": request.format,
+        "libraries": json.dumps(request.libraries, sort_keys=True) if request.libraries else None,
     }
 
 

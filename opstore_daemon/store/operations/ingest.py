@@ -32,9 +32,9 @@ class _BlobGone(Exception):
     """A collector deleted the blob between its publication and the transaction."""
 
 
-def declared(wanted: NewVersion) -> Declaration:
+def declaration(request: NewVersion) -> Declaration:
     """Return what the request declares of the bytes."""
-    return Declaration(wanted.digest, wanted.checksum, wanted.size)
+    return Declaration(request.digest, request.checksum, request.size)
 
 
 class IngestOperations(Transactions):
@@ -76,7 +76,7 @@ class IngestOperations(Transactions):
         libraries: Mapping[str, str] | None = None,
     ) -> Pushed:
         """Store the bytes as a version of the op (protocol.interface)."""
-        wanted = NewVersion(
+        request = NewVersion(
             bump=bump,
             fields=fields,
             subversions=None if subversions is None else Version.parse(subversions),
@@ -91,11 +91,11 @@ class IngestOperations(Transactions):
             libraries=dict(libraries or {}),
         )
         if isinstance(source, bytes) and len(source) <= SMALL_PUSH:
-            return self.add_version(op, wanted, LOCAL, source)
+            return self.add_version(op, request, LOCAL, source)
         upload = self.uploads.create(LOCAL, None).upload
         try:
             self._append(upload, source)
-            return self.add_version(op, msgspec.structs.replace(wanted, upload=upload), LOCAL)
+            return self.add_version(op, msgspec.structs.replace(request, upload=upload), LOCAL)
         except BaseException:
             with suppress(errors.OpStoreError):  # the upload may be finished or deleted already
                 self.uploads.discard(upload, LOCAL)
@@ -121,7 +121,7 @@ class IngestOperations(Transactions):
         message: str | None = None,
     ) -> Pushed:
         """Register a version without bytes (protocol.interface)."""
-        wanted = NewVersion(
+        request = NewVersion(
             fields=fields,
             subversions=None if subversions is None else Version.parse(subversions),
             valid_for=tuple(map(Reference.parse, valid_for)),
@@ -129,24 +129,24 @@ class IngestOperations(Transactions):
             labels=dict(labels or {}),
             message=message,
         )
-        return self.add_version(op, wanted, LOCAL)
+        return self.add_version(op, request, LOCAL)
 
-    def add_version(self, op: str, wanted: NewVersion, owner: str, data: bytes | None = None) -> Pushed:
-        """Make the version: of the bytes `data`, of the owner's upload, of the stored blob `wanted.digest`, or of none.
+    def add_version(self, op: str, request: NewVersion, owner: str, data: bytes | None = None) -> Pushed:
+        """Make the version of `data`, of the owner's upload, of the stored blob `request.digest`, or without bytes.
 
         Raises BlobNotFound, UploadNotFound, and what refuses a push or registration (protocol.interface).
         """
         name = OpName.parse(op)
-        new_version.check(name, wanted, data)
+        new_version.check(name, request, data)
         if data is not None:
-            return self._store_small(name, wanted, data)
-        if wanted.upload is None:
-            return self._from_existing(name, wanted)
+            return self._store_small(name, request, data)
+        if request.upload is None:
+            return self._from_existing(name, request)
         earlier = self._earlier_result(Pushed)
         if earlier is not None:
             return earlier
         try:
-            return self._store_upload(name, wanted, wanted.upload, owner)
+            return self._store_upload(name, request, request.upload, owner)
         except (errors.NotFound, errors.Conflict, errors.IntegrityFailure):
             # A repetition of this request may have finished meanwhile: then its upload is gone.
             earlier = self._earlier_result(Pushed)
@@ -154,13 +154,13 @@ class IngestOperations(Transactions):
                 raise
             return earlier
 
-    def _from_existing(self, op: OpName, wanted: NewVersion) -> Pushed:
+    def _from_existing(self, op: OpName, request: NewVersion) -> Pushed:
         """Make the version of a blob that a version has, or of no bytes; raise BlobNotFound."""
-        digest = declared(wanted).digest
+        digest = declaration(request).digest
 
         def work(connection: Connection) -> Pushed:
-            blob = None if digest is None else Blob(digest, self._size_of(connection, digest, wanted.size))
-            return new_version.make(connection, op, wanted, blob, self._now())
+            blob = None if digest is None else Blob(digest, self._size_of(connection, digest, request.size))
+            return new_version.make(connection, op, request, blob, self._now())
 
         return self._write(Pushed, work)
 
@@ -175,17 +175,17 @@ class IngestOperations(Transactions):
             raise errors.BlobNotFound(digest=digest)
         return found
 
-    def _store_small(self, op: OpName, wanted: NewVersion, data: bytes) -> Pushed:
+    def _store_small(self, op: OpName, request: NewVersion, data: bytes) -> Pushed:
         """Store bytes that came with the request; they need no upload."""
-        blob = self.uploads.verify_small(data, declared(wanted))
-        return self._publish_and_commit(op, wanted, blob, lambda: self.uploads.publish_small(data, blob.digest))
+        blob = self.uploads.verify_small(data, declaration(request))
+        return self._publish_and_commit(op, request, blob, lambda: self.uploads.publish_small(data, blob.digest))
 
-    def _store_upload(self, op: OpName, wanted: NewVersion, upload: str, owner: str) -> Pushed:
+    def _store_upload(self, op: OpName, request: NewVersion, upload: str, owner: str) -> Pushed:
         """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused."""
-        blob = self.uploads.verify(upload, owner, declared(wanted))
+        blob = self.uploads.verify(upload, owner, declaration(request))
         pushed = self._publish_and_commit(
             op,
-            wanted,
+            request,
             blob,
             lambda: self.uploads.publish(upload, owner, blob.digest),
             lambda connection: self.uploads.delete_row(connection, upload),
@@ -196,7 +196,7 @@ class IngestOperations(Transactions):
     def _publish_and_commit(
         self,
         op: OpName,
-        wanted: NewVersion,
+        request: NewVersion,
         blob: Blob,
         publish: Callable[[], None],
         end_upload: Callable[[Connection], None] = lambda _: None,
@@ -211,7 +211,7 @@ class IngestOperations(Transactions):
             if blob.digest not in self.saver:
                 raise _BlobGone
             end_upload(connection)
-            return new_version.make(connection, op, wanted, blob, self._now())
+            return new_version.make(connection, op, request, blob, self._now())
 
         try:
             for _ in range(PUBLISH_TRIES):

@@ -68,13 +68,13 @@ class ValidityOperations(Transactions):
         as_of: str | None = None,
     ) -> list[LinkRecord]:
         """Return the links in force, or all entries (protocol.interface)."""
-        wanted = Filter.parse(op, upstream, downstream, history=history)
-        return list(self.links_page(wanted, None, check_limit(limit), as_of=as_of).links)
+        filter_ = Filter.parse(op, upstream, downstream, history=history)
+        return list(self.links_page(filter_, None, check_limit(limit), as_of=as_of).links)
 
-    def links_page(self, wanted: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
+    def links_page(self, filter_: Filter, below: int | None, limit: int, *, as_of: str | None = None) -> Links:
         """Return a page of links, newest first: at most `limit` links below a position."""
         with self._snapshot(as_of) as snapshot:
-            page = links.records(snapshot, wanted, below, limit)
+            page = links.records(snapshot, filter_, below, limit)
         return Links(links=tuple(page), next_cursor=next_cursor(page, limit, lambda link: str(link.position)))
 
     def validate(self, upstream: str, downstream: str, *, as_of: str | None = None) -> Validation:
