@@ -201,7 +201,7 @@ def test_what_is_no_version_is_left_out(machine: Machine, old: OldStore) -> None
     old.insert("db_version", op_id=pca, version_time="2020-01-01 11:00:00", major_hash="a" * 40)
     stranger = old.insert("db_version", op_id=999, version_time="2020-01-01 10:00:00", **hashes)
     old.link("pca", broken, "forest")
-    rule = "is not a version: a version is MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
+    rule = "are not subversions: subversions are MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
     text = f"xyz.{'b' * 40}.{'c' * 40}"
     assert left_out(machine, old) == [
         ("version", str(stranger), "its op is unknown", None),

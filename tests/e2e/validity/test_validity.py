@@ -8,6 +8,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.client import polling
+from opstore_daemon.protocol.records import Validation
 from tests.support.machines import Machine
 
 OPS = ("scaler", "pca", "embedder", "forest", "report")
@@ -175,17 +176,17 @@ def test_the_findings_stand_before_the_error_where_both_streams_are_one(machine:
     )
 
 
-def test_a_waiter_whose_answer_is_the_same_costs_no_verdict(deployed: Machine) -> None:
+def test_polling_an_unchanged_verdict_returns_not_modified(deployed: Machine) -> None:
     machine = deployed
     with OpStoreClient(machine.url, token=machine.token) as client:
         path = "/v1/pipelines/churn/verdict"
-        found, etag = client._api.get_if_changed(path, object, {}, None)
+        found, etag = client._api.get_if_changed(path, Validation, {}, None)
         assert found is not None
-        assert client._api.get_if_changed(path, object, {}, etag) == (None, etag)
+        assert client._api.get_if_changed(path, Validation, {}, etag) == (None, etag)
         client.push("stranger", b"of another pipeline")
-        assert client._api.get_if_changed(path, object, {}, etag) == (None, etag)
+        assert client._api.get_if_changed(path, Validation, {}, etag) == (None, etag)
         client.set_compat("pca", "exact")
-        again, other = client._api.get_if_changed(path, object, {}, etag)
+        again, other = client._api.get_if_changed(path, Validation, {}, etag)
         assert again is not None
         assert other != etag
 
