@@ -24,5 +24,5 @@ def link(session: Session, upstream: str, downstream: str, invalid: bool, eviden
       opstore link pca@1.1.0 random_forest --invalid
     """
     entered = session.client().link(upstream, downstream, valid=not invalid, evidence=evidence)
-    up, down, sentence = results.link(entered)
+    up, down, sentence = results.format_link(entered)
     session.out.write_result(entered, quiet=[f"{up} {down}"], full=[sentence])

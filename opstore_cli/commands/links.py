@@ -32,12 +32,12 @@ def links(session: Session, name: str | None, as_of: str | None) -> None:
     found = session.client().links(name, as_of=as_of)
     session.out.write_result(
         {"links": found},
-        quiet=[" ".join(results.link(link)[:2]) for link in found],
+        quiet=[" ".join(results.format_link(link)[:2]) for link in found],
         full=Table(("UPSTREAM", "DOWNSTREAM", "VERDICT", "SINCE", "EVIDENCE"), [_row(link) for link in found]),
     )
 
 
 def _row(link: "LinkRecord") -> list[Cell | str]:
-    upstream, downstream, _ = results.link(link)
+    upstream, downstream, _ = results.format_link(link)
     word = verdict_cell("valid" if link.valid else "invalid")
     return [upstream, downstream, word, time_cell(link.registered_at), text_cell(link.evidence)]

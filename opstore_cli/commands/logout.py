@@ -52,7 +52,7 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         kept = ", ".join(sorted(credentials.tokens()))
         session.out.note(f"no URL is set, and the local daemon needs no token; kept are tokens for: {kept or 'none'}")
     elif not forgotten:
-        session.out.note("there was nothing to forget")
+        session.out.note("there was no token to delete")
 
 
 def _kept(credentials: "Credentials") -> Mapping[str, str]:

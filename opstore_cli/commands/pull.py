@@ -234,7 +234,7 @@ def _write_all(
     if is_new and not pulled:
         with suppress(OSError):
             folder.rmdir()
-    return results.failures(session.out, [each.op for each in picked], ended)
+    return results.report_failures(session.out, [each.op for each in picked], ended)
 
 
 def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool, keep: bool) -> "VersionRecord":
@@ -264,7 +264,7 @@ def _make_folder(folder: Path) -> bool:
 
 
 def _document(version: "VersionRecord", path: Path) -> dict[str, Any]:
-    return {**results.keys_of(version), "path": escape_stray_bytes(str(path))}
+    return {**results.to_dict(version), "path": escape_stray_bytes(str(path))}
 
 
 def _opened(path: Path) -> BinaryIO:

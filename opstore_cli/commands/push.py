@@ -113,7 +113,7 @@ def _push_all(session: Session, directory: str, **options: Any) -> int:
     for path, each in zip(found.values(), ended, strict=True):
         if each is not None and not isinstance(each, errors.OpStoreError):
             _comment(session, each, path)
-    return results.failures(session.out, list(found), ended)
+    return results.report_failures(session.out, list(found), ended)
 
 
 def _standard_input() -> BinaryIO:

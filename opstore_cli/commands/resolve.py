@@ -72,11 +72,11 @@ def resolve(
     kept = [] if held is None else [each.reference for each in held.versions]
     found = session.client().resolve(name, use=use, lock=kept, upgrade=upgrade, as_of=as_of)
     if not found.versions:
-        return results.no_set(session.out, found, found)
-    results.name_passed_over(session.out, found.skipped)
+        return results.report_no_resolution(session.out, found, found)
+    results.note_skipped(session.out, found.skipped)
     if lock is not None:
         changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
-        session.out.note(f"wrote {lock}" if changed else f"{lock} has this set already")
+        session.out.note(f"wrote {lock}" if changed else f"{lock} is up to date")
     session.out.write_result(
         found,
         quiet=[format_reference(version.op, version.version) for version in found.versions],

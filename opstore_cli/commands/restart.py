@@ -1,7 +1,7 @@
 """`opstore restart`: the local daemon ends, and starts as this version."""
 
 from opstore_cli.console.command import command
-from opstore_cli.console.daemon_status import say_started
+from opstore_cli.console.daemon_status import write_started
 from opstore_cli.console.session import Session
 
 
@@ -16,4 +16,4 @@ def restart(session: Session) -> None:
     from opstore_cli.local import daemon
 
     home = session.home()
-    say_started(session, daemon.restart(home), home, "restarted")
+    write_started(session, daemon.restart(home), home, "restarted")

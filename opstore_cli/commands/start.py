@@ -1,7 +1,7 @@
 """`opstore start`: the local daemon in the background."""
 
 from opstore_cli.console.command import command
-from opstore_cli.console.daemon_status import say_started
+from opstore_cli.console.daemon_status import write_started
 from opstore_cli.console.session import Session
 
 
@@ -19,4 +19,4 @@ def start(session: Session) -> None:
 
     home = session.home()
     running = daemon.start(home)
-    say_started(session, running, home, "started" if running.started else "it runs already")
+    write_started(session, running, home, "started" if running.started else "already running")

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from opstore_cli.console.command import command
-from opstore_cli.console.daemon_status import not_running, say_state, state, warn_of_version
+from opstore_cli.console.daemon_status import local_state, not_running, warn_of_version, write_state
 from opstore_cli.console.session import Session
-from opstore_cli.console.unfinished_transfers import in_words, unfinished
+from opstore_cli.console.unfinished_transfers import describe, list_unfinished
 from opstore_cli.output.cells import format_time
 from opstore_daemon.protocol import errors
 
@@ -38,8 +38,8 @@ def _local(session: Session, settings: "Settings") -> int:
     if running is None:
         return _none_runs(session, settings, errors.DaemonNotRunning(home=str(settings.home)))
     with OpStoreClient(settings=settings) as client:  # not the session's: what it notes of the daemon is said below
-        left = unfinished(settings.home, None, client)
-    say_state(session, {**state(running, settings.home), "credential": _source(settings), "unfinished": left})
+        left = list_unfinished(settings.home, None, client)
+    write_state(session, {**local_state(running, settings.home), "credential": _source(settings), "unfinished": left})
     warn_of_version(session, running.version)
     return 0
 
@@ -59,9 +59,9 @@ def _remote(session: Session, settings: "Settings") -> int:
         "started_at": format_time(found.started_at),
         "schema": found.schema,
         "credential": _source(settings),
-        "unfinished": unfinished(settings.home, settings.url, client),
+        "unfinished": list_unfinished(settings.home, settings.url, client),
     }
-    say_state(session, document)
+    write_state(session, document)
     return 0
 
 
@@ -74,12 +74,12 @@ def _source(settings: "Settings") -> str | None:
 
 
 def _none_runs(session: Session, settings: "Settings", error: errors.OpStoreError) -> int:
-    left = unfinished(settings.home, settings.url, None)
+    left = list_unfinished(settings.home, settings.url, None)
     if session.out.json:
         home = error.details.get("home") if settings.url is None else None
         session.out.write_json({**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": left})
     else:
         session.out.error(error)
         for transfer in left:
-            session.out.note(f"unfinished: {in_words(transfer)}")
+            session.out.note(f"unfinished: {describe(transfer)}")
     return error.exit_code

@@ -21,5 +21,5 @@ def unlink(session: Session, upstream: str, downstream: str) -> None:
       opstore unlink pca@1.0.0 random_forest@2.0.0
     """
     revoked = session.client().unlink(upstream, downstream)
-    up, down, sentence = results.link(revoked)
+    up, down, sentence = results.format_link(revoked)
     session.out.write_result(revoked, quiet=[f"{up} {down}"], full=[f"revoked: {sentence}"])

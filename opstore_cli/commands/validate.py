@@ -60,12 +60,12 @@ def validate(
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
-        session.out.write_lines(graph.draw_markdown(found, found.pipeline or results.edge(found.edges[0])))
+        session.out.write_lines(graph.draw_markdown(found, found.pipeline or results.format_edge(found.edges[0])))
         return _code(found.verdict, allow_unknown)
-    rows = [(results.edge(edge), verdict_cell(edge.verdict), edge.reason) for edge in found.edges]
+    rows = [(results.format_edge(edge), verdict_cell(edge.verdict), edge.reason) for edge in found.edges]
     session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))
     if not session.out.json and found.pipeline is not None:
-        session.out.note(f"the pipeline {found.pipeline} is {results.SAID[found.verdict]}")
+        session.out.note(f"the pipeline {found.pipeline} is {results.VERDICTS[found.verdict]}")
     return _code(found.verdict, allow_unknown)
 
 
@@ -83,7 +83,7 @@ def _asked(
     if wait is not None:
 
         def tell(found: "Validation") -> None:
-            session.out.note(f"{' -> '.join(asked)} is {results.SAID[found.verdict]}")
+            session.out.note(f"{' -> '.join(asked)} is {results.VERDICTS[found.verdict]}")
 
         return client.wait(*asked, seconds=wait, use=use, notify=tell)
     if len(asked) == 1:

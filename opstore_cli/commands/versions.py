@@ -41,9 +41,9 @@ def versions(
     """
     check_exclusive(latest=latest, limit=limit)
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
-    results.name_passed_over(session.out, found.skipped)
+    results.note_skipped(session.out, found.skipped)
     if valid_for and not found.versions:
-        return results.nothing_left(session.out, found.op, " and ".join(valid_for), found.verdict, found)
+        return results.report_none_valid(session.out, found.op, " and ".join(valid_for), found.verdict, found)
     session.out.write_result(
         found,
         quiet=[format_reference(version.op, version.version) for version in found.versions],

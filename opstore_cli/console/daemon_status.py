@@ -1,4 +1,4 @@
-"""What `start`, `stop`, `restart`, `status`, `serve` and `db` share: the daemon's state in words, and its program."""
+"""What the commands about the daemon share: the state that they show, and the daemon's program."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from opstore_cli.console.session import Session
-from opstore_cli.console.unfinished_transfers import in_words
+from opstore_cli.console.unfinished_transfers import describe
 from opstore_cli.output.cells import EMPTY, Cell, format_time
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def execute_daemon(*words: str, options: Sequence[tuple[str, object]] = ()) -> NoReturn:
-    """Becomes the daemon's program: the command line imports no part of it, and it takes no code from this folder."""
-    given = [word for option, value in options if value is not None for word in (option, str(value))]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "opstore_daemon", *words, *given])  # noqa: S606
+    """Replace this process by the daemon's program, which loads no code from the working directory (-P)."""
+    arguments = [word for option, value in options if value is not None for word in (option, str(value))]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "opstore_daemon", *words, *arguments])  # noqa: S606
 
 
-def state(running: "LocalDaemon | None", home: Path) -> dict[str, Any]:
-    """The document of `--json`: what the local daemon is, if it runs."""
+def local_state(running: "LocalDaemon | None", home: Path) -> dict[str, Any]:
+    """Return the JSON document of the local daemon, running or not."""
     if running is None:
         return not_running(home=str(home))
     return {
@@ -38,42 +38,41 @@ def state(running: "LocalDaemon | None", home: Path) -> dict[str, Any]:
 
 
 def not_running(*, url: str | None = None, home: str | None = None) -> dict[str, Any]:
-    """The document where no daemon runs."""
+    """Return the JSON document of a daemon that is not running."""
     return {"running": False, "url": url, "pid": None, "version": None, "home": home}
 
 
-def say_state(session: Session, document: dict[str, Any]) -> None:
-    """All of it, a key and its value a line, each unfinished transfer on one of its own; with -q the URL."""
-    told = {key: value for key, value in document.items() if key != "unfinished"}
-    rows = [(key, Cell(_said(value))) for key, value in told.items()]
-    rows += [("unfinished", Cell(in_words(transfer))) for transfer in document.get("unfinished", ())]
+def write_state(session: Session, document: dict[str, Any]) -> None:
+    """Write a line for each key, and one for each unfinished transfer; with -q the URL."""
+    rows = [(key, Cell(_format(value))) for key, value in document.items() if key != "unfinished"]
+    rows += [("unfinished", Cell(describe(transfer))) for transfer in document.get("unfinished", ())]
     session.out.write_result(document, quiet=[document["url"]], full=Table(("", ""), rows))
 
 
-def say_started(session: Session, running: "LocalDaemon", home: Path, words: str) -> None:
-    """The URL of a daemon that was asked to run, and, aside, whether it is new."""
-    session.out.write_result(state(running, home), quiet=[running.url], full=[running.url])
-    session.out.note(words)
+def write_started(session: Session, running: "LocalDaemon", home: Path, note: str) -> None:
+    """Write the URL of a running daemon, and as a note how it came to run."""
+    session.out.write_result(local_state(running, home), quiet=[running.url], full=[running.url])
+    session.out.note(note)
     warn_of_version(session, running.version)
     if os.environ.get("OPSTORE_URL"):
         session.out.warn("OPSTORE_URL is set: the commands use that daemon, not the local one")
 
 
 def warn_of_version(session: Session, version: str) -> None:
-    """Says so where the local daemon is of another version than this program."""
+    """Warn if the local daemon has another version than this program."""
     if version != __version__:
         session.out.warn(f"the local daemon is opstore {version}, this is {__version__}: opstore restart replaces it")
 
 
 def _in_utc(text: str) -> str | None:
-    """The time of the runtime file as all times are written; None where it is none."""
+    """Return the time of the runtime file in the common form; None if it is not a time."""
     try:
         return format_time(datetime.fromisoformat(text))
     except ValueError:
         return None
 
 
-def _said(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return EMPTY if value is None else str(value)

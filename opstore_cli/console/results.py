@@ -1,4 +1,4 @@
-"""What several commands answer in the same words: verdicts, edges, and that nothing is left."""
+"""Results that several commands write in the same words: verdicts, edges, skipped versions and failed transfers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,51 +11,51 @@ if TYPE_CHECKING:
     from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Resolution, SkippedVersion
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
-SAID = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
+VERDICTS = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
 
 
-def keys_of(record: "Record") -> dict[str, Any]:
-    """The keys and values of the record, for a document that has more of them."""
+def to_dict(record: "Record") -> dict[str, Any]:
+    """Return the keys and values of the record, for a document with further keys."""
     return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
-def edge(found: "EdgeVerdict") -> str:
-    """`UP@N -> DOWN@N`."""
-    upstream, downstream = found.upstream, found.downstream
+def format_edge(edge: "EdgeVerdict") -> str:
+    """Return `UP@N -> DOWN@N`."""
+    upstream, downstream = edge.upstream, edge.downstream
     return f"{format_reference(upstream.op, upstream.version)} -> {format_reference(downstream.op, downstream.version)}"
 
 
-def link(found: "LinkRecord") -> tuple[str, str, str]:
-    """Upstream version, downstream, and the link as a sentence."""
-    upstream = format_reference(found.upstream, found.upstream_version)
-    downstream = format_reference(found.downstream, found.downstream_version)
-    return upstream, downstream, f"{upstream} is {'valid' if found.valid else 'not valid'} for {downstream}"
+def format_link(link: "LinkRecord") -> tuple[str, str, str]:
+    """Return the upstream version, the downstream op or version, and the link as a sentence."""
+    upstream = format_reference(link.upstream, link.upstream_version)
+    downstream = format_reference(link.downstream, link.downstream_version)
+    return upstream, downstream, f"{upstream} is {'valid' if link.valid else 'not valid'} for {downstream}"
 
 
-def no_set(out: Output, found: "Resolution", document: Any) -> int:
-    """Says that a pipeline has no set of versions that are valid with one another, and why; returns the exit code."""
-    kind = errors.NoSetKnown if found.verdict == "unknown" else errors.NoSet
-    error = kind(pipeline=found.pipeline)
+def report_no_resolution(out: Output, resolution: "Resolution", document: Any) -> int:
+    """Report why a pipeline has no set of compatible versions, and return the exit code."""
+    kind = errors.NoSetKnown if resolution.verdict == "unknown" else errors.NoSet
+    error = kind(pipeline=resolution.pipeline)
     if out.json:
         out.write_json(document)
         return error.exit_code
-    for each in found.conflict:
-        out.note(f"{edge(each)}: {each.verdict}: {each.reason}", always=True)
-    for passed in found.skipped:
-        out.note(passed.reason, always=True)
+    for edge in resolution.conflict:
+        out.note(f"{format_edge(edge)}: {edge.verdict}: {edge.reason}", always=True)
+    for skipped in resolution.skipped:
+        out.note(skipped.reason, always=True)
     out.error(error)
     return error.exit_code
 
 
-def name_passed_over(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
-    """Says which newer versions were passed over, and why. With --json the document has it."""
+def note_skipped(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
+    """Note each newer version that was skipped, and why. With --json the document has them."""
     if not out.json:
-        for passed in skipped:
-            out.note(f"passed over: {format_reference(passed.op, passed.version)}: {passed.reason}")
+        for version in skipped:
+            out.note(f"skipped {format_reference(version.op, version.version)}: {version.reason}")
 
 
-def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: Any) -> int:
-    """Says that no version is valid, or that none is known to be; returns the exit code."""
+def report_none_valid(out: Output, op: str, downstream: str, verdict: str, document: Any) -> int:
+    """Report that no version is valid, or known to be valid, and return the exit code."""
     if verdict == "unknown":
         error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
     else:
@@ -67,15 +67,18 @@ def nothing_left(out: Output, op: str, downstream: str, verdict: str, document: 
     return error.exit_code
 
 
-def failures(out: Output, ops: Sequence[str], ended: Sequence[object]) -> int:
-    """Says which of several transfers failed, and which were not begun; returns the exit code of the first failure."""
-    failed = [result for result in ended if isinstance(result, errors.OpStoreError)]
-    told = set()
-    for error in failed:
-        if error.text not in told:  # that no daemon answers is no more true for four that found out at once
+def report_failures(out: Output, ops: Sequence[str], outcomes: Sequence[object]) -> int:
+    """Report which transfers failed and which were not started; return the exit code of the first failure.
+
+    An outcome is a result, the error of a failed transfer, or None for one that was not started.
+    """
+    failures = [outcome for outcome in outcomes if isinstance(outcome, errors.OpStoreError)]
+    reported = set()
+    for error in failures:
+        if error.text not in reported:  # four transfers may fail at once because the daemon is unreachable
             out.error(error)
-        told.add(error.text)
-    left = [op for op, result in zip(ops, ended, strict=True) if result is None]
-    if left:
-        out.note(f"not tried after that: {', '.join(left)}", always=True)
-    return failed[0].exit_code if failed else 0
+        reported.add(error.text)
+    not_started = [op for op, outcome in zip(ops, outcomes, strict=True) if outcome is None]
+    if not_started:
+        out.note(f"not started: {', '.join(not_started)}", always=True)
+    return failures[0].exit_code if failures else 0

@@ -1,4 +1,4 @@
-"""One run of the command line: its global options, and the client that they lead to."""
+"""The global options of one run of the command line, and the client and settings that follow from them."""
 
 import os
 from dataclasses import dataclass, field
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """One run of the command line: what its global options say."""
+    """The global options of one run of the command line."""
 
     url: str | None = None
     out: Output = field(default_factory=Output)
     _warned: "set[PickedYanked]" = field(default_factory=set)
 
     def settings(self) -> "Settings":
-        """The settings of this run; raises InvalidSetting."""
+        """Return the settings of this run; raise InvalidSetting."""
         from opstore_cli.config.settings import load_settings
 
         return load_settings(self.url, os.environ, _working_folder())
 
     def home(self) -> Path:
-        """The local daemon's data folder, whatever else is set."""
+        """Return the data folder of the local daemon, also if a URL is set."""
         from opstore_cli.config.settings import home_folder
 
         return home_folder(os.environ, _working_folder())
 
     def client(self, settings: "Settings | None" = None) -> "OpStoreClient":
-        """The client of the daemon that the settings mean, the local one started where none runs."""
+        """Return a client of the daemon of the settings. The local daemon is started if none runs."""
         from opstore_cli.client.client import OpStoreClient
 
         return OpStoreClient(
@@ -46,7 +46,7 @@ class Session:
         )
 
     def _warn(self, picked: "PickedYanked") -> None:
-        """Warns of a yanked version, and once: a command may ask for it several times."""
+        """Warn of a yanked version, once: a command may ask for it several times."""
         if picked not in self._warned:
             self._warned.add(picked)
             self.out.warn(str(picked))

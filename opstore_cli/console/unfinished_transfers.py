@@ -1,4 +1,4 @@
-"""Transfers that broke off, or go on right now: what `status` says of them."""
+"""Interrupted and running transfers, as `opstore status` lists them."""
 
 import os
 import shlex
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from opstore_daemon.protocol.records import UnfinishedUpload
 
 
-def unfinished(home: Path, url: str | None, client: "OpStoreClient | None") -> list[dict[str, Any]]:
-    """The transfers from and to a daemon (None: the local one) that are recorded here, and the uploads that it holds.
+def list_unfinished(home: Path, url: str | None, client: "OpStoreClient | None") -> list[dict[str, Any]]:
+    """List the transfers from and to a daemon (None: the local one): those recorded here, and its unfinished uploads.
 
-    Keys: `way` (`push`, `pull`), `path` (None: begun elsewhere), `version` (of a pull), `offset` and `size` in bytes
-    (None: not known), `running` (None: not known), `upload` and `expires_at` (of a push). Of a folder that is pulled,
-    `offset` is the bytes of its files. Without a client, or where the daemon does not say, it is what is recorded.
+    Keys: `way` (`push`, `pull`), `path` (None: started elsewhere), `version` (of a pull), `offset` and `size` in bytes
+    (None: unknown), `running` (None: unknown), `upload` and `expires_at` (of a push). For a pull of a folder,
+    `offset` is the bytes of its files. Without a client, or if the daemon fails, the list has what is recorded here.
     """
     from opstore_cli.transfer.resume_state import recorded_transfers
     from opstore_cli.transport.target import LOCAL
 
-    held = _uploads(client)
-    found = []
+    uploads = _uploads(client)
+    transfers = []
     for state, running in recorded_transfers(home, url or LOCAL):
         if state.way == "pull":
-            found += _of_pull(state, running)
-        elif held is None:
-            found.append(_of_push(state, running, None))
-        elif state.upload in held:
-            found.append(_of_push(state, running, held.pop(state.upload)))
-    return found + [_of_push(None, None, upload) for upload in (held or {}).values()]
+            transfers += _of_pull(state, running)
+        elif uploads is None:
+            transfers.append(_of_push(state, running, None))
+        elif state.upload in uploads:
+            transfers.append(_of_push(state, running, uploads.pop(state.upload)))
+    return transfers + [_of_push(None, None, upload) for upload in (uploads or {}).values()]
 
 
 def _uploads(client: "OpStoreClient | None") -> "dict[str, UnfinishedUpload] | None":
@@ -60,12 +60,22 @@ def _of_pull(state: "TransferState", running: bool) -> list[dict[str, Any]]:
     offset = _bytes_in(state.part)
     if offset is None:
         return []
-    told = {"way": "pull", "path": state.path, "version": state.version, "offset": offset, "size": state.size}
-    return [{**told, "running": running, "upload": None, "expires_at": None}]
+    return [
+        {
+            "way": "pull",
+            "path": state.path,
+            "version": state.version,
+            "offset": offset,
+            "size": state.size,
+            "running": running,
+            "upload": None,
+            "expires_at": None,
+        }
+    ]
 
 
 def _bytes_in(path: str) -> int | None:
-    """The bytes of the file, or of all files in the folder; None where it is gone."""
+    """Return the bytes of the file, or of all files in the folder; None if it does not exist."""
     try:
         if not os.path.isdir(path):
             return os.lstat(path).st_size
@@ -74,16 +84,16 @@ def _bytes_in(path: str) -> int | None:
         return None
 
 
-def in_words(transfer: dict[str, Any]) -> str:
-    """What one is, how far, and the command that goes on with it."""
+def describe(transfer: dict[str, Any]) -> str:
+    """Return one line: the transfer, its progress, and the command that resumes it."""
     path, size, offset = transfer["path"], transfer["size"], transfer["offset"]
-    done = "some" if offset is None else format_size(offset)
-    far = f"{done} of {'what is to come' if size is None else format_size(size)}"
+    done = "an unknown part" if offset is None else format_size(offset)
+    progress = done if size is None else f"{done} of {format_size(size)}"
     if path is None:
-        return f"a push from elsewhere: {far}, kept until {transfer['expires_at']}"
-    of = f"{transfer['way']} of {transfer['version']} to {path}" if transfer["version"] else f"push of {path}"
-    if transfer["running"]:
-        return f"{of}: {far}, going on now"
+        return f"push from another machine or account: {progress}, kept until {transfer['expires_at']}"
     quoted = shlex.quote(path)
-    command = f"pull {transfer['version']} -o {quoted}" if transfer["version"] else f"push NAME {quoted}"
-    return f"{of}: {far}; opstore {command} goes on with it"
+    if transfer["version"]:
+        title, command = f"pull of {transfer['version']} to {path}", f"opstore pull {transfer['version']} -o {quoted}"
+    else:
+        title, command = f"push of {path}", f"opstore push NAME {quoted}"
+    return f"{title}: {progress}, {'running' if transfer['running'] else f'resume with: {command}'}"

@@ -1,4 +1,4 @@
-"""Which versions a pull is of: what is valid for some ops, what a pipeline's resolution has, what a lock holds."""
+"""The versions that a pull fetches: those valid for some ops, those of a pipeline's resolution, those of a lock."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,67 +11,69 @@ from opstore_cli.console import results
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
+    from opstore_daemon.protocol.names import PipelineName
     from opstore_daemon.protocol.records import VersionRecord
+    from opstore_daemon.protocol.references import Reference
 
 
-def valid_for(
-    out: Output, client: "OpStoreClient", references: Sequence[str], downstreams: Sequence[str]
+def select_valid(
+    out: Output, client: "OpStoreClient", references: "Sequence[Reference]", downstreams: "Sequence[Reference]"
 ) -> "list[VersionRecord] | int":
-    """The newest versions that are valid for all of these; the exit code where there is none."""
-    picked = []
+    """Return the newest version of each reference that is valid for all downstreams; an exit code if one has none."""
+    selected = []
     for reference in references:
         found = client.versions(reference, valid_for=downstreams, limit=1)
-        results.name_passed_over(out, found.skipped)
+        results.note_skipped(out, found.skipped)
         if not found.versions:
             document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "skipped": found.skipped}
-            return results.nothing_left(out, found.op, " and ".join(downstreams), found.verdict, document)
-        picked.append(found.versions[0])
-    return picked
+            return results.report_none_valid(out, found.op, downstreams, found.verdict, document)
+        selected.append(found.versions[0])
+    return selected
 
 
-def of_pipeline(
-    out: Output, client: "OpStoreClient", references: Sequence[str], pipeline: str
+def select_of_pipeline(
+    out: Output, client: "OpStoreClient", references: "Sequence[Reference]", pipeline: "PipelineName"
 ) -> "list[VersionRecord] | int":
-    """The versions that the resolution has: of these ops, or of all with bytes; the exit code where it has none."""
-    asked = [Reference.parse(reference) for reference in references]
-    for reference in asked:
+    """Return the versions of these ops in the pipeline's resolution, or an exit code if it has none.
+
+    Without references these are all versions that have bytes.
+    """
+    for reference in references:
         if not reference.bare:
-            raise click.UsageError(f"--pipeline picks the version: give {reference.op} alone")
+            raise click.UsageError(f"--pipeline selects the version: give {reference.op} without a selector")
     found = client.resolve(pipeline)
     if not found.versions:
-        return results.no_set(out, found, {"pulled": [], "verdict": found.verdict, "conflict": found.conflict})
+        document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "conflict": found.conflict}
+        return results.report_no_resolution(out, found, document)
     versions = {version.op: version for version in found.versions}
-    for reference in asked:
-        if reference.op not in versions:
-            raise click.UsageError(f"{reference.op} is no op of the pipeline {pipeline}")
-    wanted: list[str] = [reference.op for reference in asked] or [
-        op for op in versions if _has_bytes(out, versions[op])
-    ]
-    results.name_passed_over(out, [passed for passed in found.skipped if passed.op in wanted])
-    return [versions[op] for op in wanted]
+    ops: list[str] = [reference.op for reference in references]
+    for op in ops:
+        if op not in versions:
+            raise click.UsageError(f"{op} is not an op of the pipeline {pipeline}")
+    ops = ops or [op for op, version in versions.items() if _has_bytes(out, version)]
+    results.note_skipped(out, [version for version in found.skipped if version.op in ops])
+    return [versions[op] for op in ops]
 
 
-def of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRecord]":
-    """The versions of the lock that have bytes; raises VersionConflict where the store has others under their name."""
-    picked = []
+def select_of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRecord]":
+    """Return the versions of the lock that have bytes; raise LockConflict if the store has other bytes for one."""
+    selected = []
     for locked in lockfile.read(path).versions:
         version = client.show(locked.reference)
         if locked.digest is None:
             _has_bytes(out, version)
         elif version.digest != locked.digest or locked.size not in (None, version.size):
-            raise errors.LockConflict(
-                path=str(path), name=format_reference(locked.op, locked.version), digest=locked.digest
-            )
+            name = format_reference(locked.op, locked.version)
+            raise errors.LockConflict(path=str(path), name=name, digest=locked.digest)
         else:
-            picked.append(version)
-    return picked
+            selected.append(version)
+    return selected
 
 
 def _has_bytes(out: Output, version: "VersionRecord") -> bool:
     if version.digest is None:
-        out.note(f"{format_reference(version.op, version.version)} has no bytes: it is left out")
+        out.note(f"skipped {format_reference(version.op, version.version)}: it has no bytes")
     return version.digest is not None

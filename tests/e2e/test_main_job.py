@@ -171,7 +171,7 @@ STORY = [
             "verdict": "valid",
             "next_cursor": None,
         },
-        f"passed over: pca@2.0.0: {NOT_VALIDATED}\n",
+        f"skipped pca@2.0.0: {NOT_VALIDATED}\n",
         told=True,
     ),
     Step(
@@ -260,7 +260,7 @@ STORY = [
         "pca-1.1.0\n",
         "pca@1.1.0\n",
         {**SECOND, "path": "pca-1.1.0"},
-        f"passed over: pca@2.0.0: {NOT_VALIDATED}\n",
+        f"skipped pca@2.0.0: {NOT_VALIDATED}\n",
         told=True,
     ),
     Step(
@@ -340,7 +340,7 @@ CREDENTIAL = "credential\ttoken file\n"
 IN_THE_BACKGROUND = [
     Step("stop", "", "", NO_STATE, "no daemon runs for /machine/data\n"),
     Step("start", "URL\n", "URL\n", STATE, "started\n"),
-    Step("start", "URL\n", "URL\n", STATE, "it runs already\n"),
+    Step("start", "URL\n", "URL\n", STATE, "already running\n"),
     Step("status", STATE_LINES + CREDENTIAL, "URL\n", STATUS),
     Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
     Step("stop", "", "", NO_STATE, "stopped the local daemon\n"),

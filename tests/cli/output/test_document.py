@@ -504,7 +504,7 @@ def test_nothing_left_says_why_and_exits_with_the_verdict(
     opstore: Opstore, command: str, left: Versions, code: int
 ) -> None:
     error = (errors.NothingValid if code == 1 else errors.NothingKnown)(op="pca", downstream="forest")
-    said = f"passed over: pca@1.1.0: not validated\nerror: {error.text}\nhint: {error.advice}\n"
+    said = f"skipped pca@1.1.0: not validated\nerror: {error.text}\nhint: {error.advice}\n"
     assert opstore(command, "pca", "--valid-for", "forest", versions=left) == (code, "", said)
 
 
@@ -565,7 +565,7 @@ def test_pull_names_the_newer_versions_that_it_passed_over(opstore: Opstore, tmp
     assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, start_pull=a_pull()) == (
         0,
         f"{path}\n",
-        "passed over: pca@1.1.0: not validated\n",
+        "skipped pca@1.1.0: not validated\n",
     )
 
 

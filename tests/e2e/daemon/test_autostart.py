@@ -278,7 +278,7 @@ def test_a_daemon_of_another_version_is_named_and_restart_replaces_it(machine: M
     assert machine.run("ops", "-q") == (0, "", named)
     code, out, err = machine.run("status")
     assert (code, "version\t0.0.9\n" in out, err) == (0, True, f"warning: {named}")
-    assert machine.run("start") == (0, "URL\n", f"it runs already\nwarning: {named}")
+    assert machine.run("start") == (0, "URL\n", f"already running\nwarning: {named}")
     assert machine.run("restart") == (0, "URL\n", "restarted\n")
     assert (machine.pid != first, machine.runtime()["version"]) == (True, "0.1.0")
     assert machine.run("ops") == (0, "", "")

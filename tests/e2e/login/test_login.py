@@ -23,7 +23,7 @@ from tests.support.wire import Stranger, refusing_port
 KEPT = "its token is kept in /machine/user/.config/opstore/credentials.json\n"
 if sys.platform == "darwin":
     KEPT = KEPT.replace(".config", "Library/Application Support")
-NOTHING = "there was nothing to forget\n"
+NOTHING = "there was no token to delete\n"
 
 
 def credentials_file(machine: Machine) -> Path:

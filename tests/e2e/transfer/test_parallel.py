@@ -145,7 +145,7 @@ def test_an_unreachable_daemon_is_reported_once_and_ends_the_batch(machine: Mach
     make(machine.cwd / "models", {f"op{number}": b"bytes" for number in range(6)})
     code, out, err = machine.run("--url", "http://127.0.0.1:1", "push", "--all", "models")
     assert (code, out, err.count("error: no daemon answers")) == (7, "", 1)
-    assert err.endswith("not tried after that: op4, op5\n")
+    assert err.endswith("not started: op4, op5\n")
 
 
 def test_ops_are_pushed_in_parallel(machine: Machine) -> None:
@@ -262,7 +262,7 @@ def test_several_ops_are_picked_by_valid_for_and_by_pipeline(models: Machine) ->
         models.do("push", op, "models/encoder", "--bump", "major")
     words = ("pull", "pca", "forest", "--valid-for", "scorer", "-d", "out")
     code, out, err = models.run(*words)
-    assert (code, out, err.count("passed over:")) == (0, "out/pca\nout/forest\n", 2)
+    assert (code, out, err.count("skipped ")) == (0, "out/pca\nout/forest\n", 2)
     assert (models.cwd / "out/pca").read_bytes() == b"a pca"
     assert models.run("pull", "pca", "encoder", "--valid-for", "scorer", "-d", "out2")[:2] == (3, "")
     models.do("pipeline", "register", "churn", "--edge", "pca:scorer", "--edge", "forest:scorer")

@@ -41,12 +41,12 @@ def test_status_lists_an_interrupted_push_which_another_command_line_resumes(mac
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if line.startswith("unfinished")]
     assert f"push of {path}: " in line
-    assert line.endswith(f"opstore push NAME {path} goes on with it")
+    assert line.endswith(f"resume with: opstore push NAME {path}")
     wire.cut()  # or the daemon would wait half a minute for the append
     machine.run("stop")
     code, out, err = machine.run("status", env=wire.settings)
     assert (code, out) == (7, "")
-    assert f"unfinished: push of {path}: some of 101 MB" in err
+    assert f"unfinished: push of {path}: an unknown part of 101 MB" in err
     machine.do("start")
     arrived = wire.up
     wire.reset()
@@ -95,7 +95,7 @@ def test_status_lists_an_interrupted_pull_until_it_is_complete(machine: Machine,
     (entry,) = unfinished_transfers(machine, wire)
     assert (entry["way"], entry["path"], entry["version"]) == ("pull", "/machine/work/out", "pca@1.0.0")
     assert HALF - SLACK < entry["offset"] <= HALF
-    assert "opstore pull pca@1.0.0 -o /machine/work/out goes on with it" in machine.run("status", env=wire.settings)[1]
+    assert "resume with: opstore pull pca@1.0.0 -o /machine/work/out" in machine.run("status", env=wire.settings)[1]
     wire.reset()
     machine.do("pull", "pca@1.0.0", "-o", machine.cwd / "out", env=wire.settings)
     # For a large file in a folder there is an earlier request, for the header of the file.

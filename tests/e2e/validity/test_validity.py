@@ -51,10 +51,10 @@ def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deplo
     code, out, err = machine.run("resolve", "churn", "--lock", "opstore.lock")
     assert code == 0
     assert [line for line in err.splitlines() if "embedder@3.0.0" in line] == [
-        "passed over: embedder@3.0.0: embedder 3.0.0 is not validated for forest 2.0.0; "
+        "skipped embedder@3.0.0: embedder 3.0.0 is not validated for forest 2.0.0; "
         "last validated: 2.0.0 for forest 2.0.0"
     ]
-    assert err.endswith("opstore.lock has this set already\n")
+    assert err.endswith("opstore.lock is up to date\n")
     code, out, _ = machine.run("tag", "--lock", "opstore.lock", "production")
     assert (code, out) == (0, "".join(f"{op}@2.0.0 is production\n" for op in OPS))
     assert machine.do("show", "-q", "embedder@production") == "embedder@2.0.0"
