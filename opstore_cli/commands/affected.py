@@ -1,4 +1,4 @@
-"""`opstore affected`: what has to be retrained for a version."""
+"""`opstore affected`: list what must be retrained for a version."""
 
 import click
 
@@ -9,13 +9,15 @@ from opstore_cli.console.results import EXIT_CODES
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference, verdict_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.references import Reference
 
 
 @command("affected")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 @click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Only within this pipeline.")
 @as_of_option
-def affected(session: Session, reference: str, pipeline: str | None, as_of: str | None) -> int:
+def affected(session: Session, reference: Reference, pipeline: PipelineName | None, as_of: str | None) -> int:
     """List what has to be retrained for a version. That is the downstream ops whose latest version it is not valid
     for, and all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.
 

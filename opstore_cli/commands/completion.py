@@ -1,4 +1,4 @@
-"""`opstore completion`: the script that makes a shell complete commands."""
+"""`opstore completion`: print the shell completion script."""
 
 import click
 
@@ -24,4 +24,4 @@ def completion(session: Session, shell: str) -> None:
 
     text = script(shell)
     session.out.write_result({"shell": shell, "script": text}, quiet=text.splitlines(), full=text.splitlines())
-    session.out.tip("your shell is to read this when it starts: opstore completion --help says how")
+    session.out.tip("your shell must read this when it starts: see opstore completion --help")

@@ -1,4 +1,4 @@
-"""`opstore db`: the schema of the daemon's database."""
+"""`opstore db`: upgrade the daemon's database or show its schema."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`opstore doctor`: what usually goes wrong, and what to do about it."""
+"""`opstore doctor`: diagnose common problems."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opstore_cli.doctor import Finding
     from opstore_cli.doctor.machine import Machine
 
-FINE, WRONG = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red")
+OK, FINDING = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red")
 
 
 @command("doctor")
@@ -40,13 +40,13 @@ def doctor(session: Session) -> int:
         full=Table(("CHECK", "", "FOUND", "WHAT TO DO"), [_row(each) for each in findings]),
     )
     if all(each.ok for each in findings):
-        session.out.tip("nothing is wrong")
+        session.out.tip("no problems found")
         return 0
     return errors.AnswerIsNo.exit_code
 
 
 def _row(finding: "Finding") -> list[Cell | str]:
-    return [finding.check, FINE if finding.ok else WRONG, finding.found, text_cell(finding.advice)]
+    return [finding.check, OK if finding.ok else FINDING, finding.found, text_cell(finding.advice)]
 
 
 def _machine(session: Session) -> "Machine":

@@ -1,4 +1,4 @@
-"""`opstore graph`: a pipeline with its verdicts."""
+"""`opstore graph`: draw a pipeline with its verdicts."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,8 @@ from opstore_cli.console.options import as_of_option, use_option
 from opstore_cli.console.parameters import PipelineNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.references import Reference
 
 
 @command("graph")
@@ -16,7 +18,7 @@ from opstore_cli.output.tables import Table
 @click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="How (default: text).")
 @use_option
 @as_of_option
-def graph(session: Session, pipeline: str, form: str, use: Sequence[str], as_of: str | None) -> None:
+def graph(session: Session, pipeline: PipelineName, form: str, use: Sequence[Reference], as_of: str | None) -> None:
     """Draw a pipeline with its verdicts. Each op of the pipeline is a line, in the order of the data, and below it are
     the edges that lead on from it, each with its verdict in words.
 

@@ -1,4 +1,4 @@
-"""`opstore import`: takes over what another store holds."""
+"""`opstore import`: import the content of another store."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,16 +21,16 @@ def import_() -> None:
     """
 
 
-def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str]) -> dict[str, OpName]:
+    renames: dict[str, OpName] = {}
     for text in value:
         old, equals, new = text.rpartition("=")
         if not (old and equals):
             raise click.BadParameter(f"{text!r} is not OLD=NEW")
-        if old in found:
+        if old in renames:
             raise click.BadParameter(f"{text!r} renames {old!r} a second time")
-        found[old] = OpName.parse(new)
-    return found
+        renames[old] = OpName.parse(new)
+    return renames
 
 
 @command("chariots", group=import_)
@@ -50,7 +50,7 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
     callback=_renames,
     help="The name here of an op or a pipeline; repeatable.",
 )
-def chariots(session: Session, db: str, files: Path, renames: dict[str, str]) -> None:
+def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName]) -> None:
     """Take over an op store of chariots: its ops, versions in the order of their times, links, bytes and pipelines.
     Each version that is new here is a line on standard output. What is here already makes nothing new, so the command
     may be run again, also after it was interrupted. The old store is only read.

@@ -1,4 +1,4 @@
-"""`opstore link`: an upstream version is, or is known not to be, valid for a downstream op."""
+"""`opstore link`: record that an upstream version is, or is not, valid for a downstream op."""
 
 import click
 
@@ -6,6 +6,7 @@ from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
+from opstore_daemon.protocol.references import Reference
 
 
 @command("link")
@@ -13,7 +14,7 @@ from opstore_cli.console.session import Session
 @click.argument("downstream", metavar="DOWN[@SEL]", type=ReferenceType())
 @click.option("--invalid", is_flag=True, help="Say that it is known not to be valid.")
 @click.option("--evidence", metavar="TEXT", help="Why you know: a report, a run, an address.")
-def link(session: Session, upstream: str, downstream: str, invalid: bool, evidence: str | None) -> None:
+def link(session: Session, upstream: Reference, downstream: Reference, invalid: bool, evidence: str | None) -> None:
     """Say that an upstream version is valid for a downstream op. DOWN alone is the op whatever its version, and is made
     where it is new; DOWN@SEL is that version of it. A newer link between the same versions replaces an older one.
 
@@ -23,6 +24,6 @@ def link(session: Session, upstream: str, downstream: str, invalid: bool, eviden
       opstore link pca@1.0.0 random_forest@2.0.0 --evidence "accuracy 0.91, run 4711"
       opstore link pca@1.1.0 random_forest --invalid
     """
-    entered = session.client().link(upstream, downstream, valid=not invalid, evidence=evidence)
-    up, down, sentence = results.format_link(entered)
-    session.out.write_result(entered, quiet=[f"{up} {down}"], full=[sentence])
+    recorded = session.client().link(upstream, downstream, valid=not invalid, evidence=evidence)
+    up, down, sentence = results.format_link(recorded)
+    session.out.write_result(recorded, quiet=[f"{up} {down}"], full=[sentence])

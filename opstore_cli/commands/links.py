@@ -1,4 +1,4 @@
-"""`opstore links`: the links in force."""
+"""`opstore links`: list the links in force."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, text_cell, time_cell, verdict_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.names import OpName
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import LinkRecord
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @command("links")
 @click.argument("name", required=False, type=OpNameType())
 @as_of_option
-def links(session: Session, name: str | None, as_of: str | None) -> None:
+def links(session: Session, name: OpName | None, as_of: str | None) -> None:
     """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
     columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.
 

@@ -1,4 +1,4 @@
-"""`opstore login`: a token for a URL, kept where the user alone can read it."""
+"""`opstore login`: store a token for a URL, readable by the user alone."""
 
 import sys
 import warnings
@@ -38,18 +38,18 @@ def login(session: Session, address: str) -> None:
     settings = session.settings().with_url(address)
     check_plain(address, "")
     token = _prompt(address) if sys.stdin is not None and sys.stdin.isatty() else _read()
-    version = _ask(session, settings, token)
+    version = _daemon_version(session, settings, token)
     credentials = Credentials()
     credentials.keep(address, token)
     document = {"url": address, "path": str(credentials.path), "version": version}
     session.out.write_result(document, quiet=[address], full=[address])
-    session.out.note(f"its token is kept in {credentials.path}")
+    session.out.note(f"stored the token in {credentials.path}")
     if settings.token is not None or settings.token_file is not None:
-        session.out.warn("OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set: where it may be sent, it counts first")
+        session.out.warn("OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set, and takes precedence where it may be sent")
 
 
-def _ask(session: Session, settings: "Settings", token: str) -> str:
-    """The daemon's version, if it takes the token."""
+def _daemon_version(session: Session, settings: "Settings", token: str) -> str:
+    """Return the version of the daemon; raise if it does not accept the token."""
     from opstore_cli.client.client import OpStoreClient
 
     with OpStoreClient(settings=settings, token=token, notify=session.out.note) as client:
@@ -60,12 +60,12 @@ def _prompt(url: str) -> str:
     import getpass
 
     with warnings.catch_warnings():
-        # It would go on and show what is typed.
+        # Without this, getpass would read the token with echo.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
-            return _checked(getpass.getpass(f"Token for {url}: ", stream=sys.stderr))
+            return _check(getpass.getpass(f"Token for {url}: ", stream=sys.stderr))
         except getpass.GetPassWarning:
-            raise _refused("the terminal can't be kept from showing it: give it on standard input") from None
+            raise _refused("the terminal would show it: give it on standard input") from None
         except EOFError:
             raise _refused("none was given") from None
 
@@ -74,15 +74,15 @@ def _read() -> str:
     from opstore_cli.config.tokens import MAX_FILE
 
     try:
-        given = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_FILE)
-        return _checked(given.decode("ascii"))
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_FILE)
+        return _check(data.decode("ascii"))
     except OSError as error:
         raise _refused(errors.reason(error)) from None
     except UnicodeDecodeError:
         raise _refused("a token is ASCII text") from None
 
 
-def _checked(text: str) -> str:
+def _check(text: str) -> str:
     from opstore_cli.config.tokens import check_token
 
     if not text.strip():

@@ -1,4 +1,4 @@
-"""`opstore logout`: what `login` kept is forgotten."""
+"""`opstore logout`: delete the tokens that `login` stored."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -38,25 +38,25 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
     if address is not None or everything:
         refuse_url(session)
     if address is not None and everything:
-        raise click.UsageError("--all is about every URL: name none with it")
+        raise click.UsageError("URL and --all are mutually exclusive")
     credentials = Credentials()
-    meant = address if address is not None or everything else session.settings().url
-    # A URL that is named here, or that `login` kept a token for, gets that token and no other.
+    url = address if address is not None or everything else session.settings().url
+    # The token of a URL is sent to that URL alone.
     tokens: dict[str | None, str | None] = {None: None}
     if address is not None or everything:
-        tokens = {url: token for url, token in _kept(credentials).items() if everything or url == address}
+        tokens = {each: token for each, token in _stored(credentials).items() if everything or each == address}
     _end_sessions(session, tokens)
-    forgotten = credentials.forget_all() if everything else _forget(credentials, meant)
+    forgotten = credentials.forget_all() if everything else _forget(credentials, url)
     session.out.write_result({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
-    if meant is None and not everything:
-        kept = ", ".join(sorted(credentials.tokens()))
-        session.out.note(f"no URL is set, and the local daemon needs no token; kept are tokens for: {kept or 'none'}")
+    if url is None and not everything:
+        urls = ", ".join(sorted(credentials.tokens()))
+        session.out.note(f"which URL? You are logged in to: {urls}" if urls else "you are not logged in to any URL")
     elif not forgotten:
         session.out.note("there was no token to delete")
 
 
-def _kept(credentials: "Credentials") -> Mapping[str, str]:
-    """The tokens by their URLs; none where the file is damaged, which is to be taken away all the same."""
+def _stored(credentials: "Credentials") -> Mapping[str, str]:
+    """Return the tokens by URL, none if the file is damaged: it is deleted all the same."""
     try:
         return credentials.tokens()
     except errors.InvalidSetting:
@@ -64,9 +64,9 @@ def _kept(credentials: "Credentials") -> Mapping[str, str]:
 
 
 def _end_sessions(session: Session, tokens: Mapping[str | None, str | None]) -> None:
-    """Ends the sessions of the page at these URLs, each with its own token; None is what the settings name.
+    """End the page sessions at these URLs, each with its token; None stands for the daemon of the settings.
 
-    The local daemon is not started for this.
+    This does not start the local daemon.
     """
     from opstore_cli.client.client import OpStoreClient
 

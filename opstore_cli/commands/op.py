@@ -1,4 +1,4 @@
-"""`opstore op`: what is set for one op."""
+"""`opstore op`: change the settings of an op."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ import click
 from opstore_cli.console.command import HELP, Group, command
 from opstore_cli.console.parameters import COMPATS, OpNameType
 from opstore_cli.console.session import Session
+from opstore_daemon.protocol.names import OpName
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Compat
@@ -30,7 +31,7 @@ def op() -> None:
     type=click.Choice(COMPATS),
     help="Level down to which compatible versions share their number.",
 )
-def set_(session: Session, name: str, compat: "Compat") -> None:
+def set_(session: Session, name: OpName, compat: "Compat") -> None:
     """Set the compatibility level of an op. Versions that share their number down to that level are compatible:
     if one of them is valid for a downstream op, so are the others. With major 1.0.0 and 1.4.2 are compatible, with
     minor 1.4.0 and 1.4.2, with exact no two. The level counts for verdicts from now on.

@@ -1,4 +1,4 @@
-"""`opstore open`: the daemon's page in the browser, signed in."""
+"""`opstore open`: open the daemon's page in the browser, signed in."""
 
 import click
 
@@ -6,13 +6,15 @@ from opstore_cli.console.command import command
 from opstore_cli.console.parameters import PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import routes
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.references import Reference, selector_text
 
 
 @command("open")
 @click.argument("reference", metavar="[NAME]", required=False, type=ReferenceType())
 @click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Begin with this pipeline.")
 @click.option("--print", "printed", is_flag=True, help="Print the address, and open nothing.")
-def open(session: Session, reference: str | None, pipeline: str | None, printed: bool) -> None:  # noqa: A001
+def open(session: Session, reference: Reference | None, pipeline: PipelineName | None, printed: bool) -> None:  # noqa: A001
     """Open the daemon's page in the browser. It shows the ops with their versions, which are valid for which, the
     pipelines and the journal; nothing can be changed there. NAME is the op to begin with, NAME@SELECTOR a version.
 
@@ -28,32 +30,31 @@ def open(session: Session, reference: str | None, pipeline: str | None, printed:
       opstore open --print
     """
     if reference is not None and pipeline is not None:
-        raise click.UsageError("name an op or a pipeline, not both")
+        raise click.UsageError("NAME and --pipeline are mutually exclusive")
     client = session.client()
     invited = client.invite()
     path = _path(reference, pipeline)
     page = f"{client.address}{path}"
     once = f"{client.address}{invited.path}" + ("" if path == routes.HOME else f"?to={path}")
-    if not printed and not _show(once):
-        session.out.note(f"no browser could be opened: open the address within {invited.seconds} seconds")
+    if not printed and not _open_browser(once):
+        session.out.note(f"no browser was found: open the address within {invited.seconds} seconds")
         printed = True
     address = once if printed else page
     session.out.write_result({"url": address, "opened": not printed}, quiet=[address], full=[address])
 
 
-def _path(reference: str | None, pipeline: str | None) -> str:
+def _path(reference: Reference | None, pipeline: PipelineName | None) -> str:
     if pipeline is not None:
         return routes.path(routes.PIPELINE_PAGE, pipeline=pipeline)
     if reference is None:
         return routes.HOME
-    op, _, selector = reference.partition("@")
-    if selector:
-        return routes.path(routes.VERSION_PAGE, op=op, selector=selector)
-    return routes.path(routes.OP_PAGE, op=op)
+    if reference.bare:
+        return routes.path(routes.OP_PAGE, op=reference.op)
+    return routes.path(routes.VERSION_PAGE, op=reference.op, selector=selector_text(reference.selector))
 
 
-def _show(address: str) -> bool:
-    """Opens the address in the browser; returns whether there is one."""
+def _open_browser(address: str) -> bool:
+    """Open the address in the browser, and return whether there is one."""
     import webbrowser
 
     try:

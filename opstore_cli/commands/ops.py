@@ -1,4 +1,4 @@
-"""`opstore ops`: all ops."""
+"""`opstore ops`: list all ops."""
 
 from opstore_cli.console.command import command
 from opstore_cli.console.session import Session
@@ -27,4 +27,4 @@ def ops(session: Session) -> None:
         ),
     )
     if not found:
-        session.out.tip("there is no op yet: opstore push NAME FILE makes one")
+        session.out.tip("no ops yet: opstore push NAME FILE makes one")

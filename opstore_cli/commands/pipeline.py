@@ -1,4 +1,4 @@
-"""`opstore pipeline`: named graphs of ops."""
+"""`opstore pipeline`: register, list, show and remove pipelines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.names import OpName, PipelineName
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import PipelineRecord
 
-Graph = tuple[list[str], list[tuple[str, str]] | None]
+Graph = tuple[list[OpName], list[tuple[OpName, OpName]] | None]
 
-_FORM = 'it holds ops = ["up", "down"] or edges = [["up", "down"]], or both'
+_FORM = 'it must have ops = ["up", "down"], edges = [["up", "down"]], or both'
 
 
 @click.group("pipeline", cls=Group, context_settings=HELP)
@@ -45,7 +45,11 @@ def pipeline() -> None:
     help="A TOML file with ops, edges or both.",
 )
 def register(
-    session: Session, name: str, ops: Sequence[str], edges: Sequence[tuple[str, str]], file: Path | None
+    session: Session,
+    name: PipelineName,
+    ops: Sequence[OpName],
+    edges: Sequence[tuple[OpName, OpName]],
+    file: Path | None,
 ) -> None:
     """Register a pipeline. OPs alone are a chain, in the order of the data; with --edge it is the graph of these edges,
     and OPs may name further ops that no edge has. Ops that are new are made. The same graph again makes nothing new;
@@ -62,10 +66,10 @@ def register(
     graph: Graph = (list(ops), list(edges) or None)
     if file is not None:
         if ops or edges:
-            raise click.UsageError("--file has the whole graph: give neither OPs nor --edge with it")
+            raise click.UsageError("--file has the whole graph: give neither OPs nor --edge")
         graph = read_graph(file)
     if not graph[0] and not graph[1]:
-        raise click.UsageError("a pipeline has ops: name them in order, or give --edge or --file")
+        raise click.UsageError("give the ops of the pipeline in order, --edge or --file")
     registered = session.client().register_pipeline(name, graph[0], edges=graph[1])
     session.out.write_result(registered, quiet=[registered.name], full=[registered.name])
     if not registered.created:
@@ -89,12 +93,12 @@ def list_(session: Session) -> None:
         full=Table(("PIPELINE", "OPS", "EDGES", "REGISTERED"), [_row(each) for each in found]),
     )
     if not found:
-        session.out.tip("there is no pipeline yet: opstore pipeline register NAME OP OP ... makes one")
+        session.out.tip("no pipelines yet: opstore pipeline register NAME OP OP ... registers one")
 
 
 @command("show", group=pipeline)
 @click.argument("name", metavar="PIPELINE", type=PipelineNameType())
-def show(session: Session, name: str) -> None:
+def show(session: Session, name: PipelineName) -> None:
     """Show the edges of a pipeline. Each line is an upstream op and the downstream op that takes its data; an op
     without an edge stands alone. With -q the lines are its ops, in the order of the data.
 
@@ -112,7 +116,7 @@ def show(session: Session, name: str) -> None:
 
 @command("remove", group=pipeline)
 @click.argument("name", metavar="PIPELINE", type=PipelineNameType())
-def remove(session: Session, name: str) -> None:
+def remove(session: Session, name: PipelineName) -> None:
     """Remove a pipeline. Its ops, their versions and links stay.
 
     \b
@@ -132,7 +136,7 @@ def _row(found: "PipelineRecord") -> list[Cell | str]:
 
 
 def read_graph(path: Path) -> Graph:
-    """The ops and edges of a TOML file; raises FileRefused and InvalidName."""
+    """Return the ops and edges of a TOML file; raise FileRefused or InvalidName."""
     import tomllib
 
     try:
@@ -140,16 +144,17 @@ def read_graph(path: Path) -> Graph:
     except (OSError, ValueError, RecursionError) as error:
         raise errors.FileRefused(path=str(path), reason=str(error)) from None
     ops, edges = content.get("ops", []), content.get("edges")
-    if not content or set(content) - {"ops", "edges"} or not _are_names(ops) or not _are_edges(edges):
+    if not content or set(content) - {"ops", "edges"} or not _is_list_of_text(ops) or not _is_list_of_pairs(edges):
         raise errors.FileRefused(path=str(path), reason=_FORM)
-    return ops, None if edges is None else [(upstream, downstream) for upstream, downstream in edges]
+    pairs = None if edges is None else [(OpName.parse(up), OpName.parse(down)) for up, down in edges]
+    return [OpName.parse(op) for op in ops], pairs
 
 
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(op, str) and bool(OpName.parse(op)) for op in value)
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _are_edges(value: Any) -> bool:
+def _is_list_of_pairs(value: Any) -> bool:
     if value is None:
         return True
-    return isinstance(value, list) and all(_are_names(edge) and len(edge) == 2 for edge in value)
+    return isinstance(value, list) and all(_is_list_of_text(pair) and len(pair) == 2 for pair in value)

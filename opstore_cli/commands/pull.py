@@ -1,4 +1,4 @@
-"""`opstore pull`: the bytes of a version become a file, or a folder."""
+"""`opstore pull`: write the bytes of a version to a file or a folder."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ if TYPE_CHECKING:
 )
 def pull(
     session: Session,
-    references: Sequence[str],
+    references: Sequence[Reference],
     output: str | None,
     directory: str | None,
     force: bool,
-    valid_for: Sequence[str],
-    pipeline: str | None,
+    valid_for: Sequence[Reference],
+    pipeline: PipelineName | None,
     lock: Path | None,
 ) -> int:
     """Write the bytes of a version to a file or a folder. They are compared with their digest before it appears, and
@@ -92,115 +93,114 @@ def pull(
         raise click.UsageError("--json and -o - both want standard output: give a path")
     _check_output(output, directory, force)
     client = session.client()
-    picked = _picked(session, client, references, valid_for, pipeline, lock)
-    if isinstance(picked, int):
-        return picked
+    selected = _select(session, client, references, valid_for, pipeline, lock)
+    if isinstance(selected, int):
+        return selected
     if directory is not None:
-        return _write_all(session, client, picked, Path(directory), force, keep=not references)
-    _write(session, client, picked[0], output, force)
+        return _write_all(session, client, selected, Path(directory), force, keep=not references)
+    _write(session, client, selected[0], output, force)
     return 0
 
 
-class _Picked(NamedTuple):
-    """What is to be pulled; `version` where it is known already."""
+class _Selected(NamedTuple):
+    """What to pull; `version` is None until the daemon is asked."""
 
-    reference: str
+    reference: Reference
     version: "VersionRecord | None" = None
 
-    @property
-    def op(self) -> str:
-        return Reference.parse(self.reference).op
 
-
-def _picked(
+def _select(
     session: Session,
     client: "OpStoreClient",
-    references: Sequence[str],
-    valid_for: Sequence[str],
-    pipeline: str | None,
+    references: Sequence[Reference],
+    valid_for: Sequence[Reference],
+    pipeline: PipelineName | None,
     lock: Path | None,
-) -> list[_Picked] | int:
+) -> list[_Selected] | int:
     if lock is None and pipeline is None and not valid_for and len(references) == 1:
-        return [_Picked(references[0])]
+        return [_Selected(references[0])]
     from opstore_cli.console import version_selection
 
     if lock is not None:
-        found: list[VersionRecord] | int = version_selection.of_lock(session.out, client, lock)
+        found: list[VersionRecord] | int = version_selection.select_of_lock(session.out, client, lock)
     elif pipeline is not None:
-        found = version_selection.of_pipeline(session.out, client, references, pipeline)
+        found = version_selection.select_of_pipeline(session.out, client, references, pipeline)
     elif valid_for:
-        found = version_selection.valid_for(session.out, client, references, valid_for)
+        found = version_selection.select_valid(session.out, client, references, valid_for)
     else:
-        found = [client.show(reference) for reference in references]  # where one is not found, nothing is written
+        found = [client.show(reference) for reference in references]  # all exist before anything is written
     if isinstance(found, int):
         return found
-    return [_Picked(format_reference(version.op, version.version), version) for version in found]
+    return [_Selected(Reference.of(version.op, version.version), version) for version in found]
 
 
-def _check_several(references: Sequence[str], directory: str | None, pipeline: str | None, lock: Path | None) -> None:
+def _check_several(
+    references: Sequence[Reference], directory: str | None, pipeline: str | None, lock: Path | None
+) -> None:
     if lock is not None and references:
-        raise click.UsageError("--lock names all versions: give no REF")
+        raise click.UsageError("--lock has all versions: give no REF")
     if not references and pipeline is None and lock is None:
-        raise click.UsageError("name a version, a pipeline or a lock")
+        raise click.UsageError("give a REF, --pipeline or --lock")
     if not references and directory is None:
-        raise click.UsageError("all ops are written into a folder: give it with -d")
+        raise click.UsageError("all ops are written into a directory: give it with -d")
     if len(references) > 1 and directory is None:
-        raise click.UsageError("several REFs are written into a folder: give it with -d")
-    ops = [Reference.parse(reference).op for reference in references]
-    twice = next((op for op in ops if ops.count(op) > 1), None)
-    if twice is not None:
-        raise click.UsageError(f"{twice} is named twice, and each REF would be written to {directory}/{twice}")
+        raise click.UsageError("several REFs are written into a directory: give it with -d")
+    ops = [reference.op for reference in references]
+    duplicate = next((op for op in ops if ops.count(op) > 1), None)
+    if duplicate is not None:
+        raise click.UsageError(f"{duplicate} is given twice: both would be written to {directory}/{duplicate}")
 
 
-# --- where to -------------------------------------------------------------------------------------------------------
+# --- the output -----------------------------------------------------------------------------------------------------
 
 
 def _check_output(output: str | None, directory: str | None, force: bool) -> None:
-    """Refuses what is certain to fail, before the daemon is asked (or started)."""
+    """Raise for an output that can't be written, before the daemon is asked or started."""
     from opstore_cli.transfer.output_path import check_path
 
     if directory is not None and os.path.lexists(directory) and not os.path.isdir(directory):
-        raise errors.FileRefused(path=directory, reason="it is no folder")
+        raise errors.FileRefused(path=directory, reason="it is not a directory")
     if output not in (None, "-") and not _is_stream(Path(output)):
         check_path(Path(output), force)
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether it is a device or a pipe: written into, never replaced by a file."""
-    # Not Path.exists(): that raises where a name is too long.
+    """Return whether it is a device or a pipe, which is written to and never replaced."""
+    # Not Path.exists(), which raises if a name is too long.
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _write(session: Session, client: "OpStoreClient", picked: _Picked, output: str | None, force: bool) -> None:
+def _write(session: Session, client: "OpStoreClient", selected: _Selected, output: str | None, force: bool) -> None:
     if output == "-":
-        with client.start_pull(picked.reference, expected=picked.version) as pull:
+        with client.start_pull(selected.reference, expected=selected.version) as pull:
             pull.to_stream(_standard_output())
         return
     from opstore_cli.files.part_file import may_resume
 
+    op = selected.reference.op
     is_stream = output is not None and _is_stream(Path(output))
-    path = Path(f"{picked.op}-" if output is None else output)
-    left = not is_stream and may_resume(path.parent, path.name)
+    path = Path(f"{op}-" if output is None else output)
+    resume = not is_stream and may_resume(path.parent, path.name)
     with (
-        session.out.progress(f"pull {picked.reference}"),
+        session.out.progress(f"pull {selected.reference}"),
         client.start_pull(
-            picked.reference, client_verifies=not is_stream, resume=left, expected=picked.version
+            selected.reference, client_verifies=not is_stream, resume=resume, expected=selected.version
         ) as pull,
     ):
-        path = _to_path(pull, picked.op, output, force)
+        path = _write_to_path(pull, op, output, force)
     reference = format_reference(pull.record.op, pull.record.version)
     session.out.write_result(_document(pull.record, path), quiet=[reference], full=[str(path)])
 
 
-def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
-    """Writes it there, into the stream that is there, or to NAME-VERSION; returns where."""
+def _write_to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
+    """Write the bytes to the output, a stream or NAME-VERSION, and return its path."""
     from opstore_cli.transfer.output_path import is_folder
 
     path = Path(f"{op}-{pull.record.version}" if output is None else output)
     if output is not None and output.endswith(("/", os.sep)) and not is_folder(pull.record):
-        raise errors.FileRefused(path=output, reason="it is a folder")
+        raise errors.FileRefused(path=output, reason="it is a directory")
     if _is_stream(path):
-        with _opened(path) as stream:
+        with _open_stream(path) as stream:
             pull.to_stream(stream)
     else:
         pull.to_path(path, force)
@@ -208,22 +208,23 @@ def _to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
 
 
 def _write_all(
-    session: Session, client: "OpStoreClient", picked: Sequence[_Picked], folder: Path, force: bool, *, keep: bool
+    session: Session, client: "OpStoreClient", selected: Sequence[_Selected], folder: Path, force: bool, *, keep: bool
 ) -> int:
-    """Writes each as DIR/NAME; with `keep`, what stands there and has its digest stays."""
+    """Write each version to DIR/NAME and return the exit code. `keep`: leave what has the right digest."""
     from opstore_cli.transfer.parallel import ParallelTransfers
 
     is_new = _make_folder(folder)
-    paths = [folder / each.op for each in picked]
-    jobs = [partial(_pull_one, client, each, path, force, keep) for each, path in zip(picked, paths, strict=True)]
-    parts = [(each.op, None if each.version is None else each.version.size) for each in picked]
+    ops = [each.reference.op for each in selected]
+    paths = [folder / op for op in ops]
+    jobs = [partial(_pull_one, client, each, path, force, keep) for each, path in zip(selected, paths, strict=True)]
+    parts = [(each.reference.op, None if each.version is None else each.version.size) for each in selected]
     with session.out.progress(f"pull {len(jobs)} ops", parts) as display:
         transfers = ParallelTransfers(jobs, display)
         client.progress = transfers.moved
-        ended = transfers.run()
+        outcomes = transfers.run()
     pulled = [
         (version, path)
-        for version, path in zip(ended, paths, strict=True)
+        for version, path in zip(outcomes, paths, strict=True)
         if version is not None and not isinstance(version, errors.OpStoreError)
     ]
     session.out.write_result(
@@ -234,32 +235,35 @@ def _write_all(
     if is_new and not pulled:
         with suppress(OSError):
             folder.rmdir()
-    return results.report_failures(session.out, [each.op for each in picked], ended)
+    return results.report_failures(session.out, ops, outcomes)
 
 
-def _pull_one(client: "OpStoreClient", picked: _Picked, path: Path, force: bool, keep: bool) -> "VersionRecord":
+def _pull_one(client: "OpStoreClient", selected: _Selected, path: Path, force: bool, keep: bool) -> "VersionRecord":
     from opstore_cli.files.part_file import may_resume
     from opstore_cli.transfer import source
     from opstore_cli.transfer.output_path import check_path
 
-    version = picked.version
+    version = selected.version
     if keep and version is not None and os.path.lexists(path) and source.digest_of_path(path) == version.digest:
         return version
     check_path(path, force)
-    left = may_resume(path.parent, path.name)
-    with client.start_pull(picked.reference, client_verifies=True, resume=left, expected=version) as pull:
+    resume = may_resume(path.parent, path.name)
+    with client.start_pull(selected.reference, client_verifies=True, resume=resume, expected=version) as pull:
         pull.to_path(path, force)
     return pull.record
 
 
 def _make_folder(folder: Path) -> bool:
-    """Whether it had to be made."""
+    """Make the folder if it does not exist, and return whether it did not."""
     if folder.is_dir():
         return False
-    try:
+    with errors.translated(OSError, to=errors.OutputFailed, path=str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
+<<<<<<< HEAD
     except OSError as error:
         raise errors.OutputFailed(path=str(folder), reason=errors.reason(error)) from None
+=======
+>>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
     return True
 
 
@@ -267,12 +271,15 @@ def _document(version: "VersionRecord", path: Path) -> dict[str, Any]:
     return {**results.to_dict(version), "path": escape_stray_bytes(str(path))}
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        # Not buffered: closing it would write once more, and fail once more, where a write has failed.
+def _open_stream(path: Path) -> BinaryIO:
+    with errors.translated(OSError, to=errors.OutputFailed, path=str(path)):
+        # Unbuffered: after a failed write, closing a buffered file would write, and fail, once more.
         return path.open("wb", buffering=0)
+<<<<<<< HEAD
     except OSError as error:
         raise errors.OutputFailed(path=str(path), reason=errors.reason(error)) from None
+=======
+>>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 
 
 def _standard_output() -> BinaryIO:

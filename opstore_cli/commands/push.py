@@ -1,4 +1,4 @@
-"""`opstore push`: a file or a folder becomes a version of an op."""
+"""`opstore push`: store a file or a folder as a version of an op."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ from opstore_cli.console.parameters import LEVELS, OpNameType, TagType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Fields, Pushed
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--tag", "tags", metavar="TAG", multiple=True, type=TagType(), help="A tag for it; repeatable.")
 @version_options
 def push(
-    session: Session, /, name: str | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
+    session: Session, /, name: OpName | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
 ) -> int:
     """Store a file or a folder as a version of an op. The op is made where it is new, and the one line on standard
     output is NAME@VERSION. FILE may be -, standard input. Bytes that the latest version has already make nothing new.
@@ -65,7 +66,7 @@ def push(
         if name is not None:
             raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")
         if options["subversions"] is not None:
-            raise click.UsageError("--subversions are those of one op: they can't go with --all")
+            raise click.UsageError("--subversions are of one op, and --all pushes several")
         return _push_all(session, directory, fields=fields or None, **options)
     if name is None or file is None:
         raise click.UsageError("give NAME and FILE, or --all DIR")
@@ -73,11 +74,11 @@ def push(
     pushed = _push_one(session, name, source, fields=fields or None, **options)
     reference = format_reference(pushed.op, pushed.version)
     session.out.write_result(pushed, quiet=[reference], full=[reference])
-    _comment(session, pushed, source)
+    _note_unchanged(session, pushed, source)
     return 0
 
 
-def _push_one(session: Session, name: str, source: str | BinaryIO, **options: Any) -> "Pushed":
+def _push_one(session: Session, name: OpName, source: str | BinaryIO, **options: Any) -> "Pushed":
     from opstore_cli.transfer.source import open_source
 
     # Opened first: a source that can't be read needs no daemon.
@@ -85,35 +86,38 @@ def _push_one(session: Session, name: str, source: str | BinaryIO, **options: An
         return session.client().push(name, opened, **options)
 
 
-def _comment(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
+def _note_unchanged(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
     reference = format_reference(pushed.op, pushed.version)
     if not pushed.created:
         session.out.note(f"nothing new: {reference} has these bytes already")
         if isinstance(source, str) and os.path.isdir(source) and pushed.format != "folder":
-            session.out.warn(f"{reference} was pushed as a file, and is pulled as one: --new makes it a folder")
+            session.out.warn(f"{reference} was pushed as a file and is pulled as one; --new stores it as a folder")
 
 
 def _push_all(session: Session, directory: str, **options: Any) -> int:
     from opstore_cli.transfer.batch import sources_by_op
     from opstore_cli.transfer.parallel import ParallelTransfers
 
-    found = sources_by_op(directory)
+    sources = sources_by_op(directory)
     client = session.client()
-    jobs = [partial(client.push, op, path, **options) for op, path in found.items()]
-    parts = [(op, os.path.getsize(path) if os.path.isfile(path) else None) for op, path in found.items()]
+    jobs = [partial(client.push, op, path, **options) for op, path in sources.items()]
+    parts = [(op, os.path.getsize(path) if os.path.isfile(path) else None) for op, path in sources.items()]
     with session.out.progress(f"push {len(jobs)} ops", parts) as display:
         transfers = ParallelTransfers(jobs, display)
         client.progress = transfers.moved
-        ended = transfers.run()
-    made = [each for each in ended if each is not None and not isinstance(each, errors.OpStoreError)]
+        outcomes = transfers.run()
+    pushed_from = [
+        (pushed, path)
+        for pushed, path in zip(outcomes, sources.values(), strict=True)
+        if pushed is not None and not isinstance(pushed, errors.OpStoreError)
+    ]
     if session.out.json:
-        session.out.write_json({"pushed": made})
+        session.out.write_json({"pushed": [pushed for pushed, _ in pushed_from]})
     else:
-        session.out.write_lines(format_reference(each.op, each.version) for each in made)
-    for path, each in zip(found.values(), ended, strict=True):
-        if each is not None and not isinstance(each, errors.OpStoreError):
-            _comment(session, each, path)
-    return results.report_failures(session.out, list(found), ended)
+        session.out.write_lines(format_reference(pushed.op, pushed.version) for pushed, _ in pushed_from)
+    for pushed, path in pushed_from:
+        _note_unchanged(session, pushed, path)
+    return results.report_failures(session.out, list(sources), outcomes)
 
 
 def _standard_input() -> BinaryIO:

@@ -1,4 +1,4 @@
-"""`opstore register`: a version of an op without bytes."""
+"""`opstore register`: register a version of an op without bytes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from opstore_cli.console.options import check_exclusive, version_options
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
+from opstore_daemon.protocol.names import OpName
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Fields
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @command("register")
 @click.argument("name", type=OpNameType())
 @version_options
-def register(session: Session, /, name: str, fields: "Fields", **options: Any) -> None:
+def register(session: Session, /, name: OpName, fields: "Fields", **options: Any) -> None:
     """Register a version of an op without bytes. It is for ops that keep no state, whose versions still decide which
     others are valid. The one line on standard output is NAME@VERSION. The version comes from --field or
     --subversions; one of them is needed.

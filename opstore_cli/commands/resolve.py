@@ -1,4 +1,4 @@
-"""`opstore resolve`: the newest versions of a pipeline that are valid with one another."""
+"""`opstore resolve`: find the newest versions of a pipeline that are valid for each other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,8 @@ from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
@@ -30,10 +32,10 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 @as_of_option
 def resolve(
     session: Session,
-    pipeline: str | None,
-    use: Sequence[str],
+    pipeline: PipelineName | None,
+    use: Sequence[Reference],
     lock: Path | None,
-    upgrade: str | None,
+    upgrade: OpName | None,
     check: Path | None,
     as_of: str | None,
 ) -> int:
@@ -59,18 +61,18 @@ def resolve(
     if lock is not None and not lock.name:
         raise click.UsageError("--lock needs the path of a file")
     if upgrade is not None and lock is None:
-        raise click.UsageError("--upgrade moves an op of a lock: name it with --lock")
+        raise click.UsageError("--upgrade needs --lock")
     if check is not None:
         return _check(session, pipeline, check)
     if lock is not None:
         from opstore_cli import lockfile
 
-    held = lockfile.read(lock) if upgrade is not None and lock is not None else None
-    name = pipeline or (held.pipeline if held is not None else session.settings().pipeline)
+    current = lockfile.read(lock) if upgrade is not None and lock is not None else None
+    name = pipeline or (current.pipeline if current is not None else session.settings().pipeline)
     if name is None:
-        raise click.UsageError("name a pipeline")
-    kept = [] if held is None else [each.reference for each in held.versions]
-    found = session.client().resolve(name, use=use, lock=kept, upgrade=upgrade, as_of=as_of)
+        raise click.UsageError("give a pipeline")
+    pinned = [] if current is None else [each.reference for each in current.versions]
+    found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of)
     if not found.versions:
         return results.report_no_resolution(session.out, found, found)
     results.note_skipped(session.out, found.skipped)
@@ -90,7 +92,7 @@ def _row(version: "VersionRecord") -> list[Cell | str]:
     return [format_reference(version.op, version.version), size_cell(version.size), digest]
 
 
-def _check(session: Session, pipeline: str | None, path: Path) -> int:
+def _check(session: Session, pipeline: PipelineName | None, path: Path) -> int:
     from opstore_cli import lockfile
 
     lock = lockfile.read(path)

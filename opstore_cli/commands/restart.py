@@ -1,4 +1,4 @@
-"""`opstore restart`: the local daemon ends, and starts as this version."""
+"""`opstore restart`: restart the local daemon with this version of the program."""
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import write_started

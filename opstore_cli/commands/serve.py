@@ -1,4 +1,4 @@
-"""`opstore serve`: the daemon in the foreground."""
+"""`opstore serve`: run the daemon in the foreground."""
 
 from collections.abc import Sequence
 

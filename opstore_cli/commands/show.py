@@ -1,4 +1,4 @@
-"""`opstore show`: all that is known of one version."""
+"""`opstore show`: show everything about one version."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, format_reference, format_time, size_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @command("show")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 @as_of_option
-def show(session: Session, reference: str, as_of: str | None) -> None:
+def show(session: Session, reference: Reference, as_of: str | None) -> None:
     """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
 
     Off a terminal each line is a key and its value; a label is a line of its own.
@@ -64,6 +65,6 @@ def _exact_size(count: int | None) -> Cell:
 
 def _lines(key: str, text: str | None) -> Iterator[tuple[str, Cell]]:
     if text:
-        # Each line of it on a line of its own: `escape_controls` would write the line breaks as \n.
+        # One row for each line: `escape_controls` would write the line breaks as \n.
         for position, line in enumerate(text.splitlines()):
             yield (key if position == 0 else ""), Cell(line)

@@ -1,4 +1,4 @@
-"""`opstore start`: the local daemon in the background."""
+"""`opstore start`: start the local daemon in the background."""
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import write_started

@@ -1,4 +1,4 @@
-"""`opstore status`: whether the daemon runs, and where."""
+"""`opstore status`: show whether the daemon runs, and where."""
 
 from typing import TYPE_CHECKING
 

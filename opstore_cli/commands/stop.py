@@ -1,4 +1,4 @@
-"""`opstore stop`: the local daemon ends."""
+"""`opstore stop`: stop the local daemon."""
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import not_running

@@ -1,4 +1,4 @@
-"""`opstore tag`: a movable name for a version."""
+"""`opstore tag`: put a movable name on a version."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceThenTagType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
-from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.references import Reference, TagName
 
 
 @command("tag")
@@ -32,14 +32,12 @@ def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
       opstore tag --lock opstore.lock production
     """
     if len(words) != (2 if lock is None else 1):
-        raise click.UsageError("name a version and a tag" if lock is None else "--lock goes with the tag alone")
-    *references, name = words
+        raise click.UsageError("give REF and TAG" if lock is None else "with --lock, give TAG alone")
+    references, tag_name = [Reference.parse(word) for word in words[:-1]], TagName.parse(words[-1])
     if lock is not None:
         from opstore_cli import lockfile
 
-        references = [each.reference for each in lockfile.read(lock).versions]
-    for reference in references:
-        Reference.parse(reference)
-    moved = session.client().tag(references, name)
+        references = [Reference.parse(each.reference) for each in lockfile.read(lock).versions]
+    moved = session.client().tag(references, tag_name)
     lines = [format_reference(each.op, each.version) for each in moved]
-    session.out.write_result({"tags": moved}, quiet=lines, full=[f"{line} is {name}" for line in lines])
+    session.out.write_result({"tags": moved}, quiet=lines, full=[f"{line} is {tag_name}" for line in lines])

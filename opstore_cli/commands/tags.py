@@ -1,4 +1,4 @@
-"""`opstore tags`: the tags, and how they moved."""
+"""`opstore tags`: list the tags and their history."""
 
 import click
 
@@ -8,13 +8,14 @@ from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference, text_cell, time_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.names import OpName
 
 
 @command("tags")
 @click.argument("name", required=False, type=OpNameType())
 @click.option("--history", is_flag=True, help="Every move, also of tags that were taken away.")
 @as_of_option
-def tags(session: Session, name: str | None, history: bool, as_of: str | None) -> None:
+def tags(session: Session, name: OpName | None, history: bool, as_of: str | None) -> None:
     """List the tags, newest first. With NAME they are those of that op. The columns are the version, the tag and the
     time; with --history a version of - says that the tag was taken away.
 

@@ -1,4 +1,4 @@
-"""`opstore token`: the local daemon's token, to be given to a client somewhere else."""
+"""`opstore token`: print the local daemon's token, for a client elsewhere."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`opstore unlink`: a link is in force no more."""
+"""`opstore unlink`: revoke a link."""
 
 import click
 
@@ -6,12 +6,13 @@ from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
+from opstore_daemon.protocol.references import Reference
 
 
 @command("unlink")
 @click.argument("upstream", metavar="UP@SEL", type=ReferenceType())
 @click.argument("downstream", metavar="DOWN[@SEL]", type=ReferenceType())
-def unlink(session: Session, upstream: str, downstream: str) -> None:
+def unlink(session: Session, upstream: Reference, downstream: Reference) -> None:
     """Revoke a link. Only the link between exactly these is revoked: DOWN alone is the link to the op whatever its
     version.
 

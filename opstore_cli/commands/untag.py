@@ -1,16 +1,18 @@
-"""`opstore untag`: a tag is taken away."""
+"""`opstore untag`: remove a tag."""
 
 import click
 
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import OpNameType, TagType
 from opstore_cli.console.session import Session
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.references import TagName
 
 
 @command("untag")
 @click.argument("name", type=OpNameType())
 @click.argument("tag", type=TagType())
-def untag(session: Session, name: str, tag: str) -> None:
+def untag(session: Session, name: OpName, tag: TagName) -> None:
     """Take a tag away from an op. Its moves are kept: opstore tags NAME --history shows them.
 
     \b

@@ -1,4 +1,4 @@
-"""`opstore unyank`: a version may be picked again."""
+"""`opstore unyank`: undo a yank."""
 
 import click
 
@@ -6,11 +6,12 @@ from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
+from opstore_daemon.protocol.references import Reference
 
 
 @command("unyank")
 @click.argument("reference", metavar="REF", type=ReferenceType())
-def unyank(session: Session, reference: str) -> None:
+def unyank(session: Session, reference: Reference) -> None:
     """End that a version is yanked. REF is its number, its digest or its subversions: nothing else picks it.
 
     \b

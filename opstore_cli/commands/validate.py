@@ -1,4 +1,4 @@
-"""`opstore validate`: the verdict for a pipeline, or for one edge."""
+"""`opstore validate`: show the verdict of a pipeline or of one edge."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from opstore_cli.console.parameters import DurationType, PipelineOrReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import verdict_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Validation
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 @as_of_option
 def validate(
     session: Session,
-    asked: tuple[str, ...],
-    use: Sequence[str],
+    asked: tuple[Reference, ...],
+    use: Sequence[Reference],
     allow_unknown: bool,
     wait: float | None,
     form: str,
@@ -56,7 +58,7 @@ def validate(
       opstore validate churn --format markdown
     """
     check_exclusive(wait=wait, as_of=as_of)
-    found = _asked(session, asked, use, wait, as_of)
+    found = _validate(session, asked, use, wait, as_of)
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
@@ -73,30 +75,31 @@ def _code(verdict: str, allow_unknown: bool) -> int:
     return 0 if allow_unknown and verdict == "unknown" else results.EXIT_CODES[verdict]
 
 
-def _asked(
-    session: Session, asked: tuple[str, ...], use: Sequence[str], wait: float | None, as_of: str | None
+def _validate(
+    session: Session, asked: tuple[Reference, ...], use: Sequence[Reference], wait: float | None, as_of: str | None
 ) -> "Validation":
     settings = session.settings()
-    asked = asked or ((settings.pipeline,) if settings.pipeline is not None else ())
+    if not asked and settings.pipeline is not None:
+        asked = (Reference.parse(settings.pipeline),)
     _check(asked, use)
     client = session.client(settings)
     if wait is not None:
 
-        def tell(found: "Validation") -> None:
-            session.out.note(f"{' -> '.join(asked)} is {results.VERDICTS[found.verdict]}")
+        def notify(found: "Validation") -> None:
+            session.out.note(f"{' -> '.join(map(str, asked))} is {results.VERDICTS[found.verdict]}")
 
-        return client.wait(*asked, seconds=wait, use=use, notify=tell)
+        return client.wait(*asked, seconds=wait, use=use, notify=notify)
     if len(asked) == 1:
-        return client.validate_pipeline(asked[0], use=use, as_of=as_of)
+        return client.validate_pipeline(PipelineName(asked[0].op), use=use, as_of=as_of)
     return client.validate(*asked, as_of=as_of)
 
 
-def _check(asked: tuple[str, ...], use: Sequence[str]) -> None:
+def _check(asked: tuple[Reference, ...], use: Sequence[Reference]) -> None:
     if not asked:
-        raise click.UsageError("name a pipeline, or an upstream and a downstream version")
+        raise click.UsageError("give a pipeline, or an upstream and a downstream version")
     if len(asked) > 2:
-        raise click.UsageError("name one pipeline, or one upstream and one downstream version")
-    if len(asked) == 1 and "@" in asked[0]:
-        raise click.UsageError(f"{asked[0]} is one version: name the downstream op or version too")
+        raise click.UsageError("give one pipeline, or one upstream and one downstream version")
+    if len(asked) == 1 and not asked[0].bare:
+        raise click.UsageError(f"{asked[0]} is one version: give the downstream op or version too")
     if len(asked) == 2 and use:
-        raise click.UsageError("--use goes with a pipeline: write the version behind the name, as in pca@1.0.0")
+        raise click.UsageError("--use is for a pipeline: give the version in the reference, as in pca@1.0.0")

@@ -1,4 +1,4 @@
-"""`opstore versions`: the versions of an op."""
+"""`opstore versions`: list the versions of an op."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
 @as_of_option
 def versions(
-    session: Session, reference: str, valid_for: Sequence[str], latest: bool, limit: int | None, as_of: str | None
+    session: Session,
+    reference: Reference,
+    valid_for: Sequence[Reference],
+    latest: bool,
+    limit: int | None,
+    as_of: str | None,
 ) -> int:
     """List the versions of an op, newest first. NAME@SELECTOR lists only what the selector admits. With --valid-for
     they are those that are valid for all that you name, and newer ones that are not are named on standard error with
@@ -43,7 +49,7 @@ def versions(
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
     results.note_skipped(session.out, found.skipped)
     if valid_for and not found.versions:
-        return results.report_none_valid(session.out, found.op, " and ".join(valid_for), found.verdict, found)
+        return results.report_none_valid(session.out, found.op, valid_for, found.verdict, found)
     session.out.write_result(
         found,
         quiet=[format_reference(version.op, version.version) for version in found.versions],

@@ -1,4 +1,4 @@
-"""`opstore yank`: a version is not to be picked any more."""
+"""`opstore yank`: exclude a version from selection."""
 
 import click
 
@@ -6,12 +6,13 @@ from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
+from opstore_daemon.protocol.references import Reference
 
 
 @command("yank")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 @click.option("--reason", metavar="TEXT", required=True, help="Why: those who ask for it by its number read this.")
-def yank(session: Session, reference: str, reason: str) -> None:
+def yank(session: Session, reference: Reference, reason: str) -> None:
     """Yank a version. Nothing picks it any more but its number, its digest, its subversions or a lock, and then with a
     warning. It stays where it is, its bytes too, and no verdict changes.
 

@@ -6,8 +6,8 @@ import click
 
 from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import durations
-from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.references import Reference, TagName
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -59,7 +59,7 @@ class PipelineNameType(_Completed):
     """The name of a pipeline. Raises InvalidName."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return OpName.parse(super().convert(value, param, ctx))
+        return PipelineName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -68,10 +68,10 @@ class PipelineNameType(_Completed):
 
 
 class TagType(_Completed):
-    """A tag, completed from those of the op that precedes it on the command line. Raises InvalidName."""
+    """A tag, completed from those of the op that precedes it on the command line. Raises InvalidName or InvalidTag."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return OpName.parse(super().convert(value, param, ctx))
+        return TagName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -83,9 +83,7 @@ class ReferenceType(_Completed):
     """`NAME` or `NAME@SELECTOR`. Raises InvalidName, InvalidReference or InvalidVersion."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        text = super().convert(value, param, ctx)
-        Reference.parse(text)
-        return text
+        return Reference.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
         from opstore_cli.console import completion

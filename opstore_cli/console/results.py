@@ -1,6 +1,6 @@
 """Results that several commands write in the same words: verdicts, edges, skipped versions and failed transfers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opstore_cli.output.cells import format_reference
@@ -9,6 +9,7 @@ from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Resolution, SkippedVersion
+    from opstore_daemon.protocol.references import Reference
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
 VERDICTS = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
@@ -54,8 +55,9 @@ def note_skipped(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
             out.note(f"skipped {format_reference(version.op, version.version)}: {version.reason}")
 
 
-def report_none_valid(out: Output, op: str, downstream: str, verdict: str, document: Any) -> int:
-    """Report that no version is valid, or known to be valid, and return the exit code."""
+def report_none_valid(out: Output, op: str, downstreams: "Iterable[Reference]", verdict: str, document: Any) -> int:
+    """Report that no version is valid for all downstreams, or known to be, and return the exit code."""
+    downstream = " and ".join(map(str, downstreams))
     if verdict == "unknown":
         error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
     else:

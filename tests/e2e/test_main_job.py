@@ -518,9 +518,9 @@ def test_the_first_command_starts_the_daemon_and_says_so_in_every_form(machine: 
 @pytest.mark.parametrize(
     ("words", "tip"),
     [
-        (("ops",), "there is no op yet: opstore push NAME FILE makes one\n"),
-        (("pipeline", "list"), "there is no pipeline yet: opstore pipeline register NAME OP OP ... makes one\n"),
-        (("doctor",), "nothing is wrong\n"),
+        (("ops",), "no ops yet: opstore push NAME FILE makes one\n"),
+        (("pipeline", "list"), "no pipelines yet: opstore pipeline register NAME OP OP ... registers one\n"),
+        (("doctor",), "no problems found\n"),
         (("completion", "bash"), "opstore completion --help says how\n"),
     ],
 )

@@ -33,6 +33,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
+from opstore_daemon.protocol.references import Reference
 
 THEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 DIGEST = "sha256:" + "ab" * 32
@@ -303,8 +304,8 @@ def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
         "fields": {"major": {"a": "b=c"}, "minor": {"d": ""}},
         "bump": None,
         "subversions": None,
-        "valid_for": ("forest",),
-        "valid_with": ("scaler@1",),
+        "valid_for": (Reference.parse("forest"),),
+        "valid_with": (Reference.parse("scaler@1"),),
         "labels": {"who": "me"},
         "message": "why",
         "tags": ("dev",),
@@ -543,7 +544,7 @@ def test_a_pipeline_without_a_set_gives_nothing(opstore: Opstore) -> None:
 
 
 def test_pull_of_an_op_that_is_not_in_the_pipeline_is_wrong_usage(opstore: Opstore) -> None:
-    said = "error: scaler is no op of the pipeline churn\nhint: opstore pull --help\n"
+    said = "error: scaler is not an op of the pipeline churn\nhint: opstore pull --help\n"
     words = ("pull", "scaler", "--pipeline", "churn")
     assert opstore(*words, resolve=a_resolution("valid", a_version())) == (2, "", said)
 

@@ -60,7 +60,7 @@ def test_it_opens_the_page_in_the_browser_with_a_session(
 
 def test_without_a_browser_the_address_is_printed(machine: Machine, browser: Opened) -> None:
     bare = {"BROWSER": "/nonexistent", "PATH": "/nonexistent", "DISPLAY": ""}
-    note = "no browser could be opened: open the address within 60 seconds\n"
+    note = "no browser was found: open the address within 60 seconds\n"
     for words, env, said in ((("open", "--print"), {}, ""), (("open",), bare, note)):
         code, out, err = machine.raw(*words, env=env)
         assert (code, err.decode()) == (0, said)

@@ -20,7 +20,7 @@ from tests.support.machines import Machine
 from tests.support.waiting import WITHIN
 from tests.support.wire import Stranger, refusing_port
 
-KEPT = "its token is kept in /machine/user/.config/opstore/credentials.json\n"
+KEPT = "stored the token in /machine/user/.config/opstore/credentials.json\n"
 if sys.platform == "darwin":
     KEPT = KEPT.replace(".config", "Library/Application Support")
 NOTHING = "there was no token to delete\n"
@@ -232,7 +232,7 @@ def test_login_says_where_the_environment_counts_first(machine: Machine, other: 
     code, _, err = machine.run(
         "login", other.url, stdin=other.token.encode(), env={"OPSTORE_TOKEN": "another-of-some-length"}
     )
-    said = "warning: OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set: where it may be sent, it counts first\n"
+    said = "warning: OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set, and takes precedence where it may be sent\n"
     assert (code, err) == (0, KEPT + said)
 
 
@@ -252,13 +252,13 @@ with OpStoreClient({other.url!r}) as client:
 
 def test_logout_without_a_url_is_about_the_one_that_the_settings_name(machine: Machine) -> None:
     keep(machine, "https://models.example.com", "kept")
-    note = "no URL is set, and the local daemon needs no token; kept are tokens for: https://models.example.com\n"
+    note = "which URL? You are logged in to: https://models.example.com\n"
     assert machine.run("logout") == (0, "", note)
     env = {"OPSTORE_URL": "https://Models.example.com:443/"}
     assert machine.run("logout", env=env) == (0, "https://models.example.com\n", "")
     assert machine.run("logout", env=env) == (0, "", NOTHING)
     assert machine.run("logout", "--url", "https://models.example.com") == (0, "", NOTHING)
-    note = "no URL is set, and the local daemon needs no token; kept are tokens for: none\n"
+    note = "you are not logged in to any URL\n"
     assert machine.run("logout") == (0, "", note)
 
 

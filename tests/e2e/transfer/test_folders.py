@@ -90,7 +90,7 @@ def test_a_tar_from_standard_input_is_stored_as_a_file(machine: Machine) -> None
         0,
         "tarred@1.0.0\n",
         "nothing new: tarred@1.0.0 has these bytes already\n"
-        "warning: tarred@1.0.0 was pushed as a file, and is pulled as one: --new makes it a folder\n",
+        "warning: tarred@1.0.0 was pushed as a file and is pulled as one; --new stores it as a folder\n",
     )
     assert machine.do("push", "tarred", "encoder", "--new") == "tarred@1.0.1"
     assert machine.do("pull", "tarred") == "tarred-1.0.1"
