@@ -29,11 +29,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     Versions,
 )
-<<<<<<< HEAD
 from opstore_daemon.protocol.references import Reference, TagName, selector_text
-=======
-from opstore_daemon.protocol.references import Reference, TagName, reference_texts, selector_text
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 from opstore_daemon.protocol.versions import Version
 
 Warn = Callable[[PickedYanked], object]
@@ -229,17 +225,12 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         )
 
     def show(self, reference: str | Reference, *, as_of: str | None = None) -> VersionRecord:
-<<<<<<< HEAD
         """Return the record of one version.
 
         `as_of`: the state at a position of the journal or at a time (RFC 3339). Raises OpNotFound and VersionNotFound.
         """
         parsed = Reference.parse(reference)
         return self._api.version(parsed.op, selector_text(parsed.selector), as_of)
-=======
-        asked = Reference.parse(reference)
-        return self._api.version(asked.op, selector_text(asked.selector), as_of)
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 
     def versions(
         self,
@@ -249,7 +240,6 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         limit: int | None = None,
         as_of: str | None = None,
     ) -> Versions:
-<<<<<<< HEAD
         """Return the versions of an op, newest first, at most `limit`.
 
         `op` may be a reference: then only the versions that its selector admits. `valid_for`: only the versions that
@@ -258,10 +248,6 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         """
         parsed = Reference.parse(op)
         parameters: dict[str, Any] = {"valid_for": as_parameter(valid_for), "as_of": as_of}
-=======
-        parsed = Reference.parse(op)
-        parameters: dict[str, Any] = {"valid_for": reference_texts(valid_for), "as_of": as_of}
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
         if not parsed.bare:
             parameters["select"] = selector_text(parsed.selector)
         pages = list(self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
@@ -281,7 +267,6 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         )
 
     def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
-<<<<<<< HEAD
         """Yank a version: afterwards only its number, digest, subversions or a lock select it.
 
         No verdict changes. Raises OpNotFound and VersionNotFound.
@@ -295,15 +280,5 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     def _set_yank(self, reference: str | Reference, reason: str | None) -> VersionRecord:
         yanked = Reference.parse(reference)
         path = routes.path(routes.YANK, op=yanked.op, selector=selector_text(yanked.selector))
-=======
-        return self._set_yank(reference, reason)
-
-    def unyank(self, reference: str | Reference) -> VersionRecord:
-        return self._set_yank(reference, None)
-
-    def _set_yank(self, reference: str | Reference, reason: str | None) -> VersionRecord:
-        asked = Reference.parse(reference)
-        path = routes.path(routes.YANK, op=asked.op, selector=selector_text(asked.selector))
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
         record = self._api.request("PUT", path, VersionRecord, body=NewYank(reason=reason))
         return self._api.check(record, yanked.op, yanked.selector)

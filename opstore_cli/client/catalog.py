@@ -25,17 +25,12 @@ class CatalogMixin(ApiMixin):
     """The verbs about ops, tags and pipelines. Names are texts or parsed names; all raise InvalidName."""
 
     def tag(self, references: str | Reference | Sequence[str | Reference], tag: str) -> list[TagRecord]:
-<<<<<<< HEAD
         """Move the tag to a version, or to one version of each of several ops: to all of them or to none.
 
         Return the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound and
         VersionNotFound.
         """
         versions = parse_references([references] if isinstance(references, str | Reference) else references)
-=======
-        given = [references] if isinstance(references, str | Reference) else references
-        versions = tuple(map(Reference.parse, given))
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
         moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=TagName.parse(tag), versions=versions))
         return list(moved.tags)
 

@@ -19,11 +19,7 @@ from opstore_daemon.protocol.records import (
     Resolution,
     Validation,
 )
-<<<<<<< HEAD
 from opstore_daemon.protocol.references import Reference
-=======
-from opstore_daemon.protocol.references import Reference, reference_texts
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 
 Notify = Callable[[Validation], None]
 
@@ -31,7 +27,6 @@ Notify = Callable[[Validation], None]
 class ValidityMixin(ApiMixin):
     """The verbs about links, verdicts and resolutions.
 
-<<<<<<< HEAD
     Names and references are texts or parsed; all raise InvalidName, and InvalidReference or InvalidVersion for a
     reference. `as_of`: the state at a position of the journal or at a time (RFC 3339).
     """
@@ -56,22 +51,6 @@ class ValidityMixin(ApiMixin):
         up, down = parse_references([upstream, downstream])
         link = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
         return self._api.request("POST", routes.LINKS, Linked, body=link).link
-=======
-    def link(
-        self, upstream: str | Reference, downstream: str | Reference, *, valid: bool = True, evidence: str | None = None
-    ) -> LinkRecord:
-        return self._enter_link(upstream, downstream, "valid" if valid else "invalid", evidence)
-
-    def unlink(self, upstream: str | Reference, downstream: str | Reference) -> LinkRecord:
-        return self._enter_link(upstream, downstream, "revoked", None)
-
-    def _enter_link(
-        self, upstream: str | Reference, downstream: str | Reference, state: LinkState, evidence: str | None
-    ) -> LinkRecord:
-        up, down = Reference.parse(upstream), Reference.parse(downstream)
-        entry = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
-        return self._api.request("POST", routes.LINKS, Linked, body=entry).link
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 
     def links(
         self,
@@ -85,7 +64,6 @@ class ValidityMixin(ApiMixin):
     ) -> list[LinkRecord]:
         """Return the links in force, newest first, at most `limit`.
 
-<<<<<<< HEAD
         `op`: only links from or to this op; `upstream`, `downstream`: only links from, or to, this op. `history`: all
         entries, also those that were revoked or replaced. Raises OpNotFound.
         """
@@ -102,19 +80,12 @@ class ValidityMixin(ApiMixin):
         Raises OpNotFound and VersionNotFound.
         """
         up, down = as_parameter([upstream, downstream])
-=======
-    def validate(
-        self, upstream: str | Reference, downstream: str | Reference, *, as_of: str | None = None
-    ) -> Validation:
-        up, down = reference_texts([upstream, downstream])
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
         parameters = {"upstream": up, "downstream": down, "as_of": as_of}
         return self._api.request("GET", routes.VERDICT, Validation, parameters=parameters)
 
     def validate_pipeline(
         self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: str | None = None
     ) -> Validation:
-<<<<<<< HEAD
         """Return the verdict over all edges between the latest versions of a pipeline's ops.
 
         `use`: versions that count as the latest of their ops. Raises PipelineNotFound, OpNotFound and VersionNotFound.
@@ -142,29 +113,6 @@ class ValidityMixin(ApiMixin):
 
         def ask(etag: str | None) -> tuple[Validation | None, str]:
             return self._api.get_if_changed(path, Validation, parameters, etag)
-=======
-        path = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline))
-        return self._api.request("GET", path, Validation, parameters={"use": reference_texts(use), "as_of": as_of})
-
-    def wait(
-        self, *asked: str | Reference, seconds: float, use: Sequence[str | Reference] = (), notify: Notify | None = None
-    ) -> Validation:
-        """The verdict over a pipeline, or for an upstream and a downstream version, asked again until it is valid or
-        known to be invalid, or the time is over.
-
-        Known to be invalid is what an entry says; what is merely not validated may be so yet. `notify` is called with
-        each verdict that is waited on. A daemon that is away for a while is asked again, too.
-        """
-        if len(asked) not in (1, 2):
-            raise errors.InvalidRequest(reason="one pipeline is waited for, or one upstream and one downstream version")
-        texts, used = reference_texts(asked), reference_texts(use)
-        path, parameters = routes.VERDICT, dict(zip(("upstream", "downstream"), texts, strict=False))
-        if len(asked) == 1:
-            path, parameters = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(texts[0])), {}
-
-        def ask(etag: str | None) -> tuple[Validation | None, str]:
-            return self._api.get_if_changed(path, Validation, {**parameters, "use": used}, etag)
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 
         return polling.until_known(ask, seconds, notify or ignore)
 
@@ -177,7 +125,6 @@ class ValidityMixin(ApiMixin):
         upgrade: str | None = None,
         as_of: str | None = None,
     ) -> Resolution:
-<<<<<<< HEAD
         """Return the newest versions of a pipeline's ops that are valid together, or why there are none.
 
         `use`: versions that count as the latest of their ops. `lock`: the locked versions; then `upgrade` names the op
@@ -192,11 +139,6 @@ class ValidityMixin(ApiMixin):
             "as_of": as_of,
         }
         resolution = self._api.request("GET", path, Resolution, parameters=parameters)
-=======
-        path = routes.path(routes.RESOLUTION, pipeline=PipelineName.parse(pipeline))
-        asked = {"use": reference_texts(use), "lock": reference_texts(lock), "upgrade": upgrade, "as_of": as_of}
-        resolution = self._api.request("GET", path, Resolution, parameters=asked)
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
         ops = [version.op for version in resolution.versions]
         if not all(is_name(op) for op in ops) or len(ops) > len(set(ops)):
             raise self._api.unexpected(f"the ops {ops!r:.200}", f"the resolution of {pipeline}")
@@ -207,7 +149,6 @@ class ValidityMixin(ApiMixin):
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
 
-<<<<<<< HEAD
         Raises PipelineNotFound.
         """
         path = routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline))
@@ -234,11 +175,3 @@ def _verdict_request(asked: Sequence[str | Reference]) -> tuple[str, dict[str, A
             up, down = as_parameter([upstream, downstream])
             return routes.VERDICT, {"upstream": up, "downstream": down}
     raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")
-=======
-    def affected(
-        self, reference: str | Reference, *, pipeline: str | None = None, as_of: str | None = None
-    ) -> Affected:
-        (text,) = reference_texts([reference])
-        asked = {"reference": text, "pipeline": pipeline, "as_of": as_of}
-        return self._api.request("GET", routes.AFFECTED, Affected, parameters=asked)
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)

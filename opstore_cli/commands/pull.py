@@ -259,11 +259,6 @@ def _make_folder(folder: Path) -> bool:
         return False
     with errors.translated(OSError, to=errors.OutputFailed, path=str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
-    except OSError as error:
-        raise errors.OutputFailed(path=str(folder), reason=errors.reason(error)) from None
-=======
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
     return True
 
 
@@ -275,11 +270,6 @@ def _open_stream(path: Path) -> BinaryIO:
     with errors.translated(OSError, to=errors.OutputFailed, path=str(path)):
         # Unbuffered: after a failed write, closing a buffered file would write, and fail, once more.
         return path.open("wb", buffering=0)
-<<<<<<< HEAD
-    except OSError as error:
-        raise errors.OutputFailed(path=str(path), reason=errors.reason(error)) from None
-=======
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 
 
 def _standard_output() -> BinaryIO:

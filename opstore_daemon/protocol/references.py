@@ -4,10 +4,6 @@ Selectors are tried in the order of the contract: latest, version, line, digest,
 """
 
 import re
-<<<<<<< HEAD
-=======
-from collections.abc import Iterable
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
 from dataclasses import dataclass
 from typing import Self
 
@@ -205,15 +201,3 @@ def _range(text: str, shown: str) -> Range:
         )
         raise errors.InvalidReference(reference=shown, rule=rule)
     return Range(",".join("".join(clause.split()) for clause in clauses))
-<<<<<<< HEAD
-=======
-
-
-def reference_texts(references: Iterable[str | Reference]) -> tuple[str, ...]:
-    """Return the texts of references; raise InvalidName, InvalidReference or InvalidVersion for a text that is none."""
-    texts = []
-    for reference in references:
-        Reference.parse(reference)
-        texts.append(str(reference))
-    return tuple(texts)
->>>>>>> 5840c4c (Commands take typed names and references; usage messages in plain English)
