@@ -188,7 +188,7 @@ STORY = [
     ),
     Step(
         "show pca@1.0.0",
-        "op\tpca\nnumber\t1.0.0\nversion\tVERSION\nsequence\t1\ndigest\tDIGEST\nsize\t5\nregistered_at\tTIME\n"
+        "op\tpca\nversion\t1.0.0\nsubversions\tVERSION\nsequence\t1\ndigest\tDIGEST\nsize\t5\nregistered_at\tTIME\n"
         "yanked\tno\ntags\t-\nlabel\trun=4711\nmessage\ttwelve components\n",
         "pca@1.0.0\n",
         FIRST,
@@ -521,7 +521,7 @@ def test_the_first_command_starts_the_daemon_and_says_so_in_every_form(machine: 
         (("ops",), "no ops yet: opstore push NAME FILE makes one\n"),
         (("pipeline", "list"), "no pipelines yet: opstore pipeline register NAME OP OP ... registers one\n"),
         (("doctor",), "no problems found\n"),
-        (("completion", "bash"), "opstore completion --help says how\n"),
+        (("completion", "bash"), "see opstore completion --help\n"),
     ],
 )
 def test_a_person_is_told_what_to_do_next_and_a_script_is_not(
