@@ -1,8 +1,8 @@
 """Uploads: bytes on their way into the store, hashed as they arrive, resumable after lost connections and restarts.
 
 The model is "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload): create an upload, append at its
-offset, ask for the offset. Asking for the offset claims the upload: appends of older connections are
-refused after that. Memory holds the hash of each open upload and none of its bytes.
+offset, ask for the offset. Asking for the offset claims the upload: it refuses later appends of older connections.
+Memory holds the hash of each open upload and none of its bytes.
 """
 
 import threading
