@@ -93,10 +93,11 @@ def _check_shape(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ValueError("the JSON is nested too deep")
     if isinstance(value, _Pairs):
-        keys = [key for key, _ in value]
-        if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"the key {twice!r} comes twice")
+        seen: set[str] = set()
+        for key, _ in value:
+            if key in seen:
+                raise ValueError(f"the key {key!r} comes twice")
+            seen.add(key)
         _check_all([inner for _, inner in value], depth)
     elif isinstance(value, list):
         _check_all(value, depth)

@@ -1,5 +1,6 @@
 """What a command imports: only what it uses, since a script waits for it each time (benchmarks/startup.py)."""
 
+import subprocess
 import sys
 
 import pytest
@@ -70,3 +71,12 @@ def test_what_moves_bytes_or_starts_a_daemon_imports_that(machine: Machine) -> N
         "opstore_cli.local.launcher",
         "opstore_cli.transfer.upload",
     }
+
+
+def test_the_daemon_imports_only_what_it_needs_to_start() -> None:
+    """The page, the ORM, the migrations and the dialects of other databases are imported when they are needed."""
+    code = "import sys, opstore_daemon.daemon; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    unwanted = ("alembic", "grandalf", "numpy", "opstore_daemon.web.page.templating", "sqlalchemy.dialects.postgresql")
+    assert not {module for module in modules if module.startswith((*unwanted, "sqlalchemy.orm"))}
+    assert "opstore_daemon.web.app" in modules
