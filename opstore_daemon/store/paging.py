@@ -15,7 +15,7 @@ def check_limit(limit: int | None) -> int:
     if limit is None:
         return NO_LIMIT
     if limit < 1:
-        raise errors.InvalidRequest(reason="the limit is at least 1")
+        raise errors.InvalidRequest(reason="the limit must be at least 1")
     return limit
 
 
