@@ -31,12 +31,12 @@ from rich.console import Console
 from rich.table import Table
 
 from opstore_cli import BaseOpStoreClient, OpStoreClient
-from opstore_cli.client.polling import LONGEST
+from opstore_cli.client.polling import MAX_INTERVAL
 from opstore_cli.transport.interface import Body, Response
 
 PIPELINE, PAIR, PUSHED = ["scaler", "pca", "forest"], ["tokenizer", "ranker"], "model"
 FOREVER = 3600.0  # seconds
-SETTLED = 2 * LONGEST  # seconds until the waiters' polls have spread out
+SETTLED = 2 * MAX_INTERVAL  # seconds until the waiters' polls have spread out
 
 Times = dict[str, list[float]]
 

@@ -1,7 +1,7 @@
-"""ChariotsMixin: an op store client as a chariots application calls it, made of the store's verbs.
+"""ChariotsMixin: the op store client of a chariots application, on top of the store's verbs.
 
-In all of them an *op* is a name, or any object with a `name`; a *version* is a text (`MAJOR.MINOR.PATCH` or
-`MAJOR.MINOR.PATCH_TIME`), or any object with `major`, `minor` and `patch`. All raise `OpStoreError`s.
+An *op* is a name, or any object with a `name`. A *version* is a text (`MAJOR.MINOR.PATCH` or
+`MAJOR.MINOR.PATCH_TIME`), or any object with `major`, `minor` and `patch`. All methods raise `OpStoreError`s.
 """
 
 from abc import abstractmethod
@@ -22,21 +22,21 @@ class Pipeline(Protocol):
     def name(self) -> str: ...
 
     def get_all_op_links(self) -> Iterable[tuple[Any, Any]]:
-        """Each node with the node that takes its data, or with None."""
+        """Return pairs of a node and the node that receives its data, or None."""
 
 
 class ChariotsMixin(OpStoreInterface):
-    """The seven verbs, for a subclass that has those of the store."""
+    """The seven methods that chariots calls, for a subclass that has the store's verbs."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Which store it is: versions of two stores have no order."""
+        """What identifies the store: versions of two stores can't be compared."""
 
     def get_all_versions_of_op(self, op: Any) -> set[Version] | None:
-        """The versions of the op: the stored ones where any is stored, else the registered ones; None where none is.
+        """Return the stored versions of the op, the registered ones if none is stored, or None if there are none.
 
-        `max` of them is the newest. Yanked ones are left out: an application loads that one.
+        `max` of them is the newest, which the application loads, so yanked versions are skipped.
         """
         try:
             found = self.versions(name_of(op)).versions
@@ -46,9 +46,9 @@ class ChariotsMixin(OpStoreInterface):
         return {self._version(record) for record in stored or found if not record.yanked} or None
 
     def get_validated_links(self, downstream_op_name: Any, upstream_op_name: Any) -> set[Version] | None:
-        """The upstream versions with a valid link in force to the downstream op, or to a version of it.
+        """Return the upstream versions with a valid link in force to the downstream op or a version of it.
 
-        None only where the two were never linked: not validly, not invalidly, and not by a link that was revoked.
+        None only if the two ops were never linked, not even by a link that is invalid or was revoked.
         """
         downstream, upstream = name_of(downstream_op_name), name_of(upstream_op_name)
         try:
@@ -58,34 +58,33 @@ class ChariotsMixin(OpStoreInterface):
         except errors.OpNotFound:
             return None
         valid = {link.upstream_version for link in links if link.valid}
-        # Numbers and versions of an op are the same thing, and neither ever changes.
         return {self._version(record) for record in self.versions(upstream).versions if record.version in valid}
 
     def get_op_bytes_for_version(self, op: Any, version: Any) -> bytes:
-        """The verified bytes of that version; raises OpNotFound, VersionNotFound, and NotStored."""
-        # With the underscore: a version of decimal digits would be read as a number.
+        """Return the verified bytes of a version. Raises OpNotFound, VersionNotFound and NotStored."""
+        # The underscore: three subversions of decimal digits would be read as a version number.
         return self.pull(f"{name_of(op)}@{Version.of(version)}_")
 
     def save_op_bytes(self, op: Any, version: Any, op_bytes: bytes) -> None:
-        """Stores the bytes as that version, which is registered where it is unknown.
+        """Store the bytes as a version, which is registered if it does not exist.
 
-        A stored version never changes: other bytes under it make a new patch version, which `max` finds, and for
-        which its valid links, both ways, are entered too. The same bytes again make nothing new.
+        A stored version never changes: other bytes for it become a new patch version, which `max` finds and to which
+        its valid links, both ways, are copied. Storing the same bytes again changes nothing.
         """
-        # A text would be taken for a path.
+        # push() takes a text for a path.
         data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
         self.push(name_of(op), data, subversions=Version.of(version).noted, otherwise="patch")
 
     def register_valid_link(self, downstream_op_name: Any, upstream_op_name: Any, upstream_op_version: Any) -> None:
-        """Enters that this upstream version is valid for the downstream op; ops and versions that are unknown come too.
+        """Record that the upstream version is valid for any version of the downstream op.
 
-        Without a downstream (None) only the version is registered.
+        Ops and versions that do not exist are registered. With None as the downstream, only the version is.
         """
         valid_for = [] if downstream_op_name is None else [name_of(downstream_op_name)]
         self.register(name_of(upstream_op_name), subversions=Version.of(upstream_op_version).noted, valid_for=valid_for)
 
     def pipeline_exists(self, name: str) -> bool:
-        """Whether a pipeline of that name is registered."""
+        """Return whether a pipeline of that name is registered."""
         try:
             self.pipeline(name_of(name))
         except errors.PipelineNotFound:
@@ -93,9 +92,9 @@ class ChariotsMixin(OpStoreInterface):
         return True
 
     def register_new_pipeline(self, pipeline: Pipeline) -> None:
-        """Registers the graph of the pipeline, and the ops that are unknown; again with the same graph: nothing new.
+        """Register the graph of a pipeline, and its ops that do not exist. It is idempotent.
 
-        Raises PipelineConflict where the name has another graph, and InvalidGraph.
+        Raises PipelineConflict if the name has another graph, and InvalidGraph.
         """
         ops: dict[str, None] = {}
         edges: list[tuple[str, str]] = []
@@ -112,8 +111,8 @@ class ChariotsMixin(OpStoreInterface):
 
 
 def name_of(op: Any) -> str:
-    """The name that a text is, or that an object has; raises InvalidRequest."""
+    """Return a text itself, or the name of an object. Raises InvalidRequest."""
     name = op if isinstance(op, str) else getattr(op, "name", None)
     if not isinstance(name, str):
-        raise errors.InvalidRequest(reason=f"{op!r:.200} is no name, and has none")
+        raise errors.InvalidRequest(reason=f"{op!r:.200} is not a name, and has no attribute name")
     return name

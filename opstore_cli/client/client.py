@@ -21,16 +21,17 @@ from opstore_daemon.protocol import errors
 
 
 class OpStoreClient(BaseOpStoreClient):
-    """A client of a daemon. Without arguments it finds (or starts) the local one, as the commands do.
+    """A client of a daemon. Without arguments it finds or starts the local one, as the commands do.
 
-    `progress` is called with (bytes so far, all bytes or None) while bytes move, `warn` with each yanked version that a
-    reference picked (without it that is a `YankedWarning`); both may be set later. `notify` is called with a line for
-    people, such as "started the local daemon at ...". May be used from several threads, in a process that was
-    forked, and, pickled, in another process of the same user. Nothing is sent, and no daemon looked for, before the
-    first verb is called. Every verb raises `OpStoreError`s.
+    `progress` is called with (bytes so far, all bytes or None) while bytes move. `warn` is called with each yanked
+    version that a reference selected; without it that is a `YankedWarning`. Both may be set later. `notify` is called
+    with a line for people, such as "started the local daemon at ...".
 
-    A pickle holds no token. One that was given outright or by OPSTORE_TOKEN is handed over in a file that lasts as
-    long as this process; any other is found by the other process as it was found here. The callbacks stay here.
+    A client may be used from several threads, in a forked process and, pickled, in another process of the same user.
+    It sends nothing, and looks for no daemon, before the first verb is called. Every verb raises `OpStoreError`s.
+
+    A pickle contains no token and no callbacks. A token that was passed as an argument or in OPSTORE_TOKEN goes to the
+    other process in a file that exists as long as this process; any other token is found there as it was found here.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class OpStoreClient(BaseOpStoreClient):
         warn: Warn | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """Raises InvalidSetting. `url` counts as given outright: what the settings name is not asked then."""
+        """Raises InvalidSetting. `url` takes the place of the URL of the settings."""
         super().__init__(progress=progress, warn=warn)
         if settings is None:
             settings = load_settings(None, os.environ, working_folder())
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
         self._token = tokens.check_token(token, "the token") if token else None
-        self._handed: Path | None = None  # where the token of an unpickled client is
+        self._token_path: Path | None = None  # the file with the token of an unpickled client
         self._allow_pickle = self.settings.allow_pickle
         self._open(notify or ignore)
 
@@ -59,24 +60,24 @@ class OpStoreClient(BaseOpStoreClient):
         self._http = HttpTransport(lambda: target.locate(self.settings, self._given_token(), self._notify))
 
     def _given_token(self) -> str | None:
-        if self._token is None and self._handed is not None:
+        if self._token is None and self._token_path is not None:
             from opstore_cli.client import token_handover
 
-            self._token = token_handover.read_token_file(self._handed)
+            self._token = token_handover.read_token_file(self._token_path)
         return self._token
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**vars(self), "settings": self.settings.without_token(), "_handed": self._hand_over()}
+        state = {**vars(self), "settings": self.settings.without_token(), "_token_path": self._write_token_file()}
         for name in ("_token", "_http", "_api", "_notify", "progress", "warn"):
             del state[name]
         return state
 
-    def _hand_over(self) -> Path | None:
+    def _write_token_file(self) -> Path | None:
         token = self._token or self.settings.token
         if self.settings.origin == "working tree":
-            return None  # it goes to no URL that somebody else may have chosen
+            return None  # no token is sent to a URL that somebody else may have chosen
         if token is None:
-            return self._handed
+            return self._token_path
         from opstore_cli.client import token_handover
 
         return token_handover.write_token_file(self.settings.home, token)
@@ -84,7 +85,7 @@ class OpStoreClient(BaseOpStoreClient):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _token=None, _api=ApiClient(self), progress=ignore, warn=warnings.warn)
         self._open(ignore)
-        # Read as early as may be. Where that fails, a verb says so: an error in here would end a worker process.
+        # Read it early, before the file is deleted. If that fails, a verb raises: an error here would end a worker.
         with suppress(errors.TokenUnavailable):
             self._given_token()
 
@@ -104,7 +105,7 @@ class OpStoreClient(BaseOpStoreClient):
 
     @property
     def target(self) -> target.Target:
-        """The daemon that this client talks to; looks for it if that was not done yet."""
+        """The daemon that requests go to. It is located, or started, on first access."""
         return self._http.target
 
     @property
@@ -116,7 +117,7 @@ class OpStoreClient(BaseOpStoreClient):
         return self.target.identity
 
     def close(self) -> None:
-        """Closes the connections. The client may be used again after it."""
+        """Close the connections. A later request opens new ones."""
         self._http.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Waits for a verdict: asks again every few seconds, so that waiters cost the daemon next to nothing."""
+"""Polling of a verdict, every few seconds and by etag, so that it costs the daemon next to nothing."""
 
 import random
 import time
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Validation
 
-SHORTEST, LONGEST = 1.0, 5.0  # seconds between two questions; the jitter spreads out many waiters
+MIN_INTERVAL, MAX_INTERVAL = 1.0, 5.0  # seconds between two requests; the jitter spreads out many clients
 
 Ask = Callable[[str | None], tuple[Validation | None, str]]
 
 
 def until_known(ask: Ask, seconds: float, notify: Callable[[Validation], object]) -> Validation:
-    """The verdict once it is valid, or known to be invalid, or what it is when the time is over.
+    """Return the verdict when it is valid or known to be invalid, or when `seconds` are over.
 
-    `ask` gets the etag of the last answer and returns None where nothing has changed. What is not there, or refused, is
-    raised at once; a daemon that can't be reached or can't answer only when the time is over.
+    `ask` is called with the etag of the last response, and returns None and the etag if nothing has changed. `notify`
+    is called with each new verdict. An error is raised at once, but that of a daemon that can't be reached, or is
+    unavailable, only when the time is over.
     """
     deadline = time.monotonic() + seconds
     found: Validation | None = None
@@ -24,10 +25,10 @@ def until_known(ask: Ask, seconds: float, notify: Callable[[Validation], object]
     while True:
         failure: errors.OpStoreError | None = None
         try:
-            answer, etag = ask(etag)
-            if answer is not None and answer != found:
-                found = answer
-                notify(answer)
+            verdict, etag = ask(etag)
+            if verdict is not None and verdict != found:
+                found = verdict
+                notify(verdict)
         except (errors.Unreachable, errors.Unavailable) as error:
             failure, etag = error, None
         if failure is None and found is not None and is_known(found):
@@ -36,13 +37,13 @@ def until_known(ask: Ask, seconds: float, notify: Callable[[Validation], object]
         if left <= 0:
             if failure is not None:
                 raise failure
-            assert found is not None, "without an etag there is always an answer"  # noqa: S101
+            assert found is not None, "without an etag there is always a verdict"  # noqa: S101
             return found
-        time.sleep(min(random.uniform(SHORTEST, LONGEST), left))  # noqa: S311 - spreads out many waiters
+        time.sleep(min(random.uniform(MIN_INTERVAL, MAX_INTERVAL), left))  # noqa: S311 - jitter
 
 
 def is_known(validation: Validation) -> bool:
-    """Whether waiting can't change it: it is valid, or an entry says that an edge is invalid."""
+    """Return whether waiting is over: the verdict is valid, or a link records that an edge is invalid."""
     return validation.verdict == "valid" or any(
         edge.verdict == "invalid" and edge.by_entry for edge in validation.edges
     )

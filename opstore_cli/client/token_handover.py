@@ -1,7 +1,7 @@
-"""Tokens for worker processes: a pickled client names a file that only its own user can read, and holds no token.
+"""Token files for pickled clients: a pickle names a file that only its user can read, and contains no token.
 
-The file is in OPSTORE_HOME/handed and lasts as long as the process that pickled. It is locked by that process for so
-long, so that others know which files were left behind by one that was killed.
+The file is in OPSTORE_HOME/handed. The process that pickles deletes it at exit, and keeps it locked until then: a file
+without a lock is an orphan, of a process that was killed.
 """
 
 import os
@@ -20,56 +20,53 @@ from opstore_cli.files.nofollow import NONBLOCK
 from opstore_daemon.protocol import errors
 
 FOLDER = "handed"
-STALE = 24 * 3600.0  # seconds; where there are no locks, nothing else says that its process has gone
+STALE = 24 * 3600.0  # seconds; without file locks, only its age shows that a file is an orphan
 
-# Behind the end of the processes that this one waits for at its own end: they may not have read it yet.
+# Finalizer priority: after multiprocessing has joined its workers, which may not have read the token yet.
 EXIT_PRIORITY = -1000
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _TokenFile:
     path: Path
-    descriptor: int | None  # open, and locked, while the file is ours
+    descriptor: int | None  # open and locked until this process exits; None without file locks
 
 
-# By process: a forked one has its parent's, and another thread may have held the lock as it forked.
-_held: dict[int, dict[tuple[Path, str], _Held]] = {}
+# By process id: a forked process inherits both, and another thread may have held the lock at that moment.
+_files: dict[int, dict[tuple[Path, str], _TokenFile]] = {}
 _locks: dict[int, threading.Lock] = {}
 
 
 def write_token_file(home: Path, token: str) -> Path:
-    """A file with the token for whoever unpickles, the same one for all pickles of this process.
+    """Write the token to a file, one for all pickles of this process, and return its path.
 
-    Raises InvalidSetting where the home takes no file.
+    Raises InvalidSetting if no file can be written in the home.
     """
     with _locks.setdefault(os.getpid(), threading.Lock()):
-        if os.getpid() not in _held:
-            _held[os.getpid()] = {}
-            _let_go_at_the_end()
-        mine = _held[os.getpid()]
+        if os.getpid() not in _files:
+            _files[os.getpid()] = {}
+            _delete_at_exit()
+        mine = _files[os.getpid()]
         known = mine.get((home, token))
         if known is None or not known.path.exists():
-            try:
+            with errors.translated(OSError, to=errors.InvalidSetting, setting=f"OPSTORE_HOME ({home})"):
                 known = mine[home, token] = _write(home / FOLDER, token)
-            except OSError as error:
-                reason = errors.reason(error)
-                raise errors.InvalidSetting(setting=f"OPSTORE_HOME ({home})", reason=reason) from None
         return known.path
 
 
 def read_token_file(path: Path) -> str:
-    """The token that was handed over in the file; raises TokenUnavailable."""
+    """Return the token in the file. Raises TokenUnavailable."""
     try:
         text = private.read(path, tokens.MAX_FILE).decode("ascii").strip()
         return tokens.check_token(text, str(path))
     except OSError as error:
         raise errors.TokenUnavailable(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, errors.InvalidSetting):
-        raise errors.TokenUnavailable(path=str(path), reason="it holds no token") from None
+        raise errors.TokenUnavailable(path=str(path), reason="it does not contain a token") from None
 
 
 def orphaned_files(home: Path) -> Iterator[Path]:
-    """The files of processes that have gone without taking them away."""
+    """Yield the files of processes that ended without deleting them."""
     with suppress(OSError):
         for path in sorted((home / FOLDER).iterdir()):
             with suppress(OSError):
@@ -81,7 +78,7 @@ def _is_orphaned(path: Path) -> bool:
     found = path.lstat()
     is_old = time.time() - found.st_mtime > STALE
     if path.name.startswith("."):
-        return is_old  # else it is not locked yet
+        return is_old  # a new one is not locked yet
     descriptor = private.open_private(path, os.O_RDWR | NONBLOCK)
     try:
         state = try_lock(descriptor)
@@ -90,7 +87,7 @@ def _is_orphaned(path: Path) -> bool:
     return state == "acquired" or (state == "unsupported" and is_old)
 
 
-def _write(folder: Path, token: str) -> _Held:
+def _write(folder: Path, token: str) -> _TokenFile:
     private.make_folder(folder)
     for path in orphaned_files(folder.parent):
         with suppress(OSError):
@@ -108,20 +105,19 @@ def _write(folder: Path, token: str) -> _Held:
     if not locked:
         os.close(descriptor)
     fresh.rename(path)
-    return _Held(path, descriptor if locked else None)
+    return _TokenFile(path, descriptor if locked else None)
 
 
-def _let_go_at_the_end() -> None:
-    # Not atexit: what is registered there last runs first, before the worker processes are waited for, and a worker
-    # process does not run it at all.
+def _delete_at_exit() -> None:
+    # Not atexit: its functions run before multiprocessing joins its workers, and not at all in a worker process.
     from multiprocessing.util import Finalize
 
-    Finalize(None, _let_go, exitpriority=EXIT_PRIORITY)
+    Finalize(None, _delete_files, exitpriority=EXIT_PRIORITY)
 
 
-def _let_go() -> None:
-    for held in _held.pop(os.getpid(), {}).values():
+def _delete_files() -> None:
+    for file in _files.pop(os.getpid(), {}).values():
         with suppress(OSError):
-            if held.descriptor is not None:
-                os.close(held.descriptor)
-            held.path.unlink()
+            if file.descriptor is not None:
+                os.close(file.descriptor)
+            file.path.unlink()

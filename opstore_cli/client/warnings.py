@@ -1,4 +1,4 @@
-"""What the Python client does where a reference picked a yanked version: it warns, as Python does."""
+"""The warning of the Python client about a reference that selected a yanked version."""
 
 import warnings
 
@@ -6,7 +6,7 @@ from opstore_daemon.protocol.records import PickedYanked
 
 
 class YankedWarning(UserWarning):
-    """A reference picked a yanked version: `picked` says which, and why it was yanked."""
+    """A reference selected a yanked version. `picked` has the version and the reason of the yank."""
 
     def __init__(self, picked: PickedYanked) -> None:
         super().__init__(picked)
@@ -19,5 +19,5 @@ class YankedWarning(UserWarning):
 
 
 def warn(picked: PickedYanked) -> None:
-    """Warns of it with a YankedWarning, which Python's filters count and suppress."""
+    """Issue a YankedWarning, to which Python's warning filters apply."""
     warnings.warn(YankedWarning(picked), stacklevel=2)

@@ -1,4 +1,4 @@
-"""What `opstore login` keeps: a token for each URL, in a file of the user's own that nobody else can read."""
+"""The tokens that `opstore login` stores, by URL, in a file that only the user can read."""
 
 import contextlib
 import json
@@ -11,78 +11,76 @@ from opstore_cli.files import private
 from opstore_cli.files.locks import LockedFile
 from opstore_daemon.protocol import errors
 
-Tokens = dict[str, str]  # by URL, in the form that check_url gives it
+Tokens = dict[str, str]  # by URL, as check_url returns it
 
 
 class Credentials:
-    """The tokens in one file. A URL is one that `check_url` gave."""
+    """The tokens in one file. All URLs are as `check_url` returns them. Every method raises InvalidSetting."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or user_folder() / "credentials.json"
 
     def token(self, url: str) -> str | None:
-        """The token for exactly this URL, or None; raises InvalidSetting."""
+        """Return the token for exactly this URL, or None."""
         return self.tokens().get(url)
 
     def tokens(self) -> Tokens:
-        """All of them; raises InvalidSetting where the file is there and is not what `login` wrote."""
+        """Return all tokens. A file that `login` did not write is refused."""
         try:
             found = json.loads(private.read(self.path, MAX_FILE))
             return {url: check_token(token, str(self.path)) for url, token in found["tokens"].items()}
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise self._refused(error) from None
+            raise errors.InvalidSetting(setting=str(self.path), reason=errors.reason(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise errors.InvalidSetting(setting=str(self.path), reason="it holds no tokens: delete it") from None
+            raise errors.InvalidSetting(
+                setting=str(self.path), reason="it does not contain tokens: delete it"
+            ) from None
 
     def keep(self, url: str, token: str) -> None:
-        """Keeps the token for the URL, in place of the one that is there; raises InvalidSetting."""
+        """Store the token for the URL, in place of another one."""
         self._change(lambda tokens: {**tokens, url: token})
 
     def forget(self, url: str) -> bool:
-        """Whether there was a token for the URL; there is none now. Raises InvalidSetting."""
+        """Delete the token for the URL. Returns whether there was one."""
         if url not in self.tokens():
             return False
-        self._change(lambda tokens: {kept: token for kept, token in tokens.items() if kept != url})
+        self._change(lambda tokens: {each: token for each, token in tokens.items() if each != url})
         return True
 
     def forget_all(self) -> list[str]:
-        """The URLs that there were tokens for; the file is gone now, also where it could not be read."""
-        with self._alone():
+        """Delete the file, also one that can't be read, and return the URLs that had tokens."""
+        with self._locked():
             try:
                 urls = sorted(self.tokens())
             except errors.InvalidSetting:
                 urls = []
-            try:
+            with self._translated_errors():
                 self.path.unlink(missing_ok=True)
-            except OSError as error:
-                raise self._refused(error) from None
         return urls
 
     def warning(self) -> str | None:
-        """What should be said about the file, in one line, or None."""
+        """Return a warning, in one line, if others can read the file."""
         if private.readable_by_others(self.path):
             return f"others can read the tokens in {self.path}: chmod 600 {self.path}"
         return None
 
     def _change(self, change: Callable[[Tokens], Tokens]) -> None:
-        try:
+        with self._translated_errors():
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._alone():
+            with self._locked():
                 tokens = change(self.tokens())
                 text = json.dumps({"tokens": tokens}, indent=2, sort_keys=True) + "\n"
                 private.write_atomically(self.path, text.encode())
-        except OSError as error:
-            raise self._refused(error) from None
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While this lasts no other login changes the file. Where a system has no file locks, nothing sees to that."""
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from changing the file, if the file system has locks."""
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
                 stack.enter_context(LockedFile.acquire(self.path.with_suffix(".lock")))
             yield
 
-    def _refused(self, error: OSError) -> errors.InvalidSetting:
-        return errors.InvalidSetting(setting=str(self.path), reason=errors.reason(error))
+    def _translated_errors(self) -> contextlib.AbstractContextManager[None]:
+        return errors.translated(OSError, to=errors.InvalidSetting, setting=str(self.path))

@@ -1,4 +1,4 @@
-"""What the settings say: where the daemon is, who says so, and which token was given (CONTRACT section 7)."""
+"""The settings: the URL of the daemon, where it comes from, and the given token (CONTRACT section 7)."""
 
 import os
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ Origin = Literal["option", "environment", "working tree", "user file", "local"]
 class Settings:
     """The settings of one run.
 
-    `url` is None where nothing names one: then the local daemon of `home` is meant, and `origin` is "local".
-    `named_by` is the file that names the URL, where one does. `pipeline` is the working tree's default pipeline.
-    `allow_pickle` says whether `OpStoreClient.load` may run the code in what it loads; the working tree has no say.
+    `url` is None for the local daemon of `home`; `origin` is "local" then. `named_by` is the file that names the URL,
+    if a file does. `pipeline` is the default pipeline of the working tree. `allow_pickle`: `OpStoreClient.load` may
+    run code in the files that it loads; the working tree can't set it.
     """
 
     home: Path
@@ -37,35 +37,35 @@ class Settings:
     allow_pickle: bool = False
 
     def with_url(self, url: str) -> "Settings":
-        """The same with a URL that was given outright, as an option is; raises InvalidSetting."""
+        """Return these settings with another URL, as if it was an option. Raises InvalidSetting."""
         return replace(self, url=check_url(url, "the URL"), origin="option", named_by=None)
 
     def given_token(self) -> str | None:
-        """The token of OPSTORE_TOKEN or OPSTORE_TOKEN_FILE; raises InvalidSetting."""
+        """Return the token of OPSTORE_TOKEN or OPSTORE_TOKEN_FILE, or None. Raises InvalidSetting."""
         if self.token is not None or self.token_file is None:
             return self.token
         return read_token(self.token_file, "OPSTORE_TOKEN_FILE")
 
     def warning(self) -> str | None:
-        """What should be said about the file of OPSTORE_TOKEN_FILE, in one line, or None."""
+        """Return a warning, in one line, if others can read the file of OPSTORE_TOKEN_FILE."""
         if self.token is None and self.token_file is not None and private.readable_by_others(self.token_file):
             return f"others can read the token in {self.token_file}: chmod 600 {self.token_file}"
         return None
 
     def without_token(self) -> "Settings":
-        """The same without the token of OPSTORE_TOKEN."""
+        """Return these settings without the token of OPSTORE_TOKEN."""
         return replace(self, token=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.token is not None:  # which is not to get into a pickle
-            raise TypeError("these settings hold a token: pickle the client, or settings.without_token()")
+        if self.token is not None:
+            raise TypeError("can't pickle settings with a token: pickle the client, or settings.without_token()")
         return type(self), tuple(getattr(self, each.name) for each in fields(self))
 
 
 def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path) -> Settings:
-    """Reads all settings: option, environment, working tree, the user's own file, default.
+    """Return the settings, from option, environment, working tree, the user's own file and defaults, in this order.
 
-    Raises InvalidSetting, naming the setting or the file. An empty variable counts as unset.
+    An empty variable counts as unset. Raises InvalidSetting, naming the setting or the file.
     """
     tree, tree_file = read_working_tree(cwd)
     user_file = user_folder() / "config.toml"
@@ -84,7 +84,7 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
         return replace(settings, url=check_url(option_url, "--url"), origin="option")
     if environ.get("OPSTORE_URL"):
         return replace(settings, url=check_url(environ["OPSTORE_URL"], "OPSTORE_URL"), origin="environment")
-    # A URL that both files name is the user's own word.
+    # A URL that both files name counts as the user's own.
     if "url" in tree and tree["url"] != user.get("url"):
         return replace(settings, url=tree["url"], origin="working tree", named_by=tree_file)
     if "url" in user:
@@ -93,27 +93,25 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
 
 
 def _switch(environ: Mapping[str, str], name: str, otherwise: bool) -> bool:
-    """What a variable says that is 1 or 0; anything else is refused, where a guess could open a door."""
+    """Return whether a variable is 1. Another value than 1 or 0 is refused: a guess could allow too much."""
     text = environ.get(name)
     if text and text not in ("0", "1"):
-        raise errors.InvalidSetting(setting=name, reason="it is 1 or 0")
+        raise errors.InvalidSetting(setting=name, reason="it must be 1 or 0")
     return text == "1" if text else otherwise
 
 
 def working_folder() -> Path:
-    """The folder that this process stands in; raises InvalidSetting where it is gone."""
-    try:
+    """Return the working directory of this process. Raises InvalidSetting if it was deleted."""
+    with errors.translated(OSError, to=errors.InvalidSetting, setting="the working directory"):
         return Path.cwd()
-    except OSError as error:
-        raise errors.InvalidSetting(setting="the working folder", reason=errors.reason(error)) from None
 
 
 def user_folder() -> Path:
-    """The folder of the user's own settings, where `login` keeps tokens too."""
+    """Return the folder of the user's own settings and of the tokens that `login` stores."""
     return platformdirs.user_config_path("opstore", appauthor=False)
 
 
 def home_folder(environ: Mapping[str, str], cwd: Path) -> Path:
-    """The data folder, absolute: OPSTORE_HOME, or platformdirs' user data folder."""
+    """Return the absolute path of the data folder: OPSTORE_HOME, or platformdirs' user data folder."""
     named = environ.get("OPSTORE_HOME")
     return cwd / Path(named).expanduser() if named else platformdirs.user_data_path("opstore", appauthor=False)

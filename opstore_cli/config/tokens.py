@@ -1,4 +1,4 @@
-"""Tokens: read and checked."""
+"""Tokens: reading them from a file, and checking their form."""
 
 from pathlib import Path
 
@@ -8,7 +8,10 @@ MAX_FILE = 1024 * 1024  # bytes of a settings or token file
 
 
 def read_token(path: Path, setting: str) -> str:
-    """The token in the file, without blanks around it; raises InvalidSetting."""
+    """Return the token in a file, without surrounding whitespace. Raises InvalidSetting.
+
+    `setting` names the source of the path in the error.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE).decode("ascii").strip()
@@ -20,8 +23,8 @@ def read_token(path: Path, setting: str) -> str:
 
 
 def check_token(text: str, setting: str) -> str:
-    """The text, if it can be a token; raises InvalidSetting, which does not show it."""
-    # It becomes a header: a line break in it would become a second one.
+    """Return the text if it can be a token. Raises InvalidSetting, whose message does not contain the text."""
+    # It becomes a header: a line break would start another one.
     if not text or len(text) > 4096 or not text.isascii() or not text.isprintable() or " " in text:
         raise errors.InvalidSetting(setting=setting, reason="a token is one word of printable ASCII characters")
     return text

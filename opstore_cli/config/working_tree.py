@@ -1,4 +1,4 @@
-"""Settings files: `opstore.toml`, `pyproject.toml` and the user's own."""
+"""The settings files: `opstore.toml`, `pyproject.toml`, and the user's own."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,14 @@ from opstore_daemon.protocol import errors
 
 TREE_KEYS = ("url", "pipeline")
 USER_KEYS = ("url", "allow_pickle")
-SWITCHES = ("allow_pickle",)  # keys that are true or false; the others are texts
+SWITCHES = ("allow_pickle",)  # keys whose values are true or false; those of the others are strings
 
 
 def read_working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
-    """The nearest settings from `cwd` upwards, not beyond the repository that it is in, and their file."""
+    """Return the nearest settings from `cwd` upwards, and their file; ({}, None) if there are none.
+
+    The search ends at the root of the repository. Raises InvalidSetting, naming the file.
+    """
     for folder in (cwd, *cwd.parents):
         own, project = folder / "opstore.toml", folder / "pyproject.toml"
         if os.path.isfile(own):
@@ -46,13 +49,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _check_table(path: Path, table: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(table, dict):
-        raise errors.InvalidSetting(setting=str(path), reason="tool.opstore is a table")
+        raise errors.InvalidSetting(setting=str(path), reason="tool.opstore must be a table")
     for key, value in table.items():
         if key not in allowed:
-            raise errors.InvalidSetting(setting=str(path), reason=f"{key!r} is no key here: {' and '.join(allowed)}")
-        kind, word = (bool, "true or false") if key in SWITCHES else (str, "a text")
+            raise errors.InvalidSetting(
+                setting=str(path), reason=f"unknown key {key!r}; the keys are {' and '.join(allowed)}"
+            )
+        kind, word = (bool, "true or false") if key in SWITCHES else (str, "a string")
         if not isinstance(value, kind):
-            raise errors.InvalidSetting(setting=str(path), reason=f"{key!r} is {word}")
+            raise errors.InvalidSetting(setting=str(path), reason=f"{key!r} must be {word}")
     if "url" in table:
         return {**table, "url": check_url(table["url"], str(path))}
     return dict(table)

@@ -1,4 +1,4 @@
-"""Starts the daemon's process in the background, and waits until it says that it listens."""
+"""Start the daemon's process in the background, and wait until it listens."""
 
 import contextlib
 import os
@@ -13,18 +13,18 @@ import msgspec
 
 from opstore_daemon.protocol import errors
 
-READY_WITHIN = 30.0  # seconds until it says that it listens, or why not
-MAX_LINE = 64 * 1024  # bytes of what it says
+START_TIMEOUT = 30.0  # seconds until the daemon reports that it listens, or why not
+MAX_LINE = 64 * 1024  # bytes of its report
 LOG_LINES = 5
 LOG_BYTES = 8 * 1024
 
 READY_FD = "OPSTORE_READY_FD"
-# The client's business: a credential for another daemon has no place in a process that lives for days.
+# Settings of the client, which the daemon does not need: a token of another daemon would stay in its memory for days.
 WITHHELD = ("OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_URL", "OPSTORE_NO_AUTOSTART")
 
 
 class _Ready(msgspec.Struct):
-    """The one line that the daemon says."""
+    """The line in which the daemon reports that it listens, or why it failed."""
 
     url: str | None = None
     pid: int | None = None
@@ -32,9 +32,9 @@ class _Ready(msgspec.Struct):
 
 
 def launch(home: Path, log: Path) -> str:
-    """Starts it for this home and returns its URL once it listens; raises DaemonDidNotStart.
+    """Start the daemon of this home and return its URL when it listens. Raises DaemonDidNotStart.
 
-    It lives on when this process ends, and holds none of its streams, terminal, session or folder.
+    It outlives this process, and inherits no streams, terminal, session or working directory.
     """
     reading, writing = os.pipe()
     try:
@@ -44,22 +44,22 @@ def launch(home: Path, log: Path) -> str:
         raise errors.DaemonDidNotStart(reason=errors.reason(error), log=str(log)) from None
     finally:
         os.close(writing)
-    # Somebody has to take its exit status while this process lives: a zombie would keep its pid.
+    # Reap it if it ends before this process: a zombie would keep its pid.
     threading.Thread(target=process.wait, name="opstore-reaper", daemon=True).start()
     try:
-        said = _read_line(reading)
+        line = _read_line(reading)
     except TimeoutError:
         process.terminate()
-        reason = f"it did not listen within {READY_WITHIN:.0f} seconds"
+        reason = f"it did not listen within {START_TIMEOUT:.0f} seconds"
         raise errors.DaemonDidNotStart(reason=reason, log=str(log)) from None
     finally:
         os.close(reading)
-    return _url_of(said, log)
+    return _url_in(line, log)
 
 
 def _spawn(home: Path, ready: int) -> "subprocess.Popen[bytes]":
     environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
-    # -P: no code is taken from the folder that it starts in.
+    # -P: import nothing from the folder that it starts in.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "opstore_daemon", "serve", "--background"],
         cwd=home,
@@ -74,27 +74,27 @@ def _spawn(home: Path, ready: int) -> "subprocess.Popen[bytes]":
 
 
 def _read_line(reading: int) -> bytes:
-    """What the daemon says, up to the end of the line or of the pipe; raises TimeoutError."""
-    said, deadline = b"", time.monotonic() + READY_WITHIN
-    while not said.endswith(b"\n") and len(said) < MAX_LINE:
-        poll = select.poll()  # select.select takes no descriptor beyond 1023
+    """Return what the daemon writes, up to the end of the line or of the pipe. Raises TimeoutError."""
+    line, deadline = b"", time.monotonic() + START_TIMEOUT
+    while not line.endswith(b"\n") and len(line) < MAX_LINE:
+        poll = select.poll()  # select.select() takes no descriptor above 1023
         poll.register(reading, select.POLLIN)
         if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
             raise TimeoutError
         data = os.read(reading, MAX_LINE)
         if not data:
             break
-        said += data
-    return said
+        line += data
+    return line
 
 
-def _url_of(said: bytes, log: Path) -> str:
+def _url_in(line: bytes, log: Path) -> str:
     ready = _Ready()
     with contextlib.suppress(msgspec.DecodeError):
-        ready = msgspec.json.decode(said, type=_Ready)
+        ready = msgspec.json.decode(line, type=_Ready)
     if ready.error is None and ready.url is not None:
         return ready.url
-    reason = ready.error or _last_lines(log) or "it ended without a word"
+    reason = ready.error or _last_lines(log) or "it ended without a message"
     raise errors.DaemonDidNotStart(reason=reason, log=str(log))
 
 

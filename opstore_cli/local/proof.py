@@ -1,21 +1,22 @@
-"""Asks whoever listens on a port of this machine to prove that it knows the token, before the token is sent to it."""
+"""The proof that the other end of a connection knows the token, before the token is sent to it."""
 
 import http.client
 import socket
 
 from opstore_daemon.protocol import proof, routes
 
-MAX_BODY = 64 * 1024  # bytes of a health answer that are read
+MAX_BODY = 64 * 1024  # bytes of a health response
 
 
 def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
-    """Return whether the other end of the fresh connection proves it; only then may the connection be used on.
+    """Return whether the other end of a new connection proves that it knows the token.
 
-    Asked of each connection anew: the daemon may have stopped and another user have taken its port in between.
-    `prefix` is the path of the daemon's URL. Raises OSError where the connection breaks.
+    Use the connection only if it does. Each connection needs a proof of its own: the daemon may have stopped, and
+    another user may have taken its port. `prefix` is the path of the daemon's URL. Raises OSError if the connection
+    breaks.
     """
     nonce = proof.new_nonce()
-    # The address that a name led to: another program may listen on another address of that name.
+    # The numeric address: another program may listen on another address of the same name.
     at = proof.authority(*sock.getpeername()[:2])
     head = f"GET {prefix}{routes.HEALTH} HTTP/1.1\r\nHost: {at}\r\n{routes.NONCE}: {nonce}\r\n\r\n"
     sock.sendall(head.encode())

@@ -1,14 +1,14 @@
-"""Python objects as versions: `save` and `load` of the client, by named formats.
+"""Python objects as versions: `save` and `load` of the client, and the formats of the files.
 
-Only the client's two verbs lead here. No command does, and the daemon knows nothing of it.
+Only these two verbs use this package: no command does, and the daemon knows nothing about formats.
 """
 
 
 class LibraryWarning(UserWarning):
-    """An object is loaded with other library versions than it was saved with.
+    """An object is loaded with other versions of libraries than it was saved with.
 
-    `reference` is the version (`forest@1.0.0`), `differences` holds (library, version then, version here or None where
-    it is not installed) for each library that differs.
+    `reference` is the version (`forest@1.0.0`). `differences` has for each library that differs its name, its version
+    when the object was saved, and its version here (None if it is not installed).
     """
 
     def __init__(self, reference: str, differences: tuple[tuple[str, str, str | None], ...]) -> None:
@@ -17,10 +17,10 @@ class LibraryWarning(UserWarning):
         self.differences = differences
 
     def __str__(self) -> str:
-        said = (f"{_shown(name)} {_shown(then)} (here {here or 'none'})" for name, then, here in self.differences)
-        return f"{self.reference} was saved with {', '.join(said)}"
+        texts = (f"{_escaped(name)} {_escaped(then)} (here {here or 'none'})" for name, then, here in self.differences)
+        return f"{self.reference} was saved with {', '.join(texts)}"
 
 
-def _shown(text: str) -> str:
-    # Whoever pushed wrote it, and a warning goes to a terminal.
+def _escaped(text: str) -> str:
+    # Somebody else may have written it, and a warning is printed on a terminal.
     return text if text.isprintable() else ascii(text)

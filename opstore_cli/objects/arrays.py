@@ -1,4 +1,4 @@
-"""The format `numpy`: an array as .npy, a dict of arrays as .npz. Nothing in it is ever pickled."""
+"""The format `numpy`: an array as .npy, a dict of arrays as .npz. Nothing is ever pickled."""
 
 import sys
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from opstore_cli.objects import zip_members
 from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 from opstore_cli.objects.libraries import require
 
-NPY, ZIP = b"\x93NUMPY", b"PK"  # how the two kinds of files begin
-# numpy evaluates a header (a literal), and refuses one that is longer when it reads it.
-LONGEST_HEADER = 10_000
+NPY, ZIP = b"\x93NUMPY", b"PK"  # the first bytes of .npy and .npz
+# numpy evaluates a header as a literal, and refuses to read a longer one.
+MAX_HEADER = 10_000
 
 
 def _numpy() -> Any:
@@ -19,8 +19,8 @@ def _numpy() -> Any:
 
 
 def _is_array(obj: object) -> bool:
-    """Whether it comes back as it is: other subclasses would lose what they add (a mask, a unit)."""
-    numpy: Any = sys.modules.get("numpy")  # where nobody has imported it, nothing is an array
+    """Return whether the array is restored exactly: other subclasses would lose what they add (a mask, a unit)."""
+    numpy: Any = sys.modules.get("numpy")  # if nobody has imported it, nothing is an array
     return numpy is not None and type(obj) in (numpy.ndarray, numpy.memmap)
 
 
@@ -47,32 +47,32 @@ def _dump(obj: Any, file: BinaryIO) -> set[str]:
 def _check(array: Any, place: str) -> None:
     where = f"its {place}" if place else "it"
     if not _is_array(array):
-        raise Unfit(f"{where} is a {type_name(type(array))}, which would not come back as it is")
+        raise Unfit(f"{where} is a {type_name(type(array))}, which would not be restored exactly")
     if array.dtype.hasobject:
         raise Unfit(f"{where} has the dtype {array.dtype}, whose values would have to be pickled")
-    if len(_described(array)) > LONGEST_HEADER - 500:
-        raise Unfit(f"{where} has more fields than numpy reads back")
+    if len(_header_text(array)) > MAX_HEADER - 500:
+        raise Unfit(f"{where} has more fields than numpy can read")
 
 
 def _member(name: Any, array: Any) -> Any:
     if type(name) is not str:
-        raise Unfit(f"it has a key that is no text: {name!r:.100}")
-    info = zip_members.member(f"{name}.npy", array.nbytes + LONGEST_HEADER)
+        raise Unfit(f"it has a key that is not a string: {name!r:.100}")
+    info = zip_members.member(f"{name}.npy", array.nbytes + MAX_HEADER)
     if info.filename != f"{name}.npy":
-        raise Unfit(f"its key {name!r:.100} can't be the name of a file in a zip file")
+        raise Unfit(f"its key {name!r:.100} can't be a file name in a zip file")
     return info
 
 
 def _write(file: Any, array: Any) -> None:
     try:
-        _described(array).encode("latin-1")
+        _header_text(array).encode("latin-1")
         version = 1, 0
-    except UnicodeEncodeError:  # in the name of a field; numpy would find it too, and warn
+    except UnicodeEncodeError:  # in the name of a field; numpy would warn about it
         version = 3, 0
     _numpy().lib.format.write_array(file, array, version, allow_pickle=False)
 
 
-def _described(array: Any) -> str:
+def _header_text(array: Any) -> str:
     return str(_numpy().lib.format.dtype_to_descr(array.dtype))
 
 
@@ -80,10 +80,10 @@ def _load(file: BinaryIO, _trusted: Trusted) -> Any:
     start = file.read(len(NPY))
     file.seek(0)
     if start.startswith(ZIP):
-        # Not numpy.load: of the keys `a` and `a.npy` it finds one only.
+        # Not numpy.load(): it finds only one of the keys `a` and `a.npy`.
         return dict(_members(file))
     if start != NPY:
-        raise Unfit("it begins neither as .npy nor as .npz")
+        raise Unfit("it is neither a .npy nor a .npz file")
     return _read(file)
 
 
@@ -95,7 +95,7 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, Any]]:
 
 
 def _read(file: Any) -> Any:
-    return _numpy().lib.format.read_array(file, allow_pickle=False, max_header_size=LONGEST_HEADER)
+    return _numpy().lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
 
 
 NUMPY = Format(

@@ -1,4 +1,4 @@
-"""What a format of objects is."""
+"""The type of a format of objects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ Trusted = Sequence[str | type] | None
 
 
 class Unfit(ValueError):
-    """Why an object has no such file, or a file is no such object, in words that stand by themselves."""
+    """An object can't be stored in a format, or a file is not of that format. The message says why."""
 
 
 class UntrustedFound(Exception):
-    """A file holds objects of types that the caller does not trust."""
+    """A file contains objects of types that the caller does not trust."""
 
     def __init__(self, types: list[str]) -> None:
         super().__init__(types)
@@ -22,7 +22,7 @@ class UntrustedFound(Exception):
 
 
 def type_name(kind: type) -> str:
-    """`sklearn.decomposition._pca.PCA`; a built-in type without its module."""
+    """Return the full name of a type, as `sklearn.decomposition._pca.PCA`; a built-in type has no module."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -32,12 +32,12 @@ def _never(_obj: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A named format of files that hold one object.
+    """A named format of files that contain one object. `takes` says in words which objects.
 
-    `dump` writes an object to a file and returns the modules that matter when it is loaded; `load` reads it back from
-    a file, with the types that the caller trusts. Both may raise anything. `fits` says whether an object is saved so
-    where no format is given: only formats that give it back exactly as it is, and run no code, ever say so.
-    `library` is the module that has to be installed, and `extra` the extra of opstore that installs it.
+    `dump` writes an object to a file and returns the names of the modules that are needed to load it. `load` reads the
+    object from a file, with the types that the caller trusts. Both may raise anything. `fits` returns whether this is
+    the default format of an object: only if it restores the object exactly and runs no code. `library` is the module
+    that has to be installed, and `extra` the extra of opstore that installs it.
     """
 
     name: str
@@ -50,6 +50,6 @@ class Format:
     extra: str = ""
 
     def require(self) -> None:
-        """Raises LibraryMissing where the format's library is not installed."""
+        """Raise LibraryMissing if the format's library is not installed."""
         if self.library is not None:
             libraries.require(self.library, self.extra, f"the format {self.name}")

@@ -1,4 +1,4 @@
-"""The formats of objects by their names, which one an object gets where none is given, and what can go wrong."""
+"""All formats of objects by name, the default format of an object, and the errors of dump and load."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,38 +23,38 @@ FORMATS = {
     )
 }
 _SAFE, _CODE = (", ".join(name for name, each in FORMATS.items() if each.runs_code is code) for code in (False, True))
-NAMES = f"{_SAFE}; {_CODE} (which run code when they are loaded)"
+NAMES = f"{_SAFE}; {_CODE} (loading these runs code)"
 
 
 def named(name: str) -> Format:
-    """The format of that name; raises UnknownFormat."""
+    """Return the format of that name. Raises UnknownFormat."""
     if name not in FORMATS:
         raise errors.UnknownFormat(format=name, formats=NAMES)
     return FORMATS[name]
 
 
 def fitting(obj: object) -> Format:
-    """The format that gives the object back exactly as it is and runs no code; raises FormatNeeded."""
+    """Return the format that restores the object exactly and runs no code. Raises FormatNeeded."""
     for each in FORMATS.values():
         if each.fits(obj):
             return each
-    kind, why = type_name(type(obj)), plain.why_no_json(obj)
-    reason = "only bytes, arrays, dicts of arrays and plain JSON get one by themselves"
+    kind, why = type_name(type(obj)), plain.why_not_json(obj)
+    reason = "only bytes, arrays, dicts of arrays and plain JSON have a default format"
     if why != f"it is a {kind}":
         reason += f", and {why}"
     raise errors.FormatNeeded(what=f"an object of the type {kind}", reason=reason, formats=NAMES)
 
 
 def of_version(record: VersionRecord) -> Format:
-    """The format that the version says it has; raises FormatNeeded or UnknownFormat."""
+    """Return the format that a version was saved in. Raises FormatNeeded and UnknownFormat."""
     if record.format is None:
         what = f"{record.op}@{record.version}"
-        raise errors.FormatNeeded(what=what, reason="it was pushed without one, as bytes", formats=NAMES)
+        raise errors.FormatNeeded(what=what, reason="it was pushed as bytes, without a format", formats=NAMES)
     return named(record.format)
 
 
 def dump(chosen: Format, obj: object, file: BinaryIO) -> dict[str, str]:
-    """Writes the object to a temporary file, and goes to its start; returns the versions of the libraries that matter.
+    """Write the object to a temporary file, seek to its start, and return the versions of the object's libraries.
 
     Raises LibraryMissing, ObjectRefused and OutputFailed.
     """
@@ -66,14 +66,14 @@ def dump(chosen: Format, obj: object, file: BinaryIO) -> dict[str, str]:
         raise
     except OSError as error:
         raise errors.OutputFailed(path=gettempdir(), reason=errors.reason(error)) from error
-    except Exception as error:  # libraries, and what users' classes say of themselves, raise anything
+    except Exception as error:  # libraries and the classes of users raise anything
         details = {"type": type_name(type(obj)), "format": chosen.name, "reason": _reason(error), "formats": NAMES}
         raise errors.ObjectRefused(**details) from error
     return libraries.versions(modules)
 
 
 def load(chosen: Format, record: VersionRecord, file: BinaryIO, trusted: Trusted) -> Any:
-    """The object in the verified bytes; raises LibraryMissing, UntrustedTypes and NotLoaded."""
+    """Return the object in the verified bytes. Raises LibraryMissing, UntrustedTypes and NotLoaded."""
     version = {"op": record.op, "version": record.version}
     file.seek(0)
     try:
@@ -81,16 +81,16 @@ def load(chosen: Format, record: VersionRecord, file: BinaryIO, trusted: Trusted
     except errors.OpStoreError:
         raise
     except UntrustedFound as found:
-        raise errors.UntrustedTypes(**version, types=", ".join(map(_shown, found.types))) from None
-    except Exception as error:  # as above
+        raise errors.UntrustedTypes(**version, types=", ".join(map(_escaped, found.types))) from None
+    except Exception as error:  # as in dump()
         raise errors.NotLoaded(**version, format=chosen.name, reason=_reason(error)) from error
 
 
 @contextmanager
 def temporary_file() -> Iterator[BinaryIO]:
-    """A file that is gone with this context, and with this process; raises OutputFailed."""
+    """Yield a file that is deleted at the end of this context. Raises OutputFailed."""
     try:
-        file = TemporaryFile()  # noqa: SIM115 - closed below; only its opening is to be translated
+        file = TemporaryFile()  # noqa: SIM115 - closed below; only errors of its opening are translated
     except OSError as error:
         raise errors.OutputFailed(path=gettempdir(), reason=errors.reason(error)) from error
     with file:
@@ -100,9 +100,9 @@ def temporary_file() -> Iterator[BinaryIO]:
 def _reason(error: Exception) -> str:
     if isinstance(error, Unfit):
         return str(error)
-    return _shown(f"{type(error).__name__}: {error}"[:1000])
+    return _escaped(f"{type(error).__name__}: {error}"[:1000])
 
 
-def _shown(text: str) -> str:
-    # It may come from a file that somebody else wrote.
+def _escaped(text: str) -> str:
+    # Somebody else may have written the file that it comes from.
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

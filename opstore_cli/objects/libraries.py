@@ -1,4 +1,4 @@
-"""The installed libraries: those that a format needs, and the versions that matter to an object."""
+"""Installed libraries: those that a format needs, and the versions that an object depends on."""
 
 import functools
 import importlib
@@ -11,12 +11,12 @@ from typing import Any
 
 from opstore_daemon.protocol import errors
 
-PYTHON = "python"  # what the standard library's versions are noted under
-MOST = 64  # libraries that a version's record takes
+PYTHON = "python"  # the name of the standard library in a record
+MAX_LIBRARIES = 64  # of a version's record
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """The module; raises LibraryMissing, with the extra of opstore that installs it, where it can't be imported."""
+    """Import and return a module. Raises LibraryMissing, which names the extra of opstore that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -25,7 +25,7 @@ def require(module: str, extra: str, what: str) -> Any:
 
 
 def modules_of(obj: object) -> Iterator[str]:
-    """The modules that an object (a class, a function, a module) comes from, with those of the classes it inherits."""
+    """Yield the modules that define an object (also a class, a function or a module) and its base classes."""
     if isinstance(obj, ModuleType):
         yield obj.__name__
         return
@@ -36,47 +36,47 @@ def modules_of(obj: object) -> Iterator[str]:
 
 
 def versions(modules: Iterable[str]) -> dict[str, str]:
-    """The versions of the distributions that these modules come from, by name; the standard library is `python`.
+    """Return the versions of the distributions that these modules belong to, by name. `python`: the standard library.
 
-    A module of no distribution (`__main__`, a file beside the script) has no version, and is left out.
+    A module without a distribution (`__main__`, a file next to the script) has no version and is skipped.
     """
     names = {name for module in modules for name in _distributions(module)}
     found = {name: here for name in sorted(names, key=lambda name: (name != PYTHON, name)) if (here := installed(name))}
-    return dict(list(found.items())[:MOST])
+    return dict(list(found.items())[:MAX_LIBRARIES])
 
 
 def differences(then: Mapping[str, str]) -> tuple[tuple[str, str, str | None], ...]:
-    """(library, version then, version here or None) for each whose version here is another.
+    """Return (library, recorded version, version here or None) for each library whose versions differ.
 
-    Of Python only the first two numbers count: a third changes nothing that is saved.
+    For Python only the first two numbers count: the third does not change what is saved.
     """
     compared = ((name, version, installed(name)) for name, version in sorted(then.items()))
-    return tuple((name, version, here) for name, version, here in compared if not _alike(name, version, here))
+    return tuple((name, version, here) for name, version, here in compared if not _compatible(name, version, here))
 
 
-def _alike(name: str, then: str, here: str | None) -> bool:
+def _compatible(name: str, then: str, here: str | None) -> bool:
     if name == PYTHON and here is not None:
         return then.split(".")[:2] == here.split(".")[:2]
     return then == here
 
 
 def installed(name: str) -> str | None:
-    """The version of a distribution that is installed here."""
+    """Return the version of an installed distribution, or None."""
     if name == PYTHON:
         return platform.python_version()
     try:
         return metadata.version(name) or None
-    except Exception:  # noqa: BLE001 - not installed, or what pip left of it is damaged: no version either way
+    except Exception:  # noqa: BLE001 - not installed, or its metadata is damaged: no version either way
         return None
 
 
-@functools.cache  # a module that an object comes from was installed before
+@functools.cache  # an imported module was installed before
 def _distributions(module: str) -> tuple[str, ...]:
-    """The distributions that a module may come from: one, but for a namespace that several share."""
+    """Return the distributions that a module may belong to: several only if they share a namespace."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return (PYTHON,)
-    # What is installed for editing says nothing of its modules: it is often called as they are.
+    # An editable install does not list its modules; its name often is that of the module.
     names = sorted(set(_by_top_level().get(top, [top])))
     if len(names) > 1:
         path = module.replace(".", "/")

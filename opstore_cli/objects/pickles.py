@@ -1,4 +1,4 @@
-"""The formats `pickle`, `cloudpickle` and `joblib`: nearly any object, and whoever loads one runs what is in it."""
+"""The formats `pickle`, `cloudpickle` and `joblib`: nearly any object, but loading one runs the code in it."""
 
 import contextlib
 import pickle
@@ -7,24 +7,24 @@ from typing import Any, BinaryIO
 from opstore_cli.objects.format import Format, Trusted
 from opstore_cli.objects.libraries import modules_of, require
 
-PROTOCOL = 5  # fixed, so that another Python writes the same
+PROTOCOL = 5  # fixed, so that every version of Python writes the same bytes
 
 
-def _noting(pickler: Any, modules: set[str]) -> Any:
-    """The class of picklers, but for noting what each object comes from that is no plain data."""
+def _recording(pickler: Any, modules: set[str]) -> Any:
+    """Return a subclass of a pickler that adds the modules of each pickled object to `modules`."""
 
-    class Noting(pickler):  # type: ignore[misc]
+    class ModuleRecorder(pickler):  # type: ignore[misc]
         def reducer_override(self, obj: object) -> Any:
             modules.update(modules_of(obj))
             inherited = getattr(super(), "reducer_override", None)
             return NotImplemented if inherited is None else inherited(obj)
 
-    return Noting
+    return ModuleRecorder
 
 
 def _dump_with(pickler: Any, obj: Any, file: BinaryIO) -> set[str]:
     modules = {"builtins"}
-    _noting(pickler, modules)(file, PROTOCOL).dump(obj)
+    _recording(pickler, modules)(file, PROTOCOL).dump(obj)
     return modules
 
 
@@ -33,7 +33,7 @@ def _dump_pickle(obj: Any, file: BinaryIO) -> set[str]:
 
 
 def _load_pickle(file: BinaryIO, _trusted: Trusted) -> Any:
-    return pickle.load(file)  # noqa: S301 - the caller said that it may
+    return pickle.load(file)  # noqa: S301 - the caller allowed it
 
 
 def _cloudpickle() -> Any:
@@ -52,8 +52,8 @@ def _joblib() -> Any:
     return require("joblib", "joblib", "the format joblib")
 
 
-class _Nowhere:
-    """A file that keeps nothing."""
+class _NullFile:
+    """A file that discards what is written to it."""
 
     def write(self, data: Any) -> int:
         return len(data)
@@ -61,11 +61,11 @@ class _Nowhere:
 
 def _dump_joblib(obj: Any, file: BinaryIO) -> set[str]:
     _joblib().dump(obj, file, protocol=PROTOCOL)
-    # joblib takes no pickler of ours: what its file refers to is what a pickle would refer to. The bytes of arrays
-    # stay where they are.
+    # joblib does not accept a pickler, so the object is pickled once more, to find its modules: they are the same. The
+    # bytes of arrays are not copied.
     modules = {"builtins", "joblib"}
     with contextlib.suppress(Exception):
-        _noting(pickle.Pickler, modules)(_Nowhere(), PROTOCOL, buffer_callback=lambda _buffer: None).dump(obj)
+        _recording(pickle.Pickler, modules)(_NullFile(), PROTOCOL, buffer_callback=lambda _buffer: None).dump(obj)
     return modules
 
 

@@ -1,4 +1,4 @@
-"""The formats `bytes` and `json`: data that come back as they were, or are refused."""
+"""The formats `bytes` and `json`: data that are restored exactly, or refused."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 def _dump_bytes(obj: Any, file: BinaryIO) -> set[str]:
     if not isinstance(obj, bytes | bytearray | memoryview):
         raise Unfit(f"it is a {type_name(type(obj))}")
-    file.write(obj.tobytes() if isinstance(obj, memoryview) else obj)  # a view may leave some out
+    file.write(obj.tobytes() if isinstance(obj, memoryview) else obj)  # a view may skip some bytes
     return set()
 
 
@@ -18,16 +18,16 @@ def _load_bytes(file: BinaryIO, _trusted: Trusted) -> bytes:
     return file.read()
 
 
-def why_no_json(obj: object) -> str | None:
-    """Why JSON would not give this back as it is (the first reason, and where), or None if it would."""
+def why_not_json(obj: object) -> str | None:
+    """Return why JSON would not restore the object exactly (the first reason, and where), or None if it would."""
     try:
         return _reason(obj, "")
     except RecursionError:
-        return "it is nested too deep, or holds itself"
+        return "it is nested too deeply, or contains itself"
 
 
 def _reason(value: Any, place: str) -> str | None:
-    # Exact types: a subclass (numpy.float64 is a float) would come back as what it inherits from.
+    # Exact types: a subclass (numpy.float64 is a float) would be restored as its base class.
     kind = type(value)
     if kind in (str, bool, int) or value is None or (kind is float and math.isfinite(value)):
         return None
@@ -42,7 +42,7 @@ def _reason(value: Any, place: str) -> str | None:
 
 def _reason_of_pair(key: Any, value: Any, place: str) -> str | None:
     if type(key) is not str:
-        return f"{_at(place)} has a key that is no text: {key!r:.100}"
+        return f"{_at(place)} has a key that is not a string: {key!r:.100}"
     return _reason(value, f"{place}[{key!r:.100}]")
 
 
@@ -51,9 +51,9 @@ def _at(place: str) -> str:
 
 
 def _dump_json(obj: Any, file: BinaryIO) -> set[str]:
-    if reason := why_no_json(obj):
-        raise Unfit(f"JSON would not give it back as it is: {reason}")
-    # In pieces, so that it is never held as one text. Half of a surrogate pair is refused by encode().
+    if reason := why_not_json(obj):
+        raise Unfit(f"JSON would not restore it exactly: {reason}")
+    # In pieces, so that the whole text is never in memory. encode() refuses half of a surrogate pair.
     for piece in json.JSONEncoder(ensure_ascii=False, allow_nan=False).iterencode(obj):
         file.write(piece.encode())
     return set()
@@ -69,5 +69,5 @@ JSON = Format(
     "texts, finite numbers, booleans, None, and lists and dicts of them",
     _dump_json,
     _load_json,
-    fits=lambda obj: why_no_json(obj) is None,
+    fits=lambda obj: why_not_json(obj) is None,
 )

@@ -1,4 +1,4 @@
-"""The format `skops`: scikit-learn's models, loaded without running what is in the file."""
+"""The format `skops`: scikit-learn's models, loaded without running code in the file."""
 
 import json
 import shutil
@@ -26,15 +26,15 @@ def _dump(obj: Any, file: BinaryIO) -> set[str]:
 
 
 def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
-    """The same content as the same bytes, whenever and wherever it was written; returns the modules in it.
+    """Copy a skops file so that the same content is always the same bytes, and return the names of its modules.
 
-    skops names the objects and the members of its zip file by their addresses in memory. Here they are numbered.
+    skops names objects and members of its zip file after their addresses in memory; this function numbers them.
     """
     with ZipFile(written) as given, ZipFile(file, "w") as made:
         members = [info for info in given.infolist() if info.filename != SCHEMA]
         names = {info.filename: f"{n}{PurePosixPath(info.filename).suffix}" for n, info in enumerate(members)}
         schema = _Schema(names)
-        described = json.loads(given.read(SCHEMA), object_hook=schema.seen)
+        described = json.loads(given.read(SCHEMA), object_hook=schema.rewrite)
         for info in members:
             with (
                 given.open(info) as source,
@@ -46,15 +46,15 @@ def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
 
 
 class _Schema:
-    """What a file's description of its objects has in it, with new names for the members of the zip file."""
+    """Rewrites the schema of a skops file: new ids of objects, new names of members. Collects the modules in it."""
 
     def __init__(self, files: dict[str, str]) -> None:
         self._files = files
         self.modules: set[str] = set()
         self._ids: dict[int, int] = {}
 
-    def seen(self, node: dict[str, Any]) -> dict[str, Any]:
-        """Called with each object of the JSON. A dict of the user's has its values in objects: none looks like this."""
+    def rewrite(self, node: dict[str, Any]) -> dict[str, Any]:
+        """Rewrite one object of the JSON document. skops wraps the user's own dicts, so that none is mistaken."""
         known, file, module, kind = (node.get(key) for key in ("__id__", "file", "__module__", "__class__"))
         if isinstance(known, int):
             node["__id__"] = self._ids.setdefault(known, len(self._ids) + 1)

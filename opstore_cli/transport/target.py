@@ -1,4 +1,4 @@
-"""Which daemon a client talks to, and which token goes there: a token belongs to a URL (CONTRACT section 7)."""
+"""The daemon that a client talks to, and the token for it: a token belongs to a URL (CONTRACT section 7)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from opstore_cli.local import daemon
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
-LOCAL = "local"  # the daemon of this machine, whatever its port
+LOCAL = "local"  # the identity of the local daemon, whose port changes
 
 Notify = Callable[[str], None]
 Source = Literal["argument", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "login", "token file"]
@@ -19,7 +19,7 @@ Source = Literal["argument", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "login", "to
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token and where it came from, which may be shown, with a warning to print."""
+    """A token, its source, which may be printed, and a warning about it."""
 
     source: Source
     token: str = field(repr=False)
@@ -28,12 +28,12 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """A daemon. Two of them are never equal: each finding is its own.
+    """A daemon and the token for it. No two targets are equal: each is one location of the daemon.
 
-    `secret` is the token that the other end of each new connection has to prove it knows before anything is sent on
-    it; None without a token, and for https, where the certificate says who responds. `local_daemon` is the runtime
-    file's record where the daemon was found by it, and may be looked for (or started) again when it has gone.
-    `source` says where the token came from.
+    `secret`: the token that the other end of each new connection has to prove it knows before anything is sent; None
+    without a token, and for https, where the certificate identifies the server. `local_daemon`: the daemon of the
+    runtime file, if it was found there; it may be located or started again after it has stopped. `source`: where the
+    token came from.
     """
 
     url: str
@@ -44,38 +44,40 @@ class Target:
 
     @property
     def identity(self) -> str:
-        """What stays the same of it: the local daemon's port changes with each start."""
+        """What identifies the daemon: it is the same after a restart, which changes the port of the local daemon."""
         return LOCAL if self.local_daemon is not None else self.url
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a target holds a token: pickle the client")
+        raise TypeError("can't pickle a target, which may hold a token: pickle the client")
 
 
 def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
-    """The daemon that the settings mean, the local one started where none runs.
+    """Return the daemon of the settings; the local one is started if it does not run.
 
-    `notify` gets a line for people about what happened on the way. Raises UntrustedUrl, PlainHttp, InvalidSetting,
-    DaemonNotRunning (where none may be started), DaemonDidNotStart or ProofFailed.
+    `token`: a token that the caller passed as an argument. `notify` is called with lines for people, such as warnings.
+    Raises UntrustedUrl, PlainHttp, InvalidSetting, DaemonNotRunning if no daemon may be started, DaemonDidNotStart
+    and ProofFailed.
     """
     if settings.url is None:
         return _local(settings, token, notify)
-    found = credential(settings, token)
-    if found is None:
+    own = credential(settings, token)
+    if own is None:
         return Target(settings.url)
-    _warn(found, notify)
-    token = check_plain(settings.url, found.token)
+    _warn(own, notify)
+    token = check_plain(settings.url, own.token)
     secret = token if settings.url.startswith("http:") else None
-    return Target(settings.url, token, secret, source=found.source)
+    return Target(settings.url, token, secret, source=own.source)
 
 
 def credential(settings: Settings, token: str | None = None) -> Credential | None:
-    """The token for the daemon that the settings mean, `token` being one that was given outright; None without one.
+    """Return the token for the daemon of the settings, or None.
 
-    Raises InvalidSetting, and UntrustedUrl for a URL that only the working tree names and `login` was not run for.
+    `token`: a token that the caller passed as an argument. Raises InvalidSetting, and UntrustedUrl for a URL that only
+    the working tree names and that `login` was not run for.
     """
     url = settings.url
     if settings.origin == "working tree":
-        # Whatever else was given is not for a URL that somebody else may have chosen.
+        # Somebody else may have chosen this URL: no other token is sent to it.
         stored = _stored(settings)
         if stored is None:
             raise errors.UntrustedUrl(url=url, path=str(settings.named_by))
@@ -93,7 +95,7 @@ def credential(settings: Settings, token: str | None = None) -> Credential | Non
 
 
 def check_plain(url: str, token: str) -> str:
-    """The token, if it may be sent there; raises PlainHttp."""
+    """Return the token if it may be sent to the URL. Raises PlainHttp."""
     if url.startswith("http:") and not is_loopback(url):
         raise errors.PlainHttp(url=url)
     return token

@@ -191,7 +191,7 @@ def test_what_login_kept(user: User) -> None:
     assert user.wrong()["credentials"][1] == "opstore logout http://host"
     kept.path.write_text("something else")
     assert user.wrong()["credentials"] == (
-        "//config/opstore/credentials.json was refused: it holds no tokens: delete it",
+        "//config/opstore/credentials.json was refused: it does not contain tokens: delete it",
         "opstore logout --all, then log in again",
     )
     kept.path.unlink()
@@ -238,7 +238,7 @@ def test_settings_that_are_refused_are_told_and_the_rest_is_looked_at(user: User
     (user.cwd / "opstore.toml").write_text("token = 'x'")
     wrong = user.wrong()
     assert list(wrong) == ["settings", "token file"]
-    assert wrong["settings"][0] == "//work/opstore.toml was refused: 'token' is no key here: url and pipeline"
+    assert wrong["settings"][0] == "//work/opstore.toml was refused: unknown key 'token'; the keys are url and pipeline"
 
 
 def test_a_working_tree_whose_url_is_not_used(user: User) -> None:

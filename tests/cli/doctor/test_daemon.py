@@ -81,7 +81,7 @@ def test_a_home_that_is_held_without_an_address(user: User, monkeypatch: pytest.
 def test_a_daemon_that_does_not_answer(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
     monkeypatch.setattr("opstore_cli.doctor.daemon.ANSWER_WITHIN", 0.3)
-    monkeypatch.setattr("opstore_cli.local.daemon.ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr("opstore_cli.local.daemon.PROOF_TIMEOUT", 0.3)
     user.make_home()
     descriptor = held(user)
 

@@ -49,28 +49,28 @@ for _ in range(100_000):
     deep = [deep]
 
 NO_PLAIN_DATA: list[tuple[Any, str]] = [
-    ((1, 2), "get one by themselves"),
+    ((1, 2), "have a default format"),
     ({"a": {"b": [0, (1,)]}}, "its ['a']['b'][1] is a tuple"),
-    ({1: "a"}, "a key that is no text: 1"),
-    ({"a": 1, 2: 3}, "a key that is no text: 2"),
+    ({1: "a"}, "a key that is not a string: 1"),
+    ({"a": 1, 2: 3}, "a key that is not a string: 2"),
     ({"a": math.nan}, "its ['a'] is nan"),
     ([math.inf], r"its [0] is inf"),
     ({"score": np.float64(0.5)}, "its ['score'] is a numpy.float64"),
-    (np.float64(0.5), "get one by themselves"),
-    (OrderedDict(a=1), "get one by themselves"),
-    (defaultdict(int, a=1), "get one by themselves"),
+    (np.float64(0.5), "have a default format"),
+    (OrderedDict(a=1), "have a default format"),
+    (defaultdict(int, a=1), "have a default format"),
     ([Level.LOW], "its [0] is a tests.cli.objects.test_defaults.Level"),
     ([Point(1)], "its [0] is a tests.cli.objects.test_defaults.Point"),
     ([Text("a")], "its [0] is a tests.cli.objects.test_defaults.Text"),
-    ({1, 2}, "get one by themselves"),
-    (bytearray(b"a"), "get one by themselves"),
-    (np.ma.masked_array([1, 2], mask=[False, True]), "get one by themselves"),
+    ({1, 2}, "have a default format"),
+    (bytearray(b"a"), "have a default format"),
+    (np.ma.masked_array([1, 2], mask=[False, True]), "have a default format"),
     ({"a": np.eye(2), "b": 1}, "its ['a'] is a numpy.ndarray"),
-    ({1: np.eye(2)}, "a key that is no text: 1"),
-    (circle, "get one by themselves"),
-    (deep, "get one by themselves"),
-    (print, "get one by themselves"),
-    (int, "get one by themselves"),
+    ({1: np.eye(2)}, "a key that is not a string: 1"),
+    (circle, "have a default format"),
+    (deep, "have a default format"),
+    (print, "have a default format"),
+    (int, "have a default format"),
 ]
 
 
@@ -86,14 +86,14 @@ def test_a_model_is_not_pickled_unless_that_is_said(client: OpStoreClient) -> No
     with pytest.raises(errors.FormatNeeded) as caught:
         client.save("forest", forest())
     assert "sklearn.ensemble._forest.RandomForestClassifier needs a format" in caught.value.text
-    assert "joblib, pickle, cloudpickle (which run code when they are loaded)" in caught.value.advice
+    assert "joblib, pickle, cloudpickle (loading these runs code)" in caught.value.advice
     assert client.ops() == []
 
 
 UNFIT: list[tuple[Any, str, str]] = [
     ((1,), "json", "it is a tuple"),
     ([{"a": math.nan}], "json", "its [0]['a'] is nan"),
-    (circle, "json", "nested too deep, or holds itself"),
+    (circle, "json", "nested too deeply, or contains itself"),
     (deep, "json", "nested too deep"),
     ("\ud800", "json", "surrogates not allowed"),
     (10**5000, "json", "4300 digits"),
@@ -105,10 +105,10 @@ UNFIT: list[tuple[Any, str, str]] = [
     (np.ma.masked_array([1], mask=[True]), "numpy", "MaskedArray"),
     (np.float64(1), "numpy", "numpy.float64"),
     ({"a": [1]}, "numpy", "its ['a'] is a list"),
-    ({1: np.eye(2)}, "numpy", "a key that is no text: 1"),
-    ({"a\0b": np.eye(2)}, "numpy", "can't be the name of a file"),
+    ({1: np.eye(2)}, "numpy", "a key that is not a string: 1"),
+    ({"a\0b": np.eye(2)}, "numpy", "can't be a file name"),
     ({"a\ud800": np.eye(2)}, "numpy", "surrogates not allowed"),
-    (np.zeros(1, dtype=[(f"field{n}", int) for n in range(1000)]), "numpy", "more fields than numpy reads back"),
+    (np.zeros(1, dtype=[(f"field{n}", int) for n in range(1000)]), "numpy", "more fields than numpy can read"),
     (lambda: None, "pickle", "PicklingError"),
     (lambda: None, "joblib", "PicklingError"),
     ((n for n in [1]), "cloudpickle", "cannot pickle 'generator' object"),

@@ -18,7 +18,7 @@ def test_a_version_without_a_format_says_so_and_is_loaded_with_one(client: OpSto
     client.push("metrics", b'{"f1": 0.9}')
     with pytest.raises(errors.FormatNeeded) as caught:
         client.load("metrics")
-    assert caught.value.text == "metrics@1.0.0 needs a format: it was pushed without one, as bytes"
+    assert caught.value.text == "metrics@1.0.0 needs a format: it was pushed as bytes, without a format"
     assert "bytes, json, numpy, skops; joblib, pickle, cloudpickle" in caught.value.advice
     assert client.load("metrics", format="json") == {"f1": 0.9}
     assert client.load("metrics", format="bytes") == b'{"f1": 0.9}'

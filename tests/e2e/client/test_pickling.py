@@ -215,7 +215,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("OPSTORE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     yield tmp_path / "home"
-    token_handover._let_go()
+    token_handover._delete_files()
 
 
 def twin(client: OpStoreClient) -> OpStoreClient:
@@ -261,7 +261,7 @@ def test_an_unpickled_client_whose_token_is_gone_says_so_with_each_verb(home: Pa
             made.ops()
         assert pickle.loads(pickle.dumps(refused.value)).details["path"] == str(path)  # noqa: S301
     path.write_text("no token")
-    with pytest.raises(errors.TokenUnavailable, match="it holds no token"):
+    with pytest.raises(errors.TokenUnavailable, match="it does not contain a token"):
         found.ops()
 
 

@@ -109,7 +109,7 @@ def test_a_working_folder_that_is_gone_is_a_finding(machine: Machine, tmp_path: 
 
     code, out, err = doctor(machine, preexec_fn=leave)
     assert (code, err) == (1, "")
-    assert out.startswith("settings\tfinding\tthe working folder was refused: No such file or directory\t")
+    assert out.startswith("settings\tfinding\tthe working directory was refused: No such file or directory\t")
 
 
 def test_on_a_terminal_it_is_a_table(machine: Machine) -> None:

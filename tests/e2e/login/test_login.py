@@ -269,7 +269,7 @@ def test_logout_of_all_takes_the_file_away_whatever_is_in_it(machine: Machine) -
     assert machine.run("logout", "https://a") == (
         2,
         "",
-        machine.tidy(f"error: {credentials_file(machine)} was refused: it holds no tokens: delete it\n"),
+        machine.tidy(f"error: {credentials_file(machine)} was refused: it does not contain tokens: delete it\n"),
     )
     assert machine.run("logout", "--all") == (0, "", NOTHING)
     assert not credentials_file(machine).exists()
