@@ -374,7 +374,8 @@ def test_a_fork_while_another_thread_looks_for_the_daemon_does_not_hang(machine:
         machine,
         """
         import os, sys, threading
-        from opstore_cli import OpStoreClient, target
+        from opstore_cli import OpStoreClient
+        from opstore_cli.transport import target
 
         client = OpStoreClient(sys.argv[1], token=sys.argv[2])
         looking, go_on, locate = threading.Event(), threading.Event(), target.locate
