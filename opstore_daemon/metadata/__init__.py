@@ -1,4 +1,4 @@
-"""What the store knows, but for the bytes: the tables, the database and its migrations."""
+"""Everything that the store knows except the bytes: tables, connections, statements and migrations."""
 
 from opstore_daemon.metadata.database import Database
 from opstore_daemon.metadata.migrate import Migrate

@@ -1,8 +1,9 @@
-"""Statements that are put together and compiled once, and then run with other values.
+"""Statements that are built and compiled once, and then run with other values.
 
-To build a statement with SQLAlchemy takes ten times as long as SQLite takes to answer one that an index serves, and to
-execute a built one by it four times as long. So a statement whose values need no conversion goes to the driver as the
-text that SQLAlchemy made of it; its rows and its errors are SQLAlchemy's all the same.
+Building a statement with SQLAlchemy takes ten times as long as SQLite takes to answer one that an index serves, and
+executing a built one takes four times as long. So on SQLite a statement whose values need no conversion goes to the
+driver as the text that SQLAlchemy compiled; its rows and errors are SQLAlchemy's all the same. Other statements, and
+all statements on other databases, are executed by SQLAlchemy: nothing outside this module can tell.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +19,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 P = ParamSpec("P")
 NONE: Mapping[str, Any] = {}
-SHAPES = 256  # that are kept of each statement
+SHAPES = 256  # kept of each statement
 
 
-class Text:
-    """A statement as a driver takes it, and how its rows are called."""
+class DriverStatement:
+    """A statement in the form that the driver takes, with the names of its columns."""
 
     def __init__(self, compiled: SQLCompiler) -> None:
         self.text = compiled.string
@@ -31,7 +32,7 @@ class Text:
         self._rows: SimpleResultMetaData | None = None
 
     def execute(self, dialect: Dialect, connection: Any, values: Mapping[str, Any]) -> Result[Any]:
-        """The result, by a connection of the driver; raises what SQLAlchemy makes of its errors."""
+        """Execute the statement on a connection of the driver; raise its errors as SQLAlchemy's."""
         given = {**self._values, **values}
         cursor = connection.cursor()
         try:
@@ -48,32 +49,35 @@ class Text:
 
 
 class Statement:
-    """A statement to be run often. `run` gives it the values of its parameters."""
+    """A statement that is run often, each time with other values of its parameters."""
 
     def __init__(self, executable: Executable) -> None:
         self.executable = executable
-        self._texts: dict[tuple[str, ...], Text | None] = {}
+        self._compiled: dict[tuple[str, ...], DriverStatement | None] = {}
 
     def run(self, connection: Connection, values: Mapping[str, Any] = NONE) -> Result[Any]:
-        """The result of the statement, in a transaction that has begun."""
+        """Execute the statement in a transaction that has begun; return its result."""
         shape = (connection.dialect.name, *values)
         try:
-            text = self._texts[shape]
+            statement = self._compiled[shape]
         except KeyError:
-            text = self._texts[shape] = _text(self.executable, connection.dialect, list(values))
-        if text is None:
+            statement = self._compiled[shape] = _compile(self.executable, connection.dialect, list(values))
+        if statement is None:
             return connection.execute(self.executable, dict(values))
-        return text.execute(connection.dialect, connection.connection.dbapi_connection, values)
+        return statement.execute(connection.dialect, connection.connection.dbapi_connection, values)
 
 
-def _text(executable: Any, dialect: Dialect, names: list[str]) -> Text | None:
-    """None where values would have to be converted on their way to the driver or back, or written into the text."""
+def _compile(executable: Any, dialect: Dialect, names: list[str]) -> DriverStatement | None:
+    """Return the statement for the driver; None if SQLAlchemy has to convert values, or write them into the text."""
+    if dialect.name != "sqlite":
+        return None
     compiled = executable.compile(dialect=dialect, column_keys=names)
     if compiled.post_compile_params or compiled.literal_execute_params:
         return None
-    given = [each.type.dialect_impl(dialect).bind_processor(dialect) for each in compiled.bind_names]
-    told = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in executable.exported_columns]
-    return None if any((*given, *told)) else Text(compiled)
+    of_values = [each.type.dialect_impl(dialect).bind_processor(dialect) for each in compiled.bind_names]
+    columns = executable.exported_columns
+    of_rows = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in columns]
+    return None if any((*of_values, *of_rows)) else DriverStatement(compiled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +88,15 @@ class Query:
     values: Mapping[str, Any]
 
     def run(self, connection: Connection) -> Any:
-        """The result of the statement, of rows that no type knows."""
+        """Execute the statement; return its result. The type of its rows is unknown."""
         return self.statement.run(connection, self.values)
 
 
 def prepared(build: Callable[P, Executable]) -> Callable[P, Query]:
-    """Makes a function that builds a statement one that builds it once for each shape.
+    """Decorate a function that builds a statement, so that it builds it once for each shape.
 
-    Positional arguments are the shape: they are hashable, and few. Arguments by keyword are values: the function sees
-    a parameter of that name in place of each (in an UPDATE it is not the name of a column).
+    Positional arguments are the shape: hashable, and with few values. Keyword arguments are the values of parameters:
+    the function receives a bind parameter of that name for each (in an UPDATE not the name of a column).
     """
 
     @lru_cache(SHAPES)

@@ -1,9 +1,9 @@
-"""The tables. Every rule that a schema can keep is kept here, as a constraint.
+"""The tables. Every rule that a schema can enforce is a constraint here.
 
-Times are microseconds since 1970 in UTC. Rows are never deleted where a number, a sequence or a position was given.
-What can change (a label, a link, a tag, a yank, a pipeline) is a row for each entry of the journal: `until` is the
-position of the entry that took its place, NULL as long as it is in force. So nothing is overwritten, and what was in
-force at a position is a range condition.
+Times are microseconds since 1970 in UTC. Rows that have a version number, a sequence or a position are never deleted.
+What can change (a label, a link, a tag, a yank, a pipeline) has a row for each entry of the journal: `until` is the
+position of the entry that replaced it, NULL while it is in force. So nothing is overwritten, and what was in force at a
+position is a range condition.
 """
 
 from typing import Any, TypeVar, cast
@@ -54,7 +54,7 @@ class _TableClass(type):
 
 
 class Base(metaclass=_TableClass):
-    """A table, with its columns as attributes. Constraints have names, so that migrations can speak of them.
+    """A table, with its columns as attributes. Constraints have names, so that migrations can refer to them.
 
     Not SQLAlchemy's ORM: no query needs more than typed columns, and its mapping doubles the time of an import.
     """
@@ -85,7 +85,7 @@ def aliased(table: T) -> T:
 
 
 class Counter(Base):
-    """The one row that gives positions; its update is the lock that puts commits in order."""
+    """The one row that assigns positions; its update is the lock that orders commits."""
 
     __tablename__ = "counter"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
@@ -106,7 +106,7 @@ class Journal(Base):
 class Op(Base):
     """An op, and the counter of its registrations.
 
-    `position` is the entry that it came with, `changed` the last one that verdicts about it may depend on.
+    `position` is the entry that created it, `changed` the last one that verdicts about it may depend on.
     """
 
     __tablename__ = "op"
@@ -123,7 +123,7 @@ class Op(Base):
 
 
 class Version(Base):
-    """A version. `stored_position` is the entry at which its bytes came; all that tells of them is NULL before."""
+    """A version. `stored_position` is the entry that added its bytes; what describes them is NULL before."""
 
     __tablename__ = "version"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
@@ -144,11 +144,11 @@ class Version(Base):
     registered_at: ColumnElement[int] = _column(BigInteger)
     message: ColumnElement[str | None] = _column(Text, nullable=True)
     note: ColumnElement[str | None] = _column(Text, nullable=True)
-    # The message that came with the bytes, where they came later.
+    # The message of the push, if the version was registered before.
     stored_message: ColumnElement[str | None] = _column(Text, nullable=True)
     format: ColumnElement[str | None] = _column(String(64), nullable=True)
-    libraries: ColumnElement[str | None] = _column(Text, nullable=True)  # JSON: their versions by name
-    sample: ColumnElement[str | None] = _column(String(39), nullable=True)  # of bytes that came by an upload
+    libraries: ColumnElement[str | None] = _column(Text, nullable=True)  # JSON: versions by name
+    sample: ColumnElement[str | None] = _column(String(39), nullable=True)  # only of bytes that were uploaded
     __table_args__ = (
         UniqueConstraint("op_id", "sequence"),
         UniqueConstraint("op_id", "major", "minor", "patch"),
@@ -180,7 +180,7 @@ class Version(Base):
 
 
 class Label(Base):
-    """What users noted on a version; the newest value of a key counts."""
+    """A label of a version; the newest value of a key counts."""
 
     __tablename__ = "label"
     version_id: ColumnElement[int] = _column(Integer, ForeignKey("version.id"), primary_key=True)
@@ -196,7 +196,7 @@ class Label(Base):
 
 
 class Level(Base):
-    """A change of an op's compatibility level, from its position on."""
+    """A change of an op's compatibility level, in force from its position on."""
 
     __tablename__ = "level"
     position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
@@ -209,7 +209,7 @@ class Level(Base):
 
 
 class Link(Base):
-    """An entry between an upstream version and a downstream version (or, NULL, the downstream op).
+    """An entry about a link from an upstream version to a downstream version (NULL: the downstream op).
 
     `upstream_major` and `upstream_minor` are the version's: an index finds compatible versions by them.
     """
@@ -239,7 +239,7 @@ class Link(Base):
             **_IN_FORCE,
         ),
         Index("ix_link_between", "downstream_id", "upstream_id", "state", "position", **_IN_FORCE),
-        # Compatible versions: by the numbers that they share. A downstream version's own links stand together, too.
+        # Compatible versions share these numbers. The index also groups the links of a downstream version.
         Index("ix_link_major", "downstream_id", "upstream_id", _TARGET, "upstream_major", "position"),
         Index(
             "ix_link_minor",
@@ -253,7 +253,7 @@ class Link(Base):
         ),
         Index("ix_link_upstream", "upstream_id", "position"),
         Index("ix_link_downstream", "downstream_id", "position"),
-        # What was, at a position.
+        # Past states.
         Index("ix_link_of_version", "upstream_version_id", "downstream_id", "position"),
         Index("ix_link_target", "downstream_id", "upstream_id", _TARGET, "position"),
         Index("ix_link_history", "downstream_id", "upstream_id", "position"),
@@ -261,7 +261,7 @@ class Link(Base):
 
 
 class Tag(Base):
-    """A move of a tag of an op, to a version or (NULL) away. One entry may move tags of several ops."""
+    """A move of a tag to a version of its op, or (NULL) its removal. One entry may move tags of several ops."""
 
     __tablename__ = "tag"
     position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
@@ -278,7 +278,7 @@ class Tag(Base):
 
 
 class Yank(Base):
-    """An entry that a version is yanked, or no longer so."""
+    """An entry that yanks a version, or undoes its yank."""
 
     __tablename__ = "yank"
     position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
@@ -295,7 +295,7 @@ class Yank(Base):
 
 
 class Pipeline(Base):
-    """A named directed acyclic graph of ops, until its removal."""
+    """A named directed acyclic graph of ops, in force until its removal."""
 
     __tablename__ = "pipeline"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
@@ -312,7 +312,7 @@ class Pipeline(Base):
 
 
 class PipelineOp(Base):
-    """An op's place in a pipeline, in the order of the data."""
+    """An op of a pipeline, and its place in the order of the data."""
 
     __tablename__ = "pipeline_op"
     pipeline_id: ColumnElement[int] = _column(Integer, ForeignKey("pipeline.id"), primary_key=True)
@@ -332,7 +332,7 @@ class PipelineEdge(Base):
 
 
 class Upload(Base):
-    """Bytes that are on their way in; the bytes themselves are a draft of the saver."""
+    """An unfinished upload; its bytes are a draft of the saver."""
 
     __tablename__ = "upload"
     id: ColumnElement[str] = _column(String(32), primary_key=True)
@@ -342,7 +342,7 @@ class Upload(Base):
 
 
 class Answer(Base):
-    """What a request with an idempotency key was answered, so that a repetition has the effect of one."""
+    """The response to a request with an idempotency key, which a repetition gets too."""
 
     __tablename__ = "answer"
     owner: ColumnElement[str] = _column(String(64), primary_key=True)

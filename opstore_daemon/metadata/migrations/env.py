@@ -1,4 +1,4 @@
-"""Alembic's environment: runs the migrations on the connection that it is given."""
+"""Alembic's environment: run the migrations on the connection in its attributes."""
 
 from alembic import context
 

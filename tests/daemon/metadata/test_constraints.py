@@ -185,7 +185,7 @@ def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("constraint", "table", "row"), BAD)
-def test_a_bad_row_is_refused_by_the_constraint_that_is_there_for_it(
+def test_a_bad_row_is_refused_by_its_constraint(
     connection: Connection, constraint: str, table: str, row: dict[str, Any]
 ) -> None:
     with pytest.raises(IntegrityError) as refused:
@@ -195,7 +195,7 @@ def test_a_bad_row_is_refused_by_the_constraint_that_is_there_for_it(
     assert constraint in (words.partition(": ")[2], words.partition(" constraint")[0])
 
 
-def test_the_rows_that_the_bad_ones_differ_from_are_taken(connection: Connection) -> None:
+def test_the_good_rows_are_accepted(connection: Connection) -> None:
     insert(connection, "version", VERSION)
     insert(connection, "link", LINK)
     for row in ({"downstream_version_id": 2}, {"downstream_version_id": None, "until": 4}):

@@ -41,7 +41,7 @@ def add_and_fail(connection: Connection, name: str, failure: BaseException) -> N
     raise failure
 
 
-def test_the_writer_and_the_readers_are_set_to_survive_and_to_refuse(database: Database) -> None:
+def test_pragmas_of_the_writer_and_the_readers(database: Database) -> None:
     with database.write() as connection:
         assert [pragma(connection, name) for name in PRAGMAS] == ["wal", 2, 1, 0, 10_000]
         assert pragma(connection, "query_only") == 0
@@ -53,7 +53,7 @@ def test_the_writer_and_the_readers_are_set_to_survive_and_to_refuse(database: D
         assert pragma(connection, "query_only") == 1
 
 
-def test_a_database_in_memory_keeps_its_rules_too() -> None:
+def test_a_database_in_memory_enforces_foreign_keys_too() -> None:
     database = Database("sqlite:///:memory:")
     with database.write() as connection:
         assert [pragma(connection, name) for name in PRAGMAS] == ["memory", 2, 1, 0, 10_000]
@@ -73,13 +73,13 @@ def test_only_the_writer_checkpoints(database: Database) -> None:
     assert log.stat().st_size < 10_000_000  # 20 MB went through it: the writer has put them where they belong
 
 
-def test_readers_do_not_change_anything(database: Database) -> None:
+def test_readers_cannot_write(database: Database) -> None:
     with pytest.raises(errors.DatabaseFailed, match="readonly"), database.read() as connection:
         add(connection, "pca")
     assert names(database) == []
 
 
-def test_a_reader_sees_one_state_from_its_first_question_to_its_last(database: Database) -> None:
+def test_a_reader_sees_one_state_throughout(database: Database) -> None:
     with database.read() as connection:
         assert connection.execute(select(Op.name)).all() == []
         with database.write() as writer:
@@ -89,7 +89,7 @@ def test_a_reader_sees_one_state_from_its_first_question_to_its_last(database: D
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, errors.OpNotFound])
-def test_a_transaction_that_fails_is_taken_back(database: Database, error: type[BaseException]) -> None:
+def test_a_transaction_that_fails_is_rolled_back(database: Database, error: type[BaseException]) -> None:
     with pytest.raises(error), database.write() as connection:
         add_and_fail(connection, "pca", error(op="x") if error is errors.OpNotFound else error())
     assert names(database) == []
@@ -112,7 +112,7 @@ def test_writers_queue_at_our_own_lock(database: Database) -> None:
     assert len(names(database)) == 80
 
 
-def test_a_writer_waits_for_its_turn_however_long_that_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_waits_for_its_turn_without_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opstore_daemon.metadata.connections.WAIT", 0.01)
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
@@ -154,7 +154,7 @@ def test_a_constraint_that_fires_is_a_failure_of_the_database(database: Database
     assert names(database) == ["pca"]
 
 
-def test_a_full_disk_is_told_as_that(database: Database) -> None:
+def test_a_full_disk_is_storage_full(database: Database) -> None:
     with database.write() as connection:
         add(connection, "before")
     with database.read() as connection:
@@ -252,7 +252,7 @@ def test_there_is_one_writing_connection(tmp_path: Path, monkeypatch: pytest.Mon
     database.close()
 
 
-def test_whoever_holds_the_engine_holds_up_the_writers_and_is_not_in_their_transaction(database: Database) -> None:
+def test_use_of_the_engine_blocks_writers_and_joins_no_transaction(database: Database) -> None:
     held, write = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -99,7 +99,7 @@ def test_a_fresh_database_gets_the_schema_without_a_backup(empty: Database) -> N
         assert connection.exec_driver_sql("SELECT id, position FROM counter").all() == [(1, 0)]
 
 
-def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: Database) -> None:
+def test_an_upgrade_of_a_current_schema_changes_nothing(database: Database) -> None:
     before = described(database)
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO op (name) VALUES ('pca')")
@@ -126,7 +126,7 @@ def migrated(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def test_the_migrations_make_what_a_new_database_gets(database: Database, migrated: Database) -> None:
+def test_migrations_create_the_same_schema_as_a_new_database_has(database: Database, migrated: Database) -> None:
     new, old = described(database), described(migrated)
     assert set(old) == set(new)
     for name in sorted(new):
@@ -153,7 +153,7 @@ def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
 
 
 @pytest.mark.parametrize("state", ["none", "ours"])
-def test_alembic_is_loaded_for_an_older_schema_alone(state: str, tmp_path: Path) -> None:
+def test_alembic_is_imported_only_for_an_older_schema(state: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'opstore.db'}"
     if state == "ours":
         OpStoreServer(MemorySaver(), url).close()
@@ -165,7 +165,7 @@ def test_alembic_is_loaded_for_an_older_schema_alone(state: str, tmp_path: Path)
     assert revision_in(tmp_path / "opstore.db") == HEAD
 
 
-def test_two_that_make_the_schema_at_once_make_it_once(tmp_path: Path) -> None:
+def test_two_processes_that_start_together_create_the_schema_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'opstore.db'}"
     first, second = Database(url), Database(url)
     asked: list[str | None] = []
@@ -197,7 +197,7 @@ def test_alembic_finds_nothing_to_migrate(database: Database) -> None:
     assert found == []
 
 
-def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
+def test_a_newer_schema_is_refused_and_unchanged(database: Database) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
     before = described(database)
@@ -233,7 +233,7 @@ def test_an_older_schema_is_upgraded_after_a_backup(database: Database, release:
     assert backups_of(database) == [backup]
 
 
-def test_a_server_tells_of_the_backup_that_it_made(database: Database, release: Schemas) -> None:
+def test_a_server_has_the_path_of_the_backup_it_made(database: Database, release: Schemas) -> None:
     release("pass")
     server = OpStoreServer(MemorySaver(), database.url.render_as_string())
     assert server.backup is not None
@@ -274,7 +274,7 @@ def test_a_database_in_memory_is_upgraded_without_a_backup(release: Schemas) -> 
     database.close()
 
 
-def test_the_older_release_refuses_what_the_later_one_made(
+def test_an_older_release_refuses_the_upgraded_schema(
     database: Database, release: Schemas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = migrate.FOLDER

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata import statements as prepared
+from opstore_daemon.metadata.statements import DriverStatement
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import posix
@@ -25,7 +25,7 @@ from opstore_daemon.store.idempotency import IdempotentRequest
 def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str]]:
     """Collect the statements executed in the block; with `begins` also those that begin a transaction."""
     statements: list[str] = []
-    execute = prepared.Text.execute
+    execute = DriverStatement.execute
 
     def note(*args: object) -> None:
         statements.append(str(args[2]))
@@ -34,17 +34,17 @@ def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str
         if begins:
             statements.append("BEGIN")
 
-    def noted(text: prepared.Text, *given: Any) -> Any:
+    def noted(text: DriverStatement, *given: Any) -> Any:
         statements.append(text.text)
         return execute(text, *given)
 
     event.listen(server.db.engine, "before_cursor_execute", note)
     event.listen(server.db.engine, "begin", note_begin)
-    prepared.Text.execute = noted  # type: ignore[method-assign, assignment]
+    DriverStatement.execute = noted  # type: ignore[method-assign, assignment]
     try:
         yield statements
     finally:
-        prepared.Text.execute = execute  # type: ignore[method-assign]
+        DriverStatement.execute = execute  # type: ignore[method-assign]
         event.remove(server.db.engine, "before_cursor_execute", note)
         event.remove(server.db.engine, "begin", note_begin)
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Executable, bindparam, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata import Database
-from opstore_daemon.metadata.statements import Statement, prepared
+from opstore_daemon.metadata.statements import Statement, _compile, prepared
 from opstore_daemon.metadata.tables import Journal, Op, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
@@ -41,7 +42,7 @@ def filled(database: Database) -> Database:
     return database
 
 
-def test_its_rows_are_those_that_sqlalchemy_tells(filled: Database) -> None:
+def test_rows_are_those_of_sqlalchemy(filled: Database) -> None:
     executable = select(Op.id, Op.name, Op.compat).where(Op.id >= bindparam("least")).order_by(Op.id).limit(2)
     with filled.read() as connection:
         told: Any = connection.execute(executable, {"least": 2}).all()
@@ -50,7 +51,7 @@ def test_its_rows_are_those_that_sqlalchemy_tells(filled: Database) -> None:
     assert [(row.id, row.name, row.compat) for row in found] == [(2, "lda", "major"), (3, "svm", "major")]
 
 
-def test_it_is_run_with_other_values_each_time(filled: Database) -> None:
+def test_a_statement_runs_with_other_values_each_time(filled: Database) -> None:
     @prepared
     def named(*, name: str) -> Executable:
         return select(Op.id).where(Op.name == name)
@@ -60,7 +61,7 @@ def test_it_is_run_with_other_values_each_time(filled: Database) -> None:
         assert named(name="none").run(connection).scalar_one_or_none() is None
 
 
-def test_what_it_changes_is_changed(filled: Database) -> None:
+def test_a_statement_can_change_rows(filled: Database) -> None:
     change = Statement(update(Op).where(Op.id == bindparam("which")).values(compat=bindparam("what")))
     with filled.write() as connection:
         assert change.run(connection, {"which": 1, "what": "exact"}).all() == []
@@ -69,7 +70,7 @@ def test_what_it_changes_is_changed(filled: Database) -> None:
 
 
 @pytest.mark.parametrize("what", ["a truth value", "a list"])
-def test_values_that_are_to_be_converted_are(filled: Database, what: str) -> None:
+def test_values_that_need_a_conversion_are_converted(filled: Database, what: str) -> None:
     with filled.write() as connection:
         connection.execute(insert(Journal), [{"position": n, "at": n, "kind": "version"} for n in (1, 2)])
         numbers = {"major_number": 1, "minor_number": 0, "patch_number": 0}
@@ -91,7 +92,7 @@ def test_a_parameter_without_a_value_is_not_null(filled: Database) -> None:
         Statement(select(Op.id).where(Op.id >= bindparam("least"))).run(connection)
 
 
-def test_its_errors_are_those_of_sqlalchemy(filled: Database) -> None:
+def test_errors_are_those_of_sqlalchemy(filled: Database) -> None:
     again = Statement(insert(Op))
     with pytest.raises(errors.DatabaseFailed, match="a constraint refused it"), filled.write() as connection:
         again.run(connection, {"name": "pca"})
@@ -101,10 +102,16 @@ def test_its_errors_are_those_of_sqlalchemy(filled: Database) -> None:
     assert "pca" not in str(refused.value)
 
 
-def test_a_small_push_and_a_pull_are_made_of_such_alone() -> None:
+def test_a_small_push_and_a_pull_execute_only_driver_statements() -> None:
     with closing(OpStoreServer(MemorySaver())) as server:
         with executed_by_sqlalchemy(server) as statements:
             for _ in range(2):
                 server.store.push("pca", os.urandom(8), valid_for=[])
                 server.store.pull("pca")
         assert statements == []
+
+
+def test_sqlalchemy_executes_the_statements_of_other_databases() -> None:
+    statement = select(Op.name).where(Op.id == bindparam("id"))
+    assert _compile(statement, sqlite.dialect(), ["id"]) is not None
+    assert _compile(statement, postgresql.dialect(), ["id"]) is None  # type: ignore[no-untyped-call]
