@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from opstore_cli.config.credentials import Credentials
-from opstore_cli.files import private
 from opstore_daemon.protocol import errors
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and links as POSIX has them")
@@ -146,31 +145,3 @@ def test_a_write_that_fails_leaves_what_was_there(credentials: Credentials, monk
         credentials.keep("https://b", "two")
     assert json.loads(credentials.path.read_text()) == {"tokens": {"https://a": "one"}}
     assert {path.name for path in credentials.path.parent.iterdir()} == {"credentials.json", "credentials.lock"}
-
-
-@posix
-def test_a_private_file_is_made_only_where_nothing_is(tmp_path: Path) -> None:
-    (tmp_path / "there").write_text("x")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name in ("there", "link"):
-        with pytest.raises(FileExistsError):
-            private.create(tmp_path / name)
-    assert not (tmp_path / "nowhere").exists()
-
-
-@posix
-def test_others_are_looked_for_at_files_and_folders_and_not_at_pipes(tmp_path: Path) -> None:
-    folder, file, pipe = tmp_path / "folder", tmp_path / "file", tmp_path / "pipe"
-    folder.mkdir()
-    file.touch()
-    os.mkfifo(pipe)
-    for path in (folder, file, pipe):
-        path.chmod(0o644)
-    assert [private.readable_by_others(path) for path in (folder, file, pipe, tmp_path / "nowhere")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    file.chmod(0o600)
-    assert not private.readable_by_others(file)
