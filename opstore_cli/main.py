@@ -9,36 +9,36 @@ from typing import Any, NoReturn
 
 import click
 
-from opstore_cli.console.application import ASKED_BY_SHELL, FIRST, cli
+from opstore_cli.console.application import COMPLETE_VARIABLE, FIRST, cli
 from opstore_cli.console.session import Session
 from opstore_cli.output import streams
 from opstore_daemon.protocol import errors
 
-INTERRUPTED, READER_GONE = 130, 141
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
 def run() -> NoReturn:
-    """The console script: runs the command line and exits with its code."""
+    """Run the command line of this process and exit with its code. This is the console script."""
     _collect_less()
     streams.prepare()
-    if ASKED_BY_SHELL in os.environ:
+    if COMPLETE_VARIABLE in os.environ:
         from opstore_cli.console import shell_scripts
 
         shell_scripts.register()
-        cli.main(prog_name="opstore", obj=Session())  # click answers the shell, and exits
+        cli.main(prog_name="opstore", obj=Session())  # click writes the completions and exits
     code = main(sys.argv[1:], Session())
     streams.flush_at_exit()
     sys.exit(code)
 
 
 def _collect_less() -> None:
-    # What a command leaves goes with its process: to look for it took 10 ms of each, and 30 more at its end.
+    # Garbage ends with the process: collecting it took 10 ms of each command, and 30 more at exit.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
 
 
 def main(args: Sequence[str], session: Session) -> int:
-    """Runs the command line; returns the exit code. Every error ends here, as words on stderr."""
+    """Run a command line and return the exit code. Every error ends here, as a message on stderr."""
     try:
         code = _invoke(list(args), session)
         if sys.stdout is not None:
@@ -49,7 +49,7 @@ def main(args: Sequence[str], session: Session) -> int:
 
 
 def _invoke(args: list[str], session: Session) -> int:
-    # Not cli.main(): that exits 1 by itself where a pipe's reader went away.
+    # Not cli.main(), which exits with 1 on a broken pipe.
     try:
         with cli.make_context("opstore", args, obj=session) as ctx:
             return cli.invoke(ctx) or 0
@@ -68,19 +68,19 @@ def _report(failure: BaseException, args: Sequence[str], session: Session) -> in
         out.failure("Interrupted", "interrupted")
         return INTERRUPTED
     if isinstance(failure, BrokenPipeError):
-        return READER_GONE
+        return BROKEN_PIPE
     return _report_bug(failure, session)
 
 
 def _report_usage(failure: click.ClickException, args: Sequence[str], session: Session) -> int:
-    # Where parsing failed, the options behind the failure were not looked at.
-    before_operands = args[: args.index("--")] if "--" in args else args
-    session.out.json = session.out.json or "--json" in before_operands
+    # click has not parsed the options after the one that failed.
+    options = args[: args.index("--")] if "--" in args else args
+    session.out.json = session.out.json or "--json" in options
     ctx = getattr(failure, "ctx", None)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError) and not session.out.json:
         click.echo(FIRST if ctx is not None and ctx.parent is None else failure.message, err=True)
         return errors.Refused.exit_code
-    message = "a command is missing" if isinstance(failure, click.exceptions.NoArgsIsHelpError) else ""
+    message = "give a command" if isinstance(failure, click.exceptions.NoArgsIsHelpError) else ""
     message = message or " ".join(failure.format_message().split())
     session.out.failure("Usage", message, f"{ctx.command_path} --help" if ctx is not None else "opstore --help")
     return errors.Refused.exit_code
@@ -98,6 +98,6 @@ def _report_bug(failure: BaseException, session: Session) -> int:
             details["traceback"] = "".join(trace)
     bug = errors.InternalError(**details)
     text = f"{bug.text}: {type(failure).__name__}: {failure}"
-    advice = "report this" if session.out.verbose else "run the command again with -v, and report what it shows"
+    advice = "report this" if session.out.verbose else "run the command again with -v, and report the output"
     session.out.failure(bug.code, text, advice, {} if not session.out.json else details)
     return bug.exit_code

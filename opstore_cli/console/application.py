@@ -8,7 +8,7 @@ import click
 from opstore_cli.console.command import HELP, Group
 from opstore_daemon.protocol._version import __version__
 
-# The help of the whole must not import the parts: each name, its module and the first sentence of its help.
+# The module of each command and the first sentence of its help: `opstore --help` must not import the commands.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Versions": {
         "push": ("opstore_cli.commands.push", "Store a file or a folder as a version of an op."),
@@ -72,11 +72,11 @@ What to do first:
   opstore doctor     find out why something does not work
 """
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
-ASKED_BY_SHELL = "_OPSTORE_COMPLETE"  # a variable that the scripts of completions/ set
+COMPLETE_VARIABLE = "_OPSTORE_COMPLETE"  # set by the scripts in completions/
 
 
 class LazyGroup(Group):
-    """The commands by their names, each imported when it is called."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -94,8 +94,8 @@ class LazyGroup(Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            # click looks for similar names among the commands that are loaded: none.
-            raise click.UsageError(_no_such_command(args[0], str(error.message)), ctx) from None
+            # click would suggest similar names among the imported commands: there are none.
+            raise click.UsageError(_with_suggestions(args[0], str(error.message)), ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():
@@ -103,10 +103,10 @@ class LazyGroup(Group):
                 formatter.write_dl([(name, help_text) for name, (_, help_text) in commands.items()])
 
 
-def _no_such_command(given: str, message: str) -> str:
+def _with_suggestions(name: str, message: str) -> str:
     from difflib import get_close_matches
 
-    similar = get_close_matches(given, COMMANDS)
+    similar = get_close_matches(name, COMMANDS)
     return f"{message} Did you mean {' or '.join(similar)}?" if similar else message
 
 

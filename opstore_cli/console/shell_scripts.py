@@ -1,4 +1,4 @@
-"""The scripts that make a shell complete `opstore`. They are those of click, but for bash, which is a special case."""
+"""The completion scripts of the shells. Those of click, except for bash."""
 
 import os
 from typing import Any
@@ -13,7 +13,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from opstore_cli.console.application import ASKED_BY_SHELL, cli
+from opstore_cli.console.application import COMPLETE_VARIABLE, cli
 
 _BASH = """\
 %(complete_func)s() {
@@ -45,31 +45,32 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class Bash(BashComplete):
-    """Bash takes a word apart at an `@`, a `:` or an `=`, and completes what stands behind (an `@` begins that itself).
+    """Completion for bash, which splits words at `@`, `:` and `=`, and completes the last part only.
 
-    So the line is read here, and of an answer that part is left out which bash does not count to the word.
+    So this class parses the line itself, and cuts from each candidate the part that bash does not replace. An `@`
+    belongs to the part that follows it.
     """
 
     source_template = _BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is to be completed, and that one so far."""
+        """Return the words before the incomplete one, and the incomplete one."""
         line = os.environ.get("COMP_LINE")
-        if line is None:  # a script of an earlier opstore asks
+        if line is None:  # the script of an earlier opstore
             return super().get_completion_args()
         words = split_arg_string(line)
         incomplete = "" if not words or line[-1:].isspace() else words.pop()
         return words[1:], incomplete
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """The type, and what bash is to put in the place of its word."""
-        return f"{item.type},{item.value[self._left_out() :]}"
+        """Return the type of the candidate, and the text that replaces the last part of the word."""
+        return f"{item.type},{item.value[self._kept_length() :]}"
 
-    def _left_out(self) -> int:
+    def _kept_length(self) -> int:
         line = os.environ.get("COMP_LINE", " ")
         last = "" if line[-1:].isspace() else line.split()[-1]
         if last.startswith(("'", '"')):
-            return 0  # which bash takes apart nowhere
+            return 0  # bash does not split quoted words
         breaks = set(os.environ.get("COMP_WORDBREAKS", "")) & set("@:=")
         return max((last.rfind(sign) + (sign != "@") for sign in breaks), default=0) if breaks & set(last) else 0
 
@@ -78,13 +79,13 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fis
 
 
 def script(shell: str) -> str:
-    """The script for that shell."""
-    made = SHELLS[shell](cli, {}, "opstore", ASKED_BY_SHELL)
-    # Not made.source(): for bash that asks the bash which is installed here for its version.
-    source = ShellComplete.source(made)
+    """Return the script for a shell."""
+    completer = SHELLS[shell](cli, {}, "opstore", COMPLETE_VARIABLE)
+    # Not completer.source(), which runs the installed bash to ask for its version.
+    source = ShellComplete.source(completer)
     return "\n".join(line.rstrip() for line in source.strip().splitlines()) + "\n"
 
 
 def register() -> None:
-    """Has click answer our bash, too."""
+    """Make click use this class for bash."""
     add_completion_class(Bash)

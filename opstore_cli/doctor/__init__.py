@@ -1,4 +1,4 @@
-"""What `opstore doctor` looks at: each check is one function that looks, changes nothing, and says what it found."""
+"""The checks of `opstore doctor`. Each is a function that changes nothing and returns what it found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from opstore_daemon.protocol import errors
 
 Check = Callable[[Machine], Result | None]
 
-# In the order in which one thing rests on another. None is said where there is nothing to look at.
+# Each depends on those before it. A check returns None if there is nothing to check.
 CHECKS: dict[str, Check] = {
     "settings": settings.settings,
     "working tree": settings.working_tree,
@@ -24,7 +24,7 @@ CHECKS: dict[str, Check] = {
     "sqlite": database.sqlite,
     "schema": database.schema,
     "daemon": daemon.daemon,
-    "answer": remote.answer,
+    "answer": remote.url,
     "token": remote.token,
     "clock": remote.clock,
 }
@@ -32,7 +32,7 @@ CHECKS: dict[str, Check] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; `advice` says what to do where it is not `ok`."""
+    """What a check found; unless `ok`, `advice` says what to do."""
 
     check: str
     ok: bool
@@ -41,19 +41,19 @@ class Finding:
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """What every check found that had something to look at."""
+    """Run all checks, and return what those found that had something to check."""
     findings = []
     for name, check in CHECKS.items():
-        result = _looked(check, machine)
+        result = _run(check, machine)
         if result is not None:
             findings.append(Finding(name, result.advice is None, result.found, result.advice))
     return findings
 
 
-def _looked(check: Check, machine: Machine) -> Result | None:
+def _run(check: Check, machine: Machine) -> Result | None:
     try:
         return check(machine)
     except errors.OpStoreError as error:
-        return problem(error.text, error.advice or "mend that, and run opstore doctor again")
+        return problem(error.text, error.advice or "fix that, and run opstore doctor again")
     except OSError as error:
-        return problem(str(error), "mend that, and run opstore doctor again")
+        return problem(str(error), "fix that, and run opstore doctor again")

@@ -1,4 +1,4 @@
-"""The local daemon: whether it runs, answers, and is of this version."""
+"""Checks of the local daemon: does it run, respond, and have this version?"""
 
 import socket
 import time
@@ -13,25 +13,25 @@ from opstore_cli.local.daemon import LocalDaemon
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
-STARTS_WITHIN = 5.0  # seconds
-ANSWER_WITHIN = 5.0
-LOOK_AGAIN = 0.1
+START_TIMEOUT = 5.0  # seconds
+PROOF_TIMEOUT = 5.0
+POLL_INTERVAL = 0.1
 
-Heard = Literal["ours", "stranger", "silent", "nobody"]
+Responder = Literal["ours", "stranger", "silent", "nobody"]
 
 
 def daemon(machine: Machine) -> Result:
-    """Where its home is held by a daemon, that one answers, and nobody else answers in its place."""
-    running, heard, held = _look(machine.home)
-    if running is not None and heard == "ours":
+    """Check that the daemon that holds the home responds, and that no other program does in its place."""
+    running, responder, held = _look(machine.home)
+    if running is not None and responder == "ours":
         return _of_a_version(running)
     if held:
-        return _stuck(machine.home, running, heard)
-    if running is not None and heard != "nobody":
+        return _stuck(machine.home, running, responder)
+    if running is not None and responder != "nobody":
         found = f"something else listens at {running.url}, where the last daemon did; no token was sent to it"
         return problem(found, "opstore restart: the daemon takes another port")
     if machine.settings is not None and machine.settings.url is None and not machine.settings.autostart:
-        return problem("it does not run, and OPSTORE_NO_AUTOSTART forbids to start it", "opstore start")
+        return problem("it does not run, and OPSTORE_NO_AUTOSTART forbids starting it", "opstore start")
     return ok("it does not run: the first command that needs it starts it")
 
 
@@ -41,35 +41,38 @@ def _of_a_version(running: LocalDaemon) -> Result:
     return ok(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
 
 
-def _stuck(home: Path, running: LocalDaemon | None, heard: Heard) -> Result:
+def _stuck(home: Path, running: LocalDaemon | None, responder: Responder) -> Result:
     log = home / local_daemon.LOG_FILE
     if running is None:
-        found = f"a process holds {home / local_daemon.DAEMON_LOCK} and tells no address; {log} may say why"
+        found = f"a process holds {home / local_daemon.DAEMON_LOCK} and has published no address; {log} may say why"
         return problem(found, "end that process, then opstore start")
-    if heard in ("ours", "stranger"):
-        found = f"what answers at {running.url} does not know the token in {home}: one of them was exchanged"
+    if responder in ("ours", "stranger"):
+        found = f"what answers at {running.url} does not know the token in {home}: one of them was replaced"
     else:
-        found = f"the daemon at {running.url} (pid {running.pid}) runs and does not answer; {log} may say why"
+        found = f"the daemon at {running.url} (pid {running.pid}) runs and does not respond; {log} may say why"
     return problem(found, f"kill {running.pid}, then opstore start")
 
 
-def _look(home: Path) -> tuple[LocalDaemon | None, Heard, bool]:
-    """The runtime file's daemon, who answers there, and whether one holds the home. One that starts is waited for."""
-    deadline = time.monotonic() + STARTS_WITHIN
+def _look(home: Path) -> tuple[LocalDaemon | None, Responder, bool]:
+    """Return the daemon of the runtime file, who responds there, and whether one holds the home.
+
+    Wait for a daemon that is starting.
+    """
+    deadline = time.monotonic() + START_TIMEOUT
     while True:
         running = local_daemon.read_runtime_file(home)
-        heard: Heard = "nobody" if running is None else _listen(running, home)
+        responder: Responder = "nobody" if running is None else _listen(running, home)
         held = local_daemon.is_locked(home)
-        if heard == "ours" or not held or time.monotonic() > deadline:
-            return running, heard, held
-        time.sleep(LOOK_AGAIN)
+        if responder == "ours" or not held or time.monotonic() > deadline:
+            return running, responder, held
+        time.sleep(POLL_INTERVAL)
 
 
-def _listen(running: LocalDaemon, home: Path) -> Heard:
+def _listen(running: LocalDaemon, home: Path) -> Responder:
     host = urlsplit(running.url).hostname or ""
     try:
         token = local_daemon.read_secret(home)
-        with socket.create_connection((host, running.port), timeout=ANSWER_WITHIN) as sock:
+        with socket.create_connection((host, running.port), timeout=PROOF_TIMEOUT) as sock:
             return "ours" if proof.knows_token(sock, token) else "stranger"
     except TimeoutError:
         return "silent"

@@ -1,4 +1,4 @@
-"""The database of the home: its schema, which the daemon's own program tells, and the library that reads it."""
+"""Checks of the database in the home and of the SQLite library."""
 
 import os
 import re
@@ -13,8 +13,8 @@ WITHOUT_BUG = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
 _CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+)\)")
 
 
-def sqlite(_scene: Machine) -> Result:
-    """Which SQLite there is."""
+def sqlite(_machine: Machine) -> Result:
+    """Report the version of SQLite."""
     import sqlite3
 
     if sqlite3.sqlite_version_info >= WITHOUT_BUG:
@@ -23,7 +23,7 @@ def sqlite(_scene: Machine) -> Result:
 
 
 def schema(machine: Machine) -> Result | None:
-    """The database can be read, and its schema is one that this opstore knows."""
+    """Check that the database can be read, and that this opstore knows its schema."""
     path = machine.home / "opstore.db"
     if not path.exists():
         return None
@@ -57,5 +57,5 @@ def schema(machine: Machine) -> Result | None:
 
 
 def _reason(stderr: str) -> str:
-    told = [line.removeprefix("error: ") for line in stderr.splitlines() if line.startswith("error: ")]
-    return (told or stderr.split("\n")[-2:-1] or ["it ended without a word"])[0]
+    reasons = [line.removeprefix("error: ") for line in stderr.splitlines() if line.startswith("error: ")]
+    return (reasons or stderr.split("\n")[-2:-1] or ["it ended without a message"])[0]

@@ -1,4 +1,4 @@
-"""The data folder: whether it takes files, how much room there is, and whether its file system is one to rely on."""
+"""Checks of the data folder: can it be written, is there space, do locks and clocks of its file system work?"""
 
 import os
 import secrets
@@ -19,30 +19,30 @@ LARGEST_SKEW = 5.0  # seconds
 
 
 def folder(machine: Machine) -> Result:
-    """It is the user's own, and takes files."""
+    """Check that it belongs to the user and can be written."""
     home = machine.home
     if not os.path.lexists(home):
         above = _nearest(home)
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             return problem(
-                f"{home} is not there, and can't be made in {above}", "set OPSTORE_HOME to a folder of yours"
+                f"{home} does not exist, and can't be made in {above}", "set OPSTORE_HOME to a folder of yours"
             )
         return ok(f"{home} is made when a daemon first starts")
     if not home.is_dir():
-        return problem(f"{home} is no folder", "move it away, or set OPSTORE_HOME to a folder of yours")
+        return problem(f"{home} is not a directory", "move it away, or set OPSTORE_HOME to a folder of yours")
     if belongs_to_another(home):
         return problem(f"{home} belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
     if os.name == "posix" and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return problem(f"others can write to {home}", f"chmod go-w {quoted(home)}")
     try:
         with _probe(home):
-            return ok(f"{home} is yours, and takes files")
+            return ok(f"{home} is yours and can be written")
     except OSError as error:
-        return problem(f"{home} takes no files: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
+        return problem(f"{home} can't be written: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
 
 
 def disk(machine: Machine, least: int = LEAST_FREE) -> Result:
-    """There is room."""
+    """Check that there is free space."""
     free = shutil.disk_usage(_nearest(machine.home)).free
     said = f"{size_cell(free).for_people()} are free where {machine.home} is"
     if free < least:
@@ -51,8 +51,8 @@ def disk(machine: Machine, least: int = LEAST_FREE) -> Result:
 
 
 def locks(machine: Machine) -> Result | None:
-    """A lock keeps others out: on some network folders it does not."""
-    if os.name != "posix" or not _takes_files(machine.home):
+    """Check that a lock excludes others: in some network folders it does not."""
+    if os.name != "posix" or not _is_writable(machine.home):
         return None
     with _probe(machine.home) as (path, descriptor):
         taken = try_lock(descriptor)
@@ -69,8 +69,8 @@ def locks(machine: Machine) -> Result | None:
 
 
 def times(machine: Machine) -> Result | None:
-    """Files get the time of this machine's clock, and none is from the future."""
-    if not _takes_files(machine.home):
+    """Check that new files get the time of this machine's clock, and that none is from the future."""
+    if not _is_writable(machine.home):
         return None
     with _probe(machine.home) as (_, descriptor):
         ahead = os.fstat(descriptor).st_mtime - time.time()
@@ -85,7 +85,7 @@ def times(machine: Machine) -> Result | None:
 
 @contextmanager
 def _probe(home: Path) -> Iterator[tuple[Path, int]]:
-    """A new file in it, for a moment, with its descriptor."""
+    """Make a temporary file in it; yield its path and descriptor."""
     path = home / f".doctor-{secrets.token_hex(8)}"
     descriptor = private.create(path)
     try:
@@ -95,7 +95,7 @@ def _probe(home: Path) -> Iterator[tuple[Path, int]]:
         path.unlink()
 
 
-def _takes_files(home: Path) -> bool:
+def _is_writable(home: Path) -> bool:
     return home.is_dir() and os.access(home, os.W_OK | os.X_OK)
 
 
@@ -103,11 +103,11 @@ def _modified(path: Path) -> float:
     try:
         return path.lstat().st_mtime
     except FileNotFoundError:
-        return 0.0  # a daemon that works there has taken it away
+        return 0.0  # a running daemon deleted it
 
 
 def _nearest(path: Path) -> Path:
-    """The path itself, or the nearest above it that is there."""
+    """Return the path itself, or its nearest parent that exists."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return path

@@ -1,4 +1,4 @@
-"""What the checks look at, and what they say."""
+"""What the checks examine, and the form of their results."""
 
 import os
 import shlex
@@ -16,35 +16,35 @@ from opstore_daemon.protocol.records import Status
 
 
 class Result(NamedTuple):
-    """What was found; without advice all is well."""
+    """What was found; `advice` is None if it is fine."""
 
     found: str
     advice: str | None = None
 
 
 def ok(found: str) -> Result:
-    """All is well."""
+    """Return the result of a check that found no problem."""
     return Result(found)
 
 
 def problem(found: str, advice: str) -> Result:
-    """Something is problem, and this is what to do."""
+    """Return a problem and what to do about it."""
     return Result(found, advice)
 
 
 def quoted(path: Path) -> str:
-    """The path as a shell takes it."""
+    """Return the path quoted for a shell."""
     return shlex.quote(str(path))
 
 
 def belongs_to_another(path: Path) -> bool:
-    """Whether another user owns what is there."""
+    """Return whether another user owns it."""
     return os.name == "posix" and path.stat().st_uid != os.geteuid()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the daemon answered: `ahead` is by how many seconds its clock is ahead of ours, None where it told none."""
+class Response:
+    """The status of the daemon; `ahead` is the seconds that its clock is ahead of ours, None if unknown."""
 
     status: Status
     ahead: float | None
@@ -52,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Machine:
-    """A user's machine. `settings` is None where they were refused, `refusal` says why."""
+    """The machine of a user. If the settings are refused, `settings` is None and `refusal` is the error."""
 
     home: Path
     cwd: Path
@@ -60,10 +60,10 @@ class Machine:
     refusal: errors.OpStoreError | None = None
 
     @cached_property
-    def asked(self) -> Answer | errors.OpStoreError | None:
-        """What the daemon that the settings mean answers, or why it does not; None where there is none to ask.
+    def response(self) -> Response | errors.OpStoreError | None:
+        """The response of the daemon of the settings, or its error; None if there is no daemon to ask.
 
-        No local daemon is started for this.
+        This starts no daemon.
         """
         from opstore_cli.client.client import OpStoreClient
         from opstore_cli.local import daemon
@@ -73,9 +73,9 @@ class Machine:
         try:
             with OpStoreClient(settings=replace(self.settings, autostart=False)) as client:
                 status = client.status()
-                heard = client.request("GET", routes.HEALTH, headers={}, parameters={}, body=None)
-                with closing(heard):
-                    return Answer(status, _ahead(heard.headers.get("Date")))
+                health = client.request("GET", routes.HEALTH, headers={}, parameters={}, body=None)
+                with closing(health):
+                    return Response(status, _ahead(health.headers.get("Date")))
         except errors.OpStoreError as error:
             return error
 

@@ -1,4 +1,4 @@
-"""The settings: whether they can be read, which daemon they mean, and what of them is not used."""
+"""Checks of the settings: can they be read, which daemon do they name, and which are not used?"""
 
 from pathlib import Path
 
@@ -9,17 +9,17 @@ from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
 
 def settings(machine: Machine) -> Result:
-    """All of them can be read."""
+    """Check that all settings can be read."""
     if machine.refusal is not None:
-        return problem(machine.refusal.text, machine.refusal.advice or "correct it: no command works before")
+        return problem(machine.refusal.text, machine.refusal.advice or "fix it: no command works until then")
     found = machine.settings
     if found is None or found.url is None:
-        return ok(f"they mean the local daemon of {machine.home}")
-    return ok(f"they mean {found.url}, by {_who(found)}")
+        return ok(f"they name the local daemon of {machine.home}")
+    return ok(f"they name {found.url}, from {_source(found)}")
 
 
 def working_tree(machine: Machine) -> Result | None:
-    """What the working tree says is used."""
+    """Check that the settings of the working tree are used."""
     if machine.settings is None:
         return None
     tree, path = read_working_tree(machine.cwd)
@@ -32,14 +32,14 @@ def working_tree(machine: Machine) -> Result | None:
     if url is None:
         return ok(f"{path} is used")
     if machine.settings.origin != "working tree":
-        return ok(f"{path} names {url}, but {_who(machine.settings)} counts first")
+        return ok(f"{path} names {url}, but {_source(machine.settings)} takes precedence")
     if Credentials().token(url) is None:
-        found = f"{path} names {url}, which somebody else may have written: no command uses it"
-        return problem(found, f"opstore login {url}, where you trust it, or else take it out of {quoted(path)}")
-    return ok(f"{path} names {url}, which login was run for")
+        found = f"{path} names {url}, which somebody else may have written: it is not used"
+        return problem(found, f"opstore login {url}, if you trust it, or remove it from {quoted(path)}")
+    return ok(f"{path} names {url}, which you are logged in to")
 
 
-def _who(found: Settings) -> str:
+def _source(found: Settings) -> str:
     words = {"option": "--url", "environment": "OPSTORE_URL", "local": "the default"}
     return words.get(found.origin) or str(found.named_by)
 

@@ -1,4 +1,4 @@
-"""The tokens: that nobody else can read them, and that each is where it counts. None is ever shown."""
+"""Checks of the tokens: can nobody else read them, and are they used? No token is ever shown."""
 
 import os
 import stat
@@ -11,11 +11,11 @@ from opstore_cli.files import private
 from opstore_cli.local import daemon
 from opstore_daemon.protocol import errors
 
-SHORTEST = 16  # letters; the daemon refuses a shorter one
+SHORTEST = 16  # characters; the daemon refuses a shorter token
 
 
 def token_file(machine: Machine) -> Result | None:
-    """The local daemon's token."""
+    """Check the token file of the local daemon."""
     path = machine.home / daemon.TOKEN_FILE
     if not os.path.lexists(path):
         return ok(f"{path} is made when a daemon first starts") if machine.home.is_dir() else None
@@ -24,42 +24,44 @@ def token_file(machine: Machine) -> Result | None:
     except errors.InvalidSetting as error:
         return problem(error.text, f"rm {quoted(path)}, then opstore restart: it makes a new one")
     if len(token) < SHORTEST:
-        return problem(f"{path} holds no whole token", f"rm {quoted(path)}, then opstore restart: it makes a new one")
+        return problem(f"{path} has no complete token", f"rm {quoted(path)}, then opstore restart: it makes a new one")
     if belongs_to_another(path):
         return problem(
             f"{path} belongs to another user", f"rm {quoted(path)}, then opstore restart: it makes a new one"
         )
     if private.readable_by_others(path):
         return problem(f"others can read {path}", f"chmod 600 {quoted(path)}")
-    return ok(f"{path} is there, and yours alone")
+    return ok(f"{path} exists, and only you can read it")
 
 
 def credentials(_scene: Machine) -> Result | None:
-    """What `login` kept."""
-    kept = Credentials()
-    if not os.path.lexists(kept.path):
-        return ok("login was not run")
+    """Check the tokens that `login` stored."""
+    stored = Credentials()
+    if not os.path.lexists(stored.path):
+        return ok("not logged in to any URL")
     try:
-        tokens = kept.tokens()
+        tokens = stored.tokens()
     except errors.InvalidSetting as error:
         return problem(error.text, "opstore logout --all, then log in again")
-    if private.readable_by_others(kept.path):
-        return problem(f"others can read {kept.path}", f"chmod 600 {quoted(kept.path)}")
-    if os.name == "posix" and kept.path.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return problem(f"others can write to {kept.path.parent}", f"chmod go-w {quoted(kept.path.parent)}")
+    if private.readable_by_others(stored.path):
+        return problem(f"others can read {stored.path}", f"chmod 600 {quoted(stored.path)}")
+    if os.name == "posix" and stored.path.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return problem(f"others can write to {stored.path.parent}", f"chmod go-w {quoted(stored.path.parent)}")
     plain = [url for url in tokens if url.startswith("http:") and not is_loopback(url)]
     if plain:
-        return problem(f"{kept.path} has a token for {plain[0]}, where none is sent", f"opstore logout {plain[0]}")
-    return ok(f"{kept.path} has tokens for {', '.join(sorted(tokens)) or 'no URL'}")
+        return problem(
+            f"{stored.path} has a token for {plain[0]}, to which no token is sent", f"opstore logout {plain[0]}"
+        )
+    return ok(f"{stored.path} has tokens for {', '.join(sorted(tokens)) or 'no URL'}")
 
 
 def environment(machine: Machine) -> Result | None:
-    """OPSTORE_TOKEN and OPSTORE_TOKEN_FILE."""
+    """Check OPSTORE_TOKEN and OPSTORE_TOKEN_FILE."""
     found = machine.settings
     if found is None or (found.token is None and found.token_file is None):
         return None
     name = "OPSTORE_TOKEN" if found.token is not None else "OPSTORE_TOKEN_FILE"
-    found.given_token()  # raises what examine() reports
+    found.given_token()  # raises if it can't be read: examine() reports that
     if found.warning() is not None and found.token_file is not None:
         return problem(f"others can read {found.token_file}", f"chmod 600 {quoted(found.token_file)}")
     if found.origin == "working tree":
@@ -70,9 +72,9 @@ def environment(machine: Machine) -> Result | None:
 
 
 def handed_over(machine: Machine) -> Result | None:
-    """What processes that were killed left for their workers."""
-    left = list(token_handover.orphaned_files(machine.home))
-    if left:
-        found = f"{machine.home / token_handover.FOLDER} has tokens that are left over from processes that were killed"
-        return problem(found, f"rm {' '.join(quoted(path) for path in left)}")
+    """Check for token files that killed processes left for their workers."""
+    orphaned = list(token_handover.orphaned_files(machine.home))
+    if orphaned:
+        found = f"{machine.home / token_handover.FOLDER} has token files of processes that were killed"
+        return problem(found, f"rm {' '.join(quoted(path) for path in orphaned)}")
     return None

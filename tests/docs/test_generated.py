@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from opstore_cli.main import INTERRUPTED, READER_GONE
+from opstore_cli.main import BROKEN_PIPE, INTERRUPTED
 from opstore_daemon.protocol import errors, records
 from tests.support.markdown import DOCS, ROOT, name_of, read
 from tools import generate
@@ -31,7 +31,7 @@ def test_every_part_that_can_be_generated_is_in_a_document() -> None:
 
 def test_every_exit_code_has_its_meaning() -> None:
     of_errors = {error.exit_code for error in errors.all_errors()}
-    assert set(generate.EXIT_CODES) == {0, INTERRUPTED, READER_GONE} | of_errors
+    assert set(generate.EXIT_CODES) == {0, INTERRUPTED, BROKEN_PIPE} | of_errors
 
 
 def test_every_record_is_in_the_tables() -> None:

@@ -38,7 +38,7 @@ def test_where_nothing_was_set_up_all_is_well_and_nothing_is_made(user: User) ->
 def test_a_home_that_is_no_folder(user: User) -> None:
     user.home.write_text("")
     advice = "move it away, or set OPSTORE_HOME to a folder of yours"
-    assert user.wrong() == {"home": ("//data is no folder", advice)}
+    assert user.wrong() == {"home": ("//data is not a directory", advice)}
 
 
 def test_a_home_that_leads_nowhere(user: User) -> None:
@@ -49,7 +49,7 @@ def test_a_home_that_leads_nowhere(user: User) -> None:
 def test_a_home_that_cannot_be_made(user: User) -> None:
     (user.folder / "file").write_text("")
     user.home = user.folder / "file" / "deep" / "data"
-    said = "//file/deep/data is not there, and can't be made in //file"
+    said = "//file/deep/data does not exist, and can't be made in //file"
     assert user.wrong() == {"home": (said, "set OPSTORE_HOME to a folder of yours")}
 
 
@@ -74,7 +74,7 @@ def test_a_home_of_somebody_else(user: User) -> None:
 def test_a_home_that_takes_no_files(user: User) -> None:
     user.make_home()
     user.home.chmod(0o500)
-    said = ("//data takes no files: Permission denied", "chmod u+rwx //data, or set OPSTORE_HOME")
+    said = ("//data can't be written: Permission denied", "chmod u+rwx //data, or set OPSTORE_HOME")
     assert user.wrong() == {"home": said}
 
 
@@ -98,7 +98,7 @@ for check in (home.folder, home.locks, home.times):
             path.chmod(path.stat().st_mode | 0o011)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     result, *others = ran.stdout.splitlines()
-    assert "takes no files: Permission denied" in result
+    assert "can't be written: Permission denied" in result
     assert others == ["None", "None"]
 
 
@@ -222,7 +222,7 @@ def test_tokens_that_a_killed_process_left(user: User) -> None:
     ran = subprocess.run([sys.executable, "-c", script, str(user.home)], capture_output=True, text=True, check=False)
     path = Path(ran.stdout.strip())
     found, advice = user.wrong()["handed"]
-    assert found == "//data/handed has tokens that are left over from processes that were killed"
+    assert found == "//data/handed has token files of processes that were killed"
     assert advice == f"rm //data/handed/{path.name}"
     # The next one that hands something over takes it away.
     kept = token_handover.write_token_file(user.home, "another")
@@ -245,15 +245,15 @@ def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
     (user.cwd / "opstore.toml").write_text('url = "https://models.example.com"')
     assert user.wrong() == {
         "working tree": (
-            "//work/opstore.toml names https://models.example.com, which somebody else may have written: no command "
-            "uses it",
-            "opstore login https://models.example.com, where you trust it, or else take it out of //work/opstore.toml",
+            "//work/opstore.toml names https://models.example.com, which somebody else may have written: it "
+            "is not used",
+            "opstore login https://models.example.com, if you trust it, or remove it from //work/opstore.toml",
         )
     }
     user.url = "https://other"
     machine = user.machine()
     assert CHECKS["working tree"](machine) == (
-        f"{user.cwd}/opstore.toml names https://models.example.com, but --url counts first",
+        f"{user.cwd}/opstore.toml names https://models.example.com, but --url takes precedence",
         None,
     )
 
@@ -265,7 +265,7 @@ def test_a_working_tree_whose_url_login_was_run_for(user: User) -> None:
         user.environ = {"OPSTORE_TOKEN": "given"}
         machine = user.machine()
     assert CHECKS["working tree"](machine) == (
-        f"{user.cwd}/opstore.toml names {fake.url}, which login was run for",
+        f"{user.cwd}/opstore.toml names {fake.url}, which you are logged in to",
         None,
     )
     said = f"OPSTORE_TOKEN is set, and is not sent to {fake.url}, which only the working tree names"

@@ -69,18 +69,18 @@ def test_a_stranger_on_the_port_of_the_last_daemon(user: User) -> None:
 
 
 def test_a_home_that_is_held_without_an_address(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
+    monkeypatch.setattr("opstore_cli.doctor.daemon.START_TIMEOUT", 0.3)
     user.make_home()
     descriptor = held(user)
-    said = "a process holds //data/daemon.lock and tells no address; //data/daemon.log may say why"
+    said = "a process holds //data/daemon.lock and has published no address; //data/daemon.log may say why"
     assert user.wrong() == {"daemon": (said, "end that process, then opstore start")}
     os.close(descriptor)
     assert user.wrong() == {}
 
 
 def test_a_daemon_that_does_not_answer(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
-    monkeypatch.setattr("opstore_cli.doctor.daemon.ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr("opstore_cli.doctor.daemon.START_TIMEOUT", 0.3)
+    monkeypatch.setattr("opstore_cli.doctor.daemon.PROOF_TIMEOUT", 0.3)
     monkeypatch.setattr("opstore_cli.local.daemon.PROOF_TIMEOUT", 0.3)
     user.make_home()
     descriptor = held(user)
@@ -93,7 +93,7 @@ def test_a_daemon_that_does_not_answer(user: User, monkeypatch: pytest.MonkeyPat
         user.runs(silent.url)
         found, advice = user.wrong()["daemon"]
     assert found == (
-        f"the daemon at {silent.url} (pid 4194305) runs and does not answer; //data/daemon.log may say why"
+        f"the daemon at {silent.url} (pid 4194305) runs and does not respond; //data/daemon.log may say why"
     )
     assert advice == "kill 4194305, then opstore start"
     os.close(descriptor)
@@ -102,18 +102,18 @@ def test_a_daemon_that_does_not_answer(user: User, monkeypatch: pytest.MonkeyPat
 def test_a_token_file_that_was_exchanged_while_the_daemon_runs(
     user: User, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opstore_cli.doctor.daemon.STARTS_WITHIN", 0.3)
+    monkeypatch.setattr("opstore_cli.doctor.daemon.START_TIMEOUT", 0.3)
     descriptor = held(user)
     (user.home / "token").write_text("another-token-of-some-length")
     found, advice = user.wrong()["daemon"]
-    assert found == f"what answers at {fake.url} does not know the token in //data: one of them was exchanged"
+    assert found == f"what answers at {fake.url} does not know the token in //data: one of them was replaced"
     assert advice == "kill 4194305, then opstore start"
     os.close(descriptor)
 
 
 def test_a_daemon_that_may_not_be_started(user: User) -> None:
     user.environ = {"OPSTORE_NO_AUTOSTART": "1"}
-    said = "it does not run, and OPSTORE_NO_AUTOSTART forbids to start it"
+    said = "it does not run, and OPSTORE_NO_AUTOSTART forbids starting it"
     assert user.wrong() == {"daemon": (said, "opstore start")}
 
 
@@ -126,20 +126,20 @@ def test_a_url_whose_daemon_takes_the_token(user: User, opstore_memory_server: S
     found = user.findings()
     assert user.wrong() == {}
     assert found["answer"].found == f"opstore 0.1.0 answers at {user.url}"
-    assert found["token"].found == f"{user.url} takes the token (OPSTORE_TOKEN)"
+    assert found["token"].found == f"{user.url} accepts the token (OPSTORE_TOKEN)"
     assert found["clock"].ok
 
 
 def test_tokens_that_are_not_taken(user: User, opstore_memory_server: Serving) -> None:
     url = user.url = opstore_memory_server.url
-    assert user.wrong() == {"token": (f"{url} wants a token, and there is none for it", f"opstore login {url}")}
+    assert user.wrong() == {"token": (f"{url} requires a token, and there is none for it", f"opstore login {url}")}
     Credentials().keep(url, "kept-of-an-older-daemon")
     assert user.wrong() == {"token": (f"{url} does not know the token (login)", f"opstore login {url}")}
     user.environ = {"OPSTORE_TOKEN": "wrong"}
     assert user.wrong() == {
         "token": (
             f"{url} does not know the token (OPSTORE_TOKEN)",
-            "unset OPSTORE_TOKEN, or set it to a token that is known there",
+            "unset OPSTORE_TOKEN, or set it to a token that the daemon knows",
         )
     }
 

@@ -625,7 +625,7 @@ def test_an_internal_error_exits_70_with_a_reference(opstore: Opstore) -> None:
     assert (code, out, len(lines)) == (70, "", 2)
     assert lines[0].startswith("error: an internal error, with the reference ")
     assert lines[0].endswith(": ValueError: odd\\x1b")
-    assert lines[1] == "hint: run the command again with -v, and report what it shows"
+    assert lines[1] == "hint: run the command again with -v, and report the output"
 
 
 def test_an_internal_error_shows_its_traceback_with_v(opstore: Opstore) -> None:

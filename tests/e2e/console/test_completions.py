@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from opstore_cli.console import completion
-from opstore_cli.console.application import ASKED_BY_SHELL, COMMANDS
+from opstore_cli.console.application import COMMANDS, COMPLETE_VARIABLE
 from opstore_cli.console.shell_scripts import SHELLS, script
 from tests.support.machines import Machine
 from tests.support.markdown import ROOT
@@ -146,7 +146,7 @@ def test_without_a_daemon_it_is_silent_and_starts_none(machine: Machine, shell: 
 
 def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:
     """What is offered to bash, and what is said on standard error."""
-    told = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", ASKED_BY_SHELL: "bash_complete", **env}
+    told = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", COMPLETE_VARIABLE: "bash_complete", **env}
     code, out, err = machine.raw(env={completion.WITHIN: "30", **told})
     assert code == 0
     return [found.partition(",")[2] for found in out.decode().splitlines() if found], err.decode()
@@ -237,12 +237,12 @@ def test_urls_are_those_that_login_kept_a_token_for(machine: Machine, kept: str)
 
 
 def test_a_folder_is_offered_where_one_is_wanted(machine: Machine) -> None:
-    told = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", ASKED_BY_SHELL: "bash_complete"}
+    told = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", COMPLETE_VARIABLE: "bash_complete"}
     assert machine.raw(env=told)[1].startswith(b"dir,")
 
 
 def test_a_script_of_an_earlier_opstore_goes_on_working(stocked: Machine) -> None:
-    told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", ASKED_BY_SHELL: "bash_complete"}
+    told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", COMPLETE_VARIABLE: "bash_complete"}
     assert stocked.raw(env={completion.WITHIN: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
 
 

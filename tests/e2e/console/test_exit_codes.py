@@ -451,7 +451,7 @@ def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
         70,
         "",
         "error: an internal error, with the reference REFERENCE: RuntimeError: [red]a bug[/red]\n"
-        "hint: run the command again with -v, and report what it shows\n",
+        "hint: run the command again with -v, and report the output\n",
     )
     assert machine.ask("ops", program=program)[0] == 70
     code, _, err = machine.run("ops", "-v", program=program)

@@ -10,7 +10,7 @@ from tests.support.machines import Machine
 from tests.support.schema import HEAD
 
 BEFORE = """\
-settings\tok\tthey mean the local daemon of /machine/data\t-
+settings\tok\tthey name the local daemon of /machine/data\t-
 home\tok\t/machine/data is made when a daemon first starts\t-
 disk\tok\tSIZE are free where /machine/data is\t-
 credentials\tok\tlogin was not run\t-
@@ -18,17 +18,17 @@ sqlite\tok\tSQLITE\t-
 daemon\tok\tit does not run: the first command that needs it starts it\t-
 """
 RUNNING = f"""\
-settings\tok\tthey mean the local daemon of /machine/data\t-
-home\tok\t/machine/data is yours, and takes files\t-
+settings\tok\tthey name the local daemon of /machine/data\t-
+home\tok\t/machine/data is yours and can be written\t-
 disk\tok\tSIZE are free where /machine/data is\t-
 locks\tok\tfile locks work\t-
 times\tok\tfiles get the time of this machine's clock\t-
-token file\tok\t/machine/data/token is there, and yours alone\t-
+token file\tok\t/machine/data/token exists, and only you can read it\t-
 credentials\tok\tlogin was not run\t-
 sqlite\tok\tSQLITE\t-
 schema\tok\t/machine/data/opstore.db has the schema {HEAD}\t-
 daemon\tok\topstore 0.1.0 runs at URL (pid PID)\t-
-token\tok\tthe local daemon takes the token (token file)\t-
+token\tok\tthe local daemon accepts the token (token file)\t-
 clock\tok\tits clock agrees with this machine's\t-
 """
 
@@ -116,7 +116,7 @@ def test_on_a_terminal_it_is_a_table(machine: Machine) -> None:
     code, shown = machine.on_a_terminal("doctor", columns=160, env={"NO_COLOR": "1"})
     lines = shown.splitlines()
     assert (code, lines[0].split()) == (0, ["CHECK", "FOUND", "WHAT", "TO", "DO"])
-    assert lines[1].split(None, 3) == ["settings", "✓", "ok", "they mean the local daemon of /machine/data"]
+    assert lines[1].split(None, 3) == ["settings", "✓", "ok", "they name the local daemon of /machine/data"]
 
 
 def test_what_others_wrote_is_shown_escaped(machine: Machine) -> None:
