@@ -49,7 +49,7 @@ def test_an_op_without_versions_has_none(client: BaseOpStoreClient) -> None:
     assert client.get_all_versions_of_op("forest") is None
 
 
-def test_the_stored_versions_come_where_any_is_stored_and_else_the_registered_ones(client: BaseOpStoreClient) -> None:
+def test_stored_versions_are_returned_or_else_registered_ones(client: BaseOpStoreClient) -> None:
     client.register_valid_link(None, "pca", AAA)
     client.register_valid_link(None, "pca", AAB)
     assert client.get_all_versions_of_op("pca") == {AAA, AAB}
@@ -68,7 +68,7 @@ def test_the_newest_is_the_greatest_whatever_the_number(client: BaseOpStoreClien
     assert client.show("pca").version == "1.0.1"
 
 
-def test_versions_of_different_answers_of_one_store_can_be_compared(client: BaseOpStoreClient) -> None:
+def test_versions_of_different_responses_of_one_store_can_be_compared(client: BaseOpStoreClient) -> None:
     for version in (AAA, BAA):
         client.save_op_bytes("pca", version, str(version).encode())
     client.register_valid_link("forest", "pca", AAA)
@@ -80,7 +80,7 @@ def test_versions_of_different_answers_of_one_store_can_be_compared(client: Base
     assert linked <= stored
 
 
-def test_versions_of_two_ops_have_no_order(client: BaseOpStoreClient) -> None:
+def test_versions_of_two_ops_cannot_be_compared(client: BaseOpStoreClient) -> None:
     client.save_op_bytes("pca", AAA, b"one")
     client.save_op_bytes("lda", BAA, b"one")
     both = (client.get_all_versions_of_op("pca") or set()) | (client.get_all_versions_of_op("lda") or set())
@@ -88,7 +88,7 @@ def test_versions_of_two_ops_have_no_order(client: BaseOpStoreClient) -> None:
         max(both)
 
 
-def test_a_version_says_when_it_was_made_or_else_registered(client: BaseOpStoreClient) -> None:
+def test_creation_time_is_that_of_the_version_or_of_its_registration(client: BaseOpStoreClient) -> None:
     client.save_op_bytes("pca", f"{AAA}_2020-01-01 10:00:00.5", b"one")
     client.save_op_bytes("pca", AAB, b"two")
     times = {str(version): version.creation_time for version in client.get_all_versions_of_op("pca") or ()}
@@ -96,7 +96,9 @@ def test_a_version_says_when_it_was_made_or_else_registered(client: BaseOpStoreC
     assert isinstance(times[str(AAB)], datetime)
 
 
-def test_an_op_of_many_versions_comes_whole(client: BaseOpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pages_of_an_op_with_many_versions_are_read(
+    client: BaseOpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "MAX_LIMIT", 3)
     versions = [Version("aaaa", "aaaa", f"{number:04x}") for number in range(10)]
     for version in versions:
@@ -110,7 +112,7 @@ def test_an_op_of_many_versions_comes_whole(client: BaseOpStoreClient, monkeypat
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-def test_none_are_validated_only_where_the_two_were_never_linked(client: BaseOpStoreClient) -> None:
+def test_validated_links_are_none_only_for_ops_that_were_never_linked(client: BaseOpStoreClient) -> None:
     assert client.get_validated_links("forest", "pca") is None
     for version in (AAA, AAB):
         client.save_op_bytes("pca", version, str(version).encode())
@@ -129,7 +131,7 @@ def test_none_are_validated_only_where_the_two_were_never_linked(client: BaseOpS
     assert client.get_validated_links("pca", "forest") is None
 
 
-def test_a_link_registers_ops_and_versions_that_are_unknown_at_once(client: BaseOpStoreClient, scene: Scene) -> None:
+def test_a_link_registers_unknown_ops_and_versions(client: BaseOpStoreClient, scene: Scene) -> None:
     client.register_valid_link("forest", named("pca"), AAA)
     rows = scene.rows()
     assert (rows["op"], rows["version"], rows["link"], rows["position"]) == (2, 1, 1, 2)
@@ -142,7 +144,7 @@ def test_a_link_registers_ops_and_versions_that_are_unknown_at_once(client: Base
     assert client.get_validated_links("forest", "pca") == {AAA}
 
 
-def test_what_is_refused_leaves_nothing(client: BaseOpStoreClient, scene: Scene) -> None:
+def test_a_refused_link_registers_nothing(client: BaseOpStoreClient, scene: Scene) -> None:
     before = scene.has()
     attempts: list[tuple[type[errors.OpStoreError], Any, Any, Any]] = [
         (errors.InvalidName, "Forest", "pca", AAA),
@@ -180,7 +182,7 @@ def test_what_is_refused_leaves_nothing(client: BaseOpStoreClient, scene: Scene)
 # --- bytes ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_bytes_of_a_version_come_by_its_object_or_its_text(client: BaseOpStoreClient) -> None:
+def test_the_bytes_are_found_by_a_version_object_or_its_text(client: BaseOpStoreClient) -> None:
     client.save_op_bytes(named("pca"), AAA, b"one")
     foreign = SimpleNamespace(major=AAA.major, minor=AAA.minor, patch=AAA.patch, creation_time="a/b @c")
     stored = max(client.get_all_versions_of_op("pca") or ())
@@ -188,7 +190,7 @@ def test_the_bytes_of_a_version_come_by_its_object_or_its_text(client: BaseOpSto
         assert client.get_op_bytes_for_version("pca", version) == b"one"
 
 
-def test_what_is_not_there_is_said(client: BaseOpStoreClient) -> None:
+def test_an_unknown_op_or_version_raises_not_found(client: BaseOpStoreClient) -> None:
     with pytest.raises(errors.OpNotFound):
         client.get_op_bytes_for_version("pca", AAA)
     client.register_valid_link(None, "pca", AAA)
@@ -198,7 +200,7 @@ def test_what_is_not_there_is_said(client: BaseOpStoreClient) -> None:
         client.get_op_bytes_for_version("pca", AAB)
 
 
-def test_a_version_of_decimal_digits_is_no_number(client: BaseOpStoreClient) -> None:
+def test_subversions_of_decimal_digits_are_not_a_version_number(client: BaseOpStoreClient) -> None:
     client.save_op_bytes("pca", "1234.1234.1234", b"digits")
     client.save_op_bytes("pca", "0001.0002.0003", b"zeros")
     assert client.get_op_bytes_for_version("pca", "1234.1234.1234") == b"digits"
@@ -263,7 +265,7 @@ def test_a_pipeline_of_one_op_has_no_edge(client: BaseOpStoreClient) -> None:
     assert (client.pipeline("alone").ops, client.pipeline("alone").edges) == (("pca",), ())
 
 
-def test_a_pipeline_that_is_none_is_refused(client: BaseOpStoreClient, scene: Scene) -> None:
+def test_an_invalid_pipeline_is_refused(client: BaseOpStoreClient, scene: Scene) -> None:
     before = scene.has()
     for wrong in (pipeline("empty"), pipeline("round", ("a", "b"), ("b", "a")), pipeline("self", ("a", "a"))):
         with pytest.raises(errors.InvalidGraph):

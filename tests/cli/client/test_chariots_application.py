@@ -44,7 +44,7 @@ def test_the_first_start_registers_everything(client: BaseOpStoreClient) -> None
     assert " " in str(pca)
 
 
-def test_every_other_start_makes_nothing_new(client: BaseOpStoreClient, scene: Scene) -> None:
+def test_a_later_start_creates_nothing(client: BaseOpStoreClient, scene: Scene) -> None:
     pca, forest = ForeignVersion("2 components"), ForeignVersion("50 trees")
     an_application(client, pca, forest).start()
     before = scene.has()

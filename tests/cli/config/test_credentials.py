@@ -37,7 +37,7 @@ def test_a_token_is_kept_for_its_url_replaced_and_forgotten(credentials: Credent
     assert not credentials.path.exists()
 
 
-def test_nothing_is_made_where_there_is_nothing_to_forget(credentials: Credentials) -> None:
+def test_forgetting_an_unknown_token_creates_no_file(credentials: Credentials) -> None:
     credentials.forget("https://a")
     credentials.forget_all()
     assert not credentials.path.parent.exists()
@@ -45,7 +45,7 @@ def test_nothing_is_made_where_there_is_nothing_to_forget(credentials: Credentia
 
 @posix
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
-def test_nobody_else_can_read_it_whatever_the_umask_and_the_mode_before(credentials: Credentials, umask: int) -> None:
+def test_the_file_is_private_whatever_the_umask_and_its_mode_before(credentials: Credentials, umask: int) -> None:
     old = os.umask(umask)
     try:
         (credentials.path.parent.parent / "config").mkdir(mode=0o700)
@@ -60,7 +60,7 @@ def test_nobody_else_can_read_it_whatever_the_umask_and_the_mode_before(credenti
 
 
 @posix
-def test_it_is_never_there_half_written_or_readable_by_others(
+def test_the_file_is_never_half_written_or_readable_by_others(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, str]] = []
@@ -79,7 +79,7 @@ def test_it_is_never_there_half_written_or_readable_by_others(
 
 
 @posix
-def test_a_link_in_its_place_is_neither_followed_nor_written_through(credentials: Credentials, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_file_is_not_followed(credentials: Credentials, tmp_path: Path) -> None:
     credentials.path.parent.mkdir()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text('{"tokens": {"https://a": "theirs"}}')
@@ -96,7 +96,7 @@ def test_a_link_in_its_place_is_neither_followed_nor_written_through(credentials
 
 
 @posix
-def test_a_pipe_in_its_place_is_refused_at_once(credentials: Credentials) -> None:
+def test_a_pipe_in_place_of_the_file_is_refused_at_once(credentials: Credentials) -> None:
     credentials.path.parent.mkdir()
     os.mkfifo(credentials.path)
     with pytest.raises(errors.InvalidSetting, match="not a regular file"):
@@ -107,7 +107,7 @@ def test_a_pipe_in_its_place_is_refused_at_once(credentials: Credentials) -> Non
     "text",
     ["", "[]", "{}", "\xff", '{"tokens": []}', '{"tokens": {"u": 1}}', '{"tokens": {"u": "a\\nb"}}', "[" * 100_000],
 )
-def test_what_login_did_not_write_is_refused_kept_and_never_shown(credentials: Credentials, text: str) -> None:
+def test_a_file_that_login_did_not_write_is_refused_and_never_shown(credentials: Credentials, text: str) -> None:
     credentials.path.parent.mkdir()
     credentials.path.write_bytes(text.encode("latin-1"))
     with pytest.raises(errors.InvalidSetting, match=r"credentials\.json"):
@@ -119,7 +119,7 @@ def test_what_login_did_not_write_is_refused_kept_and_never_shown(credentials: C
     assert not credentials.path.exists()
 
 
-def test_logins_at_once_do_not_lose_each_other(credentials: Credentials) -> None:
+def test_concurrent_logins_lose_no_token(credentials: Credentials) -> None:
     script = (
         "import sys; from pathlib import Path; from opstore_cli.config.credentials import Credentials\n"
         "kept = Credentials(Path(sys.argv[1]))\n"
@@ -134,7 +134,7 @@ def test_logins_at_once_do_not_lose_each_other(credentials: Credentials) -> None
     assert left == {"credentials.json", "credentials.lock"}
 
 
-def test_a_write_that_fails_leaves_what_was_there(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials.keep("https://a", "one")
 
     def full(_descriptor: int) -> None:

@@ -41,7 +41,7 @@ def user_file(tree: Path) -> Path:
     return folder / "config.toml"
 
 
-def test_without_any_setting_the_local_daemon_of_the_users_data_folder_is_meant(tree: Path) -> None:
+def test_the_default_is_the_local_daemon_of_the_users_data_folder(tree: Path) -> None:
     settings = load_settings(None, {}, tree)
     assert (settings.url, settings.origin, settings.autostart) == (None, "local", True)
     assert settings.home.name == "opstore"
@@ -73,7 +73,7 @@ def test_the_nearest_file_counts_and_none_beyond_the_repository(tree: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["url = ", "token = 'x'", "url = 1", "url = 'ftp://x'", "\xff", "a = " + "[" * 9999])
-def test_a_file_that_cannot_be_read_as_settings_is_named(tree: Path, text: str) -> None:
+def test_the_error_names_a_file_that_cannot_be_parsed(tree: Path, text: str) -> None:
     (tree / "opstore.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
         load_settings(None, {}, tree)
@@ -98,7 +98,7 @@ def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tr
 
 
 @pytest.mark.parametrize("text", ["true", "yes", "2", "on", " 1", "no"])
-def test_what_is_neither_1_nor_0_allows_nothing(tree: Path, text: str) -> None:
+def test_allow_pickle_in_the_environment_is_1_or_0(tree: Path, text: str) -> None:
     with pytest.raises(errors.InvalidSetting, match="OPSTORE_ALLOW_PICKLE was refused: it must be 1 or 0"):
         load_settings(None, {"OPSTORE_ALLOW_PICKLE": text}, tree)
 
@@ -111,7 +111,7 @@ def test_allow_pickle_in_the_users_file_is_true_or_false(tree: Path, user_file: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes as POSIX has them")
-def test_a_folder_of_the_user_that_cannot_be_entered_is_none(tree: Path, user_file: Path) -> None:
+def test_an_inaccessible_user_folder_is_ignored(tree: Path, user_file: Path) -> None:
     # As under `sudo -u somebody` that keeps HOME.
     user_file.write_text('url = "https://user"')
     text = "import os, sys; from pathlib import Path; from opstore_cli.config.settings import load_settings\n"
@@ -130,7 +130,7 @@ def test_an_empty_variable_counts_as_unset(tree: Path) -> None:
     assert load_settings(None, dict.fromkeys(names, ""), tree) == load_settings(None, {}, tree)
 
 
-def test_a_relative_home_is_one_of_the_working_folder(tree: Path) -> None:
+def test_a_relative_home_is_relative_to_the_working_directory(tree: Path) -> None:
     assert load_settings(None, {"OPSTORE_HOME": "store"}, tree).home == tree / "store"
 
 
@@ -153,7 +153,7 @@ def test_a_relative_home_is_one_of_the_working_folder(tree: Path) -> None:
         "http://[::1",
     ],
 )
-def test_what_is_no_url_of_a_daemon_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(errors.InvalidSetting) as caught:
         urls.check_url(url, "--url")
     assert "a:b" not in str(caught.value)
@@ -173,7 +173,7 @@ def test_what_is_no_url_of_a_daemon_is_refused(url: str) -> None:
         ("https://models.example.com/a/../b", "https://models.example.com/a/../b"),
     ],
 )
-def test_a_url_has_one_form_in_which_it_is_compared(text: str, url: str) -> None:
+def test_urls_are_normalized(text: str, url: str) -> None:
     assert urls.check_url(text, "--url") == url
     assert urls.check_url(url, "--url") == url
 
@@ -195,12 +195,12 @@ def test_only_this_machine_is_loopback(url: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nHost: x", "ä", "x" * 5000])
-def test_what_could_break_a_header_is_no_token(tree: Path, token: str) -> None:
+def test_a_token_that_could_break_a_header_is_refused(tree: Path, token: str) -> None:
     with pytest.raises(errors.InvalidSetting):
         load_settings(None, {"OPSTORE_TOKEN": token}, tree)
 
 
-def test_a_token_file_is_read_when_it_is_needed_and_others_reading_it_is_said(tree: Path) -> None:
+def test_a_token_file_is_read_on_demand_with_a_warning_if_others_can_read_it(tree: Path) -> None:
     file = tree / "secret"
     file.write_text("the-token\n")
     file.chmod(0o600)
@@ -251,7 +251,7 @@ def _credential(settings: Settings, token: str | None = None) -> tuple[str, str]
     return None if found is None else (found.source, found.token)
 
 
-def test_a_token_that_login_kept_goes_to_its_url_and_behind_what_was_given(tree: Path) -> None:
+def test_a_stored_token_is_sent_to_its_url_unless_another_was_given(tree: Path) -> None:
     Credentials().keep("https://host", "kept")
     assert _credential(load_settings("HTTPS://Host:443/", {}, tree)) == ("login", "kept")
     for other in ("https://host/team", "https://host:8443", "https://host.example", "http://127.0.0.1:443"):
@@ -265,9 +265,7 @@ def test_a_token_that_login_kept_goes_to_its_url_and_behind_what_was_given(tree:
 
 
 @pytest.mark.parametrize("environ", [{}, {"OPSTORE_TOKEN": "t"}, {"OPSTORE_TOKEN_FILE": "file"}])
-def test_a_url_of_the_working_tree_gets_what_login_kept_for_it_and_nothing_else(
-    tree: Path, environ: dict[str, str]
-) -> None:
+def test_a_url_of_the_working_tree_gets_only_its_stored_token(tree: Path, environ: dict[str, str]) -> None:
     (tree / "opstore.toml").write_text('url = "https://Host/"')
     (tree / "file").write_text("filed")
     settings = load_settings(None, environ, tree)
@@ -283,19 +281,19 @@ def test_a_url_of_the_working_tree_gets_what_login_kept_for_it_and_nothing_else(
         _locate(settings)
 
 
-def test_a_token_that_stands_in_the_file_for_plain_http_is_not_sent_either(tree: Path) -> None:
+def test_a_stored_token_is_not_sent_over_plain_http_either(tree: Path) -> None:
     Credentials().keep("http://host", "kept")
     with pytest.raises(errors.PlainHttp):
         _locate(load_settings("http://host", {}, tree))
 
 
-def test_the_local_daemon_gets_the_token_file_whatever_login_kept(tree: Path) -> None:
+def test_the_local_daemon_gets_the_token_of_its_file_not_a_stored_one(tree: Path) -> None:
     home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
     Credentials().keep("http://127.0.0.1:7001", "kept")
     assert _credential(load_settings(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
 
 
-def test_tokens_that_others_can_read_are_warned_of(tree: Path) -> None:
+def test_a_token_that_others_can_read_causes_a_warning(tree: Path) -> None:
     credentials = Credentials()
     credentials.keep("https://host", "kept")
     lines: list[str] = []
@@ -315,7 +313,7 @@ def _home(path: Path, url: str, token: str) -> Path:
     return path
 
 
-def test_the_token_file_goes_to_the_url_of_the_runtime_file_only(tree: Path) -> None:
+def test_the_token_of_the_file_is_sent_only_to_the_url_of_the_runtime_file(tree: Path) -> None:
     home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
     environ = {"OPSTORE_HOME": str(home)}
     assert _locate(load_settings("http://127.0.0.1:7001/", environ, tree)).token == "file-token"
@@ -347,7 +345,7 @@ def test_a_stranger_on_the_daemons_port_is_not_found_and_gets_no_token(tree: Pat
     assert not any("our-own-token" in str(headers) for headers in stranger.health)
 
 
-def test_the_given_token_goes_before_the_token_file_but_the_proof_is_by_the_file(tree: Path) -> None:
+def test_a_given_token_overrides_the_token_file_but_the_proof_uses_the_file(tree: Path) -> None:
     with FakeDaemon() as daemon:
         daemon.versions.append(b"bytes")
         environ = {"OPSTORE_HOME": str(_home(tree / "home", daemon.url, daemon.token)), "OPSTORE_TOKEN": "mine"}
@@ -361,6 +359,6 @@ def test_the_given_token_goes_before_the_token_file_but_the_proof_is_by_the_file
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"url": "http://10.0.0.1:5", "pid": 5, "port": 5, "version": "1"}', '{"url": 1}']
 )
-def test_a_runtime_file_that_names_no_daemon_of_this_machine_is_none(tmp_path: Path, text: str) -> None:
+def test_a_runtime_file_that_names_no_daemon_of_this_machine_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "daemon.json").write_text(text)
     assert local_daemon.read_runtime_file(tmp_path) is None

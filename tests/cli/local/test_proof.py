@@ -59,14 +59,14 @@ def health(nonce: str, at: str, status: str = "200 OK", lines: str = "Content-Le
     return f"{head}{body}".encode()
 
 
-def test_a_proof_counts_on_a_connection_that_goes_on_only() -> None:
+def test_a_proof_is_accepted_only_with_status_200_on_a_kept_connection() -> None:
     assert is_taken_for_the_daemon(health)
     assert not is_taken_for_the_daemon(lambda nonce, at: health(nonce, at, "404 Not Found"))
     assert not is_taken_for_the_daemon(lambda nonce, at: health(nonce, at, lines=CLOSED))
     assert not is_taken_for_the_daemon(lambda nonce, at: b"220 ready\r\n\r\n")
 
 
-def test_a_health_answer_that_is_too_long_is_not_read() -> None:
+def test_a_health_response_that_is_too_long_is_not_read() -> None:
     assert not is_taken_for_the_daemon(lambda nonce, at: health(nonce, at, lines=LONG, body=BODY))
     assert not is_taken_for_the_daemon(
         lambda nonce, at: health(nonce, at, lines="Transfer-Encoding: chunked", body="0\r\n\r\n")
@@ -189,7 +189,7 @@ def test_a_relay_on_another_port_gets_no_token(kind: type[Relay]) -> None:
         assert running.token.encode() not in relay.received
 
 
-def test_a_tunnel_that_the_daemon_was_told_of_gets_through() -> None:
+def test_a_tunnel_of_an_allowed_host_gets_the_token() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (

@@ -14,7 +14,7 @@ GOOD: dict[str, Any] = {"url": "http://127.0.0.1:7001", "pid": 100, "port": 7001
 @pytest.mark.parametrize(
     "bad", [{"pid": 1}, {"pid": 0}, {"pid": -100}, {"port": 7002}, {"url": "http://127.0.0.1"}, {"url": "http://host"}]
 )
-def test_a_runtime_file_that_is_at_odds_with_itself_is_none(tmp_path: Path, bad: dict[str, Any]) -> None:
+def test_an_inconsistent_runtime_file_is_ignored(tmp_path: Path, bad: dict[str, Any]) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(json.dumps(GOOD))
     assert daemon.read_runtime_file(tmp_path) is not None

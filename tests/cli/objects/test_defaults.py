@@ -75,14 +75,14 @@ NO_PLAIN_DATA: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("obj", "reason"), NO_PLAIN_DATA, ids=[reason for _, reason in NO_PLAIN_DATA])
-def test_what_no_plain_format_gives_back_as_it_is_needs_a_format(obj: Any, reason: str) -> None:
+def test_an_object_that_no_plain_format_restores_needs_a_format(obj: Any, reason: str) -> None:
     with pytest.raises(errors.FormatNeeded) as caught:
         fitting(obj)
     assert reason in caught.value.text
     assert all(name in caught.value.advice for name in FORMATS)
 
 
-def test_a_model_is_not_pickled_unless_that_is_said(client: OpStoreClient) -> None:
+def test_a_model_is_pickled_only_on_request(client: OpStoreClient) -> None:
     with pytest.raises(errors.FormatNeeded) as caught:
         client.save("forest", forest())
     assert "sklearn.ensemble._forest.RandomForestClassifier needs a format" in caught.value.text
@@ -117,20 +117,20 @@ UNFIT: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("obj", "name", "reason"), UNFIT, ids=[f"{name}: {reason}" for _, name, reason in UNFIT])
-def test_what_a_format_cannot_hold_is_refused_with_the_reason(obj: Any, name: str, reason: str) -> None:
+def test_an_object_that_does_not_fit_its_format_is_refused_with_the_reason(obj: Any, name: str, reason: str) -> None:
     with pytest.raises(errors.ObjectRefused) as caught:
         dumped(obj, name)
     assert reason in caught.value.text
     assert f"can't be saved as {name}" in caught.value.text
 
 
-def test_a_format_that_nobody_knows_is_refused_with_those_that_there_are(client: OpStoreClient) -> None:
+def test_an_unknown_format_is_refused_with_a_list_of_formats(client: OpStoreClient) -> None:
     with pytest.raises(errors.UnknownFormat, match="'onnx' is no format of objects: they are bytes, json, numpy"):
         client.save("model", {}, format="onnx")
     assert client.ops() == []
 
 
-def test_what_is_refused_is_refused_before_anything_is_written_out(client: OpStoreClient) -> None:
+def test_arguments_are_checked_before_the_object_is_written(client: OpStoreClient) -> None:
     class Watched:
         def __reduce__(self) -> Any:
             raise AssertionError("it was pickled")
@@ -164,7 +164,7 @@ def exactly(one: Any, other: Any) -> bool:
 
 
 @given(PLAIN)
-def test_plain_data_comes_back_from_json_exactly(value: Any) -> None:
+def test_json_restores_plain_data_exactly(value: Any) -> None:
     assert fitting(value).name == "json"
     data = dumped(value, "json")
     assert exactly(loaded(data, "json"), value)
@@ -179,7 +179,7 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_anything_is_saved_exactly_or_refused(value: Any) -> None:
+def test_an_object_is_restored_exactly_or_refused(value: Any) -> None:
     try:
         chosen = fitting(value)
         data = dumped(value, chosen.name)
@@ -195,14 +195,14 @@ ARRAYS = arrays.arrays(
 
 
 @given(ARRAYS)
-def test_an_array_comes_back_from_a_file_exactly(array: Any) -> None:
+def test_a_file_restores_an_array_exactly(array: Any) -> None:
     data = dumped(array, "numpy")
     assert same(loaded(data, "numpy"), array)
     assert dumped(array, "numpy") == data
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), ARRAYS))
-def test_a_dict_of_arrays_comes_back_from_a_file_exactly(named_arrays: Any) -> None:
+def test_a_file_restores_a_dict_of_arrays_exactly(named_arrays: Any) -> None:
     data = dumped(named_arrays, "numpy")
     back = loaded(data, "numpy")
     assert list(back) == list(named_arrays)

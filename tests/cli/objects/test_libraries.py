@@ -28,7 +28,7 @@ HERE["python"] = platform.python_version()
 
 @pytest.mark.parametrize("name", MODEL_FORMATS)
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_is_noted_with_python_its_format_and_what_its_classes_come_from(
+def test_a_model_records_python_its_format_and_the_libraries_of_its_classes(
     client: OpStoreClient, model: str, name: str
 ) -> None:
     saved = client.save("model", MODELS[model](), format=name)
@@ -38,7 +38,7 @@ def test_a_model_is_noted_with_python_its_format_and_what_its_classes_come_from(
 
 
 @pytest.mark.parametrize("name", MODEL_FORMATS)
-def test_what_is_deep_inside_is_noted_too(client: OpStoreClient, name: str) -> None:
+def test_libraries_of_nested_objects_are_recorded(client: OpStoreClient, name: str) -> None:
     inside = {"models": [{"vectors": [words().transform(TEXTS)], "model": MODELS["forest"]()}]}
     saved = client.save("model", inside, format=name)
     assert {"scipy", "scikit-learn"} <= set(saved.libraries)
@@ -55,18 +55,18 @@ class Ours(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", MODEL_FORMATS)
-def test_a_class_of_ones_own_is_noted_with_what_it_inherits_from(client: OpStoreClient, name: str) -> None:
+def test_libraries_of_base_classes_are_recorded(client: OpStoreClient, name: str) -> None:
     saved = client.save("ours", Ours(), format=name)
     assert saved.libraries == {library: HERE[library] for library in ["python", "scikit-learn", *MODEL_FORMATS[name]]}
 
 
 @pytest.mark.parametrize("name", MODEL_FORMATS)
-def test_functions_are_noted_too(client: OpStoreClient, name: str) -> None:
+def test_libraries_of_functions_are_recorded(client: OpStoreClient, name: str) -> None:
     model = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(FEATURES, CLASSES)
     assert {"numpy", "scikit-learn"} <= set(client.save("model", model, format=name).libraries)
 
 
-def test_what_a_function_of_a_script_uses_is_noted(client: OpStoreClient) -> None:
+def test_libraries_that_a_function_of_a_script_uses_are_recorded(client: OpStoreClient) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec("import numpy as np\ndef logarithm(x): return np.log(x)", namespace)  # noqa: S102 - as a script has it
     saved = client.save("function", namespace["logarithm"], format="cloudpickle")
@@ -80,14 +80,14 @@ def test_plain_data_depends_on_no_version(client: OpStoreClient) -> None:
     assert client.save("set", {1, 2}, format="pickle").libraries == {"python": HERE["python"]}
 
 
-def test_many_objects_are_noted_as_one() -> None:
+def test_many_objects_of_a_library_record_it_once() -> None:
     assert set(libraries.versions(["numpy", "numpy.linalg", "os", "json.decoder", "__main__", "nowhere.at.all"])) == {
         "numpy",
         "python",
     }
 
 
-def test_there_are_never_more_libraries_than_a_record_takes_and_python_is_one_of_them(
+def test_at_most_as_many_libraries_as_a_record_takes_are_recorded_and_python_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(libraries, "_distributions", lambda module: (module,))
@@ -96,7 +96,7 @@ def test_there_are_never_more_libraries_than_a_record_takes_and_python_is_one_of
     assert (len(found), next(iter(found))) == (64, "python")
 
 
-def test_a_distribution_that_shares_a_namespace_is_told_from_the_others(tmp_path: Path) -> None:
+def test_distributions_that_share_a_namespace_are_distinguished(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / "shared" / name).mkdir(parents=True)
         (tmp_path / "shared" / name / "__init__.py").write_text("class Thing: pass\n")
@@ -171,7 +171,7 @@ def test_of_python_only_the_first_two_numbers_count(client: OpStoreClient, versi
     assert [each.category for each in caught] == ([LibraryWarning] if warns else [])
 
 
-def test_what_somebody_else_recorded_does_not_reach_the_terminal_as_it_is(client: OpStoreClient) -> None:
+def test_recorded_texts_are_escaped_in_the_warning(client: OpStoreClient) -> None:
     strange = {"\x9b31mred": "\x1b[31m1\n", "": "", "../../etc": "1", "a" * 128: "1"}
     client.push("model", b"[]", format="json", libraries={key: value for key, value in strange.items() if key})
     with pytest.warns(LibraryWarning) as caught:
@@ -189,7 +189,7 @@ def test_a_warning_that_is_an_error_keeps_the_object_from_being_loaded(client: O
             client.load(reference, allow_pickle=True)
 
 
-def test_a_class_that_is_not_here_any_more_is_told_with_the_command_that_names_the_libraries(
+def test_a_missing_class_is_reported_with_the_command_that_lists_the_libraries(
     client: OpStoreClient,
 ) -> None:
     client.push("model", b"\x80\x05cnowhere_at_all\nThing\n.", format="pickle")

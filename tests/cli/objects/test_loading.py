@@ -26,7 +26,7 @@ def test_a_version_without_a_format_says_so_and_is_loaded_with_one(client: OpSto
         client.load("metrics", format="onnx")
 
 
-def test_a_format_that_is_none_of_objects_says_so(client: OpStoreClient) -> None:
+def test_a_version_in_another_kind_of_format_is_refused(client: OpStoreClient) -> None:
     client.push("model", b"...", format="onnx")
     with pytest.raises(errors.UnknownFormat, match="'onnx' is no format of objects") as caught:
         client.load("model")
@@ -34,7 +34,7 @@ def test_a_format_that_is_none_of_objects_says_so(client: OpStoreClient) -> None
     assert client.load("model", format="bytes") == b"..."
 
 
-def test_a_version_that_is_only_registered_has_nothing_to_load(client: OpStoreClient) -> None:
+def test_a_registered_version_cannot_be_loaded(client: OpStoreClient) -> None:
     client.register("tokenizer", fields={"major": {"lower": "yes"}})
     for options in ({}, {"format": "json"}, {"allow_pickle": True}):
         with pytest.raises(errors.NotStored):
@@ -55,7 +55,7 @@ def test_any_selector_picks_the_version_that_is_loaded(client: OpStoreClient) ->
     assert client.load("metrics") == {"n": 2}
 
 
-def test_what_is_no_file_of_its_format_is_refused_with_the_reason(client: OpStoreClient) -> None:
+def test_a_file_of_another_format_is_refused_with_the_reason(client: OpStoreClient) -> None:
     for name in ("json", "numpy", "skops", "joblib", "pickle", "cloudpickle"):
         for number, data in enumerate([b"", b"{", b"\x93NUMPY", b"PK\x03\x04", b"\x80\x05.", b"\xff" * 100]):
             client.push(f"{name}{number}", data, format=name)
@@ -81,7 +81,7 @@ class Grumpy:
         raise KeyError("not here")
 
 
-def test_what_a_users_class_raises_is_the_cause(client: OpStoreClient) -> None:
+def test_an_exception_of_a_users_class_is_the_cause(client: OpStoreClient) -> None:
     with pytest.raises(errors.ObjectRefused) as refused:
         client.save("grumpy", Grumpy("saved"), format="pickle")
     assert refused.value.text.endswith(r"can't be saved as pickle: RuntimeError: not me \x1b[31m")
@@ -93,7 +93,7 @@ def test_what_a_users_class_raises_is_the_cause(client: OpStoreClient) -> None:
     assert isinstance(failed.value.__cause__, KeyError)
 
 
-def test_errors_travel_between_processes(client: OpStoreClient) -> None:
+def test_errors_can_be_pickled(client: OpStoreClient) -> None:
     with pytest.raises(errors.FormatNeeded) as caught:
         client.save("model", object())
     again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - ours
@@ -113,7 +113,7 @@ def test_no_temporary_file_is_left(client: OpStoreClient, tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_a_full_disk_is_said_to_be_full(client: OpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(client: OpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
     client.save("blob", bytes(200_000))
     monkeypatch.setattr(formats, "TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
     with pytest.raises(errors.OutputFailed, match="No space left"):
@@ -123,7 +123,7 @@ def test_a_full_disk_is_said_to_be_full(client: OpStoreClient, monkeypatch: pyte
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_a_file_that_was_opened_by_its_descriptor_is_not_called_by_its_number(client: OpStoreClient) -> None:
+def test_the_error_of_a_file_opened_by_descriptor_does_not_name_its_number(client: OpStoreClient) -> None:
     client.push("blob", bytes(10))
     with (
         os.fdopen(os.open("/dev/full", os.O_RDWR), "r+b", buffering=0) as full,
@@ -137,7 +137,7 @@ def test_a_file_that_was_opened_by_its_descriptor_is_not_called_by_its_number(cl
         client.push("blob", unreadable)
 
 
-def test_a_folder_for_temporary_files_that_is_not_there_is_said(
+def test_a_missing_folder_for_temporary_files_is_reported(
     client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.save("blob", b"a")
@@ -149,7 +149,7 @@ def test_a_folder_for_temporary_files_that_is_not_there_is_said(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads what Linux says of a process")
-def test_an_array_is_not_held_twice(client: OpStoreClient) -> None:
+def test_an_array_is_not_in_memory_twice(client: OpStoreClient) -> None:
     script = """
 import resource, sys
 import numpy as np

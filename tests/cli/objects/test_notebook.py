@@ -27,7 +27,7 @@ def test_the_example_is_about_30_lines() -> None:
     assert len(lines) <= 30
 
 
-def test_the_example_runs_and_again_makes_nothing_new(machine: Machine) -> None:
+def test_the_example_runs_and_a_second_run_creates_nothing(machine: Machine) -> None:
     said = "pca@1.0.0 random_forest@1.0.0 valid\n"
     assert machine.run(EXAMPLE, program=PYTHON)[:2] == (0, said)
     assert machine.run(EXAMPLE, program=PYTHON) == (0, said, "")

@@ -37,7 +37,7 @@ def test_a_model_predicts_the_same_after_every_format(client: OpStoreClient, mod
 
 @pytest.mark.parametrize("name", MODEL_FORMATS)
 @pytest.mark.parametrize("model", MODELS)
-def test_the_same_model_saved_twice_makes_nothing_new(client: OpStoreClient, model: str, name: str) -> None:
+def test_saving_the_same_model_again_creates_nothing(client: OpStoreClient, model: str, name: str) -> None:
     made = MODELS[model]()
     first = client.save("model", made, format=name)
     again = client.save("model", made, format=name)
@@ -65,7 +65,7 @@ def test_the_same_model_made_by_two_processes_is_the_same_bytes() -> None:
     assert digests() == first
 
 
-def test_a_vocabulary_with_its_sparse_weights_comes_back(client: OpStoreClient) -> None:
+def test_a_vocabulary_with_sparse_weights_is_restored(client: OpStoreClient) -> None:
     made = words()
     for name in MODEL_FORMATS:
         client.save(f"words.{name}", made, format=name)
@@ -85,12 +85,12 @@ THINGS: list[Any] = [
 
 @pytest.mark.parametrize("name", ["pickle", "cloudpickle", "joblib"])
 @pytest.mark.parametrize("thing", THINGS, ids=repr)
-def test_things_of_the_standard_library_come_back_from_a_pickle(client: OpStoreClient, thing: Any, name: str) -> None:
+def test_a_pickle_restores_objects_of_the_standard_library(client: OpStoreClient, thing: Any, name: str) -> None:
     client.save("thing", thing, format=name)
     assert fetch(client, "thing") == thing
 
 
-def test_bytes_come_back_as_they_are(client: OpStoreClient) -> None:
+def test_bytes_are_restored_exactly(client: OpStoreClient) -> None:
     for number, data in enumerate([b"", b"\0", b"x" * 3_000_000]):
         saved = client.save(f"blob{number}", data)
         assert (saved.format, saved.libraries, saved.size) == ("bytes", {}, len(data))
@@ -99,7 +99,7 @@ def test_bytes_come_back_as_they_are(client: OpStoreClient) -> None:
     assert client.load("view") == b"ace"
 
 
-def test_json_comes_back_as_it_is(client: OpStoreClient) -> None:
+def test_json_is_restored_exactly(client: OpStoreClient) -> None:
     data = {
         "f1": 0.1 + 0.2,
         "tags": ["ä", "\n", "\0"],
@@ -116,7 +116,7 @@ def test_json_comes_back_as_it_is(client: OpStoreClient) -> None:
     assert client.pull("metrics").decode().startswith('{"f1": 0.30000000000000004, "tags": ["ä", ')
 
 
-def test_arrays_come_back_as_they_are(client: OpStoreClient) -> None:
+def test_arrays_are_restored_exactly(client: OpStoreClient) -> None:
     structured = np.array([(1, 2.5, "ab")], dtype=[("n", "<i4"), ("x", ">f8"), ("s", "U2")])
     arrays = [
         np.arange(6).reshape(2, 3),
@@ -199,7 +199,7 @@ def test_skops_files_are_the_same_bytes_whatever_is_in_them() -> None:
     assert dumped(made, "skops") == dumped(made, "skops")
 
 
-def test_keys_that_skops_itself_uses_come_back_from_a_skops_file(client: OpStoreClient) -> None:
+def test_a_skops_file_restores_keys_that_skops_uses_itself(client: OpStoreClient) -> None:
     made = {"__id__": 5, "file": "schema.json", "__class__": "dict", "content": [1, {"__id__": 1}], "b": b"\0"}
     client.save("odd", made, format="skops")
     assert client.load("odd") == made
@@ -252,11 +252,11 @@ def test_a_declared_version_that_has_the_bytes_in_another_format_is_a_conflict(c
     assert [client.op(name).versions for name in ("text", "raw")] == [1, 1]
 
 
-def test_every_format_is_tried_here() -> None:
+def test_every_format_has_a_round_trip_test() -> None:
     assert sorted(FORMATS) == sorted([*MODEL_FORMATS, "bytes", "json", "numpy"])
 
 
-def test_progress_is_told_of_objects_too(client: OpStoreClient) -> None:
+def test_progress_of_objects_is_reported(client: OpStoreClient) -> None:
     told: list[tuple[int, int | None]] = []
     client.progress = lambda done, whole: told.append((done, whole))
     client.save("blob", bytes(3_000_000))

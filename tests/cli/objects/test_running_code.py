@@ -55,7 +55,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", CODE_FORMATS)
-def test_nothing_runs_unless_the_caller_says_that_it_may(client: OpStoreClient, trace: Path, name: str) -> None:
+def test_no_code_runs_unless_the_caller_allows_it(client: OpStoreClient, trace: Path, name: str) -> None:
     client.push("model", evil(name, trace), format=name)
     for options in ({}, {"allow_pickle": False}, {"allow_pickle": None}, {"trusted": ["posix.mkdir"]}):
         with pytest.raises(errors.LoadingRunsCode) as caught:
@@ -83,9 +83,7 @@ def test_a_pickle_under_another_name_is_not_unpickled(
     assert not trace.exists()
 
 
-def test_a_format_that_is_given_goes_before_the_recorded_one_also_where_code_would_run(
-    client: OpStoreClient, trace: Path
-) -> None:
+def test_a_given_format_overrides_the_recorded_one_also_if_code_would_run(client: OpStoreClient, trace: Path) -> None:
     client.push("model", evil("pickle", trace), format="json")
     with pytest.raises(errors.LoadingRunsCode):
         client.load("model", format="pickle")
@@ -146,7 +144,7 @@ def test_types_that_skops_does_not_trust_are_named_and_loaded_once_they_are_trus
 
 
 @pytest.mark.parametrize("trusted", [True, "sklearn.tree._tree.Tree", Evil])
-def test_what_is_trusted_is_a_list(client: OpStoreClient, trusted: Any) -> None:
+def test_trusted_must_be_a_list(client: OpStoreClient, trusted: Any) -> None:
     client.save("forest", forest(), format="skops")
     with pytest.raises(errors.InvalidRequest, match="trusted must be a list of types"):
         client.load("forest", trusted=trusted)
@@ -166,7 +164,7 @@ def may(client: OpStoreClient, environ: dict[str, str], folder: Path, **options:
     return True
 
 
-def test_the_users_own_settings_may_allow_it(client: OpStoreClient, tmp_path: Path) -> None:
+def test_the_users_own_settings_may_allow_pickles(client: OpStoreClient, tmp_path: Path) -> None:
     client.save("model", {"a": 1}, format="pickle")
     allowed = {"OPSTORE_ALLOW_PICKLE": "1"}
     assert not may(client, {}, tmp_path)
@@ -186,7 +184,7 @@ def test_the_users_own_settings_may_allow_it(client: OpStoreClient, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["opstore.toml", "pyproject.toml"])
-def test_the_working_tree_has_no_say_in_it(client: OpStoreClient, tmp_path: Path, name: str) -> None:
+def test_the_working_tree_cannot_allow_pickles(client: OpStoreClient, tmp_path: Path, name: str) -> None:
     client.save("model", {"a": 1}, format="pickle")
     head = "[tool.opstore]\n" if name == "pyproject.toml" else ""
     (tmp_path / name).write_text(f"{head}allow_pickle = true\n")
@@ -197,9 +195,7 @@ def test_the_working_tree_has_no_say_in_it(client: OpStoreClient, tmp_path: Path
 # --- verified first -------------------------------------------------------------------------------------------------
 
 
-def test_bytes_that_are_not_those_that_were_pushed_are_not_parsed(
-    server: OpStoreServer, listener: Listener, trace: Path, tmp_path: Path
-) -> None:
+def test_damaged_bytes_are_not_parsed(server: OpStoreServer, listener: Listener, trace: Path, tmp_path: Path) -> None:
     with OpStoreClient(listener.url, token=ADMIN_TOKEN) as client:
         size = len(evil("pickle", trace))
         saved = client.push("model", b"x" * size, format="pickle")
@@ -228,7 +224,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_nothing_but_the_formats_imports_what_can_load_objects() -> None:
+def test_only_the_formats_import_modules_that_load_objects() -> None:
     sources = [*(ROOT / "opstore_cli").rglob("*.py"), *(ROOT / "opstore_daemon").rglob("*.py")]
     assert {path.name for path in sources if imports(path) & LOADERS} == {"pickles.py"}
     elsewhere = [
@@ -258,9 +254,11 @@ def test_the_daemon_and_every_command_import_nothing_that_loads_objects(package:
     imported = set(json.loads(done.stdout))
     assert package in imported
     assert len([name for name in imported if name.startswith(f"{package}.")]) > 4
-    # The standard library's pickle comes along with others, such as SQLAlchemy: its import loads nothing.
-    assert not {name.partition(".")[0] for name in imported} & (LOADERS - {"pickle", "_pickle", "marshal"})
-    assert not [name for name in imported if name.startswith("opstore_cli.objects.") and not name.endswith(".verbs")]
+    # Others import the standard library's pickle, as SQLAlchemy does, and grandalf, which draws the graph of the page,
+    # imports numpy: their imports load nothing.
+    allowed = {"pickle", "_pickle", "marshal"} | ({"numpy"} if package == "opstore_daemon.web" else set())
+    assert not {name.partition(".")[0] for name in imported} & (LOADERS - allowed)
+    assert not [name for name in imported if name.startswith("opstore_cli.objects.") and not name.endswith(".mixin")]
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def told(body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, c
     return Said(200, {"ETag": etag, routes.SERVED_RECORD: header}, body, cut=cut)
 
 
-def test_an_answer_of_other_bytes_is_refused() -> None:
+def test_a_response_with_other_bytes_is_refused() -> None:
     assert Told(told()).pull("pca") == BYTES
     for etag in (f'"{digest_of(b"others")}"', f"W/{ETAG}", ""):
         with pytest.raises(errors.DigestMismatch):
@@ -83,11 +83,11 @@ def test_an_answer_of_other_bytes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("header", ["", "{}", "no JSON", '{"op": "pca"}', "[]"])
-def test_where_an_answer_does_not_tell_of_the_version_it_is_asked_for(header: str) -> None:
+def test_a_version_whose_record_is_not_in_the_headers_is_requested(header: str) -> None:
     assert Told(told(version=header), json(VERSION)).pull("pca") == BYTES
 
 
-def test_an_answer_that_begins_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_with_another_offset_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAITS", (0.0,))
 
     def pulled(content_range: str) -> bytes:
@@ -101,18 +101,18 @@ def test_an_answer_that_begins_elsewhere_is_refused(monkeypatch: pytest.MonkeyPa
             pulled(content_range)
 
 
-def test_more_bytes_than_the_version_has_are_not_taken() -> None:
+def test_more_bytes_than_the_version_has_are_refused() -> None:
     with pytest.raises(errors.SizeMismatch):
         Told(told(BYTES + b"more")).pull("pca")
 
 
-def test_an_answer_of_another_type_is_no_daemons() -> None:
+def test_a_response_of_another_content_type_is_refused() -> None:
     for kind in ("text/html", routes.PROBLEM, ""):
         with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
             Told(Said(200, {"Content-Type": kind}, records.encode(VERSION))).show("pca")
 
 
-def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(records.encode(VERSION))
     monkeypatch.setattr(api, "MAX_RESPONSE", size)
     assert Told(json(VERSION)).show("pca").version == "1.0.0"
@@ -121,7 +121,7 @@ def test_an_answer_that_is_too_long_is_no_daemons(monkeypatch: pytest.MonkeyPatc
         Told(json(VERSION)).show("pca")
 
 
-def test_an_error_of_another_type_is_no_daemons() -> None:
+def test_an_error_of_another_content_type_is_refused() -> None:
     problem = {"title": "x", "status": 404, "detail": "there is no op pca", "code": "OpNotFound"}
     body = records.encode(problem)
     with pytest.raises(errors.OpNotFound):

@@ -57,7 +57,7 @@ def behind_tls(certificate: Path) -> Iterator[tuple[str, bytearray]]:
             thread.join()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_before_the_token_is_sent(
+def test_an_untrusted_certificate_is_refused_before_the_token_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = tmp_path / "certificate.pem"

@@ -76,7 +76,7 @@ def test_a_version_of_another_op_is_refused(hostile: FakeDaemon, client: OpStore
 
 
 @pytest.mark.parametrize("number", EVIL_NUMBERS)
-def test_a_number_that_is_none_is_refused(hostile: FakeDaemon, client: OpStoreClient, number: str) -> None:
+def test_an_invalid_version_number_is_refused(hostile: FakeDaemon, client: OpStoreClient, number: str) -> None:
     hostile.claims = {"version": number}
     assert is_refused(client, "pca")
 
@@ -108,7 +108,7 @@ def test_a_version_that_the_selector_cannot_pick_is_refused(
     "selector",
     ["1.0.0", "1", "1.0", ">=1,<2", "~=1.0", "aaaa.bbbb.cccc", "aaaa.bbbb.cccc_2026", digest_of(BYTES), "stable"],
 )
-def test_a_version_that_the_selector_can_pick_is_taken(
+def test_a_version_that_the_selector_can_pick_is_accepted(
     hostile: FakeDaemon, client: OpStoreClient, selector: str
 ) -> None:
     assert client.pull(f"pca@{selector}") == BYTES
@@ -117,7 +117,7 @@ def test_a_version_that_the_selector_can_pick_is_taken(
     assert files(Path.cwd()) == ["pca-1.0.0"]
 
 
-def test_the_number_in_a_header_is_checked_before_it_is_asked_for(hostile: FakeDaemon, client: OpStoreClient) -> None:
+def test_the_number_in_a_header_is_checked_before_it_is_requested(hostile: FakeDaemon, client: OpStoreClient) -> None:
     hostile.tells, hostile.served_number = False, "1.0.0"
     assert client.pull("pca") == BYTES
     assert client.get_op_bytes_for_version("pca", "aaaa.bbbb.cccc") == BYTES

@@ -111,7 +111,9 @@ def test_a_pickled_client_works_in_worker_processes(machine: Machine, other: Mac
     assert len(daemon.do("ops", "-q").splitlines()) == 11
 
 
-def test_a_main_that_does_not_wait_for_its_workers_leaves_them_their_token(machine: Machine, other: Machine) -> None:
+def test_the_token_file_outlives_a_main_module_that_does_not_wait_for_its_workers(
+    machine: Machine, other: Machine
+) -> None:
     other.do("start")
     path = script(
         machine,
@@ -155,7 +157,7 @@ except OpStoreError as error:
 """
 
 
-def test_a_pickle_in_a_file_is_read_as_long_as_its_process_lives(machine: Machine, other: Machine) -> None:
+def test_a_pickle_in_a_file_works_while_its_process_lives(machine: Machine, other: Machine) -> None:
     other.do("start")
     load = ("-c", LOAD)
     with machine.begin(
@@ -179,14 +181,14 @@ def test_a_pickle_in_a_file_is_read_as_long_as_its_process_lives(machine: Machin
 
 
 @pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise ValueError", "1 / 0"])
-def test_however_a_process_ends_by_itself_it_takes_its_tokens_away(machine: Machine, end: str) -> None:
+def test_a_process_deletes_its_token_files_however_it_exits(machine: Machine, end: str) -> None:
     text = "import pickle; from opstore_cli import OpStoreClient\n"
     text += f"pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t'))\n{end}"
     machine.raw("-c", text, program=[sys.executable])
     assert (files(machine), (machine.home / token_handover.FOLDER).is_dir()) == ([], True)
 
 
-def test_what_a_killed_process_left_is_taken_away_by_the_next_one(machine: Machine, other: Machine) -> None:
+def test_the_next_process_deletes_the_files_of_a_killed_one(machine: Machine, other: Machine) -> None:
     killed = "import os, pickle, signal; from opstore_cli import OpStoreClient\n"
     killed += "pickle.dumps(OpStoreClient('http://127.0.0.1:1', token='t')); os.kill(os.getpid(), signal.SIGKILL)"
     machine.raw("-c", killed, program=[sys.executable])
@@ -228,7 +230,7 @@ def handed_files(home: Path) -> list[Path]:
     return sorted((home / token_handover.FOLDER).iterdir()) if (home / token_handover.FOLDER).exists() else []
 
 
-def test_all_pickles_of_a_process_name_one_file_also_from_many_threads(
+def test_all_pickles_of_a_process_share_one_token_file_also_across_threads(
     home: Path, opstore_memory_server: Serving
 ) -> None:
     with OpStoreClient(opstore_memory_server.url, token=opstore_memory_server.token) as client:
@@ -244,14 +246,14 @@ def test_all_pickles_of_a_process_name_one_file_also_from_many_threads(
     assert len(handed_files(home)) == 1
 
 
-def test_a_client_that_was_unpickled_can_be_pickled_again(home: Path, opstore_memory_server: Serving) -> None:
+def test_an_unpickled_client_can_be_pickled_again(home: Path, opstore_memory_server: Serving) -> None:
     client = OpStoreClient(opstore_memory_server.url, token=opstore_memory_server.token)
     for made in (twin(twin(client)), copy.copy(client), copy.deepcopy(client)):
         with made:
             assert made.ops() == []
 
 
-def test_an_unpickled_client_whose_token_is_gone_says_so_with_each_verb(home: Path) -> None:
+def test_every_verb_reports_a_deleted_token_file(home: Path) -> None:
     pickled = pickle.dumps(OpStoreClient("http://127.0.0.1:1", token=TOKEN))
     (path,) = handed_files(home)
     path.unlink()
@@ -288,7 +290,7 @@ except Exception as error:
     assert "Permission denied" in ran.stdout
 
 
-def test_a_token_that_others_find_by_themselves_is_not_handed_over(
+def test_a_token_that_the_other_process_finds_itself_is_not_written(
     home: Path, opstore_memory_server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Credentials().keep(opstore_memory_server.url, opstore_memory_server.token)
@@ -303,7 +305,7 @@ def test_a_token_that_others_find_by_themselves_is_not_handed_over(
     assert handed_files(home) == []
 
 
-def test_callbacks_stay_where_they_are(home: Path, opstore_memory_server: Serving) -> None:
+def test_callbacks_are_not_pickled(home: Path, opstore_memory_server: Serving) -> None:
     told: list[Any] = []
     client = OpStoreClient(
         opstore_memory_server.url,
@@ -327,7 +329,7 @@ class Named(OpStoreClient):
         self.name = name
 
 
-def test_what_a_subclass_adds_comes_along(home: Path, opstore_memory_server: Serving) -> None:
+def test_attributes_of_a_subclass_are_pickled(home: Path, opstore_memory_server: Serving) -> None:
     made = twin(Named("mine", url=opstore_memory_server.url, token=opstore_memory_server.token))
     assert isinstance(made, Named)
     assert made.name == "mine"
@@ -353,13 +355,13 @@ def test_a_client_shows_no_token(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert TOKEN not in repr(OpStoreClient().settings)
 
 
-def test_a_home_that_takes_no_file_is_told_when_the_client_is_pickled(home: Path) -> None:
+def test_pickling_fails_if_the_home_is_not_writable(home: Path) -> None:
     home.write_text("a file")
     with pytest.raises(errors.InvalidSetting, match="OPSTORE_HOME"):
         pickle.dumps(OpStoreClient("http://127.0.0.1:1", token=TOKEN))
 
 
-def test_a_link_in_the_place_of_the_folder_is_not_followed(home: Path) -> None:
+def test_a_link_in_place_of_the_folder_is_not_followed(home: Path) -> None:
     (home.parent / "elsewhere").mkdir()
     home.mkdir()
     (home / token_handover.FOLDER).symlink_to(home.parent / "elsewhere")
@@ -368,7 +370,7 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(home: Path) -> None:
     assert list((home.parent / "elsewhere").iterdir()) == []
 
 
-def test_a_fork_while_another_thread_looks_for_the_daemon_does_not_hang(machine: Machine, other: Machine) -> None:
+def test_a_fork_while_another_thread_locates_the_daemon_does_not_hang(machine: Machine, other: Machine) -> None:
     other.do("start")
     path = script(
         machine,

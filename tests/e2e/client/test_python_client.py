@@ -60,7 +60,7 @@ def test_bytes_paths_and_files_are_pushed_and_pulled_alike(client: OpStoreClient
     assert buffer.getvalue() == content
 
 
-def test_a_file_object_is_read_from_where_it_stands(client: OpStoreClient) -> None:
+def test_a_file_object_is_read_from_its_position(client: OpStoreClient) -> None:
     file = io.BytesIO(b"a head, then the bytes")
     file.seek(len(b"a head, then "))
     client.push("pca", file)
@@ -112,7 +112,7 @@ def test_a_source_that_fails_makes_no_version(client: OpStoreClient, tmp_path: P
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
 
 
-def test_an_output_that_cannot_be_leaves_nothing(client: OpStoreClient, tmp_path: Path) -> None:
+def test_an_invalid_output_leaves_nothing(client: OpStoreClient, tmp_path: Path) -> None:
     client.push("pca", b"one")
     out = tmp_path / "out"
     out.mkdir()
@@ -223,7 +223,7 @@ def test_errors_are_the_classes_that_the_daemon_raised(listener: Listener, clien
         beyond.ops()
 
 
-def test_what_a_push_is_refused_for_leaves_no_upload(client: OpStoreClient, tmp_path: Path) -> None:
+def test_a_refused_push_leaves_no_upload(client: OpStoreClient, tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.write_bytes(os.urandom(9 * MIB))
     for source in (b"small", path):
@@ -234,7 +234,7 @@ def test_what_a_push_is_refused_for_leaves_no_upload(client: OpStoreClient, tmp_
     assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
 
 
-def test_lists_come_whole_however_long(client: OpStoreClient) -> None:
+def test_all_pages_of_a_list_are_read(client: OpStoreClient) -> None:
     count = limits.MAX_LIMIT // 100 + 5
     for number in range(count):
         client.register("pca", fields={"patch": {"n": str(number)}})
@@ -242,7 +242,7 @@ def test_lists_come_whole_however_long(client: OpStoreClient) -> None:
     assert [version.sequence for version in client.versions("pca", limit=3).versions] == [count, count - 1, count - 2]
 
 
-def test_progress_is_told_of_every_transfer(client: OpStoreClient, tmp_path: Path) -> None:
+def test_progress_of_every_transfer_is_reported(client: OpStoreClient, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     client.progress = lambda done, total: told.append((done, total))
     client.push("pca", bytes(3 * MIB))

@@ -55,7 +55,7 @@ def test_starts_stops_and_restarts_at_once_leave_one_daemon_or_none(machine: Mac
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
 
 
-def test_the_command_ends_for_whoever_reads_its_streams_though_the_daemon_lives(machine: Machine) -> None:
+def test_the_streams_of_the_command_close_while_the_daemon_runs(machine: Machine) -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     process = machine.begin("ops", pass_fds=[writing], stdin=subprocess.PIPE)
@@ -92,7 +92,7 @@ def _own_pipes(pid: int) -> set[str]:
 
 
 @linux
-def test_no_credential_of_the_caller_lives_on_in_the_daemon(machine: Machine) -> None:
+def test_the_daemon_inherits_no_credential_of_the_caller(machine: Machine) -> None:
     machine.do(
         "start", env={"OPSTORE_TOKEN": "a-secret", "OPSTORE_TOKEN_FILE": "/x", "OPSTORE_URL": "http://127.0.0.1:9"}
     )
@@ -104,7 +104,7 @@ MODULES = ["json", "click", "sitecustomize", "usercustomize", "msgspec", "reques
 PACKAGES = ["opstore_daemon", "opstore_cli"]
 
 
-def test_no_code_is_taken_from_the_working_folder_or_the_data_folder(machine: Machine) -> None:
+def test_no_code_is_imported_from_the_working_directory_or_the_data_folder(machine: Machine) -> None:
     machine.home.mkdir(mode=0o700)
     for folder in (machine.cwd, machine.home):
         evil = f"open({str(machine.folder / 'taken')!r}, 'a').write({str(folder)!r})\n"
@@ -151,7 +151,7 @@ def test_a_stranger_on_the_port_gets_no_token_and_no_request(
     assert (machine.token.encode() in stranger.received, b"uthorization" in stranger.received) == (False, False)
 
 
-def test_a_stranger_that_passes_on_the_real_daemons_proof_gets_no_token(machine: Machine) -> None:
+def test_a_program_that_relays_the_real_daemons_proof_gets_no_token(machine: Machine) -> None:
     machine.do("start")
     real = machine.runtime()
     with Wire(machine, proves=False) as between:
@@ -166,7 +166,7 @@ def test_a_stranger_that_passes_on_the_real_daemons_proof_gets_no_token(machine:
     machine.runtime_file.write_text(json.dumps(real))
 
 
-def test_the_process_that_a_stale_runtime_file_names_is_let_be(machine: Machine) -> None:
+def test_the_process_in_a_stale_runtime_file_is_left_alone(machine: Machine) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         write_runtime_file(machine, pid=bystander.pid, url=f"http://127.0.0.1:{refusing_port()}")
@@ -190,14 +190,14 @@ STALE: dict[str, str] = {
 
 
 @pytest.mark.parametrize("kind", STALE)
-def test_a_runtime_file_that_is_of_no_use_is_passed_over(machine: Machine, kind: str) -> None:
+def test_an_invalid_runtime_file_is_ignored(machine: Machine, kind: str) -> None:
     machine.home.mkdir(mode=0o700)
     machine.runtime_file.write_text(STALE[kind])
     assert machine.run("status")[0] == 7
     assert machine.run("ops") == (0, "", STARTED)
 
 
-def test_a_daemon_that_was_killed_is_started_anew_and_has_everything(machine: Machine) -> None:
+def test_a_killed_daemon_is_restarted_with_all_its_data(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
     first = machine.pid
@@ -222,7 +222,7 @@ def test_the_data_folder_and_all_in_it_are_the_owners_alone(machine: Machine) ->
     assert [path.name for path in everything if mode(path) & 0o077] == []
 
 
-def test_a_token_that_is_gone_is_made_anew(machine: Machine) -> None:
+def test_a_missing_token_is_created_again(machine: Machine) -> None:
     machine.do("start")
     first = machine.token
     machine.do("stop")
@@ -240,7 +240,7 @@ def test_a_token_that_others_can_read_is_closed_at_the_start(machine: Machine) -
 
 
 @pytest.mark.parametrize("content", ["", "\n", "short"])
-def test_a_token_file_without_a_token_starts_nothing_and_is_named(machine: Machine, content: str) -> None:
+def test_a_token_file_without_a_token_is_reported_and_starts_nothing(machine: Machine, content: str) -> None:
     machine.home.mkdir(mode=0o700)
     (machine.home / "token").write_text(content)
     said = (
@@ -251,7 +251,7 @@ def test_a_token_file_without_a_token_starts_nothing_and_is_named(machine: Machi
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
 
 
-def test_a_link_in_the_place_of_the_token_is_not_followed(machine: Machine) -> None:
+def test_a_link_in_place_of_the_token_is_not_followed(machine: Machine) -> None:
     machine.home.mkdir(mode=0o700)
     victim = machine.folder / "victim"
     (machine.home / "token").symlink_to(victim)
@@ -260,7 +260,7 @@ def test_a_link_in_the_place_of_the_token_is_not_followed(machine: Machine) -> N
     assert not victim.exists()
 
 
-def test_a_home_that_cannot_be_made_is_refused(machine: Machine) -> None:
+def test_a_home_that_cannot_be_created_is_refused(machine: Machine) -> None:
     machine.file("blob", "one")
     said = "error: OPSTORE_HOME (/machine/work/blob) was refused: File exists\n"
     assert machine.run("ops", env={"OPSTORE_HOME": str(machine.cwd / "blob")}) == (2, "", said)
@@ -293,13 +293,13 @@ def test_an_idle_daemon_stops_and_the_next_command_starts_it_again(machine: Mach
     assert machine.run("versions", "pca", "-q", env=idle) == (0, "pca@1.0.0\n", STARTED)
 
 
-def test_an_idle_timeout_that_is_none_starts_nothing_and_is_named(machine: Machine) -> None:
+def test_an_invalid_idle_timeout_is_reported_and_starts_nothing(machine: Machine) -> None:
     code, out, err = machine.run("ops", env={"OPSTORE_IDLE_TIMEOUT": "soon"})
     assert (code, out, "OPSTORE_IDLE_TIMEOUT" in err) == (7, "", True)
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
 
 
-def test_a_daemon_that_stops_finishes_what_it_was_asked_first(machine: Machine) -> None:
+def test_a_daemon_that_stops_finishes_its_requests_first(machine: Machine) -> None:
     machine.do("start")
     machine.file("blob", os.urandom(MIB) * 16)
     with Wire(machine) as wire:
@@ -315,7 +315,7 @@ def test_a_daemon_that_stops_finishes_what_it_was_asked_first(machine: Machine) 
     assert machine.raw("push", "pca", "blob")[:2] == (0, b"pca@1.0.0\n")
 
 
-def test_a_command_that_is_interrupted_while_it_starts_the_daemon_leaves_at_most_one(machine: Machine) -> None:
+def test_a_command_interrupted_during_the_start_leaves_at_most_one_daemon(machine: Machine) -> None:
     process = machine.begin("ops")
     wait_for(lambda: (machine.home / "start.lock").exists(), "the start")
     process.send_signal(signal.SIGINT)

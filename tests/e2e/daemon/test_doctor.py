@@ -81,7 +81,7 @@ def test_a_finding_is_a_line_with_what_to_do_and_exit_code_1(machine: Machine) -
     assert doctor(machine) == (0, RUNNING, "")
 
 
-def test_a_daemon_that_hangs_is_found_and_its_end_helps(machine: Machine) -> None:
+def test_a_daemon_that_hangs_is_a_finding_until_it_is_killed(machine: Machine) -> None:
     machine.do("start")
     os.kill(machine.pid, signal.SIGSTOP)
     code, out, _ = machine.raw("doctor")
@@ -92,14 +92,14 @@ def test_a_daemon_that_hangs_is_found_and_its_end_helps(machine: Machine) -> Non
     assert doctor(machine)[0] == 0
 
 
-def test_settings_that_are_refused_are_a_finding_and_no_error(machine: Machine) -> None:
+def test_invalid_settings_are_a_finding_not_an_error(machine: Machine) -> None:
     for option in ("ftp://host", "https://user:password@host"):
         code, out, err = doctor(machine, "--url", option)
         assert (code, err, out.startswith("settings\tfinding\t--url was refused: ")) == (1, "", True)
         assert "password@" not in out
 
 
-def test_a_working_folder_that_is_gone_is_a_finding(machine: Machine, tmp_path: Path) -> None:
+def test_a_deleted_working_directory_is_a_finding(machine: Machine, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
 
@@ -119,7 +119,7 @@ def test_on_a_terminal_it_is_a_table(machine: Machine) -> None:
     assert lines[1].split(None, 3) == ["settings", "✓", "ok", "they name the local daemon of /machine/data"]
 
 
-def test_what_others_wrote_is_shown_escaped(machine: Machine) -> None:
+def test_texts_of_others_are_escaped(machine: Machine) -> None:
     machine.file("opstore.toml", '"\\u001b[31mred" = 1')
     code, out, _ = machine.raw("doctor")
     assert (code, b"\x1b" in out, b"\\x1b[31mred" in out) == (1, False, True)

@@ -75,7 +75,7 @@ def test_in_json(machine: Machine, browser: Opened) -> None:
     assert (told["opened"], told["url"].startswith("URL/ui/open/")) == (False, True)
 
 
-def test_an_op_and_a_pipeline_exclude_each_other(machine: Machine) -> None:
+def test_an_op_and_a_pipeline_are_mutually_exclusive(machine: Machine) -> None:
     assert machine.run("open", "pca", "--pipeline", "churn")[0] == 2
 
 
@@ -103,7 +103,7 @@ def test_no_secret_is_on_the_disk_or_in_the_log(machine: Machine, browser: Opene
             assert secret.encode() not in held
 
 
-def test_the_daemon_comes_back_at_the_same_port_so_that_bookmarks_stay_good(machine: Machine, browser: Opened) -> None:
+def test_a_restarted_daemon_has_the_same_port_so_that_bookmarks_work(machine: Machine, browser: Opened) -> None:
     port = machine.runtime()["port"]
     machine.do("restart")
     assert machine.runtime()["port"] == port
@@ -115,7 +115,7 @@ def test_the_daemon_comes_back_at_the_same_port_so_that_bookmarks_stay_good(mach
 
 
 @pytest.mark.parametrize("words", [("--all",), ("URL",)])
-def test_logout_sends_a_url_the_token_that_login_kept_for_it_and_no_other(
+def test_logout_sends_a_url_only_its_stored_token(
     machine: Machine, strangers: Callable[..., Stranger], words: tuple[str, ...]
 ) -> None:
     stranger = strangers(tokens=["kept-for-it"])
@@ -127,7 +127,7 @@ def test_logout_sends_a_url_the_token_that_login_kept_for_it_and_no_other(
     assert b"of-another-daemon" not in stranger.received
 
 
-def test_logout_of_a_url_needs_no_settings_that_are_right(machine: Machine) -> None:
+def test_logout_of_a_url_works_with_invalid_settings(machine: Machine) -> None:
     keep(machine, "http://127.0.0.1:1", "kept")
     code, out, err = machine.run("logout", "http://127.0.0.1:1", env={"OPSTORE_URL": "no url"})
     assert (code, err) == (0, "")

@@ -64,7 +64,7 @@ def test_after_login_the_token_is_sent_to_that_url(machine: Machine, other: Mach
     assert machine.run(*ops)[0] == 8
 
 
-def test_a_token_that_the_daemon_does_not_take_is_not_kept(machine: Machine, other: Machine) -> None:
+def test_a_token_that_the_daemon_refuses_is_not_stored(machine: Machine, other: Machine) -> None:
     other.do("start")
     said = (
         "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
@@ -78,7 +78,9 @@ def test_a_token_that_the_daemon_does_not_take_is_not_kept(machine: Machine, oth
     assert machine.run("ops", "--url", other.url) == (0, "", "")
 
 
-def test_where_no_daemon_answers_nothing_is_kept(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_nothing_is_stored_if_the_daemon_cannot_be_reached(
+    machine: Machine, strangers: Callable[..., Stranger]
+) -> None:
     stranger = strangers("200 OK", body=b"welcome", tokens=["token"])
     for url in (f"http://127.0.0.1:{refusing_port()}", stranger.url):
         code, out, err = machine.run("login", url, stdin=b"token")
@@ -97,7 +99,7 @@ def test_where_no_daemon_answers_nothing_is_kept(machine: Machine, strangers: Ca
         (b"x" * 5000, "a token is one word of printable ASCII characters"),
     ],
 )
-def test_what_is_no_token_is_refused_before_anything_is_sent(
+def test_an_invalid_token_is_refused_before_anything_is_sent(
     machine: Machine, strangers: Callable[..., Stranger], given: bytes, reason: str
 ) -> None:
     stranger = strangers()
@@ -117,7 +119,7 @@ def test_a_url_that_could_not_be_used_is_refused_before_the_token_is_read(machin
         assert (got, out, "secret" in err, "none was given" in err) == (code, "", False, False)
 
 
-def test_the_token_is_no_option_and_the_url_no_option_either(machine: Machine) -> None:
+def test_login_has_no_options_for_token_and_url(machine: Machine) -> None:
     assert machine.run("login", "https://host", "--token", "x")[0] == 2
     for words in (
         ("login", "https://host", "--url", "https://host"),
@@ -161,14 +163,14 @@ def typed(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]:
     return process.wait(WITHIN), machine.tidy(shown.decode().replace("\r\n", "\n"))
 
 
-def test_on_a_terminal_the_token_is_asked_for_and_not_shown(machine: Machine, other: Machine) -> None:
+def test_a_terminal_prompts_for_the_token_and_hides_it(machine: Machine, other: Machine) -> None:
     other.do("start")
     code, shown = typed(machine, "login", other.url, keys=f"{other.token}\n".encode())
     assert (code, shown) == (0, f"Token for URL: \nURL\n{KEPT}")
     assert machine.run("ops", "--url", other.url) == (0, "", "")
 
 
-def test_a_prompt_that_is_left_keeps_nothing(machine: Machine) -> None:
+def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
     assert typed(machine, "login", url, keys=b"\x03")[0] == 130
     code, shown = typed(machine, "login", url, keys=b"\x04")
@@ -216,7 +218,7 @@ def test_a_working_tree_is_used_after_a_real_login(machine: Machine, other: Mach
     assert machine.ask("status")[1]["credential"] == "login"
 
 
-def test_what_login_kept_goes_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_a_stored_token_is_sent_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     one, two = strangers(tokens=["given"]), strangers()
     keep(machine, one.url, "kept")
     for url in (two.url, one.url + "/team", one.url.replace("127.0.0.1", "localhost")):
@@ -227,7 +229,7 @@ def test_what_login_kept_goes_to_no_other_url(machine: Machine, strangers: Calla
     assert authorizations(one) == {b"Authorization: Bearer given"}
 
 
-def test_login_says_where_the_environment_counts_first(machine: Machine, other: Machine) -> None:
+def test_login_reports_that_the_environment_takes_precedence(machine: Machine, other: Machine) -> None:
     other.do("start")
     code, _, err = machine.run(
         "login", other.url, stdin=other.token.encode(), env={"OPSTORE_TOKEN": "another-of-some-length"}
@@ -236,7 +238,7 @@ def test_login_says_where_the_environment_counts_first(machine: Machine, other: 
     assert (code, err) == (0, KEPT + said)
 
 
-def test_the_python_client_sends_what_login_kept(machine: Machine, other: Machine, tmp_path: Path) -> None:
+def test_the_python_client_sends_the_stored_token(machine: Machine, other: Machine, tmp_path: Path) -> None:
     other.do("start")
     login(machine, other)
     script = f"""
@@ -250,7 +252,7 @@ with OpStoreClient({other.url!r}) as client:
 # --- logout -----------------------------------------------------------------------------------------------------------
 
 
-def test_logout_without_a_url_is_about_the_one_that_the_settings_name(machine: Machine) -> None:
+def test_logout_without_a_url_uses_the_url_of_the_settings(machine: Machine) -> None:
     keep(machine, "https://models.example.com", "kept")
     note = "which URL? You are logged in to: https://models.example.com\n"
     assert machine.run("logout") == (0, "", note)
@@ -262,7 +264,7 @@ def test_logout_without_a_url_is_about_the_one_that_the_settings_name(machine: M
     assert machine.run("logout") == (0, "", note)
 
 
-def test_logout_of_all_takes_the_file_away_whatever_is_in_it(machine: Machine) -> None:
+def test_logout_of_all_deletes_the_file_whatever_it_contains(machine: Machine) -> None:
     credentials_file(machine).write_text('{"tokens": {"https://b": "x", "https://a": "y"}}')
     assert machine.run("logout", "--all", "--json") == (0, '{"forgotten":["https://a","https://b"]}\n', "")
     credentials_file(machine).write_text("something else")
@@ -278,7 +280,7 @@ def test_logout_of_all_takes_the_file_away_whatever_is_in_it(machine: Machine) -
 # --- token ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_token_is_printed_for_whoever_pipes_it(machine: Machine, other: Machine) -> None:
+def test_the_token_is_printed_to_a_pipe(machine: Machine, other: Machine) -> None:
     assert machine.run("token") == (
         4,
         "",
