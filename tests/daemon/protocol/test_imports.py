@@ -1,18 +1,21 @@
-"""What the light parts import: a command must start fast, and run where no server can."""
+"""The imports of the protocol, the command line and the rules: a command starts fast, and needs no server packages."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[3]
 PROTOCOL = ROOT / "opstore_daemon" / "protocol"
 SERVER = {"alembic", "flask", "jinja2", "sqlalchemy", "waitress", "werkzeug"}
 
-IMPORT_AND_TELL = """
+PRINT_IMPORTS = """
 import importlib, json, sys
 
-pytestmark = pytest.mark.process
 before = set(sys.modules)
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -21,9 +24,9 @@ print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - b
 
 
 def imported_by(*modules: str) -> set[str]:
-    """The top-level names, beyond the standard library, that a fresh interpreter has imported after these."""
-    told = subprocess.run([sys.executable, "-c", IMPORT_AND_TELL, *modules], capture_output=True, text=True, check=True)
-    return set(json.loads(told.stdout)) - set(sys.stdlib_module_names)
+    """Return the top-level packages outside the standard library that importing these modules imports."""
+    done = subprocess.run([sys.executable, "-c", PRINT_IMPORTS, *modules], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout)) - set(sys.stdlib_module_names)
 
 
 def test_the_protocol_imports_nothing_but_the_standard_library_and_msgspec() -> None:
@@ -38,6 +41,6 @@ def test_the_command_line_imports_nothing_of_the_server() -> None:
     assert not imported & SERVER
 
 
-def test_the_rules_import_no_more_than_the_protocol_does() -> None:
+def test_the_rules_import_nothing_but_the_standard_library_and_msgspec() -> None:
     rules = [f"opstore_daemon.rules.{name}" for name in ("derivation", "numbering", "verdict")]
     assert imported_by(*rules) - imported_by("msgspec") == {"opstore_daemon"}
