@@ -98,7 +98,7 @@ def ensure_running(home: Path) -> LocalDaemon:
     _make_home(home)
     with _start_lock(home):
         # Another process may have started it while this one waited for the lock.
-        running = _find_or_wait_until_gone(home)
+        running = _find_or_wait_until_unlocked(home)
         return running if running is not None else _start(home)
 
 
@@ -117,7 +117,7 @@ def stop(home: Path) -> bool:
         if not is_locked(home):
             return False
         # It is just starting or stopping.
-        running = _find_or_wait_until_gone(home)
+        running = _find_or_wait_until_unlocked(home)
         if running is None:
             return True
     with contextlib.suppress(ProcessLookupError):
@@ -142,7 +142,7 @@ def _start(home: Path) -> LocalDaemon:
         ready = launcher.launch(home, log)
     except errors.DaemonDidNotStart:
         # Another daemon may have locked the home meanwhile: `opstore serve`, or one whose starter was interrupted.
-        running = _find_or_wait_until_gone(home)
+        running = _find_or_wait_until_unlocked(home)
         if running is None:
             raise
         return running
@@ -153,7 +153,7 @@ def _start(home: Path) -> LocalDaemon:
     return replace(running, started=True)
 
 
-def _find_or_wait_until_gone(home: Path) -> LocalDaemon | None:
+def _find_or_wait_until_unlocked(home: Path) -> LocalDaemon | None:
     """Wait for the daemon that holds the home, and return it; return None if none holds it, or it has stopped."""
     found: list[LocalDaemon] = []
 

@@ -40,7 +40,7 @@ class FileBody(Body, Protocol):
     def pieces(self, *, slices: bool) -> Iterator[bytes | Slice]:
         """Yield the rest of the body. `slices`: parts of a file may be yielded as slices.
 
-        It may raise, which ends the request: what is sent may have become needless.
+        It may raise, which ends the request, for example because another one has already stored these bytes.
         """
 
 
@@ -67,8 +67,8 @@ class _Retries(Retry):
     RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, MAX_RETRY_AFTER)
+        seconds = super().get_retry_after(response)
+        return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
 
 
 def retries_of(target: Target) -> Retry:

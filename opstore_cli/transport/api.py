@@ -84,7 +84,7 @@ class ApiClient:
     """Sends requests over a transport and returns records and bytes.
 
     Each method raises the errors that the daemon responds with, those of the family `Unreachable`, and
-    UnexpectedResponse for a response to something else than was asked for.
+    UnexpectedResponse for a response that does not fit the request.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -148,8 +148,8 @@ class ApiClient:
         left, cursor = limit, None
         while True:
             rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
-            asked = {**(parameters or {}), "limit": rows, "cursor": cursor}
-            page = self.request("GET", path, kind, parameters=asked)
+            query = {**(parameters or {}), "limit": rows, "cursor": cursor}
+            page = self.request("GET", path, kind, parameters=query)
             yield page
             left = None if left is None else left - rows
             if page.next_cursor is None or left == 0:
@@ -218,23 +218,23 @@ class ApiClient:
         except errors.Refused:
             fits = False
         if not fits:
-            raise self.unexpected(_described(record), op if selector is None else f"{op}@{selector}")
+            raise self.unexpected(_describe(record), op if selector is None else f"{op}@{selector}")
         return record
 
     def check_same(self, record: records.VersionRecord, expected: records.VersionRecord) -> None:
         """Raise UnexpectedResponse unless both are the same version, with the same bytes."""
         if _identity(record) != _identity(expected):
-            raise self.unexpected(_described(record), _described(expected))
+            raise self.unexpected(_describe(record), _describe(expected))
 
     def check_pushed(self, pushed: records.Pushed, op: str, digest: str | None, size: int | None) -> records.Pushed:
         """Return the record if it is of the op and of the bytes that were sent. Raises UnexpectedResponse."""
         self.check(pushed, op)
         if digest not in (None, pushed.digest) or size not in (None, pushed.size):
-            raise self.unexpected(_described(pushed), f"{op}, {digest or 'whatever its digest'}, {size} bytes")
+            raise self.unexpected(_describe(pushed), f"{op}, {digest or 'whatever its digest'}, {size} bytes")
         return pushed
 
     def unexpected(self, actual: str, expected: str) -> errors.UnexpectedResponse:
-        """Return the error for a response to something else than was asked for."""
+        """Return the error for a response that does not fit the request."""
         return errors.UnexpectedResponse(url=self.transport.address, actual=actual, expected=expected)
 
     def _warned(self, record: records.VersionRecord) -> records.VersionRecord:
@@ -309,7 +309,7 @@ def _identity(record: records.VersionRecord) -> tuple[str, str, str, str | None,
     return record.op, record.version, record.subversions, record.digest, record.size
 
 
-def _described(record: records.VersionRecord) -> str:
+def _describe(record: records.VersionRecord) -> str:
     return f"{record.op[:130]}@{record.version[:40]} ({str(record.digest)[:80]}, {record.size} bytes)"
 
 

@@ -1,4 +1,4 @@
-"""The interface between the API client and what carries its requests."""
+"""The interface of transports, which carry the requests of the API client."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol

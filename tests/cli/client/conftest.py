@@ -1,4 +1,4 @@
-"""The clients that chariots applications are given: in this process, and of a daemon that listens."""
+"""Clients for chariots applications: of a server in this process, and of a daemon that listens."""
 
 from collections.abc import Iterator
 from pathlib import Path

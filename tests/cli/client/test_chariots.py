@@ -1,4 +1,4 @@
-"""Each verb of a chariots application by itself, at its edges."""
+"""Edge cases of each method that chariots calls."""
 
 import inspect
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What a chariots application does on start, on saving and on loading, with versions of its own class."""
+"""A chariots application that starts, saves and loads with its own class of versions."""
 
 import pickle
 from typing import Any

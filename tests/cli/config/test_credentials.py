@@ -1,4 +1,4 @@
-"""The file in which `login` keeps tokens: whole, private, and never lost to another login."""
+"""The credentials file: written atomically, private, and safe with concurrent logins."""
 
 import json
 import os

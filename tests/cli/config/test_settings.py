@@ -1,4 +1,4 @@
-"""Settings and tokens: who may name the daemon, and where a token goes (CONTRACT section 7)."""
+"""Settings and tokens: their sources and precedence, and the URL that a token is sent to (CONTRACT section 7)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who answers on the local daemon's port, and what counts as its proof."""
+"""The proof that a daemon knows the token, and impostors without it."""
 
 import contextlib
 import json

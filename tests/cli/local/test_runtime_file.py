@@ -1,4 +1,4 @@
-"""A runtime file that somebody may have written."""
+"""A runtime file that another program may have written."""
 
 import json
 from pathlib import Path

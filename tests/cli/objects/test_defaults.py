@@ -1,4 +1,4 @@
-"""Without a format an object gets one that gives it back as it is and runs no code, or is refused with the formats."""
+"""The default format of an object restores it exactly and runs no code; without one the object is refused."""
 
 import contextlib
 import enum

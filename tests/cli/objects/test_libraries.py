@@ -1,4 +1,4 @@
-"""The versions of the libraries that matter are recorded, and loading with others warns."""
+"""The versions of an object's libraries are recorded, and loading it with others warns."""
 
 import pickle
 import platform

@@ -1,4 +1,4 @@
-"""What can't be loaded says why, before its bytes are asked for where it can."""
+"""Errors of loading: they have a reason, and come before the bytes are requested if possible."""
 
 import os
 import pickle

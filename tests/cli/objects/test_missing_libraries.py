@@ -1,4 +1,4 @@
-"""Without a format's library the rest works, and what is missing is named with the extra that installs it."""
+"""A missing library of a format: the error names the extra that installs it, and other formats work."""
 
 import json
 import subprocess

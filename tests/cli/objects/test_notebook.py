@@ -1,4 +1,4 @@
-"""The example: train, save, link, validate and load real models; by one process, twice, and by two at once."""
+"""The example that trains, saves, links, validates and loads real models: run twice, and by two processes at once."""
 
 import re
 import sys

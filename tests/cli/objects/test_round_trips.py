@@ -1,4 +1,4 @@
-"""What is saved comes back, in every format, on what people really store; and the same makes nothing new."""
+"""Every format restores what people store in it, and saving the same object again creates nothing."""
 
 import datetime
 import inspect

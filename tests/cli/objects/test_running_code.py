@@ -1,4 +1,4 @@
-"""What is loaded runs no code unless whoever loads it says that it may; the daemon and the commands never load."""
+"""Loading runs no code unless the caller allows it; the daemon and the commands never load objects."""
 
 import ast
 import io

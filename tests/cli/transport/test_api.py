@@ -1,4 +1,4 @@
-"""Answers that are at odds with what was asked: they are not taken for right ones."""
+"""The API client refuses responses that do not fit the request."""
 
 import io
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ VERSION = {
 }
 
 
-class Said:
-    """An answer. One that is `cut` ends before its time."""
+class CannedResponse:
+    """A response. `cut`: its body ends early."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, cut: bool = False) -> None:
         self.status, self.headers = status, headers
@@ -45,12 +45,12 @@ class Said:
         self._body.close()
 
 
-class Told(BaseOpStoreClient):
-    """A client that is given these answers, one after the other."""
+class CannedClient(BaseOpStoreClient):
+    """A client that gets these responses, one after the other."""
 
-    def __init__(self, *answers: Said) -> None:
+    def __init__(self, *responses: CannedResponse) -> None:
         super().__init__()
-        self.answers = list(answers)
+        self.responses = list(responses)
 
     def request(
         self,
@@ -60,39 +60,42 @@ class Told(BaseOpStoreClient):
         headers: Mapping[str, str],
         parameters: Mapping[str, Any],
         body: bytes | Body | None,
-    ) -> Said:
-        assert self.answers, "it asks once too often"
-        return self.answers.pop(0)
+    ) -> CannedResponse:
+        assert self.responses, "one request too many"
+        return self.responses.pop(0)
 
 
-def json(record: object, status: int = 200) -> Said:
-    return Said(status, {"Content-Type": routes.JSON}, records.encode(record))
+def json(record: object, status: int = 200) -> CannedResponse:
+    return CannedResponse(status, {"Content-Type": routes.JSON}, records.encode(record))
 
 
-def told(body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, cut: bool = False) -> Said:
-    """The answer to a pull, with the version in it."""
+def response_of(
+    body: bytes = BYTES, *, etag: str = ETAG, version: str | None = None, cut: bool = False
+) -> CannedResponse:
+    """Return the response to a pull, with the version's record in its headers."""
     header = records.encode(VERSION).decode() if version is None else version
-    return Said(200, {"ETag": etag, routes.SERVED_RECORD: header}, body, cut=cut)
+    return CannedResponse(200, {"ETag": etag, routes.SERVED_RECORD: header}, body, cut=cut)
 
 
 def test_a_response_with_other_bytes_is_refused() -> None:
-    assert Told(told()).pull("pca") == BYTES
+    assert CannedClient(response_of()).pull("pca") == BYTES
     for etag in (f'"{digest_of(b"others")}"', f"W/{ETAG}", ""):
         with pytest.raises(errors.DigestMismatch):
-            Told(told(etag=etag)).pull("pca")
+            CannedClient(response_of(etag=etag)).pull("pca")
 
 
 @pytest.mark.parametrize("header", ["", "{}", "no JSON", '{"op": "pca"}', "[]"])
 def test_a_version_whose_record_is_not_in_the_headers_is_requested(header: str) -> None:
-    assert Told(told(version=header), json(VERSION)).pull("pca") == BYTES
+    assert CannedClient(response_of(version=header), json(VERSION)).pull("pca") == BYTES
 
 
 def test_a_response_with_another_offset_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAITS", (0.0,))
 
     def pulled(content_range: str) -> bytes:
-        return Told(
-            told(BYTES[:4], cut=True), Said(206, {"ETag": ETAG, "Content-Range": content_range}, BYTES[4:])
+        return CannedClient(
+            response_of(BYTES[:4], cut=True),
+            CannedResponse(206, {"ETag": ETAG, "Content-Range": content_range}, BYTES[4:]),
         ).pull("pca")
 
     assert pulled("bytes 4-9/10") == BYTES
@@ -103,37 +106,37 @@ def test_a_response_with_another_offset_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_more_bytes_than_the_version_has_are_refused() -> None:
     with pytest.raises(errors.SizeMismatch):
-        Told(told(BYTES + b"more")).pull("pca")
+        CannedClient(response_of(BYTES + b"more")).pull("pca")
 
 
 def test_a_response_of_another_content_type_is_refused() -> None:
     for kind in ("text/html", routes.PROBLEM, ""):
         with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
-            Told(Said(200, {"Content-Type": kind}, records.encode(VERSION))).show("pca")
+            CannedClient(CannedResponse(200, {"Content-Type": kind}, records.encode(VERSION))).show("pca")
 
 
 def test_a_response_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(records.encode(VERSION))
     monkeypatch.setattr(api, "MAX_RESPONSE", size)
-    assert Told(json(VERSION)).show("pca").version == "1.0.0"
+    assert CannedClient(json(VERSION)).show("pca").version == "1.0.0"
     monkeypatch.setattr(api, "MAX_RESPONSE", size - 1)
     with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
-        Told(json(VERSION)).show("pca")
+        CannedClient(json(VERSION)).show("pca")
 
 
 def test_an_error_of_another_content_type_is_refused() -> None:
     problem = {"title": "x", "status": 404, "detail": "there is no op pca", "code": "OpNotFound"}
     body = records.encode(problem)
     with pytest.raises(errors.OpNotFound):
-        Told(Said(404, {"Content-Type": routes.PROBLEM}, body)).op("pca")
+        CannedClient(CannedResponse(404, {"Content-Type": routes.PROBLEM}, body)).op("pca")
     for kind in (routes.JSON, "text/html", ""):
         with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
-            Told(Said(404, {"Content-Type": kind}, body)).op("pca")
+            CannedClient(CannedResponse(404, {"Content-Type": kind}, body)).op("pca")
 
 
 def test_a_list_with_a_repeated_page_is_refused() -> None:
     op = {"name": "pca", "latest": None, "versions": 0, "compat": "major"}
     page, last = {"ops": [op], "next_cursor": "pca"}, {"ops": [op]}
-    assert len(Told(json(page), json(last)).ops()) == 2
+    assert len(CannedClient(json(page), json(last)).ops()) == 2
     with pytest.raises(errors.DaemonUnreachable, match="same page of a list twice"):
-        Told(json(page), json(page)).ops()
+        CannedClient(json(page), json(page)).ops()

@@ -1,4 +1,4 @@
-"""Requests: retries, errors, and what the environment may change."""
+"""Requests: retries, errors, and the influence of the environment."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A daemon behind TLS whose certificate nobody vouches for."""
+"""A daemon behind TLS with an untrusted certificate."""
 
 import socket
 import ssl
@@ -35,7 +35,7 @@ AgNIADBFAiEApNH3ygfVBdfVwzxGxeIoZLU/etypTq4EehFA/9sTv7kCIGtUqCIG
 
 @contextmanager
 def behind_tls(certificate: Path) -> Iterator[tuple[str, bytearray]]:
-    """The URL of a server that answers all requests with 404, and what it was sent."""
+    """Yield the URL of a server that responds to every request with 404, and the bytes that it receives."""
     context, received, ended = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), bytearray(), threading.Event()
     context.load_cert_chain(certificate)
 

@@ -1,4 +1,4 @@
-"""A hostile daemon: no response decides where the client writes, or makes it take another version than it asked for."""
+"""A hostile daemon: its responses don't decide where the client writes, and can't pass off another version."""
 
 import os
 from collections.abc import Callable, Iterator

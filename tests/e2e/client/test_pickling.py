@@ -1,4 +1,4 @@
-"""A pickled client works in another process of the same user, and no pickle holds a token."""
+"""A pickled client works in another process of the same user, and no pickle contains a token."""
 
 import copy
 import os

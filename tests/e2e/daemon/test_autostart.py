@@ -1,4 +1,4 @@
-"""The local daemon, started by whichever command comes first: one of it, and nobody else's code, token or streams."""
+"""The first command starts the local daemon: exactly one, with no code, token or stream of its caller."""
 
 import json
 import os

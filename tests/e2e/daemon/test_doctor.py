@@ -1,4 +1,4 @@
-"""`opstore doctor`: its lines, its forms and its exit code; tests/cli/doctor has what each check finds."""
+"""`opstore doctor`: its output formats and exit code. The findings of each check: tests/cli/doctor."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`login`, `logout` and `token`: where a token is kept, where it goes from then on, and that nobody sees it."""
+"""`login`, `logout` and `token`: where a token is stored, where it is sent, and that no output shows it."""
 
 import fcntl
 import json
