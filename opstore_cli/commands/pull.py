@@ -142,9 +142,9 @@ def _check_several(
     if not references and pipeline is None and lock is None:
         raise click.UsageError("give a REF, --pipeline or --lock")
     if not references and directory is None:
-        raise click.UsageError("all ops are written into a directory: give it with -d")
+        raise click.UsageError("all ops are written into a folder: give it with -d")
     if len(references) > 1 and directory is None:
-        raise click.UsageError("several REFs are written into a directory: give it with -d")
+        raise click.UsageError("several REFs are written into a folder: give it with -d")
     ops = [reference.op for reference in references]
     duplicate = next((op for op in ops if ops.count(op) > 1), None)
     if duplicate is not None:
@@ -159,7 +159,7 @@ def _check_output(output: str | None, directory: str | None, force: bool) -> Non
     from opstore_cli.transfer.output_path import check_path
 
     if directory is not None and os.path.lexists(directory) and not os.path.isdir(directory):
-        raise errors.FileRefused(path=directory, reason="it is not a directory")
+        raise errors.FileRefused(path=directory, reason="it is not a folder")
     if output not in (None, "-") and not _is_stream(Path(output)):
         check_path(Path(output), force)
 
@@ -198,7 +198,7 @@ def _write_to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Pa
 
     path = Path(f"{op}-{pull.record.version}" if output is None else output)
     if output is not None and output.endswith(("/", os.sep)) and not is_folder(pull.record):
-        raise errors.FileRefused(path=output, reason="it is a directory")
+        raise errors.FileRefused(path=output, reason="it is a folder")
     if _is_stream(path):
         with _open_stream(path) as stream:
             pull.to_stream(stream)

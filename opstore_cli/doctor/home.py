@@ -29,7 +29,7 @@ def folder(machine: Machine) -> Result:
             )
         return ok(f"{home} is made when a daemon first starts")
     if not home.is_dir():
-        return problem(f"{home} is not a directory", "move it away, or set OPSTORE_HOME to a folder of yours")
+        return problem(f"{home} is not a folder", "move it away, or set OPSTORE_HOME to a folder of yours")
     if belongs_to_another(home):
         return problem(f"{home} belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
     if os.name == "posix" and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):

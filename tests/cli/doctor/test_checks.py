@@ -38,7 +38,7 @@ def test_where_nothing_was_set_up_all_is_well_and_nothing_is_made(user: User) ->
 def test_a_home_that_is_no_folder(user: User) -> None:
     user.home.write_text("")
     advice = "move it away, or set OPSTORE_HOME to a folder of yours"
-    assert user.wrong() == {"home": ("//data is not a directory", advice)}
+    assert user.wrong() == {"home": ("//data is not a folder", advice)}
 
 
 def test_a_home_that_leads_nowhere(user: User) -> None:

@@ -13,7 +13,7 @@ BEFORE = """\
 settings\tok\tthey name the local daemon of /machine/data\t-
 home\tok\t/machine/data is made when a daemon first starts\t-
 disk\tok\tSIZE are free where /machine/data is\t-
-credentials\tok\tlogin was not run\t-
+credentials\tok\tnot logged in to any URL\t-
 sqlite\tok\tSQLITE\t-
 daemon\tok\tit does not run: the first command that needs it starts it\t-
 """
@@ -24,7 +24,7 @@ disk\tok\tSIZE are free where /machine/data is\t-
 locks\tok\tfile locks work\t-
 times\tok\tfiles get the time of this machine's clock\t-
 token file\tok\t/machine/data/token exists, and only you can read it\t-
-credentials\tok\tlogin was not run\t-
+credentials\tok\tnot logged in to any URL\t-
 sqlite\tok\tSQLITE\t-
 schema\tok\t/machine/data/opstore.db has the schema {HEAD}\t-
 daemon\tok\topstore 0.1.0 runs at URL (pid PID)\t-
@@ -61,8 +61,8 @@ def test_a_finding_is_a_line_with_what_to_do_and_exit_code_1(machine: Machine) -
     findings = [line for line in out.splitlines() if line.split("\t")[1] == "finding"]
     assert findings == [
         "working tree\tfinding\t/machine/work/opstore.toml names https://models.example.com, which somebody else may "
-        "have written: no command uses it\topstore login https://models.example.com, where you trust it, or else take "
-        "it out of /machine/work/opstore.toml",
+        "have written: it is not used\topstore login https://models.example.com, if you trust it, or remove it from "
+        "/machine/work/opstore.toml",
         "token file\tfinding\tothers can read /machine/data/token\tchmod 600 /machine/data/token",
     ]
     assert doctor(machine, "-q") == (1, "working tree\ntoken file\n", "")

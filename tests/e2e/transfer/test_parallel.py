@@ -242,7 +242,7 @@ def test_an_unknown_reference_prevents_all_downloads(models: Machine) -> None:
     assert models.run("pull", "pca", "nowhere", "-d", "out")[:2] == (4, "")
     assert models.run("pull", "pca", "forest@9", "-d", "out")[:2] == (4, "")
     models.file("file", "mine")
-    said = "error: file was refused: it is not a directory\n"
+    said = "error: file was refused: it is not a folder\n"
     assert models.run("pull", "pca", "forest", "-d", "file") == (2, "", said)
     code, out, err = models.run("pull", "pca", "forest", "-d", "file/out")
     assert (code, out, err) == (9, "", "error: file/out can't be written: Not a directory\n")
