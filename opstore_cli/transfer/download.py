@@ -20,7 +20,8 @@ from opstore_cli.transfer.output_stream import flush, write_all
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
 from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
-from opstore_cli.transport.api import ApiClient, ApiResponse
+from opstore_cli.transport.api import ApiClient
+from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE

@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
-from opstore_cli.transport.interface import Body, Response, Transport
+from opstore_cli.transport.interface import Body, Transport
+from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors, limits, records, routes
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
@@ -33,51 +33,6 @@ MAX_PROBLEM = 1024 * 1024  # bytes of an error response
 BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless one of them contains it
 _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
 NO_DAEMON = "the server is not an opstore daemon"
-
-
-class ApiResponse:
-    """A successful response, whose body the caller reads."""
-
-    def __init__(self, response: Response) -> None:
-        self._response = response
-        self.status = response.status
-
-    @property
-    def content_type(self) -> str:
-        """The media type, in lower case and without parameters."""
-        return self.header("Content-Type").partition(";")[0].strip().lower()
-
-    def header(self, name: str) -> str:
-        """Return the value of a header, or an empty string."""
-        return str(self._response.headers.get(name, ""))
-
-    def close(self) -> None:
-        """Discard the rest of the body."""
-        self._response.close()
-
-    def read(self, limit: int) -> bytes:
-        """Return the whole body. Raises ValueError if it has more than `limit` bytes, and ConnectionLost."""
-        pieces, left = [], limit + 1
-        while left and (piece := self._response.read(left)):
-            pieces.append(piece)
-            left -= len(piece)
-        if not left:
-            raise ValueError("the response is too long")
-        return b"".join(pieces)
-
-    def pieces(self, buffers: Iterator[memoryview] | None = None) -> Iterator[bytes | memoryview]:
-        """Yield the body as it arrives, in pieces of up to READ_SIZE bytes. Raises ConnectionLost if it ends early.
-
-        `buffers`: if the response has `readinto`, each piece is read into the next of them, and the filled part of it
-        is yielded.
-        """
-        into = getattr(self._response, "readinto", None)
-        if buffers is None or into is None:
-            while piece := self._response.read(READ_SIZE):
-                yield piece
-        else:
-            while count := into(buffer := next(buffers)):
-                yield buffer[:count]
 
 
 class ApiClient:

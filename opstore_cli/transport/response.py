@@ -1,0 +1,51 @@
+"""A successful response of the daemon."""
+
+from collections.abc import Iterator
+
+from opstore_cli.transport.interface import Response
+from opstore_daemon.protocol.limits import READ_SIZE
+
+
+class ApiResponse:
+    """A successful response, whose body the caller reads."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self.status = response.status
+
+    @property
+    def content_type(self) -> str:
+        """The media type, in lower case and without parameters."""
+        return self.header("Content-Type").partition(";")[0].strip().lower()
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, or an empty string."""
+        return str(self._response.headers.get(name, ""))
+
+    def close(self) -> None:
+        """Discard the rest of the body."""
+        self._response.close()
+
+    def read(self, limit: int) -> bytes:
+        """Return the whole body. Raises ValueError if it has more than `limit` bytes, and ConnectionLost."""
+        pieces, left = [], limit + 1
+        while left and (piece := self._response.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        if not left:
+            raise ValueError("the response is too long")
+        return b"".join(pieces)
+
+    def pieces(self, buffers: Iterator[memoryview] | None = None) -> Iterator[bytes | memoryview]:
+        """Yield the body as it arrives, in pieces of up to READ_SIZE bytes. Raises ConnectionLost if it ends early.
+
+        `buffers`: if the response has `readinto`, each piece is read into the next of them, and the filled part of it
+        is yielded.
+        """
+        into = getattr(self._response, "readinto", None)
+        if buffers is None or into is None:
+            while piece := self._response.read(READ_SIZE):
+                yield piece
+        else:
+            while count := into(buffer := next(buffers)):
+                yield buffer[:count]
