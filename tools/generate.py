@@ -56,10 +56,10 @@ EXIT_CODES = {
     6: "Integrity: bytes do not match their digest.",
     7: "The daemon can't be reached, or none runs.",
     8: "Not authorised, or not to be trusted.",
-    9: "The store can't: disk full, database or saver down, or the output can't be written.",
+    9: "Storage error: disk full, database or saver down, or the output can't be written.",
     70: "An internal error: a bug. The message has a reference.",
     130: "Interrupted.",
-    141: "The reader of a pipe went away.",
+    141: "Broken pipe.",
 }
 
 
@@ -190,7 +190,7 @@ def parameter_table() -> str:
             bounds = f" from {schema['minimum']} to {schema['maximum']}" if "maximum" in schema else ""
             kind = {"array": "text, repeatable", "string": "text"}.get(schema["type"], schema["type"]) + bounds
             kind += ", required" if parameter["required"] else ""
-            kind += f"; `{schema['default']}` where it is left out" if schema.get("default") else ""
+            kind += f"; `{schema['default']}` default" if schema.get("default") else ""
             row = (f"`{parameter['name']}`", kind, parameter["description"])
             rows.setdefault(row, []).append(f"`{route.rule}`")
     head = ("parameter", "of", "form", "what")
@@ -212,7 +212,7 @@ def record_tables() -> str:
             (f"`{field.encode_name}`", _type(field.type), "required" if field.required else _default(field))
             for field in info.fields
         ]
-        parts.append(f"#### {record.__name__}\n\n{about}\n\n{_table(('key', 'type', 'where it is left out'), *rows)}")
+        parts.append(f"#### {record.__name__}\n\n{about}\n\n{_table(('key', 'type', 'default'), *rows)}")
     return "\n\n".join(parts)
 
 

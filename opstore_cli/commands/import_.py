@@ -74,5 +74,5 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName])
     else:
         new = f"{len(done.created)} versions, {done.links} links, {len(done.pipelines)} pipelines"
         session.out.note(f"new: {new}; unchanged: {done.unchanged} versions")
-    if done.left_out:
-        raise errors.ImportIncomplete(count=len(done.left_out))
+    if done.skipped:
+        raise errors.ImportIncomplete(count=len(done.skipped))

@@ -1,4 +1,4 @@
-"""Taking an old op store of chariots over: its versions, links, bytes and pipelines, each once."""
+"""Import a chariots op store: its versions, links, bytes and pipelines, each once."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -19,13 +19,13 @@ from opstore_daemon.protocol.names import is_name, suggest_name
 from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.versions import Version
 
-# What is wrong with one thing of the old store, and says nothing about the others.
+# Errors of a single item of the old store.
 _ITEM_ERRORS = (errors.Refused, errors.Conflict)
 
 
 @dataclass
 class Skipped:
-    """What was not taken over, why, and what would help."""
+    """An item that was not imported, why, and what would help."""
 
     what: str
     name: str
@@ -35,36 +35,36 @@ class Skipped:
 
 @dataclass
 class ImportReport:
-    """What a run did. `created` are the versions that are new, or whose bytes are."""
+    """What a run imported. `created`: the versions that are new or got their bytes."""
 
     created: list[OpVersion] = field(default_factory=list)
     unchanged: int = 0
     links: int = 0
     pipelines: list[str] = field(default_factory=list)
-    left_out: list[Skipped] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 @dataclass
 class _Op:
-    """What the store has of an op: its versions, and the links to ops as such that they have or ever had."""
+    """What the store has of an op: its versions, and the links that they have or ever had to any version of an op."""
 
     versions: dict[Version, VersionRecord]
-    linked: set[tuple[str, str]]  # (number, downstream)
+    linked: set[tuple[str, str]]  # (version, downstream)
 
 
 class ChariotsImport:
-    """One run, which says what it does; `renames` are new names by old ones."""
+    """One import run, which prints what it does; `renames` maps old names to new ones."""
 
     def __init__(self, client: BaseOpStoreClient, files: Files, renames: Mapping[str, str], out: Output) -> None:
         self._client, self._files, self._renames, self._out = client, files, renames, out
         self._ops: dict[str, _Op] = {}
-        self._said: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self.done = ImportReport()
 
     def run(self, lines: Iterable[chariots_export.Lines]) -> ImportReport:
-        """Takes all of it over, in the order of the lines. What can't be is said, and does not stop the rest.
+        """Import everything in the order of the lines. An item that can't be imported is reported and skipped.
 
-        Raises what has nothing to do with a single thing: no daemon, no right, no space.
+        Raises errors that concern the whole run: no daemon, no permission, no space.
         """
         for line in lines:
             match line:
@@ -98,7 +98,7 @@ class ChariotsImport:
         if record is not None:
             if digest is not None and record.digest not in (None, digest):
                 self._skip("bytes", f"{line.op}@{version}", f"{op}@{record.version} has other bytes, which stay")
-            # What was said of a link since it was taken over stays, also that it is revoked.
+            # Whatever happened to a link since it was imported stays, even its revocation.
             downstreams = [name for name in downstreams if (record.version, name) not in known.linked]
             if record.digest is not None:
                 path = None
@@ -141,17 +141,17 @@ class ChariotsImport:
         return self._ops[op]
 
     def _bytes(self, old_op: str, version: Version) -> tuple[Path | None, Digest | None]:
-        """The file of the version and its digest. What is missing is said, but for an op that has no bytes at all."""
+        """Return the file of the version and its digest; report a missing file, unless the op has no bytes at all."""
         try:
             path = self._files.claim(old_op, version)
             if path is not None:
                 return path, _digest(path)
             if not self._files.has(old_op):
                 return None, None
-            reason = "there is no file of it"
+            reason = "it has no file"
         except _ITEM_ERRORS as error:
             reason = error.text
-        self._skip("bytes", f"{old_op}@{version}", f"{reason}; the version is there without them")
+        self._skip("bytes", f"{old_op}@{version}", f"{reason}; the version was imported without them")
         return None, None
 
     # --- pipelines ------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class ChariotsImport:
             upstream = self._name("op", old_upstream)
             downstream = None if old_downstream is None else self._name("op", old_downstream)
             if upstream is None or (downstream is None and old_downstream is not None):
-                self._skip("pipeline", line.name, "one of its ops was left out")
+                self._skip("pipeline", line.name, "one of its ops was skipped")
                 return
             ops[upstream] = None
             edges += [] if downstream is None else [(upstream, downstream)]
@@ -176,33 +176,33 @@ class ChariotsImport:
         except _ITEM_ERRORS as error:
             self._skip("pipeline", line.name, error.text, error.advice)
 
-    # --- what is left out -----------------------------------------------------------------------------------------
+    # --- what is skipped -----------------------------------------------------------------------------------------
 
     def _name(self, what: str, old: str) -> str | None:
-        """The name here; None where it is refused, which is said once."""
+        """Return the new name; None if it is refused, which is reported once."""
         name = self._renames.get(old, old)
         if is_name(name):
             return name
         option = shlex.quote(f"{old}={suggest_name(old) or 'NAME'}")
-        reason = "that is no name here, so all that belongs to it was left out"
+        reason = "this is not a legal name, so everything that belongs to it was skipped"
         self._skip_once(what, old, reason, f"--rename {option}")
         return None
 
     def _skip_once(self, what: str, name: str, reason: str, hint: str = "") -> None:
-        if (what, name) not in self._said:
-            self._said.add((what, name))
+        if (what, name) not in self._reported:
+            self._reported.add((what, name))
             self._skip(what, name, reason, hint)
 
     def _skip(self, what: str, name: str, reason: str, hint: str = "") -> None:
-        self.done.left_out.append(
+        self.done.skipped.append(
             Skipped(what, escape_stray_bytes(name), escape_stray_bytes(reason), escape_stray_bytes(hint) or None)
         )
         if not self._out.json:
-            self._out.warn(f"left out: {what} {name}: {reason}{f': {hint}' if hint else ''}")
+            self._out.warn(f"skipped {what} {name}: {reason}{f': {hint}' if hint else ''}")
 
 
 def check_renames(lines: Iterable[chariots_export.Lines], renames: Mapping[str, str]) -> None:
-    """Raises InvalidSetting where a new name is for nothing, or would make one op or pipeline of two."""
+    """Raise InvalidSetting if a rename has no op or pipeline, or would merge two."""
     kinds = names_in(lines)
     for old, new in renames.items():
         setting = f"--rename {old}={new}"
@@ -215,9 +215,9 @@ def check_renames(lines: Iterable[chariots_export.Lines], renames: Mapping[str, 
 
 
 def _digest(path: Path) -> Digest:
-    """That of the file's bytes; raises FileRefused."""
+    """Return the digest of the file; raises FileRefused."""
     if not path.is_file():
-        raise errors.FileRefused(path=str(path), reason="it is no regular file")
+        raise errors.FileRefused(path=str(path), reason="it is not a regular file")
     with open_source(path) as source, Hasher() as hasher:
         while piece := source.read(READ_SIZE):
             hasher.update(piece)

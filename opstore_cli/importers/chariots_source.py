@@ -1,4 +1,4 @@
-"""An old op store of chariots, as this machine can read it: what its database holds, and which file has which bytes."""
+"""A chariots op store on this machine: the content of its database, and the files with its bytes."""
 
 import os
 import subprocess
@@ -16,9 +16,9 @@ MODELS = "models"  # the folder of its files: MODELS/OP/VERSION
 
 
 def read(db: str) -> list[chariots_export.Lines]:
-    """What the database at this URL holds; raises what the daemon's program says, or OldStoreUnreadable.
+    """Return the content of the database at this URL; raises the daemon program's error, or OldStoreUnreadable.
 
-    The daemon's program reads it, in a process of its own: the command line imports nothing that knows databases.
+    The daemon's program reads it in a process of its own: the command line imports no database library.
     """
     command = [sys.executable, "-P", "-m", "opstore_daemon", "chariots-export", "--db", db]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -38,7 +38,7 @@ def read(db: str) -> list[chariots_export.Lines]:
 
 
 def names_in(lines: Iterable[chariots_export.Lines]) -> tuple[set[str], set[str]]:
-    """The names of the ops, and those of the pipelines."""
+    """Return the names of the ops and those of the pipelines."""
     ops: set[str] = set()
     pipelines: set[str] = set()
     for line in lines:
@@ -54,10 +54,10 @@ def names_in(lines: Iterable[chariots_export.Lines]) -> tuple[set[str], set[str]
 
 
 class Files:
-    """The files of an old op store. No path is made from a name: the folders are looked through."""
+    """The files of the old op store. Paths are never made from names: the folders are listed."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises FileRefused where the folder has no `models`, or can't be read."""
+        """List the folder; raises FileRefused if it has no `models` or can't be read."""
         self._models = folder / MODELS
         if not self._models.is_dir():
             raise errors.FileRefused(
@@ -74,14 +74,14 @@ class Files:
         self._claimed: set[Path] = set()
 
     def has(self, op: str) -> bool:
-        """Whether there are bytes of any version of the op."""
+        """Return whether any version of the op has bytes."""
         return bool(self._by_op.get(op))
 
     def claim(self, op: str, version: Version) -> Path | None:
-        """The file of that version, None where there is none; raises OldStoreUnreadable where it is not clear which.
+        """Return the file of the version, None if there is none; raises OldStoreUnreadable if it is ambiguous.
 
-        The old store names it by the version's text with its time. Where no file has that time, the one file of the
-        version is taken whatever its time.
+        The old store names files by the version's text and time. If no file has that time, the only file of the
+        version is used whatever its time.
         """
         found = self._by_version.get((op, version), [])
         self._claimed.update(found)
@@ -91,11 +91,11 @@ class Files:
         return next(iter(exact or found), None)
 
     def claim_all(self, op: str) -> None:
-        """Says that something is known of all files of the op."""
+        """Mark all files of the op as known."""
         self._claimed.update(self._by_op.get(op, []))
 
     def unclaimed(self) -> list[str]:
-        """The files that no version has, by their paths below the folder."""
+        """Return the files that belong to no version, as paths below the folder."""
         files = (path for paths in self._by_op.values() for path in paths)
         return sorted(str(path.relative_to(self._models.parent)) for path in files if path not in self._claimed)
 

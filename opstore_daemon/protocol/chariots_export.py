@@ -1,13 +1,13 @@
-"""What an op store of chariots holds, as `chariots-export` says it: a line of JSON for each of these.
+"""What `chariots-export` prints of a chariots op store: one line of JSON for each of these records.
 
-Names and hashes are as the old store has them: whoever reads them checks them.
+Names and hashes are those of the old store; whoever reads them checks them.
 """
 
 import msgspec
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag=str.lower):
-    """One line."""
+    """One line of output."""
 
 
 class Version(Line, frozen=True, kw_only=True):
@@ -22,14 +22,14 @@ class Version(Line, frozen=True, kw_only=True):
 
 
 class Pipeline(Line, frozen=True, kw_only=True):
-    """A pipeline, and each of its ops with the one that takes its data, or with None."""
+    """A pipeline, and each of its ops with the op that takes its output, or with None."""
 
     name: str
     links: tuple[tuple[str, str | None], ...]
 
 
 class Unreadable(Line, frozen=True, kw_only=True):
-    """What is there and can't be read, and why."""
+    """An item that can't be read, and why."""
 
     what: str
     name: str
@@ -37,7 +37,7 @@ class Unreadable(Line, frozen=True, kw_only=True):
 
 
 class Failed(Line, frozen=True, kw_only=True):
-    """The error that ended it; nothing that came before counts."""
+    """The error that ended the export; ignore everything before it."""
 
     code: str
     status: int

@@ -1,4 +1,4 @@
-"""How long, as people write it: a number of seconds, or of the unit behind it."""
+"""Durations as people write them: a number of seconds, or of the unit that follows it."""
 
 import re
 
@@ -7,7 +7,7 @@ _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(text: str) -> float:
-    """The seconds in `90`, `90s`, `10m`, `2h` or `1d`; raises ValueError, with the rule in words."""
+    """Return the seconds of `90`, `90s`, `10m`, `2h` or `1d`; raises ValueError with the rule in words."""
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 90, 90s, 10m, 2h or 1d")

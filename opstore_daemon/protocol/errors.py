@@ -37,7 +37,7 @@ __all__ = ["OpStoreError", "all_errors", "from_wire", "reason", "translated"]
 
 
 class OpStoreError(Exception):
-    """Whatever opstore refuses, misses or fails at. `details` holds JSON values only."""
+    """The base of all errors. `details` holds JSON values only."""
 
     status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 70
@@ -52,12 +52,12 @@ class OpStoreError(Exception):
 
     @property
     def code(self) -> str:
-        """The word on the wire."""
+        """The error's name on the wire."""
         return type(self).__name__
 
     @classmethod
     def restored(cls, text: str, advice: str, details: dict[str, Any]) -> Self:
-        """The error that another process raised: its words are kept, also where our template differs."""
+        """Return an error that another process raised, in its words even if our template differs."""
         error = cls.__new__(cls)
         Exception.__init__(error, text)
         error.details, error.text, error.advice = details, text, advice
@@ -96,20 +96,20 @@ class InvalidDigest(Refused):
 
 
 class InvalidTag(Refused):
-    message = "{tag!r} is not a tag: a reference would take it for another selector"
+    message = "{tag!r} can't be a tag: it looks like a version number or another selector"
     hint = "a tag such as v{tag}"
 
 
 class InvalidRequest(Refused):
-    message = "the request was refused: {reason}"
+    message = "invalid request: {reason}"
 
 
 class InvalidGraph(Refused):
-    message = "the pipeline was refused: {reason}"
+    message = "invalid pipeline: {reason}"
 
 
 class InvalidSetting(Refused):
-    message = "{setting} was refused: {reason}"
+    message = "{setting}: {reason}"
 
 
 class AmbiguousReference(Refused):
@@ -118,7 +118,7 @@ class AmbiguousReference(Refused):
 
 
 class FileRefused(Refused):
-    message = "{path} was refused: {reason}"
+    message = "{path}: {reason}"
 
 
 class FolderRefused(Refused):
@@ -131,8 +131,8 @@ class OldStoreUnreadable(Refused):
 
 
 class ImportIncomplete(Refused):
-    message = "{count} of the things in the old op store were left out; all others were taken over"
-    hint = "run the same command again when they are mended: what is there already makes nothing new"
+    message = "{count} items of the old op store were skipped; everything else was imported"
+    hint = "repair them and run the command again: nothing is imported twice"
 
 
 class AmbiguousFraming(Refused):
@@ -146,17 +146,17 @@ class LengthRequired(Refused):
 
 class TooLarge(Refused):
     status = 413
-    message = "{what} is too large: {size} bytes, where at most {limit} are taken"
+    message = "{what} is too large: {size} bytes; the limit is {limit}"
 
 
 class HeadersTooLarge(Refused):
     status = 431
-    message = "the request's headers are too large: at most {limit} bytes are taken"
+    message = "the request's headers are too large: the limit is {limit} bytes"
 
 
 class UnsupportedContent(Refused):
     status = 415
-    message = "the content was refused: {reason}"
+    message = "unsupported content: {reason}"
 
 
 class MethodNotAllowed(Refused):
@@ -175,8 +175,8 @@ class FormatNeeded(Refused):
 
 
 class UnknownFormat(Refused):
-    message = "{format!r} is no format of objects: they are {formats}"
-    hint = "where it is a version's: client.pull() gives its bytes, whatever they are"
+    message = "{format!r} is not an object format; choose one of {formats}"
+    hint = "client.pull() returns the bytes of a version in any format"
 
 
 class ObjectRefused(Refused):
@@ -190,7 +190,7 @@ class NotLoaded(Refused):
 
 
 class AnswerIsNo(OpStoreError):
-    """The question was answered, and the answer is no."""
+    """The answer to the question is no."""
 
     status, exit_code = 409, 1
 
@@ -202,8 +202,8 @@ class NothingValid(AnswerIsNo):
 
 class NothingKnown(AnswerIsNo):
     exit_code = 3
-    message = "it is not known which version of {op} is valid for {downstream}: no link says so"
-    hint = "opstore link {op}@NUMBER {downstream}"
+    message = "no version of {op} was ever validated for {downstream}"
+    hint = "opstore link {op}@VERSION {downstream}"
 
 
 class NoSet(AnswerIsNo):
@@ -213,17 +213,17 @@ class NoSet(AnswerIsNo):
 
 class NoSetKnown(AnswerIsNo):
     exit_code = 3
-    message = "no set of versions of {pipeline} is known to be valid on every edge: links are missing"
+    message = "can't resolve {pipeline}: some edges have never been validated"
     hint = "opstore validate {pipeline}"
 
 
 class LockStale(AnswerIsNo):
-    message = "the lock {path} does not hold any more"
+    message = "the lock {path} is out of date"
     hint = "opstore resolve {pipeline} --lock {path}"
 
 
 class NotFound(OpStoreError):
-    """There is no such thing."""
+    """What was asked for does not exist."""
 
     status, exit_code = 404, 4
 
@@ -241,17 +241,17 @@ class OpNotFound(NotFound):
 
 
 class VersionNotFound(NotFound):
-    message = "{op} has no version that is {selector}"
+    message = "no version of {op} matches {selector}"
     hint = "opstore versions {op}"
 
 
 class NotStored(NotFound):
-    message = "{op}@{version} is registered only: the store has no bytes of it"
+    message = "{op}@{version} has no bytes: it is registered only"
     hint = "opstore versions {op}"
 
 
 class TokenNotFound(NotFound):
-    message = "there is no token in {path}: the daemon makes it when it first starts"
+    message = "there is no token in {path}: the daemon creates it when it first starts"
     hint = "opstore start"
 
 
@@ -279,7 +279,7 @@ class TagNotFound(NotFound):
 
 
 class TagYanked(NotFound):
-    message = "{op}@{tag} stands on {version}, which is yanked: {reason}"
+    message = "{op}@{tag} is {version}, which is yanked: {reason}"
     hint = "opstore tag {op}@latest {tag}, or ask for {op}@{version} itself"
 
 
@@ -288,7 +288,7 @@ class RouteNotFound(NotFound):
 
 
 class Conflict(OpStoreError):
-    """What was asked for contradicts what is there."""
+    """The request contradicts what the store has."""
 
     status, exit_code = 409, 5
 
@@ -309,7 +309,7 @@ class FormatConflict(Conflict):
 
 
 class OffsetMismatch(Conflict):
-    message = "the upload {upload} stands at offset {offset}, not at {given}"
+    message = "the upload {upload} is at offset {offset}, not at {given}"
 
 
 class UploadIncomplete(Conflict):
@@ -325,7 +325,7 @@ class KeyReused(Conflict):
 
 
 class LockConflict(Conflict):
-    message = "{name} has other bytes here than the lock {path} says: {digest}"
+    message = "{name} has other bytes here than in the lock {path}: {digest}"
     hint = "opstore show {name}, or another --url: the lock may be of another store"
 
 
@@ -367,11 +367,11 @@ class ChecksumMismatch(IntegrityFailure):
 class BlobDamaged(IntegrityFailure):
     status = 500
     message = "the stored bytes of {digest} are damaged: {reason}"
-    hint = "push the same bytes again: that mends them"
+    hint = "push the same bytes again to repair them"
 
 
 class UnexpectedResponse(IntegrityFailure):
-    """Raised by the client alone: no daemon responds with it."""
+    """Raised by the client only: no daemon responds with it."""
 
     message = "{url} responded with {actual} to a request for {expected}: nothing was kept"
     hint = "check which daemon that is: opstore status"
@@ -400,18 +400,18 @@ class DaemonDidNotStart(Unreachable):
 
 class ConnectionLost(Unreachable):
     message = "the connection to {url} was lost: {reason}"
-    hint = "run the same command again: the transfer goes on where it stopped"
+    hint = "run the same command again: the transfer resumes"
 
 
 class NotAuthorised(OpStoreError):
-    """Not allowed, or not to be trusted."""
+    """Not allowed, or not trusted."""
 
     status, exit_code = 403, 8
 
 
 class TokenRequired(NotAuthorised):
     status = 401
-    message = "the daemon wants a token: {reason}"
+    message = "the daemon requires a token: {reason}"
     hint = "opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent"
 
 
@@ -434,12 +434,12 @@ class ForeignOrigin(NotAuthorised):
 
 
 class UntrustedUrl(NotAuthorised):
-    message = "{url} is named by {path} only, which somebody else may have written: it is not used"
-    hint = "opstore login {url}, where you trust it"
+    message = "{url} comes from {path}, which somebody else may have written, so it is not used"
+    hint = "opstore login {url}, if you trust it"
 
 
 class PlainHttp(NotAuthorised):
-    message = "a token is not sent to {url}: plain HTTP beyond this machine shows it to everybody on the way"
+    message = "a token is not sent to {url}: over plain HTTP everybody on the way could read it"
     hint = "use https://"
 
 
@@ -454,25 +454,25 @@ class TokenUnavailable(NotAuthorised):
 
 
 class ListenRefused(NotAuthorised):
-    message = "the daemon does not listen on {host}: it is reachable from other machines there, unprotected"
+    message = "the daemon does not listen on {host}: other machines could reach it there, unprotected"
     hint = "opstore serve --host 127.0.0.1, behind a reverse proxy with TLS"
 
 
 class LoadingRunsCode(NotAuthorised):
-    message = "{op}@{version} is a {format}: to load one runs whatever code whoever pushed it put there"
+    message = "{op}@{version} is a {format} file: loading it can run arbitrary code"
     hint = (
-        "where you trust everybody who may push here: client.load(..., allow_pickle=True), or OPSTORE_ALLOW_PICKLE=1, "
+        "if you trust everybody who can push here: client.load(..., allow_pickle=True), or OPSTORE_ALLOW_PICKLE=1, "
         "or allow_pickle = true in your own config.toml"
     )
 
 
 class UntrustedTypes(NotAuthorised):
-    message = "{op}@{version} holds types that skops does not trust by itself: {types}"
-    hint = "client.load(..., trusted=[...]), with each of them that you trust"
+    message = "{op}@{version} holds types that skops does not trust by default: {types}"
+    hint = "client.load(..., trusted=[...]) with the types that you trust"
 
 
 class Unavailable(OpStoreError):
-    """The store can't, for now or here."""
+    """A storage error: disk full, database or saver down, or an output that can't be written."""
 
     status, exit_code = 503, 9
 
@@ -484,16 +484,16 @@ class StorageFull(Unavailable):
 
 
 class StorageFailed(Unavailable):
-    message = "the bytes could not be kept or read: {reason}"
+    message = "the bytes could not be stored or read: {reason}"
 
 
 class DatabaseFailed(Unavailable):
-    message = "the database can't: {reason}"
+    message = "the database failed: {reason}"
 
 
 class OutcomeUnknown(Unavailable):
-    message = "the database failed at the commit, so it is not known whether it happened: {reason}"
-    hint = "run the same command again: it does not happen twice"
+    message = "the database failed during the commit, whose outcome is unknown: {reason}"
+    hint = "run the same command again: requests are idempotent"
 
 
 class SchemaTooNew(Unavailable):
@@ -515,14 +515,14 @@ class LibraryMissing(Unavailable):
 
 
 class InternalError(OpStoreError):
-    """A bug. The daemon's log has the rest under the reference."""
+    """A bug. The daemon's log has the traceback under the reference."""
 
     message = "an internal error, with the reference {reference}"
-    hint = "the log has more under that reference: opstore status names the folder of daemon.log"
+    hint = "search daemon.log for that reference: opstore status names its folder"
 
 
 def all_errors(family: type[OpStoreError] = OpStoreError) -> Iterator[type[OpStoreError]]:
-    """Every error of the family, the family first, in the order of this file."""
+    """Yield every error of the family, the family first, in the order of this file."""
     yield family
     for child in family.__subclasses__():
         yield from all_errors(child)
@@ -531,7 +531,7 @@ def all_errors(family: type[OpStoreError] = OpStoreError) -> Iterator[type[OpSto
 def from_wire(
     code: str, status: int, text: str, advice: str = "", details: dict[str, Any] | None = None
 ) -> OpStoreError:
-    """The error of that name. A name that this release does not know becomes the family of its status."""
+    """Return the error of that name; a name that this release does not know becomes the family of its status."""
     known = {error.__name__: error for error in all_errors()}
     families: dict[int, type[OpStoreError]] = {
         401: NotAuthorised,

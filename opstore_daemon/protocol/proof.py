@@ -14,12 +14,12 @@ _NONCE = re.compile(r"[0-9a-f]{32,128}")
 
 
 def new_nonce() -> str:
-    """A nonce that nobody has seen."""
+    """Return a random nonce."""
     return secrets.token_hex(32)
 
 
 def is_nonce(text: str) -> bool:
-    """Whether the text has the form of a nonce: 32 to 128 hex digits."""
+    """Return whether the text is a nonce: 32 to 128 hex digits."""
     return _NONCE.fullmatch(text) is not None
 
 

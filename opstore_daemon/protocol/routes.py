@@ -1,4 +1,4 @@
-"""The paths of the HTTP API. The daemon serves these, the client asks these, and nobody spells one twice."""
+"""The paths of the HTTP API, which the daemon serves and the client requests."""
 
 from urllib.parse import quote
 
@@ -61,9 +61,9 @@ SERVED_RECORD = "Opstore-Record"
 
 
 def path(route: str, **parts: str) -> str:
-    """The route with its parts filled in, percent-encoded; raises InvalidRequest for a part that no path can hold.
+    """Return the route with its parts filled in, percent-encoded; raises InvalidRequest if a path can't hold one.
 
-    HTTP clients and servers take dot segments out of a path, percent-encoded ones too, and merge empty ones.
+    HTTP clients and servers drop dot segments from a path, even percent-encoded ones, and merge empty ones.
     """
     for name, value in parts.items():
         if value in ("", ".", ".."):

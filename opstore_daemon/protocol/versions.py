@@ -10,7 +10,7 @@ from opstore_daemon.protocol import errors
 HIGHEST = 2**31 - 1
 VERSION_RULE = "a version is MAJOR.MINOR.PATCH in ASCII digits, without leading zeros, each at most 2147483647"
 SUBVERSIONS_RULE = "subversions are MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
-MAX_TIME = 64  # letters of the time in MAJOR.MINOR.PATCH_TIME
+MAX_TIME = 64  # characters of the time in MAJOR.MINOR.PATCH_TIME
 
 _NUMBER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
 _SUBVERSION = re.compile(r"[0-9a-f]{4,64}")
@@ -38,7 +38,7 @@ class VersionNumber(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a version stands: in which store, of which op, and its sequence there."""
+    """A version's place: its store, its op and its sequence there."""
 
     store: str
     op: str
@@ -47,13 +47,14 @@ class Place(NamedTuple):
 
 @total_ordering
 class Version:
-    """Three subversions: lower-case hex strings of 4 to 64 digits. Equal when all three are, to foreign objects too.
+    """Three subversions: lower-case hex strings of 4 to 64 digits. Versions are equal if all three are.
 
-    `creation_time` is a note, and no part of the version: the text of the time in the chariots form
-    `MAJOR.MINOR.PATCH_TIME`; else, for a version that came from a store, when it was registered there; else None.
+    Foreign objects with equal subversions are equal too. `creation_time` is a note and not compared: the text of the
+    time in the chariots form `MAJOR.MINOR.PATCH_TIME`, else the time of registration if the version came from a store,
+    else None.
 
-    Versions of one op that came from the same store have its order: the newer one is greater. Nothing else orders
-    versions, least of all a clock: to compare any others, unless they are equal, raises TypeError.
+    Versions of one op from the same store compare by its order: the newer one is greater. Comparing any others, unless
+    they are equal, raises TypeError: clocks order nothing.
     """
 
     __slots__ = ("creation_time", "major", "minor", "patch", "place")
@@ -68,7 +69,7 @@ class Version:
         creation_time: datetime | str | None = None,
         place: Place | None = None,
     ) -> None:
-        """Raises InvalidSubversions."""
+        """Check the subversions; raises InvalidSubversions."""
         subversions = (major, minor, patch)
         fits = all(isinstance(each, str) and _SUBVERSION.fullmatch(each) for each in subversions)
         if not fits or not _is_note(creation_time):
@@ -94,7 +95,7 @@ class Version:
 
     @classmethod
     def of(cls, version: Any) -> "Version":
-        """The version that a text is, or an object with `major`, `minor`, `patch`; raises InvalidSubversions.
+        """Return the version that a text or an object with `major`, `minor`, `patch` names; raises InvalidSubversions.
 
         The text of the object's `creation_time`, if it has one, becomes the note.
         """
@@ -114,7 +115,7 @@ class Version:
 
     @property
     def noted(self) -> str:
-        """The chariots form, `MAJOR.MINOR.PATCH_TIME`; without `_TIME` where there is none."""
+        """The chariots form `MAJOR.MINOR.PATCH_TIME`; without `_TIME` if there is no note."""
         return str(self) if self.creation_time is None else f"{self}_{self.creation_time}"
 
     def __eq__(self, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What connections within one machine can do without."""
+"""How connections within one machine avoid delays."""
 
 import contextlib
 import socket
@@ -7,10 +7,10 @@ _CONGESTION = getattr(socket, "TCP_CONGESTION", None)
 
 
 def without_pacing(sock: socket.socket) -> None:
-    """Has a connection within this machine carry bytes as fast as the other end reads them.
+    """Use TCP Reno for a connection within this machine, so that it is as fast as the other end reads.
 
-    BBR, which some systems use for all, paces what it sends by a timer (docs/decisions.md). Reno does not, and may be
-    used by everybody wherever congestion controls can be chosen. Where it can't be had, nothing changes.
+    BBR, the default of some systems, paces by a timer (docs/decisions.md). Every user may choose Reno if the system
+    lets users choose at all; if not, nothing changes.
     """
     if _CONGESTION is not None:
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""Bytes of a large file go to the disk while the next ones are still coming, so that the sync at the end finds little.
+"""Start writing a large file to the disk while it is still arriving, so that the final sync is short.
 
-Linux writes what was written back after up to 30 seconds, or when asked. sync_file_range(2) asks without waiting; it
-promises nothing, and fsync stays what makes bytes durable. Python has no name for it.
+Linux writes dirty pages after up to 30 seconds, or when asked. sync_file_range(2) asks without waiting and promises
+nothing: fsync is what makes bytes durable. Python has no function for it.
 """
 
 import ctypes
@@ -14,14 +14,14 @@ _WRITE = 2  # SYNC_FILE_RANGE_WRITE: start writing what is dirty and not being w
 
 
 class WriteBack:
-    """What was written to one file: each `EVERY` bytes their way to the disk begins."""
+    """The writes to one file: write-back starts every `EVERY` bytes."""
 
     def __init__(self, fd: int, position: int) -> None:
         self._fd = fd
         self._begun = self._position = position
 
     def wrote(self, count: int) -> None:
-        """So many bytes were written behind those before."""
+        """Count `count` bytes written at the end."""
         self._position += count
         if self._position - self._begun >= EVERY:
             _begin()(self._fd, self._begun, self._position - self._begun, _WRITE)

@@ -1,7 +1,7 @@
 """The records on the wire: each is the type, its strict decoder and its JSON schema.
 
-Sizes are bytes, times are UTC (RFC 3339 on the wire). Keys that CONTRACT section 5 promises keep its names. There is a
-module for each noun, and who uses a record imports it from here.
+Sizes are bytes, times are UTC (RFC 3339 on the wire). Keys that docs/json.md promises keep their names. There is a
+module for each noun; import the records from here.
 """
 
 from opstore_daemon.protocol.records.affected import Affected, AffectedOp

@@ -15,7 +15,7 @@ class AffectedOp(Record, frozen=True, kw_only=True):
 
 
 class Affected(Record, frozen=True, kw_only=True):
-    """The ops for which a version is not valid, the direct ones first, and those downstream of them."""
+    """The ops for which a version is not valid, direct ones first, and those downstream of them."""
 
     version: OpVersion
     affected: tuple[AffectedOp, ...]

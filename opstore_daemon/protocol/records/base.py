@@ -44,8 +44,8 @@ Time = Annotated[datetime, Meta(tz=True)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """What the daemon says. A client ignores keys of a newer daemon."""
+    """A response. Clients ignore the keys of a newer daemon."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the daemon is asked. Unknown keys are refused."""
+    """A request. Unknown keys are refused."""

@@ -11,6 +11,6 @@ class BlobRecord(Record, frozen=True, kw_only=True):
 
 
 class Blobs(Record, frozen=True, kw_only=True):
-    """The blobs that were asked for; of many, some."""
+    """The blobs that were asked for; some of them if there are many."""
 
     blobs: tuple[BlobRecord, ...]

@@ -1,4 +1,4 @@
-"""The daemon that answers, and what it answers where something fails."""
+"""The state of the daemon, and its error responses."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from opstore_daemon.protocol.records.base import Record, Time
 
 
 class Status(Record, frozen=True, kw_only=True):
-    """The daemon that answers. `home` is None where it has no data folder."""
+    """The state of the daemon. `home` is None if it has no data folder."""
 
     version: str
     pid: int

@@ -6,10 +6,10 @@ from opstore_daemon.protocol.references import Reference
 
 
 class LinkRecord(Record, frozen=True, kw_only=True):
-    """An entry of the journal of links. `downstream_version` is None where it counts for the op whatever its version.
+    """An entry of the journal of links. `downstream_version` is None if it counts for any version of the op.
 
-    `until` is the position of the entry that took its place. Where it is None, and `state` is not `revoked`, the link
-    is in force.
+    `until` is the position of the entry that replaced it. If it is None and `state` is not `revoked`, the link is in
+    force.
     """
 
     upstream: str
@@ -25,7 +25,7 @@ class LinkRecord(Record, frozen=True, kw_only=True):
 
 
 class Linked(Record, frozen=True, kw_only=True):
-    """The link that was entered, or revoked."""
+    """The link that was recorded or revoked."""
 
     link: LinkRecord
     picked_yanked: tuple[PickedYanked, ...] = ()
@@ -39,7 +39,7 @@ class Links(Record, frozen=True, kw_only=True):
 
 
 class NewLink(Request, frozen=True, kw_only=True):
-    """An entry for the journal of links. `revoked` takes back the entry in force for the same four."""
+    """An entry for the journal of links. `revoked` revokes the entry in force between the same versions."""
 
     upstream: Reference
     downstream: Reference

@@ -27,7 +27,7 @@ class Pipelines(Record, frozen=True, kw_only=True):
 
 
 class NewPipeline(Request, frozen=True, kw_only=True):
-    """A pipeline: `ops` alone are a chain when `edges` is None, else all ops are in one of the two."""
+    """A new pipeline: if `edges` is None, `ops` are a chain; else every op is in `ops` or in an edge."""
 
     name: PipelineName
     ops: Annotated[tuple[OpName, ...], Meta(max_length=1000)] = ()

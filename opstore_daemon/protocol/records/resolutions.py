@@ -16,10 +16,10 @@ DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": D
 
 
 class Resolution(Record, frozen=True, kw_only=True):
-    """The newest versions of a pipeline's ops that are valid with one another, one of each, in the order of the data.
+    """The newest versions of a pipeline's ops that are valid together, one of each, in the order of the data.
 
-    Where there is no such set, `versions` are empty, `verdict` is `unknown` if only links are missing, else `invalid`,
-    and `conflict` has a smallest part of the edges that can't all be valid, each with the newest versions and why.
+    If there is no such set, `versions` is empty, `verdict` is `unknown` if only links are missing, else `invalid`, and
+    `conflict` has a smallest set of edges that can't all be valid, each with the newest versions and the reason.
     """
 
     pipeline: str
@@ -41,14 +41,14 @@ class LockedVersion(Request, frozen=True, kw_only=True):
 
 
 class Lock(Request, frozen=True, kw_only=True):
-    """What a lock says of a pipeline."""
+    """The content of a lock for a pipeline."""
 
     edges: Annotated[tuple[tuple[NameText, NameText], ...], Meta(max_length=10000)]
     versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
 
 
 class Check(Record, frozen=True, kw_only=True):
-    """Whether a lock still holds: the same edges, nothing yanked or gone, every edge valid."""
+    """Whether a lock still holds: the same edges, nothing yanked or removed, every edge valid."""
 
     pipeline: str
     holds: bool

@@ -10,7 +10,7 @@ from opstore_daemon.protocol.references import Reference, TagName
 
 
 class TagRecord(Record, frozen=True, kw_only=True):
-    """Where a tag was put at a position. `version` is None where it was taken away."""
+    """A tag's version at a position. `version` is None if the tag was removed."""
 
     op: str
     tag: str
@@ -27,14 +27,14 @@ class Tags(Record, frozen=True, kw_only=True):
 
 
 class Tagged(Record, frozen=True, kw_only=True):
-    """The tag on each of the versions that it was put on."""
+    """The tag on each version that it was moved to."""
 
     tags: tuple[TagRecord, ...]
     picked_yanked: tuple[PickedYanked, ...] = ()
 
 
 class NewTag(Request, frozen=True, kw_only=True):
-    """A tag, and the versions (of an op each) that it is to stand on: all of them, or none."""
+    """A tag, and the versions (one of each op) to move it to: all of them, or none."""
 
     tag: TagName
     versions: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=1000)]

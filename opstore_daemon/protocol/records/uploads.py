@@ -1,16 +1,16 @@
-"""Bytes on their way in."""
+"""Bytes coming in."""
 
 from opstore_daemon.protocol.records.base import Record, Request, Size, Time
 
 
 class NewUpload(Request, frozen=True, kw_only=True):
-    """Bytes that are to come; `size` where it is known."""
+    """A new upload; `size` in bytes if it is known."""
 
     size: Size | None = None
 
 
 class Upload(Record, frozen=True, kw_only=True):
-    """How far an upload is: `offset` bytes are kept, of `size` where that was declared."""
+    """The progress of an upload: `offset` bytes of `size`, if that was declared, are stored."""
 
     upload: str
     offset: int
@@ -18,7 +18,7 @@ class Upload(Record, frozen=True, kw_only=True):
 
 
 class UnfinishedUpload(Upload, frozen=True, kw_only=True):
-    """The same, and when it is thrown away unless somebody asks for it."""
+    """The progress of an upload, and when it expires unless somebody asks for it."""
 
     expires_at: Time
 

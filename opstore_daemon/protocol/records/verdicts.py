@@ -5,7 +5,7 @@ from opstore_daemon.protocol.records.versions import PickedYanked
 
 
 class OpVersion(Record, frozen=True, kw_only=True):
-    """An op and one of its versions; None where it has no version."""
+    """An op and one of its versions; None if it has no version."""
 
     op: str
     version: str | None
@@ -14,7 +14,8 @@ class OpVersion(Record, frozen=True, kw_only=True):
 class EdgeVerdict(Record, frozen=True, kw_only=True):
     """The verdict of one edge, with its reason in words.
 
-    `by_entry`: an entry for the very upstream version says so. An invalid edge that has none is not validated so far.
+    `by_entry`: an entry for exactly the upstream version decides it. An invalid edge without one has not been
+    validated.
     """
 
     upstream: OpVersion
@@ -25,9 +26,9 @@ class EdgeVerdict(Record, frozen=True, kw_only=True):
 
 
 class Validation(Record, frozen=True, kw_only=True):
-    """The verdict over all edges, and the versions that were asked about.
+    """The verdict over all edges, and the versions that it is about.
 
-    `position` is that of the last entry of the journal that it may depend on, and its etag.
+    `position` is the last entry of the journal that it can depend on, and its etag.
     """
 
     verdict: VerdictWord

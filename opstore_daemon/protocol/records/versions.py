@@ -29,7 +29,7 @@ from opstore_daemon.protocol.versions import Version
 
 
 class PickedYanked(Record, frozen=True, kw_only=True):
-    """A yanked version that a reference picked, and why it was yanked: what is to be warned of."""
+    """A yanked version that a reference selected, and why it was yanked: the client warns of it."""
 
     op: str
     version: str
@@ -40,10 +40,10 @@ class PickedYanked(Record, frozen=True, kw_only=True):
 
 
 class VersionRecord(Record, frozen=True, kw_only=True):
-    """One version of an op. `digest` and `size` are None where it is registered only.
+    """One version of an op. `digest` and `size` are None if it has no bytes.
 
-    `format` is what the bytes are to whoever pushed them (`folder`, `joblib`; None: just bytes), `libraries` the
-    versions of what made them, by name. The store reads neither. `yank_reason` is None unless it is `yanked`.
+    Whoever pushed it may say its `format` (`folder`, `joblib`; None: plain bytes) and the `libraries` that made it,
+    with their versions by name. The store reads neither. `yank_reason` is None unless it is `yanked`.
     """
 
     op: str
@@ -65,14 +65,14 @@ class VersionRecord(Record, frozen=True, kw_only=True):
 
 
 class Pushed(VersionRecord, frozen=True, kw_only=True):
-    """A version, and whether this push made it (or gave it its bytes)."""
+    """A version, and whether this push created it or stored its bytes."""
 
     created: bool
     picked_yanked: tuple[PickedYanked, ...] = ()
 
 
 class SkippedVersion(Record, frozen=True, kw_only=True):
-    """A newer version that was not picked, and why."""
+    """A newer version that was not selected, and why."""
 
     op: str
     version: str
@@ -82,8 +82,8 @@ class SkippedVersion(Record, frozen=True, kw_only=True):
 class Versions(Record, frozen=True, kw_only=True):
     """Versions of an op, newest first; with `valid_for`, those that are valid for all of them.
 
-    `skipped` names the versions newer than the first of them that are not. `verdict` says, where nothing is
-    left, whether that is known (`invalid`) or links are missing (`unknown`).
+    `skipped` names the newer versions that are not. If none is left, `verdict` says whether that is known (`invalid`)
+    or links are missing (`unknown`).
     """
 
     op: str
@@ -95,11 +95,12 @@ class Versions(Record, frozen=True, kw_only=True):
 
 
 class NewVersion(Request, frozen=True, kw_only=True):
-    """A push of an `upload`, or, without one, of the bytes that the store has with that `digest`; with neither a
-    registration. `bump`, `fields` and `subversions` are mutually exclusive. `checksum` is of the bytes that are sent.
+    """A push of an `upload`, else of the bytes that the store has with that `digest`, else a registration.
 
-    `otherwise` says what a push of declared subversions does where they are stored with other bytes: `refuse`, or
-    make a new `patch` version of them, with their valid links.
+    `bump`, `fields` and `subversions` are mutually exclusive. `checksum` is that of the bytes that are sent.
+
+    `otherwise` says what happens if declared subversions are stored with other bytes: `refuse`, or make a new `patch`
+    version, with their valid links.
     """
 
     upload: UploadId | None = None
@@ -121,6 +122,6 @@ class NewVersion(Request, frozen=True, kw_only=True):
 
 
 class NewYank(Request, frozen=True, kw_only=True):
-    """A version is yanked for a reason, or (None) no longer so."""
+    """The reason to yank a version; None to undo the yank."""
 
     reason: Reason | None

@@ -1,4 +1,4 @@
-"""Records as JSON, read more strictly than msgspec does, and the fingerprint of what was asked."""
+"""Records as JSON, read more strictly than msgspec does, and fingerprints of requests."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ _MAKING = threading.Lock()
 
 
 def fingerprint(parts: Sequence[bytes]) -> str:
-    """The SHA-256 of parts that can't be mistaken for one another, in hex."""
+    """Return the SHA-256, in hex, of unambiguously separated parts."""
     seen = hashlib.sha256()
     for part in parts:
         seen.update(len(part).to_bytes(8, "big") + part)
@@ -59,9 +59,9 @@ def parse(kind: type, value: object) -> Any:
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """What reads that record, as msgspec does; by any thread.
+    """Return the decoder of the record, which any thread may use.
 
-    Made by one thread at a time: msgspec 0.22 crashes the process where two read a type at once that none has read yet.
+    Decoders are made by one thread at a time: msgspec 0.22 crashes if two threads first read a type at once.
     """
     known = _DECODERS.get(kind)
     if known is None:
@@ -71,9 +71,9 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
-    """The record in the JSON; raises InvalidRequest with the place and the reason.
+    """Decode the record; raises InvalidRequest with the place and the reason.
 
-    Stricter than msgspec alone: a key that comes twice is refused (msgspec takes the last), and so is depth.
+    Stricter than msgspec: repeated keys (of which msgspec takes the last) and deep nesting are refused.
     """
     try:
         record = decoder(kind).decode(body)
@@ -86,7 +86,7 @@ def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as json saw it, with all its keys."""
+    """An object as the json module parsed it, with all its keys."""
 
 
 def _check_shape(value: Any, depth: int = 0) -> None:

@@ -93,13 +93,13 @@ def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tr
     assert not allowed()
     assert allowed(OPSTORE_ALLOW_PICKLE="1")
     (tree / "opstore.toml").write_text("allow_pickle = true")
-    with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml was refused: unknown key 'allow_pickle'"):
+    with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml: unknown key 'allow_pickle'"):
         allowed()
 
 
 @pytest.mark.parametrize("text", ["true", "yes", "2", "on", " 1", "no"])
 def test_allow_pickle_in_the_environment_is_1_or_0(tree: Path, text: str) -> None:
-    with pytest.raises(errors.InvalidSetting, match="OPSTORE_ALLOW_PICKLE was refused: it must be 1 or 0"):
+    with pytest.raises(errors.InvalidSetting, match="OPSTORE_ALLOW_PICKLE: it must be 1 or 0"):
         load_settings(None, {"OPSTORE_ALLOW_PICKLE": text}, tree)
 
 
@@ -272,7 +272,7 @@ def test_a_url_of_the_working_tree_gets_only_its_stored_token(tree: Path, enviro
     Credentials().keep("https://other", "kept")
     with pytest.raises(errors.UntrustedUrl) as refused:
         target.credential(settings, "argument")
-    assert refused.value.advice == "opstore login https://host, where you trust it"
+    assert refused.value.advice == "opstore login https://host, if you trust it"
     Credentials().keep("https://host", "kept")
     assert _credential(settings, "argument") == ("login", "kept")
     assert _locate(settings).token == "kept"

@@ -411,7 +411,7 @@ def test_closed_streams_are_no_reason_to_crash(environment: dict[str, str], tmp_
     assert opstore(environment, "push", "pca", "-", preexec_fn=closing(0), **none) == (
         2,
         "",
-        "error: standard input was refused: it is closed\n",
+        "error: standard input: it is closed\n",
     )
     closed = "error: standard output can't be written: it is closed\n"
     code, _, err = opstore(environment, "status", "--json", preexec_fn=closing(1), **none)
@@ -480,7 +480,7 @@ def test_stop_without_a_daemon_has_nothing_to_do(environment: dict[str, str], tm
 def test_a_working_folder_that_is_gone_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    said = "error: the working folder was refused: it is gone, or can't be read\n"
+    said = "error: the working folder: it is gone, or can't be read\n"
     leave = {"cwd": folder, "preexec_fn": folder.rmdir}
     code, out, err = opstore({**environment, "PYTHONSAFEPATH": "1"}, "ops", **leave)
     assert (code, out, err) == (2, "", said)

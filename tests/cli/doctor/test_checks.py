@@ -191,7 +191,7 @@ def test_what_login_kept(user: User) -> None:
     assert user.wrong()["credentials"][1] == "opstore logout http://host"
     kept.path.write_text("something else")
     assert user.wrong()["credentials"] == (
-        "//config/opstore/credentials.json was refused: it does not contain tokens: delete it",
+        "//config/opstore/credentials.json: it does not contain tokens: delete it",
         "opstore logout --all, then log in again",
     )
     kept.path.unlink()
@@ -202,7 +202,7 @@ def test_what_login_kept(user: User) -> None:
 def test_a_token_file_of_the_environment(user: User) -> None:
     path = user.folder / "secret"
     user.environ = {"OPSTORE_TOKEN_FILE": str(path)}
-    assert user.wrong()["environment"][0] == "OPSTORE_TOKEN_FILE (//secret) was refused: No such file or directory"
+    assert user.wrong()["environment"][0] == "OPSTORE_TOKEN_FILE (//secret): No such file or directory"
     path.write_text("a-token")
     path.chmod(0o644)
     assert user.wrong()["environment"] == ("others can read //secret", "chmod 600 //secret")
@@ -238,7 +238,7 @@ def test_settings_that_are_refused_are_told_and_the_rest_is_looked_at(user: User
     (user.cwd / "opstore.toml").write_text("token = 'x'")
     wrong = user.wrong()
     assert list(wrong) == ["settings", "token file"]
-    assert wrong["settings"][0] == "//work/opstore.toml was refused: unknown key 'token'; the keys are url and pipeline"
+    assert wrong["settings"][0] == "//work/opstore.toml: unknown key 'token'; the keys are url and pipeline"
 
 
 def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
@@ -314,7 +314,7 @@ def test_a_database_that_is_none(user: User) -> None:
     user.make_home()
     (user.home / "opstore.db").write_bytes(b"no database at all" * 1000)
     found, advice = user.wrong()["schema"]
-    assert found == "//data/opstore.db can't be read: the database can't: file is not a database"
+    assert found == "//data/opstore.db can't be read: the database failed: file is not a database"
     assert advice == "move //data/opstore.db away and put a backup in its place"
     (user.home / "opstore.db").write_bytes(b"")
     assert user.wrong() == {}

@@ -125,7 +125,7 @@ def test_an_object_that_does_not_fit_its_format_is_refused_with_the_reason(obj: 
 
 
 def test_an_unknown_format_is_refused_with_a_list_of_formats(client: OpStoreClient) -> None:
-    with pytest.raises(errors.UnknownFormat, match="'onnx' is no format of objects: they are bytes, json, numpy"):
+    with pytest.raises(errors.UnknownFormat, match="'onnx' is not an object format; choose one of bytes, json, numpy"):
         client.save("model", {}, format="onnx")
     assert client.ops() == []
 

@@ -213,7 +213,7 @@ def test_what_users_wrote_is_escaped_on_a_terminal(opstore: Opstore) -> None:
 
 def test_details_of_errors_are_escaped(opstore: Opstore) -> None:
     error = errors.StorageFailed(reason=HOSTILE)
-    said = f"error: the bytes could not be kept or read: {HOSTILE_SHOWN}\n"
+    said = f"error: the bytes could not be stored or read: {HOSTILE_SHOWN}\n"
     assert opstore("ops", ops=error) == (9, "", said)
     assert opstore("ops", "-v", ops=error) == (9, "", f"{said}  reason: {HOSTILE_SHOWN}\n")
 
@@ -535,7 +535,7 @@ def a_resolution(verdict: Any, *versions: VersionRecord) -> Resolution:
 def test_a_pipeline_without_a_set_gives_nothing(opstore: Opstore) -> None:
     said = (
         "pca@1.0.0 -> forest: unknown: because\n"
-        "error: no set of versions of churn is known to be valid on every edge: links are missing\n"
+        "error: can't resolve churn: some edges have never been validated\n"
         "hint: opstore validate churn\n"
     )
     assert opstore("pull", "pca", "--pipeline", "churn", resolve=a_resolution("unknown")) == (3, "", said)
@@ -579,7 +579,7 @@ def test_pull_never_overwrites_without_being_told(
     assert opstore("pull", "pca", start_pull=a_pull()) == (5, "", said)
     assert opstore("pull", "pca", "-o", "pca-1.0.0") == (5, "", said)
     assert opstore("pull", "pca", "-f", start_pull=a_pull()) == (0, "pca-1.0.0\n", "")
-    folder = "error: . was refused: it is a folder\n"
+    folder = "error: .: it is a folder\n"
     assert opstore("pull", "pca", "-f", "-o", ".") == (2, "", folder)
 
 

@@ -51,7 +51,7 @@ def test_a_folder_that_changes_creates_no_version(daemon: FakeDaemon, client: Op
             (large / "00").write_bytes(b"another")
 
     client.progress = change
-    with pytest.raises(errors.FileRefused, match=r"large/00 was refused: it changed while it was read"):
+    with pytest.raises(errors.FileRefused, match=r"large/00: it changed while it was read"):
         client.push("pca", large)
     assert (daemon.versions, daemon.uploads) == ([], {})
 

@@ -88,14 +88,14 @@ def test_it_listens_on_no_public_address(home: Path, host: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environ", "words"),
     [
-        (["--db", "postgresql://h/d"], {}, "--db was refused: postgresql is not supported"),
-        (["--db", "opstore.db"], {}, "--db was refused: 'opstore.db' is not a database URL"),
-        (["--saver", "s3://bucket"], {}, "--saver was refused: 's3://bucket' is not"),
+        (["--db", "postgresql://h/d"], {}, "--db: postgresql is not supported"),
+        (["--db", "opstore.db"], {}, "--db: 'opstore.db' is not a database URL"),
+        (["--saver", "s3://bucket"], {}, "--saver: 's3://bucket' is not"),
         (["--saver", "file://elsewhere/x"], {}, "--saver was refused"),
         (["--saver", "blobs"], {}, "--saver was refused"),
-        (["--allow-host", "https://a.example"], {}, "--allow-host was refused: 'https://a.example' is not a host name"),
+        (["--allow-host", "https://a.example"], {}, "--allow-host: 'https://a.example' is not a host name"),
         (["--allow-host", "a.example/x"], {}, "--allow-host was refused"),
-        ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT was refused: 'soon' is not a duration"),
+        ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT: 'soon' is not a duration"),
         ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT was refused"),
         (["--port", "65536"], {}, "--port"),
         (["--colour", "red"], {}, "No such option"),
@@ -116,7 +116,7 @@ def test_an_unusable_home_is_refused(home: Path, what: str, arguments: list[str]
         home.write_text("a file")
     refused = run(home, *arguments)
     assert refused.returncode == 2
-    assert f"OPSTORE_HOME was refused: {home / what} can't be used" in refused.stderr
+    assert f"OPSTORE_HOME: {home / what} can't be used" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

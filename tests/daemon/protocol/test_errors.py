@@ -87,8 +87,8 @@ def test_a_detail_that_is_missing_is_a_bug_and_not_passed_over() -> None:
         (errors.OpNotFound(op="pca"), "there is no op pca", "opstore ops"),
         (
             errors.NothingKnown(op="pca", downstream="rf"),
-            "it is not known which version of pca is valid for rf: no link says so",
-            "opstore link pca@NUMBER rf",
+            "no version of pca was ever validated for rf",
+            "opstore link pca@VERSION rf",
         ),
         (errors.InvalidVersion(text="1.\n", rule="R"), "'1.\\n' is not a version: R", ""),
         (errors.LengthRequired(), "the request needs a Content-Length", ""),

@@ -49,7 +49,7 @@ def refused(body: bytes, kind: Any = NewVersion) -> str:
     with pytest.raises(errors.InvalidRequest) as caught:
         decode(body, kind)
     reason: str = caught.value.details["reason"]
-    assert caught.value.text == f"the request was refused: {reason}"
+    assert caught.value.text == f"invalid request: {reason}"
     assert 0 < len(reason) <= 500
     return reason
 
@@ -88,7 +88,7 @@ def test_a_version_has_the_keys_that_are_promised() -> None:
     assert json.loads(encode(VERSION))["digest"] is None
 
 
-def test_what_is_left_out_of_a_request_has_its_default() -> None:
+def test_what_is_skipped_of_a_request_has_its_default() -> None:
     assert decode(b"{}", NewVersion) == NewVersion()
     assert decode(b' {"upstream": "a@1.0.0", "downstream": "b"}\n', NewLink).state == "valid"
 

@@ -65,10 +65,7 @@ def test_a_verdict_is_an_exit_code(stocked: Machine, line: str, code: int, verdi
 
 
 NOT_VALID = "error: no version of {op} is valid for {down}\nhint: opstore links {op}\n"
-NOT_KNOWN = (
-    "error: it is not known which version of {op} is valid for {down}: no link says so\n"
-    "hint: opstore link {op}@NUMBER {down}\n"
-)
+NOT_KNOWN = "error: no version of {op} was ever validated for {down}\nhint: opstore link {op}@VERSION {down}\n"
 
 
 @pytest.mark.parametrize("command", ["versions", "pull"])
@@ -133,13 +130,12 @@ def test_wrong_usage_and_refused_input_are_2(stocked: Machine, line: str) -> Non
     [
         ("show nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
         ("versions nowhere", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
-        ("pull pca@9", "VersionNotFound", "error: pca has no version that is 9\nhint: opstore versions pca\n"),
+        ("pull pca@9", "VersionNotFound", "error: no version of pca matches 9\nhint: opstore versions pca\n"),
         ("show pca@a-tag", "TagNotFound", "error: pca has no tag a-tag\nhint: opstore tags pca\n"),
         (
             "pull tokenizer",
             "NotStored",
-            "error: tokenizer@1.0.0 is registered only: the store has no bytes of it\n"
-            "hint: opstore versions tokenizer\n",
+            "error: tokenizer@1.0.0 has no bytes: it is registered only\nhint: opstore versions tokenizer\n",
         ),
         (
             "unlink pca@2.0.0 forest",
@@ -312,7 +308,7 @@ TOKEN_HINT = "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says
 
 def test_a_wrong_token_is_8(machine: Machine) -> None:
     machine.do("start")
-    said = "error: the daemon wants a token: the one given is not known here\n" + TOKEN_HINT
+    said = "error: the daemon requires a token: the one given is not known here\n" + TOKEN_HINT
     assert_fails(machine, "ops", 8, "TokenRequired", said, env={"OPSTORE_TOKEN": "a-wrong-one-of-some-length"})
 
 
@@ -325,7 +321,7 @@ def test_a_wrong_token_for_a_url_of_loopback_is_8(machine: Machine, other: Machi
 
 def test_no_token_for_a_url_is_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
-    said = "error: the daemon wants a token: the request has none\n" + TOKEN_HINT
+    said = "error: the daemon requires a token: the request has none\n" + TOKEN_HINT
     assert_fails(other, f"ops --url {machine.url}", 8, "TokenRequired", said)
 
 
@@ -342,8 +338,8 @@ run()
 
 def test_a_token_for_plain_http_beyond_this_machine_is_8_and_nothing_leaves(machine: Machine) -> None:
     said = (
-        "error: a token is not sent to http://192.0.2.1:8080: plain HTTP beyond this machine shows it to everybody "
-        "on the way\nhint: use https://\n"
+        "error: a token is not sent to http://192.0.2.1:8080: over plain HTTP everybody on the way could read it\n"
+        "hint: use https://\n"
     )
     options = {"env": {"OPSTORE_TOKEN": "secret"}, "program": [sys.executable, "-P", "-c", AUDITED]}
     assert_fails(machine, "ops --url http://192.0.2.1:8080", 8, "PlainHttp", said, **options)
@@ -438,7 +434,7 @@ def test_an_internal_error_is_70_with_an_id_that_the_log_has(machine: Machine) -
     assert (plain, out_) == (70, "")
     assert err_ == (
         "error: an internal error, with the reference REFERENCE\n"
-        "hint: the log has more under that reference: opstore status names the folder of daemon.log\n"
+        "hint: search daemon.log for that reference: opstore status names its folder\n"
     )
 
 

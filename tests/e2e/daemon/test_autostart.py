@@ -244,7 +244,7 @@ def test_a_token_file_without_a_token_is_reported_and_starts_nothing(machine: Ma
     machine.home.mkdir(mode=0o700)
     (machine.home / "token").write_text(content)
     said = (
-        "error: the local daemon did not start: /machine/data/token was refused: it holds no token: delete it\n"
+        "error: the local daemon did not start: /machine/data/token: it holds no token: delete it\n"
         "hint: opstore serve shows why; its log is /machine/data/daemon.log\n"
     )
     assert machine.run("ops") == (7, "", said)
@@ -262,7 +262,7 @@ def test_a_link_in_place_of_the_token_is_not_followed(machine: Machine) -> None:
 
 def test_a_home_that_cannot_be_created_is_refused(machine: Machine) -> None:
     machine.file("blob", "one")
-    said = "error: OPSTORE_HOME (/machine/work/blob) was refused: File exists\n"
+    said = "error: OPSTORE_HOME (/machine/work/blob): File exists\n"
     assert machine.run("ops", env={"OPSTORE_HOME": str(machine.cwd / "blob")}) == (2, "", said)
 
 

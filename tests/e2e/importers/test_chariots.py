@@ -24,7 +24,7 @@ NEW = "loader@1.0.0\npca@1.0.0\nforest@1.0.0\nforest@1.0.1\npca@2.0.0\n"
 NOTHING_NEW = "new: 0 versions, 0 links, 0 pipelines; unchanged: 5 versions\n"
 LEFT_OUT = (
     "error: {} of the things in the old op store were left out; all others were taken over\n"
-    "hint: run the same command again when they are mended: what is there already makes nothing new\n"
+    "hint: repair them and run the command again: nothing is imported twice\n"
 )
 
 
@@ -37,10 +37,10 @@ def take(machine: Machine, old: OldStore, *options: str, **more: Any) -> tuple[i
     return machine.run("import", "chariots", *old.options, *options, **more)
 
 
-def left_out(machine: Machine, old: OldStore, *options: str) -> list[tuple[str, str, str, str | None]]:
+def skipped(machine: Machine, old: OldStore, *options: str) -> list[tuple[str, str, str, str | None]]:
     """What a run leaves out; it has to say so, and the exit code has to."""
     code, document, error = machine.ask("import", "chariots", *old.options, *options)
-    found = [(each["what"], each["name"], each["reason"], each["hint"]) for each in document["left_out"]]
+    found = [(each["what"], each["name"], each["reason"], each["hint"]) for each in document["skipped"]]
     assert (code, None if error is None else error["details"]) == ((2, {"count": len(found)}) if found else (0, None))
     return found
 
@@ -86,7 +86,7 @@ def test_an_old_store_is_taken_over_and_once_is_enough(machine: Machine, old: Ol
     assert take(machine, old) == (0, "", NOTHING_NEW)
     assert machine.ask("import", "chariots", *old.options) == (
         0,
-        {"created": [], "unchanged": 5, "links": 0, "pipelines": [], "left_out": []},
+        {"created": [], "unchanged": 5, "links": 0, "pipelines": [], "skipped": []},
         None,
     )
     assert all_of_it(machine) == held
@@ -152,19 +152,19 @@ def test_a_name_that_is_none_here_waits_for_another_one(machine: Machine, old: O
     old.link("pca", pca, "RandomForest")
     old.pipeline("Predict It", ("pca", "RandomForest"), ("RandomForest", None))
     old.pipeline("other", ("pca", "RandomForest"), ("RandomForest", None))
-    reason = "that is no name here, so all that belongs to it was left out"
+    reason = "this is not a legal name, so everything that belongs to it was skipped"
     refused = ("op", "RandomForest", reason, "--rename RandomForest=random_forest")
     summer = ("op", "été", reason, "--rename 'été=NAME'")
-    asked = left_out(machine, old)
+    asked = skipped(machine, old)
     assert asked == [
         refused,
         summer,
         ("pipeline", "Predict It", reason, "--rename 'Predict It=predict_it'"),
-        ("pipeline", "other", "one of its ops was left out", None),
+        ("pipeline", "other", "one of its ops was skipped", None),
     ]
     assert machine.do("ops", "-q").splitlines() == ["forest", "loader", "pca", "report"]
     renamed = [str(hint) for *_, hint in asked[:1] + asked[2:3]]
-    assert left_out(machine, old, "--rename", "RandomForest=random_forest", "--rename", "Predict It=predict_it") == [
+    assert skipped(machine, old, "--rename", "RandomForest=random_forest", "--rename", "Predict It=predict_it") == [
         summer
     ]
     assert renamed == ["--rename RandomForest=random_forest", "--rename 'Predict It=predict_it'"]
@@ -181,9 +181,9 @@ def test_a_new_name_that_fits_nothing_is_refused(machine: Machine, old: OldStore
     old.op("Pca")
     old.version("Pca", PCA, "2020-01-01 10:00:03")
     for option, said in (
-        ("nobody=x", "--rename nobody=x was refused: the old store has no op and no pipeline of that name"),
-        ("Pca=pca", "--rename Pca=pca was refused: 'pca' has that name too"),
-        ("loader=pca", "--rename loader=pca was refused: 'pca' has that name too"),
+        ("nobody=x", "--rename nobody=x: the old store has no op and no pipeline of that name"),
+        ("Pca=pca", "--rename Pca=pca: 'pca' has that name too"),
+        ("loader=pca", "--rename loader=pca: 'pca' has that name too"),
     ):
         assert take(machine, old, "--rename", option) == (2, "", f"error: {said}\n")
     code, out, err = take(machine, old, "--rename", "Pca=PCA")
@@ -194,7 +194,7 @@ def test_a_new_name_that_fits_nothing_is_refused(machine: Machine, old: OldStore
     assert not machine.home.exists(), "nothing was asked of a daemon"
 
 
-def test_what_is_no_version_is_left_out(machine: Machine, old: OldStore) -> None:
+def test_what_is_no_version_is_skipped(machine: Machine, old: OldStore) -> None:
     pca = old.op("pca")
     hashes = {"major_hash": "xyz", "minor_hash": "b" * 40, "patch_hash": "c" * 40}
     broken = old.insert("db_version", op_id=pca, version_time="2020-01-01 10:00:00", **hashes)
@@ -203,7 +203,7 @@ def test_what_is_no_version_is_left_out(machine: Machine, old: OldStore) -> None
     old.link("pca", broken, "forest")
     rule = "are not subversions: subversions are MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
     text = f"xyz.{'b' * 40}.{'c' * 40}"
-    assert left_out(machine, old) == [
+    assert skipped(machine, old) == [
         ("version", str(stranger), "its op is unknown", None),
         ("version", f"pca@{text}", f"'{text}' {rule}", None),
         ("version", f"pca@{'a' * 40}.None.None", f"'{'a' * 40}..' {rule}", None),
@@ -212,7 +212,7 @@ def test_what_is_no_version_is_left_out(machine: Machine, old: OldStore) -> None
         assert client.op("pca").versions == 2
 
 
-def test_links_that_lead_nowhere_are_left_out(machine: Machine, old: OldStore) -> None:
+def test_links_that_lead_nowhere_are_skipped(machine: Machine, old: OldStore) -> None:
     pca = old.version("pca", ("more", "", ""), "2020-02-01 10:00:00", b"more")
     wrong = [
         old.insert("db_validated_link", upstream_op_id=up, upstream_op_version_id=version, downstream_op_id=down)
@@ -225,7 +225,7 @@ def test_links_that_lead_nowhere_are_left_out(machine: Machine, old: OldStore) -
         )
     ]
     old.link("pca", pca, "pca")
-    assert left_out(machine, old) == [
+    assert skipped(machine, old) == [
         ("link", str(wrong[0]), "its upstream version is unknown", None),
         ("link", str(wrong[1]), "its upstream version belongs to another op", None),
         ("link", str(wrong[2]), "its downstream op is unknown", None),
@@ -247,27 +247,27 @@ def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: O
     old.file("pca/notes.txt", b"read me")
     old.file(f"nobody/{subversions(*PCA)}_2020-01-01 10:00:00", b"nobody's")
     old.file("top", b"top")
-    said = left_out(machine, old)
+    said = skipped(machine, old)
     unknown = "the old store's database has no version of it"
     assert said == [
         (
             "bytes",
             f"pca@{subversions(*PCA)}",
             "the old op store can't be read: 2 files are of this version, and none is of its time; "
-            "the version is there without them",
+            "the version was imported without them",
             None,
         ),
         (
             "bytes",
             f"forest@{subversions(*FOREST)}",
-            "there is no file of it; the version is there without them",
+            "it has no file; the version was imported without them",
             None,
         ),
         ("file", f"models/nobody/{subversions(*PCA)}_2020-01-01 10:00:00", unknown, None),
         ("file", "models/pca/notes.txt", unknown, None),
         ("file", "models/top", unknown, None),
     ]
-    assert left_out(machine, old) == said
+    assert skipped(machine, old) == said
     with machine.client() as client:
         assert client.show("forest@1.0.0").digest is None
         assert client.get_validated_links("forest", "pca") is not None
@@ -285,7 +285,7 @@ def test_bytes_that_differ_from_those_that_are_here_stay_where_they_are(machine:
     file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
     file.write_bytes(b"written over since")
     held = all_of_it(machine)
-    assert left_out(machine, old) == [
+    assert skipped(machine, old) == [
         ("bytes", f"pca@{subversions(*PCA)}", "pca@1.0.0 has other bytes, which stay", None)
     ]
     assert all_of_it(machine) == held
@@ -295,9 +295,9 @@ def test_what_cant_be_read_as_a_file_is_said_and_never_waited_for(machine: Machi
     file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
     file.unlink()
     os.mkfifo(file)
-    ((what, name, reason, _),) = left_out(machine, old)
+    ((what, name, reason, _),) = skipped(machine, old)
     assert (what, name) == ("bytes", f"pca@{subversions(*PCA)}")
-    assert reason.endswith("was refused: it is no regular file; the version is there without them")
+    assert reason.endswith("was refused: it is not a regular file; the version was imported without them")
 
 
 def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(machine: Machine, old: OldStore) -> None:
@@ -310,7 +310,7 @@ def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(mach
     )
     for time, major in ((None, "a" * 40), ("yesterday", "b" * 40)):
         old.insert("db_version", op_id=old.op("loader"), version_time=time, **{**hashes, "major_hash": major})
-    assert left_out(machine, old) == []
+    assert skipped(machine, old) == []
     with machine.client() as client:
         assert [version.note for version in client.versions("loader").versions] == ["2020-01-01 10:00:00", None, None]
         assert client.versions("loader").versions[0].subversions == subversions(*LOADER)
@@ -323,7 +323,7 @@ def test_pipelines_of_which_the_ops_were_not_kept_are_said(machine: Machine) -> 
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
     old.insert("db_pipeline", pipeline_name="train", last_op_id=old.op("pca"))
     old.insert("db_pipeline", last_op_id=old.op("pca"))
-    assert left_out(machine, old) == [
+    assert skipped(machine, old) == [
         ("pipeline", "train", "the old store did not record its ops", None),
         ("pipeline", "2", "it has no name", None),
     ]
@@ -336,10 +336,10 @@ def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) 
     old.pipeline("twice", ("pca", "pca"))
     old.pipeline("empty")
     old.insert("db_pipeline_link", pipeline_id=old.insert("db_pipeline", pipeline_name="lost"), upstream_op_id=999)
-    assert [(what, name, reason) for what, name, reason, _ in left_out(machine, old)] == [
+    assert [(what, name, reason) for what, name, reason, _ in skipped(machine, old)] == [
         ("pipeline", "train", "the pipeline train is registered already, with another graph"),
-        ("pipeline", "round", "the pipeline was refused: its edges form a cycle: pca -> forest -> pca"),
-        ("pipeline", "twice", "the pipeline was refused: pca can't be its own upstream"),
+        ("pipeline", "round", "invalid pipeline: its edges form a cycle: pca -> forest -> pca"),
+        ("pipeline", "twice", "invalid pipeline: pca can't be its own upstream"),
         ("pipeline", "empty", "the old store did not record its ops"),
         ("pipeline", "lost", "one of its ops is unknown"),
     ]
@@ -348,13 +348,13 @@ def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) 
 @pytest.mark.parametrize(
     ("db", "said"),
     [
-        ("sqlite:///nowhere.sqlite", "--db was refused: file nowhere.sqlite does not exist"),
-        ("sqlite://", "--db was refused: file . does not exist"),
-        ("sqlite:///text", "--db was refused: file is not a database"),
-        ("sqlite:///empty", "--db was refused: not a chariots op store: table db_op is missing"),
-        ("mysql://ann:secret@db/old", "--db was refused: No module named 'MySQLdb'"),
-        ("nonsense", "--db was refused: Could not parse SQLAlchemy URL from given URL string"),
-        ("what://db", "--db was refused: Can't load plugin: sqlalchemy.dialects:what"),
+        ("sqlite:///nowhere.sqlite", "--db: file nowhere.sqlite does not exist"),
+        ("sqlite://", "--db: file . does not exist"),
+        ("sqlite:///text", "--db: file is not a database"),
+        ("sqlite:///empty", "--db: not a chariots op store: table db_op is missing"),
+        ("mysql://ann:secret@db/old", "--db: No module named 'MySQLdb'"),
+        ("nonsense", "--db: Could not parse SQLAlchemy URL from given URL string"),
+        ("what://db", "--db: Can't load plugin: sqlalchemy.dialects:what"),
     ],
 )
 def test_a_database_that_is_none_of_chariots_is_refused(machine: Machine, old: OldStore, db: str, said: str) -> None:
@@ -380,21 +380,21 @@ def test_a_name_never_leads_out_of_the_folder(machine: Machine, old: OldStore) -
     old.version("../../outside", PCA, "2020-01-01 10:00:00")
     old.version("a/b", PCA, "2020-01-01 10:00:00", b"a folder below")
     renames = ["--rename", "../../outside=outside", "--rename", "a/b=a.b"]
-    assert left_out(machine, old, *renames) == []
+    assert skipped(machine, old, *renames) == []
     with machine.client() as client:
         assert client.show("outside").digest is None
         assert client.pull("a.b") == b"a folder below"
 
 
-def test_what_is_left_out_is_said_on_stderr_with_what_helps(machine: Machine) -> None:
+def test_what_is_skipped_is_said_on_stderr_with_what_helps(machine: Machine) -> None:
     old = OldStore(machine.folder / "old")
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
     old.version("R\x1b[31mF", PCA, "2020-01-01 10:00:00", b"trees")
     old.file("top", b"")
-    reason = "that is no name here, so all that belongs to it was left out"
+    reason = "this is not a legal name, so everything that belongs to it was skipped"
     said = (
-        f"warning: left out: op R\\x1b[31mF: {reason}: --rename 'R\\x1b[31mF=NAME'\n"
-        "warning: left out: file models/top: the old store's database has no version of it\n"
+        f"warning: skipped op R\\x1b[31mF: {reason}: --rename 'R\\x1b[31mF=NAME'\n"
+        "warning: skipped file models/top: the old store's database has no version of it\n"
         "new: 1 versions, 0 links, 0 pipelines; unchanged: 0 versions\n"
     )
     assert take(machine, old) == (2, "pca@1.0.0\n", STARTED + said + LEFT_OUT.format(2))

@@ -103,13 +103,13 @@ def test_an_invalid_token_is_refused_before_anything_is_sent(
     machine: Machine, strangers: Callable[..., Stranger], given: bytes, reason: str
 ) -> None:
     stranger = strangers()
-    said = f"error: the token was refused: {reason}\n"
+    said = f"error: the token: {reason}\n"
     assert machine.run("login", stranger.url, stdin=given) == (2, "", said)
     assert (stranger.connections, credentials_file(machine).exists()) == (0, False)
 
 
 def test_a_closed_standard_input_gives_no_token(machine: Machine) -> None:
-    said = "error: the token was refused: none was given\n"
+    said = "error: the token: none was given\n"
     assert machine.run("login", "http://127.0.0.1:1", preexec_fn=lambda: os.close(0)) == (2, "", said)
 
 
@@ -271,7 +271,7 @@ def test_logout_of_all_deletes_the_file_whatever_it_contains(machine: Machine) -
     assert machine.run("logout", "https://a") == (
         2,
         "",
-        machine.tidy(f"error: {credentials_file(machine)} was refused: it does not contain tokens: delete it\n"),
+        machine.tidy(f"error: {credentials_file(machine)}: it does not contain tokens: delete it\n"),
     )
     assert machine.run("logout", "--all") == (0, "", NOTHING)
     assert not credentials_file(machine).exists()
@@ -284,7 +284,7 @@ def test_the_token_is_printed_to_a_pipe(machine: Machine, other: Machine) -> Non
     assert machine.run("token") == (
         4,
         "",
-        "error: there is no token in /machine/data/token: the daemon makes it when it first starts\n"
+        "error: there is no token in /machine/data/token: the daemon creates it when it first starts\n"
         "hint: opstore start\n",
     )
     assert not machine.home.exists()

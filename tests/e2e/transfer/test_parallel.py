@@ -103,7 +103,7 @@ def test_folders_keep_their_whole_name_links_are_followed_and_hidden_entries_ski
 @pytest.mark.parametrize(
     ("filename", "said"),
     [
-        ("pca.bin", "models/pca.joblib was refused: its op would be pca, as that of models/pca.bin"),
+        ("pca.bin", "models/pca.joblib: its op would be pca, as that of models/pca.bin"),
         ("Zebra.bin", "'Zebra' is not a name"),
         ("z z.bin", "'z z' is not a name"),
         ("zz--.bin", "'zz--' is not a name"),
@@ -119,14 +119,14 @@ def test_all_names_are_checked_before_the_first_upload(models: Machine, filename
 
 def test_a_folder_without_files_a_pipe_and_a_link_to_nothing_are_refused(models: Machine) -> None:
     (models.cwd / "empty").mkdir()
-    said = "error: empty was refused: there is nothing in it to push\n"
+    said = "error: empty: there is nothing in it to push\n"
     assert models.run("push", "--all", "empty") == (2, "", said)
     os.mkfifo(models.cwd / "models/pipe")
-    said = "error: models/pipe was refused: it is neither a file nor a folder\n"
+    said = "error: models/pipe: it is neither a file nor a folder\n"
     assert models.run("push", "--all", "models") == (2, "", said)
     (models.cwd / "models/pipe").unlink()
     (models.cwd / "models/gone").symlink_to("nowhere")
-    said = "error: models/gone was refused: No such file or directory\n"
+    said = "error: models/gone: No such file or directory\n"
     assert models.run("push", "--all", "models") == (2, "", said)
 
 
@@ -135,7 +135,7 @@ def test_failures_are_reported_and_the_rest_is_pushed(models: Machine) -> None:
     assert models.run("push", "--all", "models") == (
         2,
         "forest@1.0.0\npca@1.0.0\n",
-        f"{STARTED}error: models/encoder/pipe was refused: it is a pipe\n",
+        f"{STARTED}error: models/encoder/pipe: it is a pipe\n",
     )
     code, document, error = models.ask("push", "--all", "models")
     assert (code, [each["op"] for each in document["pushed"]], error["code"]) == (2, ["forest", "pca"], "FileRefused")
@@ -231,7 +231,7 @@ def test_the_exit_code_is_that_of_the_first_failure(models: Machine) -> None:
     code, out, err = models.run("pull", "scorer", "pca", "forest", "-d", "out")
     assert (code, out) == (4, "out/forest\n")
     assert [line for line in err.splitlines() if line.startswith("error")] == [
-        "error: scorer@1.0.0 is registered only: the store has no bytes of it",
+        "error: scorer@1.0.0 has no bytes: it is registered only",
         "error: out/pca exists already",
     ]
     assert models.run("pull", "pca", "scorer", "-d", "out")[0] == 5
@@ -242,7 +242,7 @@ def test_an_unknown_reference_prevents_all_downloads(models: Machine) -> None:
     assert models.run("pull", "pca", "nowhere", "-d", "out")[:2] == (4, "")
     assert models.run("pull", "pca", "forest@9", "-d", "out")[:2] == (4, "")
     models.file("file", "mine")
-    said = "error: file was refused: it is not a folder\n"
+    said = "error: file: it is not a folder\n"
     assert models.run("pull", "pca", "forest", "-d", "file") == (2, "", said)
     code, out, err = models.run("pull", "pca", "forest", "-d", "file/out")
     assert (code, out, err) == (9, "", "error: file/out can't be written: Not a directory\n")

@@ -66,9 +66,7 @@ def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deplo
         "pca -> embedder is invalid: pca 2.0.0 is not validated for embedder 2.0.0; "
         "last validated: 3.0.0 for embedder 3.0.0\n",
     )
-    assert err == (
-        "error: the lock opstore.lock does not hold any more\nhint: opstore resolve churn --lock opstore.lock\n"
-    )
+    assert err == ("error: the lock opstore.lock is out of date\nhint: opstore resolve churn --lock opstore.lock\n")
     machine.do("yank", "pca@2.0.0", "--reason", "the wrong columns")
     code, out, err = machine.run("pull", "--lock", "opstore.lock", "-d", "models")
     assert (code, out) == (0, "".join(f"models/{op}\n" for op in OPS))
@@ -131,7 +129,7 @@ def test_a_lock_of_other_bytes_pulls_nothing(deployed: Machine) -> None:
     code, out, err = machine.run("pull", "--lock", "opstore.lock", "-d", "models")
     assert digest is not None
     assert (code, out) == (5, "")
-    assert err.startswith("error: pca@2.0.0 has other bytes here than the lock opstore.lock says: DIGEST\n")
+    assert err.startswith("error: pca@2.0.0 has other bytes here than in the lock opstore.lock: DIGEST\n")
 
 
 def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
@@ -171,7 +169,7 @@ def test_the_findings_stand_before_the_error_where_both_streams_are_one(machine:
     assert (code, both) == (
         1,
         "pca -> forest is unknown: no link says whether pca 1.0.0 is valid for forest 1.0.0\n"
-        "error: the lock opstore.lock does not hold any more\n"
+        "error: the lock opstore.lock is out of date\n"
         "hint: opstore resolve churn --lock opstore.lock\n",
     )
 
