@@ -62,7 +62,7 @@ def test_no_code_runs_unless_the_caller_allows_it(client: OpStoreClient, trace: 
             client.load("model", **options)
         assert not trace.exists()
     assert caught.value.exit_code == 8
-    assert f"model@1.0.0 is a {name}: to load one runs whatever code whoever pushed it put there" in caught.value.text
+    assert f"model@1.0.0 is a {name} file: loading it can run arbitrary code" in caught.value.text
     for way in ("allow_pickle=True", "OPSTORE_ALLOW_PICKLE=1", "allow_pickle = true", "config.toml"):
         assert way in caught.value.advice
     client.load("model", allow_pickle=True)

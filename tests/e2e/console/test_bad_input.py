@@ -88,7 +88,7 @@ def test_a_socket_is_refused(machine: Machine) -> None:
         finally:
             os.chdir(previous)
         machine.do("start")
-        assert "socket was refused" in assert_refused(machine, "push", "refused", "socket")
+        assert "socket: " in assert_refused(machine, "push", "refused", "socket")
         assert machine.do("ops") == ""
 
 
@@ -157,10 +157,10 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_as_it_was(machine: M
         ("link", 5, "link exists already\nhint: give another path with -o, or -f to overwrite it"),
         ("dangling", 5, "dangling exists already\nhint: give another path with -o, or -f to overwrite it"),
         ("folder", 2, "folder: it is a folder"),
-        ("folder/", 2, "folder/: it is a folder"),
+        ("folder/", 2, "folder/: it is a directory"),
         (".", 2, ".: it is a folder"),
         ("..", 2, "..: it is a folder"),
-        ("new/", 2, "new/: it is a folder"),
+        ("new/", 2, "new/: it is a directory"),
         ("nowhere/new", 2, "nowhere/new: the folder nowhere does not exist"),
         ("there/new", 2, "there/new: the folder there does not exist"),
         ("", 2, ".: it is a folder"),

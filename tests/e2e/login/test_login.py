@@ -204,8 +204,8 @@ def test_a_url_of_the_working_tree_is_used_after_login_with_its_token_only(
     assert machine.run("ops") == (
         8,
         "",
-        "error: URL is named by /machine/work/opstore.toml only, which somebody else may have written: it is not "
-        "used\nhint: opstore login URL, where you trust it\n",
+        "error: URL comes from /machine/work/opstore.toml, which somebody else may have written, so it is not used\n"
+        "hint: opstore login URL, if you trust it\n",
     )
 
 
