@@ -98,7 +98,7 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     taken = opstore("import", "chariots", *old.options, code=2)
     assert has(taken, "`import chariots`")
     assert has(taken["created"][0], "an element of `created`")
-    assert has(taken["skipped"][0], "an element of `skipped`")
+    assert has(taken["skipped"][0], "an element of `skipped` of `import chariots`")
     assert has(opstore("status"), "`status`")
     doctor = opstore("doctor")
     assert has(doctor, "`doctor`")

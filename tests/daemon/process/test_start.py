@@ -91,12 +91,12 @@ def test_it_listens_on_no_public_address(home: Path, host: str) -> None:
         (["--db", "postgresql://h/d"], {}, "--db: postgresql is not supported"),
         (["--db", "opstore.db"], {}, "--db: 'opstore.db' is not a database URL"),
         (["--saver", "s3://bucket"], {}, "--saver: 's3://bucket' is not"),
-        (["--saver", "file://elsewhere/x"], {}, "--saver was refused"),
-        (["--saver", "blobs"], {}, "--saver was refused"),
+        (["--saver", "file://elsewhere/x"], {}, "--saver: "),
+        (["--saver", "blobs"], {}, "--saver: "),
         (["--allow-host", "https://a.example"], {}, "--allow-host: 'https://a.example' is not a host name"),
-        (["--allow-host", "a.example/x"], {}, "--allow-host was refused"),
+        (["--allow-host", "a.example/x"], {}, "--allow-host: "),
         ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT: 'soon' is not a duration"),
-        ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT was refused"),
+        ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT: "),
         (["--port", "65536"], {}, "--port"),
         (["--colour", "red"], {}, "No such option"),
     ],
@@ -144,7 +144,7 @@ def test_it_listens_on_a_given_port_and_on_ipv6_loopback(start: Start) -> None:
 def test_the_ready_pipe_reports_why_the_daemon_did_not_start(start: Start) -> None:
     told = start("--saver", "s3://bucket").ready
     assert set(told) == {"error"}
-    assert told["error"].startswith("--saver was refused")
+    assert told["error"].startswith("--saver: ")
 
 
 def test_the_token_is_created_once(start: Start) -> None:
@@ -246,7 +246,7 @@ def test_a_home_with_a_question_mark_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "what?"
     refused = run(home, "serve")
     assert refused.returncode == 2
-    assert "OPSTORE_HOME was refused" in refused.stderr
+    assert "OPSTORE_HOME: " in refused.stderr
     assert not (tmp_path / "what").exists()
 
 
@@ -290,7 +290,7 @@ def test_a_file_that_is_no_database_is_a_database_error(home: Path) -> None:
     (home / "opstore.db").write_bytes(b"this is no database at all" * 100)
     refused = run(home, "serve")
     assert refused.returncode == 9
-    assert "the database can't" in refused.stderr
+    assert "the database failed" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -298,4 +298,4 @@ def test_a_file_that_is_no_database_is_a_database_error(home: Path) -> None:
 def test_an_invalid_ready_pipe_does_not_hide_the_error(home: Path, descriptor: str) -> None:
     refused = run(home, "serve", "--saver", "nowhere", OPSTORE_READY_FD=descriptor)
     assert refused.returncode == 2
-    assert "--saver was refused" in refused.stderr
+    assert "--saver: " in refused.stderr

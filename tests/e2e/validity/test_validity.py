@@ -135,8 +135,8 @@ def test_a_lock_of_other_bytes_pulls_nothing(deployed: Machine) -> None:
 def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
     deployed: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "SHORTEST", 0.01)
-    monkeypatch.setattr(polling, "LONGEST", 0.02)
+    monkeypatch.setattr(polling, "MIN_INTERVAL", 0.01)
+    monkeypatch.setattr(polling, "MAX_INTERVAL", 0.02)
     machine = deployed
     with OpStoreClient(machine.url, token=machine.token) as client:
         waited_on = threading.Event()
