@@ -1,4 +1,4 @@
-"""The command line of opstore, and its Python client: `OpStoreClient` and the one family of errors."""
+"""The command line of opstore and its Python client, `OpStoreClient`, with its errors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: `opstore --help` imports this package and must not pay for the client.
+    # Imported on first access: `opstore --help` imports this package and must not pay for the client.
     if name == "BaseOpStoreClient":
         from opstore_cli.client.base import BaseOpStoreClient
 

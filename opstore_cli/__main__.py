@@ -1,4 +1,4 @@
-"""`python -m opstore_cli`: the same as `opstore`."""
+"""Run the command line with `python -m opstore_cli`."""
 
 from opstore_cli.main import run
 

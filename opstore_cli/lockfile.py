@@ -1,4 +1,4 @@
-"""Read and write opstore.lock, a resolution with digests. The same resolution makes the same bytes."""
+"""Read and write opstore.lock, a resolution with digests. The same resolution gives the same bytes."""
 
 import tomllib
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def reference(self) -> str:
-        """The reference that picks exactly this version, even if it is yanked."""
+        """The reference that selects exactly this version, even if it is yanked."""
         return f"{self.op}@{self.subversions}"
 
 
@@ -65,7 +65,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Sequence[VersionRecord]) -> LockFile:
-    """Return the lock of these versions, which are in the order of the data."""
+    """Return the lock of these versions, which are in the order of the data. Raises InvalidName."""
     pinned = [
         PinnedVersion(
             op=OpName.parse(each.op),

@@ -32,7 +32,7 @@ def run() -> NoReturn:
 
 
 def _collect_less() -> None:
-    # Garbage ends with the process: collecting it took 10 ms of each command, and 30 more at exit.
+    # The process ends soon: collecting garbage took 10 ms of each command, and 30 ms more at exit.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
 

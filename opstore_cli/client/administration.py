@@ -15,10 +15,10 @@ class AdministrationMixin(ApiMixin):
     def invite(self) -> Invitation:
         """Return a path, at the daemon's address, that opens one session of its page.
 
-        It works once, within a minute. Whoever opens it first may read the page, so show it to nobody.
+        The path works once, within a minute. Keep it secret: the first browser that opens it can read the page.
         """
         invitation = self._api.request("POST", routes.SESSIONS, Invitation)
-        if not invitation.path.startswith("/"):  # behind the port it would name another host
+        if not invitation.path.startswith("/"):  # after the port, any other text would change the host
             raise self._api.unexpected(f"the path {invitation.path[:100]!r}", "a session of the page")
         return invitation
 
@@ -27,6 +27,6 @@ class AdministrationMixin(ApiMixin):
         self._api.request("DELETE", routes.SESSIONS, None)
 
     def uploads(self) -> list[UnfinishedUpload]:
-        """Return the unfinished uploads of this client's token, also those that are running now."""
+        """Return the unfinished uploads of this client's token, including those that are running."""
         pages = self._api.pages(routes.UPLOADS, UnfinishedUploads)
         return [upload for page in pages for upload in page.uploads]

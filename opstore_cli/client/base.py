@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 
 
 class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC):
-    """Every verb, for a subclass that carries requests, for example to a server in the same process in a test.
+    """All verbs of the store, for a subclass that implements `request`, for example with an in-process test server.
 
-    `progress` is called with (bytes so far, all bytes or None) while bytes move. `warn` is called with each yanked
-    version that a reference selected; without it that is a `YankedWarning`. Both may be set at any time.
+    `progress` is called with (bytes so far, total bytes or None) during a transfer. `warn` is called with each yanked
+    version that a reference selected; by default it issues a `YankedWarning`. Both may be set at any time.
 
-    Names and references are texts or parsed (`OpName`, `Reference`). Every verb raises `OpStoreError`s: InvalidName,
-    InvalidReference or InvalidVersion for a text that is neither, the errors that the daemon responds with, those of
-    the family `Unreachable`, and UnexpectedResponse.
+    Names and references are strings or parsed (`OpName`, `Reference`). Every verb raises `OpStoreError`s: InvalidName,
+    InvalidReference or InvalidVersion for an invalid string, the errors that the daemon responds with, those of the
+    family `Unreachable`, and UnexpectedResponse.
     """
 
     def __init__(self, *, progress: Progress | None = None, warn: Warn | None = None) -> None:
         self.progress: Progress = progress or ignore
         self.warn: Warn = warn or warnings.warn
         self._api = ApiClient(self)
-        self._home: Path | None = None  # where the state of an upload is kept, for a later process to resume it
+        self._home: Path | None = None  # the folder for state files, from which a later process resumes
 
     @abstractmethod
     def request(
@@ -83,7 +83,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
 
     @property
     def identity(self) -> str:
-        """What identifies the daemon: it is the same after a restart."""
+        """The identity of the daemon, which is the same after a restart."""
         return self.address
 
     def push(
@@ -106,17 +106,18 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     ) -> Pushed:
         """Store bytes, a file or a folder as a version of the op, with its links and tags, in one transaction.
 
-        `source`: bytes, the path of a file or of a folder (whose format is `folder` then), or a binary file object,
-        which is read from its position on. A path of 8 MiB or more resumes an upload of an earlier process.
+        `source`: bytes, the path of a file or folder (whose format is then `folder`), or a binary file object, which is
+        read from its current position. A path with 8 MiB or more resumes the upload of an earlier process.
 
-        `bump` (default: patch), `fields` and `subversions` are mutually exclusive. Bytes that the latest version has
-        create nothing, unless `new`; then the record's `created` is False. `otherwise="patch"`: other bytes than those
-        that are stored under `subversions` become a new patch version, to which the valid links are copied;
-        by default they are refused with VersionConflict. `valid_for`: downstream references, `valid_with`: upstream
-        references to link. `format` and `libraries` (versions by name) describe the bytes; the store only keeps them.
+        `bump` (default: patch), `fields` and `subversions` are mutually exclusive. If the latest
+        version has the same bytes, nothing is created and the record's `created` is False, unless `new` is set.
+        `otherwise`: what to do if `subversions` already has other bytes. "refuse" raises VersionConflict; "patch"
+        creates a new patch version and copies the valid links to it. `valid_for`: downstream references to link.
+        `valid_with`: upstream references to link. `format` and `libraries` (versions by name) describe the bytes; the
+        store does not interpret them.
 
-        Also raises FileRefused for a source that can't be read, that changes meanwhile, or that has no place in a
-        folder.
+        Also raises FileRefused if the source can't be read, changes while it is read, or is a folder with an entry that
+        can't be stored.
         """
         from opstore_cli.transfer import upload
 
@@ -173,9 +174,9 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     ) -> bytes | VersionRecord:
         """Return the verified bytes of a version; or write them to `to` and return the version's record.
 
-        `to`: a path or a binary file object. A path gets all bytes or none, and resumes an earlier pull; a version
-        whose format is `folder` is unpacked there. `overwrite`: replace what is at the path. The last bytes are
-        written to a file object only after all are verified.
+        `to`: a path or a binary file object. A pull to a path is atomic and resumes an earlier one; a version whose
+        format is `folder` is unpacked there. `overwrite`: replace what is at the path. The last bytes are written to a
+        file object only after all are verified.
 
         Also raises NotStored, OutputExists, FileRefused, FolderRefused, IntegrityFailure, and OutputFailed for
         whatever `to.write` raises, except BrokenPipeError.
@@ -242,9 +243,9 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     ) -> Versions:
         """Return the versions of an op, newest first, at most `limit`.
 
-        `op` may be a reference: then only the versions that its selector admits. `valid_for`: only the versions that
-        are valid for every one of these downstream references. `as_of`: the state at a position of the journal or at
-        a time (RFC 3339). Raises OpNotFound and VersionNotFound.
+        `op` may be a reference, which restricts the list to versions that its selector matches. `valid_for`: only the
+        versions that are valid for every one of these downstream references. `as_of`: the state at a position of the
+        journal or at a time (RFC 3339). Raises OpNotFound and VersionNotFound.
         """
         parsed = Reference.parse(op)
         parameters: dict[str, Any] = {"valid_for": as_parameter(valid_for), "as_of": as_of}
@@ -267,14 +268,17 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         )
 
     def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
-        """Yank a version: afterwards only its number, digest, subversions or a lock select it.
+        """Yank a version, so that only its version number, digest, subversions or a lock select it.
 
-        No verdict changes. Raises OpNotFound and VersionNotFound.
+        Verdicts do not change. Raises OpNotFound and VersionNotFound.
         """
         return self._set_yank(reference, reason)
 
     def unyank(self, reference: str | Reference) -> VersionRecord:
-        """Undo a yank. The reference selects the version by its number, digest or subversions."""
+        """Undo a yank. The reference must select the version by version number, digest or subversions.
+
+        Raises OpNotFound and VersionNotFound.
+        """
         return self._set_yank(reference, None)
 
     def _set_yank(self, reference: str | Reference, reason: str | None) -> VersionRecord:

@@ -22,12 +22,12 @@ from opstore_daemon.protocol.references import Reference, TagName
 
 
 class CatalogMixin(ApiMixin):
-    """The verbs about ops, tags and pipelines. Names are texts or parsed names; all raise InvalidName."""
+    """Verbs for ops, tags and pipelines. Names are strings or parsed names; all raise InvalidName."""
 
     def tag(self, references: str | Reference | Sequence[str | Reference], tag: str) -> list[TagRecord]:
-        """Move the tag to a version, or to one version of each of several ops: to all of them or to none.
+        """Move the tag to a version, or atomically to one version of each of several ops.
 
-        Return the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound and
+        Returns the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound and
         VersionNotFound.
         """
         versions = parse_references([references] if isinstance(references, str | Reference) else references)
@@ -39,9 +39,9 @@ class CatalogMixin(ApiMixin):
         self._api.request("DELETE", routes.path(routes.TAG, op=OpName.parse(op), tag=TagName.parse(tag)), None)
 
     def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
-        """Return the tags in force, newest first: of all ops, or of one.
+        """Return the current tags of all ops or of one, newest first.
 
-        `history`: every move instead. `as_of`: the state at a position of the journal or at a time (RFC 3339).
+        `history`: return every move instead. `as_of`: the state at a position of the journal or at a time (RFC 3339).
         """
         parsed = None if op is None else OpName.parse(op)
         parameters = {"op": parsed, "history": "1" if history else None, "as_of": as_of}

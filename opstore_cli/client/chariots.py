@@ -1,6 +1,6 @@
 """ChariotsMixin: the op store client of a chariots application, on top of the store's verbs.
 
-An *op* is a name, or any object with a `name`. A *version* is a text (`MAJOR.MINOR.PATCH` or
+An *op* is a name, or any object with a `name`. A *version* is a string (`MAJOR.MINOR.PATCH` or
 `MAJOR.MINOR.PATCH_TIME`), or any object with `major`, `minor` and `patch`. All methods raise `OpStoreError`s.
 """
 
@@ -31,7 +31,7 @@ class ChariotsMixin(OpStoreInterface):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """What identifies the store: versions of two stores can't be compared."""
+        """The identity of the store: versions of different stores can't be compared."""
 
     def get_all_versions_of_op(self, op: Any) -> set[Version] | None:
         """Return the stored versions of the op, the registered ones if none is stored, or None if there are none.
@@ -68,10 +68,10 @@ class ChariotsMixin(OpStoreInterface):
     def save_op_bytes(self, op: Any, version: Any, op_bytes: bytes) -> None:
         """Store the bytes as a version, which is registered if it does not exist.
 
-        A stored version never changes: other bytes for it become a new patch version, which `max` finds and to which
-        its valid links, both ways, are copied. Storing the same bytes again changes nothing.
+        A stored version never changes: other bytes become a new patch version, which `max` finds, with copies of its
+        valid links in both directions. Storing the same bytes again changes nothing.
         """
-        # push() takes a text for a path.
+        # push() takes a str for a path.
         data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
         self.push(name_of(op), data, subversions=Version.of(version).noted, otherwise="patch")
 
@@ -111,7 +111,7 @@ class ChariotsMixin(OpStoreInterface):
 
 
 def name_of(op: Any) -> str:
-    """Return a text itself, or the name of an object. Raises InvalidRequest."""
+    """Return `op` if it is a string, else its `name`. Raises InvalidRequest."""
     name = op if isinstance(op, str) else getattr(op, "name", None)
     if not isinstance(name, str):
         raise errors.InvalidRequest(reason=f"{op!r:.200} is not a name, and has no attribute name")

@@ -23,15 +23,15 @@ from opstore_daemon.protocol import errors
 class OpStoreClient(BaseOpStoreClient):
     """A client of a daemon. Without arguments it finds or starts the local one, as the commands do.
 
-    `progress` is called with (bytes so far, all bytes or None) while bytes move. `warn` is called with each yanked
-    version that a reference selected; without it that is a `YankedWarning`. Both may be set later. `notify` is called
-    with a line for people, such as "started the local daemon at ...".
+    `progress` is called with (bytes so far, total bytes or None) during a transfer. `warn` is called with each yanked
+    version that a reference selected; by default it issues a `YankedWarning`. Both may be set later. `notify` is called
+    with messages for people, such as "started the local daemon at ...".
 
     A client may be used from several threads, in a forked process and, pickled, in another process of the same user.
-    It sends nothing, and looks for no daemon, before the first verb is called. Every verb raises `OpStoreError`s.
+    It neither sends anything nor looks for a daemon before the first verb is called. Every verb raises `OpStoreError`s.
 
-    A pickle contains no token and no callbacks. A token that was passed as an argument or in OPSTORE_TOKEN goes to the
-    other process in a file that exists as long as this process; any other token is found there as it was found here.
+    A pickle contains no token and no callbacks. A token that was passed as an argument or in OPSTORE_TOKEN is
+    passed on in a file that exists as long as this process; the other process finds any other token as this one does.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class OpStoreClient(BaseOpStoreClient):
         warn: Warn | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        """Raises InvalidSetting. `url` takes the place of the URL of the settings."""
+        """Load the settings, unless they are passed; `url` overrides their URL. Raises InvalidSetting."""
         super().__init__(progress=progress, warn=warn)
         if settings is None:
             settings = load_settings(None, os.environ, working_folder())
@@ -57,9 +57,9 @@ class OpStoreClient(BaseOpStoreClient):
 
     def _open(self, notify: Callable[[str], None]) -> None:
         self._notify = notify
-        self._http = HttpTransport(lambda: target.locate(self.settings, self._given_token(), self._notify))
+        self._http = HttpTransport(lambda: target.locate(self.settings, self._explicit_token(), self._notify))
 
-    def _given_token(self) -> str | None:
+    def _explicit_token(self) -> str | None:
         if self._token is None and self._token_path is not None:
             from opstore_cli.client import token_handover
 
@@ -87,7 +87,7 @@ class OpStoreClient(BaseOpStoreClient):
         self._open(ignore)
         # Read it early, before the file is deleted. If that fails, a verb raises: an error here would end a worker.
         with suppress(errors.TokenUnavailable):
-            self._given_token()
+            self._explicit_token()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.settings.url or f'the local daemon in {self.settings.home}'}>"

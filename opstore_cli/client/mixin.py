@@ -1,4 +1,4 @@
-"""What the mixins of the client share."""
+"""The base class and helpers of the client's mixins."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from opstore_daemon.protocol.references import Reference
 
 
 class ApiMixin(OpStoreInterface):
-    """A part of the client. `_api` is set by the class that has all parts."""
+    """A mixin of the client, which sets `_api`."""
 
     _api: ApiClient
 

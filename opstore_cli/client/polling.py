@@ -9,15 +9,15 @@ from opstore_daemon.protocol.records import Validation
 
 MIN_INTERVAL, MAX_INTERVAL = 1.0, 5.0  # seconds between two requests; the jitter spreads out many clients
 
-Ask = Callable[[str | None], tuple[Validation | None, str]]
+Fetch = Callable[[str | None], tuple[Validation | None, str]]
 
 
-def until_known(ask: Ask, seconds: float, notify: Callable[[Validation], object]) -> Validation:
-    """Return the verdict when it is valid or known to be invalid, or when `seconds` are over.
+def until_known(fetch: Fetch, seconds: float, notify: Callable[[Validation], object]) -> Validation:
+    """Poll until the verdict is valid or known to be invalid, or `seconds` have passed, and return it.
 
-    `ask` is called with the etag of the last response, and returns None and the etag if nothing has changed. `notify`
-    is called with each new verdict. An error is raised at once, but that of a daemon that can't be reached, or is
-    unavailable, only when the time is over.
+    `fetch` is called with the etag of the last response, and returns None and the etag if nothing has changed. `notify`
+    is called with each new verdict. Unavailable and the errors of the family `Unreachable` are raised only after
+    `seconds`, any other error immediately.
     """
     deadline = time.monotonic() + seconds
     found: Validation | None = None
@@ -25,7 +25,7 @@ def until_known(ask: Ask, seconds: float, notify: Callable[[Validation], object]
     while True:
         failure: errors.OpStoreError | None = None
         try:
-            verdict, etag = ask(etag)
+            verdict, etag = fetch(etag)
             if verdict is not None and verdict != found:
                 found = verdict
                 notify(verdict)

@@ -1,7 +1,7 @@
 """Token files for pickled clients: a pickle names a file that only its user can read, and contains no token.
 
-The file is in OPSTORE_HOME/handed. The process that pickles deletes it at exit, and keeps it locked until then: a file
-without a lock is an orphan, of a process that was killed.
+The file is in OPSTORE_HOME/handed. The process that pickles keeps it locked, and deletes it at exit: a file without a
+lock is an orphan of a process that was killed.
 """
 
 import os

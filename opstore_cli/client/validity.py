@@ -25,9 +25,9 @@ Notify = Callable[[Validation], None]
 
 
 class ValidityMixin(ApiMixin):
-    """The verbs about links, verdicts and resolutions.
+    """Verbs for links, verdicts and resolutions.
 
-    Names and references are texts or parsed; all raise InvalidName, and InvalidReference or InvalidVersion for a
+    Names and references are strings or parsed; all raise InvalidName, and InvalidReference or InvalidVersion for a
     reference. `as_of`: the state at a position of the journal or at a time (RFC 3339).
     """
 
@@ -37,7 +37,7 @@ class ValidityMixin(ApiMixin):
         """Record that the upstream version is valid for the downstream one; with `valid=False`, that it is not.
 
         A downstream without a selector means any version of the op, which is created if it does not exist.
-        `evidence`: a text or URL that says how it is known. Raises OpNotFound and VersionNotFound.
+        `evidence`: a text or URL that supports it. Raises OpNotFound and VersionNotFound.
         """
         return self._record_link(upstream, downstream, "valid" if valid else "invalid", evidence)
 
@@ -65,7 +65,7 @@ class ValidityMixin(ApiMixin):
         """Return the links in force, newest first, at most `limit`.
 
         `op`: only links from or to this op; `upstream`, `downstream`: only links from, or to, this op. `history`: all
-        entries, also those that were revoked or replaced. Raises OpNotFound.
+        entries, including revoked and replaced ones. Raises OpNotFound.
         """
         ops = {"op": op, "upstream": upstream, "downstream": downstream}
         parameters: dict[str, Any] = {key: None if name is None else OpName.parse(name) for key, name in ops.items()}
@@ -96,25 +96,25 @@ class ValidityMixin(ApiMixin):
 
     def wait(
         self,
-        *asked: str | Reference,
+        *subject: str | Reference,
         seconds: float,
         use: Sequence[str | Reference] = (),
         notify: Notify | None = None,
     ) -> Validation:
         """Poll a verdict until it is valid or known to be invalid, or `seconds` are over, and return it.
 
-        `asked` is one pipeline, or an upstream and a downstream version. Known to be invalid means that a link says
-        so; a version that is merely not validated may still be. `notify` is called with each new verdict. A daemon
-        that can't be reached is polled, too; its error is raised at the end. Raises what `validate` and
+        `subject` is one pipeline, or an upstream and a downstream version. Known to be invalid means that a link says
+        so; a version that is merely not validated may become valid. `notify` is called with each new verdict. Polling
+        continues while the daemon can't be reached; that error is raised at the end. Raises what `validate` and
         `validate_pipeline` raise.
         """
-        path, edge = _verdict_request(asked)
+        path, edge = _verdict_request(subject)
         parameters = {**edge, "use": as_parameter(use)}
 
-        def ask(etag: str | None) -> tuple[Validation | None, str]:
+        def fetch(etag: str | None) -> tuple[Validation | None, str]:
             return self._api.get_if_changed(path, Validation, parameters, etag)
 
-        return polling.until_known(ask, seconds, notify or ignore)
+        return polling.until_known(fetch, seconds, notify or ignore)
 
     def resolve(
         self,
@@ -166,9 +166,9 @@ class ValidityMixin(ApiMixin):
         return self._api.request("GET", routes.AFFECTED, Affected, parameters=parameters)
 
 
-def _verdict_request(asked: Sequence[str | Reference]) -> tuple[str, dict[str, Any]]:
+def _verdict_request(subject: Sequence[str | Reference]) -> tuple[str, dict[str, Any]]:
     """Return the path and the parameters of a verdict; raises InvalidRequest for another number of arguments."""
-    match asked:
+    match subject:
         case [pipeline]:
             return routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(str(pipeline))), {}
         case [upstream, downstream]:

@@ -40,7 +40,7 @@ def login(session: Session, address: str) -> None:
     token = _prompt(address) if sys.stdin is not None and sys.stdin.isatty() else _read()
     version = _daemon_version(session, settings, token)
     credentials = Credentials()
-    credentials.keep(address, token)
+    credentials.store(address, token)
     document = {"url": address, "path": str(credentials.path), "version": version}
     session.out.write_result(document, quiet=[address], full=[address])
     session.out.note(f"stored the token in {credentials.path}")

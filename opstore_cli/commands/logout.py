@@ -41,12 +41,12 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         raise click.UsageError("URL and --all are mutually exclusive")
     credentials = Credentials()
     url = address if address is not None or everything else session.settings().url
-    # The token of a URL is sent to that URL alone.
+    # The token of a URL is sent only to that URL.
     tokens: dict[str | None, str | None] = {None: None}
     if address is not None or everything:
         tokens = {each: token for each, token in _stored(credentials).items() if everything or each == address}
     _end_sessions(session, tokens)
-    forgotten = credentials.forget_all() if everything else _forget(credentials, url)
+    forgotten = credentials.delete_all() if everything else _delete(credentials, url)
     session.out.write_result({"forgotten": forgotten}, quiet=forgotten, full=forgotten)
     if url is None and not everything:
         urls = ", ".join(sorted(credentials.tokens()))
@@ -56,7 +56,7 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
 
 
 def _stored(credentials: "Credentials") -> Mapping[str, str]:
-    """Return the tokens by URL, none if the file is damaged: it is deleted all the same."""
+    """Return the tokens by URL; none if the file is damaged, so that it can still be deleted."""
     try:
         return credentials.tokens()
     except errors.InvalidSetting:
@@ -64,7 +64,7 @@ def _stored(credentials: "Credentials") -> Mapping[str, str]:
 
 
 def _end_sessions(session: Session, tokens: Mapping[str | None, str | None]) -> None:
-    """End the page sessions at these URLs, each with its token; None stands for the daemon of the settings.
+    """End the page sessions at these URLs, each with its token; None means the daemon of the settings.
 
     This does not start the local daemon.
     """
@@ -77,5 +77,5 @@ def _end_sessions(session: Session, tokens: Mapping[str | None, str | None]) -> 
                 client.end_sessions()
 
 
-def _forget(credentials: "Credentials", url: str | None) -> list[str]:
-    return [url] if url is not None and credentials.forget(url) else []
+def _delete(credentials: "Credentials", url: str | None) -> list[str]:
+    return [url] if url is not None and credentials.delete(url) else []

@@ -103,7 +103,7 @@ def pull(
 
 
 class _Selected(NamedTuple):
-    """What to pull; `version` is None until the daemon is asked."""
+    """What to pull; `version` is None until the daemon has resolved the reference."""
 
     reference: Reference
     version: "VersionRecord | None" = None
@@ -155,7 +155,7 @@ def _check_several(
 
 
 def _check_output(output: str | None, directory: str | None, force: bool) -> None:
-    """Raise for an output that can't be written, before the daemon is asked or started."""
+    """Raise OutputExists or FileRefused for an output that can't be written, before the daemon is contacted."""
     from opstore_cli.transfer.output_path import check_path
 
     if directory is not None and os.path.lexists(directory) and not os.path.isdir(directory):
@@ -165,7 +165,7 @@ def _check_output(output: str | None, directory: str | None, force: bool) -> Non
 
 
 def _is_stream(path: Path) -> bool:
-    """Return whether it is a device or a pipe, which is written to and never replaced."""
+    """Return whether the path is a device or a pipe, which is written to and never replaced."""
     # Not Path.exists(), which raises if a name is too long.
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
@@ -210,7 +210,7 @@ def _write_to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Pa
 def _write_all(
     session: Session, client: "OpStoreClient", selected: Sequence[_Selected], folder: Path, force: bool, *, keep: bool
 ) -> int:
-    """Write each version to DIR/NAME and return the exit code. `keep`: leave what has the right digest."""
+    """Write each version to DIR/NAME and return the exit code. `keep`: skip what already has the right digest."""
     from opstore_cli.transfer.parallel import ParallelTransfers
 
     is_new = _make_folder(folder)
@@ -254,7 +254,7 @@ def _pull_one(client: "OpStoreClient", selected: _Selected, path: Path, force: b
 
 
 def _make_folder(folder: Path) -> bool:
-    """Make the folder if it does not exist, and return whether it did not."""
+    """Create the folder if it does not exist, and return whether it was created."""
     if folder.is_dir():
         return False
     with errors.translated(OSError, to=errors.OutputFailed, path=str(folder)):

@@ -37,9 +37,11 @@ def _local(session: Session, settings: "Settings") -> int:
     running = daemon.find(settings.home)
     if running is None:
         return _none_runs(session, settings, errors.DaemonNotRunning(home=str(settings.home)))
-    with OpStoreClient(settings=settings) as client:  # not the session's: what it notes of the daemon is said below
-        left = list_unfinished(settings.home, None, client)
-    write_state(session, {**local_state(running, settings.home), "credential": _source(settings), "unfinished": left})
+    # Not the session's client, which would also note another version of the daemon: the warning below is enough.
+    with OpStoreClient(settings=settings) as client:
+        unfinished = list_unfinished(settings.home, None, client)
+    state = local_state(running, settings.home)
+    write_state(session, {**state, "credential": _source(settings), "unfinished": unfinished})
     warn_of_version(session, running.version)
     return 0
 
@@ -66,7 +68,7 @@ def _remote(session: Session, settings: "Settings") -> int:
 
 
 def _source(settings: "Settings") -> str | None:
-    """Where the token for the daemon comes from: `login`, the name of a variable, or the token file."""
+    """Return the source of the token for the daemon: `login`, the name of a variable, or the token file."""
     from opstore_cli.transport.target import credential
 
     found = credential(settings)
@@ -74,12 +76,14 @@ def _source(settings: "Settings") -> str | None:
 
 
 def _none_runs(session: Session, settings: "Settings", error: errors.OpStoreError) -> int:
-    left = list_unfinished(settings.home, settings.url, None)
+    unfinished = list_unfinished(settings.home, settings.url, None)
     if session.out.json:
         home = error.details.get("home") if settings.url is None else None
-        session.out.write_json({**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": left})
+        session.out.write_json(
+            {**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": unfinished}
+        )
     else:
         session.out.error(error)
-        for transfer in left:
+        for transfer in unfinished:
             session.out.note(f"unfinished: {describe(transfer)}")
     return error.exit_code

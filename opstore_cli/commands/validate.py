@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @command("validate")
-@click.argument("asked", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, type=PipelineOrReferenceType())
+@click.argument("subject", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, type=PipelineOrReferenceType())
 @use_option
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
 @click.option(
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @as_of_option
 def validate(
     session: Session,
-    asked: tuple[Reference, ...],
+    subject: tuple[Reference, ...],
     use: Sequence[Reference],
     allow_unknown: bool,
     wait: float | None,
@@ -58,7 +58,7 @@ def validate(
       opstore validate churn --format markdown
     """
     check_exclusive(wait=wait, as_of=as_of)
-    found = _validate(session, asked, use, wait, as_of)
+    found = _validate(session, subject, use, wait, as_of)
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
@@ -76,30 +76,30 @@ def _code(verdict: str, allow_unknown: bool) -> int:
 
 
 def _validate(
-    session: Session, asked: tuple[Reference, ...], use: Sequence[Reference], wait: float | None, as_of: str | None
+    session: Session, subject: tuple[Reference, ...], use: Sequence[Reference], wait: float | None, as_of: str | None
 ) -> "Validation":
     settings = session.settings()
-    if not asked and settings.pipeline is not None:
-        asked = (Reference.parse(settings.pipeline),)
-    _check(asked, use)
+    if not subject and settings.pipeline is not None:
+        subject = (Reference.parse(settings.pipeline),)
+    _check(subject, use)
     client = session.client(settings)
     if wait is not None:
 
         def notify(found: "Validation") -> None:
-            session.out.note(f"{' -> '.join(map(str, asked))} is {results.VERDICTS[found.verdict]}")
+            session.out.note(f"{' -> '.join(map(str, subject))} is {results.VERDICTS[found.verdict]}")
 
-        return client.wait(*asked, seconds=wait, use=use, notify=notify)
-    if len(asked) == 1:
-        return client.validate_pipeline(PipelineName(asked[0].op), use=use, as_of=as_of)
-    return client.validate(*asked, as_of=as_of)
+        return client.wait(*subject, seconds=wait, use=use, notify=notify)
+    if len(subject) == 1:
+        return client.validate_pipeline(PipelineName(subject[0].op), use=use, as_of=as_of)
+    return client.validate(*subject, as_of=as_of)
 
 
-def _check(asked: tuple[Reference, ...], use: Sequence[Reference]) -> None:
-    if not asked:
+def _check(subject: tuple[Reference, ...], use: Sequence[Reference]) -> None:
+    if not subject:
         raise click.UsageError("give a pipeline, or an upstream and a downstream version")
-    if len(asked) > 2:
+    if len(subject) > 2:
         raise click.UsageError("give one pipeline, or one upstream and one downstream version")
-    if len(asked) == 1 and not asked[0].bare:
-        raise click.UsageError(f"{asked[0]} is one version: give the downstream op or version too")
-    if len(asked) == 2 and use:
+    if len(subject) == 1 and not subject[0].bare:
+        raise click.UsageError(f"{subject[0]} is one version: give the downstream op or version too")
+    if len(subject) == 2 and use:
         raise click.UsageError("--use is for a pipeline: give the version in the reference, as in pca@1.0.0")

@@ -15,7 +15,7 @@ Tokens = dict[str, str]  # by URL, as check_url returns it
 
 
 class Credentials:
-    """The tokens in one file. All URLs are as `check_url` returns them. Every method raises InvalidSetting."""
+    """The tokens in one file, by normalized URL (`check_url`). Every method raises InvalidSetting."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or user_folder() / "credentials.json"
@@ -25,7 +25,7 @@ class Credentials:
         return self.tokens().get(url)
 
     def tokens(self) -> Tokens:
-        """Return all tokens. A file that `login` did not write is refused."""
+        """Return all tokens by URL. Raises InvalidSetting for a file that `login` did not write."""
         try:
             found = json.loads(private.read(self.path, MAX_FILE))
             return {url: check_token(token, str(self.path)) for url, token in found["tokens"].items()}
@@ -38,19 +38,19 @@ class Credentials:
                 setting=str(self.path), reason="it does not contain tokens: delete it"
             ) from None
 
-    def keep(self, url: str, token: str) -> None:
-        """Store the token for the URL, in place of another one."""
+    def store(self, url: str, token: str) -> None:
+        """Store the token for the URL, replacing any other one."""
         self._change(lambda tokens: {**tokens, url: token})
 
-    def forget(self, url: str) -> bool:
-        """Delete the token for the URL. Returns whether there was one."""
+    def delete(self, url: str) -> bool:
+        """Delete the token for the URL, and return whether there was one."""
         if url not in self.tokens():
             return False
         self._change(lambda tokens: {each: token for each, token in tokens.items() if each != url})
         return True
 
-    def forget_all(self) -> list[str]:
-        """Delete the file, also one that can't be read, and return the URLs that had tokens."""
+    def delete_all(self) -> list[str]:
+        """Delete the file, even if it can't be read, and return the URLs that had tokens."""
         with self._locked():
             try:
                 urls = sorted(self.tokens())

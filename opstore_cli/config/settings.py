@@ -1,4 +1,4 @@
-"""The settings: the URL of the daemon, where it comes from, and the given token (CONTRACT section 7)."""
+"""The settings: the URL of the daemon and its source, and the token of the environment (docs/settings.md)."""
 
 import os
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ class Settings:
     allow_pickle: bool = False
 
     def with_url(self, url: str) -> "Settings":
-        """Return these settings with another URL, as if it was an option. Raises InvalidSetting."""
+        """Return these settings with another URL, as if it were an option. Raises InvalidSetting."""
         return replace(self, url=check_url(url, "the URL"), origin="option", named_by=None)
 
-    def given_token(self) -> str | None:
+    def environment_token(self) -> str | None:
         """Return the token of OPSTORE_TOKEN or OPSTORE_TOKEN_FILE, or None. Raises InvalidSetting."""
         if self.token is not None or self.token_file is None:
             return self.token
@@ -63,9 +63,9 @@ class Settings:
 
 
 def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path) -> Settings:
-    """Return the settings, from option, environment, working tree, the user's own file and defaults, in this order.
+    """Return the settings. Precedence: option, environment, working tree, the user's own file, defaults.
 
-    An empty variable counts as unset. Raises InvalidSetting, naming the setting or the file.
+    An empty variable counts as unset. Raises InvalidSetting, which names the setting or the file.
     """
     tree, tree_file = read_working_tree(cwd)
     user_file = user_folder() / "config.toml"
@@ -92,12 +92,12 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
     return settings
 
 
-def _switch(environ: Mapping[str, str], name: str, otherwise: bool) -> bool:
-    """Return whether a variable is 1. Another value than 1 or 0 is refused: a guess could allow too much."""
+def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    """Return whether the variable is 1; `default` if it is unset. Raises InvalidSetting for any value but 1 and 0."""
     text = environ.get(name)
     if text and text not in ("0", "1"):
         raise errors.InvalidSetting(setting=name, reason="it must be 1 or 0")
-    return text == "1" if text else otherwise
+    return text == "1" if text else default
 
 
 def working_folder() -> Path:
@@ -113,5 +113,5 @@ def user_folder() -> Path:
 
 def home_folder(environ: Mapping[str, str], cwd: Path) -> Path:
     """Return the absolute path of the data folder: OPSTORE_HOME, or platformdirs' user data folder."""
-    named = environ.get("OPSTORE_HOME")
-    return cwd / Path(named).expanduser() if named else platformdirs.user_data_path("opstore", appauthor=False)
+    home = environ.get("OPSTORE_HOME")
+    return cwd / Path(home).expanduser() if home else platformdirs.user_data_path("opstore", appauthor=False)

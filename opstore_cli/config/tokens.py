@@ -1,4 +1,4 @@
-"""Tokens: reading them from a file, and checking their form."""
+"""Read tokens from files, and check their form."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def read_token(path: Path, setting: str) -> str:
 
 def check_token(text: str, setting: str) -> str:
     """Return the text if it can be a token. Raises InvalidSetting, whose message does not contain the text."""
-    # It becomes a header: a line break would start another one.
+    # The token becomes the value of a header: a line break would start another one.
     if not text or len(text) > 4096 or not text.isascii() or not text.isprintable() or " " in text:
         raise errors.InvalidSetting(setting=setting, reason="a token is one word of printable ASCII characters")
     return text

@@ -1,4 +1,4 @@
-"""URLs of daemons."""
+"""Normalize and check URLs of daemons."""
 
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
@@ -9,7 +9,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 def check_url(text: str, setting: str) -> str:
-    """Return the URL of a daemon in the normalized form in which URLs are compared. Raises InvalidSetting.
+    """Return the URL of a daemon in the normalized form, in which URLs are compared. Raises InvalidSetting.
 
     Scheme and host are in lower case; the scheme's default port and a trailing slash are removed. `setting` names the
     source of the URL in the error.
@@ -40,7 +40,7 @@ def _url_fault(text: str, parts: SplitResult) -> str | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether the URL's host certainly is this machine: 127.0.0.0/8, ::1 or localhost."""
+    """Return whether the URL's host is certainly this machine: 127.0.0.0/8, ::1 or localhost."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ip_address(host).is_loopback

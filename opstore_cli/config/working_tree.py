@@ -16,7 +16,7 @@ SWITCHES = ("allow_pickle",)  # keys whose values are true or false; those of th
 def read_working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
     """Return the nearest settings from `cwd` upwards, and their file; ({}, None) if there are none.
 
-    The search ends at the root of the repository. Raises InvalidSetting, naming the file.
+    The search ends at the root of the repository. Raises InvalidSetting, which names the file.
     """
     for folder in (cwd, *cwd.parents):
         own, project = folder / "opstore.toml", folder / "pyproject.toml"
@@ -32,10 +32,12 @@ def read_working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
 
 
 def read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings in a TOML file. Raises InvalidSetting, also for keys that are not `allowed`."""
     return _check_table(path, read_toml(path), allowed)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file. Raises InvalidSetting, which names the file."""
     import tomllib
 
     try:

@@ -1,1 +1,1 @@
-"""What commands share with click: the application, sessions, parameters, options, completion and results."""
+"""What the commands share: the click application, sessions, parameters, options, completion and results."""

@@ -23,7 +23,7 @@ class GlobalOption(click.Option):
 
 
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    # click calls this for the group and for the command, also without the option. The last one given wins.
+    # click calls this for the group and for the command, even without the option. The last value wins.
     session = ctx.find_object(Session)
     if value and session is not None and param.name is not None:
         setattr(session if param.name == "url" else session.out, param.name, value)
@@ -82,7 +82,10 @@ def write_options(command: click.Command, ctx: click.Context, formatter: click.H
 def command(
     name: str, *, group: click.Group | None = None
 ) -> Callable[[Callable[Concatenate[Session, P], T]], click.Command]:
-    """Make a command of a function that takes the session first and returns the exit code, or None for 0."""
+    """Return a decorator that makes a command of a function.
+
+    The function takes the session first, and returns the exit code, or None for 0.
+    """
 
     def decorate(function: Callable[Concatenate[Session, P], T]) -> click.Command:
         made = click.command(name, cls=Command, context_settings=HELP)(click.pass_obj(function))

@@ -1,6 +1,6 @@
 """Shell completion of names, references, tags, pipelines and URLs, from what the daemon has.
 
-A shell waits for it at each Tab: it waits for the daemon only a moment, starts none, and is silent on every failure.
+The shell waits for it at each Tab, so it waits only briefly for the daemon, starts none, and ignores every failure.
 """
 
 import os
@@ -21,9 +21,9 @@ from opstore_daemon.protocol.records import Ops, Pipelines, Tags, Versions
 if TYPE_CHECKING:
     from opstore_cli.transport.api import ApiClient
 
-WITHIN = "OPSTORE_COMPLETION_WITHIN"
-SECONDS = 0.1  # for the daemon to respond, unless the variable says otherwise
-MAX_SECONDS = 3600.0
+TIMEOUT_VARIABLE = "OPSTORE_COMPLETION_WITHIN"
+DEFAULT_TIMEOUT = 0.1  # seconds
+MAX_TIMEOUT = 3600.0  # seconds
 MAX_CANDIDATES = 200
 _AFTER_NAMES = "~"  # sorts after every character of a name
 
@@ -35,16 +35,16 @@ def complete(source: Source, ctx: click.Context, incomplete: str) -> list[Comple
     found: list[CompletionItem[str]] = []
     thread = threading.Thread(target=lambda: found.extend(_query(source, ctx, incomplete)), daemon=True)
     thread.start()
-    thread.join(_seconds())
+    thread.join(_timeout())
     return list(found)
 
 
-def _seconds() -> float:
+def _timeout() -> float:
     try:
-        seconds = float(os.environ.get(WITHIN, SECONDS))
+        seconds = float(os.environ.get(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT))
     except ValueError:
-        return SECONDS
-    return seconds if 0 <= seconds <= MAX_SECONDS else SECONDS
+        return DEFAULT_TIMEOUT
+    return seconds if 0 <= seconds <= MAX_TIMEOUT else DEFAULT_TIMEOUT
 
 
 def _query(source: Source, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
@@ -63,21 +63,21 @@ def _query(source: Source, ctx: click.Context, incomplete: str) -> list[Completi
 
 
 def ops(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Yield the ops whose names start so."""
+    """Yield the ops whose names start with `incomplete`."""
     for op in api.request("GET", routes.OPS, Ops, parameters=_page(incomplete)).ops:
         if op.name.startswith(incomplete):
             yield CompletionItem(op.name, help=op.latest or "no version")
 
 
 def pipelines(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Yield the pipelines whose names start so."""
+    """Yield the pipelines whose names start with `incomplete`."""
     for pipeline in api.request("GET", routes.PIPELINES, Pipelines, parameters=_page(incomplete)).pipelines:
         if pipeline.name.startswith(incomplete):
             yield CompletionItem(pipeline.name, help=f"{len(pipeline.ops)} ops")
 
 
 def references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Yield ops; after an `@` the tags and version numbers of that op."""
+    """Yield ops, or after an `@` the tags and version numbers of that op."""
     op, at, selector = incomplete.partition("@")
     if not at:
         yield from ops(api, ctx, incomplete)
@@ -100,8 +100,8 @@ def reference_then_tag(api: "ApiClient", ctx: click.Context, incomplete: str) ->
 
 
 def pipelines_or_references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Yield references, for the first word pipelines too."""
-    if not ctx.params.get("asked"):
+    """Yield references, and for the first word pipelines."""
+    if not ctx.params.get("subject"):
         yield from pipelines(api, ctx, incomplete)
     yield from references(api, ctx, incomplete)
 
@@ -142,7 +142,7 @@ def _numbers_of(api: "ApiClient", op: str, incomplete: str) -> Iterator[Completi
 
 
 def _first_word(ctx: click.Context, name: str) -> str:
-    """Return what the command line has for the parameter so far, or its first word; empty if there is none."""
+    """Return the value of the parameter so far, or its first word; empty if there is none."""
     value = ctx.params.get(name)
     if isinstance(value, tuple):
         value = value[0] if value else None

@@ -1,4 +1,4 @@
-"""What the commands about the daemon share: the state that they show, and the daemon's program."""
+"""The status of a daemon as JSON and text, and the daemon's program, for the commands that manage the daemon."""
 
 import os
 import sys
@@ -50,7 +50,7 @@ def write_state(session: Session, document: dict[str, Any]) -> None:
 
 
 def write_started(session: Session, running: "LocalDaemon", home: Path, note: str) -> None:
-    """Write the URL of a running daemon, and as a note how it came to run."""
+    """Write the URL of a running daemon, and a note that says whether it was started."""
     session.out.write_result(local_state(running, home), quiet=[running.url], full=[running.url])
     session.out.note(note)
     warn_of_version(session, running.version)

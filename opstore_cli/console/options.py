@@ -56,7 +56,7 @@ def valid_for_option(help_text: str) -> Callable[[F], F]:
 
 
 def use_option(function: F) -> F:
-    """Add `--use` to a command that asks about a pipeline."""
+    """Add `--use` to a command that evaluates a pipeline."""
     help_text = "As if this version were the latest of its op; repeatable."
     return click.option("--use", metavar="REF", multiple=True, type=ReferenceType(), help=help_text)(function)
 
@@ -75,13 +75,13 @@ def check_exclusive(**options: object) -> None:
 
 
 def refuse_url(session: "Session") -> None:
-    """Raise UsageError if `--url` is given to a command for which it has no meaning."""
+    """Raise UsageError if `--url` is given to a command that does not use it."""
     if session.url is not None:
         raise click.UsageError("--url has no meaning here: a URL is this command's argument, if it takes one")
 
 
 def _refuse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    # People try --version: the message names the options that do what they mean.
+    # Users try --version, so the message names the options to use instead.
     if value is not None:
         tag = f"--tag v{value.removeprefix('v')}"
         raise click.UsageError(f"version numbers are assigned by the store; use --bump, {tag} or --subversions")

@@ -1,4 +1,4 @@
-"""Parameter types: each converts and checks its text before anything is sent, and completes it at a Tab."""
+"""click parameter types, which parse, validate and complete arguments before anything is sent."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ class Text(click.types.StringParamType):
 
 
 class _Completed(Text):
-    """Text that a shell completes from what the daemon has."""
+    """Text for which the daemon provides completions."""
 
     def source(self) -> "Source":
-        """Return the function that finds the candidates."""
+        """Return the function that yields the candidates."""
         raise NotImplementedError
 
     def shell_complete(
@@ -92,7 +92,7 @@ class ReferenceType(_Completed):
 
 
 class PipelineOrReferenceType(ReferenceType):
-    """A reference, or the name of a pipeline: which of them shows in how many there are."""
+    """A reference, or a pipeline's name. The command distinguishes them by the number of arguments."""
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -101,7 +101,7 @@ class PipelineOrReferenceType(ReferenceType):
 
 
 class ReferenceThenTagType(_Completed):
-    """References, then a tag: which of them shows in the position, so that the command parses them."""
+    """References, then a tag. Only the position distinguishes them, so the command parses them."""
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -127,7 +127,7 @@ class EdgeType(_Completed):
 
 
 class UncheckedUrlType(_Completed):
-    """The URL of a daemon, which the settings check where they are needed."""
+    """The URL of a daemon, which is validated with the settings."""
 
     def source(self) -> "Source":
         from opstore_cli.console import completion
@@ -157,7 +157,7 @@ class DurationType(Text):
 
 
 class TimeOrPositionType(Text):
-    """A position of the journal, or a time: in UTC, one without an offset being in the time zone of this machine."""
+    """A position of the journal, or a time, converted to UTC. A time without an offset is local time."""
 
     name = "time or position"
 
@@ -175,7 +175,7 @@ class TimeOrPositionType(Text):
 
 
 class DirectoryType(click.Path):
-    """The path of a directory that need not exist. It is completed as one; the command checks what it is."""
+    """The path of a directory that need not exist. The shell completes directories; the command checks the path."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -1,4 +1,4 @@
-"""Results that several commands write in the same words: verdicts, edges, skipped versions and failed transfers."""
+"""Output that several commands share: verdicts, edges, skipped versions and failed transfers."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The global options of one run of the command line, and the client and settings that follow from them."""
+"""The global options of one run of the command line, and the settings and client that they select."""
 
 import os
 from dataclasses import dataclass, field
@@ -23,19 +23,19 @@ class Session:
     _warned: "set[PickedYanked]" = field(default_factory=set)
 
     def settings(self) -> "Settings":
-        """Return the settings of this run; raise InvalidSetting."""
+        """Return the settings of this run. Raises InvalidSetting."""
         from opstore_cli.config.settings import load_settings
 
         return load_settings(self.url, os.environ, _working_folder())
 
     def home(self) -> Path:
-        """Return the data folder of the local daemon, also if a URL is set."""
+        """Return the data folder of the local daemon, even if a URL is set. Raises InvalidSetting."""
         from opstore_cli.config.settings import home_folder
 
         return home_folder(os.environ, _working_folder())
 
     def client(self, settings: "Settings | None" = None) -> "OpStoreClient":
-        """Return a client of the daemon of the settings. The local daemon is started if none runs."""
+        """Return a client, which starts the local daemon if the settings name no URL and none runs."""
         from opstore_cli.client.client import OpStoreClient
 
         return OpStoreClient(
@@ -46,7 +46,7 @@ class Session:
         )
 
     def _warn(self, picked: "PickedYanked") -> None:
-        """Warn of a yanked version, once: a command may ask for it several times."""
+        """Warn about a yanked version once, even if a command requests it several times."""
         if picked not in self._warned:
             self._warned.add(picked)
             self.out.warn(str(picked))

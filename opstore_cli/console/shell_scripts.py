@@ -1,4 +1,4 @@
-"""The completion scripts of the shells. Those of click, except for bash."""
+"""The shell completion scripts: those of click, except for bash."""
 
 import os
 from typing import Any
@@ -47,7 +47,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 class Bash(BashComplete):
     """Completion for bash, which splits words at `@`, `:` and `=`, and completes the last part only.
 
-    So this class parses the line itself, and cuts from each candidate the part that bash does not replace. An `@`
+    So this class parses the line itself, and removes from each candidate the part that bash does not replace. An `@`
     belongs to the part that follows it.
     """
 
@@ -64,9 +64,9 @@ class Bash(BashComplete):
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         """Return the type of the candidate, and the text that replaces the last part of the word."""
-        return f"{item.type},{item.value[self._kept_length() :]}"
+        return f"{item.type},{item.value[self._fixed_length() :]}"
 
-    def _kept_length(self) -> int:
+    def _fixed_length(self) -> int:
         line = os.environ.get("COMP_LINE", " ")
         last = "" if line[-1:].isspace() else line.split()[-1]
         if last.startswith(("'", '"')):
@@ -79,13 +79,13 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fis
 
 
 def script(shell: str) -> str:
-    """Return the script for a shell."""
+    """Return the completion script for bash, zsh or fish."""
     completer = SHELLS[shell](cli, {}, "opstore", COMPLETE_VARIABLE)
-    # Not completer.source(), which runs the installed bash to ask for its version.
+    # Not completer.source(), which runs the installed bash to check its version.
     source = ShellComplete.source(completer)
     return "\n".join(line.rstrip() for line in source.strip().splitlines()) + "\n"
 
 
 def register() -> None:
-    """Make click use this class for bash."""
+    """Register `Bash` as click's completion class for bash."""
     add_completion_class(Bash)

@@ -1,4 +1,4 @@
-"""The versions that a pull fetches: those valid for some ops, those of a pipeline's resolution, those of a lock."""
+"""Select the versions for a pull: by the ops that they are valid for, from a pipeline's resolution, or from a lock."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ def select_of_pipeline(
 ) -> "list[VersionRecord] | int":
     """Return the versions of these ops in the pipeline's resolution, or an exit code if it has none.
 
-    Without references these are all versions that have bytes.
+    Without references, return all versions that have bytes.
     """
     for reference in references:
         if not reference.bare:

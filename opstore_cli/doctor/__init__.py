@@ -1,4 +1,4 @@
-"""The checks of `opstore doctor`. Each is a function that changes nothing and returns what it found."""
+"""The checks of `opstore doctor`: functions that examine the machine, return a result and change nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from opstore_daemon.protocol import errors
 
 Check = Callable[[Machine], Result | None]
 
-# Each depends on those before it. A check returns None if there is nothing to check.
+# A check may rely on those before it. It returns None if there is nothing to check.
 CHECKS: dict[str, Check] = {
     "settings": settings.settings,
     "working tree": settings.working_tree,
@@ -20,7 +20,7 @@ CHECKS: dict[str, Check] = {
     "token file": tokens.token_file,
     "credentials": tokens.credentials,
     "environment": tokens.environment,
-    "handed": tokens.handed_over,
+    "handed": tokens.orphaned_files,
     "sqlite": database.sqlite,
     "schema": database.schema,
     "daemon": daemon.daemon,
@@ -32,7 +32,7 @@ CHECKS: dict[str, Check] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; unless `ok`, `advice` says what to do."""
+    """The result of a check; `advice` says what to do, None if `ok`."""
 
     check: str
     ok: bool
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """Run all checks, and return what those found that had something to check."""
+    """Run all checks, and return the findings of those that had something to check."""
     findings = []
     for name, check in CHECKS.items():
         result = _run(check, machine)

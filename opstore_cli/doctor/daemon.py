@@ -1,4 +1,4 @@
-"""Checks of the local daemon: does it run, respond, and have this version?"""
+"""Checks of the local daemon: whether it runs, responds and has this version."""
 
 import socket
 import time
@@ -21,10 +21,10 @@ Responder = Literal["ours", "stranger", "silent", "nobody"]
 
 
 def daemon(machine: Machine) -> Result:
-    """Check that the daemon that holds the home responds, and that no other program does in its place."""
+    """Check that the daemon that holds the home responds, and that no other program uses its address."""
     running, responder, held = _look(machine.home)
     if running is not None and responder == "ours":
-        return _of_a_version(running)
+        return _check_version(running)
     if held:
         return _stuck(machine.home, running, responder)
     if running is not None and responder != "nobody":
@@ -35,7 +35,7 @@ def daemon(machine: Machine) -> Result:
     return ok("it does not run: the first command that needs it starts it")
 
 
-def _of_a_version(running: LocalDaemon) -> Result:
+def _check_version(running: LocalDaemon) -> Result:
     if running.version != __version__:
         return problem(f"at {running.url} runs opstore {running.version}, this is {__version__}", "opstore restart")
     return ok(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
@@ -54,21 +54,21 @@ def _stuck(home: Path, running: LocalDaemon | None, responder: Responder) -> Res
 
 
 def _look(home: Path) -> tuple[LocalDaemon | None, Responder, bool]:
-    """Return the daemon of the runtime file, who responds there, and whether one holds the home.
+    """Return the daemon in the runtime file, who responds at its URL, and whether a daemon holds the home.
 
-    Wait for a daemon that is starting.
+    Waits for a daemon that is starting.
     """
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         running = local_daemon.read_runtime_file(home)
-        responder: Responder = "nobody" if running is None else _listen(running, home)
+        responder: Responder = "nobody" if running is None else _probe(running, home)
         held = local_daemon.is_locked(home)
         if responder == "ours" or not held or time.monotonic() > deadline:
             return running, responder, held
         time.sleep(POLL_INTERVAL)
 
 
-def _listen(running: LocalDaemon, home: Path) -> Responder:
+def _probe(running: LocalDaemon, home: Path) -> Responder:
     host = urlsplit(running.url).hostname or ""
     try:
         token = local_daemon.read_secret(home)

@@ -7,8 +7,8 @@ import sys
 
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
-WITHIN = 60.0  # seconds
-WITHOUT_BUG = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
+TIMEOUT = 60.0  # seconds
+WAL_BUG_FIXED = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
 
 _CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+)\)")
 
@@ -17,7 +17,7 @@ def sqlite(_machine: Machine) -> Result:
     """Report the version of SQLite."""
     import sqlite3
 
-    if sqlite3.sqlite_version_info >= WITHOUT_BUG:
+    if sqlite3.sqlite_version_info >= WAL_BUG_FIXED:
         return ok(f"SQLite {sqlite3.sqlite_version}")
     return ok(f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug, which the daemon's way of writing avoids")
 
@@ -36,15 +36,15 @@ def schema(machine: Machine) -> Result | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=WITHIN,
+            timeout=TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return problem(f"{path} was not read within {WITHIN:.0f} seconds", "opstore restart")
-    said = _CURRENT.fullmatch(ran.stdout.strip())
-    if ran.returncode != 0 or said is None:
+        return problem(f"{path} was not read within {TIMEOUT:.0f} seconds", "opstore restart")
+    report = _CURRENT.fullmatch(ran.stdout.strip())
+    if ran.returncode != 0 or report is None:
         return problem(f"{path} can't be read: {_reason(ran.stderr)}", restore)
-    current, needed = said.groups()
+    current, needed = report.groups()
     if current == "none":
         return ok(f"{path} has no schema yet: it is made when a daemon starts")
     if not current.isdecimal() or current > needed:

@@ -1,4 +1,4 @@
-"""Checks of the data folder: can it be written, is there space, do locks and clocks of its file system work?"""
+"""Checks of the data folder: permissions, free space, and the locks and times of its file system."""
 
 import os
 import secrets
@@ -14,12 +14,12 @@ from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
 from opstore_cli.output.cells import size_cell
 
-LEAST_FREE = 1 << 30  # bytes
-LARGEST_SKEW = 5.0  # seconds
+MIN_FREE = 1 << 30  # bytes
+MAX_SKEW = 5.0  # seconds
 
 
 def folder(machine: Machine) -> Result:
-    """Check that it belongs to the user and can be written."""
+    """Check that the data folder belongs to the user and is writable."""
     home = machine.home
     if not os.path.lexists(home):
         above = _nearest(home)
@@ -41,27 +41,27 @@ def folder(machine: Machine) -> Result:
         return problem(f"{home} can't be written: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
 
 
-def disk(machine: Machine, least: int = LEAST_FREE) -> Result:
-    """Check that there is free space."""
+def disk(machine: Machine, least: int = MIN_FREE) -> Result:
+    """Check that at least `least` bytes are free on the disk of the data folder."""
     free = shutil.disk_usage(_nearest(machine.home)).free
-    said = f"{size_cell(free).for_people()} are free where {machine.home} is"
+    found = f"{size_cell(free).for_people()} are free where {machine.home} is"
     if free < least:
-        return problem(said, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
-    return ok(said)
+        return problem(found, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
+    return ok(found)
 
 
 def locks(machine: Machine) -> Result | None:
-    """Check that a lock excludes others: in some network folders it does not."""
+    """Check that file locks are exclusive, which they are not in some network folders."""
     if os.name != "posix" or not _is_writable(machine.home):
         return None
     with _probe(machine.home) as (path, descriptor):
-        taken = try_lock(descriptor)
+        first = try_lock(descriptor)
         other = os.open(path, os.O_RDWR)
         try:
-            seen = try_lock(other)
+            second = try_lock(other)
         finally:
             os.close(other)
-    if (taken, seen) == ("acquired", "busy"):
+    if (first, second) == ("acquired", "busy"):
         return ok("file locks work")
     return problem(
         f"file locks do not work in {machine.home}", "set OPSTORE_HOME to a folder on a disk of this machine"
@@ -69,23 +69,23 @@ def locks(machine: Machine) -> Result | None:
 
 
 def times(machine: Machine) -> Result | None:
-    """Check that new files get the time of this machine's clock, and that none is from the future."""
+    """Check that new files get the time of this machine's clock, and that no file is from the future."""
     if not _is_writable(machine.home):
         return None
     with _probe(machine.home) as (_, descriptor):
         ahead = os.fstat(descriptor).st_mtime - time.time()
-    if abs(ahead) > LARGEST_SKEW:
+    if abs(ahead) > MAX_SKEW:
         advice = "set the clocks of both machines (NTP)"
         return problem(f"files in {machine.home} get a time that is {ahead:+.0f} s off this machine's clock", advice)
     newest = max(machine.home.iterdir(), key=_modified, default=machine.home)
-    if _modified(newest) - time.time() > LARGEST_SKEW:
+    if _modified(newest) - time.time() > MAX_SKEW:
         return problem(f"{newest} is from the future: the clock was set back", "set this machine's clock (NTP)")
     return ok("files get the time of this machine's clock")
 
 
 @contextmanager
 def _probe(home: Path) -> Iterator[tuple[Path, int]]:
-    """Make a temporary file in it; yield its path and descriptor."""
+    """Create a temporary file in the data folder, and yield its path and descriptor."""
     path = home / f".doctor-{secrets.token_hex(8)}"
     descriptor = private.create(path)
     try:

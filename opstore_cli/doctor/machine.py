@@ -1,4 +1,4 @@
-"""What the checks examine, and the form of their results."""
+"""The machine that the checks examine, and the results that they return."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ from opstore_daemon.protocol.records import Status
 
 
 class Result(NamedTuple):
-    """What was found; `advice` is None if it is fine."""
+    """What a check found; `advice` is None if there is no problem."""
 
     found: str
     advice: str | None = None
@@ -38,13 +38,13 @@ def quoted(path: Path) -> str:
 
 
 def belongs_to_another(path: Path) -> bool:
-    """Return whether another user owns it."""
+    """Return whether another user owns the file or folder."""
     return os.name == "posix" and path.stat().st_uid != os.geteuid()
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The status of the daemon; `ahead` is the seconds that its clock is ahead of ours, None if unknown."""
+    """The status of the daemon. `ahead`: seconds that its clock is ahead of this machine's, None if unknown."""
 
     status: Status
     ahead: float | None
@@ -61,9 +61,9 @@ class Machine:
 
     @cached_property
     def response(self) -> Response | errors.OpStoreError | None:
-        """The response of the daemon of the settings, or its error; None if there is no daemon to ask.
+        """The response of the daemon of the settings, or its error; None if there is no daemon.
 
-        This starts no daemon.
+        Reading it does not start one.
         """
         from opstore_cli.client.client import OpStoreClient
         from opstore_cli.local import daemon

@@ -1,4 +1,4 @@
-"""Checks of the daemon of the settings, asked like any command asks it: URL, token and clock."""
+"""Checks of the daemon of the settings, with a request as any command sends it: URL, token and clock."""
 
 from opstore_cli.doctor.machine import Machine, Result, ok, problem
 from opstore_cli.transport import target
@@ -6,7 +6,7 @@ from opstore_cli.transport.interface import UNKNOWN_HOST
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
-LARGEST_SKEW = 60.0  # seconds
+MAX_SKEW = 60.0  # seconds
 
 
 def url(machine: Machine) -> Result | None:
@@ -57,11 +57,11 @@ def token(machine: Machine) -> Result | None:
 
 
 def clock(machine: Machine) -> Result | None:
-    """Check that its clock agrees with ours. Nothing depends on it, but people compare times."""
+    """Check that the daemon's clock agrees with this machine's: only people rely on that, when they compare times."""
     response = machine.response
     if response is None or isinstance(response, errors.OpStoreError) or response.ahead is None:
         return None
-    if abs(response.ahead) > LARGEST_SKEW:
+    if abs(response.ahead) > MAX_SKEW:
         side = "ahead of" if response.ahead > 0 else "behind"
         return problem(f"its clock is {abs(response.ahead):.0f} s {side} this machine's", "set both clocks (NTP)")
     return ok("its clock agrees with this machine's")

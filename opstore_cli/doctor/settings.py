@@ -1,4 +1,4 @@
-"""Checks of the settings: can they be read, which daemon do they name, and which are not used?"""
+"""Checks of the settings: whether they can be read, which daemon they name, and which are not used."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checks of the tokens: can nobody else read them, and are they used? No token is ever shown."""
+"""Checks of the tokens: whether others can read them, and whether they are used. No token is ever shown."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from opstore_cli.files import private
 from opstore_cli.local import daemon
 from opstore_daemon.protocol import errors
 
-SHORTEST = 16  # characters; the daemon refuses a shorter token
+MIN_LENGTH = 16  # characters; the daemon refuses a shorter token
 
 
 def token_file(machine: Machine) -> Result | None:
@@ -23,7 +23,7 @@ def token_file(machine: Machine) -> Result | None:
         token = daemon.read_secret(machine.home)
     except errors.InvalidSetting as error:
         return problem(error.text, f"rm {quoted(path)}, then opstore restart: it makes a new one")
-    if len(token) < SHORTEST:
+    if len(token) < MIN_LENGTH:
         return problem(f"{path} has no complete token", f"rm {quoted(path)}, then opstore restart: it makes a new one")
     if belongs_to_another(path):
         return problem(
@@ -34,7 +34,7 @@ def token_file(machine: Machine) -> Result | None:
     return ok(f"{path} exists, and only you can read it")
 
 
-def credentials(_scene: Machine) -> Result | None:
+def credentials(_machine: Machine) -> Result | None:
     """Check the tokens that `login` stored."""
     stored = Credentials()
     if not os.path.lexists(stored.path):
@@ -61,7 +61,7 @@ def environment(machine: Machine) -> Result | None:
     if found is None or (found.token is None and found.token_file is None):
         return None
     name = "OPSTORE_TOKEN" if found.token is not None else "OPSTORE_TOKEN_FILE"
-    found.given_token()  # raises if it can't be read: examine() reports that
+    found.environment_token()  # raises if it can't be read, which examine() reports
     if found.warning() is not None and found.token_file is not None:
         return problem(f"others can read {found.token_file}", f"chmod 600 {quoted(found.token_file)}")
     if found.origin == "working tree":
@@ -71,8 +71,8 @@ def environment(machine: Machine) -> Result | None:
     return ok(f"{name} is set")
 
 
-def handed_over(machine: Machine) -> Result | None:
-    """Check for token files that killed processes left for their workers."""
+def orphaned_files(machine: Machine) -> Result | None:
+    """Check for token files for pickled clients whose process was killed."""
     orphaned = list(token_handover.orphaned_files(machine.home))
     if orphaned:
         found = f"{machine.home / token_handover.FOLDER} has token files of processes that were killed"

@@ -21,7 +21,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
 def may_resume(folder: Path, name: str) -> bool:
     """Return whether a pull to `name` may find bytes there: a folder of that name, or a part of an earlier pull.
 
-    Whether they are of the version to be pulled depends on its digest.
+    Only the digest of the version to pull shows whether they belong to it.
     """
     if os.path.isdir(folder / name):
         return True
@@ -43,9 +43,9 @@ class PartFile:
     @classmethod
     @contextlib.contextmanager
     def beside(cls, target: Path, digest: Digest) -> "Iterator[PartFile]":
-        """Open the part of these bytes, with what an earlier process wrote to it; raises OSError.
+        """Open the part file for these bytes, including what an earlier process wrote to it. Raises OSError.
 
-        If another process has it open, or another user owns it, create one with a random name instead.
+        If another process uses it, or another user owns it, create one with a random name instead.
         """
         start = f".{target.name[:NAME_PREFIX]}.{digest.hex[:16]}"
         path = target.with_name(f"{start}.part")

@@ -18,7 +18,7 @@ from opstore_daemon.protocol.digests import Digest
 
 
 class PartFolder:
-    """The hidden folder of one pull, with what an earlier process unpacked into it."""
+    """The hidden folder of one pull, including what an earlier process unpacked into it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,7 +70,7 @@ class PartFolder:
     def publish(self, target: Path, overwrite: bool) -> None:
         """Rename the folder to `target`; raises FileExistsError (unless `overwrite`) and OSError.
 
-        What was at `target` is first renamed to a hidden name, then removed: for a moment nothing is at `target`.
+        What was at `target` is first renamed to a hidden name, then deleted: for a moment nothing is at `target`.
         """
         replaced = self._rename(target, overwrite)
         if replaced is not None:

@@ -16,9 +16,9 @@ _KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a de
 
 
 class PackedFolder:
-    """The tar stream of a folder in the state that it has now. Every method raises FileRefused, naming the entry.
+    """The tar stream of a folder in its current state. Every method raises FileRefused, which names the entry.
 
-    Memory holds a list of the entries, and of their content only what one `read` returns.
+    It keeps a list of the entries in memory, but of their content only what one `read` returns.
     """
 
     def __init__(self, path: str) -> None:

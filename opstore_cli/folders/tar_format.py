@@ -152,7 +152,7 @@ def read_entry(read_exactly: Callable[[int], bytes]) -> Entry | None:
     """Return the entry of the next header, None at the end of the stream; raises InvalidFolder.
 
     `read_exactly` returns the next bytes of the stream. The header is written again from the entry and compared, so
-    that no header has a second form, and none means something else to another reader.
+    that each header has exactly one form, and means the same to every reader.
     """
     block = read_exactly(BLOCK)
     if block == bytes(BLOCK):
@@ -202,7 +202,7 @@ def _size(block: bytes) -> int:
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
-    """Return the records of an extended header; `read_entry` finds what else is wrong with them."""
+    """Return the records of an extended header; `read_entry` detects any other fault in them."""
     records: dict[bytes, bytes] = {}
     while data:
         start = _RECORD.match(data)

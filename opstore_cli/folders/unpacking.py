@@ -160,7 +160,7 @@ def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer", exist
 
 
 def _skip_existing(descriptor: int, existing: int, stream: "_Stream") -> None:
-    """Set the file's position behind its `existing` bytes, and skip them in the stream.
+    """Set the file's position after its `existing` bytes, and skip them in the stream.
 
     Those that arrived together with the header are already hashed: they are written again.
     """
@@ -181,12 +181,12 @@ def _skip_existing(descriptor: int, existing: int, stream: "_Stream") -> None:
     stream.skip(local())
 
 
-def _fill(descriptor: int, left: int, stream: "_Stream") -> None:
-    while left:
-        data = stream.read(left)
+def _fill(descriptor: int, size: int, stream: "_Stream") -> None:
+    while size:
+        data = stream.read(size)
         if not data:
             raise InvalidFolder("it ends in the middle of a file")
-        left -= len(data)
+        size -= len(data)
         while data:
             data = data[os.write(descriptor, data) :]
 
@@ -243,7 +243,7 @@ class _Stream:
 
 
 class _Syncer:
-    """Syncs files on a few threads: one after the other, ten thousand files take minutes on many disks."""
+    """Syncs files on a few threads: sequentially, ten thousand files take minutes on many disks."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -251,7 +251,7 @@ class _Syncer:
 
     @contextmanager
     def closing(self, descriptor: int) -> Iterator[None]:
-        """Sync and close the file after the context; close it at once if the context fails."""
+        """Sync and close the file after the context; only close it if the context fails."""
         try:
             yield
         except BaseException:

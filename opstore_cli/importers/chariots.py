@@ -46,7 +46,7 @@ class ImportReport:
 
 @dataclass
 class _Op:
-    """What the store has of an op: its versions, and the links that they have or ever had to any version of an op."""
+    """The existing versions of an op, and its links to whole ops, including revoked ones."""
 
     versions: dict[Version, VersionRecord]
     linked: set[tuple[str, str]]  # (version, downstream)
@@ -59,7 +59,7 @@ class ChariotsImport:
         self._client, self._files, self._renames, self._out = client, files, renames, out
         self._ops: dict[str, _Op] = {}
         self._reported: set[tuple[str, str]] = set()
-        self.done = ImportReport()
+        self.report = ImportReport()
 
     def run(self, lines: Iterable[chariots_export.Lines]) -> ImportReport:
         """Import everything in the order of the lines. An item that can't be imported is reported and skipped.
@@ -76,7 +76,7 @@ class ChariotsImport:
                     self._skip(what, name, reason)
         for path in self._files.unclaimed():
             self._skip("file", path, "the old store's database has no version of it")
-        return self.done
+        return self.report
 
     # --- versions -------------------------------------------------------------------------------------------------
 
@@ -87,37 +87,37 @@ class ChariotsImport:
             return
         try:
             version = Version(line.major or "", line.minor or "", line.patch or "", creation_time=line.time)
-            self._take(op, line, version)
+            self._import_version(op, line, version)
         except _ITEM_ERRORS as error:
             self._skip("version", f"{line.op}@{line.major}.{line.minor}.{line.patch}", error.text, error.advice)
 
-    def _take(self, op: str, line: chariots_export.Version, version: Version) -> None:
-        known, downstreams = self._known(op), self._downstreams(op, line)
+    def _import_version(self, op: str, line: chariots_export.Version, version: Version) -> None:
+        existing, downstreams = self._existing(op), self._downstreams(op, line)
         path, digest = self._bytes(line.op, version)
-        record = known.versions.get(version)
+        record = existing.versions.get(version)
         if record is not None:
             if digest is not None and record.digest not in (None, digest):
                 self._skip("bytes", f"{line.op}@{version}", f"{op}@{record.version} has other bytes, which stay")
-            # Whatever happened to a link since it was imported stays, even its revocation.
-            downstreams = [name for name in downstreams if (record.version, name) not in known.linked]
+            # An imported link that was changed or revoked since then is not imported again.
+            downstreams = [name for name in downstreams if (record.version, name) not in existing.linked]
             if record.digest is not None:
                 path = None
             if path is None and not downstreams:
-                self.done.unchanged += 1
+                self.report.unchanged += 1
                 return
         if path is None:
-            made = self._client.register(op, subversions=version.noted, valid_for=downstreams)
+            imported = self._client.register(op, subversions=version.noted, valid_for=downstreams)
         else:
             with self._out.progress(f"import {op}"):
-                made = self._client.push(op, path, subversions=version.noted, valid_for=downstreams)
-        self.done.links += len(downstreams)
-        if made.created:
-            self._create(OpVersion(op=op, version=made.version))
-        known.versions[version] = made
-        known.linked.update((made.version, name) for name in downstreams)
+                imported = self._client.push(op, path, subversions=version.noted, valid_for=downstreams)
+        self.report.links += len(downstreams)
+        if imported.created:
+            self._report_created(OpVersion(op=op, version=imported.version))
+        existing.versions[version] = imported
+        existing.linked.update((imported.version, name) for name in downstreams)
 
-    def _create(self, version: OpVersion) -> None:
-        self.done.created.append(version)
+    def _report_created(self, version: OpVersion) -> None:
+        self.report.created.append(version)
         if not self._out.json:
             self._out.write_lines([format_reference(version.op, version.version)])
 
@@ -127,7 +127,7 @@ class ChariotsImport:
             self._skip_once("link", f"{line.op} -> {line.op}", "an op can't be its own upstream")
         return [name for name in names if name is not None and name != op]
 
-    def _known(self, op: str) -> _Op:
+    def _existing(self, op: str) -> _Op:
         if op not in self._ops:
             self._ops[op] = _Op({}, set())
             try:
@@ -172,14 +172,14 @@ class ChariotsImport:
             edges += [] if downstream is None else [(upstream, downstream)]
         try:
             if self._client.register_pipeline(name, list(ops), edges=edges).created:
-                self.done.pipelines.append(name)
+                self.report.pipelines.append(name)
         except _ITEM_ERRORS as error:
             self._skip("pipeline", line.name, error.text, error.advice)
 
-    # --- what is skipped -----------------------------------------------------------------------------------------
+    # --- skipped items -----------------------------------------------------------------------------------------
 
     def _name(self, what: str, old: str) -> str | None:
-        """Return the new name; None if it is refused, which is reported once."""
+        """Return the name after renaming; None if it is invalid, which is reported once."""
         name = self._renames.get(old, old)
         if is_name(name):
             return name
@@ -194,7 +194,7 @@ class ChariotsImport:
             self._skip(what, name, reason, hint)
 
     def _skip(self, what: str, name: str, reason: str, hint: str = "") -> None:
-        self.done.skipped.append(
+        self.report.skipped.append(
             Skipped(what, escape_stray_bytes(name), escape_stray_bytes(reason), escape_stray_bytes(hint) or None)
         )
         if not self._out.json:
@@ -202,7 +202,7 @@ class ChariotsImport:
 
 
 def check_renames(lines: Iterable[chariots_export.Lines], renames: Mapping[str, str]) -> None:
-    """Raise InvalidSetting if a rename has no op or pipeline, or would merge two."""
+    """Raise InvalidSetting if a rename matches no op or pipeline, or would merge two of them."""
     kinds = names_in(lines)
     for old, new in renames.items():
         setting = f"--rename {old}={new}"

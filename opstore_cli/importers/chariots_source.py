@@ -18,7 +18,7 @@ MODELS = "models"  # the folder of its files: MODELS/OP/VERSION
 def read(db: str) -> list[chariots_export.Lines]:
     """Return the content of the database at this URL; raises the daemon program's error, or OldStoreUnreadable.
 
-    The daemon's program reads it in a process of its own: the command line imports no database library.
+    The daemon's program reads it in a separate process, because the command line imports no database library.
     """
     command = [sys.executable, "-P", "-m", "opstore_daemon", "chariots-export", "--db", db]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -32,8 +32,8 @@ def read(db: str) -> list[chariots_export.Lines]:
         if isinstance(line, chariots_export.Failed):
             raise errors.from_wire(line.code, line.status, line.text, line.hint)
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise errors.OldStoreUnreadable(reason=said[-1])
+        message = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        raise errors.OldStoreUnreadable(reason=message[-1])
     return lines
 
 
@@ -54,7 +54,7 @@ def names_in(lines: Iterable[chariots_export.Lines]) -> tuple[set[str], set[str]
 
 
 class Files:
-    """The files of the old op store. Paths are never made from names: the folders are listed."""
+    """The files of the old op store. It lists the folders, and never builds a path from a name."""
 
     def __init__(self, folder: Path) -> None:
         """List the folder; raises FileRefused if it has no `models` or can't be read."""
@@ -80,8 +80,8 @@ class Files:
     def claim(self, op: str, version: Version) -> Path | None:
         """Return the file of the version, None if there is none; raises OldStoreUnreadable if it is ambiguous.
 
-        The old store names files by the version's text and time. If no file has that time, the only file of the
-        version is used whatever its time.
+        The old store names a file after the version's text and time. If no file has that time, the version's only file
+        is used.
         """
         found = self._by_version.get((op, version), [])
         self._claimed.update(found)
@@ -91,7 +91,7 @@ class Files:
         return next(iter(exact or found), None)
 
     def claim_all(self, op: str) -> None:
-        """Mark all files of the op as known."""
+        """Mark all files of the op as claimed."""
         self._claimed.update(self._by_op.get(op, []))
 
     def unclaimed(self) -> list[str]:

@@ -1,1 +1,1 @@
-"""The daemon of this machine: find, start, prove and stop it."""
+"""The daemon of this machine: find, authenticate, start and stop it."""

@@ -89,7 +89,7 @@ def find(home: Path) -> LocalDaemon | None:
 def ensure_running(home: Path) -> LocalDaemon:
     """Return the running daemon, and start it in the background if none runs.
 
-    Of several processes that call this at once, exactly one starts it. Raises DaemonDidNotStart, and InvalidSetting if
+    If several processes call this concurrently, exactly one starts it. Raises DaemonDidNotStart, and InvalidSetting if
     the home can't be created or its file system has no locks.
     """
     running = find(home)
@@ -110,7 +110,8 @@ def start(home: Path) -> LocalDaemon:
 def stop(home: Path) -> bool:
     """Stop the daemon and wait until it has released the home. Return whether one ran.
 
-    Raises DaemonUnreachable if it does not stop, and DaemonDidNotStart if a process holds the home and proves nothing.
+    Raises DaemonUnreachable if it does not stop, and DaemonDidNotStart if a process locks the home but does not prove
+    that it is the daemon.
     """
     running = find(home)
     if running is None:
@@ -170,7 +171,7 @@ def _find_or_wait_until_unlocked(home: Path) -> LocalDaemon | None:
 
 
 def is_locked(home: Path) -> bool:
-    """Return whether a daemon holds the home. It tries a shared lock, so that two checks don't see each other."""
+    """Return whether a daemon holds the home. The lock that it tries is shared, so that checks can run concurrently."""
     try:
         with LockedFile.try_acquire(home / DAEMON_LOCK, create=False, shared=True) as lock:
             return lock is None
@@ -196,10 +197,11 @@ def _usable(home: Path) -> contextlib.AbstractContextManager[None]:
     return errors.translated(OSError, to=errors.InvalidSetting, setting=f"OPSTORE_HOME ({home})")
 
 
-def _wait(done: Callable[[], bool], seconds: float) -> bool:
-    """Poll until `done` returns True or the time is over: no event reports that a lock was released."""
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll until `condition` is true and return True; return False after `seconds`."""
+    # There is no event for the release of a lock.
     deadline, pause = time.monotonic() + seconds, MIN_POLL
-    while not done():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)

@@ -19,7 +19,7 @@ LOG_LINES = 5
 LOG_BYTES = 8 * 1024
 
 READY_FD = "OPSTORE_READY_FD"
-# Settings of the client, which the daemon does not need: a token of another daemon would stay in its memory for days.
+# Settings of the client that the daemon does not need: a token for another daemon would stay in its memory for days.
 WITHHELD = ("OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_URL", "OPSTORE_NO_AUTOSTART")
 
 
@@ -34,7 +34,7 @@ class _Ready(msgspec.Struct):
 def launch(home: Path, log: Path) -> str:
     """Start the daemon of this home and return its URL when it listens. Raises DaemonDidNotStart.
 
-    It outlives this process, and inherits no streams, terminal, session or working directory.
+    The daemon outlives this process, and inherits no streams, terminal, session or working directory.
     """
     reading, writing = os.pipe()
     try:

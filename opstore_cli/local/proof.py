@@ -11,8 +11,8 @@ MAX_BODY = 64 * 1024  # bytes of a health response
 def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
     """Return whether the other end of a new connection proves that it knows the token.
 
-    Use the connection only if it does. Each connection needs a proof of its own: the daemon may have stopped, and
-    another user may have taken its port. `prefix` is the path of the daemon's URL. Raises OSError if the connection
+    Use the connection only if it does. Each connection needs its own proof: the daemon may have stopped, and another
+    user may have taken its port. `prefix` is the path of the daemon's URL. Raises OSError if the connection
     breaks.
     """
     nonce = proof.new_nonce()
@@ -27,8 +27,8 @@ def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
         if rest or response.will_close or response.status != http.HTTPStatus.OK:
             return False
         response.read()
-        given = response.headers.get(routes.PROOF, "")
-        return given.isascii() and proof.is_proof(given, token, nonce, at)
+        received = response.headers.get(routes.PROOF, "")
+        return received.isascii() and proof.is_proof(received, token, nonce, at)
     except http.client.RemoteDisconnected:
         raise
     except http.client.HTTPException:

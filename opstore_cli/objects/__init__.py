@@ -5,10 +5,10 @@ Only these two verbs use this package: no command does, and the daemon knows not
 
 
 class LibraryWarning(UserWarning):
-    """An object is loaded with other versions of libraries than it was saved with.
+    """Warns that an object is loaded with other library versions than it was saved with.
 
-    `reference` is the version (`forest@1.0.0`). `differences` has for each library that differs its name, its version
-    when the object was saved, and its version here (None if it is not installed).
+    `reference` is the version (`forest@1.0.0`). `differences` has, for each library that differs, its name, its
+    version when the object was saved, and its installed version (None if it is not installed).
     """
 
     def __init__(self, reference: str, differences: tuple[tuple[str, str, str | None], ...]) -> None:

@@ -19,8 +19,8 @@ def _numpy() -> Any:
 
 
 def _is_array(obj: object) -> bool:
-    """Return whether the array is restored exactly: other subclasses would lose what they add (a mask, a unit)."""
-    numpy: Any = sys.modules.get("numpy")  # if nobody has imported it, nothing is an array
+    """Return whether it is an array that is restored exactly: a subclass would lose what it adds, such as a mask."""
+    numpy: Any = sys.modules.get("numpy")  # if it was never imported, the object is no array
     return numpy is not None and type(obj) in (numpy.ndarray, numpy.memmap)
 
 

@@ -32,11 +32,11 @@ def _never(_obj: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A named format of files that contain one object. `takes` says in words which objects.
+    """A named format of files that contain one object. `takes` describes which objects, for people.
 
     `dump` writes an object to a file and returns the names of the modules that are needed to load it. `load` reads the
-    object from a file, with the types that the caller trusts. Both may raise anything. `fits` returns whether this is
-    the default format of an object: only if it restores the object exactly and runs no code. `library` is the module
+    object from a file, with the types that the caller trusts. Both may raise any exception. `fits` returns whether this
+    is the default format of an object: only if it restores the object exactly and runs no code. `library` is the module
     that has to be installed, and `extra` the extra of opstore that installs it.
     """
 

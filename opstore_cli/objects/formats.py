@@ -26,14 +26,14 @@ _SAFE, _CODE = (", ".join(name for name, each in FORMATS.items() if each.runs_co
 NAMES = f"{_SAFE}; {_CODE} (loading these runs code)"
 
 
-def named(name: str) -> Format:
+def by_name(name: str) -> Format:
     """Return the format of that name. Raises UnknownFormat."""
     if name not in FORMATS:
         raise errors.UnknownFormat(format=name, formats=NAMES)
     return FORMATS[name]
 
 
-def fitting(obj: object) -> Format:
+def default_format(obj: object) -> Format:
     """Return the format that restores the object exactly and runs no code. Raises FormatNeeded."""
     for each in FORMATS.values():
         if each.fits(obj):
@@ -50,7 +50,7 @@ def of_version(record: VersionRecord) -> Format:
     if record.format is None:
         what = f"{record.op}@{record.version}"
         raise errors.FormatNeeded(what=what, reason="it was pushed as bytes, without a format", formats=NAMES)
-    return named(record.format)
+    return by_name(record.format)
 
 
 def dump(chosen: Format, obj: object, file: BinaryIO) -> dict[str, str]:

@@ -46,8 +46,8 @@ class ObjectsMixin(OpStoreInterface):
         """Store a Python object as a version of the op, with its format and the versions of its libraries.
 
         `format` is `bytes`, `json`, `numpy`, `skops`, `joblib`, `pickle` or `cloudpickle`. By default bytes, arrays,
-        dicts of arrays and plain JSON data get the format that restores them exactly, and any other object is refused
-        with FormatNeeded. The other arguments are those of `push`, but the same bytes in another format are a new
+        dicts of arrays and plain JSON data get the format that restores them exactly; any other object raises
+        FormatNeeded. The other arguments are those of `push`, but the same bytes in another format are a new
         version.
 
         Also raises UnknownFormat, ObjectRefused, LibraryMissing, FormatConflict if `fields` or `subversions` name a
@@ -57,8 +57,8 @@ class ObjectsMixin(OpStoreInterface):
 
         # Parsed before the object is written to a file, which may take long.
         name = OpName.parse(op)
-        downstreams, upstreams = [[str(Reference.parse(each)) for each in given] for given in (valid_for, valid_with)]
-        chosen = formats.fitting(obj) if format is None else formats.named(format)
+        downstreams, upstreams = [[str(Reference.parse(each)) for each in texts] for texts in (valid_for, valid_with)]
+        chosen = formats.default_format(obj) if format is None else formats.by_name(format)
         with formats.temporary_file() as file:
             libraries = formats.dump(chosen, obj, file)
             push = functools.partial(
@@ -97,10 +97,10 @@ class ObjectsMixin(OpStoreInterface):
     ) -> Any:
         """Return the object in a version, after all its bytes are verified.
 
-        `allow_pickle`: whether code in the file may run. A pickle, a cloudpickle or a joblib file can run any code that
-        whoever pushed it put there, so load one only if you trust its source. None means the user's own setting, which
-        is no by default. `trusted`: types, or their names, that skops may load beyond those that it trusts anyway.
-        `format`: overrides the recorded format.
+        `allow_pickle`: whether code in the file may run. Loading a pickle, cloudpickle or joblib file can run arbitrary
+        code, so load one only if you trust its source. None means the user's own setting, False by default. `trusted`:
+        types, or their names, that skops may load in addition to those that it trusts by default. `format`: overrides
+        the recorded format.
 
         Warns with LibraryWarning if a library has another version than when the object was saved. Also raises
         NotStored, FormatNeeded, UnknownFormat, LoadingRunsCode, UntrustedTypes, LibraryMissing, NotLoaded and
@@ -112,7 +112,7 @@ class ObjectsMixin(OpStoreInterface):
             raise errors.InvalidRequest(reason="trusted must be a list of types or of their names")
         with self.start_pull(reference) as pull:
             record = pull.record
-            chosen = formats.of_version(record) if format is None else formats.named(format)
+            chosen = formats.of_version(record) if format is None else formats.by_name(format)
             if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):
                 raise errors.LoadingRunsCode(op=record.op, version=record.version, format=chosen.name)
             chosen.require()

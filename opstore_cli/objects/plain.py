@@ -1,4 +1,4 @@
-"""The formats `bytes` and `json`: data that are restored exactly, or refused."""
+"""The formats `bytes` and `json`, which restore data exactly or refuse it."""
 
 import json
 import math

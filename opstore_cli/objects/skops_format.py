@@ -26,7 +26,7 @@ def _dump(obj: Any, file: BinaryIO) -> set[str]:
 
 
 def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
-    """Copy a skops file so that the same content is always the same bytes, and return the names of its modules.
+    """Copy a skops file in a deterministic form, and return the names of its modules.
 
     skops names objects and members of its zip file after their addresses in memory; this function numbers them.
     """
@@ -46,7 +46,7 @@ def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
 
 
 class _Schema:
-    """Rewrites the schema of a skops file: new ids of objects, new names of members. Collects the modules in it."""
+    """Rewrites the schema of a skops file with new object ids and member names, and collects its modules."""
 
     def __init__(self, files: dict[str, str]) -> None:
         self._files = files
@@ -54,7 +54,7 @@ class _Schema:
         self._ids: dict[int, int] = {}
 
     def rewrite(self, node: dict[str, Any]) -> dict[str, Any]:
-        """Rewrite one object of the JSON document. skops wraps the user's own dicts, so that none is mistaken."""
+        """Rewrite one object of the JSON document. skops wraps the user's dicts, so they are not mistaken for one."""
         known, file, module, kind = (node.get(key) for key in ("__id__", "file", "__module__", "__class__"))
         if isinstance(known, int):
             node["__id__"] = self._ids.setdefault(known, len(self._ids) + 1)

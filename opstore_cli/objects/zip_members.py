@@ -1,4 +1,4 @@
-"""Members of zip files that are the same bytes for the same content: no times, nothing of the system."""
+"""Deterministic members of zip files: without times and properties of the system."""
 
 from zipfile import ZipInfo
 

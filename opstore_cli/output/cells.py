@@ -1,4 +1,4 @@
-"""What a table cell shows: an exact form for programs and a readable one for a terminal."""
+"""Table cells, with an exact form for programs and a readable one for a terminal."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -54,7 +54,7 @@ def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
 
 
 def verdict_cell(word: str) -> Cell:
-    """Return a cell of a verdict, told apart by a mark and, on a terminal with colours, by its colour."""
+    """Return a cell of a verdict: on a terminal with a mark and, if it has colours, a colour."""
     return Cell(word, MARKS.get(word, word), STYLES.get(word, ""))
 
 

@@ -23,7 +23,7 @@ from opstore_daemon.protocol import errors
 
 @dataclass(slots=True)
 class Output:
-    """Writes the output of one command, in the form that the global options ask for."""
+    """Writes the output of one command, in the format that the global options select."""
 
     json: bool = False
     quiet: bool = False
@@ -56,7 +56,7 @@ class Output:
         _write(body.decode() + "\n")
 
     def write_lines(self, lines: Iterable[str]) -> None:
-        """Write each text on a line of its own."""
+        """Write each text on its own line."""
         for line in lines:
             _write(escape_controls(line) + "\n")
 

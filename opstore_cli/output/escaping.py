@@ -1,4 +1,4 @@
-"""Escapes for text of users: nothing in it acts on a terminal, and JSON can represent all of it."""
+"""Escape text of users, so that it can't control a terminal and JSON can represent it."""
 
 import unicodedata
 

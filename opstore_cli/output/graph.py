@@ -1,7 +1,7 @@
 """A pipeline and its verdicts as text, as a Mermaid flowchart and as a Markdown table.
 
-Text of users is shown as it is. Mermaid (which reads Markdown in its labels) and whatever renders the Markdown find no
-markup, link, mention or end of a cell in it.
+Text of users is escaped, so that it is shown literally: neither Mermaid (which reads Markdown in its labels) nor a
+Markdown renderer finds markup, a link, a mention or the end of a cell in it.
 """
 
 import re

@@ -84,9 +84,9 @@ class _Transfer:
 
 
 class _Transfers:
-    """What each transfer has reported, from any thread.
+    """The progress of each transfer, which may be reported from any thread.
 
-    `resumed` is the bytes that an earlier process transferred: they count as done, but not for the rate.
+    `resumed`: bytes that an earlier process transferred. They count as done, but not for the rate.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class BarProgress(_Transfers):
     def _show_all(self, bars: "Progress") -> None:
         if not bars.tasks:
             bars.add_task("", total=None)
-        # Assigned, not updated: bytes of an earlier process are no sample of the speed.
+        # Assigned, not updated: rich must not count bytes of an earlier process for the speed.
         bars.tasks[0].completed += self.resumed - self._resumed_shown
         self._resumed_shown = self.resumed
         description = f"{self.title}, {self.count_ended} done"

@@ -1,4 +1,4 @@
-"""The standard streams, which the caller may have closed, and whose writing may fail."""
+"""The standard streams: the caller may have closed them, and writing to them may fail."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from opstore_daemon.protocol import errors
 
 
 class StandardOutput(io.TextIOWrapper):
-    """A stdout that raises OutputFailed, whoever writes to it, click's help included."""
+    """A stdout that raises OutputFailed for every failed write, including those of click."""
 
     def write(self, text: str, /) -> int:
         with translated_errors():
@@ -23,7 +23,7 @@ class StandardOutput(io.TextIOWrapper):
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate OSError to OutputFailed. A broken pipe passes: it has an exit code of its own."""
+    """Translate OSError to OutputFailed, except BrokenPipeError, which has its own exit code."""
     try:
         yield
     except BrokenPipeError:

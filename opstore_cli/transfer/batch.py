@@ -1,4 +1,4 @@
-"""The ops of `push --all`: each file and folder in a folder is pushed to the op of its name."""
+"""The ops of `push --all`: each file or folder in a folder is pushed to the op that is named after it."""
 
 import os
 import stat
@@ -11,15 +11,15 @@ _COMPRESSED = frozenset([".bz2", ".gz", ".lz4", ".lzma", ".xz", ".zst"])
 
 
 def op_of(filename: str) -> str:
-    """Return the name of the file without its suffix, or both suffixes if the last one is a compression."""
+    """Return the name without its suffix; a compression suffix is removed together with the suffix before it."""
     stem, suffix = os.path.splitext(filename)
     return os.path.splitext(stem)[0] if suffix.lower() in _COMPRESSED else stem
 
 
 def sources_by_op(folder: str) -> dict[OpName, str]:
-    """Return the path to push for each op; entries that begin with a dot are skipped, links are followed.
+    """Return the path to push for each op. Entries that begin with a dot are skipped; links are followed.
 
-    Raises InvalidName, and FileRefused if an entry is neither file nor folder or two entries are of one op.
+    Raises InvalidName, and FileRefused if an entry is neither file nor folder or two entries map to the same op.
     """
     sources: dict[OpName, str] = {}
     with errors.translated(OSError, to=errors.FileRefused, path=folder):

@@ -1,4 +1,4 @@
-"""The checksum of an upload, which the client compares with that of the bytes the daemon received."""
+"""The checksum of an upload, which the daemon compares with that of the bytes it received."""
 
 from opstore_cli.transfer.source import Source
 from opstore_daemon.protocol.checksums import Checksum, checksum_of, new_sum
@@ -6,7 +6,7 @@ from opstore_daemon.protocol.limits import HASH_READ_SIZE
 
 
 class SourceChecksum:
-    """The checksum of the first bytes of a source that `is_random`; each byte is read once for it."""
+    """The checksum of a growing prefix of a source that `is_random`; each byte is read only once."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -28,9 +28,9 @@ from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import VersionRecord
 
-# Pieces of a file that may wait to be hashed. More than the default: the network delivers in bursts (measured: a pull
-# takes a tenth less time).
-AHEAD = 16
+# Pieces of a file that may wait to be hashed. More than the default, because the network delivers in bursts: a pull
+# takes a tenth less time.
+MAX_WAITING = 16
 
 
 @contextmanager
@@ -45,12 +45,12 @@ def start_pull(
     resume: bool = False,
     expected: VersionRecord | None = None,
 ) -> Generator["Pull", None, None]:
-    """Request a version's bytes, and yield a Pull whose record says which version they are of.
+    """Request a version's bytes, and yield a Pull whose record identifies the version.
 
-    `client_verifies`: the daemon need not compare the bytes with their digest as well, which on a machine of two cores
-    takes as long as everything else. If they turn out to be wrong, `Pull.to_path` requests them again, verified.
-    `resume`: a part of an earlier pull may exist, so request the record first and the bytes when it is known which
-    are missing. `expected`: raise UnexpectedResponse for any other version. Raises NotStored.
+    `client_verifies`: the daemon need not verify the bytes as well, which on a machine with two cores takes as long as
+    everything else. If they are wrong, `Pull.to_path` requests them again, verified. `resume`: a part of an earlier
+    pull may exist, so request the record first, and later only the missing bytes. `expected`: raise
+    UnexpectedResponse for any other version. Raises NotStored.
     """
     if resume:
         record = api.version(op, selector)
@@ -66,7 +66,11 @@ def start_pull(
 
 
 class Pull:
-    """A version whose bytes can be written to one output, once."""
+    """A version whose bytes can be written to one output, once.
+
+    The methods raise IntegrityFailure for bytes that do not match the digest, and the errors of the family
+    `Unreachable` if the connection is lost and retries fail.
+    """
 
     def __init__(
         self, api: ApiClient, record: VersionRecord, response: ApiResponse | None, progress: Progress, home: Path | None
@@ -76,7 +80,7 @@ class Pull:
         self._response = response
         self._progress = progress
         self._home = home
-        self._digest, self._size = _stored(record)
+        self._digest, self._size = _digest_and_size(record)
 
     def to_bytes(self) -> bytes:
         """Return the verified bytes."""
@@ -89,7 +93,10 @@ class Pull:
         return buffer.getvalue()
 
     def to_stream(self, output: BinaryIO) -> None:
-        """Write the bytes to the file object, the last piece only after all are verified; raises BrokenPipeError."""
+        """Write the bytes to the file object, the last piece only after all are verified.
+
+        Raises OutputFailed and BrokenPipeError.
+        """
         pending: bytes | memoryview = b""
         with Hasher() as hasher, closing(self._pieces(0)) as pieces:
             for piece in pieces:
@@ -103,8 +110,9 @@ class Pull:
     def to_path(self, target: Path, overwrite: bool) -> None:
         """Write the version to the file, or unpack it to the folder, at `target`.
 
-        The bytes are written to a hidden file or folder beside it, which becomes the target when all are verified.
-        After a lost connection, or a kill, it stays, and the next pull resumes from it.
+        The bytes are written to a hidden file or folder beside it, which becomes the target when all are verified. It
+        stays after a lost connection or a kill, and the next pull resumes from it. Raises OutputExists, FileRefused,
+        FolderRefused and OutputFailed.
         """
         check_path_of(self.record, target, overwrite)
         try:
@@ -134,7 +142,7 @@ class Pull:
         if not part.is_empty():
             self._discard_response()
         part.rewind()
-        with Hasher(AHEAD) as hasher:
+        with Hasher(MAX_WAITING) as hasher:
             position = 0
             while data := part.read(READ_SIZE):
                 hasher.update(data)
@@ -242,7 +250,7 @@ class Pull:
 
     @contextmanager
     def _bytes_from(self, position: int, *, client_verifies: bool) -> Iterator[ApiResponse]:
-        """Yield the response that `start_pull` received, once, and then those of new requests."""
+        """Yield the response that `start_pull` received, or on later calls that of a new request."""
         first, self._response = self._response, None
         if first is not None:
             yield first
@@ -252,7 +260,7 @@ class Pull:
             yield response
 
     def _check_response(self, response: ApiResponse, position: int) -> int:
-        """Return how many bytes of the response to skip; raises DigestMismatch if it is of other bytes."""
+        """Return how many bytes of the response to skip; raises DigestMismatch if it has other bytes."""
         etag = response.header("ETag")
         if etag != f'"{self._digest}"':
             raise errors.DigestMismatch(actual=etag or "unknown", expected=self._digest)
@@ -277,7 +285,7 @@ def _kept_for_resume(part: PartFile | PartFolder) -> Iterator[None]:
         raise
 
 
-def _stored(record: VersionRecord) -> tuple[Digest, int]:
+def _digest_and_size(record: VersionRecord) -> tuple[Digest, int]:
     if record.digest is None or record.size is None:
         raise errors.NotStored(op=record.op, version=record.version)
     return Digest.parse(record.digest), record.size

@@ -17,7 +17,7 @@ Piece = bytes | memoryview
 
 
 class Hasher:
-    """A SHA-256 hash that is updated on a thread of its own; hashlib releases the GIL.
+    """A SHA-256 hash that is updated on its own thread; hashlib releases the GIL.
 
     Do not reuse a buffer before `max_waiting` more pieces were passed: that many are queued.
     """
@@ -35,7 +35,7 @@ class Hasher:
     def buffers(self, size: int) -> Iterator[memoryview]:
         """Return an endless iterator over buffers for pieces of `size` bytes in total.
 
-        There are so many that a buffer comes up again only after its piece was hashed.
+        A buffer is reused only after its piece was hashed.
         """
         return cycle([memoryview(bytearray(min(READ_SIZE, size))) for _ in range(self._max_waiting + 2)])
 
@@ -85,7 +85,7 @@ class Hasher:
 
 
 class HashedStream(Iterator[bytes]):
-    """The bytes from an offset on; every byte that it yields or skips is hashed."""
+    """A stream that starts at an offset, and hashes every byte that it yields or skips."""
 
     def __init__(
         self, start: Callable[[int], Generator[bytes | memoryview, None, None]], first: int, hasher: Hasher

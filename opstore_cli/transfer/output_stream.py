@@ -10,7 +10,7 @@ from opstore_daemon.protocol import errors
 
 
 def write_all(output: BinaryIO, data: bytes | memoryview) -> None:
-    """Write all of the bytes; raises OutputFailed, and BrokenPipeError as it is."""
+    """Write all of the bytes. Raises OutputFailed, and BrokenPipeError unchanged."""
     view = memoryview(data)
     with _translated_errors(output):
         while view:
@@ -22,7 +22,7 @@ def write_all(output: BinaryIO, data: bytes | memoryview) -> None:
 
 
 def flush(output: BinaryIO) -> None:
-    """Flush the file object; raises OutputFailed, and BrokenPipeError as it is."""
+    """Flush the file object. Raises OutputFailed, and BrokenPipeError unchanged."""
     with _translated_errors(output):
         output.flush()
 

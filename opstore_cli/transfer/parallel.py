@@ -1,4 +1,4 @@
-"""Run several transfers at once, and report the progress of all to one display."""
+"""Run several transfers in parallel, and report the progress of all to one display."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ T = TypeVar("T")
 MAX_PARALLEL = 4  # transfers
 POLL_INTERVAL = 0.2  # seconds between two checks for an interrupt
 GRACE = 2.0  # seconds that transfers have to clean up after an interrupt: one may hang on a dead connection
-# After these the other transfers would fail in the same way, each after its own timeout.
+# After these errors the other transfers would fail in the same way, each after its own timeout.
 FATAL = (errors.Unreachable, errors.NotAuthorised, errors.Unavailable)
 
 

@@ -8,7 +8,7 @@ Progress = Callable[[int, int | None], None]
 
 
 class Display(Protocol):
-    """Shows the progress of several transfers, each known by its number; called from any thread."""
+    """Shows the progress of transfers, which are numbered from 0; called from any thread."""
 
     def moved(self, number: int, done: int, total: int | None) -> None:
         """Record that `done` of `total` bytes are transferred (total None: unknown)."""

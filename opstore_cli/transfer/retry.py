@@ -7,7 +7,7 @@ from opstore_daemon.protocol import errors
 
 WAITS = (0.0, 0.25, 0.5, 1.0, 2.0)  # seconds before each retry that follows one without progress
 
-# After these a transfer asks how far it came and resumes from there.
+# After one of these errors, a transfer finds out its offset and resumes from there.
 RETRYABLE = (
     errors.Unreachable,
     errors.ProofFailed,  # the local daemon ended, and another program has its port: the retry finds the daemon again

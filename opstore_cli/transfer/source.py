@@ -137,7 +137,7 @@ class Source:
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        # Here, because the transport would take an OSError for one of the connection.
+        # Translated here, because the transport would take an OSError for a failure of the connection.
         try:
             yield
         except (OSError, ValueError) as error:
@@ -221,7 +221,7 @@ def _regular(file: BinaryIO) -> os.stat_result | None:
 
 
 def _is_plain(file: BinaryIO) -> bool:
-    """Return whether it is a file of the system or bytes in memory, and not a decompressor, say."""
+    """Return whether it is a file of the system or a BytesIO, and not, for example, a decompressor."""
     # `raw` is the file below a buffer, also through the wrapper of `tempfile`.
     return type(getattr(file, "raw", file)) in (io.FileIO, io.BytesIO)
 
@@ -240,5 +240,5 @@ def _extent(file: BinaryIO) -> tuple[int, int | None]:
         file.seek(start)
     except (OSError, ValueError, AttributeError):
         return 0, None
-    # Files of /proc report that they are empty.
+    # Files in /proc report a size of 0.
     return start, size if size > 0 else None

@@ -1,7 +1,7 @@
 """Upload a new version: send each byte once with a checksum over all, and resume after a lost connection.
 
-A small version is sent in the request that creates it. Bytes that the store already has are not sent: the client asks
-by a sample of them, and compares digests only if the store has bytes with that sample.
+A small version is sent in the request that creates it. Bytes that the store already has are not sent: the client looks
+them up by a sample, and computes their digest only if the store has bytes with that sample.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 def push(
     api: ApiClient, op: OpName, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
 ) -> Pushed:
-    """Send the bytes and create the version that is `declared` (without upload, digest and size) of them.
+    """Upload the bytes and create the version that `declared` describes, without its upload, digest and size.
 
     `home` is the folder for the state file, None if the upload need not be resumed by a later process. Raises
     FileRefused, and the daemon's errors.
@@ -64,7 +64,7 @@ def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
 
 @contextlib.contextmanager
 def _state_file(api: ApiClient, file: Source, home: Path | None) -> Iterator[StateFile | None]:
-    # It is not about the op: an upload belongs to none until the version is created.
+    # The key does not contain the op: an upload belongs to no op until its version is created.
     identity = file.identity
     if home is None or identity is None or file.size is None or file.size < RECORDED_FROM:
         yield None
@@ -137,7 +137,7 @@ class Uploader:
         self._progress(done, self._size)
 
     def _push_known(self) -> Pushed | None:
-        """Create the version of bytes that the store has and has verified; None if it has none."""
+        """Create the version from bytes that the store has and verifies; None if it does not have them."""
         query = {"sample": self._source.sample()}
         if not self._api.request("GET", routes.BLOBS, Blobs, parameters=query).blobs:
             return None
@@ -150,7 +150,7 @@ class Uploader:
         return self._create_version(digest=digest, size=self._size) if digest in known else None
 
     def _earlier_upload(self, state: StateFile | None) -> Upload | None:
-        """Return the upload that an earlier process began of this source, if the daemon still has it."""
+        """Return the upload of this source that an earlier process started, if the daemon still has it."""
         recorded = state.read() if state is not None else None
         if recorded is None:
             return None
@@ -183,7 +183,7 @@ class Uploader:
         return _SourceBody(self._source, offset, before_piece)
 
     def _create_version(self, data: bytes | None = None, **fields: Any) -> Pushed:
-        """Create the version of `data`, or of the bytes that the `fields` of NewVersion name."""
+        """Create the version from `data`, or from the bytes that the `fields` of NewVersion identify."""
         self._source.check_unchanged()
         version = msgspec.structs.replace(self._declared, **fields)
         path = routes.path(routes.VERSIONS, op=self._op)

@@ -1,1 +1,1 @@
-"""Requests to one daemon: which one, over which connections, as which records."""
+"""Requests to one daemon: its location, the HTTP connections, the API client."""

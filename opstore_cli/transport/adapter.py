@@ -1,4 +1,4 @@
-"""requests' adapter, subclassed: retries, the proof of the daemon, and files that the kernel sends."""
+"""The adapter for requests: retries, the proof of the daemon, and bodies that the kernel sends from files."""
 
 import socket
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.system.loopback import without_pacing
 
 TRIES = 5
-CONNECT_TRIES = 3  # of these TRIES, those that may fail to connect, each up to its timeout
-BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each with up to the jitter more
+CONNECT_TRIES = 3  # how many of the TRIES may fail to connect, each after its timeout
+BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each plus up to JITTER
 MAX_RETRY_AFTER = 10.0  # seconds, whatever the Retry-After header says
 MAX_IDLE = 64  # idle connections that are kept; urllib3 warns on stderr when it closes one more
 
@@ -45,7 +45,7 @@ class FileBody(Body, Protocol):
 
 
 class DaemonAdapter(HTTPAdapter):
-    """Sends requests to one target with the given retries. Adapters may share the connections of another one."""
+    """Sends requests to one target with the given retries. `share`: use the connections of that adapter."""
 
     def __init__(self, target: Target, retries: Retry, share: "DaemonAdapter | None" = None) -> None:
         self._target, self._share = target, share
@@ -62,7 +62,7 @@ class DaemonAdapter(HTTPAdapter):
 
 
 class _Retries(Retry):
-    """Retries with a bound on the wait that a server may ask for."""
+    """Retries that wait at most MAX_RETRY_AFTER, whatever the server requests."""
 
     RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
 
@@ -72,10 +72,10 @@ class _Retries(Retry):
 
 
 def retries_of(target: Target) -> Retry:
-    """Return the retries of a repeatable request."""
+    """Return the retries for a repeatable request."""
     return _Retries(
         total=TRIES - 1,
-        # A local daemon that has stopped is located again at once, by the transport.
+        # The transport locates a local daemon again after it has stopped: retries would only delay that.
         connect=0 if target.local_daemon is not None else CONNECT_TRIES - 1,
         redirect=0,
         allowed_methods=None,
@@ -87,7 +87,7 @@ def retries_of(target: Target) -> Retry:
 
 
 def no_retries() -> Retry:
-    """Return the retries of a request that must be sent only once."""
+    """Return the retries for a request that must be sent only once."""
     return Retry(0, read=False, redirect=0, raise_on_status=False)
 
 
@@ -107,7 +107,7 @@ class _Connection(HTTPConnection):
 
 
 def _proving_pool(target: Target) -> type[HTTPConnectionPool]:
-    """Return a pool of connections on which the server has proved that it knows the target's secret, if it has one."""
+    """Return the class of a pool whose connections are used only if the server proves that it knows the secret."""
     prefix = urlsplit(target.url).path
 
     class ProvingConnection(_Connection):

@@ -1,4 +1,4 @@
-"""The API client: records and bytes from and to the daemon, over any transport."""
+"""The API client, which exchanges records and bytes with the daemon over any transport."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -70,7 +70,7 @@ class ApiClient:
     ) -> T | None:
         """Send a request and return the record of the response; None if `kind` is None.
 
-        `data` are bytes that are sent with the body, as a form. Any request but a GET gets an idempotency key.
+        `data`: bytes to send with the body, as a multipart form. Every request except a GET gets an idempotency key.
         """
         headers = {**_ACCEPT}
         if method != "GET":
@@ -86,7 +86,7 @@ class ApiClient:
     def get_if_changed(
         self, path: str, kind: type[T], parameters: Mapping[str, Any], etag: str | None
     ) -> tuple[T | None, str]:
-        """Return the record and its etag; None as the record if it still has the given etag."""
+        """Return the record and its etag; the record is None if it still has the etag `etag`."""
         headers = {**_ACCEPT}
         if etag is not None:
             headers["If-None-Match"] = etag
@@ -143,10 +143,10 @@ class ApiClient:
             yield lambda: self._record(response, kind)
 
     def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
-        """Return the record of the version that `selector` picks, and warn if it is yanked."""
+        """Return the record of the version that `selector` selects, and warn if it is yanked."""
         path = routes.path(routes.VERSION, op=op, selector=selector)
         record = self.request("GET", path, records.VersionRecord, parameters={"as_of": as_of})
-        return self._warned(self.check(record, op, parse_selector(selector)))
+        return self._with_warning(self.check(record, op, parse_selector(selector)))
 
     def record_from_headers(self, response: ApiResponse, op: str, selector: str) -> records.VersionRecord:
         """Return the record of the version whose bytes the response has, and warn if it is yanked.
@@ -160,16 +160,16 @@ class ApiClient:
             if number and not is_number(number):
                 raise self.unexpected(repr(number[:100]), f"{op}@{selector}") from None
             return self.check(self.version(op, number or selector), op, parse_selector(selector))
-        return self._warned(self.check(record, op, parse_selector(selector)))
+        return self._with_warning(self.check(record, op, parse_selector(selector)))
 
     def check(self, record: V, op: str, selector: Selector | None = None) -> V:
-        """Return the record if it is of the op and the selector can have picked it. Raises UnexpectedResponse.
+        """Return the record if it belongs to the op and the selector can select it. Raises UnexpectedResponse.
 
-        The grammars of the version number and of the digest are checked, too: paths are made of them.
+        The version number and the digest are validated too, because paths are made of them.
         """
         try:
             fits = record.op == op and (record.digest is None or bool(Digest.parse(record.digest)))
-            fits = _can_pick(selector, record, VersionNumber.parse(record.version)) and fits
+            fits = _can_select(selector, record, VersionNumber.parse(record.version)) and fits
         except errors.Refused:
             fits = False
         if not fits:
@@ -182,7 +182,7 @@ class ApiClient:
             raise self.unexpected(_describe(record), _describe(expected))
 
     def check_pushed(self, pushed: records.Pushed, op: str, digest: str | None, size: int | None) -> records.Pushed:
-        """Return the record if it is of the op and of the bytes that were sent. Raises UnexpectedResponse."""
+        """Return the record if it has the op, the digest and the size of what was sent. Raises UnexpectedResponse."""
         self.check(pushed, op)
         if digest not in (None, pushed.digest) or size not in (None, pushed.size):
             raise self.unexpected(_describe(pushed), f"{op}, {digest or 'whatever its digest'}, {size} bytes")
@@ -192,7 +192,7 @@ class ApiClient:
         """Return the error for a response that does not fit the request."""
         return errors.UnexpectedResponse(url=self.transport.address, actual=actual, expected=expected)
 
-    def _warned(self, record: records.VersionRecord) -> records.VersionRecord:
+    def _with_warning(self, record: records.VersionRecord) -> records.VersionRecord:
         if record.yank_reason is not None:
             self.transport.warn(records.PickedYanked(op=record.op, version=record.version, reason=record.yank_reason))
         return record
@@ -207,9 +207,9 @@ class ApiClient:
         parameters: Mapping[str, Any] | None = None,
     ) -> Iterator[ApiResponse]:
         """Send a request and yield the response, unless it is an error, which is raised."""
-        carried = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
-        with closing(carried):
-            response = ApiResponse(carried)
+        raw = self.transport.request(method, path, headers=headers, parameters=parameters or {}, body=body)
+        with closing(raw):
+            response = ApiResponse(raw)
             not_modified = response.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in headers
             if response.status >= HTTPStatus.MULTIPLE_CHOICES and not not_modified:
                 raise self._to_error(response)
@@ -242,8 +242,8 @@ class ApiClient:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)
 
 
-def _can_pick(selector: Selector | None, record: records.VersionRecord, number: VersionNumber) -> bool:
-    """Return whether the selector can pick the version. A tag and `latest` can pick any."""
+def _can_select(selector: Selector | None, record: records.VersionRecord, number: VersionNumber) -> bool:
+    """Return whether the selector can select the version. A tag and `latest` can select any."""
     match selector:
         case VersionNumber():
             return number == selector
@@ -269,7 +269,7 @@ def _describe(record: records.VersionRecord) -> str:
 
 
 def _form(record: bytes, data: bytes) -> tuple[bytes, str]:
-    """Return a form of both (RFC 7578), and its content type."""
+    """Return both as a multipart form (RFC 7578), and its content type."""
     from urllib3 import encode_multipart_formdata
 
     parts = {"version": ("version", record, routes.JSON), "bytes": ("bytes", data, routes.BYTES_TYPE)}

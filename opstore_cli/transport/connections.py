@@ -19,16 +19,19 @@ from opstore_daemon.protocol._version import __version__
 CONNECT_TIMEOUT = 5.0  # seconds
 READ_TIMEOUT = 60.0  # seconds without a byte
 COMMIT_TIMEOUT = 300.0  # seconds without a byte while the daemon writes: it waits for the disk
-# Seconds for a piece of a body to leave. It replaces the connect timeout, because urllib3 keeps that one while it
-# sends; five seconds for a piece of a mebibyte would cut off every line slower than 1.7 Mbit/s.
+# Seconds to send one piece of a body. It replaces the connect timeout, which urllib3 applies to sending too: with five
+# seconds per mebibyte, every upload over a line slower than 1.7 Mbit/s would fail.
 SEND_TIMEOUT = 60.0
 
 
 class Connections:
-    """The connections of one process to a target. Any thread may send requests over them."""
+    """The connections of one process to a target, for use from any thread."""
 
     def __init__(self, target: Target) -> None:
-        """Raises InvalidSetting for a certificate bundle that does not exist."""
+        """Read the proxies and the certificate bundle from the environment.
+
+        Raises InvalidSetting if the bundle does not exist.
+        """
         self.target = target
         # Adapters without a Session of requests, which would merge settings and cookies into each request: 0.2 ms.
         self._repeatable = DaemonAdapter(target, retries_of(target))
@@ -97,7 +100,7 @@ class HttpResponse:
             return bytes(self._response.raw.read(size, decode_content=False))
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Read the next bytes of the body into the buffer and return their number, 0 at its end.
+        """Read the next bytes of the body into the buffer and return how many, 0 at its end.
 
         It bypasses requests and urllib3, which allocate and copy each piece. Raises ConnectionLost if the body ends
         early.
@@ -111,7 +114,7 @@ class HttpResponse:
             return body.readinto(buffer)
 
     def close(self) -> None:
-        """Release the connection: it is used again if the whole body was read."""
+        """Release the connection, which is reused if the whole body was read."""
         self._response.close()
 
 
@@ -135,7 +138,7 @@ def _timeouts(method: str, headers: Mapping[str, str]) -> tuple[float, float]:
 
 
 def _certificates() -> str | bool:
-    """Return the path of the bundle that the environment names for requests, or True for requests' own."""
+    """Return the certificate bundle that the environment names for requests, or True for the default one."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         path = os.environ.get(variable)
         if path:

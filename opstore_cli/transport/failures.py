@@ -11,7 +11,7 @@ import urllib3
 from opstore_cli.transport.interface import UNKNOWN_HOST
 from opstore_daemon.protocol import errors
 
-# The first row of which a failure or one of its causes is an instance counts. ConnectionLost if there is none.
+# The first row that matches the failure or one of its causes applies. If none does, the error is ConnectionLost.
 UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.SSLError, "TLS failed: {cause}"),
     (requests.exceptions.ProxyError, "the proxy failed: {reason}"),
@@ -30,7 +30,7 @@ def translated_errors(url: str) -> Iterator[None]:
 
 
 def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
-    """Return what `failure` means for the user of the daemon at `url`.
+    """Return the error for `failure`, which occurred in a request to the daemon at `url`.
 
     DaemonUnreachable if there was no connection, ConnectionLost if it ended early, InvalidSetting for a URL or token
     that can't be sent.
@@ -61,7 +61,7 @@ def causes(failure: BaseException) -> Iterator[BaseException]:
 
 
 def reason(cause: BaseException) -> str:
-    """Return a short reason for people: the texts of requests and urllib3 contain object addresses."""
+    """Return a short, readable reason: the messages of requests and urllib3 contain object addresses."""
     if isinstance(cause, socket.gaierror):
         return UNKNOWN_HOST
     if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):

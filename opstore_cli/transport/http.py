@@ -1,6 +1,6 @@
-"""The transport over HTTP: one pool of connections, and the local daemon located again after it has stopped.
+"""The HTTP transport. It locates the local daemon again after it has stopped.
 
-requests, which makes the connections, is imported with the first request.
+The requests library, which makes the connections, is imported with the first request.
 """
 
 import os
@@ -62,10 +62,10 @@ class HttpTransport:
                 raise
         return self._connections_to(self._find(target)).request(method, path, **options)
 
-    def _find(self, gone: Target | None) -> Target:
-        """Return the target. It is located again if the known one is `gone`."""
+    def _find(self, stale: Target | None) -> Target:
+        """Return the target; locate it again if the current one is `stale`."""
         with self._lock:
-            if self._target is None or self._target is gone:
+            if self._target is None or self._target is stale:
                 self._target = self._locate()
             return self._target
 

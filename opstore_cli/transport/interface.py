@@ -9,10 +9,10 @@ UNKNOWN_HOST = "unknown host name"  # the reason of DaemonUnreachable for a URL 
 
 
 class Body(Protocol):
-    """A request body of known length that is not in memory. Bytes are a body, too."""
+    """A request body of known length that is not in memory; `bytes` implement it too."""
 
     def __len__(self) -> int:
-        """Return the number of bytes that were not read yet."""
+        """Return the number of bytes that are left to read."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the rest of the bytes. Raises FileRefused if they can't be read."""
@@ -28,7 +28,7 @@ class Response(Protocol):
     def status(self) -> int: ...
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by names whose case does not matter."""
+        """The headers, by case-insensitive names."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes of the body, at most `size`, none at its end.
@@ -48,7 +48,7 @@ class Transport(Protocol):
 
     @property
     def identity(self) -> str:
-        """What identifies the daemon: it is the same after a restart."""
+        """The identity of the daemon, which is the same after a restart."""
 
     @property
     def warn(self) -> Callable[[records.PickedYanked], object]:

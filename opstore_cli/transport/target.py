@@ -1,4 +1,4 @@
-"""The daemon that a client talks to, and the token for it: a token belongs to a URL (CONTRACT section 7)."""
+"""The daemon that a client talks to, and the token for it: a token belongs to a URL (docs/settings.md)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,9 +28,9 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """A daemon and the token for it. No two targets are equal: each is one location of the daemon.
+    """A daemon and the token for it. Targets are compared by identity: each is one location of the daemon.
 
-    `secret`: the token that the other end of each new connection has to prove it knows before anything is sent; None
+    `secret`: the token that the server has to prove it knows on each new connection before anything is sent; None
     without a token, and for https, where the certificate identifies the server. `local_daemon`: the daemon of the
     runtime file, if it was found there; it may be located or started again after it has stopped. `source`: where the
     token came from.
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def identity(self) -> str:
-        """What identifies the daemon: it is the same after a restart, which changes the port of the local daemon."""
+        """The identity of the daemon. A restart, which changes the port of the local daemon, does not change it."""
         return LOCAL if self.local_daemon is not None else self.url
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -52,7 +52,7 @@ class Target:
 
 
 def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
-    """Return the daemon of the settings; the local one is started if it does not run.
+    """Return the daemon of the settings; start the local one if it does not run.
 
     `token`: a token that the caller passed as an argument. `notify` is called with lines for people, such as warnings.
     Raises UntrustedUrl, PlainHttp, InvalidSetting, DaemonNotRunning if no daemon may be started, DaemonDidNotStart
@@ -82,9 +82,9 @@ def credential(settings: Settings, token: str | None = None) -> Credential | Non
         if stored is None:
             raise errors.UntrustedUrl(url=url, path=str(settings.named_by))
         return stored
-    given = _given(settings, token)
-    if given is not None or url is None:
-        return given or Credential("token file", daemon.read_secret(settings.home))
+    explicit = _explicit_credential(settings, token)
+    if explicit is not None or url is None:
+        return explicit or Credential("token file", daemon.read_secret(settings.home))
     stored = _stored(settings)
     if stored is not None:
         return stored
@@ -101,14 +101,14 @@ def check_plain(url: str, token: str) -> str:
     return token
 
 
-def _given(settings: Settings, token: str | None) -> Credential | None:
+def _explicit_credential(settings: Settings, token: str | None) -> Credential | None:
     if token:
         return Credential("argument", token)
-    given = settings.given_token()
-    if given is None:
+    from_environment = settings.environment_token()
+    if from_environment is None:
         return None
     source: Source = "OPSTORE_TOKEN" if settings.token is not None else "OPSTORE_TOKEN_FILE"
-    return Credential(source, given, warning=settings.warning())
+    return Credential(source, from_environment, warning=settings.warning())
 
 
 def _stored(settings: Settings) -> Credential | None:
@@ -130,11 +130,11 @@ def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
     if running.version != __version__:
         notify(f"the local daemon is opstore {running.version}, this is {__version__}: opstore restart replaces it")
     secret = daemon.read_secret(settings.home)
-    given = _given(settings, token) or Credential("token file", secret)
-    _warn(given, notify)
-    return Target(running.url, given.token, secret, running, given.source)
+    own = _explicit_credential(settings, token) or Credential("token file", secret)
+    _warn(own, notify)
+    return Target(running.url, own.token, secret, running, own.source)
 
 
-def _warn(found: Credential, notify: Notify) -> None:
-    if found.warning is not None:
-        notify(found.warning)
+def _warn(used: Credential, notify: Notify) -> None:
+    if used.warning is not None:
+        notify(used.warning)

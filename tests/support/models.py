@@ -66,7 +66,7 @@ def predictions(model: Any) -> Any:
 def dumped(obj: object, name: str) -> bytes:
     """The object's file in that format."""
     file = io.BytesIO()
-    formats.dump(formats.named(name), obj, file)
+    formats.dump(formats.by_name(name), obj, file)
     return file.getvalue()
 
 

@@ -26,20 +26,20 @@ def mode(path: Path) -> int:
 
 def test_a_token_is_kept_for_its_url_replaced_and_forgotten(credentials: Credentials) -> None:
     assert (credentials.token("https://a"), credentials.tokens()) == (None, {})
-    credentials.keep("https://a", "one")
-    credentials.keep("https://b", "two")
-    credentials.keep("https://a", "three")
+    credentials.store("https://a", "one")
+    credentials.store("https://b", "two")
+    credentials.store("https://a", "three")
     assert credentials.tokens() == {"https://a": "three", "https://b": "two"}
     assert credentials.token("https://a/x") is None
-    assert [credentials.forget("https://a"), credentials.forget("https://a")] == [True, False]
+    assert [credentials.delete("https://a"), credentials.delete("https://a")] == [True, False]
     assert credentials.tokens() == {"https://b": "two"}
-    assert [credentials.forget_all(), credentials.forget_all()] == [["https://b"], []]
+    assert [credentials.delete_all(), credentials.delete_all()] == [["https://b"], []]
     assert not credentials.path.exists()
 
 
 def test_forgetting_an_unknown_token_creates_no_file(credentials: Credentials) -> None:
-    credentials.forget("https://a")
-    credentials.forget_all()
+    credentials.delete("https://a")
+    credentials.delete_all()
     assert not credentials.path.parent.exists()
 
 
@@ -50,10 +50,10 @@ def test_the_file_is_private_whatever_the_umask_and_its_mode_before(credentials:
     try:
         (credentials.path.parent.parent / "config").mkdir(mode=0o700)
         os.chmod(credentials.path.parent, 0o700)
-        credentials.keep("https://a", "one")
+        credentials.store("https://a", "one")
         assert mode(credentials.path) == 0o600 & ~umask
         credentials.path.chmod(0o666)
-        credentials.keep("https://a", "two")
+        credentials.store("https://a", "two")
         assert mode(credentials.path) == 0o600 & ~umask
     finally:
         os.umask(old)
@@ -73,7 +73,7 @@ def test_the_file_is_never_half_written_or_readable_by_others(
         assert os.fstat(descriptor).st_size > 0
 
     monkeypatch.setattr(os, "fsync", look)
-    credentials.keep("https://a", "one")
+    credentials.store("https://a", "one")
     assert [bits for bits, _ in seen] == [0o600]
     assert all(name != credentials.path.name for _, name in seen), "it gets its name when it is whole"
 
@@ -87,11 +87,11 @@ def test_a_link_in_place_of_the_file_is_not_followed(credentials: Credentials, t
     with pytest.raises(errors.InvalidSetting):
         credentials.token("https://a")
     with pytest.raises(errors.InvalidSetting):
-        credentials.keep("https://a", "ours")
+        credentials.store("https://a", "ours")
     assert "ours" not in elsewhere.read_text()
-    credentials.forget_all()
+    credentials.delete_all()
     assert elsewhere.exists()
-    credentials.keep("https://a", "ours")
+    credentials.store("https://a", "ours")
     assert (credentials.path.is_symlink(), credentials.token("https://a")) == (False, "ours")
 
 
@@ -113,9 +113,9 @@ def test_a_file_that_login_did_not_write_is_refused_and_never_shown(credentials:
     with pytest.raises(errors.InvalidSetting, match=r"credentials\.json"):
         credentials.token("https://a")
     with pytest.raises(errors.InvalidSetting):
-        credentials.keep("https://a", "one")
+        credentials.store("https://a", "one")
     assert credentials.path.read_bytes() == text.encode("latin-1")
-    assert credentials.forget_all() == []
+    assert credentials.delete_all() == []
     assert not credentials.path.exists()
 
 
@@ -123,7 +123,7 @@ def test_concurrent_logins_lose_no_token(credentials: Credentials) -> None:
     script = (
         "import sys; from pathlib import Path; from opstore_cli.config.credentials import Credentials\n"
         "kept = Credentials(Path(sys.argv[1]))\n"
-        "for n in range(20): kept.keep(f'https://{sys.argv[2]}.example/{n}', f'token-{n}')\n"
+        "for n in range(20): kept.store(f'https://{sys.argv[2]}.example/{n}', f'token-{n}')\n"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", script, str(credentials.path), str(number)]) for number in range(4)
@@ -135,13 +135,13 @@ def test_concurrent_logins_lose_no_token(credentials: Credentials) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials.keep("https://a", "one")
+    credentials.store("https://a", "one")
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(errors.InvalidSetting, match="No space left"):
-        credentials.keep("https://b", "two")
+        credentials.store("https://b", "two")
     assert json.loads(credentials.path.read_text()) == {"tokens": {"https://a": "one"}}
     assert {path.name for path in credentials.path.parent.iterdir()} == {"credentials.json", "credentials.lock"}

@@ -205,12 +205,12 @@ def test_a_token_file_is_read_on_demand_with_a_warning_if_others_can_read_it(tre
     file.write_text("the-token\n")
     file.chmod(0o600)
     settings = load_settings(None, {"OPSTORE_TOKEN_FILE": "secret"}, tree)
-    assert (settings.given_token(), settings.warning()) == ("the-token", None)
+    assert (settings.environment_token(), settings.warning()) == ("the-token", None)
     file.chmod(0o644)
     assert "others can read" in (settings.warning() or "")
     file.unlink()
     with pytest.raises(errors.InvalidSetting, match="secret"):
-        settings.given_token()
+        settings.environment_token()
 
 
 def test_no_token_shows_in_a_repr(tree: Path) -> None:
@@ -252,7 +252,7 @@ def _credential(settings: Settings, token: str | None = None) -> tuple[str, str]
 
 
 def test_a_stored_token_is_sent_to_its_url_unless_another_was_given(tree: Path) -> None:
-    Credentials().keep("https://host", "kept")
+    Credentials().store("https://host", "kept")
     assert _credential(load_settings("HTTPS://Host:443/", {}, tree)) == ("login", "kept")
     for other in ("https://host/team", "https://host:8443", "https://host.example", "http://127.0.0.1:443"):
         assert _credential(load_settings(other, {}, tree)) is None
@@ -269,33 +269,33 @@ def test_a_url_of_the_working_tree_gets_only_its_stored_token(tree: Path, enviro
     (tree / "opstore.toml").write_text('url = "https://Host/"')
     (tree / "file").write_text("filed")
     settings = load_settings(None, environ, tree)
-    Credentials().keep("https://other", "kept")
+    Credentials().store("https://other", "kept")
     with pytest.raises(errors.UntrustedUrl) as refused:
         target.credential(settings, "argument")
     assert refused.value.advice == "opstore login https://host, if you trust it"
-    Credentials().keep("https://host", "kept")
+    Credentials().store("https://host", "kept")
     assert _credential(settings, "argument") == ("login", "kept")
     assert _locate(settings).token == "kept"
-    Credentials().forget("https://host")
+    Credentials().delete("https://host")
     with pytest.raises(errors.UntrustedUrl):
         _locate(settings)
 
 
 def test_a_stored_token_is_not_sent_over_plain_http_either(tree: Path) -> None:
-    Credentials().keep("http://host", "kept")
+    Credentials().store("http://host", "kept")
     with pytest.raises(errors.PlainHttp):
         _locate(load_settings("http://host", {}, tree))
 
 
 def test_the_local_daemon_gets_the_token_of_its_file_not_a_stored_one(tree: Path) -> None:
     home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
-    Credentials().keep("http://127.0.0.1:7001", "kept")
+    Credentials().store("http://127.0.0.1:7001", "kept")
     assert _credential(load_settings(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
 
 
 def test_a_token_that_others_can_read_causes_a_warning(tree: Path) -> None:
     credentials = Credentials()
-    credentials.keep("https://host", "kept")
+    credentials.store("https://host", "kept")
     lines: list[str] = []
     target.locate(load_settings("https://host", {}, tree), None, lines.append)
     assert lines == []

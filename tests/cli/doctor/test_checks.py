@@ -175,8 +175,8 @@ def test_advice_is_quoted_for_the_shell(user: User) -> None:
 
 def test_what_login_kept(user: User) -> None:
     kept = Credentials()
-    kept.keep("https://b", "x")
-    kept.keep("https://a", "y")
+    kept.store("https://b", "x")
+    kept.store("https://a", "y")
     found = user.findings()["credentials"]
     assert (found.ok, found.found) == (True, f"{kept.path} has tokens for https://a, https://b")
     kept.path.chmod(0o644)
@@ -187,7 +187,7 @@ def test_what_login_kept(user: User) -> None:
     said = ("others can write to //config/opstore", "chmod go-w //config/opstore")
     assert user.wrong() == {"credentials": said}
     kept.path.parent.chmod(0o700)
-    kept.keep("http://host", "z")
+    kept.store("http://host", "z")
     assert user.wrong()["credentials"][1] == "opstore logout http://host"
     kept.path.write_text("something else")
     assert user.wrong()["credentials"] == (
@@ -261,7 +261,7 @@ def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
 def test_a_working_tree_whose_url_login_was_run_for(user: User) -> None:
     with FakeDaemon() as fake:
         (user.cwd / "opstore.toml").write_text(f'url = "{fake.url}"')
-        Credentials().keep(fake.url, "kept")
+        Credentials().store(fake.url, "kept")
         user.environ = {"OPSTORE_TOKEN": "given"}
         machine = user.machine()
     assert CHECKS["working tree"](machine) == (

@@ -133,7 +133,7 @@ def test_a_url_whose_daemon_takes_the_token(user: User, opstore_memory_server: S
 def test_tokens_that_are_not_taken(user: User, opstore_memory_server: Serving) -> None:
     url = user.url = opstore_memory_server.url
     assert user.wrong() == {"token": (f"{url} requires a token, and there is none for it", f"opstore login {url}")}
-    Credentials().keep(url, "kept-of-an-older-daemon")
+    Credentials().store(url, "kept-of-an-older-daemon")
     assert user.wrong() == {"token": (f"{url} does not know the token (login)", f"opstore login {url}")}
     user.environ = {"OPSTORE_TOKEN": "wrong"}
     assert user.wrong() == {
@@ -235,7 +235,7 @@ def test_a_daemon_whose_clock_is_another(user: User, seconds: int, side: str) ->
 
 def test_no_check_shows_a_token(user: User, opstore_memory_server: Serving) -> None:
     user.make_home("the-secret-of-the-home")
-    Credentials().keep(opstore_memory_server.url, "the-secret-of-login")
+    Credentials().store(opstore_memory_server.url, "the-secret-of-login")
     user.url = opstore_memory_server.url
     for environ in ({}, {"OPSTORE_TOKEN": "the-secret-of-the-environment"}):
         user.environ = environ

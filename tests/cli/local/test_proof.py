@@ -102,7 +102,7 @@ def give(source: str, token: str, url: str, folder: Path, monkeypatch: pytest.Mo
         (folder / "secret").write_text(token)
         environ[source] = str(folder / "secret")
     elif source == "login":
-        Credentials().keep(url, token)
+        Credentials().store(url, token)
     settings = load_settings(None, environ, folder)
     return OpStoreClient(settings=settings, token=token if source == "argument" else None)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from opstore_cli import OpStoreClient
-from opstore_cli.objects.formats import FORMATS, fitting, load, named
+from opstore_cli.objects.formats import FORMATS, by_name, default_format, load
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord, decode
 from tests.support.models import dumped, forest, same
@@ -27,7 +27,7 @@ RECORD = decode(
 
 
 def loaded(data: bytes, name: str) -> Any:
-    return load(named(name), RECORD, io.BytesIO(data), None)
+    return load(by_name(name), RECORD, io.BytesIO(data), None)
 
 
 class Level(enum.IntEnum):
@@ -77,7 +77,7 @@ NO_PLAIN_DATA: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("obj", "reason"), NO_PLAIN_DATA, ids=[reason for _, reason in NO_PLAIN_DATA])
 def test_an_object_that_no_plain_format_restores_needs_a_format(obj: Any, reason: str) -> None:
     with pytest.raises(errors.FormatNeeded) as caught:
-        fitting(obj)
+        default_format(obj)
     assert reason in caught.value.text
     assert all(name in caught.value.advice for name in FORMATS)
 
@@ -165,7 +165,7 @@ def exactly(one: Any, other: Any) -> bool:
 
 @given(PLAIN)
 def test_json_restores_plain_data_exactly(value: Any) -> None:
-    assert fitting(value).name == "json"
+    assert default_format(value).name == "json"
     data = dumped(value, "json")
     assert exactly(loaded(data, "json"), value)
     assert dumped(value, "json") == data
@@ -181,7 +181,7 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_an_object_is_restored_exactly_or_refused(value: Any) -> None:
     try:
-        chosen = fitting(value)
+        chosen = default_format(value)
         data = dumped(value, chosen.name)
     except (errors.FormatNeeded, errors.ObjectRefused):
         return

@@ -114,7 +114,7 @@ import io
 from opstore_cli.objects import formats
 from shared.one import Thing
 import same_name
-print(formats.dump(formats.named("pickle"), [Thing(), same_name.Thing()], io.BytesIO()))
+print(formats.dump(formats.by_name("pickle"), [Thing(), same_name.Thing()], io.BytesIO()))
 """
     environment = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(

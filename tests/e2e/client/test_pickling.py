@@ -293,7 +293,7 @@ except Exception as error:
 def test_a_token_that_the_other_process_finds_itself_is_not_written(
     home: Path, opstore_memory_server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Credentials().keep(opstore_memory_server.url, opstore_memory_server.token)
+    Credentials().store(opstore_memory_server.url, opstore_memory_server.token)
     with twin(OpStoreClient(opstore_memory_server.url)) as client:
         assert client.ops() == []
     twin(OpStoreClient())

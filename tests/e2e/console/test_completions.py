@@ -64,7 +64,7 @@ class Prompt:
     def __init__(self, name: str, machine: Machine) -> None:
         words, setup = START[name]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = {**machine.environment, "PATH": path, completion.WITHIN: "30"}
+        env = {**machine.environment, "PATH": path, completion.TIMEOUT_VARIABLE: "30"}
         del env["PYTHONWARNINGS"]
         self._terminal = Terminal(words, env, machine.cwd, columns=120)
         self._setup = setup.format(script=FOLDER / f"opstore.{name}")
@@ -147,7 +147,7 @@ def test_without_a_daemon_it_is_silent_and_starts_none(machine: Machine, shell: 
 def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:
     """What is offered to bash, and what is said on standard error."""
     told = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", COMPLETE_VARIABLE: "bash_complete", **env}
-    code, out, err = machine.raw(env={completion.WITHIN: "30", **told})
+    code, out, err = machine.raw(env={completion.TIMEOUT_VARIABLE: "30", **told})
     assert code == 0
     return [found.partition(",")[2] for found in out.decode().splitlines() if found], err.decode()
 
@@ -196,7 +196,7 @@ def test_names_are_found_among_many(machine: Machine) -> None:
 def test_a_daemon_that_does_not_answer_is_not_waited_for(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        env = {"OPSTORE_URL": url, "OPSTORE_TOKEN": "t", completion.WITHIN: "0.1"}
+        env = {"OPSTORE_URL": url, "OPSTORE_TOKEN": "t", completion.TIMEOUT_VARIABLE: "0.1"}
         assert ask(machine, "opstore versions pc", **env) == ([], "")
 
 
@@ -207,10 +207,10 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for(machine: Machine) -> No
         {"OPSTORE_URL": "not a url"},
         {"OPSTORE_URL": "http://models.example.com", "OPSTORE_TOKEN": "t"},
         {"OPSTORE_HOME": "/dev/null/x"},
-        {completion.WITHIN: "soon"},
-        {completion.WITHIN: "inf"},
-        {completion.WITHIN: "nan"},
-        {completion.WITHIN: "-1"},
+        {completion.TIMEOUT_VARIABLE: "soon"},
+        {completion.TIMEOUT_VARIABLE: "inf"},
+        {completion.TIMEOUT_VARIABLE: "nan"},
+        {completion.TIMEOUT_VARIABLE: "-1"},
     ],
 )
 def test_whatever_is_wrong_it_is_silent(machine: Machine, env: dict[str, str]) -> None:
@@ -243,7 +243,7 @@ def test_a_folder_is_offered_where_one_is_wanted(machine: Machine) -> None:
 
 def test_a_script_of_an_earlier_opstore_goes_on_working(stocked: Machine) -> None:
     told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", COMPLETE_VARIABLE: "bash_complete"}
-    assert stocked.raw(env={completion.WITHIN: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
+    assert stocked.raw(env={completion.TIMEOUT_VARIABLE: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
 
 
 @pytest.mark.parametrize("name", SHELLS)
