@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the whole program: machines, and what a connection leads to."""
+"""Fixtures of the end-to-end tests: machines, foreign servers and a proxy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,21 +12,21 @@ from tests.support.wire import Stranger, Wire
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine on which nothing runs yet."""
+    """Return a machine without a running daemon."""
     with a_machine(tmp_path / "machine") as made:
         yield made
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Machine]:
-    """Another machine."""
+    """Return another machine."""
     with a_machine(tmp_path / "other") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine with a stocked store; tests that share it only read."""
+    """Return a machine with a filled store. Tests share it and may only read."""
     with a_machine(tmp_path_factory.mktemp("stocked") / "machine") as made:
         stock(made)
         yield made
@@ -34,14 +34,14 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def strangers() -> Iterator[Callable[..., Stranger]]:
-    """Makes servers that are no daemons."""
+    """Return a factory of servers other than daemons."""
     with ExitStack() as stack:
         yield lambda *given, **options: stack.enter_context(Stranger(*given, **options))
 
 
 @pytest.fixture
 def wire(machine: Machine) -> Iterator[Wire]:
-    """A line to the machine's daemon."""
+    """Return a proxy in front of the machine's daemon."""
     machine.do("start")
     with Wire(machine) as made:
         yield made

@@ -82,7 +82,7 @@ def _outcome(machine: Machine, line: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.process
-def test_an_uncaught_signal_and_an_exit_code_are_those_of_a_real_process(machine: Machine, wire: Wire) -> None:
+def test_signals_and_exit_codes_are_those_of_a_real_process(machine: Machine, wire: Wire) -> None:
     """Interrupt and kill a push twice: forked, then real."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         ended = []
@@ -115,7 +115,7 @@ def test_a_command_inherits_what_a_process_inherits(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("new", [False, True], ids=["in the group of the test", "in a session of its own"])
-def test_a_command_is_in_the_process_group_that_was_asked_for(machine: Machine, new: bool) -> None:
+def test_a_command_runs_in_the_requested_process_group(machine: Machine, new: bool) -> None:
     machine.do("start")
     with machine.begin("push", "pca", "-", stdin=subprocess.PIPE, start_new_session=new) as process:
         assert (os.getpgid(process.pid), os.getsid(process.pid)) == (
@@ -145,7 +145,7 @@ def test_a_timeout_is_raised_and_the_command_can_be_ended(machine: Machine) -> N
         assert process.wait(WITHIN) == -signal.SIGTERM
 
 
-def test_an_environment_that_python_reads_at_its_start_has_a_real_process(machine: Machine) -> None:
+def test_other_startup_variables_of_python_start_a_real_process(machine: Machine) -> None:
     with machine.begin("--version") as process:
         assert isinstance(process, forked.Process)
     with machine.begin("--version", env={"PYTHONDEVMODE": "1"}) as process:
@@ -205,7 +205,7 @@ def _runs(process: forked.Process) -> bool:
         return False
 
 
-def test_a_server_does_not_fork_for_another_start(started: Start, tmp_path: Path) -> None:
+def test_a_server_does_not_fork_for_other_startup_settings(started: Start, tmp_path: Path) -> None:
     server = started()
     assert not server.serves({**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})
     with pytest.raises(forked.ForkServerDied, match="PYTHONPATH"):

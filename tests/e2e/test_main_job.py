@@ -1,4 +1,4 @@
-"""The main job as its users do it, in a shell: each command once plainly, once with -q and once with --json."""
+"""The main workflow in a shell: each command plain, with -q and with --json."""
 
 import json
 import shlex
@@ -18,10 +18,10 @@ FORMS = ("", "-q", "--json")
 
 @dataclass(frozen=True)
 class Step:
-    """A command line, and what it answers in each form.
+    """A command line and its expected output in each format.
 
-    `err` is what stands on stderr. With -q it is left out; with --json each line is a note, but where `told` says
-    that the document has it.
+    `err` is the expected stderr. With -q it is empty; with --json each line is a note, unless `in_document` says that
+    the document contains it.
     """
 
     line: str
@@ -30,14 +30,14 @@ class Step:
     document: Any
     err: str = ""
     code: int = 0
-    told: bool = False
+    in_document: bool = False
 
     def expected(self, form: str) -> tuple[int, Any, Any]:
         if form == "":
             return self.code, self.out, self.err
         if form == "-q":
             return self.code, self.quiet, ""
-        notes = [] if self.told else [{"note": line} for line in self.err.splitlines()]
+        notes = [] if self.in_document else [{"note": line} for line in self.err.splitlines()]
         return self.code, self.document, notes
 
 
@@ -52,7 +52,7 @@ def run(machine: Machine, line: str, form: str) -> tuple[int, Any, Any]:
 
 
 def without_positions(document: Any) -> Any:
-    """What stands in a verdict or a pipeline beside its edges and moves with the journal is left out."""
+    """Return the document without the journal positions of verdicts and pipelines."""
     for each in document.get("pipelines", [document]):
         if "edges" in each:
             each.pop("position")
@@ -64,10 +64,17 @@ def without_positions(document: Any) -> Any:
 
 def version(op: str, number: str, sequence: int, position: int, size: int | None, **more: Any) -> dict[str, Any]:
     stored = {"digest": None if size is None else "DIGEST", "size": size}
-    told = {"op": op, "version": number, "subversions": "VERSION", "sequence": sequence, "position": position, **stored}
+    identity = {
+        "op": op,
+        "version": number,
+        "subversions": "VERSION",
+        "sequence": sequence,
+        "position": position,
+        **stored,
+    }
     rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
     rest |= {"yank_reason": None, "format": None, "libraries": {}}
-    return {**told, **rest, **more}
+    return {**identity, **rest, **more}
 
 
 def link(up: str, down: str, position: int, valid: bool = True, evidence: str | None = None) -> dict[str, Any]:
@@ -172,7 +179,7 @@ STORY = [
             "next_cursor": None,
         },
         f"skipped pca@2.0.0: {NOT_VALIDATED}\n",
-        told=True,
+        in_document=True,
     ),
     Step(
         "ops",
@@ -241,7 +248,7 @@ STORY = [
         },
         "the pipeline churn is invalid\n",
         code=1,
-        told=True,
+        in_document=True,
     ),
     Step(
         "validate tokenizer forest",
@@ -261,7 +268,7 @@ STORY = [
         "pca@1.1.0\n",
         {**SECOND, "path": "pca-1.1.0"},
         f"skipped pca@2.0.0: {NOT_VALIDATED}\n",
-        told=True,
+        in_document=True,
     ),
     Step(
         "link pca@2.0.0 forest --evidence 'accuracy 0.91'",
@@ -299,7 +306,7 @@ STORY = [
             "pipeline": "churn",
         },
         "the pipeline churn is valid\n",
-        told=True,
+        in_document=True,
     ),
     Step("pull pca --pipeline churn", "pca-2.0.0\n", "pca@2.0.0\n", {**THIRD, "path": "pca-2.0.0"}),
     Step("pull pca@1.0.0 -o first.out", "first.out\n", "pca@1.0.0\n", {**FIRST, "path": "first.out"}),
@@ -320,7 +327,7 @@ STORY = [
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["plainly", "quietly", "in JSON"])
-def test_the_main_job_in_a_shell(machine: Machine, form: str) -> None:
+def test_the_main_workflow_in_a_shell(machine: Machine, form: str) -> None:
     machine.file("first.bin", "first")
     machine.file("second.bin", "second")
     machine.file("forest.bin", "forest")
@@ -354,7 +361,7 @@ def test_the_daemon_in_the_background(machine: Machine, form: str) -> None:
         assert run(machine, step.line, form) == step.expected(form), step.line
 
 
-def test_the_status_where_no_daemon_runs(machine: Machine) -> None:
+def test_the_status_without_a_daemon(machine: Machine) -> None:
     said = "error: no daemon runs for /machine/data\nhint: opstore start\n"
     assert machine.run("status") == (7, "", said)
     assert machine.run("status", "-q") == (7, "", said)
@@ -397,7 +404,7 @@ def test_a_second_daemon_for_a_home_is_a_conflict_that_names_the_first(machine: 
     assert machine.starts() == 1
 
 
-def test_the_database_is_upgraded_by_hand_where_no_daemon_runs(machine: Machine) -> None:
+def test_the_database_can_be_upgraded_without_a_daemon(machine: Machine) -> None:
     assert machine.run("db", "current") == (0, f"none (this opstore needs {HEAD})\n", "")
     assert machine.run("db", "upgrade") == (0, f"upgraded the schema from none to {HEAD}\n", "")
     assert machine.run("db", "upgrade") == (0, f"the schema is {HEAD} already\n", "")
@@ -424,7 +431,7 @@ PROMISED_INSIDE = {
 }
 
 
-def test_json_has_the_keys_that_the_contract_promises(machine: Machine) -> None:
+def test_json_has_the_keys_of_the_contract(machine: Machine) -> None:
     machine.file("pca.bin", "one")
     machine.do("push", "pca", "pca.bin")
     machine.do("push", "forest", "pca.bin", "--valid-with", "pca")
@@ -443,7 +450,7 @@ def test_json_has_the_keys_that_the_contract_promises(machine: Machine) -> None:
 # --- on a terminal ----------------------------------------------------------------------------------------------------
 
 
-def test_tables_on_a_terminal(stocked: Machine) -> None:
+def test_lists_are_tables_on_a_terminal(stocked: Machine) -> None:
     for line, expected in {
         "ops": """\
 OP         LATEST  VERSIONS  COMPAT
@@ -491,7 +498,7 @@ def test_a_narrow_terminal_gets_a_line_for_each_cell(stocked: Machine) -> None:
     )
 
 
-def test_colour_on_a_terminal_unless_it_is_not_wanted(stocked: Machine) -> None:
+def test_a_terminal_gets_colour_unless_it_is_disabled(stocked: Machine) -> None:
     _, shown = stocked.on_a_terminal("validate", "pca", "forest")
     assert "\x1b[31m✗ invalid\x1b[0m" in shown
     for words, env in (
@@ -503,12 +510,12 @@ def test_colour_on_a_terminal_unless_it_is_not_wanted(stocked: Machine) -> None:
         assert (code, "✗ invalid" in shown, "\x1b" in shown) == (1, True, False)
 
 
-def test_on_a_terminal_json_is_broken_into_lines(stocked: Machine) -> None:
+def test_json_is_indented_on_a_terminal(stocked: Machine) -> None:
     code, shown = stocked.on_a_terminal("show", "tokenizer", "--json")
     assert (code, json.loads(shown)["op"], shown.count("\n") > 10) == (0, "tokenizer", True)
 
 
-def test_the_first_command_starts_the_daemon_and_says_so_in_every_form(machine: Machine, other: Machine) -> None:
+def test_the_first_command_starts_the_daemon_and_reports_it_in_every_format(machine: Machine, other: Machine) -> None:
     expected: Triple = (0, "", STARTED)
     assert machine.run("ops", "-q") == expected
     code, out, err = other.run("ops", "--json")
@@ -524,9 +531,7 @@ def test_the_first_command_starts_the_daemon_and_says_so_in_every_form(machine: 
         (("completion", "bash"), "see opstore completion --help\n"),
     ],
 )
-def test_a_person_is_told_what_to_do_next_and_a_script_is_not(
-    machine: Machine, words: tuple[str, ...], tip: str
-) -> None:
+def test_tips_are_shown_to_people_and_not_to_scripts(machine: Machine, words: tuple[str, ...], tip: str) -> None:
     machine.do("start")
     code, shown = machine.on_a_terminal(*words)
     assert (code, shown.endswith(tip)) == (0, True), shown

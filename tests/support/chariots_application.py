@@ -1,7 +1,6 @@
-"""A stand-in for a chariots application, as its store sees it: what it asks, in which order, with what objects.
+"""A fake chariots application that calls its store in the same order and with the same objects as a real one.
 
-Its versions are foreign: hashes of fields in hex (SHA-1), a time of the application's clock, a text with a blank in it,
-and an order by that time.
+Its versions are hashes of fields in hex (SHA-1) with a time of the application's clock, by which they are ordered.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ _clock = datetime.fromisoformat("2020-03-01 12:00:00")  # of no zone, as chariot
 
 
 class ForeignVersion:
-    """A version as chariots has it, but for its hash, which is that of the three subversions."""
+    """A version of chariots, except that its hash is that of the three subversions."""
 
     def __init__(self, major: str = "", minor: str = "", patch: str = "", at: datetime | None = None) -> None:
         global _clock
@@ -39,7 +38,7 @@ class ForeignVersion:
 
 
 class AsChariotsHashes(ForeignVersion):
-    """With the hash that chariots' own class has: that of the text, its time included."""
+    """A version with the hash of chariots' own class: that of the text, including the time."""
 
     def __eq__(self, other: Any) -> bool:
         return super().__eq__(other)
@@ -54,7 +53,7 @@ class VersionError(Exception):
 
 @dataclass(eq=False)
 class Op:
-    """An op; `state` is None where it keeps none."""
+    """An op; `state` is None if it is stateless."""
 
     name: str
     version: ForeignVersion = field(default_factory=ForeignVersion)
@@ -98,7 +97,7 @@ class Application:
         self.store, self.pipelines = store, pipelines
 
     def start(self) -> None:
-        """Registers and saves what the store does not know."""
+        """Register and save the pipelines that the store does not have."""
         for pipeline in self.pipelines:
             for node in pipeline.nodes:
                 self.store.get_all_versions_of_op(node.op)
@@ -107,7 +106,7 @@ class Application:
                 self.save(pipeline)
 
     def save(self, pipeline: Pipeline) -> None:
-        """Registers all versions with their links, and the bytes of what has state."""
+        """Register all versions with their links, and save the state of ops that have one."""
         for node, downstream in pipeline.get_all_op_links():
             name = None if downstream is None else downstream.name
             self.store.register_valid_link(
@@ -117,7 +116,7 @@ class Application:
                 self.store.save_op_bytes(node.op, node.op.version, op_bytes=pickle.dumps(node.op.state))
 
     def load(self, pipeline: Pipeline) -> None:
-        """Loads the newest state of all ops; raises VersionError where one does not fit the next."""
+        """Load the newest state of all ops; raise VersionError if one is not validated for the next."""
         for node in pipeline.nodes:
             if node.op.is_loadable:
                 self._load(node.op)
@@ -140,7 +139,7 @@ class Application:
 
 
 def chain(name: str, *ops: Op) -> Pipeline:
-    """A pipeline in which each op takes the data of the one before it."""
+    """Return a pipeline in which each op reads the output of the one before it."""
     return Pipeline(name, list(_chained(ops)))
 
 

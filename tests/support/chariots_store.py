@@ -1,4 +1,4 @@
-"""An op store as chariots left it: a SQLite database with its tables, and a folder of files."""
+"""An op store of chariots: a SQLite database and a folder of files."""
 
 import sqlite3
 import sys
@@ -34,7 +34,7 @@ CREATE TABLE db_pipeline (
 
 
 def hashed(text: str) -> str:
-    """A hash as chariots has it."""
+    """Return the hash that chariots computes."""
     return sha1(text.encode()).hexdigest()  # noqa: S324
 
 
@@ -43,7 +43,7 @@ def subversions(*texts: str) -> str:
 
 
 class OldStore:
-    """One in a folder: `db.sqlite`, and `ops` with the files."""
+    """An op store of chariots in a folder: `db.sqlite`, and `ops` with the files."""
 
     def __init__(self, folder: Path, pipelines: str = PIPELINES) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ class OldStore:
 
     @property
     def options(self) -> list[str]:
-        """Those of the command, from the folder of this one."""
+        """Return the options of the import command."""
         return ["--db", f"sqlite:///{self.folder / 'db.sqlite'}", "--files", str(self.folder / "ops")]
 
     def run(self, script: str) -> None:
@@ -63,7 +63,7 @@ class OldStore:
             connection.executescript(script)
 
     def insert(self, table: str, **values: Any) -> int:
-        """A row; its id."""
+        """Insert a row; return its id."""
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         with closing(sqlite3.connect(self.folder / "db.sqlite")) as connection, connection:
             made = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
@@ -76,7 +76,7 @@ class OldStore:
         return self._ops[name]
 
     def version(self, op: str, texts: tuple[str, str, str], time: str, data: bytes | None = None) -> int:
-        """A version at that time, with its file; its id."""
+        """Insert a version of that time with its file; return its id."""
         major, minor, patch = map(hashed, texts)
         hashes = {"major_hash": major, "minor_hash": minor, "patch_hash": patch}
         id_ = self.insert("db_version", op_id=self.op(op), version_time=time, **hashes)
@@ -96,7 +96,7 @@ class OldStore:
             self.insert("db_pipeline_link", pipeline_id=pipeline, **ids)
 
     def file(self, path: str, data: bytes) -> Path:
-        """A file below `models`."""
+        """Write a file below `models`."""
         place = self.models / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
@@ -109,7 +109,7 @@ LOADER = ("iris", "", "")
 
 
 def plain(folder: Path) -> OldStore:
-    """A loader without state, a PCA with two versions, a forest with two, links, a pipeline: nothing odd."""
+    """Create a valid store: a stateless loader, two versions each of a PCA and a forest, links and a pipeline."""
     store = OldStore(folder)
     loader = store.version("loader", LOADER, "2020-01-01 10:00:00.000000")
     pca = store.version("pca", PCA, "2020-01-01 10:00:01.500000", b"2 components")

@@ -1,4 +1,4 @@
-"""A stand-in for the daemon that keeps bytes in memory and breaks on demand: what a real one does only rarely."""
+"""A fake daemon that keeps bytes in memory and fails on demand."""
 
 import json
 import re
@@ -21,7 +21,7 @@ TOKEN = "right-token-of-the-daemon"
 
 
 def sample_of_bytes(data: bytes) -> Sample:
-    """The sample of bytes that are all at hand."""
+    """Return the sample of these bytes."""
 
     def read(buffer: memoryview, offset: int) -> int:
         piece = data[offset : offset + len(buffer)]
@@ -32,10 +32,10 @@ def sample_of_bytes(data: bytes) -> Sample:
 
 
 class FakeDaemon:
-    """Serves on a free port while the context lasts.
+    """A fake daemon that serves on a free port while the context lasts.
 
-    `faults` holds what happens to the next requests, by method and kind of path: (`"PATCH uploads"`, n) breaks the
-    connection after n bytes of the body in question, (`"GET bytes"`, n) after n bytes of the answer.
+    `faults` are the faults of the next requests, by method and kind of path: (`"PATCH uploads"`, n) closes the
+    connection after n bytes of the request body, (`"GET bytes"`, n) after n bytes of the response.
     """
 
     def __init__(self, token: str = TOKEN) -> None:
@@ -71,13 +71,13 @@ class FakeDaemon:
         self._server.server_close()
 
     def fault(self, request: str) -> int | None:
-        """Where this request breaks, if it does."""
+        """Return the byte at which this request fails, or None."""
         if self.faults and self.faults[0][0] == request:
             return self.faults.pop(0)[1]
         return None
 
     def record(self, number: int, op: str = "pca") -> dict[str, Any]:
-        """The version of that place, counted from 1."""
+        """Return the record of version `number`, counted from 1."""
         data = self.versions[number - 1]
         return {
             "op": op,
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         return cast(_Server, self.server).fake
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
-        """Says nothing."""
+        """Log nothing."""
 
     def handle(self) -> None:
         try:
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))
 
     def parts(self) -> tuple[dict[str, Any], bytes | None]:
-        """The JSON of the body, and the bytes that came along, if any did."""
+        """Return the JSON of the body, and the bytes of its second part, or None."""
         body, kind = self.body(), self.headers.get("Content-Type", "")
         record, data = read_form(kind, body) if kind.startswith(routes.FORM) else (body, None)
         asked: dict[str, Any] = msgspec.json.decode(record or b"{}")
@@ -147,14 +147,14 @@ class _Handler(BaseHTTPRequestHandler):
         return urlsplit(self.path).path.rsplit("/", 1)[-1]
 
     def op(self) -> str:
-        """The op that a version is made of."""
+        """Return the op of the new version."""
         return urlsplit(self.path).path.split("/")[-2]
 
     def state(self, upload: str) -> dict[str, Any]:
         return {"upload": upload, "offset": len(self.daemon.uploads[upload]), "size": self.daemon.sizes[upload]}
 
     def seen(self, *, read: bool = True) -> bool:
-        """Notes the request; whether it was answered already. `read`: its body is still to come."""
+        """Record the request; return whether it was already answered. `read`: the body is not read yet."""
         path = urlsplit(self.path).path
         if path.endswith(routes.HEALTH):
             self.daemon.health.append(dict(self.headers.items()))

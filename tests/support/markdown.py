@@ -1,4 +1,4 @@
-"""What the tests of the documents read in them: headings, links, code blocks."""
+"""Parse the Markdown documents for their tests: headings, links, code blocks."""
 
 import re
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ def read(path: Path) -> str:
 
 
 def name_of(path: Path) -> str:
-    """The document as it is called from the top of the repository."""
+    """Return the path of the document from the top of the repository."""
     return path.relative_to(ROOT).as_posix()
 
 
 def blocks(text: str, *languages: str) -> list[Block]:
-    """The fenced blocks in these languages, in order."""
+    """Return the fenced blocks in these languages, in order."""
     return [
         Block(
             found[1], found[2], text.count("\n", 0, found.start()) + 1, _NOT_RUN.search(text[: found.start()]) is None
@@ -45,17 +45,17 @@ def blocks(text: str, *languages: str) -> list[Block]:
 
 
 def prose(text: str) -> str:
-    """The text without its fenced blocks."""
+    """Return the text without its fenced blocks."""
     return _FENCE.sub("", text)
 
 
 def links(text: str) -> list[str]:
-    """Where the links lead."""
+    """Return the targets of the links."""
     return _LINK.findall(prose(text))
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that a forge makes of the headings."""
+    """Return the anchors that GitHub creates for the headings."""
     found: set[str] = set()
     for heading in re.findall(r"^#{1,6} (.+)$", prose(text), re.MULTILINE):
         words = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
@@ -68,5 +68,5 @@ def anchors(text: str) -> set[str]:
 
 
 def code_spans(text: str) -> Iterator[str]:
-    """What stands between single backticks."""
+    """Return the contents of the inline code spans."""
     yield from re.findall(r"`([^`\n]+)`", prose(text))

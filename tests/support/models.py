@@ -1,4 +1,4 @@
-"""Objects as people really store them: fitted pipelines, forests and vocabularies."""
+"""Typical objects to store: fitted pipelines, forests and vocabularies."""
 
 import io
 from collections.abc import Callable
@@ -26,23 +26,23 @@ TREES = [
 
 
 def pipeline() -> Pipeline:
-    """A scaler, a PCA and a regression, fitted to the iris data."""
+    """Return a scaler, a PCA and a regression, fitted to the iris data."""
     return make_pipeline(StandardScaler(), PCA(2, random_state=0), LogisticRegression()).fit(FEATURES, CLASSES)
 
 
 def columns() -> Pipeline:
-    """A pipeline in which a transformer holds another."""
+    """Return a pipeline with a nested transformer."""
     scaled = ColumnTransformer([("scaled", StandardScaler(), [0, 1]), ("rest", "passthrough", [2, 3])])
     return Pipeline([("columns", scaled), ("model", LogisticRegression(max_iter=500))]).fit(FEATURES, CLASSES)
 
 
 def forest() -> RandomForestClassifier:
-    """A small random forest."""
+    """Return a small random forest."""
     return RandomForestClassifier(n_estimators=10, random_state=0).fit(FEATURES, CLASSES)
 
 
 def boosting() -> HistGradientBoostingClassifier:
-    """Boosted trees."""
+    """Return boosted trees."""
     return HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(FEATURES, CLASSES)
 
 
@@ -55,7 +55,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 
 def words() -> TfidfVectorizer:
-    """A vocabulary with its weights: a dict, and a sparse matrix."""
+    """Return a vocabulary with its weights: a dict, and a sparse matrix."""
     return TfidfVectorizer().fit(TEXTS)
 
 
@@ -64,14 +64,14 @@ def predictions(model: Any) -> Any:
 
 
 def dumped(obj: object, name: str) -> bytes:
-    """The object's file in that format."""
+    """Return the bytes of the object in that format."""
     file = io.BytesIO()
     formats.dump(formats.by_name(name), obj, file)
     return file.getvalue()
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two arrays are equal in all that an array has."""
+    """Return whether two arrays are equal in type, shape and values."""
     return bool(
         type(one) is type(other) is np.ndarray
         and one.dtype == other.dtype

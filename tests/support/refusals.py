@@ -19,9 +19,9 @@ KNOWN = {error.__name__: error for error in errors.all_errors()}
 
 
 class Watch:
-    """Looks at a store from behind: what it holds must not change by a refusal, and its daemon must go on answering.
+    """Checks that a refused request changes nothing in the store and that the daemon still responds.
 
-    `mark` takes what is there now as what has to be there.
+    `mark` records the current state as the expected one.
     """
 
     def __init__(self, server: OpStoreServer, listener: Listener, folder: Path) -> None:

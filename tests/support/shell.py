@@ -1,8 +1,8 @@
-"""Runs the shell blocks of a document, in order, in one shell, and says what each command wrote.
+"""Run the shell blocks of a document in order in one shell, and return the output of each command.
 
-A `sh` block runs as it stands: the first command that fails ends the document. A `console` block is a transcript:
-each line that begins with `$ ` is a command (a line that ends with a backslash goes on), and what follows it is what
-it wrote to standard output, with `(exit code N)` where that is not 0.
+A `sh` block runs unchanged and ends at the first command that fails. A `console` block is a transcript: each line that
+begins with `$ ` is a command (a backslash at its end continues the line), followed by its standard output, and by
+`(exit code N)` unless that is 0.
 """
 
 import os
@@ -22,7 +22,7 @@ BASH = shutil.which("bash") or "bash"
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a transcript, or a whole `sh` block (`wanted` is None: it has to succeed, whatever it writes)."""
+    """A command of a transcript, or a whole `sh` block (`wanted` is None: it must succeed with any output)."""
 
     text: str
     line: int
@@ -31,9 +31,9 @@ class Command:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return that of a user who has nothing but opstore, with the data folder and the home folder in `home`.
+    """Return the environment of a user with no settings, whose data folder and home folder are in `home`.
 
-    On Linux its `opstore` is one that a fork server starts: a document runs it a dozen times.
+    On Linux a fork server starts its `opstore`, because a document runs it a dozen times.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPSTORE_", "XDG_"))}
     user = {**kept, "HOME": str(home), "OPSTORE_HOME": str(home / "data"), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
@@ -59,7 +59,7 @@ def opstore(environment: dict[str, str], cwd: Path, *words: str, stdin: str = ""
 
 
 def commands(block: Block) -> list[Command]:
-    """What the block runs."""
+    """Return the commands of the block."""
     if block.language == "sh":
         return [Command(block.text, block.line)]
     parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
@@ -78,7 +78,7 @@ def _command(part: str, line: int) -> Command:
 
 
 def run(todo: list[Command], folder: Path, before: str = "") -> list[str]:
-    """Runs them all in a new folder; returns what each wrote to standard output. Fails where one does."""
+    """Run the commands in a new folder; return the standard output of each. Fail if one fails."""
     home, work = folder / "home", folder / "work"
     home.mkdir()
     work.mkdir()
@@ -89,19 +89,19 @@ def run(todo: list[Command], folder: Path, before: str = "") -> list[str]:
             script.append(command.text)
         else:
             script.append(f"code=0\n{{ {command.text}\n}} || code=$?\nprintf '{MARK}exit %s\\n' \"$code\"")
-    told = environment(home)
+    environ = environment(home)
     try:
         done = subprocess.run(
             [BASH, "-c", "\n".join(script)],
             cwd=work,
-            env=told,
+            env=environ,
             capture_output=True,
             text=True,
             timeout=SECONDS,
             check=False,
         )
     finally:
-        opstore(told, work, "stop")
+        opstore(environ, work, "stop")
     found = re.split(rf"{MARK}\d+\n", done.stdout)[1:]
     assert done.returncode == 0, f"{todo[len(found) - 1].text}\nexited {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return found

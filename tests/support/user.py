@@ -30,14 +30,14 @@ class User:
         return Machine(self.home, self.cwd, settings)
 
     def findings(self) -> dict[str, Finding]:
-        """What the checks find; fails where they leave anything behind or take anything away."""
+        """Return the findings of the checks; fail if the checks create or delete a file."""
         before = self.everything()
         found = {each.check: each for each in examine(self.machine())}
         assert self.everything() == before
         return found
 
     def wrong(self) -> dict[str, tuple[str, str | None]]:
-        """What is not well: what was found, and what to do."""
+        """Return the problems: what was found, and the advice."""
         return {
             name: (each.found.replace(str(self.folder), "/"), (each.advice or "").replace(str(self.folder), "/"))
             for name, each in self.findings().items()
@@ -55,7 +55,7 @@ class User:
         (self.home / "token").chmod(0o600)
 
     def runs(self, url: str, version: str = "0.1.0") -> None:
-        """The runtime file says that a daemon listens there."""
+        """Write a runtime file of a daemon at that URL."""
         port = int(url.rpartition(":")[2])
         told = {"url": url, "pid": 4_194_305, "port": port, "version": version, "started_at": ""}
         (self.home / "daemon.json").write_text(json.dumps(told))

@@ -79,7 +79,7 @@ def command_at(path: tuple[str, ...]) -> click.Command:
 
 @pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
 @pytest.mark.parametrize("option", ["-h", "--help"])
-def test_every_command_explains_itself_with_examples(
+def test_the_help_of_every_command_has_examples(
     capsys: pytest.CaptureFixture[str], path: tuple[str, ...], option: str
 ) -> None:
     code, out, err = in_process(capsys, *path, option)
@@ -89,7 +89,7 @@ def test_every_command_explains_itself_with_examples(
 
 
 @pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
-def test_every_command_takes_the_global_options_and_no_other_of_their_names(path: tuple[str, ...]) -> None:
+def test_every_command_has_the_global_options_and_redefines_none(path: tuple[str, ...]) -> None:
     options = [option for option in command_at(path).params if isinstance(option, click.Option)]
     taken = [name for option in options for name in option.opts]
     shared = {name for option in options if isinstance(option, GlobalOption) for name in option.opts}
@@ -98,7 +98,7 @@ def test_every_command_takes_the_global_options_and_no_other_of_their_names(path
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_of_commands_agrees_with_the_commands(name: str) -> None:
+def test_the_command_table_matches_the_commands(name: str) -> None:
     command = command_at((name,))
     assert command.name == name
     assert command.help is not None
@@ -106,7 +106,7 @@ def test_the_table_of_commands_agrees_with_the_commands(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
-def test_examples_parse(monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) -> None:
+def test_the_examples_in_the_help_parse(monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) -> None:
     import shlex
 
     text = command_at(path).help or ""
@@ -125,7 +125,7 @@ def test_examples_parse(monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) 
             pass
 
 
-def test_a_command_looks_for_garbage_rarely_and_not_at_its_end(environment: dict[str, str]) -> None:
+def test_garbage_collection_is_rare_and_skipped_at_exit(environment: dict[str, str]) -> None:
     told = "print(gc.get_threshold()[0] > 10_000, gc.get_freeze_count() > 10_000)"
     code = f"import atexit, gc; atexit.register(lambda: {told}); "
     ran = subprocess.run(
@@ -134,7 +134,7 @@ def test_a_command_looks_for_garbage_rarely_and_not_at_its_end(environment: dict
     assert ran.stdout.splitlines()[1:] == ["True True"]
 
 
-def test_version(environment: dict[str, str]) -> None:
+def test_the_version_is_printed(environment: dict[str, str]) -> None:
     assert opstore(environment, "--version") == (0, "opstore 0.1.0\n", "")
 
 
@@ -189,7 +189,7 @@ def test_version(environment: dict[str, str]) -> None:
         ("serve --port 65536", "", "serve"),
     ],
 )  # fmt: skip
-def test_wrong_usage_exits_2_and_names_the_help(
+def test_a_usage_error_exits_2_with_a_hint_to_the_help(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -212,29 +212,29 @@ def test_wrong_usage_exits_2_and_names_the_help(
 
 
 @pytest.mark.parametrize("words", [("--json", "ops", "--nonsense"), ("ops", "--nonsense", "--json"), ("psh", "--json")])
-def test_wrong_usage_is_json_with_json(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+def test_a_usage_error_is_json_with_json(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code, out, err = in_process(capsys, *words)
     error = json.loads(err)["error"]
     assert (code, out, error["code"], set(error)) == (2, "", "Usage", {"code", "message", "details", "hint"})
 
 
-def test_a_json_behind_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_after_two_dashes_is_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "links", "a", "--", "--json")
     assert (code, out, err.startswith("error: ")) == (2, "", True)
 
 
-def test_a_mistyped_command_gets_a_proposal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "verisons")
     assert (code, out) == (2, "")
     assert err.splitlines()[0].endswith("Did you mean versions?")
 
 
-def test_no_subcommand_is_wrong_usage_and_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_group_without_a_subcommand_exits_2_with_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "pipeline")
     assert (code, out, err.startswith("Usage: opstore pipeline ")) == (2, "", True)
 
 
-def test_the_program_alone_says_what_to_do_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_without_arguments_prints_the_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys)
     assert (code, out) == (2, "")
     assert "What to do first:\n  opstore push pca pca.bin " in err
@@ -246,13 +246,13 @@ def test_the_program_alone_says_what_to_do_first(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("words", [("--json",), ("pipeline", "--json"), ("--json", "pipeline")])
-def test_no_command_is_an_error_in_json(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+def test_a_missing_command_is_an_error_in_json(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code, out, err = in_process(capsys, *words)
     error = json.loads(err)["error"]
     assert (code, out, error["code"], len(error["message"]) < 40) == (2, "", "Usage", True)
 
 
-def test_names_are_refused_with_the_one_to_use(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_name_is_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "push", "RandomForest", "-")
     assert (code, out, err.splitlines()[-1]) == (2, "", "hint: use random_forest")
 
@@ -269,14 +269,14 @@ def test_names_are_refused_with_the_one_to_use(capsys: pytest.CaptureFixture[str
         ("pipeline register churn --edge a:B", "InvalidName"),
     ],
 )
-def test_references_are_checked_before_a_daemon_is_looked_for(
+def test_references_are_checked_before_the_daemon_is_located(
     capsys: pytest.CaptureFixture[str], line: str, code: str
 ) -> None:
     got, out, err = in_process(capsys, *line.split(), "--json")
     assert (got, out, json.loads(err)["error"]["code"]) == (2, "", code)
 
 
-def test_an_option_counts_before_and_after_the_command(environment: dict[str, str], tmp_path: Path) -> None:
+def test_global_options_work_before_and_after_the_command(environment: dict[str, str], tmp_path: Path) -> None:
     silent = {"running": False, "url": None, "pid": None, "version": None, "home": str(tmp_path / "home")}
     for words in (("--json", "status"), ("status", "--json")):
         code, out, err = opstore(environment, *words, cwd=tmp_path)
@@ -284,7 +284,7 @@ def test_an_option_counts_before_and_after_the_command(environment: dict[str, st
         assert (code, {key: document[key] for key in silent}, err) == (7, silent, "")
 
 
-def test_an_option_given_twice_counts_as_it_was_given_last(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_value_of_a_repeated_option_wins(capsys: pytest.CaptureFixture[str]) -> None:
     session = Session()
     assert main(["--url", "http://one", "-q", "pipeline", "--url", "http://two", "list", "-h"], session) == 0
     assert (session.url, session.out.quiet) == ("http://two", True)
@@ -316,7 +316,7 @@ def test_a_pipeline_file_has_ops_or_edges_or_both(tmp_path: Path) -> None:
         b"ops = " + b"[" * 10000,
     ],
 )
-def test_a_pipeline_file_of_another_form_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_pipeline_file_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "churn.toml"
     file.write_bytes(content)
     with pytest.raises(errors.FileRefused):
@@ -345,20 +345,20 @@ def loaded(environment: dict[str, str], *words: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("words", [("--version",), ("--help",)])
-def test_the_help_of_the_whole_imports_no_command_and_nothing_heavy(
+def test_the_main_help_imports_no_command_and_no_heavy_package(
     environment: dict[str, str], words: tuple[str, ...]
 ) -> None:
     assert loaded(environment, *words) == ("[]", "[]")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_a_command_imports_that_command_alone(environment: dict[str, str], name: str) -> None:
+def test_the_help_of_a_command_imports_only_that_command(environment: dict[str, str], name: str) -> None:
     module = COMMANDS[name][0]
     assert module.removesuffix("_") == f"opstore_cli.commands.{name}"
     assert loaded(environment, name, "--help") == ("[]", f"['{module}']")
 
 
-def test_a_command_never_imports_the_servers_parts(environment: dict[str, str]) -> None:
+def test_a_command_never_imports_the_server_packages(environment: dict[str, str]) -> None:
     code = "import sys\nimport opstore_cli.client.client\n" + "".join(
         f"import {module}\n" for module, _ in COMMANDS.values()
     )
@@ -381,7 +381,7 @@ def closing(*descriptors: int) -> Any:
 
 
 @posix
-def test_a_reader_that_went_away_is_exit_141_and_no_word(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_broken_pipe_exits_141_without_a_message(environment: dict[str, str], tmp_path: Path) -> None:
     # The help is written by click, the status by us; either is seen only as the streams are flushed.
     for words in (["--help"], ["push", "--help"], ["status", "--json"]):
         reading, writing = os.pipe()
@@ -393,7 +393,7 @@ def test_a_reader_that_went_away_is_exit_141_and_no_word(environment: dict[str, 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_full_disk_under_stdout_is_exit_9(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_full_disk_for_stdout_exits_9(environment: dict[str, str], tmp_path: Path) -> None:
     said = "error: standard output can't be written: No space left on device\n"
     with open("/dev/full", "wb") as full:
         assert opstore(environment, "--help", stdout=full, cwd=tmp_path) == (9, "", said)
@@ -402,7 +402,7 @@ def test_a_full_disk_under_stdout_is_exit_9(environment: dict[str, str], tmp_pat
 
 
 @posix
-def test_closed_streams_are_no_reason_to_crash(environment: dict[str, str], tmp_path: Path) -> None:
+def test_closed_streams_cause_no_crash(environment: dict[str, str], tmp_path: Path) -> None:
     said = "error: no daemon runs for " + str(tmp_path / "home") + "\nhint: opstore start\n"
     none = {"stdin": None, "cwd": tmp_path}
     assert opstore(environment, "status", preexec_fn=closing(0), **none) == (7, "", said)
@@ -419,7 +419,7 @@ def test_closed_streams_are_no_reason_to_crash(environment: dict[str, str], tmp_
 
 
 @posix
-def test_stderr_that_nobody_reads_changes_no_exit_code(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_broken_stderr_does_not_change_the_exit_code(environment: dict[str, str], tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -428,7 +428,7 @@ def test_stderr_that_nobody_reads_changes_no_exit_code(environment: dict[str, st
         os.close(writing)
 
 
-def test_a_letter_that_stdout_lacks_is_escaped(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_character_that_stdout_cannot_encode_is_escaped(environment: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "ü"
     ascii_only = {**environment, "OPSTORE_HOME": str(home), "PYTHONIOENCODING": "ascii"}
     code, out, _ = opstore(ascii_only, "status", "--json", cwd=tmp_path)
@@ -449,7 +449,7 @@ def test_a_letter_that_stdout_lacks_is_escaped(environment: dict[str, str], tmp_
         ("db upgrade --db sqlite:///x", "db upgrade --db sqlite:///x"),
     ],
 )
-def test_the_daemon_is_another_program(
+def test_serve_and_db_execute_the_daemon_program(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, executed: str
 ) -> None:
     started = list[tuple[str, list[str]]]()
@@ -459,25 +459,25 @@ def test_the_daemon_is_another_program(
     assert started == [(sys.executable, expected)]
 
 
-def test_commands_that_need_a_daemon_say_how_to_get_one(environment: dict[str, str], tmp_path: Path) -> None:
+def test_commands_that_need_a_daemon_hint_at_start(environment: dict[str, str], tmp_path: Path) -> None:
     said = f"error: no daemon runs for {tmp_path / 'home'}\nhint: opstore start\n"
     for line in ("ops", "links", "versions pca", "pull pca", "validate churn", "pipeline list", "status"):
         assert opstore(environment, *line.split(), cwd=tmp_path) == (7, "", said), line
 
 
-def test_a_daemon_that_cannot_be_reached_is_no_answer(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_status_of_an_unreachable_url_is_not_running(environment: dict[str, str], tmp_path: Path) -> None:
     code, out, err = opstore(environment, "status", "--url", "http://127.0.0.1:9", "--json", cwd=tmp_path)
     document = json.loads(out)
     assert (code, document["running"], document["url"], err) == (7, False, "http://127.0.0.1:9", "")
 
 
-def test_stop_without_a_daemon_has_nothing_to_do(environment: dict[str, str], tmp_path: Path) -> None:
+def test_stop_without_a_daemon_succeeds(environment: dict[str, str], tmp_path: Path) -> None:
     said = f"no daemon runs for {tmp_path / 'home'}\n"
     assert opstore(environment, "stop", cwd=tmp_path) == (0, "", said)
 
 
 @posix
-def test_a_working_folder_that_is_gone_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_deleted_working_folder_is_reported(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
     said = "error: the working folder: it is gone, or can't be read\n"
@@ -496,9 +496,7 @@ def test_a_working_folder_that_is_gone_is_named(environment: dict[str, str], tmp
         ("20260301", "20260301"),
     ],
 )
-def test_a_time_without_an_offset_is_in_the_time_zone_of_this_machine(
-    monkeypatch: pytest.MonkeyPatch, given: str, asked: str
-) -> None:
+def test_a_time_without_an_offset_is_local(monkeypatch: pytest.MonkeyPatch, given: str, asked: str) -> None:
     @click.command()
     @as_of_option
     def ask(as_of: str) -> None:

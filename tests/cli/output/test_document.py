@@ -180,11 +180,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         ("\ud800", "\\ud800"),
     ],
 )
-def test_control_characters_are_shown_and_never_sent(text: str, expected: str) -> None:
+def test_control_characters_are_escaped(text: str, expected: str) -> None:
     assert escape_controls(text) == expected
 
 
-def test_what_is_shown_holds_no_character_that_a_terminal_obeys() -> None:
+def test_escaped_text_contains_no_control_character() -> None:
     every = "".join(chr(code) for code in range(0x3000))
     assert not {
         char
@@ -193,18 +193,18 @@ def test_what_is_shown_holds_no_character_that_a_terminal_obeys() -> None:
     }
 
 
-def test_a_file_name_that_is_not_utf8_fits_into_json() -> None:
+def test_a_file_name_that_is_not_utf8_is_escaped_in_json() -> None:
     assert escape_stray_bytes(os.fsdecode(b"f\xff")) == "f\\udcff"
 
 
-def test_what_users_wrote_is_escaped_off_a_terminal(opstore: Opstore) -> None:
+def test_user_text_is_escaped_off_a_terminal(opstore: Opstore) -> None:
     link = a_link(evidence=HOSTILE)
     line = f"pca@1.0.0\tforest\tvalid\t2024-05-06T07:08:09Z\t{HOSTILE_SHOWN}\n"
     assert opstore("links", links=[link]) == (0, line, "")
 
 
 @pytest.mark.usefixtures("terminal")
-def test_what_users_wrote_is_escaped_on_a_terminal(opstore: Opstore) -> None:
+def test_user_text_is_escaped_on_a_terminal(opstore: Opstore) -> None:
     code, out, err = opstore("links", links=[a_link(evidence=HOSTILE)])
     assert (code, err) == (0, "")
     assert HOSTILE_SHOWN in out
@@ -218,7 +218,7 @@ def test_details_of_errors_are_escaped(opstore: Opstore) -> None:
     assert opstore("ops", "-v", ops=error) == (9, "", f"{said}  reason: {HOSTILE_SHOWN}\n")
 
 
-def test_json_keeps_what_users_wrote(opstore: Opstore) -> None:
+def test_json_contains_user_text_unchanged(opstore: Opstore) -> None:
     code, out, err = opstore("links", "--json", links=[a_link(evidence=HOSTILE)])
     assert (code, json.loads(out)["links"][0]["evidence"], err) == (0, HOSTILE, "")
 
@@ -239,7 +239,7 @@ def test_json_keeps_what_users_wrote(opstore: Opstore) -> None:
         (2**63 - 1, "9223 PB"),
     ],
 )
-def test_sizes_are_bytes_for_programs_and_rounded_for_people(count: int, pretty: str) -> None:
+def test_sizes_are_exact_for_programs_and_rounded_for_people(count: int, pretty: str) -> None:
     assert size_cell(count) == Cell(str(count), pretty)
 
 
@@ -270,7 +270,7 @@ def test_push_prints_the_reference_and_nothing_else(opstore: Opstore, tmp_path: 
     assert opstore("push", "-q", "pca", str(file), push=a_push(False)) == (0, "pca@1.0.0\n", "")
 
 
-def test_push_in_json_is_a_version_and_whether_it_is_new(opstore: Opstore, tmp_path: Path) -> None:
+def test_push_with_json_prints_the_version_and_whether_it_was_created(opstore: Opstore, tmp_path: Path) -> None:
     file = tmp_path / "bytes"
     file.touch()
     code, out, _ = opstore("--json", "push", "pca", str(file), push=a_push(False))
@@ -291,7 +291,7 @@ def test_push_in_json_is_a_version_and_whether_it_is_new(opstore: Opstore, tmp_p
     assert document["registered_at"] == "2024-05-06T07:08:09Z"
 
 
-def test_push_hands_everything_to_the_client(tmp_path: Path) -> None:
+def test_push_passes_all_options_to_the_client(tmp_path: Path) -> None:
     file = tmp_path / "bytes"
     file.touch()
     session = FakeSession()
@@ -324,7 +324,7 @@ def test_register_prints_the_reference(opstore: Opstore) -> None:
     )
 
 
-def test_versions_off_a_terminal_are_lines_with_tabs(opstore: Opstore) -> None:
+def test_versions_off_a_terminal_are_tab_separated_lines(opstore: Opstore) -> None:
     registered = a_version("1.0.1", digest=None, size=None, message="two\nlines", tags=("a", "b"))
     found = Versions(op="pca", versions=(registered, a_version()))
     rows = (
@@ -347,7 +347,7 @@ def test_versions_on_a_terminal_are_a_table(opstore: Opstore) -> None:
 
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("width", [60, 70, 80])
-def test_a_narrow_terminal_folds_and_loses_nothing(
+def test_a_narrow_terminal_wraps_cells_without_losing_text(
     opstore: Opstore, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
@@ -358,7 +358,7 @@ def test_a_narrow_terminal_folds_and_loses_nothing(
 
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("width", range(40, 120))
-def test_at_no_width_a_word_is_lost_or_an_identifier_cut(
+def test_tables_of_every_width_keep_all_words_and_identifiers(
     opstore: Opstore, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
@@ -374,14 +374,14 @@ def test_at_no_width_a_word_is_lost_or_an_identifier_cut(
 
 
 @pytest.mark.usefixtures("terminal")
-def test_numbers_stand_under_each_other(opstore: Opstore) -> None:
+def test_numbers_are_right_aligned(opstore: Opstore) -> None:
     ops = [OpRecord(name="pca", latest="1.0.0", versions=count, compat="major") for count in (2, 12345)]
     table = "OP   LATEST  VERSIONS  COMPAT\npca  1.0.0          2  major\npca  1.0.0      12345  major\n"
     assert opstore("ops", ops=ops) == (0, table, "")
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_terminal_too_narrow_for_a_table_gets_a_cell_a_line(
+def test_a_terminal_too_narrow_for_a_table_gets_one_line_per_cell(
     opstore: Opstore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "30")
@@ -392,7 +392,7 @@ def test_a_terminal_too_narrow_for_a_table_gets_a_cell_a_line(
 
 
 @pytest.mark.usefixtures("terminal")
-def test_colour_is_for_terminals_that_want_it(opstore: Opstore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_off_with_no_color_and_on_a_dumb_terminal(opstore: Opstore, monkeypatch: pytest.MonkeyPatch) -> None:
     def verdict(*words: str) -> str:
         return opstore("validate", "churn", *words, validate_pipeline=a_validation("invalid"))[1]
 
@@ -405,7 +405,7 @@ def test_colour_is_for_terminals_that_want_it(opstore: Opstore, monkeypatch: pyt
     assert "✗ invalid" in verdict()
 
 
-def test_ops_and_op_set(opstore: Opstore) -> None:
+def test_ops_are_listed_and_op_set_confirms_the_compatibility_level(opstore: Opstore) -> None:
     op = OpRecord(name="pca", latest=None, versions=0, compat="minor")
     assert opstore("ops", ops=[op]) == (0, "pca\t-\t0\tminor\n", "")
     assert opstore("ops", "-q", ops=[op]) == (0, "pca\n", "")
@@ -419,7 +419,7 @@ def test_ops_and_op_set(opstore: Opstore) -> None:
     )
 
 
-def test_show_is_a_key_and_its_value_a_line(opstore: Opstore) -> None:
+def test_show_prints_one_key_and_value_per_line(opstore: Opstore) -> None:
     version = a_version(labels={"b": "2", "a": "1\t1"}, message="one\ntwo\x1b", note="2019")
     lines = (
         "op\tpca\nversion\t1.0.0\nsubversions\taaaa.bbbb.cccc\nsequence\t1\n"
@@ -430,7 +430,7 @@ def test_show_is_a_key_and_its_value_a_line(opstore: Opstore) -> None:
     assert opstore("show", "pca", "-q", show=version) == (0, "pca@1.0.0\n", "")
 
 
-def test_links_are_sentences_when_made_and_rows_when_listed(opstore: Opstore) -> None:
+def test_link_and_unlink_print_a_sentence_and_links_prints_rows(opstore: Opstore) -> None:
     to_version = a_link(downstream_version="2.0.0", valid=False)
     assert opstore("link", "pca@1.0.0", "forest", link=a_link()) == (0, "pca@1.0.0 is valid for forest\n", "")
     words = ("link", "pca@1.0.0", "forest@2.0.0", "--invalid")
@@ -457,7 +457,7 @@ def test_links_are_sentences_when_made_and_rows_when_listed(opstore: Opstore) ->
         ("invalid", ("--allow-unknown",), 1),
     ],
 )
-def test_the_verdict_is_the_exit_code(opstore: Opstore, verdict: str, words: tuple[str, ...], code: int) -> None:
+def test_the_verdict_decides_the_exit_code(opstore: Opstore, verdict: str, words: tuple[str, ...], code: int) -> None:
     validation = a_validation(verdict)
     said = {"unknown": "not known to be valid"}.get(verdict, verdict)
     assert opstore("validate", "churn", *words, validate_pipeline=validation) == (
@@ -470,12 +470,12 @@ def test_the_verdict_is_the_exit_code(opstore: Opstore, verdict: str, words: tup
     assert (got, json.loads(out)["verdict"], err) == (code, verdict, "")
 
 
-def test_validate_of_one_edge(opstore: Opstore) -> None:
+def test_validate_prints_the_verdict_of_one_edge(opstore: Opstore) -> None:
     validation = a_validation("valid", pipeline=None)
     assert opstore("validate", "pca", "forest", validate=validation) == (0, "pca@1.0.0 -> forest\tvalid\tbecause\n", "")
 
 
-def test_pipelines(opstore: Opstore) -> None:
+def test_the_pipeline_commands_print_their_results(opstore: Opstore) -> None:
     pipeline = PipelineRecord(
         position=1,
         name="churn",
@@ -501,7 +501,7 @@ def test_pipelines(opstore: Opstore) -> None:
 
 @pytest.mark.parametrize(("left", "code"), [(NONE_LEFT, 1), (NONE_KNOWN, 3)])
 @pytest.mark.parametrize("command", ["pull", "versions"])
-def test_nothing_left_says_why_and_exits_with_the_verdict(
+def test_an_empty_selection_is_explained_and_exits_with_the_verdict(
     opstore: Opstore, command: str, left: Versions, code: int
 ) -> None:
     error = (errors.NothingValid if code == 1 else errors.NothingKnown)(op="pca", downstream="forest")
@@ -510,7 +510,7 @@ def test_nothing_left_says_why_and_exits_with_the_verdict(
 
 
 @pytest.mark.parametrize(("left", "code"), [(NONE_LEFT, 1), (NONE_KNOWN, 3)])
-def test_nothing_left_is_a_document_too(opstore: Opstore, left: Versions, code: int) -> None:
+def test_an_empty_selection_is_a_document_with_json(opstore: Opstore, left: Versions, code: int) -> None:
     passed = {"op": "pca", "version": "1.1.0", "reason": "not validated"}
     got, out, err = opstore("pull", "pca", "--valid-for", "forest", "--json", versions=left)
     assert (got, err) == (code, "")
@@ -532,7 +532,7 @@ def a_resolution(verdict: Any, *versions: VersionRecord) -> Resolution:
     )
 
 
-def test_a_pipeline_without_a_set_gives_nothing(opstore: Opstore) -> None:
+def test_pull_of_an_unresolvable_pipeline_fails_with_its_verdict(opstore: Opstore) -> None:
     said = (
         "pca@1.0.0 -> forest: unknown: because\n"
         "error: can't resolve churn: some edges have never been validated\n"
@@ -543,7 +543,7 @@ def test_a_pipeline_without_a_set_gives_nothing(opstore: Opstore) -> None:
     assert (code, json.loads(out)["pulled"], err) == (1, [], "")
 
 
-def test_pull_of_an_op_that_is_not_in_the_pipeline_is_wrong_usage(opstore: Opstore) -> None:
+def test_pull_of_an_op_outside_the_pipeline_is_a_usage_error(opstore: Opstore) -> None:
     said = "error: scaler is not an op of the pipeline churn\nhint: opstore pull --help\n"
     words = ("pull", "scaler", "--pipeline", "churn")
     assert opstore(*words, resolve=a_resolution("valid", a_version())) == (2, "", said)
@@ -560,7 +560,7 @@ def test_pull_prints_the_path(opstore: Opstore, tmp_path: Path, monkeypatch: pyt
     assert (code, document["path"], document["version"], err) == (0, "x", "1.0.0", "")
 
 
-def test_pull_names_the_newer_versions_that_it_passed_over(opstore: Opstore, tmp_path: Path) -> None:
+def test_pull_names_the_newer_versions_that_it_skipped(opstore: Opstore, tmp_path: Path) -> None:
     found = Versions(op="pca", versions=(a_version(),), skipped=PASSED)
     path = str(tmp_path / "x")
     assert opstore("pull", "pca", "--valid-for", "forest", "-o", path, versions=found, start_pull=a_pull()) == (
@@ -570,9 +570,7 @@ def test_pull_names_the_newer_versions_that_it_passed_over(opstore: Opstore, tmp
     )
 
 
-def test_pull_never_overwrites_without_being_told(
-    opstore: Opstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pull_overwrites_only_with_f(opstore: Opstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("pca-1.0.0").touch()
     said = "error: pca-1.0.0 exists already\nhint: give another path with -o, or -f to overwrite it\n"
@@ -583,7 +581,7 @@ def test_pull_never_overwrites_without_being_told(
     assert opstore("pull", "pca", "-f", "-o", ".") == (2, "", folder)
 
 
-def test_pull_writes_into_a_device_and_does_not_replace_it(opstore: Opstore) -> None:
+def test_pull_writes_to_a_device_without_replacing_it(opstore: Opstore) -> None:
     words = ("pull", "pca", "-o", os.devnull)
     assert opstore(*words, start_pull=a_pull()) == (0, f"{os.devnull}\n", "")
     assert Path(os.devnull).is_char_device()
@@ -601,7 +599,7 @@ def test_every_error_exits_with_its_code(opstore: Opstore, kind: type[errors.OpS
     assert opstore("ops", ops=kind(reason="so")) == (kind.exit_code, "", "error: so\n")
 
 
-def test_an_error_says_what_failed_and_the_command_to_run_next(opstore: Opstore) -> None:
+def test_an_error_has_a_message_and_a_hint(opstore: Opstore) -> None:
     error = errors.OpNotFound(op="pca")
     assert opstore("show", "pca", show=error) == (4, "", "error: there is no op pca\nhint: opstore ops\n")
     code, out, err = opstore("show", "pca", "--json", show=error)
@@ -642,7 +640,7 @@ def test_an_internal_error_shows_its_traceback_with_v(opstore: Opstore) -> None:
         (BrokenPipeError(), 141, ""),
     ],
 )
-def test_interruptions_have_codes_of_their_own(
+def test_ctrl_c_exits_130_and_a_broken_pipe_141(
     capsys: pytest.CaptureFixture[str], raised: BaseException, code: int, said: str
 ) -> None:
     class Interrupted(FakeSession):
@@ -652,14 +650,14 @@ def test_interruptions_have_codes_of_their_own(
     assert (main(["ops"], Interrupted()), *capsys.readouterr()) == (code, "", said)
 
 
-def test_asides_are_json_lines_with_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_notes_and_warnings_are_json_lines_with_json(capsys: pytest.CaptureFixture[str]) -> None:
     out = output.Output(json=True)
     out.note("a\x1b")
     out.warn("b")
     assert [json.loads(line) for line in capsys.readouterr().err.splitlines()] == [{"note": "a\x1b"}, {"warning": "b"}]
 
 
-def test_nobody_is_told_when_stderr_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_stderr_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as unwritable:
         monkeypatch.setattr(sys, "stderr", unwritable)
         output.Output().warn("nobody reads this")
@@ -701,12 +699,12 @@ def on_a_terminal(code: str, **environment: str) -> str:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pty is of POSIX systems")
-def test_a_bar_is_drawn_where_a_transfer_takes_long_on_a_terminal() -> None:
+def test_a_long_transfer_shows_a_bar_on_a_terminal() -> None:
     assert "pull pca[/]" in on_a_terminal(_TRANSFER.format(seconds=0))
     assert on_a_terminal(_TRANSFER.format(seconds=60)) == "done\r\n"
     assert on_a_terminal(_TRANSFER.format(seconds=0), TERM="dumb") == "done\r\n"
 
 
-def test_no_bar_is_drawn_off_a_terminal() -> None:
+def test_no_bar_is_shown_off_a_terminal() -> None:
     ran = subprocess.run([sys.executable, "-c", _TRANSFER.format(seconds=0)], capture_output=True, check=True)
     assert (ran.stdout, ran.stderr) == (b"done" + os.linesep.encode(), b"")

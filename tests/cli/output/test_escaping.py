@@ -1,4 +1,4 @@
-"""Each way of a text to the terminal."""
+"""All text output to a terminal is escaped."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ HOSTILE = "a\x1b[31mb\u202e"
 SHOWN = "a\\x1b[31mb\\u202e"
 
 
-def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_text_output_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     out = document.Output(verbose=True)
     out.write_lines([HOSTILE])
     out.write_result(None, quiet=[], full=[HOSTILE])
@@ -32,7 +32,7 @@ def test_each_way_to_the_terminal_is_escaped(capsys: pytest.CaptureFixture[str])
     ]
 
 
-def test_a_bar_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_labels_of_a_bar_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     class Recorded(BarProgress):

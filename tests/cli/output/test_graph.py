@@ -1,4 +1,4 @@
-"""What the drawings of a pipeline make of what users wrote: they show it as it is, and nothing more."""
+"""Graphs as Markdown and Mermaid show user text literally."""
 
 import html
 import itertools
@@ -24,7 +24,7 @@ def validation(reason: str = "", op: str = "pca") -> Validation:
 
 
 def cells(markdown: str) -> list[list[Token]]:
-    """The cells of the table, without those of its head: what each is made of."""
+    """Return the tokens of each cell of the table, without its header."""
     tokens = READER.parse(markdown)
     found = [token.children or [] for before, token in itertools.pairwise(tokens) if before.type == "td_open"]
     assert len(found) == 4
@@ -42,7 +42,7 @@ def markdown(found: Validation, title: str = "churn") -> str:
 @example("||")
 @example(" ")
 @example("` `")
-def test_markdown_shows_any_text_as_it_is(text: str) -> None:
+def test_markdown_renders_any_text_literally(text: str) -> None:
     reason = cells(markdown(validation(reason=text)))[3]
     assert "".join(token.content for token in reason).strip() == escape_controls(text).strip()
     for token in reason:
@@ -51,14 +51,14 @@ def test_markdown_shows_any_text_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("op", ["www.example.com", "a.b", "snake_case__name", "a-b"])
-def test_markdown_shows_a_name_as_code(op: str) -> None:
+def test_markdown_renders_a_name_as_code(op: str) -> None:
     text = markdown(validation(op=op), op)
     assert text.startswith(f"**`{op}`: ❌ invalid**\n")
     assert [(token.type, token.content) for token in cells(text)[0]] == [("code_inline", f"{op}@1.0.0")]
 
 
 @pytest.mark.parametrize("op", ["www.example.com", "a.b", "snake_case__name", "end", "1.-a"])
-def test_mermaid_reads_nothing_in_a_label(op: str) -> None:
+def test_mermaid_labels_contain_no_markup(op: str) -> None:
     _, node, *_ = graph.draw_mermaid(validation(op=op))
     label = node.removeprefix('    op0["').removesuffix('"]')
     assert re.fullmatch(r"(?:[0-9A-Za-z-]|#[0-9]+;)+", label)

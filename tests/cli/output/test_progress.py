@@ -1,4 +1,4 @@
-"""What is shown of transfers, by a clock that the test moves."""
+"""Progress lines and bars of transfers, with a clock that the test sets."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ MB = 1_000_000
 
 
 class Clock:
-    """A clock that stands still unless it is moved."""
+    """A clock that the test sets."""
 
     now = 100.0
 
@@ -25,7 +25,7 @@ class Clock:
 def lines_of(
     parts: Sequence[tuple[str, int | None]], moves: Sequence[tuple[float, int, int, int | None]], what: str = "push x"
 ) -> list[str]:
-    """The lines for moves: (seconds since the first, the transfer, bytes, all)."""
+    """Return the lines for moves of (seconds since the first, index of the transfer, bytes done, total bytes)."""
     clock, written = Clock(), list[str]()
     lines = LogProgress(what, parts, written.append, clock)
     for at, number, done, total in moves:
@@ -38,7 +38,7 @@ def test_a_short_transfer_writes_no_line() -> None:
     assert lines_of([("", None)], [(0, 0, 0, MB), (4.9, 0, MB, MB)]) == []
 
 
-def test_a_long_one_writes_a_line_every_few_seconds() -> None:
+def test_a_long_transfer_writes_a_line_every_few_seconds() -> None:
     moves = [(second, 0, second * 100 * MB, 2000 * MB) for second in range(21)]
     assert lines_of([("", None)], moves) == [
         "push x: 500 MB of 2.0 GB (25 %), 100 MB/s, 15 s left",
@@ -48,29 +48,29 @@ def test_a_long_one_writes_a_line_every_few_seconds() -> None:
     ]
 
 
-def test_what_an_earlier_process_did_does_not_count_for_the_pace() -> None:
+def test_bytes_of_an_earlier_process_do_not_count_for_the_rate() -> None:
     moves = [(second, 0, 1000 * MB + second * 10 * MB, 2000 * MB) for second in range(6)]
     assert lines_of([("", None)], moves) == ["push x: 1.1 of 2.0 GB (52 %), 10.0 MB/s, 95 s left"]
 
 
-def test_the_pace_is_that_of_the_last_seconds() -> None:
+def test_the_rate_is_an_average_over_the_last_seconds() -> None:
     fast = [(second, 0, second * 100 * MB, 9000 * MB) for second in range(11)]
     slow = [(10 + second, 0, 1000 * MB + second * MB, 9000 * MB) for second in range(1, 12)]
     assert lines_of([("", None)], fast + slow)[-1] == "push x: 1.0 of 9.0 GB (11 %), 1.0 MB/s, 2 h left"
 
 
-def test_a_source_of_unknown_size_has_no_end() -> None:
+def test_a_source_of_unknown_size_has_no_percentage_and_no_remaining_time() -> None:
     moves = [(second, 0, second * 100 * MB, None) for second in range(6)]
     assert lines_of([("", None)], moves) == ["push x: 500 MB, 100 MB/s"]
 
 
-def test_of_several_the_whole_is_told() -> None:
+def test_a_line_about_several_transfers_describes_their_sum() -> None:
     parts = [("a", 500 * MB), ("b", None), ("c", 1000 * MB)]
     moves = [(0.0, 0, 0, 500 * MB), (1.0, 0, 500 * MB, 500 * MB), (1.0, 1, 0, 500 * MB), (6.0, 1, 100 * MB, 500 * MB)]
     assert lines_of(parts, moves, "push 3 ops") == ["push 3 ops: 0 done, 600 MB of 2.0 GB (30 %), 100 MB/s, 14 s left"]
 
 
-def test_where_not_all_sizes_are_known_the_whole_has_no_end() -> None:
+def test_the_sum_has_no_percentage_unless_all_sizes_are_known() -> None:
     moves = [(0.0, 0, 0, 500 * MB), (5.0, 0, 50 * MB, 500 * MB)]
     assert lines_of([("a", None), ("b", None)], moves, "p") == ["p: 0 done, 50.0 MB, 10.0 MB/s"]
 
@@ -85,11 +85,11 @@ def test_where_not_all_sizes_are_known_the_whole_has_no_end() -> None:
         (1, 10**15, 1.0, "1 B of 1.0 PB (0 %), 1 B/s, 277777777778 h left"),
     ],
 )
-def test_what_is_told_of_one(done: int, total: int | None, rate: float, said: str) -> None:
+def test_the_description_of_one_transfer(done: int, total: int | None, rate: float, said: str) -> None:
     assert describe(done, total, rate) == said.replace("0 B of 0 B", "0 of 0 B")
 
 
-def test_amounts_have_up_to_three_digits_and_durations_one_unit() -> None:
+def test_sizes_have_up_to_three_digits_and_durations_one_unit() -> None:
     assert [format_size(count) for count in (0, 999, 1000, 99_949, 99_950, 999_499, 999_500)] == [
         *("0 B", "999 B", "1.0 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB")
     ]
@@ -102,7 +102,7 @@ def test_amounts_have_up_to_three_digits_and_durations_one_unit() -> None:
     ]
 
 
-def test_a_pace_that_nobody_knows_yet_is_none() -> None:
+def test_the_rate_is_zero_before_the_second_sample() -> None:
     meter = RateMeter()
     assert meter.rate == 0
     meter.record(1.0, 100)
@@ -113,7 +113,7 @@ def test_a_pace_that_nobody_knows_yet_is_none() -> None:
 
 
 class Bars(BarProgress):
-    """Bars on a terminal of 80 columns, with a clock that the test moves."""
+    """Bars on a terminal of 80 columns, with a clock that the test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, title: str, parts: Sequence[tuple[str, int | None]]) -> None:
         monkeypatch.setenv("COLUMNS", "80")
@@ -121,7 +121,7 @@ class Bars(BarProgress):
         super().__init__(title, parts, colored=False, clock=self.time)
 
     def rows(self) -> list[str]:
-        """The rows, without the bar itself and with single blanks."""
+        """Return the rows without the bar itself, with single spaces."""
         if self._bars is None:
             return []
         console = Console(width=80, force_terminal=True, color_system=None)
@@ -143,7 +143,7 @@ def test_bars_appear_after_half_a_second(monkeypatch: pytest.MonkeyPatch) -> Non
     bars.stop()
 
 
-def test_each_running_transfer_and_all_together_have_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_running_transfer_and_the_total_have_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = Bars(monkeypatch, "pull 3 ops", [("a", MB), ("b", MB), ("c", MB)])
     bars.moved(0, 0, MB)
     bars.time.now = 101
@@ -161,7 +161,7 @@ def test_each_running_transfer_and_all_together_have_a_bar(monkeypatch: pytest.M
     bars.stop()
 
 
-def test_bytes_of_an_earlier_process_are_no_part_of_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_of_an_earlier_process_do_not_count_for_the_speed_of_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = Bars(monkeypatch, "pull 2 ops", [("a", 1000 * MB), ("b", 1000 * MB)])
     for second in range(1, 5):
         bars.time.now = 100 + second

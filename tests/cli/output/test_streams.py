@@ -1,4 +1,4 @@
-"""The standard streams that a caller has closed."""
+"""Standard streams that the caller has closed."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ os._exit(0 if min(os.pipe()) > 2 and all(os.get_inheritable(stream) for stream i
 
 @pytest.mark.skipif(os.name != "posix", reason="descriptors as POSIX has them")
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-def test_no_file_gets_the_number_of_a_stream_that_is_closed(closed: tuple[int, ...]) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(closed: tuple[int, ...]) -> None:
     def close() -> None:
         for descriptor in closed:
             os.close(descriptor)

@@ -207,7 +207,7 @@ def test_a_command_is_copied(watched: Watched) -> None:
     watched.check()
 
 
-def test_it_works_without_javascript(chromium: Browser, few: Site) -> None:
+def test_the_page_works_without_javascript(chromium: Browser, few: Site) -> None:
     tab = chromium.new_page(java_script_enabled=False)
     tab.goto(few.url + few.invite())
     assert tab.get_by_role("button", name="Copy").count() == 0
@@ -221,7 +221,7 @@ def test_it_works_without_javascript(chromium: Browser, few: Site) -> None:
     tab.close()
 
 
-def test_text_of_users_is_shown_literally(watched: Watched) -> None:
+def test_user_text_is_shown_literally(watched: Watched) -> None:
     tab = watched.tab
     for path in ("/ui/ops/op/1.0.0", "/ui/ops/op", "/ui/journal", "/ui/edge?upstream=op@1.0.0&downstream=down"):
         watched.look(path)
@@ -231,7 +231,7 @@ def test_text_of_users_is_shown_literally(watched: Watched) -> None:
     watched.check()
 
 
-def test_right_to_left_text_changes_no_other_text(watched: Watched) -> None:
+def test_right_to_left_text_does_not_reorder_other_cells(watched: Watched) -> None:
     """The other cells of the row stay in their order."""
     watched.look("/ui/ops/down")
     row = watched.tab.locator("tbody tr").first
@@ -261,7 +261,7 @@ def foreign(body: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_foreign_page_can_neither_read_nor_frame_it(watched: Watched, host: str) -> None:
+def test_a_foreign_page_can_neither_read_nor_frame_the_page(watched: Watched, host: str) -> None:
     body = f"""<iframe id=frame src="{watched.site.url}/"></iframe>
     <img id=image src="{watched.site.url}/ui/matrix/pca/random_forest/map.svg">
     <script>window.read = fetch("{watched.site.url}/", {{credentials: "include"}}).then(r => r.text(), e => "refused");
@@ -279,7 +279,7 @@ def test_a_foreign_page_can_neither_read_nor_frame_it(watched: Watched, host: st
         tab.wait_for_function("() => { try { return window.other.closed } catch { return true } }")
 
 
-def test_logging_out(tab: Page, few: Site) -> None:
+def test_logging_out_in_the_browser_ends_the_session(tab: Page, few: Site) -> None:
     watched = Watched(tab, few)
     tab.get_by_role("button", name="Log out").click()
     assert tab.get_by_role("heading", name="Logged out").is_visible()

@@ -61,7 +61,7 @@ def _check_lines(made: Drawing) -> None:
 
 
 @given(graphs())
-def test_it_is_the_same_each_time(found: Validation) -> None:
+def test_the_drawing_is_deterministic(found: Validation) -> None:
     assert draw(found) == draw(found)
 
 

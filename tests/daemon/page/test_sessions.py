@@ -87,11 +87,11 @@ def test_a_session_can_only_read_the_page(site: Site) -> None:
     assert sessions.status_code == 401
 
 
-def test_a_token_is_no_session(site: Site) -> None:
+def test_a_token_does_not_replace_a_session(site: Site) -> None:
     assert site.get("/", headers=site.bearer).status_code == 401
 
 
-def test_logging_out_ends_the_session_and_no_other(site: Site) -> None:
+def test_logging_out_ends_only_this_session(site: Site) -> None:
     site.sign_in()
     (kept,) = (cookie.value for cookie in site.browser.cookies)
     with requests.Session() as other:
@@ -103,7 +103,7 @@ def test_logging_out_ends_the_session_and_no_other(site: Site) -> None:
         assert other.get(site.url, timeout=TIMEOUT).status_code == 200
 
 
-def test_a_token_ends_all_its_sessions_and_codes(site: Site) -> None:
+def test_a_token_can_end_all_its_sessions_and_codes(site: Site) -> None:
     site.sign_in()
     code = site.invite()
     assert requests.delete(site.url + routes.SESSIONS, headers=site.bearer, timeout=TIMEOUT).status_code == 204
@@ -111,7 +111,7 @@ def test_a_token_ends_all_its_sessions_and_codes(site: Site) -> None:
     assert site.get(code).status_code == 401
 
 
-def test_another_token_ends_its_own_sessions_only() -> None:
+def test_a_token_cannot_end_the_sessions_of_another_token() -> None:
     server = stores.server(tokens={"reader": "read"})
     with closing(server), Listener(server) as listener:
         site = Site(server, listener)
@@ -157,7 +157,7 @@ def test_a_foreign_site_gets_no_page_and_starts_no_session(site: Site, path: str
     assert "Set-Cookie" not in response.headers
 
 
-def test_a_foreign_form_logs_nobody_out(site: Site) -> None:
+def test_a_foreign_form_cannot_log_a_user_out(site: Site) -> None:
     site.sign_in()
     response = site.browser.post(site.url + routes.SIGN_OUT, headers={"Origin": "http://evil"}, timeout=TIMEOUT)
     assert response.status_code == 403
@@ -175,7 +175,7 @@ def test_a_foreign_form_logs_nobody_out(site: Site) -> None:
         ("/ui/\r\nSet-Cookie: a=b", "/"),
     ],
 )
-def test_a_session_starts_with_a_page_of_this_daemon(site: Site, asked: str, led: str) -> None:
+def test_a_session_starts_on_a_page_of_this_daemon(site: Site, asked: str, led: str) -> None:
     response = site.get(site.invite(), params={"to": asked})
     assert (response.status_code, response.headers["Location"]) == (303, led)
 

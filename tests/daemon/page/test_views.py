@@ -200,7 +200,7 @@ def test_the_journal_describes_each_entry(few: Site) -> None:
         assert told in text, told
 
 
-def test_the_journal_has_a_word_for_every_kind_of_entry(site: Site) -> None:
+def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
     store = site.server.store
     store.register("op", fields={"major": {"a": "b"}})
     store.push("down", b"bytes", labels={"a": "b"})
@@ -255,7 +255,7 @@ def test_the_page_shows_past_states(few: Site) -> None:
         ("", "A search looks for"),
     ],
 )
-def test_a_search(few: Site, sought: str, found: str) -> None:
+def test_a_search_finds_ops_pipelines_tags_and_versions(few: Site, sought: str, found: str) -> None:
     response = few.get("/ui/search", params={"q": sought})
     assert found in Text(response.text).text
 
@@ -266,7 +266,7 @@ def test_a_digest_is_found_by_its_first_digits(few: Site) -> None:
         assert "pca @1.2.0" in seen(few, f"/ui/search?q={sought}")
 
 
-def test_text_of_users_is_never_markup(few: Site) -> None:
+def test_user_text_is_never_interpreted_as_markup(few: Site) -> None:
     body = few.text("/ui/ops/op/1.0.0")
     assert HOSTILE in " ".join(Text(body).words)
     assert "b" not in Text(body).elements
@@ -291,7 +291,7 @@ def test_text_of_users_is_never_markup(few: Site) -> None:
         ("/ui/search?q=<script>alert(1)</script>&q=2", 400),
     ],
 )
-def test_an_error_is_a_page_too(few: Site, path: str, status: int) -> None:
+def test_an_error_is_shown_as_a_page(few: Site, path: str, status: int) -> None:
     response = few.get(path)
     assert response.status_code == status
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -1,4 +1,4 @@
-"""Typed values: parsed once, and never checked again."""
+"""Typed text values are parsed once and not checked again."""
 
 import pickle
 
@@ -53,6 +53,6 @@ def test_parse_checks_a_value_of_another_type() -> None:
         TagName.parse(OpName.parse("latest"))
 
 
-def test_references_versions_and_version_numbers_are_parsed_once_too() -> None:
+def test_references_versions_and_version_numbers_are_also_parsed_once() -> None:
     for parsed in (Reference.parse("pca@1.2"), Version.parse("aaaa.bbbb.cccc"), VersionNumber(1, 2, 3)):
         assert type(parsed).parse(parsed) is parsed  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Digests: how they are made and read."""
+"""Computing and parsing digests."""
 
 import hashlib
 
@@ -12,14 +12,14 @@ from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 HEX = "0123456789abcdef" * 4
 
 
-def test_the_digest_of_nothing_is_the_well_known_one() -> None:
+def test_the_digest_of_empty_bytes_is_the_well_known_one() -> None:
     expected = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert digest_of(b"") == expected
     assert digest_of(new_hash()) == expected
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5))
-def test_a_digest_is_the_same_however_the_bytes_came(pieces: list[bytes]) -> None:
+def test_a_digest_does_not_depend_on_how_the_bytes_are_split(pieces: list[bytes]) -> None:
     data = b"".join(pieces)
     seen = new_hash()
     for piece in pieces:
@@ -30,7 +30,7 @@ def test_a_digest_is_the_same_however_the_bytes_came(pieces: list[bytes]) -> Non
     assert digest_of(data).hex == hashlib.sha256(data).hexdigest()
 
 
-def test_a_copy_of_a_hash_goes_its_own_way() -> None:
+def test_a_copy_of_a_hash_is_independent() -> None:
     seen = new_hash()
     seen.update(b"a")
     twin = seen.copy()
@@ -57,7 +57,7 @@ def test_a_copy_of_a_hash_goes_its_own_way() -> None:
         "sha256:../../" + "a" * 58,
     ],
 )
-def test_what_is_not_a_digest_is_refused(text: str) -> None:
+def test_an_invalid_digest_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidDigest) as caught:
         Digest.parse(text)
     assert caught.value.details == {"text": text}

@@ -1,4 +1,4 @@
-"""How long, as people write it."""
+"""Parsing durations."""
 
 import pytest
 
@@ -18,11 +18,11 @@ from opstore_daemon.protocol.durations import parse_duration
         ("999999999", 999_999_999.0),
     ],
 )
-def test_a_duration_is_a_number_of_seconds_or_of_the_unit_behind_it(text: str, seconds: float) -> None:
+def test_a_duration_is_a_number_with_an_optional_unit(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "1w", "h", "1h30m", "1_0", "\u0661m", "1000000000"])
-def test_what_is_no_duration_is_refused_with_the_rule(text: str) -> None:
+def test_an_invalid_duration_is_refused_with_the_rule(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a duration such as 90, 90s, 10m, 2h or 1d$"):
         parse_duration(text)

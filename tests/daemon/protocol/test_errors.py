@@ -1,4 +1,4 @@
-"""The family of errors: its tree, its words, its codes, and its way over the wire."""
+"""The errors: class hierarchy, texts, exit codes, and their encoding over HTTP."""
 
 import errno
 import pickle
@@ -32,12 +32,12 @@ UNKNOWN_VERDICT = 3
 
 
 def fields(template: str) -> set[str]:
-    """The names that the template wants."""
+    """Return the names of the template's placeholders."""
     return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
 
 
 def details_of(error: type[OpStoreError]) -> dict[str, Any]:
-    """Details that show in the text where they went."""
+    """Return details that can be recognized in the text."""
     return {name: f"<{name}: {{x}} %s é>" for name in sorted(fields(error.message) | fields(error.hint))}
 
 
@@ -53,7 +53,7 @@ def family_of(error: type[OpStoreError]) -> type[OpStoreError]:
 
 
 @pytest.mark.parametrize("error", LEAVES)
-def test_an_error_says_what_failed_with_its_details_in_it(error: type[OpStoreError]) -> None:
+def test_the_text_of_an_error_contains_its_details(error: type[OpStoreError]) -> None:
     made = example(error)
     for name in fields(error.message):
         value = made.details[name]
@@ -65,18 +65,18 @@ def test_an_error_says_what_failed_with_its_details_in_it(error: type[OpStoreErr
 
 
 @pytest.mark.parametrize("error", LEAVES)
-def test_an_error_says_so_in_its_own_words(error: type[OpStoreError]) -> None:
+def test_every_error_has_its_own_message(error: type[OpStoreError]) -> None:
     assert error.message != OpStoreError.message
     assert error.message not in [other.message for other in LEAVES if other is not error]
 
 
 @pytest.mark.parametrize("error", LEAVES)
-def test_the_templates_name_plain_details(error: type[OpStoreError]) -> None:
+def test_the_placeholders_of_the_templates_are_identifiers(error: type[OpStoreError]) -> None:
     for name in fields(error.message) | fields(error.hint):
         assert name.isidentifier()
 
 
-def test_a_detail_that_is_missing_is_a_bug_and_not_passed_over() -> None:
+def test_a_missing_detail_raises_key_error() -> None:
     with pytest.raises(KeyError):
         errors.OpNotFound()
 
@@ -94,15 +94,15 @@ def test_a_detail_that_is_missing_is_a_bug_and_not_passed_over() -> None:
         (errors.LengthRequired(), "the request needs a Content-Length", ""),
     ],
 )
-def test_text_and_advice_are_the_templates_filled_in(error: OpStoreError, text: str, advice: str) -> None:
+def test_text_and_advice_are_the_filled_in_templates(error: OpStoreError, text: str, advice: str) -> None:
     assert (error.text, error.advice) == (text, advice)
 
 
 # --- the tree ---------------------------------------------------------------------------------------------------
 
 
-def drawn() -> Iterator[tuple[str, int, str]]:
-    """(family, exit code, the rest of its lines) of the tree in the docstring."""
+def documented_tree() -> Iterator[tuple[str, int, str]]:
+    """Yield (family, exit code, rest of its lines) of the tree in the docstring."""
     assert errors.__doc__ is not None
     tree = errors.__doc__.split("OpStoreError\n")[1].split("\n\n")[0]
     for branch in re.split(r"[├└]── ", tree)[1:]:
@@ -111,8 +111,8 @@ def drawn() -> Iterator[tuple[str, int, str]]:
         yield match[1], int(match[2]), match[3]
 
 
-def test_the_tree_in_the_docstring_names_exactly_all_errors_under_their_families() -> None:
-    shown = {family: re.findall(r"\b[A-Z]\w+", rest) for family, _, rest in drawn()}
+def test_the_tree_in_the_docstring_lists_every_error_under_its_family() -> None:
+    shown = {family: re.findall(r"\b[A-Z]\w+", rest) for family, _, rest in documented_tree()}
     there = {family.__name__: [error.__name__ for error in all_errors(family)][1:] for family in FAMILIES}
     assert {family: sorted(leaves) for family, leaves in shown.items()} == {
         family: sorted(leaves) for family, leaves in there.items()
@@ -120,10 +120,10 @@ def test_the_tree_in_the_docstring_names_exactly_all_errors_under_their_families
 
 
 def test_the_tree_in_the_docstring_shows_the_exit_codes_of_the_contract() -> None:
-    assert {family: code for family, code, _ in drawn()} == EXIT_CODES
+    assert {family: code for family, code, _ in documented_tree()} == EXIT_CODES
 
 
-def test_every_error_is_listed_once_its_family_first() -> None:
+def test_every_error_is_listed_once_after_its_family() -> None:
     assert ALL[0] is OpStoreError
     assert len(set(ALL)) == len(ALL) == len({error.__name__ for error in ALL})
     assert {error.__name__ for error in ALL} == {
@@ -134,7 +134,7 @@ def test_every_error_is_listed_once_its_family_first() -> None:
 # --- codes ------------------------------------------------------------------------------------------------------
 
 
-def test_exit_codes_by_family_are_the_contracts() -> None:
+def test_the_exit_codes_of_the_families_are_those_of_the_contract() -> None:
     assert {family.__name__: family.exit_code for family in FAMILIES} == EXIT_CODES
 
 
@@ -146,14 +146,14 @@ def test_a_leaf_has_the_exit_code_of_its_family(error: type[OpStoreError]) -> No
     assert error.exit_code == expected
 
 
-def test_nothing_but_an_answer_exits_1_or_3() -> None:
+def test_only_a_negative_result_exits_1_or_3() -> None:
     for error in ALL:
         if error.exit_code in (1, UNKNOWN_VERDICT):
             assert issubclass(error, errors.AnswerIsNo)
 
 
 @pytest.mark.parametrize("error", ALL)
-def test_an_error_has_an_http_status_that_says_whose_fault_it_is(error: type[OpStoreError]) -> None:
+def test_client_errors_are_4xx_and_daemon_errors_5xx(error: type[OpStoreError]) -> None:
     theirs = (errors.Refused, errors.AnswerIsNo, errors.NotFound, errors.Conflict, errors.NotAuthorised)
     ours = (errors.Unreachable, errors.Unavailable, errors.InternalError)
     if issubclass(error, theirs):
@@ -166,7 +166,7 @@ def test_an_error_has_an_http_status_that_says_whose_fault_it_is(error: type[OpS
 
 
 @pytest.mark.parametrize("error", LEAVES)
-def test_an_error_comes_over_the_wire_as_the_same_class_with_the_same_words(error: type[OpStoreError]) -> None:
+def test_an_error_keeps_its_class_and_text_over_the_wire(error: type[OpStoreError]) -> None:
     sent = example(error)
     body = encode(
         Problem(
@@ -186,13 +186,13 @@ def test_an_error_comes_over_the_wire_as_the_same_class_with_the_same_words(erro
     assert str(came) == str(sent)
 
 
-def test_the_words_that_came_are_kept_also_where_ours_differ_or_want_other_details() -> None:
+def test_the_text_of_the_daemon_is_used_even_if_the_local_template_differs() -> None:
     came = from_wire("OpNotFound", 404, "es gibt keinen Op {op}", "frag {hint}", {"other": 1})
     assert type(came) is errors.OpNotFound
     assert (came.text, came.advice, came.details) == ("es gibt keinen Op {op}", "frag {hint}", {"other": 1})
 
 
-def test_without_advice_and_details_there_are_none() -> None:
+def test_advice_and_details_default_to_empty() -> None:
     came = from_wire("StorageFull", 507, "full")
     assert (came.advice, came.details) == ("", {})
 
@@ -216,14 +216,14 @@ def test_without_advice_and_details_there_are_none() -> None:
         (507, errors.Unavailable),
     ],
 )
-def test_an_unknown_word_becomes_the_family_of_its_status(status: int, family: type[OpStoreError]) -> None:
+def test_an_unknown_error_code_becomes_the_family_of_its_status(status: int, family: type[OpStoreError]) -> None:
     came = from_wire("ErrorOfANewerDaemon", status, "the words", "the advice", {"a": 1})
     assert type(came) is family
     assert (came.text, came.advice, came.details) == ("the words", "the advice", {"a": 1})
 
 
 @pytest.mark.parametrize("code", ["", "Exception", "SystemExit", "__class__", "opnotfound", "ALL"])
-def test_only_a_word_of_the_family_names_a_class(code: str) -> None:
+def test_only_a_known_error_code_selects_a_class(code: str) -> None:
     assert type(from_wire(code, 404, "text")) is errors.NotFound
 
 
@@ -251,7 +251,7 @@ def test_an_error_can_be_pickled(error: type[OpStoreError]) -> None:
         (OSError(), "OSError"),
     ],
 )
-def test_the_reason_is_that_of_the_operating_system_or_else_the_text(error: Exception, expected: str) -> None:
+def test_the_reason_is_the_message_of_the_operating_system_or_else_the_text(error: Exception, expected: str) -> None:
     assert errors.reason(error) == expected
 
 

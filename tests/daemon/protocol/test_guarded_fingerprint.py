@@ -1,9 +1,9 @@
-"""What a request is told apart from others by."""
+"""Fingerprints of requests."""
 
 from opstore_daemon.protocol.records import fingerprint
 
 
-def test_parts_that_read_alike_in_a_row_have_fingerprints_of_their_own() -> None:
+def test_parts_with_equal_concatenations_have_different_fingerprints() -> None:
     parts = (
         [b"POST/v1/ops", b""],
         [b"POST", b"/v1/ops"],

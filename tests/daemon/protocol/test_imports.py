@@ -29,18 +29,18 @@ def imported_by(*modules: str) -> set[str]:
     return set(json.loads(done.stdout)) - set(sys.stdlib_module_names)
 
 
-def test_the_protocol_imports_nothing_but_the_standard_library_and_msgspec() -> None:
+def test_the_protocol_imports_only_the_standard_library_and_msgspec() -> None:
     modules = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in PROTOCOL.rglob("*.py")]
     assert len(modules) > 20
     assert imported_by(*modules) - imported_by("msgspec") == {"opstore_daemon"}
 
 
-def test_the_command_line_imports_nothing_of_the_server() -> None:
+def test_the_command_line_imports_no_server_package() -> None:
     imported = imported_by("opstore_cli")
     assert "opstore_cli" in imported
     assert not imported & SERVER
 
 
-def test_the_rules_import_nothing_but_the_standard_library_and_msgspec() -> None:
+def test_the_rules_import_only_the_standard_library_and_msgspec() -> None:
     rules = [f"opstore_daemon.rules.{name}" for name in ("derivation", "numbering", "verdict")]
     assert imported_by(*rules) - imported_by("msgspec") == {"opstore_daemon"}

@@ -1,4 +1,4 @@
-"""Names of ops, pipelines and tags: what is legal, and what is said where one is not."""
+"""Names of ops, pipelines and tags: the rules and the suggestions."""
 
 import pytest
 from hypothesis import given
@@ -83,13 +83,13 @@ DEVICE_NAMES = ["con", "prn", "aux", "nul", *[f"{port}{n}" for port in ("com", "
 
 
 @pytest.mark.parametrize("name", LEGAL)
-def test_a_legal_name_is_taken_as_it_is(name: str) -> None:
+def test_a_legal_name_is_accepted_unchanged(name: str) -> None:
     assert is_name(name)
     assert OpName.parse(name) == name
 
 
 @pytest.mark.parametrize("name", ILLEGAL)
-def test_anything_else_is_refused_with_the_rule_in_words(name: str) -> None:
+def test_an_illegal_name_is_refused_with_the_rule(name: str) -> None:
     assert not is_name(name)
     with pytest.raises(errors.InvalidName) as caught:
         OpName.parse(name)
@@ -106,7 +106,7 @@ def test_a_name_has_at_most_128_characters() -> None:
 
 @pytest.mark.parametrize("device", DEVICE_NAMES)
 @pytest.mark.parametrize("ending", ["", ".txt", ".tar.gz"])
-def test_the_name_of_a_windows_device_is_refused_whatever_stands_behind_its_first_dot(device: str, ending: str) -> None:
+def test_the_name_of_a_windows_device_is_refused_with_any_suffix(device: str, ending: str) -> None:
     for name in (device + ending, device.upper() + ending):
         with pytest.raises(errors.InvalidName) as caught:
             OpName.parse(name)
@@ -126,7 +126,7 @@ def test_the_name_of_a_windows_device_is_refused_whatever_stands_behind_its_firs
         ("A" * 128, "a" * 128),
     ],
 )
-def test_where_there_is_an_obvious_name_it_is_suggested(meant: str, name: str) -> None:
+def test_an_obvious_legal_name_is_suggested(meant: str, name: str) -> None:
     assert suggest_name(meant) == name
     with pytest.raises(errors.InvalidName) as caught:
         OpName.parse(meant)
@@ -134,7 +134,7 @@ def test_where_there_is_an_obvious_name_it_is_suggested(meant: str, name: str) -
 
 
 @pytest.mark.parametrize("meant", ["", "..", "a/B", "a\\B", "Größe", "A\x00", "_A", "A" * 129, "Con", "A..B"])
-def test_where_there_is_none_nothing_is_suggested(meant: str) -> None:
+def test_without_an_obvious_name_there_is_no_suggestion(meant: str) -> None:
     assert suggest_name(meant) is None
     with pytest.raises(errors.InvalidName) as caught:
         OpName.parse(meant)
@@ -149,7 +149,7 @@ def test_a_long_text_is_not_repeated_in_full() -> None:
 
 
 @given(st.text(max_size=12) | st.text("aAbB01._-/ \n", max_size=12) | st.from_regex(r"[a-z0-9._-]{0,140}"))
-def test_a_name_is_legal_if_and_only_if_the_contract_says_so(text: str) -> None:
+def test_a_name_is_legal_exactly_by_the_rules_of_the_contract(text: str) -> None:
     alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
     expected = (
         0 < len(text) <= 128
@@ -163,6 +163,6 @@ def test_a_name_is_legal_if_and_only_if_the_contract_says_so(text: str) -> None:
 
 
 @given(st.text(max_size=12))
-def test_whatever_is_suggested_is_legal(text: str) -> None:
+def test_a_suggested_name_is_legal(text: str) -> None:
     suggested = suggest_name(text)
     assert suggested is None or is_name(suggested)

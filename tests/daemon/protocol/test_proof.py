@@ -1,4 +1,4 @@
-"""The proof that who answers knows the token."""
+"""The proof that a daemon knows the token."""
 
 import hashlib
 import hmac
@@ -32,24 +32,24 @@ def test_an_authority_is_an_address_and_a_port() -> None:
         ("", NONCE, AT),
     ],
 )
-def test_the_proof_differs_by_token_nonce_and_authority(token: str, nonce: str, at: str) -> None:
+def test_the_proof_depends_on_token_nonce_and_authority(token: str, nonce: str, at: str) -> None:
     assert prove(key_of(token), nonce, at) != prove(KEY, NONCE, AT)
     assert not is_proof(prove(key_of(token), nonce, at), TOKEN, NONCE, AT)
 
 
 @pytest.mark.parametrize("given", ["", ",", "0" * 64, TOKEN, "é" * 64, prove(KEY, NONCE, AT)[:-1]])
-def test_anything_else_is_no_proof(given: str) -> None:
+def test_other_values_are_not_accepted_as_a_proof(given: str) -> None:
     assert not is_proof(given, TOKEN, NONCE, AT)
 
 
-def test_neither_token_nor_nonce_can_be_read_off_a_proof() -> None:
+def test_a_proof_contains_neither_token_nor_nonce() -> None:
     proof = prove(KEY, NONCE, AT)
     assert TOKEN not in proof
     assert NONCE not in proof
     assert len(proof) == 64
 
 
-def test_a_new_nonce_has_the_form_of_one_and_nobody_has_seen_it() -> None:
+def test_a_new_nonce_is_valid_and_unique() -> None:
     nonces = {new_nonce() for _ in range(100)}
     assert len(nonces) == 100
     assert all(is_nonce(nonce) for nonce in nonces)

@@ -1,4 +1,4 @@
-"""The decoder of records: what is taken, and what is refused with a reason."""
+"""The decoder of records: accepted and refused bodies."""
 
 import json
 from datetime import UTC, datetime
@@ -44,8 +44,8 @@ VERSION = VersionRecord(
 )
 
 
-def refused(body: bytes, kind: Any = NewVersion) -> str:
-    """The reason why it was refused."""
+def refusal_reason(body: bytes, kind: Any = NewVersion) -> str:
+    """Check that the body is refused; return the reason."""
     with pytest.raises(errors.InvalidRequest) as caught:
         decode(body, kind)
     reason: str = caught.value.details["reason"]
@@ -58,20 +58,20 @@ def problem(details: bytes) -> bytes:
     return b'{"title": "", "status": 1, "detail": "", "code": "", "details": ' + details + b"}"
 
 
-# --- what is taken ----------------------------------------------------------------------------------------------
+# --- accepted ----------------------------------------------------------------------------------------------
 
 
-def test_a_record_comes_back_as_it_was_written() -> None:
+def test_a_record_is_decoded_as_it_was_encoded() -> None:
     assert decode(encode(VERSION), VersionRecord) == VERSION
     assert decode(bytearray(encode(VERSION)), VersionRecord) == VERSION
     assert decode(memoryview(encode(VERSION)), VersionRecord) == VERSION
 
 
-def test_times_go_over_the_wire_as_rfc_3339_utc() -> None:
+def test_times_are_encoded_as_rfc_3339_in_utc() -> None:
     assert json.loads(encode(VERSION))["registered_at"] == "2024-01-02T03:04:05Z"
 
 
-def test_a_version_has_the_keys_that_are_promised() -> None:
+def test_a_version_has_the_keys_of_the_contract() -> None:
     promised = [
         "op",
         "version",
@@ -88,7 +88,7 @@ def test_a_version_has_the_keys_that_are_promised() -> None:
     assert json.loads(encode(VERSION))["digest"] is None
 
 
-def test_what_is_skipped_of_a_request_has_its_default() -> None:
+def test_omitted_keys_of_a_request_have_defaults() -> None:
     assert decode(b"{}", NewVersion) == NewVersion()
     assert decode(b' {"upstream": "a@1.0.0", "downstream": "b"}\n', NewLink).state == "valid"
 
@@ -98,7 +98,7 @@ def test_defaults_are_not_shared_between_records() -> None:
     assert first.labels is not second.labels
 
 
-def test_a_message_is_kept_as_it_was_written() -> None:
+def test_a_message_is_decoded_unchanged() -> None:
     text = "  \x1b[31m<b>{x}</b>\r\n\t\u202e\U0001f600 "
     assert decode(json.dumps({"message": text}).encode(), NewVersion).message == text
 
@@ -108,15 +108,15 @@ def test_a_client_ignores_keys_of_a_newer_daemon() -> None:
     assert decode(json.dumps(newer).encode(), VersionRecord) == VERSION
 
 
-# --- what is refused --------------------------------------------------------------------------------------------
+# --- refused --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_a_request_with_an_unknown_key_is_refused(kind: type[Request]) -> None:
-    assert "unknown field `of_nobody`" in refused(b'{"of_nobody": 1}', kind)
+    assert "unknown field `of_nobody`" in refusal_reason(b'{"of_nobody": 1}', kind)
 
 
-def test_every_record_is_either_asked_or_said() -> None:
+def test_every_struct_is_either_a_request_or_a_record() -> None:
     kinds = [v for v in vars(records).values() if isinstance(v, type) and issubclass(v, msgspec.Struct)]
     assert len(kinds) > 20
     assert all(issubclass(kind, Request) != issubclass(kind, Record) for kind in kinds if kind is not msgspec.Struct)
@@ -134,12 +134,12 @@ def test_every_record_is_either_asked_or_said() -> None:
         (b'{"upstream": "a", "downstream": "b", "upstream": "c"}', NewLink, "upstream"),
     ],
 )
-def test_a_key_that_comes_twice_is_refused(body: bytes, kind: Any, key: str) -> None:
+def test_a_duplicate_key_is_refused(body: bytes, kind: Any, key: str) -> None:
     json.loads(body)  # it is well-formed
-    assert refused(body, kind) == f"the key {key!r} comes twice"
+    assert refusal_reason(body, kind) == f"the key {key!r} comes twice"
 
 
-def test_the_same_key_in_two_objects_is_no_repetition() -> None:
+def test_the_same_key_may_occur_in_two_objects() -> None:
     body = b'{"fields": {"major": {"a": "b"}, "minor": {"a": "b"}}, "labels": {"a": "b"}}'
     assert decode(body, NewVersion).labels == {"a": "b"}
 
@@ -147,51 +147,51 @@ def test_the_same_key_in_two_objects_is_no_repetition() -> None:
 @pytest.mark.parametrize(
     "number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"+1", b"01", b"0x1", b".5"]
 )
-def test_a_number_that_json_does_not_know_is_refused(number: bytes) -> None:
-    refused(b'{"size": ' + number + b"}", NewUpload)
-    refused(problem(b'{"a": ' + number + b"}"), Problem)
-    refused(number, Any)
+def test_a_number_that_is_not_json_is_refused(number: bytes) -> None:
+    refusal_reason(b'{"size": ' + number + b"}", NewUpload)
+    refusal_reason(problem(b'{"a": ' + number + b"}"), Problem)
+    refusal_reason(number, Any)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
 @pytest.mark.parametrize("kind", [NewVersion, Problem, Any])
 def test_100_000_brackets_are_refused(opening: bytes, kind: Any) -> None:
-    refused(opening * 100_000, kind)
+    refusal_reason(opening * 100_000, kind)
     closing = {b"[": b"]", b'{"a":': b"}", b'[{"a":': b"}]"}[opening]
-    refused(opening * 100_000 + b"1" + closing * 100_000, kind)
+    refusal_reason(opening * 100_000 + b"1" + closing * 100_000, kind)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
-def test_json_is_nested_to_a_depth_that_is_bounded(opening: bytes, closing: bytes) -> None:
+def test_the_nesting_depth_of_json_is_limited(opening: bytes, closing: bytes) -> None:
     decode(opening * MAX_DEPTH + b"1" + closing * MAX_DEPTH, Any)
     for depth in (MAX_DEPTH + 1, 100, 900, 5_000):
-        assert refused(opening * depth + b"1" + closing * depth, Any) == "the JSON is nested too deep"
+        assert refusal_reason(opening * depth + b"1" + closing * depth, Any) == "the JSON is nested too deep"
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\x80"])
-def test_what_is_not_utf_8_is_refused(text: bytes) -> None:
-    refused(b'{"message": "' + text + b'"}')
-    refused(b'{"labels": {"' + text + b'": ""}}')
-    refused(b'{"message": "' + text)
+def test_bytes_that_are_not_utf_8_are_refused(text: bytes) -> None:
+    refusal_reason(b'{"message": "' + text + b'"}')
+    refusal_reason(b'{"labels": {"' + text + b'": ""}}')
+    refusal_reason(b'{"message": "' + text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
 def test_json_in_another_encoding_is_refused(encoding: str) -> None:
-    refused("{}".encode(encoding))
+    refusal_reason("{}".encode(encoding))
 
 
 @pytest.mark.parametrize("text", [b"\\ud800", b"\\udc00", b"\\ud800x", b"\\ud800\\ud800", b"\\udc00\\ud800"])
-def test_half_a_surrogate_pair_is_refused(text: bytes) -> None:
-    refused(b'{"message": "' + text + b'"}')
-    refused(b'{"labels": {"' + text + b'": ""}}')
-    refused(problem(b'{"a": "' + text + b'"}'), Problem)
+def test_a_lone_surrogate_is_refused(text: bytes) -> None:
+    refusal_reason(b'{"message": "' + text + b'"}')
+    refusal_reason(b'{"labels": {"' + text + b'": ""}}')
+    refusal_reason(problem(b'{"a": "' + text + b'"}'), Problem)
 
 
 @pytest.mark.parametrize(
     "body", [b"{} x", b"{}{}", b"{},", b"{}\x00", b"{}]", b"", b" ", b"{", b'{"size"', b"{'size': 1}"]
 )
-def test_what_is_not_one_document_is_refused(body: bytes) -> None:
-    refused(body)
+def test_a_body_other_than_one_json_document_is_refused(body: bytes) -> None:
+    refusal_reason(body)
 
 
 @pytest.mark.parametrize(
@@ -236,17 +236,17 @@ def test_what_is_not_one_document_is_refused(body: bytes) -> None:
         (b'{"name": "p", "edges": {"a": "b"}}', NewPipeline),
     ],
 )
-def test_what_is_of_another_type_is_refused(body: bytes, kind: Any) -> None:
+def test_a_value_of_the_wrong_type_is_refused(body: bytes, kind: Any) -> None:
     json.loads(body, parse_int=str)  # it is well-formed
-    refused(body, kind)
+    refusal_reason(body, kind)
 
 
-def test_the_reason_names_the_place() -> None:
-    assert refused(b'{"size": 1.0}', NewUpload) == "Expected `int | null`, got `float` - at `$.size`"
+def test_the_reason_contains_the_path_of_the_value() -> None:
+    assert refusal_reason(b'{"size": 1.0}', NewUpload) == "Expected `int | null`, got `float` - at `$.size`"
 
 
 def body_with(key: str, value: Any) -> bytes:
-    """A request in which only this key matters."""
+    """Return a request with this key only."""
     return json.dumps({key: value}).encode()
 
 
@@ -265,9 +265,9 @@ def body_with(key: str, value: Any) -> bytes:
         ("size", 2**63 - 1, 2**63),
     ],
 )
-def test_what_is_too_long_is_refused(key: str, fits: Any, too_long: Any) -> None:
+def test_a_value_over_the_limit_is_refused(key: str, fits: Any, too_long: Any) -> None:
     decode(body_with(key, fits), NewVersion)
-    assert f"$.{key}" in refused(body_with(key, too_long))
+    assert f"$.{key}" in refusal_reason(body_with(key, too_long))
 
 
 @pytest.mark.parametrize(
@@ -298,30 +298,30 @@ def test_typed_values_are_parsed_and_encoded_as_their_texts() -> None:
 
 @pytest.mark.parametrize("value", [1, None, {}, []])
 def test_a_typed_value_is_a_string(value: object) -> None:
-    assert "Expected `str`" in refused(json.dumps({"upstream": value, "downstream": "b"}).encode(), NewLink)
+    assert "Expected `str`" in refusal_reason(json.dumps({"upstream": value, "downstream": "b"}).encode(), NewLink)
 
 
-def test_evidence_that_is_too_long_is_refused() -> None:
+def test_evidence_over_the_limit_is_refused() -> None:
     link = {"upstream": "a@1.0.0", "downstream": "b"}
     assert decode(json.dumps(link | {"evidence": "x" * 4096}).encode(), NewLink).evidence == "x" * 4096
-    refused(json.dumps(link | {"evidence": "x" * 4097}).encode(), NewLink)
+    refusal_reason(json.dumps(link | {"evidence": "x" * 4097}).encode(), NewLink)
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\x00", "\x00a", "a\x00b", "a\n\x00", "a\x00\n", "\n\x00\n"])
-def test_a_nul_is_refused_in_whatever_is_stored(text: str) -> None:
-    refused(body_with("message", text))
-    refused(body_with("labels", {text: ""}))
-    refused(body_with("labels", {"a": text}))
-    refused(json.dumps({"upstream": "a", "downstream": "b", "evidence": text}).encode(), NewLink)
+def test_a_nul_is_refused_in_all_stored_text(text: str) -> None:
+    refusal_reason(body_with("message", text))
+    refusal_reason(body_with("labels", {text: ""}))
+    refusal_reason(body_with("labels", {"a": text}))
+    refusal_reason(json.dumps({"upstream": "a", "downstream": "b", "evidence": text}).encode(), NewLink)
 
 
 @pytest.mark.parametrize("key", ["", "a=b", "=", "a\n", "\n", "a\nb", "\ta", "a\x1b[31m", "a\x7f", "a\r\n"])
-def test_a_label_has_a_key_without_an_equals_sign_or_a_control_character(key: str) -> None:
-    refused(body_with("labels", {key: "x"}))
+def test_a_label_key_with_an_equals_sign_or_a_control_character_is_refused(key: str) -> None:
+    refusal_reason(body_with("labels", {key: "x"}))
 
 
 @pytest.mark.parametrize("key", ["a", " ", "a b", "größe", "a.b/c:d", "\U0001f600", "$"])
-def test_any_other_label_key_is_taken(key: str) -> None:
+def test_any_other_label_key_is_accepted(key: str) -> None:
     assert decode(body_with("labels", {key: "x=\n"}), NewVersion).labels == {key: "x=\n"}
 
 
@@ -351,7 +351,7 @@ requests = st.dictionaries(
 @example(b'"' + b"\\" * 99_999, Any)
 @example(b"9" * 100_000, Any)
 @example(b"1" + b"0" * 4300, Any)
-def test_any_bytes_are_either_a_record_or_refused(body: bytes, kind: Any) -> None:
+def test_any_bytes_are_either_decoded_or_refused(body: bytes, kind: Any) -> None:
     try:
         record = decode(body, kind)
     except errors.InvalidRequest:

@@ -1,4 +1,4 @@
-"""Records that several threads read for the first time, at once: msgspec alone crashes the process."""
+"""Decoding a type for the first time in several threads at once, which crashes the process with msgspec alone."""
 
 import subprocess
 import sys
@@ -27,6 +27,6 @@ print(len(kinds) > 40)
 """
 
 
-def test_they_are_read() -> None:
+def test_several_threads_can_decode_a_type_for_the_first_time_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr[-1000:]

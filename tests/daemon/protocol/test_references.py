@@ -1,4 +1,4 @@
-"""References: every selector of the contract, in its order, and what is refused."""
+"""References: every selector of the contract, their precedence, and invalid ones."""
 
 import pytest
 from hypothesis import assume, given
@@ -53,12 +53,12 @@ ROWS: list[tuple[str, Selector]] = [
 ]
 
 
-def test_a_bare_name_is_its_latest_version() -> None:
+def test_a_bare_name_selects_the_latest_version() -> None:
     assert Reference.parse("pca") == Reference(OpName("pca"), Latest(), bare=True)
 
 
 @pytest.mark.parametrize(("text", "selector"), ROWS)
-def test_a_selector_is_read_as_the_contracts_table_says(text: str, selector: Selector) -> None:
+def test_a_selector_is_parsed_by_the_table_of_the_contract(text: str, selector: Selector) -> None:
     reference = Reference.parse(f"pca@{text}")
     assert reference == Reference(OpName("pca"), selector, bare=False)
     assert type(reference.selector) is type(selector)
@@ -78,12 +78,12 @@ def test_a_selector_is_read_as_the_contracts_table_says(text: str, selector: Sel
         ("1111.2222.3333_now", Version),  # the chariots form; a legal tag too
     ],
 )
-def test_what_could_be_several_is_the_first_in_the_contracts_order(text: str, kind: type[Selector]) -> None:
+def test_an_ambiguous_selector_is_the_first_kind_in_the_order_of_the_contract(text: str, kind: type[Selector]) -> None:
     assert type(parse_selector(text)) is kind
 
 
 @pytest.mark.parametrize("time", ["2020-01-01 10:00:00", "2020-01-01T10:00:00+00:00", "a@b"])
-def test_the_chariots_form_picks_its_version(time: str) -> None:
+def test_a_selector_in_the_chariots_format_selects_its_version(time: str) -> None:
     reference = Reference.parse(f"pca@aaaa.bbbb.cccc_{time}")
     assert reference.selector == Version("aaaa", "bbbb", "cccc")
     assert isinstance(reference.selector, Version)
@@ -91,20 +91,20 @@ def test_the_chariots_form_picks_its_version(time: str) -> None:
     assert str(reference) == "pca@aaaa.bbbb.cccc"
 
 
-def test_three_decimal_subversions_are_written_so_that_they_are_not_read_as_a_version_number() -> None:
+def test_decimal_subversions_are_not_written_as_a_version_number() -> None:
     reference = Reference.parse("pca@1111.2222.3333_")
     assert str(reference) == "pca@1111.2222.3333_"
     assert Reference.parse(str(reference)) == reference
 
 
-def test_a_reference_is_made_of_the_parts_of_a_path() -> None:
+def test_a_reference_can_be_made_from_an_op_and_a_selector() -> None:
     assert Reference.of("pca", None) == Reference.parse("pca")
     assert Reference.of("pca", "1.2") == Reference.parse("pca@1.2")
     with pytest.raises(errors.InvalidReference, match=r"'pca@x y' is not a reference"):
         Reference.of("pca", "x y")
 
 
-def test_blanks_in_a_range_mean_nothing() -> None:
+def test_whitespace_in_a_range_is_ignored() -> None:
     assert parse_selector(">= 1.2 , < 2") == Range(">=1.2,<2")
     assert parse_selector(">=1.2\t,\n<2\n") == Range(">=1.2,<2")
 
@@ -180,7 +180,7 @@ def test_blanks_in_a_range_mean_nothing() -> None:
         "aaaa.bbbb.cccc_a\nb",
     ],
 )
-def test_what_is_no_selector_is_refused(selector: str) -> None:
+def test_an_invalid_selector_is_refused(selector: str) -> None:
     with pytest.raises(errors.InvalidReference) as caught:
         Reference.parse(f"pca@{selector}")
     assert caught.value.details["reference"] == f"pca@{selector}"[:300]
@@ -190,14 +190,14 @@ def test_what_is_no_selector_is_refused(selector: str) -> None:
 @pytest.mark.parametrize(
     "selector", ["١", "١.٢", "١.٢.٣", "1.٢", "１.２.３", "2147483648", "1.2147483648", "9" * 100_000]
 )
-def test_digits_that_make_no_number_are_refused(selector: str) -> None:
+def test_digits_other_than_ascii_and_too_large_numbers_are_refused(selector: str) -> None:
     with pytest.raises(errors.Refused) as caught:
         Reference.parse(f"pca@{selector}")
     assert len(caught.value.text) < 700
 
 
 @pytest.mark.parametrize("selector", ["01", "1.02", "01.2.3", "1.2.03", "00"])
-def test_a_leading_zero_makes_no_number_and_no_line(selector: str) -> None:
+def test_a_leading_zero_is_refused_in_a_number_and_in_a_line(selector: str) -> None:
     try:
         read: Selector | None = parse_selector(selector)
     except errors.Refused:
@@ -205,13 +205,13 @@ def test_a_leading_zero_makes_no_number_and_no_line(selector: str) -> None:
     assert not isinstance(read, VersionNumber | Line)
 
 
-def test_a_note_that_the_chariots_form_cannot_have_is_refused() -> None:
+def test_an_invalid_note_in_the_chariots_format_is_refused() -> None:
     for note in ("\x1b[31m", "x" * 65, "\u2028"):
         with pytest.raises(errors.Refused):
             Reference.parse(f"pca@aaaa.bbbb.cccc_{note}")
 
 
-def test_an_empty_selector_is_named_as_such() -> None:
+def test_an_empty_selector_is_reported_as_empty() -> None:
     with pytest.raises(errors.InvalidReference) as caught:
         Reference.parse("pca@")
     assert caught.value.text == "'pca@' is not a reference: the selector behind @ is empty"
@@ -246,7 +246,7 @@ selectors = st.one_of(
 
 
 @given(names, selectors)
-def test_a_reference_is_written_as_it_was_read(name: str, selector: str) -> None:
+def test_parsing_the_text_of_a_reference_returns_an_equal_reference(name: str, selector: str) -> None:
     text = f"{name}@{selector}"
     try:
         reference = Reference.parse(text)
@@ -258,7 +258,7 @@ def test_a_reference_is_written_as_it_was_read(name: str, selector: str) -> None
 
 
 @given(st.text(max_size=20) | st.text("pca@sha256:.,<>=!~*latest01 _\n", max_size=24))
-def test_any_text_is_either_read_or_refused(text: str) -> None:
+def test_any_text_is_either_parsed_or_refused(text: str) -> None:
     for read in (Reference.parse, lambda selector: Reference.parse("pca@" + selector)):
         try:
             reference = read(text)
@@ -272,12 +272,12 @@ def test_any_text_is_either_read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("tag", ["stable", "v1.2", "1.2.3.4", "1-2", "aaaa.bbbb", "latest.1"])
-def test_a_tag_is_a_name_that_a_reference_reads_as_a_tag(tag: str) -> None:
+def test_a_name_that_a_reference_parses_as_a_tag_can_be_a_tag(tag: str) -> None:
     assert TagName.parse(tag) == tag
 
 
 @pytest.mark.parametrize("tag", ["latest", "1.2.3", "1", "2024.11", "aaaa.bbbb.cccc", "01.2.3", "2147483648"])
-def test_a_name_that_a_reference_reads_as_another_selector_is_not_a_tag(tag: str) -> None:
+def test_a_name_that_a_reference_parses_as_another_selector_cannot_be_a_tag(tag: str) -> None:
     with pytest.raises(errors.InvalidTag):
         TagName.parse(tag)
 

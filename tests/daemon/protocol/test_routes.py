@@ -1,4 +1,4 @@
-"""Routes: what stands in a part stays in that part."""
+"""Routes: every part of a path is percent-encoded."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,7 @@ DOTS = ("", ".", "..")
 parts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(lambda part: part not in DOTS)
 
 
-def test_names_numbers_and_digests_stand_in_a_path_as_they_are() -> None:
+def test_names_numbers_and_digests_are_not_encoded_in_a_path() -> None:
     assert routes.path(routes.OP, op="random_forest") == "/v1/ops/random_forest"
     assert routes.path(routes.VERSION, op="pca", selector="1.2.3") == "/v1/ops/pca/versions/1.2.3"
     digest = "sha256:" + "ab" * 32
@@ -41,19 +41,19 @@ def test_names_numbers_and_digests_stand_in_a_path_as_they_are() -> None:
         ("...", "..."),
     ],
 )
-def test_everything_else_is_percent_encoded(part: str, encoded: str) -> None:
+def test_other_characters_are_percent_encoded(part: str, encoded: str) -> None:
     assert routes.path(routes.VERSION, op=part, selector="1") == f"/v1/ops/{encoded}/versions/1"
 
 
 @pytest.mark.parametrize("part", DOTS)
-def test_a_part_that_would_name_another_path_is_refused(part: str) -> None:
+def test_dots_as_a_part_are_refused(part: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         routes.path(routes.VERSION, op=part, selector="1")
     assert repr(part) in caught.value.text
 
 
 @given(parts, parts)
-def test_what_stands_in_a_part_comes_out_of_it_and_adds_no_other(op: str, selector: str) -> None:
+def test_parts_of_any_text_are_decoded_unchanged_and_add_no_segment(op: str, selector: str) -> None:
     path = routes.path(routes.BYTES, op=op, selector=selector)
     assert path.isascii()
     assert path.isprintable()
@@ -64,7 +64,7 @@ def test_what_stands_in_a_part_comes_out_of_it_and_adds_no_other(op: str, select
     assert (unquote(one), unquote(other)) == (op, selector)
 
 
-def test_every_route_is_under_the_version_of_the_api_or_the_page_or_asks_for_health() -> None:
+def test_every_route_belongs_to_the_api_the_page_or_a_health_check() -> None:
     spelled = [value for name, value in vars(routes).items() if name.isupper() and str(value).startswith("/")]
     assert len(spelled) > 10
     outside = {path for path in spelled if not path.startswith(("/v1/", routes.PAGES))}

@@ -1,4 +1,4 @@
-"""The store and the client take what the verbs say, with the same defaults: help() shows each its own signature."""
+"""Store and client implement the verbs with the same parameters and defaults."""
 
 import inspect
 from typing import Any
@@ -19,7 +19,7 @@ def parameters(kind: type, verb: str) -> dict[str, tuple[Any, Any]]:
 
 @pytest.mark.parametrize("kind", [Store, BaseOpStoreClient])
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_takes_the_same_with_the_same_defaults_everywhere(kind: type, verb: str) -> None:
+def test_a_verb_has_the_same_parameters_and_defaults_everywhere(kind: type, verb: str) -> None:
     wanted, given = parameters(OpStoreInterface, verb), parameters(kind, verb)
     assert {name: given.get(name) for name in wanted} == wanted
     # What one of them takes beyond that may be left out.

@@ -1,4 +1,4 @@
-"""Versions and numbers: how they are read, compared and hashed."""
+"""Versions and version numbers: parsing, comparing and hashing."""
 
 import copy
 import operator
@@ -21,7 +21,7 @@ counts = st.integers(0, HIGHEST)
 
 
 @given(counts, counts, counts)
-def test_a_number_reads_as_it_is_written(major: int, minor: int, patch: int) -> None:
+def test_the_text_of_a_parsed_version_number_is_unchanged(major: int, minor: int, patch: int) -> None:
     number = VersionNumber.parse(f"{major}.{minor}.{patch}")
     assert number == (major, minor, patch)
     assert str(number) == f"{major}.{minor}.{patch}"
@@ -65,13 +65,13 @@ def test_a_number_reads_as_it_is_written(major: int, minor: int, patch: int) -> 
         "1.2.3\u200b",
     ],
 )
-def test_what_is_not_a_number_is_refused_with_the_rule(text: str) -> None:
+def test_an_invalid_version_number_is_refused_with_the_rule(text: str) -> None:
     with pytest.raises(errors.InvalidVersion) as caught:
         VersionNumber.parse(text)
     assert caught.value.details == {"text": text, "rule": VERSION_RULE}
 
 
-def test_the_highest_number_is_2_to_the_31_less_1() -> None:
+def test_the_highest_number_is_2_to_the_31_minus_1() -> None:
     assert HIGHEST == 2**31 - 1 == 2147483647
     assert VersionNumber.parse("2147483647.2147483647.2147483647") == (HIGHEST, HIGHEST, HIGHEST)
     for text in ("2147483648.0.0", "1.2147483648.0", "1.0.2147483648"):
@@ -95,7 +95,7 @@ def test_numbers_compare_as_integers() -> None:
 
 
 @given(subversions, subversions, subversions)
-def test_a_version_reads_as_it_is_written(major: str, minor: str, patch: str) -> None:
+def test_the_text_of_a_parsed_version_is_unchanged(major: str, minor: str, patch: str) -> None:
     version = Version.parse(f"{major}.{minor}.{patch}")
     assert version.subversions == (major, minor, patch) == (version.major, version.minor, version.patch)
     assert str(version) == f"{major}.{minor}.{patch}"
@@ -103,14 +103,14 @@ def test_a_version_reads_as_it_is_written(major: str, minor: str, patch: str) ->
 
 
 @pytest.mark.parametrize("time", ["2020-01-01 10:00:00", "2020-01-01T10:00:00.123456+00:00", "x_y", "1.2.3", "@"])
-def test_the_chariots_form_is_read_and_its_time_kept_as_a_note(time: str) -> None:
+def test_the_chariots_format_is_parsed_with_its_time_as_a_note(time: str) -> None:
     version = Version.parse(f"aaaa.bbbb.cccc_{time}")
     assert version == Version("aaaa", "bbbb", "cccc")
     assert version.creation_time == time
     assert str(version) == "aaaa.bbbb.cccc"
 
 
-def test_the_note_of_the_chariots_form_is_no_part_of_the_version() -> None:
+def test_the_note_of_the_chariots_format_is_ignored_in_comparisons() -> None:
     noted = Version.parse("aaaa.bbbb.cccc_2020-01-01 10:00:00")
     bare = Version.parse("aaaa.bbbb.cccc")
     assert noted == bare
@@ -151,7 +151,7 @@ def test_an_empty_note_is_none() -> None:
         "aaaa.bbbb.cccc_" + "x" * 65,
     ],
 )
-def test_what_is_not_a_version_is_refused_with_the_rule(text: str) -> None:
+def test_an_invalid_version_is_refused_with_the_rule(text: str) -> None:
     with pytest.raises(errors.InvalidSubversions) as caught:
         Version.parse(text)
     assert caught.value.details["rule"] == SUBVERSIONS_RULE
@@ -170,7 +170,7 @@ def test_a_long_text_is_not_repeated_in_full() -> None:
     assert len(caught.value.text) < 600
 
 
-def test_versions_are_equal_when_all_three_subversions_are() -> None:
+def test_versions_are_equal_if_all_three_subversions_are() -> None:
     version = Version("aaaa", "bbbb", "cccc")
     assert version == Version("aaaa", "bbbb", "cccc", creation_time="now")
     assert version != Version("dddd", "bbbb", "cccc")
@@ -219,7 +219,7 @@ def stored(sequence: int, patch: str, op: str = "pca", store: str = "local") -> 
     return Version("aaaa", "bbbb", patch, place=Place(store, op, sequence))
 
 
-def test_versions_of_one_op_of_one_store_have_its_order() -> None:
+def test_versions_of_one_op_in_one_store_are_ordered() -> None:
     old, new = stored(1, "ffff"), stored(2, "0000")
     assert new > old
     assert new >= old
@@ -253,7 +253,7 @@ def test_equal_versions_are_neither_older_nor_newer() -> None:
     ],
     ids=["parsed", "noted", "another op", "another store", "foreign", "a stranger's place"],
 )
-def test_versions_of_no_known_order_are_not_compared(other: Any) -> None:
+def test_versions_without_a_common_order_cannot_be_compared(other: Any) -> None:
     mine = stored(1, "cccc")
     for compare in (operator.gt, operator.lt, operator.ge, operator.le):
         with pytest.raises(TypeError, match=r"it is not known which of Version\('aaaa.bbbb.cccc'\) and .* is newer"):
@@ -263,16 +263,16 @@ def test_versions_of_no_known_order_are_not_compared(other: Any) -> None:
 
 
 @pytest.mark.parametrize("stranger", [None, 1, "aaaa.bbbb.cccc", object()])
-def test_what_is_no_version_is_not_compared(stranger: object) -> None:
+def test_a_version_cannot_be_compared_with_other_objects(stranger: object) -> None:
     with pytest.raises(TypeError, match="not supported between"):
         stored(1, "cccc") > stranger  # noqa: B015
 
 
-def test_a_version_of_a_store_keeps_its_place_when_pickled() -> None:
+def test_a_pickled_version_of_a_store_keeps_its_order() -> None:
     assert pickle.loads(pickle.dumps(stored(1, "ffff"))) < stored(2, "0000")  # noqa: S301
 
 
-def test_a_version_is_made_of_a_text_or_of_any_object_with_three_subversions() -> None:
+def test_a_version_can_be_made_from_a_text_or_an_object_with_three_subversions() -> None:
     time = datetime.fromisoformat("2020-01-01 10:00:00.5")
     foreign = SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc", creation_time=time)
     mine = stored(1, "cccc")
@@ -288,7 +288,7 @@ def test_a_version_is_made_of_a_text_or_of_any_object_with_three_subversions() -
         Version.of(SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc", creation_time="\x1b[31m"))
 
 
-def test_sets_of_ours_and_theirs_are_equal_where_their_hash_is_that_of_the_three_subversions() -> None:
+def test_sets_of_versions_equal_sets_of_foreign_objects_with_the_same_hash() -> None:
     class Foreign:
         def __init__(self, major: str, minor: str, patch: str) -> None:
             self.major, self.minor, self.patch = major, minor, patch

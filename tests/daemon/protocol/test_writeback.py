@@ -1,4 +1,4 @@
-"""The way to the disk that begins while bytes still come."""
+"""Writing back to the disk starts while bytes still arrive."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from opstore_daemon.system import writeback
 from opstore_daemon.system.writeback import EVERY, WriteBack
 
 
-def test_each_so_many_bytes_their_way_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_back_starts_once_per_interval_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[tuple[int, ...]] = []
     monkeypatch.setattr(writeback, "_begin", lambda: lambda *asked: begun.append(asked))
     back = WriteBack(7, 100)
@@ -20,7 +20,7 @@ def test_each_so_many_bytes_their_way_begins_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has the call")
-def test_the_system_takes_the_call(tmp_path: Path) -> None:
+def test_the_system_accepts_the_call(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
         os.write(fd, b"x" * 100_000)
@@ -29,6 +29,6 @@ def test_the_system_takes_the_call(tmp_path: Path) -> None:
         os.close(fd)
 
 
-def test_it_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_work_without_write_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "other")
     assert writeback._begin.__wrapped__()(1, 2, 3, 4) is None

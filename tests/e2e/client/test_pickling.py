@@ -87,8 +87,8 @@ def files(machine: Machine) -> list[str]:
     return sorted(os.listdir(folder)) if folder.exists() else []
 
 
-def settle(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[str, str]]:
-    """Brings it about that this way leads to the daemon: the client's arguments, and the environment."""
+def configure(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[str, str]]:
+    """Configure the client by this method; return its arguments and its environment."""
     daemon.do("start")
     secret = machine.file("secret", daemon.token)
     secret.chmod(0o600)
@@ -103,7 +103,7 @@ def settle(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[str, 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_pickled_client_works_in_worker_processes(machine: Machine, other: Machine, method: str, way: str) -> None:
     daemon = machine if way in ("token file", "OPSTORE_TOKEN for the local daemon") else other
-    arguments, environ = settle(machine, daemon, way)
+    arguments, environ = configure(machine, daemon, way)
     path = script(machine, SCRIPT.replace("ARGUMENTS", arguments))
     source = machine.do(path, method, daemon.token, program=[sys.executable], env=environ)
     assert source == way.split(" for ")[0]
@@ -220,13 +220,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     token_handover._delete_files()
 
 
-def twin(client: OpStoreClient) -> OpStoreClient:
+def pickled_copy(client: OpStoreClient) -> OpStoreClient:
     found = pickle.loads(pickle.dumps(client))  # noqa: S301
     assert isinstance(found, OpStoreClient)
     return found
 
 
-def handed_files(home: Path) -> list[Path]:
+def token_files(home: Path) -> list[Path]:
     return sorted((home / token_handover.FOLDER).iterdir()) if (home / token_handover.FOLDER).exists() else []
 
 
@@ -238,27 +238,27 @@ def test_all_pickles_of_a_process_share_one_token_file_also_across_threads(
 
         def work(number: int) -> str:
             barrier.wait()
-            with twin(client) as other:
+            with pickled_copy(client) as other:
                 return other.push(f"op{number}", b"bytes").version
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(work, range(8))) == ["1.0.0"] * 8
-    assert len(handed_files(home)) == 1
+    assert len(token_files(home)) == 1
 
 
 def test_an_unpickled_client_can_be_pickled_again(home: Path, opstore_memory_server: Serving) -> None:
     client = OpStoreClient(opstore_memory_server.url, token=opstore_memory_server.token)
-    for made in (twin(twin(client)), copy.copy(client), copy.deepcopy(client)):
+    for made in (pickled_copy(pickled_copy(client)), copy.copy(client), copy.deepcopy(client)):
         with made:
             assert made.ops() == []
 
 
 def test_every_verb_reports_a_deleted_token_file(home: Path) -> None:
     pickled = pickle.dumps(OpStoreClient("http://127.0.0.1:1", token=TOKEN))
-    (path,) = handed_files(home)
+    (path,) = token_files(home)
     path.unlink()
     found = pickle.loads(pickled)  # noqa: S301 - an error in here would end a worker process
-    for made in (found, twin(found)):
+    for made in (found, pickled_copy(found)):
         with pytest.raises(errors.TokenUnavailable, match="No such file") as refused:
             made.ops()
         assert pickle.loads(pickle.dumps(refused.value)).details["path"] == str(path)  # noqa: S301
@@ -294,15 +294,15 @@ def test_a_token_that_the_other_process_finds_itself_is_not_written(
     home: Path, opstore_memory_server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Credentials().store(opstore_memory_server.url, opstore_memory_server.token)
-    with twin(OpStoreClient(opstore_memory_server.url)) as client:
+    with pickled_copy(OpStoreClient(opstore_memory_server.url)) as client:
         assert client.ops() == []
-    twin(OpStoreClient())
+    pickled_copy(OpStoreClient())
     (home.parent / "opstore.toml").write_text(f'url = "{opstore_memory_server.url}"')
     monkeypatch.setenv("OPSTORE_TOKEN", TOKEN)
     # Nor is one that is not meant for the URL.
-    with twin(OpStoreClient(token=TOKEN)) as client:
+    with pickled_copy(OpStoreClient(token=TOKEN)) as client:
         assert client.ops() == []
-    assert handed_files(home) == []
+    assert token_files(home) == []
 
 
 def test_callbacks_are_not_pickled(home: Path, opstore_memory_server: Serving) -> None:
@@ -313,7 +313,7 @@ def test_callbacks_are_not_pickled(home: Path, opstore_memory_server: Serving) -
         progress=lambda *moved: told.append(moved),
         notify=told.append,
     )
-    with twin(client) as other:
+    with pickled_copy(client) as other:
         other.push("pca", b"bytes")
         assert told == []
         other.progress = lambda *moved: told.append(moved)
@@ -322,7 +322,7 @@ def test_callbacks_are_not_pickled(home: Path, opstore_memory_server: Serving) -
 
 
 class Named(OpStoreClient):
-    """A client of somebody's own, with something in it."""
+    """A client subclass with an attribute."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(**options)
@@ -330,7 +330,7 @@ class Named(OpStoreClient):
 
 
 def test_attributes_of_a_subclass_are_pickled(home: Path, opstore_memory_server: Serving) -> None:
-    made = twin(Named("mine", url=opstore_memory_server.url, token=opstore_memory_server.token))
+    made = pickled_copy(Named("mine", url=opstore_memory_server.url, token=opstore_memory_server.token))
     assert isinstance(made, Named)
     assert made.name == "mine"
     with made:

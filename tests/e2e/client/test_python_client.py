@@ -1,4 +1,4 @@
-"""OpStoreClient against a daemon that listens."""
+"""OpStoreClient against a listening daemon."""
 
 import io
 import os
@@ -40,7 +40,7 @@ SIZES = [0, 1, 5 * MIB + 1, 20 * MIB]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_bytes_paths_and_files_are_pushed_and_pulled_alike(client: OpStoreClient, tmp_path: Path, size: int) -> None:
+def test_bytes_paths_and_files_can_be_pushed_and_pulled(client: OpStoreClient, tmp_path: Path, size: int) -> None:
     content = os.urandom(size)
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -85,7 +85,7 @@ def test_a_pipe_is_pushed_to_its_end(client: OpStoreClient, size: int) -> None:
 
 
 class _Broken(io.RawIOBase):
-    """A file that fails after a while."""
+    """A file whose fourth read fails."""
 
     def __init__(self) -> None:
         self.left = 3
@@ -159,7 +159,7 @@ def test_a_client_can_be_used_again_after_it_was_closed(listener: Listener) -> N
     client.close()
 
 
-def test_a_client_that_was_inherited_by_a_fork_has_connections_of_its_own(client: OpStoreClient) -> None:
+def test_a_client_in_a_forked_process_opens_its_own_connections(client: OpStoreClient) -> None:
     client.push("pca", b"one" * 1000)
     # In a process of its own: forking one that has threads is another matter.
     script = f"""

@@ -1,4 +1,4 @@
-"""What people and scripts do wrong: files, outputs, streams, texts and names that are not as they should be."""
+"""Errors of users and scripts: invalid files, outputs, streams, texts and names."""
 
 import json
 import os
@@ -19,11 +19,11 @@ from opstore_daemon.protocol import errors
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.wire import Wire
 
-posix = pytest.mark.skipif(os.name != "posix", reason="files and streams as POSIX has them")
+posix = pytest.mark.skipif(os.name != "posix", reason="requires POSIX files and streams")
 
 
 def assert_refused(machine: Machine, *words: str | bytes | Path, **options: Any) -> str:
-    """Exit code 2 in both forms, without a traceback; returns the message."""
+    """Check that the command exits 2 with and without --json, and without a traceback; return the message."""
     code, out, err = machine.run(*words, **options)
     assert (code, out, "Traceback" in err) == (2, "", False), (words, err)
     code, document, error = machine.ask(*words, **options)
@@ -36,20 +36,20 @@ def assert_refused(machine: Machine, *words: str | bytes | Path, **options: Any)
 # --- FILE -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_no_file_of_a_pipeline(stocked: Machine) -> None:
+def test_a_folder_as_a_pipeline_file_is_refused(stocked: Machine) -> None:
     folder = stocked.cwd / "folder"
     folder.mkdir(exist_ok=True)
     assert "folder" in assert_refused(stocked, "pipeline", "register", "refused", "--file", "folder")
 
 
-def test_a_file_that_is_not_there_is_refused(stocked: Machine) -> None:
+def test_a_missing_file_is_refused(stocked: Machine) -> None:
     assert "nowhere" in assert_refused(stocked, "push", "refused", "nowhere")
     assert "nowhere" in assert_refused(stocked, "pipeline", "register", "refused", "--file", "nowhere")
     assert "refused" not in stocked.do("ops", "-q").split()
 
 
 def without_privileges() -> list[str]:
-    """What makes a program obey the modes of files: nothing, or for root a shedding of that right."""
+    """Return the command prefix under which a program obeys file modes: empty, except for root."""
     if os.geteuid() != 0:
         return []
     words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
@@ -58,7 +58,7 @@ def without_privileges() -> list[str]:
     return words
 
 
-def test_a_file_that_cannot_be_read_is_refused(stocked: Machine) -> None:
+def test_an_unreadable_file_is_refused(stocked: Machine) -> None:
     program = [*without_privileges(), *PROGRAM]
     path = stocked.file("secret", "one")
     path.chmod(0)
@@ -92,7 +92,7 @@ def test_a_socket_is_refused(machine: Machine) -> None:
         assert machine.do("ops") == ""
 
 
-def test_an_empty_file_and_a_device_and_a_pipe_are_files(machine: Machine) -> None:
+def test_an_empty_file_a_device_and_a_pipe_can_be_pushed(machine: Machine) -> None:
     machine.file("empty", "")
     assert machine.run("push", "empty", "empty") == (0, "empty@1.0.0\n", STARTED)
     assert machine.run("push", "nothing", "/dev/null") == (0, "nothing@1.0.0\n", "")
@@ -133,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(machine: Machine, wire:
     assert list((machine.home / "blobs" / "staging").iterdir()) == []
 
 
-def test_a_file_that_is_replaced_while_it_is_read_is_pushed_as_it_was(machine: Machine, wire: Wire) -> None:
+def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(machine: Machine, wire: Wire) -> None:
     content = os.urandom(MIB) * 24
     path = machine.file("replaced", content)
     wire.stop_up = 8 * MIB
@@ -167,14 +167,12 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_as_it_was(machine: M
         ("n" * 300, 9, f"{'n' * 300} can't be written: File name too long"),
     ],
 )
-def test_an_output_that_cannot_be_leaves_the_folder_as_it_was(
-    stocked: Machine, output: str, code: int, said: str
-) -> None:
+def test_an_invalid_output_leaves_the_folder_unchanged(stocked: Machine, output: str, code: int, said: str) -> None:
     _make_outputs(stocked.cwd)
-    before = _listed(stocked.cwd)
+    before = _snapshot(stocked.cwd)
     assert stocked.run("pull", "pca", "-o", output) == (code, "", f"error: {said}\n")
     assert stocked.ask("pull", "pca", "-o", output)[0] == code
-    assert _listed(stocked.cwd) == before
+    assert _snapshot(stocked.cwd) == before
 
 
 def _make_outputs(folder: Path) -> None:
@@ -185,7 +183,7 @@ def _make_outputs(folder: Path) -> None:
             (folder / name).symlink_to(target)
 
 
-def _listed(folder: Path) -> dict[str, bytes | str]:
+def _snapshot(folder: Path) -> dict[str, bytes | str]:
     found = sorted(folder.rglob("*"))
     return {str(path): os.readlink(path) if path.is_symlink() else _content(path) for path in found}
 
@@ -194,7 +192,7 @@ def _content(path: Path) -> bytes | str:
     return path.read_bytes() if path.is_file() else "no file"
 
 
-def test_an_output_in_a_folder_that_cannot_be_written_leaves_nothing(machine: Machine) -> None:
+def test_an_output_in_a_read_only_folder_leaves_nothing(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
     closed = machine.cwd / "closed"
@@ -205,7 +203,7 @@ def test_an_output_in_a_folder_that_cannot_be_written_leaves_nothing(machine: Ma
     assert list(closed.iterdir()) == []
 
 
-def test_a_forced_pull_replaces_a_file_at_once_and_takes_no_link_away_from_its_target(machine: Machine) -> None:
+def test_a_forced_pull_to_a_symbolic_link_replaces_the_link_and_keeps_its_target(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
     target = machine.file("target", "mine")
@@ -214,7 +212,7 @@ def test_a_forced_pull_replaces_a_file_at_once_and_takes_no_link_away_from_its_t
     assert (target.read_bytes(), (machine.cwd / "link").read_bytes()) == (b"mine", b"one")
 
 
-def test_the_default_output_is_not_overwritten_either(machine: Machine) -> None:
+def test_the_default_output_is_not_overwritten(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
     assert machine.run("pull", "pca") == (0, "pca-1.0.0\n", "")
@@ -235,7 +233,7 @@ def closing(*descriptors: int) -> Callable[[], None]:
 
 
 @posix
-def test_closed_streams_are_no_reason_to_fail_or_to_mix_things_up(machine: Machine) -> None:
+def test_closed_streams_are_reported_and_never_confused_with_files(machine: Machine) -> None:
     machine.file("blob", "one")
     open_ones: dict[str, Any] = {"stdin": None}
     # The daemon is started by a command that has no streams at all: no file of it may end up on a stream's number.
@@ -265,7 +263,7 @@ def test_closed_streams_in_a_shell(machine: Machine) -> None:
 
 
 @posix
-def test_a_stderr_that_nobody_reads_or_that_is_full_changes_nothing(machine: Machine) -> None:
+def test_a_broken_or_full_stderr_does_not_change_the_result(machine: Machine) -> None:
     machine.file("blob", "one")
     reading, writing = os.pipe()
     os.close(reading)
@@ -292,7 +290,7 @@ NASTY = {
 
 @pytest.fixture(scope="module")
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine whose store has a version and a link for each nasty text."""
+    """Return a machine whose store has a version and a link for each hostile text."""
     with a_machine(tmp_path_factory.mktemp("nasty") / "machine") as made:
         made.do("start")
         with made.client() as client:
@@ -303,7 +301,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.mark.parametrize("kind", NASTY)
-def test_what_users_write_is_shown_escaped_and_is_whole_in_json(nasty: Machine, kind: str) -> None:
+def test_user_text_is_escaped_on_the_terminal_and_unchanged_in_json(nasty: Machine, kind: str) -> None:
     text, shown = NASTY[kind]
     # A line end of any alphabet ends a line of a message.
     lines = shown if kind not in ("a line separator", "a tab and a return", "a C1 control") else shown[:3]
@@ -327,7 +325,7 @@ def test_what_users_write_is_shown_escaped_and_is_whole_in_json(nasty: Machine, 
 
 @posix
 @pytest.mark.parametrize("name", [b"\x1b[31mred", b"\xff\xfe", "‮gnp".encode(), b"[red]x", b"-f", b" "])
-def test_names_of_files_are_shown_escaped(machine: Machine, name: bytes) -> None:
+def test_file_names_are_escaped(machine: Machine, name: bytes) -> None:
     path = os.fsencode(machine.cwd) + b"/" + name
     with open(path, "wb") as file:
         file.write(b"one")
@@ -358,26 +356,26 @@ BAD_REFERENCES = [
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
-def test_a_bad_name_is_refused_before_a_daemon_is_looked_for(machine: Machine, name: str) -> None:
+def test_an_invalid_name_is_refused_before_the_daemon_is_located(machine: Machine, name: str) -> None:
     code, document, error = machine.ask("show", "--json", "--", name)
     assert (code, document, error["code"], error["details"]["name"]) == (2, None, "InvalidName", name[:200])
     assert not machine.home.exists()
 
 
-def test_a_bad_name_is_shown_escaped(machine: Machine) -> None:
+def test_an_invalid_name_is_escaped_in_the_error(machine: Machine) -> None:
     machine.file("blob", "one")
     code, out, err = machine.run("push", "a\x1b[31m\u202eb", "blob")
     assert (code, out, err.partition(" is not a name")[0]) == (2, "", "error: 'a\\x1b[31m\\u202eb'")
 
 
 @pytest.mark.parametrize("reference", BAD_REFERENCES, ids=lambda text: ascii(text[:30]))
-def test_a_bad_reference_is_refused(stocked: Machine, reference: str) -> None:
+def test_an_invalid_reference_is_refused(stocked: Machine, reference: str) -> None:
     code, out, err = stocked.run("pull", "--", reference)
     assert (code, out, len(err) < 1000, "\x1b" in err) == (2, "", True, False)
 
 
 def text_options() -> list[tuple[str, ...]]:
-    """Every option and argument that takes text: the words of its command, then the option, if it is one."""
+    """Return every text option and argument: the words of its command, then the option (empty for an argument)."""
     found: list[tuple[str, ...]] = []
 
     def walk(command: click.Command, path: tuple[str, ...]) -> None:
@@ -417,7 +415,7 @@ NEEDED = {
 
 @posix
 @pytest.mark.parametrize("where", text_options(), ids=" ".join)
-def test_bytes_that_are_no_text_are_refused_everywhere(stocked: Machine, where: tuple[str, ...]) -> None:
+def test_bytes_that_are_not_utf_8_are_refused_in_every_option(stocked: Machine, where: tuple[str, ...]) -> None:
     stocked.file("blob", "one")
     *path, option = where
     words = NEEDED.get(tuple(path), [])
@@ -433,7 +431,7 @@ def test_bytes_that_are_no_text_are_refused_everywhere(stocked: Machine, where: 
 
 
 @posix
-def test_bytes_that_are_no_text_are_refused_in_the_settings(machine: Machine) -> None:
+def test_bytes_that_are_not_utf_8_are_refused_in_the_settings(machine: Machine) -> None:
     for name in ("OPSTORE_URL", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE"):
         environment = {**os.environb, **{key.encode(): text.encode() for key, text in machine.environment.items()}}
         environment[name.encode()] = b"a\xff"
@@ -483,7 +481,7 @@ LONG = "x" * 100_000
     ],
     ids=lambda words: " ".join(words)[:40].rstrip("x"),
 )
-def test_what_is_too_long_is_refused(stocked: Machine, words: list[str]) -> None:
+def test_arguments_over_the_limits_are_refused(stocked: Machine, words: list[str]) -> None:
     stocked.file("blob", "another")
     versions = stocked.do("versions", "pca", "-q")
     code, out, err = stocked.run(*words)
@@ -491,7 +489,7 @@ def test_what_is_too_long_is_refused(stocked: Machine, words: list[str]) -> None
     assert stocked.do("versions", "pca", "-q") == versions
 
 
-def test_what_is_long_and_allowed_is_kept(machine: Machine) -> None:
+def test_arguments_at_the_limits_are_stored(machine: Machine) -> None:
     machine.file("blob", "one")
     message, value, name = "m" * 65536, "v" * 1024, "n" * 128
     machine.do("push", name, "blob", "-m", message, "--label", f"key={value}")
@@ -513,7 +511,7 @@ def test_two_dashes_end_the_options(machine: Machine) -> None:
 NOTHING_NEW = "nothing new: pca@1.0.0 has these bytes already\n"
 
 
-def test_options_stand_before_the_command_after_it_and_between(machine: Machine) -> None:
+def test_options_can_be_placed_before_after_and_between_arguments(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("start")
     for words in (
@@ -526,19 +524,19 @@ def test_options_stand_before_the_command_after_it_and_between(machine: Machine)
     assert machine.run("push", "pca", "blob", "--bum", "minor")[0] == 2
 
 
-def test_a_quoted_range_picks_a_version(stocked: Machine) -> None:
+def test_a_quoted_range_selects_a_version(stocked: Machine) -> None:
     assert stocked.run("show", "pca@>=1,<2", "-q") == (0, "pca@1.1.0\n", "")
     assert stocked.run("show", "pca@~=1.0", "-q") == (0, "pca@1.1.0\n", "")
 
 
 @pytest.mark.parametrize("content", [b"ops = 1", b"\xff", b"ops = ['Pca']", b"", b"other = 1"])
-def test_a_file_of_a_pipeline_that_is_none_is_refused(stocked: Machine, content: bytes) -> None:
+def test_an_invalid_pipeline_file_is_refused_by_register(stocked: Machine, content: bytes) -> None:
     stocked.file("graph.toml", content)
     assert_refused(stocked, "pipeline", "register", "refused", "--file", "graph.toml")
     assert "refused" not in stocked.do("pipeline", "list", "-q").split()
 
 
-def test_the_python_client_refuses_the_same(stocked: Machine) -> None:
+def test_the_python_client_refuses_the_same_names_and_references(stocked: Machine) -> None:
     with stocked.client() as client:
         for name in BAD_NAMES:
             with pytest.raises(errors.InvalidName):

@@ -1,4 +1,4 @@
-"""What bash, zsh and fish offer at a Tab: typed into the real shells, with a real daemon or without one."""
+"""Completion in real bash, zsh and fish shells, with and without a daemon."""
 
 import os
 import re
@@ -33,22 +33,22 @@ START = {
 }
 
 
-def missing(shell: str) -> bool:
-    """Whether the shell is not there to be asked; in CI it has to be."""
+def is_missing(shell: str) -> bool:
+    """Return whether the shell is not installed; fail in CI, which installs all of them."""
     return shutil.which(shell) is None and "OPSTORE_TEST_ALL" not in os.environ
 
 
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if missing(name):
+    if is_missing(name):
         pytest.skip(f"{name} is not installed")
     return name
 
 
 @pytest.fixture
 def stocked(machine: Machine) -> Machine:
-    """A machine whose daemon has some ops, and a folder with a file."""
+    """Return a machine whose daemon has some ops, with a folder that contains a file."""
     path = machine.file("blob.bin", b"bytes")
     for op in ("pca", "pca_of_may", "tokenizer"):
         machine.do("push", op, path)
@@ -59,7 +59,7 @@ def stocked(machine: Machine) -> Machine:
 
 
 class Prompt:
-    """A shell that completes, at its prompt."""
+    """A shell with completion, at its prompt."""
 
     def __init__(self, name: str, machine: Machine) -> None:
         words, setup = START[name]
@@ -76,20 +76,20 @@ class Prompt:
         return self
 
     def erase(self) -> None:
-        """Takes the line away again. No command runs for that: what is typed meanwhile would go astray."""
+        """Clear the line without running a command, which could swallow the next keys."""
         self._terminal.enter("\x15")
         self._terminal.wait_for(lambda lines: lines == [PROMPT.rstrip()], "the prompt")
 
     def __exit__(self, *failure: Any) -> None:
         self._terminal.__exit__(*failure)
 
-    def completed(self, line: str, to: str) -> None:
-        """The line becomes that at a Tab."""
+    def expect_completion(self, line: str, to: str) -> None:
+        """Check that Tab completes the line to `to`."""
         self._terminal.enter(f"{line}\t")
         self._terminal.wait_for(lambda lines: f"{PROMPT}{to}".rstrip() in lines, to)
 
-    def offered(self, line: str, *words: str) -> None:
-        """At Tabs these are shown to choose from."""
+    def expect_candidates(self, line: str, *words: str) -> None:
+        """Check that repeated Tabs list these candidates."""
         self._terminal.enter(f"{line}\t\t\t")
         pattern = [rf"(^|\s){re.escape(word)}(\s|$)" for word in words]
         shown = lambda lines: all(any(re.search(one, text) for text in lines[1:]) for one in pattern)  # noqa: E731
@@ -118,25 +118,25 @@ OFFERED = {
 }
 
 
-def test_a_tab_completes(stocked: Machine, shell: str) -> None:
+def test_tab_completes_the_line(stocked: Machine, shell: str) -> None:
     with Prompt(shell, stocked) as prompt:
         for line, to in COMPLETED.items():
-            prompt.completed(line, to)
+            prompt.expect_completion(line, to)
             prompt.erase()
 
 
-def test_tabs_show_what_there_is(stocked: Machine, shell: str) -> None:
+def test_repeated_tabs_list_the_candidates(stocked: Machine, shell: str) -> None:
     op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens what they share
     numbers = {"opstore pull tokenizer@": (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")}
     for line, words in {**OFFERED, **numbers}.items():
         with Prompt(shell, stocked) as prompt:
-            prompt.offered(line, *words)
+            prompt.expect_candidates(line, *words)
 
 
-def test_without_a_daemon_it_is_silent_and_starts_none(machine: Machine, shell: str) -> None:
+def test_completion_without_a_daemon_is_silent_and_starts_none(machine: Machine, shell: str) -> None:
     with Prompt(shell, machine) as prompt:
-        prompt.completed("opstore pull pc", "opstore pull pc")
-        prompt.completed("a", "opstore pull pca")  # the prompt is there, and nothing was said meanwhile
+        prompt.expect_completion("opstore pull pc", "opstore pull pc")
+        prompt.expect_completion("a", "opstore pull pca")  # the prompt is there, and nothing was said meanwhile
     assert machine.daemons() == []
     assert not machine.home.exists()
 
@@ -145,7 +145,7 @@ def test_without_a_daemon_it_is_silent_and_starts_none(machine: Machine, shell: 
 
 
 def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:
-    """What is offered to bash, and what is said on standard error."""
+    """Return the candidates for bash, and standard error."""
     told = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", COMPLETE_VARIABLE: "bash_complete", **env}
     code, out, err = machine.raw(env={completion.TIMEOUT_VARIABLE: "30", **told})
     assert code == 0
@@ -181,11 +181,11 @@ ASKED: dict[str, list[str]] = {
 }
 
 
-def test_what_is_offered(stocked: Machine) -> None:
+def test_the_candidates_for_each_argument_and_option(stocked: Machine) -> None:
     assert {line: ask(stocked, line) for line in ASKED} == {line: (offered, "") for line, offered in ASKED.items()}
 
 
-def test_names_are_found_among_many(machine: Machine) -> None:
+def test_names_are_completed_among_many_ops(machine: Machine) -> None:
     path = machine.file("blob", b"bytes")
     for op in ("a", "m-1", "m", "m.x", "m_y", "n", "z9"):
         machine.do("push", op, path)
@@ -193,7 +193,7 @@ def test_names_are_found_among_many(machine: Machine) -> None:
     assert ask(machine, "opstore versions z")[0] == ["z9"]
 
 
-def test_a_daemon_that_does_not_answer_is_not_waited_for(machine: Machine) -> None:
+def test_completion_does_not_wait_for_a_hanging_daemon(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         env = {"OPSTORE_URL": url, "OPSTORE_TOKEN": "t", completion.TIMEOUT_VARIABLE: "0.1"}
@@ -213,51 +213,51 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for(machine: Machine) -> No
         {completion.TIMEOUT_VARIABLE: "-1"},
     ],
 )
-def test_whatever_is_wrong_it_is_silent(machine: Machine, env: dict[str, str]) -> None:
+def test_completion_is_silent_about_every_error(machine: Machine, env: dict[str, str]) -> None:
     assert ask(machine, "opstore versions pc", **env) == ([], "")
 
 
-def test_it_asks_the_daemon_that_the_line_names(stocked: Machine, machine: Machine) -> None:
+def test_completion_queries_the_daemon_named_on_the_line(stocked: Machine, machine: Machine) -> None:
     url = f"http://127.0.0.1:{stocked.runtime()['port']}"
     env = {"OPSTORE_HOME": str(machine.folder / "other"), "OPSTORE_TOKEN": stocked.token}
     assert ask(machine, f"opstore --url {url} versions tok", **env)[0] == ["tokenizer"]
 
 
 @pytest.fixture
-def kept(machine: Machine) -> str:
+def logged_in_url(machine: Machine) -> str:
     machine.do("start")
     url = f"http://127.0.0.1:{machine.runtime()['port']}"
     machine.do("login", url, stdin=machine.token.encode())
     return url
 
 
-def test_urls_are_those_that_login_kept_a_token_for(machine: Machine, kept: str) -> None:
-    assert ask(machine, "opstore logout ht")[0] == [kept]
-    assert ask(machine, "opstore logout http:")[0] == [kept.removeprefix("http:")]
+def test_logout_completes_the_urls_with_a_stored_token(machine: Machine, logged_in_url: str) -> None:
+    assert ask(machine, "opstore logout ht")[0] == [logged_in_url]
+    assert ask(machine, "opstore logout http:")[0] == [logged_in_url.removeprefix("http:")]
 
 
-def test_a_folder_is_offered_where_one_is_wanted(machine: Machine) -> None:
+def test_an_option_for_a_folder_completes_folders(machine: Machine) -> None:
     told = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", COMPLETE_VARIABLE: "bash_complete"}
     assert machine.raw(env=told)[1].startswith(b"dir,")
 
 
-def test_a_script_of_an_earlier_opstore_goes_on_working(stocked: Machine) -> None:
+def test_the_completion_script_of_an_earlier_release_still_works(stocked: Machine) -> None:
     told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", COMPLETE_VARIABLE: "bash_complete"}
     assert stocked.raw(env={completion.TIMEOUT_VARIABLE: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_the_program_prints_the_script_that_lies_in_the_folder(machine: Machine, name: str) -> None:
+def test_the_program_prints_the_packaged_completion_script(machine: Machine, name: str) -> None:
     printed = machine.raw("completion", name)[1].decode()
     assert printed == script(name) == (FOLDER / f"opstore.{name}").read_text()
 
 
-def test_a_shell_can_read_its_script(shell: str) -> None:
+def test_each_shell_can_parse_its_completion_script(shell: str) -> None:
     check = subprocess.run(
         [shell, "-n", str(FOLDER / f"opstore.{shell}")], env={**os.environ}, capture_output=True, text=True, check=False
     )
     assert (check.returncode, check.stderr) == (0, "")
 
 
-def test_there_is_a_script_for_each_shell_and_no_other_file() -> None:
+def test_there_is_one_completion_script_per_shell_and_no_other_file() -> None:
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(f"opstore.{name}" for name in SHELLS)

@@ -1,4 +1,4 @@
-"""Each exit code, brought about for real, and the same with and without --json."""
+"""Each exit code of the real program, with and without --json."""
 
 import json
 import os
@@ -20,25 +20,30 @@ from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
 
 
-def both(machine: Machine, *words: str | bytes | Path, **options: Any) -> tuple[int, str, str, Any]:
-    """Exit code, stdout, stderr and what --json has: the error, or the document; fails where the codes differ."""
+def run_with_and_without_json(
+    machine: Machine, *words: str | bytes | Path, **options: Any
+) -> tuple[int, str, str, Any]:
+    """Run a command with and without --json; return exit code, stdout, stderr, and the JSON error or document.
+
+    Fail if the exit codes differ.
+    """
     plain, out, err = machine.run(*words, **options)
     code, document, error = machine.ask(*words, **options)
     assert code == plain, (words, plain, code)
     return plain, out, err, document if error is None else error
 
 
-def words_of(error: dict[str, Any]) -> str:
-    """The error as it is said without --json."""
+def printed_error(error: dict[str, Any]) -> str:
+    """Return the error as it is printed without --json."""
     hint = f"hint: {error['hint']}\n" if error["hint"] else ""
     return f"error: {error['message']}\n{hint}"
 
 
 def assert_fails(machine: Machine, line: str, code: int, name: str, said: str, **options: Any) -> None:
-    """The command fails so, in both forms, with nothing on stdout."""
-    got, out, err, error = both(machine, *line.split(), **options)
+    """Check that the command fails with this code and error, with and without --json, and prints nothing on stdout."""
+    got, out, err, error = run_with_and_without_json(machine, *line.split(), **options)
     assert (got, out, err, error["code"]) == (code, "", said, name), line
-    assert words_of(error) == said
+    assert printed_error(error) == said
 
 
 # --- 0, 1, 3: verdicts ------------------------------------------------------------------------------------------------
@@ -59,8 +64,8 @@ def assert_fails(machine: Machine, line: str, code: int, name: str, said: str, *
         ("validate text --allow-unknown", 0, "unknown"),
     ],
 )
-def test_a_verdict_is_an_exit_code(stocked: Machine, line: str, code: int, verdict: str) -> None:
-    got, out, _, document = both(stocked, *line.split())
+def test_validate_exits_with_the_code_of_the_verdict(stocked: Machine, line: str, code: int, verdict: str) -> None:
+    got, out, _, document = run_with_and_without_json(stocked, *line.split())
     assert (got, out.split("\t")[1], document["verdict"]) == (code, verdict, verdict)
 
 
@@ -73,18 +78,18 @@ NOT_KNOWN = "error: no version of {op} was ever validated for {down}\nhint: opst
     ("op", "down", "code", "words"),
     [("pca", "forest@2.0.0", 1, NOT_VALID), ("forest", "pca", 3, NOT_KNOWN), ("tokenizer", "forest", 3, NOT_KNOWN)],
 )
-def test_where_no_version_is_left_it_is_no_or_unknown(
+def test_an_empty_selection_exits_1_or_3(
     stocked: Machine, command: str, op: str, down: str, code: int, words: str
 ) -> None:
     before = stocked.listing()
-    got, out, err, document = both(stocked, command, op, "--valid-for", down)
+    got, out, err, document = run_with_and_without_json(stocked, command, op, "--valid-for", down)
     assert (got, out, err[err.index("error:") :]) == (code, "", words.format(op=op, down=down))
     assert document[{"versions": "versions", "pull": "pulled"}[command]] == []
     assert stocked.listing() == before
 
 
 @pytest.mark.parametrize(("pipeline", "op", "code"), [("dead", "solo", 1), ("text", "forest", 3)])
-def test_a_pull_by_a_pipeline_without_a_set_writes_nothing(stocked: Machine, pipeline: str, op: str, code: int) -> None:
+def test_a_pull_of_an_unresolvable_pipeline_writes_nothing(stocked: Machine, pipeline: str, op: str, code: int) -> None:
     if pipeline == "dead":
         for op, content in (("solo", "one"), ("solo", "two"), ("sink", "one")):
             stocked.do("push", op, "-", "--bump", "major", stdin=content.encode())
@@ -92,7 +97,7 @@ def test_a_pull_by_a_pipeline_without_a_set_writes_nothing(stocked: Machine, pip
         stocked.do("yank", "solo@1.0.0", "--reason", "what is left is not validated")
         stocked.do("pipeline", "register", "dead", "solo", "sink")
     before = stocked.listing()
-    got, out, _, document = both(stocked, "pull", op, "--pipeline", pipeline)
+    got, out, _, document = run_with_and_without_json(stocked, "pull", op, "--pipeline", pipeline)
     assert (got, out, document["pulled"], stocked.listing()) == (code, "", [], before)
 
 
@@ -116,10 +121,10 @@ def test_a_pull_by_a_pipeline_without_a_set_writes_nothing(stocked: Machine, pip
         "pull pca --valid-for forest --pipeline churn",
     ],
 )
-def test_wrong_usage_and_refused_input_are_2(stocked: Machine, line: str) -> None:
-    code, out, err, error = both(stocked, *line.split())
+def test_usage_errors_and_refused_input_exit_2(stocked: Machine, line: str) -> None:
+    code, out, err, error = run_with_and_without_json(stocked, *line.split())
     assert (code, out) == (2, "")
-    assert err == words_of(error)
+    assert err == printed_error(error)
 
 
 # --- 4: not found -----------------------------------------------------------------------------------------------------
@@ -160,7 +165,7 @@ def test_wrong_usage_and_refused_input_are_2(stocked: Machine, line: str) -> Non
         ("op set nowhere --compat exact", "OpNotFound", "error: there is no op nowhere\nhint: opstore ops\n"),
     ],
 )
-def test_what_is_not_there_is_4(stocked: Machine, line: str, name: str, said: str) -> None:
+def test_a_missing_object_exits_4(stocked: Machine, line: str, name: str, said: str) -> None:
     before = stocked.listing()
     assert_fails(stocked, line, 4, name, said)
     assert stocked.listing() == before
@@ -199,7 +204,7 @@ def test_an_output_that_exists_is_a_conflict_unless_it_is_forced(stocked: Machin
 
 
 def damage(machine: Machine, content: bytes, how: Callable[[Path], None]) -> None:
-    """Does something to the bytes of a blob, behind the daemon's back."""
+    """Damage the file of a blob directly."""
     digits = digest_of(content).hex
     path = machine.home / "blobs" / "blobs" / digits[:2] / digits
     path.chmod(0o600)
@@ -229,18 +234,18 @@ SMALL, LARGE = b"small" * 100, bytes(range(256)) * (3 * MIB // 256)
     ],
     ids=["small, a bit", "small, gone", "small, cut", "large, its start", "large, its end", "large, cut"],
 )
-def test_damaged_bytes_are_6_and_leave_no_file(
+def test_damaged_bytes_exit_6_and_leave_no_file(
     machine: Machine, content: bytes, how: Callable[[Path], None], name: str
 ) -> None:
     machine.file("blob", content)
     machine.do("push", "pca", "blob")
     damage(machine, content, how)
-    code, out, err, error = both(machine, "pull", "pca", "-o", "pulled")
-    assert (code, out, err, error["code"]) == (6, "", words_of(error), name)
+    code, out, err, error = run_with_and_without_json(machine, "pull", "pca", "-o", "pulled")
+    assert (code, out, err, error["code"]) == (6, "", printed_error(error), name)
     assert machine.listing() == ["blob"]
 
 
-def test_damaged_bytes_on_standard_output_lack_their_end(machine: Machine) -> None:
+def test_damaged_bytes_on_standard_output_are_truncated(machine: Machine) -> None:
     machine.file("blob", LARGE)
     machine.do("push", "pca", "blob")
     damage(machine, LARGE, lambda path: flip(path, 100))
@@ -249,7 +254,7 @@ def test_damaged_bytes_on_standard_output_lack_their_end(machine: Machine) -> No
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["a few", "many"])
-def test_pushing_the_same_bytes_again_mends_a_damaged_blob(machine: Machine, data: bytes) -> None:
+def test_pushing_the_same_bytes_again_repairs_a_damaged_blob(machine: Machine, data: bytes) -> None:
     machine.file("blob", data)
     machine.do("push", "pca", "blob")
     damage(machine, data, lambda path: flip(path, len(data) // 2))
@@ -262,7 +267,7 @@ def test_pushing_the_same_bytes_again_mends_a_damaged_blob(machine: Machine, dat
 # --- 7: the daemon can't be reached -----------------------------------------------------------------------------------
 
 
-def test_a_url_with_nobody_behind_it_is_7_and_starts_nothing(machine: Machine) -> None:
+def test_a_url_without_a_daemon_exits_7_and_starts_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
     said = (
         "error: no daemon answers at URL: connection refused\n"
@@ -287,16 +292,16 @@ def test_a_url_with_nobody_behind_it_is_7_and_starts_nothing(machine: Machine) -
     assert not machine.home.exists()
 
 
-def test_no_daemon_where_none_may_be_started_is_7(machine: Machine) -> None:
+def test_a_missing_daemon_without_autostart_exits_7(machine: Machine) -> None:
     said = "error: no daemon runs for /machine/data\nhint: opstore start\n"
     assert_fails(machine, "ops", 7, "DaemonNotRunning", said, env={"OPSTORE_NO_AUTOSTART": "1"})
     assert not machine.home.exists()
 
 
-def test_what_is_no_daemon_is_7(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_a_server_other_than_a_daemon_exits_7(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     url = strangers("200 OK", body=b"welcome").url
-    code, out, err, error = both(machine, "ops", "--url", url)
-    assert (code, out, err, error["code"]) == (7, "", words_of(error), "DaemonUnreachable")
+    code, out, err, error = run_with_and_without_json(machine, "ops", "--url", url)
+    assert (code, out, err, error["code"]) == (7, "", printed_error(error), "DaemonUnreachable")
     assert error["message"] == "no daemon answers at URL: the server is not an opstore daemon (HTTP 200)"
 
 
@@ -306,20 +311,20 @@ def test_what_is_no_daemon_is_7(machine: Machine, strangers: Callable[..., Stran
 TOKEN_HINT = "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent\n"
 
 
-def test_a_wrong_token_is_8(machine: Machine) -> None:
+def test_a_wrong_token_exits_8(machine: Machine) -> None:
     machine.do("start")
     said = "error: the daemon requires a token: the one given is not known here\n" + TOKEN_HINT
     assert_fails(machine, "ops", 8, "TokenRequired", said, env={"OPSTORE_TOKEN": "a-wrong-one-of-some-length"})
 
 
-def test_a_wrong_token_for_a_url_of_loopback_is_8(machine: Machine, other: Machine) -> None:
+def test_a_wrong_token_for_a_loopback_url_exits_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
     said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
     said += "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
     assert_fails(other, f"ops --url {machine.url}", 8, "ProofFailed", said, env={"OPSTORE_TOKEN": "a-wrong-one"})
 
 
-def test_no_token_for_a_url_is_8(machine: Machine, other: Machine) -> None:
+def test_a_missing_token_for_a_url_exits_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
     said = "error: the daemon requires a token: the request has none\n" + TOKEN_HINT
     assert_fails(other, f"ops --url {machine.url}", 8, "TokenRequired", said)
@@ -336,7 +341,7 @@ run()
 """
 
 
-def test_a_token_for_plain_http_beyond_this_machine_is_8_and_nothing_leaves(machine: Machine) -> None:
+def test_a_token_for_remote_plain_http_exits_8_and_nothing_is_sent(machine: Machine) -> None:
     said = (
         "error: a token is not sent to http://192.0.2.1:8080: over plain HTTP everybody on the way could read it\n"
         "hint: use https://\n"
@@ -348,13 +353,13 @@ def test_a_token_for_plain_http_beyond_this_machine_is_8_and_nothing_leaves(mach
     assert "socket.connect" in err
 
 
-def test_a_url_that_only_the_working_tree_names_is_8_and_nothing_leaves(
+def test_a_url_from_the_working_tree_alone_exits_8_and_nothing_is_sent(
     machine: Machine, strangers: Callable[..., Stranger]
 ) -> None:
     stranger = strangers()
     machine.file("opstore.toml", f'url = "{stranger.url}"')
-    code, out, err, error = both(machine, "ops", env={"OPSTORE_TOKEN": "secret"})
-    assert (code, out, err, error["code"]) == (8, "", words_of(error), "UntrustedUrl")
+    code, out, err, error = run_with_and_without_json(machine, "ops", env={"OPSTORE_TOKEN": "secret"})
+    assert (code, out, err, error["code"]) == (8, "", printed_error(error), "UntrustedUrl")
     assert error["details"] == {"url": "URL", "path": "/machine/work/opstore.toml"}
     assert (stranger.connections, machine.home.exists()) == (0, False)
 
@@ -363,7 +368,7 @@ def test_a_url_that_only_the_working_tree_names_is_8_and_nothing_leaves(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_an_output_that_is_full_is_9(stocked: Machine) -> None:
+def test_a_full_output_disk_exits_9(stocked: Machine) -> None:
     said = "error: /dev/full can't be written: No space left on device\n"
     assert_fails(stocked, "pull pca -o /dev/full", 9, "OutputFailed", said)
     said = "error: standard output can't be written: No space left on device\n"
@@ -373,7 +378,7 @@ def test_an_output_that_is_full_is_9(stocked: Machine) -> None:
             assert (code, err.replace("<stdout>", "standard output")) == (9, said)
 
 
-def test_a_daemon_whose_disk_takes_no_more_is_9_and_keeps_nothing(machine: Machine) -> None:
+def test_a_full_disk_of_the_daemon_exits_9_and_stores_nothing(machine: Machine) -> None:
     machine.file("blob", bytes(4 * MIB))
 
     def small_files() -> None:
@@ -382,8 +387,8 @@ def test_a_daemon_whose_disk_takes_no_more_is_9_and_keeps_nothing(machine: Machi
         resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
 
     with machine.serving(preexec_fn=small_files):
-        code, out, err, error = both(machine, "push", "pca", "blob")
-        assert (code, out, err) == (9, "", words_of(error))
+        code, out, err, error = run_with_and_without_json(machine, "push", "pca", "blob")
+        assert (code, out, err) == (9, "", printed_error(error))
         assert error["code"] in ("StorageFull", "StorageFailed")
         assert machine.run("ops") == (0, "", "")
         assert list((machine.home / "blobs" / "staging").iterdir()) == []
@@ -396,7 +401,7 @@ def _can_mount() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def test_a_full_disk_is_9_before_a_byte_was_sent(machine: Machine) -> None:
+def test_a_disk_that_is_too_full_exits_9_before_the_upload(machine: Machine) -> None:
     if not _can_mount():
         pytest.skip("no file system can be mounted here")
     machine.file("blob", bytes(4 * MIB))
@@ -410,14 +415,14 @@ def test_a_full_disk_is_9_before_a_byte_was_sent(machine: Machine) -> None:
     assert (code, out) == (0, "code 9\ncode 9\n")
     plain, hint, document = err.splitlines()
     error = json.loads(document)["error"]
-    assert (error["code"], f"{plain}\n{hint}\n") == ("StorageFull", words_of(error))
+    assert (error["code"], f"{plain}\n{hint}\n") == ("StorageFull", printed_error(error))
     assert plain == "error: there is no space left: 4194304 bytes are needed, and 0 are free"
 
 
 # --- 70: internal error -----------------------------------------------------------------------------------------------
 
 
-def test_an_internal_error_is_70_with_an_id_that_the_log_has(machine: Machine) -> None:
+def test_an_internal_error_of_the_daemon_exits_70_with_a_reference_to_the_log(machine: Machine) -> None:
     machine.file("pca.bin", "one")
     machine.do("push", "pca", "pca.bin")
     # A database that somebody has been at: no code expects a time that is none.
@@ -438,7 +443,7 @@ def test_an_internal_error_is_70_with_an_id_that_the_log_has(machine: Machine) -
     )
 
 
-def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
+def test_a_bug_in_the_command_line_exits_70(machine: Machine) -> None:
     broken = "import opstore_cli.client.client as c\ndef bug(*_, **__): raise RuntimeError('[red]a bug[/red]')\n"
     broken += "c.OpStoreClient.ops = bug\nfrom opstore_cli.main import run\nrun()"
     program = [sys.executable, "-P", "-c", broken]
@@ -458,7 +463,7 @@ def test_a_bug_of_the_command_line_is_70_and_never_1(machine: Machine) -> None:
 
 
 def interrupt(machine: Machine, wire: Wire, *words: str) -> tuple[int, str, str]:
-    """Runs a command over the wire, and interrupts it when the wire has stopped."""
+    """Run a command over the wire, and interrupt it when the wire pauses."""
     process = machine.begin(*words, env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
@@ -476,7 +481,7 @@ SIZE = 64 * MIB  # a quarter of it has room in the buffers of the system, where 
 
 
 @pytest.mark.parametrize("options", INTERRUPTED)
-def test_an_interrupted_push_is_130_and_goes_on_where_it_stopped(
+def test_an_interrupted_push_exits_130_and_can_be_resumed(
     machine: Machine, wire: Wire, options: tuple[str, ...]
 ) -> None:
     machine.file("blob", os.urandom(MIB) * (SIZE // MIB))
@@ -488,7 +493,7 @@ def test_an_interrupted_push_is_130_and_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize("options", INTERRUPTED)
-def test_an_interrupted_pull_is_130_and_goes_on_where_it_stopped(
+def test_an_interrupted_pull_exits_130_and_can_be_resumed(
     machine: Machine, wire: Wire, options: tuple[str, ...]
 ) -> None:
     content = os.urandom(MIB) * (SIZE // MIB)
@@ -503,7 +508,7 @@ def test_an_interrupted_pull_is_130_and_goes_on_where_it_stopped(
     assert wire.down < SIZE * 3 / 4
 
 
-def test_a_reader_that_went_away_is_141_and_no_word(machine: Machine) -> None:
+def test_a_broken_pipe_exits_141_without_a_message(machine: Machine) -> None:
     machine.file("blob", bytes(8 * MIB))
     machine.do("push", "pca", "blob")
     for words in (["versions", "pca"], ["show", "pca", "--json"], ["ops", "-q"], ["pull", "pca", "-o", "-"]):
@@ -515,7 +520,7 @@ def test_a_reader_that_went_away_is_141_and_no_word(machine: Machine) -> None:
             os.close(writing)
 
 
-def test_a_reader_that_had_enough_in_the_middle_is_141(machine: Machine) -> None:
+def test_a_pipe_that_breaks_during_a_pull_exits_141(machine: Machine) -> None:
     machine.file("blob", bytes(8 * MIB))
     machine.do("push", "pca", "blob")
     process = machine.begin("pull", "pca", "-o", "-")
@@ -528,7 +533,7 @@ def test_a_reader_that_had_enough_in_the_middle_is_141(machine: Machine) -> None
         assert process.stderr.read() == b""
 
 
-def test_a_daemon_that_dies_during_a_command_is_7(machine: Machine, wire: Wire) -> None:
+def test_a_daemon_that_dies_during_a_command_exits_7(machine: Machine, wire: Wire) -> None:
     machine.file("blob", bytes(SIZE))
     wire.stop_up = SIZE // 2
     process = machine.begin("push", "pca", "blob", "--json", env=wire.settings)

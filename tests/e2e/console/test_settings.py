@@ -1,4 +1,4 @@
-"""Which daemon a command talks to, who said so, and where a token goes."""
+"""Settings: which daemon a command uses, their precedence, and where tokens are sent."""
 
 import json
 import sys
@@ -17,15 +17,15 @@ def user_file(machine: Machine) -> Path:
     return folder / "config.toml"
 
 
-def named(machine: Machine) -> str:
-    """The op that a machine's store has."""
+def push_op(machine: Machine) -> str:
+    """Push an op that is named after the machine; return its name."""
     machine.file("blob", "one")
     machine.do("push", machine.folder.name, "blob")
     return machine.folder.name
 
 
-def test_the_order_of_the_settings(machine: Machine, other: Machine, strangers: Callable[..., Stranger]) -> None:
-    here, there = named(machine), named(other)
+def test_the_precedence_of_the_settings(machine: Machine, other: Machine, strangers: Callable[..., Stranger]) -> None:
+    here, there = push_op(machine), push_op(other)
     nowhere = f"http://127.0.0.1:{refusing_port()}"
     token = {"OPSTORE_TOKEN": other.token}
     # The default is the local daemon.
@@ -50,7 +50,7 @@ def test_the_order_of_the_settings(machine: Machine, other: Machine, strangers: 
     assert machine.run("ops", "-q", env=empty) == (0, f"{here}\n", "")
 
 
-def test_the_working_tree_names_the_pipeline(stocked: Machine) -> None:
+def test_the_working_tree_sets_the_default_pipeline(stocked: Machine) -> None:
     folder = stocked.cwd / "tree"
     inner = folder / "src"
     inner.mkdir(parents=True)
@@ -83,7 +83,7 @@ def authorizations(stranger: Stranger) -> set[bytes]:
     return {line for line in lines if line.lower().startswith(b"authorization")}
 
 
-def test_the_tokens_of_the_environment_go_to_the_url_of_an_option_the_environment_or_the_user(
+def test_environment_tokens_are_sent_to_urls_of_options_environment_and_user_settings(
     machine: Machine, strangers: Callable[..., Stranger]
 ) -> None:
     token_file = machine.file("credentials", "from-a-file\n")
@@ -105,7 +105,7 @@ def test_the_tokens_of_the_environment_go_to_the_url_of_an_option_the_environmen
             stranger.received = b""
 
 
-def test_the_token_of_the_home_goes_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_the_token_of_the_home_is_sent_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     machine.do("start")
     stranger = strangers()
     machine.run("ops", "--url", stranger.url)
@@ -114,7 +114,7 @@ def test_the_token_of_the_home_goes_to_no_other_url(machine: Machine, strangers:
     assert machine.token.encode() not in stranger.received
 
 
-def test_the_token_of_the_home_goes_to_the_local_daemon_by_its_url_too_once_it_is_proved(
+def test_the_token_of_the_home_is_sent_to_the_url_of_the_local_daemon_after_its_proof(
     machine: Machine, strangers: Callable[..., Stranger]
 ) -> None:
     machine.do("start")
@@ -130,7 +130,7 @@ def test_the_token_of_the_home_goes_to_the_local_daemon_by_its_url_too_once_it_i
     assert (authorizations(stranger), machine.token.encode() in stranger.received) == (set(), False)
 
 
-def test_a_token_that_others_can_read_is_warned_of(machine: Machine) -> None:
+def test_a_token_file_readable_by_others_causes_a_warning(machine: Machine) -> None:
     machine.do("start")
     path = machine.file("credentials", machine.token)
     path.chmod(0o644)
@@ -141,7 +141,7 @@ def test_a_token_that_others_can_read_is_warned_of(machine: Machine) -> None:
     assert machine.run("ops", env=env) == (0, "", "")
 
 
-def test_a_token_that_is_none_is_refused_and_not_shown(machine: Machine) -> None:
+def test_an_invalid_token_is_refused_and_not_shown(machine: Machine) -> None:
     for token in ("two words", "a\nb", "é"):
         code, out, err = machine.run("ops", env={"OPSTORE_TOKEN": token})
         assert (code, out, token in err) == (2, "", False)
@@ -161,7 +161,7 @@ def test_no_redirect_is_followed(machine: Machine, strangers: Callable[..., Stra
     assert target.connections == 0
 
 
-def test_the_netrc_is_not_asked(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_the_netrc_file_is_ignored(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     netrc = machine.user / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password something\ndefault login x password y\n")
     netrc.chmod(0o600)
@@ -171,7 +171,7 @@ def test_the_netrc_is_not_asked(machine: Machine, strangers: Callable[..., Stran
     assert (stranger.connections > 0, authorizations(stranger)) == (True, set())
 
 
-def test_no_proxy_stands_between_loopback_and_us(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_loopback_connections_use_no_proxy(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     proxy = strangers()
     names = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
     env = dict.fromkeys(names, proxy.url)
@@ -187,7 +187,7 @@ def test_no_proxy_stands_between_loopback_and_us(machine: Machine, strangers: Ca
     assert proxy.connections == 0
 
 
-def test_beyond_this_machine_a_proxy_of_the_environment_is_used(
+def test_remote_connections_use_the_proxy_of_the_environment(
     machine: Machine, strangers: Callable[..., Stranger]
 ) -> None:
     proxy = strangers("502 Bad Gateway")
@@ -195,7 +195,7 @@ def test_beyond_this_machine_a_proxy_of_the_environment_is_used(
     assert (code, b"GET http://opstore.invalid:8080/v1/ops" in proxy.received) == (7, True)
 
 
-def test_what_a_daemon_says_is_never_interpreted(machine: Machine, strangers: Callable[..., Stranger]) -> None:
+def test_the_text_of_a_daemon_is_escaped(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     body = b'{"title":"x","status":404,"detail":"\\u001b[31m[red]gone[/red]","code":"OpNotFound","hint":"\\u202erun"}'
     stranger = strangers("404 Not Found", "Content-Type: application/problem+json\r\n", body)
     stranger._answer = stranger._answer.replace(b"Content-Type: text/plain\r\n", b"")

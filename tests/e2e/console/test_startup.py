@@ -1,4 +1,4 @@
-"""What a command imports: only what it uses, since a script waits for it each time (benchmarks/startup.py)."""
+"""A command imports only the modules that it uses, because every start pays for them (benchmarks/startup.py)."""
 
 import subprocess
 import sys
@@ -26,8 +26,8 @@ FOR_A_REQUEST = {"msgspec", "opstore_cli.client.client", "opstore_cli.config.set
 COMPLETING = {"_OPSTORE_COMPLETE": "bash_complete", "COMP_WORDS": "opstore ver", "COMP_CWORD": "1"}
 
 
-def imported(machine: Machine, *words: str, env: dict[str, str] | None = None) -> set[str]:
-    """The modules that the program has imported when it ends."""
+def imported_modules(machine: Machine, *words: str, env: dict[str, str] | None = None) -> set[str]:
+    """Return the modules that the program has imported when it exits."""
     program = [sys.executable, "-X", "importtime", *PROGRAM]
     code, _, err = machine.raw(*words, program=program, env=env)
     assert code == 0, err
@@ -41,10 +41,10 @@ def imported(machine: Machine, *words: str, env: dict[str, str] | None = None) -
     [(["--version"], {}), (["--help"], {}), (["push", "--help"], {}), ([], COMPLETING)],
     ids=["version", "help", "help of a command", "completion"],
 )
-def test_what_asks_no_daemon_imports_nothing_that_asks_one(
+def test_commands_without_requests_do_not_import_the_client(
     machine: Machine, words: list[str], env: dict[str, str]
 ) -> None:
-    assert not imported(machine, *words, env=env) & (FOR_A_REQUEST | HEAVY)
+    assert not imported_modules(machine, *words, env=env) & (FOR_A_REQUEST | HEAVY)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_what_asks_no_daemon_imports_nothing_that_asks_one(
         "pipeline list",
     ],
 )
-def test_one_small_request_imports_only_what_carries_it(stocked: Machine, line: str) -> None:
-    found = imported(stocked, *line.split())
+def test_commands_with_a_small_request_import_no_transfer_code(stocked: Machine, line: str) -> None:
+    found = imported_modules(stocked, *line.split())
     assert not found & HEAVY
     assert "requests" in found
 
 
-def test_what_moves_bytes_or_starts_a_daemon_imports_that(machine: Machine) -> None:
-    assert imported(machine, "push", "pca", str(machine.file("op", "one"))) & HEAVY == {
+def test_push_imports_the_transfer_code_and_the_launcher(machine: Machine) -> None:
+    assert imported_modules(machine, "push", "pca", str(machine.file("op", "one"))) & HEAVY == {
         "opstore_cli.folders.packing",
         "opstore_cli.local.launcher",
         "opstore_cli.transfer.upload",

@@ -30,7 +30,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
-def test_twenty_pushes_at_once_start_one_daemon_and_make_twenty_versions(machine: Machine) -> None:
+def test_twenty_concurrent_pushes_start_one_daemon_and_make_twenty_versions(machine: Machine) -> None:
     for number in range(20):
         machine.file(f"blob{number}", f"content {number}")
     running = [machine.begin("push", "pca", f"blob{number}") for number in range(20)]
@@ -44,7 +44,7 @@ def test_twenty_pushes_at_once_start_one_daemon_and_make_twenty_versions(machine
     assert {f"pca@{version['version']}\n" for version in versions} == {out.decode() for out, _, _ in ended}
 
 
-def test_starts_stops_and_restarts_at_once_leave_one_daemon_or_none(machine: Machine) -> None:
+def test_concurrent_starts_stops_and_restarts_leave_at_most_one_daemon(machine: Machine) -> None:
     running = [machine.begin(words) for words in ("start", "ops", "start", "restart", "ops", "restart")]
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
     assert [code for _, code in ended] == [0] * 6, ended
@@ -214,7 +214,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_data_folder_and_all_in_it_are_the_owners_alone(machine: Machine) -> None:
+def test_the_data_folder_is_private_to_its_owner(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob", umask=0)
     assert mode(machine.home) == 0o700
@@ -231,7 +231,7 @@ def test_a_missing_token_is_created_again(machine: Machine) -> None:
     assert (machine.token != first, mode(machine.home / "token")) == (True, 0o600)
 
 
-def test_a_token_that_others_can_read_is_closed_at_the_start(machine: Machine) -> None:
+def test_the_start_makes_a_readable_token_file_private(machine: Machine) -> None:
     machine.do("start")
     machine.do("stop")
     (machine.home / "token").chmod(0o644)

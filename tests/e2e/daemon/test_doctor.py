@@ -40,7 +40,7 @@ def doctor(machine: Machine, *words: str, **options: object) -> tuple[int, str, 
     return code, re.sub(r"SQLite [\d.]+( has the WAL-reset bug, which .* avoids)?", "SQLITE", out), err
 
 
-def test_all_is_well_before_the_first_start_while_it_runs_and_after(machine: Machine) -> None:
+def test_there_are_no_findings_before_during_and_after_a_run_of_the_daemon(machine: Machine) -> None:
     assert doctor(machine) == (0, BEFORE, "")
     assert not machine.home.exists()
     machine.do("start")
@@ -52,7 +52,7 @@ def test_all_is_well_before_the_first_start_while_it_runs_and_after(machine: Mac
     assert (machine.starts(), machine.is_held()) == (starts, False)
 
 
-def test_a_finding_is_a_line_with_what_to_do_and_exit_code_1(machine: Machine) -> None:
+def test_a_finding_is_a_line_with_a_hint_and_exit_code_1(machine: Machine) -> None:
     machine.do("start")
     (machine.home / "token").chmod(0o644)
     machine.file("opstore.toml", 'url = "https://models.example.com"')
@@ -81,7 +81,7 @@ def test_a_finding_is_a_line_with_what_to_do_and_exit_code_1(machine: Machine) -
     assert doctor(machine) == (0, RUNNING, "")
 
 
-def test_a_daemon_that_hangs_is_a_finding_until_it_is_killed(machine: Machine) -> None:
+def test_a_hanging_daemon_is_a_finding_until_it_is_killed(machine: Machine) -> None:
     machine.do("start")
     os.kill(machine.pid, signal.SIGSTOP)
     code, out, _ = machine.raw("doctor")
@@ -112,14 +112,14 @@ def test_a_deleted_working_directory_is_a_finding(machine: Machine, tmp_path: Pa
     assert out.startswith("settings\tfinding\tthe working directory: No such file or directory\t")
 
 
-def test_on_a_terminal_it_is_a_table(machine: Machine) -> None:
+def test_the_findings_are_a_table_on_a_terminal(machine: Machine) -> None:
     code, shown = machine.on_a_terminal("doctor", columns=160, env={"NO_COLOR": "1"})
     lines = shown.splitlines()
     assert (code, lines[0].split()) == (0, ["CHECK", "FOUND", "WHAT", "TO", "DO"])
     assert lines[1].split(None, 3) == ["settings", "✓", "ok", "they name the local daemon of /machine/data"]
 
 
-def test_texts_of_others_are_escaped(machine: Machine) -> None:
+def test_foreign_text_in_findings_is_escaped(machine: Machine) -> None:
     machine.file("opstore.toml", '"\\u001b[31mred" = 1')
     code, out, _ = machine.raw("doctor")
     assert (code, b"\x1b" in out, b"\\x1b[31mred" in out) == (1, False, True)

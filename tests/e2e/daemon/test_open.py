@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from opstore_daemon.protocol import routes
-from tests.e2e.login.test_login import keep
+from tests.e2e.login.test_login import store_token
 from tests.support.machines import Machine
 from tests.support.servers import TIMEOUT
 from tests.support.wire import Stranger
@@ -20,7 +20,7 @@ Opened = Callable[[], str]
 
 @pytest.fixture
 def browser(machine: Machine) -> Opened:
-    """What was opened, in a browser that writes it down."""
+    """Return the file in which a fake browser records the opened URLs."""
     told = machine.cwd / "opened"
     program = machine.cwd / "browser"
     program.write_text(f'#!/bin/sh\nprintf %s "$1" > {told}\n')
@@ -43,7 +43,7 @@ def run(machine: Machine, *words: str) -> tuple[int, str, str]:
         (("--pipeline", "churn"), "/ui/pipelines/churn"),
     ],
 )
-def test_it_opens_the_page_in_the_browser_with_a_session(
+def test_the_page_opens_in_the_browser_with_a_session(
     machine: Machine, browser: Opened, words: tuple[str, ...], path: str
 ) -> None:
     url = f"http://127.0.0.1:{machine.runtime()['port']}"
@@ -69,7 +69,7 @@ def test_without_a_browser_the_address_is_printed(machine: Machine, browser: Ope
         browser()
 
 
-def test_in_json(machine: Machine, browser: Opened) -> None:
+def test_open_with_json_prints_a_document(machine: Machine, browser: Opened) -> None:
     assert machine.ask("open", env={"BROWSER": str(machine.cwd / "browser")})[1] == {"url": "URL/", "opened": True}
     told = machine.ask("open", "--print")[1]
     assert (told["opened"], told["url"].startswith("URL/ui/open/")) == (False, True)
@@ -119,7 +119,7 @@ def test_logout_sends_a_url_only_its_stored_token(
     machine: Machine, strangers: Callable[..., Stranger], words: tuple[str, ...]
 ) -> None:
     stranger = strangers(tokens=["kept-for-it"])
-    keep(machine, stranger.url, "kept-for-it")
+    store_token(machine, stranger.url, "kept-for-it")
     env = {"OPSTORE_TOKEN": "of-another-daemon"}
     machine.do("logout", *(stranger.url if word == "URL" else word for word in words), env=env)
     assert b"DELETE /v1/sessions" in stranger.received
@@ -128,7 +128,7 @@ def test_logout_sends_a_url_only_its_stored_token(
 
 
 def test_logout_of_a_url_works_with_invalid_settings(machine: Machine) -> None:
-    keep(machine, "http://127.0.0.1:1", "kept")
+    store_token(machine, "http://127.0.0.1:1", "kept")
     code, out, err = machine.run("logout", "http://127.0.0.1:1", env={"OPSTORE_URL": "no url"})
     assert (code, err) == (0, "")
     assert out

@@ -1,4 +1,4 @@
-"""`opstore import chariots`: an old op store is taken over, whatever is odd in it, and as often as one likes."""
+"""`opstore import chariots`: the import of an old op store, with invalid entries, and repeated imports."""
 
 import os
 import shutil
@@ -33,20 +33,20 @@ def old(machine: Machine) -> OldStore:
     return plain(machine.folder / "old")
 
 
-def take(machine: Machine, old: OldStore, *options: str, **more: Any) -> tuple[int, str, str]:
+def run_import(machine: Machine, old: OldStore, *options: str, **more: Any) -> tuple[int, str, str]:
     return machine.run("import", "chariots", *old.options, *options, **more)
 
 
-def skipped(machine: Machine, old: OldStore, *options: str) -> list[tuple[str, str, str, str | None]]:
-    """What a run leaves out; it has to say so, and the exit code has to."""
+def skipped_entries(machine: Machine, old: OldStore, *options: str) -> list[tuple[str, str, str, str | None]]:
+    """Run an import; return the skipped entries, and check that error and exit code report them."""
     code, document, error = machine.ask("import", "chariots", *old.options, *options)
     found = [(each["what"], each["name"], each["reason"], each["hint"]) for each in document["skipped"]]
     assert (code, None if error is None else error["details"]) == ((2, {"count": len(found)}) if found else (0, None))
     return found
 
 
-def all_of_it(machine: Machine) -> Any:
-    """What the store holds, as far as it does not depend on the run."""
+def store_contents(machine: Machine) -> Any:
+    """Return the contents of the store that do not depend on the run."""
     with machine.client() as client:
         versions = {
             op.name: [
@@ -61,10 +61,10 @@ def all_of_it(machine: Machine) -> Any:
         return versions, links, [(pipeline.name, pipeline.edges) for pipeline in client.pipelines()]
 
 
-def test_an_old_store_is_taken_over_and_once_is_enough(machine: Machine, old: OldStore) -> None:
+def test_an_import_is_complete_and_idempotent(machine: Machine, old: OldStore) -> None:
     before = {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()}
     new = "new: 5 versions, 4 links, 1 pipelines; unchanged: 0 versions\n"
-    assert take(machine, old) == (0, NEW, STARTED + new)
+    assert run_import(machine, old) == (0, NEW, STARTED + new)
     with machine.client() as client:
         assert client.pull("pca") == b"3 components"
         assert client.pull("pca@1") == b"2 components"
@@ -82,19 +82,19 @@ def test_an_old_store_is_taken_over_and_once_is_enough(machine: Machine, old: Ol
         }
         assert client.pipeline("train").edges == (("loader", "pca"), ("pca", "forest"))
         assert [op.name for op in client.ops()] == ["forest", "loader", "pca", "report"]
-    held = all_of_it(machine)
-    assert take(machine, old) == (0, "", NOTHING_NEW)
+    held = store_contents(machine)
+    assert run_import(machine, old) == (0, "", NOTHING_NEW)
     assert machine.ask("import", "chariots", *old.options) == (
         0,
         {"created": [], "unchanged": 5, "links": 0, "pipelines": [], "skipped": []},
         None,
     )
-    assert all_of_it(machine) == held
+    assert store_contents(machine) == held
     assert {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()} == before
 
 
-def test_what_the_old_store_got_since_comes_with_the_next_run(machine: Machine, old: OldStore) -> None:
-    take(machine, old)
+def test_the_next_run_imports_what_was_added_to_the_old_store(machine: Machine, old: OldStore) -> None:
+    run_import(machine, old)
     newest = old.version("pca", ("4 components", "", ""), "2020-02-01 10:00:00", b"4 components")
     old.link("pca", newest, "forest")
     code, document, _ = machine.ask("import", "chariots", *old.options)
@@ -102,21 +102,21 @@ def test_what_the_old_store_got_since_comes_with_the_next_run(machine: Machine, 
     assert document["created"] == [{"op": "pca", "version": "3.0.0"}]
     assert (document["links"], document["unchanged"]) == (1, 5)
     old.link("pca", newest, "report")
-    assert take(machine, old)[2] == "new: 0 versions, 1 links, 0 pipelines; unchanged: 5 versions\n"
+    assert run_import(machine, old)[2] == "new: 0 versions, 1 links, 0 pipelines; unchanged: 5 versions\n"
     assert machine.do("links", "report", "-q").splitlines() == ["pca@3.0.0 report", "forest@1.0.0 report"]
 
 
-def test_what_was_said_since_stays(machine: Machine, old: OldStore) -> None:
-    take(machine, old)
+def test_links_recorded_after_an_import_are_kept(machine: Machine, old: OldStore) -> None:
+    run_import(machine, old)
     machine.do("link", "pca@1.0.0", "forest", "--invalid", "--evidence", "seen since")
     machine.do("unlink", "pca@2.0.0", "forest")
-    held = all_of_it(machine)
-    assert take(machine, old) == (0, "", NOTHING_NEW)
-    assert all_of_it(machine) == held
+    held = store_contents(machine)
+    assert run_import(machine, old) == (0, "", NOTHING_NEW)
+    assert store_contents(machine) == held
 
 
 @pytest.mark.parametrize("stop", [1000, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2500, 4000))])
-def test_a_daemon_that_dies_in_the_middle_is_7_and_the_next_run_does_the_rest(
+def test_a_daemon_that_dies_during_an_import_exits_7_and_the_next_run_completes_it(
     machine: Machine, other: Machine, old: OldStore, wire: Wire, stop: int
 ) -> None:
     wire.stop_up = stop
@@ -134,16 +134,16 @@ def test_a_daemon_that_dies_in_the_middle_is_7_and_the_next_run_does_the_rest(
     code, document, _ = machine.ask("import", "chariots", *old.options)
     assert code == 0
     assert 5 - there == len(document["created"])
-    assert take(machine, old)[2] == NOTHING_NEW
-    take(other, old)
-    assert all_of_it(machine) == all_of_it(other)
+    assert run_import(machine, old)[2] == NOTHING_NEW
+    run_import(other, old)
+    assert store_contents(machine) == store_contents(other)
     assert out.decode() == NEW[: len(out)]
 
 
 # --- what is odd ------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_is_none_here_waits_for_another_one(machine: Machine, old: OldStore) -> None:
+def test_an_op_with_an_illegal_name_is_skipped_until_it_is_renamed(machine: Machine, old: OldStore) -> None:
     forest = old.version("RandomForest", FOREST, "2020-01-01 10:00:03", b"trees")
     old.version("RandomForest", PCA, "2020-01-01 10:00:04", b"other trees")
     old.version("été", PCA, "2020-01-01 10:00:04", b"summer")
@@ -155,7 +155,7 @@ def test_a_name_that_is_none_here_waits_for_another_one(machine: Machine, old: O
     reason = "this is not a legal name, so everything that belongs to it was skipped"
     refused = ("op", "RandomForest", reason, "--rename RandomForest=random_forest")
     summer = ("op", "été", reason, "--rename 'été=NAME'")
-    asked = skipped(machine, old)
+    asked = skipped_entries(machine, old)
     assert asked == [
         refused,
         summer,
@@ -164,9 +164,9 @@ def test_a_name_that_is_none_here_waits_for_another_one(machine: Machine, old: O
     ]
     assert machine.do("ops", "-q").splitlines() == ["forest", "loader", "pca", "report"]
     renamed = [str(hint) for *_, hint in asked[:1] + asked[2:3]]
-    assert skipped(machine, old, "--rename", "RandomForest=random_forest", "--rename", "Predict It=predict_it") == [
-        summer
-    ]
+    assert skipped_entries(
+        machine, old, "--rename", "RandomForest=random_forest", "--rename", "Predict It=predict_it"
+    ) == [summer]
     assert renamed == ["--rename RandomForest=random_forest", "--rename 'Predict It=predict_it'"]
     assert machine.do("links", "random_forest", "-q").splitlines() == [
         "pca@3.0.0 random_forest",
@@ -177,7 +177,7 @@ def test_a_name_that_is_none_here_waits_for_another_one(machine: Machine, old: O
         assert client.pull("random_forest@1") == b"trees"
 
 
-def test_a_new_name_that_fits_nothing_is_refused(machine: Machine, old: OldStore) -> None:
+def test_an_invalid_rename_is_refused(machine: Machine, old: OldStore) -> None:
     old.op("Pca")
     old.version("Pca", PCA, "2020-01-01 10:00:03")
     for option, said in (
@@ -185,16 +185,16 @@ def test_a_new_name_that_fits_nothing_is_refused(machine: Machine, old: OldStore
         ("Pca=pca", "--rename Pca=pca: 'pca' has that name too"),
         ("loader=pca", "--rename loader=pca: 'pca' has that name too"),
     ):
-        assert take(machine, old, "--rename", option) == (2, "", f"error: {said}\n")
-    code, out, err = take(machine, old, "--rename", "Pca=PCA")
+        assert run_import(machine, old, "--rename", option) == (2, "", f"error: {said}\n")
+    code, out, err = run_import(machine, old, "--rename", "Pca=PCA")
     assert (code, out, "is not a name" in err) == (2, "", True)
     for wrong in ("pca", "=pca"):
-        assert take(machine, old, "--rename", wrong)[0] == 2
-    assert take(machine, old, "--rename", "a=b", "--rename", "a=c")[0] == 2
+        assert run_import(machine, old, "--rename", wrong)[0] == 2
+    assert run_import(machine, old, "--rename", "a=b", "--rename", "a=c")[0] == 2
     assert not machine.home.exists(), "nothing was asked of a daemon"
 
 
-def test_what_is_no_version_is_skipped(machine: Machine, old: OldStore) -> None:
+def test_invalid_versions_are_skipped(machine: Machine, old: OldStore) -> None:
     pca = old.op("pca")
     hashes = {"major_hash": "xyz", "minor_hash": "b" * 40, "patch_hash": "c" * 40}
     broken = old.insert("db_version", op_id=pca, version_time="2020-01-01 10:00:00", **hashes)
@@ -203,7 +203,7 @@ def test_what_is_no_version_is_skipped(machine: Machine, old: OldStore) -> None:
     old.link("pca", broken, "forest")
     rule = "are not subversions: subversions are MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
     text = f"xyz.{'b' * 40}.{'c' * 40}"
-    assert skipped(machine, old) == [
+    assert skipped_entries(machine, old) == [
         ("version", str(stranger), "its op is unknown", None),
         ("version", f"pca@{text}", f"'{text}' {rule}", None),
         ("version", f"pca@{'a' * 40}.None.None", f"'{'a' * 40}..' {rule}", None),
@@ -212,7 +212,7 @@ def test_what_is_no_version_is_skipped(machine: Machine, old: OldStore) -> None:
         assert client.op("pca").versions == 2
 
 
-def test_links_that_lead_nowhere_are_skipped(machine: Machine, old: OldStore) -> None:
+def test_dangling_links_are_skipped(machine: Machine, old: OldStore) -> None:
     pca = old.version("pca", ("more", "", ""), "2020-02-01 10:00:00", b"more")
     wrong = [
         old.insert("db_validated_link", upstream_op_id=up, upstream_op_version_id=version, downstream_op_id=down)
@@ -225,7 +225,7 @@ def test_links_that_lead_nowhere_are_skipped(machine: Machine, old: OldStore) ->
         )
     ]
     old.link("pca", pca, "pca")
-    assert skipped(machine, old) == [
+    assert skipped_entries(machine, old) == [
         ("link", str(wrong[0]), "its upstream version is unknown", None),
         ("link", str(wrong[1]), "its upstream version belongs to another op", None),
         ("link", str(wrong[2]), "its downstream op is unknown", None),
@@ -238,7 +238,7 @@ def test_links_that_lead_nowhere_are_skipped(machine: Machine, old: OldStore) ->
         assert len(client.links()) == 4
 
 
-def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: OldStore) -> None:
+def test_missing_and_unknown_files_are_reported(machine: Machine, old: OldStore) -> None:
     gone = next(old.models.glob(f"forest/{subversions(*FOREST)}*"))
     gone.unlink()
     two = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
@@ -247,7 +247,7 @@ def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: O
     old.file("pca/notes.txt", b"read me")
     old.file(f"nobody/{subversions(*PCA)}_2020-01-01 10:00:00", b"nobody's")
     old.file("top", b"top")
-    said = skipped(machine, old)
+    said = skipped_entries(machine, old)
     unknown = "the old store's database has no version of it"
     assert said == [
         (
@@ -267,7 +267,7 @@ def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: O
         ("file", "models/pca/notes.txt", unknown, None),
         ("file", "models/top", unknown, None),
     ]
-    assert skipped(machine, old) == said
+    assert skipped_entries(machine, old) == said
     with machine.client() as client:
         assert client.show("forest@1.0.0").digest is None
         assert client.get_validated_links("forest", "pca") is not None
@@ -280,27 +280,27 @@ def test_files_that_are_missing_or_are_nobodys_are_said(machine: Machine, old: O
         assert client.pull("pca@1.0.0") == b"2 components"
 
 
-def test_bytes_that_differ_from_those_that_are_here_stay_where_they_are(machine: Machine, old: OldStore) -> None:
-    take(machine, old)
+def test_stored_bytes_are_not_replaced_by_different_ones(machine: Machine, old: OldStore) -> None:
+    run_import(machine, old)
     file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
     file.write_bytes(b"written over since")
-    held = all_of_it(machine)
-    assert skipped(machine, old) == [
+    held = store_contents(machine)
+    assert skipped_entries(machine, old) == [
         ("bytes", f"pca@{subversions(*PCA)}", "pca@1.0.0 has other bytes, which stay", None)
     ]
-    assert all_of_it(machine) == held
+    assert store_contents(machine) == held
 
 
-def test_what_cant_be_read_as_a_file_is_said_and_never_waited_for(machine: Machine, old: OldStore) -> None:
+def test_a_pipe_in_place_of_a_file_is_reported_without_blocking(machine: Machine, old: OldStore) -> None:
     file = next(old.models.glob(f"pca/{subversions(*PCA)}_*"))
     file.unlink()
     os.mkfifo(file)
-    ((what, name, reason, _),) = skipped(machine, old)
+    ((what, name, reason, _),) = skipped_entries(machine, old)
     assert (what, name) == ("bytes", f"pca@{subversions(*PCA)}")
     assert reason.endswith(": it is not a regular file; the version was imported without them")
 
 
-def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(machine: Machine, old: OldStore) -> None:
+def test_duplicate_rows_are_merged_and_invalid_times_count_as_the_oldest(machine: Machine, old: OldStore) -> None:
     again = old.insert("db_op", op_name="pca")
     major, minor, patch = subversions(*PCA).split(".")
     hashes = {"major_hash": major, "minor_hash": minor, "patch_hash": patch}
@@ -310,7 +310,7 @@ def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(mach
     )
     for time, major in ((None, "a" * 40), ("yesterday", "b" * 40)):
         old.insert("db_version", op_id=old.op("loader"), version_time=time, **{**hashes, "major_hash": major})
-    assert skipped(machine, old) == []
+    assert skipped_entries(machine, old) == []
     with machine.client() as client:
         assert [version.note for version in client.versions("loader").versions] == ["2020-01-01 10:00:00", None, None]
         assert client.versions("loader").versions[0].subversions == subversions(*LOADER)
@@ -318,25 +318,25 @@ def test_rows_that_come_twice_are_one_and_a_time_that_is_none_is_the_oldest(mach
         assert client.get_validated_links("loader", "pca") == {Version.parse(subversions(*PCA))}
 
 
-def test_pipelines_of_which_the_ops_were_not_kept_are_said(machine: Machine) -> None:
+def test_pipelines_without_recorded_ops_are_reported(machine: Machine) -> None:
     old = OldStore(machine.folder / "old", PIPELINES_OF_THE_FIRST_RELEASES)
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
     old.insert("db_pipeline", pipeline_name="train", last_op_id=old.op("pca"))
     old.insert("db_pipeline", last_op_id=old.op("pca"))
-    assert skipped(machine, old) == [
+    assert skipped_entries(machine, old) == [
         ("pipeline", "train", "the old store did not record its ops", None),
         ("pipeline", "2", "it has no name", None),
     ]
     assert machine.do("ops", "-q") == "pca"
 
 
-def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) -> None:
+def test_invalid_pipelines_are_reported(machine: Machine, old: OldStore) -> None:
     machine.do("pipeline", "register", "train", "loader", "forest")
     old.pipeline("round", ("pca", "forest"), ("forest", "pca"))
     old.pipeline("twice", ("pca", "pca"))
     old.pipeline("empty")
     old.insert("db_pipeline_link", pipeline_id=old.insert("db_pipeline", pipeline_name="lost"), upstream_op_id=999)
-    assert [(what, name, reason) for what, name, reason, _ in skipped(machine, old)] == [
+    assert [(what, name, reason) for what, name, reason, _ in skipped_entries(machine, old)] == [
         ("pipeline", "train", "the pipeline train is registered already, with another graph"),
         ("pipeline", "round", "invalid pipeline: its edges form a cycle: pca -> forest -> pca"),
         ("pipeline", "twice", "invalid pipeline: pca can't be its own upstream"),
@@ -357,7 +357,7 @@ def test_pipelines_that_are_no_graphs_are_said(machine: Machine, old: OldStore) 
         ("what://db", "--db: Can't load plugin: sqlalchemy.dialects:what"),
     ],
 )
-def test_a_database_that_is_none_of_chariots_is_refused(machine: Machine, old: OldStore, db: str, said: str) -> None:
+def test_a_database_other_than_one_of_chariots_is_refused(machine: Machine, old: OldStore, db: str, said: str) -> None:
     machine.file("text", "no database " * 1000)
     machine.file("empty", "")
     before = machine.listing()
@@ -373,20 +373,20 @@ def test_a_folder_without_models_is_refused(machine: Machine, old: OldStore) -> 
     assert (code, ": it has no folder models, where an op store keeps bytes" in err) == (2, True)
 
 
-def test_a_name_never_leads_out_of_the_folder(machine: Machine, old: OldStore) -> None:
+def test_an_op_name_cannot_escape_the_folder(machine: Machine, old: OldStore) -> None:
     outside = f"../../outside/{subversions(*PCA)}_2020-01-01 10:00:00"
     old.file(outside, b"not to be read")
     assert (old.folder / "outside").is_dir()
     old.version("../../outside", PCA, "2020-01-01 10:00:00")
     old.version("a/b", PCA, "2020-01-01 10:00:00", b"a folder below")
     renames = ["--rename", "../../outside=outside", "--rename", "a/b=a.b"]
-    assert skipped(machine, old, *renames) == []
+    assert skipped_entries(machine, old, *renames) == []
     with machine.client() as client:
         assert client.show("outside").digest is None
         assert client.pull("a.b") == b"a folder below"
 
 
-def test_what_is_skipped_is_said_on_stderr_with_what_helps(machine: Machine) -> None:
+def test_skipped_entries_are_reported_on_stderr_with_hints(machine: Machine) -> None:
     old = OldStore(machine.folder / "old")
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
     old.version("R\x1b[31mF", PCA, "2020-01-01 10:00:00", b"trees")
@@ -397,5 +397,5 @@ def test_what_is_skipped_is_said_on_stderr_with_what_helps(machine: Machine) -> 
         "warning: skipped file models/top: the old store's database has no version of it\n"
         "new: 1 versions, 0 links, 0 pipelines; unchanged: 0 versions\n"
     )
-    assert take(machine, old) == (2, "pca@1.0.0\n", STARTED + said + INCOMPLETE.format(2))
-    assert take(machine, old, "-q") == (2, "", "".join(said.splitlines(True)[:2]) + INCOMPLETE.format(2))
+    assert run_import(machine, old) == (2, "pca@1.0.0\n", STARTED + said + INCOMPLETE.format(2))
+    assert run_import(machine, old, "-q") == (2, "", "".join(said.splitlines(True)[:2]) + INCOMPLETE.format(2))

@@ -30,8 +30,8 @@ def credentials_file(machine: Machine) -> Path:
     return user_file(machine).with_name("credentials.json")
 
 
-def keep(machine: Machine, url: str, token: str) -> None:
-    """As `login` would, without a daemon that is asked."""
+def store_token(machine: Machine, url: str, token: str) -> None:
+    """Store a token as `login` does, without checking it with a daemon."""
     path = credentials_file(machine)
     path.write_text(json.dumps({"tokens": {url: token}}))
     path.chmod(0o600)
@@ -113,7 +113,7 @@ def test_a_closed_standard_input_gives_no_token(machine: Machine) -> None:
     assert machine.run("login", "http://127.0.0.1:1", preexec_fn=lambda: os.close(0)) == (2, "", said)
 
 
-def test_a_url_that_could_not_be_used_is_refused_before_the_token_is_read(machine: Machine) -> None:
+def test_an_unusable_url_is_refused_before_the_token_is_read(machine: Machine) -> None:
     for url, code in (("http://192.0.2.1", 8), ("ftp://host", 2), ("https://user:secret@host", 2), ("", 2)):
         got, out, err = machine.run("login", url)
         assert (got, out, "secret" in err, "none was given" in err) == (code, "", False, False)
@@ -135,15 +135,15 @@ def test_login_has_no_options_for_token_and_url(machine: Machine) -> None:
 # --- on a terminal ----------------------------------------------------------------------------------------------------
 
 
-def typed(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]:
-    """Runs the program on a terminal that is its own, types once it asks: exit code, and all that it shows."""
+def run_with_keys(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]:
+    """Run the program on its own terminal and type `keys` at the prompt; return exit code and screen output."""
     controller, terminal = pty.openpty()
 
-    def take() -> None:
+    def claim_terminal() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     process = machine.begin(
-        *words, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, preexec_fn=take
+        *words, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, preexec_fn=claim_terminal
     )
     os.close(terminal)
     shown, waiting = b"", keys
@@ -165,17 +165,17 @@ def typed(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]:
 
 def test_a_terminal_prompts_for_the_token_and_hides_it(machine: Machine, other: Machine) -> None:
     other.do("start")
-    code, shown = typed(machine, "login", other.url, keys=f"{other.token}\n".encode())
+    code, shown = run_with_keys(machine, "login", other.url, keys=f"{other.token}\n".encode())
     assert (code, shown) == (0, f"Token for URL: \nURL\n{KEPT}")
     assert machine.run("ops", "--url", other.url) == (0, "", "")
 
 
 def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
-    assert typed(machine, "login", url, keys=b"\x03")[0] == 130
-    code, shown = typed(machine, "login", url, keys=b"\x04")
+    assert run_with_keys(machine, "login", url, keys=b"\x03")[0] == 130
+    code, shown = run_with_keys(machine, "login", url, keys=b"\x04")
     assert (code, "none was given" in shown) == (2, True)
-    code, shown = typed(machine, "login", url, keys=b"\n")
+    code, shown = run_with_keys(machine, "login", url, keys=b"\n")
     assert (code, "none was given" in shown) == (2, True)
     assert not credentials_file(machine).exists()
 
@@ -194,7 +194,7 @@ def test_a_url_of_the_working_tree_is_used_after_login_with_its_token_only(
     for env in given:
         assert machine.run("ops", env=env)[0] == 8
     assert stranger.connections == 0
-    keep(machine, stranger.url, "kept")
+    store_token(machine, stranger.url, "kept")
     for env in given:
         stranger.received = b""
         machine.run("ops", env=env)
@@ -220,7 +220,7 @@ def test_a_working_tree_is_used_after_a_real_login(machine: Machine, other: Mach
 
 def test_a_stored_token_is_sent_to_no_other_url(machine: Machine, strangers: Callable[..., Stranger]) -> None:
     one, two = strangers(tokens=["given"]), strangers()
-    keep(machine, one.url, "kept")
+    store_token(machine, one.url, "kept")
     for url in (two.url, one.url + "/team", one.url.replace("127.0.0.1", "localhost")):
         machine.run("ops", "--url", url)
     assert two.connections > 0
@@ -253,7 +253,7 @@ with OpStoreClient({other.url!r}) as client:
 
 
 def test_logout_without_a_url_uses_the_url_of_the_settings(machine: Machine) -> None:
-    keep(machine, "https://models.example.com", "kept")
+    store_token(machine, "https://models.example.com", "kept")
     note = "which URL? You are logged in to: https://models.example.com\n"
     assert machine.run("logout") == (0, "", note)
     env = {"OPSTORE_URL": "https://Models.example.com:443/"}
@@ -320,7 +320,7 @@ def test_no_other_command_shows_a_token(machine: Machine, other: Machine) -> Non
                 assert not any(token.encode() in said for token in (machine.token, other.token))
 
 
-def test_the_error_of_a_client_that_was_not_logged_in_names_the_login(
+def test_the_error_of_a_client_without_a_login_suggests_login(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.do("start")

@@ -46,7 +46,7 @@ def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
     assert machine.listing() == ["encoder", "encoder-1.0.0", "out", "third"]
 
 
-def test_a_pulled_folder_replaces_only_with_f(machine: Machine) -> None:
+def test_pull_replaces_a_folder_only_with_f(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     machine.do("push", "encoder", "encoder")
     make(machine.cwd / "encoder-1.0.0", {"mine": b"dear"})
@@ -122,7 +122,7 @@ MANY: Tree = {f"{number % 97:02}/{number:05}": b"%d" % number * (number % 50) fo
 
 
 @pytest.mark.slow
-def test_ten_thousand_files_have_one_digest_in_whatever_order_they_are_created(
+def test_the_digest_of_ten_thousand_files_does_not_depend_on_their_creation_order(
     machine: Machine, other: Machine
 ) -> None:
     entries = list(MANY.items())

@@ -255,7 +255,7 @@ def test_an_output_folder_that_stays_empty_is_deleted(models: Machine) -> None:
     assert models.listing() == ["models"]
 
 
-def test_several_ops_are_picked_by_valid_for_and_by_pipeline(models: Machine) -> None:
+def test_valid_for_and_pipeline_select_several_ops(models: Machine) -> None:
     models.do("push", "--all", "models")
     models.do("push", "scorer", "models/pca.joblib", "--valid-with", "pca@1.0.0", "--valid-with", "forest@1.0.0")
     for op in ("pca", "forest"):

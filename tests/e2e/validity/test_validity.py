@@ -1,4 +1,4 @@
-"""Three generations of a pipeline of five ops, one of them broken in the middle: what is deployed, what was valid."""
+"""Verdicts, locks and resolutions of a pipeline of five ops, whose third generation has an unvalidated edge."""
 
 import subprocess
 import threading
@@ -15,7 +15,7 @@ OPS = ("scaler", "pca", "embedder", "forest", "report")
 
 
 def generation(machine: Machine, number: int, *, broken: str | None = None) -> None:
-    """A new major of every op, each validated with the one before it; what follows `broken` never saw it."""
+    """Push a new major version of every op, each valid with its upstream, except the op after `broken`."""
     before: str | None = None
     for op in OPS:
         file = machine.file("op", f"{op} {number}")
@@ -26,7 +26,7 @@ def generation(machine: Machine, number: int, *, broken: str | None = None) -> N
 
 @pytest.fixture
 def deployed(machine: Machine) -> Machine:
-    """Two good generations, and a third whose embedder nobody has validated for the forest."""
+    """Return a machine with two valid generations, and a third whose embedder is not validated for the forest."""
     generation(machine, 1)
     machine.do("pipeline", "register", "churn", *OPS)
     generation(machine, 2)
@@ -34,7 +34,7 @@ def deployed(machine: Machine) -> Machine:
     return machine
 
 
-def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deployed: Machine) -> None:
+def test_a_pipeline_with_a_broken_op_is_diagnosed_resolved_and_rolled_back(deployed: Machine) -> None:
     machine = deployed
     refused = "embedder 3.0.0 is not validated for forest 3.0.0; last validated: 2.0.0 for forest 2.0.0"
     code, out, err = machine.run("validate", "churn")
@@ -77,7 +77,7 @@ def test_a_pipeline_with_a_broken_middle_from_the_question_to_the_rollback(deplo
     assert machine.run("validate", "churn", *use, "--as-of", str(before), "-q")[:2] == (0, "valid\n")
 
 
-def test_a_lock_is_the_same_bytes_again_and_a_second_pull_of_it_fetches_what_is_missing(deployed: Machine) -> None:
+def test_a_lock_is_reproducible_and_a_second_pull_fetches_only_missing_files(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--lock", "one.lock")
     machine.do("resolve", "churn", "--lock", "two.lock")
@@ -94,7 +94,7 @@ def test_a_lock_is_the_same_bytes_again_and_a_second_pull_of_it_fetches_what_is_
     assert (machine.cwd / "models" / "pca").read_bytes() == b"pca 2"
 
 
-def test_an_upgrade_moves_one_op_of_the_lock_and_what_must_move_with_it(deployed: Machine) -> None:
+def test_an_upgrade_of_a_lock_moves_one_op_and_the_ops_that_depend_on_it(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--use", "scaler@1.0.0", "--lock", "opstore.lock")
     lock = (machine.cwd / "opstore.lock").read_text()
@@ -106,7 +106,7 @@ def test_an_upgrade_moves_one_op_of_the_lock_and_what_must_move_with_it(deployed
 @pytest.mark.parametrize(
     "content", ["", "format = 3\npipeline = 'p'\nedges = []\nversion = []\n", "\0", "lock = [", "x = 1"]
 )
-def test_what_is_no_lock_is_refused(machine: Machine, content: str) -> None:
+def test_an_invalid_lock_is_refused(machine: Machine, content: str) -> None:
     path = machine.file("opstore.lock", content)
     for words in (
         ("resolve", "--check", path),
@@ -118,7 +118,7 @@ def test_what_is_no_lock_is_refused(machine: Machine, content: str) -> None:
     assert not (machine.cwd / "m").exists()
 
 
-def test_a_lock_of_other_bytes_pulls_nothing(deployed: Machine) -> None:
+def test_a_lock_with_a_different_digest_pulls_nothing(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--lock", "opstore.lock")
     path = machine.cwd / "opstore.lock"
@@ -132,7 +132,7 @@ def test_a_lock_of_other_bytes_pulls_nothing(deployed: Machine) -> None:
     assert err.startswith("error: pca@2.0.0 has other bytes here than in the lock opstore.lock: DIGEST\n")
 
 
-def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
+def test_wait_returns_as_soon_as_the_verdict_is_valid_or_known_to_be_invalid(
     deployed: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "MIN_INTERVAL", 0.01)
@@ -157,7 +157,7 @@ def test_waiting_ends_as_soon_as_it_is_valid_or_known_not_to_be(
         assert client.wait("churn", seconds=0.05).verdict == "invalid"
 
 
-def test_the_findings_stand_before_the_error_where_both_streams_are_one(machine: Machine) -> None:
+def test_the_findings_precede_the_error_if_both_streams_are_the_same(machine: Machine) -> None:
     machine.do("start")
     with machine.client() as client:
         client.push("pca", b"one")
@@ -190,7 +190,9 @@ def test_polling_an_unchanged_verdict_returns_not_modified(deployed: Machine) ->
 
 
 @pytest.mark.parametrize("time", ["2030-01-01", "2030-01-01T00:00:00Z", "2030-01-01T00:00:00+02:00"])
-def test_as_of_a_time_ahead_is_now_and_before_the_first_push_there_is_nothing(machine: Machine, time: str) -> None:
+def test_as_of_a_future_time_is_the_present_and_before_the_first_push_the_store_is_empty(
+    machine: Machine, time: str
+) -> None:
     machine.do("push", "pca", machine.file("op", "one"))
     assert machine.do("show", "-q", "pca", "--as-of", time) == "pca@1.0.0"
     code, _, err = machine.run("show", "pca", "--as-of", "2001-01-01")
@@ -211,7 +213,7 @@ def test_a_graph_is_drawn_in_a_terminal_and_as_mermaid(deployed: Machine) -> Non
     assert "    op2 --x|invalid| op3\n" in mermaid
 
 
-def test_markdown_escapes_what_users_wrote(deployed: Machine) -> None:
+def test_a_verdict_as_markdown_is_a_table(deployed: Machine) -> None:
     code, out, _ = deployed.run("validate", "churn", "--format", "markdown")
     assert code == 1
     lines = out.splitlines()

@@ -1,4 +1,4 @@
-"""A yanked version is picked with a warning, in one form, by every command and by the Python client."""
+"""Every command and the Python client warn when they select a yanked version."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ PICKED = PickedYanked(op="pca", version="2.0.0", reason="leaks the target")
 
 @pytest.fixture(scope="module")
 def yanked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """scaler -> pca -> forest, all valid, and a lock of them; then the pca in it was yanked."""
+    """Return a machine with a valid pipeline scaler -> pca -> forest and its lock, whose pca is yanked."""
     with a_machine(tmp_path_factory.mktemp("yanked")) as machine:
         machine.file("op.bin", "one")
         machine.do("push", "pca", "op.bin")
@@ -58,17 +58,17 @@ def yanked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         "register words --field major:a=b --valid-for pca@2.0.0",
     ],
 )
-def test_every_command_that_picks_it_warns_once(yanked: Machine, line: str) -> None:
+def test_every_command_that_selects_a_yanked_version_warns_once(yanked: Machine, line: str) -> None:
     code, _, err = yanked.run(*line.split(), "-q")
     assert (code, err) == (0, f"warning: {SAID}\n")
 
 
-def test_a_lock_that_moves_keeps_it_and_warns(yanked: Machine) -> None:
+def test_an_upgrade_of_a_lock_keeps_a_yanked_version_with_a_warning(yanked: Machine) -> None:
     code, out, err = yanked.run("resolve", "--lock", "opstore.lock", "--upgrade", "forest", "-q")
     assert (code, "pca@2.0.0\n" in out, err) == (0, True, f"warning: {SAID}\n")
 
 
-def test_unlink_warns_and_with_json_the_warning_is_json(yanked: Machine) -> None:
+def test_unlink_with_json_warns_in_json(yanked: Machine) -> None:
     yanked.do("link", "pca@2.0.0", "gone")
     code, _, err = yanked.run("unlink", "pca@2.0.0", "gone", "--json")
     assert (code, json.loads(err)) == (0, {"warning": SAID})
@@ -85,11 +85,11 @@ def test_unlink_warns_and_with_json_the_warning_is_json(yanked: Machine) -> None
         "yank pca@2.0.0 --reason 'leaks the target'",
     ],
 )
-def test_a_command_that_does_not_pick_it_says_nothing(yanked: Machine, line: str) -> None:
+def test_a_command_that_does_not_select_a_yanked_version_does_not_warn(yanked: Machine, line: str) -> None:
     assert "warning" not in yanked.run(*shlex.split(line), "-q")[2]
 
 
-def test_the_reason_is_shown_and_stands_in_the_documents(yanked: Machine) -> None:
+def test_the_reason_of_a_yank_is_in_the_output_and_the_documents(yanked: Machine) -> None:
     out = yanked.run("show", "pca@2.0.0")[1]
     assert "yanked\tyes\nyank_reason\tleaks the target\n" in out
     assert "yank_reason" not in yanked.do("show", "pca@1.0.0")
@@ -100,7 +100,7 @@ def test_the_reason_is_shown_and_stands_in_the_documents(yanked: Machine) -> Non
     assert yanked.ask("push", "boost", "op.bin", "--valid-with", "pca@2.0.0")[1]["picked_yanked"] == picked
 
 
-def test_the_python_client_warns_of_it_as_python_does_or_tells_whoever_asked(yanked: Machine) -> None:
+def test_the_python_client_issues_a_warning_or_calls_the_warn_callback(yanked: Machine) -> None:
     with yanked.client() as client:
         for pick in (
             lambda: client.pull("pca@2.0.0"),
@@ -122,7 +122,7 @@ def test_the_python_client_warns_of_it_as_python_does_or_tells_whoever_asked(yan
     assert told == [PICKED, PICKED]
 
 
-def test_a_reason_never_reaches_the_terminal_as_an_escape_sequence(yanked: Machine) -> None:
+def test_control_characters_in_a_reason_are_escaped(yanked: Machine) -> None:
     yanked.do("push", "hostile", "op.bin")
     yanked.do("yank", "hostile", "--reason", "a\x1b[31mred")
     assert yanked.run("tag", "hostile@1.0.0", "x", "-q")[2] == "warning: hostile@1.0.0 is yanked: a\\x1b[31mred\n"
