@@ -20,7 +20,7 @@ Opened = Callable[[], str]
 
 @pytest.fixture
 def browser(machine: Machine) -> Opened:
-    """Return the file in which a fake browser records the opened URLs."""
+    """Set up a fake browser; return a function that returns the URL that it opened."""
     told = machine.cwd / "opened"
     program = machine.cwd / "browser"
     program.write_text(f'#!/bin/sh\nprintf %s "$1" > {told}\n')
