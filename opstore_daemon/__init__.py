@@ -1,4 +1,4 @@
-"""The opstore daemon: it keeps versions with their bytes, links and verdicts. Start with `OpStoreServer`."""
+"""The opstore daemon, which stores versions with their bytes and links. Start with `OpStoreServer`."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The daemon's command line. `opstore serve` and `opstore db` execute it; a service manager can, too."""
+"""The daemon's command line. `opstore serve` and `opstore db` run it; a service manager can, too."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ from opstore_daemon.protocol import errors
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The opstore daemon."""
+    """Run the opstore daemon, or manage its database."""
 
 
 @main.command()
@@ -24,7 +24,7 @@ def main() -> None:
 @click.option("--background", is_flag=True, hidden=True)
 def serve(host: str, port: int, db: str | None, saver: str | None, names: tuple[str, ...], background: bool) -> None:
     """Serve until stopped."""
-    gc.disable()  # what the imports and the start create stays: a collection finds nothing; the daemon enables it
+    gc.disable()  # objects made by imports and the start stay, so a collection finds nothing; the daemon enables it
     from opstore_daemon import config, daemon
 
     daemon.serve(config.load(os.environ, db, saver), host, port, names, background=background)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.chariots_export import Line, Pipeline, Unreadable, Version
 
-NEEDED = ("db_op", "db_version", "db_validated_link", "db_pipeline")
+REQUIRED_TABLES = ("db_op", "db_version", "db_validated_link", "db_pipeline")
 PIPELINE_LINKS = "db_pipeline_link"  # missing in databases of the first releases
 
 
@@ -50,7 +50,7 @@ def _engine(url: URL) -> Engine:
 
 def _read(connection: Connection) -> Iterator[Line]:
     tables = inspect(connection).get_table_names()
-    missing = [table for table in NEEDED if table not in tables]
+    missing = [table for table in REQUIRED_TABLES if table not in tables]
     if missing:
         reason = f"not a chariots op store: table {missing[0]} is missing"
         raise errors.InvalidSetting(setting="--db", reason=reason)
@@ -107,7 +107,7 @@ def _versions(connection: Connection, ops: dict[int, str]) -> Iterator[Line]:
 
 
 def _time(value: object) -> datetime | None:
-    """Return a time as chariots has it, in UTC without a time zone; None if it is not a time."""
+    """Parse a time of chariots, in UTC without a time zone; return None if it is not a time."""
     with suppress(ValueError):
         time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
@@ -115,7 +115,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _add_links(connection: Connection, ops: dict[int, str], versions: dict[int, _Version]) -> Iterator[Line]:
-    """Add the links to their upstream versions; yield those that can't be read."""
+    """Add the links to their upstream versions; yield an Unreadable for each that can't be read."""
     columns = "id, upstream_op_id, upstream_op_version_id, downstream_op_id"
     for id_, upstream, version, downstream in _rows(
         connection,

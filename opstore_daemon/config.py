@@ -15,7 +15,7 @@ IDLE_TIMEOUT = 30 * 60.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The daemon's settings. `home` is the folder of its own files; `idle_timeout` is in seconds, 0 for none."""
+    """The daemon's settings. `home` is the folder for its own files; `idle_timeout` is in seconds (0: no timeout)."""
 
     home: Path
     db_url: str

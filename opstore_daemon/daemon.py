@@ -27,9 +27,10 @@ LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
 
 
 def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, background: bool) -> None:
-    """Serve until a signal or, in the background, until no request has come for the idle timeout.
+    """Serve until a signal arrives or, in the background, until no request arrives for the idle timeout.
 
-    `names` are host names that the daemon answers to in addition to those of loopback.
+    `names` are host names that the daemon accepts in addition to those of loopback. Raises InvalidSetting, HomeLocked,
+    ListenRefused, SchemaTooNew, and errors of the database and the saver.
     """
     for name in names:
         if not is_host(name):
@@ -65,8 +66,8 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
 
 
 def _reduce_garbage_collection() -> None:
-    # What exists now lives as long as the process, and reference counting frees nearly all that a request leaves: a
-    # collection over all of it, every few requests, took a tenth of their time.
+    # What exists now lives as long as the process, and reference counting frees nearly everything that a request
+    # creates. Collections over all of it, every few requests, took a tenth of the time.
     gc.freeze()
     gc.set_threshold(20_000)
     gc.enable()  # __main__ disables it for the start
@@ -98,7 +99,7 @@ def _set_up_log(path: Path, *, also_stderr: bool) -> None:
 
 
 def _report_to_starter(record: dict[str, object]) -> None:
-    """Write a line of JSON to the pipe that the process which started this one passed, if any, and close it."""
+    """Write the record as a line of JSON to the pipe that the parent process passed, if any, and close the pipe."""
     descriptor = os.environ.pop("OPSTORE_READY_FD", None)
     if descriptor is not None:
         with suppress(OSError, ValueError), os.fdopen(int(descriptor), "w") as pipe:  # it may have exited
@@ -107,7 +108,7 @@ def _report_to_starter(record: dict[str, object]) -> None:
 
 
 def report(error: errors.OpStoreError) -> int:
-    """Report why the daemon did not start, to the log, the starter and stderr; return the exit code."""
+    """Report why the daemon did not start to the log, the parent process and stderr; return the exit code."""
     log.error("%s", error.text)
     _report_to_starter({"error": error.text})
     hint = f"\nhint: {error.advice}" if error.advice else ""
@@ -116,7 +117,10 @@ def report(error: errors.OpStoreError) -> int:
 
 
 def upgrade(config: Config) -> str:
-    """Upgrade the database to this release's schema while no daemon runs; return what was done, in words."""
+    """Upgrade the database to this release's schema; return a sentence that says what was done.
+
+    Raises HomeLocked while a daemon runs, and SchemaTooNew.
+    """
     os.umask(0o077)
     with locked(config):
         database = Database(config.db_url)
@@ -124,13 +128,13 @@ def upgrade(config: Config) -> str:
         before, backup = migrate.current(), migrate.upgrade()
         database.close()
         if before == migrate.head():
-            return f"the schema is {before} already"
+            return f"the schema is already {before}"
         of_backup = f"; the backup is {backup}" if backup else ""
         return f"upgraded the schema from {before or 'none'} to {migrate.head()}{of_backup}"
 
 
 def current(config: Config) -> str:
-    """Return the schema of the database and the one that this release needs, in words."""
+    """Describe the database's schema and the one that this release needs, in one line."""
     database = Database(config.db_url)
     if database.path is not None and not database.path.exists():
         return f"none (this opstore needs {Migrate(database).head()})"

@@ -56,7 +56,7 @@ def _acquire(lock: int) -> bool:
 
 
 def read_runtime_file(config: Config) -> dict[str, object]:
-    """Return `url` and `pid` of the running daemon; words in their place if it has not written them yet."""
+    """Return `url` and `pid` of the running daemon, or placeholder texts if it has not written them yet."""
     try:
         found = json.loads(config.runtime_file.read_text())
         return {"url": found["url"], "pid": found["pid"]}
@@ -77,7 +77,7 @@ def write_runtime_file(config: Config, url: str, port: int) -> None:
 
 
 def load_token(path: Path) -> str:
-    """Return the home's token; create it at the first start. Restricts the file to its owner if it is not.
+    """Return the home's token; create it at the first start. Restricts an existing file to its owner.
 
     Raises InvalidSetting for a symbolic link or a file without a token.
     """
@@ -90,13 +90,15 @@ def load_token(path: Path) -> str:
     path.chmod(0o600)
     token = path.read_text().strip()
     if len(token) < 16:
-        raise errors.InvalidSetting(setting=str(path), reason="it holds no token: delete it")
+        raise errors.InvalidSetting(
+            setting=str(path), reason="it contains no valid token; delete the file to get a new one"
+        )
     return token
 
 
 def _write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
-    """Replace the file by one with this text that only its owner may read; `durable`: flush it to the disk first."""
-    # The name of the new file may be fixed: only the process that holds the lock writes here.
+    """Write the text to the file atomically, readable by its owner only; `durable`: flush it to the disk first."""
+    # A fixed name for the new file is safe: only the process that holds the lock writes here.
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL | os.O_NOFOLLOW, 0o600)

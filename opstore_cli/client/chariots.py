@@ -73,7 +73,7 @@ class ChariotsMixin(OpStoreInterface):
         """
         # push() takes a str for a path.
         data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
-        self.push(name_of(op), data, subversions=Version.of(version).noted, otherwise="patch")
+        self.push(name_of(op), data, subversions=Version.of(version).text_with_time, otherwise="patch")
 
     def register_valid_link(self, downstream_op_name: Any, upstream_op_name: Any, upstream_op_version: Any) -> None:
         """Record that the upstream version is valid for any version of the downstream op.
@@ -81,7 +81,9 @@ class ChariotsMixin(OpStoreInterface):
         Ops and versions that do not exist are registered. With None as the downstream, only the version is.
         """
         valid_for = [] if downstream_op_name is None else [name_of(downstream_op_name)]
-        self.register(name_of(upstream_op_name), subversions=Version.of(upstream_op_version).noted, valid_for=valid_for)
+        self.register(
+            name_of(upstream_op_name), subversions=Version.of(upstream_op_version).text_with_time, valid_for=valid_for
+        )
 
     def pipeline_exists(self, name: str) -> bool:
         """Return whether a pipeline of that name is registered."""

@@ -106,10 +106,10 @@ class ChariotsImport:
                 self.report.unchanged += 1
                 return
         if path is None:
-            imported = self._client.register(op, subversions=version.noted, valid_for=downstreams)
+            imported = self._client.register(op, subversions=version.text_with_time, valid_for=downstreams)
         else:
             with self._out.progress(f"import {op}"):
-                imported = self._client.push(op, path, subversions=version.noted, valid_for=downstreams)
+                imported = self._client.push(op, path, subversions=version.text_with_time, valid_for=downstreams)
         self.report.links += len(downstreams)
         if imported.created:
             self._report_created(OpVersion(op=op, version=imported.version))

@@ -85,7 +85,7 @@ class Files:
         """
         found = self._by_version.get((op, version), [])
         self._claimed.update(found)
-        exact = [path for path in found if path.name == version.noted]
+        exact = [path for path in found if path.name == version.text_with_time]
         if not exact and len(found) > 1:
             raise errors.OldStoreUnreadable(reason=f"{len(found)} files are of this version, and none is of its time")
         return next(iter(exact or found), None)

@@ -17,7 +17,7 @@ from opstore_cli.transport.interface import Body
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
-from opstore_daemon.system.loopback import without_pacing
+from opstore_daemon.system.loopback import disable_pacing
 
 TRIES = 5
 CONNECT_TRIES = 3  # how many of the TRIES may fail to connect, each after its timeout
@@ -97,7 +97,7 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
         if self.sock is not None:
-            without_pacing(self.sock)
+            disable_pacing(self.sock)
 
     def send(self, data: Any) -> None:
         if isinstance(data, bytes | bytearray | memoryview) or self.sock is None:

@@ -15,7 +15,7 @@ from opstore_daemon.http_server.parser import RequestParser
 from opstore_daemon.http_server.refusal import Refusal
 from opstore_daemon.http_server.upload_body import StoredBytes
 from opstore_daemon.store.ingest.uploads import Uploads
-from opstore_daemon.system.loopback import without_pacing
+from opstore_daemon.system.loopback import disable_pacing
 from opstore_daemon.web.api.uploads import UPLOAD_WRITER
 from opstore_daemon.web.app import request_id
 from opstore_daemon.web.guards import Guards
@@ -28,7 +28,7 @@ LINGER_BYTES = 256 * 1024 * 1024
 
 
 class ApplicationTask(WSGITask):  # type: ignore[misc]
-    """Runs the application on one request; gives it the writer of the upload and the file wrapper."""
+    """Runs the application on one request, with the upload's writer and the file wrapper in its environment."""
 
     def get_environment(self) -> dict[str, Any]:
         """Return the WSGI environment."""
@@ -38,10 +38,10 @@ class ApplicationTask(WSGITask):  # type: ignore[misc]
             environ[UPLOAD_WRITER] = self.request.upload_body.writer
         return environ
 
-    # Sending the head by itself costs a system call and wakes the client for nothing: it waits for the first bytes.
+    # The head is sent with the first bytes: by itself, it would cost a system call and wake the client for nothing.
 
     def build_response_header(self) -> bytes:
-        """Give the head to the channel, which sends it with the first bytes, and return nothing to send."""
+        """Pass the head to the channel, which sends it with the first bytes; return no bytes."""
         self.channel.pending_head = super().build_response_header()
         return b""
 
@@ -64,7 +64,7 @@ class ErrorResponseTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. A client that is still sending can read why it was refused; an upload is released at the end."""
+    """A connection. A client that is still sending can read why it was refused. At its end, it releases its upload."""
 
     task_class = ApplicationTask
     error_task_class = ErrorResponseTask
@@ -76,7 +76,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, server: Any, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(server, sock, *arguments, **options)
-        without_pacing(sock)
+        disable_pacing(sock)
 
     @property
     def idle(self) -> bool:
@@ -119,7 +119,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return int(super().write_soon(head) + super().write_soon(data))
 
     def take_pending_head(self) -> bytes:
-        """Return the pending head, which is no longer pending then."""
+        """Return the pending head and clear it."""
         head, self.pending_head = self.pending_head, b""
         return head
 
@@ -155,8 +155,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._linger_until is not None:
             return self.will_close or time.monotonic() > self._linger_until
         if self.requests and not self.will_close:
-            # The worker thread sends what it writes, and wakes the loop at its end. A loop that tried to send meanwhile
-            # would find the lock taken, over and over, and keep the interpreter from that thread.
+            # The worker thread sends what it writes, and wakes the loop at its end. If the loop tried to send too,
+            # it would spin on a lock that is held, and slow that thread down.
             return bool(self.total_outbufs_len > self.adj.outbuf_high_watermark)  # the thread waits for this
         return bool(super().writable())
 

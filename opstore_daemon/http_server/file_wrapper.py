@@ -25,7 +25,7 @@ class FileSlice:
     count: int
 
     def send(self, to: socket.socket) -> int:
-        """Send as much as the socket accepts; return how many bytes that was."""
+        """Send as much as the socket accepts; return the number of bytes. Raises StorageFailed at the file's end."""
         sent = os.sendfile(to.fileno(), self.descriptor, self.offset, self.count)
         if not sent:
             raise errors.StorageFailed(reason="a blob ended early")
@@ -68,7 +68,7 @@ class ForwardBuffer(ReadOnlyFileBasedBuffer):  # type: ignore[misc]
         return piece
 
     def skip(self, numbytes: int, allow_prune: int = 0) -> None:
-        """Move on by `numbytes`, which were sent."""
+        """Drop the next `numbytes` bytes, which were sent."""
         self._piece = self._piece[numbytes:]
         self._next += numbytes
         self.remain -= numbytes

@@ -1,4 +1,4 @@
-"""Refuse ambiguous framing: what two HTTP readers could read in two ways (RFC 9112, sections 3.2, 5.2, 6.1, 6.3)."""
+"""Refuse ambiguous framing, which two HTTP parsers could read differently (RFC 9112, sections 3.2, 5.2, 6.1, 6.3)."""
 
 from collections import Counter
 
@@ -23,6 +23,6 @@ def check_framing(head: bytes, *, chunked: bool) -> None:
     if counts[b"transfer-encoding"]:
         if counts[b"content-length"]:
             raise errors.AmbiguousFraming(reason="it has both a Content-Length and a Transfer-Encoding")
-        # Waitress also reads "gzip, chunked", blanks around it, or chunked given twice, as chunked.
+        # Waitress also reads "gzip, chunked", blanks around it, or a repeated chunked, as chunked.
         if not chunked or dict(fields)[b"transfer-encoding"] != b"chunked":
             raise errors.AmbiguousFraming(reason="the only Transfer-Encoding supported is chunked, in HTTP/1.1")

@@ -28,8 +28,8 @@ SETTINGS: dict[str, Any] = {
     "asyncore_use_poll": True,  # select() is limited to 1,024 descriptors
     "asyncore_loop_timeout": 1,  # seconds
     "recv_bytes": 1024 * 1024,
-    # A body that waitress itself holds has at most MAX_FORM bytes. Beyond this size it waits in an unnamed file, so
-    # that as many bodies as connections need 128 MiB of memory, and not a GiB. Most bodies are far smaller.
+    # Waitress buffers bodies of at most MAX_FORM bytes. Beyond this size it uses an unnamed file, so that one body for
+    # each connection takes 128 MiB of memory instead of a GiB. Most bodies are far smaller.
     "inbuf_overflow": 256 * 1024,
     "outbuf_overflow": 64 * 1024 * 1024,  # no response is larger: the bytes of blobs go through file_wrapper.py
     "outbuf_high_watermark": 4 * 1024 * 1024,
@@ -47,9 +47,10 @@ SETTINGS: dict[str, Any] = {
 
 
 class Listener:
-    """Serves on a loopback port of this machine; port 0 is any free one. As a context manager, serves in a thread."""
+    """An HTTP server on a loopback port. As a context manager, it serves in a thread of its own."""
 
     def __init__(self, server: OpStoreServer, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen on the port (0: any free one); raise ListenRefused, or InvalidSetting if the port can't be used."""
         check_scopes(server.flask)
         self._socket = _listen(host, port)
         address: str = self._socket.getsockname()[0]
@@ -69,9 +70,9 @@ class Listener:
         self._thread: threading.Thread | None = None
 
     def run(self, idle_timeout: float = 0, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Serve until `stop`, until no request has come for `idle_timeout` seconds, or until it is not wanted any more.
+        """Serve until `stop`, until no request arrives for `idle_timeout` seconds, or until `is_wanted` returns False.
 
-        An idle timeout of 0 is none. `is_wanted` is called about once a second.
+        0: no idle timeout. `is_wanted` is called about once a second.
         """
         checked_at = time.monotonic()
         while not self._is_done():

@@ -30,7 +30,7 @@ _TARGET = re.compile(r"/(?!/)[!\"$-~]*")
 
 
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
-    """Parses one request and refuses it at its head, if it is to be refused."""
+    """A parser for one request, which refuses a bad request at its head."""
 
     upload_body: UploadBody | None = None
     error: Any
@@ -55,10 +55,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.error = Refusal.from_waitress(self.error)
         else:
             self.error.path = self.path  # waitress makes one up for a head that it can't parse
-        self.expect_continue = False  # or waitress asks for the body after all
+        self.expect_continue = False  # or waitress asks for the body although the request is refused
         self.error.request_id = request_id(self.header(routes.REQUEST_ID))
         log_request(self.error.request_id, self.command, self.path, self.error.error.status)
-        self.close()  # before the response: a client that has it may append at once
+        self.close()  # release the upload before the response, after which the client may append again
         return len(data)
 
     def _bound_lines(self, chunks: ChunkedReceiver) -> None:
@@ -67,7 +67,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=limits.MAX_HEADERS)), True
 
     def receive(self, source: int) -> StoredBytes | None:
-        """Have the upload read the next bytes from the connection; None if these are not for an upload."""
+        """Have the upload read the next bytes from the connection; None if they do not belong to an upload."""
         body = self.body_rcv
         if self.upload_body is None or not isinstance(body, FixedStreamReceiver) or not body.remain:
             return None
@@ -99,7 +99,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         if self.version not in ("1.0", "1.1"):
             raise errors.InvalidRequest(reason="only HTTP/1.0 and HTTP/1.1 are supported")
         if _TARGET.fullmatch(self.request_uri) is None:
-            raise errors.InvalidRequest(reason="it does not name a path of this daemon")
+            raise errors.InvalidRequest(reason="its target is not a legal path")
 
     def _direct_body(self, credential: Credential | None) -> None:
         if self.body_rcv is None:

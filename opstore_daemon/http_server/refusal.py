@@ -23,7 +23,7 @@ class Refusal:
 
     @classmethod
     def from_waitress(cls, error: WaitressError) -> Self:
-        """Return the refusal for an error that waitress found itself."""
+        """Return the refusal for an error that waitress detected."""
         by_status: dict[int, errors.OpStoreError] = {
             413: errors.TooLarge(what="the body", size=0, limit=limits.MAX_JSON),
             431: errors.HeadersTooLarge(limit=limits.MAX_HEADERS),

@@ -10,7 +10,7 @@ from opstore_daemon.store.ingest.open_upload import Writer
 
 
 class StoredBytes:
-    """Stands for `count` received bytes that an upload has stored already; `error` says why it could not."""
+    """A count of received bytes that an upload has stored already; `error` is set if that failed."""
 
     def __init__(self, count: int, error: errors.OpStoreError | None = None) -> None:
         self.count, self.error = count, error
@@ -19,7 +19,7 @@ class StoredBytes:
         return self.count
 
     def __getitem__(self, part: slice) -> "StoredBytes":
-        """Return a part: waitress slices what it received to the length of the body, which is never exceeded here."""
+        """Return a slice: waitress cuts received data to the length of the body, which is never exceeded here."""
         return StoredBytes(len(range(self.count)[part]), self.error)
 
 
@@ -45,7 +45,7 @@ class UploadBody:
         """Store the bytes, unless an earlier part of the body failed."""
         self._count += len(data)
         if self._receiver.error is not None:
-            return  # the rest of what was read may hold another chunk
+            return  # the received data may contain another chunk
         try:
             if not isinstance(data, StoredBytes):
                 self.writer.append(data)
@@ -62,7 +62,7 @@ class UploadBody:
         return BytesIO()
 
     def getbuf(self) -> "UploadBody":
-        """Return the buffer, which waitress expects behind a method."""
+        """Return this buffer: waitress calls a method to get it."""
         return self
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Connections to the database: one writer behind one lock, a pool of readers, and the translation of their errors.
+"""Connections to the database: one writer behind one lock, a pool of readers, and the translation of errors.
 
 SQLite polls for its write lock, at ten times the latency of a queue, so writers queue here. The writer's connection is
 also the only one that does checkpoints: SQLite before 3.51.3 can corrupt a WAL database when one
@@ -30,9 +30,10 @@ WAIT = 30.0  # seconds for a connection
 
 
 class Connections:
-    """Transactions on the database at `url`, an SQLAlchemy URL: SQLite, in a file or in memory."""
+    """Transactions on an SQLite database, in a file or in memory."""
 
     def __init__(self, url: str) -> None:
+        """`url` is an SQLAlchemy URL; raise InvalidSetting unless it is one of SQLite."""
         self.url = _parse(url)
         self._lock = threading.Lock()
         # A pool of one, not a StaticPool: code that uses the engine without our lock still waits for its connection,
@@ -79,7 +80,7 @@ class Connections:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Begin a reading transaction, which sees one state of the database."""
+        """Begin a reading transaction, which sees one state of the database; raise DatabaseFailed."""
         if self._readers is None:
             with self._lock, _translated(errors.DatabaseFailed), self.engine.connect() as connection:
                 connection.begin()
@@ -94,7 +95,7 @@ class Connections:
     def session(self) -> "Iterator[Session]":
         """Open an SQLAlchemy session for an operator's own queries, inside one writing transaction.
 
-        All of it is committed at the end; `rollback` undoes what was done since the last `commit`.
+        Commits everything at the end; `rollback` undoes the changes since the last `commit`.
         """
         from sqlalchemy.orm import Session  # here: nothing else needs the ORM, and its import takes long
 
@@ -124,7 +125,7 @@ def _parse(url: str) -> URL:
 def _set_pragmas(engine: Engine, *, writer: bool, file: bool) -> None:
     pragmas = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "trusted_schema = OFF", "synchronous = FULL"]
     if file:
-        # Without this, the rollback data of a statement that splits many pages is a file each time.
+        # By default, SQLite creates a file for the rollback data of each statement that splits many pages.
         writers = ["journal_mode = WAL", "temp_store = MEMORY"]
         pragmas += writers if writer else ["wal_autocheckpoint = 0", "query_only = ON"]
 
@@ -152,12 +153,12 @@ def _translated(otherwise: type[errors.OpStoreError]) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        # The store checks the rules under the lock before it inserts: a constraint that fires anyway is a bug, or the
-        # database was written by somebody else.
-        raise errors.DatabaseFailed(reason=f"a constraint refused it: {error.orig}") from error
+        # The store checks the rules under the lock before it inserts: a constraint that fires anyway is a bug, or
+        # another program wrote to the database.
+        raise errors.DatabaseFailed(reason=f"a constraint was violated: {error.orig}") from error
     except DBAPIError as error:
         if "disk is full" in str(error.orig):
             raise errors.StorageFull(reason=str(error.orig)) from error
         raise otherwise(reason=str(error.orig)) from error
     except PoolTimeout as error:
-        raise errors.DatabaseFailed(reason=f"no connection came free in {WAIT:g} seconds") from error
+        raise errors.DatabaseFailed(reason=f"no connection became available within {WAIT:g} seconds") from error

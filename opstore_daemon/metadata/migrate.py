@@ -1,7 +1,7 @@
-"""The schema: the revision that a database has, and how it gets to ours.
+"""The schema: find out the revision of a database, and upgrade it to the current one.
 
 A new database gets the current tables. An older one is upgraded by Alembic, which is imported only then: that takes a
-tenth of a second, and somebody waits for the daemon to start.
+tenth of a second, which every start of the daemon would take longer.
 """
 
 import sqlite3
@@ -45,7 +45,10 @@ class Migrate:
             raise errors.SchemaTooNew(found=current, known=self.head())
 
     def upgrade(self) -> Path | None:
-        """Create the schema, or upgrade an older one after a backup; return the path of the backup."""
+        """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
+
+        Raises SchemaTooNew.
+        """
         self.check()
         current = self.current()
         if current == self.head():

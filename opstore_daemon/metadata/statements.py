@@ -3,7 +3,7 @@
 Building a statement with SQLAlchemy takes ten times as long as SQLite takes to answer one that an index serves, and
 executing a built one takes four times as long. So on SQLite a statement whose values need no conversion goes to the
 driver as the text that SQLAlchemy compiled; its rows and errors are SQLAlchemy's all the same. Other statements, and
-all statements on other databases, are executed by SQLAlchemy: nothing outside this module can tell.
+all statements on other databases, are executed by SQLAlchemy: callers see no difference.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 P = ParamSpec("P")
 NONE: Mapping[str, Any] = {}
-SHAPES = 256  # kept of each statement
+SHAPES = 256  # that are cached for each function
 
 
 class DriverStatement:
@@ -33,10 +33,10 @@ class DriverStatement:
 
     def execute(self, dialect: Dialect, connection: Any, values: Mapping[str, Any]) -> Result[Any]:
         """Execute the statement on a connection of the driver; raise its errors as SQLAlchemy's."""
-        given = {**self._values, **values}
+        parameters = {**self._values, **values}
         cursor = connection.cursor()
         try:
-            cursor.execute(self.text, given if self._names is None else [given[name] for name in self._names])
+            cursor.execute(self.text, parameters if self._names is None else [parameters[name] for name in self._names])
             if cursor.description is None:
                 return IteratorResult(SimpleResultMetaData(()), iter(()))
             if self._rows is None:
@@ -100,11 +100,11 @@ def prepared(build: Callable[P, Executable]) -> Callable[P, Query]:
     """
 
     @lru_cache(SHAPES)
-    def built(shape: tuple[Any, ...], names: tuple[str, ...]) -> Statement:
+    def build_statement(shape: tuple[Any, ...], names: tuple[str, ...]) -> Statement:
         return Statement(build(*shape, **{name: bindparam(name) for name in names}))  # type: ignore[arg-type]
 
     @wraps(build)
     def query(*shape: P.args, **values: P.kwargs) -> Query:
-        return Query(built(shape, tuple(values)), values)
+        return Query(build_statement(shape, tuple(values)), values)
 
     return query

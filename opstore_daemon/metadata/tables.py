@@ -45,7 +45,7 @@ def _column(type_: Any, *constraints: SchemaItem, **options: Any) -> Any:
 
 
 class _TableClass(type):
-    """A class that SQLAlchemy's functions take for the table that it describes."""
+    """The metaclass of tables: SQLAlchemy's functions accept such a class as the table that it describes."""
 
     __table__: FromClause
 
@@ -56,7 +56,7 @@ class _TableClass(type):
 class Base(metaclass=_TableClass):
     """A table, with its columns as attributes. Constraints have names, so that migrations can refer to them.
 
-    Not SQLAlchemy's ORM: no query needs more than typed columns, and its mapping doubles the time of an import.
+    Not SQLAlchemy's ORM: no query needs more than typed columns, and its mapping doubles the import time.
     """
 
     metadata = MetaData(
@@ -79,7 +79,7 @@ class Base(metaclass=_TableClass):
 
 
 def aliased(table: T) -> T:
-    """Return the table under another name, for a query in which it comes more than once."""
+    """Return the table under another name, for a query that uses it more than once."""
     alias = table.__table__.alias()
     return cast("T", _TableClass(table.__name__, (), {"__table__": alias, **dict(alias.c)}))
 
@@ -123,7 +123,7 @@ class Op(Base):
 
 
 class Version(Base):
-    """A version. `stored_position` is the entry that added its bytes; what describes them is NULL before."""
+    """A version. `stored_position` is the entry that added its bytes; columns that describe them are NULL before."""
 
     __tablename__ = "version"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
@@ -229,7 +229,7 @@ class Link(Base):
         CheckConstraint("state IN ('valid', 'invalid', 'revoked')", "state"),
         CheckConstraint("upstream_id <> downstream_id", "two_ops"),
         CheckConstraint("until > position", "until"),
-        # One entry in force for the same four; NULLs are distinct in a UNIQUE, so the op itself counts as 0.
+        # One entry in force per link; NULLs are distinct in a UNIQUE index, so the op itself counts as 0.
         Index(
             "uq_link_in_force",
             "upstream_version_id",
@@ -253,7 +253,7 @@ class Link(Base):
         ),
         Index("ix_link_upstream", "upstream_id", "position"),
         Index("ix_link_downstream", "downstream_id", "position"),
-        # Past states.
+        # For past states.
         Index("ix_link_of_version", "upstream_version_id", "downstream_id", "position"),
         Index("ix_link_target", "downstream_id", "upstream_id", _TARGET, "position"),
         Index("ix_link_history", "downstream_id", "upstream_id", "position"),
@@ -341,8 +341,8 @@ class Upload(Base):
     touched_at: ColumnElement[int] = _column(BigInteger, index=True)
 
 
-class Answer(Base):
-    """The response to a request with an idempotency key, which a repetition gets too."""
+class IdempotentResult(Base):
+    """The result of a request with an idempotency key, for repetitions of the request."""
 
     __tablename__ = "answer"
     owner: ColumnElement[str] = _column(String(64), primary_key=True)

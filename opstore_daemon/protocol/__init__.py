@@ -1,4 +1,4 @@
-"""What both programs say: names, references, versions, records, routes and errors.
+"""The vocabulary that the client and the daemon share: names, references, versions, records, routes and errors.
 
-Standard library and msgspec only, so that a command starts fast and the client runs where no server can.
+It needs the standard library and msgspec only, so that commands start fast and clients need no server packages.
 """

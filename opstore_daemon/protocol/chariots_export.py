@@ -1,6 +1,6 @@
-"""What `chariots-export` prints of a chariots op store: one line of JSON for each of these records.
+"""The output of `chariots-export`: one line of JSON for each of these records.
 
-Names and hashes are those of the old store; whoever reads them checks them.
+Names and hashes are those of the old store; the reader has to check them.
 """
 
 import msgspec
@@ -11,7 +11,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag=str.
 
 
 class Version(Line, frozen=True, kw_only=True):
-    """A version; they come in the order of their times. `links`: the downstream ops that it is valid for."""
+    """A version; versions are in the order of their times. `links`: the downstream ops that it is valid for."""
 
     op: str
     major: str | None
@@ -22,7 +22,7 @@ class Version(Line, frozen=True, kw_only=True):
 
 
 class Pipeline(Line, frozen=True, kw_only=True):
-    """A pipeline, and each of its ops with the op that takes its output, or with None."""
+    """A pipeline: each of its ops with the op that takes its output, or with None."""
 
     name: str
     links: tuple[tuple[str, str | None], ...]

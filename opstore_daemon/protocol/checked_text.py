@@ -16,7 +16,7 @@ class CheckedText(str):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the text as this type; raises what `check` does. Of a value of this type, return it unchecked."""
+        """Return the text as this type, or a value of this type unchecked; raise what `check` raises."""
         if isinstance(text, cls):
             return text
         cls.check(text)

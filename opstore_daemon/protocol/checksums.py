@@ -1,7 +1,7 @@
-"""Checksums: `xxh128:` and 32 hex digits, which show whether bytes arrived as they were read.
+"""Checksums: `xxh128:` and 32 hex digits, which show whether bytes arrived unchanged.
 
 XXH3 of 128 bits (https://github.com/Cyan4973/xxHash): it takes a tenth of the time of a digest, or less. It detects
-errors of memory, network and disk. It is no digest: anybody can make other bytes with the same checksum on purpose.
+errors of memory, network and disk. It is not a digest: anybody can construct other bytes with the same checksum.
 """
 
 import re
@@ -34,7 +34,7 @@ _LEGAL = re.compile(Checksum.PATTERN)
 
 def new_sum(data: bytes = b"") -> Hash:
     """Return the checksum object of these bytes; `update` adds more."""
-    import xxhash  # here, because most commands send nothing
+    import xxhash  # here, because most commands send no bytes
 
     return xxhash.xxh3_128(data)
 

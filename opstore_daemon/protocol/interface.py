@@ -1,4 +1,4 @@
-"""The verbs that the store and the client share, so that one cannot drift from the other.
+"""The verbs that the store and the client share, so that neither can drift from the other.
 
 `op` is a name; a *reference* is `NAME` or `NAME@SELECTOR`. All raise the errors of `protocol.errors`.
 """
@@ -52,7 +52,7 @@ class OpStoreInterface(Protocol):
         `bump` (default: patch), `fields` and `subversions` are mutually exclusive. Bytes that the latest version
         already has make nothing new, unless `new`. With `otherwise="patch"`, other bytes under declared subversions
         make a new patch version, which gets their valid links both ways; without it they raise VersionConflict. The
-        store keeps `format` and `libraries` (versions by name) and reads neither.
+        store records `format` and `libraries` (versions by name) and interprets neither.
         """
 
     def register(

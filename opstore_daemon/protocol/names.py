@@ -1,14 +1,11 @@
-"""The names that people give: of ops, pipelines and tags (CONTRACT section 1). Tags: see `references.TagName`."""
+"""Names of ops and pipelines (CONTRACT section 1). Tags: see `references.TagName`."""
 
 import re
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
 
-RULE = (
-    "a name starts with a-z or 0-9, goes on with up to 127 of a-z 0-9 . _ -, "
-    "ends with a-z or 0-9, and has no two dots in a row"
-)
+RULE = "a name is 1 to 128 of a-z 0-9 . _ -, starts and ends with a-z or 0-9, and has no two dots in a row"
 # Windows opens a device for these, whatever follows the first dot (Microsoft, "Naming Files, Paths, and Namespaces").
 # No path is made from a name here, but people save what they pull under it.
 _DEVICE = "(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
@@ -19,7 +16,7 @@ _LEGAL = re.compile(_PATTERN)
 
 
 class Name(CheckedText):
-    """A legal name of anything. Ops and pipelines have types of their own, so that one can't pass for the other."""
+    """A legal name. Ops and pipelines have types of their own, so that one can't be passed as the other."""
 
     __slots__ = ()
 

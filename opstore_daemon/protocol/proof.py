@@ -1,8 +1,8 @@
 """The proof that a daemon on this machine knows a token, without the token being sent.
 
 HMAC-SHA-256 (RFC 2104), by the SHA-256 of the token, of the nonce and the authority: the numeric address and the port
-that the client connected to. With the authority in it, a stranger on another port or address cannot relay the proof of
-the real daemon.
+that the client connected to. Since it covers the authority, a process on another port or address can't relay the proof
+of the real daemon.
 """
 
 import hashlib
@@ -24,21 +24,21 @@ def is_nonce(text: str) -> bool:
 
 
 def authority(host: str, port: int) -> str:
-    """Return `HOST:PORT` as it stands in a Host header, for a numeric address."""
+    """Return `HOST:PORT` as in a Host header, for a numeric address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def key_of(token: str) -> bytes:
-    """Return the key of a token's proofs: its SHA-256, which is all that a daemon has to keep of it."""
+    """Return the key for proofs of a token: its SHA-256, so that a daemon need not keep the token itself."""
     return hashlib.sha256(token.encode()).digest()
 
 
 def prove(key: bytes, nonce: str, at: str) -> str:
-    """Return the proof, in hex, that whoever listens at the authority knows the token of the key."""
+    """Return the proof, in hex, that the daemon at the authority `at` knows the token of the key."""
     return hmac.new(key, f"opstore-proof:{at}:{nonce}".encode(), hashlib.sha256).hexdigest()
 
 
-def is_proof(given: str, token: str, nonce: str, at: str) -> bool:
-    """Return whether it is that proof, compared in constant time, or a list with commas that has it."""
+def is_proof(proofs: str, token: str, nonce: str, at: str) -> bool:
+    """Return whether one of `proofs`, separated by commas, is the proof for these; compares in constant time."""
     expected = prove(key_of(token), nonce, at).encode()
-    return any(hmac.compare_digest(each.strip().encode(), expected) for each in given.split(","))
+    return any(hmac.compare_digest(each.strip().encode(), expected) for each in proofs.split(","))

@@ -73,7 +73,7 @@ class TagName(Name):
 
     @classmethod
     def check(cls, text: str) -> None:
-        """Raise InvalidName or InvalidTag unless a reference could pick a version by this tag."""
+        """Raise InvalidName or InvalidTag unless a reference could select a version by this tag."""
         super().check(text)
         try:
             selector = parse_selector(text)
@@ -85,7 +85,7 @@ class TagName(Name):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """`stable`: the version that the tag is on."""
+    """`stable`: the version that the tag points to."""
 
     name: TagName
 
@@ -99,7 +99,7 @@ Selector = Latest | VersionNumber | Line | DigestPrefix | Version | Range | Tag
 class Reference(CheckedText):
     """An op and a selector of one of its versions. `bare`: no selector was written, which means the latest version.
 
-    As a text it is what `parse` reads as this reference.
+    `parse` reads its text as the same reference.
     """
 
     __slots__ = ("bare", "op", "selector")
@@ -123,7 +123,7 @@ class Reference(CheckedText):
     def parse(cls, text: str) -> Self:
         """Parse `NAME` or `NAME@SELECTOR`; raise InvalidName, InvalidReference or InvalidVersion.
 
-        Return a reference as it is.
+        A Reference is returned unchanged.
         """
         if isinstance(text, cls):
             return text
@@ -148,22 +148,24 @@ def selector_text(selector: Selector) -> str:
 
 def parse_selector(text: str, reference: str | None = None) -> Selector:
     """Parse what follows the `@`; raise InvalidReference or InvalidVersion, which name the `reference`."""
-    shown = (reference or text)[:300]
+    full_text = (reference or text)[:300]
     if not text:
-        raise errors.InvalidReference(reference=shown, rule="the selector behind @ is empty")
+        raise errors.InvalidReference(reference=full_text, rule="the selector after @ is empty")
     if text == "latest":
         return Latest()
     if text.startswith(PREFIX):
-        return _digest_prefix(text.removeprefix(PREFIX), shown)
+        return _digest_prefix(text.removeprefix(PREFIX), full_text)
     if _SUBVERSIONS.fullmatch(text) and not is_number(text):
         return Version.parse(text)
     if _DOTTED_DIGITS.fullmatch(text):
         return _number_or_line(text)
     if text[0] in "<>=!~":
-        return _range(text, shown)
+        return _range(text, full_text)
     if is_name(text):
         return Tag(TagName(text))
-    raise errors.InvalidReference(reference=shown, rule=f"{text[:200]!r} is not a selector, and not a legal tag either")
+    raise errors.InvalidReference(
+        reference=full_text, rule=f"{text[:200]!r} is not a selector, and not a legal tag either"
+    )
 
 
 def is_number(text: str) -> bool:
@@ -175,10 +177,10 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _digest_prefix(digits: str, shown: str) -> DigestPrefix:
+def _digest_prefix(digits: str, full_text: str) -> DigestPrefix:
     if _DIGEST.fullmatch(digits) is None:
         rule = f"a digest is 'sha256:' and {SHORTEST_DIGEST} to 64 lower-case hex digits"
-        raise errors.InvalidReference(reference=shown, rule=rule)
+        raise errors.InvalidReference(reference=full_text, rule=rule)
     return DigestPrefix(digits)
 
 
@@ -192,12 +194,12 @@ def _number_or_line(text: str) -> VersionNumber | Line:
     return Line(parts[0], parts[1] if len(parts) == 2 else None)
 
 
-def _range(text: str, shown: str) -> Range:
+def _range(text: str, full_text: str) -> Range:
     clauses = text.split(",")
     if len(text) > 200 or not all(_CLAUSE.fullmatch(clause) for clause in clauses):
         rule = (
             "a range is made of ==, !=, <=, >=, < or > with one to three numbers, ~= with two or three, "
-            "or == and != with '.*', set apart by commas, as in '>=1.2,<2'"
+            "or == and != with '.*', separated by commas, as in '>=1.2,<2'"
         )
-        raise errors.InvalidReference(reference=shown, rule=rule)
+        raise errors.InvalidReference(reference=full_text, rule=rule)
     return Range(",".join("".join(clause.split()) for clause in clauses))

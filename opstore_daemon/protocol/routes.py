@@ -29,7 +29,7 @@ CHECK = "/v1/pipelines/<pipeline>/check"
 AFFECTED = "/v1/affected"
 SESSIONS = "/v1/sessions"
 
-# The page: at / and below PAGES. Its routes are no part of the API.
+# The page: at / and below PAGES. Its routes are not part of the API.
 HOME = "/"
 PAGES = "/ui/"
 SIGN_IN = "/ui/open/<code>"
@@ -67,6 +67,6 @@ def path(route: str, **parts: str) -> str:
     """
     for name, value in parts.items():
         if value in ("", ".", ".."):
-            raise errors.InvalidRequest(reason=f"{value!r} can't stand in a path")
+            raise errors.InvalidRequest(reason=f"{value!r} can't be part of a path")
         route = route.replace(f"<{name}>", quote(value, safe=":"))
     return route

@@ -1,8 +1,8 @@
 """Samples: `xxh128:` and 32 hex digits, equal for bytes that are likely to be the same.
 
 The XXH3 checksum (128 bits) of the size, as eight bytes in big-endian order, and of sixteen blocks of 64 KiB at even
-distances, the first and the last included. It takes a moment however many bytes there are. Other bytes may have the
-same sample: it only tells whether it is worth computing a digest.
+distances, the first and the last included. It is quick to compute, whatever the size. Other bytes may have the
+same sample: it only shows whether computing a digest is worthwhile.
 """
 
 from collections.abc import Callable

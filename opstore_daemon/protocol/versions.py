@@ -25,7 +25,7 @@ class VersionNumber(NamedTuple):
 
     @classmethod
     def parse(cls, text: "str | VersionNumber") -> "VersionNumber":
-        """Parse `2.0.1`; raise InvalidVersion. Return a version number as it is."""
+        """Parse `2.0.1`; raise InvalidVersion. A VersionNumber is returned unchanged."""
         if isinstance(text, VersionNumber):
             return text
         match = _NUMBER.fullmatch(text)
@@ -54,7 +54,7 @@ class Version:
     else None.
 
     Versions of one op from the same store compare by its order: the newer one is greater. Comparing any others, unless
-    they are equal, raises TypeError: clocks order nothing.
+    they are equal, raises TypeError: times do not order versions.
     """
 
     __slots__ = ("creation_time", "major", "minor", "patch", "place")
@@ -82,7 +82,7 @@ class Version:
     def parse(cls, text: "str | Version") -> "Version":
         """Parse `MAJOR.MINOR.PATCH` or `MAJOR.MINOR.PATCH_TIME`; raise InvalidSubversions.
 
-        Return a version as it is.
+        A Version is returned unchanged.
         """
         if isinstance(text, Version):
             return text
@@ -114,7 +114,7 @@ class Version:
         return self.major, self.minor, self.patch
 
     @property
-    def noted(self) -> str:
+    def text_with_time(self) -> str:
         """The chariots form `MAJOR.MINOR.PATCH_TIME`; without `_TIME` if there is no note."""
         return str(self) if self.creation_time is None else f"{self}_{self.creation_time}"
 
@@ -133,7 +133,7 @@ class Version:
         mine, its = self.place, getattr(other, "place", None)
         if mine is None or not isinstance(its, Place) or mine[:2] != its[:2]:
             raise TypeError(
-                f"it is not known which of {self!r} and {other!r} is newer: "
+                f"can't compare {self!r} with {other!r}: "
                 "only versions of one op that came from the same store have an order"
             )
         return mine.sequence < its.sequence

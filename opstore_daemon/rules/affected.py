@@ -28,7 +28,7 @@ def find_affected(
         for upstream in level:
             for downstream in sorted(set(downstreams(upstream))):
                 if downstream != op and downstream not in affected:
-                    reason = f"its upstream {upstream} is affected, and what replaces it is not validated yet"
+                    reason = f"its upstream {upstream} is affected, and its replacement is not validated yet"
                     next_level.setdefault(downstream, Verdict("unknown", reason))
         level = sorted(next_level)
         affected |= {downstream: next_level[downstream] for downstream in level}

@@ -55,9 +55,9 @@ def resolve(ops: Iterable[str], edges: Sequence[Edge], candidates: Candidates[C]
 
 
 def find_conflict(edges: Sequence[Edge], candidates: Candidates[C]) -> list[Edge]:
-    """Return a minimal subset of the edges without a resolution: leave out any one, and the rest has one.
+    """Return a minimal subset of the edges that has no resolution: without any one of them, the rest has one.
 
-    Call it only if there is no resolution. Empty if no edge is to blame, but an op without candidates.
+    Call it only if there is no resolution. The list is empty if an op without candidates is the only cause.
     """
     # Few of many edges matter, so large chunks are removed first, single edges last (A. Zeller and R. Hildebrandt,
     # "Simplifying and Isolating Failure-Inducing Input", 2002).

@@ -16,7 +16,7 @@ class BlobReader:
     A reader of the whole blob holds back its last piece until all bytes match the digest. If they do not, it raises
     BlobDamaged, and its consumer has fewer bytes than `size`: damaged bytes never pass for good ones. It reads one
     piece ahead, so a blob of one piece is verified when the reader is created. A part is not verified, even if it is
-    the whole blob: whoever asks for parts verifies what they add up to.
+    the whole blob: a client that requests parts verifies the sum of them.
     """
 
     def __init__(self, saver: BaseSaver, digest: Digest, size: int, part: tuple[int, int] | None = None) -> None:
@@ -35,7 +35,7 @@ class BlobReader:
 
     @property
     def descriptor(self) -> int | None:
-        """The open file whose bytes may be sent unverified, by position; None if they must be read or are no file."""
+        """The open file whose bytes may be sent unverified; None if they must be verified or are not in a file."""
         if self._hash is not None:
             return None
         try:

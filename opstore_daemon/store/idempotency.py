@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Executable, delete, insert, select
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Answer
+from opstore_daemon.metadata.tables import IdempotentResult
 from opstore_daemon.protocol import errors
 
 RETENTION = 24 * 3600 * 1_000_000  # microseconds
@@ -13,7 +13,7 @@ RETENTION = 24 * 3600 * 1_000_000  # microseconds
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request that takes effect once: its owner, its key, and the SHA-256 of what it asks for."""
+    """A request with an idempotency key: its owner, the key, and the SHA-256 (in hex) of its content."""
 
     owner: str
     key: str
@@ -21,8 +21,8 @@ class IdempotentRequest:
 
 
 def find(connection: Connection, request: IdempotentRequest) -> bytes | None:
-    """Return the result of an earlier request with the key, or None; raise KeyReused if it asked for something else."""
-    row = _answer(owner=request.owner, key=request.key).run(connection).one_or_none()
+    """Return the result of an earlier request with the key, or None; raise KeyReused if its content was different."""
+    row = _result(owner=request.owner, key=request.key).run(connection).one_or_none()
     if row is None:
         return None
     if row.request != request.request:
@@ -35,19 +35,20 @@ def save(connection: Connection, request: IdempotentRequest, body: bytes, now: i
 
     Call it in the transaction that the result describes.
     """
-    _older(than=now - RETENTION).run(connection)
+    _delete_older(time=now - RETENTION).run(connection)
     row = {"owner": request.owner, "key": request.key, "request": request.request, "body": body.decode(), "at": now}
     _SAVE.run(connection, row)
 
 
-_SAVE = Statement(insert(Answer))
+_SAVE = Statement(insert(IdempotentResult))
 
 
 @prepared
-def _answer(*, owner: str, key: str) -> Executable:
-    return select(Answer.request, Answer.body).where(Answer.owner == owner, Answer.key == key)
+def _result(*, owner: str, key: str) -> Executable:
+    query = select(IdempotentResult.request, IdempotentResult.body)
+    return query.where(IdempotentResult.owner == owner, IdempotentResult.key == key)
 
 
 @prepared
-def _older(*, than: int) -> Executable:
-    return delete(Answer).where(Answer.at < than)
+def _delete_older(*, time: int) -> Executable:
+    return delete(IdempotentResult).where(IdempotentResult.at < time)

@@ -47,22 +47,22 @@ class TimeFilter:
 
     @cache  # noqa: B019 - there are two instances
     def in_force(self, table: Replaceable) -> ColumnElement[bool]:
-        """Entries that no later entry has replaced."""
+        """Return the condition for entries that no later entry has replaced."""
         if not self.past:
             return table.until.is_(None)
         return and_(table.position <= _AS_OF, or_(table.until.is_(None), table.until > _AS_OF))
 
     @cache  # noqa: B019
-    def known(self, table: type[Op]) -> ColumnElement[bool]:
-        """Ops that exist."""
+    def exists(self, table: type[Op]) -> ColumnElement[bool]:
+        """Return the condition for ops that exist."""
         return table.position <= _AS_OF if self.past else true()
 
-    def known_versions(self, op_id: Any) -> ColumnElement[bool]:
-        """Versions of the op that exist: up to a sequence, so that an index finds the newest one."""
+    def existing_versions(self, op_id: Any) -> ColumnElement[bool]:
+        """Return the condition for versions of the op that exist, by sequence: an index finds the newest one."""
         return Version.sequence <= self.newest_sequence(op_id) if self.past else true()
 
     def newest_sequence(self, op_id: Any) -> ScalarSelect[int]:
-        """The sequence of the op's newest version as of the position: both grow together."""
+        """Return the sequence of the op's newest version as of the position: both grow together."""
         known = aliased(Version)
         newest = select(known.sequence).where(known.op_id == op_id, known.position <= _AS_OF)
         newest = newest.correlate_except(known)  # `op_id` may be a column of an enclosing query
@@ -70,23 +70,23 @@ class TimeFilter:
 
     @cache  # noqa: B019
     def stored(self) -> ColumnElement[bool]:
-        """Versions whose bytes are stored."""
+        """Return the condition for versions whose bytes are stored."""
         has_bytes = Version.digest.is_not(None)
         return and_(has_bytes, Version.stored_position <= _AS_OF) if self.past else has_bytes
 
     @cache  # noqa: B019
     def yanked(self) -> ColumnElement[bool]:
-        """Versions that are yanked."""
+        """Return the condition for versions that are yanked."""
         return exists().where(self._yank()).correlate(Version)
 
     @cache  # noqa: B019
     def not_yanked(self) -> ColumnElement[bool]:
-        """Versions that are not yanked."""
+        """Return the condition for versions that are not yanked."""
         return ~self.yanked()
 
     @cache  # noqa: B019
     def yank_reason(self) -> ScalarSelect[str | None]:
-        """Why the version is yanked; NULL if it is not."""
+        """Return the reason why the version is yanked, as a subquery; NULL if it is not."""
         return select(Yank.reason).where(self._yank()).correlate(Version).scalar_subquery()
 
     def _yank(self) -> ColumnElement[bool]:
@@ -132,7 +132,7 @@ class Snapshot:
 def as_of(connection: Connection, text: str | None) -> Snapshot:
     """Return the snapshot of `--as-of`: a position, or a time in RFC 3339; None: the current state.
 
-    A position stands for the end of its transaction, because the entries of one transaction became visible together.
+    A position means the end of its transaction, because the entries of one transaction became visible together.
     Raises InvalidRequest for other text, and for a position after the journal's last one.
     """
     if text is None:

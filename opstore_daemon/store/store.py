@@ -2,7 +2,7 @@
 
 How a verb becomes one transaction:
 
-1. An operation (operations/, by noun) parses the names and references that it is given. Nothing below takes text.
+1. An operation (operations/, by noun) parses names and references. No function below it takes them as text.
 2. A read opens a Snapshot (snapshot.py): the current state or a past one, which the same queries read.
 3. A write passes a function to Transactions._write (transactions.py), which runs it under the database's write lock.
    If the request has an idempotency key, its result is saved in the same transaction, and a repetition returns it.

@@ -35,7 +35,7 @@ class Transactions:
         return journal.microseconds(self._clock())
 
     def idempotent(self, request: IdempotentRequest | None) -> Self:
-        """Return this store bound to one request: a write that this request made before is not made again."""
+        """Return this store bound to one request: if the request is repeated, its write is not."""
         bound = copy.copy(self)
         bound._request = request
         return bound

@@ -1,1 +1,1 @@
-"""Helpers around the operating system that both programs share."""
+"""Helpers for the operating system that the client and the daemon share."""

@@ -1,4 +1,4 @@
-"""How connections within one machine avoid delays."""
+"""Avoid delays of connections within one machine."""
 
 import contextlib
 import socket
@@ -6,11 +6,11 @@ import socket
 _CONGESTION = getattr(socket, "TCP_CONGESTION", None)
 
 
-def without_pacing(sock: socket.socket) -> None:
-    """Use TCP Reno for a connection within this machine, so that it is as fast as the other end reads.
+def disable_pacing(sock: socket.socket) -> None:
+    """Use TCP Reno for a connection within this machine, so that only the reader limits its speed.
 
-    BBR, the default of some systems, paces by a timer (docs/decisions.md). Every user may choose Reno if the system
-    lets users choose at all; if not, nothing changes.
+    BBR, the default of some systems, paces by a timer (docs/decisions.md). If the system does not let
+    users choose, nothing changes.
     """
     if _CONGESTION is not None:
         with contextlib.suppress(OSError):

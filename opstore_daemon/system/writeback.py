@@ -18,18 +18,18 @@ class WriteBack:
 
     def __init__(self, fd: int, position: int) -> None:
         self._fd = fd
-        self._begun = self._position = position
+        self._started = self._position = position
 
     def wrote(self, count: int) -> None:
         """Count `count` bytes written at the end."""
         self._position += count
-        if self._position - self._begun >= EVERY:
-            _begin()(self._fd, self._begun, self._position - self._begun, _WRITE)
-            self._begun = self._position
+        if self._position - self._started >= EVERY:
+            _sync_file_range()(self._fd, self._started, self._position - self._started, _WRITE)
+            self._started = self._position
 
 
 @cache
-def _begin() -> Callable[[int, int, int, int], object]:
+def _sync_file_range() -> Callable[[int, int, int, int], object]:
     try:
         call = ctypes.CDLL(None).sync_file_range if sys.platform == "linux" else None
     except (OSError, AttributeError):  # another C library

@@ -41,9 +41,9 @@ HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def request_id(given: str | None) -> str:
-    """Return the name of a request in the log: the given one if it is well-formed, or else a new one."""
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+def request_id(requested: str | None) -> str:
+    """Return the name of a request in the log: the requested one if it is well-formed, or else a new one."""
+    return requested if requested is not None and _REQUEST_ID.fullmatch(requested) else uuid.uuid4().hex[:16]
 
 
 def log_request(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""The one place that turns an error into a response: a problem (RFC 9457) or, for a path of the page, a page."""
+"""The conversion of every error into a response: a problem (RFC 9457) or, for a path of the page, a page."""
 
 import logging
 import uuid

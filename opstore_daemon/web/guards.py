@@ -1,6 +1,6 @@
-"""Who may do what: Host, Origin, tokens, sessions and scopes.
+"""Access control: Host, Origin, tokens, sessions and scopes.
 
-The request parser asks before it reads a body, and Flask asks again, for other servers.
+The request parser checks before it reads a body, and Flask checks again, for other servers.
 """
 
 import re
@@ -17,7 +17,7 @@ from opstore_daemon.web.sessions import Sessions, fingerprint
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)  # each includes those before it
 
-# Two that only answer "ok", and the start of a session, which needs a code.
+# Two routes that only return "ok", and the start of a session, which needs a code.
 PUBLIC = frozenset([routes.HEALTH, routes.READY, routes.SIGN_IN])
 _SIGN_IN = routes.SIGN_IN.partition("<")[0]
 LOOPBACK = frozenset(["127.0.0.1", "localhost", "[::1]"])
@@ -91,8 +91,8 @@ class Guards:
     def prove(self, nonce: str, host: str, own: str) -> str | None:
         """Return the proof of each token for the authority in the Host header, separated by commas.
 
-        None unless the authority is `own`, where this daemon listens, or one of `hosts`: whoever relays the request
-        of a client names another one.
+        None unless the authority is `own`, where this daemon listens, or one of `hosts`: a request that another process
+        relays names that process.
         """
         authority = host.lower()
         if authority != own and authority not in self._hosts:
@@ -107,7 +107,7 @@ class Guards:
         return Credential(owner, "read")
 
     def _check_host(self, host: str | None, port: int) -> None:
-        # A foreign site can have a browser send us requests under a name of its own for our address (DNS rebinding).
+        # DNS rebinding: a foreign site can make its own name resolve to our address, so that browsers send us requests.
         if not host:
             raise errors.InvalidRequest(reason="it has no Host")
         match = _HOST.fullmatch(host.lower())
@@ -120,12 +120,12 @@ class Guards:
 
     def _check_token(self, authorization: str | None) -> Credential:
         if not authorization:
-            raise errors.TokenRequired(reason="the request has none")
+            raise errors.TokenRequired(reason="the request has no token")
         scheme, _, token = authorization.partition(" ")
         owner = fingerprint(token.strip())
         scope = self._credentials.get(owner)
         if scheme.lower() != "bearer" or scope is None:
-            raise errors.TokenRequired(reason="the one given is not known here")
+            raise errors.TokenRequired(reason="the token of the request is not valid")
         return Credential(owner[:32], scope)
 
 

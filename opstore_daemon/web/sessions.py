@@ -70,7 +70,7 @@ class Sessions:
             self._owners.pop(fingerprint(secret), None)
 
     def end_all(self, owner: str) -> None:
-        """End every session of the owner, and invalidate every code."""
+        """End every session of the owner, and invalidate the owner's codes."""
         with self._lock:
             self._codes = {key: code for key, code in self._codes.items() if code.owner != owner}
             self._owners = {key: other for key, other in self._owners.items() if other != owner}
@@ -87,5 +87,5 @@ def _add(entries: dict[str, T], key: str, value: T) -> None:
 
 
 def fingerprint(secret: str) -> str:
-    """Return the key of a secret: the time that a lookup by it takes reveals nothing of the secret."""
+    """Return the SHA-256 of a secret, in hex: the duration of a lookup by it reveals nothing about the secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

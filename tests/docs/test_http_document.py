@@ -111,6 +111,6 @@ def test_a_route_takes_the_body_and_the_parameters_in_the_table(server: OpStoreS
         assert ask(server, route.method, path, data=b"x", content_type="text/x").json["code"] == "UnsupportedContent"
     if not route.content_types:
         unknown = ask(server, route.method, path, query_string={"no-such": "1"})
-        assert "there is no parameter 'no-such'" in unknown.json["detail"]
+        assert "unknown query parameter 'no-such'" in unknown.json["detail"]
     assert (route.body is not None) == (routes.JSON in route.content_types)
     assert route.body is None or issubclass(route.body, records.Request)

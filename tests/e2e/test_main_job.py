@@ -407,7 +407,7 @@ def test_a_second_daemon_for_a_home_is_a_conflict_that_names_the_first(machine: 
 def test_the_database_can_be_upgraded_without_a_daemon(machine: Machine) -> None:
     assert machine.run("db", "current") == (0, f"none (this opstore needs {HEAD})\n", "")
     assert machine.run("db", "upgrade") == (0, f"upgraded the schema from none to {HEAD}\n", "")
-    assert machine.run("db", "upgrade") == (0, f"the schema is {HEAD} already\n", "")
+    assert machine.run("db", "upgrade") == (0, f"the schema is already {HEAD}\n", "")
     assert machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
 
 

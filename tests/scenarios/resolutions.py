@@ -187,7 +187,7 @@ def a_lock_of_another_store_does_not_hold(scene: Scene) -> None:
     found = scene.store.check_lock(
         "churn", Lock(edges=lock.edges, versions=(lock.versions[0], changed, lock.versions[2]))
     )
-    assert found.findings[0].startswith("pca@1.0.0 has other bytes in this store: sha256:")
+    assert found.findings[0].startswith("pca@1.0.0 has different bytes in this store: sha256:")
 
 
 @SCENARIOS.append

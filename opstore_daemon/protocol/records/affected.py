@@ -1,4 +1,4 @@
-"""What has to be retrained."""
+"""The ops to retrain for a version."""
 
 from opstore_daemon.protocol.records.base import Record, VerdictWord
 from opstore_daemon.protocol.records.verdicts import OpVersion

@@ -1,10 +1,10 @@
-"""Bytes coming in."""
+"""Uploads."""
 
 from opstore_daemon.protocol.records.base import Record, Request, Size, Time
 
 
 class NewUpload(Request, frozen=True, kw_only=True):
-    """A new upload; `size` in bytes if it is known."""
+    """A new upload; `size` in bytes, None if unknown."""
 
     size: Size | None = None
 
@@ -18,7 +18,7 @@ class Upload(Record, frozen=True, kw_only=True):
 
 
 class UnfinishedUpload(Upload, frozen=True, kw_only=True):
-    """The progress of an upload, and when it expires unless somebody asks for it."""
+    """The progress of an upload, and when it expires if no request uses it."""
 
     expires_at: Time
 

@@ -1,4 +1,4 @@
-"""Verdicts, of an edge and over several."""
+"""Verdicts on one edge and on several edges."""
 
 from opstore_daemon.protocol.records.base import Record, VerdictWord
 from opstore_daemon.protocol.records.versions import PickedYanked

@@ -1,4 +1,4 @@
-"""The versions of ops, and what makes one."""
+"""Versions, and the requests that create or yank them."""
 
 from typing import Annotated
 
@@ -42,8 +42,8 @@ class PickedYanked(Record, frozen=True, kw_only=True):
 class VersionRecord(Record, frozen=True, kw_only=True):
     """One version of an op. `digest` and `size` are None if it has no bytes.
 
-    Whoever pushed it may say its `format` (`folder`, `joblib`; None: plain bytes) and the `libraries` that made it,
-    with their versions by name. The store reads neither. `yank_reason` is None unless it is `yanked`.
+    A push may declare the `format` of the bytes (`folder`, `joblib`; None: plain bytes) and the `libraries` that made
+    them, with their versions by name. The store interprets neither. `yank_reason` is None unless it is `yanked`.
     """
 
     op: str

@@ -16,7 +16,7 @@ MAX_DEPTH = 16
 
 T = TypeVar("T")
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
-_MAKING = threading.Lock()
+_DECODERS_LOCK = threading.Lock()
 
 
 def fingerprint(parts: Sequence[bytes]) -> str:
@@ -28,22 +28,22 @@ def fingerprint(parts: Sequence[bytes]) -> str:
 
 
 def encode(value: Any) -> bytes:
-    """Return the record, or whatever JSON has a form for, as JSON."""
+    """Return the record, or any other value that JSON can represent, as JSON."""
     return msgspec.json.encode(value, enc_hook=_to_text)
 
 
 def in_ascii(record: msgspec.Struct) -> str:
-    """Return the record as JSON in one line of ASCII, as a header takes it."""
+    """Return the record as one line of JSON in ASCII, for a header."""
     return json.dumps(msgspec.to_builtins(record, enc_hook=_to_text), separators=(",", ":"))
 
 
 def _to_text(value: object) -> str:
     """Return the text of a typed value; msgspec knows only exact strings."""
     if isinstance(value, Version):
-        return value.noted
+        return value.text_with_time
     if isinstance(value, CheckedText):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} can't be encoded as JSON")
 
 
 def json_schema(kind: type) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def json_schema(kind: type) -> dict[str, Any]:
 
 
 def parse(kind: type, value: object) -> Any:
-    """Return the typed value that a text is; this is msgspec's `dec_hook`, which adds the place to a ValueError."""
+    """Parse the text as a value of the type; for msgspec's `dec_hook`, which adds the location to a ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
     return kind.parse(value)  # type: ignore[attr-defined]
@@ -61,19 +61,19 @@ def parse(kind: type, value: object) -> Any:
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """Return the decoder of the record, which any thread may use.
 
-    Decoders are made by one thread at a time: msgspec 0.22 crashes if two threads first read a type at once.
+    One thread at a time creates decoders: msgspec 0.22 crashes if two threads inspect a new type simultaneously.
     """
     known = _DECODERS.get(kind)
     if known is None:
-        with _MAKING:
+        with _DECODERS_LOCK:
             known = _DECODERS.setdefault(kind, msgspec.json.Decoder(kind, dec_hook=parse))
     return known
 
 
 def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
-    """Decode the record; raises InvalidRequest with the place and the reason.
+    """Decode the record; raise InvalidRequest with the location and the reason.
 
-    Stricter than msgspec: repeated keys (of which msgspec takes the last) and deep nesting are refused.
+    Stricter than msgspec: refuses deep nesting and duplicate keys (of which msgspec takes the last).
     """
     try:
         record = decoder(kind).decode(body)
@@ -96,7 +96,7 @@ def _check_shape(value: Any, depth: int = 0) -> None:
         seen: set[str] = set()
         for key, _ in value:
             if key in seen:
-                raise ValueError(f"the key {key!r} comes twice")
+                raise ValueError(f"duplicate key {key!r}")
             seen.add(key)
         _check_all([inner for _, inner in value], depth)
     elif isinstance(value, list):

@@ -1,1 +1,1 @@
-"""What the store knows, by noun: each module reads and records one kind of fact through a snapshot."""
+"""The facts that the store knows, by noun: each module reads and records one kind of fact through a snapshot."""

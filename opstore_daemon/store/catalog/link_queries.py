@@ -26,7 +26,7 @@ _DOWN = aliased(Version)
 
 
 def effective(time_filter: TimeFilter) -> ColumnElement[bool]:
-    """Links that are in force and not revoked."""
+    """Return the condition for links that are in force and not revoked."""
     return and_(time_filter.in_force(Link), Link.state != "revoked")
 
 

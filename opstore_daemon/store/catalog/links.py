@@ -35,7 +35,7 @@ from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 @dataclass(frozen=True, slots=True)
 class LinkKey:
-    """What a link is between: an upstream version, and a downstream op or (`version`) one version of it."""
+    """The two ends of a link: an upstream version, and a downstream op or (`version`) one version of it."""
 
     upstream: VersionRow
     downstream: OpRow
@@ -60,9 +60,10 @@ def _has_key(upstream: int, to: int, target: int) -> ColumnElement[bool]:
 
 
 def link_key(snapshot: Snapshot, upstream: VersionRow, to: Reference) -> LinkKey:
-    """Return the key of a link from that version to what the reference names.
+    """Return the key of a link from that version to the op or version that the reference names.
 
-    A bare reference means the op, whatever its version; the op is created if there is none.
+    A bare reference means the op, whatever its version; the op is created if there is none. Raises OpNotFound,
+    InvalidRequest if both ends are the same op, and what `resolve_reference` raises.
     """
     if to.bare:
         return LinkKey(upstream, ops.ensure(snapshot.connection, to.op), None)
@@ -93,7 +94,7 @@ def record_link(connection: Connection, key: LinkKey, state: LinkState, evidence
 
 def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int) -> None:
     position = journal.append(connection, "link", now)
-    _ended(**key.values, at=position).run(connection)
+    _end_in_force(**key.values, at=position).run(connection)
     entry = {
         "position": position,
         "upstream_id": key.upstream.op_id,
@@ -105,15 +106,15 @@ def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str
         "state": state,
         "evidence": evidence,
     }
-    _ENTER.run(connection, entry)
+    _INSERT.run(connection, entry)
     ops.touch(connection, [key.upstream.op_id, key.downstream.id], position)
 
 
-_ENTER = Statement(insert(Link))
+_INSERT = Statement(insert(Link))
 
 
 @prepared
-def _ended(*, upstream: int, to: int, target: int, at: int) -> Executable:
+def _end_in_force(*, upstream: int, to: int, target: int, at: int) -> Executable:
     return update(Link).where(_has_key(upstream, to, target), Link.until.is_(None)).values(until=at)
 
 
@@ -256,7 +257,7 @@ def _records(snapshot: Snapshot, query: Query | Executable) -> list[LinkRecord]:
 
 
 def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:
-    """Return the downstream ops that a link in force of that upstream op is for."""
+    """Return the ops that a link in force leads to from this op."""
     return list(snapshot.execute(_downstreams(snapshot.time_filter, op_id=op.id)).scalars())
 
 

@@ -47,7 +47,7 @@ class OpLine:
 
 def find(snapshot: Snapshot, name: OpName) -> OpRow | None:
     """Return the op of that name, or None."""
-    row = snapshot.execute(_named(snapshot.time_filter, name=name)).one_or_none()
+    row = snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
     return None if row is None else OpRow(row.id, OpName(row.name), _compat(snapshot, row.id, row.compat), row.changed)
 
 
@@ -59,8 +59,8 @@ def _compat(snapshot: Snapshot, op_id: int, now: str) -> Compat:
 
 
 @prepared
-def _named(time_filter: TimeFilter, *, name: str) -> Executable:
-    return select(Op.id, Op.name, Op.compat, Op.changed).where(Op.name == name, time_filter.known(Op))
+def _by_name(time_filter: TimeFilter, *, name: str) -> Executable:
+    return select(Op.id, Op.name, Op.compat, Op.changed).where(Op.name == name, time_filter.exists(Op))
 
 
 @prepared
@@ -91,14 +91,14 @@ def ensure(connection: Connection, name: OpName) -> OpRow:
 
 def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
     """Record that verdicts about these ops may depend on the entry at that position."""
-    _touched(op_ids=list(op_ids), at=position).run(connection)
+    _set_changed(op_ids=list(op_ids), at=position).run(connection)
 
 
 _CREATE = Statement(insert(Op).values(position=journal.NEXT).returning(Op.id, Op.name, Op.compat, Op.changed))
 
 
 @prepared
-def _touched(*, op_ids: Sequence[int], at: int) -> Executable:
+def _set_changed(*, op_ids: Sequence[int], at: int) -> Executable:
     return update(Op).where(Op.id.in_(op_ids)).values(changed=at)
 
 
@@ -159,23 +159,23 @@ def _line(
 
 @prepared
 def _lines(time_filter: TimeFilter, one: bool, *, name: str, limit: int) -> Executable:
-    known = time_filter.known_versions(Op.id)
+    known = time_filter.existing_versions(Op.id)
     newest = select(Version.id).where(Version.op_id == Op.id, known, time_filter.not_yanked())
     newest = newest.order_by(Version.sequence.desc()).limit(1)
     any_stored = exists().where(Version.op_id == Op.id, known, time_filter.stored()).correlate(Op)
-    # What version_rows.latest selects, for many ops at once.
+    # The same version as version_rows.latest selects, for many ops in one query.
     latest = func.coalesce(
         newest.where(time_filter.stored()).scalar_subquery(), newest.where(~any_stored).scalar_subquery()
     )
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
     seen = (Latest.size, Latest.stored_position, Latest.registered_at, *numbers)
     query = select(Op.name, *_columns(time_filter), *seen).select_from(Op).outerjoin(Latest, Latest.id == latest)
-    query = query.where(Op.name == name if one else Op.name > name, time_filter.known(Op))
+    query = query.where(Op.name == name if one else Op.name > name, time_filter.exists(Op))
     return query.order_by(Op.name).limit(limit)
 
 
 def _columns(time_filter: TimeFilter) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Columns: the op's compatibility level, and how many versions it has."""
+    """Return the columns with the op's compatibility level and its number of versions."""
     if not time_filter.past:
         return Op.compat, Op.last_sequence
     level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= time_filter.position)

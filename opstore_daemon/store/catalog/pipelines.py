@@ -27,7 +27,7 @@ def graph(chain: Sequence[OpName], edges: Sequence[tuple[OpName, OpName]] | None
     """
     if edges is None:
         if len(set(chain)) < len(chain):
-            raise errors.InvalidGraph(reason="the chain has an op twice")
+            raise errors.InvalidGraph(reason="the chain contains an op twice")
         edges = list(pairwise(chain))
     if not chain and not edges:
         raise errors.InvalidGraph(reason="it has no ops")
@@ -86,12 +86,12 @@ def register(
 
 def find(snapshot: Snapshot, name: PipelineName) -> PipelineRecord | None:
     """Return the pipeline of that name, or None."""
-    row = snapshot.execute(_named(snapshot.time_filter, name=name)).one_or_none()
+    row = snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
     return None if row is None else _record(snapshot, *row)
 
 
 @prepared
-def _named(time_filter: TimeFilter, *, name: str) -> Executable:
+def _by_name(time_filter: TimeFilter, *, name: str) -> Executable:
     return _in_force(time_filter).where(Pipeline.name == name)
 
 

@@ -102,7 +102,7 @@ def _rows(
     **_: object,
 ) -> Executable:
     query = select(*_COLUMNS, time_filter.yank_reason()).join(Op, Op.id == Version.op_id)
-    query = query.where(Version.op_id == op_id, time_filter.known_versions(op_id), *conditions)
+    query = query.where(Version.op_id == op_id, time_filter.existing_versions(op_id), *conditions)
     return query.order_by(Version.sequence.desc()).limit(limit)
 
 
@@ -225,7 +225,7 @@ def _any_stored(snapshot: Snapshot, op_id: int, where: Where) -> bool:
 def _exists(
     time_filter: TimeFilter, conditions: tuple[ColumnElement[bool], ...], *, op_id: int, **_: object
 ) -> Executable:
-    return select(exists().where(Version.op_id == op_id, time_filter.known_versions(op_id), *conditions))
+    return select(exists().where(Version.op_id == op_id, time_filter.existing_versions(op_id), *conditions))
 
 
 def newest(snapshot: Snapshot, op_id: int) -> VersionRow | None:

@@ -69,7 +69,7 @@ def add(
     position = journal.append(connection, "version", now)
     ops.touch(connection, [op.id], position)
     stored = {**blob._asdict(), "stored_position": position, "stored_message": request.message}
-    _STORED.run(connection, {"version_id": found.id, **stored, **_format(request)})
+    _SET_BYTES.run(connection, {"version_id": found.id, **stored, **_format(request)})
     return Added(_row(connection, op, known), created=True)
 
 
@@ -132,7 +132,7 @@ def _register(
 
 
 _REGISTER = Statement(insert(Version).returning(Version.id))
-_STORED = Statement(update(Version).where(Version.id == bindparam("version_id")))
+_SET_BYTES = Statement(update(Version).where(Version.id == bindparam("version_id")))
 
 
 @prepared
@@ -154,9 +154,9 @@ def _number(op: OpRow, *assigned: int | None) -> VersionNumber:
 
 @prepared
 def _assigned(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
-    """The id of the version, and the numbers assigned to its major and minor subversions, each with the highest one.
+    """Select the version's id, the numbers of its major and minor subversions, and the highest number at each level.
 
-    Each is one step in an index.
+    Each is one lookup in an index.
     """
     in_major = (Version.op_id == op_id, Version.major == major)
     in_minor = (*in_major, Version.minor == minor)
@@ -205,9 +205,9 @@ def _format(request: NewVersion) -> dict[str, str | None]:
 
 
 def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], now: int) -> None:
-    """Set labels of the version; a key that it has already gets the new value. `now` in microseconds since 1970.
+    """Set labels of the version; existing keys get the new value. `now` in microseconds since 1970.
 
-    For a version that existed before, the change is an entry of its own.
+    If the version existed before, the change appends an entry of its own to the journal.
     """
     row = added.row
     known = {} if added.fresh else records(Snapshot(connection), [row])[0].labels
@@ -229,7 +229,7 @@ def records(snapshot: Snapshot, rows: Sequence[VersionRow]) -> list[VersionRecor
     tags: dict[int, list[str]] = {row.id: [] for row in rows}
     for start in range(0, len(rows), BLOCK // 2):  # SQLite limits parameters, and each id is two
         ids = [row.id for row in rows[start : start + BLOCK // 2]]
-        # A statement with a list of values is compiled anew each time, so one version has a statement of its own.
+        # A statement with a list of values is compiled at each run, so there is another one for a single version.
         query = (
             _labels_and_tags(snapshot.time_filter, True, ids=ids[0])
             if len(ids) == 1
@@ -267,7 +267,7 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
 
 @prepared
 def _labels_and_tags(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
-    """Labels and tags of these versions, or (`one`) of one version; tags have no value."""
+    """Select the labels and tags of these versions, or (`one`) of one version; tags have no value."""
 
     def conditions(table: type[Label | Tag]) -> ColumnElement[bool]:
         ids_match = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))

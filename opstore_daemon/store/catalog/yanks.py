@@ -9,7 +9,7 @@ from opstore_daemon.store.catalog.version_rows import VersionRow
 
 
 def record(connection: Connection, row: VersionRow, reason: str | None, now: int) -> None:
-    """Record that the version is yanked for a reason, or (None) that it is no longer; do nothing if it is so already.
+    """Yank the version for a reason, or (None) undo its yank; do nothing if it is in that state already.
 
     `now` in microseconds since 1970.
     """

@@ -1,1 +1,1 @@
-"""Bytes coming in: uploads, and the versions made of them."""
+"""The ingestion of bytes: uploads, and the versions made of them."""

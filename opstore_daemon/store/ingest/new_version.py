@@ -18,7 +18,7 @@ from opstore_daemon.store.snapshot import Snapshot
 
 
 def check(op: OpName, request: NewVersion, data: bytes | None) -> None:
-    """Raise InvalidRequest for what is wrong whatever the store holds.
+    """Raise InvalidRequest if the request is wrong whatever the store contains.
 
     `data`: the bytes that came with the request.
     """
@@ -67,7 +67,7 @@ def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blo
 
 
 def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, now: int) -> Added:
-    """Add the version unless it exists; with `otherwise="patch"`, other bytes than it has make a patch version."""
+    """Add the version unless it exists; with `otherwise="patch"`, different bytes make a patch version."""
     connection = snapshot.connection
     version = _derive(snapshot, op.id, request, None if blob is None else blob.digest)
     if isinstance(version, VersionRow):

@@ -15,7 +15,7 @@ from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a client declares about bytes before they are stored; None if it does not."""
+    """What a client declares about bytes before they are stored; None: not declared. `size` in bytes."""
 
     digest: Digest | None = None
     checksum: Checksum | None = None
@@ -55,7 +55,7 @@ class OpenUpload:
 
     @contextmanager
     def try_lock(self) -> Iterator[None]:
-        """Hold the lock, or raise UploadNotOpen if somebody else holds it: they claim or finish the upload.
+        """Hold the lock; raise UploadNotOpen if another thread holds it, to claim or finish the upload.
 
         Appends come from the event loop that serves all connections, so they must not wait.
         """
@@ -75,7 +75,7 @@ class OpenUpload:
         self.draft.close()
 
     def close_if_idle(self) -> bool:
-        """Close the draft if nobody holds the lock and there is no writer; return whether it is closed."""
+        """Close the draft if the lock is free and there is no writer; return whether it is closed."""
         if not self.lock.acquire(blocking=False):
             return False
         try:
@@ -87,7 +87,7 @@ class OpenUpload:
 
 
 class Writer:
-    """The right to append to an upload, until somebody claims it."""
+    """The right to append to an upload, until another request claims it."""
 
     def __init__(self, opened: OpenUpload) -> None:
         self._opened = opened

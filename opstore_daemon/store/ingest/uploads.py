@@ -32,7 +32,7 @@ RESERVE = 64 * 1024 * 1024  # bytes of free disk space that an upload must leave
 
 
 class Uploads:
-    """The uploads of a store. An owner is the name of a credential; nobody else can see the upload."""
+    """The uploads of a store. An owner is the name of a credential; only the owner can see an upload."""
 
     def __init__(self, database: Database, saver: BaseSaver, now: Callable[[], int]) -> None:
         """`now` returns the time in microseconds since the epoch."""
@@ -72,7 +72,7 @@ class Uploads:
         return self._keep_open(OpenUpload(inserted.upload, owner, inserted.size, draft)).record()
 
     def claim(self, upload: str, owner: str) -> records.Upload:
-        """Return how far the upload is, and refuse all earlier writers from now on; raise UploadNotFound.
+        """Return the upload's offset, and refuse all earlier writers from now on; raise UploadNotFound.
 
         After a restart this reopens the draft; its bytes are hashed again while the next ones arrive.
         """
@@ -81,7 +81,7 @@ class Uploads:
             return opened.record()
 
     def page(self, owner: str, after: str, limit: int) -> list[records.UnfinishedUpload]:
-        """Return at most `limit` uploads of the owner, by id, those after the id `after`. Their writers go on."""
+        """Return uploads of the owner by id: at most `limit` uploads after the id `after`. Their writers stay valid."""
         with self._database.read() as connection:
             rows = _page(owner=owner, after=after, limit=limit).run(connection).all()
         return [
@@ -96,7 +96,7 @@ class Uploads:
 
     @contextmanager
     def _locked(self, upload: str, owner: str) -> Iterator[OpenUpload]:
-        """Open the upload, if it is not, and hold its lock; raise UploadNotFound."""
+        """Hold the lock of the upload, and open it first if it is closed; raise UploadNotFound."""
         while True:
             opened = self._find(upload, owner)
             with opened.lock:
@@ -143,7 +143,7 @@ class Uploads:
             return opened.writer
 
     def verify(self, upload: str, owner: str, declaration: Declaration) -> Blob:
-        """Return what arrived, and refuse the current writer from now on.
+        """Return the blob that has arrived, and refuse the current writer from now on.
 
         Raises UploadNotFound, UploadIncomplete, and what `Declaration.verify` raises: then the upload is discarded.
         If the client declared nothing, bytes can be missing without notice (after a power failure, or because the disk
@@ -220,7 +220,7 @@ class Uploads:
         if opened is None:
             self._saver.discard(upload)
             return
-        with opened.lock:  # removed from the open ones only after this, so that everybody waits for a publish to end
+        with opened.lock:  # removed from `_opened` only afterwards, so that other threads wait for a publish
             opened.close()
             self._saver.discard(upload)
         with self._lock:
@@ -228,7 +228,7 @@ class Uploads:
                 del self._opened[upload]
 
     def expire(self) -> None:
-        """Discard the uploads without a request for RETENTION."""
+        """Discard the uploads that no request has used for RETENTION."""
         self._expired_at = self._now()
         with self._database.read() as connection:
             expired = _untouched(since=self._now() - RETENTION).run(connection).scalars().all()

@@ -46,7 +46,7 @@ class IngestOperations(Transactions):
         self.uploads = Uploads(database, saver, self._now)
 
     def create_upload(self, owner: str, size: int | None) -> Upload:
-        """Create an upload of `size` bytes, or (None) of an unknown number (store.ingest.uploads)."""
+        """Create an upload of `size` bytes (None: unknown); raise StorageFull if the disk has no room for it."""
         planned = self.uploads.plan(size)
         created = self._write(Upload, lambda connection: self.uploads.insert_row(connection, planned, owner))
         # An earlier request with this key may have created another one, which may be finished by now.
@@ -134,7 +134,7 @@ class IngestOperations(Transactions):
     def add_version(self, op: str, request: NewVersion, owner: str, data: bytes | None = None) -> Pushed:
         """Make the version of `data`, of the owner's upload, of the stored blob `request.digest`, or without bytes.
 
-        Raises BlobNotFound, UploadNotFound, and what refuses a push or registration (protocol.interface).
+        Raises BlobNotFound, UploadNotFound, and the errors of `push` and `register`.
         """
         name = OpName.parse(op)
         new_version.check(name, request, data)

@@ -1,4 +1,4 @@
-"""The journal for people: what each entry did, newest first."""
+"""The history for the web page: what each entry of the journal changed, newest first."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,7 +76,7 @@ _UP, _DOWN, _UP_OP, _DOWN_OP = aliased(Version), aliased(Version), aliased(Op), 
 def _fields(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int, EntryFields]]:
     """Yield positions with the fields of their entries.
 
-    A position may come more than once, the most telling fields last: a push with labels is one entry, which is stored.
+    A position may occur more than once, the most specific fields last: a push with labels is one entry, `stored`.
     """
     for query, describe in _KINDS:
         for position, fields in describe(query(positions=positions).run(snapshot.connection)):

@@ -95,7 +95,7 @@ def search(snapshot: Snapshot, text: str) -> SearchResults:
 
 
 def _versions(snapshot: Snapshot, text: str) -> list[VersionRecord]:
-    """Return the versions that the text is a digest, a prefix of 8 digits or more, or a reference of."""
+    """Return the versions with this digest, or a prefix of 8 digits or more, or the one that a reference selects."""
     rows: list[VersionRow] = []
     digest = _DIGEST.fullmatch(text.lower())
     if digest is not None:
@@ -134,7 +134,7 @@ def _pipelines_of(time_filter: TimeFilter, *, op_id: int) -> Executable:
 
 @prepared
 def _ops_like(time_filter: TimeFilter, *, part: str) -> Executable:
-    query = select(Op.name).where(Op.name.like(part, escape="\\"), time_filter.known(Op))
+    query = select(Op.name).where(Op.name.like(part, escape="\\"), time_filter.exists(Op))
     return query.order_by(Op.name).limit(MAX_RESULTS)
 
 

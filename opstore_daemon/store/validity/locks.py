@@ -67,4 +67,4 @@ def _changes(row: VersionRow, digest: Digest | None) -> Iterator[str]:
     if row.yank_reason is not None:
         yield f"{name} is yanked: {row.yank_reason}"
     if digest is not None and row.digest != digest:
-        yield f"{name} has other bytes in this store: {row.digest or 'none'}"
+        yield f"{name} has different bytes in this store: {row.digest or 'none'}"

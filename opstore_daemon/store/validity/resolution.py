@@ -18,7 +18,7 @@ VersionSet = dict[str, VersionRow]  # a version for each op
 
 
 def references_by_op(pipeline: PipelineRecord, references: Sequence[Reference]) -> dict[OpName, Reference]:
-    """Return the references by op; raise InvalidRequest for an op that is not in the pipeline or comes twice."""
+    """Return the references by op; raise InvalidRequest for an op that is not in the pipeline or occurs twice."""
     by_op: dict[OpName, Reference] = {}
     for reference in references:
         if reference.op not in pipeline.ops:
@@ -151,5 +151,5 @@ class Resolver:
         for up in (up for up, down in edges if down == row.op):
             verdict = candidates.verdict((up, row.op), version_set[up], row)
             if verdict.word != "valid":
-                return f"{verdict.reason}, and no valid set has it with another {up}"
-        return "no valid set has it"
+                return f"{verdict.reason}, and no valid set contains it with another {up}"
+        return "no valid set contains it"

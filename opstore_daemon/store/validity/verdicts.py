@@ -41,7 +41,7 @@ def verdicts(snapshot: Snapshot, upstream: OpRow, candidates: Sequence[VersionRo
 
 
 def edge(snapshot: Snapshot, upstream: Chosen, target: Chosen) -> EdgeVerdict:
-    """Return the verdict between an upstream version and a downstream version, either of which may be missing."""
+    """Return the verdict of an edge between two versions, either of which may be missing."""
     if upstream.version is None:
         verdict = EdgeLinks(upstream.op.name, target.op.name, upstream.op.compat).verdict(None, None)
     else:
@@ -91,10 +91,10 @@ class Selection:
 def select_valid(
     snapshot: Snapshot, reference: Reference, valid_for: Sequence[Reference], limit: int, below: int | None = None
 ) -> Selection:
-    """Select at most `limit` versions that `latest` could select, the reference admits and that are valid for all of
-    `valid_for`.
+    """Select versions that the reference admits and that are valid for all of `valid_for`: at most `limit` versions.
 
-    Reads blocks of versions, no further than necessary. `below`: the sequence of the last version on the previous page.
+    Reads blocks of the candidates of `latest`, no further than necessary. `below`: the sequence of the last
+    version on the previous page.
     """
     op = ops.get(snapshot, reference.op)
     targets = [choose(snapshot, downstream) for downstream in valid_for]
@@ -113,7 +113,7 @@ def select_valid(
                 return Selection(selected, skipped, "valid")
     if selected or below is not None:
         return Selection(selected, skipped, "valid")
-    return Selection(selected, skipped, _why_nothing(snapshot, op, reference, targets))
+    return Selection(selected, skipped, _empty_verdict(snapshot, op, reference, targets))
 
 
 def _candidates(snapshot: Snapshot, op: OpRow, reference: Reference, below: int | None) -> Where:
@@ -135,7 +135,7 @@ def _objections(snapshot: Snapshot, op: OpRow, rows: list[VersionRow], targets: 
     return objections
 
 
-def _why_nothing(snapshot: Snapshot, op: OpRow, reference: Reference, targets: Sequence[Chosen]) -> VerdictWord:
+def _empty_verdict(snapshot: Snapshot, op: OpRow, reference: Reference, targets: Sequence[Chosen]) -> VerdictWord:
     """Return `unknown` if only links are missing: without the targets that have no link, some version is valid.
 
     An op without versions that the reference admits is `unknown`, too, if some target has no link.

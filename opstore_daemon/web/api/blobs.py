@@ -44,7 +44,7 @@ BYTES_HEADERS = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 class BlobsQuery(Query, frozen=True, kw_only=True):
     """Which blobs to list."""
 
-    sample: Annotated[Sample, Meta(description="The sample that they have.")]
+    sample: Annotated[Sample, Meta(description="The sample of the blobs.")]
     intact: Annotated[
         int, Meta(ge=0, le=1, description="1: verify them by reading their bytes, and list only intact ones.")
     ] = 0
@@ -62,8 +62,8 @@ def listing(_api: Api, query: BlobsQuery) -> Response:
     """List the blobs with a sample. A client that finds some computes the digest of its own bytes, which is slower."""
     if not query.intact:
         return json_response(store().blobs(query.sample))
-    # The head is sent before the blobs are read, and a blank for each piece that was read, which JSON allows at its
-    # start. So the client can read its own bytes meanwhile, and sees that the daemon is at work.
+    # The head is sent before the blobs are read, and then a blank for each piece, which JSON allows at its start. So
+    # the client can hash its own bytes meanwhile, and sees that the daemon is working.
     blobs = store().verify_blobs(query.sample)
     return Response((b" " if record is None else records.encode(record) for record in blobs), content_type=routes.JSON)
 
@@ -111,7 +111,7 @@ def read(_api: Api, reference: Reference) -> Response:
     headers["Content-Length"] = str(stop - start)
     reader = store().read(version, range_)
     return Response(  # which closes the reader
-        _wrapped(reader),
+        _wrap(reader),
         206 if range_ is not None else 200,
         headers,
         content_type=routes.BYTES_TYPE,
@@ -139,7 +139,7 @@ def _range(digest: str, size: int) -> tuple[int, int] | None:
     return found
 
 
-def _wrapped(reader: BlobReader) -> BlobReader:
+def _wrap(reader: BlobReader) -> BlobReader:
     wrapper = request.environ.get("opstore.file_wrapper")
     # A few bytes are sent together with the head. More are sent by the server's loop through its file wrapper, so that
     # no thread waits for a slow client.

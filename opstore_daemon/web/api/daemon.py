@@ -1,4 +1,4 @@
-"""The daemon itself: whether it is alive, whether it can serve, what it is, and its API."""
+"""The daemon itself: its health, its readiness, its status and its API document."""
 
 from ipaddress import ip_address
 
@@ -44,7 +44,7 @@ def health(api: Api) -> Response:
 
 
 def _own_authority() -> str:
-    """Return the authority that the server listens at; with 127.0.0.1 if it does not tell its address."""
+    """Return the authority that the server listens at; with 127.0.0.1 if its address is unknown."""
     host, port = request.server or ("", None)
     try:
         is_address = not ip_address(host).is_unspecified

@@ -24,7 +24,7 @@ from opstore_daemon.web.request_values import parse_count
 
 ROUTES: list[ApiRoute] = []
 UPLOAD_WRITER = "opstore.upload_writer"  # in the WSGI environment: the writer that has stored the body already
-STATE = ResponseSpec(Upload, "How far the upload is.", (OFFSET,))
+STATE = ResponseSpec(Upload, "The upload, with its current offset.", (OFFSET,))
 
 
 @route(
@@ -58,7 +58,7 @@ def listing(_api: Api, query: Page) -> Response:
 
 @route(ROUTES, "GET", routes.UPLOAD, scope="write", responses={200: STATE}, raises=STORAGE_ERRORS)
 def claim(_api: Api, upload: str) -> Response:
-    """Return how far the upload is, and claim it: only the client that asked last may append."""
+    """Return the offset of an upload, and claim it: only the client that claimed it last may append."""
     return _with_offset(store().uploads.claim(upload, credential().owner))
 
 
@@ -84,7 +84,7 @@ def append(_api: Api, upload: str) -> Response:
         with closing(writer):
             while piece := request.stream.read(READ_SIZE):
                 writer.append(piece)
-    writer.close()  # before the response: a client that has it may append at once
+    writer.close()  # before the response, after which the client may append again
     return _with_offset(writer.record())
 
 

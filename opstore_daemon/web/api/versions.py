@@ -42,7 +42,7 @@ class VersionsQuery(CountedPage, frozen=True, kw_only=True):
 
 
 class AsOfQuery(Query, frozen=True, kw_only=True):
-    """The time that the record is of."""
+    """The time of the state to read."""
 
     as_of: AsOf | None = None
 
@@ -104,5 +104,5 @@ def show(_api: Api, reference: Reference, query: AsOfQuery) -> Response:
     raises=(*WRITE_ERRORS, *REFERENCE_ERRORS),
 )
 def yank(_api: Api, reference: Reference, body: NewYank) -> Response:
-    """Yank a version, or undo that."""
+    """Yank a version, or undo its yank."""
     return json_response(store().set_yank(reference, body.reason))

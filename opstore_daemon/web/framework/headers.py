@@ -35,7 +35,9 @@ IDEMPOTENCY_KEY = Header(
     Annotated[str, Meta(pattern=r"^[ -~]{1,128}$")],
     required=False,
 )
-UPLOAD_OFFSET = Header(routes.UPLOAD_OFFSET, "The offset of the first byte: how far the upload is.", Count)
+UPLOAD_OFFSET = Header(
+    routes.UPLOAD_OFFSET, "The offset of the first byte, which has to be the current offset of the upload.", Count
+)
 RANGE = Header("Range", "`bytes=FIRST-LAST`: one range; if there are several, all bytes are sent.", required=False)
 IF_RANGE = Header(
     "If-Range", "The `ETag` of the part that the client has: if it differs, all bytes are sent.", required=False
@@ -64,7 +66,7 @@ VERDICT_ETAG = Header(
     Annotated[str, Meta(pattern=r'^"[0-9]+"$')],
 )
 LOCATION = Header("Location", "The path of what was created.", Annotated[str, Meta(pattern="^/v1/")])
-OFFSET = Header(routes.UPLOAD_OFFSET, "How far the upload is.", Count)
+OFFSET = Header(routes.UPLOAD_OFFSET, "The current offset of the upload, in bytes.", Count)
 ACCEPT_RANGES = Header("Accept-Ranges", "Ranges are supported.", Annotated[str, Meta(pattern="^bytes$")])
 CONTENT_RANGE = Header(
     "Content-Range",
@@ -81,7 +83,7 @@ SERVED_RECORD = Header(
 PROOF = Header(
     routes.PROOF,
     "The HMAC-SHA-256, keyed with the SHA-256 of the token, of `opstore-proof:HOST:NONCE`, in hex, for each token. "
-    "Sent only in response to a nonce, and only if `Host` is where the daemon listens or a name that it was given.",
+    "Sent only in response to a nonce, and only if `Host` is where the daemon listens or a name that it accepts.",
     Annotated[str, Meta(pattern="^[0-9a-f]{64}(, [0-9a-f]{64})*$")],
     required=False,
 )

@@ -36,11 +36,11 @@ it requires. The response to a request that fails is a Problem; its `code` is on
 that is not in this document is 404 `RouteNotFound`, another method of a path is 405 `MethodNotAllowed`."""
 
 
-def document(served: list[ApiRoute]) -> Json:
+def document(api_routes: list[ApiRoute]) -> Json:
     """Return the document that describes these routes."""
     components = _Components()
     paths: dict[str, Json] = {}
-    for route in served:
+    for route in api_routes:
         item = paths.setdefault(_template(route.rule), {})
         item[route.method.lower()] = operation = _operation(route, components)
         if route.method == "GET":
@@ -55,11 +55,11 @@ def document(served: list[ApiRoute]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": _tags(served),
+        "tags": _tags(api_routes),
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(served),
+            "schemas": _schemas(api_routes),
             "responses": dict(sorted(components.responses.items())),
         },
     }
@@ -73,8 +73,8 @@ def _tag(route: ApiRoute) -> str:
     return route.view.__module__.rpartition(".")[2]
 
 
-def _tags(served: Iterable[ApiRoute]) -> list[Json]:
-    modules = {_tag(route): inspect.getmodule(route.view) for route in served}
+def _tags(api_routes: Iterable[ApiRoute]) -> list[Json]:
+    modules = {_tag(route): inspect.getmodule(route.view) for route in api_routes}
     return [{"name": name, "description": inspect.getdoc(module)} for name, module in modules.items()]
 
 
@@ -205,10 +205,10 @@ def _schema(type_: Any) -> Json:
     return inlined
 
 
-def _schemas(served: Iterable[ApiRoute]) -> Json:
+def _schemas(api_routes: Iterable[ApiRoute]) -> Json:
     """Return the schemas of all records that the routes take and return, and of the records in them."""
-    taken = [route.body for route in served if route.body is not None]
-    returned = [spec.body for route in served for spec in route.responses.values() if isinstance(spec.body, type)]
+    taken = [route.body for route in api_routes if route.body is not None]
+    returned = [spec.body for route in api_routes for spec in route.responses.values() if isinstance(spec.body, type)]
     types = [*dict.fromkeys([*taken, *returned, records.Problem])]
     _, schemas = msgspec.json.schema_components(types, schema_hook=records.json_schema, ref_template=SCHEMAS + "{name}")
     return {name: _record(name, schema) for name, schema in sorted(schemas.items())}

@@ -42,11 +42,13 @@ def parse(texts: Mapping[str, str]) -> dict[str, Any]:
 
     Raises the errors of their types.
     """
-    arguments: dict[str, Any] = {name: _typed(PATH_PARAMETERS[name].value_type, text) for name, text in texts.items()}
+    arguments: dict[str, Any] = {
+        name: _parse_typed(PATH_PARAMETERS[name].value_type, text) for name, text in texts.items()
+    }
     if "selector" in arguments:
         arguments["reference"] = Reference.of(arguments.pop("op"), arguments.pop("selector"))
     return arguments
 
 
-def _typed(value_type: Any, text: str) -> str:
+def _parse_typed(value_type: Any, text: str) -> str:
     return value_type.parse(text) if isinstance(value_type, type) and issubclass(value_type, CheckedText) else text

@@ -61,25 +61,25 @@ def read(query: type[Q], arguments: MultiDict[str, str]) -> Q:
     known = fields(query)
     for name in arguments:
         if name not in known:
-            raise errors.InvalidRequest(reason=f"there is no parameter {name[:50]!r} here")
+            raise errors.InvalidRequest(reason=f"unknown query parameter {name[:50]!r}")
     for name, field in known.items():
         if field.required and name not in arguments:
-            raise errors.InvalidRequest(reason=f"the parameter {name!r} is missing")
+            raise errors.InvalidRequest(reason=f"the query parameter {name!r} is missing")
     return query(**{name: _value(field, arguments.getlist(name)) for name, field in known.items() if name in arguments})
 
 
 def _value(field: types.Field, values: list[str]) -> object:
     type_ = _type(field)
     if isinstance(type_, types.VarTupleType):
-        return tuple(_parsed(_plain(type_.item_type), value) for value in values)
+        return tuple(_parse_typed(_plain(type_.item_type), value) for value in values)
     if len(values) > 1:
-        raise errors.InvalidRequest(reason=f"the parameter {field.encode_name!r} is given more than once")
+        raise errors.InvalidRequest(reason=f"the query parameter {field.encode_name!r} may not be repeated")
     if isinstance(type_, types.IntType):
         return parse_count(values[0], field.encode_name, type_.ge or 0, type_.le or MAX_INTEGER)
-    return _parsed(type_, values[0])
+    return _parse_typed(type_, values[0])
 
 
-def _parsed(type_: types.Type, value: str) -> object:
+def _parse_typed(type_: types.Type, value: str) -> object:
     """Return the value of a typed parameter (`OpName`, ...), or the text."""
     return records.parse(type_.cls, value) if isinstance(type_, types.CustomType) else value
 

@@ -22,7 +22,7 @@ Error = type[errors.OpStoreError]
 
 @dataclass(frozen=True)
 class Api:
-    """What views work on. `document` returns the OpenAPI document and its digest."""
+    """The objects that views use. `document` returns the OpenAPI document and its digest."""
 
     store: Store
     guards: Guards
@@ -56,7 +56,7 @@ class Route(ABC):
 
     @property
     def takes_idempotency_key(self) -> bool:
-        """Whether it takes an idempotency key: it changes the store. An append needs none, it has its offset."""
+        """Whether it takes an idempotency key: it changes the store. An append needs none, because it has an offset."""
         return (
             self.scope not in (None, "read") and self.method != "GET" and routes.APPEND_TYPE not in self.content_types
         )
@@ -87,7 +87,7 @@ class ApiRoute(Route):
     view: Callable[..., Response]
 
     def respond(self, api: Api, arguments: dict[str, Any]) -> Response:
-        """Run the view with what its arguments ask for."""
+        """Parse the query and body that the view declares, and run the view."""
         query = query_parameters.read(self.query, request.args)
         if self.query is not Query:
             arguments["query"] = query

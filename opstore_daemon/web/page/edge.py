@@ -1,4 +1,4 @@
-"""The verdict of two versions."""
+"""The page of an edge: the verdict between two versions."""
 
 from typing import Annotated
 

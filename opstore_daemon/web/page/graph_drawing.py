@@ -48,7 +48,7 @@ def draw(found: Validation) -> Drawing:
     layout = lay_out(len(number), ends, (WIDTH, HEIGHT), (GAP, RISE))
     centers = [_in_margins(center) for center in layout.centers]
     boxes = [
-        Box(op, x - WIDTH / 2, y - HEIGHT / 2, _shortened(op.op))
+        Box(op, x - WIDTH / 2, y - HEIGHT / 2, _shorten(op.op))
         for op, (x, y) in zip(found.versions, centers, strict=True)
     ]
     lines = [
@@ -86,5 +86,5 @@ def _middle(points: Sequence[Point]) -> Point:
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
-def _shortened(name: str) -> str:
+def _shorten(name: str) -> str:
     return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 8]}…{name[-7:]}"

@@ -95,13 +95,13 @@ def _lay_out(part: graph_core, left: float, size: Point, gap: Point) -> float:
     across = left - min([view.xy[0] - width / 2 for view in views] + bends)
     down = height / 2 - min(view.xy[1] for view in views)
 
-    def moved(point: Point) -> Point:
+    def move(point: Point) -> Point:
         return round(point[0] + across, 1), round(point[1] + down, 1)
 
     for view in views:
-        view.xy = moved(view.xy)
+        view.xy = move(view.xy)
     for line in lines:
-        line.points = [moved(point) for point in line.points]
+        line.points = [move(point) for point in line.points]
     right: float = max([view.xy[0] + width / 2 for view in views] + [x + across for x in bends])
     return right
 

@@ -51,7 +51,7 @@ def op(_api: Api, op: OpName, query: OpQuery) -> Response:
 
 
 def version(_api: Api, reference: Reference, query: AsOf) -> Response:
-    """Show what is known of a version, and its verdicts with the latest versions of related ops."""
+    """Show a version, and its verdicts with the latest versions of related ops."""
     found = store().show(reference, as_of=query.value)
     shown = Reference.of(found.op, found.version)
     related = store().neighbours(found.op, query.value)

@@ -1,4 +1,4 @@
-"""What the views of the page share: the `as_of` of every URL, and the rendered response."""
+"""Code that the views of the web page share: the `as_of` of every URL, and the rendered response."""
 
 import re
 from typing import Annotated, Any

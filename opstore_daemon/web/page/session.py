@@ -13,7 +13,7 @@ from opstore_daemon.web.page import templating
 
 
 class SignInQuery(Query, frozen=True, kw_only=True):
-    """Where to go with the session."""
+    """Where to go after the start of the session."""
 
     to: Annotated[str, Meta(description="The path of the first page.")] = routes.HOME
 

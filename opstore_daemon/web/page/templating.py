@@ -1,4 +1,4 @@
-"""Render templates. What users wrote is text, never markup, and a page needs nothing that is not in it.
+"""Render templates. User input is always escaped, and a page is self-contained.
 
 Style and script are inline, and the content security policy has their digests: nothing else runs or is loaded, and no
 file has to be served without a session.

@@ -27,9 +27,9 @@ def test_a_query_is_parsed_into_its_record() -> None:
 @pytest.mark.parametrize(
     ("kind", "given", "reason"),
     [
-        (Query, [("a", "1")], "there is no parameter 'a' here"),
-        (Several, [("names", "a")], "the parameter 'needed' is missing"),
-        (Several, [("needed", "a"), ("needed", "a")], "the parameter 'needed' is given more than once"),
+        (Query, [("a", "1")], "unknown query parameter 'a'"),
+        (Several, [("names", "a")], "the query parameter 'needed' is missing"),
+        (Several, [("needed", "a"), ("needed", "a")], "the query parameter 'needed' may not be repeated"),
         (Page, [("limit", "0")], "limit has to be an integer from 1 to 1000, not '0'"),
         (CountedPage, [("cursor", "x")], "cursor has to be an integer from 0 to 999999999999999999, not 'x'"),
     ],

@@ -148,7 +148,7 @@ def test_a_writing_transaction_holds_the_lock_of_the_database_from_its_beginning
 def test_a_constraint_that_fires_is_a_failure_of_the_database(database: Database) -> None:
     with database.write() as connection:
         add(connection, "pca")
-    refused = pytest.raises(errors.DatabaseFailed, match=r"a constraint refused it: UNIQUE.*op\.name")
+    refused = pytest.raises(errors.DatabaseFailed, match=r"a constraint was violated: UNIQUE.*op\.name")
     with refused, database.write() as connection:
         add(connection, "pca")
     assert names(database) == ["pca"]
@@ -246,7 +246,7 @@ def test_there_is_one_writing_connection(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("opstore_daemon.metadata.connections.WAIT", 0.01)
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     database.create_all()
-    refused = pytest.raises(errors.DatabaseFailed, match="no connection came free")
+    refused = pytest.raises(errors.DatabaseFailed, match="no connection became available")
     with database.engine.connect(), refused, database.write():
         pass
     database.close()

@@ -94,7 +94,7 @@ def test_a_parameter_without_a_value_is_not_null(filled: Database) -> None:
 
 def test_errors_are_those_of_sqlalchemy(filled: Database) -> None:
     again = Statement(insert(Op))
-    with pytest.raises(errors.DatabaseFailed, match="a constraint refused it"), filled.write() as connection:
+    with pytest.raises(errors.DatabaseFailed, match="a constraint was violated"), filled.write() as connection:
         again.run(connection, {"name": "pca"})
     with pytest.raises(IntegrityError) as refused, filled.engine.begin() as connection:
         again.run(connection, {"name": "pca"})

@@ -37,7 +37,7 @@ def test_a_new_token_is_flushed_to_the_disk_before_it_is_used(
 @pytest.mark.parametrize("content", ["", "\n", "short", " " * 40])
 def test_a_file_without_a_token_is_refused(settings: config.Config, content: str) -> None:
     settings.token_file.write_text(content)
-    with pytest.raises(errors.InvalidSetting, match="it holds no token"):
+    with pytest.raises(errors.InvalidSetting, match="it contains no valid token"):
         home.load_token(settings.token_file)
 
 

@@ -172,7 +172,7 @@ def test_a_token_file_without_a_token_is_refused(home: Path) -> None:
     (home / "token").write_text("short\n")
     refused = run(home, "serve")
     assert refused.returncode == 2
-    assert "it holds no token: delete it" in refused.stderr
+    assert "it contains no valid token; delete the file to get a new one" in refused.stderr
 
 
 def test_the_log_has_the_ids_of_requests_and_never_the_token(daemon: Daemon) -> None:
@@ -259,7 +259,7 @@ def test_the_schema_can_be_shown_and_upgraded_without_a_daemon(home: Path) -> No
     assert not home.exists()
     made = run(home, "db", "upgrade")
     assert (made.returncode, made.stdout) == (0, f"upgraded the schema from none to {HEAD}\n")
-    assert run(home, "db", "upgrade").stdout == f"the schema is {HEAD} already\n"
+    assert run(home, "db", "upgrade").stdout == f"the schema is already {HEAD}\n"
     assert run(home, "db", "current").stdout == f"{HEAD} (this opstore needs {HEAD})\n"
     assert mode(home / "opstore.db") == 0o600
 

@@ -136,7 +136,7 @@ def test_every_struct_is_either_a_request_or_a_record() -> None:
 )
 def test_a_duplicate_key_is_refused(body: bytes, kind: Any, key: str) -> None:
     json.loads(body)  # it is well-formed
-    assert refusal_reason(body, kind) == f"the key {key!r} comes twice"
+    assert refusal_reason(body, kind) == f"duplicate key {key!r}"
 
 
 def test_the_same_key_may_occur_in_two_objects() -> None:

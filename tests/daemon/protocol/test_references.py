@@ -214,7 +214,7 @@ def test_an_invalid_note_in_the_chariots_format_is_refused() -> None:
 def test_an_empty_selector_is_reported_as_empty() -> None:
     with pytest.raises(errors.InvalidReference) as caught:
         Reference.parse("pca@")
-    assert caught.value.text == "'pca@' is not a reference: the selector behind @ is empty"
+    assert caught.value.text == "'pca@' is not a reference: the selector after @ is empty"
 
 
 @pytest.mark.parametrize("name", ["", "RandomForest", "..", "a/b", "con", "é", "x" * 129, "a\x00"])

@@ -42,7 +42,7 @@ def test_direct_downstream_ops_come_first_then_level_by_level_each_with_its_affe
         ("knn", "unknown"),
         ("report", "unknown"),
     ]
-    assert found[1][1].reason == "its upstream pca is affected, and what replaces it is not validated yet"
+    assert found[1][1].reason == "its upstream pca is affected, and its replacement is not validated yet"
 
 
 def test_edges_of_several_pipelines_may_form_a_cycle() -> None:

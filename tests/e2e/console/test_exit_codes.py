@@ -313,7 +313,7 @@ TOKEN_HINT = "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says
 
 def test_a_wrong_token_exits_8(machine: Machine) -> None:
     machine.do("start")
-    said = "error: the daemon requires a token: the one given is not known here\n" + TOKEN_HINT
+    said = "error: the daemon requires a token: the token of the request is not valid\n" + TOKEN_HINT
     assert_fails(machine, "ops", 8, "TokenRequired", said, env={"OPSTORE_TOKEN": "a-wrong-one-of-some-length"})
 
 
@@ -326,7 +326,7 @@ def test_a_wrong_token_for_a_loopback_url_exits_8(machine: Machine, other: Machi
 
 def test_a_missing_token_for_a_url_exits_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
-    said = "error: the daemon requires a token: the request has none\n" + TOKEN_HINT
+    said = "error: the daemon requires a token: the request has no token\n" + TOKEN_HINT
     assert_fails(other, f"ops --url {machine.url}", 8, "TokenRequired", said)
 
 

@@ -244,7 +244,8 @@ def test_a_token_file_without_a_token_is_reported_and_starts_nothing(machine: Ma
     machine.home.mkdir(mode=0o700)
     (machine.home / "token").write_text(content)
     said = (
-        "error: the local daemon did not start: /machine/data/token: it holds no token: delete it\n"
+        "error: the local daemon did not start: /machine/data/token: it contains no valid token; "
+        "delete the file to get a new one\n"
         "hint: opstore serve shows why; its log is /machine/data/daemon.log\n"
     )
     assert machine.run("ops") == (7, "", said)

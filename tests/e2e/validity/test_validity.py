@@ -43,7 +43,7 @@ def test_a_pipeline_with_a_broken_op_is_diagnosed_resolved_and_rolled_back(deplo
     assert machine.run("affected", "embedder") == (
         1,
         f"forest@3.0.0\tinvalid\t{refused}\n"
-        "report@3.0.0\tunknown\tits upstream forest is affected, and what replaces it is not validated yet\n",
+        "report@3.0.0\tunknown\tits upstream forest is affected, and its replacement is not validated yet\n",
         "",
     )
     code, out, err = machine.run("resolve", "churn", "-q", "--lock", "opstore.lock")

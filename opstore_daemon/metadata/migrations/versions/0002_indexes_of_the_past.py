@@ -1,4 +1,4 @@
-"""Indexes that serve what was as well as what is: those on links in force alone made `--as-of` read all links."""
+"""Indexes for past states too: with indexes of the links in force only, `--as-of` read all links."""
 
 import sqlalchemy as sa
 from alembic import op

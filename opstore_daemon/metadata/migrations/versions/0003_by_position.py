@@ -1,6 +1,4 @@
-"""Labels and versions by position: the journal was told by reading all labels, and what was there at a position by
-going back through all versions of an op that came later.
-"""
+"""Indexes by position: without them, the history read all labels, and a past state read all later versions of an op."""
 
 from alembic import op
 

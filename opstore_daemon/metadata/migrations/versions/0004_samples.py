@@ -1,4 +1,4 @@
-"""The sample of bytes that came by an upload: a client has it at once, and asks by it whether they are there."""
+"""The sample of uploaded bytes: a client computes it quickly, and asks with it whether the store has the bytes."""
 
 import sqlalchemy as sa
 from alembic import op
