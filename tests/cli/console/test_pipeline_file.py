@@ -1,0 +1,37 @@
+"""The file of a pipeline."""
+
+from pathlib import Path
+
+import pytest
+
+from opstore_cli.commands.pipeline import read_graph
+from opstore_daemon.protocol import errors
+
+
+def test_a_pipeline_file_has_ops_or_edges_or_both(tmp_path: Path) -> None:
+    file = tmp_path / "churn.toml"
+    file.write_text('ops = ["a", "b"]')
+    assert read_graph(file) == (["a", "b"], None)
+    file.write_text('ops = ["c"]\nedges = [["a", "b"]]')
+    assert read_graph(file) == (["c"], [("a", "b")])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"ops = 1",
+        b"ops = [1]",
+        b'edges = ["a"]',
+        b'edges = [["a", "b", "c"]]',
+        b'ops = ["a"]\nother = 1',
+        b'ops = ["a"',
+        b"\xff",
+        b"ops = " + b"[" * 10000,
+    ],
+)
+def test_an_invalid_pipeline_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "churn.toml"
+    file.write_bytes(content)
+    with pytest.raises(errors.FileRefused):
+        read_graph(file)

@@ -1,0 +1,73 @@
+"""Broken, full and closed standard streams."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.console.program import opstore, posix
+
+
+def closing(*descriptors: int) -> Any:
+    def close() -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    return close
+
+
+@posix
+def test_a_broken_pipe_exits_141_without_a_message(environment: dict[str, str], tmp_path: Path) -> None:
+    # The help is written by click, the status by us; either is seen only as the streams are flushed.
+    for words in (["--help"], ["push", "--help"], ["status", "--json"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            assert opstore(environment, *words, stdout=writing, cwd=tmp_path) == (141, "", "")
+        finally:
+            os.close(writing)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_for_stdout_exits_9(environment: dict[str, str], tmp_path: Path) -> None:
+    said = "error: standard output can't be written: No space left on device\n"
+    with open("/dev/full", "wb") as full:
+        assert opstore(environment, "--help", stdout=full, cwd=tmp_path) == (9, "", said)
+        code, _, err = opstore(environment, "status", "--json", stdout=full, cwd=tmp_path)
+        assert (code, json.loads(err)["error"]["code"]) == (9, "OutputFailed")
+
+
+@posix
+def test_closed_streams_cause_no_crash(environment: dict[str, str], tmp_path: Path) -> None:
+    said = "error: no daemon runs for " + str(tmp_path / "home") + "\nhint: opstore start\n"
+    none = {"stdin": None, "cwd": tmp_path}
+    assert opstore(environment, "status", preexec_fn=closing(0), **none) == (7, "", said)
+    assert opstore(environment, "status", preexec_fn=closing(0, 1), **none) == (7, "", said)
+    assert opstore(environment, "status", preexec_fn=closing(0, 1, 2), **none) == (7, "", "")
+    assert opstore(environment, "push", "pca", "-", preexec_fn=closing(0), **none) == (
+        2,
+        "",
+        "error: standard input: it is closed\n",
+    )
+    closed = "error: standard output can't be written: it is closed\n"
+    code, _, err = opstore(environment, "status", "--json", preexec_fn=closing(1), **none)
+    assert (code, json.loads(err)["error"]["message"]) == (9, closed[7:-1])
+
+
+@posix
+def test_a_broken_stderr_does_not_change_the_exit_code(environment: dict[str, str], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert opstore(environment, "status", stderr=writing, cwd=tmp_path) == (7, "", "")
+    finally:
+        os.close(writing)
+
+
+def test_a_character_that_stdout_cannot_encode_is_escaped(environment: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "ü"
+    ascii_only = {**environment, "OPSTORE_HOME": str(home), "PYTHONIOENCODING": "ascii"}
+    code, out, _ = opstore(ascii_only, "status", "--json", cwd=tmp_path)
+    assert (code, json.loads(out.replace("\\x", "\\u00"))["home"]) == (7, str(home))
