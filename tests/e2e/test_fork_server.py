@@ -16,9 +16,9 @@ from tests.support.machines import Machine, a_machine
 from tests.support.waiting import WITHIN, wait_for
 from tests.support.wire import Wire
 
-pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="elsewhere all processes are real")
+pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="other systems start real processes")
 
-# Each command at least once, in an order that makes something of them.
+# Each command at least once, in an order in which they succeed.
 SESSION = """
 status
 start
@@ -63,7 +63,7 @@ LINES = SESSION.strip().splitlines()
 @pytest.mark.process
 def test_each_command_is_the_same_forked_and_real(tmp_path: Path) -> None:
     """Compare exit codes and outputs, command by command, of two machines with the same history."""
-    assert {line.split()[0] for line in LINES} >= set(COMMANDS) - {"serve"}  # which is always real
+    assert {line.split()[0] for line in LINES} >= set(COMMANDS) - {"serve"}  # always a real process
     with a_machine(tmp_path / "real", real=True) as real, a_machine(tmp_path / "forked") as other:
         for machine in (real, other):
             machine.file("blob", "bytes")
@@ -76,7 +76,7 @@ def test_each_command_is_the_same_forked_and_real(tmp_path: Path) -> None:
 def _outcome(machine: Machine, line: str) -> tuple[int, str, str]:
     url = machine.url if machine.runtime_file.exists() else "URL"
     code, out, err = machine.run(*line.replace("URL", url).split(), stdin=f"{'t' * 43}\n".encode())
-    # What is another one on each machine, or at another moment.
+    # Values that differ by machine or time.
     out = re.sub(r"\b\d+(\.\d+)? GB\b", "ROOM", re.sub(r"(URL/\S+|\b[\w-]{43}\b)", "SECRET", out))
     return code, re.sub(r"pid \d+", "pid PID", out), err
 
@@ -88,7 +88,7 @@ def test_signals_and_exit_codes_are_those_of_a_real_process(machine: Machine, wi
         ended = []
         for real in (False, True):
             machine.real = real
-            machine.file("blob", os.urandom(3_000_000))  # other bytes: those of the first push would be resumed
+            machine.file("blob", os.urandom(3_000_000))  # new bytes: the second push would resume the first
             wire.reset()
             wire.stop_up = 1_000_000
             with machine.begin("push", f"op{number:d}-{real:d}", "blob", env=wire.settings) as process:
@@ -128,7 +128,7 @@ def test_a_command_has_no_descriptor_of_the_server(machine: Machine) -> None:
     machine.do("start")
     with machine.begin("push", "pca", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
-        # It reads: so all that it needs for that is open.
+        # It reads standard input, so its descriptors are open.
         wait_for(lambda: "pipe" in Path(f"/proc/{process.pid}/wchan").read_text(), "a read of stdin")
         open_files = {int(each.name): os.readlink(each) for each in Path(f"/proc/{process.pid}/fd").iterdir()}
         assert not [name for name in open_files.values() if "opstore-fork" in name or "anon_inode" in name]

@@ -485,7 +485,7 @@ pca       forest
 
 
 def _blanks_squeezed(shown: str) -> list[list[str]]:
-    # The word for a time is not as wide as the time was.
+    # The placeholder for a time is narrower than the time.
     return [line.split() for line in shown.splitlines()]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from opstore_cli import BaseOpStoreClient
 
-_clock = datetime.fromisoformat("2020-03-01 12:00:00")  # of no zone, as chariots has it
+_clock = datetime.fromisoformat("2020-03-01 12:00:00")  # without a time zone, as in chariots
 
 
 class ForeignVersion:

@@ -118,7 +118,7 @@ def plain(folder: Path) -> OldStore:
     store.version("forest", FOREST_2, "2020-01-02 10:00:00.000000", b"50 other trees")
     for upstream, version, downstream in (("loader", loader, "pca"), ("pca", pca, "forest"), ("pca", newer, "forest")):
         store.link(upstream, version, downstream)
-    store.link("pca", pca, "forest")  # the first releases entered a link as often as it was registered
+    store.link("pca", pca, "forest")  # the first releases recorded a link each time it was registered
     store.link("forest", forest, "report")
     store.pipeline("train", ("loader", "pca"), ("pca", "forest"), ("forest", None))
     return store

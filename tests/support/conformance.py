@@ -43,22 +43,22 @@ class Conformance:
         self, method: str, target: str, status: int, headers: Mapping[str, str], body: bytes | None
     ) -> None:
         """Check status, headers, content type and body of a response against its operation."""
-        told = f"{method} {target} {status}: {(body or b'')[:500]!r}"
+        exchange = f"{method} {target} {status}: {(body or b'')[:500]!r}"
         answer = self._answer(method, target, status)
-        assert answer is not None, f"not in the document: {told}"
+        assert answer is not None, f"not in the document: {exchange}"
         for name, header in answer["headers"].items() if "headers" in answer else ():
-            assert name in headers or not header["required"], f"{name} is missing: {told}"
+            assert name in headers or not header["required"], f"{name} is missing: {exchange}"
             if name in headers:
-                self._validate(header["schema"], _of_text(headers[name], header["schema"]), told)
+                self._validate(header["schema"], _of_text(headers[name], header["schema"]), exchange)
         content = answer.get("content", {})
         if method == "HEAD" or not content:
-            assert not body, told
-            assert method == "HEAD" or "Content-Type" not in headers, told
+            assert not body, exchange
+            assert method == "HEAD" or "Content-Type" not in headers, exchange
             return
         kind = headers["Content-Type"].partition(";")[0]
-        assert kind in content, told
+        assert kind in content, exchange
         if kind in (routes.JSON, routes.PROBLEM) and body is not None:
-            self._validate(content[kind]["schema"], json.loads(body), told)
+            self._validate(content[kind]["schema"], json.loads(body), exchange)
 
     def check_request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> None:
         """Check that an accepted request has only parameters and keys of the document."""
@@ -102,13 +102,13 @@ class Conformance:
             found = self.document["components"]["responses"][found["$ref"].rpartition("/")[2]]
         return found
 
-    def _validate(self, schema: Json, value: Any, told: str) -> None:
+    def _validate(self, schema: Json, value: Any, exchange: str) -> None:
         key = json.dumps(schema)
         if key not in self._validators:
             whole = {**schema, "components": self.document["components"]}
             self._validators[key] = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
         wrong = [f"{error.instance_path}: {error.message}" for error in self._validators[key].iter_errors(value)]
-        assert not wrong, f"{wrong[:3]} {told}"
+        assert not wrong, f"{wrong[:3]} {exchange}"
 
 
 def _elsewhere(status: int, *, known: bool) -> Json | None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from opstore_daemon.protocol import routes
 
 COMMAND = [sys.executable, "-P", "-m", "opstore_daemon"]
-PATIENCE = 60.0  # seconds, on a machine that does much else
+PATIENCE = 60.0  # seconds, for a busy machine
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, settings
 
 QUICK, ALL = "quick", "all"
 
-# No deadline, and no look at how long examples take to generate: both depend on what else the machine does.
+# No deadline and no check of the generation time: both depend on the load of the machine.
 settings.register_profile(
     QUICK, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )

@@ -44,15 +44,15 @@ class FakeDaemon:
         self.sizes: dict[str, int | None] = {}
         self.versions: list[bytes] = []
         self.format: str | None = None  # of every version
-        self.served: bytes | None = None  # in place of the bytes of the version
-        self.damages = False  # the first byte of what is appended to an upload
+        self.served: bytes | None = None  # sent instead of the bytes of the version
+        self.damages = False  # damage the first byte of each append
         self.ranges = True
-        self.claims: dict[str, Any] = {}  # false keys of every record
-        self.tells = True  # of the version, with its bytes
-        self.served_number: str | None = None  # in a header of its own
+        self.claims: dict[str, Any] = {}  # keys that override those of every record
+        self.tells = True  # send the record of a version with its bytes
+        self.served_number: str | None = None  # a version number that is sent in a separate header
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
-        self.asked: list[str] = []  # samples and digests that it was asked for; these requests are not in the log
+        self.asked: list[str] = []  # samples and digests of lookups, which are not in the log
         self.log: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.health: list[dict[str, str]] = []  # headers of the requests for a proof, which are not in the log
@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.body()[:broken]
         if self.daemon.damages:
             data = bytes([data[0] ^ 1]) + data[1:]
-        # Looked up behind the body: a client that goes away in it may have thrown the upload away meanwhile.
+        # After the body, because a client that disconnects during it may have deleted the upload.
         self.daemon.uploads.get(upload, bytearray()).extend(data)
         if broken is not None:
             self.close_connection = True

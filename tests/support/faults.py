@@ -32,7 +32,7 @@ class Faults:
     def _faulty(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def faulty(*args: Any, **kwargs: Any) -> Any:
             if name == "splice" and "offset_dst" not in kwargs:
-                return call(*args, **kwargs)  # from the connection, whose failures are not the disk's
+                return call(*args, **kwargs)  # called by the connection, whose failures are not those of the disk
             self.count += 1
             if self.crash and self.struck:
                 raise Crash(name)

@@ -126,7 +126,7 @@ class Server:
         assert ended is not None
         code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         (self._records / str(child.pid)).unlink()
-        with suppress(BrokenPipeError):  # the client was killed; its connection is at its end too
+        with suppress(BrokenPipeError):  # the client was killed, so its connection ends too
             child.connection.sendall(code.to_bytes(NUMBER, "little", signed=True))
 
     def _forget(self, child: Child) -> None:
@@ -148,7 +148,7 @@ class Server:
         self, request: dict[str, Any], descriptors: list[int], connection: socket.socket
     ) -> Callable[[], object]:
         """Make this child what a process would be that its client had started."""
-        # No object of the server may close a number again that becomes a file of the child.
+        # No object of the server may later close a descriptor that the child reuses.
         self._poll.close()
         for each in (self._listener, *(child.connection for child in self._by_connection.values())):
             each.detach()
@@ -193,7 +193,7 @@ def _place(wanted: dict[int, int]) -> None:
         os.dup2(copy, number)
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in wanted:
-            with suppress(OSError):  # that of the listing
+            with suppress(OSError):  # the descriptor of the listing itself
                 os.close(int(name))
 
 
@@ -236,7 +236,7 @@ def _import(package: str) -> None:
 
 
 def _check_threads() -> None:
-    # A child has only the thread that forked: locks that others hold would never be released.
+    # A child has only the thread that forked: locks held by other threads would never be released.
     count = len(os.listdir("/proc/self/task"))
     assert threading.active_count() == count == 1, f"a module that was imported started {count - 1} threads"
 
@@ -271,7 +271,7 @@ def main() -> Callable[[], object]:
 
 if __name__ == "__main__":
     run = main()
-    # At the top level: exceptions, exit codes, threads and `atexit` end a child as they end any program.
+    # At the top level, so that exceptions, exit codes, threads and `atexit` work as in any program.
     try:
         run()
     except SystemExit as exit_:

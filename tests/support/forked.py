@@ -26,10 +26,10 @@ from typing import IO, Any, Self
 
 from tests.support.fork_server import NUMBER, startup_settings
 
-AVAILABLE = sys.platform.startswith("linux")  # elsewhere all processes are real: there are no pidfds
+AVAILABLE = sys.platform.startswith("linux")  # other systems have no pidfds and start real processes
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
-OPTIONS = {"cwd", "stdin", "stdout", "stderr", "start_new_session"}  # of subprocess.Popen, that `start` has
+OPTIONS = {"cwd", "stdin", "stdout", "stderr", "start_new_session"}  # options of subprocess.Popen that `start` supports
 READY_WITHIN = 120.0  # seconds, for what takes one
 
 
@@ -45,7 +45,7 @@ class Process:
     ) -> None:
         self.args, self.pid = arguments, pid
         self.stdin, self.stdout, self.stderr = streams
-        self.returncode: int | Any = None  # as typeshed has it of Popen
+        self.returncode: int | Any = None  # the type that typeshed gives Popen.returncode
         self._connection = connection
 
     def poll(self) -> int | None:
@@ -120,7 +120,7 @@ class Process:
         self._connection.close()
 
     def _end(self) -> None:
-        self.returncode = -signal.SIGKILL  # as the server dies, so does its child
+        self.returncode = -signal.SIGKILL  # the child dies with its server
         try:
             self.returncode = _receive(self._connection)
         finally:
@@ -153,10 +153,10 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", HERE / "fork_server.py", package, self._socket, self.children],
                 env={"PATH": os.defpath, **self._settings},
-                stdin=subprocess.PIPE,  # at its end the server ends
+                stdin=subprocess.PIPE,  # the server ends when this is closed
                 stdout=subprocess.PIPE,
                 stderr=log,
-                process_group=0,  # Ctrl-C is for the tests, which end it
+                process_group=0,  # Ctrl-C interrupts the tests, which end the server
             )
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], READY_WITHIN)[0] or not self._process.stdout.readline():
@@ -270,7 +270,7 @@ def _receive(connection: socket.socket) -> int:
 
 
 def _umask() -> int:
-    # os.umask can't look without setting it, and other threads make files.
+    # os.umask can only be read by setting it, while other threads create files.
     with open("/proc/self/status") as status:
         return next(int(line.split()[1], 8) for line in status if line.startswith("Umask:"))
 

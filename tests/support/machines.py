@@ -32,7 +32,7 @@ STARTED = "started the local daemon at URL; it stops when it is idle, or by: ops
 Triple = tuple[int, str, str]
 Process = forked.Process | subprocess.Popen[bytes]
 
-# What differs from run to run, and the word that replaces it.
+# Text that differs from run to run, and its replacement.
 FILTERS = [
     (re.compile(pattern), word)
     for pattern, word in (
@@ -57,7 +57,7 @@ class Machine:
         self.user, self.home, self.cwd = folder / "user", folder / "data", folder / "work"
         for each in (self.user, self.cwd):
             each.mkdir(parents=True)
-        # Nothing of the caller's settings: no OPSTORE_*, no proxies, no XDG folders.
+        # None of the caller's settings: no OPSTORE_*, no proxies, no XDG folders.
         self.environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.user),

@@ -59,16 +59,16 @@ class Watch:
         if isinstance(answer, requests.Response):
             headers = {name.lower(): value for name, value in answer.headers.items()}
             answer = raw_http.Answer(answer.status_code, headers, answer.content)
-        told = json.loads(answer.body)
-        assert (answer.status, told["status"], told["code"]) == (status, status, code), told
+        problem = json.loads(answer.body)
+        assert (answer.status, problem["status"], problem["code"]) == (status, status, code), problem
         assert answer.headers["content-type"] == routes.PROBLEM
-        assert told["title"]
-        assert told["detail"]
-        assert told["type"] == "about:blank"
+        assert problem["title"]
+        assert problem["detail"]
+        assert problem["type"] == "about:blank"
         error = KNOWN[code]
         assert error.status == status
         if error.hint and not error.hint.startswith("{"):
-            assert told["hint"]
+            assert problem["hint"]
         for name, value in HEADERS.items():
             assert answer.headers[name.lower()] == value
         assert answer.headers[routes.REQUEST_ID.lower()]
@@ -76,5 +76,5 @@ class Watch:
             assert token not in answer.body.decode() + str(answer.headers)
         if unchanged:
             self.assert_unchanged()
-        details: dict[str, Any] = told["details"]
+        details: dict[str, Any] = problem["details"]
         return details

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support import forked
 from tests.support.markdown import Block
 
-MARK = "\x1e"  # no document has it
+MARK = "\x1e"  # in no document
 SECONDS = 240
 BASH = shutil.which("bash") or "bash"
 

@@ -10,7 +10,7 @@ import marshal
 import posix
 import sys
 
-_signal = sys.modules["_signal"]  # each interpreter has it; `signal` itself takes longer to import
+_signal = sys.modules["_signal"]  # built in; importing `signal` itself takes longer
 NUMBER = 4  # bytes of each number on the socket
 PASSED_ON = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 
@@ -55,7 +55,7 @@ def _is_inherited(number: int, connection: _socket.socket) -> bool:
     try:
         posix.fstat(number)
     except OSError:
-        return False  # that of the listing
+        return False  # the descriptor of the listing itself
     return number != connection.fileno()
 
 

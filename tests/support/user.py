@@ -46,7 +46,7 @@ class User:
 
     def everything(self) -> list[tuple[str, int]]:
         found = [(str(path), path.lstat().st_mode) for path in self.folder.rglob("*")]
-        # SQLite makes and takes away its own.
+        # SQLite creates and deletes these by itself.
         return sorted(each for each in found if not each[0].endswith(("-wal", "-shm")))
 
     def make_home(self, token: str = TOKEN) -> None:

@@ -72,7 +72,7 @@ def test_the_examples_in_the_help_parse(monkeypatch: pytest.MonkeyPatch, path: t
         command, rest = cli, words
         while isinstance(command, click.Group):
             command, rest = command_at((*words[: len(words) - len(rest)], rest[0])), rest[1:]  # type: ignore[assignment]
-        # Files of examples are not there: all else has to be understood.
+        # The files of the examples do not exist; everything else must parse.
         for param in command.params:
             if isinstance(param.type, click.Path):
                 monkeypatch.setattr(param.type, "exists", False)

@@ -20,7 +20,7 @@ def closing(*descriptors: int) -> Any:
 
 @posix
 def test_a_broken_pipe_exits_141_without_a_message(environment: dict[str, str], tmp_path: Path) -> None:
-    # The help is written by click, the status by us; either is seen only as the streams are flushed.
+    # click writes the help and opstore the status; both fail only when the streams are flushed.
     for words in (["--help"], ["push", "--help"], ["status", "--json"]):
         reading, writing = os.pipe()
         os.close(reading)
@@ -30,7 +30,7 @@ def test_a_broken_pipe_exits_141_without_a_message(environment: dict[str, str], 
             os.close(writing)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="requires /dev/full")
 def test_a_full_disk_for_stdout_exits_9(environment: dict[str, str], tmp_path: Path) -> None:
     said = "error: standard output can't be written: No space left on device\n"
     with open("/dev/full", "wb") as full:

@@ -82,7 +82,7 @@ def test_a_usage_error_exits_2_with_a_hint_to_the_help(
         said, _, advice = err.partition("\n")
         document = {"message": said.removeprefix("error: "), "hint": advice.strip().removeprefix("hint: ")}
     assert document["hint"] == hint
-    # Where the words are click's, they change with its releases.
+    # Messages of click change with its releases.
     assert not message or document["message"] == message
 
 
@@ -169,6 +169,6 @@ def test_a_time_without_an_offset_is_local(monkeypatch: pytest.MonkeyPatch, give
     with monkeypatch.context() as patched:
         patched.setenv("TZ", "EET-2")  # two hours east
         time.tzset()
-        told = CliRunner().invoke(ask, ["--as-of", given])
+        result = CliRunner().invoke(ask, ["--as-of", given])
     time.tzset()
-    assert told.output == f"{asked}\n"
+    assert result.output == f"{asked}\n"

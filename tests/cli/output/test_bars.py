@@ -29,7 +29,7 @@ def on_a_terminal(code: str, **environment: str) -> str:
     while True:
         try:
             data = os.read(ours, 65536)
-        except OSError:  # Linux says so when the other end is closed
+        except OSError:  # how Linux reports that the other end is closed
             break
         if not data:
             break
@@ -39,7 +39,7 @@ def on_a_terminal(code: str, **environment: str) -> str:
     return seen.decode()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pty is of POSIX systems")
+@pytest.mark.skipif(os.name != "posix", reason="requires pty")
 def test_a_long_transfer_shows_a_bar_on_a_terminal() -> None:
     assert "pull pca[/]" in on_a_terminal(_TRANSFER.format(seconds=0))
     assert on_a_terminal(_TRANSFER.format(seconds=60)) == "done\r\n"

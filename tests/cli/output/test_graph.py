@@ -46,7 +46,7 @@ def test_markdown_renders_any_text_literally(text: str) -> None:
     reason = cells(markdown(validation(reason=text)))[3]
     assert "".join(token.content for token in reason).strip() == escape_controls(text).strip()
     for token in reason:
-        # Outside of code GitHub would look for more than Markdown knows of.
+        # Outside of code GitHub interprets more than standard Markdown.
         assert token.type == "code_inline" or not token.content.strip("| "), token
 
 

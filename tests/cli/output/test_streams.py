@@ -14,7 +14,7 @@ os._exit(0 if min(os.pipe()) > 2 and all(os.get_inheritable(stream) for stream i
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="descriptors as POSIX has them")
+@pytest.mark.skipif(os.name != "posix", reason="requires POSIX descriptors")
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_no_file_gets_the_descriptor_of_a_closed_stream(closed: tuple[int, ...]) -> None:
     def close() -> None:

@@ -35,8 +35,8 @@ def test_tables_of_every_width_keep_all_words_and_identifiers(
     monkeypatch.setenv("COLUMNS", str(width))
     reason = "pca 2.0.0 is not validated for random_forest 1.2.0; last validated: 1.2.0 for random_forest 1.2.0"
     found = a_validation("invalid", reason=reason)
-    told = opstore("validate", "churn", validate_pipeline=found)[1]
-    words = " ".join(told.split()).replace(" ", "")
+    shown = opstore("validate", "churn", validate_pipeline=found)[1]
+    words = " ".join(shown.split()).replace(" ", "")
     for word in {*reason.split(), "->"}:
         assert word in words
     links = [a_link(upstream="random_forest", downstream="random_forest_of_may", evidence="as evaluation 17 says")]

@@ -16,7 +16,7 @@ from tests.support.site import Site
 def _serve(stack: ExitStack, server: OpStoreServer, fill: Callable[[OpStoreServer], object] | None = None) -> Site:
     stack.enter_context(closing(server))
     if fill is not None:
-        fill(server)  # before it listens: the listener looks at the test's clock too, which ticks with each look
+        fill(server)  # before it listens: the listener reads the test's clock too, which advances with each read
     site = Site(server, stack.enter_context(Listener(server)))
     stack.enter_context(site.browser)
     return site

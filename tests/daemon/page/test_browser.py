@@ -97,7 +97,7 @@ def test_a_view_of_500_ops(tab: Page, many_ops: Site, view: str) -> None:
     for width in WIDTHS:
         watched.look(OF_MANY_OPS[view], width)
         watched.check()
-    if view != "pipeline":  # of whose 500 boxes axe compares each with each
+    if view != "pipeline":  # axe compares each pair of its 500 boxes
         assert axe(tab) == []
 
 

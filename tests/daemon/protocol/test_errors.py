@@ -49,7 +49,7 @@ def family_of(error: type[OpStoreError]) -> type[OpStoreError]:
     return next(family for family in FAMILIES if issubclass(error, family))
 
 
-# --- words ------------------------------------------------------------------------------------------------------
+# --- texts ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", LEAVES)
@@ -162,7 +162,7 @@ def test_client_errors_are_4xx_and_daemon_errors_5xx(error: type[OpStoreError]) 
         assert 500 <= error.status < 600
 
 
-# --- the wire ---------------------------------------------------------------------------------------------------
+# --- encoding ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", LEAVES)
@@ -239,7 +239,7 @@ def test_an_error_can_be_pickled(error: type[OpStoreError]) -> None:
         assert str(twin) == str(made)
 
 
-# --- failures of others -----------------------------------------------------------------------------------------
+# --- other exceptions -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ ILLEGAL = [
     "aB",
     "é",
     "añb",
-    "а",  # the Cyrillic one
-    "１",  # the full-width one
+    "а",  # Cyrillic
+    "１",  # full-width
     "a²",
     "com¹",
     "\u202ea",
@@ -78,7 +78,7 @@ ILLEGAL = [
     "a" * 129,
     "a" * 100_000,
 ]
-# Written out once more, so that a device that goes missing from the list is missed.
+# Repeated here, so that a device that is deleted from the list fails a test.
 DEVICE_NAMES = ["con", "prn", "aux", "nul", *[f"{port}{n}" for port in ("com", "lpt") for n in range(10)]]
 
 

@@ -325,7 +325,7 @@ def test_any_other_label_key_is_accepted(key: str) -> None:
     assert decode(body_with("labels", {key: "x=\n"}), NewVersion).labels == {key: "x=\n"}
 
 
-# --- any bytes at all -------------------------------------------------------------------------------------------
+# --- any bytes --------------------------------------------------------------------------------------------------
 
 tokens = [
     *[b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'""', b'"a"', b'"size"', b'"labels"', b'"fields"', b'"major"'],

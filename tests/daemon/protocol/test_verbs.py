@@ -22,7 +22,7 @@ def parameters(kind: type, verb: str) -> dict[str, tuple[Any, Any]]:
 def test_a_verb_has_the_same_parameters_and_defaults_everywhere(kind: type, verb: str) -> None:
     wanted, given = parameters(OpStoreInterface, verb), parameters(kind, verb)
     assert {name: given.get(name) for name in wanted} == wanted
-    # What one of them takes beyond that may be left out.
+    # Additional parameters of an implementation are optional.
     assert all(given[name][1] is not inspect.Parameter.empty for name in given if name not in wanted)
 
 

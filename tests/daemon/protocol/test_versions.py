@@ -212,7 +212,7 @@ def test_a_version_shows_its_text() -> None:
     assert repr(Version("aaaa", "bbbb", "cccc")) == "Version('aaaa.bbbb.cccc')"
 
 
-# --- versions of a store, and of others ---------------------------------------------------------------------------
+# --- versions with and without a store ----------------------------------------------------------------------------
 
 
 def stored(sequence: int, patch: str, op: str = "pca", store: str = "local") -> Version:

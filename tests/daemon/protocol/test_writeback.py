@@ -19,7 +19,7 @@ def test_write_back_starts_once_per_interval_of_bytes(monkeypatch: pytest.Monkey
     assert begun == [(7, 100, EVERY, 2), (7, 100 + EVERY, EVERY // 2 + EVERY, 2)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has the call")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")
 def test_the_system_accepts_the_call(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:

@@ -24,12 +24,12 @@ from tests.support.machines import Machine
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon"),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon"),
 ]
 
 TOKEN = "the-secret-token-of-the-test"
 
-# What each way to a token needs: the arguments of the client, and variables of its process that no worker has.
+# For each source of a token: the arguments of the client, and variables of its process that no worker has.
 WAYS = {
     "argument": ("{url!r}, token={token!r}", {}),
     "OPSTORE_TOKEN": ("{url!r}", {"OPSTORE_TOKEN": "{token}"}),
@@ -50,7 +50,7 @@ def work(client, number):
     return os.getpid()
 
 def hand_on(client):
-    # A worker has workers of its own.
+    # A worker starts its own workers.
     context = multiprocessing.get_context(sys.argv[1])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(work, client, 9).result()
@@ -199,7 +199,7 @@ def test_the_next_process_deletes_the_files_of_a_killed_one(machine: Machine, ot
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        # And not what a living one has.
+        # Files of a running process are kept.
         machine.raw("-c", killed.replace("os.kill", "print"), program=[sys.executable])
         assert len(files(machine)) == 1
         assert machine.do("-c", LOAD, program=[sys.executable]) == "1.0.0"
@@ -267,7 +267,7 @@ def test_every_verb_reports_a_deleted_token_file(home: Path) -> None:
         found.ops()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_gets_no_token(home: Path) -> None:
     client = OpStoreClient("http://127.0.0.1:1", token=TOKEN)
     (home.parent / "pickled").write_bytes(pickle.dumps(client))
@@ -299,26 +299,26 @@ def test_a_token_that_the_other_process_finds_itself_is_not_written(
     pickled_copy(OpStoreClient())
     (home.parent / "opstore.toml").write_text(f'url = "{opstore_memory_server.url}"')
     monkeypatch.setenv("OPSTORE_TOKEN", TOKEN)
-    # Nor is one that is not meant for the URL.
+    # Nor is a token for another URL.
     with pickled_copy(OpStoreClient(token=TOKEN)) as client:
         assert client.ops() == []
     assert token_files(home) == []
 
 
 def test_callbacks_are_not_pickled(home: Path, opstore_memory_server: Serving) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
     client = OpStoreClient(
         opstore_memory_server.url,
         token=opstore_memory_server.token,
-        progress=lambda *moved: told.append(moved),
-        notify=told.append,
+        progress=lambda *moved: calls.append(moved),
+        notify=calls.append,
     )
     with pickled_copy(client) as other:
         other.push("pca", b"bytes")
-        assert told == []
-        other.progress = lambda *moved: told.append(moved)
+        assert calls == []
+        other.progress = lambda *moved: calls.append(moved)
         other.push("pca", b"other bytes")
-        assert told
+        assert calls
 
 
 class Named(OpStoreClient):

@@ -161,7 +161,7 @@ def test_a_client_can_be_used_again_after_it_was_closed(listener: Listener) -> N
 
 def test_a_client_in_a_forked_process_opens_its_own_connections(client: OpStoreClient) -> None:
     client.push("pca", b"one" * 1000)
-    # In a process of its own: forking one that has threads is another matter.
+    # In a separate process, because forking a process with threads is unsafe.
     script = f"""
 import os
 from opstore_cli import OpStoreClient

@@ -28,7 +28,7 @@ def assert_refused(machine: Machine, *words: str | bytes | Path, **options: Any)
     assert (code, out, "Traceback" in err) == (2, "", False), (words, err)
     code, document, error = machine.ask(*words, **options)
     assert (code, document, set(error)) == (2, None, {"code", "message", "details", "hint"}), words
-    # Lone surrogates are no Unicode: many readers of JSON refuse them.
+    # Lone surrogates are invalid Unicode, which many JSON parsers refuse.
     json.dumps(error, ensure_ascii=False).encode()
     return str(error["message"])
 
@@ -82,7 +82,7 @@ def test_an_unreadable_file_is_refused(stocked: Machine) -> None:
 def test_a_socket_is_refused(machine: Machine) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         previous = os.getcwd()
-        os.chdir(machine.cwd)  # a socket's path has to be short
+        os.chdir(machine.cwd)  # the path of a socket must be short
         try:
             listening.bind("socket")
         finally:
@@ -236,7 +236,7 @@ def closing(*descriptors: int) -> Callable[[], None]:
 def test_closed_streams_are_reported_and_never_confused_with_files(machine: Machine) -> None:
     machine.file("blob", "one")
     open_ones: dict[str, Any] = {"stdin": None}
-    # The daemon is started by a command that has no streams at all: no file of it may end up on a stream's number.
+    # A command without any stream starts the daemon; none of its files may get the descriptor of a stream.
     assert machine.run("push", "pca", "blob", preexec_fn=closing(0, 1, 2), **open_ones) == (9, "", "")
     assert machine.run("ops", "-q", preexec_fn=closing(0), **open_ones) == (0, "pca\n", "")
     assert machine.run("ops", "-q", preexec_fn=closing(2), **open_ones) == (0, "pca\n", "")
@@ -275,7 +275,7 @@ def test_a_broken_or_full_stderr_does_not_change_the_result(machine: Machine) ->
             assert machine.run("push", "pca", "blob", stderr=full) == (0, "pca@1.0.0\n", "")
 
 
-# --- what users write -------------------------------------------------------------------------------------------------
+# --- user text --------------------------------------------------------------------------------------------------------
 
 NASTY = {
     "markup": ("[red]x[/red] [link=http://a]b[/link] :smile:", "[red]x[/red] [link=http://a]b[/link] :smile:"),
@@ -303,7 +303,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.mark.parametrize("kind", NASTY)
 def test_user_text_is_escaped_on_the_terminal_and_unchanged_in_json(nasty: Machine, kind: str) -> None:
     text, shown = NASTY[kind]
-    # A line end of any alphabet ends a line of a message.
+    # Every Unicode line separator ends a line of a message.
     lines = shown if kind not in ("a line separator", "a tab and a return", "a C1 control") else shown[:3]
     op = f"op{list(NASTY).index(kind)}"
     for command in (["show", op], ["links", op], ["versions", op]):

@@ -126,7 +126,7 @@ def test_tab_completes_the_line(stocked: Machine, shell: str) -> None:
 
 
 def test_repeated_tabs_list_the_candidates(stocked: Machine, shell: str) -> None:
-    op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens what they share
+    op = {"bash": "", "zsh": "tokenizer", "fish": "…okenizer"}[shell]  # fish shortens the common prefix
     numbers = {"opstore pull tokenizer@": (f"{op}@1.1.0", f"{op}@1.0.0", f"{op}@production")}
     for line, words in {**OFFERED, **numbers}.items():
         with Prompt(shell, stocked) as prompt:
@@ -136,12 +136,12 @@ def test_repeated_tabs_list_the_candidates(stocked: Machine, shell: str) -> None
 def test_completion_without_a_daemon_is_silent_and_starts_none(machine: Machine, shell: str) -> None:
     with Prompt(shell, machine) as prompt:
         prompt.expect_completion("opstore pull pc", "opstore pull pc")
-        prompt.expect_completion("a", "opstore pull pca")  # the prompt is there, and nothing was said meanwhile
+        prompt.expect_completion("a", "opstore pull pca")  # the prompt is back and nothing was printed
     assert machine.daemons() == []
     assert not machine.home.exists()
 
 
-# --- what the scripts ask -------------------------------------------------------------------------------------------
+# --- requests of the scripts ----------------------------------------------------------------------------------------
 
 
 def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:

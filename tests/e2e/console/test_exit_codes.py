@@ -348,7 +348,7 @@ def test_a_token_for_remote_plain_http_exits_8_and_nothing_is_sent(machine: Mach
     )
     options = {"env": {"OPSTORE_TOKEN": "secret"}, "program": [sys.executable, "-P", "-c", AUDITED]}
     assert_fails(machine, "ops --url http://192.0.2.1:8080", 8, "PlainHttp", said, **options)
-    # The hook sees what does connect.
+    # The hook does record connections.
     _, _, err = machine.run("ops", "--url", f"http://127.0.0.1:{refusing_port()}", **options)
     assert "socket.connect" in err
 
@@ -364,10 +364,10 @@ def test_a_url_from_the_working_tree_alone_exits_8_and_nothing_is_sent(
     assert (stranger.connections, machine.home.exists()) == (0, False)
 
 
-# --- 9: the store can't -----------------------------------------------------------------------------------------------
+# --- 9: storage errors ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="requires /dev/full")
 def test_a_full_output_disk_exits_9(stocked: Machine) -> None:
     said = "error: /dev/full can't be written: No space left on device\n"
     assert_fails(stocked, "pull pca -o /dev/full", 9, "OutputFailed", said)
@@ -382,7 +382,7 @@ def test_a_full_disk_of_the_daemon_exits_9_and_stores_nothing(machine: Machine) 
     machine.file("blob", bytes(4 * MIB))
 
     def small_files() -> None:
-        # Root is no exception to this bound, as it may be to a quota.
+        # This limit applies to root too, unlike some quotas.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
 
@@ -425,7 +425,7 @@ def test_a_disk_that_is_too_full_exits_9_before_the_upload(machine: Machine) -> 
 def test_an_internal_error_of_the_daemon_exits_70_with_a_reference_to_the_log(machine: Machine) -> None:
     machine.file("pca.bin", "one")
     machine.do("push", "pca", "pca.bin")
-    # A database that somebody has been at: no code expects a time that is none.
+    # A manipulated database: no code expects an invalid time.
     database = sqlite3.connect(machine.home / "opstore.db")
     with database:
         database.execute("PRAGMA ignore_check_constraints = ON")
@@ -459,7 +459,7 @@ def test_a_bug_in_the_command_line_exits_70(machine: Machine) -> None:
     assert (code, "Traceback" in err, "in bug" in err) == (70, True, True)
 
 
-# --- 130, 141: the other end of it ------------------------------------------------------------------------------------
+# --- 130, 141: interrupted, broken pipe -------------------------------------------------------------------------------
 
 
 def interrupt(machine: Machine, wire: Wire, *words: str) -> tuple[int, str, str]:
@@ -477,7 +477,7 @@ INTERRUPTED = {
     ("--json",): json.dumps({"error": {"code": "Interrupted", "message": "interrupted", "details": {}, "hint": None}})
     + "\n",
 }
-SIZE = 64 * MIB  # a quarter of it has room in the buffers of the system, where an interruption loses it
+SIZE = 64 * MIB  # up to a quarter of it may be in the buffers of the system and is lost by an interruption
 
 
 @pytest.mark.parametrize("options", INTERRUPTED)

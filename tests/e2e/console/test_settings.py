@@ -30,20 +30,20 @@ def test_the_precedence_of_the_settings(machine: Machine, other: Machine, strang
     token = {"OPSTORE_TOKEN": other.token}
     # The default is the local daemon.
     assert machine.run("ops", "-q") == (0, f"{here}\n", "")
-    # The user's own file beats the default.
+    # The user's file takes precedence over the default.
     user_file(machine).write_text(f'url = "{other.url}"')
     assert machine.run("ops", "-q", env=token) == (0, f"{there}\n", "")
-    # The working tree beats the user's file; what it alone names is not used.
+    # The working tree takes precedence over the user's file, but a URL from it alone is not used.
     tree = machine.file("opstore.toml", f'url = "{nowhere}"')
     assert machine.run("ops", "-q", env=token)[0] == 8
     tree.write_text(f'url = "{other.url}"')
     assert machine.run("ops", "-q", env=token) == (0, f"{there}\n", "")
     tree.write_text(f'url = "{nowhere}"')
-    # The environment beats both.
+    # The environment takes precedence over both.
     assert machine.run("ops", "-q", env={**token, "OPSTORE_URL": other.url}) == (0, f"{there}\n", "")
-    # An option beats the environment.
+    # An option takes precedence over the environment.
     assert machine.run("ops", "-q", "--url", other.url, env={**token, "OPSTORE_URL": nowhere}) == (0, f"{there}\n", "")
-    # A variable that is set to nothing is not set.
+    # An empty variable counts as unset.
     tree.unlink()
     user_file(machine).unlink()
     empty = dict.fromkeys(("OPSTORE_URL", "OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE", "OPSTORE_NO_AUTOSTART"), "")
@@ -59,7 +59,7 @@ def test_the_working_tree_sets_the_default_pipeline(stocked: Machine) -> None:
     (inner / "opstore.toml").write_text('pipeline = "churn"')
     assert stocked.run("validate", "-q", cwd=inner) == (1, "invalid\n", "")
     assert stocked.run("validate", "text", "-q", cwd=inner) == (3, "unknown\n", "")
-    # Not beyond the repository that one stands in.
+    # Files outside of the current repository are ignored.
     (inner / "opstore.toml").unlink()
     (inner / ".git").mkdir()
     assert stocked.run("validate", "-q", cwd=inner)[0] == 2
@@ -75,7 +75,7 @@ def test_a_working_tree_that_sets_more_than_it_may_is_refused(machine: Machine, 
     assert ("u:p" in err, machine.home.exists()) == (False, False)
 
 
-# --- where a token goes -----------------------------------------------------------------------------------------------
+# --- where tokens are sent --------------------------------------------------------------------------------------------
 
 
 def authorizations(stranger: Stranger) -> set[bytes]:
@@ -120,7 +120,7 @@ def test_the_token_of_the_home_is_sent_to_the_url_of_the_local_daemon_after_its_
     machine.do("start")
     assert machine.run("ops", "--url", machine.url) == (0, "", "")
     machine.do("stop")
-    # The daemon has gone, and a stranger has its port.
+    # The daemon has stopped, and a stranger listens on its port.
     stranger = strangers("200 OK", body=b"ok\n")
     runtime = {"url": stranger.url, "port": stranger.port, "pid": 100000, "version": "0.1.0"}
     machine.runtime_file.write_text(json.dumps(runtime))

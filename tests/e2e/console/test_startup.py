@@ -9,7 +9,7 @@ from tests.support.machines import PROGRAM, Machine
 
 pytestmark = pytest.mark.process
 
-# What some commands need: to draw, to move bytes, to start a daemon, to pickle a client, to read settings and locks.
+# Modules for some commands only: drawing, transfers, starting a daemon, pickling a client, settings and locks.
 HEAVY = {
     "opstore_cli.transfer.download",
     "opstore_cli.folders.packing",

@@ -22,12 +22,12 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine whose commands and daemons all start by themselves."""
+    """Return a machine whose commands and daemons are real processes."""
     with a_machine(tmp_path / "machine", real=True) as made:
         yield made
 
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="requires /proc")
 
 
 def test_twenty_concurrent_pushes_start_one_daemon_and_make_twenty_versions(machine: Machine) -> None:
@@ -60,7 +60,7 @@ def test_the_streams_of_the_command_close_while_the_daemon_runs(machine: Machine
     os.set_inheritable(writing, True)
     process = machine.begin("ops", pass_fds=[writing], stdin=subprocess.PIPE)
     os.close(writing)
-    # communicate() waits for the end of all that holds the pipes.
+    # communicate() waits until every process has closed the pipes.
     assert process.communicate(timeout=60)[0] == b""
     assert os.read(reading, 1) == b""
     os.close(reading)
@@ -83,7 +83,7 @@ def test_the_daemon_holds_no_stream_terminal_or_folder_of_its_starter(machine: M
 
 
 def _own_pipes(pid: int) -> set[str]:
-    """Pipes of which the process itself holds both ends: waitress wakes its own loop by one."""
+    """Return the pipes of which the process holds both ends, such as the one that wakes waitress's loop."""
     held: dict[str, int] = {}
     for each in Path(f"/proc/{pid}/fd").iterdir():
         name = os.readlink(each)
@@ -122,7 +122,7 @@ def test_no_code_is_imported_from_the_working_directory_or_the_data_folder(machi
     with machine.serving():
         assert machine.run("ops", "-q") == (0, "pca\n", "")
     assert not (machine.folder / "taken").exists()
-    # What would be taken by a program that is careless.
+    # A careless program would import these.
     subprocess.run([sys.executable, "-c", "import msgspec"], cwd=machine.cwd, env=machine.environment, check=False)
     assert (machine.folder / "taken").exists()
 
@@ -155,7 +155,7 @@ def test_a_program_that_relays_the_real_daemons_proof_gets_no_token(machine: Mac
     machine.do("start")
     real = machine.runtime()
     with Wire(machine, proves=False) as between:
-        # The proof is of the port as well: what the daemon proves on its own is none on another.
+        # The proof includes the port: the daemon's proof for its own port is invalid for another.
         original = between._machine.runtime
         between._machine.runtime = lambda: real  # type: ignore[method-assign]
         write_runtime_file(machine, url=between.url, port=between.port, pid=real["pid"])
@@ -267,7 +267,7 @@ def test_a_home_that_cannot_be_created_is_refused(machine: Machine) -> None:
     assert machine.run("ops", env={"OPSTORE_HOME": str(machine.cwd / "blob")}) == (2, "", said)
 
 
-# --- versions and ends ------------------------------------------------------------------------------------------------
+# --- versions and stopping --------------------------------------------------------------------------------------------
 
 
 def test_a_daemon_of_another_version_is_named_and_restart_replaces_it(machine: Machine) -> None:
@@ -310,7 +310,7 @@ def test_a_daemon_that_stops_finishes_its_requests_first(machine: Machine) -> No
         os.kill(machine.pid, signal.SIGTERM)
         wire.resume()
         _, err = pushing.communicate(timeout=60)
-    # The upload was let finish; the request for the version met a daemon that takes no more.
+    # The upload was completed; the daemon then refused the request for the version.
     wait_for(lambda: not machine.is_held(), "the end of the daemon")
     assert pushing.returncode in (0, 7), err
     assert machine.raw("push", "pca", "blob")[:2] == (0, b"pca@1.0.0\n")

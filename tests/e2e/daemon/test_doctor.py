@@ -75,7 +75,7 @@ def test_a_finding_is_a_line_with_a_hint_and_exit_code_1(machine: Machine) -> No
         "found": "others can read /machine/data/token",
         "advice": "chmod 600 /machine/data/token",
     }
-    # The advice is what helps.
+    # Following the advice solves the problem.
     (machine.home / "token").chmod(0o600)
     (machine.cwd / "opstore.toml").unlink()
     assert doctor(machine) == (0, RUNNING, "")

@@ -21,13 +21,13 @@ Opened = Callable[[], str]
 @pytest.fixture
 def browser(machine: Machine) -> Opened:
     """Set up a fake browser; return a function that returns the URL that it opened."""
-    told = machine.cwd / "opened"
+    record = machine.cwd / "opened"
     program = machine.cwd / "browser"
-    program.write_text(f'#!/bin/sh\nprintf %s "$1" > {told}\n')
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" > {record}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     machine.file("blob", b"bytes")
     machine.do("push", "pca", "blob")
-    return lambda: told.read_text()
+    return lambda: record.read_text()
 
 
 def run(machine: Machine, *words: str) -> tuple[int, str, str]:
@@ -71,8 +71,8 @@ def test_without_a_browser_the_address_is_printed(machine: Machine, browser: Ope
 
 def test_open_with_json_prints_a_document(machine: Machine, browser: Opened) -> None:
     assert machine.ask("open", env={"BROWSER": str(machine.cwd / "browser")})[1] == {"url": "URL/", "opened": True}
-    told = machine.ask("open", "--print")[1]
-    assert (told["opened"], told["url"].startswith("URL/ui/open/")) == (False, True)
+    record = machine.ask("open", "--print")[1]
+    assert (record["opened"], record["url"].startswith("URL/ui/open/")) == (False, True)
 
 
 def test_an_op_and_a_pipeline_are_mutually_exclusive(machine: Machine) -> None:

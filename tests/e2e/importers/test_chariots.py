@@ -140,7 +140,7 @@ def test_a_daemon_that_dies_during_an_import_exits_7_and_the_next_run_completes_
     assert out.decode() == NEW[: len(out)]
 
 
-# --- what is odd ------------------------------------------------------------------------------------------------------
+# --- invalid entries --------------------------------------------------------------------------------------------------
 
 
 def test_an_op_with_an_illegal_name_is_skipped_until_it_is_renamed(machine: Machine, old: OldStore) -> None:

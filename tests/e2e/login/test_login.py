@@ -52,7 +52,7 @@ def test_after_login_the_token_is_sent_to_that_url(machine: Machine, other: Mach
     assert machine.run(*ops[:-1], other.url.replace("http", "HTTP") + "/") == (0, "", "")
     assert machine.ask("status", "--url", other.url)[1]["credential"] == "login"
     assert not machine.home.exists(), "no local daemon was needed"
-    # As often as one likes, in every form.
+    # Login can be repeated, in every output format.
     assert login(machine, other, "-q") == (0, "URL\n", "")
     code, out, err = login(machine, other, "--json")
     document = json.loads(out)
@@ -72,7 +72,7 @@ def test_a_token_that_the_daemon_refuses_is_not_stored(machine: Machine, other: 
     )
     assert machine.run("login", other.url, stdin=b"a-wrong-one-of-some-length") == (8, "", said)
     assert not credentials_file(machine).exists()
-    # Nor does it take the place of a good one.
+    # Nor does it replace a valid one.
     login(machine, other)
     machine.run("login", other.url, stdin=b"a-wrong-one-of-some-length")
     assert machine.run("ops", "--url", other.url) == (0, "", "")
@@ -156,7 +156,7 @@ def run_with_keys(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]
             if waiting and shown.endswith(b": "):
                 os.write(controller, waiting)
                 waiting = b""
-    except OSError:  # Linux: nobody holds the other end any more
+    except OSError:  # how Linux reports that the other end is closed
         pass
     finally:
         os.close(controller)
@@ -180,7 +180,7 @@ def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     assert not credentials_file(machine).exists()
 
 
-# --- where it goes ----------------------------------------------------------------------------------------------------
+# --- where the token is sent ------------------------------------------------------------------------------------------
 
 
 def test_a_url_of_the_working_tree_is_used_after_login_with_its_token_only(
@@ -296,7 +296,7 @@ def test_the_token_is_printed_to_a_pipe(machine: Machine, other: Machine) -> Non
     assert other.run("login", machine.url, stdin=machine.raw("token")[1])[0] == 0
     machine.do("stop")
     assert machine.ask("token")[1] == {**document, "url": None}
-    # Where another daemon is meant otherwise, it is said whose token this is.
+    # If the settings select another daemon, the output says whose token this is.
     said = "warning: OPSTORE_URL is set: this is the token of the local daemon, not of that one\n"
     assert machine.run("token", env={"OPSTORE_URL": "https://host"}) == (0, f"{machine.token}\n", said)
 

@@ -184,7 +184,7 @@ def test_an_interrupted_or_killed_pull_is_resumed(machine: Machine, wire: Wire) 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="requires /proc")
 def test_memory_does_not_grow_with_the_size(machine: Machine) -> None:
     root = make(machine.cwd / "folder", {f"small/{number}": b"%d" % number for number in range(1000)})
     with (root / "large").open("wb") as file:

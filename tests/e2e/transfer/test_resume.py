@@ -233,7 +233,7 @@ def peak(status: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="requires /proc")
 def test_memory_does_not_grow_with_the_size(machine: Machine) -> None:
     size = 512 * MIB
     with machine.file("blob", b"begin").open("r+b") as file:

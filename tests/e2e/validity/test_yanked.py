@@ -113,13 +113,13 @@ def test_the_python_client_issues_a_warning_or_calls_the_warn_callback(yanked: M
             assert [warning.message.picked for warning in caught if isinstance(warning.message, YankedWarning)] == [
                 PICKED
             ]
-    told: list[PickedYanked] = []
-    with yanked.client(warn=told.append) as client:
+    warned: list[PickedYanked] = []
+    with yanked.client(warn=warned.append) as client:
         client.load("pca@2.0.0", format="bytes")
         client.resolve("churn", use=["pca@2.0.0"])
         client.versions("pca")
         client.yank("pca@2.0.0", "leaks the target")
-    assert told == [PICKED, PICKED]
+    assert warned == [PICKED, PICKED]
 
 
 def test_control_characters_in_a_reason_are_escaped(yanked: Machine) -> None:
