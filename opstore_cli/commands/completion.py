@@ -9,7 +9,7 @@ from opstore_cli.console.session import Session
 @command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(session: Session, shell: str) -> None:
-    """Print the script that makes a shell complete commands. It completes options, ops, numbers, tags, pipelines and
+    """Print the script that makes a shell complete commands. It completes options, ops, versions, tags, pipelines and
     files too. What the store has comes from the daemon, where one runs: none is started for it.
 
     For bash, have ~/.bashrc source what this prints, for zsh ~/.zshrc, behind compinit.

@@ -56,7 +56,7 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName])
     may be run again, also after it was interrupted. The old store is only read.
 
     What can't be taken over is named on standard error with the reason, and does not stop the rest; the exit code is 2
-    then. A name that is none here is left out until --rename gives it another one.
+    then. An invalid name is skipped until --rename gives it another one.
 
     \b
     Examples:

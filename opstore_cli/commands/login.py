@@ -65,9 +65,9 @@ def _prompt(url: str) -> str:
         try:
             return _check(getpass.getpass(f"Token for {url}: ", stream=sys.stderr))
         except getpass.GetPassWarning:
-            raise _refused("the terminal would show it: give it on standard input") from None
+            raise _refused("the terminal would show it; pass it on standard input") from None
         except EOFError:
-            raise _refused("none was given") from None
+            raise _refused("it is empty") from None
 
 
 def _read() -> str:
@@ -86,7 +86,7 @@ def _check(text: str) -> str:
     from opstore_cli.config.tokens import check_token
 
     if not text.strip():
-        raise _refused("none was given")
+        raise _refused("it is empty")
     return check_token(text.strip(), "the token")
 
 

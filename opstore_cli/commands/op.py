@@ -29,10 +29,10 @@ def op() -> None:
     "--compat",
     required=True,
     type=click.Choice(COMPATS),
-    help="Level down to which compatible versions share their number.",
+    help="Level down to which compatible versions share their version number.",
 )
 def set_(session: Session, name: OpName, compat: "Compat") -> None:
-    """Set the compatibility level of an op. Versions that share their number down to that level are compatible:
+    """Set the compatibility level of an op. Versions that share their version number down to that level are compatible:
     if one of them is valid for a downstream op, so are the others. With major 1.0.0 and 1.4.2 are compatible, with
     minor 1.4.0 and 1.4.2, with exact no two. The level counts for verdicts from now on.
 

@@ -8,7 +8,7 @@ from opstore_cli.output.tables import Table
 
 @command("ops")
 def ops(session: Session) -> None:
-    """List all ops. The columns are the name, the number of the latest version, how many versions there are, and the
+    """List all ops. The columns are the name, the latest version, how many versions there are, and the
     compatibility level.
 
     \b
@@ -27,4 +27,4 @@ def ops(session: Session) -> None:
         ),
     )
     if not found:
-        session.out.tip("no ops yet: opstore push NAME FILE makes one")
+        session.out.tip("no ops yet: opstore push NAME FILE creates one")

@@ -66,7 +66,7 @@ def register(
     graph: Graph = (list(ops), list(edges) or None)
     if file is not None:
         if ops or edges:
-            raise click.UsageError("--file has the whole graph: give neither OPs nor --edge")
+            raise click.UsageError("--file has the whole graph: omit OPs and --edge")
         graph = read_graph(file)
     if not graph[0] and not graph[1]:
         raise click.UsageError("give the ops of the pipeline in order, --edge or --file")

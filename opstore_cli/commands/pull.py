@@ -64,15 +64,15 @@ def pull(
 ) -> int:
     """Write the bytes of a version to a file or a folder. They are compared with their digest before it appears, and
     the path is printed. REF is NAME or NAME@SELECTOR. With --valid-for it is the newest version that is valid for all
-    of them; newer ones that were passed over are named on standard error. With --pipeline it is the version that the
+    of them; newer ones that were skipped are named on standard error. With --pipeline it is the version that the
     pipeline's resolution has: see opstore resolve.
 
     A version that was pushed from a folder becomes a folder. With -f it replaces the file or the folder that is
     there, once it is complete. With -o - its bytes are written as they are: a tar stream.
 
-    Several REFs need -d. They are pulled at the same time, each verified. What could not be pulled is said, the rest
-    stays, and the exit code is that of the first REF that failed. --pipeline without a REF, and --lock, write all ops
-    to DIR/NAME in this way; those without bytes are left out, and what is there already is not fetched again.
+    Several REFs need -d. They are pulled at the same time, each verified. Failures are reported, completed files are
+    kept, and the exit code is that of the first REF that failed. --pipeline without a REF, and --lock, write all ops
+    to DIR/NAME in this way; those without bytes are skipped, and what is there already is not fetched again.
 
     Where nothing is valid, nothing is written, and the exit code is 1, or 3 where no link says so either way.
 
@@ -90,7 +90,7 @@ def pull(
     check_exclusive(output=output is not None, directory=directory is not None)
     _check_several(references, directory, pipeline, lock)
     if output == "-" and session.out.json:
-        raise click.UsageError("--json and -o - both want standard output: give a path")
+        raise click.UsageError("--json and -o - both write to standard output; pass a path to -o")
     _check_output(output, directory, force)
     client = session.client()
     selected = _select(session, client, references, valid_for, pipeline, lock)
@@ -138,13 +138,13 @@ def _check_several(
     references: Sequence[Reference], directory: str | None, pipeline: str | None, lock: Path | None
 ) -> None:
     if lock is not None and references:
-        raise click.UsageError("--lock has all versions: give no REF")
+        raise click.UsageError("--lock selects all versions: omit REF")
     if not references and pipeline is None and lock is None:
         raise click.UsageError("give a REF, --pipeline or --lock")
     if not references and directory is None:
-        raise click.UsageError("all ops are written into a folder: give it with -d")
+        raise click.UsageError("pulling all ops needs a folder: pass it with -d")
     if len(references) > 1 and directory is None:
-        raise click.UsageError("several REFs are written into a folder: give it with -d")
+        raise click.UsageError("several REFs need a folder: pass it with -d")
     ops = [reference.op for reference in references]
     duplicate = next((op for op in ops if ops.count(op) > 1), None)
     if duplicate is not None:

@@ -46,7 +46,7 @@ def push(
 
     With --all DIR, and without NAME and FILE, each file in DIR becomes a version of the op that is called as the file
     is without its ending (pca.joblib, pca.tar.gz: pca), and each folder one of the op that is called as the folder
-    is. What begins with a dot is left out. All names are checked before anything is sent. The other options count
+    is. Names that begin with a dot are skipped. All names are checked before anything is sent. The other options count
     for each.
 
     --bump, --field and --subversions are mutually exclusive: the version comes from the newest one and the bytes, from
@@ -66,7 +66,7 @@ def push(
         if name is not None:
             raise click.UsageError("--all takes the names from the files: give no NAME and no FILE")
         if options["subversions"] is not None:
-            raise click.UsageError("--subversions are of one op, and --all pushes several")
+            raise click.UsageError("--subversions applies to one op, and --all pushes several")
         return _push_all(session, directory, fields=fields or None, **options)
     if name is None or file is None:
         raise click.UsageError("give NAME and FILE, or --all DIR")

@@ -40,7 +40,7 @@ def resolve(
     as_of: str | None,
 ) -> int:
     """Find the newest versions of a pipeline that are valid with one another. There is one of each op, and every edge
-    is valid. Newer versions that were passed over are named on standard error, each with the reason. Where there is no
+    is valid. Newer versions that were skipped are named on standard error, each with the reason. Where there is no
     such set the exit code is 1, or 3 if it is only links that are missing.
 
     --lock writes the set to a file. With --upgrade OP only that op of the file moves, to the newest version that it can

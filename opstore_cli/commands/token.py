@@ -34,4 +34,4 @@ def token(session: Session) -> None:
     if os.environ.get("OPSTORE_URL"):
         session.out.warn("OPSTORE_URL is set: this is the token of the local daemon, not of that one")
     if sys.stdout is not None and sys.stdout.isatty():
-        session.out.warn("whoever reads this token here may do everything with the store: clear the screen")
+        session.out.warn("anyone who sees this token has full access to the store; clear the screen")

@@ -12,7 +12,7 @@ from opstore_daemon.protocol.references import Reference
 @command("unyank")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 def unyank(session: Session, reference: Reference) -> None:
-    """End that a version is yanked. REF is its number, its digest or its subversions: nothing else picks it.
+    """End that a version is yanked. REF is its version number, its digest or its subversions: nothing else picks it.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--wait",
     metavar="TIME",
     type=DurationType(),
-    help="Ask again for so long (90s, 10m, 1h) until it is valid or known to be invalid.",
+    help="Poll for up to this time (90s, 10m, 1h), until it is valid or known to be invalid.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", help="How to write it.")
 @as_of_option

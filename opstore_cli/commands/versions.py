@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("reference", metavar="NAME", type=ReferenceType())
 @valid_for_option("Only versions that are valid for this one; repeatable.")
 @click.option("--latest", is_flag=True, help="Only the first.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Maximum number of versions.")
 @as_of_option
 def versions(
     session: Session,

@@ -11,10 +11,12 @@ from opstore_daemon.protocol.references import Reference
 
 @command("yank")
 @click.argument("reference", metavar="REF", type=ReferenceType())
-@click.option("--reason", metavar="TEXT", required=True, help="Why: those who ask for it by its number read this.")
+@click.option(
+    "--reason", metavar="TEXT", required=True, help="Why: a warning for those who select it by its version number."
+)
 def yank(session: Session, reference: Reference, reason: str) -> None:
-    """Yank a version. Nothing picks it any more but its number, its digest, its subversions or a lock, and then with a
-    warning. It stays where it is, its bytes too, and no verdict changes.
+    """Yank a version. Nothing picks it any more but its version number, its digest, its subversions or a lock, and then
+    with a warning. It stays where it is, its bytes too, and no verdict changes.
 
     \b
     Examples:

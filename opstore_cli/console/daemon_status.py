@@ -61,7 +61,9 @@ def write_started(session: Session, running: "LocalDaemon", home: Path, note: st
 def warn_of_version(session: Session, version: str) -> None:
     """Warn if the local daemon has another version than this program."""
     if version != __version__:
-        session.out.warn(f"the local daemon is opstore {version}, this is {__version__}: opstore restart replaces it")
+        session.out.warn(
+            f"the local daemon runs opstore {version}, this is opstore {__version__}; opstore restart replaces it"
+        )
 
 
 def _in_utc(text: str) -> str | None:

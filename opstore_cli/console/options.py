@@ -77,7 +77,7 @@ def check_exclusive(**options: object) -> None:
 def refuse_url(session: "Session") -> None:
     """Raise UsageError if `--url` is given to a command that does not use it."""
     if session.url is not None:
-        raise click.UsageError("--url has no meaning here: a URL is this command's argument, if it takes one")
+        raise click.UsageError("this command does not use --url; if it takes a URL, pass it as the argument")
 
 
 def _refuse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:

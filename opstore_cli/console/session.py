@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opstore_cli.output.document import Output
-from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -24,15 +23,15 @@ class Session:
 
     def settings(self) -> "Settings":
         """Return the settings of this run. Raises InvalidSetting."""
-        from opstore_cli.config.settings import load_settings
+        from opstore_cli.config.settings import load_settings, working_folder
 
-        return load_settings(self.url, os.environ, _working_folder())
+        return load_settings(self.url, os.environ, working_folder())
 
     def home(self) -> Path:
         """Return the data folder of the local daemon, even if a URL is set. Raises InvalidSetting."""
-        from opstore_cli.config.settings import home_folder
+        from opstore_cli.config.settings import home_folder, working_folder
 
-        return home_folder(os.environ, _working_folder())
+        return home_folder(os.environ, working_folder())
 
     def client(self, settings: "Settings | None" = None) -> "OpStoreClient":
         """Return a client, which starts the local daemon if the settings name no URL and none runs."""
@@ -50,10 +49,3 @@ class Session:
         if picked not in self._warned:
             self._warned.add(picked)
             self.out.warn(str(picked))
-
-
-def _working_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:
-        raise errors.InvalidSetting(setting="the working folder", reason="it is gone, or can't be read") from None

@@ -37,7 +37,9 @@ def daemon(machine: Machine) -> Result:
 
 def _check_version(running: LocalDaemon) -> Result:
     if running.version != __version__:
-        return problem(f"at {running.url} runs opstore {running.version}, this is {__version__}", "opstore restart")
+        return problem(
+            f"opstore {running.version} runs at {running.url}, this is opstore {__version__}", "opstore restart"
+        )
     return ok(f"opstore {running.version} runs at {running.url} (pid {running.pid})")
 
 
@@ -47,7 +49,7 @@ def _stuck(home: Path, running: LocalDaemon | None, responder: Responder) -> Res
         found = f"a process holds {home / local_daemon.DAEMON_LOCK} and has published no address; {log} may say why"
         return problem(found, "end that process, then opstore start")
     if responder in ("ours", "stranger"):
-        found = f"what answers at {running.url} does not know the token in {home}: one of them was replaced"
+        found = f"the server at {running.url} does not know the token in {home}; one of them was replaced"
     else:
         found = f"the daemon at {running.url} (pid {running.pid}) runs and does not respond; {log} may say why"
     return problem(found, f"kill {running.pid}, then opstore start")

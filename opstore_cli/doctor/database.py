@@ -46,7 +46,7 @@ def schema(machine: Machine) -> Result | None:
         return problem(f"{path} can't be read: {_reason(ran.stderr)}", restore)
     current, needed = report.groups()
     if current == "none":
-        return ok(f"{path} has no schema yet: it is made when a daemon starts")
+        return ok(f"{path} has no schema yet: a daemon creates it when it starts")
     if not current.isdecimal() or current > needed:
         return problem(
             f"{path} has the schema {current}, which this opstore ({needed}) does not know", "update opstore"
@@ -58,4 +58,4 @@ def schema(machine: Machine) -> Result | None:
 
 def _reason(stderr: str) -> str:
     reasons = [line.removeprefix("error: ") for line in stderr.splitlines() if line.startswith("error: ")]
-    return (reasons or stderr.split("\n")[-2:-1] or ["it ended without a message"])[0]
+    return (reasons or stderr.split("\n")[-2:-1] or ["it exited without a message"])[0]

@@ -25,13 +25,13 @@ def folder(machine: Machine) -> Result:
         above = _nearest(home)
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             return problem(
-                f"{home} does not exist, and can't be made in {above}", "set OPSTORE_HOME to a folder of yours"
+                f"{home} does not exist and can't be created in {above}", "set OPSTORE_HOME to a folder that you own"
             )
-        return ok(f"{home} is made when a daemon first starts")
+        return ok(f"{home} is created when a daemon first starts")
     if not home.is_dir():
-        return problem(f"{home} is not a folder", "move it away, or set OPSTORE_HOME to a folder of yours")
+        return problem(f"{home} is not a folder", "move it away, or set OPSTORE_HOME to a folder that you own")
     if belongs_to_another(home):
-        return problem(f"{home} belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
+        return problem(f"{home} belongs to another user", "set OPSTORE_HOME to a folder that you own, or chown it")
     if os.name == "posix" and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return problem(f"others can write to {home}", f"chmod go-w {quoted(home)}")
     try:
@@ -44,7 +44,7 @@ def folder(machine: Machine) -> Result:
 def disk(machine: Machine, least: int = MIN_FREE) -> Result:
     """Check that at least `least` bytes are free on the disk of the data folder."""
     free = shutil.disk_usage(_nearest(machine.home)).free
-    found = f"{size_cell(free).for_people()} are free where {machine.home} is"
+    found = f"{size_cell(free).for_people()} are free on the disk of {machine.home}"
     if free < least:
         return problem(found, "free some space, or set OPSTORE_HOME to a folder on a larger disk")
     return ok(found)

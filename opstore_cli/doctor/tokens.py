@@ -18,16 +18,18 @@ def token_file(machine: Machine) -> Result | None:
     """Check the token file of the local daemon."""
     path = machine.home / daemon.TOKEN_FILE
     if not os.path.lexists(path):
-        return ok(f"{path} is made when a daemon first starts") if machine.home.is_dir() else None
+        return ok(f"{path} is created when a daemon first starts") if machine.home.is_dir() else None
     try:
         token = daemon.read_secret(machine.home)
     except errors.InvalidSetting as error:
-        return problem(error.text, f"rm {quoted(path)}, then opstore restart: it makes a new one")
+        return problem(error.text, f"rm {quoted(path)}, then opstore restart, which creates a new one")
     if len(token) < MIN_LENGTH:
-        return problem(f"{path} has no complete token", f"rm {quoted(path)}, then opstore restart: it makes a new one")
+        return problem(
+            f"{path} has no complete token", f"rm {quoted(path)}, then opstore restart, which creates a new one"
+        )
     if belongs_to_another(path):
         return problem(
-            f"{path} belongs to another user", f"rm {quoted(path)}, then opstore restart: it makes a new one"
+            f"{path} belongs to another user", f"rm {quoted(path)}, then opstore restart, which creates a new one"
         )
     if private.readable_by_others(path):
         return problem(f"others can read {path}", f"chmod 600 {quoted(path)}")

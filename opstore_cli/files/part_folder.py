@@ -77,7 +77,7 @@ class PartFolder:
             try:
                 remove(replaced)
             except OSError as error:
-                reason = f"the new one is in place, but {replaced}, which it replaced, is left: {errors.reason(error)}"
+                reason = f"the new one is in place, but the old one remains as {replaced}: {errors.reason(error)}"
                 raise OSError(error.errno, reason) from error
         self._is_removable = False  # another process may use the path from now on
 

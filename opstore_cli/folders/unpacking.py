@@ -111,7 +111,7 @@ def unpack(
             if next_entry.kind == FOLDER:
                 folders.add(next_entry.path)
         if stream.read(1):
-            raise InvalidFolder("bytes follow its end")
+            raise InvalidFolder("there are bytes after its end")
         with _translated_errors(target):
             syncer.finish()
             for folder in folders:
@@ -131,7 +131,7 @@ def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
     except InvalidFolder as error:
         raise InvalidFolder(f"{name}: {error}") from None
     if entry.path <= last:
-        raise InvalidFolder(f"{name} comes twice, or out of order")
+        raise InvalidFolder(f"{name} is duplicated or out of order")
     # Every parent is a folder that this process made just now, and no path is written twice: so no parent is a link.
     if entry.path.rpartition(b"/")[0] not in folders:
         raise InvalidFolder(f"{name} is in a folder that does not come before it")

@@ -184,7 +184,7 @@ class ChariotsImport:
         if is_name(name):
             return name
         option = shlex.quote(f"{old}={suggest_name(old) or 'NAME'}")
-        reason = "this is not a legal name, so everything that belongs to it was skipped"
+        reason = "this is not a valid name; everything that belongs to it was skipped"
         self._skip_once(what, old, reason, f"--rename {option}")
         return None
 

@@ -87,7 +87,7 @@ class Files:
         self._claimed.update(found)
         exact = [path for path in found if path.name == version.text_with_time]
         if not exact and len(found) > 1:
-            raise errors.OldStoreUnreadable(reason=f"{len(found)} files are of this version, and none is of its time")
+            raise errors.OldStoreUnreadable(reason=f"{len(found)} files match this version, and none has its time")
         return next(iter(exact or found), None)
 
     def claim_all(self, op: str) -> None:

@@ -124,7 +124,7 @@ def stop(home: Path) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGTERM)
     if not _wait(lambda: not is_locked(home), STOP_TIMEOUT):
-        reason = f"it received SIGTERM and still runs (pid {running.pid})"
+        reason = f"it is still running after SIGTERM (pid {running.pid})"
         raise errors.DaemonUnreachable(url=running.url, reason=reason)
     return True
 
@@ -149,7 +149,7 @@ def _start(home: Path) -> LocalDaemon:
         return running
     running = find(home)
     if running is None:
-        reason = f"it reported that it listens at {ready}, but nothing there knows the token"
+        reason = f"it reported that it listens at {ready}, but the server there does not know the token"
         raise errors.DaemonDidNotStart(reason=reason, log=str(log))
     return replace(running, started=True)
 

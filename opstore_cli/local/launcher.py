@@ -94,7 +94,7 @@ def _url_in(line: bytes, log: Path) -> str:
         ready = msgspec.json.decode(line, type=_Ready)
     if ready.error is None and ready.url is not None:
         return ready.url
-    reason = ready.error or _last_lines(log) or "it ended without a message"
+    reason = ready.error or _last_lines(log) or "it exited without a message"
     raise errors.DaemonDidNotStart(reason=reason, log=str(log))
 
 

@@ -30,7 +30,7 @@ def sources_by_op(folder: str) -> dict[OpName, str]:
         path = os.path.join(folder, filename)
         op = OpName.parse(filename if _is_folder(path) else op_of(filename))
         if op in sources:
-            raise errors.FileRefused(path=path, reason=f"its op would be {op}, as that of {sources[op]}")
+            raise errors.FileRefused(path=path, reason=f"it maps to the op {op}, and so does {sources[op]}")
         sources[op] = path
     if not sources:
         raise errors.FileRefused(path=folder, reason="there is nothing in it to push")

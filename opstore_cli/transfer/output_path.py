@@ -37,12 +37,12 @@ def check_path_of(record: VersionRecord, target: Path, overwrite: bool) -> None:
         raise errors.FileRefused(path=str(target), reason="it is a folder")
     if not overwrite:
         raise errors.OutputExists(path=str(target))
-    if not target.is_symlink() and _holds_working_folder(target):
-        raise errors.FileRefused(path=str(target), reason="the working folder is in it")
+    if not target.is_symlink() and _contains_working_directory(target):
+        raise errors.FileRefused(path=str(target), reason="it contains the working directory")
 
 
-def _holds_working_folder(target: Path) -> bool:
+def _contains_working_directory(target: Path) -> bool:
     try:
         return Path.cwd().resolve().is_relative_to(target.resolve())
     except OSError:
-        return False  # the working folder no longer exists
+        return False  # the working directory no longer exists

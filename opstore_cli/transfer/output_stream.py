@@ -16,7 +16,7 @@ def write_all(output: BinaryIO, data: bytes | memoryview) -> None:
         while view:
             written: int | None = output.write(view)
             if written is None and isinstance(output, io.RawIOBase):
-                raise OSError(errno.EAGAIN, "it is not blocking, and its buffer is full")
+                raise OSError(errno.EAGAIN, "it is in non-blocking mode, and its buffer is full")
             # Other file objects often return None after they have written everything.
             view = view[len(view) if written is None else written :]
 

@@ -103,7 +103,7 @@ class Source:
         with self._translated_errors():
             data = self._file.read(size)
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise self.refused("read() returned no bytes: it is not blocking, or was opened as text")
+            raise self.refused("read() did not return bytes: it is in non-blocking or text mode")
         return bytes(data)
 
     def read_full(self, size: int) -> bytes:

@@ -209,7 +209,7 @@ class Uploader:
         start = offset
         while offset < end:
             failure: errors.OpStoreError = errors.ConnectionLost(
-                url=self._api.transport.address, reason="nothing arrived"
+                url=self._api.transport.address, reason="the daemon received no bytes"
             )
             try:
                 offset = self._api.append(upload, offset, body_from(offset)).offset

@@ -185,7 +185,7 @@ class ApiClient:
         """Return the record if it has the op, the digest and the size of what was sent. Raises UnexpectedResponse."""
         self.check(pushed, op)
         if digest not in (None, pushed.digest) or size not in (None, pushed.size):
-            raise self.unexpected(_describe(pushed), f"{op}, {digest or 'whatever its digest'}, {size} bytes")
+            raise self.unexpected(_describe(pushed), f"{op}, {digest or 'any digest'}, {size} bytes")
         return pushed
 
     def unexpected(self, actual: str, expected: str) -> errors.UnexpectedResponse:

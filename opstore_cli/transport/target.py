@@ -126,9 +126,12 @@ def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
             raise errors.DaemonNotRunning(home=str(settings.home))
         running = found
     if running.started:
-        notify(f"started the local daemon at {running.url}; it stops when it is idle, or by: opstore stop")
+        notify(f"started the local daemon at {running.url}; it stops when idle, or with: opstore stop")
     if running.version != __version__:
-        notify(f"the local daemon is opstore {running.version}, this is {__version__}: opstore restart replaces it")
+        notify(
+            f"the local daemon runs opstore {running.version}, this is opstore {__version__}; "
+            "opstore restart replaces it"
+        )
     secret = daemon.read_secret(settings.home)
     own = _explicit_credential(settings, token) or Credential("token file", secret)
     _warn(own, notify)

@@ -525,7 +525,7 @@ def test_the_first_command_starts_the_daemon_and_reports_it_in_every_format(mach
 @pytest.mark.parametrize(
     ("words", "tip"),
     [
-        (("ops",), "no ops yet: opstore push NAME FILE makes one\n"),
+        (("ops",), "no ops yet: opstore push NAME FILE creates one\n"),
         (("pipeline", "list"), "no pipelines yet: opstore pipeline register NAME OP OP ... registers one\n"),
         (("doctor",), "no problems found\n"),
         (("completion", "bash"), "see opstore completion --help\n"),

@@ -27,7 +27,7 @@ from tests.support.waiting import WITHIN, wait_for
 PROGRAM = [str(Path(sys.executable).with_name("opstore"))]
 
 MIB = 1024 * 1024
-STARTED = "started the local daemon at URL; it stops when it is idle, or by: opstore stop\n"
+STARTED = "started the local daemon at URL; it stops when idle, or with: opstore stop\n"
 
 Triple = tuple[int, str, str]
 Process = forked.Process | subprocess.Popen[bytes]

@@ -52,7 +52,7 @@ def test_stop_without_a_daemon_succeeds(environment: dict[str, str], tmp_path: P
 def test_a_deleted_working_folder_is_reported(environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    said = "error: the working folder: it is gone, or can't be read\n"
+    said = "error: the working directory: No such file or directory\n"
     leave = {"cwd": folder, "preexec_fn": folder.rmdir}
     code, out, err = opstore({**environment, "PYTHONSAFEPATH": "1"}, "ops", **leave)
     assert (code, out, err) == (2, "", said)

@@ -37,7 +37,7 @@ def test_where_nothing_was_set_up_all_is_well_and_nothing_is_made(user: User) ->
 
 def test_a_home_that_is_no_folder(user: User) -> None:
     user.home.write_text("")
-    advice = "move it away, or set OPSTORE_HOME to a folder of yours"
+    advice = "move it away, or set OPSTORE_HOME to a folder that you own"
     assert user.wrong() == {"home": ("//data is not a folder", advice)}
 
 
@@ -49,8 +49,8 @@ def test_a_home_that_leads_nowhere(user: User) -> None:
 def test_a_home_that_cannot_be_made(user: User) -> None:
     (user.folder / "file").write_text("")
     user.home = user.folder / "file" / "deep" / "data"
-    said = "//file/deep/data does not exist, and can't be made in //file"
-    assert user.wrong() == {"home": (said, "set OPSTORE_HOME to a folder of yours")}
+    said = "//file/deep/data does not exist and can't be created in //file"
+    assert user.wrong() == {"home": (said, "set OPSTORE_HOME to a folder that you own")}
 
 
 def test_a_home_that_others_can_write_to(user: User) -> None:
@@ -66,7 +66,7 @@ def test_a_home_that_others_can_write_to(user: User) -> None:
 def test_a_home_of_somebody_else(user: User) -> None:
     user.make_home()
     os.chown(user.home, 12345, 12345)
-    said = ("//data belongs to another user", "set OPSTORE_HOME to a folder of yours, or chown it")
+    said = ("//data belongs to another user", "set OPSTORE_HOME to a folder that you own, or chown it")
     assert user.wrong() == {"home": said}
 
 
@@ -105,7 +105,7 @@ for check in (home.folder, home.locks, home.times):
 def test_a_disk_that_is_nearly_full(user: User) -> None:
     assert disk(user.machine()).advice is None
     found, advice = disk(user.machine(), least=1 << 80)
-    assert found.endswith(f"are free where {user.home} is")
+    assert found.endswith(f"are free on the disk of {user.home}")
     assert advice == "free some space, or set OPSTORE_HOME to a folder on a larger disk"
 
 
@@ -143,7 +143,7 @@ def test_a_folder_whose_clock_is_another(user: User, monkeypatch: pytest.MonkeyP
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
-NEW_TOKEN = "rm //data/token, then opstore restart: it makes a new one"
+NEW_TOKEN = "rm //data/token, then opstore restart, which creates a new one"
 
 
 def test_a_token_file_that_others_can_read(user: User) -> None:

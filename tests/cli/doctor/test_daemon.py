@@ -47,7 +47,7 @@ def held(user: User) -> int:
 
 def test_a_daemon_of_another_version(user: User, fake: FakeDaemon) -> None:
     user.runs(fake.url, version="0.0.9")
-    said = (f"at {fake.url} runs opstore 0.0.9, this is 0.1.0", "opstore restart")
+    said = (f"opstore 0.0.9 runs at {fake.url}, this is opstore 0.1.0", "opstore restart")
     assert user.wrong()["daemon"] == said
 
 
@@ -106,7 +106,7 @@ def test_a_token_file_that_was_exchanged_while_the_daemon_runs(
     descriptor = held(user)
     (user.home / "token").write_text("another-token-of-some-length")
     found, advice = user.wrong()["daemon"]
-    assert found == f"what answers at {fake.url} does not know the token in //data: one of them was replaced"
+    assert found == f"the server at {fake.url} does not know the token in //data; one of them was replaced"
     assert advice == "kill 4194305, then opstore start"
     os.close(descriptor)
 

@@ -230,7 +230,7 @@ def test_an_old_folder_that_cannot_be_removed_is_named(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(shutil, "rmtree", fail)
-    with pytest.raises(errors.OutputFailed, match=r"the new one is in place, but .*\.old, which it replaced, is left"):
+    with pytest.raises(errors.OutputFailed, match=r"the new one is in place, but the old one remains as .*\.old"):
         client.pull("pca", to=target, overwrite=True)
     assert described(target) == plain(SAMPLE)
 

@@ -100,7 +100,7 @@ def test_a_file_that_becomes_shorter_is_refused(daemon: FakeDaemon, client: OpSt
 def test_a_missing_file_and_a_text_file_object_are_refused(client: OpStoreClient, tmp_path: Path) -> None:
     refused: list[tuple[Path | BinaryIO, str]] = [
         (tmp_path / "none", "no such file"),
-        (cast(BinaryIO, io.StringIO("text")), "opened as text"),
+        (cast(BinaryIO, io.StringIO("text")), "non-blocking or text mode"),
     ]
     for source, reason in refused:
         with pytest.raises(errors.FileRefused, match=reason):

@@ -274,7 +274,7 @@ def test_a_daemon_of_another_version_is_named_and_restart_replaces_it(machine: M
     machine.do("start")
     first = machine.pid
     machine.runtime_file.write_text(json.dumps({**machine.runtime(), "version": "0.0.9"}))
-    named = "the local daemon is opstore 0.0.9, this is 0.1.0: opstore restart replaces it\n"
+    named = "the local daemon runs opstore 0.0.9, this is opstore 0.1.0; opstore restart replaces it\n"
     assert machine.run("ops") == (0, "", named)
     assert machine.run("ops", "-q") == (0, "", named)
     code, out, err = machine.run("status")

@@ -11,8 +11,8 @@ from tests.support.schema import HEAD
 
 BEFORE = """\
 settings\tok\tthey name the local daemon of /machine/data\t-
-home\tok\t/machine/data is made when a daemon first starts\t-
-disk\tok\tSIZE are free where /machine/data is\t-
+home\tok\t/machine/data is created when a daemon first starts\t-
+disk\tok\tSIZE are free on the disk of /machine/data\t-
 credentials\tok\tnot logged in to any URL\t-
 sqlite\tok\tSQLITE\t-
 daemon\tok\tit does not run: the first command that needs it starts it\t-
@@ -20,7 +20,7 @@ daemon\tok\tit does not run: the first command that needs it starts it\t-
 RUNNING = f"""\
 settings\tok\tthey name the local daemon of /machine/data\t-
 home\tok\t/machine/data is yours and can be written\t-
-disk\tok\tSIZE are free where /machine/data is\t-
+disk\tok\tSIZE are free on the disk of /machine/data\t-
 locks\tok\tfile locks work\t-
 times\tok\tfiles get the time of this machine's clock\t-
 token file\tok\t/machine/data/token exists, and only you can read it\t-

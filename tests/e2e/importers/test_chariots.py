@@ -152,7 +152,7 @@ def test_an_op_with_an_illegal_name_is_skipped_until_it_is_renamed(machine: Mach
     old.link("pca", pca, "RandomForest")
     old.pipeline("Predict It", ("pca", "RandomForest"), ("RandomForest", None))
     old.pipeline("other", ("pca", "RandomForest"), ("RandomForest", None))
-    reason = "this is not a legal name, so everything that belongs to it was skipped"
+    reason = "this is not a valid name; everything that belongs to it was skipped"
     refused = ("op", "RandomForest", reason, "--rename RandomForest=random_forest")
     summer = ("op", "été", reason, "--rename 'été=NAME'")
     asked = skipped_entries(machine, old)
@@ -253,7 +253,7 @@ def test_missing_and_unknown_files_are_reported(machine: Machine, old: OldStore)
         (
             "bytes",
             f"pca@{subversions(*PCA)}",
-            "the old op store can't be read: 2 files are of this version, and none is of its time; "
+            "the old op store can't be read: 2 files match this version, and none has its time; "
             "the version was imported without them",
             None,
         ),
@@ -391,7 +391,7 @@ def test_skipped_entries_are_reported_on_stderr_with_hints(machine: Machine) -> 
     old.version("pca", PCA, "2020-01-01 10:00:00", b"2 components")
     old.version("R\x1b[31mF", PCA, "2020-01-01 10:00:00", b"trees")
     old.file("top", b"")
-    reason = "this is not a legal name, so everything that belongs to it was skipped"
+    reason = "this is not a valid name; everything that belongs to it was skipped"
     said = (
         f"warning: skipped op R\\x1b[31mF: {reason}: --rename 'R\\x1b[31mF=NAME'\n"
         "warning: skipped file models/top: the old store's database has no version of it\n"

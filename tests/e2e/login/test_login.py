@@ -91,8 +91,8 @@ def test_nothing_is_stored_if_the_daemon_cannot_be_reached(
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (b"", "none was given"),
-        (b" \n\n", "none was given"),
+        (b"", "it is empty"),
+        (b" \n\n", "it is empty"),
         ("schlüssel".encode(), "a token is ASCII text"),
         (b"two words", "a token is one word of printable ASCII characters"),
         (b"two\nlines", "a token is one word of printable ASCII characters"),
@@ -109,14 +109,14 @@ def test_an_invalid_token_is_refused_before_anything_is_sent(
 
 
 def test_a_closed_standard_input_gives_no_token(machine: Machine) -> None:
-    said = "error: the token: none was given\n"
+    said = "error: the token: it is empty\n"
     assert machine.run("login", "http://127.0.0.1:1", preexec_fn=lambda: os.close(0)) == (2, "", said)
 
 
 def test_an_unusable_url_is_refused_before_the_token_is_read(machine: Machine) -> None:
     for url, code in (("http://192.0.2.1", 8), ("ftp://host", 2), ("https://user:secret@host", 2), ("", 2)):
         got, out, err = machine.run("login", url)
-        assert (got, out, "secret" in err, "none was given" in err) == (code, "", False, False)
+        assert (got, out, "secret" in err, "it is empty" in err) == (code, "", False, False)
 
 
 def test_login_has_no_options_for_token_and_url(machine: Machine) -> None:
@@ -174,9 +174,9 @@ def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
     assert run_with_keys(machine, "login", url, keys=b"\x03")[0] == 130
     code, shown = run_with_keys(machine, "login", url, keys=b"\x04")
-    assert (code, "none was given" in shown) == (2, True)
+    assert (code, "it is empty" in shown) == (2, True)
     code, shown = run_with_keys(machine, "login", url, keys=b"\n")
-    assert (code, "none was given" in shown) == (2, True)
+    assert (code, "it is empty" in shown) == (2, True)
     assert not credentials_file(machine).exists()
 
 
@@ -304,7 +304,7 @@ def test_the_token_is_printed_to_a_pipe(machine: Machine, other: Machine) -> Non
 def test_on_a_terminal_there_is_a_warning_with_the_token(machine: Machine) -> None:
     machine.do("start")
     code, shown = machine.on_a_terminal("token", env={"NO_COLOR": "1"})
-    warning = "warning: whoever reads this token here may do everything with the store: clear the screen\n"
+    warning = "warning: anyone who sees this token has full access to the store; clear the screen\n"
     assert (code, sorted(shown.splitlines(keepends=True))) == (0, sorted([f"{machine.token}\n", warning]))
 
 

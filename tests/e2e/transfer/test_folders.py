@@ -60,7 +60,7 @@ def test_pull_replaces_a_folder_only_with_f(machine: Machine) -> None:
     assert described(machine.cwd / "encoder-1.0.0") == {"mine": b"dear"}
     assert machine.run("pull", "encoder", "-f") == (0, "encoder-1.0.0\n", "")
     assert described(machine.cwd / "encoder-1.0.0") == plain(SAMPLE)
-    said = "error: ../work: the working folder is in it\n"
+    said = "error: ../work: it contains the working directory\n"
     assert machine.run("pull", "encoder", "-o", "../work", "-f") == (2, "", said)
     assert machine.listing() == ["encoder", "encoder-1.0.0"]
 

@@ -103,7 +103,7 @@ def test_folders_keep_their_whole_name_links_are_followed_and_hidden_entries_ski
 @pytest.mark.parametrize(
     ("filename", "said"),
     [
-        ("pca.bin", "models/pca.joblib: its op would be pca, as that of models/pca.bin"),
+        ("pca.bin", "models/pca.joblib: it maps to the op pca, and so does models/pca.bin"),
         ("Zebra.bin", "'Zebra' is not a name"),
         ("z z.bin", "'z z' is not a name"),
         ("zz--.bin", "'zz--' is not a name"),
