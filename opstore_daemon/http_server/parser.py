@@ -1,10 +1,10 @@
 """The request parser: checks the head before the body is read, and directs the body of an append into its upload.
 
-Waitress reads a whole body before the application runs: before anybody is authenticated and, if it is large, by way
-of a second file. It also hides Transfer-Encoding from WSGI by turning it into a Content-Length. So its request parser
-is subclassed: framing, Host, token and sizes are checked at the head, and the body of an append goes into its upload
-as it arrives. Flask checks all of it again except framing, for other servers; behind those, the application reads the
-body of an append from the WSGI stream.
+Waitress reads a whole body before the application authenticates the client, and copies a large one into a temporary
+file. It also hides Transfer-Encoding from WSGI by turning it into a Content-Length. This subclass of its parser checks
+framing, Host, token and sizes at the head, and the body of an append goes into its upload as it arrives. Flask checks
+all of it again except framing, for other servers; behind those, the application reads the body of an append from the
+WSGI stream.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Times are microseconds since 1970 in UTC. Rows that have a version number, a sequence or a position are never deleted.
 What can change (a label, a link, a tag, a yank, a pipeline) has a row for each entry of the journal: `until` is the
-position of the entry that replaced it, NULL while it is in force. So nothing is overwritten, and what was in force at a
+position of the entry that replaced it, NULL while it is in force. So nothing is overwritten, and the state as of a
 position is a range condition.
 """
 

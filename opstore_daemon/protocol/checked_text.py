@@ -1,4 +1,4 @@
-"""Texts that are checked once, when they enter the program."""
+"""Texts of a certain form, which are checked once, when they enter the program."""
 
 from typing import ClassVar, Self
 
@@ -6,8 +6,8 @@ from typing import ClassVar, Self
 class CheckedText(str):
     """A text of a certain form, such as a name or a digest.
 
-    `parse` checks a text from outside. Calling the class itself checks nothing: it is for texts that the program made
-    or checked earlier, such as those of the database.
+    `parse` checks a text from outside. Calling the class itself checks nothing: use it for texts that the program
+    made or checked earlier, such as those in the database.
     """
 
     __slots__ = ()

@@ -1,6 +1,6 @@
 """The verbs that the store and the client share, so that neither can drift from the other.
 
-`op` is a name; a *reference* is `NAME` or `NAME@SELECTOR`. All raise the errors of `protocol.errors`.
+`op` is a name; a *reference* is `NAME` or `NAME@SELECTOR`. All errors are those of `protocol.errors`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,13 @@ from opstore_daemon.protocol.records import (
 
 
 class OpStoreInterface(Protocol):
-    """The verbs of an op store. `as_of` is a journal position or a time (RFC 3339)."""
+    """The verbs of an op store. `as_of` is a journal position or a time (RFC 3339).
+
+    A malformed name raises InvalidName, a malformed reference also InvalidReference or InvalidVersion. A reference that
+    selects no version raises OpNotFound, VersionNotFound, TagNotFound, TagYanked or AmbiguousReference. Other invalid
+    arguments raise InvalidRequest, and a failure of the database or the storage raises Unavailable. The methods list
+    their other errors.
+    """
 
     def push(
         self,
@@ -52,7 +58,8 @@ class OpStoreInterface(Protocol):
         `bump` (default: patch), `fields` and `subversions` are mutually exclusive. Bytes that the latest version
         already has make nothing new, unless `new`. With `otherwise="patch"`, other bytes under declared subversions
         make a new patch version, which gets their valid links both ways; without it they raise VersionConflict. The
-        store records `format` and `libraries` (versions by name) and interprets neither.
+        store records `format` and `libraries` (versions by name) and interprets neither. Raises NumbersExhausted if the
+        op has no free version number.
         """
 
     def register(
@@ -69,7 +76,7 @@ class OpStoreInterface(Protocol):
         """Register a version without bytes; exactly one of `fields` and `subversions` is required."""
 
     def pull(self, reference: str) -> bytes:
-        """Return the verified bytes of a version."""
+        """Return the verified bytes of a version; raise NotStored or BlobDamaged."""
 
     def show(self, reference: str, *, as_of: str | None = None) -> VersionRecord:
         """Return the record of one version, as of a past state if `as_of` is given."""
@@ -89,10 +96,10 @@ class OpStoreInterface(Protocol):
         """Undo a yank. The reference may select a yanked version, for example by its number."""
 
     def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
-        """Move the tag to the version, or to one version of each of several ops: all of them, or none."""
+        """Move the tag to the version, or to one version of each of several ops: all or none. Raises InvalidTag."""
 
     def untag(self, op: str, tag: str) -> None:
-        """Remove the tag; its moves are kept."""
+        """Remove the tag, but keep the history of its moves; raise OpNotFound or TagNotFound."""
 
     def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
         """Return the tags in force, of one op if it is given; with `history` every move. Newest first."""
@@ -101,10 +108,10 @@ class OpStoreInterface(Protocol):
         """Return all ops, by name."""
 
     def op(self, name: str) -> OpRecord:
-        """Return one op."""
+        """Return one op; raise OpNotFound."""
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
-        """Set the op's compatibility level, from the journal's next position on."""
+        """Set the op's compatibility level, from the journal's next position on; raise OpNotFound."""
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Record that this upstream version is (or is known not to be) valid for the downstream op.
@@ -113,7 +120,7 @@ class OpStoreInterface(Protocol):
         """
 
     def unlink(self, upstream: str, downstream: str) -> LinkRecord:
-        """Revoke the link in force between exactly these; return what was revoked."""
+        """Revoke the link in force between exactly these, and return it; raise LinkNotFound."""
 
     def links(
         self,
@@ -134,7 +141,7 @@ class OpStoreInterface(Protocol):
         """Return the verdict for one edge. A bare name means its latest version."""
 
     def validate_pipeline(self, pipeline: str, *, use: Sequence[str] = (), as_of: str | None = None) -> Validation:
-        """Return the verdict over the latest versions, with those in `use` as if they were the latest."""
+        """Return the verdict over the latest versions, or those in `use` instead; raise PipelineNotFound."""
 
     def resolve(
         self,
@@ -148,28 +155,34 @@ class OpStoreInterface(Protocol):
         """Return the newest versions of the pipeline's ops that are valid together, or why there are none.
 
         `use`: versions that count as the latest of their ops. With `lock`, the locked versions, the op `upgrade` gets
-        the newest version that it can have, and other ops move only if they must.
+        the newest version that it can have, and other ops move only if they must. Raises PipelineNotFound.
         """
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
-        """Return whether a lock still holds: the same edges, nothing yanked or removed, every edge valid."""
+        """Return whether a lock still holds: the same edges, nothing yanked or removed, every edge valid.
+
+        Raises PipelineNotFound, and InvalidSubversions or InvalidDigest for a malformed lock.
+        """
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
         """Return the downstream ops, direct and indirect, for which the version is not valid: what to retrain.
 
-        Follows the edges of all pipelines and all links in force, or those of one pipeline.
+        Follows the edges of all pipelines and all links in force, or those of one pipeline. Raises PipelineNotFound.
         """
 
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
     ) -> PipelineRecord:
-        """Register a chain of ops or, with `edges`, any acyclic graph; the same graph again changes nothing."""
+        """Register a chain of ops or, with `edges`, any acyclic graph; the same graph again changes nothing.
+
+        Raises InvalidGraph, or PipelineConflict if the name has another graph.
+        """
 
     def pipelines(self) -> list[PipelineRecord]:
         """Return all pipelines, by name."""
 
     def pipeline(self, name: str) -> PipelineRecord:
-        """Return one pipeline."""
+        """Return one pipeline; raise PipelineNotFound."""
 
     def remove_pipeline(self, name: str) -> None:
-        """Remove the pipeline; its ops, versions and links stay."""
+        """Remove the pipeline, but not its ops, versions and links; raise PipelineNotFound."""

@@ -1,7 +1,7 @@
 """Find the ops that a version affects: those to retrain before they can run with it.
 
 A downstream op is affected if the version is not valid for its latest version, or if one of its own upstream ops is
-affected, because the version that retraining makes of that upstream op is not known yet.
+affected, because the version that replaces that upstream op's latest one does not exist yet.
 """
 
 from collections.abc import Callable, Iterable

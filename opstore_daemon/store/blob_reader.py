@@ -14,7 +14,7 @@ class BlobReader:
     """The bytes of a blob in pieces of at most READ_SIZE bytes, or those of `part` = (start, stop).
 
     A reader of the whole blob holds back its last piece until all bytes match the digest. If they do not, it raises
-    BlobDamaged, and its consumer has fewer bytes than `size`: damaged bytes never pass for good ones. It reads one
+    BlobDamaged, and its consumer has fewer bytes than `size`: damaged bytes never look complete. It reads one
     piece ahead, so a blob of one piece is verified when the reader is created. A part is not verified, even if it is
     the whole blob: a client that requests parts verifies the sum of them.
     """

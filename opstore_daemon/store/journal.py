@@ -32,11 +32,11 @@ def last(connection: Connection) -> int:
     return last
 
 
-def microseconds(time: datetime) -> int:
+def to_microseconds(time: datetime) -> int:
     """Return the microseconds since 1970 (UTC) of a time."""
     return int(time.timestamp()) * 1_000_000 + time.microsecond
 
 
-def moment(at: int) -> datetime:
+def to_datetime(at: int) -> datetime:
     """Return the time in UTC that is `at` microseconds after 1970."""
     return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)

@@ -149,7 +149,7 @@ def as_of(connection: Connection, text: str | None) -> Snapshot:
             return Snapshot(connection, 0)
         same = select(func.max(Journal.position)).where(Journal.at == at, Journal.position >= position)
         return Snapshot(connection, connection.execute(same).scalar_one())
-    last_before = select(func.max(Journal.position)).where(Journal.at <= journal.microseconds(_time(text)))
+    last_before = select(func.max(Journal.position)).where(Journal.at <= journal.to_microseconds(_time(text)))
     return Snapshot(connection, connection.execute(last_before).scalar() or 0)
 
 

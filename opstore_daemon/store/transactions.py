@@ -32,7 +32,7 @@ class Transactions:
         self._request: IdempotentRequest | None = None
 
     def _now(self) -> int:
-        return journal.microseconds(self._clock())
+        return journal.to_microseconds(self._clock())
 
     def idempotent(self, request: IdempotentRequest | None) -> Self:
         """Return this store bound to one request: if the request is repeated, its write is not."""

@@ -1,9 +1,9 @@
 """Sessions of the web page, each in a cookie; `opstore open` starts one with a code that works once.
 
-A session can only read, is valid for the page only, and ends with the daemon; it is never on a disk. It does not
-contain the token: the history of the browser and the process list show at most the code, which is worthless once it is
-used. A code that is used a second time ends the session that it started: one of its two users should not have had it
-(as in RFC 6749, section 4.1.2).
+A session can only read, is valid for the page only, ends with the daemon, and is never written to a disk. It does not
+contain the token: the browser history and the process list show at most the code, which is worthless once it is used.
+A second use of a code ends the session that it started, because one of the two users must have stolen it (as in
+RFC 6749, section 4.1.2).
 """
 
 import hashlib

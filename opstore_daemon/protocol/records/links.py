@@ -6,7 +6,7 @@ from opstore_daemon.protocol.references import Reference
 
 
 class LinkRecord(Record, frozen=True, kw_only=True):
-    """An entry of the journal of links. `downstream_version` is None if it counts for any version of the op.
+    """An entry of the journal of links. `downstream_version` is None if the link is for any version of the op.
 
     `until` is the position of the entry that replaced it. If it is None and `state` is not `revoked`, the link is in
     force.

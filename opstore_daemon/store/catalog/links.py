@@ -250,7 +250,7 @@ def _records(snapshot: Snapshot, query: Query | Executable) -> list[LinkRecord]:
                 evidence=evidence,
                 position=position,
                 until=until if snapshot.is_visible(until) else None,
-                registered_at=journal.moment(at),
+                registered_at=journal.to_datetime(at),
             )
         )
     return found

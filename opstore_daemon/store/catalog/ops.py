@@ -153,7 +153,7 @@ def _line(
         versions=count,
         latest=str(VersionNumber(*number)) if has_latest else None,
         size=size if snapshot.is_visible(stored) else None,
-        registered_at=journal.moment(at) if has_latest else None,
+        registered_at=journal.to_datetime(at) if has_latest else None,
     )
 
 

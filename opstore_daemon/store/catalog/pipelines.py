@@ -78,7 +78,7 @@ def register(
         name=name,
         ops=tuple(order),
         edges=edges,
-        registered_at=journal.moment(now),
+        registered_at=journal.to_datetime(now),
         position=position,
         created=True,
     )
@@ -180,7 +180,7 @@ def _record(snapshot: Snapshot, pipeline_id: int, name: str, registered_at: int,
         name=name,
         ops=tuple(snapshot.execute(_ops_of(pipeline_id=pipeline_id)).scalars()),
         edges=tuple(sorted((up, down) for up, down in edges)),
-        registered_at=journal.moment(registered_at),
+        registered_at=journal.to_datetime(registered_at),
         position=position,
     )
 

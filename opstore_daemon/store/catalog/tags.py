@@ -98,7 +98,7 @@ def _records(snapshot: Snapshot, query: _Entries) -> list[TagRecord]:
             tag=tag,
             version=None if number[0] is None else str(VersionNumber(*number)),
             position=position,
-            registered_at=journal.moment(at),
+            registered_at=journal.to_datetime(at),
         )
         for op, tag, *number, position, at in snapshot.execute(query)
     ]

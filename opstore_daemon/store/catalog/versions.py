@@ -252,7 +252,7 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
         sequence=row.sequence,
         digest=row.digest,
         size=row.size,
-        registered_at=journal.moment(row.registered_at),
+        registered_at=journal.to_datetime(row.registered_at),
         labels=dict(sorted(labels.items())),
         tags=tuple(sorted(set(tags))),
         yanked=row.yanked,

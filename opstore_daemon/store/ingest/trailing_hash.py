@@ -15,7 +15,7 @@ class TrailingHash:
     was actually stored. All methods but `close` must be called by one thread at a time.
     """
 
-    LAG = 1024 * 1024  # bytes to hash that are worth starting a thread
+    LAG = 1024 * 1024  # unhashed bytes from which a thread is worth starting
     LINGER = 0.5  # seconds for which an idle thread waits for more bytes
 
     def __init__(self, read: Callable[[memoryview, int], int]) -> None:

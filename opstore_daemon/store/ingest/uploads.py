@@ -89,7 +89,7 @@ class Uploads:
                 upload=row.id,
                 offset=self._saver.staged_size(row.id),
                 size=row.size,
-                expires_at=journal.moment(row.touched_at + RETENTION),
+                expires_at=journal.to_datetime(row.touched_at + RETENTION),
             )
             for row in rows
         ]

@@ -64,7 +64,7 @@ def entries(snapshot: Snapshot, below: int | None, limit: int) -> list[Entry]:
     rows = snapshot.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
     fields = dict(_fields(snapshot, [position for position, *_ in rows]))
     return [
-        Entry(position=position, at=journal.moment(at), **fields.get(position, {"action": kind}))
+        Entry(position=position, at=journal.to_datetime(at), **fields.get(position, {"action": kind}))
         for position, at, kind in rows
     ]
 

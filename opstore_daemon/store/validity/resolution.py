@@ -24,7 +24,7 @@ def references_by_op(pipeline: PipelineRecord, references: Sequence[Reference]) 
         if reference.op not in pipeline.ops:
             raise errors.InvalidRequest(reason=f"the pipeline {pipeline.name} has no op {reference.op}")
         if reference.op in by_op:
-            raise errors.InvalidRequest(reason=f"{reference.op} is given twice")
+            raise errors.InvalidRequest(reason=f"there are two references to {reference.op}")
         by_op[reference.op] = reference
     return by_op
 

@@ -23,7 +23,7 @@ from opstore_daemon.web.framework.routing import (
 from opstore_daemon.web.request_values import parse_count
 
 ROUTES: list[ApiRoute] = []
-UPLOAD_WRITER = "opstore.upload_writer"  # in the WSGI environment: the writer that has stored the body already
+UPLOAD_WRITER = "opstore.upload_writer"  # key in the WSGI environment of the writer that has stored the body already
 STATE = ResponseSpec(Upload, "The upload, with its current offset.", (OFFSET,))
 
 

@@ -1,4 +1,4 @@
-"""The headers that routes read and send, each declared once: its name, its type, and what it is for."""
+"""The headers that routes read and send, each declared once: its name, its type and its purpose."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

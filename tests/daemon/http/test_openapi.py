@@ -202,7 +202,7 @@ def test_an_operation_takes_its_documented_parameters_and_no_others(filled: Http
         several = one["schema"]["type"] == "array"
         assert (ask(*others, value, value) is None) == several, name
         if one["required"]:
-            assert ask(*others) == f"the parameter {name!r} is missing"
+            assert ask(*others) == f"the query parameter {name!r} is missing"
     for name in ("unknown", "Limit", "limit[]", ""):
         assert ask(*needed, (name, "1")), name
 
