@@ -1,4 +1,4 @@
-"""`opstore token`: print the local daemon's token, for a client elsewhere."""
+"""`opstore token`: print the local daemon's token, for a client on another machine."""
 
 import os
 import sys

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def version_options(function: F) -> F:
-    """Add the options of `push` and `register` that describe the new version."""
+    """Add the options that `push` and `register` share, which describe the new version."""
     links: dict[str, Any] = {"multiple": True, "type": ReferenceType()}
     for option in (
         click.option("-m", "--message", metavar="TEXT", help="What to remember about the version."),

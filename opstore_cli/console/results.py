@@ -77,7 +77,7 @@ def report_failures(out: Output, ops: Sequence[str], outcomes: Sequence[object])
     failures = [outcome for outcome in outcomes if isinstance(outcome, errors.OpStoreError)]
     reported = set()
     for error in failures:
-        if error.text not in reported:  # four transfers may fail at once because the daemon is unreachable
+        if error.text not in reported:  # an unreachable daemon fails all parallel transfers
             out.error(error)
         reported.add(error.text)
     not_started = [op for op, outcome in zip(ops, outcomes, strict=True) if outcome is None]

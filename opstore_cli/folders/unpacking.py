@@ -138,7 +138,7 @@ def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
 
 
 def _write(entry: Entry, stream: "_Stream", root: Path, syncer: "_Syncer", existing: int) -> None:
-    """Create the entry, or complete a file of which `existing` bytes are on the disk."""
+    """Create the entry, or complete a file whose first `existing` bytes are on the disk."""
     path = os.path.join(os.fsencode(root), entry.path)
     try:
         if entry.kind == FOLDER:

@@ -18,7 +18,7 @@ class SourceChecksum:
         while self._end < end:
             count = self._source.read_into(self._buffer[: end - self._end], self._end)
             if not count:
-                raise self._source.shorter()
+                raise self._source.truncation()
             self._sum.update(self._buffer[:count])
             self._end += count
 

@@ -56,7 +56,7 @@ class Source:
         Raises FileRefused, and OSError for the socket.
         """
         if to.sendfile(self._file, self._start + offset, count) < count:
-            raise self.shorter()
+            raise self.truncation()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from the offset on, none at the end; raises FileRefused."""
@@ -81,7 +81,7 @@ class Source:
         try:
             return sample_of(self.size or 0, self.read_into)
         except EOFError:
-            raise self.shorter() from None
+            raise self.truncation() from None
 
     def digest(self, progress: Callable[[int], None]) -> Digest:
         """Return the digest of all bytes; calls `progress` with the bytes hashed so far. Raises FileRefused."""
@@ -92,7 +92,7 @@ class Source:
                 buffer = next(buffers)
                 count = self.read_into(buffer[: size - offset], offset)
                 if not count:
-                    raise self.shorter()
+                    raise self.truncation()
                 hasher.update(buffer[:count])
                 offset += count
                 progress(offset)
@@ -103,7 +103,7 @@ class Source:
         with self._translated_errors():
             data = self._file.read(size)
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise self.refused("read() did not return bytes: it is in non-blocking or text mode")
+            raise self.refusal("read() did not return bytes: it is in non-blocking or text mode")
         return bytes(data)
 
     def read_full(self, size: int) -> bytes:
@@ -125,13 +125,13 @@ class Source:
         if self._initial is not None:
             now = _regular(self._file)
             if now is None or _state(now) != _state(self._initial):
-                raise self.refused("it changed while it was read")
+                raise self.refusal("it changed while it was read")
 
-    def shorter(self) -> errors.FileRefused:
-        """Return the error for a source that ends before its size."""
-        return self.refused("it became shorter while it was read")
+    def truncation(self) -> errors.FileRefused:
+        """Return the FileRefused for a source that ends before its size."""
+        return self.refusal("it became shorter while it was read")
 
-    def refused(self, reason: str) -> errors.FileRefused:
+    def refusal(self, reason: str) -> errors.FileRefused:
         """Return a FileRefused that names this source."""
         return errors.FileRefused(path=self.name, reason=reason)
 
@@ -141,7 +141,7 @@ class Source:
         try:
             yield
         except (OSError, ValueError) as error:
-            raise self.refused(errors.reason(error)) from error
+            raise self.refusal(errors.reason(error)) from error
 
 
 class Slice:

@@ -88,7 +88,7 @@ class Uploader:
         self._progress(0, size)
         data = self._source.read_full(size)
         if len(data) < size:
-            raise self._source.shorter()
+            raise self._source.truncation()
         pushed = self._create_version(data, digest=digest_of(data), size=size)
         self._progress(size, size)
         return pushed
@@ -103,7 +103,7 @@ class Uploader:
                 sent += len(piece)
                 self._progress(sent, self._source.size)
             if self._source.size not in (None, sent):
-                raise self._source.shorter()
+                raise self._source.truncation()
             return self._create_version(upload=upload.upload, checksum=checksum_of(checksum), size=sent)
         except errors.OpStoreError:
             self._delete(upload, None)
@@ -268,7 +268,7 @@ class _SourceBody:
         self._before_piece(self._position, count)
         data = self._source.read_at(self._position, count)
         if not data:
-            raise self._source.shorter()
+            raise self._source.truncation()
         self._position += count
         return data
 
