@@ -106,7 +106,7 @@ def test_a_source_that_fails_makes_no_version(client: OpStoreClient, tmp_path: P
         client.push("pca", _Broken())  # type: ignore[arg-type]
     with pytest.raises(errors.FileRefused, match="there is no such file"):
         client.push("pca", tmp_path / "nowhere")
-    with pytest.raises(errors.FileRefused, match="no bytes"):
+    with pytest.raises(errors.FileRefused, match="did not return bytes"):
         client.push("pca", io.StringIO("text"))  # type: ignore[arg-type]
     assert client.ops() == []
     assert list((tmp_path / "blobs" / "staging").iterdir()) == []
