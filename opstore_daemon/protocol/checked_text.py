@@ -20,7 +20,8 @@ class CheckedText(str):
         if isinstance(text, cls):
             return text
         cls.check(text)
-        return cls(text)
+        # Without `str.__str__`, a member of an enum with the value `pca` would become the text `Op.PCA`.
+        return cls(str.__str__(text))
 
     @classmethod
     def check(cls, text: str) -> None:

@@ -1,5 +1,6 @@
 """Typed text values are parsed once and not checked again."""
 
+import enum
 import pickle
 
 import pytest
@@ -46,6 +47,22 @@ def test_parse_refuses_other_texts(kind: type[CheckedText], text: str) -> None:
     for wrong in ("", text + "\n", text + "!", "A"):
         with pytest.raises(errors.Refused):
             kind.parse(wrong)
+
+
+@pytest.mark.parametrize(("kind", "text"), EXAMPLES)
+def test_parse_takes_the_value_of_a_member_of_an_enum(kind: type[CheckedText], text: str) -> None:
+    class Texts(str, enum.Enum):  # noqa: UP042 - str() of a StrEnum is its value, str() of this is `Texts.TEXT`
+        TEXT = text
+
+    assert kind.parse(Texts.TEXT) == text
+
+
+def test_a_reference_takes_the_value_of_a_member_of_an_enum() -> None:
+    class Ops(str, enum.Enum):  # noqa: UP042 - as above
+        PCA = "pca"
+        PCA_1 = "pca@1.0.0"
+
+    assert [str(Reference.parse(each)) for each in Ops] == ["pca", "pca@1.0.0"]
 
 
 def test_parse_checks_a_value_of_another_type() -> None:
