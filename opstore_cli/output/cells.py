@@ -40,8 +40,11 @@ def size_cell(count: int | None) -> Cell:
 
 
 def format_time(moment: datetime) -> str:
-    """Return the time as RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return the time as RFC 3339, to the second: in UTC, unless it is before the year 1 or after 9999 there."""
+    try:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        return moment.isoformat(timespec="seconds")
 
 
 def time_cell(moment: datetime, now: datetime | None = None) -> Cell:

@@ -165,11 +165,12 @@ class ApiClient:
     def check(self, record: V, op: str, selector: Selector | None = None) -> V:
         """Return the record if it belongs to the op and the selector can select it. Raises UnexpectedResponse.
 
-        The version number and the digest are validated too, because paths are made of them.
+        The version number and the digest are validated too, because paths are made of them, and so is the size.
         """
         try:
             fits = record.op == op and (record.digest is None or bool(Digest.parse(record.digest)))
             fits = _can_select(selector, record, VersionNumber.parse(record.version)) and fits
+            fits = fits and (record.size is None or record.size >= 0)
         except errors.Refused:
             fits = False
         if not fits:

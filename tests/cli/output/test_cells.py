@@ -1,10 +1,10 @@
 """Sizes and times, exact for programs and rounded for people."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from opstore_cli.output.cells import Cell, size_cell, time_cell
+from opstore_cli.output.cells import Cell, format_time, size_cell, time_cell
 from tests.cli.output.fakes import THEN
 
 
@@ -38,3 +38,8 @@ def test_sizes_are_exact_for_programs_and_rounded_for_people(count: int, pretty:
 )
 def test_times_are_exact_for_programs_and_relative_for_people(ago: timedelta, pretty: str) -> None:
     assert time_cell(THEN, THEN + ago) == Cell("2024-05-06T07:08:09Z", pretty)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_outside_of_the_calendar_in_utc_keeps_its_offset(text: str) -> None:
+    assert format_time(datetime.fromisoformat(text)) == text

@@ -81,6 +81,11 @@ def test_an_invalid_version_number_is_refused(hostile: FakeDaemon, client: OpSto
     assert is_refused(client, "pca")
 
 
+def test_a_negative_size_is_refused(hostile: FakeDaemon, client: OpStoreClient) -> None:
+    hostile.claims = {"size": -1}
+    assert is_refused(client, "pca")
+
+
 @pytest.mark.parametrize(
     ("selector", "claims"),
     [
