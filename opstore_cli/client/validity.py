@@ -170,7 +170,7 @@ def _verdict_request(subject: Sequence[str | Reference]) -> tuple[str, dict[str,
     """Return the path and the parameters of a verdict; raises InvalidRequest for another number of arguments."""
     match subject:
         case [pipeline]:
-            return routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(str(pipeline))), {}
+            return routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline)), {}
         case [upstream, downstream]:
             up, down = as_parameter([upstream, downstream])
             return routes.VERDICT, {"upstream": up, "downstream": down}

@@ -1,5 +1,6 @@
 """OpStoreClient against a listening daemon."""
 
+import enum
 import io
 import os
 import subprocess
@@ -251,3 +252,11 @@ def test_progress_of_every_transfer_is_reported(client: OpStoreClient, tmp_path:
     for moves in (pushed, told):
         assert (moves[0], moves[-1]) == ((0, 3 * MIB), (3 * MIB, 3 * MIB))
         assert moves == sorted(moves)
+
+
+def test_wait_takes_a_member_of_an_enum_for_a_pipeline(client: OpStoreClient) -> None:
+    class Pipelines(str, enum.Enum):  # noqa: UP042 - str() of a StrEnum is its value, str() of this is its name
+        CHURN = "churn"
+
+    client.register_pipeline(Pipelines.CHURN, ["pca", "forest"])
+    assert client.wait(Pipelines.CHURN, seconds=0).verdict == "unknown"
