@@ -105,10 +105,11 @@ def read(path: Path) -> LockFile:
             text = file.read(MAX_LOCK).decode()
         table = tomllib.loads(text)
         if table.get("format") != FORMAT:
-            raise ValueError(f"it does not have format {FORMAT}: write it again with opstore resolve --lock")
+            raise ValueError("write it again with opstore resolve --lock")
         content = msgspec.convert(table, _Content, dec_hook=parse)
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:
-        raise errors.FileRefused(path=str(path), reason=f"it is not a lock file: {str(error)[:300]}") from None
+        reason = f"it is not a lock of format {FORMAT}: {str(error)[:300]}"
+        raise errors.FileRefused(path=str(path), reason=reason) from None
     return LockFile(content.pipeline, content.edges, content.version)

@@ -118,6 +118,12 @@ def test_an_invalid_lock_is_refused(machine: Machine, content: str) -> None:
     assert not (machine.cwd / "m").exists()
 
 
+def test_a_lock_of_the_first_format_says_how_to_write_it_again(machine: Machine) -> None:
+    path = machine.file("opstore.lock", "lock = 1\npipeline = 'p'\nedges = []\nversion = []\n")
+    reason = "it is not a lock of format 2: write it again with opstore resolve --lock"
+    assert machine.run("resolve", "--check", path) == (2, "", f"error: /machine/work/opstore.lock: {reason}\n")
+
+
 def test_a_lock_with_a_different_digest_pulls_nothing(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--lock", "opstore.lock")
