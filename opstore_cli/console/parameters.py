@@ -1,13 +1,13 @@
-"""click parameter types, which parse, validate and complete arguments before anything is sent."""
+"""click parameter types, which parse, validate and complete arguments before anything is sent.
+
+The types of the protocol are imported when a value is parsed: `opstore --version` has none.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from opstore_cli.output.escaping import escape_stray_bytes
-from opstore_daemon.protocol import durations
-from opstore_daemon.protocol.names import OpName, PipelineName
-from opstore_daemon.protocol.references import Reference, TagName
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -47,6 +47,8 @@ class OpNameType(_Completed):
     """The name of an op. Raises InvalidName."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.names import OpName
+
         return OpName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
@@ -59,6 +61,8 @@ class PipelineNameType(_Completed):
     """The name of a pipeline. Raises InvalidName."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.names import PipelineName
+
         return PipelineName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
@@ -71,6 +75,8 @@ class TagType(_Completed):
     """A tag, completed from those of the op that precedes it on the command line. Raises InvalidName or InvalidTag."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.references import TagName
+
         return TagName.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
@@ -83,6 +89,8 @@ class ReferenceType(_Completed):
     """`NAME` or `NAME@SELECTOR`. Raises InvalidName, InvalidReference or InvalidVersion."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.references import Reference
+
         return Reference.parse(super().convert(value, param, ctx))
 
     def source(self) -> "Source":
@@ -115,6 +123,8 @@ class EdgeType(_Completed):
     name = "edge"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.names import OpName
+
         upstream, colon, downstream = super().convert(value, param, ctx).partition(":")
         if not (upstream and colon and downstream):
             self.fail(f"{value!r} is not UP:DOWN", param, ctx)
@@ -150,8 +160,10 @@ class DurationType(Text):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.durations import parse_duration
+
         try:
-            return durations.parse_duration(super().convert(value, param, ctx))
+            return parse_duration(super().convert(value, param, ctx))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -22,7 +22,13 @@ HEAVY = {
     "rich",
     "tomllib",
 }
-FOR_A_REQUEST = {"msgspec", "opstore_cli.client.client", "opstore_cli.config.settings", "platformdirs", "requests"}
+FOR_A_REQUEST = {
+    "msgspec",
+    "opstore_cli.client.client",
+    "opstore_cli.config.settings",
+    "platformdirs",
+    "requests",
+}
 COMPLETING = {"_OPSTORE_COMPLETE": "bash_complete", "COMP_WORDS": "opstore ver", "COMP_CWORD": "1"}
 
 
@@ -45,6 +51,14 @@ def test_commands_without_requests_do_not_import_the_client(
     machine: Machine, words: list[str], env: dict[str, str]
 ) -> None:
     assert not imported_modules(machine, *words, env=env) & (FOR_A_REQUEST | HEAVY)
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_commands_without_arguments_do_not_import_what_parses_them(machine: Machine, option: str) -> None:
+    assert not imported_modules(machine, option) & {
+        "opstore_daemon.protocol.names",
+        "opstore_daemon.protocol.references",
+    }
 
 
 @pytest.mark.parametrize(
