@@ -35,11 +35,6 @@ def line(number: VersionNumber, compat: Compat) -> Line:
     return number[: _LINE_LENGTH[compat]]
 
 
-def is_compatible(one: VersionNumber, other: VersionNumber, compat: Compat) -> bool:
-    """Return whether two versions of an op share their number down to its compatibility level."""
-    return line(one, compat) == line(other, compat)
-
-
 class EdgeLinks:
     """The links in force between two ops, indexed for the verdict of any two of their versions.
 

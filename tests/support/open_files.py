@@ -3,6 +3,9 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 def open_below(folder: Path) -> list[str]:
@@ -14,3 +17,24 @@ def open_below(folder: Path) -> list[str]:
             if path.startswith(f"{folder}/"):
                 found.append(path)
     return found
+
+
+class OpenFiles:
+    """The descriptors that `os.open` has returned and `os.close` has not closed, and the most there were at a time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now: set[int] = set()
+        self.most = 0
+        really_open, really_close = os.open, os.close
+
+        def opening(*arguments: Any, **options: Any) -> int:
+            self.now.add(descriptor := really_open(*arguments, **options))
+            self.most = max(self.most, len(self.now))
+            return descriptor
+
+        def closing(descriptor: int) -> None:
+            self.now.discard(descriptor)
+            really_close(descriptor)
+
+        monkeypatch.setattr(os, "open", opening)
+        monkeypatch.setattr(os, "close", closing)

@@ -16,6 +16,7 @@ from opstore_cli.folders.packing import PackedFolder
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, Tree, make, packed
+from tests.support.open_files import OpenFiles
 
 MIB = 1024 * 1024
 
@@ -270,23 +271,8 @@ def test_memory_holds_a_list_of_entries_but_no_content(tmp_path: Path) -> None:
 
 def test_no_more_than_one_file_is_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make(tmp_path / "folder", {f"{number}": b"content" for number in range(100)})
-    held: set[int] = set()
-    most = 0
-    really_open, really_close = os.open, os.close
-
-    def opening(*arguments: Any, **options: Any) -> int:
-        nonlocal most
-        held.add(descriptor := really_open(*arguments, **options))
-        most = max(most, len(held))
-        return descriptor
-
-    def closing(descriptor: int) -> None:
-        held.discard(descriptor)
-        really_close(descriptor)
-
-    monkeypatch.setattr(os, "open", opening)
-    monkeypatch.setattr(os, "close", closing)
+    files = OpenFiles(monkeypatch)
     with open_source(root) as source:
         while source.read(1000):
             pass
-    assert (most, held) == (1, set())
+    assert (files.most, files.now) == (1, set())

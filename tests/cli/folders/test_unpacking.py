@@ -16,7 +16,7 @@ from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, Inval
 from opstore_cli.folders.unpacking import unpack
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, member, packed, plain, tar
-from tests.support.open_files import open_below
+from tests.support.open_files import OpenFiles, open_below
 
 MIB = 1024 * 1024
 
@@ -250,22 +250,7 @@ def test_memory_and_open_files_are_bounded(tmp_path: Path, monkeypatch: pytest.M
             yield header(each) + bytes(512)
         yield END
 
-    held: set[int] = set()
-    most = 0
-    really_open, really_close = os.open, os.close
-
-    def opening(*arguments: Any, **options: Any) -> int:
-        nonlocal most
-        held.add(descriptor := really_open(*arguments, **options))
-        most = max(most, len(held))
-        return descriptor
-
-    def closing(descriptor: int) -> None:
-        held.discard(descriptor)
-        really_close(descriptor)
-
-    monkeypatch.setattr(os, "open", opening)
-    monkeypatch.setattr(os, "close", closing)
+    files = OpenFiles(monkeypatch)
     out = tmp_path / "out"
     out.mkdir()
     tracemalloc.start()
@@ -273,5 +258,5 @@ def test_memory_and_open_files_are_bounded(tmp_path: Path, monkeypatch: pytest.M
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * MIB
-    assert (most <= unpacking.MAX_WAITING + 2, held) == (True, set())
+    assert (files.most <= unpacking.MAX_WAITING + 2, files.now) == (True, set())
     assert len(os.listdir(out)) == 2001

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import Compat, VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce, Verdict, combine, is_compatible, line
+from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce, Verdict, combine, line
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import LEVELS, OPS, histories, in_force, numbers
 from tests.support.examples import examples
@@ -173,8 +173,7 @@ def test_an_op_without_a_version_is_unknown() -> None:
 def test_compatible_versions_share_the_number_down_to_the_level(
     compat: Compat, one: str, other: str, expected: bool
 ) -> None:
-    assert is_compatible(VersionNumber.parse(one), VersionNumber.parse(other), compat) is expected
-    assert is_compatible(VersionNumber.parse(other), VersionNumber.parse(one), compat) is expected
+    assert (line(VersionNumber.parse(one), compat) == line(VersionNumber.parse(other), compat)) is expected
 
 
 def test_the_line_is_what_compatible_versions_share() -> None:
