@@ -152,10 +152,10 @@ class Server:
         self._poll.close()
         for each in (self._listener, *(child.connection for child in self._by_connection.values())):
             each.detach()
-        if request["session"] == os.getsid(0):
+        if request["session"] == os.getsid(0):  # 0 in a PID namespace that the session began outside of
             os.setpgid(0, request["group"])
         else:
-            os.setsid()  # nobody can join another session
+            os.setsid()  # a new one is wanted, or another one, which nobody can join
         folder, *passed = descriptors
         os.fchdir(folder)
         os.umask(request["umask"])

@@ -217,7 +217,7 @@ class ForkServer:
                 "environment": dict(env),
                 "executable": str(self._daemons.program) if self._daemons is not None else "",
                 "umask": _umask(),
-                "session": 0 if start_new_session else os.getsid(0),
+                "session": None if start_new_session else os.getsid(0),
                 "group": os.getpgid(0),
                 "descriptors": [0, 1, 2],
             }
