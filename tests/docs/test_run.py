@@ -53,6 +53,10 @@ def check_comments(script: str, output: str, place: str) -> None:
     assert printed == said, place
 
 
+# On a busy machine waitress warns that a request waits for a thread.
+QUIET_QUEUE = "import logging; logging.getLogger('waitress.queue').setLevel(logging.ERROR)"
+
+
 @pytest.mark.parametrize("name", ["python.md", "objects.md", "chariots.md", "notebook.md", "team-server.md"])
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
@@ -62,7 +66,7 @@ def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path:
     home.mkdir()
     work.mkdir()
     told = shell.environment(home)
-    program = "\n".join(block.text for block in found)
+    program = "\n".join([QUIET_QUEUE, *(block.text for block in found)])
     try:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program],
