@@ -7,7 +7,8 @@ import logging.handlers
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -16,14 +17,18 @@ from opstore_daemon.config import Config
 from opstore_daemon.home import home_errors, load_token, locked, write_runtime_file
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.metadata import Database, Migrate
+from opstore_daemon.metadata.connections import path_of
+from opstore_daemon.metadata.reserve import Reserve
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
+from opstore_daemon.system import log_failures
 from opstore_daemon.web.guards import is_host
 
 log = logging.getLogger("opstore.daemon")
 
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
+REGAIN_EVERY = 30.0  # seconds between two looks whether the reserve of disk space can be refilled
 
 
 def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, background: bool) -> None:
@@ -41,10 +46,13 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         config.home.mkdir(parents=True, exist_ok=True)
         _set_up_log(config.log_file, also_stderr=not background)
     with locked(config):
+        reserve = Reserve(path_of(config.db_url))
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
-            token = load_token(config.token_file)
-        server = OpStoreServer(config.saver(), config.db_url, token=token, hosts=names, home=config.home)
+        token = reserve.spend_on(lambda: load_token(config.token_file))
+        server = reserve.spend_on(
+            lambda: OpStoreServer(config.saver(), config.db_url, token=token, hosts=names, home=config.home)
+        )
         if server.backup is not None:
             log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
         listener = (
@@ -52,17 +60,32 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: _stop(listener))
-        write_runtime_file(config, listener.url, listener.port)
+        reserve.spend_on(lambda: write_runtime_file(config, listener.url, listener.port))
+        server.db.reserve.keep()
         log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
         _report_to_starter({"url": listener.url, "pid": os.getpid()})
         _reduce_garbage_collection()
         try:
             # A daemon whose home was removed can't be found any more, and would otherwise run for ever.
-            listener.run(config.idle_timeout if background else 0, is_wanted=config.runtime_file.exists)
+            listener.run(config.idle_timeout if background else 0, is_wanted=_wanted(config, server.db))
         finally:
             config.runtime_file.unlink(missing_ok=True)
             server.close()
             log.info("stopped")
+
+
+def _wanted(config: Config, database: Database) -> Callable[[], bool]:
+    """Return a function that says whether the daemon can still be found; from time to time it regains disk space."""
+    regained_at = time.monotonic()
+
+    def is_wanted() -> bool:
+        nonlocal regained_at
+        if time.monotonic() - regained_at > REGAIN_EVERY:
+            regained_at = time.monotonic()
+            database.regain_space()
+        return config.runtime_file.exists()
+
+    return is_wanted
 
 
 def _reduce_garbage_collection() -> None:
@@ -79,7 +102,8 @@ def _listen_on_last_port(config: Config, server: OpStoreServer, host: str) -> Li
         listener = Listener(server, host, int(config.port_file.read_text()))
     except (OSError, ValueError, OverflowError, errors.OpStoreError):
         listener = Listener(server, host, 0)
-    config.port_file.write_text(f"{listener.port}\n")
+    with suppress(OSError):  # a full disk: the next daemon has another port
+        config.port_file.write_text(f"{listener.port}\n")
     return listener
 
 
@@ -93,6 +117,8 @@ def _set_up_log(path: Path, *, also_stderr: bool) -> None:
     ]
     if also_stderr:
         handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        log_failures.tolerate(handler)
     line = "%(asctime)s %(levelname)s %(name)s %(message)s"
     logging.basicConfig(level=logging.INFO, format=line, handlers=handlers, force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -125,8 +151,11 @@ def upgrade(config: Config) -> str:
     with locked(config):
         database = Database(config.db_url)
         migrate = Migrate(database)
-        before, backup = migrate.current(), migrate.upgrade()
-        database.close()
+        try:
+            before = database.reserve.spend_on(migrate.current)
+            backup = database.reserve.spend_on(migrate.upgrade)
+        finally:
+            database.close()
         if before == migrate.head():
             return f"the schema is already {before}"
         of_backup = f"; the backup is {backup}" if backup else ""

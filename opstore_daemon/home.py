@@ -1,5 +1,6 @@
 """The daemon's home: one process at a time uses it, and its token and runtime file are never seen half-written."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,16 +14,23 @@ from pathlib import Path
 from opstore_daemon.config import Config
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
+from opstore_daemon.system import full_disk
 
 LOCK_TIMEOUT = 1.0  # seconds
 
 
 @contextmanager
 def home_errors(home: Path) -> Iterator[None]:
-    """Raise InvalidSetting in place of an OSError about the home or a file in it."""
+    """Raise InvalidSetting in place of an OSError about the home or a file in it; a storage error if its disk fails."""
     try:
         yield
     except OSError as error:
+        path = error.filename or home
+        if full_disk.is_full(error):
+            words = full_disk.reason(error, home)
+            raise errors.StorageFull(reason=f"{path} can't be written: {words}") from error
+        if error.errno in (errno.EIO, errno.EROFS):
+            raise errors.OutputFailed(path=str(path), reason=errors.reason(error)) from error
         reason = f"{error.filename or home} can't be used: {errors.reason(error)}"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason) from error
 
@@ -73,14 +81,20 @@ def write_runtime_file(config: Config, url: str, port: int) -> None:
         "version": __version__,
         "started_at": datetime.now(UTC).isoformat(),
     }
-    _write_atomically(config.runtime_file, json.dumps(record) + "\n")
+    with home_errors(config.home):
+        _write_atomically(config.runtime_file, json.dumps(record) + "\n")
 
 
 def load_token(path: Path) -> str:
     """Return the home's token; create it at the first start. Restricts an existing file to its owner.
 
-    Raises InvalidSetting for a symbolic link or a file without a token.
+    Raises InvalidSetting for a symbolic link or a file without a token, and what `home_errors` raises.
     """
+    with home_errors(path.parent):
+        return _load_token(path)
+
+
+def _load_token(path: Path) -> str:
     if path.is_symlink():
         raise errors.InvalidSetting(setting=str(path), reason="it is a symbolic link")
     if not path.exists():
@@ -101,10 +115,14 @@ def _write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
     # A fixed name for the new file is safe: only the process that holds the lock writes here.
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

@@ -38,9 +38,13 @@ class OpStoreServer:
         self.token = token or secrets.token_urlsafe(32)
         self.db = Database(db_url)
         self.migrate = Migrate(self.db)
-        self.backup = self.migrate.upgrade()
         self.store = Store(self.db, saver, *([clock] if clock else []))
-        self.store.uploads.sweep()
+        try:
+            self.backup = self.migrate.upgrade()
+            self.store.uploads.sweep()
+        except BaseException:
+            self.close()
+            raise
         self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
         self._home, self._started_at = home, datetime.now(UTC)
         self.flask = build(self.store, self.guards, self.status)

@@ -126,6 +126,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Run one request, in a worker thread."""
         self._refused = self.requests[0].error is not None
+        self.requests[0].end_refused_upload()  # before the response: what was refused is free when its client knows
         super().service()
 
     # The system resets a connection that is closed with unread bytes, and the client may lose the response. So after

@@ -73,6 +73,11 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             return None
         return self.upload_body.receive(source, body.remain)
 
+    def end_refused_upload(self) -> None:
+        """End the upload if a full disk refused its bytes. Waits for locks, so the loop must not call it."""
+        if self.upload_body is not None:
+            self.upload_body.writer.end_if_refused()
+
     def parse_header(self, head: bytes) -> None:
         """Parse the head, check it, and decide where the body goes."""
         try:

@@ -8,10 +8,10 @@ such a version.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -19,10 +19,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
+from opstore_daemon.metadata import failures
+from opstore_daemon.metadata.reserve import Reserve
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+T = TypeVar("T")
 
 BUSY_MS = 10_000
 READERS = 16
@@ -35,6 +39,7 @@ class Connections:
     def __init__(self, url: str) -> None:
         """`url` is an SQLAlchemy URL; raise InvalidSetting unless it is one of SQLite."""
         self.url = _parse(url)
+        self.reserve = Reserve(path_of(url))
         self._lock = threading.Lock()
         # A pool of one, not a StaticPool: code that uses the engine without our lock still waits for its connection,
         # instead of joining another thread's transaction.
@@ -55,8 +60,7 @@ class Connections:
     @property
     def path(self) -> Path | None:
         """The file of the database; None if it is in memory."""
-        name = self.url.database
-        return None if not name or name == ":memory:" else Path(name)
+        return _path(self.url)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -64,7 +68,7 @@ class Connections:
 
         Raises StorageFull, DatabaseFailed, or, if the commit itself fails, OutcomeUnknown.
         """
-        with self._lock, _translated(errors.DatabaseFailed), self.engine.connect() as connection:
+        with self._lock, _translated(errors.DatabaseFailed, self.path), self.engine.connect() as connection:
             transaction = connection.begin()
             try:
                 yield connection
@@ -72,23 +76,64 @@ class Connections:
                 transaction.rollback()
                 raise
             try:
-                with _translated(errors.OutcomeUnknown):
+                with _translated(errors.OutcomeUnknown, self.path):
                     transaction.commit()
             except BaseException:
                 _roll_back(connection)
                 raise
 
+    def write_freeing(self, work: Callable[[Connection], T]) -> T:
+        """Do the work, which frees space, in a writing transaction; on a full disk, give the reserve up for it.
+
+        Call `regain_space` once the space is free. Raises what `write` raises.
+        """
+
+        def write() -> T:
+            with self.write() as connection:
+                return work(connection)
+
+        return self.reserve.spend_on(write)
+
+    def regain_space(self) -> None:
+        """Refill the reserve if it was given up and the disk has room again, and empty the log that grew meanwhile."""
+        if self.reserve.is_missing():
+            if self._lock.acquire(blocking=False):  # never waits: the server's loop calls it
+                try:
+                    self._empty_log()
+                finally:
+                    self._lock.release()
+            self.reserve.refill()
+
+    def _empty_log(self) -> None:
+        with suppress(DBAPIError), closing(self.engine.raw_connection()) as pooled:
+            connection: Any = pooled.dbapi_connection
+            try:
+                _run(connection, "PRAGMA busy_timeout = 0")  # if somebody reads, the next commits do it
+                _run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+                _run(connection, f"PRAGMA busy_timeout = {BUSY_MS}")
+            except sqlite3.Error:
+                pooled.invalidate()
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Begin a reading transaction, which sees one state of the database; raise DatabaseFailed."""
         if self._readers is None:
-            with self._lock, _translated(errors.DatabaseFailed), self.engine.connect() as connection:
+            with self._lock, _translated(errors.DatabaseFailed, self.path), self.engine.connect() as connection:
                 connection.begin()
                 yield connection
                 connection.rollback()
             return
-        with _translated(errors.DatabaseFailed), self._readers.connect() as connection:
+        with _translated(errors.DatabaseFailed, self.path), self._readers.connect() as connection:
             connection.begin()
+            yield connection
+
+    @contextmanager
+    def read_between_writes(self) -> Iterator[Connection]:
+        """Begin a reading transaction during which no other transaction of this process writes.
+
+        Unlike `write` it needs no space on the disk. Raises DatabaseFailed.
+        """
+        with nullcontext() if self._readers is None else self._lock, self.read() as connection:
             yield connection
 
     @contextmanager
@@ -109,6 +154,16 @@ class Connections:
             self._readers.dispose()
         with self._lock:
             self.engine.dispose()
+
+
+def path_of(url: str) -> Path | None:
+    """Return the file of the database at an SQLAlchemy URL; None if it is in memory. Raises InvalidSetting."""
+    return _path(_parse(url))
+
+
+def _path(url: URL) -> Path | None:
+    name = url.database
+    return None if not name or name == ":memory:" else Path(name)
 
 
 def _parse(url: str) -> URL:
@@ -149,7 +204,7 @@ def _roll_back(connection: Connection) -> None:
 
 
 @contextmanager
-def _translated(otherwise: type[errors.OpStoreError]) -> Iterator[None]:
+def _translated(otherwise: type[errors.OpStoreError], database: Path | None) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
@@ -157,8 +212,6 @@ def _translated(otherwise: type[errors.OpStoreError]) -> Iterator[None]:
         # another program wrote to the database.
         raise errors.DatabaseFailed(reason=f"a constraint was violated: {error.orig}") from error
     except DBAPIError as error:
-        if "disk is full" in str(error.orig):
-            raise errors.StorageFull(reason=str(error.orig)) from error
-        raise otherwise(reason=str(error.orig)) from error
+        raise failures.to_opstore_error(error.orig or error, database, otherwise) from error
     except PoolTimeout as error:
         raise errors.DatabaseFailed(reason=f"no connection became available within {WAIT:g} seconds") from error

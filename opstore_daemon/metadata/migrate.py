@@ -4,11 +4,11 @@ A new database gets the current tables. An older one is upgraded by Alembic, whi
 tenth of a second, which every start of the daemon would take longer.
 """
 
-import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
+from opstore_daemon.metadata.backup import back_up
 from opstore_daemon.metadata.connections import Connections
 from opstore_daemon.metadata.tables import Base, Counter
 from opstore_daemon.protocol import errors
@@ -47,19 +47,24 @@ class Migrate:
     def upgrade(self) -> Path | None:
         """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
 
-        Raises SchemaTooNew.
+        Raises SchemaTooNew, and StorageFull with the number of bytes that are needed: then the database is unchanged.
         """
         self.check()
         current = self.current()
         if current == self.head():
             return None
         backup = self._back_up(current) if current else None
-        with self._database.write() as connection:
-            # Read again: another process may have created it meanwhile.
-            if _revision_of(connection) is None:
-                _create(connection, self.head())
-            else:
-                _migrate(connection)
+        try:
+            with self._database.write() as connection:
+                # Read again: another process may have created it meanwhile.
+                if _revision_of(connection) is None:
+                    _create(connection, self.head())
+                else:
+                    _migrate(connection)
+        except errors.StorageFull:
+            if backup is not None:
+                backup.unlink(missing_ok=True)  # the database is unchanged, and the disk needs the space
+            raise
         return backup
 
     def _back_up(self, revision: str) -> Path | None:
@@ -67,12 +72,7 @@ class Migrate:
         if path is None:
             return None
         backup = path.with_name(f"{path.name}.before-{self.head()}-at-{revision}")
-        source, target = sqlite3.connect(path), sqlite3.connect(backup)
-        try:
-            source.backup(target)
-        finally:
-            source.close()
-            target.close()
+        back_up(path, backup)
         return backup
 
 

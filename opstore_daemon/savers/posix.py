@@ -13,8 +13,8 @@ from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.system import full_disk
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 # O_NONBLOCK: opening a pipe that somebody put there must not block; it has no effect on files.
@@ -28,9 +28,14 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         # Not str(error): the reason goes to the client, which should not see our paths.
-        reason = f"{error.strerror or type(error).__name__} while {doing}"
-        failure = errors.StorageFull if error.errno in _FULL else errors.StorageFailed
+        reason = f"{full_disk.reason(error, _folder_of(error))} while {doing}"
+        failure = errors.StorageFull if full_disk.is_full(error) else errors.StorageFailed
         raise failure(reason=reason) from error
+
+
+def _folder_of(error: OSError) -> str | None:
+    """Return the folder of the file that the call named; None if it named none."""
+    return os.path.dirname(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
 
 
 def open_new(path: Path) -> int:

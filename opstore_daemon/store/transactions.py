@@ -43,14 +43,21 @@ class Transactions:
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do the work in one transaction and return its result, or the result of an earlier request with the key."""
         with self.database.write() as connection:
-            if self._request is None:
-                return work(connection)
-            before = idempotency.find(connection, self._request)
-            if before is not None:
-                return records.decoder(kind).decode(before)
-            result = work(connection)
-            idempotency.save(connection, self._request, records.encode(result), self._now())
-            return result
+            return self._once(connection, kind, work)
+
+    def _write_freeing(self, kind: type[T], work: Callable[[Connection], T]) -> T:
+        """Do what `_write` does, for work that frees space: on a full disk it may use the reserve."""
+        return self.database.write_freeing(lambda connection: self._once(connection, kind, work))
+
+    def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> T:
+        if self._request is None:
+            return work(connection)
+        before = idempotency.find(connection, self._request)
+        if before is not None:
+            return records.decoder(kind).decode(before)
+        result = work(connection)
+        idempotency.save(connection, self._request, records.encode(result), self._now())
+        return result
 
     @contextmanager
     def _snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:

@@ -34,10 +34,10 @@ def until(what: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def run(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of `python -m opstore_daemon` to its end."""
+def run(home: Path, *arguments: str, enter: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of `python -m opstore_daemon` to its end; `enter` are words before it."""
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*enter, *COMMAND, *arguments],
         env=environment(home, **environ),
         cwd=home.parent,
         capture_output=True,
@@ -56,12 +56,12 @@ class Daemon:
     ready: dict[str, Any]
 
     @classmethod
-    def start(cls, home: Path, arguments: Sequence[str] = (), **environ: str) -> "Daemon":
-        """Start a daemon; wait until it is ready or reports why it is not."""
+    def start(cls, home: Path, arguments: Sequence[str] = (), enter: Sequence[str] = (), **environ: str) -> "Daemon":
+        """Start a daemon; wait until it is ready or reports why it is not. `enter` are words before its command."""
         reader, writer = os.pipe()
         try:
             process = subprocess.Popen(
-                [*COMMAND, "serve", *arguments],
+                [*enter, *COMMAND, "serve", *arguments],
                 env=environment(home, OPSTORE_READY_FD=str(writer), **environ),
                 cwd=home.parent,
                 pass_fds=[writer],

@@ -1,15 +1,17 @@
 """One upload whose draft is open, and the writer that appends to it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import Draft
 from opstore_daemon.savers.receiving import receive
+from opstore_daemon.store.ingest.space import Space
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 
 
@@ -41,6 +43,7 @@ class OpenUpload:
         self.closed = False
         self.writer: Writer | None = None
         self.offset_reported = False  # since this draft was opened
+        self.refused = False  # a full disk refused its bytes: it takes no more, and ends
         self.hash = TrailingHash(self.read)
         self.hash.advance(draft.offset)
 
@@ -64,9 +67,15 @@ class OpenUpload:
         try:
             if self.closed:
                 raise errors.UploadNotOpen(upload=self.upload)
+            self.check_not_refused()
             yield
         finally:
             self.lock.release()
+
+    def check_not_refused(self) -> None:
+        """Raise UploadNotFound if a full disk refused its bytes."""
+        if self.refused:
+            raise errors.UploadNotFound(upload=self.upload)
 
     def close(self) -> None:
         """Close the draft; the caller holds the lock."""
@@ -89,12 +98,16 @@ class OpenUpload:
 class Writer:
     """The right to append to an upload, until another request claims it."""
 
-    def __init__(self, opened: OpenUpload) -> None:
-        self._opened = opened
+    def __init__(self, opened: OpenUpload, space: Space, end: Callable[[str], None]) -> None:
+        """`end` ends an upload that a full disk refused."""
+        self._opened, self._space, self._end = opened, space, end
 
     def append(self, data: bytes | memoryview) -> None:
-        """Append the data; raise UploadNotOpen, TooLarge, StorageFull or StorageFailed, and append nothing."""
-        with self._appending(len(data)) as draft:
+        """Append the data; raise UploadNotOpen, TooLarge, StorageFull or StorageFailed, and append nothing.
+
+        After StorageFull the upload takes no more bytes: call `end_if_refused` where waiting is allowed.
+        """
+        with self._appending(len(data)) as draft, self._space.writing(len(data)):
             draft.append(data)
 
     def receive(self, source: int, limit: int) -> int:
@@ -102,8 +115,9 @@ class Writer:
 
         Raise what `append` does, or OSError (see `savers.receiving`).
         """
-        with self._appending(limit) as draft:
-            return receive(draft, source, limit)
+        count = min(limit, READ_SIZE)  # more is never moved at once
+        with self._appending(limit) as draft, self._space.writing(count, streams=True):
+            return receive(draft, source, count)
 
     @contextmanager
     def _appending(self, limit: int) -> Iterator[Draft]:
@@ -112,7 +126,11 @@ class Writer:
             if opened.writer is not self:
                 raise errors.UploadNotOpen(upload=opened.upload)
             check_size(opened, opened.draft.offset + limit)
-            yield opened.draft
+            try:
+                yield opened.draft
+            except errors.StorageFull:
+                opened.refused = True
+                raise
             opened.hash.advance(opened.draft.offset)
 
     def close(self) -> None:
@@ -120,6 +138,11 @@ class Writer:
         if self._opened.writer is self:
             self._opened.writer = None
             self._opened.hash.close()
+
+    def end_if_refused(self) -> None:
+        """End the upload if a full disk refused its bytes, which frees those that it has. Waits for locks."""
+        if self._opened.refused:
+            self._end(self._opened.upload)
 
     def record(self) -> records.Upload:
         """Return the record of the upload with its current offset."""

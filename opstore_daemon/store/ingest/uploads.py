@@ -24,11 +24,11 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest.open_upload import Declaration, OpenUpload, Writer, check_size
+from opstore_daemon.store.ingest.space import Space
 
 MAX_OPEN = 256  # uploads whose file and hash stay open
 TOUCH_INTERVAL = 3600 * 1_000_000  # microseconds between updates of the time of the last request
 RETENTION = 7 * 24 * 3600 * 1_000_000  # microseconds without a request after which an upload is discarded
-RESERVE = 64 * 1024 * 1024  # bytes of free disk space that an upload must leave, for the database
 
 
 class Uploads:
@@ -37,6 +37,7 @@ class Uploads:
     def __init__(self, database: Database, saver: BaseSaver, now: Callable[[], int]) -> None:
         """`now` returns the time in microseconds since the epoch."""
         self._database, self._saver, self._now = database, saver, now
+        self._space = Space(lambda: saver.free())
         self._opened: OrderedDict[str, OpenUpload] = OrderedDict()
         self._lock = threading.Lock()
         self._expired_at = 0
@@ -56,19 +57,18 @@ class Uploads:
 
     def insert_row(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
         """Insert the upload in the caller's transaction; raise StorageFull if the disk has no room for it."""
-        self._check_room(planned.size)
+        self._space.check(planned.size or 0)
         row = {"id": planned.upload, "owner": owner, "size": planned.size, "touched_at": self._now()}
         _INSERT.run(connection, row)
         return planned
 
-    def _check_room(self, size: int | None) -> None:
-        free = self._saver.free()
-        if size is not None and free is not None and size > free - RESERVE:
-            raise errors.StorageFull(reason=f"{size} bytes are needed, and {max(free - RESERVE, 0)} are free")
-
     def open(self, inserted: records.Upload, owner: str) -> records.Upload:
         """Open the draft of an upload whose row is committed, so that it is open for the first append."""
-        draft = self._saver.draft(inserted.upload)
+        try:
+            draft = self._saver.draft(inserted.upload)
+        except errors.Unavailable:
+            self.end(inserted.upload)
+            raise
         return self._keep_open(OpenUpload(inserted.upload, owner, inserted.size, draft)).record()
 
     def claim(self, upload: str, owner: str) -> records.Upload:
@@ -101,13 +101,15 @@ class Uploads:
             opened = self._find(upload, owner)
             with opened.lock:
                 if not opened.closed:  # closed between `_find` and the lock: discarded, or to stay below MAX_OPEN
+                    opened.check_not_refused()
                     yield opened
                     return
 
     def _find(self, upload: str, owner: str) -> OpenUpload:
         size, touched_at = self._row(upload, owner)
         if touched_at < self._now() - TOUCH_INTERVAL:
-            with self._database.write() as connection:
+            # On a full disk it expires earlier, but its offset can be read and its bytes can be finished.
+            with suppress(errors.Unavailable), self._database.write() as connection:
                 _touch(upload=upload, now=self._now()).run(connection)
         return self._opened.get(upload) or self._reopen(upload, owner, size)
 
@@ -139,7 +141,7 @@ class Uploads:
             if offset != opened.draft.offset:
                 raise errors.OffsetMismatch(upload=upload, offset=opened.draft.offset, given=offset)
             check_size(opened, offset + (length or 0))
-            opened.writer = Writer(opened)
+            opened.writer = Writer(opened, self._space, self.end)
             return opened.writer
 
     def verify(self, upload: str, owner: str, declaration: Declaration) -> Blob:
@@ -167,12 +169,13 @@ class Uploads:
     def publish(self, upload: str, owner: str, digest: Digest) -> None:
         """Make the bytes a durable blob. The upload stays, so that the request can be repeated.
 
-        Raises UploadNotOpen if bytes were appended since `verify`.
+        Raises UploadNotOpen if bytes were appended since `verify`, and StorageFull if there is no space for metadata.
         """
         with self._locked(upload, owner) as opened:
             opened.writer = None
             if opened.hash.digest() != digest:
                 raise errors.UploadNotOpen(upload=upload)
+            self._space.check(0)
             try:
                 opened.draft.publish(digest)
             except errors.Unavailable:
@@ -182,8 +185,7 @@ class Uploads:
                 raise
 
     def verify_small(self, data: bytes, declaration: Declaration) -> Blob:
-        """Return the blob that these bytes make; raise what `Declaration.verify` raises, or StorageFull."""
-        self._check_room(len(data))
+        """Return the blob that these bytes make; raise what `Declaration.verify` raises."""
         digest = digest_of(data)
         declaration.verify(digest, checksum_of(new_sum(data)), len(data))
         return Blob(digest, len(data))
@@ -191,19 +193,50 @@ class Uploads:
     def publish_small(self, data: bytes, digest: Digest) -> None:
         """Make these bytes a durable blob, without an upload: after a crash, `sweep` discards the draft."""
         upload = uuid.uuid4().hex
-        draft = self._saver.draft(upload)
-        try:
-            draft.append(data)
-            draft.publish(digest)
-        finally:
-            draft.close()
-            self._saver.discard(upload)
+        with self._space.writing(len(data)):
+            draft = self._saver.draft(upload)
+            try:
+                draft.append(data)
+                draft.publish(digest)
+            finally:
+                draft.close()
+                self._saver.discard(upload)
 
     def discard(self, upload: str, owner: str) -> None:
         """Discard the upload and its bytes; raise UploadNotFound."""
-        with self._database.write() as connection:
+        self.discard_with(upload, owner, self._database.write_freeing)
+
+    def discard_with(self, upload: str, owner: str, write: Callable[[Callable[[Connection], None]], object]) -> None:
+        """Discard the upload and its bytes; `write` runs the transaction. Raise UploadNotFound.
+
+        The row goes first, so that a crash leaves a draft that `sweep` discards. If the disk is too full for that, the
+        bytes go first.
+        """
+
+        def work(connection: Connection) -> None:
             self.delete_row(connection, upload, owner)
+
+        try:
+            write(work)
+        except errors.StorageFull:
+            self._row(upload, owner)  # to discard the bytes of its owner only
+            self.discard_bytes(upload)
+            write(work)
         self.discard_bytes(upload)
+        self._database.regain_space()
+
+    def end(self, upload: str) -> None:
+        """Discard an upload whatever its owner: its bytes first, which on a full disk makes room for the rest.
+
+        If the row can't be deleted, what is left is an empty upload, which expires.
+        """
+        with suppress(errors.OpStoreError):
+            self.discard_bytes(upload)
+        with suppress(errors.OpStoreError):
+            self._database.write_freeing(lambda connection: self.delete_row(connection, upload))
+        with suppress(errors.OpStoreError):  # a request may have opened it again meanwhile
+            self.discard_bytes(upload)
+        self._database.regain_space()
 
     def delete_row(self, connection: Connection, upload: str, owner: str | None = None) -> None:
         """Delete the upload's row in the caller's transaction; call `discard_bytes` after the commit.
@@ -233,10 +266,7 @@ class Uploads:
         with self._database.read() as connection:
             expired = _untouched(since=self._now() - RETENTION).run(connection).scalars().all()
         for upload in expired:
-            with suppress(errors.UploadNotFound):
-                with self._database.write() as connection:
-                    self.delete_row(connection, upload)
-                self.discard_bytes(upload)
+            self.end(upload)
 
     def sweep(self) -> None:
         """Discard expired uploads and the drafts that a crash left without an upload; call before the first request."""

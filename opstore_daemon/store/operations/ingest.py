@@ -54,8 +54,7 @@ class IngestOperations(Transactions):
 
     def discard_upload(self, upload: str, owner: str) -> None:
         """Delete an upload and its bytes; raise UploadNotFound."""
-        self._write(type(None), lambda connection: self.uploads.delete_row(connection, upload, owner))
-        self.uploads.discard_bytes(upload)
+        self.uploads.discard_with(upload, owner, lambda work: self._write_freeing(type(None), work))
 
     def push(
         self,
@@ -181,15 +180,22 @@ class IngestOperations(Transactions):
         return self._publish_and_commit(op, request, blob, lambda: self.uploads.publish_small(data, blob.digest))
 
     def _store_upload(self, op: OpName, request: NewVersion, upload: str, owner: str) -> Pushed:
-        """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused."""
+        """Store the bytes of an upload, which ends in the transaction of its version and stays if that is refused.
+
+        If the disk is full, the upload ends too, which frees its bytes.
+        """
         blob = self.uploads.verify(upload, owner, declaration(request))
-        pushed = self._publish_and_commit(
-            op,
-            request,
-            blob,
-            lambda: self.uploads.publish(upload, owner, blob.digest),
-            lambda connection: self.uploads.delete_row(connection, upload),
-        )
+        try:
+            pushed = self._publish_and_commit(
+                op,
+                request,
+                blob,
+                lambda: self.uploads.publish(upload, owner, blob.digest),
+                lambda connection: self.uploads.delete_row(connection, upload),
+            )
+        except errors.StorageFull:
+            self.uploads.end(upload)
+            raise
         self.uploads.discard_bytes(upload)
         return pushed
 
@@ -229,9 +235,9 @@ class IngestOperations(Transactions):
     def _delete_unless_used(self, digest: Digest) -> None:
         """Delete a blob that no version has; a failure leaves it to the collector.
 
-        Under the write lock: a concurrent push of the same bytes looks for its blob in its own transaction, and
-        publishes it again.
+        While no transaction writes: a concurrent push of the same bytes looks for its blob in its own transaction, and
+        publishes it again. This only reads, because a full disk may be why the push failed.
         """
-        with suppress(errors.OpStoreError), self.database.write() as connection:
+        with suppress(errors.OpStoreError), self.database.read_between_writes() as connection:
             if versions.size_of_blob(connection, digest) is None:
                 self.saver.delete(digest)

@@ -73,7 +73,7 @@ def claim(_api: Api, upload: str) -> Response:
     raises=(*READ_ERRORS, errors.StorageFailed, errors.UploadNotOpen, errors.OffsetMismatch),
 )
 def append(_api: Api, upload: str) -> Response:
-    """Append bytes at the offset."""
+    """Append bytes at the offset. If the disk is full (507), the upload ends, which frees its bytes."""
     # Our own server has stored the body before this view runs; behind other servers it is read here.
     writer = request.environ.get(UPLOAD_WRITER)
     if writer is None:
@@ -81,9 +81,12 @@ def append(_api: Api, upload: str) -> Response:
             raise errors.LengthRequired  # this server can't pass on a body of unknown length
         offset = parse_count(request.headers.get(UPLOAD_OFFSET.name), UPLOAD_OFFSET.name)
         writer = store().uploads.writer(upload, credential().owner, offset, request.content_length)
-        with closing(writer):
-            while piece := request.stream.read(READ_SIZE):
-                writer.append(piece)
+        try:
+            with closing(writer):
+                while piece := request.stream.read(READ_SIZE):
+                    writer.append(piece)
+        finally:
+            writer.end_if_refused()
     writer.close()  # before the response, after which the client may append again
     return _with_offset(writer.record())
 

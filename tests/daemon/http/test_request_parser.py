@@ -151,21 +151,33 @@ def _fail(monkeypatch: pytest.MonkeyPatch, error: int, times: int) -> None:
     monkeypatch.setattr(Pipe, "empty", failing_empty)
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "code"),
-    [(errno.ENOSPC, 507, "StorageFull"), (errno.EDQUOT, 507, "StorageFull"), (errno.EIO, 503, "StorageFailed")],
-)
-def test_a_full_disk_refuses_the_append_and_the_upload_can_resume(
-    http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: int, status: int, code: str
+@pytest.mark.parametrize("error", [errno.EIO, errno.EROFS])
+def test_a_disk_that_fails_refuses_the_append_and_the_upload_can_resume(
+    http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
     upload = http.upload(DATA[:4])
     watch.mark()
     _fail(monkeypatch, error, 2)
-    watch.assert_problem(http.append(upload, DATA[4:], 4), status, code)
-    watch.assert_problem(http.append(upload, iter([DATA[4:]]), 4), status, code)
+    for body in (DATA[4:], iter([DATA[4:]])):
+        response = http.append(upload, body, 4)
+        assert os.strerror(error) in response.json()["detail"]
+        watch.assert_problem(response, 503, "StorageFailed")
     assert offset_of(http, upload) == 4
     assert http.append(upload, DATA[4:], 4).status_code == 200
     assert pushed(http, upload) == digest_of(DATA)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_full_disk_refuses_the_append_and_frees_the_upload_before_it_responds(
+    http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: int, chunked: bool
+) -> None:
+    upload = http.upload(DATA[:4])
+    _fail(monkeypatch, error, 1)
+    response = http.append(upload, iter([DATA[4:]]) if chunked else DATA[4:], 4)
+    watch.assert_problem(response, 507, "StorageFull")  # the state is that before the upload
+    assert os.strerror(error) in response.json()["detail"]
+    watch.assert_problem(http.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
 
 
 def test_a_chunk_after_one_that_was_not_stored_is_not_kept(
@@ -173,25 +185,25 @@ def test_a_chunk_after_one_that_was_not_stored_is_not_kept(
 ) -> None:
     upload = http.upload(DATA[:4])
     watch.mark()
-    _fail(monkeypatch, errno.ENOSPC, 1)
+    _fail(monkeypatch, errno.EIO, 1)
     with Raw(listener.port) as connection:
         begin(connection, upload, 4, None)
         connection.send(b"3\r\n456\r\n3\r\n789\r\n0\r\n\r\n")
-        watch.assert_problem(connection.answer(), 507, "StorageFull")
+        watch.assert_problem(connection.answer(), 503, "StorageFailed")
     assert offset_of(http, upload) == 4
 
 
-def test_a_disk_that_fails_at_the_end_keeps_no_version(
+def test_a_disk_that_is_full_at_the_end_keeps_nothing(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = http.upload(DATA)
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", _raising(OSError(errno.ENOSPC, "No space left on device")))
         response = http.post("/v1/ops/up/versions", {"upload": upload})
+        assert watch.files() == {}
         watch.assert_problem(response, 507, "StorageFull", unchanged=False)
-        assert http.get("/v1/ops").json()["ops"] == []
-    assert offset_of(http, upload) == 10
-    assert pushed(http, upload) == digest_of(DATA)
+    assert http.get("/v1/ops").json()["ops"] == []
+    assert http.get("/v1/uploads").json()["uploads"] == []
 
 
 def _raising(error: Exception) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.file_draft import FileDraft
 from opstore_daemon.store.ingest import uploads
+from opstore_daemon.system import full_disk
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
@@ -413,7 +414,7 @@ def test_an_upload_is_discarded_only_after_a_running_publication(
 def test_an_upload_without_enough_space_is_refused_before_its_first_byte(
     http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileSaver, "free", lambda _saver: uploads.RESERVE + 100)
+    monkeypatch.setattr(FileSaver, "free", lambda _saver: full_disk.MARGIN + 100)
     watch.assert_problem(http.post(routes.UPLOADS, {"size": 101}), 507, "StorageFull")
     assert http.post(routes.UPLOADS, {"size": 100}).status_code == 201
     created: dict[str, Any] = http.post(routes.UPLOADS, {}).json()

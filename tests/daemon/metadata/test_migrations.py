@@ -1,5 +1,8 @@
 """The migrations: which schema a database has, and how it gets to ours."""
 
+import errno
+import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -7,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +26,7 @@ from opstore_daemon.metadata import Database, Migrate, migrate
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.support.faults import fails
 from tests.support.schema import HEAD
 
 LATER = '''
@@ -263,6 +268,43 @@ def test_an_upgrade_is_tried_again_over_the_backup_of_the_one_that_failed(
     (tmp_path / "migrations" / "versions" / "9999_later.py").write_text(LATER.format(then="pass", head=HEAD))
     assert Migrate(database).upgrade() == failed
     assert revision_in(failed) == HEAD
+
+
+def full_disk(database: Database, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Let the disk be full at this step of an upgrade."""
+    if at == "the look":
+        free = SimpleNamespace(f_bavail=10, f_frsize=1, f_files=1, f_favail=1)
+        monkeypatch.setattr(os, "statvfs", lambda _path: free)
+    elif at == "the sync":
+        monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
+    elif at == "the name":
+        monkeypatch.setattr(os, "replace", fails(errno.EDQUOT))
+    else:
+        connection = database.engine.raw_connection()
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA max_page_count = 1")
+        cursor.fetchall()
+        connection.close()
+
+
+@pytest.mark.parametrize("at", ["the look", "the sync", "the name", "the upgrade"])
+def test_an_upgrade_on_a_full_disk_changes_nothing_and_leaves_no_backup(
+    database: Database, release: Schemas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: str
+) -> None:
+    before, files = described(database), sorted(path.name for path in tmp_path.iterdir())
+    release("op.execute('CREATE TABLE filler AS SELECT zeroblob(100000) AS data')")
+    with monkeypatch.context() as patch:
+        full_disk(database, patch, at)
+        with pytest.raises(errors.StorageFull) as full:
+            Migrate(database).upgrade()
+    if at == "the look":
+        assert re.search(r"opstore.db needs \d{5,} bytes, one half for a backup, and 10 are free", full.value.text)
+    assert described(database) == before
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "migrations") == files
+    with database.write() as connection:
+        cursor = connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        cursor.fetchall()
+    assert Migrate(database).upgrade() in backups_of(database)
 
 
 def test_a_database_in_memory_is_upgraded_without_a_backup(release: Schemas) -> None:

@@ -1,5 +1,8 @@
 """The files of a home: the token, the lock and the runtime file."""
 
+import errno
+import logging
+import logging.handlers
 import os
 import stat
 from pathlib import Path
@@ -8,6 +11,8 @@ import pytest
 
 from opstore_daemon import config, home
 from opstore_daemon.protocol import errors
+from opstore_daemon.system import log_failures
+from tests.support.faults import fails
 
 
 @pytest.fixture
@@ -61,3 +66,96 @@ def test_the_runtime_file_is_replaced_atomically(settings: config.Config) -> Non
         home.write_runtime_file(settings, "http://127.0.0.1:1", 1)
         assert old.read() == "of before", "a reader sees the old file or the new one, never a mixture"
     assert home.read_runtime_file(settings) == {"url": "http://127.0.0.1:1", "pid": os.getpid()}
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.ENOSPC, errors.StorageFull),
+        (errno.EDQUOT, errors.StorageFull),
+        (errno.EFBIG, errors.StorageFull),
+        (errno.EIO, errors.OutputFailed),
+        (errno.EROFS, errors.OutputFailed),
+        (errno.EACCES, errors.InvalidSetting),
+    ],
+)
+@pytest.mark.parametrize("what", ["token", "runtime", "lock"])
+def test_a_home_on_a_disk_that_fails_is_a_storage_error_in_the_words_of_the_system(
+    settings: config.Config,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    error: type[errors.OpStoreError],
+    what: str,
+) -> None:
+    def use() -> None:
+        if what == "token":
+            home.load_token(settings.token_file)
+        elif what == "runtime":
+            home.write_runtime_file(settings, "http://127.0.0.1:1", 1)
+        else:
+            with home.locked(settings):
+                pass
+
+    monkeypatch.setattr(os, "open", fails(number))
+    with pytest.raises(error, match=os.strerror(number)) as failed:
+        use()
+    assert str(settings.home) in failed.value.text
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+class Full:
+    """A stream of a log on a full disk: what was not written is tried again, and closing fails too."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    close = flush = seek = lambda *_: Full.write(Full(), "")
+
+
+@pytest.fixture
+def handler(tmp_path: Path) -> logging.handlers.RotatingFileHandler:
+    made = logging.handlers.RotatingFileHandler(tmp_path / "daemon.log", maxBytes=200, backupCount=1)
+    log_failures.tolerate(made)
+    return made
+
+
+def emit(handler: logging.Handler, text: str) -> None:
+    handler.handle(logging.LogRecord("opstore", logging.INFO, "", 0, text, None, None))
+
+
+def test_a_line_that_a_full_disk_refuses_is_lost_and_the_next_one_is_written(
+    handler: logging.handlers.RotatingFileHandler, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    emit(handler, "first")
+    assert handler.stream is not None
+    handler.stream.close()
+    handler.stream = Full()  # type: ignore[assignment]
+    emit(handler, "lost")
+    emit(handler, "second")
+    handler.close()
+    assert (tmp_path / "daemon.log").read_text() == "first\nsecond\n"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("call", ["rename", "open"])
+def test_a_rotation_that_fails_loses_no_later_line(
+    handler: logging.handlers.RotatingFileHandler,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    call: str,
+) -> None:
+    emit(handler, "x" * 180)
+    with monkeypatch.context() as patch:
+        if call == "rename":
+            patch.setattr(os, "rename", fails(errno.EROFS))
+        else:
+            patch.setattr(handler, "_open", fails(errno.ENOSPC))
+        for number in range(3):
+            emit(handler, f"{number}" * 100)
+    emit(handler, "last")
+    handler.close()
+    assert (tmp_path / "daemon.log").read_text().endswith("last\n")
+    assert capfd.readouterr() == ("", "")

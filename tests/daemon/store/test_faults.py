@@ -198,19 +198,27 @@ def limit_pages(server: OpStoreServer, more: int | None) -> None:
     connection.close()
 
 
-def test_a_full_disk_fails_the_push_and_with_space_the_same_push_succeeds(files: OpStoreServer) -> None:
+def refused_for_space(server: OpStoreServer, request: NewVersion) -> None:
+    """Check that the push is refused because the disk is full, and that nothing of it stays."""
+    with pytest.raises(errors.StorageFull):
+        server.store.add_version("pca", request, LOCAL)
+    assert nothing_is_there(server)
+    assert set(server.store.saver) == set(), "a refused push frees its bytes"
+    assert left_behind(server) == ([], 0)
+
+
+def test_a_full_disk_refuses_the_push_and_frees_what_it_took(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
     request = wanted(upload, b"bytes", message="x" * 60_000, valid_for=("forest",))
     limit_pages(files, 2)
-    with pytest.raises(errors.StorageFull):
-        files.store.add_version("pca", request, LOCAL)
-    assert nothing_is_there(files)
-    assert set(files.store.saver) == set(), "a refused push frees its bytes"
+    refused_for_space(files, request)
     limit_pages(files, None)
-    assert files.store.add_version("pca", request, LOCAL).version == "1.0.0"
+    with pytest.raises(errors.UploadNotFound):
+        files.store.add_version("pca", request, LOCAL)
+    assert files.store.add_version("pca", wanted(uploaded(files, b"bytes")), LOCAL).version == "1.0.0"
 
 
-def test_a_disk_that_fills_up_after_the_publication_leaves_nothing_visible(
+def test_a_disk_that_fills_up_after_the_publication_leaves_nothing(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish = files.store.uploads.publish
@@ -220,14 +228,10 @@ def test_a_disk_that_fills_up_after_the_publication_leaves_nothing_visible(
         limit_pages(files, 2)
 
     monkeypatch.setattr(files.store.uploads, "publish", fill)
-    upload = uploaded(files, b"bytes")
-    request = wanted(upload, b"bytes", message="x" * 60_000)
-    with pytest.raises(errors.StorageFull):
-        files.store.add_version("pca", request, LOCAL)
-    assert nothing_is_there(files)
+    refused_for_space(files, wanted(uploaded(files, b"bytes"), b"bytes", message="x" * 60_000))
     monkeypatch.undo()
     limit_pages(files, None)
-    assert files.store.add_version("pca", request, LOCAL).version == "1.0.0"
+    assert files.store.add_version("pca", wanted(uploaded(files, b"bytes")), LOCAL).version == "1.0.0"
     assert files.store.pull("pca") == b"bytes"
 
 

@@ -14,7 +14,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.idempotency import IdempotentRequest
-from opstore_daemon.store.ingest import uploads
+from opstore_daemon.system import full_disk
 from tests.daemon.store.conftest import Make
 from tests.daemon.store.test_faults import commit_fails, left_behind, nothing_is_there
 from tests.support.faults import fails
@@ -96,7 +96,7 @@ def test_a_disk_error_leaves_nothing_and_the_next_push_succeeds(
 def test_a_small_push_without_disk_space_is_refused_before_it_is_written(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files.store.saver, "free", lambda: uploads.RESERVE + 4)
+    monkeypatch.setattr(files.store.saver, "free", lambda: full_disk.MARGIN + 4)
     with pytest.raises(errors.StorageFull):
         add(files, b"bytes")
     assert add(files, b"byte") == "1.0.0"

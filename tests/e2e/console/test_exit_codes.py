@@ -416,7 +416,8 @@ def test_a_disk_that_is_too_full_exits_9_before_the_upload(machine: Machine) -> 
     plain, hint, document = err.splitlines()
     error = json.loads(document)["error"]
     assert (error["code"], f"{plain}\n{hint}\n") == ("StorageFull", printed_error(error))
-    assert plain == "error: there is no space left: 4194304 bytes are needed, and 0 are free"
+    reason = "4194304 bytes are needed, and 0 bytes are free besides the last 8 MiB, which are kept for metadata"
+    assert plain == f"error: there is no space left: {reason}"
 
 
 # --- 70: internal error -----------------------------------------------------------------------------------------------
