@@ -5,14 +5,13 @@ them up by a sample, and computes their digest only if the store has bytes with 
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from opstore_cli.transfer.checksum import SourceChecksum
+from opstore_cli.transfer.checksum import SourceHash
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
 from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
@@ -29,8 +28,8 @@ from opstore_daemon.protocol.records import Blobs, NewUpload, NewVersion, Pushed
 PIECE = 4 * 1024 * 1024  # bytes of a stream that are kept until the daemon has acknowledged them
 
 # The bytes that an earlier process sent are not the beginning of this source: start a new upload.
-STALE = (errors.ChecksumMismatch, errors.SizeMismatch, errors.UploadNotFound)
-# The daemon still has the upload after these errors, and a later push may succeed: keep it.
+STALE = (errors.DigestMismatch, errors.SizeMismatch, errors.UploadNotFound)
+# The daemon still has the upload after these errors, and a later push may succeed: keep it. Not after StorageFull.
 TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
@@ -121,12 +120,8 @@ class Uploader:
             return pushed
         if earlier is not None:
             with contextlib.suppress(*STALE):
-                return self._send(earlier, state)
-        return self._send(self._start(state), state)
-
-    @functools.cached_property
-    def _checksum(self) -> SourceChecksum:
-        return SourceChecksum(self._source)
+                return self._send(earlier, state, SourceHash(self._source, secure=True))
+        return self._send(self._start(state), state, SourceHash(self._source))
 
     @property
     def _size(self) -> int:
@@ -160,25 +155,24 @@ class Uploader:
             return None
         return upload if upload.size == self._size and upload.offset <= self._size else None
 
-    def _send(self, upload: Upload, state: StateFile | None) -> Pushed:
-        """Send the bytes from the upload's offset on, and create the version."""
+    def _send(self, upload: Upload, state: StateFile | None, hashed: SourceHash) -> Pushed:
+        """Send the bytes from the upload's offset on, and create the version; `hashed` is what verifies all bytes."""
         try:
-            self._checksum.extend_to(upload.offset)
-            self._append(upload.upload, upload.offset, self._size, self._body_from)
+            hashed.extend_to(upload.offset)
+            self._append(upload.upload, upload.offset, self._size, lambda offset: self._body_from(offset, hashed))
             self._moved(self._size)
-            checksum = self._checksum.checksum()
-            pushed = self._create_version(upload=upload.upload, checksum=checksum, size=self._size)
+            pushed = self._create_version(upload=upload.upload, size=self._size, **hashed.declaration())
         except errors.OpStoreError as failure:
-            if state is None or not isinstance(failure, TRANSIENT):
+            if state is None or isinstance(failure, errors.StorageFull) or not isinstance(failure, TRANSIENT):
                 self._delete(upload, state)
             raise
         _remove(state)
         return pushed
 
-    def _body_from(self, offset: int) -> "_SourceBody":
+    def _body_from(self, offset: int, hashed: SourceHash) -> "_SourceBody":
         def before_piece(position: int, count: int) -> None:
             self._moved(position)
-            self._checksum.extend_to(position + count)
+            hashed.extend_to(position + count)
 
         return _SourceBody(self._source, offset, before_piece)
 

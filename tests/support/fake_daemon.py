@@ -52,6 +52,7 @@ class FakeDaemon:
         self.served_number: str | None = None  # a version number that is sent in a separate header
         self.faults: list[tuple[str, int]] = []
         self.answers: list[tuple[int, str, bytes]] = []  # status, content type and body of the next JSON answers
+        self.declared: list[set[str]] = []  # which of size, digest and checksum came with each upload's version
         self.asked: list[str] = []  # samples and digests of lookups, which are not in the log
         self.log: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -231,6 +232,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.json(201, self.state(upload))
             return
         data = bytes(self.daemon.uploads.pop(asked["upload"])) if along is None else along
+        if along is None:
+            self.daemon.declared.append({what for what in MISMATCHES if asked.get(what) is not None})
         actual = {"digest": digest_of(data), "checksum": checksum_of(new_sum(data)), "size": len(data)}
         for what, error in MISMATCHES.items():
             if asked.get(what) not in (None, actual[what]):

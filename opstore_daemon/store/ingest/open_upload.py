@@ -128,9 +128,9 @@ class Writer:
             check_size(opened, opened.draft.offset + limit)
             try:
                 yield opened.draft
-            except errors.StorageFull:
+            except errors.StorageFull as error:
                 opened.refused = True
-                raise
+                raise ended(error) from error
             opened.hash.advance(opened.draft.offset)
 
     def close(self) -> None:
@@ -147,6 +147,11 @@ class Writer:
     def record(self) -> records.Upload:
         """Return the record of the upload with its current offset."""
         return self._opened.record()
+
+
+def ended(error: errors.StorageFull) -> errors.StorageFull:
+    """Return the error, which also says what became of the upload."""
+    return errors.StorageFull(reason=f"{error.details['reason']}; the upload has ended, and its bytes are freed")
 
 
 def check_size(opened: OpenUpload, end: int) -> None:

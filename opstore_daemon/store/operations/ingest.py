@@ -20,7 +20,7 @@ from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
-from opstore_daemon.store.ingest.open_upload import Declaration
+from opstore_daemon.store.ingest.open_upload import Declaration, ended
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.store.transactions import Transactions, utc
 
@@ -193,9 +193,9 @@ class IngestOperations(Transactions):
                 lambda: self.uploads.publish(upload, owner, blob.digest),
                 lambda connection: self.uploads.delete_row(connection, upload),
             )
-        except errors.StorageFull:
+        except errors.StorageFull as error:
             self.uploads.end(upload)
-            raise
+            raise ended(error) from error
         self.uploads.discard_bytes(upload)
         return pushed
 

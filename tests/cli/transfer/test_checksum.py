@@ -1,14 +1,15 @@
-"""The checksum of an upload."""
+"""The checksum and digest of an upload."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from opstore_cli.transfer.checksum import SourceChecksum
+from opstore_cli.transfer.checksum import SourceHash
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import HASH_READ_SIZE
 
 DATA = os.urandom(9 * HASH_READ_SIZE + 17)
@@ -25,16 +26,20 @@ def path(tmp_path: Path) -> Path:
     "ends", [[0, 1, HASH_READ_SIZE, HASH_READ_SIZE + 1, 5 * HASH_READ_SIZE, 3, len(DATA)], [len(DATA)]]
 )
 @pytest.mark.parametrize("kind", ["a path", "bytes"])
-def test_it_counts_each_byte_once_in_whatever_steps_it_is_extended(path: Path, ends: list[int], kind: str) -> None:
+@pytest.mark.parametrize("secure", [False, True])
+def test_it_counts_each_byte_once_in_whatever_steps_it_is_extended(
+    path: Path, ends: list[int], kind: str, secure: bool
+) -> None:
     with open_source(path if kind == "a path" else DATA) as source:
-        checksum = SourceChecksum(source)
+        hashed = SourceHash(source, secure=secure)
         for end in ends:
-            checksum.extend_to(end)
-        assert checksum.checksum() == checksum_of(new_sum(DATA))
+            hashed.extend_to(end)
+        expected = {"digest": digest_of(DATA)} if secure else {"checksum": checksum_of(new_sum(DATA))}
+        assert hashed.declaration() == expected
 
 
 def test_a_file_that_became_shorter_is_refused(path: Path) -> None:
     with open_source(path) as source:
         os.truncate(path, HASH_READ_SIZE)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
-            SourceChecksum(source).extend_to(len(DATA))
+            SourceHash(source).extend_to(len(DATA))

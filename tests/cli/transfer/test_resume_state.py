@@ -1,12 +1,16 @@
 """A later process resumes an upload from its state file."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.transfer.resume_state import StateFile, TransferState, recorded_transfers
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
+from opstore_daemon.protocol.digests import digest_of
+from tests.support.collisions import with_collision
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.transfers import BYTES, source_file, state_files
 
@@ -39,6 +43,56 @@ def test_an_earlier_upload_of_other_bytes_is_replaced(
     client.push("pca", path)
     assert daemon.versions == [BYTES]
     assert list(daemon.sizes) == ["u1", "u2"]
+
+
+def interrupted(daemon: FakeDaemon, client: OpStoreClient, path: Path) -> None:
+    """Push the file as a process would that sends 5 MB and then finds no daemon any more."""
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
+
+
+def test_only_a_push_that_resumes_an_earlier_process_declares_a_digest(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.faults = [("PATCH uploads", 5_000_000)]
+    client.push("pca", source_file(tmp_path))
+    assert daemon.declared == [{"checksum", "size"}], "it resumed its own upload"
+    path = source_file(tmp_path, BYTES[1:])
+    interrupted(daemon, client, path)
+    client.push("pca", path)
+    assert daemon.declared[1:] == [{"digest", "size"}]
+
+
+def test_an_earlier_upload_of_other_bytes_with_the_same_checksum_is_replaced(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    one, other = with_collision(BYTES)
+    assert checksum_of(new_sum(one)) == checksum_of(new_sum(other))
+    assert digest_of(one) != digest_of(other)
+    path = source_file(tmp_path, one)
+    interrupted(daemon, client, path)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(other)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    pushed = client.push("pca", path)
+    assert daemon.declared == [{"digest", "size"}, {"checksum", "size"}]
+    assert (daemon.versions, pushed.digest) == ([other], digest_of(other))
+    assert list(daemon.sizes) == ["u1", "u2"]
+
+
+def test_a_full_disk_ends_the_upload_for_later_processes_too(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    path = source_file(tmp_path)
+    interrupted(daemon, client, path)
+    body = records.encode(records.Problem(title="x", status=507, detail="full", code="StorageFull"))
+    upload = records.encode({"upload": "u1", "offset": 5_000_000, "size": len(BYTES)})
+    daemon.answers = [(200, routes.JSON, upload), (507, routes.PROBLEM, body)]
+    with pytest.raises(errors.StorageFull):
+        client.push("pca", path)
+    assert (state_files(tmp_path / "home"), daemon.uploads) == ([], {})
 
 
 def a_state(upload: str) -> TransferState:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opstore_cli.transfer.checksum import SourceChecksum
+from opstore_cli.transfer.checksum import SourceHash
 from opstore_cli.transfer.source import Slice, open_source
 from opstore_daemon.protocol import errors
 from tests.support.transfers import source_file
@@ -20,7 +20,7 @@ def test_every_reader_refuses_a_file_that_became_shorter(tmp_path: Path) -> None
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             Slice(source, 990, 20).send_to(ours)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
-            SourceChecksum(source).extend_to(1010)
+            SourceHash(source).extend_to(1010)
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):
             source.sample()
         with pytest.raises(errors.FileRefused, match="shorter while it was read"):

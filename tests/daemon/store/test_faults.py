@@ -13,11 +13,13 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
+from tests.support.collisions import with_collision
 from tests.support.faults import fails
 from tests.support.new_version import new_version
 
@@ -314,6 +316,23 @@ def test_an_upload_with_a_declared_digest_is_finished_after_a_restart(make_serve
     server.close()
     pushed = make_server(FileSaver).store.add_version("pca", wanted(upload, b"bytes"), LOCAL)
     assert (pushed.size, pushed.digest) == (5, digest_of(b"bytes"))
+
+
+def test_an_upload_that_was_begun_before_a_restart_is_read_again_and_held_against_its_digest(make_server: Make) -> None:
+    one, other = with_collision(bytes(range(256)) * 8)
+    for last in (b"", b"the rest"):
+        server = make_server(FileSaver)
+        upload = uploaded(server, one)
+        server.close()
+        again = make_server(FileSaver)
+        assert again.store.uploads.claim(upload, LOCAL).offset == len(one)
+        append(again, upload, len(one), last)
+        request = new_version(upload=upload, digest=digest_of(other + last), checksum=checksum_of(new_sum(one + last)))
+        with pytest.raises(errors.DigestMismatch):
+            again.store.add_version("pca", request, LOCAL)
+        assert nothing_is_there(again)
+        assert left_behind(again) == ([], 0)
+        again.close()
 
 
 # --- what was refused ---------------------------------------------------------------------------------------------

@@ -206,14 +206,14 @@ def test_an_upload_whose_draft_cannot_be_created_leaves_no_row(
 # --- nothing can be written to the database ---------------------------------------------------------------------------
 
 
-def full(server: OpStoreServer) -> None:
-    """Let no transaction commit."""
+def full(server: OpStoreServer, at: str = "do_commit") -> None:
+    """Let no transaction commit, or begin."""
     server.db.reserve.give_up()
 
     def fail(_connection: Any) -> None:
         raise errors.StorageFull(reason="database or disk is full")
 
-    setattr(server.db.engine.dialect, "do_commit", fail)  # noqa: B010 - mypy knows it for a method
+    setattr(server.db.engine.dialect, at, fail)
 
 
 @pytest.mark.parametrize("data", [None, b"small"])
@@ -251,9 +251,10 @@ def test_discarding_an_upload_frees_its_bytes_though_nothing_can_be_written(
     files: OpStoreServer, tmp_path: Path
 ) -> None:
     upload = uploaded(files, b"bytes")
-    full(files)
+    full(files, "do_begin")
     with pytest.raises(errors.UploadNotFound):
         files.store.discard_upload(upload, "somebody else")
+    assert files.store.saver.staged_size(upload) == 5
     with pytest.raises(errors.StorageFull):
         files.store.discard_upload(upload, LOCAL)
     assert os.listdir(tmp_path / "blobs" / "staging") == []
