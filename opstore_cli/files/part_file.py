@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from opstore_cli.files.folder_sync import sync_folder
 from opstore_cli.files.locks import LockedFile, try_lock
 from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
 from opstore_daemon.protocol.digests import Digest
@@ -109,8 +110,7 @@ class PartFile:
         if os.name != "posix":
             self.close()  # Windows renames no open file
         self._rename(target, overwrite)
-        if os.name == "posix":
-            _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def _rename(self, target: Path, overwrite: bool) -> None:
         if overwrite:
@@ -126,15 +126,6 @@ class PartFile:
             os.replace(self.path, target)
         else:
             self.remove()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems can't sync folders
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _create(path: Path) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from opstore_cli.files.folder_sync import sync_folder
 from opstore_cli.files.nofollow import open_nofollow
 from opstore_cli.files.part_folder import remove
 from opstore_cli.folders.packing import PackedFolder
@@ -115,7 +116,7 @@ def unpack(
         with _translated_errors(target):
             syncer.finish()
             for folder in folders:
-                _sync_folder(root, folder)
+                sync_folder(os.path.join(os.fsencode(root), folder))
 
 
 def _may_begin(incomplete: Entry, entry: Entry) -> bool:
@@ -194,15 +195,6 @@ def _fill(descriptor: int, size: int, stream: "_Stream") -> None:
 def _translated_errors(target: Path, entry: Entry | None = None) -> AbstractContextManager[None]:
     path = target if entry is None else target / str(entry)
     return errors.translated(OSError, to=errors.OutputFailed, path=str(path))
-
-
-def _sync_folder(root: Path, folder: bytes) -> None:
-    if os.name == "posix":
-        descriptor = os.open(os.path.join(os.fsencode(root), folder), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class _Stream:

@@ -50,12 +50,17 @@ class Source:
         """Whether the bytes are those of an open regular file, which preadv() and sendfile() work on."""
         return self._initial is not None and self.is_random and hasattr(os, "preadv") and hasattr(os, "sendfile")
 
+    def fileno(self) -> int:
+        """Return the descriptor of a source that `is_file`."""
+        return self._file.fileno()
+
     def send_to(self, to: "socket.socket", offset: int, count: int) -> None:
         """Send `count` bytes of a source that `is_file` with os.sendfile(), without copying them into this process.
 
-        Raises FileRefused, and OSError for the socket.
+        If the file system refuses sendfile(2), they are read and sent. Raises FileRefused, and OSError for the socket.
         """
-        if to.sendfile(self._file, self._start + offset, count) < count:
+        file = _PositionedFile(self, offset)
+        if to.sendfile(cast(BinaryIO, file), self._start + offset, count) < count:
             raise self.truncation()
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -142,6 +147,29 @@ class Source:
             yield
         except (OSError, ValueError) as error:
             raise self.refusal(errors.reason(error)) from error
+
+
+class _PositionedFile:
+    """A source that `is_file`, as socket.sendfile() takes it: if sendfile(2) fails, it reads from the offset on.
+
+    Errors of the file are raised as FileRefused: an OSError would count as one of the connection.
+    """
+
+    mode = "rb"
+
+    def __init__(self, source: Source, offset: int) -> None:
+        self._source, self._offset = source, offset
+
+    def fileno(self) -> int:
+        return self._source.fileno()
+
+    def read(self, size: int) -> bytes:
+        data = self._source.read_at(self._offset, size)
+        self._offset += len(data)
+        return data
+
+    def seek(self, _position: int) -> None:
+        """Do nothing: the offset is known, and sendfile(2) does not change the position of the file."""
 
 
 class Slice:

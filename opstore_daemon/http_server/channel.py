@@ -98,16 +98,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def send(self, data: bytes | memoryview | FileSlice, do_close: bool = True) -> int:
         """Send as much as the socket accepts; return how many bytes that was."""
-        if not isinstance(data, FileSlice):
-            return int(super().send(data, do_close))
-        try:
-            return data.send(self.socket)
-        except BlockingIOError:
-            return 0
-        except ConnectionError:
-            if do_close:
-                self.handle_close()
-            return 0
+        if isinstance(data, FileSlice):
+            try:
+                return data.send(self.socket)
+            except BlockingIOError:
+                return 0
+            except ConnectionError:
+                if do_close:
+                    self.handle_close()
+                return 0
+            except OSError:
+                # The file system has no sendfile (EINVAL, ENOSYS …) or the disk failed: a read shows which.
+                data = data.read_instead()
+        return int(super().send(data, do_close))
 
     def write_soon(self, data: bytes | ForwardBuffer) -> int:
         """Queue data to send, after the pending head."""

@@ -12,11 +12,9 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
-from opstore_daemon.savers.pipe import AVAILABLE, Pipes
+from opstore_daemon.savers.pipe import AVAILABLE, Pipes, SpliceFailed
 from opstore_daemon.savers.posix import translated
 from opstore_daemon.system.writeback import WriteBack
-
-_READ_ONLY = 0o400
 
 
 class BlobDirectory:
@@ -59,15 +57,15 @@ class FileDraft(Draft):
 
     def receive(self, source: int, limit: int) -> int:
         """Append from a connection (ReceivingDraft), with splice(2) if the system has it."""
-        if not AVAILABLE:
-            data = os.read(source, min(limit, READ_SIZE))
-            self.append(data)
-            return len(data)
-        with self._pipes.borrowed() as pipe:
-            count = pipe.fill(source, limit)
-            with self._writing(count):
-                pipe.empty(self._fd, self._offset, count)
-        return count
+        if AVAILABLE:
+            with suppress(SpliceFailed), self._pipes.borrowed() as pipe:
+                count = pipe.fill(source, limit)
+                with self._writing(count):
+                    pipe.empty(self._fd, self._offset, count)
+                return count
+        data = os.read(source, min(limit, READ_SIZE))
+        self.append(data)
+        return len(data)
 
     def read_at(self, offset: int, buffer: memoryview) -> int:
         self._check_usable()
@@ -128,8 +126,7 @@ class FileDraft(Draft):
         if not os.path.samestat(found, os.lstat(self._path)) or found.st_size != self._offset:
             raise OSError(errno.ESTALE, "The file is not the one that was written")
         self._sealed = True
-        with suppress(PermissionError):  # a file system without modes
-            os.fchmod(self._fd, _READ_ONLY)
+        posix.make_read_only(self._fd)
         os.utime(self._fd)  # the last byte may be old, and a collector looks at the age
         try:
             posix.sync(self._fd)
@@ -162,8 +159,7 @@ class FileDraft(Draft):
             for piece in posix.pieces(self._fd, self._offset):
                 posix.write_all(copy, piece, offset)
                 offset += len(piece)
-            with suppress(PermissionError):
-                os.fchmod(copy, _READ_ONLY)
+            posix.make_read_only(copy)
             posix.sync(copy)
         finally:
             os.close(copy)

@@ -15,6 +15,10 @@ ROOM = 1024 * 1024  # bytes, the size that Linux allows any user
 AVAILABLE = sys.platform == "linux" and hasattr(os, "splice")
 
 
+class SpliceFailed(Exception):
+    """No pipe could be created, or the system or a sandbox refuses splice(2) from a connection: read it instead."""
+
+
 class Pipe:
     """A kernel pipe between a connection and a file. One thread at a time fills and empties it.
 
@@ -22,7 +26,11 @@ class Pipe:
     """
 
     def __init__(self) -> None:
-        self._out, self._into = os.pipe2(os.O_CLOEXEC)
+        """Create the pipe. Raises SpliceFailed, for example if too many files are open."""
+        try:
+            self._out, self._into = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            raise SpliceFailed from error
         self._close = weakref.finalize(self, _close, self._out, self._into)
         with suppress(OSError):  # a user with many pipes keeps the default of 64 KiB
             import fcntl
@@ -30,8 +38,16 @@ class Pipe:
             fcntl.fcntl(self._into, fcntl.F_SETPIPE_SZ, ROOM)
 
     def fill(self, source: int, limit: int) -> int:
-        """Move up to `limit` bytes of the connection into the pipe; return their number. Raises OSError."""
-        return os.splice(source, self._into, min(limit, ROOM))
+        """Move up to `limit` bytes of the connection into the pipe; return their number.
+
+        Raises BlockingIOError and ConnectionError; and SpliceFailed, which no byte is lost by.
+        """
+        try:
+            return os.splice(source, self._into, min(limit, ROOM))
+        except (BlockingIOError, ConnectionError):
+            raise
+        except OSError as error:
+            raise SpliceFailed from error
 
     def empty(self, to: int, offset: int, count: int) -> None:
         """Write `count` bytes from the pipe to the file at `offset`; after an OSError the pipe is unusable."""
@@ -39,7 +55,7 @@ class Pipe:
             try:
                 written = os.splice(self._out, to, count, offset_dst=offset)
             except OSError as error:
-                if error.errno != errno.EINVAL:
+                if error.errno not in posix.UNSUPPORTED:
                     raise
                 # This file system has no splice; asking again costs only a few calls a MiB.
                 written = _copy(self._out, to, count, offset)

@@ -15,7 +15,12 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.system import full_disk
 
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+# How file systems and sandboxes refuse a call that they do not have.
+UNSUPPORTED = {errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+_NO_LINKS = (UNSUPPORTED | {errno.EMLINK}) - {errno.EINVAL}
+_NO_FOLDER_SYNC = UNSUPPORTED - {errno.EPERM}
+
+_READ_ONLY = 0o400
 
 # O_NONBLOCK: opening a pipe that somebody put there must not block; it has no effect on files.
 _SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -80,6 +85,8 @@ def sync(fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
+        if error.errno in _NO_FOLDER_SYNC and stat.S_ISDIR(os.fstat(fd).st_mode):
+            return  # network and FUSE file systems write names by themselves, and have no call for it
         raise SyncFailed(error.errno, error.strerror) from error
     if sys.platform == "darwin":  # pragma: no cover - fsync(2) there stops at the drive's own cache
         import fcntl
@@ -92,6 +99,15 @@ def sync_folder(path: Path) -> None:
     """Make the names in the folder durable before returning."""
     with opened_folder(path) as fd:
         sync(fd)
+
+
+def make_read_only(fd: int) -> None:
+    """Set the mode of a blob, where the file system has modes."""
+    try:
+        os.fchmod(fd, _READ_ONLY)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.EACCES}:
+            raise
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:

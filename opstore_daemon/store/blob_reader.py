@@ -69,6 +69,11 @@ class BlobReader:
         self.close()
         raise errors.BlobDamaged(digest=self.digest, reason=reason)
 
+    def seek(self, offset: int) -> None:
+        """Continue a part at `offset`, from the start of the blob. Raises StorageFailed."""
+        self._file.seek(offset)
+        self.remain = self.stop - offset
+
     def read_piece(self) -> bytes:
         """Return the next piece; b"" at the end. Raise BlobDamaged if the bytes do not match the digest."""
         if self._hash is None:

@@ -1,5 +1,6 @@
 """A whole blob is verified as it is sent; a range is sent by sendfile."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 
 from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.web.api.blobs import MAX_BUFFERED
 from tests.daemon.http.test_bytes import BYTES, large
+from tests.support.faults import fails
 from tests.support.http_client import Http
 from tests.support.open_files import open_below
 from tests.support.raw_http import Raw, head
@@ -76,6 +79,41 @@ def test_a_system_without_sendfile_sends_the_same(http: Http, monkeypatch: pytes
     http.push("up", data)
     response = http.pull("up", headers={"Range": "bytes=5-"})
     assert (response.status_code, response.content) == (206, data[5:])
+
+
+REFUSALS = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO, errno.EOVERFLOW, errno.EPERM)
+
+
+def test_a_file_system_that_refuses_sendfile_sends_the_same(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = large()
+    http.push("up", data)
+    plain = os.sendfile
+    for error, after in ((error, after) for error in REFUSALS for after in (0, 1)):
+        calls: list[int] = []
+        refuse = fails(error, after=after)
+
+        def refusing(out: int, source: int, offset: int, count: int) -> int:
+            calls.append(offset)  # noqa: B023
+            refuse()  # noqa: B023
+            return plain(out, source, offset, min(count, 100_000))
+
+        monkeypatch.setattr(os, "sendfile", refusing)
+        response = http.pull("up", headers={"Range": "bytes=5-"})
+        assert (response.status_code, response.content) == (206, data[5:])
+        assert len(calls) == after + 1, "the rest of the response is read"
+
+
+def test_a_disk_that_fails_during_a_range_ends_the_response_and_nothing_else(
+    http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.push("up", large())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sendfile", fails(errno.EIO))
+        patch.setattr(BlobReader, "_read", fails(errno.EIO))
+        with Raw(listener.port) as connection:
+            connection.send(head("GET", BYTES, "Range: bytes=1-", host=connection.host))
+            assert connection.answer().cut
+    assert http.pull("up").content == large()
 
 
 def test_a_connection_serves_more_requests_after_a_range(http: Http, listener: Listener) -> None:

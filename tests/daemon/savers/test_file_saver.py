@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -253,19 +254,22 @@ def test_the_free_space_is_known(saver: FileSaver) -> None:
     assert saver.free() > 0  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("way", ["no splice", "a file system that refuses it"])
+@pytest.mark.parametrize("way", ["no splice", "no pipe", "from the connection", "to the file"])
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP])
 def test_received_bytes_are_stored_if_the_system_cannot_splice(
-    saver: FileSaver, monkeypatch: pytest.MonkeyPatch, way: str
+    saver: FileSaver, monkeypatch: pytest.MonkeyPatch, way: str, error: int
 ) -> None:
     if way == "no splice":
         monkeypatch.setattr(file_draft, "AVAILABLE", False)
         monkeypatch.delattr(os, "splice", raising=False)
+    elif way == "no pipe":
+        monkeypatch.setattr(os, "pipe2", fails(errno.EMFILE))
     else:
-        real = os.splice
+        real, refuse = os.splice, fails(error)
 
         def splice(*args: int, **kwargs: int) -> int:
-            if "offset_dst" in kwargs:
-                raise OSError(errno.EINVAL, "Invalid argument")
+            if ("offset_dst" in kwargs) == (way == "to the file"):
+                refuse()
             return real(*args, **kwargs)
 
         monkeypatch.setattr(os, "splice", splice)
@@ -273,6 +277,42 @@ def test_received_bytes_are_stored_if_the_system_cannot_splice(
         receive(draft, DATA * 500)
         draft.publish(digest_of(DATA * 500))
     assert get(saver, digest_of(DATA * 500)) == DATA * 500
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_can_not_sync_folders_stores_all_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    real, refuse = os.fsync, fails(error)
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            refuse()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    saver = FileSaver(root)
+    complete(saver)
+    assert files(root) == {BLOB}
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EIO])
+def test_a_file_that_can_not_be_synced_is_never_published(saver: FileSaver, error: int) -> None:
+    with closing(saver.draft(UPLOAD)) as draft, pytest.MonkeyPatch.context() as patch:
+        draft.append(DATA)
+        patch.setattr(os, "fsync", fails(error))
+        with pytest.raises(errors.StorageFailed, match=f"{os.strerror(error)} while publishing"):
+            draft.publish(DIGEST)
+        assert DIGEST not in saver
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_modes_stores_all_the_same(
+    saver: FileSaver, root: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    monkeypatch.setattr(os, "fchmod", fails(error))
+    complete(saver)
+    assert files(root) == {BLOB}
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
