@@ -17,7 +17,7 @@ def until_known(fetch: Fetch, seconds: float, notify: Callable[[Validation], obj
 
     `fetch` is called with the etag of the last response, and returns None and the etag if nothing has changed. `notify`
     is called with each new verdict. Unavailable and the errors of the family `Unreachable` are raised only after
-    `seconds`, any other error immediately.
+    `seconds`, TlsFailed and any other error immediately.
     """
     deadline = time.monotonic() + seconds
     found: Validation | None = None
@@ -29,6 +29,8 @@ def until_known(fetch: Fetch, seconds: float, notify: Callable[[Validation], obj
             if verdict is not None and verdict != found:
                 found = verdict
                 notify(verdict)
+        except errors.TlsFailed:
+            raise
         except (errors.Unreachable, errors.Unavailable) as error:
             failure, etag = error, None
         if failure is None and found is not None and is_known(found):

@@ -26,10 +26,7 @@ def url(machine: Machine) -> Result | None:
 
 
 def _advice(error: errors.Unreachable) -> str:
-    reason = str(error.details.get("reason", ""))
-    if "certificate" in reason:
-        return "set REQUESTS_CA_BUNDLE to a file of the certificates to trust"
-    if UNKNOWN_HOST in reason:
+    if UNKNOWN_HOST in str(error.details.get("reason", "")):
         return "correct the URL, or opstore --url URL ..."
     return error.advice
 

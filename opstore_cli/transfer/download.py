@@ -276,9 +276,11 @@ def _kept_for_resume(part: PartFile | PartFolder) -> Iterator[None]:
     """Keep the part after a lost connection or Ctrl-C, unless it is empty; delete it after any other error."""
     try:
         yield
-    except (errors.Unreachable, KeyboardInterrupt):
+    except (errors.Unreachable, KeyboardInterrupt) as failure:
         if part.is_empty():
             part.remove()
+        elif isinstance(failure, errors.ConnectionLost):
+            failure.with_resume()
         raise
     except BaseException:
         part.remove()

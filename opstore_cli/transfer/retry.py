@@ -32,8 +32,8 @@ class RetryBudget:
         return True
 
     def wait(self, failure: errors.OpStoreError) -> None:
-        """Sleep before the next retry; raises `failure` if none is left."""
-        if self._retries == len(WAITS):
+        """Sleep before the next retry; raises `failure` if none is left, or if it would only fail again."""
+        if self._retries == len(WAITS) or isinstance(failure, errors.TlsFailed):
             raise failure
         pause = WAITS[self._retries]
         self._retries += 1

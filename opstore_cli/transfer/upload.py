@@ -165,6 +165,8 @@ class Uploader:
         except errors.OpStoreError as failure:
             if state is None or isinstance(failure, errors.StorageFull) or not isinstance(failure, TRANSIENT):
                 self._delete(upload, state)
+            elif isinstance(failure, errors.ConnectionLost):
+                failure.with_resume()
             raise
         _remove(state)
         return pushed

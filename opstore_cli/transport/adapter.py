@@ -1,19 +1,23 @@
 """The adapter for requests: retries, the proof of the daemon, and bodies that the kernel sends from files."""
 
 import socket
+import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, Protocol, runtime_checkable
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from opstore_cli.local.proof import knows_token
+from opstore_cli.transport.failures import is_final
 from opstore_cli.transport.interface import Body
+from opstore_cli.transport.probe import handshake_failed
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
@@ -58,13 +62,35 @@ class DaemonAdapter(HTTPAdapter):
             return
         super().init_poolmanager(connections, maxsize, block, blocksize=READ_SIZE, **options)
         classes = self.poolmanager.pool_classes_by_scheme
-        self.poolmanager.pool_classes_by_scheme = {**classes, "http": _proving_pool(self._target)}
+        ours = {"http": _proving_pool(self._target), "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = {**classes, **ours}
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _TlsPool}
+        return manager
 
 
 class _Retries(Retry):
-    """Retries that wait at most MAX_RETRY_AFTER, whatever the server requests."""
+    """Retries that wait at most MAX_RETRY_AFTER, whatever the server requests.
+
+    What the next request would meet as well is not retried: TLS that failed, and a proxy that refuses.
+    """
 
     RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if error is not None and is_final(error):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         seconds = super().get_retry_after(response)
@@ -104,6 +130,19 @@ class _Connection(HTTPConnection):
             super().send(data)
         else:
             data.send_to(self.sock)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (ssl.SSLError, TimeoutError, ConnectionError) as failure:
+            # Not a lost connection, which would be retried: a server without TLS may wait for the end of a request.
+            raise handshake_failed(failure, self.host, self.port or 443, direct=self.proxy is None) from failure
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
 
 
 def _proving_pool(target: Target) -> type[HTTPConnectionPool]:

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPResponse as StdlibResponse
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 
-from opstore_cli.config.urls import is_loopback
+from opstore_cli.config.urls import PORTS, is_loopback
 from opstore_cli.transport.adapter import DaemonAdapter, FileBody, Slice, no_retries, retries_of
 from opstore_cli.transport.failures import translated_errors
 from opstore_cli.transport.interface import Body, is_repeatable
+from opstore_cli.transport.probe import speaks_tls
 from opstore_cli.transport.target import Target
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol._version import __version__
@@ -45,6 +47,7 @@ class Connections:
         if target.token is not None:
             self._headers["Authorization"] = f"Bearer {target.token}"
         self._base_url: str | None = None
+        self._answered = False  # the server has responded to a request
 
     def close(self) -> None:
         """Close all idle connections. A later request opens new ones."""
@@ -63,7 +66,7 @@ class Connections:
         """Send a request as `Transport.request` does. The body of the response is not read yet."""
         slices = self.target.url.startswith("http:") and not self._proxies
         data: Any = body if body is None or isinstance(body, bytes) else _Pieces(body, slices=slices)
-        with translated_errors(self.target.url):
+        with self._noticing_tls(), translated_errors(self.target.url):
             prepared = requests.PreparedRequest()
             prepared.prepare_method(method)
             prepared.url = self._url(path, parameters)
@@ -73,7 +76,21 @@ class Connections:
             response = adapter.send(
                 prepared, stream=True, timeout=_timeouts(method, headers), verify=self._verify, proxies=self._proxies
             )
+        self._answered = True
         return HttpResponse(response, self.target.url)
+
+    @contextmanager
+    def _noticing_tls(self) -> Iterator[None]:
+        """Raise TlsRequired in place of ConnectionLost if the server of an http:// URL has only been lacking TLS."""
+        try:
+            yield
+        except errors.ConnectionLost:
+            url = urlsplit(self.target.url)
+            asks = url.scheme == "http" and not (self._answered or self._proxies or self.target.local_daemon)
+            if asks and speaks_tls(url.hostname or "", url.port or PORTS["http"]):
+                secure = self.target.url.replace("http:", "https:", 1)
+                raise errors.TlsRequired(url=self.target.url, secure=secure) from None
+            raise
 
     def _url(self, path: str, parameters: Mapping[str, Any]) -> str:
         # requests normalizes the daemon's own URL, once; a path is normalized already.

@@ -28,6 +28,9 @@ _VERSIONS = re.compile(re.escape(routes.VERSIONS).replace("<op>", "[^/]+"))
 # Waitress merges slashes at the beginning and lets any byte pass; the application would then read another path.
 _TARGET = re.compile(r"/(?!/)[!\"$-~]*")
 
+# The first byte of a TLS handshake, or of anything else that can't become a request.
+_NO_REQUEST = re.compile(rb"[^\r\n\t -~]")
+
 
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """A parser for one request, which refuses a bad request at its head."""
@@ -46,7 +49,12 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
 
         Everything after a refusal is consumed, since it may be the rest of a body.
         """
-        consumed: int = super().received(data)
+        if self.header_bytes_received == 0 and isinstance(data, bytes) and _NO_REQUEST.match(data):
+            # A TLS client would wait for an answer to its handshake, and this parser for the end of a head.
+            self.error, self.completed = Refusal(errors.InvalidRequest(reason="it does not begin with a method")), True
+            consumed = len(data)
+        else:
+            consumed = super().received(data)
         if self.chunked and self.body_rcv is not None and self.error is None:
             self._bound_lines(self.body_rcv)
         if self.error is None:

@@ -17,6 +17,7 @@
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
+    │                                  TlsFailed  TlsRequired
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
     │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenUnavailable  ListenRefused
     │                                  LoadingRunsCode  UntrustedTypes
@@ -398,9 +399,24 @@ class DaemonDidNotStart(Unreachable):
     hint = "opstore serve shows why; its log is {log}"
 
 
+class TlsFailed(Unreachable):
+    message = "TLS with {url} failed: {reason}"
+    hint = "{advice}"
+
+
+class TlsRequired(Unreachable):
+    message = "the server at {url} speaks HTTP with TLS only"
+    hint = "use {secure}"
+
+
 class ConnectionLost(Unreachable):
     message = "the connection to {url} was lost: {reason}"
-    hint = "run the same command again: the transfer resumes"
+    hint = "run the same command again"
+
+    def with_resume(self) -> Self:
+        """Return this error with the advice for a transfer whose progress was kept."""
+        self.advice = "run the same command again: the transfer resumes"
+        return self
 
 
 class NotAuthorised(OpStoreError):

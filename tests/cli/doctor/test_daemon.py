@@ -186,7 +186,7 @@ def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
 def test_a_certificate_that_is_not_trusted(user: User, tls_url: str) -> None:
     user.url = tls_url
     found, advice = user.wrong()["answer"]
-    assert found.startswith(f"no daemon answers at {tls_url}: TLS failed: ")
+    assert found.startswith(f"TLS with {tls_url} failed: its certificate is refused: ")
     assert advice == "set REQUESTS_CA_BUNDLE to a file of the certificates to trust"
 
 
