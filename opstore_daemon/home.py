@@ -102,7 +102,8 @@ def _load_token(path: Path) -> str:
         _write_atomically(path, token + "\n", durable=True)
         return token
     path.chmod(0o600)
-    token = path.read_text().strip()
+    # An editor may have added a byte order mark.
+    token = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").strip()
     if len(token) < 16:
         raise errors.InvalidSetting(
             setting=str(path), reason="it contains no valid token; delete the file to get a new one"

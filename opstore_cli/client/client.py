@@ -48,6 +48,8 @@ class OpStoreClient(BaseOpStoreClient):
         super().__init__(progress=progress, warn=warn)
         if settings is None:
             settings = load_settings(None, os.environ, working_folder())
+            for line in settings.warnings:
+                (notify or ignore)(line)
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
         self._token = tokens.check_token(token, "the token") if token else None

@@ -71,15 +71,17 @@ def _prompt(url: str) -> str:
 
 
 def _read() -> str:
-    from opstore_cli.config.tokens import MAX_FILE
+    from opstore_cli.config.tokens import MAX_FILE, parse_token
 
     try:
-        data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_FILE)
-        return _check(data.decode("ascii"))
+        if sys.stdin is None:
+            raise _refused("standard input is closed")
+        data = sys.stdin.buffer.read(MAX_FILE)
     except OSError as error:
         raise _refused(errors.reason(error)) from None
-    except UnicodeDecodeError:
-        raise _refused("a token is ASCII text") from None
+    if not data.strip():
+        raise _refused("it is empty")
+    return parse_token(data, "the token")
 
 
 def _check(text: str) -> str:

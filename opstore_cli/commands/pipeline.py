@@ -137,12 +137,10 @@ def _row(found: "PipelineRecord") -> list[Cell | str]:
 
 def read_graph(path: Path) -> Graph:
     """Return the ops and edges of a TOML file; raise FileRefused or InvalidName."""
-    import tomllib
+    from opstore_cli.files import text
 
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise errors.FileRefused(path=str(path), reason=str(error)) from None
+    with errors.translated(OSError, text.NotText, to=errors.FileRefused, path=str(path)):
+        content = text.parse_toml(text.read_any_text(path))
     ops, edges = content.get("ops", []), content.get("edges")
     if not content or set(content) - {"ops", "edges"} or not _is_list_of_text(ops) or not _is_list_of_pairs(edges):
         raise errors.FileRefused(path=str(path), reason=_FORM)

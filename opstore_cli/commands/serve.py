@@ -6,12 +6,13 @@ import click
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import execute_daemon
+from opstore_cli.console.parameters import NumberType
 from opstore_cli.console.session import Session
 
 
 @command("serve")
 @click.option("--host", metavar="HOST", help="Where to listen (without it: 127.0.0.1).")
-@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="The port (0: any that is free).")
+@click.option("--port", metavar="N", type=NumberType(0, 65535), help="The port (0: any that is free).")
 @click.option("--db", metavar="URL", help="The database (without it: a file in OPSTORE_HOME).")
 @click.option("--saver", metavar="URL", help="Where the bytes live (without it: a folder in OPSTORE_HOME).")
 @click.option(

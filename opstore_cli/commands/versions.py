@@ -8,7 +8,7 @@ import click
 from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option, check_exclusive, valid_for_option
-from opstore_cli.console.parameters import ReferenceType
+from opstore_cli.console.parameters import NumberType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("reference", metavar="NAME", type=ReferenceType())
 @valid_for_option("Only versions that are valid for this one; repeatable.")
 @click.option("--latest", is_flag=True, help="Only the first.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Maximum number of versions.")
+@click.option("--limit", metavar="N", type=NumberType(min=1), help="Maximum number of versions.")
 @as_of_option
 def versions(
     session: Session,

@@ -23,7 +23,8 @@ class Settings:
 
     `url` is None for the local daemon of `home`; `origin` is "local" then. `named_by` is the file that names the URL,
     if a file does. `pipeline` is the default pipeline of the working tree. `allow_pickle`: `OpStoreClient.load` may
-    run code in the files that it loads; the working tree can't set it.
+    run code in the files that it loads; the working tree can't set it. `warnings`: lines about files that could not be
+    read and don't matter otherwise.
     """
 
     home: Path
@@ -35,6 +36,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     allow_pickle: bool = False
+    warnings: tuple[str, ...] = ()
 
     def with_url(self, url: str) -> "Settings":
         """Return these settings with another URL, as if it were an option. Raises InvalidSetting."""
@@ -67,7 +69,8 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
 
     An empty variable counts as unset. Raises InvalidSetting, which names the setting or the file.
     """
-    tree, tree_file = read_working_tree(cwd)
+    warnings: list[str] = []
+    tree, tree_file = read_working_tree(cwd, warnings.append)
     user_file = user_folder() / "config.toml"
     user = read_table(user_file, USER_KEYS) if os.path.isfile(user_file) else {}
     token_file = environ.get("OPSTORE_TOKEN_FILE")
@@ -79,6 +82,7 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
         token=check_token(given, "OPSTORE_TOKEN") if given else None,
         token_file=cwd / token_file if token_file else None,
         allow_pickle=_switch(environ, "OPSTORE_ALLOW_PICKLE", user.get("allow_pickle", False)),
+        warnings=tuple(warnings),
     )
     if option_url is not None:
         return replace(settings, url=check_url(option_url, "--url"), origin="option")
@@ -112,6 +116,12 @@ def user_folder() -> Path:
 
 
 def home_folder(environ: Mapping[str, str], cwd: Path) -> Path:
-    """Return the absolute path of the data folder: OPSTORE_HOME, or platformdirs' user data folder."""
+    """Return the absolute path of the data folder: OPSTORE_HOME, or platformdirs' user data folder.
+
+    Raises InvalidSetting for the folder of a user that does not exist.
+    """
     home = environ.get("OPSTORE_HOME")
-    return cwd / Path(home).expanduser() if home else platformdirs.user_data_path("opstore", appauthor=False)
+    if not home:
+        return platformdirs.user_data_path("opstore", appauthor=False)
+    with errors.translated(RuntimeError, to=errors.InvalidSetting, setting="OPSTORE_HOME"):  # ~ of an unknown user
+        return cwd / Path(home).expanduser()

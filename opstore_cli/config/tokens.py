@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from opstore_cli.files.text import NotText, decode
 from opstore_daemon.protocol import errors
 
 MAX_FILE = 1024 * 1024  # bytes of a settings or token file
@@ -12,14 +13,21 @@ def read_token(path: Path, setting: str) -> str:
 
     `setting` names the source of the path in the error.
     """
+    named = f"{setting} ({path})"
+    with errors.translated(OSError, to=errors.InvalidSetting, setting=named), path.open("rb") as file:
+        data = file.read(MAX_FILE)
+    return parse_token(data, named)
+
+
+def parse_token(data: bytes, setting: str) -> str:
+    """Return the token in the bytes of a file, without surrounding whitespace. Raises InvalidSetting."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE).decode("ascii").strip()
-    except OSError as error:
-        raise errors.InvalidSetting(setting=f"{setting} ({path})", reason=errors.reason(error)) from None
-    except UnicodeDecodeError:
-        raise errors.InvalidSetting(setting=f"{setting} ({path})", reason="a token is ASCII text") from None
-    return check_token(text, f"{setting} ({path})")
+        text = decode(data).strip()
+    except NotText:
+        text = "\ufffd"  # its reason may name a byte of the token
+    if not text.isascii():
+        raise errors.InvalidSetting(setting=setting, reason="a token is ASCII text")
+    return check_token(text, setting)
 
 
 def check_token(text: str, setting: str) -> str:

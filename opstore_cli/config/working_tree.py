@@ -1,11 +1,12 @@
 """The settings files: `opstore.toml`, `pyproject.toml`, and the user's own."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from opstore_cli.config.tokens import MAX_FILE
 from opstore_cli.config.urls import check_url
+from opstore_cli.files import text
 from opstore_daemon.protocol import errors
 
 TREE_KEYS = ("url", "pipeline")
@@ -13,40 +14,41 @@ USER_KEYS = ("url", "allow_pickle")
 SWITCHES = ("allow_pickle",)  # keys whose values are true or false; those of the others are strings
 
 
-def read_working_tree(cwd: Path) -> tuple[dict[str, Any], Path | None]:
+def read_working_tree(cwd: Path, warn: Callable[[str], object]) -> tuple[dict[str, Any], Path | None]:
     """Return the nearest settings from `cwd` upwards, and their file; ({}, None) if there are none.
 
-    The search ends at the root of the repository. Raises InvalidSetting, which names the file.
+    The search ends at the root of the repository. `warn` is called with a line for each pyproject.toml that can't be
+    read: it is a file of other programs. Raises InvalidSetting, which names the file.
     """
     for folder in (cwd, *cwd.parents):
         own, project = folder / "opstore.toml", folder / "pyproject.toml"
-        if os.path.isfile(own):
+        if os.path.lexists(own):
             return read_table(own, TREE_KEYS), own
-        if os.path.isfile(project):
-            tool = read_toml(project).get("tool", {})
-            if isinstance(tool, dict) and "opstore" in tool:
-                return _check_table(project, tool["opstore"], TREE_KEYS), project
+        table = project_table(project, warn)
+        if table is not None:
+            return _check_table(project, table, TREE_KEYS), project
         if os.path.lexists(folder / ".git"):
             break
     return {}, None
 
 
+def project_table(project: Path, warn: Callable[[str], object]) -> Any:
+    """Return `tool.opstore` of a pyproject.toml; None without one, and if the file can't be read, after a warning."""
+    if not os.path.isfile(project):
+        return None
+    try:
+        tool = text.read_toml(project).get("tool", {})
+    except (OSError, text.NotText) as error:
+        warn(f"{project} can't be read, so its settings are not used: {errors.reason(error)}")
+        return None
+    return tool.get("opstore") if isinstance(tool, dict) else None
+
+
 def read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings in a TOML file. Raises InvalidSetting, also for keys that are not `allowed`."""
-    return _check_table(path, read_toml(path), allowed)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file. Raises InvalidSetting, which names the file."""
-    import tomllib
-
-    try:
-        with path.open("rb") as file:
-            return tomllib.loads(file.read(MAX_FILE).decode())
-    except OSError as error:
-        raise errors.InvalidSetting(setting=str(path), reason=errors.reason(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise errors.InvalidSetting(setting=str(path), reason=str(error)[:300]) from None
+    with errors.translated(OSError, text.NotText, to=errors.InvalidSetting, setting=str(path)):
+        table = text.read_toml(path)
+    return _check_table(path, table, allowed)
 
 
 def _check_table(path: Path, table: Any, allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 The types of the protocol are imported when a value is parsed: `opstore --version` has none.
 """
 
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli.output.escaping import escape_stray_bytes
+from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,9 +25,21 @@ class Text(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         text = super().convert(value, param, ctx)
-        if escape_stray_bytes(text) != text:
-            self.fail(f"{escape_stray_bytes(text)!r} is not UTF-8", param, ctx)
-        return text
+        if escape_stray_bytes(text) == text:
+            return text
+        try:
+            return os.fsencode(text).decode()  # UTF-8 that Python took apart: its locale has another encoding
+        except UnicodeDecodeError:
+            self.fail(f"'{escape_controls(text)}' is not UTF-8", param, ctx)
+
+
+class NumberType(click.IntRange):
+    """A number in ASCII digits: int() also takes those of other scripts, underscores and blanks."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,18}", value):
+            self.fail(f"'{escape_controls(value)}' is not a number", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class _Completed(Text):

@@ -20,12 +20,18 @@ class Session:
     url: str | None = None
     out: Output = field(default_factory=Output)
     _warned: "set[PickedYanked]" = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
 
     def settings(self) -> "Settings":
-        """Return the settings of this run. Raises InvalidSetting."""
+        """Return the settings of this run, and warn once of files that could not be read. Raises InvalidSetting."""
         from opstore_cli.config.settings import load_settings, working_folder
 
-        return load_settings(self.url, os.environ, working_folder())
+        settings = load_settings(self.url, os.environ, working_folder())
+        for line in settings.warnings:
+            if line not in self._told:
+                self._told.add(line)
+                self.out.warn(line)
+        return settings
 
     def home(self) -> Path:
         """Return the data folder of the local daemon, even if a URL is set. Raises InvalidSetting."""

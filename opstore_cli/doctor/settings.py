@@ -1,10 +1,8 @@
 """Checks of the settings: whether they can be read, which daemon they name, and which are not used."""
 
-from pathlib import Path
-
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.settings import Settings
-from opstore_cli.config.working_tree import read_toml, read_working_tree
+from opstore_cli.config.working_tree import project_table, read_working_tree
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
 
@@ -22,11 +20,14 @@ def working_tree(machine: Machine) -> Result | None:
     """Check that the settings of the working tree are used."""
     if machine.settings is None:
         return None
-    tree, path = read_working_tree(machine.cwd)
+    unread: list[str] = []
+    tree, path = read_working_tree(machine.cwd, unread.append)
+    if unread:
+        return problem(unread[0], "repair that file if it has settings of opstore; nothing else needs it")
     if path is None:
         return None
     project = path.with_name("pyproject.toml")
-    if path != project and _has_table(project):
+    if path != project and project_table(project, lambda _: None) is not None:
         return problem(f"{path} is used, [tool.opstore] in {project} is not", "keep one of them")
     url = tree.get("url")
     if url is None:
@@ -42,10 +43,3 @@ def working_tree(machine: Machine) -> Result | None:
 def _source(found: Settings) -> str:
     words = {"option": "--url", "environment": "OPSTORE_URL", "local": "the default"}
     return words.get(found.origin) or str(found.named_by)
-
-
-def _has_table(project: Path) -> bool:
-    if not project.is_file():
-        return False
-    tool = read_toml(project).get("tool", {})
-    return isinstance(tool, dict) and "opstore" in tool

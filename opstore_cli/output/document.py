@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from opstore_cli.output import tables
+from opstore_cli.output import streams, tables
 from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
 from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
 from opstore_cli.output.tables import Table
@@ -50,10 +50,13 @@ class Output:
 
         from opstore_daemon.protocol.records import encode
 
-        body = encode(document)
+        try:
+            body = encode(document)
+        except UnicodeEncodeError:  # a path that is not UTF-8
+            body = encode(_escaped(msgspec.to_builtins(document, enc_hook=str)))
         if _is_terminal(sys.stdout):
             body = msgspec.json.format(body, indent=2)
-        _write(body.decode() + "\n")
+        _write_utf_8(sys.stdout, body + b"\n")
 
     def write_lines(self, lines: Iterable[str]) -> None:
         """Write each text on its own line."""
@@ -89,17 +92,8 @@ class Output:
     def failure(self, code: str, text: str, advice: str = "", details: dict[str, Any] | None = None) -> None:
         """Write an error: as JSON with --json, else the text, with -v the details, and the advice."""
         if self.json:
-            clean = {
-                key: escape_stray_bytes(value) if isinstance(value, str) else value
-                for key, value in (details or {}).items()
-            }
-            body = {
-                "code": code,
-                "message": escape_stray_bytes(text),
-                "details": clean,
-                "hint": escape_stray_bytes(advice) or None,
-            }
-            self._stderr(json.dumps({"error": body}, default=str))
+            body = {"code": code, "message": text, "details": details or {}, "hint": advice or None}
+            self._stderr_json({"error": body})
             return
         self._stderr(f"{self._marked('error:', 'red')} {escape_controls(text)}")
         if self.verbose:
@@ -147,7 +141,7 @@ class Output:
 
     def _aside(self, kind: str, text: str, color: str) -> None:
         if self.json:
-            self._stderr(json.dumps({kind: escape_stray_bytes(text)}))
+            self._stderr_json({kind: text})
         elif kind == "note":
             self._stderr(escape_controls(text))
         else:
@@ -157,14 +151,12 @@ class Output:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word
 
     def _stderr(self, line: str) -> None:
-        # The order is kept if both streams are one file or pipe. A failure of stdout is reported by the flush at exit.
-        with suppress(OSError, ValueError, AttributeError, errors.OutputFailed):
-            sys.stdout.flush()
-        # A failure of stderr can be reported nowhere, and must not fail the command.
-        try:
+        with _on_stderr():
             click.echo(line, err=True, color=self._colored(sys.stderr))
-        except (OSError, ValueError):
-            return
+
+    def _stderr_json(self, document: dict[str, Any]) -> None:
+        with _on_stderr():
+            _write_utf_8(sys.stderr, json.dumps(_escaped(document)).encode() + b"\n")
 
     def _colored(self, stream: Any) -> bool:
         if self.no_color or os.environ.get("NO_COLOR") or not _is_terminal(stream):
@@ -182,6 +174,41 @@ def _is_terminal(stream: Any) -> bool:
 def _is_dumb() -> bool:
     """Return whether the terminal understands no escape sequences."""
     return os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
+
+
+@contextmanager
+def _on_stderr() -> Iterator[None]:
+    """Write to stderr in the context. A failure of stderr can be reported nowhere, and must not fail the command."""
+    # The order is kept if both streams are one file or pipe. A failure of stdout is reported by the flush at exit.
+    with suppress(OSError, ValueError, AttributeError, errors.OutputFailed):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        yield
+
+
+def _escaped(value: Any) -> Any:
+    """Return the value as JSON can represent it: stray bytes of file names become escapes, other objects text."""
+    if isinstance(value, dict):
+        return {_escaped(str(key)): _escaped(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(each) for each in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return escape_stray_bytes(str(value))
+
+
+def _write_utf_8(stream: Any, data: bytes) -> None:
+    """Write UTF-8 to a stream whose own encoding may be another one, which JSON must not have."""
+    if stream is None:
+        raise errors.OutputFailed(path="standard output", reason="it is closed")
+    binary = getattr(stream, "buffer", None)
+    if binary is None:  # text in memory
+        stream.write(data.decode())
+        return
+    stream.flush()
+    with streams.translated_errors():
+        binary.write(data)
+        binary.flush()
 
 
 def _write(text: str) -> None:

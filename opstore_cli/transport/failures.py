@@ -42,7 +42,7 @@ def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
     that can't be sent.
     """
     if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL):
-        return errors.InvalidSetting(setting="the URL or the token", reason=str(failure))
+        return errors.InvalidSetting(setting="the URL, the token or the proxy", reason=str(failure))
     links = list(causes(failure))
     cause = links[-1]
     for link in links:

@@ -1,10 +1,13 @@
 """Settings and tokens: their sources and precedence, and the URL that a token is sent to (CONTRACT section 7)."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,12 @@ from opstore_cli import OpStoreClient
 from opstore_cli.config import urls
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.settings import Settings, load_settings
+from opstore_cli.config.tokens import read_token
 from opstore_cli.local import daemon as local_daemon
 from opstore_cli.transport import target
 from opstore_daemon.protocol import errors
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.faults import fails
 
 Load = Callable[..., Settings]
 
@@ -77,6 +82,93 @@ def test_the_error_names_a_file_that_cannot_be_parsed(tree: Path, text: str) -> 
     (tree / "opstore.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
         load_settings(None, {}, tree)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"pipeline = 'a'\n<<<<<<< HEAD\n", r"Invalid statement \(at line 2, column 1\)"),
+        (b"pipeline = 'churn\xe9'\n", r"it is not UTF-8: byte 0xe9 \(at line 1, column 18\)"),
+        ("# gr\u00f6\u00dfe\npipeline = '".encode() + b"\xff'", r"byte 0xff \(at line 2, column 13\)"),
+        ("pipeline = 'churn'".encode("utf-16"), "it is UTF-16 or UTF-32 text; save it as UTF-8"),
+        ("pipeline = 'churn'".encode("utf-16-le"), "it is UTF-16 or UTF-32 text; save it as UTF-8"),
+        ("pipeline = 'churn'".encode("utf-32"), "it is UTF-16 or UTF-32 text; save it as UTF-8"),
+        (b"#" * (1024 * 1024 + 1), "it has more than 1024 KiB"),
+        (b"a = " + b"[" * 9999, "it is nested too deeply"),
+    ],
+)
+def test_a_settings_file_that_can_not_be_read_is_an_error_and_a_pyproject_a_warning(
+    tree: Path, user_file: Path, content: bytes, reason: str
+) -> None:
+    (tree / "pyproject.toml").write_bytes(content)
+    settings = load_settings(None, {}, tree / "deep")
+    (warning,) = settings.warnings
+    assert re.fullmatch(f"{re.escape(str(tree))}/pyproject.toml can't be read, .* not used: .*{reason}.*", warning)
+    assert settings == replace(load_settings(None, {}, tree.parent), warnings=settings.warnings)
+    user_file.write_bytes(content)
+    with pytest.raises(errors.InvalidSetting, match=rf"config\.toml: .*{reason}"):
+        load_settings(None, {}, tree)
+    user_file.unlink()
+    (tree / "opstore.toml").write_bytes(content)
+    with pytest.raises(errors.InvalidSetting, match=rf"opstore\.toml: .*{reason}"):
+        load_settings(None, {}, tree)
+
+
+def test_the_search_goes_on_after_a_pyproject_that_can_not_be_read(tree: Path) -> None:
+    (tree / "deep" / "pyproject.toml").write_text("<<<<<<< HEAD")
+    (tree / "pyproject.toml").write_text("[tool.opstore]\npipeline = 'churn'")
+    settings = load_settings(None, {}, tree / "deep")
+    assert (settings.pipeline, len(settings.warnings)) == ("churn", 1)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_line_ends_of_windows_are_skipped(tree: Path, user_file: Path, ends: str) -> None:
+    user_file.write_bytes(f"\ufeffallow_pickle = true{ends}".encode())
+    (tree / "pyproject.toml").write_bytes(f"\ufeff[tool.opstore]{ends}pipeline = 'churn'{ends}".encode())
+    assert load_settings(None, {}, tree) == replace(load_settings(None, {}, tree), pipeline="churn", allow_pickle=True)
+    (tree / "opstore.toml").write_bytes(f"\ufeffpipeline = 'text'{ends}".encode())
+    assert load_settings(None, {}, tree).pipeline == "text"
+    token = tree.parent / "token"
+    token.write_bytes(f"\ufeffa-token{ends}".encode())
+    assert load_settings(None, {"OPSTORE_TOKEN_FILE": str(token)}, tree).environment_token() == "a-token"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and links as POSIX has them")
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link", "link to itself"])
+def test_what_is_no_file_is_no_pyproject_and_a_wrong_opstore_toml(tree: Path, kind: str) -> None:
+    for name in ("pyproject.toml", "opstore.toml"):
+        path = tree / name
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("nothing" if kind == "dangling link" else name)
+        if name == "pyproject.toml":
+            assert load_settings(None, {}, tree).warnings == ()
+        else:
+            with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
+                load_settings(None, {}, tree)
+
+
+def test_a_pyproject_that_may_not_be_read_is_a_warning(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "pyproject.toml").write_text("")
+    monkeypatch.setattr(os, "open", fails(errno.EACCES))
+    assert load_settings(None, {}, tree).warnings[0].endswith(": Permission denied")
+
+
+def test_the_home_of_an_unknown_user_is_refused(tree: Path) -> None:
+    with pytest.raises(errors.InvalidSetting, match="OPSTORE_HOME"):
+        load_settings(None, {"OPSTORE_HOME": "~nobody-of-that-name/data"}, tree)
+
+
+@pytest.mark.parametrize("data", ["a-token".encode("utf-16"), b"a-token\xe9", b"a-token\0", "tök".encode()])
+def test_a_token_that_is_no_text_is_refused_and_not_shown(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "token").write_bytes(data)
+    with pytest.raises(errors.InvalidSetting) as caught:
+        read_token(tmp_path / "token", "the token file")
+    assert "a-token" not in str(caught.value)
+    assert "0xe9" not in str(caught.value)
 
 
 def test_the_users_file_and_the_environment_may_allow_pickles_and_the_working_tree_may_not(

@@ -35,3 +35,15 @@ def test_an_invalid_pipeline_file_is_refused(tmp_path: Path, content: bytes) -> 
     file.write_bytes(content)
     with pytest.raises(errors.FileRefused):
         read_graph(file)
+
+
+def test_a_byte_order_mark_is_skipped_and_another_encoding_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "churn.toml"
+    file.write_bytes('\ufeffops = ["a", "b"]\r\n'.encode())
+    assert read_graph(file) == (["a", "b"], None)
+    file.write_bytes('ops = ["a", "b"]'.encode("utf-16"))
+    with pytest.raises(errors.FileRefused, match="it is UTF-16 or UTF-32 text; save it as UTF-8"):
+        read_graph(file)
+    file.write_bytes(b"ops = [\n'gr\xf6sse']")
+    with pytest.raises(errors.FileRefused, match=r"byte 0xf6 \(at line 2, column 4\)"):
+        read_graph(file)

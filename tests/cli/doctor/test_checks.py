@@ -318,3 +318,12 @@ def test_a_database_that_is_none(user: User) -> None:
     assert advice == "move //data/opstore.db away and put a backup in its place"
     (user.home / "opstore.db").write_bytes(b"")
     assert user.wrong() == {}
+
+
+def test_a_pyproject_that_can_not_be_read(user: User) -> None:
+    (user.cwd / "pyproject.toml").write_text("<<<<<<< HEAD\n")
+    found, advice = user.wrong()["working tree"]
+    assert found.startswith(
+        "//work/pyproject.toml can't be read, so its settings are not used: Invalid statement (at line 1"
+    )
+    assert advice == "repair that file if it has settings of opstore; nothing else needs it"

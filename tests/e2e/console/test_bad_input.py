@@ -544,3 +544,32 @@ def test_the_python_client_refuses_the_same_names_and_references(stocked: Machin
         for reference in BAD_REFERENCES:
             with pytest.raises(errors.Refused):
                 client.pull(reference)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "cp1252"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_json_and_messages_survive_any_encoding(stocked: Machine, environment: dict[str, str]) -> None:
+    with stocked.client() as client:
+        version = client.push("encoded", b"bytes", message="größe 😀").version
+    code, out, err = stocked.raw("show", f"encoded@{version}", "--json", env=environment)
+    assert (code, json.loads(out.decode())["message"], err) == (0, "größe 😀", b"")
+    code, out, err = stocked.raw("show", "encoded", env=environment)
+    assert (code, b"internal" in err) == (0, False)
+    code, out, err = stocked.raw("show", "größe".encode(), "--json", env=environment)
+    assert (code, json.loads(err.decode())["error"]["details"]["name"]) == (2, "größe")
+
+
+@posix
+def test_a_home_that_is_not_utf_8_is_escaped_in_json(machine: Machine) -> None:
+    home = {"OPSTORE_HOME": os.fsdecode(os.fsencode(machine.folder) + b"/\xff\n")}
+    machine.real = True  # the fork server takes text for an environment
+    code, out, err = machine.raw("status", "--json", env=home)
+    assert (code, json.loads(out)["home"].endswith("/\\udcff\n"), err) == (7, True, b"")
+    code, out, err = machine.raw("doctor", "--json", env=home)
+    assert (code, b"\\\\udcff" in out, err) == (0, True, b"")

@@ -201,3 +201,13 @@ def test_the_text_of_a_daemon_is_escaped(machine: Machine, strangers: Callable[.
     stranger._answer = stranger._answer.replace(b"Content-Type: text/plain\r\n", b"")
     code, out, err = machine.run("ops", "--url", stranger.url)
     assert (code, out, err) == (4, "", "error: \\x1b[31m[red]gone[/red]\nhint: \\u202erun\n")
+
+
+def test_a_pyproject_that_can_not_be_read_is_a_warning_on_stderr(machine: Machine) -> None:
+    machine.do("start")
+    machine.file("pyproject.toml", "[project]\n<<<<<<< HEAD\n")
+    warning = "/machine/work/pyproject.toml can't be read, so its settings are not used: "
+    warning += "Invalid statement (at line 2, column 1)"
+    assert machine.run("ops") == (0, "", f"warning: {warning}\n")
+    code, out, err = machine.run("ops", "--json")
+    assert (code, json.loads(out), json.loads(err)) == (0, {"ops": []}, {"warning": warning})

@@ -88,6 +88,12 @@ def test_nothing_is_stored_if_the_daemon_cannot_be_reached(
     assert not credentials_file(machine).exists()
 
 
+def test_a_token_with_a_byte_order_mark_is_stored_without(machine: Machine) -> None:
+    machine.do("start")
+    machine.do("login", machine.url, stdin=b"\xef\xbb\xbf" + machine.token.encode() + b"\r\n")
+    assert json.loads(credentials_file(machine).read_bytes())["tokens"] == {machine.url: machine.token}
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
