@@ -57,6 +57,7 @@ EXIT_CODES = {
     7: "The daemon can't be reached, or none runs.",
     8: "Not authorised, or not to be trusted.",
     9: "Storage error: disk full, database or saver down, or the output can't be written.",
+    10: "A limit was reached: the answer would take too much work.",
     70: "An internal error: a bug. The message has a reference.",
     130: "Interrupted.",
     141: "Broken pipe.",

@@ -1,5 +1,6 @@
 """Links, verdicts and resolutions."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -124,12 +125,14 @@ class ValidityMixin(ApiMixin):
         lock: Sequence[str | Reference] = (),
         upgrade: str | None = None,
         as_of: str | None = None,
+        timeout: float | None = None,
     ) -> Resolution:
         """Return the newest versions of a pipeline's ops that are valid together, or why there are none.
 
         `use`: versions that count as the latest of their ops. `lock`: the locked versions; then `upgrade` names the op
-        that gets its newest possible version, and the others only move if they must. Raises PipelineNotFound,
-        OpNotFound and VersionNotFound.
+        that gets its newest possible version, and the others only move if they must. `timeout`: seconds, in addition
+        to the daemon's own limit; a fraction is rounded up. Raises PipelineNotFound, OpNotFound, VersionNotFound, and
+        ResolutionTooHard if a limit is reached.
         """
         path = routes.path(routes.RESOLUTION, pipeline=PipelineName.parse(pipeline))
         parameters = {
@@ -137,6 +140,7 @@ class ValidityMixin(ApiMixin):
             "lock": as_parameter(lock),
             "upgrade": upgrade,
             "as_of": as_of,
+            "timeout": None if timeout is None else math.ceil(timeout),
         }
         resolution = self._api.request("GET", path, Resolution, parameters=parameters)
         ops = [version.op for version in resolution.versions]

@@ -12,7 +12,7 @@ import click
 
 from opstore_cli.console import results
 from opstore_cli.console.command import command
-from opstore_cli.console.options import check_exclusive, valid_for_option
+from opstore_cli.console.options import check_exclusive, timeout_option, valid_for_option
 from opstore_cli.console.parameters import DirectoryType, PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("-f", "--force", is_flag=True, help="Overwrite what exists.")
 @valid_for_option("Only a version that is valid for this one; repeatable.")
 @click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="As this pipeline's resolution has it.")
+@timeout_option
 @click.option(
     "--lock",
     metavar="FILE",
@@ -60,6 +61,7 @@ def pull(
     force: bool,
     valid_for: Sequence[Reference],
     pipeline: PipelineName | None,
+    timeout: float | None,
     lock: Path | None,
 ) -> int:
     """Write the bytes of a version to a file or a folder. They are compared with their digest before it appears, and
@@ -88,12 +90,14 @@ def pull(
     """
     check_exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
     check_exclusive(output=output is not None, directory=directory is not None)
+    if timeout is not None and pipeline is None:
+        raise click.UsageError("--timeout needs --pipeline")
     _check_several(references, directory, pipeline, lock)
     if output == "-" and session.out.json:
         raise click.UsageError("--json and -o - both write to standard output; pass a path to -o")
     _check_output(output, directory, force)
     client = session.client()
-    selected = _select(session, client, references, valid_for, pipeline, lock)
+    selected = _select(session, client, references, valid_for, pipeline, timeout, lock)
     if isinstance(selected, int):
         return selected
     if directory is not None:
@@ -115,6 +119,7 @@ def _select(
     references: Sequence[Reference],
     valid_for: Sequence[Reference],
     pipeline: PipelineName | None,
+    timeout: float | None,
     lock: Path | None,
 ) -> list[_Selected] | int:
     if lock is None and pipeline is None and not valid_for and len(references) == 1:
@@ -124,7 +129,7 @@ def _select(
     if lock is not None:
         found: list[VersionRecord] | int = version_selection.select_of_lock(session.out, client, lock)
     elif pipeline is not None:
-        found = version_selection.select_of_pipeline(session.out, client, references, pipeline)
+        found = version_selection.select_of_pipeline(session.out, client, references, pipeline, timeout)
     elif valid_for:
         found = version_selection.select_valid(session.out, client, references, valid_for)
     else:

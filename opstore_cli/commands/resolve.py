@@ -8,7 +8,7 @@ import click
 
 from opstore_cli.console import results
 from opstore_cli.console.command import command
-from opstore_cli.console.options import as_of_option, check_exclusive, use_option
+from opstore_cli.console.options import as_of_option, check_exclusive, timeout_option, use_option
 from opstore_cli.console.parameters import OpNameType, PipelineNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell
@@ -29,6 +29,7 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 @click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
 @click.option("--upgrade", metavar="OP", type=OpNameType(), help="Move this op of the lock, and what must move.")
 @click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
+@timeout_option
 @as_of_option
 def resolve(
     session: Session,
@@ -37,6 +38,7 @@ def resolve(
     lock: Path | None,
     upgrade: OpName | None,
     check: Path | None,
+    timeout: float | None,
     as_of: str | None,
 ) -> int:
     """Find the newest versions of a pipeline that are valid with one another. There is one of each op, and every edge
@@ -46,6 +48,8 @@ def resolve(
     --lock writes the set to a file. With --upgrade OP only that op of the file moves, to the newest version that it can
     have, and of the others those that must. --check says whether a lock still holds, and exits 1 if edges changed, a
     version was yanked or removed, or an edge is no longer valid.
+
+    The daemon gives up on a pipeline that takes too much work: exit code 10, with the ops that conflict most.
 
     \b
     Examples:
@@ -58,6 +62,7 @@ def resolve(
     check_exclusive(check=check, use=use)
     check_exclusive(lock=lock, as_of=as_of)
     check_exclusive(check=check, as_of=as_of)
+    check_exclusive(check=check, timeout=timeout is not None)
     if lock is not None and not lock.name:
         raise click.UsageError("--lock needs the path of a file")
     if upgrade is not None and lock is None:
@@ -72,10 +77,11 @@ def resolve(
     if name is None:
         raise click.UsageError("give a pipeline")
     pinned = [] if current is None else [each.reference for each in current.versions]
-    found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of)
+    found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of, timeout=timeout)
     if not found.versions:
         return results.report_no_resolution(session.out, found, found)
     results.note_skipped(session.out, found.skipped)
+    results.note_unexplained(session.out, found)
     if lock is not None:
         changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
         session.out.note(f"wrote {lock}" if changed else f"{lock} is up to date")

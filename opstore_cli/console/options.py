@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from opstore_cli.console.parameters import LEVELS, ReferenceType, TimeOrPositionType
+from opstore_cli.console.parameters import LEVELS, DurationType, ReferenceType, TimeOrPositionType
 
 if TYPE_CHECKING:
     from opstore_cli.console.session import Session
@@ -59,6 +59,12 @@ def use_option(function: F) -> F:
     """Add `--use` to a command that evaluates a pipeline."""
     help_text = "As if this version were the latest of its op; repeatable."
     return click.option("--use", metavar="REF", multiple=True, type=ReferenceType(), help=help_text)(function)
+
+
+def timeout_option(function: F) -> F:
+    """Add `--timeout` to a command that resolves a pipeline."""
+    help_text = "Give up after this time (90s, 10m), with exit code 10."
+    return click.option("--timeout", metavar="TIME", type=DurationType(), help=help_text)(function)
 
 
 def as_of_option(function: F) -> F:

@@ -44,6 +44,7 @@ def report_no_resolution(out: Output, resolution: "Resolution", document: Any) -
         out.note(f"{format_edge(edge)}: {edge.verdict}: {edge.reason}", always=True)
     for skipped in resolution.skipped:
         out.note(skipped.reason, always=True)
+    note_unexplained(out, resolution)
     out.error(error)
     return error.exit_code
 
@@ -53,6 +54,13 @@ def note_skipped(out: Output, skipped: "Sequence[SkippedVersion]") -> None:
     if not out.json:
         for version in skipped:
             out.note(f"skipped {format_reference(version.op, version.version)}: {version.reason}")
+
+
+def note_unexplained(out: Output, resolution: "Resolution") -> None:
+    """Note that the daemon's limit was reached before all reasons were found. With --json the document says so."""
+    if not out.json and not resolution.explained:
+        missing = "the reasons of further skipped versions" if resolution.versions else "the smallest conflict"
+        out.note(f"{missing} would take too much work to find", always=True)
 
 
 def report_none_valid(out: Output, op: str, downstreams: "Iterable[Reference]", verdict: str, document: Any) -> int:

@@ -35,7 +35,11 @@ def select_valid(
 
 
 def select_of_pipeline(
-    out: Output, client: "OpStoreClient", references: "Sequence[Reference]", pipeline: "PipelineName"
+    out: Output,
+    client: "OpStoreClient",
+    references: "Sequence[Reference]",
+    pipeline: "PipelineName",
+    timeout: float | None,
 ) -> "list[VersionRecord] | int":
     """Return the versions of these ops in the pipeline's resolution, or an exit code if it has none.
 
@@ -44,7 +48,7 @@ def select_of_pipeline(
     for reference in references:
         if not reference.bare:
             raise click.UsageError(f"--pipeline selects the version: give {reference.op} without a selector")
-    found = client.resolve(pipeline)
+    found = client.resolve(pipeline, timeout=timeout)
     if not found.versions:
         document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "conflict": found.conflict}
         return results.report_no_resolution(out, found, document)

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import select
 import socket
 import time
 from typing import Any
@@ -18,6 +19,7 @@ from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.system.loopback import disable_pacing
 from opstore_daemon.web.api.uploads import UPLOAD_WRITER
 from opstore_daemon.web.app import request_id
+from opstore_daemon.web.framework.routing import IS_CLIENT_GONE
 from opstore_daemon.web.guards import Guards
 
 log = logging.getLogger("opstore.error")
@@ -34,6 +36,7 @@ class ApplicationTask(WSGITask):  # type: ignore[misc]
         """Return the WSGI environment."""
         environ: dict[str, Any] = super().get_environment()
         environ["opstore.file_wrapper"] = ForwardBuffer
+        environ[IS_CLIENT_GONE] = self.channel.is_client_gone
         if self.request.upload_body is not None:
             environ[UPLOAD_WRITER] = self.request.upload_body.writer
         return environ
@@ -69,6 +72,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     task_class = ApplicationTask
     error_task_class = ErrorResponseTask
     close_when_flushed: bool
+    will_close: bool
+    connected: bool
     pending_head = b""  # of the response that is being written
     _refused = False
     _linger_until: float | None = None
@@ -77,6 +82,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def __init__(self, server: Any, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(server, sock, *arguments, **options)
         disable_pacing(sock)
+
+    def is_client_gone(self) -> bool:
+        """Return whether the connection has ended, or the client has closed its side: for long work of a request.
+
+        The loop does not look at a connection whose request is running.
+        """
+        try:
+            return self.will_close or not self.connected or _has_ended(self.socket)
+        except (OSError, ValueError):  # the loop closed it in the meantime
+            return True
 
     @property
     def idle(self) -> bool:
@@ -182,6 +197,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.request is not None:
             self.request.close()
         super().handle_close()
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Return whether the peer has closed or reset the connection; unread bytes stay unread."""
+    if hasattr(select, "POLLRDHUP"):  # Linux: also behind unread bytes
+        poll = select.poll()
+        poll.register(connection, select.POLLRDHUP)
+        return bool(poll.poll(0))
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def channel_class(guards: Guards, uploads: Uploads, port: int) -> type[Channel]:

@@ -87,6 +87,8 @@ class Listener:
             elif idle_timeout and time.monotonic() - self._last_busy > idle_timeout:
                 logging.getLogger("opstore.daemon").info("stopping after %g s without a request", idle_timeout)
                 self.stop()
+        for channel in self._channels():
+            channel.will_close = True  # a search that is still running ends with its client
         self._waitress.task_dispatcher.shutdown(timeout=5)
         for channel in self._channels():
             channel.handle_close()

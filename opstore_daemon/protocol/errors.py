@@ -23,6 +23,7 @@
     │                                  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  NotReady  OutputFailed  LibraryMissing
+    ├── BudgetExceeded       exit 10   ResolutionTooHard  TooManySearches
     └── InternalError        exit 70
 
 A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
@@ -528,6 +529,23 @@ class OutputFailed(Unavailable):
 class LibraryMissing(Unavailable):
     message = "{what} needs the library {library}, which can't be imported: {reason}"
     hint = "pip install 'opstore[{extra}]'"
+
+
+class BudgetExceeded(OpStoreError):
+    """The answer would take too much work: a limit was reached before it was found."""
+
+    status, exit_code = 422, 10
+
+
+class ResolutionTooHard(BudgetExceeded):
+    message = "can't resolve {pipeline} within {limit}; the ops that conflict most: {most}"
+    hint = "opstore resolve {pipeline} --use OP@VERSION, with versions of these ops that are valid together"
+
+
+class TooManySearches(BudgetExceeded):
+    status = 503
+    message = "{running} long searches are running, and as many as may wait for them are waiting"
+    hint = "run the same command again later"
 
 
 class InternalError(OpStoreError):

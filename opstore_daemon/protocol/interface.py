@@ -151,11 +151,13 @@ class OpStoreInterface(Protocol):
         lock: Sequence[str] = (),
         upgrade: str | None = None,
         as_of: str | None = None,
+        timeout: float | None = None,
     ) -> Resolution:
         """Return the newest versions of the pipeline's ops that are valid together, or why there are none.
 
         `use`: versions that count as the latest of their ops. With `lock`, the locked versions, the op `upgrade` gets
-        the newest version that it can have, and other ops move only if they must. Raises PipelineNotFound.
+        the newest version that it can have, and other ops move only if they must. `timeout`: seconds, in addition to
+        the daemon's own limit. Raises PipelineNotFound, and ResolutionTooHard if a limit is reached.
         """
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:

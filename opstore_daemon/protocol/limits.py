@@ -6,6 +6,7 @@ MAX_HEADERS = 32 * 1024  # the head of a request
 MAX_FORM = MAX_JSON + SMALL_PUSH + MAX_HEADERS  # a body with both, and the headers of its parts
 MAX_RECORD_HEADER = 4 * 1024  # a version's record that travels in a header
 MAX_LIMIT = 1000  # rows of a page
+MAX_TIMEOUT = 3600  # seconds that a client may give a resolution
 
 READ_SIZE = 1024 * 1024  # one read, write or hash, if there are as many bytes
 HASH_READ_SIZE = 256 * 1024  # one read of bytes that are read only to be hashed: they stay in the processor's cache

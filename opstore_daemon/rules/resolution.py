@@ -8,12 +8,16 @@ The search is depth-first: ops in that order, candidates of each op from the new
 is the greatest. At a dead end it returns to the nearest op that caused it and skips those that did not
 (conflict-directed backjumping: P. Prosser, "Hybrid algorithms for the constraint satisfaction problem", 1993). It
 never retries a candidate that failed independently of all other ops.
+
+The problem is NP-complete (graph colouring is a case of it), so each search counts its steps in a budget.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeVar
+
+from opstore_daemon.rules.budget import Budget, BudgetExceeded
 
 Edge = tuple[str, str]  # the upstream op and the downstream op
 C = TypeVar("C")
@@ -49,15 +53,23 @@ def search_order(ops: Iterable[str], edges: Iterable[Edge]) -> list[str]:
     return ordered
 
 
-def resolve(ops: Iterable[str], edges: Sequence[Edge], candidates: Candidates[C]) -> dict[str, C] | None:
-    """Return the version of each op in the resolution, in search order; None if there is no resolution."""
-    return _Search(search_order(ops, edges), edges, candidates).run()
+def resolve(
+    ops: Iterable[str], edges: Sequence[Edge], candidates: Candidates[C], budget: Budget
+) -> dict[str, C] | None:
+    """Return the version of each op in the resolution, in search order; None if there is no resolution.
+
+    Raises what `budget.spend` raises.
+    """
+    ops = list(ops)
+    budget.spend(len(ops) + len(edges))
+    return _Search(search_order(ops, edges), edges, candidates, budget).run()
 
 
-def find_conflict(edges: Sequence[Edge], candidates: Candidates[C]) -> list[Edge]:
+def find_conflict(edges: Sequence[Edge], candidates: Candidates[C], budget: Budget) -> list[Edge]:
     """Return a minimal subset of the edges that has no resolution: without any one of them, the rest has one.
 
-    Call it only if there is no resolution. The list is empty if an op without candidates is the only cause.
+    Call it only if there is no resolution. The list is empty if an op without candidates is the only cause. Raises
+    what `budget.spend` raises.
     """
     # Few of many edges matter, so large chunks are removed first, single edges last (A. Zeller and R. Hildebrandt,
     # "Simplifying and Isolating Failure-Inducing Input", 2002).
@@ -65,7 +77,7 @@ def find_conflict(edges: Sequence[Edge], candidates: Candidates[C]) -> list[Edge
     while size > 0:
         for start in range(len(conflict) - 1 - (len(conflict) - 1) % size, -1, -size):
             rest = conflict[:start] + conflict[start + size :]
-            if resolve({op for edge in rest for op in edge}, rest, candidates) is None:
+            if resolve({op for edge in rest for op in edge}, rest, candidates, budget) is None:
                 conflict = rest
         size //= 2
     return conflict
@@ -74,8 +86,8 @@ def find_conflict(edges: Sequence[Edge], candidates: Candidates[C]) -> list[Edge
 class _Search(Generic[C]):
     """One depth-first search. The depth of an op is its index in the search order."""
 
-    def __init__(self, ops: Sequence[str], edges: Sequence[Edge], candidates: Candidates[C]) -> None:
-        self._ops, self._candidates = ops, candidates
+    def __init__(self, ops: Sequence[str], edges: Sequence[Edge], candidates: Candidates[C], budget: Budget) -> None:
+        self._ops, self._candidates, self._budget = ops, candidates, budget
         self._depth = {op: depth for depth, op in enumerate(ops)}
         self._downstreams: dict[str, list[str]] = {op: [] for op in ops}
         for upstream, downstream in edges:
@@ -89,11 +101,19 @@ class _Search(Generic[C]):
 
     def run(self) -> dict[str, C] | None:
         """Return the first complete set, or None."""
+        try:
+            return self._run()
+        except BudgetExceeded:
+            self._budget.count_conflict(self._ops[len(self._pins) : len(self._pins) + 1])  # it may have had no conflict
+            raise
+
+    def _run(self) -> dict[str, C] | None:
         while len(self._pins) < len(self._ops):
             op = self._ops[len(self._pins)]
             if len(self._untried) == len(self._pins):
                 self._open(op)
             for candidate in self._untried[-1]:
+                self._budget.spend()
                 if candidate not in self._dead[op]:
                     self._pins[op] = candidate
                     break
@@ -116,6 +136,7 @@ class _Search(Generic[C]):
         conflicts.add(first)
         for candidate in self._candidates.accepted_upstreams((op, first), self._pins[first]):
             for other in others:
+                self._budget.spend()
                 if not self._candidates.accepts((op, other), candidate, self._pins[other]):
                     conflicts.add(other)
                     break
@@ -125,14 +146,16 @@ class _Search(Generic[C]):
     def _backjump(self) -> bool:
         """Return to the deepest op in conflict and unpin it and all after it; False if no op is in conflict."""
         conflicts = self._conflicts[-1]
+        self._budget.count_conflict((self._ops[len(self._pins)], *conflicts))
         if not conflicts:
             return False
         culprit = max(conflicts, key=self._depth.__getitem__)
         depth, other_conflicts = self._depth[culprit], conflicts - {culprit}
         if not other_conflicts:
             self._dead[culprit].add(self._pins[culprit])
-        for op in self._ops[depth:]:
-            self._pins.pop(op, None)
+        self._budget.spend(len(self._pins) - depth + len(conflicts))
+        for op in self._ops[depth : len(self._pins)]:
+            del self._pins[op]
         del self._untried[depth + 1 :], self._conflicts[depth + 1 :]
         self._conflicts[depth] |= other_conflicts
         return True

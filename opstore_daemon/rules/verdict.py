@@ -80,10 +80,6 @@ class EdgeLinks:
         """Return the lines of the upstream versions that have a valid link to exactly that downstream version."""
         return self._lines_by_target.get(downstream, set())
 
-    def all_lines(self) -> set[Line]:
-        """Return the lines of all upstream versions that have a valid link."""
-        return {own_line for own_line, _ in self._newest_by_line}
-
     @property
     def has_valid_link(self) -> bool:
         """Whether any valid link is in force, so that a version that is not valid is invalid (rule 3)."""

@@ -20,6 +20,8 @@ class Resolution(Record, frozen=True, kw_only=True):
 
     If there is no such set, `versions` is empty, `verdict` is `unknown` if only links are missing, else `invalid`, and
     `conflict` has a smallest set of edges that can't all be valid, each with the newest versions and the reason.
+    `explained` is False if the budget ended before the explanation: then `skipped` may lack versions, or `conflict` is
+    empty.
     """
 
     pipeline: str
@@ -28,6 +30,7 @@ class Resolution(Record, frozen=True, kw_only=True):
     edges: tuple[tuple[str, str], ...]
     skipped: tuple[SkippedVersion, ...]
     conflict: tuple[EdgeVerdict, ...] = ()
+    explained: bool = True
     picked_yanked: tuple[PickedYanked, ...] = ()
     position: int
 

@@ -63,6 +63,19 @@ def _any_valid_for_op(time_filter: TimeFilter, *, up: int, down: int) -> Executa
     return select(Link.position).where(_valid_between(time_filter, up, down), target_id == text("0")).limit(1)
 
 
+def any_valid_of(snapshot: Snapshot, upstream_versions: Sequence[VersionRow], downstream: OpRow) -> bool:
+    """Return whether any of these upstream versions has a valid link to the downstream op or to a version of it."""
+    ids = [row.id for row in upstream_versions]
+    return snapshot.execute(_any_valid_of(snapshot.time_filter, ids=ids, down=downstream.id)).first() is not None
+
+
+@prepared
+def _any_valid_of(time_filter: TimeFilter, *, ids: Sequence[int], down: int) -> Executable:
+    # No condition on the upstream op: with one, SQLite reads all links between the two ops.
+    links = and_(Link.upstream_version_id.in_(ids), Link.downstream_id == down, time_filter.in_force(Link))
+    return select(Link.position).where(links, Link.state == "valid").limit(1)
+
+
 def to_versions(
     snapshot: Snapshot, upstream: OpRow, downstream: OpRow, versions: Sequence[VersionRow]
 ) -> list[LinkInForce]:

@@ -142,6 +142,7 @@ _SUBVERSIONS = (
 )
 _WITH_ID = Version.id == bindparam("version_id")
 _OLDER = Version.sequence < bindparam("sequence")
+_NEWER = Version.sequence > bindparam("above")
 _DIGEST = Version.digest == bindparam("digest")
 _NUMBER = tuple_(Version.major_number, Version.minor_number, Version.patch_number)
 _WITH_NUMBERS = _NUMBER.in_(bindparam("numbers"))
@@ -185,6 +186,11 @@ def with_digest(digest: str) -> Where:
 def older_than(sequence: int | None) -> Where:
     """Select the versions below that sequence; None: all."""
     return ALL if sequence is None else Where((_OLDER,), {"sequence": sequence})
+
+
+def newer_than(sequence: int) -> Where:
+    """Select the versions above that sequence."""
+    return Where((_NEWER,), {"above": sequence})
 
 
 def first(snapshot: Snapshot, op_id: int, where: Where = ALL) -> VersionRow | None:

@@ -1,10 +1,13 @@
 """Links and what follows from them: verdicts, resolutions, locks and affected ops."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.limits import MAX_TIMEOUT
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Affected,
@@ -22,9 +25,10 @@ from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
-from opstore_daemon.store.transactions import Transactions
+from opstore_daemon.store.transactions import Transactions, utc
 from opstore_daemon.store.validity import affected, locks, resolution, verdicts
 from opstore_daemon.store.validity.resolution import Resolver
+from opstore_daemon.store.validity.searches import IsCancelled, Searches, never
 from opstore_daemon.store.validity.verdicts import Chosen
 
 HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position
@@ -36,6 +40,10 @@ def _has_none(_position: int) -> bool:
 
 class ValidityOperations(Transactions):
     """Record links, validate, resolve, check locks, find affected ops."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc) -> None:
+        super().__init__(database, clock)
+        self.searches = Searches()
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Record a link (protocol.interface)."""
@@ -135,13 +143,17 @@ class ValidityOperations(Transactions):
         lock: Sequence[str] = (),
         upgrade: str | None = None,
         as_of: str | None = None,
+        timeout: float | None = None,
+        is_cancelled: IsCancelled = never,
     ) -> Resolution:
-        """Return the resolution of a pipeline (protocol.interface)."""
+        """Return the resolution of a pipeline (protocol.interface); end the search once `is_cancelled` returns True."""
         name = PipelineName.parse(pipeline)
         used, locked = [Reference.parse(text) for text in use], [Reference.parse(text) for text in lock]
         upgraded = None if upgrade is None else OpName.parse(upgrade)
-        with self._snapshot(as_of) as snapshot:
-            return Resolver(snapshot, name, used, locked, upgraded).resolve()
+        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
+            raise errors.InvalidRequest(reason=f"the timeout has to be above 0 and at most {MAX_TIMEOUT} seconds")
+        with self._snapshot(as_of) as snapshot, self.searches.budget(name, timeout, is_cancelled) as budget:
+            return Resolver(snapshot, name, budget, used, locked, upgraded).resolve()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds (protocol.interface)."""

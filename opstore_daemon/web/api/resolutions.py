@@ -5,13 +5,21 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
-from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Affected, Check, Lock, Resolution
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Query, Use
-from opstore_daemon.web.framework.routing import Api, ApiRoute, ResponseSpec, json_response, route, store
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ApiRoute,
+    ResponseSpec,
+    is_client_gone,
+    json_response,
+    route,
+    store,
+)
 
 ROUTES: list[ApiRoute] = []
 
@@ -26,6 +34,12 @@ class ResolutionQuery(Query, frozen=True, kw_only=True):
         | None
     ) = None
     as_of: AsOf | None = None
+    timeout: (
+        Annotated[
+            int, Meta(ge=1, le=limits.MAX_TIMEOUT, description="Seconds after which to end with ResolutionTooHard.")
+        ]
+        | None
+    ) = None
 
 
 class AffectedQuery(Query, frozen=True, kw_only=True):
@@ -42,11 +56,25 @@ class AffectedQuery(Query, frozen=True, kw_only=True):
     routes.RESOLUTION,
     scope="read",
     responses={200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")},
-    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
+    raises=(
+        *READ_ERRORS,
+        *REFERENCE_ERRORS,
+        errors.PipelineNotFound,
+        errors.ResolutionTooHard,
+        errors.TooManySearches,
+    ),
 )
 def resolve(_api: Api, pipeline: PipelineName, query: ResolutionQuery) -> Response:
     """Return the newest versions of the pipeline's ops that are valid with one another."""
-    found = store().resolve(pipeline, use=query.use, lock=query.lock, upgrade=query.upgrade, as_of=query.as_of)
+    found = store().resolve(
+        pipeline,
+        use=query.use,
+        lock=query.lock,
+        upgrade=query.upgrade,
+        as_of=query.as_of,
+        timeout=query.timeout,
+        is_cancelled=is_client_gone(),
+    )
     return json_response(found)
 
 

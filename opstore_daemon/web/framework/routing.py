@@ -12,12 +12,15 @@ from flask import Flask, Response, g, request
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.store import Store
+from opstore_daemon.store.validity.searches import never
 from opstore_daemon.web.framework import path_parameters, query_parameters, request_body
 from opstore_daemon.web.framework.headers import Header
 from opstore_daemon.web.framework.query_parameters import Query
 from opstore_daemon.web.guards import Credential, Guards, Scope
 
 Error = type[errors.OpStoreError]
+
+IS_CLIENT_GONE = "opstore.is_client_gone"  # in the WSGI environment, if the server can tell
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,12 @@ def store() -> Store:
     """Return the store, bound to this request's idempotency key."""
     bound: Store = g.store
     return bound
+
+
+def is_client_gone() -> Callable[[], bool]:
+    """Return the function that says whether the client of this request has closed its connection."""
+    found: Callable[[], bool] = request.environ.get(IS_CLIENT_GONE, never)
+    return found
 
 
 def credential() -> Credential:

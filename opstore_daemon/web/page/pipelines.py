@@ -7,8 +7,10 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.web.framework.routing import Api, store
+from opstore_daemon.protocol.records import Resolution
+from opstore_daemon.web.framework.routing import Api, is_client_gone, store
 from opstore_daemon.web.page.rendering import AsOf, page
 
 ROWS = 20  # of the list
@@ -32,8 +34,9 @@ def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
     from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw  # imports grandalf and, if installed, numpy
 
     found = store().validate_pipeline(pipeline, as_of=query.value)
-    resolution = store().resolve(pipeline, as_of=query.value)
-    by_op = ((op, list(group)) for op, group in groupby(resolution.skipped, attrgetter("op")))
+    resolution, too_hard = _resolve(pipeline, query.value)
+    skipped = () if resolution is None else resolution.skipped
+    by_op = ((op, list(group)) for op, group in groupby(skipped, attrgetter("op")))
     return page(
         "pipeline.html",
         query,
@@ -42,5 +45,14 @@ def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
         drawing=draw(found),
         box=(WIDTH, HEIGHT),
         resolution=resolution,
+        too_hard=too_hard,
         skipped=[(op, versions[:SKIPPED_ROWS], len(versions)) for op, versions in by_op],
     )
+
+
+def _resolve(pipeline: PipelineName, as_of: str | None) -> tuple[Resolution | None, str]:
+    """Return the resolution, or the reason why it takes too much work: the page shows the rest all the same."""
+    try:
+        return store().resolve(pipeline, as_of=as_of, is_cancelled=is_client_gone()), ""
+    except errors.BudgetExceeded as error:
+        return None, error.text

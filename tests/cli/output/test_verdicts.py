@@ -2,11 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Versions
-from tests.cli.output.fakes import SKIPPED, Opstore, a_link, a_resolution, a_validation
+from tests.cli.output.fakes import SKIPPED, Opstore, a_link, a_resolution, a_validation, a_version
 
 NONE_VALID = Versions(op="pca", versions=(), skipped=SKIPPED, verdict="invalid")
 NONE_KNOWN = Versions(op="pca", versions=(), skipped=SKIPPED, verdict="unknown")
@@ -87,3 +88,15 @@ def test_pull_of_an_unresolvable_pipeline_fails_with_its_verdict(opstore: Opstor
     assert opstore("pull", "pca", "--pipeline", "churn", resolve=a_resolution("unknown")) == (3, "", said)
     code, out, err = opstore("pull", "pca", "--pipeline", "churn", "--json", resolve=a_resolution("invalid"))
     assert (code, json.loads(out)["pulled"], err) == (1, [], "")
+
+
+def test_an_incomplete_explanation_is_noted(opstore: Opstore) -> None:
+    found = msgspec.structs.replace(a_resolution("valid", a_version()), explained=False)
+    code, _, err = opstore("resolve", "churn", "-q", resolve=found)
+    assert (code, err) == (0, "the reasons of further skipped versions would take too much work to find\n")
+    none = msgspec.structs.replace(a_resolution("invalid"), conflict=(), explained=False)
+    error = errors.NoSet(pipeline="churn")
+    said = f"the smallest conflict would take too much work to find\nerror: {error.text}\nhint: {error.advice}\n"
+    assert opstore("resolve", "churn", resolve=none) == (1, "", said)
+    code, out, err = opstore("resolve", "churn", "--json", resolve=found)
+    assert (code, json.loads(out)["explained"], err) == (0, False, "")

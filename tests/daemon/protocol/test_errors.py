@@ -26,6 +26,7 @@ EXIT_CODES = {
     "Unreachable": 7,
     "NotAuthorised": 8,
     "Unavailable": 9,
+    "BudgetExceeded": 10,
     "InternalError": 70,
 }
 UNKNOWN_VERDICT = 3

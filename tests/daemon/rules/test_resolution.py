@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.versions import VersionNumber
+from opstore_daemon.rules.budget import Budget
 from opstore_daemon.rules.resolution import Edge, find_conflict, resolve, search_order
 from opstore_daemon.rules.verdict import EdgeLinks
 from tests.daemon.rules import oracle
@@ -61,7 +62,7 @@ def cases(draw: st.DrawFn) -> tuple[oracle.History, list[str], list[Edge]]:
 def test_resolutions_agree_with_the_oracle(case: tuple[oracle.History, list[str], list[Edge]]) -> None:
     history, ops, edges = case
     expected = oracle.resolution(history, ops, edges)
-    found = resolve(ops, edges, ByHistory(history, edges))
+    found = resolve(ops, edges, ByHistory(history, edges), Budget())
     if isinstance(expected, str):
         assert found is None
     else:
@@ -76,9 +77,9 @@ def test_a_conflict_is_a_minimal_set_of_edges_without_a_resolution(
 ) -> None:
     history, ops, edges = case
     candidates = ByHistory(history, edges)
-    if resolve(ops, edges, candidates) is not None:
+    if resolve(ops, edges, candidates, Budget()) is not None:
         return
-    found = find_conflict(edges, candidates)
+    found = find_conflict(edges, candidates, Budget())
     if not all(candidates.newest_first(op) for op in ops):
         return
     assert found
@@ -120,7 +121,7 @@ def test_a_candidate_that_fails_independently_of_other_ops_is_not_retried() -> N
     valid: dict[Edge, dict[int, list[int]]] = {edge: {down: list(every) for down in every} for edge in chain}
     valid[chain[0]] = {5: [1]}
     candidates = Counting(1000, valid)
-    assert resolve(ops, chain, candidates) == {ops[0]: 1, ops[1]: 5, **dict.fromkeys(ops[2:], 1000)}
+    assert resolve(ops, chain, candidates, Budget()) == {ops[0]: 1, ops[1]: 5, **dict.fromkeys(ops[2:], 1000)}
     assert candidates.asked < 20 + 1000
 
 
@@ -131,5 +132,5 @@ def test_the_search_jumps_back_past_ops_without_a_conflict() -> None:
     valid: dict[Edge, dict[int, list[int]]] = {edge: {down: list(every) for down in every} for edge in edges}
     valid[edges[-1]] = {1: [7]}
     candidates = Counting(50, valid)
-    assert resolve(ops, edges, candidates) == {"down": 1, **dict.fromkeys(ops[1:-1], 50), ops[-1]: 7}
+    assert resolve(ops, edges, candidates, Budget()) == {"down": 1, **dict.fromkeys(ops[1:-1], 50), ops[-1]: 7}
     assert candidates.asked <= 50 * len(edges)

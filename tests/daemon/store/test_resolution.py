@@ -91,6 +91,7 @@ def test_the_store_and_the_oracle_agree_on_resolutions_and_affected_ops(
         pipeline, [played.name(op) for op in ops], [(played.name(u), played.name(d)) for u, d in edges]
     )
     check_resolution(played, pipeline, ops, edges)
+    check_upgrades(played, pipeline, ops, edges)
     for op in ops:
         for version in oracle.versions(played.history, op):
             told = shared.affected(played.reference(op, version), pipeline=pipeline)
@@ -118,3 +119,28 @@ def check_resolution(played: Played, pipeline: str, ops: list[str], edges: list[
     assert all(passed.reason for passed in told.skipped)
     use = [f"{version.op}@{version.version}" for version in told.versions]
     assert played.store.validate_pipeline(pipeline, use=use).verdict == "valid"
+
+
+def check_upgrades(played: Played, pipeline: str, ops: list[str], edges: list[Edge]) -> None:
+    """Upgrade each op of the oldest valid set: "moves that op, and only what must move with it"."""
+    history, order = played.history, oracle.resolution_order(ops, edges)
+    found = oracle.sets(history, ops, edges, ["valid"])
+
+    def sequences(chosen: dict[str, oracle.Subversions]) -> list[int]:
+        return [oracle.versions(history, op).index(chosen[op]) for op in order]
+
+    if not found:
+        return
+    locked = min(found, key=sequences)
+    for op in ops:
+        newest = max((chosen[op] for chosen in found), key=oracle.versions(history, op).index)
+        possible = [chosen for chosen in found if chosen[op] == newest]
+        for other in order:
+            if other != op:
+                keeping = [chosen for chosen in possible if chosen[other] == locked[other]]
+                possible = keeping or possible
+        expected = max(possible, key=sequences)
+        lock = [played.reference(each, version) for each, version in locked.items()]
+        told = played.store.resolve(pipeline, lock=lock, upgrade=played.name(op))
+        numbers = {played.name(each): played.number(each, version) for each, version in expected.items()}
+        assert {version.op: version.version for version in told.versions} == numbers

@@ -1,0 +1,270 @@
+"""The limits of a resolution in the store: steps, time, its client, and how many searches run at once."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from itertools import product
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.filled import fill
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Resolution
+from opstore_daemon.protocol.references import Reference
+from opstore_daemon.rules import budget
+from opstore_daemon.rules.budget import CHECKPOINT_STEPS
+from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store.catalog import links
+from opstore_daemon.store.catalog.references import find_version
+from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.store import Store
+from opstore_daemon.store.validity.resolution import Resolver
+from opstore_daemon.store.validity.searches import RUNNING, WAITING, Searches
+from tests.daemon.rules.hard_graphs import complete
+from tests.support.waiting import wait_for
+
+SEARCHES = "opstore_daemon.store.validity.searches"
+CHAIN = [f"op{place:02d}" for place in range(20)]
+BACK = 1000
+
+
+def fill_complete(store: Store, name: str, ops: int, versions: int) -> None:
+    """Register a complete graph whose edges are valid between versions of different numbers: it has no colouring."""
+    names, edges = (
+        [f"{name}_{op}" for op in complete(ops)[0]],
+        [(f"{name}_{u}", f"{name}_{d}") for u, d in complete(ops)[1]],
+    )
+    for op in names:
+        for version in range(versions):
+            store.register(op, subversions=f"{version:04x}.0000.0000")
+        store.set_compat(op, "exact")
+    store.register_pipeline(name, names, edges)
+    numbers = [f"{version + 1}.0.0" for version in range(versions)]
+    with store.database.write() as connection:  # one transaction: one for each link would take a minute on files
+        snapshot = Snapshot(connection)
+        rows = {
+            (op, number): find_version(snapshot, Reference.parse(f"{op}@{number}"))
+            for op in names
+            for number in numbers
+        }
+        for (up, down), one, other in product(edges, numbers, numbers):
+            if one != other:
+                key = links.link_key(snapshot, rows[up, one], Reference.parse(f"{down}@{other}"))
+                links.record_link(connection, key, "valid", None, 0)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """Return a store with two pipelines without a resolution: `small`, and `hard`, which nobody can prove."""
+    with closing(OpStoreServer(MemorySaver())) as server:
+        fill_complete(server.store, "small", 5, 4)
+        fill_complete(server.store, "hard", 10, 8)
+        yield server.store
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[OpStoreServer]:
+    """Return a store with a chain of 20 ops whose newest 1,000 versions are valid for nothing."""
+    with closing(OpStoreServer(MemorySaver())) as server:
+        fill(server, CHAIN, BACK + 200, BACK)
+        for op in CHAIN:
+            server.store.set_compat(op, "exact")
+        yield server
+
+
+@pytest.fixture
+def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of the steps of each resolution that ended."""
+    found: list[int] = []
+    original = Resolver.resolve
+
+    def resolve(resolver: Resolver) -> Resolution:
+        try:
+            return original(resolver)
+        finally:
+            found.append(resolver._budget.spent)
+
+    monkeypatch.setattr(Resolver, "resolve", resolve)
+    return found
+
+
+def test_a_hard_pipeline_is_an_error_that_names_the_ops_with_the_most_conflicts(
+    store: Store, spent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "STEPS", 100_000)
+    for _ in range(2):
+        with pytest.raises(errors.ResolutionTooHard) as raised:
+            store.resolve("hard")
+    assert spent[0] == spent[1]
+    assert (raised.value.status, raised.value.exit_code) == (422, 10)
+    details = raised.value.details
+    assert (details["pipeline"], details["limit"], len(details["ops"])) == ("hard", "100,000 steps", budget.NAMED_OPS)
+    assert set(details["ops"]) <= {f"hard_{op}" for op in complete(10)[0]}
+    assert "can't resolve hard within 100,000 steps; the ops that conflict most: hard_op" in raised.value.text
+
+
+def test_all_passes_of_a_request_share_the_budget(
+    store: Store, spent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search, the one that accepts what is unknown, and the smallest conflict."""
+    whole = store.resolve("small")
+    assert (whole.verdict, len(whole.conflict), whole.explained) == ("invalid", 10, True)
+    monkeypatch.setattr(budget, "STEPS", spent[0] - 1)
+    assert store.resolve("small") == Resolution(
+        pipeline="small",
+        verdict="invalid",
+        versions=(),
+        edges=whole.edges,
+        skipped=(),
+        conflict=(),
+        explained=False,
+        position=whole.position,
+    )
+    enough, too_few = spent[0], 0
+    while enough - too_few > 1:  # the steps that suffice for the verdict
+        monkeypatch.setattr(budget, "STEPS", (enough + too_few) // 2)
+        try:
+            store.resolve("small")
+            enough = budget.STEPS
+        except errors.ResolutionTooHard:
+            too_few = budget.STEPS
+    assert 0 < enough < spent[0]
+
+
+def test_a_set_that_is_found_is_returned_even_if_the_budget_does_not_suffice_for_all_reasons(
+    chain: OpStoreServer, spent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = chain.store.resolve("chain")
+    monkeypatch.setattr(budget, "STEPS", spent[0] - 1000)
+    part = chain.store.resolve("chain")
+    assert (whole.explained, part.explained) == (True, False)
+    assert part.versions == whole.versions
+    assert 0 < len(part.skipped) < len(whole.skipped) == BACK * len(CHAIN)
+    assert part.skipped == whole.skipped[: len(part.skipped)]
+
+
+def test_realistic_pipelines_stay_far_below_the_budget(chain: OpStoreServer, spent: list[int]) -> None:
+    found = chain.store.resolve("chain")
+    lock = [f"{version.op}@{version.version}" for version in found.versions]
+    for op in (CHAIN[0], CHAIN[10], CHAIN[-1]):
+        assert chain.store.resolve("chain", lock=lock, upgrade=op).versions == found.versions
+    assert max(spent) < budget.STEPS / 4, spent
+
+
+def test_a_wide_pipeline_stays_far_below_the_budget(memory: OpStoreServer, spent: list[int]) -> None:
+    ups = [f"up{place:03d}" for place in range(100)]
+    for op in (*ups, "down"):
+        memory.store.push(op, b"bytes")
+        memory.store.push(op, b"more")
+    for op in ups:
+        memory.store.link(f"{op}@1.0.0", "down@1.0.0")
+    memory.store.register_pipeline("wide", [*ups, "down"], [(op, "down") for op in ups])
+    assert memory.store.resolve("wide").verdict == "valid"
+    assert max(spent) < budget.STEPS / 4, spent
+
+
+# --- time and the client --------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_is_an_additional_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(10**9))
+    monkeypatch.setattr(f"{SEARCHES}.time", SimpleNamespace(monotonic=lambda: next(now)))
+    with pytest.raises(errors.ResolutionTooHard, match=r"^can't resolve hard within 3 s; "):
+        store.resolve("hard", timeout=3)
+    assert next(now) == 5, "the clock is read at the beginning and at each checkpoint"
+    for wrong in (0, -1, 3601, float("nan")):
+        with pytest.raises(errors.InvalidRequest, match="the timeout has to be"):
+            store.resolve("small", timeout=wrong)
+
+
+def test_a_search_ends_at_the_first_checkpoint_after_its_client_has_gone(store: Store, spent: list[int]) -> None:
+    looks = iter([False, False, True])
+    with pytest.raises(errors.ConnectionLost):
+        store.resolve("hard", is_cancelled=lambda: next(looks))
+    assert spent[0] < 4 * CHECKPOINT_STEPS
+    assert next(looks, None) is None
+
+
+# --- several at once ------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """A search in a thread, which stays at its checkpoint until `release`."""
+
+    def __init__(self, slots: Searches) -> None:
+        self.gone = threading.Event()
+        self.error: BaseException | None = None
+        self._slots = slots
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with self._slots.budget("p", None, self.gone.is_set) as steps:
+                steps.spend(CHECKPOINT_STEPS)
+                self._released.wait()
+        except errors.OpStoreError as error:
+            self.error = error
+
+    def release(self) -> None:
+        self._released.set()
+
+    def join(self) -> None:
+        self.release()
+        self._thread.join()
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[Searches], Held]]:
+    """Return a function that starts a held search."""
+    started: list[Held] = []
+
+    def start(slots: Searches) -> Held:
+        started.append(Held(slots))
+        return started[-1]
+
+    yield start
+    for held in started:
+        held.join()
+
+
+def test_few_long_searches_run_few_wait_and_more_are_refused(hold: Callable[[Searches], Held]) -> None:
+    slots = Searches()
+    running = [hold(slots) for _ in range(RUNNING)]
+    wait_for(lambda: slots.running == RUNNING)
+    waiting = [hold(slots) for _ in range(WAITING)]
+    wait_for(lambda: slots.waiting == WAITING)
+    refused = hold(slots)
+    refused.join()
+    assert isinstance(refused.error, errors.TooManySearches)
+    assert (refused.error.status, refused.error.exit_code) == (503, 10)
+
+    with slots.budget("p", None, lambda: False) as steps:
+        steps.spend(CHECKPOINT_STEPS - 1)  # a short one needs no place
+
+    waiting[0].gone.set()  # its client goes while it waits
+    waiting[0].join()
+    assert isinstance(waiting[0].error, errors.ConnectionLost)
+    running[0].join()
+    wait_for(lambda: (slots.running, slots.waiting) == (RUNNING, 0), "the last one that waits runs")
+    for held in (*running, *waiting):
+        held.join()
+    assert (slots.running, slots.waiting) == (0, 0)
+    assert [held.error for held in (*running, waiting[1])] == [None] * 3
+
+
+def test_a_place_is_given_back_however_a_search_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "STEPS", 60_000)
+    slots = store.searches
+    looks = iter([False, True])
+    with pytest.raises(errors.ResolutionTooHard):
+        store.resolve("hard")
+    with pytest.raises(errors.ConnectionLost):
+        store.resolve("hard", is_cancelled=lambda: next(looks))
+    with suppress(RuntimeError), slots.budget("p", None, lambda: False) as steps:
+        steps.spend(CHECKPOINT_STEPS)
+        raise RuntimeError
+    assert (slots.running, slots.waiting) == (0, 0)
