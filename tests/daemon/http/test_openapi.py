@@ -44,6 +44,7 @@ VALUES = {
     "use": "pca@1.0.0",
     "history": "1",
     "as_of": "1",
+    "timeout": "60",
     "lock": "pca@1.0.0",
     "upgrade": "pca",
     "reference": "pca",
@@ -277,7 +278,8 @@ def test_a_created_resource_has_a_location(filled: Http) -> None:
 
 AT_THE_START = {"InvalidSetting", "SchemaTooNew", "ListenRefused", "HomeLocked"}  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
-INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError"}
+INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}
+TO_NOBODY = {"ConnectionLost"}  # the client has gone
 
 
 def raised() -> set[str]:
@@ -301,7 +303,7 @@ def codes(response: Any) -> list[str]:
 
 def test_it_has_exactly_the_errors_that_the_daemon_can_return() -> None:
     listed = [code for response in DOCUMENT["components"]["responses"].values() for code in codes(response)]
-    assert raised() - AT_THE_START - INSIDE - OF_THE_PAGE <= set(listed)
+    assert raised() - AT_THE_START - INSIDE - OF_THE_PAGE - TO_NOBODY <= set(listed)
     assert set(listed) <= raised() | {"HeadersTooLarge", "AmbiguousFraming"}  # of the request parser
     assert not set(listed) & (AT_THE_START | INSIDE | OF_THE_PAGE)
 
