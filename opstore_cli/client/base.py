@@ -14,6 +14,7 @@ from opstore_cli.client.mixin import as_parameter, ignore, parse_references
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.objects.mixin import ObjectsMixin
 from opstore_cli.transfer.progress import Progress
+from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body, Response
 from opstore_daemon.protocol import routes
@@ -163,7 +164,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             message=message,
         )
         pushed = self._api.request("POST", routes.path(routes.VERSIONS, op=name), Pushed, body=declared)
-        return self._api.check(pushed, name, declared.subversions)
+        return self._api.check_pushed(pushed, name, declared)
 
     @overload
     def pull(self, reference: str | Reference) -> bytes: ...
@@ -251,13 +252,13 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         parameters: dict[str, Any] = {"valid_for": as_parameter(valid_for), "as_of": as_of}
         if not parsed.bare:
             parameters["select"] = selector_text(parsed.selector)
-        pages = list(self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit))
+        pages: list[Versions] = []
+        below: int | None = None
+        for page in self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit):
+            fits = expected.is_page_of_versions(page, parsed, below)
+            pages.append(self._api.expect(page, fits, f"the versions of {parsed}"))
+            below = page.versions[-1].sequence if page.versions else below
         first, last = pages[0], pages[-1]
-        for page in pages:
-            if page.op != parsed.op:
-                raise self._api.unexpected(f"versions of {page.op[:130]}", parsed.op)
-            for record in page.versions:
-                self._api.check(record, parsed.op, parsed.selector)
         return Versions(
             op=first.op,
             versions=tuple(version for page in pages for version in page.versions),
@@ -285,4 +286,5 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         yanked = Reference.parse(reference)
         path = routes.path(routes.YANK, op=yanked.op, selector=selector_text(yanked.selector))
         record = self._api.request("PUT", path, VersionRecord, body=NewYank(reason=reason))
-        return self._api.check(record, yanked.op, yanked.selector)
+        self._api.check(record, yanked.op, yanked.selector)
+        return self._api.expect(record, record.yank_reason == reason, f"{yanked}, yanked or not")

@@ -1,8 +1,10 @@
 """Ops, tags and pipelines."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from opstore_cli.client.mixin import ApiMixin, parse_references
+from opstore_cli.transport import expected
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
@@ -31,8 +33,9 @@ class CatalogMixin(ApiMixin):
         VersionNotFound.
         """
         versions = parse_references([references] if isinstance(references, str | Reference) else references)
-        moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=TagName.parse(tag), versions=versions))
-        return list(moved.tags)
+        name = TagName.parse(tag)
+        moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=name, versions=versions))
+        return list(self._api.expect(moved, expected.are_tags(moved.tags, versions, name), f"the tag {name}").tags)
 
     def untag(self, op: str, tag: str) -> None:
         """Remove the tag from the op. Its moves stay in the history. Raises OpNotFound and TagNotFound."""
@@ -45,11 +48,16 @@ class CatalogMixin(ApiMixin):
         """
         parsed = None if op is None else OpName.parse(op)
         parameters = {"op": parsed, "history": "1" if history else None, "as_of": as_of}
-        return [tag for page in self._api.pages(routes.TAGS, Tags, parameters) for tag in page.tags]
+        return [
+            self._api.expect(tag, expected.is_tag(tag, parsed, history=history), f"the tags of {parsed or 'all ops'}")
+            for page in self._api.pages(routes.TAGS, Tags, parameters)
+            for tag in page.rows
+        ]
 
     def ops(self) -> list[OpRecord]:
         """Return all ops, by name."""
-        return [op for page in self._api.pages(routes.OPS, Ops) for op in page.ops]
+        found = Ops(ops=tuple(op for page in self._api.pages(routes.OPS, Ops) for op in page.rows))
+        return list(self._api.expect(found, expected.are_unique(op.name for op in found.ops), "all ops").ops)
 
     def op(self, name: str) -> OpRecord:
         """Return one op. Raises OpNotFound."""
@@ -59,12 +67,11 @@ class CatalogMixin(ApiMixin):
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
         """Set the op's compatibility level, from the next position of the journal on. Raises OpNotFound."""
         path = routes.path(routes.OP, op=OpName.parse(op))
-        return self._check_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
+        record = self._check_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
+        return self._api.expect(record, record.compat == compat, f"the level {compat} of the op {op}")
 
     def _check_op(self, record: OpRecord, op: str) -> OpRecord:
-        if record.name != op:
-            raise self._api.unexpected(f"the op {record.name[:130]}", f"the op {op}")
-        return record
+        return self._api.expect(record, record.name == op, f"the op {op}")
 
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
@@ -76,15 +83,24 @@ class CatalogMixin(ApiMixin):
         """
         graph = None if edges is None else tuple((OpName.parse(up), OpName.parse(down)) for up, down in edges)
         pipeline = NewPipeline(name=PipelineName.parse(name), ops=tuple(map(OpName.parse, ops)), edges=graph)
-        return self._api.request("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
+        record = self._api.request("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
+        pairs = tuple(pairwise(pipeline.ops)) if graph is None else graph
+        fits = expected.is_registered(record, pipeline.name, pipeline.ops, pairs)
+        return self._api.expect(record, fits, f"the pipeline {name} with this graph")
 
     def pipelines(self) -> list[PipelineRecord]:
         """Return all pipelines, by name."""
-        return [pipeline for page in self._api.pages(routes.PIPELINES, Pipelines) for pipeline in page.pipelines]
+        pages = self._api.pages(routes.PIPELINES, Pipelines)
+        found = Pipelines(pipelines=tuple(pipeline for page in pages for pipeline in page.rows))
+        fits = all(expected.is_pipeline(each, each.name) for each in found.pipelines)
+        fits = fits and expected.are_unique(each.name for each in found.pipelines)
+        return list(self._api.expect(found, fits, "all pipelines").pipelines)
 
     def pipeline(self, name: str) -> PipelineRecord:
         """Return one pipeline. Raises PipelineNotFound."""
-        return self._api.request("GET", routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name)), PipelineRecord)
+        path = routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name))
+        record = self._api.request("GET", path, PipelineRecord)
+        return self._api.expect(record, expected.is_pipeline(record, name), f"the pipeline {name}")
 
     def remove_pipeline(self, name: str) -> None:
         """Remove the pipeline; its ops, versions and links stay. Raises PipelineNotFound."""

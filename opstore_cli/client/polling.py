@@ -9,7 +9,7 @@ from opstore_daemon.protocol.records import Validation
 
 MIN_INTERVAL, MAX_INTERVAL = 1.0, 5.0  # seconds between two requests; the jitter spreads out many clients
 
-Fetch = Callable[[str | None], tuple[Validation | None, str]]
+Fetch = Callable[[str | None], tuple[Validation | None, str | None]]
 
 
 def until_known(fetch: Fetch, seconds: float, notify: Callable[[Validation], object]) -> Validation:

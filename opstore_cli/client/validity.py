@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from opstore_cli.client import polling
 from opstore_cli.client.mixin import ApiMixin, as_parameter, ignore, parse_references
+from opstore_cli.transport import expected
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.names import OpName, PipelineName, is_name
+from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
+    EdgeVerdict,
     Linked,
     LinkRecord,
     Links,
@@ -51,7 +54,9 @@ class ValidityMixin(ApiMixin):
     ) -> LinkRecord:
         up, down = parse_references([upstream, downstream])
         link = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
-        return self._api.request("POST", routes.LINKS, Linked, body=link).link
+        recorded = self._api.request("POST", routes.LINKS, Linked, body=link).link
+        fits = expected.is_recorded(recorded, up, down, state, evidence)
+        return self._api.expect(recorded, fits, f"the link from {up} to {down}")
 
     def links(
         self,
@@ -68,10 +73,16 @@ class ValidityMixin(ApiMixin):
         `op`: only links from or to this op; `upstream`, `downstream`: only links from, or to, this op. `history`: all
         entries, including revoked and replaced ones. Raises OpNotFound.
         """
-        ops = {"op": op, "upstream": upstream, "downstream": downstream}
-        parameters: dict[str, Any] = {key: None if name is None else OpName.parse(name) for key, name in ops.items()}
-        parameters |= {"history": "1" if history else None, "as_of": as_of}
-        return [link for page in self._api.pages(routes.LINKS, Links, parameters, limit) for link in page.links]
+        given = {"op": op, "upstream": upstream, "downstream": downstream}
+        ops = {key: None if name is None else OpName.parse(name) for key, name in given.items()}
+        parameters = {**ops, "history": "1" if history else None, "as_of": as_of}
+        found: list[LinkRecord] = []
+        for page in self._api.pages(routes.LINKS, Links, parameters, limit):
+            for link in page.rows:
+                is_older = not found or link.position < found[-1].position
+                fits = is_older and expected.is_link(link, ops, history=history)
+                found.append(self._api.expect(link, fits, f"the links of {op or upstream or downstream or 'all ops'}"))
+        return found
 
     def validate(
         self, upstream: str | Reference, downstream: str | Reference, *, as_of: str | None = None
@@ -80,9 +91,9 @@ class ValidityMixin(ApiMixin):
 
         Raises OpNotFound and VersionNotFound.
         """
-        up, down = as_parameter([upstream, downstream])
-        parameters = {"upstream": up, "downstream": down, "as_of": as_of}
-        return self._api.request("GET", routes.VERDICT, Validation, parameters=parameters)
+        question = _Question.of_edge(upstream, downstream)
+        found = self._api.request("GET", question.path, Validation, parameters={**question.parameters, "as_of": as_of})
+        return self._api.expect(found, question.is_answer(found), question.text)
 
     def validate_pipeline(
         self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: str | None = None
@@ -91,9 +102,22 @@ class ValidityMixin(ApiMixin):
 
         `use`: versions that count as the latest of their ops. Raises PipelineNotFound, OpNotFound and VersionNotFound.
         """
-        parameters = {"use": as_parameter(use), "as_of": as_of}
-        path = routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline))
-        return self._api.request("GET", path, Validation, parameters=parameters)
+        question = _Question.of_pipeline(pipeline, use)
+        found = self._api.request("GET", question.path, Validation, parameters={**question.parameters, "as_of": as_of})
+        self._api.expect(found, question.is_answer(found), question.text)
+        if as_of is None:
+            self._check_graph(pipeline, found, [version.op for version in found.versions], _pairs(found.edges))
+        return found
+
+    def _check_graph(self, pipeline: str, found: object, ops: Sequence[str], edges: expected.Edges) -> None:
+        """Raise UnexpectedResponse if an op has no edge that has one in the pipeline.
+
+        Few pipelines have an op without an edge: only these need a request for the graph.
+        """
+        if expected.has_loose_op(ops, edges):
+            graph = self.pipeline(pipeline)
+            fits = set(graph.ops) == set(ops) and set(graph.edges) == set(edges)
+            self._api.expect(found, fits, f"all edges of the pipeline {pipeline}")
 
     def wait(
         self,
@@ -109,11 +133,16 @@ class ValidityMixin(ApiMixin):
         continues while the daemon can't be reached; that error is raised at the end. Raises what `validate` and
         `validate_pipeline` raise.
         """
-        path, edge = _verdict_request(subject)
-        parameters = {**edge, "use": as_parameter(use)}
+        question = _Question.of(subject, use)
 
-        def fetch(etag: str | None) -> tuple[Validation | None, str]:
-            return self._api.get_if_changed(path, Validation, parameters, etag)
+        def fetch(etag: str | None) -> tuple[Validation | None, str | None]:
+            found, etag = self._api.get_if_changed(question.path, Validation, question.parameters, etag)
+            if found is not None:
+                self._api.expect(found, question.is_answer(found), question.text)
+                if found.pipeline is not None:
+                    ops = [version.op for version in found.versions]
+                    self._check_graph(found.pipeline, found, ops, _pairs(found.edges))
+            return found, etag
 
         return polling.until_known(fetch, seconds, notify or ignore)
 
@@ -142,13 +171,11 @@ class ValidityMixin(ApiMixin):
             "as_of": as_of,
             "timeout": None if timeout is None else math.ceil(timeout),
         }
-        resolution = self._api.request("GET", path, Resolution, parameters=parameters)
-        ops = [version.op for version in resolution.versions]
-        if not all(is_name(op) for op in ops) or len(ops) > len(set(ops)):
-            raise self._api.unexpected(f"the ops {ops!r:.200}", f"the resolution of {pipeline}")
-        for version in resolution.versions:
-            self._api.check(version, version.op)
-        return resolution
+        found = self._api.request("GET", path, Resolution, parameters=parameters)
+        self._api.expect(found, expected.is_resolution(found, pipeline), f"the resolution of {pipeline}")
+        if found.versions and as_of is None:
+            self._check_graph(pipeline, found, [version.op for version in found.versions], found.edges)
+        return found
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
@@ -165,17 +192,46 @@ class ValidityMixin(ApiMixin):
 
         `pipeline`: only within this pipeline. Raises OpNotFound, VersionNotFound and PipelineNotFound.
         """
-        (text,) = as_parameter([reference])
-        parameters = {"reference": text, "pipeline": pipeline, "as_of": as_of}
-        return self._api.request("GET", routes.AFFECTED, Affected, parameters=parameters)
+        parsed = Reference.parse(reference)
+        parameters = {"reference": str(parsed), "pipeline": pipeline, "as_of": as_of}
+        found = self._api.request("GET", routes.AFFECTED, Affected, parameters=parameters)
+        return self._api.expect(found, expected.is_affected(found, parsed), f"what {parsed} affects")
 
 
-def _verdict_request(subject: Sequence[str | Reference]) -> tuple[str, dict[str, Any]]:
-    """Return the path and the parameters of a verdict; raises InvalidRequest for another number of arguments."""
-    match subject:
-        case [pipeline]:
-            return routes.path(routes.PIPELINE_VERDICT, pipeline=PipelineName.parse(pipeline)), {}
-        case [upstream, downstream]:
-            up, down = as_parameter([upstream, downstream])
-            return routes.VERDICT, {"upstream": up, "downstream": down}
-    raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")
+def _pairs(edges: Sequence[EdgeVerdict]) -> list[tuple[str, str]]:
+    return [(edge.upstream.op, edge.downstream.op) for edge in edges]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A request for a verdict: its path, its parameters, its text in errors, and which verdicts answer it."""
+
+    path: str
+    parameters: dict[str, Any]
+    text: str
+    is_answer: Callable[[Validation], bool]
+
+    @classmethod
+    def of(cls, subject: Sequence[str | Reference], use: Sequence[str | Reference]) -> "_Question":
+        """Return the question about one pipeline or two versions; raises InvalidRequest for anything else."""
+        match subject:
+            case [pipeline]:
+                return cls.of_pipeline(pipeline, use)
+            case [upstream, downstream]:
+                return cls.of_edge(upstream, downstream)
+        raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")
+
+    @classmethod
+    def of_edge(cls, upstream: str | Reference, downstream: str | Reference) -> "_Question":
+        up, down = parse_references([upstream, downstream])
+        parameters = {"upstream": str(up), "downstream": str(down)}
+        text = f"the verdict of {up} for {down}"
+        return cls(routes.VERDICT, parameters, text, lambda found: expected.is_verdict(found, up, down))
+
+    @classmethod
+    def of_pipeline(cls, pipeline: str, use: Sequence[str | Reference]) -> "_Question":
+        name, used = PipelineName.parse(pipeline), parse_references(use)
+        path = routes.path(routes.PIPELINE_VERDICT, pipeline=name)
+        parameters = {"use": as_parameter(used)}
+        text = f"the verdict of the pipeline {name}"
+        return cls(path, parameters, text, lambda found: expected.is_pipeline_verdict(found, name, used))

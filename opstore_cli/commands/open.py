@@ -35,7 +35,9 @@ def open(session: Session, reference: Reference | None, pipeline: PipelineName |
     invited = client.invite()
     path = _path(reference, pipeline)
     page = f"{client.address}{path}"
-    once = f"{client.address}{invited.path}" + ("" if path == routes.HOME else f"?to={path}")
+    # The code is all that is taken from the daemon: its records have checked the path.
+    code = invited.path.rpartition("/")[2]
+    once = f"{client.address}{routes.path(routes.SIGN_IN, code=code)}" + ("" if path == routes.HOME else f"?to={path}")
     if not printed and not _open_browser(once):
         session.out.note(f"no browser was found: open the address within {invited.seconds} seconds")
         printed = True

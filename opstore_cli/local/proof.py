@@ -3,6 +3,7 @@
 import http.client
 import socket
 
+from opstore_cli.local.bounded_response import BoundedResponse
 from opstore_daemon.protocol import proof, routes
 
 MAX_BODY = 64 * 1024  # bytes of a health response
@@ -20,7 +21,7 @@ def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
     at = proof.authority(*sock.getpeername()[:2])
     head = f"GET {prefix}{routes.HEALTH} HTTP/1.1\r\nHost: {at}\r\n{routes.NONCE}: {nonce}\r\n\r\n"
     sock.sendall(head.encode())
-    response = http.client.HTTPResponse(sock, method="GET")
+    response = BoundedResponse(sock, method="GET")
     try:
         response.begin()
         rest = response.length is None or response.length > MAX_BODY

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from opstore_cli.output import streams, tables
-from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
+from opstore_cli.output.escaping import escape_controls, escape_in_json, escape_stray_bytes
 from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
@@ -56,7 +56,7 @@ class Output:
             body = encode(_escaped(msgspec.to_builtins(document, enc_hook=str)))
         if _is_terminal(sys.stdout):
             body = msgspec.json.format(body, indent=2)
-        _write_utf_8(sys.stdout, body + b"\n")
+        _write_utf_8(sys.stdout, escape_in_json(body.decode()).encode() + b"\n")
 
     def write_lines(self, lines: Iterable[str]) -> None:
         """Write each text on its own line."""

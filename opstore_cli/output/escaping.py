@@ -32,6 +32,20 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def escape_in_json(document: str) -> str:
+    r"""Return the JSON document with hidden characters as `\u` escapes, which means the same to a program."""
+    if document.isascii() and "\x7f" not in document:
+        return document
+    return "".join(_escape_in_json(char) if unicodedata.category(char) in _HIDDEN else char for char in document)
+
+
+def _escape_in_json(char: str) -> str:
+    if char == "\n" or char in _JOINERS:
+        return char
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+
+
 def escape_stray_bytes(text: str) -> str:
     """Return the text as JSON can represent it: a stray byte of a file name becomes an escape."""
     return text.encode("utf-8", "backslashreplace").decode()

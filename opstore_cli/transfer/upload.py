@@ -16,6 +16,7 @@ from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
 from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
 from opstore_cli.transfer.source import Readable, Slice, Source, open_source
+from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body
 from opstore_daemon.protocol import errors, limits, routes
@@ -139,7 +140,7 @@ class Uploader:
         try:
             with self._api.start(routes.BLOBS, Blobs, {**query, "intact": 1}) as intact:
                 digest = self._source.digest(self._moved)  # while the daemon verifies its blobs
-                known = {blob.digest for blob in intact().blobs}
+                known = {blob.digest for blob in intact().blobs if blob.size == self._size}
         except RETRYABLE:
             return None
         return self._create_version(digest=digest, size=self._size) if digest in known else None
@@ -184,10 +185,12 @@ class Uploader:
         version = msgspec.structs.replace(self._declared, **fields)
         path = routes.path(routes.VERSIONS, op=self._op)
         pushed = self._api.request("POST", path, Pushed, body=version, data=data)
-        return self._api.check_pushed(pushed, self._op, version.digest, version.size)
+        return self._api.check_pushed(pushed, self._op, version)
 
     def _start(self, state: StateFile | None) -> Upload:
-        upload = self._api.request("POST", routes.UPLOADS, Upload, body=NewUpload(size=self._source.size))
+        size = self._source.size
+        upload = self._api.request("POST", routes.UPLOADS, Upload, body=NewUpload(size=size))
+        self._api.expect(upload, expected.is_upload(upload, size), f"a new upload of {size} bytes")
         if state is not None:
             path = printable(str(self._source.path))
             daemon = self._api.transport.identity
@@ -226,7 +229,8 @@ class Uploader:
 
     def _get(self, upload: str) -> Upload:
         """Request the upload's state; from then on the daemon refuses appends of any other process."""
-        return self._api.request("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
+        found = self._api.request("GET", routes.path(routes.UPLOAD, upload=upload), Upload)
+        return self._api.expect(found, expected.is_upload(found, None, upload), f"the upload {upload}")
 
 
 def _remove(state: StateFile | None) -> None:

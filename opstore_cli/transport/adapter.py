@@ -14,6 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
+from opstore_cli.local.bounded_response import BoundedResponse
 from opstore_cli.local.proof import knows_token
 from opstore_cli.transport.failures import is_final
 from opstore_cli.transport.interface import Body
@@ -93,7 +94,10 @@ class _Retries(Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        seconds = super().get_retry_after(response)
+        try:
+            seconds = super().get_retry_after(response)
+        except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+            return None  # it is neither a number of seconds nor a date
         return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
 
 
@@ -120,6 +124,8 @@ def no_retries() -> Retry:
 class _Connection(HTTPConnection):
     """A connection without TLS, over which the kernel can send parts of files."""
 
+    response_class = BoundedResponse
+
     def connect(self) -> None:
         super().connect()
         if self.sock is not None:
@@ -133,6 +139,8 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(HTTPSConnection):
+    response_class = BoundedResponse
+
     def connect(self) -> None:
         try:
             super().connect()

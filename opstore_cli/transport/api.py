@@ -1,19 +1,18 @@
 """The API client, which exchanges records and bytes with the daemon over any transport."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
+from opstore_cli.transport import expected, problems
 from opstore_cli.transport.interface import Body, Transport
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors, limits, records, routes
-from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Selector, is_number, parse_selector
-from opstore_daemon.protocol.versions import Version, VersionNumber
+from opstore_daemon.protocol.references import Selector, is_number, parse_selector
 
 T = TypeVar("T")
 V = TypeVar("V", bound=records.VersionRecord)
@@ -23,13 +22,16 @@ class Page(Protocol):
     """One page of a list."""
 
     @property
+    def rows(self) -> Sequence[object]: ...
+    @property
     def next_cursor(self) -> str | None: ...
 
 
 P = TypeVar("P", bound=Page)
 
 MAX_RESPONSE = 256 * 1024 * 1024  # bytes of a JSON response: 1000 versions with their messages are less
-MAX_PROBLEM = 1024 * 1024  # bytes of an error response
+MAX_LIST = 1024 * 1024 * 1024  # bytes of all pages of a list
+MAX_PAGES = 10_000
 BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless one of them contains it
 _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
 NO_DAEMON = "the server is not an opstore daemon"
@@ -81,18 +83,23 @@ class ApiClient:
             if data is not None:
                 encoded, headers["Content-Type"] = _form(encoded, data)
         with self._exchange(method, path, headers, encoded, parameters or {}) as response:
-            return None if kind is None else self._record(response, kind)
+            if kind is None:
+                if response.status != HTTPStatus.NO_CONTENT:
+                    raise self.unexpected(f"the status {response.status}", f"{method} {path}")
+                return None
+            return self._record(response, kind, f"{method} {path}")
 
     def get_if_changed(
         self, path: str, kind: type[T], parameters: Mapping[str, Any], etag: str | None
-    ) -> tuple[T | None, str]:
+    ) -> tuple[T | None, str | None]:
         """Return the record and its etag; the record is None if it still has the etag `etag`."""
         headers = {**_ACCEPT}
         if etag is not None:
             headers["If-None-Match"] = etag
         with self._exchange("GET", path, headers, parameters=parameters) as response:
-            record = None if response.status == HTTPStatus.NOT_MODIFIED else self._record(response, kind)
-            return record, response.header("ETag")
+            if response.status == HTTPStatus.NOT_MODIFIED:
+                return None, etag
+            return self._record(response, kind, f"GET {path}"), response.etag
 
     def pages(
         self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None
@@ -100,18 +107,25 @@ class ApiClient:
         """Yield the pages of a list, until it ends or has `limit` rows. Raises InvalidRequest if `limit` is below 1."""
         if limit is not None and limit < 1:
             raise errors.InvalidRequest(reason="the limit must be at least 1")
-        left, cursor = limit, None
-        while True:
+        left, size, cursor = limit, 0, None
+        known: set[str] = set()
+        for _ in range(MAX_PAGES):
             rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
             query = {**(parameters or {}), "limit": rows, "cursor": cursor}
-            page = self.request("GET", path, kind, parameters=query)
+            with self._exchange("GET", path, _ACCEPT, parameters=query) as response:
+                page = self._record(response, kind, f"GET {path}", min(MAX_RESPONSE, MAX_LIST - size))
+                size += response.size
+            if len(page.rows) > rows:
+                raise self.unexpected(f"{len(page.rows)} rows", f"at most {rows} of GET {path}")
             yield page
-            left = None if left is None else left - rows
+            left = None if left is None else left - len(page.rows)
             if page.next_cursor is None or left == 0:
                 return
-            if page.next_cursor == cursor:
-                raise self._unreachable("it sent the same page of a list twice")
             cursor = page.next_cursor
+            if cursor in known or not page.rows:
+                raise self.unexpected("the same page of a list twice", f"GET {path}")
+            known.add(cursor)
+        raise self.unexpected(f"more than {MAX_PAGES} pages", f"GET {path}")
 
     def append(self, upload: str, offset: int, body: "bytes | Body") -> records.Upload:
         """Append the body to an upload at `offset`, in bytes.
@@ -120,7 +134,8 @@ class ApiClient:
         """
         headers = {routes.UPLOAD_OFFSET: str(offset), "Content-Type": routes.APPEND_TYPE}
         with self._exchange("PATCH", routes.path(routes.UPLOAD, upload=upload), headers, body) as response:
-            return self._record(response, records.Upload)
+            record = self._record(response, records.Upload, "an append")
+        return self.expect(record, expected.is_upload(record, None, upload), f"an append to the upload {upload}")
 
     @contextmanager
     def fetch(self, path: str, first: int, etag: str | None = None, *, part: bool = False) -> Iterator[ApiResponse]:
@@ -134,13 +149,15 @@ class ApiClient:
             if etag is not None:
                 headers["If-Range"] = etag
         with self._exchange("GET", path, headers) as response:
+            if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+                raise self.unexpected(f"the status {response.status}", f"GET {path}")
             yield response
 
     @contextmanager
     def start(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
         """Start a GET; the returned function waits for its record. The daemon works on it in the meantime."""
         with self._exchange("GET", path, _ACCEPT, parameters=parameters) as response:
-            yield lambda: self._record(response, kind)
+            yield lambda: self._record(response, kind, f"GET {path}")
 
     def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
         """Return the record of the version that `selector` selects, and warn if it is yanked."""
@@ -155,7 +172,7 @@ class ApiClient:
         """
         try:
             record = records.decoder(records.VersionRecord).decode(response.header(routes.SERVED_RECORD))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             number = response.header(routes.SERVED_VERSION)
             if number and not is_number(number):
                 raise self.unexpected(repr(number[:100]), f"{op}@{selector}") from None
@@ -163,17 +180,8 @@ class ApiClient:
         return self._with_warning(self.check(record, op, parse_selector(selector)))
 
     def check(self, record: V, op: str, selector: Selector | None = None) -> V:
-        """Return the record if it belongs to the op and the selector can select it. Raises UnexpectedResponse.
-
-        The version number and the digest are validated too, because paths are made of them, and so is the size.
-        """
-        try:
-            fits = record.op == op and (record.digest is None or bool(Digest.parse(record.digest)))
-            fits = _can_select(selector, record, VersionNumber.parse(record.version)) and fits
-            fits = fits and (record.size is None or record.size >= 0)
-        except errors.Refused:
-            fits = False
-        if not fits:
+        """Return the record if it belongs to the op and the selector can select it. Raises UnexpectedResponse."""
+        if not expected.is_version(record, op, selector):
             raise self.unexpected(_describe(record), op if selector is None else f"{op}@{selector}")
         return record
 
@@ -182,12 +190,18 @@ class ApiClient:
         if _identity(record) != _identity(expected):
             raise self.unexpected(_describe(record), _describe(expected))
 
-    def check_pushed(self, pushed: records.Pushed, op: str, digest: str | None, size: int | None) -> records.Pushed:
-        """Return the record if it has the op, the digest and the size of what was sent. Raises UnexpectedResponse."""
-        self.check(pushed, op)
-        if digest not in (None, pushed.digest) or size not in (None, pushed.size):
-            raise self.unexpected(_describe(pushed), f"{op}, {digest or 'any digest'}, {size} bytes")
+    def check_pushed(self, pushed: records.Pushed, op: str, declared: records.NewVersion) -> records.Pushed:
+        """Return the record if it is what was pushed. Raises UnexpectedResponse."""
+        if not expected.is_pushed(pushed, op, declared):
+            digest, size = declared.digest or "any digest", declared.size
+            raise self.unexpected(_describe(pushed), f"{op} ({digest}, {size} bytes)")
         return pushed
+
+    def expect(self, record: T, fits: bool, request: str) -> T:
+        """Return the record if it fits the request, which is described in words. Raises UnexpectedResponse."""
+        if not fits:
+            raise self.unexpected(records.encode(record)[:300].decode(errors="replace"), request)
+        return record
 
     def unexpected(self, actual: str, expected: str) -> errors.UnexpectedResponse:
         """Return the error for a response that does not fit the request."""
@@ -219,46 +233,24 @@ class ApiClient:
     def _to_error(self, response: ApiResponse) -> errors.OpStoreError:
         if response.status < HTTPStatus.BAD_REQUEST:
             return self._unreachable("it responds with a redirect, which is not followed")
-        try:
-            if response.content_type != routes.PROBLEM:
-                raise ValueError
-            problem = records.decode(response.read(MAX_PROBLEM), records.Problem)
-        except (ValueError, errors.InvalidRequest):
-            return self._unreachable(f"{NO_DAEMON} (HTTP {response.status})")
-        return errors.from_wire(problem.code, problem.status, problem.detail, problem.hint, problem.details)
+        return problems.read(response) or self._unreachable(f"{NO_DAEMON} (HTTP {response.status})")
 
-    def _record(self, response: ApiResponse, kind: type[T]) -> T:
+    def _record(self, response: ApiResponse, kind: type[T], request: str, limit: int | None = None) -> T:
+        """Return the record of the response. Raises UnexpectedResponse if the body is anything else."""
+        if response.content_type != routes.JSON:
+            raise self._unreachable(f"{NO_DAEMON} (HTTP {response.status})")
         try:
-            body = response.read(MAX_RESPONSE)
-            if response.content_type != routes.JSON:
-                raise ValueError(response.content_type)
-            record = records.decoder(kind).decode(body)
-        except (ValueError, msgspec.DecodeError, RecursionError):
-            raise self._unreachable(f"{NO_DAEMON} (HTTP {response.status})") from None
+            if response.status not in (HTTPStatus.OK, HTTPStatus.CREATED):
+                raise ValueError(f"the status {response.status}")
+            record = records.decoder(kind).decode(response.read(MAX_RESPONSE if limit is None else limit))
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            raise self.unexpected(f"something else ({str(error)[:200]})", request) from None
         for picked in getattr(record, "picked_yanked", ()):
             self.transport.warn(picked)
         return record
 
     def _unreachable(self, reason: str) -> errors.DaemonUnreachable:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)
-
-
-def _can_select(selector: Selector | None, record: records.VersionRecord, number: VersionNumber) -> bool:
-    """Return whether the selector can select the version. A tag and `latest` can select any."""
-    match selector:
-        case VersionNumber():
-            return number == selector
-        case Line(major, minor):
-            return number.major == major and minor in (None, number.minor)
-        case DigestPrefix():
-            return record.digest is not None and record.digest.startswith(str(selector))
-        case Version():
-            return Version.parse(record.subversions) == selector
-        case Range(specifiers):
-            from packaging.specifiers import SpecifierSet
-
-            return SpecifierSet(specifiers).contains(str(number))
-    return True
 
 
 def _identity(record: records.VersionRecord) -> tuple[str, str, str, str | None, int | None]:

@@ -114,7 +114,7 @@ class HttpResponse:
     def read(self, size: int, /) -> bytes:
         """Return the next bytes of the body. Raises ConnectionLost if it ends early."""
         with translated_errors(self._url):
-            return bytes(self._response.raw.read(size, decode_content=False))
+            return bytes(self._response.raw.read(size, decode_content=False) or b"")
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read the next bytes of the body into the buffer and return how many, 0 at its end.

@@ -19,6 +19,7 @@ UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.ProxyError, "the proxy can't be used: {reason}"),
     (requests.exceptions.ConnectTimeout, "no connection within the timeout"),
     (urllib3.exceptions.NewConnectionError, "{reason}"),
+    (urllib3.exceptions.InvalidHeader, "its response has an invalid header"),
 )
 TUNNEL_REFUSED = "Tunnel connection failed: "  # how http.client begins the OSError for a proxy that refuses CONNECT
 
@@ -28,10 +29,10 @@ _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 
 @contextmanager
 def translated_errors(url: str) -> Iterator[None]:
-    """Raise errors of opstore in place of those of requests, urllib3 and the operating system."""
+    """Raise errors of opstore in place of those of requests, urllib3, http.client and the operating system."""
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as failure:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as failure:
         raise to_opstore_error(failure, url) from failure
 
 
@@ -41,10 +42,11 @@ def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
     DaemonUnreachable if there was no connection, ConnectionLost if it ended early, InvalidSetting for a URL or token
     that can't be sent.
     """
-    if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL):
-        return errors.InvalidSetting(setting="the URL, the token or the proxy", reason=str(failure))
     links = list(causes(failure))
     cause = links[-1]
+    is_response = any(isinstance(link, urllib3.exceptions.InvalidHeader) for link in links)
+    if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL) and not is_response:
+        return errors.InvalidSetting(setting="the URL, the token or the proxy", reason=str(failure))
     for link in links:
         if isinstance(link, HandshakeFailed):
             return _tls_failed(link, url)

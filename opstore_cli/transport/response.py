@@ -1,9 +1,12 @@
 """A successful response of the daemon."""
 
+import re
 from collections.abc import Iterator
 
 from opstore_cli.transport.interface import Response
 from opstore_daemon.protocol.limits import READ_SIZE
+
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 
 
 class ApiResponse:
@@ -12,6 +15,7 @@ class ApiResponse:
     def __init__(self, response: Response) -> None:
         self._response = response
         self.status = response.status
+        self.size = 0  # bytes of the body that `read` returned
 
     @property
     def content_type(self) -> str:
@@ -21,6 +25,12 @@ class ApiResponse:
     def header(self, name: str) -> str:
         """Return the value of a header, or an empty string."""
         return str(self._response.headers.get(name, ""))
+
+    @property
+    def etag(self) -> str | None:
+        """The entity tag, if it is one that a request may repeat (RFC 9110, section 8.8.3)."""
+        etag = self.header("ETag")
+        return etag if _ETAG.fullmatch(etag) else None
 
     def close(self) -> None:
         """Discard the rest of the body."""
@@ -32,6 +42,7 @@ class ApiResponse:
         while left and (piece := self._response.read(left)):
             pieces.append(piece)
             left -= len(piece)
+            self.size += len(piece)
         if not left:
             raise ValueError("the response is too long")
         return b"".join(pieces)

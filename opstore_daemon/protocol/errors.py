@@ -35,7 +35,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
-__all__ = ["OpStoreError", "all_errors", "from_wire", "reason", "translated"]
+__all__ = ["OpStoreError", "all_errors", "did_you_mean", "from_wire", "reason", "translated"]
 
 
 class OpStoreError(Exception):
@@ -233,7 +233,7 @@ class NotFound(OpStoreError):
         """Return this error with advice that names the `similar` things; unchanged if there are none."""
         if similar:
             self.details["similar"] = list(similar)
-            self.advice = f"did you mean {' or '.join(similar)}?"
+            self.advice = did_you_mean(similar)
         return self
 
 
@@ -578,6 +578,11 @@ def from_wire(
     fallback = families.get(status, Refused if 400 <= status < 500 else Unavailable)
     error: type[OpStoreError] = known.get(code, fallback)
     return error.restored(text, advice, details or {})
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return the advice that names these; empty if there are none."""
+    return f"did you mean {' or '.join(names)}?" if names else ""
 
 
 def reason(error: BaseException) -> str:

@@ -12,7 +12,23 @@ VERSION_RULE = "a version is MAJOR.MINOR.PATCH in ASCII digits, without leading 
 SUBVERSIONS_RULE = "subversions are MAJOR.MINOR.PATCH, each 4 to 64 lower-case hex digits"
 MAX_TIME = 64  # characters of the time in MAJOR.MINOR.PATCH_TIME
 
+
+def _decimals(highest: int) -> str:
+    """Return a regular expression of the decimal numbers from 0 to `highest`, without leading zeros."""
+    digits = str(highest)
+    shorter = rf"0|[1-9][0-9]{{0,{len(digits) - 2}}}"
+    smaller = [
+        f"{digits[:place]}[{'0' if place else '1'}-{int(digit) - 1}][0-9]{{{len(digits) - place - 1}}}"
+        for place, digit in enumerate(digits)
+        if digit > ("0" if place else "1")
+    ]
+    return f"(?:{'|'.join([shorter, *smaller, digits])})"
+
+
+# A version number as JSON schemas and the decoders of responses check it. `VersionNumber.parse` is faster.
+NUMBER_FORM = rf"{_decimals(HIGHEST)}(?:\.{_decimals(HIGHEST)}){{2}}"
 _NUMBER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
+SUBVERSIONS_FORM = r"[0-9a-f]{4,64}(?:\.[0-9a-f]{4,64}){2}"
 _SUBVERSION = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -59,7 +75,7 @@ class Version:
 
     __slots__ = ("creation_time", "major", "minor", "patch", "place")
 
-    PATTERN: ClassVar[str] = r"^[0-9a-f]{4,64}(?:\.[0-9a-f]{4,64}){2}(?:_[\s\S]{0,64})?(?![\s\S])"
+    PATTERN: ClassVar[str] = rf"^{SUBVERSIONS_FORM}(?:_[\s\S]{{0,64}})?(?![\s\S])"
 
     def __init__(
         self,

@@ -121,11 +121,3 @@ class EdgeLinks:
 
 def _newer(one: LinkInForce | None, other: LinkInForce) -> LinkInForce:
     return other if one is None or other.position > one.position else one
-
-
-def combine(words: Iterable[VerdictWord]) -> VerdictWord:
-    """Return the verdict over several edges: invalid beats unknown, unknown beats valid."""
-    found = set(words)
-    if "invalid" in found:
-        return "invalid"
-    return "unknown" if "unknown" in found else "valid"

@@ -240,7 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.problem(422, error)
                 return
         self.daemon.versions.append(data)
-        self.json(201, self.daemon.record(len(self.daemon.versions), self.op()))
+        declared = {"format": asked["format"]} if asked.get("format") and "format" not in self.daemon.claims else {}
+        self.json(201, self.daemon.record(len(self.daemon.versions), self.op()) | declared)
 
     def answer_whether_there(self, digest: str) -> None:
         self.daemon.asked.append(digest)

@@ -26,7 +26,7 @@ from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersi
 from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
-from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, Validation
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, Validation, combine
 from opstore_daemon.protocol.records.versions import (
     NewVersion,
     NewYank,
@@ -98,6 +98,7 @@ __all__ = [
     "VerdictWord",
     "VersionRecord",
     "Versions",
+    "combine",
     "decode",
     "decoder",
     "encode",

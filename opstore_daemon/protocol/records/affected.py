@@ -1,17 +1,17 @@
 """The ops to retrain for a version."""
 
-from opstore_daemon.protocol.records.base import Record, VerdictWord
+from opstore_daemon.protocol.records.base import NameText, NumberText, Record, Sentence, VerdictWord
 from opstore_daemon.protocol.records.verdicts import OpVersion
-from opstore_daemon.protocol.records.versions import PickedYanked
+from opstore_daemon.protocol.records.versions import Picked
 
 
 class AffectedOp(Record, frozen=True, kw_only=True):
     """An op that has to be retrained, with its latest version, and why."""
 
-    op: str
-    version: str | None
+    op: NameText
+    version: NumberText | None
     verdict: VerdictWord
-    reason: str
+    reason: Sentence
 
 
 class Affected(Record, frozen=True, kw_only=True):
@@ -19,4 +19,4 @@ class Affected(Record, frozen=True, kw_only=True):
 
     version: OpVersion
     affected: tuple[AffectedOp, ...]
-    picked_yanked: tuple[PickedYanked, ...] = ()
+    picked_yanked: Picked = ()

@@ -1,7 +1,8 @@
 """The base classes of the records, and the bounds of their values.
 
-Names, references, versions, digests and checksums have types of their own (`protocol.names`, ...): `wire.decode` parses
-them, and raises their own errors.
+In requests, names, references, versions, digests and checksums have types of their own (`protocol.names`, ...):
+`wire.decode` parses them, and raises their own errors. In responses they are texts with the same patterns: a decoder
+refuses anything else, and the store makes records of what it has without a check.
 """
 
 from datetime import datetime
@@ -10,7 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.names import Name
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.versions import NUMBER_FORM, SUBVERSIONS_FORM
 
 Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
@@ -38,9 +42,24 @@ Fields = Annotated[
     dict[Level, dict[FieldKey, FieldValue]], Meta(extra_json_schema={"propertyNames": {"enum": list(LEVELS)}})
 ]
 UploadId = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
+# A client need not know how the daemon makes them: it puts them into a path and a file.
+UploadText = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9_-]+(?![\s\S])")]
 References = Annotated[tuple[Reference, ...], Meta(max_length=1000)]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Count = Size
+Position = Size  # of an entry of the journal; 0: before the first one
+Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]
+
+# In responses.
+NameText = Annotated[str, Meta(max_length=128, pattern=Name.PATTERN)]
+NumberText = Annotated[str, Meta(max_length=32, pattern=rf"^{NUMBER_FORM}(?![\s\S])")]
+SubversionsText = Annotated[str, Meta(max_length=194, pattern=rf"^{SUBVERSIONS_FORM}(?![\s\S])")]
+DigestText = Annotated[str, Meta(max_length=71, pattern=Digest.PATTERN)]
+Note = Annotated[str, Meta(max_length=64)]
+Sentence = Annotated[str, Meta(max_length=65536)]  # by the daemon, in words
+Word = Annotated[str, Meta(max_length=128)]  # such as the version of the daemon
+Cursor = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):

@@ -1,13 +1,13 @@
 """Stored blobs."""
 
-from opstore_daemon.protocol.records.base import Record
+from opstore_daemon.protocol.records.base import DigestText, Record, Size
 
 
 class BlobRecord(Record, frozen=True, kw_only=True):
     """A blob of one or more versions; `size` in bytes."""
 
-    digest: str
-    size: int
+    digest: DigestText
+    size: Size
 
 
 class Blobs(Record, frozen=True, kw_only=True):

@@ -4,26 +4,26 @@ from typing import Any
 
 import msgspec
 
-from opstore_daemon.protocol.records.base import Record, Time
+from opstore_daemon.protocol.records.base import Count, Reason, Record, Sentence, Time, Word
 
 
 class Status(Record, frozen=True, kw_only=True):
     """The state of the daemon. `home` is None if it has no data folder."""
 
-    version: str
-    pid: int
-    home: str | None
-    schema: str
+    version: Word
+    pid: Count
+    home: Reason | None
+    schema: Word
     started_at: Time
 
 
 class Problem(Record, frozen=True, kw_only=True):
     """An error on the wire (RFC 9457); `code`, `details` and `hint` are those of `protocol.errors`."""
 
-    type: str = "about:blank"
-    title: str
+    type: Sentence = "about:blank"
+    title: Sentence
     status: int
-    detail: str
-    code: str
-    hint: str = ""
+    detail: Sentence
+    code: Word
+    hint: Sentence = ""
     details: dict[str, Any] = msgspec.field(default_factory=dict)

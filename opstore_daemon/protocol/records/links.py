@@ -1,7 +1,17 @@
 """The journal of links."""
 
-from opstore_daemon.protocol.records.base import Evidence, LinkState, Record, Request, Time
-from opstore_daemon.protocol.records.versions import PickedYanked
+from opstore_daemon.protocol.records.base import (
+    Cursor,
+    Evidence,
+    LinkState,
+    NameText,
+    NumberText,
+    Position,
+    Record,
+    Request,
+    Time,
+)
+from opstore_daemon.protocol.records.versions import Picked
 from opstore_daemon.protocol.references import Reference
 
 
@@ -12,15 +22,15 @@ class LinkRecord(Record, frozen=True, kw_only=True):
     force.
     """
 
-    upstream: str
-    upstream_version: str
-    downstream: str
-    downstream_version: str | None
+    upstream: NameText
+    upstream_version: NumberText
+    downstream: NameText
+    downstream_version: NumberText | None
     valid: bool
     state: LinkState
-    evidence: str | None
-    position: int
-    until: int | None = None
+    evidence: Evidence | None
+    position: Position
+    until: Position | None = None
     registered_at: Time
 
 
@@ -28,14 +38,19 @@ class Linked(Record, frozen=True, kw_only=True):
     """The link that was recorded or revoked."""
 
     link: LinkRecord
-    picked_yanked: tuple[PickedYanked, ...] = ()
+    picked_yanked: Picked = ()
 
 
 class Links(Record, frozen=True, kw_only=True):
     """A page of links, newest first."""
 
     links: tuple[LinkRecord, ...]
-    next_cursor: str | None = None
+    next_cursor: Cursor | None = None
+
+    @property
+    def rows(self) -> tuple[LinkRecord, ...]:
+        """The rows of the page."""
+        return self.links
 
 
 class NewLink(Request, frozen=True, kw_only=True):

@@ -1,14 +1,14 @@
 """Ops."""
 
-from opstore_daemon.protocol.records.base import Compat, Record, Request
+from opstore_daemon.protocol.records.base import Compat, Count, Cursor, NameText, NumberText, Record, Request
 
 
 class OpRecord(Record, frozen=True, kw_only=True):
     """An op, its latest version and how many versions it has."""
 
-    name: str
-    latest: str | None
-    versions: int
+    name: NameText
+    latest: NumberText | None
+    versions: Count
     compat: Compat
 
 
@@ -16,7 +16,12 @@ class Ops(Record, frozen=True, kw_only=True):
     """A page of ops, by name."""
 
     ops: tuple[OpRecord, ...]
-    next_cursor: str | None = None
+    next_cursor: Cursor | None = None
+
+    @property
+    def rows(self) -> tuple[OpRecord, ...]:
+        """The rows of the page."""
+        return self.ops
 
 
 class ChangeOp(Request, frozen=True, kw_only=True):

@@ -5,17 +5,17 @@ from typing import Annotated
 from msgspec import Meta
 
 from opstore_daemon.protocol.names import OpName, PipelineName
-from opstore_daemon.protocol.records.base import Record, Request, Time
+from opstore_daemon.protocol.records.base import Cursor, NameText, Position, Record, Request, Time
 
 
 class PipelineRecord(Record, frozen=True, kw_only=True):
     """A pipeline: its ops in the order of the data, and its edges as (upstream, downstream)."""
 
-    name: str
-    ops: tuple[str, ...]
-    edges: tuple[tuple[str, str], ...]
+    name: NameText
+    ops: tuple[NameText, ...]
+    edges: tuple[tuple[NameText, NameText], ...]
     registered_at: Time
-    position: int
+    position: Position
     created: bool = False
 
 
@@ -23,7 +23,12 @@ class Pipelines(Record, frozen=True, kw_only=True):
     """A page of pipelines, by name."""
 
     pipelines: tuple[PipelineRecord, ...]
-    next_cursor: str | None = None
+    next_cursor: Cursor | None = None
+
+    @property
+    def rows(self) -> tuple[PipelineRecord, ...]:
+        """The rows of the page."""
+        return self.pipelines
 
 
 class NewPipeline(Request, frozen=True, kw_only=True):

@@ -6,9 +6,10 @@ from msgspec import Meta
 
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import base
 from opstore_daemon.protocol.records.base import Record, Request, VerdictWord
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict
-from opstore_daemon.protocol.records.versions import PickedYanked, SkippedVersion, VersionRecord
+from opstore_daemon.protocol.records.versions import Picked, SkippedVersion, VersionRecord
 
 # Text, because Python programs make locks of the records of a resolution: `check_lock` parses it.
 NameText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": OpName.PATTERN})]
@@ -24,15 +25,15 @@ class Resolution(Record, frozen=True, kw_only=True):
     empty.
     """
 
-    pipeline: str
+    pipeline: base.NameText
     verdict: VerdictWord
     versions: tuple[VersionRecord, ...]
-    edges: tuple[tuple[str, str], ...]
+    edges: tuple[tuple[base.NameText, base.NameText], ...]
     skipped: tuple[SkippedVersion, ...]
     conflict: tuple[EdgeVerdict, ...] = ()
     explained: bool = True
-    picked_yanked: tuple[PickedYanked, ...] = ()
-    position: int
+    picked_yanked: Picked = ()
+    position: base.Position
 
 
 class LockedVersion(Request, frozen=True, kw_only=True):

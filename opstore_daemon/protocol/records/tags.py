@@ -4,18 +4,18 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from opstore_daemon.protocol.records.base import Record, Request, Time
-from opstore_daemon.protocol.records.versions import PickedYanked
+from opstore_daemon.protocol.records.base import Cursor, NameText, NumberText, Position, Record, Request, Time
+from opstore_daemon.protocol.records.versions import Picked
 from opstore_daemon.protocol.references import Reference, TagName
 
 
 class TagRecord(Record, frozen=True, kw_only=True):
     """A tag's version at a position. `version` is None if the tag was removed."""
 
-    op: str
-    tag: str
-    version: str | None
-    position: int
+    op: NameText
+    tag: NameText
+    version: NumberText | None
+    position: Position
     registered_at: Time
 
 
@@ -23,14 +23,19 @@ class Tags(Record, frozen=True, kw_only=True):
     """A page of tags, or of their moves, newest first."""
 
     tags: tuple[TagRecord, ...]
-    next_cursor: str | None = None
+    next_cursor: Cursor | None = None
+
+    @property
+    def rows(self) -> tuple[TagRecord, ...]:
+        """The rows of the page."""
+        return self.tags
 
 
 class Tagged(Record, frozen=True, kw_only=True):
     """The tag on each version that it was moved to."""
 
     tags: tuple[TagRecord, ...]
-    picked_yanked: tuple[PickedYanked, ...] = ()
+    picked_yanked: Picked = ()
 
 
 class NewTag(Request, frozen=True, kw_only=True):

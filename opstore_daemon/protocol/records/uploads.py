@@ -1,6 +1,6 @@
 """Uploads."""
 
-from opstore_daemon.protocol.records.base import Record, Request, Size, Time
+from opstore_daemon.protocol.records.base import Cursor, Record, Request, Size, Time, UploadText
 
 
 class NewUpload(Request, frozen=True, kw_only=True):
@@ -12,9 +12,9 @@ class NewUpload(Request, frozen=True, kw_only=True):
 class Upload(Record, frozen=True, kw_only=True):
     """The progress of an upload: `offset` bytes of `size`, if that was declared, are stored."""
 
-    upload: str
-    offset: int
-    size: int | None
+    upload: UploadText
+    offset: Size
+    size: Size | None
 
 
 class UnfinishedUpload(Upload, frozen=True, kw_only=True):
@@ -27,4 +27,9 @@ class UnfinishedUploads(Record, frozen=True, kw_only=True):
     """A page of uploads, by their ids."""
 
     uploads: tuple[UnfinishedUpload, ...]
-    next_cursor: str | None = None
+    next_cursor: Cursor | None = None
+
+    @property
+    def rows(self) -> tuple[UnfinishedUpload, ...]:
+        """The rows of the page."""
+        return self.uploads

@@ -1,14 +1,16 @@
 """Verdicts on one edge and on several edges."""
 
-from opstore_daemon.protocol.records.base import Record, VerdictWord
-from opstore_daemon.protocol.records.versions import PickedYanked
+from collections.abc import Iterable
+
+from opstore_daemon.protocol.records.base import NameText, NumberText, Position, Record, Sentence, VerdictWord
+from opstore_daemon.protocol.records.versions import Picked
 
 
 class OpVersion(Record, frozen=True, kw_only=True):
     """An op and one of its versions; None if it has no version."""
 
-    op: str
-    version: str | None
+    op: NameText
+    version: NumberText | None
 
 
 class EdgeVerdict(Record, frozen=True, kw_only=True):
@@ -21,8 +23,16 @@ class EdgeVerdict(Record, frozen=True, kw_only=True):
     upstream: OpVersion
     downstream: OpVersion
     verdict: VerdictWord
-    reason: str
+    reason: Sentence
     by_entry: bool = False
+
+
+def combine(words: Iterable[VerdictWord]) -> VerdictWord:
+    """Return the verdict over several edges: invalid beats unknown, unknown beats valid."""
+    found = set(words)
+    if "invalid" in found:
+        return "invalid"
+    return "unknown" if "unknown" in found else "valid"
 
 
 class Validation(Record, frozen=True, kw_only=True):
@@ -34,6 +44,10 @@ class Validation(Record, frozen=True, kw_only=True):
     verdict: VerdictWord
     edges: tuple[EdgeVerdict, ...]
     versions: tuple[OpVersion, ...]
-    pipeline: str | None = None
-    picked_yanked: tuple[PickedYanked, ...] = ()
-    position: int = 0
+    pipeline: NameText | None = None
+    picked_yanked: Picked = ()
+    position: Position = 0
+
+    def __bool__(self) -> bool:
+        """Return whether the verdict is valid, so that `if client.validate(...)` is a gate."""
+        return self.verdict == "valid"

@@ -8,18 +8,29 @@ from msgspec import Meta
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records.base import (
+    Cursor,
+    DigestText,
     Fields,
     Format,
+    LabelKey,
     Labels,
+    LabelValue,
     Level,
     Libraries,
     Message,
+    NameText,
+    Note,
+    NumberText,
     Otherwise,
+    Position,
     Reason,
     Record,
     References,
     Request,
+    Sentence,
+    Sequence,
     Size,
+    SubversionsText,
     Time,
     UploadId,
     VerdictWord,
@@ -31,12 +42,15 @@ from opstore_daemon.protocol.versions import Version
 class PickedYanked(Record, frozen=True, kw_only=True):
     """A yanked version that a reference selected, and why it was yanked: the client warns of it."""
 
-    op: str
-    version: str
-    reason: str
+    op: NameText
+    version: NumberText
+    reason: Reason
 
     def __str__(self) -> str:
         return f"{self.op}@{self.version} is yanked: {self.reason}"
+
+
+Picked = Annotated[tuple[PickedYanked, ...], Meta(max_length=10000)]
 
 
 class VersionRecord(Record, frozen=True, kw_only=True):
@@ -46,37 +60,37 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     them, with their versions by name. The store interprets neither. `yank_reason` is None unless it is `yanked`.
     """
 
-    op: str
-    version: str
-    subversions: str
-    sequence: int
-    digest: str | None
-    size: int | None
+    op: NameText
+    version: NumberText
+    subversions: SubversionsText
+    sequence: Sequence
+    digest: DigestText | None
+    size: Size | None
     registered_at: Time
-    labels: dict[str, str]
-    tags: tuple[str, ...] = ()
+    labels: dict[LabelKey, LabelValue]
+    tags: tuple[NameText, ...] = ()
     yanked: bool = False
-    yank_reason: str | None = None
-    message: str | None = None
-    note: str | None = None
-    format: str | None = None
-    libraries: dict[str, str] = msgspec.field(default_factory=dict)
-    position: int
+    yank_reason: Reason | None = None
+    message: Message | None = None
+    note: Note | None = None
+    format: Format | None = None
+    libraries: Libraries = msgspec.field(default_factory=dict)
+    position: Position
 
 
 class Pushed(VersionRecord, frozen=True, kw_only=True):
     """A version, and whether this push created it or stored its bytes."""
 
     created: bool
-    picked_yanked: tuple[PickedYanked, ...] = ()
+    picked_yanked: Picked = ()
 
 
 class SkippedVersion(Record, frozen=True, kw_only=True):
-    """A newer version that was not selected, and why."""
+    """A newer version that was not selected, and why; the version is `-` for an op without any."""
 
-    op: str
-    version: str
-    reason: str
+    op: NameText
+    version: Annotated[str, Meta(max_length=32, pattern=r"^(?:-|[0-9]{1,10}(?:\.[0-9]{1,10}){2})(?![\s\S])")]
+    reason: Sentence
 
 
 class Versions(Record, frozen=True, kw_only=True):
@@ -86,12 +100,17 @@ class Versions(Record, frozen=True, kw_only=True):
     or links are missing (`unknown`).
     """
 
-    op: str
+    op: NameText
     versions: tuple[VersionRecord, ...]
     skipped: tuple[SkippedVersion, ...] = ()
     verdict: VerdictWord = "valid"
-    picked_yanked: tuple[PickedYanked, ...] = ()
-    next_cursor: str | None = None
+    picked_yanked: Picked = ()
+    next_cursor: Cursor | None = None
+
+    @property
+    def rows(self) -> tuple[VersionRecord, ...]:
+        """The rows of the page."""
+        return self.versions
 
 
 class NewVersion(Request, frozen=True, kw_only=True):

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord
+from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord, combine
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference
-from opstore_daemon.rules.verdict import EdgeLinks, Verdict, combine
+from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from opstore_daemon.store.catalog import link_queries, ops, references, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where

@@ -20,7 +20,7 @@ from opstore_daemon.protocol.records import VersionRecord, decode
 from tests.support.models import dumped, forest, same
 
 RECORD = decode(
-    b'{"op":"a","version":"1.0.0","subversions":"a.b.c","sequence":1,"digest":null,"size":null,"position":1,'
+    b'{"op":"a","version":"1.0.0","subversions":"aaaa.bbbb.cccc","sequence":1,"digest":null,"size":null,"position":1,'
     b'"registered_at":"2024-01-01T00:00:00Z","labels":{}}',
     VersionRecord,
 )

@@ -120,7 +120,7 @@ def test_a_response_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(api, "MAX_RESPONSE", size)
     assert CannedClient(json(VERSION)).show("pca").version == "1.0.0"
     monkeypatch.setattr(api, "MAX_RESPONSE", size - 1)
-    with pytest.raises(errors.DaemonUnreachable, match="not an opstore daemon"):
+    with pytest.raises(errors.UnexpectedResponse, match="the response is too long"):
         CannedClient(json(VERSION)).show("pca")
 
 
@@ -136,7 +136,7 @@ def test_an_error_of_another_content_type_is_refused() -> None:
 
 def test_a_list_with_a_repeated_page_is_refused() -> None:
     op = {"name": "pca", "latest": None, "versions": 0, "compat": "major"}
-    page, last = {"ops": [op], "next_cursor": "pca"}, {"ops": [op]}
+    page, last = {"ops": [op], "next_cursor": "pca"}, {"ops": [{**op, "name": "scaler"}]}
     assert len(CannedClient(json(page), json(last)).ops()) == 2
-    with pytest.raises(errors.DaemonUnreachable, match="same page of a list twice"):
+    with pytest.raises(errors.UnexpectedResponse, match="same page of a list twice"):
         CannedClient(json(page), json(page)).ops()

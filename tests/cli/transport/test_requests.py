@@ -32,8 +32,6 @@ def test_an_append_is_repeated_only_when_the_offset_is_known(daemon: FakeDaemon,
     ("answer", "reason"),
     [
         ((200, "text/html", b"<html>"), "not an opstore daemon"),
-        ((200, routes.JSON, b"[]"), "not an opstore daemon"),
-        ((200, routes.JSON, b"[" * 100_000), "not an opstore daemon"),
         ((404, "text/html", b"<html>"), r"not an opstore daemon \(HTTP 404\)"),
         ((500, routes.PROBLEM, b"x" * 2_000_000), r"not an opstore daemon \(HTTP 500\)"),
         ((302, routes.JSON, b""), "redirect"),
@@ -44,6 +42,13 @@ def test_a_response_that_is_not_a_daemons_is_reported(
 ) -> None:
     daemon.answers = [answer]
     with pytest.raises(errors.DaemonUnreachable, match=reason):
+        client.show("pca")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"[" * 100_000, b'{"op": 1}', b"NaN", '{"op": "pca"}'.encode("utf-16")])
+def test_json_that_is_not_the_record_is_refused(daemon: FakeDaemon, client: OpStoreClient, body: bytes) -> None:
+    daemon.answers = [(200, routes.JSON, body)]
+    with pytest.raises(errors.UnexpectedResponse, match="to a request for GET /v1/ops/pca/versions/latest"):
         client.show("pca")
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opstore_daemon.protocol.records import Compat, VerdictWord
+from opstore_daemon.protocol.records import Compat, VerdictWord, combine
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce, Verdict, combine, line
+from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce, Verdict, line
 from tests.daemon.rules import oracle
 from tests.daemon.rules.histories import LEVELS, OPS, histories, in_force, numbers
 from tests.support.examples import examples

@@ -1,0 +1,81 @@
+"""HTTP responses that a server can't draw out for ever.
+
+http.client bounds the length of a line and the number of headers, but neither the number of interim responses (RFC
+9110, section 15.2) nor that of trailers. A timeout of a socket bounds the time without a byte only.
+"""
+
+import http.client
+import io
+import socket
+import time
+from typing import Any
+
+MAX_LINES = 256 * 1024  # bytes of lines, such as headers, trailers and sizes of chunks, without a byte of a body
+ALLOWANCE = 600.0  # seconds of waiting for one response, in addition to those for MIN_RATE
+MIN_RATE = 1024.0  # bytes a second
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """A response that ends in time.
+
+    Reading raises HTTPException after MAX_LINES, and TimeoutError if the server is slower than MIN_RATE: a slow reader
+    of the response does not count.
+    """
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self.fp = _Reader(_Timed(sock.makefile("rb", buffering=0)))
+
+
+class _Timed(io.RawIOBase):
+    """A stream of a socket that adds up how long it waited for how many bytes."""
+
+    def __init__(self, stream: socket.SocketIO) -> None:
+        self._stream = stream
+        self._waited, self._received = 0.0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        start = time.monotonic()
+        count = self._stream.readinto(buffer)
+        self._waited += time.monotonic() - start
+        self._received += count or 0
+        if self._waited > ALLOWANCE + self._received / MIN_RATE:
+            raise TimeoutError("the response is too slow")
+        return count
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+class _Reader(io.BufferedReader):
+    """A buffered stream that bounds the lines between two pieces of a body."""
+
+    _lines = 0  # bytes
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(-1 if size is None else size)
+        self._lines += len(line)
+        if self._lines > MAX_LINES:
+            raise http.client.HTTPException("the response has too many headers or trailers")
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._lines = 0
+        return super().read(size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        self._lines = 0
+        return super().read1(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        self._lines = 0
+        return super().readinto(buffer)

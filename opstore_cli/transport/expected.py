@@ -1,0 +1,242 @@
+"""What a response has to agree with: a function for each kind of record, which returns whether it fits the request.
+
+The decoder has checked the grammar of each field (`protocol.records`). These functions compare the fields with what was
+requested and with each other, so that nobody acts on the answer to another question. The client calls them as soon as
+it has a record, and raises UnexpectedResponse (`ApiClient.expect`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import (
+    Affected,
+    LinkRecord,
+    LinkState,
+    NewVersion,
+    OpVersion,
+    PipelineRecord,
+    Pushed,
+    Resolution,
+    TagRecord,
+    Upload,
+    Validation,
+    VersionRecord,
+    Versions,
+    combine,
+)
+from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Reference, Selector, TagName
+from opstore_daemon.protocol.versions import Version, VersionNumber
+
+Edges = Sequence[tuple[str, str]]
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+def is_version(record: VersionRecord, op: str, selector: Selector | None = None) -> bool:
+    """Whether it is a version of the op that the selector can select; None: any version."""
+    number = VersionNumber.parse(record.version)
+    if record.op != op or (record.digest is None) != (record.size is None):
+        return False
+    match selector:
+        case DigestPrefix():
+            return record.digest is not None and record.digest.startswith(str(selector))
+        case Version():
+            return Version.parse(record.subversions) == selector
+    return _has_number(selector, number)
+
+
+def _has_number(selector: Selector | None, number: VersionNumber) -> bool:
+    """Whether the selector can select a version with that number. A tag, a digest and `latest` can select any."""
+    match selector:
+        case VersionNumber():
+            return number == selector
+        case Line(major, minor):
+            return number.major == major and minor in (None, number.minor)
+        case Range(specifiers):
+            from packaging.specifiers import SpecifierSet
+
+            return SpecifierSet(specifiers).contains(str(number))
+    return True
+
+
+def is_selected(version: OpVersion, reference: Reference) -> bool:
+    """Whether the reference can select the version. Only a bare name selects an op without versions."""
+    if version.version is None:
+        return version.op == reference.op and reference.bare
+    return version.op == reference.op and _has_number(reference.selector, VersionNumber.parse(version.version))
+
+
+def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
+    """Whether it is the version that was pushed: its op, bytes and, if they were declared, subversions and format."""
+    fits = is_version(pushed, op) and (pushed.created or not declared.new)
+    if declared.subversions is not None and declared.otherwise == "refuse":
+        fits = fits and Version.parse(pushed.subversions) == declared.subversions
+    if pushed.created and declared.size is not None:
+        fits = fits and pushed.format == declared.format
+    return fits and declared.digest in (None, pushed.digest) and declared.size in (None, pushed.size)
+
+
+def is_page_of_versions(page: Versions, wanted: Reference, below: int | None) -> bool:
+    """Whether it lists versions that the reference can select, newest first, each older than the sequence `below`."""
+    sequences = [*([] if below is None else [below]), *(record.sequence for record in page.versions)]
+    return (
+        page.op == wanted.op
+        and all(is_version(record, wanted.op, wanted.selector) for record in page.versions)
+        and all(skipped.op == wanted.op for skipped in page.skipped)
+        and all(newer > older for newer, older in pairwise(sequences))
+        and (page.verdict == "valid" or not page.versions)
+    )
+
+
+# --- ops, tags, pipelines, uploads ----------------------------------------------------------------------------------
+
+
+def are_unique(names: Iterable[str]) -> bool:
+    """Whether no name is there twice."""
+    listed = list(names)
+    return len(set(listed)) == len(listed)
+
+
+def is_tag(record: TagRecord, op: str | None, *, history: bool = False) -> bool:
+    """Whether it is a legal tag on a version of the op; in the history also one that was removed."""
+    try:
+        TagName.check(record.tag)
+    except errors.Refused:
+        return False
+    return op in (None, record.op) and (history or record.version is not None)
+
+
+def are_tags(records: Sequence[TagRecord], references: Sequence[Reference], tag: str) -> bool:
+    """Whether they are this tag on one version for each of the references."""
+    selected = {record.op: OpVersion(op=record.op, version=record.version) for record in records}
+    return (
+        len(selected) == len(records) == len({reference.op for reference in references})
+        and all(record.tag == tag and is_tag(record, None) for record in records)
+        and all(each.op in selected and is_selected(selected[each.op], each) for each in references)
+    )
+
+
+def is_graph(ops: Sequence[str], edges: Edges) -> bool:
+    """Whether the ops are in the order of the data, so that there is no cycle, and nothing is there twice."""
+    places = {op: place for place, op in enumerate(ops)}
+    return (
+        len(places) == len(ops) > 0
+        and len(set(edges)) == len(edges)
+        and all(up in places and down in places and places[up] < places[down] for up, down in edges)
+    )
+
+
+def is_pipeline(record: PipelineRecord, name: str) -> bool:
+    """Whether it is the pipeline of that name."""
+    return record.name == name and is_graph(record.ops, record.edges)
+
+
+def is_registered(record: PipelineRecord, name: str, ops: Sequence[str], edges: Edges) -> bool:
+    """Whether it is the pipeline with this graph."""
+    given = {*ops, *(op for edge in edges for op in edge)}
+    return is_pipeline(record, name) and set(record.ops) == given and set(record.edges) == set(edges)
+
+
+def is_upload(record: Upload, size: int | None, upload: str | None = None) -> bool:
+    """Whether it is an upload of that size; a new one is empty. `upload`: the id of one that is known."""
+    if upload is None:
+        return record.offset == 0 and record.size == size
+    return record.upload == upload
+
+
+# --- links and verdicts ---------------------------------------------------------------------------------------------
+
+
+def is_link(link: LinkRecord, filters: Mapping[str, str | None], *, history: bool) -> bool:
+    """Whether the filters `op`, `upstream` and `downstream` select it; without `history` it is in force."""
+    ends = (link.upstream, link.downstream)
+    return (
+        link.upstream != link.downstream
+        and link.valid == (link.state == "valid")
+        and (history or (link.state != "revoked" and link.until is None))
+        and (filters["op"] is None or filters["op"] in ends)
+        and filters["upstream"] in (None, link.upstream)
+        and filters["downstream"] in (None, link.downstream)
+    )
+
+
+def is_recorded(
+    link: LinkRecord, upstream: Reference, downstream: Reference, state: LinkState, evidence: str | None
+) -> bool:
+    """Whether it is the link that was recorded or, for `revoked`, the one that was revoked."""
+    up = OpVersion(op=link.upstream, version=link.upstream_version)
+    down = OpVersion(op=link.downstream, version=link.downstream_version)
+    return (
+        is_link(link, {"op": None, "upstream": upstream.op, "downstream": downstream.op}, history=True)
+        and (state == "revoked" or (link.state == state and evidence in (None, link.evidence)))
+        and is_selected(up, upstream)
+        and is_selected(down, downstream)
+    )
+
+
+def is_verdict(found: Validation, upstream: Reference, downstream: Reference) -> bool:
+    """Whether it is the verdict for this one edge."""
+    return (
+        found.pipeline is None
+        and _is_consistent(found)
+        and [(edge.upstream.op, edge.downstream.op) for edge in found.edges] == [(upstream.op, downstream.op)]
+        and len(found.versions) == 2
+        and is_selected(found.edges[0].upstream, upstream)
+        and is_selected(found.edges[0].downstream, downstream)
+    )
+
+
+def is_pipeline_verdict(found: Validation, pipeline: str, use: Sequence[Reference]) -> bool:
+    """Whether it is the verdict for the pipeline, with the versions to use."""
+    versions = {version.op: version for version in found.versions}
+    return (
+        found.pipeline == pipeline
+        and _is_consistent(found)
+        and all(each.op in versions and is_selected(versions[each.op], each) for each in use)
+    )
+
+
+def _is_consistent(found: Validation) -> bool:
+    """Whether the edges are between the versions, and the verdict follows from theirs."""
+    versions = {version.op: version for version in found.versions}
+    edges = [(edge.upstream.op, edge.downstream.op) for edge in found.edges]
+    return (
+        is_graph([version.op for version in found.versions], edges)
+        and all(versions[end.op] == end for edge in found.edges for end in (edge.upstream, edge.downstream))
+        and all(edge.upstream.version is not None or edge.verdict == "unknown" for edge in found.edges)
+        and found.verdict == combine(edge.verdict for edge in found.edges)
+    )
+
+
+def has_loose_op(ops: Sequence[str], edges: Edges) -> bool:
+    """Whether some op has no edge, which is rare: an edge may be missing from the response."""
+    return set(ops) != {op for edge in edges for op in edge}
+
+
+def is_resolution(found: Resolution, pipeline: str) -> bool:
+    """Whether it is a resolution of the pipeline, or says why there is none."""
+    ops = [version.op for version in found.versions]
+    if found.pipeline != pipeline or (found.verdict == "valid") != bool(ops):
+        return False
+    if not ops:
+        return all((edge.upstream.op, edge.downstream.op) in found.edges for edge in found.conflict)
+    return (
+        is_graph(ops, found.edges)
+        and not found.conflict
+        and all(is_version(version, version.op) for version in found.versions)
+        and all(skipped.op in ops for skipped in found.skipped)
+    )
+
+
+def is_affected(found: Affected, reference: Reference) -> bool:
+    """Whether it lists the ops that the version affects."""
+    ops = [each.op for each in found.affected]
+    return (
+        found.version.version is not None
+        and is_selected(found.version, reference)
+        and reference.op not in ops
+        and len(ops) == len(set(ops))
+        and all(each.verdict != "valid" for each in found.affected)
+    )

@@ -1,0 +1,81 @@
+"""Error responses (RFC 9457): which errors a server may respond with, in which words, and with which advice.
+
+The words are the server's, with control characters escaped: Python prints them in a traceback. The advice is a command
+to run, so it comes from this program (`errors`), with details that are safe to paste into a shell.
+"""
+
+import re
+
+from opstore_cli.output.escaping import escape_controls
+from opstore_cli.transport.response import ApiResponse
+from opstore_daemon.protocol import errors, records, routes
+
+MAX_PROBLEM = 1024 * 1024  # bytes of an error response
+MAX_SUGGESTIONS = 10
+
+# Errors of this program: no daemon responds with them.
+LOCAL: tuple[type[errors.OpStoreError], ...] = (
+    errors.AnswerIsNo,
+    errors.Unreachable,
+    errors.UnexpectedResponse,
+    errors.InvalidSetting,
+    errors.FileRefused,
+    errors.FolderRefused,
+    errors.OldStoreUnreadable,
+    errors.ImportIncomplete,
+    errors.FormatNeeded,
+    errors.UnknownFormat,
+    errors.ObjectRefused,
+    errors.NotLoaded,
+    errors.TokenNotFound,
+    errors.OutputExists,
+    errors.HomeLocked,
+    errors.FormatConflict,
+    errors.LockConflict,
+    errors.SessionRequired,
+    errors.UntrustedUrl,
+    errors.PlainHttp,
+    errors.ProofFailed,
+    errors.TokenUnavailable,
+    errors.ListenRefused,
+    errors.LoadingRunsCode,
+    errors.UntrustedTypes,
+    errors.SchemaTooNew,
+    errors.OutputFailed,
+    errors.LibraryMissing,
+)
+
+# No blank, quote or other character that a shell interprets, and no leading dash, which would be an option.
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/+=,-]{0,299}")
+
+
+def read(response: ApiResponse) -> errors.OpStoreError | None:
+    """Return the error of a response with that status; None if it is not an error response of a daemon."""
+    try:
+        if response.content_type != routes.PROBLEM:
+            return None
+        problem = records.decode(response.read(MAX_PROBLEM), records.Problem)
+    except (ValueError, errors.InvalidRequest):
+        return None
+    error = errors.from_wire(problem.code, response.status, escape_controls(problem.detail), "", problem.details)
+    if isinstance(error, LOCAL) or type(error).status != response.status:
+        error = errors.from_wire("", response.status, error.text, "", problem.details)
+    error.advice = _advice(error)
+    return error
+
+
+def _advice(error: errors.OpStoreError) -> str:
+    """Return the advice of this program for the error; empty if a detail that it needs is missing or not safe."""
+    similar = error.details.get("similar")
+    if isinstance(error, errors.NotFound) and isinstance(similar, list) and similar:
+        names = [name for name in similar[:MAX_SUGGESTIONS] if _is_safe(name)]
+        return errors.did_you_mean(names)
+    safe = {name: value for name, value in error.details.items() if _is_safe(value)}
+    try:
+        return error.hint.format(**safe)
+    except (KeyError, ValueError):
+        return ""
+
+
+def _is_safe(value: object) -> bool:
+    return isinstance(value, str) and _SAFE.fullmatch(value) is not None

@@ -1,0 +1,354 @@
+"""Answers that are well-formed, but not to the question: each verb refuses them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.digests import digest_of
+from tests.cli.transport.test_api import VERSION, CannedClient, CannedResponse, json
+
+AT = {"registered_at": "2026-01-01T00:00:00Z", "position": 1}
+PCA, FOREST = {"op": "pca", "version": "1.0.0"}, {"op": "forest", "version": "2.0.0"}
+EDGE = {"upstream": PCA, "downstream": FOREST, "verdict": "valid", "reason": "a link"}
+VALIDATION = {"verdict": "valid", "edges": [EDGE], "versions": [PCA, FOREST]}
+CHURN = VALIDATION | {"pipeline": "churn"}
+PIPELINE = {"name": "churn", "ops": ["pca", "forest"], "edges": [["pca", "forest"]], **AT}
+BESIDE = {"op": "beside", "version": "1.0.0"}
+LINK = {
+    "upstream": "pca",
+    "upstream_version": "1.0.0",
+    "downstream": "forest",
+    "downstream_version": "2.0.0",
+    "valid": True,
+    "state": "valid",
+    "evidence": None,
+    **AT,
+}
+TAG = {"op": "pca", "tag": "stable", "version": "1.0.0", **AT}
+OP = {"name": "pca", "latest": "1.0.0", "versions": 1, "compat": "exact"}
+FOREST_VERSION = VERSION | FOREST
+RESOLUTION = {
+    "pipeline": "churn",
+    "verdict": "valid",
+    "versions": [VERSION, FOREST_VERSION],
+    "edges": [["pca", "forest"]],
+    "skipped": [],
+    "position": 1,
+}
+AFFECTED = {"version": PCA, "affected": [FOREST | {"verdict": "invalid", "reason": "not validated"}]}
+VERSIONS = {"op": "pca", "versions": [VERSION | {"sequence": 2, "version": "1.0.1"}, VERSION]}
+YANKED = VERSION | {"yanked": True, "yank_reason": "bad"}
+PUSHED = VERSION | {"created": True}
+UPLOAD = {"upload": "a", "offset": 0, "size": None}
+
+Call = Callable[[CannedClient], object]
+
+
+def edge(client: CannedClient) -> object:
+    return client.validate("pca@1.0.0", "forest")
+
+
+def pipeline(client: CannedClient) -> object:
+    return client.validate_pipeline("churn", use=["pca@1"])
+
+
+def waited(client: CannedClient) -> object:
+    return client.wait("churn", seconds=0)
+
+
+def link(client: CannedClient) -> object:
+    return client.link("pca@1.0.0", "forest@2.0.0", evidence=None)
+
+
+def registered(client: CannedClient) -> object:
+    return client.register_pipeline("churn", ["pca", "forest"])
+
+
+QUESTIONS: dict[str, tuple[Call, Any]] = {
+    "edge": (edge, VALIDATION),
+    "pipeline verdict": (pipeline, CHURN),
+    "wait": (waited, CHURN),
+    "resolution": (lambda client: client.resolve("churn"), RESOLUTION),
+    "affected": (lambda client: client.affected("pca@1.0.0"), AFFECTED),
+    "link": (link, {"link": LINK}),
+    "unlink": (lambda client: client.unlink("pca@1.0.0", "forest@2.0.0"), {"link": LINK}),
+    "links": (lambda client: client.links("pca"), {"links": [LINK]}),
+    "links of both": (lambda client: client.links(upstream="pca", downstream="forest"), {"links": [LINK]}),
+    "tag": (lambda client: client.tag("pca@1.0.0", "stable"), {"tags": [TAG]}),
+    "tags": (lambda client: client.tags("pca"), {"tags": [TAG]}),
+    "history": (lambda client: client.tags(history=True), {"tags": [TAG | {"version": None}]}),
+    "op": (lambda client: client.op("pca"), OP),
+    "ops": (lambda client: client.ops(), {"ops": [OP]}),
+    "level": (lambda client: client.set_compat("pca", "exact"), OP),
+    "pipeline": (lambda client: client.pipeline("churn"), PIPELINE),
+    "pipelines": (lambda client: client.pipelines(), {"pipelines": [PIPELINE]}),
+    "registered": (registered, PIPELINE),
+    "versions": (lambda client: client.versions("pca@1"), VERSIONS),
+    "yank": (lambda client: client.yank("pca@1.0.0", "bad"), YANKED),
+    "unyank": (lambda client: client.unyank("pca@1.0.0"), VERSION),
+    "push": (lambda client: client.push("pca", b"0123456789", subversions="aaaa.aaaa.aaaa", new=True), PUSHED),
+    "register": (lambda client: client.register("pca", subversions="aaaa.aaaa.aaaa"), PUSHED),
+    "invitation": (lambda client: client.invite(), {"path": f"/ui/open/{'a' * 43}", "seconds": 60}),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_an_answer_to_the_question_is_accepted(question: str) -> None:
+    call, answer = QUESTIONS[question]
+    call(CannedClient(json(answer | {"key_of_a_newer_daemon": {"a": [1]}})))
+
+
+def edges_of(*changes: dict[str, Any]) -> dict[str, Any]:
+    return {"edges": [EDGE | change for change in changes]}
+
+
+UNKNOWN, INVALID = {"verdict": "unknown"}, {"verdict": "invalid"}
+OTHER = {"op": "other", "version": "1.0.0"}
+ANOTHER_EDGE = {"edges": [EDGE, EDGE | {"upstream": OTHER}], "versions": [OTHER, PCA, FOREST]}
+
+WRONG: dict[str, list[dict[str, Any]]] = {
+    "edge": [
+        {"edges": []},
+        {"edges": [], "versions": []},
+        edges_of({}, {}),
+        edges_of(INVALID),
+        edges_of(UNKNOWN),
+        edges_of(UNKNOWN) | INVALID,
+        {"verdict": "invalid"},
+        edges_of({"upstream": OTHER}) | {"versions": [OTHER, FOREST]},
+        edges_of({"downstream": OTHER}) | {"versions": [PCA, OTHER]},
+        edges_of({"upstream": FOREST, "downstream": PCA}) | {"versions": [FOREST, PCA]},
+        edges_of({"upstream": PCA | {"version": "1.0.1"}}) | {"versions": [PCA | {"version": "1.0.1"}, FOREST]},
+        edges_of({"upstream": PCA | {"version": None}}) | {"versions": [PCA | {"version": None}, FOREST]},
+        {"versions": [PCA]},
+        {"versions": [PCA | {"version": "1.0.1"}, FOREST]},
+        {"versions": [PCA, FOREST, OTHER]},
+        {"pipeline": "churn"},
+    ],
+    "pipeline verdict": [
+        {"pipeline": "other"},
+        {"pipeline": None},
+        {"edges": [], "versions": []},
+        edges_of(INVALID),
+        edges_of({}, {}),
+        edges_of({"upstream": OTHER}),
+        {"versions": [FOREST, PCA]},
+        {"versions": [PCA, FOREST, FOREST]},
+        {"versions": [PCA | {"version": "2.0.0"}, FOREST]} | edges_of({"upstream": PCA | {"version": "2.0.0"}}),
+        {"versions": [PCA | {"version": None}, FOREST]} | edges_of({"upstream": PCA | {"version": None}}),
+        edges_of({"upstream": OTHER}) | {"versions": [OTHER, FOREST]},
+    ],
+    "wait": [{"pipeline": "other"}, {"edges": [], "versions": []}, edges_of(INVALID)],
+    "resolution": [
+        {"pipeline": "other"},
+        {"verdict": "invalid"},
+        {"versions": []},
+        {"versions": [VERSION, VERSION]},
+        {"versions": [FOREST_VERSION, VERSION]},
+        {"versions": [VERSION], "edges": [["pca", "pca"]]},
+        {"edges": [["pca", "other"]]},
+        {"edges": [["pca", "forest"], ["pca", "forest"]]},
+        {"versions": [VERSION, FOREST_VERSION | {"size": None}]},
+        {"skipped": [{"op": "other", "version": "1.0.0", "reason": "x"}]},
+        {"conflict": [EDGE]},
+        {"versions": [], "verdict": "invalid", "edges": [], "conflict": [EDGE]},
+    ],
+    "affected": [
+        {"version": OTHER},
+        {"version": PCA | {"version": "1.0.1"}},
+        {"version": PCA | {"version": None}},
+        {"affected": [PCA | {"verdict": "invalid", "reason": ""}]},
+        {"affected": [FOREST | {"verdict": "valid", "reason": ""}]},
+        {"affected": [FOREST | {"verdict": "invalid", "reason": "not validated"}] * 2},
+    ],
+    "link": [
+        {"link": LINK | change}
+        for change in (
+            {"upstream": "other"},
+            {"downstream": "other"},
+            {"upstream_version": "1.0.1"},
+            {"downstream_version": "2.0.1"},
+            {"downstream_version": None},
+            {"state": "invalid", "valid": False},
+            {"state": "invalid"},
+            {"valid": False},
+        )
+    ],
+    "unlink": [{"link": LINK | {"upstream": "other"}}, {"link": LINK | {"downstream_version": None}}],
+    "links": [
+        {"links": [LINK | {"upstream": "other"}]},
+        {"links": [LINK | {"state": "revoked", "valid": False}]},
+        {"links": [LINK | {"until": 5}]},
+        {"links": [LINK | {"valid": False}]},
+        {"links": [LINK, LINK]},
+        {"links": [LINK, LINK | {"position": 2}]},
+    ],
+    "links of both": [{"links": [LINK | {"upstream": "other"}]}, {"links": [LINK | {"downstream": "other"}]}],
+    "tag": [
+        {"tags": []},
+        {"tags": [TAG, TAG]},
+        {"tags": [TAG | {"op": "other"}]},
+        {"tags": [TAG | {"tag": "other"}]},
+        {"tags": [TAG | {"version": "1.0.1"}]},
+        {"tags": [TAG | {"version": None}]},
+    ],
+    "tags": [
+        {"tags": [TAG | {"op": "other"}]},
+        {"tags": [TAG | {"version": None}]},
+        {"tags": [TAG | {"tag": "latest"}]},
+        {"tags": [TAG | {"tag": "1.0.0"}]},
+    ],
+    "op": [{"name": "other"}],
+    "ops": [{"ops": [OP, OP]}],
+    "level": [{"name": "other"}, {"compat": "major"}],
+    "pipeline": [
+        {"name": "other"},
+        {"ops": []},
+        {"ops": ["pca", "pca", "forest"]},
+        {"ops": ["forest", "pca"]},
+        {"edges": [["pca", "other"]]},
+        {"edges": [["pca", "forest"], ["forest", "pca"]]},
+    ],
+    "pipelines": [{"pipelines": [PIPELINE, PIPELINE]}, {"pipelines": [PIPELINE | {"ops": ["forest"]}]}],
+    "registered": [
+        {"name": "other"},
+        {"edges": []},
+        {"ops": ["pca", "other"], "edges": [["pca", "other"]]},
+        {"ops": ["pca", "forest", "other"]},
+    ],
+    "versions": [
+        {"op": "other"},
+        {"versions": [VERSION | {"op": "other"}]},
+        {"versions": [VERSION | {"version": "2.0.0"}]},
+        {"versions": [VERSION, VERSION]},
+        {"versions": [VERSION, VERSION | {"sequence": 2}]},
+        {"verdict": "invalid"},
+        {"skipped": [{"op": "other", "version": "1.0.0", "reason": "x"}]},
+    ],
+    "yank": [{"op": "other"}, {"version": "1.0.1"}, {"yank_reason": None, "yanked": False}, {"yank_reason": "other"}],
+    "unyank": [{"op": "other"}, {"version": "1.0.1"}, {"yank_reason": "bad", "yanked": True}],
+    "push": [
+        {"op": "other"},
+        {"size": 1},
+        {"digest": digest_of(b"other")},
+        {"digest": None, "size": None},
+        {"subversions": "bbbb.bbbb.bbbb"},
+        {"created": False},
+        {"format": "joblib"},
+    ],
+    "register": [{"op": "other"}, {"subversions": "bbbb.bbbb.bbbb"}],
+    "invitation": [
+        {"path": path}
+        for path in (
+            "@evil.example/ui/open/" + "a" * 43,
+            "//evil.example/ui/open/" + "a" * 43,
+            "\\\\evil.example",
+            "/..//evil.example",
+            "/ui/open/../../x" + "a" * 43,
+            "/ui/open/" + "a" * 43 + "?to=//evil.example",
+            "/ui/open/" + "a" * 43 + "#x",
+            "/ui/open/" + "a" * 43 + "\n",
+            "/ui/open/%2e%2e%2f" + "a" * 43,
+            "/ui/open/",
+            "/",
+            ".evil.example/",
+            ":80@evil.example/",
+            "",
+        )
+    ]
+    + [{"seconds": 0}, {"seconds": -1}, {"seconds": 2**70}, {"seconds": 1.5}],
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "change"), [(name, change) for name, changes in WRONG.items() for change in changes]
+)
+def test_an_answer_to_another_question_is_refused(question: str, change: dict[str, Any]) -> None:
+    call, answer = QUESTIONS[question]
+    with pytest.raises(errors.UnexpectedResponse):
+        call(CannedClient(json(answer | change)))
+
+
+def test_a_validation_is_a_gate() -> None:
+    assert edge(CannedClient(json(VALIDATION)))
+    for word in ("invalid", "unknown"):
+        assert not edge(CannedClient(json(VALIDATION | edges_of({"verdict": word}) | {"verdict": word})))
+
+
+def test_an_op_without_an_edge_is_looked_up_in_the_pipeline() -> None:
+    answer = CHURN | {"versions": [PCA, FOREST, BESIDE]}
+    graph = PIPELINE | {"ops": ["pca", "forest", "beside"]}
+    assert pipeline(CannedClient(json(answer), json(graph)))
+    more = graph | {"edges": [["pca", "forest"], ["pca", "beside"]]}
+    resolution = RESOLUTION | {"versions": [VERSION, FOREST_VERSION, VERSION | BESIDE]}
+    calls: list[tuple[Call, Any]] = [
+        (pipeline, answer),
+        (waited, answer),
+        (lambda client: client.resolve("churn"), resolution),
+        (pipeline, CHURN | {"edges": []}),
+    ]
+    for call, found in calls:
+        with pytest.raises(errors.UnexpectedResponse, match="all edges of the pipeline churn"):
+            call(CannedClient(json(found), json(more)))
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+def pages(*cursors: str | None) -> list[CannedResponse]:
+    return [json({"ops": [OP | {"name": f"o{n}"}], "next_cursor": cursor}) for n, cursor in enumerate(cursors)]
+
+
+def test_a_list_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(CannedClient(*pages("a", "b", None)).ops()) == 3
+    with pytest.raises(errors.UnexpectedResponse, match="the same page of a list twice"):
+        CannedClient(*pages("a", "b", "a")).ops()
+    with pytest.raises(errors.UnexpectedResponse, match="the same page of a list twice"):
+        CannedClient(json({"ops": [], "next_cursor": "a"})).ops()
+    monkeypatch.setattr("opstore_cli.transport.api.MAX_PAGES", 3)
+    with pytest.raises(errors.UnexpectedResponse, match="more than 3 pages"):
+        CannedClient(*pages("a", "b", "c")).ops()
+    monkeypatch.setattr("opstore_cli.transport.api.MAX_LIST", 200)
+    with pytest.raises(errors.UnexpectedResponse, match="too long"):
+        CannedClient(*pages("a", "b", None)).ops()
+
+
+def test_a_page_has_no_more_rows_than_asked_for() -> None:
+    with pytest.raises(errors.UnexpectedResponse, match="2 rows"):
+        CannedClient(json({"links": [LINK | {"position": 2}, LINK]})).links("pca", limit=1)
+
+
+# --- statuses, headers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [103, 202, 204, 206, 299])
+def test_a_record_comes_with_the_status_of_success(status: int) -> None:
+    with pytest.raises(errors.UnexpectedResponse, match=f"the status {status}"):
+        CannedClient(json(VERSION, status)).show("pca")
+
+
+@pytest.mark.parametrize("status", [103, 200, 201, 206])
+def test_nothing_comes_with_the_status_of_nothing(status: int) -> None:
+    CannedClient(CannedResponse(204, {}, b"")).untag("pca", "stable")
+    with pytest.raises(errors.UnexpectedResponse, match=f"the status {status}"):
+        CannedClient(json({}, status)).untag("pca", "stable")
+
+
+def test_bytes_come_with_the_status_of_bytes() -> None:
+    with pytest.raises(errors.UnexpectedResponse, match="the status 203"):
+        CannedClient(CannedResponse(203, {}, b"")).pull("pca")
+
+
+@pytest.mark.parametrize("header", ["[" * 60_000, '{"a":' * 10_000])
+def test_a_record_in_a_header_that_is_nested_deeply_is_requested_instead(header: str) -> None:
+    response = CannedResponse(200, {routes.SERVED_RECORD: header, "ETag": f'"{VERSION["digest"]}"'}, b"0123456789")
+    assert CannedClient(response, json(VERSION)).pull("pca") == b"0123456789"
+
+
+@pytest.mark.parametrize("etag", ["", "a", '"a\r\nX: y"', '"a"b"', "*", '"' + "a" * 300 + '"', '"é"'])
+def test_an_etag_that_no_request_can_repeat_is_none(etag: str) -> None:
+    headers = {"Content-Type": routes.JSON, "ETag": etag}
+    client = CannedClient(CannedResponse(200, headers, records.encode(CHURN)))
+    assert client._api.get_if_changed("/x", records.Validation, {}, None)[1] is None
