@@ -135,8 +135,9 @@ def _report_to_starter(record: dict[str, object]) -> None:
 
 def report(error: errors.OpStoreError) -> int:
     """Report why the daemon did not start to the log, the parent process and stderr; return the exit code."""
-    log.error("%s", error.text)
-    _report_to_starter({"error": error.text})
+    if log.hasHandlers():  # or logging prints it to stderr, too
+        log.error("%s", error.text)
+    _report_to_starter({"error": error.text, "code": error.code, "hint": error.advice})
     hint = f"\nhint: {error.advice}" if error.advice else ""
     sys.stderr.write(f"error: {error.text}{hint}\n")
     return error.exit_code

@@ -29,10 +29,14 @@ class _Ready(msgspec.Struct):
     url: str | None = None
     pid: int | None = None
     error: str | None = None
+    code: str = ""
+    hint: str = ""
 
 
 def launch(home: Path, log: Path) -> str:
-    """Start the daemon of this home and return its URL when it listens. Raises DaemonDidNotStart.
+    """Start the daemon of this home and return its URL when it listens.
+
+    Raises DaemonDidNotStart, and the daemon's own error if that is a storage error, such as a full disk.
 
     The daemon outlives this process, and inherits no streams, terminal, session or working directory.
     """
@@ -94,6 +98,9 @@ def _url_in(line: bytes, log: Path) -> str:
         ready = msgspec.json.decode(line, type=_Ready)
     if ready.error is None and ready.url is not None:
         return ready.url
+    cause = errors.from_wire(ready.code, 400, f"the local daemon did not start: {ready.error}", ready.hint)
+    if ready.code and isinstance(cause, errors.Unavailable):
+        raise cause
     reason = ready.error or _last_lines(log) or "it exited without a message"
     raise errors.DaemonDidNotStart(reason=reason, log=str(log))
 

@@ -5,9 +5,12 @@ a broken disk, and Python does not pass on the errno. So after such a failure, a
 database, and what the system answers to that is reported.
 """
 
+import errno
 import os
+import resource
 import sqlite3
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from opstore_daemon.protocol import errors
@@ -51,6 +54,20 @@ def to_opstore_error(
 
 def probe(database: Path) -> OSError | None:
     """Return the error of a write beside the database, None if the system accepts it. Nothing of it stays."""
+    return _write(database) or _limit(database)
+
+
+def _limit(database: Path) -> OSError | None:
+    """Return EFBIG if the database or its log has reached the limit on the size of files of this process."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    for path in (database, database.with_name(f"{database.name}-wal")):
+        with suppress(FileNotFoundError):
+            if limit != resource.RLIM_INFINITY and path.stat().st_size + len(PROBE) > limit:
+                return OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return None
+
+
+def _write(database: Path) -> OSError | None:
     path = database.with_name(f".{database.name}-probe-{uuid.uuid4().hex}")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,12 @@ class MountedDisk:
             with open(self.outer / f"filler{names}", "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, count)
 
+    def take_inodes(self) -> None:
+        """Add files until no more can be added."""
+        with suppress(OSError):
+            for number in range(10_000):
+                (self.outer / f"filler-inode{number}").touch()
+
     def empty(self) -> None:
         """Remove what `fill` added."""
         for path in self.outer.glob("filler*"):
@@ -64,11 +70,14 @@ class MountedDisk:
 
 
 @contextmanager
-def mounted(folder: Path, size: int) -> Iterator[MountedDisk]:
-    """Mount a file system of `size` bytes at the folder in a new namespace; skip the test where that is refused."""
+def mounted(folder: Path, size: int, inodes: int = 0) -> Iterator[MountedDisk]:
+    """Mount a file system of `size` bytes at the folder in a new namespace; skip the test where that is refused.
+
+    `inodes`: how many files and folders it can have (0: any number).
+    """
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         pytest.skip("this system has no unshare or nsenter")
-    script = f'mount -t tmpfs -o size={size} tmpfs "$0" && echo mounted && exec cat'
+    script = f'mount -t tmpfs -o size={size},nr_inodes={inodes} tmpfs "$0" && echo mounted && exec cat'
     command = ["unshare", "-rm", "sh", "-c", script, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as holder:
         assert holder.stdout is not None

@@ -1,5 +1,6 @@
-"""A daemon on a disk that is full: on a small file system, where one can be mounted."""
+"""A daemon on a disk that is full: on a small file system, where one can be mounted, and below a limit on files."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -159,3 +160,75 @@ def test_two_bodies_together_leave_the_margin(disk: MountedDisk, start: Start) -
             else:
                 del uploads[upload]
     assert lowest >= MARGIN - SLACK
+
+
+def test_a_disk_without_inodes_is_called_that_and_can_be_freed(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk", 40 * MIB, inodes=60) as disk:
+        daemon = Daemon.start(disk.inner / "home", enter=disk.enter)
+        daemon.home = disk.outer / "home"
+        daemon.push("pca", b"bytes")
+        upload = daemon.begin_upload()
+        disk.take_inodes()
+        status, told = daemon.ask("POST", routes.UPLOADS, {})
+        assert (status, told["code"]) == (507, "StorageFull")
+        assert "no inodes are left for new files" in told["detail"]
+        assert daemon.ask("GET", routes.UPLOADS)[1]["uploads"][0]["upload"] == upload, "and no other"
+        assert daemon.pull("pca") == b"bytes"
+        assert daemon.ask("DELETE", routes.path(routes.UPLOAD, upload=upload))[0] == 204
+        daemon.kill()
+        disk.take_inodes()
+        again = Daemon.start(disk.inner / "home", enter=disk.enter)
+        again.home = disk.outer / "home"
+        assert again.pull("pca") == b"bytes"
+        again.kill()
+
+
+# A form of a full disk that needs no rights: the system refuses to make a file larger than a limit.
+
+
+def limited(size: int) -> list[str]:
+    """Return the words before a command that limit the size of its files."""
+    program = (
+        "import os,resource,sys; resource.setrlimit(resource.RLIMIT_FSIZE,(N,N)); os.execvp(sys.argv[1],sys.argv[1:])"
+    )
+    return [sys.executable, "-c", program.replace("N", str(size))]
+
+
+def test_a_body_beyond_the_limit_on_files_is_refused_and_freed(home: Path) -> None:
+    daemon = Daemon.start(home, enter=limited(6 * MIB))
+    try:
+        upload = daemon.begin_upload(7 * MIB)
+        status, told = daemon.ask("PATCH", routes.path(routes.UPLOAD, upload=upload), bytes(7 * MIB), Upload_Offset="0")
+        assert (status, told["code"]) == (507, "StorageFull")
+        assert "File too large" in told["detail"]
+        assert list((home / "blobs" / "staging").iterdir()) == []
+        assert daemon.ask("GET", routes.UPLOADS)[1]["uploads"] == []
+        assert not (home / "opstore.db-reserve").exists(), "nor half of a reserve"
+        daemon.push("pca", b"bytes")
+        assert daemon.pull("pca") == b"bytes"
+    finally:
+        daemon.kill()
+
+
+def test_a_database_at_the_limit_on_files_refuses_writes_and_keeps_reads(home: Path) -> None:
+    daemon = Daemon.start(home, enter=limited(MIB))
+    try:
+        daemon.push("pca", b"bytes")
+        for number in range(100):
+            body = {"fields": {"patch": {"n": str(number)}}, "message": "x" * 50_000}
+            status, told = daemon.ask("POST", "/v1/ops/pca/versions", body)
+            if status != 201:
+                break
+        assert (status, told["code"]) == (507, "StorageFull")
+        assert "File too large" in told["detail"]
+        assert daemon.pull("pca") == b"bytes"
+        assert daemon.ask("GET", "/v1/ops/pca/versions")[0] == 200
+    finally:
+        daemon.kill()
+    again = Daemon.start(home)
+    try:
+        again.push("forest", b"bytes")
+        assert len(again.ask("GET", "/v1/ops/pca/versions?limit=1000")[1]["versions"]) == number + 1
+    finally:
+        again.kill()

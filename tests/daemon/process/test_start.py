@@ -143,7 +143,7 @@ def test_it_listens_on_a_given_port_and_on_ipv6_loopback(start: Start) -> None:
 
 def test_the_ready_pipe_reports_why_the_daemon_did_not_start(start: Start) -> None:
     told = start("--saver", "s3://bucket").ready
-    assert set(told) == {"error"}
+    assert (set(told), told["code"]) == ({"error", "code", "hint"}, "InvalidSetting")
     assert told["error"].startswith("--saver: ")
 
 
