@@ -104,6 +104,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
+        follow_links: bool = False,
     ) -> Pushed:
         """Store bytes, a file or a folder as a version of the op, with its links and tags, in one transaction.
 
@@ -115,7 +116,8 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         `otherwise`: what to do if `subversions` already has other bytes. "refuse" raises VersionConflict; "patch"
         creates a new patch version and copies the valid links to it. `valid_for`: downstream references to link.
         `valid_with`: upstream references to link. `format` and `libraries` (versions by name) describe the bytes; the
-        store does not interpret them.
+        store does not interpret them. `follow_links`: store what the links in a folder lead to, also outside of it, in
+        place of the links.
 
         Also raises FileRefused if the source can't be read, changes while it is read, or is a folder with an entry that
         can't be stored.
@@ -137,7 +139,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             format=format,
             libraries=dict(libraries or {}),
         )
-        return upload.push(self._api, name, source, declared, self._home, self.progress)
+        return upload.push(self._api, name, source, declared, self._home, self.progress, follow_links=follow_links)
 
     def register(
         self,

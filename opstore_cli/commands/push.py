@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--bump", type=click.Choice(LEVELS), help="The level that changes (without it: patch).")
 @click.option("--new", is_flag=True, help="Make a new version also of bytes that the latest one has already.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, type=TagType(), help="A tag for it; repeatable.")
+@click.option("--follow-links", is_flag=True, help="Store what the links in a folder lead to, also outside of it.")
 @version_options
 def push(
     session: Session, /, name: OpName | None, file: str | None, directory: str | None, fields: "Fields", **options: Any
@@ -41,8 +42,9 @@ def push(
     output is NAME@VERSION. FILE may be -, standard input. Bytes that the latest version has already make nothing new.
     The links of --valid-for and --valid-with are entered together with the version, or not at all.
 
-    Of a folder all that is in it is stored, and pull makes a folder of it again. Links that lead out of it are
-    refused, and so is what is no file, folder or link.
+    A folder is stored with everything in it, and pull restores it. A link that leads out of it is refused, and so is
+    anything other than a file, folder or link. --follow-links stores the files and folders that links lead to, as a
+    snapshot folder of Hugging Face needs; a cycle is refused.
 
     With --all DIR, and without NAME and FILE, each file in DIR becomes a version of the op that is called as the file
     is without its ending (pca.joblib, pca.tar.gz: pca), and each folder one of the op that is called as the folder
@@ -57,6 +59,7 @@ def push(
       opstore push pca pca.bin
       opstore push pca pca.bin --bump minor -m "twelve components"
       opstore push encoder encoder/ --label run=4711
+      opstore push bert ~/.cache/huggingface/hub/models--bert/snapshots/86b5e09/ --follow-links
       opstore push --all models/ --bump minor
       opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
       opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
@@ -82,7 +85,7 @@ def _push_one(session: Session, name: OpName, source: str | BinaryIO, **options:
     from opstore_cli.transfer.source import open_source
 
     # Opened first: a source that can't be read needs no daemon.
-    with open_source(source) as opened, session.out.progress(f"push {name}"):
+    with open_source(source, follow_links=options.pop("follow_links")) as opened, session.out.progress(f"push {name}"):
         return session.client().push(name, opened, **options)
 
 

@@ -8,9 +8,15 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
+from opstore_cli.files.nofollow import NONBLOCK, open_following, open_nofollow
 from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, check_entry, header, padding
 from opstore_daemon.protocol import errors
+
+# The way out if a link can't be stored as a link.
+FOLLOW = "--follow-links stores what the links lead to, if you trust the folder (in Python: follow_links=True)"
+MAX_FOLLOWED = 1_000_000  # entries: folders that link to one another twice would double at each level
+
+_Place = tuple[int, int]  # device and inode
 
 _KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -18,11 +24,12 @@ _KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a de
 class PackedFolder:
     """The tar stream of a folder in its current state. Every method raises FileRefused, which names the entry.
 
-    It keeps a list of the entries in memory, but of their content only what one `read` returns.
+    It keeps a list of the entries in memory, but of their content only what one `read` returns. `follow_links`: links
+    are replaced by what they lead to, also outside of the folder; a cycle is refused.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, *, follow_links: bool = False) -> None:
+        self._path, self._follows = path, follow_links
         # As bytes, so that names are the same whatever encoding the user's locale has.
         self._root = os.fsencode(path)
         self._entries = sorted(self._scan(), key=lambda entry: entry.path)
@@ -117,7 +124,8 @@ class PackedFolder:
         if self._open is None or self._open[0] is not entry:
             self.close()
             # O_NONBLOCK: opening a pipe that replaced the file would wait for a writer.
-            descriptor = open_nofollow(os.path.join(self._root, entry.path), os.O_RDONLY | NONBLOCK)
+            opener = open_following if self._follows else open_nofollow
+            descriptor = opener(os.path.join(self._root, entry.path), os.O_RDONLY | NONBLOCK)
             self._open = entry, descriptor
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode) or _identity(state) != entry.state:
@@ -127,23 +135,42 @@ class PackedFolder:
     # --- its entries --------------------------------------------------------------------------------------------------
 
     def _scan(self) -> Iterator[Entry]:
-        pending = [b""]
+        pending: list[tuple[bytes, tuple[_Place, ...]]] = [(b"", ())]
+        count = 0
         while pending:
-            folder = pending.pop()
+            folder, above = pending.pop()
             path = os.path.join(self._root, folder) if folder else self._root
+            within = (*above, self._place(path, folder, above)) if self._follows else ()
             with self._translated_errors(folder), os.scandir(path) as found:
                 names = [each.name for each in found]
+            count += len(names)
+            if self._follows and count > MAX_FOLLOWED:
+                raise self._refused(folder, f"with its links followed, the folder has more than {MAX_FOLLOWED} entries")
             for name in names:
                 entry = self._entry(folder + b"/" + name if folder else name)
                 if entry.kind == FOLDER:
-                    pending.append(entry.path)
+                    pending.append((entry.path, within))
                 yield entry
+
+    def _place(self, path: bytes, folder: bytes, above: "tuple[_Place, ...]") -> "_Place":
+        """Return the identity of a folder; raises FileRefused if it is one of those that it is in."""
+        with self._translated_errors(folder):
+            state = os.stat(path)
+        place = state.st_dev, state.st_ino
+        if place in above:
+            top = b"/".join(folder.split(b"/")[: above.index(place)])
+            where = os.path.join(self._path, os.fsdecode(top)) if top else self._path
+            raise self._refused(folder, f"its link leads back to {where}, which it is in: a cycle")
+        return place
 
     def _entry(self, path: bytes) -> Entry:
         full_path = os.path.join(self._root, path)
         with self._translated_errors(path):
             # Not DirEntry.stat(): on Windows its result lacks device and inode.
             state = os.stat(full_path, follow_symlinks=False)
+            is_link = stat.S_ISLNK(state.st_mode)
+            if is_link and self._follows:
+                state = self._state_behind(full_path, path)
             kind = stat.S_IFMT(state.st_mode)
             if kind == stat.S_IFREG:
                 # Windows derives this bit from the suffix.
@@ -155,22 +182,34 @@ class PackedFolder:
                 target = os.readlink(full_path)
                 entry = Entry(path, LINK, target=target.replace(b"\\", b"/") if os.name == "nt" else target)
             else:
-                raise self._refused(path, f"it is {_KINDS.get(kind, 'not a file, folder or link')}")
-            check_entry(entry)
+                leads = "it is a link to" if is_link else "it is"
+                raise self._refused(path, f"{leads} {_KINDS.get(kind, 'something other than a file, folder or link')}")
+            try:
+                check_entry(entry)
+            except InvalidFolder as error:
+                raise self._refused(path, str(error), FOLLOW if is_link else "") from None
         return entry
+
+    def _state_behind(self, full_path: bytes, path: bytes) -> os.stat_result:
+        """Return the state of what a link leads to. Raises FileRefused for a dangling one, and OSError."""
+        try:
+            return os.stat(full_path)
+        except FileNotFoundError:
+            target = os.fsdecode(os.readlink(full_path))
+            raise self._refused(path, f"its link leads to {target!r}, which does not exist") from None
 
     @contextmanager
     def _translated_errors(self, path: bytes) -> Iterator[None]:
         try:
             yield
-        except InvalidFolder as error:
-            raise self._refused(path, str(error)) from None
         except OSError as error:
             raise self._refused(path, errors.reason(error)) from error
 
-    def _refused(self, path: bytes, reason: str) -> errors.FileRefused:
+    def _refused(self, path: bytes, reason: str, advice: str = "") -> errors.FileRefused:
         full_path = os.path.join(self._path, os.fsdecode(path)) if path else self._path
-        return errors.FileRefused(path=full_path, reason=reason)
+        error = errors.FileRefused(path=full_path, reason=reason)
+        error.advice = advice
+        return error
 
 
 def _identity(state: os.stat_result) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class Source:
     """
 
     format: str | None = None  # the version's format, if the kind of source decides it
+    follows_links = False  # a folder whose links are followed
 
     def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
         self.name = name
@@ -201,13 +202,18 @@ class FolderSource(Source):
 
 
 @contextlib.contextmanager
-def open_source(source: "Readable | Source") -> Iterator[Source]:
-    """Yield the source, opened; a file object or a Source is not closed at the end. Raises FileRefused."""
+def open_source(source: "Readable | Source", *, follow_links: bool = False) -> Iterator[Source]:
+    """Yield the source, opened; a file object or a Source is not closed at the end. Raises FileRefused.
+
+    `follow_links`: store what the links in a folder lead to in place of the links.
+    """
     if isinstance(source, Source):
         yield source
     elif isinstance(source, Path | str) and os.path.isdir(source):
-        with contextlib.closing(PackedFolder(str(source))) as folder:
-            yield FolderSource(folder, source)
+        with contextlib.closing(PackedFolder(str(source), follow_links=follow_links)) as folder:
+            made = FolderSource(folder, source)
+            made.follows_links = follow_links
+            yield made
     elif isinstance(source, Path | str):
         with _open(Path(source)) as file:
             yield Source(file, str(source), Path(source))

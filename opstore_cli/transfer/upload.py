@@ -35,14 +35,22 @@ TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
 
 
 def push(
-    api: ApiClient, op: OpName, source: Readable | Source, declared: NewVersion, home: Path | None, progress: Progress
+    api: ApiClient,
+    op: OpName,
+    source: Readable | Source,
+    declared: NewVersion,
+    home: Path | None,
+    progress: Progress,
+    *,
+    follow_links: bool = False,
 ) -> Pushed:
     """Upload the bytes and create the version that `declared` describes, without its upload, digest and size.
 
-    `home` is the folder for the state file, None if the upload need not be resumed by a later process. Raises
+    `home` is the folder for the state file, None if the upload need not be resumed by a later process. `follow_links`:
+    store what the links in a folder lead to in place of the links. Raises
     FileRefused, and the daemon's errors.
     """
-    with open_source(source) as file:
+    with open_source(source, follow_links=follow_links) as file:
         uploader = Uploader(api, op, file, _with_format(declared, file.format), progress)
         if file.size is not None and file.size <= limits.SMALL_PUSH:
             return uploader.small(file.size)
@@ -194,7 +202,16 @@ class Uploader:
         if state is not None:
             path = printable(str(self._source.path))
             daemon = self._api.transport.identity
-            state.write(TransferState(way="push", daemon=daemon, path=path, size=self._size, upload=upload.upload))
+            state.write(
+                TransferState(
+                    way="push",
+                    daemon=daemon,
+                    path=path,
+                    size=self._size,
+                    upload=upload.upload,
+                    follow_links=self._source.follows_links,
+                )
+            )
         return upload
 
     def _delete(self, upload: Upload, state: StateFile | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from opstore_cli import BaseOpStoreClient, OpStoreClient
+from opstore_cli.folders.packing import FOLLOW
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
@@ -104,7 +105,7 @@ def test_invalid_entries_are_refused_before_the_upload(machine: Machine) -> None
     assert machine.run("push", "encoder", "encoder") == (
         2,
         "",
-        f"error: encoder/out: {said}\n",
+        f"error: encoder/out: {said}\nhint: {FOLLOW}\n",
     )
     assert not machine.runtime_file.exists()  # no daemon was started for it
     (machine.cwd / "encoder/out").unlink()
@@ -277,3 +278,21 @@ def test_a_damaged_folder_exits_6_and_leaves_nothing(machine: Machine) -> None:
     code, out, err = machine.run("pull", "encoder", program=PROGRAM)
     assert (code, out) == (6, ""), err
     assert machine.listing() == ["encoder"]
+
+
+def test_a_folder_of_links_out_of_it_can_be_pushed_with_follow_links(machine: Machine) -> None:
+    machine.do("start")
+    (machine.cwd / "all" / "bert").mkdir(parents=True)
+    machine.file("blob", "weights")
+    (machine.cwd / "all" / "bert" / "model.bin").symlink_to("../../blob")
+    code, out, err = machine.run("push", "bert", "all/bert")
+    said = "error: all/bert/model.bin: the link's target '../../blob' is outside the folder\n"
+    said += (
+        "hint: --follow-links stores what the links lead to, if you trust the folder (in Python: follow_links=True)\n"
+    )
+    assert (code, out, err) == (2, "", said)
+    assert machine.run("push", "bert", "all/bert", "--follow-links") == (0, "bert@1.0.0\n", "")
+    assert machine.do("push", "--all", "all", "--follow-links") == "bert@1.0.0"
+    machine.do("pull", "bert", "-o", "pulled")
+    assert (machine.cwd / "pulled" / "model.bin").read_bytes() == b"weights"
+    assert not (machine.cwd / "pulled" / "model.bin").is_symlink()
