@@ -49,7 +49,7 @@ def write_token_file(home: Path, token: str) -> Path:
         mine = _files[os.getpid()]
         known = mine.get((home, token))
         if known is None or not known.path.exists():
-            with errors.translated(OSError, to=errors.InvalidSetting, setting=f"OPSTORE_HOME ({home})"):
+            with errors.translated_writes(str(home), to=errors.InvalidSetting, setting=f"OPSTORE_HOME ({home})"):
                 known = mine[home, token] = _write(home / FOLDER, token)
         return known.path
 

@@ -15,7 +15,10 @@ Tokens = dict[str, str]  # by URL, as check_url returns it
 
 
 class Credentials:
-    """The tokens in one file, by normalized URL (`check_url`). Every method raises InvalidSetting."""
+    """The tokens in one file, by normalized URL (`check_url`). Every method raises InvalidSetting.
+
+    Those that write raise OutputFailed if the disk is full or fails.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or user_folder() / "credentials.json"
@@ -83,4 +86,5 @@ class Credentials:
             yield
 
     def _translated_errors(self) -> contextlib.AbstractContextManager[None]:
-        return errors.translated(OSError, to=errors.InvalidSetting, setting=str(self.path))
+        path = str(self.path)
+        return errors.translated_writes(path, to=errors.InvalidSetting, setting=path)

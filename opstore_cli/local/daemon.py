@@ -194,7 +194,7 @@ def _make_home(home: Path) -> None:
 
 
 def _usable(home: Path) -> contextlib.AbstractContextManager[None]:
-    return errors.translated(OSError, to=errors.InvalidSetting, setting=f"OPSTORE_HOME ({home})")
+    return errors.translated_writes(str(home), to=errors.InvalidSetting, setting=f"OPSTORE_HOME ({home})")
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

@@ -31,6 +31,7 @@ Its class name is the word on the wire, its keyword arguments travel as `details
 exit code come from its family unless it says otherwise. Nothing else translates errors.
 """
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
@@ -601,3 +602,20 @@ def translated(*failures: type[Exception], to: type[OpStoreError], **details: An
         yield
     except failures as error:
         raise to(reason=reason(error), **details) from error
+
+
+@contextmanager
+def translated_writes(path: str, *, to: type[OpStoreError], **details: Any) -> Iterator[None]:
+    """Raise errors of opstore in place of the OSErrors of a file that is written.
+
+    OutputFailed for `path` if the disk is full, read-only or broken, else `to(reason=..., **details)`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise OutputFailed(path=path, reason=reason(error)) from error
+        raise to(reason=reason(error), **details) from error
+
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

@@ -1,5 +1,6 @@
 """The credentials file: written atomically, private, and safe with concurrent logins."""
 
+import errno
 import json
 import os
 import stat
@@ -11,6 +12,7 @@ import pytest
 
 from opstore_cli.config.credentials import Credentials
 from opstore_daemon.protocol import errors
+from tests.support.faults import fails
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and links as POSIX has them")
 
@@ -137,11 +139,8 @@ def test_concurrent_logins_lose_no_token(credentials: Credentials) -> None:
 def test_a_failed_write_leaves_the_old_file(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials.store("https://a", "one")
 
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(errors.InvalidSetting, match="No space left"):
+    monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
+    with pytest.raises(errors.OutputFailed, match=f"{credentials.path} can't be written: No space left on device"):
         credentials.store("https://b", "two")
     assert json.loads(credentials.path.read_text()) == {"tokens": {"https://a": "one"}}
     assert {path.name for path in credentials.path.parent.iterdir()} == {"credentials.json", "credentials.lock"}

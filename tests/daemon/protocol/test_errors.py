@@ -1,6 +1,7 @@
 """The errors: class hierarchy, texts, exit codes, and their encoding over HTTP."""
 
 import errno
+import os
 import pickle
 import re
 from collections.abc import Iterator
@@ -266,3 +267,21 @@ def test_translated_raises_our_error_with_the_reason_and_the_cause() -> None:
 def test_translated_lets_other_errors_through() -> None:
     with pytest.raises(KeyError), errors.translated(OSError, to=errors.OutputFailed, path="x"):
         raise KeyError("x")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO])
+def test_a_disk_that_fails_a_write_is_a_storage_error(number: int) -> None:
+    failure = OSError(number, os.strerror(number))
+    with (
+        pytest.raises(errors.OutputFailed, match=f"x can't be written: {os.strerror(number)}"),
+        errors.translated_writes("x", to=errors.InvalidSetting, setting="s"),
+    ):
+        raise failure
+
+
+def test_any_other_failure_of_a_write_is_the_given_error() -> None:
+    with (
+        pytest.raises(errors.InvalidSetting, match="s: Permission denied"),
+        errors.translated_writes("x", to=errors.InvalidSetting, setting="s"),
+    ):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
