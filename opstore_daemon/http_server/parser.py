@@ -16,6 +16,7 @@ from waitress.utilities import Error as WaitressError
 
 from opstore_daemon.http_server.framing import check_framing
 from opstore_daemon.http_server.refusal import Refusal
+from opstore_daemon.http_server.request_buffer import RequestBuffer
 from opstore_daemon.http_server.upload_body import StoredBytes, UploadBody
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.store.ingest.uploads import Uploads
@@ -126,6 +127,8 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             raise errors.LengthRequired
         elif self.content_length > self._max_body():
             raise errors.TooLarge(what="the body", size=self.content_length, limit=self._max_body())
+        else:
+            self.body_rcv.buf = RequestBuffer(self.adj.inbuf_overflow, self.body_rcv)
 
     def _max_body(self) -> int:
         """Return how many bytes a body may have that waitress reads."""

@@ -105,7 +105,7 @@ class Connections:
             self.reserve.refill()
 
     def _empty_log(self) -> None:
-        with suppress(DBAPIError), closing(self.engine.raw_connection()) as pooled:
+        with suppress(DBAPIError, PoolTimeout), closing(self.engine.raw_connection()) as pooled:
             connection: Any = pooled.dbapi_connection
             try:
                 _run(connection, "PRAGMA busy_timeout = 0")  # if somebody reads, the next commits do it

@@ -211,3 +211,21 @@ def _raising(error: Exception) -> Callable[..., Any]:
         raise error
 
     return failing
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"), [(errno.ENOSPC, 507, "StorageFull"), (errno.EIO, 503, "StorageFailed")]
+)
+def test_a_body_that_finds_no_room_in_the_temporary_folder_is_refused_with_a_response(
+    http: Http, watch: Watch, monkeypatch: pytest.MonkeyPatch, error: int, status: int, code: str
+) -> None:
+    def full(*_arguments: Any, **_options: Any) -> Any:
+        raise OSError(error, os.strerror(error))
+
+    parts = {"version": ("version", b"{}", "application/json"), "bytes": ("bytes", bytes(900_000), routes.BYTES_TYPE)}
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", full)
+        response = http.post("/v1/ops/up/versions", files=parts)
+        assert os.strerror(error) in response.json()["detail"]
+        watch.assert_problem(response, status, code)
+    assert http.post("/v1/ops/up/versions", files=parts).status_code == 201
