@@ -1,24 +1,39 @@
 """Read and write opstore.lock, a resolution with digests. The same resolution gives the same bytes."""
 
+import os
+import re
+import select
+import stat
+import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from opstore_cli.files.private import write_atomically
+from opstore_cli.files.nofollow import NONBLOCK
+from opstore_cli.files.private import replace_file
+from opstore_cli.files.targets import regular_target
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.protocol.locks import check_graph
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
 from opstore_daemon.protocol.records.wire import parse
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
 FORMAT = 2
 MAX_LOCK = 16 * 1024 * 1024  # bytes
+MAX_SIZE = 2**63 - 1  # bytes of a version
+PIPE_TIMEOUT = 60.0  # seconds in which all of a lock must come from a pipe
 _HEAD = "# Written by opstore resolve --lock. It pins a version of each op of the pipeline; do not edit it.\n"
+_AGAIN = "write it again with opstore resolve --lock"
+_CONFLICT = re.compile(r"(?:<{7,}|={7,}|>{7,}|\|{7,})(?:[ \t].*)?")
+_REGULAR = (stat.S_IFREG, stat.S_IFIFO)
 
 
 class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,15 +45,23 @@ class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     digest: Digest | None = None
     size: int | None = None
     format: str | None = None
+    filename: str | None = None
 
     def __post_init__(self) -> None:
-        VersionNumber.parse(self.version)
-        Version.parse(self.subversions)
+        if str(VersionNumber.parse(self.version)) != self.version:
+            raise ValueError(f"{self.version!r:.100} is not a version number")
+        if str(Version.parse(self.subversions)) != self.subversions:
+            raise ValueError(f"{self.subversions!r:.250} are not subversions")
+        if (self.digest is None) != (self.size is None):
+            present, missing = ("size", "digest") if self.digest is None else ("digest", "size")
+            raise ValueError(f"the version of {self.op} has a {present} but no {missing}")
+        if self.size is not None and not 0 <= self.size <= MAX_SIZE:
+            raise ValueError(f"the version of {self.op} has the size {self.size}")
 
     @property
-    def reference(self) -> str:
+    def reference(self) -> Reference:
         """The reference that selects exactly this version, even if it is yanked."""
-        return f"{self.op}@{self.subversions}"
+        return Reference(self.op, Version.parse(self.subversions), bare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +73,35 @@ class LockFile:
     versions: tuple[PinnedVersion, ...]
 
     def record(self) -> Lock:
-        """Return the record that the daemon checks."""
-        versions = tuple(
-            LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest) for each in self.versions
+        """Return the record for the verbs of the client."""
+        versions = (
+            LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest, size=each.size)
+            for each in self.versions
         )
-        return Lock(edges=self.edges, versions=versions)
+        return Lock(edges=self.edges, versions=tuple(versions))
+
+    def references(self) -> set[Reference]:
+        """Return the references that select the versions."""
+        return {each.reference for each in self.versions}
+
+    def other_numbers(self, numbers: Mapping[str, str | None]) -> list[str]:
+        """Return a sentence for each version whose number, by op, is not that of the lock.
+
+        A version number belongs to one store, the subversions name the same version in all of them.
+        """
+        return [
+            f"{each.op}@{each.version} of the lock is {each.op}@{numbers[each.op]} in this store"
+            for each in self.versions
+            if numbers.get(each.op, each.version) != each.version
+        ]
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     pipeline: PipelineName
-    edges: tuple[tuple[str, str], ...]
+    edges: tuple[tuple[OpName, OpName], ...]
     version: tuple[PinnedVersion, ...]
+    ops: tuple[OpName, ...] | None = None
 
 
 def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Sequence[VersionRecord]) -> LockFile:
@@ -80,17 +120,48 @@ def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Seque
     return LockFile(PipelineName.parse(pipeline), tuple(edges), tuple(pinned))
 
 
-def write(path: Path, lock: LockFile) -> bool:
-    """Write the file atomically; return whether its content changed. Raises OutputFailed."""
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def check_target(path: Path) -> None:
+    """Raise FileRefused if no lock could be written to the path."""
+    regular_target(path, stream_hint="use --lock -")
+
+
+def other_names(path: Path) -> int:
+    """Return how many other names (hard links) the file at the path has, which keep its content after a write."""
+    try:
+        return path.stat().st_nlink - 1
+    except OSError:
+        return 0
+
+
+def to_text(lock: LockFile) -> str:
+    """Return the text of the lock file."""
     import tomli_w
 
-    versions = [_without_none(msgspec.structs.asdict(each)) for each in lock.versions]
-    content = {"format": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges], "version": versions}
-    data = (_HEAD + tomli_w.dumps(content)).encode()
+    content: dict[str, Any] = {"format": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges]}
+    ops = [each.op for each in lock.versions]
+    if set(ops) != _implied_ops(lock.edges, ops):
+        content["ops"] = ops
+    content["version"] = [_without_none(msgspec.structs.asdict(each)) for each in lock.versions]
+    return _HEAD + tomli_w.dumps(content)
+
+
+def write(path: Path, lock: LockFile) -> bool:
+    """Write the file atomically, where its symbolic links lead; return whether its content changed.
+
+    An existing file keeps its mode. Raises FileRefused for anything but a regular file, and OutputFailed.
+    """
+    data = to_text(lock).encode()
+    target = regular_target(path, stream_hint="use --lock -")
     with errors.translated(OSError, to=errors.OutputFailed, path=str(path)):
-        if path.is_file() and path.read_bytes() == data:
-            return False
-        write_atomically(path, data, mode=0o666)
+        try:
+            if target.read_bytes() == data:
+                return False
+        except OSError:
+            pass  # there is none, or it can't be read, which does not keep it from being replaced
+        replace_file(target, data)
     return True
 
 
@@ -98,18 +169,84 @@ def _without_none(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not None}
 
 
+def _implied_ops(edges: Sequence[tuple[str, str]], ops: Sequence[str]) -> set[str]:
+    """Return the ops of a lock without the key `ops`: those of its edges, or one op."""
+    return {op for edge in edges for op in edge} if edges else set(ops[:1])
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
 def read(path: Path) -> LockFile:
-    """Return the content of the file; raises FileRefused."""
+    """Return the content of the file, all of it checked; raises FileRefused."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_LOCK).decode()
-        table = tomllib.loads(text)
-        if table.get("format") != FORMAT:
-            raise ValueError("write it again with opstore resolve --lock")
-        content = msgspec.convert(table, _Content, dec_hook=parse)
+        return parse_text(_read_bytes(path))
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:
-        reason = f"it is not a lock of format {FORMAT}: {str(error)[:300]}"
-        raise errors.FileRefused(path=str(path), reason=reason) from None
+        raise errors.FileRefused(path=str(path), reason=str(error)[:400]) from None
+
+
+def parse_text(data: bytes) -> LockFile:
+    """Return the content of a lock file; raises ValueError or OpStoreError, with what to do."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"it is not UTF-8: {_AGAIN}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if _CONFLICT.fullmatch(line):
+            raise ValueError(f"it contains a merge conflict (line {number}): take one side of it, or {_AGAIN}")
+    if not text.strip():
+        raise ValueError(f"it is empty: {_AGAIN}")
+    try:
+        table = tomllib.loads(text)
+        found = table.get("format")
+        if type(found) is not int or found != FORMAT:
+            raise ValueError("it names no format" if found is None else f"its format is {found!r:.20}")
+        content = msgspec.convert(table, _Content, dec_hook=parse)
+        _check(content)
+    except (ValueError, RecursionError, errors.OpStoreError) as error:
+        raise ValueError(f"it is not a lock of format {FORMAT}: {str(error)[:300]}; {_AGAIN}") from None
     return LockFile(content.pipeline, content.edges, content.version)
+
+
+def _check(content: _Content) -> None:
+    ops = [each.op for each in content.version]
+    check_graph(content.edges, ops)
+    if not ops:
+        raise ValueError("it has no versions")
+    wanted = _implied_ops(content.edges, ops) if content.ops is None else set(content.ops)
+    for op in sorted(set(ops) ^ wanted):
+        there = "a version of" if op in ops else "no version of"
+        raise ValueError(f"it has {there} {op}, which is {'not ' if op in ops else ''}an op of its edges")
+
+
+def _read_bytes(path: Path) -> bytes:
+    # O_NONBLOCK: opening a named pipe would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | NONBLOCK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_IFMT(mode) not in _REGULAR:
+            raise ValueError("it is a folder" if stat.S_ISDIR(mode) else "it is neither a file nor a pipe")
+        deadline = time.monotonic() + PIPE_TIMEOUT
+        pieces, size = [], 0
+        while piece := _read_piece(descriptor, deadline if stat.S_ISFIFO(mode) else None):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_LOCK:
+                raise ValueError(f"it is larger than {MAX_LOCK // 1024**2} MiB, and so it is no lock")
+    finally:
+        os.close(descriptor)
+    return b"".join(pieces)
+
+
+def _read_piece(descriptor: int, deadline: float | None) -> bytes:
+    """Return the next bytes, none at the end; raises ValueError if a pipe has none before the deadline."""
+    while True:
+        try:
+            return os.read(descriptor, READ_SIZE)
+        except BlockingIOError:
+            pass
+        left = PIPE_TIMEOUT if deadline is None else deadline - time.monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+            raise ValueError(f"the pipe did not end within {PIPE_TIMEOUT:.0f} seconds") from None

@@ -17,11 +17,12 @@ from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body, Response
-from opstore_daemon.protocol import routes
+from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import (
     Fields,
     Level,
+    Lock,
     NewVersion,
     NewYank,
     Otherwise,
@@ -200,6 +201,30 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
                 pull.to_stream(to)
         return pull.record
 
+    def pull_lock(self, lock: Lock, folder: Path | str, overwrite: bool = False) -> list[VersionRecord]:
+        """Write the bytes of all versions of a lock as FOLDER/OP, and return the records of those that have bytes.
+
+        All bytes are verified before anything in the folder is replaced; what has the right digest is left alone.
+        `overwrite`: replace what is there otherwise. Raises LockConflict if the store has other bytes for a version,
+        OutputFailed if the folder does not exist, and what `pull` raises.
+        """
+        from opstore_cli.client import locks
+        from opstore_cli.transfer.pull_all import SumDisplay, pull_all
+
+        pairs = zip(locks.records(lock, self.show), lock.versions, strict=True)
+        versions = [version for version, locked in pairs if locked.digest is not None]
+        display = SumDisplay(self.progress, sum(version.size or 0 for version in versions))
+        outcomes = pull_all(self.start_pull_of, versions, Path(folder), overwrite, display)
+        failure = next((each for each in outcomes if isinstance(each, errors.OpStoreError)), None)
+        if failure is not None:
+            raise failure
+        return versions
+
+    def start_pull_of(self, version: VersionRecord, resume: bool, progress: Progress) -> "AbstractContextManager[Pull]":
+        """Start a pull of exactly this version to a path, as `start_pull` does."""
+        reference = Reference.of(version.op, version.version)
+        return self.start_pull(reference, client_verifies=True, resume=resume, expected=version, progress=progress)
+
     def start_pull(
         self,
         reference: str | Reference,
@@ -207,12 +232,13 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         client_verifies: bool = False,
         resume: bool = False,
         expected: VersionRecord | None = None,
+        progress: Progress | None = None,
     ) -> "AbstractContextManager[Pull]":
         """Start a pull: a context with a `Pull`, whose record is known before its bytes are read.
 
         `client_verifies`: only the client verifies the bytes; use it only for `Pull.to_path`. `resume`: a part of an
         earlier pull may exist. `expected`: the record of an earlier response; another version is refused with
-        UnexpectedResponse. Also raises NotStored.
+        UnexpectedResponse. `progress`: called instead of the client's. Also raises NotStored.
         """
         from opstore_cli.transfer import download
 
@@ -221,7 +247,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             self._api,
             parsed.op,
             selector_text(parsed.selector),
-            self.progress,
+            progress or self.progress,
             self._home,
             client_verifies=client_verifies,
             resume=resume,

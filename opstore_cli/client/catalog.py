@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from opstore_cli.client import locks
 from opstore_cli.client.mixin import ApiMixin, parse_references
 from opstore_cli.transport import expected
 from opstore_daemon.protocol import routes
@@ -10,6 +11,7 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     ChangeOp,
     Compat,
+    Lock,
     NewPipeline,
     NewTag,
     OpRecord,
@@ -26,15 +28,19 @@ from opstore_daemon.protocol.references import Reference, TagName
 class CatalogMixin(ApiMixin):
     """Verbs for ops, tags and pipelines. Names are strings or parsed names; all raise InvalidName."""
 
-    def tag(self, references: str | Reference | Sequence[str | Reference], tag: str) -> list[TagRecord]:
-        """Move the tag to a version, or atomically to one version of each of several ops.
+    def tag(self, references: str | Reference | Sequence[str | Reference] | Lock, tag: str) -> list[TagRecord]:
+        """Move the tag to a version, or atomically to one version of each of several ops, or to those of a lock.
 
-        Returns the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound and
-        VersionNotFound.
+        Returns the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound,
+        VersionNotFound, and LockConflict if the store has other bytes for a version of the lock.
         """
-        versions = parse_references([references] if isinstance(references, str | Reference) else references)
         name = TagName.parse(tag)
-        moved = self._api.request("POST", routes.TAGS, Tagged, body=NewTag(tag=name, versions=versions))
+        if isinstance(references, Lock):
+            versions, body = locks.references(references), NewTag(tag=name, lock=references)
+        else:
+            versions = parse_references([references] if isinstance(references, str | Reference) else references)
+            body = NewTag(tag=name, versions=versions)
+        moved = self._api.request("POST", routes.TAGS, Tagged, body=body)
         return list(self._api.expect(moved, expected.are_tags(moved.tags, versions, name), f"the tag {name}").tags)
 
     def untag(self, op: str, tag: str) -> None:

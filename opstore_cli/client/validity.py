@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from opstore_cli.client import polling
+from opstore_cli.client import locks, polling
 from opstore_cli.client.mixin import ApiMixin, as_parameter, ignore, parse_references
 from opstore_cli.transport import expected
 from opstore_daemon.protocol import errors, routes
@@ -21,6 +21,7 @@ from opstore_daemon.protocol.records import (
     Lock,
     NewLink,
     Resolution,
+    Upgrade,
     Validation,
 )
 from opstore_daemon.protocol.references import Reference
@@ -151,28 +152,32 @@ class ValidityMixin(ApiMixin):
         pipeline: str,
         *,
         use: Sequence[str | Reference] = (),
-        lock: Sequence[str | Reference] = (),
+        lock: Lock | None = None,
         upgrade: str | None = None,
         as_of: str | None = None,
         timeout: float | None = None,
     ) -> Resolution:
         """Return the newest versions of a pipeline's ops that are valid together, or why there are none.
 
-        `use`: versions that count as the latest of their ops. `lock`: the locked versions; then `upgrade` names the op
-        that gets its newest possible version, and the others only move if they must. `timeout`: seconds, in addition
-        to the daemon's own limit; a fraction is rounded up. Raises PipelineNotFound, OpNotFound, VersionNotFound, and
-        ResolutionTooHard if a limit is reached.
+        `use`: versions that count as the latest of their ops. `lock` and `upgrade` go together: the lock of an earlier
+        resolution, and the op of it that gets its newest possible version; the others only move if they must.
+        `timeout`: seconds, in addition to the daemon's own limit; a fraction is rounded up. Raises PipelineNotFound,
+        OpNotFound, VersionNotFound, ResolutionTooHard if a limit is reached, and LockConflict if the store has other
+        bytes for a version of the lock.
         """
-        path = routes.path(routes.RESOLUTION, pipeline=PipelineName.parse(pipeline))
-        parameters = {
-            "use": as_parameter(use),
-            "lock": as_parameter(lock),
-            "upgrade": upgrade,
-            "as_of": as_of,
-            "timeout": None if timeout is None else math.ceil(timeout),
-        }
-        found = self._api.request("GET", path, Resolution, parameters=parameters)
-        self._api.expect(found, expected.is_resolution(found, pipeline), f"the resolution of {pipeline}")
+        name = PipelineName.parse(pipeline)
+        parameters = {"as_of": as_of, "timeout": None if timeout is None else math.ceil(timeout)}
+        if lock is not None and upgrade is not None:
+            body = Upgrade(lock=lock, op=OpName.parse(upgrade), use=parse_references(use))
+            path = routes.path(routes.UPGRADE, pipeline=name)
+            found = self._api.request("POST", path, Resolution, body=body, parameters=parameters)
+        elif lock is None and upgrade is None:
+            path, query = routes.path(routes.RESOLUTION, pipeline=name), {"use": as_parameter(use), **parameters}
+            found = self._api.request("GET", path, Resolution, parameters=query)
+        else:
+            raise errors.InvalidRequest(reason="an upgrade needs both a lock and the op to upgrade")
+        fits = expected.is_resolution(found, pipeline) and (lock is None or locks.is_kept(lock, found.versions))
+        self._api.expect(found, fits, f"the resolution of {pipeline}")
         if found.versions and as_of is None:
             self._check_graph(pipeline, found, [version.op for version in found.versions], found.edges)
         return found
@@ -180,10 +185,12 @@ class ValidityMixin(ApiMixin):
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
 
-        Raises PipelineNotFound.
+        `lock`: `Resolution.lock()` of an earlier resolution. Raises PipelineNotFound, and LockConflict if the store has
+        other bytes for a version of the lock.
         """
         path = routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline))
-        return self._api.request("POST", path, Check, body=lock)
+        found = self._api.request("POST", path, Check, body=lock)
+        return self._api.expect(found, expected.is_check(found, pipeline, lock), f"the check of a lock of {pipeline}")
 
     def affected(
         self, reference: str | Reference, *, pipeline: str | None = None, as_of: str | None = None

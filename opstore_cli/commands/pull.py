@@ -15,6 +15,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, timeout_option, valid_for_option
 from opstore_cli.console.parameters import DirectoryType, PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
+from opstore_cli.files.targets import is_standard_output, is_stream
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import errors
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--lock",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Every version of this lock; needs -d.",
 )
 def pull(
@@ -73,8 +74,11 @@ def pull(
     there, once it is complete. With -o - its bytes are written as they are: a tar stream.
 
     Several REFs need -d. They are pulled at the same time, each verified. Failures are reported, completed files are
-    kept, and the exit code is that of the first REF that failed. --pipeline without a REF, and --lock, write all ops
-    to DIR/NAME in this way; those without bytes are skipped, and what is there already is not fetched again.
+    kept, and the exit code is that of the first REF that failed.
+
+    --pipeline without a REF, and --lock, write all ops to DIR/NAME; those without bytes are skipped. Nothing in DIR is
+    replaced before the bytes of all are verified. What has the right digest already is left alone, so that after an
+    interruption the same command completes DIR.
 
     Where nothing is valid, nothing is written, and the exit code is 1, or 3 where no link says so either way.
 
@@ -92,6 +96,7 @@ def pull(
     check_exclusive(output=output is not None, directory=directory is not None)
     if timeout is not None and pipeline is None:
         raise click.UsageError("--timeout needs --pipeline")
+    output = _standard_output_as_dash(output)
     _check_several(references, directory, pipeline, lock)
     if output == "-" and session.out.json:
         raise click.UsageError("--json and -o - both write to standard output; pass a path to -o")
@@ -100,8 +105,10 @@ def pull(
     selected = _select(session, client, references, valid_for, pipeline, timeout, lock)
     if isinstance(selected, int):
         return selected
+    if directory is not None and not references:
+        return _write_together(session, client, selected, Path(directory), force)
     if directory is not None:
-        return _write_all(session, client, selected, Path(directory), force, keep=not references)
+        return _write_all(session, client, selected, Path(directory), force)
     _write(session, client, selected[0], output, force)
     return 0
 
@@ -165,14 +172,13 @@ def _check_output(output: str | None, directory: str | None, force: bool) -> Non
 
     if directory is not None and os.path.lexists(directory) and not os.path.isdir(directory):
         raise errors.FileRefused(path=directory, reason="it is not a folder")
-    if output not in (None, "-") and not _is_stream(Path(output)):
+    if output not in (None, "-") and not is_stream(Path(output)):
         check_path(Path(output), force)
 
 
-def _is_stream(path: Path) -> bool:
-    """Return whether the path is a device or a pipe, which is written to and never replaced."""
-    # Not Path.exists(), which raises if a name is too long.
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+def _standard_output_as_dash(output: str | None) -> str | None:
+    """Return `-` for a path such as /dev/stdout: to open it again would overwrite what is in a redirected file."""
+    return "-" if output is not None and is_standard_output(Path(output)) else output
 
 
 def _write(session: Session, client: "OpStoreClient", selected: _Selected, output: str | None, force: bool) -> None:
@@ -183,13 +189,13 @@ def _write(session: Session, client: "OpStoreClient", selected: _Selected, outpu
     from opstore_cli.files.part_file import may_resume
 
     op = selected.reference.op
-    is_stream = output is not None and _is_stream(Path(output))
+    to_stream = output is not None and is_stream(Path(output))
     path = Path(f"{op}-" if output is None else output)
-    resume = not is_stream and may_resume(path.parent, path.name)
+    resume = not to_stream and may_resume(path.parent, path.name)
     with (
         session.out.progress(f"pull {selected.reference}"),
         client.start_pull(
-            selected.reference, client_verifies=not is_stream, resume=resume, expected=selected.version
+            selected.reference, client_verifies=not to_stream, resume=resume, expected=selected.version
         ) as pull,
     ):
         path = _write_to_path(pull, op, output, force)
@@ -204,7 +210,7 @@ def _write_to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Pa
     path = Path(f"{op}-{pull.record.version}" if output is None else output)
     if output is not None and output.endswith(("/", os.sep)) and not is_folder(pull.record):
         raise errors.FileRefused(path=output, reason="it is a folder")
-    if _is_stream(path):
+    if is_stream(path):
         with _open_stream(path) as stream:
             pull.to_stream(stream)
     else:
@@ -213,24 +219,43 @@ def _write_to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Pa
 
 
 def _write_all(
-    session: Session, client: "OpStoreClient", selected: Sequence[_Selected], folder: Path, force: bool, *, keep: bool
+    session: Session, client: "OpStoreClient", selected: Sequence[_Selected], folder: Path, force: bool
 ) -> int:
-    """Write each version to DIR/NAME and return the exit code. `keep`: skip what already has the right digest."""
+    """Write each version to DIR/NAME, as many as possible, and return the exit code."""
     from opstore_cli.transfer.parallel import ParallelTransfers
 
     is_new = _make_folder(folder)
     ops = [each.reference.op for each in selected]
     paths = [folder / op for op in ops]
-    jobs = [partial(_pull_one, client, each, path, force, keep) for each, path in zip(selected, paths, strict=True)]
+    jobs = [partial(_pull_one, client, each, path, force) for each, path in zip(selected, paths, strict=True)]
     parts = [(each.reference.op, None if each.version is None else each.version.size) for each in selected]
     with session.out.progress(f"pull {len(jobs)} ops", parts) as display:
         transfers = ParallelTransfers(jobs, display)
         client.progress = transfers.moved
         outcomes = transfers.run()
+    return _report(session, ops, outcomes, folder, is_new)
+
+
+def _write_together(
+    session: Session, client: "OpStoreClient", selected: Sequence[_Selected], folder: Path, force: bool
+) -> int:
+    """Write each version to DIR/NAME once all are verified, and return the exit code."""
+    from opstore_cli.transfer.pull_all import pull_all
+
+    is_new = _make_folder(folder)
+    versions = [each.version for each in selected if each.version is not None]
+    parts = [(version.op, version.size) for version in versions]
+    with session.out.progress(f"pull {len(versions)} ops", parts) as display:
+        outcomes = pull_all(client.start_pull_of, versions, folder, force, display)
+    return _report(session, [version.op for version in versions], outcomes, folder, is_new)
+
+
+def _report(session: Session, ops: Sequence[str], outcomes: Sequence[object], folder: Path, is_new: bool) -> int:
+    """Print what was pulled, report the failures, and return the exit code. `is_new`: the folder was created."""
+    from opstore_daemon.protocol.records import VersionRecord
+
     pulled = [
-        (version, path)
-        for version, path in zip(outcomes, paths, strict=True)
-        if version is not None and not isinstance(version, errors.OpStoreError)
+        (version, folder / op) for version, op in zip(outcomes, ops, strict=True) if isinstance(version, VersionRecord)
     ]
     session.out.write_result(
         {"pulled": [_document(version, path) for version, path in pulled]},
@@ -243,17 +268,13 @@ def _write_all(
     return results.report_failures(session.out, ops, outcomes)
 
 
-def _pull_one(client: "OpStoreClient", selected: _Selected, path: Path, force: bool, keep: bool) -> "VersionRecord":
+def _pull_one(client: "OpStoreClient", selected: _Selected, path: Path, force: bool) -> "VersionRecord":
     from opstore_cli.files.part_file import may_resume
-    from opstore_cli.transfer import source
     from opstore_cli.transfer.output_path import check_path
 
-    version = selected.version
-    if keep and version is not None and os.path.lexists(path) and source.digest_of_path(path) == version.digest:
-        return version
     check_path(path, force)
     resume = may_resume(path.parent, path.name)
-    with client.start_pull(selected.reference, client_verifies=True, resume=resume, expected=version) as pull:
+    with client.start_pull(selected.reference, client_verifies=True, resume=resume, expected=selected.version) as pull:
         pull.to_path(path, force)
     return pull.record
 

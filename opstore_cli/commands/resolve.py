@@ -18,15 +18,17 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import VersionRecord
+    from opstore_cli.lockfile import LockFile
+    from opstore_daemon.protocol.records import Resolution, VersionRecord
 
-_PATH = click.Path(dir_okay=False, path_type=Path)
+_PATH = click.Path(path_type=Path)
+_STDOUT = Path("-")
 
 
 @command("resolve")
 @click.argument("pipeline", required=False, type=PipelineNameType())
 @use_option
-@click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to this file, with their digests.")
+@click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to FILE, with digests; -: print it.")
 @click.option("--upgrade", metavar="OP", type=OpNameType(), help="Move this op of the lock, and what must move.")
 @click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
 @timeout_option
@@ -45,9 +47,10 @@ def resolve(
     is valid. Newer versions that were skipped are named on standard error, each with the reason. Where there is no
     such set the exit code is 1, or 3 if it is only links that are missing.
 
-    --lock writes the set to a file. With --upgrade OP only that op of the file moves, to the newest version that it can
-    have, and of the others those that must. --check says whether a lock still holds, and exits 1 if edges changed, a
-    version was yanked or removed, or an edge is no longer valid.
+    --lock writes the set to a file, atomically; with --lock - it prints the file instead of the set. With --upgrade OP
+    only that op of the file moves, to the newest version that it can have, and of the others those that must. --check
+    says whether a lock still holds, and exits 1 if edges changed, a version was yanked or removed, or an edge is no
+    longer valid.
 
     The daemon gives up on a pipeline that takes too much work: exit code 10, with the ops that conflict most.
 
@@ -63,28 +66,29 @@ def resolve(
     check_exclusive(lock=lock, as_of=as_of)
     check_exclusive(check=check, as_of=as_of)
     check_exclusive(check=check, timeout=timeout is not None)
-    if lock is not None and not lock.name:
-        raise click.UsageError("--lock needs the path of a file")
-    if upgrade is not None and lock is None:
-        raise click.UsageError("--upgrade needs --lock")
+    _check_lock_option(session, lock, upgrade)
     if check is not None:
         return _check(session, pipeline, check)
-    if lock is not None:
+    current = None
+    if lock is not None and lock != _STDOUT:
         from opstore_cli import lockfile
+        from opstore_cli.console import lock_files
 
-    current = lockfile.read(lock) if upgrade is not None and lock is not None else None
+        lockfile.check_target(lock)
+        current = lock_files.read(lock, pipeline) if upgrade is not None else None
     name = pipeline or (current.pipeline if current is not None else session.settings().pipeline)
     if name is None:
         raise click.UsageError("give a pipeline")
-    pinned = [] if current is None else [each.reference for each in current.versions]
+    pinned = None if current is None else current.record()
     found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of, timeout=timeout)
     if not found.versions:
         return results.report_no_resolution(session.out, found, found)
     results.note_skipped(session.out, found.skipped)
     results.note_unexplained(session.out, found)
     if lock is not None:
-        changed = lockfile.write(lock, lockfile.of_versions(found.pipeline, found.edges, found.versions))
-        session.out.note(f"wrote {lock}" if changed else f"{lock} is up to date")
+        _write_lock(session, lock, found, current)
+    if lock == _STDOUT:
+        return 0
     session.out.write_result(
         found,
         quiet=[format_reference(version.op, version.version) for version in found.versions],
@@ -93,19 +97,46 @@ def resolve(
     return 0
 
 
+def _check_lock_option(session: Session, lock: Path | None, upgrade: OpName | None) -> None:
+    if lock == _STDOUT and session.out.json:
+        raise click.UsageError("--json and --lock - both write to standard output; pass a path to --lock")
+    if upgrade is not None and lock in (None, _STDOUT):
+        raise click.UsageError("--upgrade needs the file of a lock: pass it with --lock")
+
+
 def _row(version: "VersionRecord") -> list[Cell | str]:
     digest = Cell(version.digest or EMPTY, (version.digest or "").removeprefix("sha256:")[:12])
     return [format_reference(version.op, version.version), size_cell(version.size), digest]
 
 
-def _check(session: Session, pipeline: PipelineName | None, path: Path) -> int:
+def _write_lock(session: Session, path: Path, found: "Resolution", current: "LockFile | None") -> None:
+    """Write or print the lock of the resolution; `current`: the lock that this is an upgrade of."""
     from opstore_cli import lockfile
+    from opstore_cli.console import lock_files
 
-    lock = lockfile.read(path)
-    if pipeline is not None and pipeline != lock.pipeline:
-        raise click.UsageError(f"{path} is a lock of {lock.pipeline}, not of {pipeline}")
+    lock = lockfile.of_versions(found.pipeline, found.edges, found.versions)
+    if current is not None:
+        kept: dict[str, str | None] = {
+            each.op: each.version for each in lock.versions if each.reference in current.references()
+        }
+        lock_files.note_other_numbers(session.out, current, kept)
+    if path == _STDOUT:
+        session.out.write_lines(lockfile.to_text(lock).splitlines())
+        return
+    other_names = lockfile.other_names(path)
+    changed = lockfile.write(path, lock)
+    session.out.note(f"wrote {path}" if changed else f"{path} is up to date")
+    if changed and other_names:
+        session.out.note(f"{path} was a hard link: its {other_names} other names keep the old lock")
+
+
+def _check(session: Session, pipeline: PipelineName | None, path: Path) -> int:
+    from opstore_cli.console import lock_files
+
+    lock = lock_files.read(path, pipeline)
     found = session.client().check_lock(lock.pipeline, lock.record())
     session.out.write_result(found, quiet=[], full=found.findings)
+    lock_files.note_other_numbers(session.out, lock, {each.op: each.version for each in found.versions})
     if found.holds:
         session.out.note(f"{path} holds")
         return 0

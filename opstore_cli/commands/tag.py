@@ -17,7 +17,7 @@ from opstore_daemon.protocol.references import Reference, TagName
 @click.option(
     "--lock",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Tag every version of a lock, all of them at once.",
 )
 def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
@@ -34,10 +34,13 @@ def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
     if len(words) != (2 if lock is None else 1):
         raise click.UsageError("give REF and TAG" if lock is None else "with --lock, give TAG alone")
     references, tag_name = [Reference.parse(word) for word in words[:-1]], TagName.parse(words[-1])
-    if lock is not None:
-        from opstore_cli import lockfile
+    if lock is None:
+        moved = session.client().tag(references, tag_name)
+    else:
+        from opstore_cli.console import lock_files
 
-        references = [Reference.parse(each.reference) for each in lockfile.read(lock).versions]
-    moved = session.client().tag(references, tag_name)
+        locked = lock_files.read(lock)
+        moved = session.client().tag(locked.record(), tag_name)
+        lock_files.note_other_numbers(session.out, locked, {each.op: each.version for each in moved})
     lines = [format_reference(each.op, each.version) for each in moved]
     session.out.write_result({"tags": moved}, quiet=lines, full=[f"{line} is {tag_name}" for line in lines])

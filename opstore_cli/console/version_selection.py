@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli import lockfile
-from opstore_cli.console import results
+from opstore_cli.client import locks
+from opstore_cli.console import lock_files, results
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
-from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -63,17 +62,17 @@ def select_of_pipeline(
 
 
 def select_of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRecord]":
-    """Return the versions of the lock that have bytes; raise LockConflict if the store has other bytes for one."""
+    """Return the versions whose bytes the lock pins; raise LockConflict if the store has other bytes for one."""
+    lock = lock_files.read(path)
+    versions = locks.records(lock.record(), client.show)
     selected = []
-    for locked in lockfile.read(path).versions:
-        version = client.show(locked.reference)
-        if locked.digest is None:
-            _has_bytes(out, version)
-        elif version.digest != locked.digest or locked.size not in (None, version.size):
-            name = format_reference(locked.op, locked.version)
-            raise errors.LockConflict(path=str(path), name=name, digest=locked.digest)
-        else:
+    for locked, version in zip(lock.versions, versions, strict=True):
+        if locked.digest is not None:
             selected.append(version)
+            continue
+        reason = "it has no bytes" if version.digest is None else "it had no bytes when the lock was written"
+        out.note(f"skipped {format_reference(version.op, version.version)}: {reason}")
+    lock_files.note_other_numbers(out, lock, {version.op: version.version for version in versions})
     return selected
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from opstore_cli.files.nofollow import DIRECTORY
 from opstore_cli.files.private import open_private
 
 if sys.platform != "win32":
@@ -57,6 +58,24 @@ class LockedFile:
             yield cls(descriptor, path)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def lock_folder(path: Path) -> "Iterator[None]":
+    """Hold the lock of a folder during the context, where folders have locks; wait while another process holds it.
+
+    Raises OSError if the folder can't be opened.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY | DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> LockState:

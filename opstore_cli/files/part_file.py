@@ -10,11 +10,9 @@ from pathlib import Path
 from opstore_cli.files.folder_sync import sync_folder
 from opstore_cli.files.locks import LockedFile, try_lock
 from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
+from opstore_cli.files.private import NAME_PREFIX
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.writeback import WriteBack
-
-# Characters of the target's name that its part's name begins with: file systems limit a name to 255 bytes.
-NAME_PREFIX = 50
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
@@ -39,6 +37,7 @@ class PartFile:
     def __init__(self, descriptor: int, path: Path) -> None:
         self.descriptor = descriptor
         self.path = path
+        self._is_published = False
         self._write_back = WriteBack(descriptor, self.size())
 
     @classmethod
@@ -98,7 +97,9 @@ class PartFile:
             self.descriptor = -1
 
     def remove(self) -> None:
-        """Delete the file; failures are ignored."""
+        """Delete the file, unless it was published: another process may use the path since. Failures are ignored."""
+        if self._is_published:
+            return
         if os.name != "posix":
             self.close()  # Windows deletes no open file; elsewhere the lock is held until the name is gone
         with contextlib.suppress(OSError):
@@ -110,6 +111,7 @@ class PartFile:
         if os.name != "posix":
             self.close()  # Windows renames no open file
         self._rename(target, overwrite)
+        self._is_published = True
         sync_folder(target.parent)
 
     def _rename(self, target: Path, overwrite: bool) -> None:

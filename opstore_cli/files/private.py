@@ -10,6 +10,9 @@ from pathlib import Path
 from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
 from opstore_daemon.protocol import errors
 
+# Characters of a file's name that the name of its temporary file begins with: file systems limit a name to 255 bytes.
+NAME_PREFIX = 50
+
 
 def open_private(path: Path, flags: int) -> int:
     """Return a descriptor of the file; a file that this creates has mode 0600. Raises OSError, also for a link."""
@@ -30,14 +33,18 @@ def read(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, like: os.stat_result | None = None) -> None:
     """Replace the file, or the link, at `path` by one with these bytes and this mode (less the umask).
 
-    Other processes see the old file or the new one, also after a crash. Raises OSError.
+    `like`: a file whose mode, and as far as permitted its owner, the new one gets instead. Other processes see the old
+    file or the new one, also after a crash. Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    # Not all of its name: with the rest it could be too long.
+    temporary = path.with_name(f".{path.name[:NAME_PREFIX]}.{secrets.token_hex(8)}.part")
     try:
         with os.fdopen(open_nofollow(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            if like is not None:
+                _make_like(file.fileno(), like)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -46,6 +53,23 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that everybody may read atomically; an existing one keeps its mode. Raises OSError."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        state = None
+    write_atomically(path, data, mode=0o666, like=state)
+
+
+def _make_like(descriptor: int, state: os.stat_result) -> None:
+    if os.name != "posix":
+        return
+    with suppress(OSError):  # only root may give a file away
+        os.fchown(descriptor, state.st_uid, state.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(state.st_mode) & 0o777)
 
 
 def make_folder(path: Path) -> None:

@@ -3,8 +3,8 @@
 import io
 import os
 from collections import deque
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -114,18 +114,33 @@ class Pull:
         stays after a lost connection or a kill, and the next pull resumes from it. Raises OutputExists, FileRefused,
         FolderRefused and OutputFailed.
         """
-        check_path_of(self.record, target, overwrite)
-        try:
-            if is_folder(self.record):
-                self._to_folder(target, overwrite)
-            else:
-                self._to_file(target, overwrite)
-        except FileExistsError:
-            raise errors.OutputExists(path=str(target)) from None
-        except OSError as error:
-            raise errors.OutputFailed(path=str(target), reason=errors.reason(error)) from error
+        with self.staged(target, overwrite) as publish:
+            publish()
 
-    def _to_file(self, target: Path, overwrite: bool) -> None:
+    @contextmanager
+    def staged(self, target: Path, overwrite: bool) -> Iterator[Callable[[], None]]:
+        """Write the version beside `target`, as `to_path` does, and yield the function that makes it the target.
+
+        So several versions can be verified before the first of them appears. The function, and the end of the context,
+        need no connection. After an error in the context the part stays only if a later pull can resume from it.
+        """
+        check_path_of(self.record, target, overwrite)
+        part: PartFile | PartFolder
+
+        def publish() -> None:
+            with _output_errors(target):
+                part.publish(target, overwrite)
+
+        with ExitStack() as stack:
+            with _output_errors(target):
+                if is_folder(self.record):
+                    part = stack.enter_context(self._staged_folder(target))
+                else:
+                    part = stack.enter_context(self._staged_file(target))
+            yield publish
+
+    @contextmanager
+    def _staged_file(self, target: Path) -> Iterator[PartFile]:
         with PartFile.beside(target, self._digest) as part, self._recorded(target, part.path), _kept_for_resume(part):
             try:
                 self._fill(part, client_verifies=True)
@@ -134,7 +149,7 @@ class Pull:
                 # start, and let the daemon verify them too.
                 part.empty()
                 self._fill(part, client_verifies=False)
-            part.publish(target, overwrite)
+            yield part
 
     def _fill(self, part: PartFile, *, client_verifies: bool) -> None:
         if part.size() > self._size:
@@ -154,14 +169,15 @@ class Pull:
                     part.write(piece)
             self._check(hasher)
 
-    def _to_folder(self, target: Path, overwrite: bool) -> None:
+    @contextmanager
+    def _staged_folder(self, target: Path) -> Iterator[PartFolder]:
         with PartFolder.beside(target, self._digest) as part, self._recorded(target, part.path), _kept_for_resume(part):
             try:
                 self._unpack(part, target, client_verifies=True)
             except errors.IntegrityFailure:
                 part.empty()
                 self._unpack(part, target, client_verifies=False)
-            part.publish(target, overwrite)
+            yield part
 
     def _unpack(self, part: PartFolder, target: Path, *, client_verifies: bool) -> None:
         with Hasher() as hasher, closing(PartialFolder.of(part.path)) as existing:
@@ -269,6 +285,16 @@ class Pull:
         if not response.header("Content-Range").startswith(f"bytes {position}-"):
             raise errors.DigestMismatch(actual="unknown, of another range", expected=self._digest)
         return 0
+
+
+@contextmanager
+def _output_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise errors.OutputExists(path=str(target)) from None
+    except OSError as error:
+        raise errors.OutputFailed(path=str(target), reason=errors.reason(error)) from error
 
 
 @contextmanager

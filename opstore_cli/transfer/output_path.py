@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from opstore_cli.files.targets import leads_to_descriptor
 from opstore_cli.folders.tar_format import FOLDER_FORMAT
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord
@@ -18,6 +19,8 @@ def check_path(target: Path, overwrite: bool) -> None:
     """Raise OutputExists or FileRefused if no version could be written there."""
     if not target.name or target.name == "..":
         raise errors.FileRefused(path=str(target), reason="it is a folder")
+    if leads_to_descriptor(target):
+        raise errors.FileRefused(path=str(target), reason="it is a stream of a process; for standard output use -o -")
     if not os.path.isdir(target.parent):
         raise errors.FileRefused(path=str(target), reason=f"the folder {target.parent} does not exist")
     if os.path.lexists(target) and not os.path.isdir(target):

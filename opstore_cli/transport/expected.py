@@ -11,8 +11,10 @@ from itertools import pairwise
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
     Affected,
+    Check,
     LinkRecord,
     LinkState,
+    Lock,
     NewVersion,
     OpVersion,
     PipelineRecord,
@@ -227,6 +229,19 @@ def is_resolution(found: Resolution, pipeline: str) -> bool:
         and not found.conflict
         and all(is_version(version, version.op) for version in found.versions)
         and all(skipped.op in ops for skipped in found.skipped)
+    )
+
+
+def is_check(found: Check, pipeline: str, lock: Lock) -> bool:
+    """Whether it says if the lock holds: with the versions of all its ops, unless there are findings."""
+    ops = [version.op for version in found.versions]
+    locked = {version.op for version in lock.versions}
+    return (
+        found.pipeline == pipeline
+        and found.holds == (not found.findings)
+        and are_unique(ops)
+        and (set(ops) == locked if found.holds else set(ops) <= locked)
+        and all(version.version is not None for version in found.versions)
     )
 
 

@@ -328,8 +328,17 @@ class KeyReused(Conflict):
 
 
 class LockConflict(Conflict):
-    message = "{name} has other bytes here than in the lock {path}: {digest}"
+    message = "{name} has other bytes in this store than in the lock: {actual}, not {expected}"
     hint = "opstore show {name}, or another --url: the lock may be of another store"
+
+    @classmethod
+    def of(cls, name: str, actual: tuple[str | None, int | None], expected: tuple[str | None, int | None]) -> Self:
+        """Return the error for a version; `actual` and `expected` are a digest and a size in bytes."""
+
+        def words(digest: str | None, size: int | None) -> str:
+            return "none" if digest is None else f"{digest} ({size} bytes)"
+
+        return cls(name=name, actual=words(*actual), expected=words(*expected))
 
 
 class OutputExists(Conflict):

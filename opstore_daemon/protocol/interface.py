@@ -95,8 +95,11 @@ class OpStoreInterface(Protocol):
     def unyank(self, reference: str) -> VersionRecord:
         """Undo a yank. The reference may select a yanked version, for example by its number."""
 
-    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
-        """Move the tag to the version, or to one version of each of several ops: all or none. Raises InvalidTag."""
+    def tag(self, references: str | Sequence[str] | Lock, tag: str) -> list[TagRecord]:
+        """Move the tag to the version, or to one version of each of several ops or of a lock: all or none.
+
+        Raises InvalidTag, and LockConflict if the store has other bytes for a version of the lock.
+        """
 
     def untag(self, op: str, tag: str) -> None:
         """Remove the tag, but keep the history of its moves; raise OpNotFound or TagNotFound."""
@@ -148,22 +151,24 @@ class OpStoreInterface(Protocol):
         pipeline: str,
         *,
         use: Sequence[str] = (),
-        lock: Sequence[str] = (),
+        lock: Lock | None = None,
         upgrade: str | None = None,
         as_of: str | None = None,
         timeout: float | None = None,
     ) -> Resolution:
         """Return the newest versions of the pipeline's ops that are valid together, or why there are none.
 
-        `use`: versions that count as the latest of their ops. With `lock`, the locked versions, the op `upgrade` gets
-        the newest version that it can have, and other ops move only if they must. `timeout`: seconds, in addition to
-        the daemon's own limit. Raises PipelineNotFound, and ResolutionTooHard if a limit is reached.
+        `use`: versions that count as the latest of their ops. With a `lock`, the op `upgrade` of it gets the newest
+        version that it can have, and other ops move only if they must. `timeout`: seconds, in addition to the daemon's
+        own limit. Raises PipelineNotFound, ResolutionTooHard if a limit is reached, and LockConflict if the store has
+        other bytes for a version of the lock.
         """
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds: the same edges, nothing yanked or removed, every edge valid.
 
-        Raises PipelineNotFound, and InvalidSubversions or InvalidDigest for a malformed lock.
+        Raises PipelineNotFound, LockConflict if the store has other bytes for a version, and InvalidSubversions or
+        InvalidDigest for a malformed lock.
         """
 
     def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:

@@ -26,6 +26,7 @@ PIPELINE = "/v1/pipelines/<pipeline>"
 PIPELINE_VERDICT = "/v1/pipelines/<pipeline>/verdict"
 RESOLUTION = "/v1/pipelines/<pipeline>/resolution"
 CHECK = "/v1/pipelines/<pipeline>/check"
+UPGRADE = "/v1/pipelines/<pipeline>/upgrade"
 AFFECTED = "/v1/affected"
 SESSIONS = "/v1/sessions"
 

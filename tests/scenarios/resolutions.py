@@ -1,9 +1,10 @@
 """Resolutions, locks and affected ops (CONTRACT sections 4 and 5)."""
 
+import msgspec
 import pytest
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import Lock, LockedVersion, Resolution
+from opstore_daemon.protocol.records import Lock, Resolution
 from tests.scenarios.scene import Scenario, Scene
 
 SCENARIOS: list[Scenario] = []
@@ -13,9 +14,10 @@ def chosen(found: Resolution) -> dict[str, str]:
     return {version.op: version.version for version in found.versions}
 
 
-def lock_of(found: Resolution) -> Lock:
-    versions = [LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest) for each in found.versions]
-    return Lock(edges=found.edges, versions=tuple(versions))
+def replaced(lock: Lock, op: str, **changed: object) -> Lock:
+    """Return the lock with the version of the op changed."""
+    versions = [msgspec.structs.replace(each, **changed) if each.op == op else each for each in lock.versions]
+    return Lock(edges=lock.edges, versions=tuple(versions))
 
 
 def generations(scene: Scene) -> None:
@@ -126,7 +128,7 @@ def candidates_older_than_a_used_version_stay(scene: Scene) -> None:
 @SCENARIOS.append
 def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> None:
     generations(scene)
-    locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
+    locked = scene.store.resolve("churn").lock()
     scene.store.push("scaler", b"scaler 2")  # compatible: it could move but need not
     scene.store.push("pca", b"pca 2", bump="major", valid_with=["scaler@1.0.0"])
     scene.store.push("forest", b"forest 2", bump="major", valid_with=["pca@2.0.0"])
@@ -137,15 +139,16 @@ def an_upgrade_moves_one_op_and_only_what_must_move_with_it(scene: Scene) -> Non
         "pca": "1.0.0",
         "forest": "1.0.0",
     }
-    for options in ({"lock": locked}, {"upgrade": "pca"}):
-        with pytest.raises(errors.InvalidRequest):
-            scene.store.resolve("churn", **options)
+    with pytest.raises(errors.InvalidRequest):
+        scene.store.resolve("churn", lock=locked)
+    with pytest.raises(errors.InvalidRequest):
+        scene.store.resolve("churn", upgrade="pca")
 
 
 @SCENARIOS.append
 def an_upgrade_may_keep_a_locked_version_that_is_yanked(scene: Scene) -> None:
     generations(scene)
-    locked = [f"{each.op}@{each.subversions}" for each in scene.store.resolve("churn").versions]
+    locked = scene.store.resolve("churn").lock()
     scene.store.push("scaler", b"scaler 2")
     scene.store.yank("pca@1.0.0", "slow")
     assert scene.store.resolve("churn").versions == ()
@@ -157,7 +160,7 @@ def an_upgrade_may_keep_a_locked_version_that_is_yanked(scene: Scene) -> None:
 @SCENARIOS.append
 def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> None:
     generations(scene)
-    lock = lock_of(scene.store.resolve("churn"))
+    lock = scene.store.resolve("churn").lock()
     assert scene.store.check_lock("churn", lock).holds
     scene.store.push("pca", b"pca 2", bump="major")
     assert scene.store.check_lock("churn", lock).holds, "a newer version does not break a lock"
@@ -177,17 +180,108 @@ def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> N
 @SCENARIOS.append
 def a_lock_of_another_store_does_not_hold(scene: Scene) -> None:
     generations(scene)
-    lock = lock_of(scene.store.resolve("churn"))
-    other = LockedVersion(op="pca", subversions="aaaa.bbbb.cccc")
-    stranger = Lock(edges=lock.edges, versions=(lock.versions[0], other, lock.versions[2]))
+    lock = scene.store.resolve("churn").lock()
+    stranger = replaced(lock, "pca", subversions="aaaa.bbbb.cccc")
     assert scene.store.check_lock("churn", stranger).findings == (
         "pca has no version with the subversions aaaa.bbbb.cccc",
     )
-    changed = LockedVersion(op="pca", subversions=lock.versions[1].subversions, digest="sha256:" + "0" * 64)
-    found = scene.store.check_lock(
-        "churn", Lock(edges=lock.edges, versions=(lock.versions[0], changed, lock.versions[2]))
+    for refused in (
+        lambda: scene.store.tag(stranger, "production"),
+        lambda: scene.store.resolve("churn", lock=stranger, upgrade="scaler"),
+    ):
+        with pytest.raises(errors.VersionNotFound):
+            refused()
+    assert scene.store.tags() == []
+
+
+@SCENARIOS.append
+def every_use_of_a_lock_refuses_other_bytes_and_changes_nothing(scene: Scene) -> None:
+    generations(scene)
+    lock = scene.store.resolve("churn").lock()
+    before = scene.rows()
+    for changed in (
+        replaced(lock, "pca", digest="sha256:" + "0" * 64),
+        replaced(lock, "pca", size=1000),
+        replaced(lock, "scaler", digest=lock.versions[1].digest, size=lock.versions[1].size),
+    ):
+        for use in (
+            lambda lock: scene.store.check_lock("churn", lock),
+            lambda lock: scene.store.tag(lock, "production"),
+            lambda lock: scene.store.resolve("churn", lock=lock, upgrade="pca"),
+            lambda lock: scene.store.resolve("churn", lock=lock, upgrade="forest"),
+        ):
+            with pytest.raises(errors.LockConflict) as caught:
+                use(changed)
+            assert "has other bytes in this store than in the lock: sha256:" in str(caught.value)
+    assert scene.rows() == before
+    scene.store.register("pca", subversions="aaaa.bbbb.cccc")
+    pinned = replaced(lock, "pca", subversions="aaaa.bbbb.cccc")
+    with pytest.raises(errors.LockConflict, match=r"pca@2\.0\.0 has other bytes .*: none, not sha256:"):
+        scene.store.tag(pinned, "production")
+
+
+@SCENARIOS.append
+def a_lock_that_is_not_whole_is_refused(scene: Scene) -> None:
+    generations(scene)
+    lock = scene.store.resolve("churn").lock()
+    scaler, pca, forest = lock.versions
+    for broken, reason in (
+        (Lock(edges=lock.edges, versions=(scaler, pca, pca, forest)), "it has two versions of pca"),
+        (Lock(edges=lock.edges, versions=(scaler, pca)), "it has the edge pca -> forest, but no version of forest"),
+        (Lock(edges=(*lock.edges, lock.edges[0]), versions=lock.versions), "it has the edge pca -> forest twice"),
+        (Lock(edges=(("pca", "pca"),), versions=(pca,)), "it has an edge from pca to itself"),
+        (Lock(edges=(*lock.edges, ("forest", "scaler")), versions=lock.versions), "its edges form a cycle: "),
+        (replaced(lock, "pca", digest=None), "the version of pca has a size but no digest"),
+    ):
+        for use in (
+            lambda lock: scene.store.check_lock("churn", lock),
+            lambda lock: scene.store.tag(lock, "production"),
+            lambda lock: scene.store.resolve("churn", lock=lock, upgrade="pca"),
+        ):
+            with pytest.raises(errors.InvalidRequest, match=f"the lock is not valid: {reason}"):
+                use(broken)
+    assert scene.store.tags() == []
+
+
+@SCENARIOS.append
+def subversions_of_decimal_digits_are_never_read_as_a_version_number(scene: Scene) -> None:
+    store = scene.store
+    for data in (b"first", b"second"):  # 1.0.0 and 1.0.1
+        store.push("scaler", data)
+    dated = store.push("scaler", b"dated", subversions="2026.1129.1530")
+    store.push("pca", b"pca", subversions="1111.2222.3333", valid_with=["scaler@2026.1129.1530_"])
+    store.register_pipeline("churn", ["scaler", "pca"])
+    lock = store.resolve("churn").lock()
+    assert [each.subversions for each in lock.versions] == ["2026.1129.1530", "1111.2222.3333"]
+    check = store.check_lock("churn", lock)
+    assert (check.holds, [(each.op, each.version) for each in check.versions]) == (
+        True,
+        [("scaler", dated.version), ("pca", "1.0.0")],
     )
-    assert found.findings[0].startswith("pca@1.0.0 has different bytes in this store: sha256:")
+    assert [(each.op, each.version) for each in store.tag(lock, "production")] == [
+        ("scaler", dated.version),
+        ("pca", "1.0.0"),
+    ]
+    assert chosen(store.resolve("churn", lock=lock, upgrade="pca")) == {"scaler": dated.version, "pca": "1.0.0"}
+
+
+@SCENARIOS.append
+def a_lock_tags_a_yanked_version_and_names_it(scene: Scene) -> None:
+    generations(scene)
+    lock = scene.store.resolve("churn").lock()
+    scene.store.yank("pca@1.0.0", "broken")
+    assert [each.op for each in scene.store.tag(lock, "production")] == ["scaler", "pca", "forest"]
+
+
+@SCENARIOS.append
+def a_pipeline_of_one_op_has_a_lock(scene: Scene) -> None:
+    scene.store.push("pca", b"one")
+    scene.store.register_pipeline("single", ["pca"])
+    lock = scene.store.resolve("single").lock()
+    assert (lock.edges, len(lock.versions)) == ((), 1)
+    assert scene.store.check_lock("single", lock).holds
+    scene.store.push("pca", b"two")
+    assert chosen(scene.store.resolve("single", lock=lock, upgrade="pca")) == {"pca": "1.0.1"}
 
 
 @SCENARIOS.append

@@ -3,7 +3,7 @@
 import pytest
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import PickedYanked
+from opstore_daemon.protocol.records import Lock, LockedVersion, PickedYanked
 from tests.scenarios.scene import Scenario, Scene
 
 SCENARIOS: list[Scenario] = []
@@ -112,16 +112,24 @@ def the_reason_is_shown_while_the_version_is_yanked(scene: Scene) -> None:
     assert [version.yank_reason for version in found.versions] == [None, None]
 
 
+def _lock(scene: Scene, pca: str) -> Lock:
+    """Return a lock of churn with that version of pca and the first forest."""
+    versions = [scene.store.show(reference) for reference in (pca, "forest@1.0.0")]
+    locked = [
+        LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest, size=each.size) for each in versions
+    ]
+    return Lock(edges=(("pca", "forest"),), versions=tuple(locked))
+
+
 @SCENARIOS.append
 def a_response_names_the_yanked_versions_that_references_selected(scene: Scene) -> None:
     _stocked(scene)
     store, picked = scene.store, ("pca@2.0.0", "pca@aaaa.bbbb.cccc")
-    lock = ["pca@1.0.0", "forest@1.0.0"]
     for reference in picked:
         assert store.validate(reference, "forest").picked_yanked == (BROKEN,)
         assert store.validate_pipeline("churn", use=[reference]).picked_yanked == (BROKEN,)
         assert store.resolve("churn", use=[reference]).picked_yanked == (BROKEN,)
-        assert store.resolve("churn", lock=[reference, lock[1]], upgrade="pca").picked_yanked == (BROKEN,)
+        assert store.resolve("churn", lock=_lock(scene, reference), upgrade="pca").picked_yanked == (BROKEN,)
         assert store.affected(reference).picked_yanked == (BROKEN,)
         assert store.versions(reference).picked_yanked == (BROKEN,)
         assert store.versions("forest", valid_for=[reference]).picked_yanked == (BROKEN,)
@@ -132,7 +140,7 @@ def a_response_names_the_yanked_versions_that_references_selected(scene: Scene) 
     small = PickedYanked(op="forest", version="1.0.0", reason="too small")
     assert store.validate("pca@2.0.0", "forest@1.0.0").picked_yanked == (BROKEN, small)
     store.unyank("forest@1.0.0")
-    assert store.resolve("churn", lock=lock, upgrade="pca").picked_yanked == ()
+    assert store.resolve("churn", lock=_lock(scene, "pca@1.0.0"), upgrade="pca").picked_yanked == ()
 
 
 @SCENARIOS.append

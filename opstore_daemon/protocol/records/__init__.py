@@ -22,7 +22,7 @@ from opstore_daemon.protocol.records.daemon import Problem, Status
 from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
-from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution
+from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution, Upgrade
 from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
@@ -92,6 +92,7 @@ __all__ = [
     "Tags",
     "UnfinishedUpload",
     "UnfinishedUploads",
+    "Upgrade",
     "Upload",
     "UploadId",
     "Validation",

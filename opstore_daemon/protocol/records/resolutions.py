@@ -7,8 +7,8 @@ from msgspec import Meta
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import base
-from opstore_daemon.protocol.records.base import Record, Request, VerdictWord
-from opstore_daemon.protocol.records.verdicts import EdgeVerdict
+from opstore_daemon.protocol.records.base import Record, References, Request, Size, VerdictWord
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion
 from opstore_daemon.protocol.records.versions import Picked, SkippedVersion, VersionRecord
 
 # Text, because Python programs make locks of the records of a resolution: `check_lock` parses it.
@@ -35,26 +35,47 @@ class Resolution(Record, frozen=True, kw_only=True):
     picked_yanked: Picked = ()
     position: base.Position
 
+    def lock(self) -> "Lock":
+        """Return the lock that pins these versions."""
+        versions = (
+            LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest, size=each.size)
+            for each in self.versions
+        )
+        return Lock(edges=self.edges, versions=tuple(versions))
+
 
 class LockedVersion(Request, frozen=True, kw_only=True):
-    """A version in a lock: `subversions` are its three hashes."""
+    """A version in a lock: `subversions` are its three hashes; `digest` and `size` are None if it pins no bytes."""
 
     op: NameText
     subversions: Annotated[str, Meta(max_length=512)]
     digest: DigestText | None = None
+    size: Size | None = None
 
 
 class Lock(Request, frozen=True, kw_only=True):
-    """The content of a lock for a pipeline."""
+    """The content of a lock: one version of each op of a pipeline, and its edges."""
 
     edges: Annotated[tuple[tuple[NameText, NameText], ...], Meta(max_length=10000)]
     versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
 
 
-class Check(Record, frozen=True, kw_only=True):
-    """Whether a lock still holds: the same edges, nothing yanked or removed, every edge valid."""
+class Upgrade(Request, frozen=True, kw_only=True):
+    """A lock, the op of it to upgrade, and the versions that count as the latest of their ops."""
 
-    pipeline: str
+    lock: Lock
+    op: OpName
+    use: References = ()
+
+
+class Check(Record, frozen=True, kw_only=True):
+    """Whether a lock still holds: the same edges, nothing yanked or removed, every edge valid.
+
+    `versions` are those that the lock selects, with the version numbers of this store.
+    """
+
+    pipeline: base.NameText
     holds: bool
-    findings: tuple[str, ...]
-    position: int
+    findings: tuple[base.Sentence, ...]
+    versions: tuple[OpVersion, ...] = ()
+    position: base.Position

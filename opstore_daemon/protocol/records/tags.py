@@ -1,12 +1,18 @@
 """Tags: movable names of versions."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
-from opstore_daemon.protocol.records.base import Cursor, NameText, NumberText, Position, Record, Request, Time
+from opstore_daemon.protocol.records.base import (
+    Cursor,
+    NameText,
+    NumberText,
+    Position,
+    Record,
+    References,
+    Request,
+    Time,
+)
+from opstore_daemon.protocol.records.resolutions import Lock
 from opstore_daemon.protocol.records.versions import Picked
-from opstore_daemon.protocol.references import Reference, TagName
+from opstore_daemon.protocol.references import TagName
 
 
 class TagRecord(Record, frozen=True, kw_only=True):
@@ -39,7 +45,8 @@ class Tagged(Record, frozen=True, kw_only=True):
 
 
 class NewTag(Request, frozen=True, kw_only=True):
-    """A tag, and the versions (one of each op) to move it to: all of them, or none."""
+    """A tag, and the versions to move it to, one of each op: `versions`, or those of a `lock`; all of them, or none."""
 
     tag: TagName
-    versions: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=1000)]
+    versions: References = ()
+    lock: Lock | None = None

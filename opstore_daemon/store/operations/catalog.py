@@ -8,6 +8,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Compat,
+    Lock,
     OpRecord,
     Ops,
     PipelineRecord,
@@ -23,6 +24,7 @@ from opstore_daemon.store.catalog.references import find_version
 from opstore_daemon.store.paging import NO_LIMIT, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
+from opstore_daemon.store.validity import locks
 
 
 class CatalogOperations(Transactions):
@@ -49,20 +51,28 @@ class CatalogOperations(Transactions):
 
         return self._write(VersionRecord, work)
 
-    def tag(self, references: str | Sequence[str], tag: str) -> list[TagRecord]:
+    def tag(self, references: str | Sequence[str] | Lock, tag: str) -> list[TagRecord]:
         """Move the tag to a version, or to one version of each of several ops (protocol.interface)."""
         return list(self.move_tag(references, tag).tags)
 
-    def move_tag(self, references: str | Sequence[str], tag: str) -> Tagged:
+    def move_tag(self, references: str | Sequence[str] | Lock, tag: str) -> Tagged:
         """Move the tag as `tag` does; also return which yanked versions the references selected."""
-        targets = [Reference.parse(text) for text in ([references] if isinstance(references, str) else references)]
+        name = TagName.parse(tag)
+        if isinstance(references, Lock):
+            locked, targets = locks.parse(references), []
+        else:
+            locked, targets = (
+                [],
+                list(map(Reference.parse, [references] if isinstance(references, str) else references)),
+            )
         if len({reference.op for reference in targets}) < len(targets):
             raise errors.InvalidRequest(reason="a tag can be on only one version of an op")
-        name = TagName.parse(tag)
+        if not targets and not locked:
+            raise errors.InvalidRequest(reason="a tag needs at least one version")
 
         def work(connection: Connection) -> Tagged:
             snapshot = Snapshot(connection)
-            rows = [find_version(snapshot, reference) for reference in targets]
+            rows = [find_version(snapshot, reference) for reference in targets] + locks.select(snapshot, locked)
             tags.move(connection, [name], rows, self._now())
             moved = tags.of_versions(snapshot, name, rows)
             return Tagged(tags=tuple(moved), picked_yanked=tuple(snapshot.picked_yanked))

@@ -140,7 +140,7 @@ class ValidityOperations(Transactions):
         pipeline: str,
         *,
         use: Sequence[str] = (),
-        lock: Sequence[str] = (),
+        lock: Lock | None = None,
         upgrade: str | None = None,
         as_of: str | None = None,
         timeout: float | None = None,
@@ -148,7 +148,7 @@ class ValidityOperations(Transactions):
     ) -> Resolution:
         """Return the resolution of a pipeline (protocol.interface); end the search once `is_cancelled` returns True."""
         name = PipelineName.parse(pipeline)
-        used, locked = [Reference.parse(text) for text in use], [Reference.parse(text) for text in lock]
+        used, locked = [Reference.parse(text) for text in use], [] if lock is None else locks.parse(lock)
         upgraded = None if upgrade is None else OpName.parse(upgrade)
         if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
             raise errors.InvalidRequest(reason=f"the timeout has to be above 0 and at most {MAX_TIMEOUT} seconds")

@@ -15,7 +15,9 @@ from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.references import resolve_reference
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.validity import locks
 from opstore_daemon.store.validity.candidates import Candidates, Override
+from opstore_daemon.store.validity.locks import LockedOp
 
 T = TypeVar("T")
 VERDICT_STEPS = 5  # that a reason costs
@@ -43,10 +45,10 @@ class Resolver:
         pipeline: PipelineName,
         budget: Budget,
         use: Sequence[Reference] = (),
-        lock: Sequence[Reference] = (),
+        lock: Sequence[LockedOp] = (),
         upgrade: OpName | None = None,
     ) -> None:
-        """Resolve the references; raise PipelineNotFound, InvalidRequest and what the lookup of a reference raises.
+        """Resolve the references; raise PipelineNotFound, InvalidRequest, LockConflict and what a lookup raises.
 
         `use`: versions that count as the latest of their ops. `lock` and `upgrade` go together: upgrade that op to the
         newest version that it can have, and keep the versions of the lock wherever possible.
@@ -55,7 +57,7 @@ class Resolver:
         self._pipeline = pipelines.get(snapshot, pipeline)
         self._ops: dict[str, OpRow] = {op: ops.get(snapshot, OpName(op)) for op in self._pipeline.ops}
         self._use = {op: Override(version, "latest") for op, version in self._look_up(use).items()}
-        self._locked = self._look_up(lock)
+        self._locked = self._select(lock)
         if upgrade is not None and upgrade not in self._pipeline.ops:
             raise errors.InvalidRequest(reason=f"the pipeline {pipeline} has no op {upgrade}")
         if (upgrade is None) != (not lock):
@@ -73,6 +75,12 @@ class Resolver:
             op: resolve_reference(self._snapshot, self._ops[op].id, reference)
             for op, reference in references_by_op(self._pipeline, references).items()
         }
+
+    def _select(self, lock: Sequence[LockedOp]) -> VersionSet:
+        for locked in lock:
+            if locked.op not in self._ops:
+                raise errors.InvalidRequest(reason=f"the pipeline {self._pipeline.name} has no op {locked.op}")
+        return {row.op: row for row in locks.select(self._snapshot, lock)}
 
     def resolve(self) -> Resolution:
         """Return the resolution, or the record that says why there is none. Raises what `budget.spend` raises.

@@ -6,8 +6,8 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, limits, routes
-from opstore_daemon.protocol.names import OpName, PipelineName
-from opstore_daemon.protocol.records import Affected, Check, Lock, Resolution
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.records import Affected, Check, Lock, Resolution, Upgrade
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Query, Use
@@ -22,17 +22,12 @@ from opstore_daemon.web.framework.routing import (
 )
 
 ROUTES: list[ApiRoute] = []
+_LOCK_ERRORS = (errors.InvalidSubversions, errors.InvalidDigest, errors.LockConflict)
 
 
-class ResolutionQuery(Query, frozen=True, kw_only=True):
-    """Which resolution to compute."""
+class UpgradeQuery(Query, frozen=True, kw_only=True):
+    """The state to compute a resolution in, and how long that may take."""
 
-    use: Use = ()
-    lock: Annotated[tuple[Reference, ...], Meta(description="The versions of a lock; requires `upgrade`.")] = ()
-    upgrade: (
-        Annotated[OpName, Meta(description="The op of the lock to upgrade; other ops change only if they have to.")]
-        | None
-    ) = None
     as_of: AsOf | None = None
     timeout: (
         Annotated[
@@ -40,6 +35,12 @@ class ResolutionQuery(Query, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+
+class ResolutionQuery(UpgradeQuery, frozen=True, kw_only=True):
+    """Which resolution to compute."""
+
+    use: Use = ()
 
 
 class AffectedQuery(Query, frozen=True, kw_only=True):
@@ -67,10 +68,33 @@ class AffectedQuery(Query, frozen=True, kw_only=True):
 def resolve(_api: Api, pipeline: PipelineName, query: ResolutionQuery) -> Response:
     """Return the newest versions of the pipeline's ops that are valid with one another."""
     found = store().resolve(
+        pipeline, use=query.use, as_of=query.as_of, timeout=query.timeout, is_cancelled=is_client_gone()
+    )
+    return json_response(found)
+
+
+@route(
+    ROUTES,
+    "POST",
+    routes.UPGRADE,
+    scope="read",
+    responses={200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")},
+    raises=(
+        *READ_ERRORS,
+        *REFERENCE_ERRORS,
+        *_LOCK_ERRORS,
+        errors.PipelineNotFound,
+        errors.ResolutionTooHard,
+        errors.TooManySearches,
+    ),
+)
+def upgrade(_api: Api, pipeline: PipelineName, query: UpgradeQuery, body: Upgrade) -> Response:
+    """Return the resolution that upgrades an op of a lock; other ops change only if they have to."""
+    found = store().resolve(
         pipeline,
-        use=query.use,
-        lock=query.lock,
-        upgrade=query.upgrade,
+        use=body.use,
+        lock=body.lock,
+        upgrade=body.op,
         as_of=query.as_of,
         timeout=query.timeout,
         is_cancelled=is_client_gone(),
@@ -84,7 +108,7 @@ def resolve(_api: Api, pipeline: PipelineName, query: ResolutionQuery) -> Respon
     routes.CHECK,
     scope="read",
     responses={200: ResponseSpec(Check, "Whether the lock holds, and what does not.")},
-    raises=(*READ_ERRORS, errors.InvalidName, errors.InvalidSubversions, errors.InvalidDigest, errors.PipelineNotFound),
+    raises=(*READ_ERRORS, errors.InvalidName, *_LOCK_ERRORS, errors.PipelineNotFound),
 )
 def check(_api: Api, pipeline: PipelineName, body: Lock) -> Response:
     """Check whether a lock of the pipeline still holds."""

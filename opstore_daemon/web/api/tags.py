@@ -54,11 +54,20 @@ def listing(_api: Api, query: TagsQuery) -> Response:
     routes.TAGS,
     scope="write",
     responses={200: ResponseSpec(Tagged, "The tag on each of the versions.")},
-    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.InvalidTag),
+    raises=(
+        *WRITE_ERRORS,
+        *REFERENCE_ERRORS,
+        errors.InvalidTag,
+        errors.InvalidSubversions,
+        errors.InvalidDigest,
+        errors.LockConflict,
+    ),
 )
 def move(_api: Api, body: NewTag) -> Response:
     """Put a tag on one version of each of several ops, or on none of them if one fails."""
-    return json_response(store().move_tag(body.versions, body.tag))
+    if body.lock is not None and body.versions:
+        raise errors.InvalidRequest(reason="versions and lock are mutually exclusive")
+    return json_response(store().move_tag(body.versions if body.lock is None else body.lock, body.tag))
 
 
 @route(

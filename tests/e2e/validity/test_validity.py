@@ -120,22 +120,29 @@ def test_an_invalid_lock_is_refused(machine: Machine, content: str) -> None:
 
 def test_a_lock_of_the_first_format_says_how_to_write_it_again(machine: Machine) -> None:
     path = machine.file("opstore.lock", "lock = 1\npipeline = 'p'\nedges = []\nversion = []\n")
-    reason = "it is not a lock of format 2: write it again with opstore resolve --lock"
+    reason = "it is not a lock of format 2: it names no format; write it again with opstore resolve --lock"
     assert machine.run("resolve", "--check", path) == (2, "", f"error: /machine/work/opstore.lock: {reason}\n")
 
 
-def test_a_lock_with_a_different_digest_pulls_nothing(deployed: Machine) -> None:
+def test_a_lock_with_a_different_digest_is_a_conflict_and_changes_nothing(deployed: Machine) -> None:
     machine = deployed
     machine.do("resolve", "churn", "--lock", "opstore.lock")
     path = machine.cwd / "opstore.lock"
-    digest = machine.ask("show", "pca@2.0.0")[1]
     text = path.read_text()
     start = text.index("sha256:", text.index('op = "pca"'))
-    path.write_text(text[:start] + "sha256:" + "0" * 64 + text[start + 71 :])
-    code, out, err = machine.run("pull", "--lock", "opstore.lock", "-d", "models")
-    assert digest is not None
-    assert (code, out) == (5, "")
-    assert err.startswith("error: pca@2.0.0 has other bytes here than in the lock opstore.lock: DIGEST\n")
+    changed = text[:start] + "sha256:" + "0" * 64 + text[start + 71 :]
+    path.write_text(changed)
+    said = "pca@2.0.0 has other bytes in this store than in the lock: DIGEST (5 bytes), not DIGEST (5 bytes)"
+    hint = "hint: opstore show pca@2.0.0, or another --url: the lock may be of another store\n"
+    for words in (
+        ("resolve", "--check", "opstore.lock"),
+        ("resolve", "--lock", "opstore.lock", "--upgrade", "scaler"),
+        ("tag", "--lock", "opstore.lock", "production"),
+        ("pull", "--lock", "opstore.lock", "-d", "models"),
+    ):
+        assert machine.run(*words) == (5, "", f"error: {said}\n{hint}")
+    assert (path.read_text(), machine.listing()) == (changed, ["op", "opstore.lock"])
+    assert machine.do("tags") == ""
 
 
 def test_wait_returns_as_soon_as_the_verdict_is_valid_or_known_to_be_invalid(
