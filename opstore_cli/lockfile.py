@@ -144,8 +144,9 @@ def to_text(lock: LockFile) -> str:
     ops = [each.op for each in lock.versions]
     if set(ops) != _implied_ops(lock.edges, ops):
         content["ops"] = ops
-    content["version"] = [_without_none(msgspec.structs.asdict(each)) for each in lock.versions]
-    return _HEAD + tomli_w.dumps(content)
+    # A table for each version, however short it is, so that a merge of two locks is one of whole lines.
+    tables = [tomli_w.dumps(_without_none(msgspec.structs.asdict(each))) for each in lock.versions]
+    return "\n[[version]]\n".join([_HEAD + tomli_w.dumps(content), *tables])
 
 
 def write(path: Path, lock: LockFile) -> bool:

@@ -214,16 +214,11 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         pairs = zip(locks.records(lock, self.show), lock.versions, strict=True)
         versions = [version for version, locked in pairs if locked.digest is not None]
         display = SumDisplay(self.progress, sum(version.size or 0 for version in versions))
-        outcomes = pull_all(self.start_pull_of, versions, Path(folder), overwrite, display)
+        outcomes = pull_all(self.start_pull, versions, Path(folder), overwrite, display)
         failure = next((each for each in outcomes if isinstance(each, errors.OpStoreError)), None)
         if failure is not None:
             raise failure
         return versions
-
-    def start_pull_of(self, version: VersionRecord, resume: bool, progress: Progress) -> "AbstractContextManager[Pull]":
-        """Start a pull of exactly this version to a path, as `start_pull` does."""
-        reference = Reference.of(version.op, version.version)
-        return self.start_pull(reference, client_verifies=True, resume=resume, expected=version, progress=progress)
 
     def start_pull(
         self,

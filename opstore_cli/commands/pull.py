@@ -246,7 +246,7 @@ def _write_together(
     versions = [each.version for each in selected if each.version is not None]
     parts = [(version.op, version.size) for version in versions]
     with session.out.progress(f"pull {len(versions)} ops", parts) as display:
-        outcomes = pull_all(client.start_pull_of, versions, folder, force, display)
+        outcomes = pull_all(client.start_pull, versions, folder, force, display)
     return _report(session, [version.op for version in versions], outcomes, folder, is_new)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from opstore_cli.files.exclusive_rename import rename_exclusively
+from opstore_cli.files.exclusive_rename import exchange, rename_exclusively
 from opstore_cli.files.locks import LockedFile, LockState, try_lock
 from opstore_cli.files.nofollow import DIRECTORY, open_nofollow
 from opstore_cli.files.private import NAME_PREFIX
@@ -70,7 +70,8 @@ class PartFolder:
     def publish(self, target: Path, overwrite: bool) -> None:
         """Rename the folder to `target`; raises FileExistsError (unless `overwrite`) and OSError.
 
-        What was at `target` is first renamed to a hidden name, then deleted: for a moment nothing is at `target`.
+        The folder and what was at `target` change places, then the latter is deleted. On a system that can't exchange
+        them, for a moment nothing is at `target`.
         """
         replaced = self._rename(target, overwrite)
         if replaced is not None:
@@ -96,6 +97,13 @@ class PartFolder:
 
     def _replace(self, target: Path) -> Path:
         old = self.path.with_suffix(f".{secrets.token_hex(4)}.old")
+        if exchange(self.path, target):
+            try:
+                os.rename(self.path, old)
+            except BaseException:
+                exchange(self.path, target)
+                raise
+            return old
         os.rename(target, old)
         try:
             rename_exclusively(self.path, target)

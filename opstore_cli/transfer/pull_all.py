@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opstore_cli.files.leftovers import remove_leftovers
 from opstore_cli.files.locks import lock_folder
 from opstore_cli.files.part_file import may_resume
 from opstore_cli.output.progress import NullDisplay
@@ -19,13 +20,14 @@ from opstore_cli.transfer.output_path import check_path_of
 from opstore_cli.transfer.parallel import ParallelTransfers
 from opstore_cli.transfer.progress import Display, Progress
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_cli.transfer.download import Pull
 
-# Starts the pull of a version; the flag says whether a part of an earlier pull may exist.
-StartPull = Callable[[VersionRecord, bool, Progress], "AbstractContextManager[Pull]"]
+StartPull = Callable[..., "AbstractContextManager[Pull]"]  # a client's start_pull
 Outcome = VersionRecord | errors.OpStoreError | None
 Publish = Callable[[], None]
 
@@ -50,6 +52,8 @@ def pull_all(
             missing, _pull_missing(start, [(versions[i], paths[i]) for i in missing], overwrite, display), strict=True
         ):
             outcomes[index] = outcome
+        if outcomes == list(versions):
+            remove_leftovers(folder, {each.op: Digest.parse(each.digest) for each in versions if each.digest})
         return outcomes
 
 
@@ -73,8 +77,14 @@ def _pull_missing(
 
             def stage(index: int) -> Publish:
                 version, path = wanted[index]
-                resume = may_resume(path.parent, path.name)
-                with start(version, resume, transfers.moved) as pull:
+                pulling = start(
+                    Reference.of(version.op, version.version),
+                    client_verifies=True,
+                    resume=may_resume(path.parent, path.name),
+                    expected=version,
+                    progress=transfers.moved,
+                )
+                with pulling as pull:
                     return stacks[index].enter_context(pull.staged(path, overwrite))
 
             transfers = ParallelTransfers([partial(stage, index) for index in range(len(wanted))], display)

@@ -132,7 +132,9 @@ def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> 
     assert has(opstore("untag", "pca", "stable"), "`untag`")
     assert opstore("tags", "pca", "--history")["tags"][0]["version"] is None
     assert has(opstore("graph", "iris"), "`graph`")
-    assert has(opstore("resolve", "--check", "opstore.lock"), "`resolve --check`")
+    check = opstore("resolve", "--check", "opstore.lock")
+    assert has(check, "`resolve --check`")
+    assert all(has(each, "an element of `versions` of `resolve --check`") for each in check["versions"])
     yanked = opstore("yank", "pca@1.0.0", "--reason", "a mistake")
     assert has(yanked, "`yank`")
     assert (yanked["yanked"], yanked["yank_reason"]) == (True, "a mistake")

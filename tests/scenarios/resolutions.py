@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import Lock, Resolution
+from opstore_daemon.protocol.records import Lock, LockedVersion, Resolution
 from tests.scenarios.scene import Scenario, Scene
 
 SCENARIOS: list[Scenario] = []
@@ -263,6 +263,17 @@ def subversions_of_decimal_digits_are_never_read_as_a_version_number(scene: Scen
         ("pca", "1.0.0"),
     ]
     assert chosen(store.resolve("churn", lock=lock, upgrade="pca")) == {"scaler": dated.version, "pca": "1.0.0"}
+
+
+@SCENARIOS.append
+def a_lock_is_not_too_large_for_the_head_of_a_request(scene: Scene) -> None:
+    generations(scene)
+    lock = scene.store.resolve("churn").lock()
+    strangers = tuple(LockedVersion(op=f"op{number}", subversions=".".join(["a" * 64] * 3)) for number in range(300))
+    large = Lock(edges=lock.edges, versions=(*lock.versions, *strangers))
+    with pytest.raises(errors.InvalidRequest, match="the pipeline churn has no op op0"):
+        scene.store.resolve("churn", lock=large, upgrade="pca")
+    assert scene.store.check_lock("churn", large).findings[0] == "the ops or edges of the pipeline churn have changed"
 
 
 @SCENARIOS.append

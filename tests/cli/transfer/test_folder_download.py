@@ -204,9 +204,12 @@ def test_a_pull_resumes_after_a_lost_connection(daemon: FakeDaemon, client: OpSt
     assert sum(line.endswith("/bytes") for line in daemon.log) == 5
 
 
+@pytest.mark.parametrize("exchanges", [True, False])
 def test_the_old_folder_comes_back_if_the_second_rename_fails(
-    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
 ) -> None:
+    if not exchanges:
+        monkeypatch.setattr(part_folder, "exchange", lambda *_: False)
     target = make(place / "out", OTHER)
     really = os.rename
 

@@ -218,6 +218,42 @@ def test_bytes_of_another_version_than_the_one_shown_are_not_pulled(
     assert files(Path.cwd()) == ["opstore.lock"]
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"pipeline": "other"},
+        {"holds": False},
+        {"findings": ["pca@1.0.0 is yanked: broken"]},
+        {"versions": []},
+        {"versions": [{"op": "other", "version": "1.0.0"}]},
+        {"versions": [{"op": "pca", "version": "../x"}]},
+        {"versions": [{"op": "pca", "version": "1.0.0"}] * 2},
+    ],
+)
+def test_a_check_of_a_lock_is_about_its_versions(hostile: FakeDaemon, claims: dict[str, Any]) -> None:
+    write_lock()
+    check = {"pipeline": "churn", "holds": True, "findings": [], "position": 1}
+    check["versions"] = [{"op": "pca", "version": "1.0.0"}]
+    hostile.answers = [json(check)]
+    assert main(["resolve", "--check", "opstore.lock"]) == 0
+    hostile.answers = [json(check | claims)]
+    assert main(["resolve", "--check", "opstore.lock"]) in (6, 7)
+
+
+@pytest.mark.parametrize("claims", [{"digest": digest_of(OTHERS)}, {"size": 1}, {"digest": None, "size": None}])
+def test_an_upgrade_keeps_no_version_with_other_bytes_than_in_the_lock(
+    hostile: FakeDaemon, claims: dict[str, Any]
+) -> None:
+    write_lock()
+    before = Path("opstore.lock").read_bytes()
+    upgrade = ["resolve", "--lock", "opstore.lock", "--upgrade", "pca"]
+    hostile.answers = [resolution(hostile.record(1) | claims)]
+    assert main(upgrade) == 6
+    assert Path("opstore.lock").read_bytes() == before
+    hostile.answers = [resolution(hostile.record(1))]
+    assert main(upgrade) == 0
+
+
 @pytest.mark.parametrize("claims", [{"op": "other"}, {"version": "x"}, {"digest": digest_of(OTHERS)}, {"size": 1}])
 def test_a_push_reports_the_version_that_was_pushed(
     hostile: FakeDaemon, client: OpStoreClient, claims: dict[str, Any]

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -210,6 +211,26 @@ def test_a_forced_pull_to_a_symbolic_link_replaces_the_link_and_keeps_its_target
     (machine.cwd / "link").symlink_to("target")
     assert machine.run("pull", "pca", "-o", "link", "-f") == (0, "link\n", "")
     assert (target.read_bytes(), (machine.cwd / "link").read_bytes()) == (b"mine", b"one")
+
+
+def test_a_pull_replaces_no_device_and_no_stream(machine: Machine) -> None:
+    machine.file("blob", "one")
+    machine.do("push", "pca", "blob")
+    before = os.lstat("/dev/stdout")
+    for words in ((), ("-f",)):
+        redirected = machine.cwd / "redirected"
+        with redirected.open("wb") as stdout:
+            assert machine.run("pull", "pca", "-o", "/dev/stdout", *words, stdout=stdout)[::2] == (0, "")
+        assert redirected.read_bytes() == b"one", "as with -o -, and nothing else"
+        said = "error: /dev/fd/0: it is a stream of a process; for standard output use -o -\n"
+        with redirected.open("r+b") as stdin:
+            process = machine.begin("pull", "pca", "-o", "/dev/fd/0", *words, stdin=stdin)
+            assert (process.communicate(timeout=60), process.returncode) == ((b"", said.encode()), 2)
+        assert redirected.read_bytes() == b"one"
+        assert machine.run("pull", "pca", "-o", "/dev/null", *words) == (0, "/dev/null\n", "")
+    assert (stat.S_ISCHR(os.lstat("/dev/null").st_mode), os.lstat("/dev/stdout")[:2]) == (True, before[:2])
+    code, _, err = machine.run("pull", "pca", "-o", "/dev/stdout", "--json")
+    assert (code, "both write to standard output" in err) == (2, True)
 
 
 def test_the_default_output_is_not_overwritten(machine: Machine) -> None:

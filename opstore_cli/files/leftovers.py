@@ -1,0 +1,41 @@
+"""What pulls that were killed left beside a target that is complete by now."""
+
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from opstore_cli.files.locks import try_lock
+from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
+from opstore_cli.files.part_folder import remove
+from opstore_cli.files.private import NAME_PREFIX
+from opstore_daemon.protocol.digests import Digest
+
+
+def remove_leftovers(folder: Path, digests: Mapping[str, Digest]) -> None:
+    """Delete the parts of these names and digests that no process uses, and what they replaced.
+
+    Another user's files stay. Failures are ignored.
+    """
+    starts = tuple(f".{name[:NAME_PREFIX]}.{digest.hex[:16]}." for name, digest in digests.items())
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(starts) and name.endswith((".part", ".old")):
+                with suppress(OSError):
+                    _remove_unused(folder / name)
+
+
+def _remove_unused(path: Path) -> None:
+    descriptor = open_nofollow(path, os.O_RDONLY | NONBLOCK)
+    try:
+        state = os.fstat(descriptor)
+        is_own = os.name != "posix" or state.st_uid == os.geteuid()
+        if (
+            is_own
+            and (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode))
+            and try_lock(descriptor) == "acquired"
+        ):
+            remove(path)
+    finally:
+        os.close(descriptor)
