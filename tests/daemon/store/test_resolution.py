@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Lock, LockedVersion
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.store import Store
@@ -140,7 +141,12 @@ def check_upgrades(played: Played, pipeline: str, ops: list[str], edges: list[Ed
                 keeping = [chosen for chosen in possible if chosen[other] == locked[other]]
                 possible = keeping or possible
         expected = max(possible, key=sequences)
-        lock = [played.reference(each, version) for each, version in locked.items()]
+        shown = [played.store.show(played.reference(each, version)) for each, version in locked.items()]
+        pinned = [
+            LockedVersion(op=each.op, subversions=each.subversions, digest=each.digest, size=each.size)
+            for each in shown
+        ]
+        lock = Lock(edges=played.store.pipeline(pipeline).edges, versions=tuple(pinned))
         told = played.store.resolve(pipeline, lock=lock, upgrade=played.name(op))
         numbers = {played.name(each): played.number(each, version) for each, version in expected.items()}
         assert {version.op: version.version for version in told.versions} == numbers

@@ -147,7 +147,7 @@ def test_a_set_that_is_found_is_returned_even_if_the_budget_does_not_suffice_for
 
 def test_realistic_pipelines_stay_far_below_the_budget(chain: OpStoreServer, spent: list[int]) -> None:
     found = chain.store.resolve("chain")
-    lock = [f"{version.op}@{version.version}" for version in found.versions]
+    lock = found.lock()
     for op in (CHAIN[0], CHAIN[10], CHAIN[-1]):
         assert chain.store.resolve("chain", lock=lock, upgrade=op).versions == found.versions
     assert max(spent) < budget.STEPS / 4, spent
