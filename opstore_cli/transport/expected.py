@@ -237,8 +237,7 @@ def is_check(found: Check, pipeline: str, lock: Lock) -> bool:
     ops = [version.op for version in found.versions]
     locked = {version.op for version in lock.versions}
     return (
-        found.pipeline == pipeline
-        and found.holds == (not found.findings)
+        (found.pipeline, found.holds) == (pipeline, not found.findings)
         and are_unique(ops)
         and (set(ops) == locked if found.holds else set(ops) <= locked)
         and all(version.version is not None for version in found.versions)

@@ -31,7 +31,6 @@ LOCAL: tuple[type[errors.OpStoreError], ...] = (
     errors.OutputExists,
     errors.HomeLocked,
     errors.FormatConflict,
-    errors.LockConflict,
     errors.SessionRequired,
     errors.UntrustedUrl,
     errors.PlainHttp,

@@ -247,10 +247,11 @@ def test_an_upgrade_keeps_no_version_with_other_bytes_than_in_the_lock(
     write_lock()
     before = Path("opstore.lock").read_bytes()
     upgrade = ["resolve", "--lock", "opstore.lock", "--upgrade", "pca"]
-    hostile.answers = [resolution(hostile.record(1) | claims)]
+    pipeline = {"name": "churn", "ops": ["pca"], "edges": [], "registered_at": "2026-01-01T00:00:00Z", "position": 1}
+    hostile.answers = [resolution(hostile.record(1) | claims), json(pipeline)]
     assert main(upgrade) == 6
     assert Path("opstore.lock").read_bytes() == before
-    hostile.answers = [resolution(hostile.record(1))]
+    hostile.answers = [resolution(hostile.record(1)), json(pipeline)]
     assert main(upgrade) == 0
 
 

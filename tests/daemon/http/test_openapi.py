@@ -248,6 +248,10 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     for state in ("valid", "revoked"):
         yield "POST", routes.LINKS, {}, {"json": {"upstream": "new", "downstream": "pca", "state": state}}
     yield "POST", "/v1/pipelines/{pipeline}/check", {}, {"json": {"edges": [], "versions": []}}
+    version = http.get(filled_in("/v1/ops/{op}/versions/{selector}")).json()
+    locked = {key: version[key] for key in ("op", "subversions", "digest", "size")}
+    upgrade = {"lock": {"edges": [], "versions": [locked]}, "op": locked["op"]}
+    yield "POST", "/v1/pipelines/{pipeline}/upgrade", {}, {"json": upgrade}
     for reason in ("broken", None):
         yield "PUT", "/v1/ops/{op}/versions/{selector}/yank", {"selector": "1.0.0"}, {"json": {"reason": reason}}
     yield "POST", routes.TAGS, {}, {"json": {"tag": "new", "versions": ["pca", "forest"]}}
