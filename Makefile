@@ -40,8 +40,8 @@ format: $(VENV)/.installed  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the start of commands, verdicts: about 25 minutes
-	for what in transfer profiles small concurrency memory killed startup page validity waiting; do \
+bench: $(VENV)/.installed  ## measure transfers, small ops, memory, kills, the start of commands, verdicts, hostile clients: about 27 minutes
+	for what in transfer profiles small concurrency memory killed startup page validity waiting hostile; do \
 		$(BIN)/python -m benchmarks.$$what || exit 1; done
 
 bench-peers: $(VENV)/.installed  ## install MLflow, DVC and an OCI registry under build/peers, and run beside them

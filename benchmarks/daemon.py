@@ -60,7 +60,7 @@ class Daemon:
 
     def do(self, *words: object) -> Ran:
         """Run a command that has to succeed."""
-        used = self._used()
+        used = self.used()
         process = self.begin(*words)
         began = time.perf_counter()
         _, status, usage = os.wait4(process.pid, 0)
@@ -68,7 +68,7 @@ class Daemon:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"opstore {' '.join(map(str, words))} ended with {process.returncode}")
-        return Ran(seconds, usage.ru_utime + usage.ru_stime, self._used() - used, usage.ru_maxrss / 1024)
+        return Ran(seconds, usage.ru_utime + usage.ru_stime, self.used() - used, usage.ru_maxrss / 1024)
 
     def begin(self, *words: object, **more: str) -> "subprocess.Popen[bytes]":
         """Start a command."""
@@ -96,7 +96,7 @@ class Daemon:
         """Return the bytes of unfinished uploads."""
         return sum(path.stat().st_size for path in (self.home / "blobs" / "staging").iterdir())
 
-    def _used(self) -> float:
+    def used(self) -> float:
         """Return the CPU seconds that the daemon has used, 0 if none runs."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()

@@ -16,6 +16,8 @@ from types import FrameType
 from opstore_daemon.config import Config
 from opstore_daemon.home import home_errors, load_token, locked, write_runtime_file
 from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.http_server.shares import FILES
+from opstore_daemon.log import LimitedHandler
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
 from opstore_daemon.metadata.reserve import Reserve
@@ -23,6 +25,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.system import log_failures
+from opstore_daemon.system.descriptors import raise_open_files
 from opstore_daemon.web.guards import is_host
 
 log = logging.getLogger("opstore.daemon")
@@ -44,12 +47,13 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
     os.umask(0o077)
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
-        _set_up_log(config.log_file, also_stderr=not background)
+        log_handler = _set_up_log(config.log_file, also_stderr=not background)
     with locked(config):
         reserve = Reserve(path_of(config.db_url))
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
         token = reserve.spend_on(lambda: load_token(config.token_file))
+        raise_open_files(FILES)
         server = reserve.spend_on(
             lambda: OpStoreServer(config.saver(), config.db_url, token=token, hosts=names, home=config.home)
         )
@@ -67,19 +71,21 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         _reduce_garbage_collection()
         try:
             # A daemon whose home was removed can't be found any more, and would otherwise run for ever.
-            listener.run(config.idle_timeout if background else 0, is_wanted=_wanted(config, server.db))
+            is_wanted = _wanted(config, server.db, log_handler)
+            listener.run(config.idle_timeout if background else 0, is_wanted=is_wanted)
         finally:
             config.runtime_file.unlink(missing_ok=True)
             server.close()
             log.info("stopped")
 
 
-def _wanted(config: Config, database: Database) -> Callable[[], bool]:
-    """Return a function that says whether the daemon can still be found; from time to time it regains disk space."""
+def _wanted(config: Config, database: Database, log_handler: LimitedHandler) -> Callable[[], bool]:
+    """Return a function that says whether the daemon can still be found; now and then it regains disk space."""
     regained_at = time.monotonic()
 
     def is_wanted() -> bool:
         nonlocal regained_at
+        log_handler.summarize()
         if time.monotonic() - regained_at > REGAIN_EVERY:
             regained_at = time.monotonic()
             database.regain_space()
@@ -111,7 +117,7 @@ def _stop(listener: Listener, _frame: FrameType | None = None) -> None:
     listener.stop()
 
 
-def _set_up_log(path: Path, *, also_stderr: bool) -> None:
+def _set_up_log(path: Path, *, also_stderr: bool) -> LimitedHandler:
     handlers: list[logging.Handler] = [
         logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     ]
@@ -119,9 +125,10 @@ def _set_up_log(path: Path, *, also_stderr: bool) -> None:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
         log_failures.tolerate(handler)
-    line = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=line, handlers=handlers, force=True)
+    limited = LimitedHandler(*handlers)
+    logging.basicConfig(level=logging.INFO, handlers=[limited], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    return limited
 
 
 def _report_to_starter(record: dict[str, object]) -> None:

@@ -4,7 +4,6 @@ import functools
 import logging
 import select
 import socket
-import time
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -12,21 +11,25 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error as WaitressError
 
 from opstore_daemon.http_server.file_wrapper import FileSlice, ForwardBuffer
-from opstore_daemon.http_server.parser import RequestParser
+from opstore_daemon.http_server.parser import READ, RequestParser
 from opstore_daemon.http_server.refusal import Refusal
 from opstore_daemon.http_server.upload_body import StoredBytes
 from opstore_daemon.store.ingest.uploads import Uploads
 from opstore_daemon.system.loopback import disable_pacing
 from opstore_daemon.web.api.uploads import UPLOAD_WRITER
-from opstore_daemon.web.app import request_id
 from opstore_daemon.web.framework.routing import IS_CLIENT_GONE
 from opstore_daemon.web.guards import Guards
+from opstore_daemon.web.request_log import request_id
 
 log = logging.getLogger("opstore.error")
 
 # For how long, and for how many bytes, the rest of a refused request is read, so that its client can read the response.
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
+
+HEAD_SECONDS = 10.0  # for a whole head, from its first byte
+BODY_SECONDS = 120.0  # for a whole body, unless it is that of an append
+STALLED_SECONDS = 120.0  # without a byte of a response, of an append, or of the next request
 
 
 class ApplicationTask(WSGITask):  # type: ignore[misc]
@@ -67,7 +70,11 @@ class ErrorResponseTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. A client that is still sending can read why it was refused. At its end, it releases its upload."""
+    """A connection. A client that is still sending can read why it was refused. At its end, it releases its upload.
+
+    It takes one request at a time: what arrives behind it waits here until its response is sent. So no thread ever
+    waits for a client, and many requests in one segment wait in turn with those of others. `server` is an Acceptor.
+    """
 
     task_class = ApplicationTask
     error_task_class = ErrorResponseTask
@@ -75,12 +82,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     will_close: bool
     connected: bool
     pending_head = b""  # of the response that is being written
+    authenticated = False  # whether any request on this connection had a valid token or session
+    buffered = 0  # bytes of responses in memory
+    request: RequestParser | None
+    sent_continue: bool
+    _behind: bytes | StoredBytes = b""  # received behind the current request
     _refused = False
     _linger_until: float | None = None
     _drained = 0
 
     def __init__(self, server: Any, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(server, sock, *arguments, **options)
+        self.opened_at = self.active_at = self._began_at = server.clock()
+        self._peer = f"{self.addr[0]}:{self.addr[1]}"
         disable_pacing(sock)
 
     def is_client_gone(self) -> bool:
@@ -96,16 +110,28 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     @property
     def idle(self) -> bool:
         """Whether no request is being received, run or answered."""
-        return not (self.requests or self.request is not None or self.total_outbufs_len)
+        return not (self.requests or self.request is not None or self.total_outbufs_len or self._behind)
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether its client has not kept the time that it has for what it does; never while a request runs."""
+        if self.requests or self._linger_until is not None:
+            return False
+        if self.total_outbufs_len or self.request is None or self.request.upload_body is not None:
+            return bool(now - self.active_at > STALLED_SECONDS)
+        return bool(now - self._began_at > (BODY_SECONDS if self.request.headers_finished else HEAD_SECONDS))
 
     def recv(self, buffer_size: int) -> bytes | StoredBytes:
-        """Receive the next bytes, or have an upload receive them."""
+        """Receive the next bytes, at most the share of a turn, or have an upload receive them."""
+        share = min(buffer_size, self.server.share)
         try:
-            received: StoredBytes | None = None if self.request is None else self.request.receive(self.socket.fileno())
+            received: StoredBytes | None = None
+            if self.request is not None:
+                received = self.request.receive(self.socket.fileno(), share)
         except ConnectionError:
             received = StoredBytes(0)
         if received is None:
-            data: bytes = super().recv(buffer_size)
+            wanted = share if self._linger_until is not None else READ if self.request is None else self.request.reads
+            data: bytes = super().recv(min(share, wanted))
             return data
         if not received:
             self.handle_close()
@@ -133,8 +159,42 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return 0
         head = self.take_pending_head()
         if isinstance(data, bytes):
+            self.buffered += len(head) + len(data)
             return int(super().write_soon(head + data))
+        self.buffered += len(head)
         return int(super().write_soon(head) + super().write_soon(data))
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        """Send what the socket accepts, at most the share of a turn; return whether that was anything.
+
+        A thread goes on as long as no request waits for a thread: then the loop sends the rest.
+        """
+        sent = 0
+        limit = self.server.share
+        while outbuf := self._unsent():
+            if sent >= limit:
+                if do_close or self.server.threads_are_wanted():
+                    break
+                limit += self.server.share
+            count = self.send(outbuf.get(min(self.sendbuf_len, limit - sent)), do_close=do_close)
+            if not count:
+                break
+            outbuf.skip(count, True)
+            sent += count
+            self.total_outbufs_len -= count
+        if not self.total_outbufs_len:
+            self.buffered = 0
+        if sent:
+            self.active_at = self.server.clock()
+        return bool(sent)
+
+    def _unsent(self) -> Any:
+        """Return the first buffer with bytes to send; None if there are none."""
+        while not self.outbufs[0].__len__():
+            if len(self.outbufs) == 1:  # waitress appends to the last one
+                return None
+            self.outbufs.pop(0).close()
+        return self.outbufs[0]
 
     def take_pending_head(self) -> bytes:
         """Return the pending head and clear it."""
@@ -146,6 +206,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._refused = self.requests[0].error is not None
         self.requests[0].end_refused_upload()  # before the response: what was refused is free when its client knows
         super().service()
+        self.active_at = self.server.clock()
 
     # The system resets a connection that is closed with unread bytes, and the client may lose the response. So after
     # a refusal the sending side is shut down, and what still arrives is discarded for a while (RFC 9112, 9.6).
@@ -163,7 +224,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.handle_close()
         elif not self.total_outbufs_len:
             self.close_when_flushed = False
-            self._linger_until = time.monotonic() + LINGER_SECONDS
+            self._linger_until = self.server.clock() + LINGER_SECONDS
             try:
                 self.socket.shutdown(socket.SHUT_WR)
             except OSError:
@@ -172,31 +233,65 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def writable(self) -> bool:
         """Return whether the loop has something to send, or to close."""
         if self._linger_until is not None:
-            return self.will_close or time.monotonic() > self._linger_until
+            return self.will_close or self.server.clock() > self._linger_until
         if self.requests and not self.will_close:
             # The worker thread sends what it writes, and wakes the loop at its end. If the loop tried to send too,
             # it would spin on a lock that is held, and slow that thread down.
-            return bool(self.total_outbufs_len > self.adj.outbuf_high_watermark)  # the thread waits for this
+            return False
         return bool(super().writable())
 
     def readable(self) -> bool:
         """Return whether the loop should receive more."""
-        return self._linger_until is not None or bool(super().readable())
+        return self._linger_until is not None or bool(not self._behind and super().readable())
 
     def received(self, data: bytes | StoredBytes) -> bool:
-        """Pass received data to the parser, or discard it after a refusal."""
-        if self._linger_until is None:
-            return bool(super().received(data))
-        self._drained += len(data)
-        if self._drained > LINGER_BYTES or time.monotonic() > self._linger_until:
-            self.will_close = True
-        return False
+        """Pass received data to the parser up to the end of one request, or discard it after a refusal."""
+        self.active_at = now = self.server.clock()
+        if self._linger_until is not None:
+            self._drained += len(data)
+            if self._drained > LINGER_BYTES or now > self._linger_until:
+                self.will_close = True
+            return False
+        with self.requests_lock:
+            if self.will_close or self.close_when_flushed:
+                return False
+            while data and not self.requests:
+                data = data[self._parse(data, now) :]
+            self._behind = data
+        return True
+
+    def _parse(self, data: bytes | StoredBytes, now: float) -> int:
+        """Have the parser consume data; return how much it consumed. Start the request once it is complete."""
+        if self.request is None:
+            self.request, self._began_at = self.parser_class(self.adj, peer=self._peer), now
+        consumed: int = self.request.received(data)
+        self.authenticated = self.authenticated or self.request.credential is not None
+        if self.request.expect_continue and self.request.headers_finished and not self.sent_continue:
+            self.send_continue()
+        if self.request.completed:
+            self.sent_continue = False
+            self.requests.append(self.request)
+            self.request = None
+            self.server.add_task(self)
+        return consumed
+
+    def resume(self) -> None:
+        """Parse what arrived behind a request whose response is sent."""
+        if self._behind and super().readable():
+            data, self._behind = self._behind, b""
+            self.received(data)
+
+    def handle_expt(self) -> None:
+        """Close a connection with urgent data, which nobody reads: poll(2) would report it for ever."""
+        self.handle_close()
 
     def handle_close(self) -> None:
         """Close the connection and release the upload that it was appending to."""
         if self.request is not None:
             self.request.close()
+        self._behind, self.buffered = b"", 0
         super().handle_close()
+        self.server.connection_closed()
 
 
 def _has_ended(connection: socket.socket) -> bool:

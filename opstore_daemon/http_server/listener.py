@@ -9,11 +9,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
+from waitress.task import ThreadedTaskDispatcher
 
+from opstore_daemon.http_server.acceptor import MAX_SHARE, Acceptor
 from opstore_daemon.http_server.channel import Channel, channel_class
+from opstore_daemon.http_server.shares import Shares, connections_for, uploads_for
 from opstore_daemon.protocol import errors, limits
 from opstore_daemon.server import OpStoreServer
+from opstore_daemon.system.descriptors import open_files
 from opstore_daemon.web.app import check_scopes
 from opstore_daemon.web.guards import LOOPBACK
 
@@ -23,20 +27,18 @@ GRACE = 30.0  # seconds that running requests have to finish after `stop`
 # 8 KiB at a time, and has 4 threads.
 SETTINGS: dict[str, Any] = {
     "threads": 8,
-    "connection_limit": 500,
     "backlog": 512,
     "asyncore_use_poll": True,  # select() is limited to 1,024 descriptors
     "asyncore_loop_timeout": 1,  # seconds
-    "recv_bytes": 1024 * 1024,
+    "recv_bytes": MAX_SHARE,
     # Waitress buffers bodies of at most MAX_FORM bytes. Beyond this size it uses an unnamed file, so that one body for
     # each connection takes 128 MiB of memory instead of a GiB. Most bodies are far smaller.
     "inbuf_overflow": 256 * 1024,
     "outbuf_overflow": 64 * 1024 * 1024,  # no response is larger: the bytes of blobs go through file_wrapper.py
-    "outbuf_high_watermark": 4 * 1024 * 1024,
+    # A thread that writes a response waits for its client beyond this size: never. shares.py bounds what is unread.
+    "outbuf_high_watermark": 2**62,
     "max_request_header_size": limits.MAX_HEADERS,
     "max_request_body_size": 2**62,  # parser.py has the limits, which differ by route
-    "channel_timeout": 120,  # seconds without a byte
-    "cleanup_interval": 10,
     "channel_request_lookahead": 0,
     "expose_tracebacks": False,
     "log_socket_errors": False,
@@ -49,8 +51,20 @@ SETTINGS: dict[str, Any] = {
 class Listener:
     """An HTTP server on a loopback port. As a context manager, it serves in a thread of its own."""
 
-    def __init__(self, server: OpStoreServer, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen on the port (0: any free one); raise ListenRefused, or InvalidSetting if the port can't be used."""
+    def __init__(
+        self,
+        server: OpStoreServer,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        bounds: Shares | None = None,
+    ) -> None:
+        """Listen on the port (0: any free one); raise ListenRefused, or InvalidSetting if the port can't be used.
+
+        `clock` returns seconds since any fixed time: the deadlines of connections are those of this clock. `bounds` on
+        their number follow by default from how many files the process may have open.
+        """
         check_scopes(server.flask)
         self._socket = _listen(host, port)
         address: str = self._socket.getsockname()[0]
@@ -58,8 +72,19 @@ class Listener:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._map: dict[int, Any] = {}
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns whenever a request waits for a thread
-        self._waitress = create_server(
-            server.flask, map=self._map, sockets=[self._socket], server_name=address, **SETTINGS
+        files = open_files()
+        server.store.uploads.max_open = uploads_for(files)
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(SETTINGS["threads"])
+        self._waitress = Acceptor(
+            server.flask,
+            clock=clock,
+            bounds=bounds or Shares(connections_for(files)),
+            map=self._map,
+            _sock=self._socket,
+            dispatcher=dispatcher,
+            adj=Adjustments(sockets=[self._socket], server_name=address, **SETTINGS),
+            sockinfo=(self._socket.family, self._socket.type, self._socket.proto, self._socket.getsockname()),
         )
         self._waitress.channel_class = channel_class(server.guards, server.store.uploads, self.port)
         self._stopping = threading.Event()
@@ -77,7 +102,7 @@ class Listener:
         checked_at = time.monotonic()
         while not self._is_done():
             wasyncore.loop(SETTINGS["asyncore_loop_timeout"], use_poll=True, map=self._map, count=1)
-            self._make_room()
+            self._waitress.tend()
             if time.monotonic() - checked_at > 1:
                 checked_at = time.monotonic()
                 if not is_wanted():
@@ -106,19 +131,7 @@ class Listener:
                 self._waitress.pull_trigger()
 
     def _channels(self) -> list[Channel]:
-        return list(self._waitress.active_channels.values())
-
-    def _make_room(self) -> None:
-        """Close the connections that have been idle the longest once the limit is reached.
-
-        Otherwise clients that keep their connections, such as many that wait for a verdict, would keep all others out.
-        A client reconnects for its next request.
-        """
-        excess = len(self._map) - SETTINGS["connection_limit"] + 1
-        if excess > 0:
-            idle = [channel for channel in self._channels() if channel.idle]
-            for channel in sorted(idle, key=lambda channel: channel.last_activity)[:excess]:
-                channel.handle_close()
+        return self._waitress.channels()
 
     def _accept_waiting(self) -> None:
         # The system has accepted these connections for us, and would reset them when the socket is closed.

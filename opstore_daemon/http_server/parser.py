@@ -4,25 +4,29 @@ Waitress reads a whole body before the application authenticates the client, and
 file. It also hides Transfer-Encoding from WSGI by turning it into a Content-Length. This subclass of its parser checks
 framing, Host, token and sizes at the head, and the body of an append goes into its upload as it arrives. Flask checks
 all of it again except framing, for other servers; behind those, the application reads the body of an append from the
-WSGI stream.
+WSGI stream. The work for each received byte is constant.
 """
 
 import re
 from typing import Any
 
-from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
+from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
+from waitress.receiver import FixedStreamReceiver
 from waitress.utilities import Error as WaitressError
 
-from opstore_daemon.http_server.framing import check_framing
+from opstore_daemon.http_server.chunks import ChunkedBody
+from opstore_daemon.http_server.framing import check_framing, simplified
 from opstore_daemon.http_server.refusal import Refusal
 from opstore_daemon.http_server.request_buffer import RequestBuffer
 from opstore_daemon.http_server.upload_body import StoredBytes, UploadBody
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.store.ingest.uploads import Uploads
-from opstore_daemon.web.app import log_request, request_id
 from opstore_daemon.web.guards import Credential, Guards
+from opstore_daemon.web.request_log import log_request, request_id
 from opstore_daemon.web.request_values import check_content, parse_count
+
+READ = 64 * 1024  # bytes that are received at once as long as it is unknown how many belong to the request
+MAX_BLANK_LINES = 4  # before a request: RFC 9112, section 2.2, asks for one
 
 _UPLOAD = re.compile(re.escape(routes.UPLOAD).replace("<upload>", "([0-9a-f]{32})"))
 _VERSIONS = re.compile(re.escape(routes.VERSIONS).replace("<op>", "[^/]+"))
@@ -40,47 +44,97 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     error: Any
     body_rcv: Any
     command = path = "-"
+    completed: bool
 
-    def __init__(self, adj: Any, guards: Guards, uploads: Uploads, port: int) -> None:
+    def __init__(self, adj: Any, guards: Guards, uploads: Uploads, port: int, peer: str = "") -> None:
         super().__init__(adj)
-        self._guards, self._uploads, self._port = guards, uploads, port
+        self._guards, self._uploads, self._port, self._peer = guards, uploads, port, peer
+        self._head = bytearray()
+        self._blank_lines = 0
+        self.credential: Credential | None = None  # once the head is checked, unless its path is public
+
+    @property
+    def reads(self) -> int:
+        """How many bytes to receive at once: all that remain of a body, and READ of a head or between chunks."""
+        remain = 0 if self.body_rcv is None else self.body_rcv.remain
+        return int(max(remain, READ))
 
     def received(self, data: bytes | StoredBytes) -> int:
         """Consume received data; return how much of it belongs to this request.
 
         Everything after a refusal is consumed, since it may be the rest of a body.
         """
-        if self.header_bytes_received == 0 and isinstance(data, bytes) and _NO_REQUEST.match(data):
-            # A TLS client would wait for an answer to its handshake, and this parser for the end of a head.
-            self.error, self.completed = Refusal(errors.InvalidRequest(reason="it does not begin with a method")), True
-            consumed = len(data)
+        if self.completed:
+            return 0
+        if self.body_rcv is None and isinstance(data, bytes):
+            consumed = self._receive_head(data)
         else:
             consumed = super().received(data)
-        if self.chunked and self.body_rcv is not None and self.error is None:
-            self._bound_lines(self.body_rcv)
         if self.error is None:
             return consumed
         if isinstance(self.error, WaitressError):
             self.error = Refusal.from_waitress(self.error)
         else:
             self.error.path = self.path  # waitress makes one up for a head that it can't parse
+        self.completed = True
         self.expect_continue = False  # or waitress asks for the body although the request is refused
         self.error.request_id = request_id(self.header(routes.REQUEST_ID))
-        log_request(self.error.request_id, self.command, self.path, self.error.error.status)
+        log_request(
+            self.error.request_id,
+            self.command,
+            self.path,
+            self.error.error.status,
+            peer=self._peer,
+            credential=self.credential,
+        )
         self.close()  # release the upload before the response, after which the client may append again
         return len(data)
 
-    def _bound_lines(self, chunks: ChunkedReceiver) -> None:
-        # Waitress keeps an unfinished line between chunks, and the trailer, however long they grow.
-        if len(chunks.control_line) + len(chunks.trailer) > limits.MAX_HEADERS:
-            self.error, self.completed = Refusal(errors.HeadersTooLarge(limit=limits.MAX_HEADERS)), True
+    # Waitress searches the head from its beginning whenever some of it arrives, and copies what has arrived at each
+    # blank line before it: both take quadratic time.
 
-    def receive(self, source: int) -> StoredBytes | None:
-        """Have the upload read the next bytes from the connection; None if they do not belong to an upload."""
+    def _receive_head(self, data: bytes) -> int:
+        """Search what is new for the end of the head; parse the head once it is complete."""
+        before = len(self._head)
+        if not before and _NO_REQUEST.match(data):
+            # A TLS client would wait for an answer to its handshake, and this parser for the end of a head.
+            self.error = Refusal(errors.InvalidRequest(reason="it does not begin with a method"))
+            return len(data)
+        self._head += data[: limits.MAX_HEADERS + 2 * MAX_BLANK_LINES]
+        while self._head.startswith(b"\r\n"):
+            del self._head[:2]
+            before -= 2
+            self._blank_lines += 1
+            if self._blank_lines > MAX_BLANK_LINES:
+                self.error = Refusal(errors.InvalidRequest(reason="it begins with blank lines"))
+                return len(data)
+        length = len(self._head)
+        found = self._head.find(b"\r\n\r\n", max(0, before - 3))
+        end = length if found < 0 else found + 4
+        if end >= limits.MAX_HEADERS:
+            self.error = Refusal(errors.HeadersTooLarge(limit=limits.MAX_HEADERS))
+        elif found >= 0:
+            head = bytes(self._head[:end])
+            self._head.clear()
+            self._parse_whole(head)
+        return end - before if found >= 0 else len(data)
+
+    def _parse_whole(self, head: bytes) -> None:
+        self.headers_finished = True
+        try:
+            self.parse_header(head)
+        except ParsingError as error:
+            self.error = Refusal(errors.InvalidRequest(reason=str(error)[:200]))
+        except TransferEncodingNotImplemented:
+            self.error = Refusal(errors.AmbiguousFraming(reason="the only Transfer-Encoding supported is chunked"))
+        self.completed = self.body_rcv is None
+
+    def receive(self, source: int, limit: int) -> StoredBytes | None:
+        """Have the upload read up to `limit` bytes from the connection; None if they do not belong to an upload."""
         body = self.body_rcv
         if self.upload_body is None or not isinstance(body, FixedStreamReceiver) or not body.remain:
             return None
-        return self.upload_body.receive(source, body.remain)
+        return self.upload_body.receive(source, min(body.remain, limit))
 
     def end_refused_upload(self) -> None:
         """End the upload if a full disk refused its bytes. Waits for locks, so the loop must not call it."""
@@ -90,19 +144,25 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, head: bytes) -> None:
         """Parse the head, check it, and decide where the body goes."""
         try:
-            super().parse_header(head)
-        except ValueError:  # of urlsplit, or of an int of thousands of digits: waitress catches neither
-            raise ParsingError("it can't be parsed") from None
-        if self.body_rcv is None:
-            self.expect_continue = False  # or waitress waits for a body that never comes
-        try:
+            head = simplified(head)
+            self._parse(head)
+            if self.body_rcv is None:
+                self.expect_continue = False  # or waitress waits for a body that never comes
             check_framing(head, chunked=self.chunked)
             self._check_request_line()
-            credential = self._guards.check(self.header, self.path, self._port)
-            self._direct_body(credential)
+            self.credential = self._guards.check(self.header, self.path, self._port)
+            self._direct_body(self.credential)
         except errors.OpStoreError as error:
             self.error = Refusal(error)
             self.body_rcv, self.content_length = None, 0
+
+    def _parse(self, head: bytes) -> None:
+        try:
+            super().parse_header(head)
+        except ValueError:  # of urlsplit, or of an int of thousands of digits: waitress catches neither
+            raise ParsingError("it can't be parsed") from None
+        if self.chunked:
+            self.body_rcv = ChunkedBody(self.body_rcv.buf)
 
     def header(self, name: str) -> str | None:
         """Return a header by its usual name, such as "Content-Type"."""
@@ -142,6 +202,6 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         if self.query:
             raise errors.InvalidRequest(reason="this request takes no query parameters")
         offset = parse_count(self.header(routes.UPLOAD_OFFSET), routes.UPLOAD_OFFSET)
-        length = None if isinstance(self.body_rcv, ChunkedReceiver) else self.content_length
+        length = None if isinstance(self.body_rcv, ChunkedBody) else self.content_length
         writer = self._uploads.writer(upload, credential.owner, offset, length)
         self.upload_body = self.body_rcv.buf = UploadBody(writer, self.body_rcv)

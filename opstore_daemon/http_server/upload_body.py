@@ -2,8 +2,9 @@
 
 from io import BytesIO
 
-from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
+from waitress.receiver import FixedStreamReceiver
 
+from opstore_daemon.http_server.chunks import ChunkedBody
 from opstore_daemon.http_server.refusal import Refusal
 from opstore_daemon.protocol import errors
 from opstore_daemon.store.ingest.open_upload import Writer
@@ -29,7 +30,7 @@ class UploadBody:
     A failure to store them becomes the error of the receiver, which ends the request.
     """
 
-    def __init__(self, writer: Writer, receiver: FixedStreamReceiver | ChunkedReceiver) -> None:
+    def __init__(self, writer: Writer, receiver: FixedStreamReceiver | ChunkedBody) -> None:
         self.writer = writer
         self._receiver = receiver
         self._count = 0
@@ -42,10 +43,8 @@ class UploadBody:
             return StoredBytes(1, error)  # any count will do: the rest is skipped and the connection closed
 
     def append(self, data: bytes | StoredBytes) -> None:
-        """Store the bytes, unless an earlier part of the body failed."""
+        """Store the bytes, or make the failure the error of the receiver."""
         self._count += len(data)
-        if self._receiver.error is not None:
-            return  # the received data may contain another chunk
         try:
             if not isinstance(data, StoredBytes):
                 self.writer.append(data)

@@ -1,6 +1,7 @@
 """Read a blob from any saver, and verify its digest on the way."""
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -8,6 +9,30 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of, new_hash
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.savers import BaseSaver
+
+READ_AHEAD = 16 * 1024 * 1024  # bytes that all readers together hold, before they read pieces of MIN_PIECE
+MIN_PIECE = 32 * 1024
+
+
+class _ReadAhead:
+    """The bytes that all readers of this process hold: the more they are, the smaller is the next piece.
+
+    A reader holds two pieces for as long as its client reads nothing.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.held = 0
+
+    def piece_size(self) -> int:
+        return max(MIN_PIECE, min(READ_SIZE, (READ_AHEAD - self.held) // 8))
+
+    def change(self, count: int) -> None:
+        with self._lock:
+            self.held += count
+
+
+read_ahead = _ReadAhead()
 
 
 class BlobReader:
@@ -25,6 +50,7 @@ class BlobReader:
         self.remain = self.stop - self.start
         self._hash = new_hash() if part is None else None
         self._file = self._open(saver)
+        self._held = 0  # bytes of the last two pieces
         try:
             self._check_size()
             self._file.seek(self.start)
@@ -55,8 +81,9 @@ class BlobReader:
             raise errors.BlobDamaged(digest=self.digest, reason=f"{actual} bytes instead of {self.size}")
 
     def _read(self) -> bytes:
-        piece = self._file.read(min(READ_SIZE, self.remain))
+        piece = self._file.read(min(read_ahead.piece_size(), self.remain))
         self.remain -= len(piece)
+        self._hold(self._held + len(piece))
         if self._hash is not None:
             self._hash.update(piece)
         if not piece and self.remain:
@@ -76,11 +103,16 @@ class BlobReader:
 
     def read_piece(self) -> bytes:
         """Return the next piece; b"" at the end. Raise BlobDamaged if the bytes do not match the digest."""
+        self._hold(len(self._ahead))  # the piece that was returned last is sent
         if self._hash is None:
             return self._read()
         piece = self._ahead
         self._ahead = self._read() if self.remain else b""
         return piece
+
+    def _hold(self, count: int) -> None:
+        read_ahead.change(count - self._held)
+        self._held = count
 
     def __iter__(self) -> Iterator[bytes]:
         while piece := self.read_piece():
@@ -88,4 +120,5 @@ class BlobReader:
 
     def close(self) -> None:
         """Close the blob's file."""
+        self._hold(0)
         self._file.close()

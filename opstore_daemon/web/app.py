@@ -1,10 +1,7 @@
 """The Flask application: its routes with their scopes, the guards before them, one handler for all errors."""
 
 import functools
-import logging
-import re
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,14 +18,13 @@ from opstore_daemon.web.errors import error_response, to_opstore_error
 from opstore_daemon.web.framework import openapi
 from opstore_daemon.web.framework.request_body import LIMITS
 from opstore_daemon.web.framework.routing import Api, Route, body_parts
-from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope, redacted_path
+from opstore_daemon.web.guards import PUBLIC, Credential, Guards, Scope
 from opstore_daemon.web.page import PAGES
+from opstore_daemon.web.request_log import log_request, request_id
 from opstore_daemon.web.request_values import check_content
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-log = logging.getLogger("opstore.access")
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -38,20 +34,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-def request_id(requested: str | None) -> str:
-    """Return the name of a request in the log: the requested one if it is well-formed, or else a new one."""
-    return requested if requested is not None and _REQUEST_ID.fullmatch(requested) else uuid.uuid4().hex[:16]
-
-
-def log_request(name: str, method: str, path: str, status: int, milliseconds: float = 0.0) -> None:
-    """Log a request. Paths hold names only; headers, which hold tokens, are never logged."""
-    is_frequent = path in (routes.HEALTH, routes.READY)  # clients request a proof at each start
-    level = logging.DEBUG if is_frequent else logging.INFO
-    escaped = redacted_path(path).encode("unicode_escape").decode()
-    log.log(level, "%s %s %s %d %.1f ms", name, method, escaped, status, milliseconds)
 
 
 def build(store: Store, guards: Guards, status: Callable[[], records.Status]) -> Flask:
@@ -105,7 +87,7 @@ def _check_request(api: Api) -> None:
     g.request_id = request_id(current.headers.get(routes.REQUEST_ID))
     g.started_at = time.monotonic()
     port = int(current.environ.get("SERVER_PORT") or 0)
-    credential = api.guards.check(current.headers.get, current.path, port)
+    credential = g.credential = api.guards.check(current.headers.get, current.path, port)
     if not current.query_string.isascii():
         raise errors.InvalidRequest(reason="its query is not ASCII")
     if current.routing_exception is not None:
@@ -116,7 +98,6 @@ def _check_request(api: Api) -> None:
         credential.require(cast(Scope, route.scope))
     _check_body(current, route.content_types)
     if credential is not None:
-        g.credential = credential
         g.store = api.store.idempotent(_idempotency(current, credential, route))
 
 
@@ -153,5 +134,14 @@ def _handle_error(error: Exception) -> Response:
 def _finish(response: Response) -> Response:
     response.headers[routes.REQUEST_ID] = g.request_id
     milliseconds = (time.monotonic() - g.started_at) * 1000
-    log_request(g.request_id, request.method, request.path, response.status_code, milliseconds)
+    environ = request.environ
+    log_request(
+        g.request_id,
+        request.method,
+        request.path,
+        response.status_code,
+        milliseconds,
+        peer=f"{environ.get('REMOTE_ADDR', '')}:{environ.get('REMOTE_PORT', '')}",
+        credential=g.get("credential"),
+    )
     return response

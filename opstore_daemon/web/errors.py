@@ -7,7 +7,8 @@ from http import HTTPStatus
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from opstore_daemon.protocol import errors, limits, records, routes
-from opstore_daemon.web.guards import is_page, redacted_path
+from opstore_daemon.web.guards import is_page
+from opstore_daemon.web.request_log import logged_path
 
 log = logging.getLogger("opstore.error")
 
@@ -65,5 +66,5 @@ def to_opstore_error(error: Exception, method: str, path: str) -> errors.OpStore
             return errors.InvalidRequest(reason=error.name.lower())
         case _:
             reference = uuid.uuid4().hex[:12]
-            log.error("internal error %s in %s %s", reference, method, redacted_path(path), exc_info=error)
+            log.error("internal error %s in %s %s", reference, method, logged_path(path), exc_info=error)
             return errors.InternalError(reference=reference)

@@ -25,6 +25,10 @@ BENCHMARKS = {
     "killed": (["--mib", "128"], ["MiB moved again", "client", "daemon"]),
     "page": (["--few", "4", "--many", "40", "--rounds", "1"], ["time to the first byte", "matrix", "op as it was"]),
     "startup": (["--rounds", "1"], ["opstore --version", "a completion of an op", "opstore versions NAME"]),
+    "hostile": (
+        ["--connections", "20", "--kib", "64", "--seconds", "0.2", "--only", "blank", "two pulls", "64 open", "long"],
+        ["20 connections", "blank lines, no token", "two pulls in one piece", "64 open files", "long paths"],
+    ),
     "peers": (["--mib", "2", "--rounds", "1", "--small", "1"], ["opstore's command push", "cp and fsync"]),
 }
 

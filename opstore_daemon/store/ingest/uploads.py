@@ -41,6 +41,7 @@ class Uploads:
         self._opened: OrderedDict[str, OpenUpload] = OrderedDict()
         self._lock = threading.Lock()
         self._expired_at = 0
+        self.max_open = MAX_OPEN  # fewer if the process may have few files open
 
     def create(self, owner: str, size: int | None) -> records.Upload:
         """Create an upload of `size` bytes (None: unknown); raise StorageFull if the disk has no room for it."""
@@ -297,7 +298,7 @@ class Uploads:
         with self._lock:
             opened = self._opened.setdefault(new.upload, new)
             for other in list(self._opened.values()):
-                if len(self._opened) <= MAX_OPEN:
+                if len(self._opened) <= min(self.max_open, MAX_OPEN):
                     break
                 if other is not opened and other.close_if_idle():
                     del self._opened[other.upload]

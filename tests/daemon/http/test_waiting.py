@@ -10,6 +10,7 @@ import requests
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import SETTINGS, Listener
+from opstore_daemon.http_server.shares import Shares
 from opstore_daemon.protocol import routes
 from tests.daemon.http.test_uploads import begin
 from tests.daemon.store.test_statements import counted
@@ -93,9 +94,8 @@ def test_more_waiting_clients_than_threads_block_no_request(asked: Http, listene
         assert all(waiter.is_closed() for waiter in waiters), "until they ask again they hold no connection either"
 
 
-def test_idle_connections_are_closed_to_make_room(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SETTINGS, "connection_limit", 8)
-    with Listener(server) as listener, Http(listener.url) as http, ExitStack() as stack:
+def test_idle_connections_are_closed_to_make_room(server: OpStoreServer) -> None:
+    with Listener(server, bounds=Shares(8)) as listener, Http(listener.url) as http, ExitStack() as stack:
         upload = http.upload()
         busy = stack.enter_context(Raw(listener.port))
         begin(busy, upload, 0, 10)

@@ -1,0 +1,99 @@
+"""The listening socket in waitress' loop: it accepts connections, and closes those that exceed their bounds."""
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from waitress.server import TcpWSGIServer
+
+from opstore_daemon.http_server import shares
+from opstore_daemon.http_server.channel import Channel
+from opstore_daemon.http_server.shares import MAX_UNREAD, Shares
+from opstore_daemon.protocol import errors
+
+log = logging.getLogger("opstore.daemon")
+
+ACCEPTS = 16  # connections that are accepted in one turn of the loop
+TURN = 8 * 1024 * 1024  # bytes that one turn of the loop receives or sends
+MIN_SHARE, MAX_SHARE = 64 * 1024, 1024 * 1024  # of a connection in that
+
+# accept(2) fails with these as long as the process or the system lacks something; the connection stays in the queue,
+# so that a loop that asks again at once would spin.
+EXHAUSTED = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+PAUSE = 1.0  # seconds without accepting, unless a connection is closed before
+LOG_INTERVAL = 60.0  # seconds between reports of that
+
+
+class Acceptor(TcpWSGIServer):  # type: ignore[misc]
+    """The server of waitress, with our bounds. `clock` returns seconds since any fixed time."""
+
+    def __init__(self, application: Any, *, clock: Callable[[], float], bounds: Shares, **options: Any) -> None:
+        self.clock, self.bounds = clock, bounds
+        self.share = MAX_SHARE
+        self._paused_until = self._logged_at = self._checked_at = float("-inf")
+        super().__init__(application, bind_socket=False, **options)
+
+    def channels(self) -> list[Channel]:
+        """Return the connections."""
+        return list(self.active_channels.values())
+
+    def readable(self) -> bool:
+        """Return whether to accept connections."""
+        return bool(self.accepting) and self.clock() >= self._paused_until
+
+    def maintenance(self, now: float) -> None:
+        """Do nothing: `tend` does it."""
+
+    def handle_accept(self) -> None:
+        """Accept the connections that wait."""
+        for _ in range(ACCEPTS):
+            try:
+                connection, address = self.socket.accept()
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._pause(error)
+                return
+            try:
+                self.set_socket_options(connection)
+                self.channel_class(self, connection, address, self.adj, map=self._map)
+            except OSError:  # the client has closed it already
+                connection.close()
+
+    def _pause(self, error: OSError) -> None:
+        self._paused_until = self.clock() + PAUSE
+        if self.clock() - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = self.clock()
+            count = len(self.active_channels)
+            log.error("accept: %s; %d connections are open, and others wait", errors.reason(error), count)
+        for channel in shares.least_wanted(self.channels()):
+            channel.handle_close()
+
+    def threads_are_wanted(self) -> bool:
+        """Return whether a request waits for a thread."""
+        return bool(self.task_dispatcher.queue)
+
+    def connection_closed(self) -> None:
+        """Accept again if accepting was paused: a descriptor is free."""
+        self._paused_until = float("-inf")
+
+    def tend(self) -> None:
+        """Go on with the requests that wait in their connections, and close the connections beyond a bound.
+
+        Call it between two turns of the loop.
+        """
+        channels = self.channels()
+        busy = sum(not channel.idle for channel in channels)
+        self.share = max(MIN_SHARE, min(MAX_SHARE, TURN // max(1, busy)))
+        for channel in channels:
+            channel.resume()
+        closing = [*self.bounds.excess(channels), *shares.unread(channels, MAX_UNREAD), *self._overdue(channels)]
+        for channel in dict.fromkeys(closing):
+            channel.handle_close()
+
+    def _overdue(self, channels: list[Channel]) -> list[Channel]:
+        now = self.clock()
+        if now - self._checked_at < 1:
+            return []
+        self._checked_at = now
+        return [channel for channel in channels if channel.is_overdue(now)]

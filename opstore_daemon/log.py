@@ -1,0 +1,130 @@
+"""The daemon's log: one line a message, and few of a kind, so that nobody can push the rest of it out of the files."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+BURST = 10  # lines of one kind in a window
+ANONYMOUS_BURST = 20  # lines of all requests without a token, in a window of WINDOW
+TRACEBACKS = 3  # of one kind in a window; the lines of the others go without, so that their reference can be found
+WITHOUT_TRACEBACK = 100
+WINDOW = 60.0  # seconds; doubled up to MAX_WINDOW for as long as lines are left out
+MAX_WINDOW = 3600.0
+
+
+_LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_CODE = re.compile(r"(/ui/open/)[^\s]+")  # protocol.routes.SIGN_IN; waitress logs whole paths
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a message as one line, without the codes that start sessions. A traceback follows it."""
+
+    def __init__(self) -> None:
+        super().__init__(_LINE)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        """Return the line, escaped."""
+        text = _CODE.sub(r"\1<code>", record.message)
+        record.message = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return super().formatMessage(record)
+
+
+@dataclass
+class _Kind:
+    ends_at: float
+    window: float = WINDOW
+    count: int = 0
+    left_out: int = 0
+    last: logging.LogRecord | None = None
+
+
+class LimitedHandler(logging.Handler):
+    """Passes records to other handlers, of each kind at most BURST a window, and then their number.
+
+    The kind is the `kind` of the record (None: unlimited), or else where in the program it comes from. `clock` returns
+    seconds since any fixed time.
+    """
+
+    def __init__(self, *handlers: logging.Handler, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._handlers, self._clock = handlers, clock
+        for handler in handlers:
+            handler.setFormatter(LineFormatter())
+        self._kinds: dict[Hashable, _Kind] = {}
+        self._next_end = float("inf")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on the record unless there are too many of its kind."""
+        self.summarize()
+        kind = getattr(record, "kind", _origin(record))
+        if kind is None:
+            self._pass_on(record)
+            return
+        entry = self._entry(kind)
+        anonymous = self._entry("") if hasattr(record, "kind") else None
+        entry.count += 1
+        if record.exc_info and TRACEBACKS < entry.count <= WITHOUT_TRACEBACK:
+            record.exc_info = record.exc_text = None
+        elif entry.count > BURST or (anonymous is not None and anonymous.count >= ANONYMOUS_BURST):
+            entry.left_out += 1
+            entry.last = record
+            return
+        if anonymous is not None:
+            anonymous.count += 1
+        self._pass_on(record)
+
+    def _entry(self, kind: Hashable) -> _Kind:
+        entry = self._kinds.get(kind)
+        if entry is None:
+            entry = self._kinds[kind] = _Kind(self._clock() + WINDOW)
+            self._next_end = min(self._next_end, entry.ends_at)
+        return entry
+
+    def summarize(self) -> None:
+        """Log how many lines were left out, of each kind whose window has ended. Call it now and then."""
+        now = self._clock()
+        if now < self._next_end:
+            return
+        for kind, entry in list(self._kinds.items()):
+            if now < entry.ends_at:
+                continue
+            if entry.last is not None:
+                self._pass_on(_summary(entry, entry.last))
+            if entry.left_out <= BURST:
+                del self._kinds[kind]
+                continue
+            entry.window = min(2 * entry.window, MAX_WINDOW)
+            entry.ends_at, entry.left_out, entry.last = now + entry.window, 0, None
+            entry.count = BURST  # until fewer come
+        self._next_end = min((entry.ends_at for entry in self._kinds.values()), default=float("inf"))
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        for handler in self._handlers:
+            handler.handle(record)
+
+    def close(self) -> None:
+        """Log what was left out, and close the handlers."""
+        for entry in self._kinds.values():
+            if entry.last is not None:
+                self._pass_on(_summary(entry, entry.last))
+        self._kinds.clear()
+        for handler in self._handlers:
+            handler.close()
+        super().close()
+
+
+def _origin(record: logging.LogRecord) -> Hashable:
+    error = record.exc_info[1] if record.exc_info else None
+    trace = None if error is None else error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    # Not the message, which may have been formatted already, with whatever a client sent.
+    return record.name, record.pathname, record.lineno, type(error), place
+
+
+def _summary(entry: _Kind, last: logging.LogRecord) -> logging.LogRecord:
+    text = f"{entry.left_out:,} more like this in the last {entry.window:.0f} s: {last.getMessage()[:400]}"
+    return logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, text, None, None)
