@@ -14,6 +14,7 @@ from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.pipe import AVAILABLE, Pipes, SpliceFailed
 from opstore_daemon.savers.posix import translated
+from opstore_daemon.system import full_disk
 from opstore_daemon.system.writeback import WriteBack
 
 
@@ -153,6 +154,9 @@ class FileDraft(Draft):
 
     def _copy(self, spare: Path) -> None:
         # Renaming the draft itself would leave nothing to publish again after a crash.
+        room = os.statvfs(spare.parent)
+        if room.f_bavail * room.f_frsize < self._offset + full_disk.MARGIN:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         copy = posix.open_new(spare)
         try:
             offset = 0

@@ -1,11 +1,16 @@
 """A daemon on a disk that is full: on a small file system, where one can be mounted, and below a limit on files."""
 
+import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
+from opstore_daemon.metadata import Database, migrate
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.system.full_disk import MARGIN, RESERVE
 from tests.support.daemon import Daemon, run
@@ -160,6 +165,43 @@ def test_two_bodies_together_leave_the_margin(disk: MountedDisk, start: Start) -
             else:
                 del uploads[upload]
     assert lowest >= MARGIN - SLACK
+
+
+def database_of_the_first_schema(path: Path, rows: int) -> None:
+    """Create a database as the first release did, with some MiB in it."""
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    database = Database(f"sqlite:///{path}")
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("CREATE TABLE filler (data BLOB)")
+        for _ in range(rows):
+            connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(1000000))")
+    database.close()
+
+
+@pytest.mark.parametrize("words", [("db", "upgrade"), ("serve",)])
+def test_an_upgrade_without_space_says_how_much_it_needs_and_keeps_the_old_database(
+    disk: MountedDisk, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    database_of_the_first_schema(tmp_path / "old.db", 5)
+    home = disk.outer / "home"
+    home.mkdir(mode=0o700)
+    shutil.copy(tmp_path / "old.db", home / "opstore.db")
+    old = (home / "opstore.db").read_bytes()
+    disk.fill(leave=7 * MIB)
+    refused = run(disk.inner / "home", *words, enter=disk.enter)
+    assert refused.returncode == errors.StorageFull.exit_code, refused.stderr
+    assert re.search(r"the upgrade of \S+ needs 1\d{7} bytes, one half for a backup, and \d+ are free", refused.stderr)
+    assert "Traceback" not in refused.stderr
+    assert (home / "opstore.db").read_bytes() == old
+    assert not list(home.glob("*before*"))
+    disk.empty()
+    done = run(disk.inner / "home", "db", "upgrade", enter=disk.enter)
+    assert (done.returncode, done.stderr) == (0, "")
+    (backup,) = home.glob("*before*")
+    assert backup.read_bytes()[:16] == old[:16]
 
 
 def test_a_disk_without_inodes_is_called_that_and_can_be_freed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import stat
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import Draft, FileSaver, file_draft
 from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put, read_back, receive
+from opstore_daemon.system import full_disk
 from tests.daemon.savers.on_disk import BLOB, complete, damage, files, mode
 from tests.support.faults import fails, record
 
@@ -165,6 +167,22 @@ def test_a_copy_is_synced_before_it_gets_a_name_if_there_are_no_hard_links(
     copied = ["link blobs", "link staging", "pwrite file", "fchmod file", "fsync file", "rename blobs"]
     assert log[4:] == [*copied, f"fsync {BLOB.parent.name}"]
     assert mode(root / BLOB) == 0o400
+
+
+def test_a_copy_that_does_not_leave_the_margin_is_refused_and_leaves_nothing(
+    saver: FileSaver, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", fails(errno.EPERM))
+    room = SimpleNamespace(f_bavail=full_disk.MARGIN + len(DATA) - 1, f_frsize=1, f_files=1, f_favail=1)
+    monkeypatch.setattr(os, "statvfs", lambda _path: room)
+    with closing(saver.draft(UPLOAD)) as draft:
+        draft.append(DATA)
+        with pytest.raises(errors.StorageFull):
+            draft.publish(DIGEST)
+        assert [path.name for path in (root / "staging").iterdir()] == [UPLOAD]
+        room.f_bavail += 1
+        draft.publish(DIGEST)
+    assert get(saver) == DATA
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.EOPNOTSUPP])
