@@ -117,7 +117,9 @@ class Writer:
         """
         count = min(limit, READ_SIZE)  # more is never moved at once
         with self._appending(limit) as draft, self._space.writing(count, streams=True):
-            return receive(draft, source, count)
+            received = receive(draft, source, count)
+        self._space.give_back(count - received)
+        return received
 
     @contextmanager
     def _appending(self, limit: int) -> Iterator[Draft]:

@@ -49,6 +49,12 @@ class Space:
             with self._lock:
                 self._writing -= size
 
+    def give_back(self, size: int) -> None:
+        """Let streams write `size` bytes of the last look after all: fewer bytes arrived than could have."""
+        with self._lock:
+            if self._granted:  # or another push has looked meanwhile
+                self._granted += size
+
     def _look(self, size: int) -> int | None:
         free = self._free()
         if free is None:

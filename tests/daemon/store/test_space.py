@@ -158,6 +158,32 @@ def test_a_stream_looks_once_in_some_bytes_and_each_second(monkeypatch: pytest.M
     assert stream(4) == 1
 
 
+def test_a_stream_of_small_pieces_looks_no_more_often() -> None:
+    looks = [0]
+
+    def free() -> int:
+        looks[0] += 1
+        return 1000 * MIB
+
+    shared = Space(free)
+    for _ in range(8 * MIB // 1000):
+        with shared.writing(MIB, streams=True):
+            pass
+        shared.give_back(MIB - 1000)
+    assert looks[0] <= 4
+
+
+def test_what_a_stream_gives_back_is_not_taken_after_another_push(disk: CountedDisk) -> None:
+    shared = Space(lambda: disk.free)
+    with shared.writing(MIB, streams=True):
+        pass
+    with shared.writing(1):
+        disk.capacity -= ROOM
+    shared.give_back(MIB - 1)
+    with pytest.raises(errors.StorageFull), shared.writing(1, streams=True):
+        pass
+
+
 def test_a_stream_looks_again_after_another_push(disk: CountedDisk) -> None:
     shared = Space(lambda: disk.free)
     with shared.writing(1, streams=True):
