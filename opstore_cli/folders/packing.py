@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opstore_cli.files.nofollow import NONBLOCK, open_following, open_nofollow
+from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
 from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, check_entry, header, padding
 from opstore_daemon.protocol import errors
 
@@ -124,8 +124,9 @@ class PackedFolder:
         if self._open is None or self._open[0] is not entry:
             self.close()
             # O_NONBLOCK: opening a pipe that replaced the file would wait for a writer.
-            opener = open_following if self._follows else open_nofollow
-            descriptor = opener(os.path.join(self._root, entry.path), os.O_RDONLY | NONBLOCK)
+            path, flags = os.path.join(self._root, entry.path), os.O_RDONLY | NONBLOCK
+            binary = getattr(os, "O_BINARY", 0)
+            descriptor = os.open(path, flags | binary) if self._follows else open_nofollow(path, flags)
             self._open = entry, descriptor
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode) or _identity(state) != entry.state:
