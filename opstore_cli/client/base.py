@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
-from opstore_cli.client import warnings
+from opstore_cli.client import arguments, warnings
 from opstore_cli.client.administration import AdministrationMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
@@ -42,13 +42,16 @@ if TYPE_CHECKING:
     from opstore_cli.transfer.source import Source
 
 
+@arguments.checked(without=(ChariotsMixin,), records=("check_lock",))
 class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC):
     """All verbs of the store, for a subclass that implements `request`, for example with an in-process test server.
 
     `progress` is called with (bytes so far, total bytes or None) during a transfer. `warn` is called with each yanked
     version that a reference selected; by default it issues a `YankedWarning`. Both may be set at any time.
 
-    Names and references are strings or parsed (`OpName`, `Reference`). Every verb raises `OpStoreError`s: InvalidName,
+    Names and references are strings or parsed (`OpName`, `Reference`), a string where a sequence of strings is expected
+    is one string, and a time may be a `datetime`. Every verb raises `OpStoreError`s: InvalidArgument, which is a
+    TypeError as well, for an argument of a wrong type, InvalidName,
     InvalidReference or InvalidVersion for an invalid string, the errors that the daemon responds with, those of the
     family `Unreachable`, and UnexpectedResponse.
     """

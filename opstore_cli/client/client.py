@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opstore_cli.client import warnings
+from opstore_cli.client import arguments, warnings
 from opstore_cli.client.base import BaseOpStoreClient, Warn
 from opstore_cli.client.mixin import ignore
 from opstore_cli.config import tokens
@@ -46,6 +46,12 @@ class OpStoreClient(BaseOpStoreClient):
     ) -> None:
         """Load the settings, unless they are passed; `url` overrides their URL. Raises InvalidSetting."""
         super().__init__(progress=progress, warn=warn)
+        url = None if url is None else arguments.text("url", url)
+        token = None if token is None else arguments.text("token", token)
+        if not isinstance(settings, Settings | None):
+            raise errors.InvalidArgument(
+                argument="settings", expected="Settings", actual=type(settings).__name__, advice=""
+            )
         if settings is None:
             settings = load_settings(None, os.environ, working_folder())
             for line in settings.warnings:

@@ -119,5 +119,7 @@ class ObjectsMixin(OpStoreInterface):
             with formats.temporary_file() as file:
                 pull.to_stream(file)
                 if different := libraries.differences(record.libraries):
-                    warnings.warn(LibraryWarning(f"{record.op}@{record.version}", different), stacklevel=2)
+                    warnings.warn(
+                        LibraryWarning(f"{record.op}@{record.version}", different), stacklevel=3
+                    )  # past the check of the arguments
                 return formats.load(chosen, record, file, trusted)

@@ -19,6 +19,7 @@ LOCAL: tuple[type[errors.OpStoreError], ...] = (
     errors.Unreachable,
     errors.UnexpectedResponse,
     errors.InvalidSetting,
+    errors.InvalidArgument,
     errors.FileRefused,
     errors.FolderRefused,
     errors.OldStoreUnreadable,

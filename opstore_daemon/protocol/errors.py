@@ -3,6 +3,7 @@
     OpStoreError
     ├── Refused              exit 2    InvalidName  InvalidVersion  InvalidSubversions  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
+    │                                  InvalidArgument
     │                                  FileRefused  FolderRefused  OldStoreUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
@@ -109,6 +110,13 @@ class InvalidRequest(Refused):
 
 class InvalidGraph(Refused):
     message = "invalid pipeline: {reason}"
+
+
+class InvalidArgument(Refused, TypeError):
+    """Raised by the Python client only: no daemon responds with it."""
+
+    message = "{argument} must be {expected}, not {actual}"
+    hint = "{advice}"
 
 
 class InvalidSetting(Refused):

@@ -1,0 +1,210 @@
+"""The arguments of the client's verbs: checked and normalized by their names, before a verb runs.
+
+A text where a sequence of texts is expected is one text, a path is any `os.PathLike`, a time may be a `datetime`.
+Anything else of a wrong type is refused with InvalidArgument, a TypeError that names the argument.
+"""
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from opstore_daemon.protocol import errors
+
+C = TypeVar("C", bound=type)
+
+Check = Callable[[str, Any], Any]
+
+
+def text(name: str, value: Any) -> str:
+    """Return the text. Raises InvalidArgument."""
+    if not isinstance(value, str):
+        raise _invalid(name, "a text (str)", value)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        actual = f"a text with the lone surrogate {value[error.start]!r}, which UTF-8 can't represent"
+        raise errors.InvalidArgument(argument=name, expected="a text (str)", actual=actual, advice="") from None
+    return value
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return the texts of a sequence; a single text is a sequence of one. Raises InvalidArgument."""
+    if isinstance(value, str):
+        return (text(name, value),)
+    if isinstance(value, bytes | bytearray | memoryview | Mapping) or not isinstance(value, Iterable):
+        raise _invalid(name, "a sequence of texts (str)", value)
+    found = tuple(value)
+    for each in found:
+        if not isinstance(each, str):
+            raise _invalid(name, "a sequence of texts (str)", each, within=value)
+    return tuple(text(name, each) for each in found)
+
+
+def pairs(name: str, value: Any) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of texts of a sequence. Raises InvalidArgument."""
+    expected = "a sequence of pairs of texts (str)"
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise _invalid(name, expected, value)
+    found = []
+    for each in value:
+        if isinstance(each, str | bytes | Mapping) or not isinstance(each, Iterable) or len(pair := tuple(each)) != 2:
+            raise _invalid(name, expected, each, within=value)
+        upstream, downstream = texts(name, pair)
+        found.append((upstream, downstream))
+    return tuple(found)
+
+
+def mapping(name: str, value: Any) -> dict[str, str]:
+    """Return the mapping of texts to texts as a dict. Raises InvalidArgument."""
+    return _mapping(name, value, "a mapping of texts to texts (str)", text)
+
+
+def fields(name: str, value: Any) -> dict[str, dict[str, str]]:
+    """Return the mapping of levels to mappings as a dict. Raises InvalidArgument."""
+    return _mapping(name, value, 'a mapping such as {"major": {"whiten": "true"}}', mapping)
+
+
+def count(name: str, value: Any) -> int:
+    """Return the whole number. Raises InvalidArgument."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise _invalid(name, "a whole number (int)", value)
+    return int(value.__index__())
+
+
+def number(name: str, value: Any) -> float:
+    """Return the number, which is not NaN. Raises InvalidArgument."""
+    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__") or math.isnan(float(value)):
+        raise _invalid(name, "a number of seconds", value)
+    return float(value) if not isinstance(value, int) else value
+
+
+def time(name: str, value: Any) -> str:
+    """Return a position or time as text; a datetime without a zone is local. Raises InvalidArgument."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise _invalid(name, "a position of the journal, a time (RFC 3339) or a datetime", value)
+    return text(name, value)
+
+
+def subversions(name: str, value: Any) -> Any:
+    """Return the text, or an object with `major`, `minor` and `patch`. Raises InvalidArgument."""
+    if all(hasattr(value, level) for level in ("major", "minor", "patch")):
+        return value
+    return text(name, value)
+
+
+def source(name: str, value: Any) -> Any:
+    """Return bytes, a path as Path or str, or a binary file object. Raises InvalidArgument."""
+    if isinstance(value, os.PathLike):
+        return Path(os.fsdecode(value))
+    if isinstance(value, str | bytes | bytearray | memoryview) or callable(getattr(value, "read", None)):
+        return value
+    expected = "bytes, the path of a file or folder, or a binary file object"
+    raise _invalid(name, expected, value, advice="client.save(op, obj) stores a Python object, such as an array")
+
+
+def target(name: str, value: Any) -> Any:
+    """Return a path as Path or str, or a binary file object. Raises InvalidArgument."""
+    if isinstance(value, os.PathLike):
+        return Path(os.fsdecode(value))
+    if isinstance(value, str) or callable(getattr(value, "write", None)):
+        return value
+    raise _invalid(name, "a path or a binary file object", value)
+
+
+def function(name: str, value: Any) -> Any:
+    """Return the callable. Raises InvalidArgument."""
+    if not callable(value):
+        raise _invalid(name, "a function", value)
+    return value
+
+
+_NAMES = ("op", "name", "pipeline", "tag", "reference", "upstream", "downstream", "upgrade")
+_OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat")
+_TEXTS = ("references", "use", "lock", "valid_for", "valid_with", "tags", "ops", "subject")
+CHECKS: dict[str, Check] = {
+    **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
+    **dict.fromkeys(_TEXTS, texts),
+    **dict.fromkeys(("labels", "libraries"), mapping),
+    **dict.fromkeys(("seconds", "timeout"), number),
+    "edges": pairs,
+    "fields": fields,
+    "limit": count,
+    "as_of": time,
+    "subversions": subversions,
+    "source": source,
+    "to": target,
+    "notify": function,
+}
+
+
+def checked(*, without: tuple[type, ...] = (), records: tuple[str, ...] = ()) -> Callable[[C], C]:
+    """Return a decorator of a class that checks the arguments of all its public methods by CHECKS.
+
+    `without`: base classes whose methods take other objects. `records`: methods whose arguments are records.
+    """
+    exempt = {name for base in without for name in vars(base)} | set(records)
+
+    def decorate(kind: C) -> C:
+        for name in dir(kind):
+            method = inspect.getattr_static(kind, name)
+            if not name.startswith("_") and name not in exempt and inspect.isfunction(method):
+                setattr(kind, name, _checked(method))
+        return kind
+
+    return decorate
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+    parameters = signature.parameters
+    checks = {name: CHECKS[name] for name in parameters if name in CHECKS}
+    if not checks or getattr(method, "__isabstractmethod__", False):
+        return method
+
+    @functools.wraps(method)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            bound = signature.bind(*given, **named)
+        except TypeError:
+            return method(*given, **named)  # Python says what is missing or unknown
+        for name, value in bound.arguments.items():
+            # None where it is the default, or in place of an empty sequence.
+            if name in checks and not (value is None and parameters[name].default in (None, ())):
+                bound.arguments[name] = checks[name](name, value)
+            elif value is None and parameters[name].default == ():
+                bound.arguments[name] = ()
+        return method(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def _mapping(name: str, value: Any, expected: str, check: Check) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _invalid(name, expected, value)
+    for key, content in value.items():
+        if not isinstance(key, str) or (check is text and not isinstance(content, str)):
+            raise _invalid(name, expected, key if not isinstance(key, str) else content, within=value)
+    return {text(name, key): check(name, content) for key, content in value.items()}
+
+
+def _invalid(
+    name: str, expected: str, value: Any, *, within: object = None, advice: str = ""
+) -> errors.InvalidArgument:
+    actual = _describe(value) if within is None else f"{_describe(within)} with {_describe(value)} in it"
+    return errors.InvalidArgument(argument=name, expected=expected, actual=actual, advice=advice)
+
+
+def _describe(value: object) -> str:
+    if value is None:
+        return "None"
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

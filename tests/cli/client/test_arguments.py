@@ -1,0 +1,147 @@
+"""Arguments of a wrong type are refused with an error that names them; useful ones of another type are taken."""
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_cli.client import arguments
+from opstore_cli.client.base import BaseOpStoreClient
+from opstore_cli.client.chariots import ChariotsMixin
+from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from tests.support.fake_daemon import FakeDaemon
+from tests.support.in_process import InProcessClient
+
+# A legal value of each argument that has to be given.
+GIVEN: dict[str, Any] = {
+    "op": "pca", "name": "pca", "pipeline": "churn", "tag": "stable", "reference": "pca", "references": ["pca"],
+    "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
+    "seconds": 0,
+}  # fmt: skip
+WRONG: dict[Callable[..., Any], list[Any]] = {
+    arguments.text: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
+    arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
+    arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}],
+    arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],
+    arguments.fields: [5, {"major": 5}, {"major": {"a": 1}}, {1: {}}],
+    arguments.count: ["5", 5.0, True, object()],
+    arguments.number: ["5", object(), float("nan"), True],
+    arguments.time: [5.0, b"1", object(), True, datetime],
+    arguments.subversions: [5, b"aaaa.bbbb.cccc", object()],
+    arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"]],
+    arguments.target: [5, b"path", object()],
+    arguments.function: [5, "print"],
+}
+
+
+def verbs() -> Iterator[tuple[str, str]]:
+    """Yield each public method of the client with each of its checked arguments."""
+    for name, method in inspect.getmembers(BaseOpStoreClient, inspect.isfunction):
+        if name.startswith("_") or name in vars(ChariotsMixin) or name in ("request", "check_lock"):
+            continue
+        for parameter in inspect.signature(method).parameters.values():
+            if parameter.name in arguments.CHECKS:
+                yield name, parameter.name
+
+
+@pytest.mark.parametrize(("verb", "argument"), list(verbs()))
+def test_a_wrong_type_is_refused_by_the_name_of_its_argument_before_anything_is_sent(
+    daemon: FakeDaemon, client: OpStoreClient, verb: str, argument: str
+) -> None:
+    method = getattr(client, verb)
+    parameters = inspect.signature(method).parameters
+    required = {n: GIVEN[n] for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL}
+    for wrong in WRONG[arguments.CHECKS[argument]]:
+        given, named = ((wrong,), required) if argument == "subject" else ((), {**required, argument: wrong})
+        with pytest.raises(errors.InvalidArgument) as caught:
+            method(*given, **named)
+        assert caught.value.text.startswith(f"{argument} must be ")
+        assert isinstance(caught.value, TypeError)
+    assert daemon.log == []
+
+
+def test_no_other_argument_of_a_verb_is_unchecked() -> None:
+    unchecked = {
+        parameter
+        for name, method in inspect.getmembers(BaseOpStoreClient, inspect.isfunction)
+        if not name.startswith("_") and name not in vars(ChariotsMixin) and name not in ("request", "check_lock")
+        for parameter in inspect.signature(method).parameters
+        if parameter not in arguments.CHECKS
+    }
+    flags = {"new", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume"}
+    assert unchecked - flags == {"self", "obj", "trusted", "expected"}
+
+
+def test_an_array_is_refused_with_the_verb_that_stores_it(client: OpStoreClient) -> None:
+    with pytest.raises(TypeError) as caught:
+        client.push("s", np.zeros(3))  # type: ignore[arg-type]
+    error = caught.value
+    assert isinstance(error, errors.InvalidArgument)
+    expected = "bytes, the path of a file or folder, or a binary file object"
+    assert error.text == f"source must be {expected}, not numpy.ndarray"
+    assert error.advice == "client.save(op, obj) stores a Python object, such as an array"
+
+
+def test_the_error_says_what_is_in_a_sequence(client: OpStoreClient) -> None:
+    with pytest.raises(
+        errors.InvalidArgument, match=r"valid_for must be a sequence of texts \(str\), not list with int"
+    ):
+        client.push("pca", b"x", valid_for=[5])  # type: ignore[list-item]
+    with pytest.raises(errors.InvalidArgument, match=r"lone surrogate '.ud800', which UTF-8 can't represent"):
+        client.push("pca", b"x", message="\ud800")
+
+
+def test_the_constructor_refuses_wrong_types_too(tmp_path: Path) -> None:
+    for wrong in ({"url": 5}, {"url": Path("http://x")}, {"token": b"secret"}, {"settings": "settings"}):
+        with pytest.raises(errors.InvalidArgument, match=f"{next(iter(wrong))} must be "):
+            OpStoreClient(**wrong)
+
+
+def test_a_missing_or_unknown_argument_is_pythons_own_error(client: OpStoreClient) -> None:
+    with pytest.raises(TypeError, match=r"push.*missing 1 required positional argument: 'source'"):
+        client.push("pca")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"push.*unexpected keyword argument 'mesage'"):
+        client.push("pca", b"x", mesage="typo")  # type: ignore[call-arg]
+
+
+class OwnPath:
+    """A path of another library."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> bytes:
+        return os.fsencode(self._path)
+
+
+def test_what_is_useful_is_taken(memory_server: OpStoreServer, tmp_path: Path) -> None:
+    client = InProcessClient(memory_server)
+    (tmp_path / "file").write_bytes(b"bytes")
+    client.push("forest", b"a forest")
+    pushed = client.push("pca", OwnPath(tmp_path / "file"), tags="stable", valid_for="forest", labels=None)  # type: ignore[arg-type]
+    assert pushed.tags == ("stable",)
+    assert [link.downstream for link in client.links("pca")] == ["forest"]
+    client.pull("pca", OwnPath(tmp_path / "pulled"))  # type: ignore[call-overload]
+    assert (tmp_path / "pulled").read_bytes() == b"bytes"
+    client.register_pipeline("one", "pca")
+    assert client.pipeline("one").ops == ("pca",)
+    client.push("pca", bytearray(b"more"), valid_with=None, tags=None)  # type: ignore[arg-type]
+    client.push("pca", memoryview(b"and more"))  # type: ignore[arg-type]
+
+
+def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStoreServer) -> None:
+    client = InProcessClient(memory_server)
+    first = client.push("pca", b"one")
+    client.push("pca", b"two")
+    then = first.registered_at
+    for as_of in (then, then.astimezone(timezone(timedelta(hours=5))), then.astimezone().replace(tzinfo=None)):
+        assert client.show("pca", as_of=as_of).version == "1.0.0"  # type: ignore[arg-type]
+    assert client.show("pca", as_of=first.position).version == "1.0.0"  # type: ignore[arg-type]
+    assert client.show("pca", as_of=datetime.now(UTC) + timedelta(days=1)).version == "1.0.1"  # type: ignore[arg-type]
