@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -52,12 +53,17 @@ class LimitedHandler(logging.Handler):
         self._handlers, self._clock = handlers, clock
         for handler in handlers:
             handler.setFormatter(LineFormatter())
+        self._state_lock = threading.RLock()
         self._kinds: dict[Hashable, _Kind] = {}
         self._next_end = float("inf")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass on the record unless there are too many of its kind."""
-        self.summarize()
+        with self._state_lock:
+            self._summarize()
+            self._emit(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         kind = getattr(record, "kind", _origin(record))
         if kind is None:
             self._pass_on(record)
@@ -84,6 +90,10 @@ class LimitedHandler(logging.Handler):
 
     def summarize(self) -> None:
         """Log how many lines were left out, of each kind whose window has ended. Call it now and then."""
+        with self._state_lock:
+            self._summarize()
+
+    def _summarize(self) -> None:
         now = self._clock()
         if now < self._next_end:
             return

@@ -16,7 +16,7 @@ log = logging.getLogger("opstore.daemon")
 
 ACCEPTS = 16  # connections that are accepted in one turn of the loop
 TURN = 8 * 1024 * 1024  # bytes that one turn of the loop receives or sends
-MIN_SHARE, MAX_SHARE = 64 * 1024, 1024 * 1024  # of a connection in that
+MIN_SHARE, MAX_SHARE = 16 * 1024, 1024 * 1024  # of a connection in that
 
 # accept(2) fails with these as long as the process or the system lacks something; the connection stays in the queue,
 # so that a loop that asks again at once would spin.

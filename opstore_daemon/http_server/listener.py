@@ -15,7 +15,7 @@ from waitress.task import ThreadedTaskDispatcher
 from opstore_daemon.http_server.acceptor import MAX_SHARE, Acceptor
 from opstore_daemon.http_server.channel import Channel, channel_class
 from opstore_daemon.http_server.shares import Shares, connections_for, uploads_for
-from opstore_daemon.protocol import errors, limits
+from opstore_daemon.protocol import errors
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.system.descriptors import open_files
 from opstore_daemon.web.app import check_scopes
@@ -37,8 +37,7 @@ SETTINGS: dict[str, Any] = {
     "outbuf_overflow": 64 * 1024 * 1024,  # no response is larger: the bytes of blobs go through file_wrapper.py
     # A thread that writes a response waits for its client beyond this size: never. shares.py bounds what is unread.
     "outbuf_high_watermark": 2**62,
-    "max_request_header_size": limits.MAX_HEADERS,
-    "max_request_body_size": 2**62,  # parser.py has the limits, which differ by route
+    "max_request_body_size": 2**62,  # parser.py has the limits of heads and bodies, which differ by route
     "channel_request_lookahead": 0,
     "expose_tracebacks": False,
     "log_socket_errors": False,

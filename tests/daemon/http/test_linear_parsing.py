@@ -221,3 +221,10 @@ def test_an_invalid_chunk_is_refused_and_its_bytes_are_not_kept(chunk: bytes) ->
     received.received(chunk + b"\r\n0\r\n\r\n")
     assert received.error is not None
     assert buffer == []
+
+
+def test_what_follows_a_refused_head_belongs_to_it(parser: RequestParser) -> None:
+    bad = head("POST", routes.LINKS, "Content-Length: 1", "Transfer-Encoding: chunked", host="127.0.0.1:1")
+    assert parser.received(bad + GET) == len(bad + GET)
+    assert parser.completed
+    assert isinstance(parser.error.error, errors.AmbiguousFraming)
