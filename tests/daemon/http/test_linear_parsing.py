@@ -228,3 +228,9 @@ def test_what_follows_a_refused_head_belongs_to_it(parser: RequestParser) -> Non
     assert parser.received(bad + GET) == len(bad + GET)
     assert parser.completed
     assert isinstance(parser.error.error, errors.AmbiguousFraming)
+
+
+def test_what_can_not_become_a_request_is_refused_at_its_first_byte(parser: RequestParser) -> None:
+    assert parser.received(b"\x16\x03\x01\x02") == 4
+    assert parser.completed
+    assert isinstance(parser.error.error, errors.InvalidRequest)

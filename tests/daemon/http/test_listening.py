@@ -72,10 +72,11 @@ def test_a_stop_lets_a_running_request_finish(server: OpStoreServer, tmp_path: P
 def test_it_stops_after_the_idle_timeout(server: OpStoreServer) -> None:
     listener = Listener(server)
     thread = threading.Thread(target=listener.run, kwargs={"idle_timeout": 0.1})
-    thread.start()
-    with Http(listener.url) as http:
-        assert http.get(routes.HEALTH).status_code == 200
-    thread.join(30)
+    with Raw(listener.port) as connection:
+        connection.send(head("GET", routes.HEALTH, host=connection.host))  # it waits when the listener starts
+        thread.start()
+        assert connection.answer().status == 200
+        thread.join(30)
     assert not thread.is_alive()
 
 
