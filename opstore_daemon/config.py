@@ -33,6 +33,11 @@ class Config:
         return self.home / "port"
 
     @property
+    def database_file(self) -> Path:
+        """The file of the database, unless another one is set."""
+        return self.home / "opstore.db"
+
+    @property
     def lock_file(self) -> Path:
         """The file that is locked while a daemon runs."""
         return self.home / "daemon.lock"

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +24,7 @@ from opstore_daemon.metadata.reserve import Reserve
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
+from opstore_daemon.store.opening import upgrade_alone
 from opstore_daemon.system import log_failures
 from opstore_daemon.system.descriptors import raise_open_files
 from opstore_daemon.web.guards import is_host
@@ -153,17 +154,18 @@ def report(error: errors.OpStoreError) -> int:
 def upgrade(config: Config) -> str:
     """Upgrade the database to this release's schema; return a sentence that says what was done.
 
-    Raises HomeLocked while a daemon runs, and SchemaTooNew.
+    Raises HomeLocked or StoreInUse while a daemon runs, SchemaTooNew, and DatabaseLost rather than create a database
+    beside the blobs of the home.
     """
     os.umask(0o077)
     with locked(config):
-        database = Database(config.db_url)
-        migrate = Migrate(database)
-        try:
-            before = database.reserve.spend_on(migrate.current)
-            backup = database.reserve.spend_on(migrate.upgrade)
-        finally:
-            database.close()
+        with closing(Database(config.db_url)) as database:
+            spend_on, migrate = database.reserve.spend_on, Migrate(database)
+            spend_on(lambda: database.acquire(str(config.home)))
+            before = spend_on(lambda: _revision(database, migrate))
+            # Another database may have its blobs elsewhere.
+            saver = config.saver() if database.path == Path(os.path.realpath(config.database_file)) else None
+            backup = spend_on(lambda: upgrade_alone(database, migrate, saver))
         if before == migrate.head():
             return f"the schema is already {before}"
         of_backup = f"; the backup is {backup}" if backup else ""
@@ -172,10 +174,12 @@ def upgrade(config: Config) -> str:
 
 def current(config: Config) -> str:
     """Describe the database's schema and the one that this release needs, in one line."""
-    database = Database(config.db_url)
-    if database.path is not None and not database.path.exists():
-        return f"none (this opstore needs {Migrate(database).head()})"
-    migrate = Migrate(database)
-    found = migrate.current() or "none"
-    database.close()
-    return f"{found} (this opstore needs {migrate.head()})"
+    with closing(Database(config.db_url)) as database:
+        migrate = Migrate(database)
+        found = _revision(database, migrate)
+    return f"{found or 'none'} (this opstore needs {migrate.head()})"
+
+
+def _revision(database: Database, migrate: Migrate) -> str | None:
+    # An empty file is not opened: SQLite would delete a WAL that lies beside it.
+    return None if database.file is not None and database.file.is_empty() else migrate.current()

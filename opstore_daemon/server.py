@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from opstore_daemon.protocol import records
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store
+from opstore_daemon.store.opening import open_together
 from opstore_daemon.web.app import build
 from opstore_daemon.web.guards import Guards, Scope
 
@@ -18,8 +20,10 @@ from opstore_daemon.web.guards import Guards, Scope
 class OpStoreServer:
     """An op store as a WSGI application (`flask`), with the same guards as the daemon.
 
-    The saver stores the bytes, the database at `db_url` (a SQLAlchemy URL) the metadata. An empty database gets the
-    schema, an older one is upgraded after a backup, a newer one is refused (SchemaTooNew). `token` has the scope admin
+    The saver stores the bytes, the database at `db_url` (a SQLAlchemy URL) the metadata. One server at a time uses a
+    database file and a saver's storage, until `close` (else StoreInUse). An empty database gets the schema, an older
+    one is upgraded after a backup, a newer one is refused (SchemaTooNew), and so are a database and blobs that do not
+    belong together (DatabaseLost, BlobsLost, StoreMismatch, DatabaseDamaged). `token` has the scope admin
     and is generated if it is not given; `tokens` are additional ones with their scopes. `hosts` are host names that the
     server answers to in addition to those of loopback. `home` is the folder that the status reports.
     """
@@ -36,18 +40,23 @@ class OpStoreServer:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.token = token or secrets.token_urlsafe(32)
-        self.db = Database(db_url)
-        self.migrate = Migrate(self.db)
-        self.store = Store(self.db, saver, *([clock] if clock else []))
-        try:
-            self.backup = self.migrate.upgrade()
-            self.store.uploads.sweep()
-        except BaseException:
-            self.close()
-            raise
-        self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
         self._home, self._started_at = home, datetime.now(UTC)
-        self.flask = build(self.store, self.guards, self.status)
+        place = None if home is None else str(home)
+        with ExitStack() as held:
+            saver.acquire(place)
+            held.callback(saver.release)
+            self.db = Database(db_url)
+            held.callback(self.db.close)
+            self.db.acquire(place)
+            self.migrate = Migrate(self.db)
+            opened = open_together(self.db, self.migrate, saver)
+            self.backup = opened.backup
+            self.store = Store(self.db, saver, *([clock] if clock else []), owns_blobs=opened.owns_blobs)
+            held.callback(self.store.uploads.close)
+            self.store.uploads.sweep(drafts=opened.owns_blobs)
+            self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
+            self.flask = build(self.store, self.guards, self.status)
+            self._held = held.pop_all()
 
     def status(self) -> records.Status:
         """Return the version, process, home and schema of this daemon."""
@@ -60,6 +69,5 @@ class OpStoreServer:
         )
 
     def close(self) -> None:
-        """Close files and connections."""
-        self.store.uploads.close()
-        self.db.close()
+        """Close files and connections, and release the database and the saver."""
+        self._held.close()

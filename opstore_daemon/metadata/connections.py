@@ -6,6 +6,7 @@ connection's checkpoint races another's commit (sqlite.org/wal.html, "The WAL-re
 such a version.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from opstore_daemon.metadata import failures
+from opstore_daemon.metadata.database_file import DatabaseFile
 from opstore_daemon.metadata.reserve import Reserve
 from opstore_daemon.protocol import errors
 
@@ -39,16 +41,17 @@ class Connections:
     def __init__(self, url: str) -> None:
         """`url` is an SQLAlchemy URL; raise InvalidSetting unless it is one of SQLite."""
         self.url = _parse(url)
-        self.reserve = Reserve(path_of(url))
+        self.reserve = Reserve(self.path)
+        self.file = None if self.path is None else DatabaseFile(self.path)
         self._lock = threading.Lock()
         # A pool of one, not a StaticPool: code that uses the engine without our lock still waits for its connection,
         # instead of joining another thread's transaction.
         self.engine = self._engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=WAIT)
-        _set_pragmas(self.engine, writer=True, file=self.path is not None)
+        _set_pragmas(self.engine, writer=True, file=self.file)
         self._readers: Engine | None = None
-        if self.path is not None:
+        if self.file is not None:
             self._readers = self._engine("BEGIN", pool_size=READERS, max_overflow=READERS, pool_timeout=WAIT)
-            _set_pragmas(self._readers, writer=False, file=True)
+            _set_pragmas(self._readers, writer=False, file=self.file)
 
     def _engine(self, begin: str, **options: Any) -> Engine:
         connect_args = {"check_same_thread": False, "isolation_level": None}
@@ -59,16 +62,18 @@ class Connections:
 
     @property
     def path(self) -> Path | None:
-        """The file of the database; None if it is in memory."""
+        """The file of the database, free of symbolic links; None if it is in memory."""
         return _path(self.url)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Begin a writing transaction, which commits at the end of the context; an exception rolls it back.
 
-        Raises StorageFull, DatabaseFailed, or, if the commit itself fails, OutcomeUnknown.
+        Raises StorageFull, DatabaseFailed, DatabaseReplaced, or, if the commit itself fails, OutcomeUnknown.
         """
         with self._lock, _translated(errors.DatabaseFailed, self.path), self.engine.connect() as connection:
+            if self.file is not None:
+                self.file.verify()
             transaction = connection.begin()
             try:
                 yield connection
@@ -81,6 +86,8 @@ class Connections:
             except BaseException:
                 _roll_back(connection)
                 raise
+            if self.file is not None:
+                self.file.committed()
 
     def write_freeing(self, work: Callable[[Connection], T]) -> T:
         """Do the work, which frees space, in a writing transaction; on a full disk, give the reserve up for it.
@@ -109,7 +116,7 @@ class Connections:
             connection: Any = pooled.dbapi_connection
             try:
                 _run(connection, "PRAGMA busy_timeout = 0")  # if somebody reads, the next commits do it
-                _run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+                self._run_checkpoint(connection, "TRUNCATE")
                 _run(connection, f"PRAGMA busy_timeout = {BUSY_MS}")
             except sqlite3.Error:
                 pooled.invalidate()
@@ -148,12 +155,38 @@ class Connections:
             yield session
             session.commit()
 
-    def close(self) -> None:
-        """Close all connections, the writer last: the last one to close does a checkpoint."""
+    def reopen_readers(self) -> None:
+        """Have new connections read from now on: one that saw no schema opens the WAL late, whatever file that is."""
         if self._readers is not None:
             self._readers.dispose()
+
+    def checkpoint(self) -> None:
+        """Copy commits from the WAL into the database file, as far as this needs no waiting for other programs.
+
+        A failure leaves them in the WAL, where they are as safe: on a full disk the database opens all the same.
+        """
+        if self.file is not None:
+            failures_of_it = suppress(sqlite3.Error, DBAPIError, PoolTimeout)
+            with self._lock, failures_of_it, closing(self.engine.raw_connection()) as pooled:
+                self._run_checkpoint(pooled.dbapi_connection, "PASSIVE")
+
+    def _run_checkpoint(self, connection: Any, mode: str) -> None:
+        _, frames, copied = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        if self.file is not None:
+            self.file.checkpointed(complete=frames == copied and frames >= 0)  # -1: another program does one
+
+    def close(self) -> None:
+        """Close all connections, the writer last: the last one to close does a checkpoint. Release the database."""
+        if self._readers is not None:
+            self._readers.dispose()
+        if self.file is not None and self.engine.pool.checkedin():  # type: ignore[attr-defined]
+            with suppress(errors.DatabaseReplaced):
+                self.file.verify()
+                self.checkpoint()  # before the connection is closed: SQLite deletes the WAL then
         with self._lock:
             self.engine.dispose()
+        if self.file is not None:
+            self.file.release()
 
 
 def path_of(url: str) -> Path | None:
@@ -174,20 +207,39 @@ def _parse(url: str) -> URL:
     if parsed.get_backend_name() != "sqlite":
         reason = f"{parsed.get_backend_name()} is not supported: use sqlite:///PATH"
         raise errors.InvalidSetting(setting="--db", reason=reason)
+    if parsed.query or parsed.host or parsed.username:
+        reason = f"{url!r} is not sqlite:///PATH: options and hosts are not supported"
+        raise errors.InvalidSetting(setting="--db", reason=reason)
+    if parsed.database and parsed.database != ":memory:":
+        # One name for one file: the WAL and the lock lie beside the file itself, whatever links and folders lead to it.
+        parsed = parsed.set(database=os.path.realpath(parsed.database))
     return parsed.set(drivername="sqlite+pysqlite")
 
 
-def _set_pragmas(engine: Engine, *, writer: bool, file: bool) -> None:
+def _set_pragmas(engine: Engine, *, writer: bool, file: DatabaseFile | None) -> None:
     pragmas = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "trusted_schema = OFF", "synchronous = FULL"]
-    if file:
+    if file is not None:
         # By default, SQLite creates a file for the rollback data of each statement that splits many pages.
         writers = ["journal_mode = WAL", "temp_store = MEMORY"]
-        pragmas += writers if writer else ["wal_autocheckpoint = 0", "query_only = ON"]
+        # The last one reads the database, which opens its WAL: before its identity is compared.
+        pragmas += writers if writer else ["wal_autocheckpoint = 0", "query_only = ON", "schema_version"]
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         for pragma in pragmas:
             _run(connection, f"PRAGMA {pragma}")
+        if file is not None:
+            try:
+                file.opened()
+            except errors.DatabaseReplaced:
+                connection.close()
+                raise
+
+    if file is not None:
+
+        @event.listens_for(engine, "close")
+        def _close(_connection: Any, _record: Any) -> None:
+            file.closed()
 
 
 def _run(connection: Any, statement: str) -> None:

@@ -1,6 +1,7 @@
 """The database of a store: its connections and its schema."""
 
 from opstore_daemon.metadata.connections import Connections
+from opstore_daemon.metadata.identity import id_of
 from opstore_daemon.metadata.migrate import Migrate
 
 
@@ -10,3 +11,18 @@ class Database(Connections):
     def create_all(self) -> None:
         """Create or upgrade the schema, as `migrate.upgrade()` does."""
         Migrate(self).upgrade()
+
+    def store_id(self) -> str:
+        """Return the id of the store; raise DatabaseDamaged if it has none."""
+        with self.read() as connection:
+            return id_of(connection, str(self.path))
+
+    def acquire(self, home: str | None = None) -> None:
+        """Become the one daemon of the database until `close` (DatabaseFile.acquire); one in memory has no other."""
+        if self.file is not None:
+            self.file.acquire(home)
+
+    def verify(self) -> None:
+        """Raise DatabaseReplaced if a commit could not be acknowledged."""
+        if self.file is not None:
+            self.file.verify()

@@ -6,11 +6,22 @@ tenth of a second, which every start of the daemon would take longer.
 
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+)
 
 from opstore_daemon.metadata.backup import back_up
 from opstore_daemon.metadata.connections import Connections
-from opstore_daemon.metadata.tables import Base, Counter
+from opstore_daemon.metadata.identity import new_row
+from opstore_daemon.metadata.tables import Base, Counter, StoreIdentity
 from opstore_daemon.protocol import errors
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -38,33 +49,45 @@ class Migrate:
         with self._database.read() as connection:
             return _revision_of(connection)
 
+    def tables(self) -> set[str]:
+        """Return the names of the tables that the database has."""
+        with self._database.read() as connection:
+            return set(inspect(connection).get_table_names())
+
     def check(self) -> None:
         """Raise SchemaTooNew if the database has a revision that this release does not know."""
         current = self.current()
         if current not in (None, *_revisions()):
             raise errors.SchemaTooNew(found=current, known=self.head())
 
-    def upgrade(self) -> Path | None:
+    def upgrade(self, store_id: str | None = None) -> Path | None:
         """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
 
+        A database that gets its store id now gets `store_id`, or a new one. What was created or upgraded is in the
+        database file itself when it returns, so that a database that loses its WAL is not taken for a new one.
         Raises SchemaTooNew, and StorageFull with the number of bytes that are needed: then the database is unchanged.
         """
+        if self._database.file is not None:
+            self._database.file.create()
         self.check()
         current = self.current()
         if current == self.head():
+            self._database.checkpoint()
             return None
         backup = self._back_up(current) if current else None
         try:
             with self._database.write() as connection:
                 # Read again: another process may have created it meanwhile.
                 if _revision_of(connection) is None:
-                    _create(connection, self.head())
+                    _create(connection, self.head(), store_id)
                 else:
-                    _migrate(connection)
+                    _migrate(connection, store_id)
         except errors.StorageFull:
             if backup is not None:
                 backup.unlink(missing_ok=True)  # the database is unchanged, and the disk needs the space
             raise
+        self._database.checkpoint()
+        self._database.reopen_readers()
         return backup
 
     def _back_up(self, revision: str) -> Path | None:
@@ -90,19 +113,21 @@ def _revision_of(connection: Connection) -> str | None:
     return connection.execute(select(REVISION.c.version_num)).scalar_one_or_none()
 
 
-def _create(connection: Connection, revision: str) -> None:
+def _create(connection: Connection, revision: str, store_id: str | None) -> None:
     """Create the schema that all migrations together make."""
     Base.metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(Counter).values(id=1, position=0))
+    connection.execute(insert(StoreIdentity).values(new_row(store_id)))
     REVISION.create(connection)
     connection.execute(insert(REVISION).values(version_num=revision))
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, store_id: str | None = None) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.attributes["connection"] = connection
+    config.attributes["store_id"] = store_id
     command.upgrade(config, "head")

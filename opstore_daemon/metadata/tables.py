@@ -93,6 +93,19 @@ class Counter(Base):
     __table_args__ = (CheckConstraint("id = 1", "one"),)
 
 
+class StoreIdentity(Base):
+    """The one row that says which store this is: an id that never changes and depends on no path.
+
+    The saver carries the same id, so that a database and blobs that do not belong together are noticed.
+    """
+
+    __tablename__ = "store"
+    one: ColumnElement[int] = _column(Integer, primary_key=True, autoincrement=False)
+    id: ColumnElement[str] = _column(String(32))
+    created_at: ColumnElement[int] = _column(BigInteger)
+    __table_args__ = (CheckConstraint("one = 1", "one"), CheckConstraint("length(id) = 32", "id"))
+
+
 class Journal(Base):
     """An entry of the journal, in commit order. The entries of one transaction share their time."""
 

@@ -13,8 +13,8 @@
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
     │                                  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
-    │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  NumbersExhausted
-    │                                  FormatConflict  LockConflict
+    │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
+    │                                  NumbersExhausted  FormatConflict  LockConflict
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
@@ -23,6 +23,7 @@
     │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenUnavailable  ListenRefused
     │                                  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
+    │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
     │                                  NotReady  OutputFailed  LibraryMissing
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooManySearches
     └── InternalError        exit 70
@@ -359,6 +360,11 @@ class HomeLocked(Conflict):
     hint = "opstore stop"
 
 
+class StoreInUse(Conflict):
+    message = "{what} is in use by {holder}"
+    hint = "one daemon at a time: stop the other one, or give another --db, --saver or OPSTORE_HOME"
+
+
 class NumbersExhausted(Conflict):
     message = "{op} has no version number left at the level {level}"
 
@@ -534,6 +540,31 @@ class OutcomeUnknown(Unavailable):
 class SchemaTooNew(Unavailable):
     message = "the database has the schema {found}, which is newer than this opstore ({known})"
     hint = "update opstore"
+
+
+class DatabaseLost(Unavailable):
+    message = "{saver} holds blobs of a store, and their database is not there: {reason}"
+    hint = "put their database back, or give another --saver or OPSTORE_HOME; see Recovery in the documentation"
+
+
+class DatabaseDamaged(Unavailable):
+    message = "the database {database} can't be used as it is: {reason}"
+    hint = "leave its files as they are; see Recovery in the documentation"
+
+
+class DatabaseReplaced(Unavailable):
+    message = "nothing is stored any more: {reason}"
+    hint = "let the daemon run until its database is saved; see Recovery in the documentation"
+
+
+class BlobsLost(Unavailable):
+    message = "the database {database} has stored versions, and their bytes are not there: {reason}"
+    hint = "put the blobs back, or give the --saver where they are; see Recovery in the documentation"
+
+
+class StoreMismatch(Unavailable):
+    message = "the database {database} belongs to {of_database}, and {saver} to the store {of_saver}"
+    hint = "give the --db and the --saver, or the OPSTORE_HOME, that belong together"
 
 
 class NotReady(Unavailable):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.savers.identity import StorageIdentity
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
@@ -78,7 +79,7 @@ class Draft(ABC):
         """Close the file. The bytes stay, and the draft can be reopened. Closing twice is allowed."""
 
 
-class BaseSaver(ABC):
+class BaseSaver(StorageIdentity, ABC):
     """Immutable bytes by digest, and the drafts that become them.
 
     Many threads may call its methods at once. Failures raise StorageFull if there is no space left, else
@@ -144,3 +145,7 @@ class BaseSaver(ABC):
     def free(self) -> int | None:
         """Return roughly how many bytes can still be stored, None if unknown. It is no promise that they will fit."""
         return None
+
+    def has_blobs(self) -> bool:
+        """Return whether there is any blob."""
+        return next(iter(self), None) is not None

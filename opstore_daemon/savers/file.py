@@ -1,4 +1,4 @@
-"""A saver in a folder: blobs/ab/<64 hex digits> and staging/<upload>, both on one file system."""
+"""A saver in a folder: blobs/ab/<64 hex digits> and staging/<upload>, both on one file system, lock and store-id."""
 
 import io
 import os
@@ -14,6 +14,7 @@ from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import BaseSaver, Draft, check_upload, is_upload
 from opstore_daemon.savers.file_draft import BlobDirectory, FileDraft, reopened, temp_name
+from opstore_daemon.savers.folder_identity import FolderIdentity
 from opstore_daemon.savers.pipe import Pipes
 from opstore_daemon.savers.posix import translated
 
@@ -33,6 +34,7 @@ class FileSaver(BaseSaver):
         self._blobs = self.root / "blobs"
         self._staging = self.root / "staging"
         self._directory, self._pipes = BlobDirectory(self._blobs), Pipes()
+        self._identity = FolderIdentity(self.root)
         with translated("making the store's folders"):
             self._make_folders()
 
@@ -102,6 +104,26 @@ class FileSaver(BaseSaver):
         with translated("asking for the free space"):
             room = os.statvfs(self.root)
         return room.f_bavail * room.f_frsize
+
+    carries_id = True
+
+    def place(self) -> str:
+        return str(self.root)
+
+    def acquire(self, home: str | None = None) -> None:
+        self._identity.acquire(home)
+
+    def release(self) -> None:
+        self._identity.release()
+
+    def check_place(self) -> None:
+        self._identity.check_place()
+
+    def store_id(self) -> str | None:
+        return self._identity.store_id()
+
+    def claim(self, store_id: str) -> None:
+        self._identity.claim(store_id)
 
     def _make_folders(self) -> None:
         missing = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]

@@ -33,6 +33,8 @@ class MemorySaver(BaseSaver):
         self._lock = threading.Lock()
         self._staging: dict[str, _Staged] = {}
         self._blobs: dict[Digest, _Blob] = {}
+        self._store_id: str | None = None
+        self._acquired = False
 
     def draft(self, upload: str) -> Draft:
         check_upload(upload)
@@ -72,6 +74,26 @@ class MemorySaver(BaseSaver):
     def __iter__(self) -> Iterator[Digest]:
         with self._lock:
             return iter(list(self._blobs))
+
+    carries_id = True
+
+    def place(self) -> str:
+        return "memory:"
+
+    def acquire(self, home: str | None = None) -> None:
+        with self._lock:
+            if self._acquired:
+                raise errors.StoreInUse(what=self.place(), holder="another server of this process")
+            self._acquired = True
+
+    def release(self) -> None:
+        self._acquired = False
+
+    def store_id(self) -> str | None:
+        return self._store_id
+
+    def claim(self, store_id: str) -> None:
+        self._store_id = store_id
 
     def _blob(self, digest: Digest) -> _Blob:
         blob = self._blobs.get(Digest.parse(digest))

@@ -39,10 +39,12 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
     """An op store (protocol.interface) on a database and a saver."""
 
     def check(self) -> None:
-        """Raise Unavailable if the database or the saver does not respond."""
+        """Raise Unavailable if the database or the saver does not respond, or is another one than was opened."""
         with self.database.read() as connection:
             connection.execute(select(Counter.position)).scalar_one()
+        self.database.verify()
         self.saver.free()
+        self.saver.check_place()
 
     def show(self, reference: str | Reference, *, as_of: str | None = None) -> VersionRecord:
         """Return the record of one version (protocol.interface)."""

@@ -1,3 +1,3 @@
 """The schema of this release: its newest migration."""
 
-HEAD = "0004"
+HEAD = "0005"

@@ -8,7 +8,7 @@
         def leftovers(self, saver): ...                # how many things are neither a blob nor a draft
 
 The raw hooks bypass the saver: a saver whose reads and writes are wrong in the same way would pass otherwise. After
-each test its drafts are discarded, and there must be no leftovers.
+each test its drafts are discarded, and there must be no leftovers except the files that acquire() and claim() created.
 """
 # ruff: noqa: S101 - these are tests
 
@@ -20,24 +20,29 @@ from opstore_daemon.savers.base import BaseSaver
 from opstore_daemon.savers.conformance.blobs import BlobConformance
 from opstore_daemon.savers.conformance.common import SaverHooks
 from opstore_daemon.savers.conformance.drafts import DraftConformance
+from opstore_daemon.savers.conformance.ownership import OwnershipConformance
 from opstore_daemon.savers.conformance.publishing import PublishConformance
 
 __all__ = ["SaverConformance", "SaverHooks"]
 
 
-class SaverConformance(DraftConformance, PublishConformance, BlobConformance):
+class SaverConformance(DraftConformance, PublishConformance, BlobConformance, OwnershipConformance):
     """All conformance tests. Inherit from this class and supply the hooks."""
 
     @pytest.fixture
     def saver(self) -> Iterator[BaseSaver]:
         saver = self.make_saver()
-        yield saver
+        try:
+            yield saver
+        finally:
+            saver.release()
         self.check_leftovers(saver)
 
     def check_leftovers(self, saver: BaseSaver) -> None:
-        """Check that only blobs are left once the drafts are discarded."""
-        assert self.leftovers(saver) == 0, "neither a blob nor a draft"
+        """Check that only blobs are left once the drafts are discarded, and the saver's own lock and store id."""
+        expected = self.identity_files
+        assert self.leftovers(saver) == expected, "neither a blob nor a draft"
         for upload in list(saver.drafts()):
             saver.discard(upload)
         assert list(saver.drafts()) == [], "a draft is still there after its discard"
-        assert self.leftovers(saver) == 0, "a trace of a draft that was discarded"
+        assert self.leftovers(saver) == expected, "a trace of a draft that was discarded"

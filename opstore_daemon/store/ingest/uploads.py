@@ -269,9 +269,14 @@ class Uploads:
         for upload in expired:
             self.end(upload)
 
-    def sweep(self) -> None:
-        """Discard expired uploads and the drafts that a crash left without an upload; call before the first request."""
+    def sweep(self, *, drafts: bool = True) -> None:
+        """Discard expired uploads and the drafts that a crash left without an upload; call before the first request.
+
+        Without `drafts` the latter stay: they may be those of another store.
+        """
         self.expire()
+        if not drafts:
+            return
         with self._database.read() as connection:
             known = set(connection.execute(select(UploadRow.id)).scalars())
         for upload in list(self._saver.drafts()):

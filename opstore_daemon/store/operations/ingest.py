@@ -40,9 +40,12 @@ def declaration(request: NewVersion) -> Declaration:
 class IngestOperations(Transactions):
     """Create uploads, and make versions of their bytes, of small bytes, of stored blobs or of no bytes."""
 
-    def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc) -> None:
+    def __init__(
+        self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc, *, owns_blobs: bool = True
+    ) -> None:
+        """`owns_blobs`: every blob of the saver belongs to this database, so those without a version can be deleted."""
         super().__init__(database, clock)
-        self.saver = saver
+        self.saver, self._owns_blobs = saver, owns_blobs
         self.uploads = Uploads(database, saver, self._now)
 
     def create_upload(self, owner: str, size: int | None) -> Upload:
@@ -214,12 +217,14 @@ class IngestOperations(Transactions):
         """
 
         def work(connection: Connection) -> Pushed:
+            self.saver.check_place()
             if blob.digest not in self.saver:
                 raise _BlobGone
             end_upload(connection)
             return new_version.make(connection, op, request, blob, self._now())
 
         try:
+            self.saver.check_place()  # nothing is published into a folder that took its place
             for _ in range(PUBLISH_TRIES):
                 publish()
                 with suppress(_BlobGone):
@@ -238,6 +243,10 @@ class IngestOperations(Transactions):
         While no transaction writes: a concurrent push of the same bytes looks for its blob in its own transaction, and
         publishes it again. This only reads, because a full disk may be why the push failed.
         """
+        if not self._owns_blobs:
+            return
         with suppress(errors.OpStoreError), self.database.read_between_writes() as connection:
+            self.database.verify()
+            self.saver.check_place()
             if versions.size_of_blob(connection, digest) is None:
                 self.saver.delete(digest)

@@ -62,6 +62,9 @@ Row = tuple[str, dict[str, Any]]
 # The constraint, as SQLite names it when it refuses, and a row that only this one refuses.
 BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_counter_one", "counter", {"id": 2, "position": 0}),
+    ("ck_store_one", "store", {"one": 2, "id": "f" * 32, "created_at": 0}),
+    ("ck_store_id", "store", {"one": 1, "id": "f" * 31, "created_at": 0}),
+    ("store.one", "store", {"one": 1, "id": "f" * 32, "created_at": 0}),
     ("ck_journal_kind", "journal", {"position": 10, "at": 0, "kind": "rumour"}),
     ("ck_op_compat", "op", {"name": "x", "compat": "patch"}),
     ("ck_op_name", "op", {"name": ""}),

@@ -82,15 +82,19 @@ def test_on_a_full_disk_reads_go_on_and_uploads_can_be_discarded(disk: MountedDi
     daemon.append(upload, 0, bytes(5 * MIB))
     disk.fill()
     assert daemon.ask("POST", routes.UPLOADS, {})[1]["code"] == "StorageFull"
-    status, told = daemon.ask("POST", "/v1/ops/pca/versions", {"fields": {"patch": {"a": "x" * 9000}}})
+    for number in range(200):  # the log has space left that it had taken before
+        fields = {"patch": {"a": f"{number}" + "x" * 9000}}
+        status, told = daemon.ask("POST", "/v1/ops/pca/versions", {"fields": fields})
+        if status != 201:
+            break
     assert (status, told["code"]) == (507, "StorageFull")
     assert "No space left on device" in told["detail"]
     assert daemon.pull("pca") == b"bytes"
     assert daemon.ask("GET", "/v1/ops")[0] == 200
     assert daemon.ask("GET", routes.path(routes.UPLOAD, upload=upload))[1]["offset"] == 5 * MIB
     assert daemon.ask("DELETE", routes.path(routes.UPLOAD, upload=upload))[0] == 204
-    assert disk.free >= 5 * MIB + RESERVE - MIB
-    assert not reserve(disk).exists()
+    # The deletion may fit into what is left of the log, which the larger write did not.
+    assert disk.free >= 5 * MIB + (0 if reserve(disk).exists() else RESERVE) - MIB
     disk.empty()
     assert daemon.stop() == 0
     assert start().pull("pca") == b"bytes"

@@ -157,7 +157,60 @@ class TrustsDigests(BrokenSaver):
         return self._blobs[digest]
 
 
+class HasNoName(BrokenSaver):
+    def place(self) -> str:
+        return ""
+
+
+class IsClaimedFromTheStart(BrokenSaver):
+    def store_id(self) -> str | None:
+        return self._store_id or "a" * 32
+
+
+class KeepsTheFirstClaim(BrokenSaver):
+    def claim(self, store_id: str) -> None:
+        self._store_id = self._store_id or store_id
+
+
+class EmptiesItselfForAClaim(BrokenSaver):
+    """Begins anew for a store that claims it."""
+
+    def claim(self, store_id: str) -> None:
+        super().claim(store_id)
+        self._blobs.clear()
+
+
+class SharesItself(BrokenSaver):
+    """Is used by everybody at the same time."""
+
+    def acquire(self, home: str | None = None) -> None:
+        self._acquired = True
+
+
+class IsHeldForEver(BrokenSaver):
+    def release(self) -> None:
+        pass
+
+
+class LosesItsPlace(BrokenSaver):
+    def check_place(self) -> None:
+        raise errors.StorageFailed(reason="it is elsewhere")
+
+
+class TakesDraftsForBlobs(BrokenSaver):
+    def has_blobs(self) -> bool:
+        return bool(self._blobs or self._staging)
+
+
 SABOTEURS: dict[type[BaseSaver], str] = {
+    HasNoName: "test_storage_has_a_name_for_messages",
+    IsClaimedFromTheStart: "test_new_storage_carries_no_id",
+    KeepsTheFirstClaim: "test_claimed_storage_carries_the_id_of_its_store_after_a_restart",
+    EmptiesItselfForAClaim: "test_a_claim_touches_no_blob_and_no_draft",
+    SharesItself: "test_acquired_storage_is_in_use_until_it_is_released",
+    IsHeldForEver: "test_storage_can_be_released_twice",
+    LosesItsPlace: "test_acquired_storage_is_in_its_place",
+    TakesDraftsForBlobs: "test_drafts_are_no_blobs",
     KeepsTheFirst: "test_publishing_the_right_bytes_repairs_a_damaged_blob",
     GetsOlder: "test_publishing_a_blob_again_renews_its_age",
     RefusesWhatItHas: "test_two_drafts_may_publish_the_same_bytes",

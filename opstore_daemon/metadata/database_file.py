@@ -1,0 +1,157 @@
+"""The file of an SQLite database: one daemon at a time, all of it there, and still at its path.
+
+SQLite takes the name of a database for the database. It creates an empty one where a file is missing, deletes a WAL
+beside an empty file, and continues with a file that has lost its name, whose commits nobody will ever see. This module
+looks at the file's names before SQLite does, and after each commit. It never opens the database itself: closing any
+descriptor of the file would release the locks that SQLite has on it (POSIX).
+"""
+
+import os
+import stat
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
+from opstore_daemon.protocol import errors
+from opstore_daemon.system import full_disk
+from opstore_daemon.system.lock_file import Busy, LockFile, described, holder
+
+_WAL = "wal"  # the key of its record in the lock file
+
+
+class DatabaseFile:
+    """The files of the database at `path`, which is free of symbolic links (os.path.realpath)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._lock: LockFile | None = None
+        self._record = WalRecord()
+        self._identities: dict[Path, tuple[int, int]] = {}
+        self._connections, self._counting = 0, threading.Lock()
+
+    # --- before it is opened --------------------------------------------------------------------------------------
+
+    def acquire(self, home: str | None) -> None:
+        """Become the one daemon of the database, until `release`; `home` is recorded for those who find it in use.
+
+        Raises StoreInUse; InvalidSetting for a file that can't be a database; DatabaseDamaged if a part is missing; and
+        DatabaseFailed if the lock can't be had, as on a file system without locks.
+        """
+        self._check_kinds()
+        path = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            self._lock = LockFile(path)
+        except Busy as busy:
+            raise errors.StoreInUse(what=f"the database {self.path}", holder=described(busy.record)) from None
+        except OSError as error:
+            failure = errors.StorageFull if full_disk.is_full(error) else errors.DatabaseFailed
+            raise failure(reason=f"{path} can't be locked: {full_disk.reason(error, path.parent)}") from error
+        self._record = WalRecord.parse(self._lock.record.get(_WAL))
+        missing = what_is_missing(self._record, _state(self.path), _size(self._wal))
+        if missing:
+            raise errors.DatabaseDamaged(database=str(self.path), reason=missing)
+        self._holder = holder(home)
+        self._write()
+
+    def _check_kinds(self) -> None:
+        for path in (
+            self.path,
+            self._wal,
+            *(self.path.with_name(self.path.name + end) for end in ("-shm", "-journal")),
+        ):
+            found = _state(path)
+            if found is None:
+                continue
+            if not stat.S_ISREG(found.st_mode):
+                kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a regular file"
+                raise errors.InvalidSetting(setting=str(path), reason=f"it is {kind}")
+            if found.st_nlink > 1:
+                # SQLite names the WAL after the database: two names would have a WAL each (sqlite.org/howtocorrupt).
+                reason = f"it has {found.st_nlink} names (hard links), which a database must not have: copy it instead"
+                raise errors.InvalidSetting(setting=str(path), reason=reason)
+
+    def is_empty(self) -> bool:
+        """Return whether there is no file, or one of 0 bytes."""
+        found = _state(self.path)
+        return found is None or found.st_size == 0
+
+    def create(self) -> None:
+        """Create the file for its owner only, whatever the umask, unless there is one."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(OSError):  # SQLite creates it too, and says why it can't
+            os.close(os.open(self.path, flags, 0o600))
+
+    # --- while it is open -----------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """Remember the files that the first connection opened; raise DatabaseReplaced if a later one opened others."""
+        self.verify()
+        with self._counting:
+            self._connections += 1
+
+    def closed(self) -> None:
+        """Expect another WAL after the last connection is closed: SQLite deletes it then."""
+        with self._counting:
+            self._connections -= 1
+            if not self._connections:
+                self._identities.pop(self._wal, None)
+
+    def verify(self) -> None:
+        """Raise DatabaseReplaced unless database and WAL at their paths are the files that are open."""
+        self._compare(self.path)
+        self._compare(self._wal)
+
+    def _compare(self, path: Path) -> os.stat_result | None:
+        found = _state(path)
+        identity = self._identities.get(path)
+        if found is not None and identity is None:
+            self._identities[path] = (found.st_dev, found.st_ino)
+        elif identity is not None and (found is None or (found.st_dev, found.st_ino) != identity):
+            state = "was deleted or moved away" if found is None else "is another file now"
+            what = "the database" if path == self.path else "the WAL of the database"
+            raise errors.DatabaseReplaced(reason=f"{what} {state}")
+        return found
+
+    def committed(self) -> None:
+        """Check that a commit can be acknowledged, and record it; raise DatabaseReplaced."""
+        main, wal = self._compare(self.path), self._compare(self._wal)
+        if self._lock is not None and main is not None:
+            record = self._record.after_commit(main, 0 if wal is None else wal.st_size)
+            if record != self._record:
+                durable = record.pending and not self._record.pending
+                self._record = record
+                self._write(durable=durable)
+
+    def checkpointed(self, *, complete: bool) -> None:
+        """Record the state after a checkpoint; `complete`: the database file has all commits."""
+        main = _state(self.path)
+        if main is not None:
+            self._record = WalRecord(not complete, main.st_mtime_ns, main.st_size, _size(self._wal) or 0)
+            self._write(durable=True)
+
+    def _write(self, *, durable: bool = False) -> None:
+        # The record is a precaution: no commit fails because of it. A record that is behind raises no false alarm.
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.write({**self._holder, _WAL: self._record.to_dict()}, durable=durable)
+
+    def release(self) -> None:
+        """Release the lock; the files may change from now on."""
+        self._identities.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _state(path: Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def _size(path: Path) -> int | None:
+    found = _state(path)
+    return None if found is None else found.st_size

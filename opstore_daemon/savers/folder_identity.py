@@ -1,0 +1,75 @@
+"""Whose folder it is: the files `lock`, which one saver at a time holds, and `store-id`."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from opstore_daemon.protocol import errors
+from opstore_daemon.savers import posix
+from opstore_daemon.savers.posix import translated
+from opstore_daemon.system.lock_file import Busy, LockFile, described, holder
+
+LOCK, STORE_ID = "lock", "store-id"
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class FolderIdentity:
+    """The lock and the store id of a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock: LockFile | None = None
+
+    def acquire(self, home: str | None) -> None:
+        """Hold the folder until `release`; raise StoreInUse or StorageFailed."""
+        if self._lock is not None:
+            raise errors.StoreInUse(what=f"the folder {self._root}", holder="another server of this process")
+        path = self._root / LOCK
+        try:
+            with translated(f"locking {path}"):
+                self._lock = LockFile(path)
+        except Busy as busy:
+            raise errors.StoreInUse(what=f"the folder {self._root}", holder=described(busy.record)) from None
+        with suppress(OSError):  # it only says who holds the lock, and a full disk has no room for it
+            self._lock.write(holder(home))
+
+    def release(self) -> None:
+        """Release the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def check_place(self) -> None:
+        """Raise StorageFailed unless the folder that is held is still at its path."""
+        if self._lock is not None and not self._lock.is_in_place():
+            raise errors.StorageFailed(reason="the folder of the blobs was deleted, moved or replaced")
+
+    def store_id(self) -> str | None:
+        """Return the id in the folder, or None; raise StorageFailed for a file without an id."""
+        path = self._root / STORE_ID
+        with translated("reading the store id"):
+            try:
+                fd = posix.open_regular(path, os.O_RDONLY)
+            except FileNotFoundError:
+                return None
+            with open(fd, "rb") as file:
+                text = file.read(64).decode("ascii", "replace").strip()
+        if _ID.fullmatch(text) is None:
+            raise errors.StorageFailed(reason=f"{path} has no store id: it is 32 lower-case hex digits")
+        return text
+
+    def claim(self, store_id: str) -> None:
+        """Write the id into the folder atomically and durably."""
+        new = self._root / f"{STORE_ID}.new"
+        with translated("writing the store id"):
+            posix.unlink(new)  # of a process that crashed: only the holder of the lock writes here
+            fd = posix.open_new(new)
+            try:
+                posix.write_all(fd, f"{store_id}\n".encode(), 0)
+                posix.sync(fd)
+            finally:
+                os.close(fd)
+            os.rename(new, self._root / STORE_ID)
+            posix.sync_folder(self._root)

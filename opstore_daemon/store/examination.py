@@ -1,0 +1,56 @@
+"""Find out what a database and a saver are, without changing either of them."""
+
+from sqlalchemy import literal, select
+
+from opstore_daemon.metadata import Database, Migrate
+from opstore_daemon.metadata.tables import Base, StoreIdentity, Version
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.rules.store_binding import DatabaseState, SaverState
+from opstore_daemon.savers import BaseSaver
+
+EXAMINED = 100  # of the newest stored versions, in search of one whose bytes the saver has
+
+
+def examine_database(database: Database, migrate: Migrate) -> DatabaseState:
+    """Return what the database is; raise SchemaTooNew, DatabaseFailed, or DatabaseDamaged if tables are missing."""
+    if database.file is None:
+        return DatabaseState("memory")
+    if database.file.is_empty():
+        return DatabaseState("new")  # not opened: SQLite would create it, and delete a WAL that lies beside it
+    tables = migrate.tables()
+    if not tables:
+        return DatabaseState("new")
+    migrate.check()
+    revision = migrate.current()
+    missing = (set(Base.metadata.tables) if revision == migrate.head() else {Version.__tablename__}) - tables
+    if revision is None or missing:
+        reason = f"the table {min(missing)} is missing" if missing else "its tables have no revision"
+        raise errors.DatabaseDamaged(database=str(database.path), reason=reason)
+    store_id = database.store_id() if StoreIdentity.__tablename__ in tables else None
+    stored = select(literal(1)).where(Version.digest.is_not(None)).limit(1)
+    with database.read() as connection:
+        return DatabaseState("existing", store_id, connection.execute(stored).first() is not None)
+
+
+def examine_saver(saver: BaseSaver, database: Database, state: DatabaseState) -> SaverState:
+    """Return what the saver is for this database."""
+    store_id = saver.store_id()
+    if state.kind == "existing" and (not saver.carries_id or state.store_id == store_id is not None):
+        return SaverState(saver.carries_id, store_id, has_blobs=True)  # the usual start lists no folder
+    holds_newest = state.has_stored and _holds_newest(saver, database)
+    return SaverState(saver.carries_id, store_id, saver.has_blobs(), holds_newest)
+
+
+def _holds_newest(saver: BaseSaver, database: Database) -> bool:
+    newest = select(Version.digest, Version.size).where(Version.digest.is_not(None))
+    with database.read() as connection:
+        rows = connection.execute(newest.order_by(Version.stored_position.desc()).limit(EXAMINED)).all()
+    return any(_has(saver, Digest.parse(row.digest), row.size) for row in rows)
+
+
+def _has(saver: BaseSaver, digest: Digest, size: int) -> bool:
+    try:
+        return saver.size(digest) == size
+    except errors.BlobNotFound:
+        return False

@@ -1,0 +1,104 @@
+"""A file that one holder at a time has locked, with a record that says who and outlives the holder.
+
+The lock is flock(2): the system releases it at the end of the process, `kill -9` included, and two holders in one
+process exclude each other too. It belongs to the file, so every path that leads to the file meets the same lock.
+"""
+
+import fcntl
+import json
+import os
+import stat
+import weakref
+from pathlib import Path
+from typing import Any
+
+# Opening a pipe that somebody put there must not block; O_NONBLOCK has no effect on files.
+_SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_SECTOR = 512  # bytes; a record of a constant size is overwritten in place, which needs no room on a full disk
+
+
+class Busy(Exception):
+    """Somebody else holds the lock; `record` is what they wrote, or empty."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        super().__init__("the lock is held")
+        self.record = record
+
+
+class LockFile:
+    """A lock that is held from the creation of the object to `close`, or to the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file (mode 0600) if it is missing, and lock it without waiting.
+
+        Raises Busy if it is held, and OSError with the path for everything else: a symbolic link or anything else
+        that is not a regular file, and a file system that has no locks.
+        """
+        self._path = path
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(None, "it is not a regular file", str(path))
+            _lock(fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.record = _read(fd)
+        # An owner that is dropped without `close` releases the lock too.
+        self._close = weakref.finalize(self, os.close, fd)
+
+    def is_in_place(self) -> bool:
+        """Return whether the path still names the file that is locked."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.lstat(self._path))
+        except OSError:
+            return False
+
+    def write(self, record: dict[str, Any], *, durable: bool = False) -> None:
+        """Replace the record; `durable`: flush it to the disk before returning. Raises OSError."""
+        text = json.dumps(record).encode() + b"\n"
+        padded = text.rjust(-(-len(text) // _SECTOR) * _SECTOR)
+        os.pwrite(self._fd, padded, 0)
+        if len(padded) != os.fstat(self._fd).st_size:
+            os.ftruncate(self._fd, len(padded))
+        if durable:
+            os.fsync(self._fd)
+        self.record = record
+
+    def close(self) -> None:
+        """Release the lock; the file and its record stay. Closing twice is allowed."""
+        if self._close.alive:
+            # Not left to the close: a child process may have inherited the descriptor.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._close()
+
+
+def holder(home: str | None) -> dict[str, Any]:
+    """Return the record of this process as a holder."""
+    return {"pid": os.getpid(), "host": os.uname().nodename, "home": home}
+
+
+def described(record: dict[str, Any]) -> str:
+    """Return in words who wrote the record."""
+    if "pid" not in record:
+        return "another daemon"
+    home = f", home {record['home']}" if record.get("home") else ""
+    return f"another daemon (pid {record['pid']} on {record.get('host')}{home})"
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Busy(_read(fd)) from None
+    except OSError as error:
+        raise OSError(error.errno, f"flock failed: {error.strerror}", str(path)) from error
+
+
+def _read(fd: int) -> dict[str, Any]:
+    try:
+        found = json.loads(os.pread(fd, 64 * 1024, 0))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,155 @@
+"""A store that lost a part, or whose files another daemon uses, while no daemon ran or while one runs."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from opstore_daemon.protocol import routes
+from opstore_daemon.protocol.digests import digest_of
+from tests.daemon.process.conftest import Start
+from tests.support.daemon import Daemon, run
+
+pytestmark = pytest.mark.process
+
+Damage = Callable[[Path], object]
+
+
+def without(*names: str) -> Damage:
+    """Return a function that deletes files of a home."""
+
+    def delete(home: Path) -> None:
+        for name in names:
+            (home / name).unlink(missing_ok=True)
+
+    return delete
+
+
+def drop_a_table(home: Path) -> None:
+    with closing(sqlite3.connect(home / "opstore.db")) as connection:
+        connection.execute("DROP TABLE version")
+
+
+DAMAGES: dict[str, Damage] = {
+    "deleted": without("opstore.db"),
+    "deleted with its WAL": without("opstore.db", "opstore.db-wal", "opstore.db-shm"),
+    "deleted with all its files": without("opstore.db", "opstore.db-wal", "opstore.db-shm", "opstore.db.lock"),
+    "emptied": lambda home: os.truncate(home / "opstore.db", 0),
+    "truncated": lambda home: os.truncate(home / "opstore.db", 2 * 4096),
+    "without its WAL": without("opstore.db-wal"),
+    "with an empty WAL": lambda home: os.truncate(home / "opstore.db-wal", 0),
+    "without a table": drop_a_table,
+    "without its blobs": lambda home: shutil.rmtree(home / "blobs"),
+}
+ONLY_AFTER_A_KILL = {"without its WAL", "with an empty WAL"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "killed"),
+    [(damage, killed) for damage in DAMAGES for killed in (True, False) if killed or damage not in ONLY_AFTER_A_KILL],
+)
+def test_a_start_without_a_part_of_the_store_is_refused(start: Start, damage: str, killed: bool) -> None:
+    daemon = start()
+    daemon.push("pca", b"1")
+    daemon.kill() if killed else daemon.stop()
+    DAMAGES[damage](daemon.home)
+    before = {path: path.read_bytes() for path in (daemon.home / "blobs").rglob("*") if path.is_file()}
+    for _ in range(2):
+        refused = run(daemon.home, "serve")
+        assert refused.returncode == 9
+        assert str(daemon.home) in refused.stderr or "malformed" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    after = {path: path.read_bytes() for path in (daemon.home / "blobs").rglob("*") if path.is_file()}
+    assert {path for path in before if path.name not in ("lock", "store-id")} <= set(after)
+    assert not (daemon.home / "daemon.json").exists()
+
+
+def test_a_database_that_is_put_back_is_used_again(start: Start, tmp_path: Path) -> None:
+    first = start()
+    first.push("pca", b"1")
+    first.stop()
+    (first.home / "opstore.db").rename(tmp_path / "away")
+    assert run(first.home, "serve").returncode == 9
+    (tmp_path / "away").rename(first.home / "opstore.db")
+    assert start().push("pca", b"2")["version"] == "1.0.1"
+
+
+def test_an_upgrade_creates_no_database_beside_blobs(start: Start) -> None:
+    daemon = start()
+    daemon.push("pca", b"1")
+    daemon.stop()
+    (daemon.home / "opstore.db").unlink()
+    refused = run(daemon.home, "db", "upgrade")
+    assert refused.returncode == 9
+    assert "holds blobs of a store" in refused.stderr
+    assert not (daemon.home / "opstore.db").exists()
+
+
+def test_a_look_at_the_schema_keeps_the_wal_of_an_emptied_database(start: Start) -> None:
+    daemon = start()
+    daemon.push("pca", b"1")
+    daemon.kill()
+    os.truncate(daemon.home / "opstore.db", 0)
+    assert run(daemon.home, "db", "current").stdout.startswith("none ")
+    assert (daemon.home / "opstore.db-wal").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["opstore.db", "opstore.db-wal", "blobs"])
+def test_a_push_into_files_that_lost_their_names_is_not_acknowledged(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    daemon.push("pca", b"1")
+    upload = daemon.begin_upload(1)
+    daemon.append(upload, 0, b"2")
+    (daemon.home / name).rename(tmp_path / "away")
+    if name == "blobs":
+        shutil.copytree(tmp_path / "away", daemon.home / name)
+    path = routes.path(routes.VERSIONS, op="pca")
+    for _ in range(2):
+        status, refused = daemon.ask("POST", path, {"upload": upload})
+        assert (status, refused["code"]) == (503, "StorageFailed" if name == "blobs" else "DatabaseReplaced")
+        assert str(daemon.home) not in str(refused)
+        assert daemon.ask("GET", routes.READY)[0] == 503
+        assert daemon.pull("pca") == b"1", "reads go on"
+    if (daemon.home / name).exists():
+        shutil.rmtree(daemon.home / name)
+    (tmp_path / "away").rename(daemon.home / name)
+    assert daemon.ask("GET", routes.READY)[0] == 200
+    status, pushed = daemon.ask("POST", path, {"upload": upload})
+    assert (status, pushed["version"]) == (201, "1.0.1")
+    digits = digest_of(b"2").hex
+    assert (daemon.home / "blobs" / "blobs" / digits[:2] / digits).read_bytes() == b"2"
+
+
+def test_two_homes_do_not_share_a_database_or_a_folder(start: Start, tmp_path: Path) -> None:
+    database, blobs = tmp_path / "shared.db", tmp_path / "shared"
+    options = ["--db", f"sqlite:///{database}", "--saver", blobs.as_uri()]
+    first = start(*options)
+    first.push("pca", b"1")
+    for shared, words in ((options[:2], f"database {database}"), (options[2:], f"folder {blobs}")):
+        refused = run(tmp_path / "other", "serve", *shared)
+        assert refused.returncode == 5
+        assert f"{words} is in use by another daemon (pid {first.process.pid} on " in refused.stderr
+        assert f"home {first.home}" in refused.stderr
+    assert run(tmp_path / "other", "db", "upgrade", *options[:2]).returncode == 5
+    first.kill()
+    for shared in (options[:2], options[2:]):
+        assert run(tmp_path / "other", "serve", *shared).returncode == 9
+    assert start(*options).pull("pca") == b"1"
+
+
+def test_a_planted_backup_is_not_written_through(start: Start, tmp_path: Path) -> None:
+    first = start()
+    first.push("pca", b"1")
+    first.stop()
+    with closing(sqlite3.connect(first.home / "opstore.db")) as connection, connection:
+        connection.execute("DROP TABLE store")
+        connection.execute("UPDATE alembic_version SET version_num = '0004'")
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"outside")
+    for end in ("", ".new", ".new-journal", ".new-wal"):
+        (first.home / f"opstore.db.before-0005-at-0004{end}").symlink_to(outside)
+    start()
+    assert outside.read_bytes() == b"outside"

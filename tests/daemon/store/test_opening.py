@@ -1,0 +1,533 @@
+"""A server opens a database and blobs only if they belong together, alone, and after any crash."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from alembic import command
+from alembic.config import Config
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import Database, migrate
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest, digest_of
+from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
+from opstore_daemon.savers.base import Draft
+from opstore_daemon.savers.conformance.common import put
+
+STORE_ID_OF_ANOTHER = "f" * 32
+
+
+class Place:
+    """A database and a folder of blobs, as a server uses them."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.database, self.blobs = folder / "opstore.db", folder / "blobs"
+
+    def open(self, saver: BaseSaver | None = None) -> OpStoreServer:
+        """Open a server here."""
+        return OpStoreServer(saver or FileSaver(self.blobs), f"sqlite:///{self.database}")
+
+    def push(self, *data: bytes) -> list[str]:
+        """Open a server, push each as a version of pca, close it; return the version numbers."""
+        with closing(self.open()) as server:
+            return [server.store.push("pca", each).version for each in data]
+
+    def pull(self) -> bytes:
+        """Open a server, and return the bytes of the latest version of pca."""
+        with closing(self.open()) as server:
+            return server.store.pull("pca")
+
+    @property
+    def store_id(self) -> str:
+        """The id in the folder."""
+        return (self.blobs / "store-id").read_text().strip()
+
+    def forget_the_ids(self) -> None:
+        """Turn the store into one from before store ids."""
+        (self.blobs / "store-id").unlink()
+        (self.blobs / "lock").unlink()
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute("DROP TABLE store")
+            connection.execute("UPDATE alembic_version SET version_num = '0004'")
+
+    def content(self) -> dict[str, bytes]:
+        """Return all files except the locks, by path."""
+        root = self.database.parent
+        names = [path for path in root.rglob("*") if path.is_file() and path.name not in ("lock", "opstore.db.lock")]
+        return {str(path.relative_to(root)): path.read_bytes() for path in names}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "one")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Place:
+    return Place(tmp_path / "other")
+
+
+def refused(place: Place, error: type[errors.OpStoreError], saver: BaseSaver | None = None) -> errors.OpStoreError:
+    """Return the error with which a server is refused; check that it changed nothing."""
+    before = place.content()
+    with pytest.raises(error) as raised:
+        place.open(saver)
+    assert place.content() == before
+    assert raised.value.exit_code == (5 if error is errors.StoreInUse else 9)
+    assert not any(word in raised.value.advice.split() for word in ("delete", "remove", "rm"))
+    return raised.value
+
+
+# --- a store that is whole --------------------------------------------------------------------------------------------
+
+
+def test_database_and_blobs_carry_the_same_id_for_ever(place: Place) -> None:
+    place.push(b"1")
+    first = place.store_id
+    place.push(b"2")
+    with closing(Database(f"sqlite:///{place.database}")) as database:
+        assert database.store_id() == first == place.store_id
+
+
+def test_two_stores_have_two_ids(place: Place, other: Place) -> None:
+    place.push(b"1")
+    other.push(b"1")
+    assert place.store_id != other.store_id
+
+
+def test_a_store_can_be_moved(place: Place, tmp_path: Path) -> None:
+    place.push(b"1", b"2")
+    place.database.parent.rename(tmp_path / "moved")
+    assert Place(tmp_path / "moved").pull() == b"2"
+
+
+def test_a_store_can_be_copied_while_it_is_open(place: Place, tmp_path: Path) -> None:
+    with closing(place.open()) as server:
+        server.store.push("pca", b"1")
+        shutil.copytree(place.database.parent, tmp_path / "copy")
+        copy = Place(tmp_path / "copy")
+        assert copy.push(b"2") == ["1.0.1"]
+        assert server.store.pull("pca") == b"1"
+    assert copy.pull() == b"2"
+
+
+@pytest.mark.parametrize("blobs", ["claimed by the same store", "without an id"])
+def test_a_store_from_before_store_ids_adopts_its_folder(place: Place, blobs: str) -> None:
+    place.push(b"1", b"2")
+    before = place.store_id
+    place.forget_the_ids()
+    if blobs != "without an id":
+        (place.blobs / "store-id").write_text(f"{before}\n")  # as after the restore of a backup of the database
+    assert place.pull() == b"2"
+    assert len(place.store_id) == 32
+    assert (place.store_id == before) == (blobs != "without an id")
+    assert place.push(b"3") == ["1.0.2"]
+
+
+def test_a_store_from_before_store_ids_without_versions_adopts_an_empty_folder(place: Place) -> None:
+    place.open().close()
+    place.forget_the_ids()
+    assert place.push(b"1") == ["1.0.0"]
+
+
+def test_one_of_the_newest_blobs_is_enough_to_adopt_a_folder(place: Place) -> None:
+    place.push(b"1", b"2", b"3")
+    place.forget_the_ids()
+    FileSaver(place.blobs).delete(digest_of(b"2"))
+    FileSaver(place.blobs).delete(digest_of(b"3"))
+    assert place.push(b"4") == ["1.0.3"]
+
+
+# --- halves that do not belong together -------------------------------------------------------------------------------
+
+
+def vanish(place: Place) -> None:
+    place.database.unlink()
+
+
+def become_empty(place: Place) -> None:
+    place.database.write_bytes(b"")
+
+
+def lose_all_tables(place: Place) -> None:
+    with closing(sqlite3.connect(place.database)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f"DROP TABLE {name}")
+
+
+@pytest.mark.parametrize("lose", [vanish, become_empty, lose_all_tables])
+@pytest.mark.parametrize("blobs", ["with an id", "without an id", "an id and no blob"])
+def test_blobs_without_their_database_are_refused(place: Place, blobs: str, lose: Callable[[Place], None]) -> None:
+    place.push(b"1")
+    if blobs == "without an id":
+        (place.blobs / "store-id").unlink()
+    elif blobs == "an id and no blob":
+        FileSaver(place.blobs).delete(digest_of(b"1"))
+    lose(place)
+    error = refused(place, errors.DatabaseLost)
+    assert str(place.blobs) in error.text
+    assert str(place.database) in error.text
+
+
+def test_the_database_that_is_put_back_is_used_again(place: Place, tmp_path: Path) -> None:
+    place.push(b"1")
+    place.database.rename(tmp_path / "away")
+    refused(place, errors.DatabaseLost)
+    (tmp_path / "away").rename(place.database)
+    assert place.push(b"2") == ["1.0.1"]
+
+
+@pytest.mark.parametrize("table", ["version", "store", "op", "upload", "alembic_version"])
+def test_a_database_without_one_of_its_tables_is_refused(place: Place, table: str) -> None:
+    place.push(b"1")
+    with closing(sqlite3.connect(place.database)) as connection:
+        connection.execute(f"DROP TABLE {table}")
+    reason = "its tables have no revision" if table == "alembic_version" else f"the table {table} is missing"
+    assert reason in refused(place, errors.DatabaseDamaged).text
+
+
+def test_a_database_without_its_id_is_refused(place: Place) -> None:
+    place.push(b"1")
+    with closing(sqlite3.connect(place.database)) as connection, connection:
+        connection.execute("DELETE FROM store")
+    assert "it has no store id" in refused(place, errors.DatabaseDamaged).text
+
+
+@pytest.mark.parametrize("content", [b"not a database", os.urandom(9000)])
+def test_a_file_that_is_no_database_is_refused(place: Place, content: bytes) -> None:
+    place.push(b"1")
+    place.database.write_bytes(content)
+    refused(place, errors.DatabaseFailed)
+
+
+def test_a_truncated_database_is_refused(place: Place) -> None:
+    place.push(b"1")
+    os.truncate(place.database, 3 * 4096)
+    refused(place, errors.DatabaseFailed)
+
+
+def test_a_database_of_another_program_is_refused_and_unchanged(place: Place) -> None:
+    with closing(sqlite3.connect(place.database)) as connection:
+        connection.execute("CREATE TABLE mine (id INTEGER)")
+    FileSaver(place.blobs)
+    refused(place, errors.DatabaseDamaged)
+
+
+def test_blobs_of_another_store_are_refused(place: Place, other: Place) -> None:
+    place.push(b"1")
+    other.push(b"1")
+    error = refused(place, errors.StoreMismatch, FileSaver(other.blobs))
+    assert {place.store_id, other.store_id, str(place.database), str(other.blobs)} <= set(
+        error.text.replace(",", "").split()
+    )
+
+
+def test_an_older_database_beside_blobs_of_another_store_is_refused(place: Place, other: Place) -> None:
+    place.push(b"1")
+    place.forget_the_ids()
+    other.push(b"2")
+    error = refused(place, errors.StoreMismatch, FileSaver(other.blobs))
+    assert "from before store ids" in error.text
+
+
+@pytest.mark.parametrize("kind", ["deleted", "emptied", "foreign", "of another size"])
+def test_a_database_without_its_blobs_is_refused(place: Place, kind: str) -> None:
+    place.push(b"1", b"2")
+    shutil.rmtree(place.blobs)
+    saver = FileSaver(place.blobs)
+    if kind == "foreign":
+        put(saver, b"of somebody else")
+    elif kind == "of another size":
+        for data in (b"1", b"2"):
+            put(saver, data)
+            path = place.blobs / "blobs" / digest_of(data).hex[:2] / digest_of(data).hex
+            path.chmod(0o600)
+            path.write_bytes(b"longer")
+    elif kind == "deleted":
+        shutil.rmtree(place.blobs)
+    with pytest.raises(errors.BlobsLost, match=str(place.blobs)):
+        place.open()
+    assert not (place.blobs / "store-id").exists()
+
+
+def test_an_id_that_is_none_is_refused(place: Place) -> None:
+    place.push(b"1")
+    (place.blobs / "store-id").write_text("../../etc\n")
+    refused(place, errors.StorageFailed)
+
+
+def test_the_only_the_newest_hundred_versions_are_looked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstore_daemon.store.examination.EXAMINED", 2)
+    place.push(b"1", b"2", b"3")
+    (place.blobs / "store-id").unlink()
+    sizes: list[Digest] = []
+
+    class Counting(FileSaver):
+        def size(self, digest: Digest) -> int:
+            sizes.append(digest)
+            raise errors.BlobNotFound(digest=digest)
+
+    refused(place, errors.BlobsLost, Counting(place.blobs))
+    assert sizes == [digest_of(b"3"), digest_of(b"2")]
+
+
+def test_a_usual_start_lists_no_folder(place: Place) -> None:
+    place.push(b"1")
+
+    class Listing(FileSaver):
+        def has_blobs(self) -> bool:
+            raise AssertionError("it was listed")
+
+    place.open(Listing(place.blobs)).close()
+
+
+# --- one server at a time ---------------------------------------------------------------------------------------------
+
+
+def test_a_second_server_on_the_same_files_is_refused_until_the_first_is_closed(place: Place) -> None:
+    first = place.open()
+    error = refused(place, errors.StoreInUse)
+    assert f"pid {os.getpid()}" in error.text
+    assert str(place.blobs) in error.text
+    first.close()
+    place.open().close()
+
+
+def test_a_server_that_is_refused_releases_what_it_had(place: Place, other: Place) -> None:
+    first = place.open()
+    with pytest.raises(errors.StoreInUse, match=str(place.database)):
+        place.open(FileSaver(other.blobs))
+    with closing(other.open()):
+        pass
+    first.close()
+    place.push(b"1")
+    (place.blobs / "store-id").write_text(STORE_ID_OF_ANOTHER)
+    for _ in range(2):
+        refused(place, errors.StoreMismatch)
+
+
+def test_one_folder_for_two_databases_is_refused(place: Place, other: Place) -> None:
+    with closing(place.open()) as server:
+        server.store.push("pca", b"1")
+        refused(other, errors.StoreInUse, FileSaver(place.blobs))
+    refused(other, errors.DatabaseLost, FileSaver(place.blobs))
+    assert place.pull() == b"1"
+
+
+@pytest.mark.parametrize("saver", [MemorySaver(), FileSaver], ids=["memory", "file"])
+def test_one_saver_object_for_two_servers_is_refused(
+    saver: MemorySaver | type[FileSaver], place: Place, other: Place
+) -> None:
+    shared: BaseSaver = saver if isinstance(saver, MemorySaver) else saver(place.blobs)
+    with closing(OpStoreServer(shared)), pytest.raises(errors.StoreInUse):
+        OpStoreServer(shared)
+    OpStoreServer(shared).close()
+
+
+def test_drafts_are_not_swept_by_a_second_server(place: Place) -> None:
+    with closing(place.open()) as server:
+        upload = server.store.create_upload("local", 10).upload
+        with pytest.raises(errors.StoreInUse):
+            OpStoreServer(FileSaver(place.blobs))
+        assert list(FileSaver(place.blobs).drafts()) == [upload]
+
+
+# --- a database in memory ---------------------------------------------------------------------------------------------
+
+
+def test_a_database_in_memory_does_not_claim_a_folder(place: Place) -> None:
+    with closing(OpStoreServer(FileSaver(place.blobs))) as server:
+        server.store.push("pca", b"1")
+    assert not (place.blobs / "store-id").exists()
+    with closing(OpStoreServer(FileSaver(place.blobs))) as server:
+        server.store.push("pca", b"2")
+        assert sorted(FileSaver(place.blobs)) == sorted([digest_of(b"1"), digest_of(b"2")])
+
+
+def test_a_database_in_memory_beside_a_folder_of_a_store_is_refused(place: Place) -> None:
+    place.push(b"1")
+    with pytest.raises(errors.DatabaseLost, match="the database is in memory"):
+        OpStoreServer(FileSaver(place.blobs))
+    assert place.pull() == b"1"
+
+
+def push_refused(server: OpStoreServer, data: bytes) -> None:
+    with pytest.raises(errors.OpNotFound):
+        server.store.push("pca", data, valid_with=["nowhere"])
+
+
+def test_a_database_in_memory_deletes_nothing_of_a_folder_that_was_not_empty(place: Place) -> None:
+    saver = FileSaver(place.blobs)
+    foreign = put(saver, b"of somebody else")
+    draft = saver.draft("0" * 32)
+    draft.append(b"half")
+    draft.close()
+    with closing(OpStoreServer(saver)) as server:
+        push_refused(server, b"of somebody else")
+        push_refused(server, b"of somebody else" * 100_000)
+    assert foreign in saver
+    assert list(saver.drafts()) == ["0" * 32]
+
+
+def test_a_database_in_memory_deletes_its_own_refused_bytes(place: Place) -> None:
+    saver = FileSaver(place.blobs)
+    with closing(OpStoreServer(saver)) as server:
+        push_refused(server, b"refused")
+        assert not saver.has_blobs()
+
+
+# --- savers of an operator's own --------------------------------------------------------------------------------------
+
+
+class Plain(BaseSaver):
+    """A saver that knows nothing of store ids and locks."""
+
+    def __init__(self) -> None:
+        self.inner = MemorySaver()
+
+    def draft(self, upload: str) -> Draft:
+        return self.inner.draft(upload)
+
+    def drafts(self):  # type: ignore[no-untyped-def]
+        return self.inner.drafts()
+
+    def staged_size(self, upload: str) -> int:
+        return self.inner.staged_size(upload)
+
+    def discard(self, upload: str) -> None:
+        self.inner.discard(upload)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        return self.inner.open(digest)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self.inner
+
+    def size(self, digest: Digest) -> int:
+        return self.inner.size(digest)
+
+    def published_at(self, digest: Digest) -> float:
+        return self.inner.published_at(digest)
+
+    def delete(self, digest: Digest) -> None:
+        self.inner.delete(digest)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.inner)
+
+
+def test_a_saver_that_knows_nothing_of_ids_works(place: Place) -> None:
+    saver = Plain()
+    for number in range(3):
+        with closing(place.open(saver)) as server:
+            assert server.store.push("pca", b"%d" % number).version == f"1.0.{number}"
+            push_refused(server, b"refused")
+            assert digest_of(b"refused") not in saver
+    place.database.unlink()
+    assert "Plain" in refused(place, errors.DatabaseLost, saver).text
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+CRASHES = """
+import os, sys
+from pathlib import Path
+from sqlalchemy.engine.default import DefaultDialect
+from opstore_daemon import OpStoreServer
+from opstore_daemon.metadata import connections, database_file
+from opstore_daemon.savers import FileSaver
+import alembic.command, alembic.config, opstore_daemon.metadata.migrate as migrate
+
+folder, old = Path(sys.argv[1]), sys.argv[2] == "old"
+left = None
+
+def step(*_args, **_more):
+    global left
+    if left is not None:
+        if left == 0:
+            os._exit(9)
+        left -= 1
+
+def stepping(call):
+    def stepped(*args, **kwargs):
+        step()
+        found = call(*args, **kwargs)
+        step()
+        return found
+    return stepped
+
+for name in ("mkdir", "rename", "fsync", "pwrite"):
+    setattr(os, name, stepping(getattr(os, name)))
+for owner, name in (
+    (connections.Connections, "checkpoint"),
+    (database_file.DatabaseFile, "create"),
+    (DefaultDialect, "do_commit"),
+):
+    setattr(owner, name, stepping(getattr(owner, name)))
+
+def child(work):
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def start(place):
+    OpStoreServer(FileSaver(place / "blobs"), f"sqlite:///{place / 'opstore.db'}")
+
+def crash():
+    global left
+    left = at
+    start(place)
+
+def check():
+    server = OpStoreServer(FileSaver(place / "blobs"), f"sqlite:///{place / 'opstore.db'}")
+    assert server.store.push("pca", b"2").version == ("1.0.1" if old else "1.0.0")
+    assert not old or server.store.pull("pca@1.0.0") == b"1"
+    server.close()
+
+for at in range(1000):
+    place = folder / str(at)
+    place.mkdir()
+    if old:
+        os.system(f"cp -a {folder}/before/. {place}")
+    ended = child(crash)
+    if child(check) != 0:
+        sys.exit(f"no start after a crash at step {at}")
+    if ended == 0:
+        print(at)
+        break
+"""
+
+
+@pytest.mark.parametrize("state", ["new", "old"])
+def test_a_crash_between_any_two_steps_of_a_start_leads_to_a_start_that_works(tmp_path: Path, state: str) -> None:
+    if state == "old":
+        before = Place(tmp_path / "before")
+        before.push(b"1")
+        before.forget_the_ids()
+    ran = subprocess.run(
+        [sys.executable, "-c", CRASHES, tmp_path, state], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 20
+
+
+def test_the_oldest_schema_gets_an_id(tmp_path: Path) -> None:
+    place = Place(tmp_path / "oldest")
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    with closing(Database(f"sqlite:///{place.database}")) as database, database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    assert place.push(b"1") == ["1.0.0"]
+    assert (place.database.parent / "opstore.db.before-0005-at-0001").exists()
