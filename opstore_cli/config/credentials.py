@@ -38,7 +38,7 @@ class Credentials:
             raise errors.InvalidSetting(setting=str(self.path), reason=errors.reason(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise errors.InvalidSetting(
-                setting=str(self.path), reason="it does not contain tokens: delete it"
+                setting=str(self.path), reason="it does not contain tokens as opstore login writes them"
             ) from None
 
     def store(self, url: str, token: str) -> None:

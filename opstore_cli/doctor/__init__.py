@@ -1,9 +1,12 @@
 """The checks of `opstore doctor`: functions that examine the machine, return a result and change nothing."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from opstore_cli.doctor import daemon, database, home, remote, settings, tokens
+from opstore_cli.doctor.advice import advice_for
 from opstore_cli.doctor.machine import Machine, Result, problem
 from opstore_daemon.protocol import errors
 
@@ -56,4 +59,5 @@ def _run(check: Check, machine: Machine) -> Result | None:
     except errors.OpStoreError as error:
         return problem(error.text, error.advice or "fix that, and run opstore doctor again")
     except OSError as error:
-        return problem(str(error), "fix that, and run opstore doctor again")
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else machine.home
+        return problem(f"{path} can't be used: {errors.reason(error)}", advice_for(error, path))

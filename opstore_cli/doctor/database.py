@@ -4,11 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+from opstore_cli.doctor.advice import advice_for_words
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 
 TIMEOUT = 60.0  # seconds
 WAL_BUG_FIXED = (3, 51, 3)  # sqlite.org/wal.html, "The WAL-reset bug"
+
+# SQLite's words for a damaged file (sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB).
+_DAMAGED = ("malformed", "not a database")
 
 _CURRENT = re.compile(r"(\S+) \(this opstore needs (\S+)\)")
 
@@ -27,7 +32,6 @@ def schema(machine: Machine) -> Result | None:
     path = machine.home / "opstore.db"
     if not path.exists():
         return None
-    restore = f"move {quoted(path)} away and put a backup in its place"
     try:
         ran = subprocess.run(
             [sys.executable, "-P", "-m", "opstore_daemon", "db", "current"],
@@ -40,10 +44,11 @@ def schema(machine: Machine) -> Result | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return problem(f"{path} was not read within {TIMEOUT:.0f} seconds", "opstore restart")
+        return problem(f"{path} was not read within {TIMEOUT:.0f} seconds", "look at the disk that it is on")
     report = _CURRENT.fullmatch(ran.stdout.strip())
     if ran.returncode != 0 or report is None:
-        return problem(f"{path} can't be read: {_reason(ran.stderr)}", restore)
+        reason = _reason(ran.stderr)
+        return problem(f"{path} can't be read: {reason}", _advice(reason, path))
     current, needed = report.groups()
     if current == "none":
         return ok(f"{path} has no schema yet: a daemon creates it when it starts")
@@ -54,6 +59,21 @@ def schema(machine: Machine) -> Result | None:
     if current < needed:
         return ok(f"{path} has the schema {current}: it becomes {needed} when a daemon starts, after a backup")
     return ok(f"{path} has the schema {current}")
+
+
+def _advice(reason: str, path: Path) -> str:
+    """Return what to do. Only a database that SQLite calls damaged is one: no other failure says that of its bytes."""
+    if any(words in reason for words in _DAMAGED):
+        copy = f"opstore stop, then copy {quoted(path.parent)} as it is, before anything else"
+        return f"{copy}: the database belongs together with its -wal file, and a repair or a backup needs both kept"
+    known = advice_for_words(reason, path)
+    if known is not None:
+        return known
+    if "locked" in reason or "in use" in reason:
+        return "opstore status names the daemon that uses it; run opstore doctor again when it is done"
+    if "readonly" in reason or "unable to open" in reason:
+        return f"ls -l {quoted(path)} shows who may use it: run opstore as its owner, or set OPSTORE_HOME"
+    return "opstore serve shows more; fix that, and run opstore doctor again"
 
 
 def _reason(stderr: str) -> str:

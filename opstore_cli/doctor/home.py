@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from opstore_cli.doctor.advice import advice_for
 from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
 from opstore_cli.output.cells import size_cell
+from opstore_daemon.protocol import errors
 
 MIN_FREE = 1 << 30  # bytes
 MAX_SKEW = 5.0  # seconds
@@ -38,7 +40,7 @@ def folder(machine: Machine) -> Result:
         with _probe(home):
             return ok(f"{home} is yours and can be written")
     except OSError as error:
-        return problem(f"{home} can't be written: {error.strerror}", f"chmod u+rwx {quoted(home)}, or set OPSTORE_HOME")
+        return problem(f"{home} can't be written: {errors.reason(error)}", advice_for(error, home))
 
 
 def disk(machine: Machine, least: int = MIN_FREE) -> Result:

@@ -6,6 +6,7 @@ import stat
 from opstore_cli.client import token_handover
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.urls import is_loopback
+from opstore_cli.doctor.advice import advice_for
 from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.local import daemon
@@ -19,18 +20,18 @@ def token_file(machine: Machine) -> Result | None:
     path = machine.home / daemon.TOKEN_FILE
     if not os.path.lexists(path):
         return ok(f"{path} is created when a daemon first starts") if machine.home.is_dir() else None
+    renew = (
+        f"mv {quoted(path)} {quoted(path.with_name(path.name + '.old'))}, then opstore restart, which creates a new one"
+    )
     try:
         token = daemon.read_secret(machine.home)
     except errors.InvalidSetting as error:
-        return problem(error.text, f"rm {quoted(path)}, then opstore restart, which creates a new one")
+        cause = error.__cause__
+        return problem(error.text, advice_for(cause, path) if isinstance(cause, OSError) else renew)
     if len(token) < MIN_LENGTH:
-        return problem(
-            f"{path} has no complete token", f"rm {quoted(path)}, then opstore restart, which creates a new one"
-        )
+        return problem(f"{path} has no complete token", renew)
     if belongs_to_another(path):
-        return problem(
-            f"{path} belongs to another user", f"rm {quoted(path)}, then opstore restart, which creates a new one"
-        )
+        return problem(f"{path} belongs to another user", f"run opstore as that user, or {renew}")
     if private.readable_by_others(path):
         return problem(f"others can read {path}", f"chmod 600 {quoted(path)}")
     return ok(f"{path} exists, and only you can read it")
@@ -44,7 +45,9 @@ def credentials(_machine: Machine) -> Result | None:
     try:
         tokens = stored.tokens()
     except errors.InvalidSetting as error:
-        return problem(error.text, "opstore logout --all, then log in again")
+        cause, aside = error.__context__, stored.path.with_suffix(".old")
+        renew = f"mv {quoted(stored.path)} {quoted(aside)}, then log in again"
+        return problem(error.text, advice_for(cause, stored.path) if isinstance(cause, OSError) else renew)
     if private.readable_by_others(stored.path):
         return problem(f"others can read {stored.path}", f"chmod 600 {quoted(stored.path)}")
     if os.name == "posix" and stored.path.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -78,5 +81,5 @@ def orphaned_files(machine: Machine) -> Result | None:
     orphaned = list(token_handover.orphaned_files(machine.home))
     if orphaned:
         found = f"{machine.home / token_handover.FOLDER} has token files of processes that were killed"
-        return problem(found, f"rm {' '.join(quoted(path) for path in orphaned)}")
+        return problem(found, "the next client that is pickled deletes them")
     return None

@@ -4,7 +4,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -81,6 +81,7 @@ class Pull:
         self._progress = progress
         self._home = home
         self._digest, self._size = _digest_and_size(record)
+        self._wrong: set[Digest] = set()  # the digests of the wrong bytes that arrived
 
     def to_bytes(self) -> bytes:
         """Return the verified bytes."""
@@ -89,7 +90,7 @@ class Pull:
             for piece in self._pieces(0):
                 hasher.update(piece)
                 buffer.write(piece)
-            self._check(hasher)
+            self._check_or_explain(hasher)
         return buffer.getvalue()
 
     def to_stream(self, output: BinaryIO) -> None:
@@ -103,7 +104,7 @@ class Pull:
                 hasher.update(piece)
                 write_all(output, pending)
                 pending = piece
-            self._check(hasher)
+            self._check_or_explain(hasher)
         write_all(output, pending)
         flush(output)
 
@@ -227,7 +228,23 @@ class Pull:
     def _check(self, hasher: Hasher) -> None:
         actual = hasher.digest()
         if actual != self._digest:
+            if actual in self._wrong:
+                # Neither the network nor this machine damages bytes twice in the same way.
+                reason = f"the daemon sent the same other bytes twice, with the digest {actual}"
+                raise errors.BlobDamaged(digest=self._digest, reason=reason)
+            self._wrong.add(actual)
             raise errors.DigestMismatch(actual=actual, expected=self._digest)
+
+    def _check_or_explain(self, hasher: Hasher) -> None:
+        """Check the bytes. If they are wrong, receive them once more, to find out whether the daemon has no others."""
+        try:
+            self._check(hasher)
+        except errors.DigestMismatch:
+            with suppress(errors.Unreachable), Hasher() as again:
+                for piece in self._pieces(0):
+                    again.update(piece)
+                self._check(again)
+            raise
 
     def _pieces(
         self, first: int, buffers: Iterator[memoryview] | None = None, *, client_verifies: bool = False

@@ -312,7 +312,7 @@ class VersionConflict(Conflict):
 
 class PipelineConflict(Conflict):
     message = "the pipeline {pipeline} is registered already, with another graph"
-    hint = "opstore pipeline remove {pipeline}"
+    hint = "opstore pipeline show {pipeline}, or another name for this graph"
 
 
 class FormatConflict(Conflict):
@@ -393,7 +393,7 @@ class ChecksumMismatch(IntegrityFailure):
 class BlobDamaged(IntegrityFailure):
     status = 500
     message = "the stored bytes of {digest} are damaged: {reason}"
-    hint = "push the same bytes again to repair them"
+    hint = "push the same bytes again, if you have them: that repairs the stored ones"
 
 
 class UnexpectedResponse(IntegrityFailure):

@@ -74,7 +74,7 @@ def test_a_home_of_somebody_else(user: User) -> None:
 def test_a_home_that_takes_no_files(user: User) -> None:
     user.make_home()
     user.home.chmod(0o500)
-    said = ("//data can't be written: Permission denied", "chmod u+rwx //data, or set OPSTORE_HOME")
+    said = ("//data can't be written: Permission denied", PERMISSION)
     assert user.wrong() == {"home": said}
 
 
@@ -143,7 +143,8 @@ def test_a_folder_whose_clock_is_another(user: User, monkeypatch: pytest.MonkeyP
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
-NEW_TOKEN = "rm //data/token, then opstore restart, which creates a new one"
+NEW_TOKEN = "mv //data/token //data/token.old, then opstore restart, which creates a new one"
+PERMISSION = "ls -ld //data shows who may use it: run opstore as its owner, or set OPSTORE_HOME"
 
 
 def test_a_token_file_that_others_can_read(user: User) -> None:
@@ -163,7 +164,9 @@ def test_a_token_file_that_holds_none(user: User, text: str) -> None:
 def test_a_token_file_of_somebody_else(user: User) -> None:
     user.make_home()
     os.chown(user.home / "token", 12345, 12345)
-    assert user.wrong() == {"token file": ("//data/token belongs to another user", NEW_TOKEN)}
+    assert user.wrong() == {
+        "token file": ("//data/token belongs to another user", f"run opstore as that user, or {NEW_TOKEN}")
+    }
 
 
 def test_advice_is_quoted_for_the_shell(user: User) -> None:
@@ -191,12 +194,12 @@ def test_what_login_kept(user: User) -> None:
     assert user.wrong()["credentials"][1] == "opstore logout http://host"
     kept.path.write_text("something else")
     assert user.wrong()["credentials"] == (
-        "//config/opstore/credentials.json: it does not contain tokens: delete it",
-        "opstore logout --all, then log in again",
+        "//config/opstore/credentials.json: it does not contain tokens as opstore login writes them",
+        "mv //config/opstore/credentials.json //config/opstore/credentials.old, then log in again",
     )
     kept.path.unlink()
     kept.path.symlink_to(user.folder / "elsewhere")
-    assert user.wrong()["credentials"][1] == "opstore logout --all, then log in again"
+    assert user.wrong()["credentials"][1] == "put the file itself there, in place of the symbolic link"
 
 
 def test_a_token_file_of_the_environment(user: User) -> None:
@@ -223,7 +226,7 @@ def test_tokens_that_a_killed_process_left(user: User) -> None:
     path = Path(ran.stdout.strip())
     found, advice = user.wrong()["handed"]
     assert found == "//data/handed has token files of processes that were killed"
-    assert advice == f"rm //data/handed/{path.name}"
+    assert advice == "the next client that is pickled deletes them"
     # The next one that hands something over takes it away.
     kept = token_handover.write_token_file(user.home, "another")
     assert (path.exists(), kept.exists(), user.wrong()) == (False, True, {})
@@ -315,7 +318,7 @@ def test_a_database_that_is_none(user: User) -> None:
     (user.home / "opstore.db").write_bytes(b"no database at all" * 1000)
     found, advice = user.wrong()["schema"]
     assert found == "//data/opstore.db can't be read: the database failed: file is not a database"
-    assert advice == "move //data/opstore.db away and put a backup in its place"
+    assert (advice or "").startswith("opstore stop, then copy //data as it is, before anything else: ")
     (user.home / "opstore.db").write_bytes(b"")
     assert user.wrong() == {}
 

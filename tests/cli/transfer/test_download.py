@@ -135,7 +135,7 @@ def test_after_wrong_bytes_the_daemon_verifies_the_second_download(
     daemon.versions.append(BYTES)
     daemon.served = BYTES[:-1] + b"!"
     daemon.headers.clear()
-    with pytest.raises(errors.DigestMismatch):
+    with pytest.raises(errors.BlobDamaged):
         client.pull("pca", to=tmp_path / "out")
     assert [headers.get("Range") for headers in daemon.headers[-2:]] == ["bytes=0-", None]
     assert outputs(tmp_path) == []

@@ -115,7 +115,7 @@ def test_an_invalid_token_is_refused_before_anything_is_sent(
 
 
 def test_a_closed_standard_input_gives_no_token(machine: Machine) -> None:
-    said = "error: the token: it is empty\n"
+    said = "error: the token: standard input is closed\n"
     assert machine.run("login", "http://127.0.0.1:1", preexec_fn=lambda: os.close(0)) == (2, "", said)
 
 
@@ -277,7 +277,7 @@ def test_logout_of_all_deletes_the_file_whatever_it_contains(machine: Machine) -
     assert machine.run("logout", "https://a") == (
         2,
         "",
-        machine.tidy(f"error: {credentials_file(machine)}: it does not contain tokens: delete it\n"),
+        machine.tidy(f"error: {credentials_file(machine)}: it does not contain tokens as opstore login writes them\n"),
     )
     assert machine.run("logout", "--all") == (0, "", NOTHING)
     assert not credentials_file(machine).exists()
