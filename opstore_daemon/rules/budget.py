@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 STEPS = 2_000_000  # docs/rules.md says what they suffice for
+EDGE_STEPS = 500  # more for each edge of the pipeline: to read its links takes as many
 CHECKPOINT_STEPS = 5_000  # between two calls of the checkpoint
 NAMED_OPS = 5  # in the error
 
@@ -29,6 +30,10 @@ class Budget:
         self._checkpoint = checkpoint
         self._next_stop = min(CHECKPOINT_STEPS, steps + 1)
         self._conflicts: Counter[str] = Counter()
+
+    def add_edges(self, count: int) -> None:
+        """Add the steps that it takes to read the links of so many edges."""
+        self.steps += EDGE_STEPS * count
 
     def spend(self, steps: int = 1) -> None:
         """Count steps. Raises BudgetExceeded beyond the last one, and what the checkpoint raises."""

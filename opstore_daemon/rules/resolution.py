@@ -153,7 +153,7 @@ class _Search(Generic[C]):
         depth, other_conflicts = self._depth[culprit], conflicts - {culprit}
         if not other_conflicts:
             self._dead[culprit].add(self._pins[culprit])
-        self._budget.spend(len(self._pins) - depth + len(conflicts))
+        self._budget.spend(len(conflicts))
         for op in self._ops[depth : len(self._pins)]:
             del self._pins[op]
         del self._untried[depth + 1 :], self._conflicts[depth + 1 :]

@@ -20,7 +20,7 @@ from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where
 from opstore_daemon.store.snapshot import Snapshot
 
-QUERY_STEPS = 200  # that a query of the database costs
+QUERY_STEPS = 100  # that a query of the database costs
 ROW_STEPS = 5  # that each row of its result costs
 
 

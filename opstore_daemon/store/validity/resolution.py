@@ -55,6 +55,7 @@ class Resolver:
         """
         self._snapshot, self._budget = snapshot, budget
         self._pipeline = pipelines.get(snapshot, pipeline)
+        budget.add_edges(len(self._pipeline.edges))
         self._ops: dict[str, OpRow] = {op: ops.get(snapshot, OpName(op)) for op in self._pipeline.ops}
         self._use = {op: Override(version, "latest") for op, version in self._look_up(use).items()}
         self._locked = self._select(lock)

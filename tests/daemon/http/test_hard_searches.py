@@ -14,7 +14,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.rules import budget
 from opstore_daemon.store.validity.searches import RUNNING, WAITING
 from tests.daemon.http.test_waiting import of_waitress
-from tests.daemon.store.test_search_limits import fill_complete
+from tests.daemon.store.test_search_limits import LIMIT, fill_complete
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
@@ -59,7 +59,7 @@ def test_a_pipeline_that_is_too_hard_is_a_problem_with_the_ops(hard: OpStoreServ
         response = client.get(HARD)
         problem = response.json()
         assert (response.status_code, problem["code"]) == (422, "ResolutionTooHard")
-        assert problem["details"]["limit"] == f"{FEW:,} steps"
+        assert problem["details"]["limit"] == LIMIT
         assert len(problem["details"]["ops"]) == budget.NAMED_OPS
 
 
@@ -74,7 +74,7 @@ def test_the_page_of_a_pipeline_that_is_too_hard_shows_the_rest(hard: OpStoreSer
         site = Site(hard, listener)
         site.sign_in()
         page = site.text(PAGE)
-    assert "resolve hard within 100,000 steps" in page
+    assert f"resolve hard within {LIMIT}" in page
     assert "hard_op00" in page
 
 

@@ -57,15 +57,35 @@ def test_all_searches_of_a_conflict_share_one_budget() -> None:
         find_conflict(edges, Colours(ops, 5), Budget(budget.spent - search - 1))
 
 
-def test_the_steps_of_a_dead_end_grow_with_the_ops_that_it_returns_over() -> None:
-    """The search returns over ops that have nothing to do with the dead end: to unpin them is work too."""
-    spent = []
-    for between in (10, 1000):
-        names = ["a", *(f"m{place:04d}" for place in range(between)), "z"]
-        budget = Budget()
-        assert resolve(names, [("z", "a")], Colours(names, 1), budget) is None
-        spent.append(budget.spent)
-    assert spent[1] > 50 * spent[0]
+class Quarrel:
+    """A candidate of each op; `z` has one for each of the others, which it alone refuses."""
+
+    def __init__(self, ops: int) -> None:
+        self.downs = [f"op{place:03d}" for place in range(ops)]
+
+    def newest_first(self, op: str) -> list[str]:
+        return self.downs if op == "z" else ["1"]
+
+    def accepted_upstreams(self, edge: Edge, downstream: str) -> list[str]:
+        return [each for each in self.downs if self.accepts(edge, each, downstream)]
+
+    def accepts(self, edge: Edge, upstream: str, _downstream: str) -> bool:
+        return upstream != edge[1]
+
+
+def test_a_dead_end_costs_a_step_for_each_op_in_conflict() -> None:
+    """The search returns over 200 ops, one at a time, with up to 200 ops in conflict at each."""
+    quarrel, budget = Quarrel(200), Budget()
+    assert resolve([*quarrel.downs, "z"], [("z", down) for down in quarrel.downs], quarrel, budget) is None
+    pairs = 200 * 200 // 2
+    assert 2 * pairs < budget.spent < 2 * pairs + 3000, "the pairs that are compared, and as many for the conflicts"
+
+
+def test_to_set_up_a_search_costs_a_step_for_each_op_and_edge() -> None:
+    names = [f"op{place}" for place in range(1000)]
+    budget = Budget()
+    assert resolve(names, list(pairwise(names)), Colours(names, 0), budget) is None
+    assert 1999 <= budget.spent < 2010
 
 
 def test_the_checkpoint_can_end_a_search_within_a_bounded_number_of_steps() -> None:
