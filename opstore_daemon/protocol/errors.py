@@ -25,7 +25,7 @@
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
     │                                  NotReady  OutputFailed  LibraryMissing
-    ├── BudgetExceeded       exit 10   ResolutionTooHard  TooManySearches
+    ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches
     └── InternalError        exit 70
 
 A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
@@ -589,6 +589,11 @@ class BudgetExceeded(OpStoreError):
 class ResolutionTooHard(BudgetExceeded):
     message = "can't resolve {pipeline} within {limit}; the ops that conflict most: {most}"
     hint = "opstore resolve {pipeline} --use OP@VERSION, with versions of these ops that are valid together"
+
+
+class TooMuchWork(BudgetExceeded):
+    message = "{question} takes more than {limit}"
+    hint = "{narrower}"
 
 
 class TooManySearches(BudgetExceeded):

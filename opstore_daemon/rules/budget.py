@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 STEPS = 2_000_000  # docs/rules.md says what they suffice for
 EDGE_STEPS = 500  # more for each edge of the pipeline: to read its links takes as many
+QUERY_STEPS = 100  # that a query of the database costs
+ROW_STEPS = 5  # that each row of its result costs
 CHECKPOINT_STEPS = 5_000  # between two calls of the checkpoint
 NAMED_OPS = 5  # in the error
 

@@ -32,6 +32,7 @@ from opstore_daemon.store.operations.reports import ReportOperations
 from opstore_daemon.store.operations.validity import ValidityOperations
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.validity import verdicts
+from opstore_daemon.store.validity.searches import IsCancelled, never
 from opstore_daemon.store.validity.verdicts import Selection
 
 
@@ -60,13 +61,25 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
         limit: int | None = None,
         as_of: str | None = None,
         below: int | None = None,
+        is_cancelled: IsCancelled = never,
     ) -> Versions:
-        """Return the versions of an op, newest first (protocol.interface); those below the sequence `below`."""
+        """Return the versions of an op, newest first (protocol.interface); those below the sequence `below`.
+
+        Stops once `is_cancelled` returns True.
+        """
         reference, most = Reference.parse(op), check_limit(limit)
         downstreams = [Reference.parse(text) for text in valid_for]
-        with self._snapshot(as_of) as snapshot:
+
+        def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
+            question = f"to find versions of {reference}"
+            if downstreams:
+                question += f" that are valid for {' and '.join(downstreams)}"
+            narrower = f"a smaller range, as in {reference.op}@'>=2', or the version that the links name: opstore links"
+            return errors.TooMuchWork(question=question, limit=limit, narrower=f"{narrower} {reference.op}")
+
+        with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
             if downstreams or not reference.bare:
-                chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below)
+                chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below, budget)
             else:
                 rows = versions.newest(snapshot, ops.get(snapshot, reference.op).id, below, most)
                 chosen = Selection(rows, [], "valid")

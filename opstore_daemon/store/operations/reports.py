@@ -1,7 +1,7 @@
 """Reads for the web page: overview, search, history of the journal, and the matrix of an edge."""
 
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog import ops, pipelines
 from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.history import Entry
@@ -22,6 +22,11 @@ class ReportOperations(Transactions):
         """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`."""
         with self._snapshot(as_of) as snapshot:
             return overview.pipeline_lines(snapshot, after, limit)
+
+    def has_pipelines_after(self, name: str, as_of: str | None = None) -> bool:
+        """Return whether there are pipelines whose names come after this one."""
+        with self._snapshot(as_of) as snapshot:
+            return bool(pipelines.records(snapshot, name, 1))
 
     def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
         """Return the ops and pipelines that the op is connected with; raise OpNotFound."""

@@ -152,7 +152,11 @@ class ValidityOperations(Transactions):
         upgraded = None if upgrade is None else OpName.parse(upgrade)
         if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
             raise errors.InvalidRequest(reason=f"the timeout has to be above 0 and at most {MAX_TIMEOUT} seconds")
-        with self._snapshot(as_of) as snapshot, self.searches.budget(name, timeout, is_cancelled) as budget:
+
+        def too_hard(limit: str, ops: list[str]) -> errors.ResolutionTooHard:
+            return errors.ResolutionTooHard(pipeline=name, limit=limit, ops=ops, most=", ".join(ops) or "none")
+
+        with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard, timeout) as budget:
             return Resolver(snapshot, name, budget, used, locked, upgraded).resolve()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
@@ -161,9 +165,23 @@ class ValidityOperations(Transactions):
         with self._snapshot() as snapshot:
             return locks.check_lock(snapshot, name, lock)
 
-    def affected(self, reference: str, *, pipeline: str | None = None, as_of: str | None = None) -> Affected:
-        """Return the ops to retrain for a version (protocol.interface)."""
+    def affected(
+        self,
+        reference: str,
+        *,
+        pipeline: str | None = None,
+        as_of: str | None = None,
+        is_cancelled: IsCancelled = never,
+    ) -> Affected:
+        """Return the ops to retrain for a version (protocol.interface); stop once `is_cancelled` returns True."""
         parsed = Reference.parse(reference)
         name = None if pipeline is None else PipelineName.parse(pipeline)
-        with self._snapshot(as_of) as snapshot:
-            return affected.find_affected(snapshot, parsed, name)
+
+        def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
+            question = f"to find all ops that {parsed} affects"
+            return errors.TooMuchWork(
+                question=question, limit=limit, narrower=f"opstore affected {parsed} --pipeline PIPELINE"
+            )
+
+        with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
+            return affected.find_affected(snapshot, parsed, name, budget)

@@ -23,6 +23,8 @@ from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 from opstore_daemon.store.validity import verdicts
 
 MAX_RESULTS = 20  # of each kind in a search
+MAX_EDGES = 1000  # whose verdicts a list of pipelines takes; a larger pipeline is the only one of its list
+MAX_TEXT = 500  # characters to search for: no name or reference is longer, and SQLite refuses long patterns
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 
 
@@ -55,9 +57,19 @@ class SearchResults:
 
 
 def pipeline_lines(snapshot: Snapshot, after: str, limit: int) -> list[PipelineLine]:
-    """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`."""
+    """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`.
+
+    Fewer if they have more than MAX_EDGES edges together.
+    """
     chosen: dict[str, verdicts.Chosen] = {}
-    return [_pipeline_line(snapshot, record, chosen) for record in pipelines.records(snapshot, after, limit)]
+    lines: list[PipelineLine] = []
+    edges = 0
+    for record in pipelines.records(snapshot, after, limit):
+        edges += len(record.edges)
+        if lines and edges > MAX_EDGES:
+            break
+        lines.append(_pipeline_line(snapshot, record, chosen))
+    return lines
 
 
 def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
@@ -82,7 +94,7 @@ def neighbours(snapshot: Snapshot, op: OpName) -> Neighbours:
 def search(snapshot: Snapshot, text: str) -> SearchResults:
     """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
     query = text.strip()
-    if not query:
+    if not query or len(query) > MAX_TEXT:
         return SearchResults([], [], [], [])
     pattern = _like(query.lower().partition("@")[0])
     tags = snapshot.execute(_tags_like(snapshot.time_filter, part=pattern)).all()

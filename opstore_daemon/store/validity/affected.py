@@ -2,9 +2,10 @@
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, PipelineName
-from opstore_daemon.protocol.records import Affected, AffectedOp
+from opstore_daemon.protocol.records import Affected, AffectedOp, PipelineRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import affected
+from opstore_daemon.rules.budget import QUERY_STEPS, Budget
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.catalog import links, pipelines
 from opstore_daemon.store.snapshot import Snapshot
@@ -12,29 +13,33 @@ from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
 
 
-def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineName | None) -> Affected:
+def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineName | None, budget: Budget) -> Affected:
     """Return the downstream ops that a version affects: by the edges of one pipeline, or by all pipelines and links.
 
-    Raises OpNotFound, VersionNotFound (also for an op without versions) and PipelineNotFound.
+    Raises OpNotFound, VersionNotFound (also for an op without versions), PipelineNotFound, and what `budget.spend`
+    raises.
     """
     chosen = verdicts.choose(snapshot, reference)
     if chosen.version is None:
         raise errors.VersionNotFound(op=chosen.op.name, selector="the latest")
-    graph = None if pipeline is None else pipelines.get(snapshot, pipeline)
+    edges = None if pipeline is None else _downstreams_by_op(pipelines.get(snapshot, pipeline))
     latest_by_op: dict[str, Chosen] = {}
 
     def latest(op: str) -> Chosen:
         if op not in latest_by_op:
+            budget.spend(3 * QUERY_STEPS)
             latest_by_op[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
         return latest_by_op[op]
 
     def downstreams(op: str) -> list[str]:
-        if graph is not None:
-            return [down for up, down in graph.edges if up == op]
+        if edges is not None:
+            return edges.get(op, [])
+        budget.spend(2 * QUERY_STEPS)
         row = chosen.op if op == chosen.op.name else latest(op).op
         return [*pipelines.downstreams(snapshot, row), *links.downstreams(snapshot, row)]
 
     def verdict(op: str) -> Verdict:
+        budget.spend(3 * QUERY_STEPS)
         edge = verdicts.edge(snapshot, chosen, latest(op))
         return Verdict(edge.verdict, edge.reason)
 
@@ -48,3 +53,10 @@ def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineNa
         affected=tuple(records),
         picked_yanked=tuple(snapshot.picked_yanked),
     )
+
+
+def _downstreams_by_op(pipeline: PipelineRecord) -> dict[str, list[str]]:
+    downstreams: dict[str, list[str]] = {}
+    for up, down in pipeline.edges:
+        downstreams.setdefault(up, []).append(down)
+    return downstreams

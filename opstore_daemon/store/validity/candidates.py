@@ -12,16 +12,13 @@ from heapq import merge
 from itertools import takewhile
 from typing import Literal
 
-from opstore_daemon.rules.budget import Budget
+from opstore_daemon.rules.budget import QUERY_STEPS, ROW_STEPS, Budget
 from opstore_daemon.rules.resolution import Edge
 from opstore_daemon.rules.verdict import EdgeLinks, Line, LinkInForce, Verdict
 from opstore_daemon.store.catalog import link_queries, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where
 from opstore_daemon.store.snapshot import Snapshot
-
-QUERY_STEPS = 100  # that a query of the database costs
-ROW_STEPS = 5  # that each row of its result costs
 
 
 @dataclass(frozen=True, slots=True)

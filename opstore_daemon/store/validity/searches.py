@@ -1,4 +1,4 @@
-"""The limits of the searches for resolutions: steps, time, how many run at once, and the client that waits.
+"""The limits of searches through many versions: steps, time, how many run at once, and the client that waits.
 
 A search of few steps just runs. A longer one takes a place at its first checkpoint: few places run, so that worker
 threads and the processor stay free for other requests; few more wait; a further one is refused, and its client
@@ -19,6 +19,7 @@ WAITING = 2  # long searches that wait for one of these
 POLL = 0.25  # seconds between looks at the client while a search waits
 
 IsCancelled = Callable[[], bool]
+TooHard = Callable[[str, list[str]], errors.OpStoreError]  # of the limit, and the ops that conflict most
 
 
 def never() -> bool:
@@ -34,21 +35,18 @@ class Searches:
         self.running = self.waiting = 0
 
     @contextmanager
-    def budget(self, pipeline: str, timeout: float | None, is_cancelled: IsCancelled) -> Iterator[Budget]:
-        """Yield the budget for the resolution of a pipeline.
+    def budget(self, is_cancelled: IsCancelled, too_hard: TooHard, timeout: float | None = None) -> Iterator[Budget]:
+        """Yield the budget of one search.
 
-        `timeout`: seconds, an additional limit; `is_cancelled` says whether the client has gone. Raises
-        ResolutionTooHard if a limit is reached, TooManySearches, and ConnectionLost if the search was cancelled.
+        `is_cancelled` says whether the client has gone; `timeout`: seconds, an additional limit. Raises what `too_hard`
+        returns if a limit is reached, TooManySearches, and ConnectionLost if the search was cancelled.
         """
         search = _Search(self, timeout, is_cancelled)
         steps = Budget(budget.STEPS, search.checkpoint)
         try:
             yield steps
         except BudgetExceeded as limit:
-            ops = steps.most_conflicting()
-            raise errors.ResolutionTooHard(
-                pipeline=pipeline, limit=str(limit), ops=ops, most=", ".join(ops) or "none"
-            ) from None
+            raise too_hard(str(limit), steps.most_conflicting()) from None
         finally:
             search.end()
 
@@ -78,7 +76,7 @@ class Searches:
 
 
 class _Search:
-    """One resolution; its checkpoint is called every few thousand steps."""
+    """One search; its checkpoint is called every few thousand steps."""
 
     def __init__(self, searches: Searches, timeout: float | None, is_cancelled: IsCancelled) -> None:
         self._searches, self._is_cancelled, self._timeout = searches, is_cancelled, timeout

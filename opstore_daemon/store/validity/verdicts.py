@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, SkippedVersion, Validation, VerdictWord, combine
 from opstore_daemon.protocol.references import Latest, Line, Range, Reference
+from opstore_daemon.rules.budget import QUERY_STEPS, ROW_STEPS, Budget
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from opstore_daemon.store.catalog import link_queries, ops, references, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
@@ -89,18 +90,24 @@ class Selection:
 
 
 def select_valid(
-    snapshot: Snapshot, reference: Reference, valid_for: Sequence[Reference], limit: int, below: int | None = None
+    snapshot: Snapshot,
+    reference: Reference,
+    valid_for: Sequence[Reference],
+    limit: int,
+    below: int | None,
+    budget: Budget,
 ) -> Selection:
     """Select versions that the reference admits and that are valid for all of `valid_for`: at most `limit` versions.
 
     Reads blocks of the candidates of `latest`, no further than necessary. `below`: the sequence of the last
-    version on the previous page.
+    version on the previous page. Raises what `budget.spend` raises.
     """
     op = ops.get(snapshot, reference.op)
     targets = [choose(snapshot, downstream) for downstream in valid_for]
     selected: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):
+        budget.spend(_steps(block, targets))
         admitted = [row for row in block if references.admits(reference.selector, row)]
         objections = _objections(snapshot, op, admitted, targets)
         for row in admitted:
@@ -113,7 +120,11 @@ def select_valid(
                 return Selection(selected, skipped, "valid")
     if selected or below is not None:
         return Selection(selected, skipped, "valid")
-    return Selection(selected, skipped, _empty_verdict(snapshot, op, reference, targets))
+    return Selection(selected, skipped, _empty_verdict(snapshot, op, reference, targets, budget))
+
+
+def _steps(block: Sequence[VersionRow], targets: Sequence[Chosen]) -> int:
+    return (QUERY_STEPS + ROW_STEPS * len(block)) * (1 + len(targets))
 
 
 def _candidates(snapshot: Snapshot, op: OpRow, reference: Reference, below: int | None) -> Where:
@@ -135,7 +146,9 @@ def _objections(snapshot: Snapshot, op: OpRow, rows: list[VersionRow], targets: 
     return objections
 
 
-def _empty_verdict(snapshot: Snapshot, op: OpRow, reference: Reference, targets: Sequence[Chosen]) -> VerdictWord:
+def _empty_verdict(
+    snapshot: Snapshot, op: OpRow, reference: Reference, targets: Sequence[Chosen], budget: Budget
+) -> VerdictWord:
     """Return `unknown` if only links are missing: without the targets that have no link, some version is valid.
 
     An op without versions that the reference admits is `unknown`, too, if some target has no link.
@@ -145,6 +158,7 @@ def _empty_verdict(snapshot: Snapshot, op: OpRow, reference: Reference, targets:
         return "invalid"
     has_candidates = False
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, None)):
+        budget.spend(_steps(block, linked))
         admitted = [row for row in block if references.admits(reference.selector, row)]
         has_candidates = has_candidates or bool(admitted)
         if len(_objections(snapshot, op, admitted, linked)) < len(admitted):

@@ -121,8 +121,15 @@ def check(_api: Api, pipeline: PipelineName, body: Lock) -> Response:
     routes.AFFECTED,
     scope="read",
     responses={200: ResponseSpec(Affected, "The ops, the direct ones first.")},
-    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
+    raises=(
+        *READ_ERRORS,
+        *REFERENCE_ERRORS,
+        errors.PipelineNotFound,
+        errors.TooMuchWork,
+        errors.TooManySearches,
+    ),
 )
 def affected(_api: Api, query: AffectedQuery) -> Response:
     """Return the downstream ops that have to be retrained for a version."""
-    return json_response(store().affected(query.reference, pipeline=query.pipeline, as_of=query.as_of))
+    found = store().affected(query.reference, pipeline=query.pipeline, as_of=query.as_of, is_cancelled=is_client_gone())
+    return json_response(found)

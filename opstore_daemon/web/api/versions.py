@@ -12,7 +12,16 @@ from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, CountedPage, Query
-from opstore_daemon.web.framework.routing import Api, ApiRoute, ResponseSpec, credential, json_response, route, store
+from opstore_daemon.web.framework.routing import (
+    Api,
+    ApiRoute,
+    ResponseSpec,
+    credential,
+    is_client_gone,
+    json_response,
+    route,
+    store,
+)
 
 ROUTES: list[ApiRoute] = []
 PUSH_ERRORS = (
@@ -53,13 +62,18 @@ class AsOfQuery(Query, frozen=True, kw_only=True):
     routes.VERSIONS,
     scope="read",
     responses={200: ResponseSpec(Versions, "The page.")},
-    raises=(*READ_ERRORS, *REFERENCE_ERRORS),
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.TooMuchWork, errors.TooManySearches),
 )
 def listing(_api: Api, op: OpName, query: VersionsQuery) -> Response:
     """List versions, newest first."""
     reference = Reference.of(op, query.select)
     found = store().versions(
-        reference, valid_for=query.valid_for, limit=query.limit, as_of=query.as_of, below=query.cursor
+        reference,
+        valid_for=query.valid_for,
+        limit=query.limit,
+        as_of=query.as_of,
+        below=query.cursor,
+        is_cancelled=is_client_gone(),
     )
     return json_response(found)
 

@@ -10,6 +10,9 @@ WIDTH, HEIGHT = 190, 46  # of an op's box, in pixels
 GAP, RISE = 26, 58  # between boxes in a row, and between rows
 MARGIN = 14
 MAX_LABEL = 22  # characters
+# A layout takes half a second at these limits, and grows with the square of both. Nobody can read a larger one anyway.
+MAX_BOXES = 200
+MAX_SEGMENTS = 3000  # of lines: an edge has one for each row that it goes down
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,11 @@ class Drawing:
     lines: list[Line]
 
 
-def draw(found: Validation) -> Drawing:
-    """Return the drawing of the verdict over a pipeline; data flows down."""
+def draw(found: Validation) -> Drawing | None:
+    """Return the drawing of the verdict over a pipeline, where data flows down; None if it would be too large."""
     number = {op.op: place for place, op in enumerate(found.versions)}
+    if len(number) > MAX_BOXES or _segments(found) > MAX_SEGMENTS:
+        return None
     ends = [(number[edge.upstream.op], number[edge.downstream.op]) for edge in found.edges]
     layout = lay_out(len(number), ends, (WIDTH, HEIGHT), (GAP, RISE))
     centers = [_in_margins(center) for center in layout.centers]
@@ -56,6 +61,18 @@ def draw(found: Validation) -> Drawing:
         for edge, (up, down), bends in zip(found.edges, ends, layout.bends, strict=True)
     ]
     return Drawing(layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, boxes, lines)
+
+
+def _segments(found: Validation) -> int:
+    """Return over how many rows all edges go together; a row is as far down as the longest way to it."""
+    row: dict[str, int] = {op.op: 0 for op in found.versions}  # upstream ops come first
+    downstreams: dict[str, list[str]] = {op: [] for op in row}
+    for edge in found.edges:
+        downstreams[edge.upstream.op].append(edge.downstream.op)
+    for op in row:
+        for down in downstreams[op]:
+            row[down] = max(row[down], row[op] + 1)
+    return sum(row[edge.downstream.op] - row[edge.upstream.op] for edge in found.edges)
 
 
 def _in_margins(point: Point) -> Point:

@@ -26,7 +26,8 @@ class PipelinesQuery(AsOf, frozen=True, kw_only=True):
 def list_pipelines(_api: Api, query: PipelinesQuery) -> Response:
     """Show the pipelines with their verdicts."""
     lines = store().pipeline_lines(query.after, ROWS, query.value)
-    return page("pipelines.html", query, pipelines=lines, after=query.after, full=len(lines) == ROWS)
+    has_more = bool(lines) and store().has_pipelines_after(lines[-1].pipeline.name, query.value)
+    return page("pipelines.html", query, pipelines=lines, after=query.after, more=has_more)
 
 
 def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
-from opstore_daemon.web.page.graph_drawing import HEIGHT, MAX_LABEL, WIDTH, Drawing, draw
+from opstore_daemon.web.page.graph_drawing import HEIGHT, MAX_BOXES, MAX_LABEL, MAX_SEGMENTS, WIDTH, Drawing, draw
 
 MOST = 14  # ops
 
@@ -28,6 +28,12 @@ def graph(names: list[str], edges: list[tuple[str, str]]) -> Validation:
     return Validation(verdict="valid", edges=tuple(verdicts), versions=tuple(ops.values()))
 
 
+def drawn(found: Validation) -> Drawing:
+    made = draw(found)
+    assert made is not None
+    return made
+
+
 def points(path: str) -> list[tuple[float, float]]:
     """Return the points where the pieces of a path begin and end."""
     ends = re.findall(r"[MC](?:[-\d.e]+ [-\d.e]+ [-\d.e]+ [-\d.e]+ )?([-\d.e]+) ([-\d.e]+)(?=C|$)", path)
@@ -36,7 +42,7 @@ def points(path: str) -> list[tuple[float, float]]:
 
 @given(graphs())
 def test_everything_is_in_the_drawing_and_nothing_overlaps(found: Validation) -> None:
-    made = draw(found)
+    made = drawn(found)
     assert [box.op for box in made.boxes] == list(found.versions)
     assert [line.edge for line in made.lines] == list(found.edges)
     for box in made.boxes:
@@ -66,5 +72,16 @@ def test_the_drawing_is_deterministic(found: Validation) -> None:
 
 
 def test_a_long_name_is_shortened_in_the_middle() -> None:
-    (box,) = draw(graph(["a" * 60 + "_of_may"], [])).boxes
+    (box,) = drawn(graph(["a" * 60 + "_of_may"], [])).boxes
     assert (len(box.label), box.label.endswith("…_of_may")) == (MAX_LABEL, True)
+
+
+def test_a_graph_that_would_take_seconds_to_lay_out_is_not_drawn() -> None:
+    names = [f"op_{number:04d}" for number in range(MAX_BOXES + 1)]
+    assert draw(graph(names[:-1], [])) is not None
+    assert draw(graph(names, [])) is None, "too many boxes"
+    dense = list(combinations(names[:30], 2))
+    segments = sum(int(down[3:]) - int(up[3:]) for up, down in dense)
+    assert segments > MAX_SEGMENTS > len(dense)
+    assert draw(graph(names[:30], dense)) is None, "edges over too many rows"
+    assert draw(graph(names[:12], list(combinations(names[:12], 2)))) is not None

@@ -1,6 +1,9 @@
 """The decoder of records: accepted and refused bodies."""
 
 import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +27,7 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
     decode,
     encode,
+    wire,
 )
 from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
@@ -359,3 +363,77 @@ def test_any_bytes_are_either_decoded_or_refused(body: bytes, kind: Any) -> None
     if kind is not Any:
         assert isinstance(record, kind)
         assert decode(encode(record), kind) == record
+
+
+# --- cost -----------------------------------------------------------------------------------------------
+
+
+def with_keys(count: int) -> bytes:
+    """Return a problem with so many keys, of which one occurs twice."""
+    keys = ",".join(f'"k{number}":1' for number in range(count))
+    return problem(b"{" + keys.encode() + b',"k7":2}')
+
+
+COSTLY: dict[str, Callable[[int], bytes]] = {
+    "many keys, one of them twice": with_keys,
+    "one key many times": lambda count: problem(b"{" + b",".join([b'"k":1'] * count) + b"}"),
+    "a long integer": lambda count: problem(b'{"a":' + b"9" * count + b"}"),
+    "a long fraction": lambda count: problem(b'{"a":0.' + b"9" * count + b"}"),
+    "a long exponent": lambda count: problem(b'{"a":1e' + b"9" * count + b"}"),
+    "escapes": lambda count: problem(b'{"a":"' + rb"\u0041" * count + b'"}'),
+    "surrogates": lambda count: problem(b'{"a":"' + rb"\ud83d\ude00" * count + b'"}'),
+    "lone surrogates": lambda count: problem(b'{"a":"' + rb"\ud83d" * count + b'"}'),
+    "nesting": lambda count: problem(b'{"a":' + b"[" * count + b"]" * count + b"}"),
+    "many lists": lambda count: problem(b'{"a":[' + b",".join([b"[]"] * count) + b"]}"),
+    "a long key twice": lambda count: problem(b'{"' + b"k" * count + b'":1,"' + b"k" * count + b'":1}'),
+    "a value of a wrong type": lambda count: b'{"status":"' + b"x" * count + b'"}',
+}
+
+
+def calls(body: bytes) -> int:
+    """Return how many functions are called to decode the body, those of C included."""
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        with suppress(errors.InvalidRequest):
+            decode(body, Problem)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_the_cost_of_decoding_grows_no_faster_than_the_body(kind: str) -> None:
+    body = COSTLY[kind]
+    decode(problem(b"{}"), Problem)  # which makes the decoder
+    assert calls(body(4000)) <= 2.2 * calls(body(2000)) + 50
+    with suppress(errors.InvalidRequest):
+        decode(body(20_000), Problem)
+
+
+class Counted(str):
+    """A key that counts its comparisons, of all keys together."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_duplicate_key_is_found_in_one_pass() -> None:
+    """No key is compared with all others: that took 7 s for 20,000 keys, one of them twice."""
+    pairs = wire._Pairs((Counted(f"k{number}"), 1) for number in (*range(20_000), 7))
+    Counted.compared = 0
+    with pytest.raises(ValueError, match=r"^duplicate key 'k7'$"):
+        wire._check_shape(pairs)
+    assert Counted.compared < 100, "only keys whose hashes collide are compared"

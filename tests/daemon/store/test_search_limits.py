@@ -168,6 +168,35 @@ def test_a_wide_pipeline_stays_far_below_the_budget(memory: OpStoreServer, spent
     assert max(spent) < budget.STEPS / 4, spent
 
 
+# --- other searches through many versions -------------------------------------------------------------------------
+
+
+def test_a_selection_among_many_versions_ends_with_the_budget(
+    chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = chain.store
+    assert len(store.versions("op03", valid_for=["op04@1.0.0"], limit=1).skipped) > BACK
+    monkeypatch.setattr(budget, "STEPS", 5000)
+    for narrow in ("op03@2", "op03@1.0.0"):
+        assert store.versions(narrow, valid_for=["op04@1.0.0"], limit=1).op == "op03"
+    for downstreams, reference in ((["op04@1.0.0"], "op03"), ([], "op03@>=1,!=1.*,!=2.*,!=12.*,<13")):
+        with pytest.raises(
+            errors.TooMuchWork, match=r"^to find versions of op03.* takes more than 5,000 steps$"
+        ) as raised:
+            store.versions(reference, valid_for=downstreams, limit=1000)
+        assert (raised.value.status, raised.value.exit_code) == (422, 10)
+
+
+def test_following_what_a_version_affects_ends_with_the_budget(
+    chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(chain.store.affected("op00").affected) == len(CHAIN) - 1
+    monkeypatch.setattr(budget, "STEPS", 2000)
+    with pytest.raises(errors.TooMuchWork, match=r"^to find all ops that op00 affects takes more than 2,000 steps$"):
+        chain.store.affected("op00")
+    assert chain.store.affected("op18").affected[0].op == "op19"
+
+
 # --- time and the client --------------------------------------------------------------------------------------------
 
 
@@ -193,6 +222,10 @@ def test_a_search_ends_at_the_first_checkpoint_after_its_client_has_gone(store: 
 # --- several at once ------------------------------------------------------------------------------------------------
 
 
+def too_hard(limit: str, _ops: list[str]) -> errors.OpStoreError:
+    return errors.TooMuchWork(question="it", limit=limit, narrower="")
+
+
 class Held:
     """A search in a thread, which stays at its checkpoint until `release`."""
 
@@ -206,7 +239,7 @@ class Held:
 
     def _run(self) -> None:
         try:
-            with self._slots.budget("p", None, self.gone.is_set) as steps:
+            with self._slots.budget(self.gone.is_set, too_hard) as steps:
                 steps.spend(CHECKPOINT_STEPS)
                 self._released.wait()
         except errors.OpStoreError as error:
@@ -245,7 +278,7 @@ def test_few_long_searches_run_few_wait_and_more_are_refused(hold: Callable[[Sea
     assert isinstance(refused.error, errors.TooManySearches)
     assert (refused.error.status, refused.error.exit_code) == (503, 10)
 
-    with slots.budget("p", None, lambda: False) as steps:
+    with slots.budget(lambda: False, too_hard) as steps:
         steps.spend(CHECKPOINT_STEPS - 1)  # a short one needs no place
 
     waiting[0].gone.set()  # its client goes while it waits
@@ -267,7 +300,7 @@ def test_a_place_is_given_back_however_a_search_ends(store: Store, monkeypatch: 
         store.resolve("hard")
     with pytest.raises(errors.ConnectionLost):
         store.resolve("hard", is_cancelled=lambda: next(looks))
-    with suppress(RuntimeError), slots.budget("p", None, lambda: False) as steps:
+    with suppress(RuntimeError), slots.budget(lambda: False, too_hard) as steps:
         steps.spend(CHECKPOINT_STEPS)
         raise RuntimeError
     assert (slots.running, slots.waiting) == (0, 0)

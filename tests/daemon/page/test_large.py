@@ -1,0 +1,50 @@
+"""Pages whose work does not grow without a limit: large pipelines, many of them, and long texts."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.store.reports import overview
+from opstore_daemon.web.page.graph_drawing import MAX_BOXES
+from tests.support.site import Site
+
+
+@pytest.fixture
+def site(memory_server: OpStoreServer) -> Iterator[Site]:
+    """Return a signed-in site."""
+    with Listener(memory_server) as listener:
+        found = Site(memory_server, listener)
+        found.sign_in()
+        yield found
+
+
+def test_a_pipeline_that_is_too_large_to_draw_is_a_table(site: Site) -> None:
+    ops = [f"op{place:03d}" for place in range(MAX_BOXES + 1)]
+    site.server.store.register_pipeline("large", ops)
+    page = site.text("/ui/pipelines/large")
+    assert f"too large to draw: {len(ops)} ops, {len(ops) - 1} edges" in page
+    assert "<svg viewBox" not in page
+    assert all(op in page for op in ops)
+    site.server.store.register_pipeline("small", ops[:10])
+    assert "<svg viewBox" in site.text("/ui/pipelines/small")
+
+
+def test_a_list_of_pipelines_has_fewer_lines_if_they_have_many_edges(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MAX_EDGES", 10)
+    for name, edges in (("p1", 4), ("p2", 6), ("p3", 30), ("p4", 1)):
+        site.server.store.register_pipeline(name, [f"op{place}" for place in range(edges + 1)])
+    pages = {"": ("p1", "p2"), "p2": ("p3",), "p3": ("p4",)}
+    for after, names in pages.items():
+        page = site.text(f"/ui/pipelines?after={after}")
+        assert [name for name in ("p1", "p2", "p3", "p4") if f'href="/ui/pipelines/{name}"' in page] == list(names)
+        assert (f"after={names[-1]}" in page) == (names[-1] != "p4"), "a link to the next page"
+
+
+def test_a_search_for_a_long_text_finds_nothing(site: Site) -> None:
+    site.server.store.register_pipeline("p", ["a", "b"])
+    for text in ("_" * 31_000, "a" * 31_000, "%25" * 10_000, "a" * 501):
+        assert "/ui/ops/a" not in site.text(f"/ui/search?q={text}")
