@@ -9,12 +9,11 @@ from waitress.server import TcpWSGIServer
 
 from opstore_daemon.http_server import shares
 from opstore_daemon.http_server.channel import Channel
-from opstore_daemon.http_server.shares import MAX_UNREAD, Shares
+from opstore_daemon.http_server.shares import GRACE, MAX_UNREAD, Shares
 from opstore_daemon.protocol import errors
 
 log = logging.getLogger("opstore.daemon")
 
-ACCEPTS = 16  # connections that are accepted in one turn of the loop
 TURN = 8 * 1024 * 1024  # bytes that one turn of the loop receives or sends
 MIN_SHARE, MAX_SHARE = 16 * 1024, 1024 * 1024  # of a connection in that
 
@@ -31,6 +30,7 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
     def __init__(self, application: Any, *, clock: Callable[[], float], bounds: Shares, **options: Any) -> None:
         self.clock, self.bounds = clock, bounds
         self.share = MAX_SHARE
+        self._room = 1
         self._paused_until = self._logged_at = self._checked_at = float("-inf")
         super().__init__(application, bind_socket=False, **options)
 
@@ -40,14 +40,14 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
 
     def readable(self) -> bool:
         """Return whether to accept connections."""
-        return bool(self.accepting) and self.clock() >= self._paused_until
+        return bool(self.accepting) and self.clock() >= self._paused_until and self._room > 0
 
     def maintenance(self, now: float) -> None:
         """Do nothing: `tend` does it."""
 
-    def handle_accept(self) -> None:
-        """Accept the connections that wait."""
-        for _ in range(ACCEPTS):
+    def handle_accept(self, count: int | None = None) -> None:
+        """Accept the connections that wait, at most `count`, or as many as there is room for."""
+        for _ in range(self._room if count is None else count):
             try:
                 connection, address = self.socket.accept()
             except OSError as error:
@@ -69,6 +69,11 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
         for channel in shares.least_wanted(self.channels()):
             channel.handle_close()
 
+    @property
+    def timeout(self) -> float:
+        """The seconds until `tend` has to be called at the latest."""
+        return 1.0 if self._room else GRACE
+
     def threads_are_wanted(self) -> bool:
         """Return whether a request waits for a thread."""
         return bool(self.task_dispatcher.queue)
@@ -87,9 +92,10 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
         self.share = max(MIN_SHARE, min(MAX_SHARE, TURN // max(1, busy)))
         for channel in channels:
             channel.resume()
-        closing = [*self.bounds.excess(channels), *shares.unread(channels, MAX_UNREAD), *self._overdue(channels)]
-        for channel in dict.fromkeys(closing):
+        excess = self.bounds.excess(channels, self.clock())
+        for channel in dict.fromkeys([*excess, *shares.unread(channels, MAX_UNREAD), *self._overdue(channels)]):
             channel.handle_close()
+        self._room = self.bounds.room(self.channels())
 
     def _overdue(self, channels: list[Channel]) -> list[Channel]:
         now = self.clock()

@@ -14,7 +14,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from opstore_daemon.http_server.acceptor import MAX_SHARE, Acceptor
 from opstore_daemon.http_server.channel import Channel, channel_class
-from opstore_daemon.http_server.shares import Shares, connections_for, uploads_for
+from opstore_daemon.http_server.shares import ACCEPTS, Shares, connections_for, uploads_for
 from opstore_daemon.protocol import errors
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.system.descriptors import open_files
@@ -29,7 +29,6 @@ SETTINGS: dict[str, Any] = {
     "threads": 8,
     "backlog": 512,
     "asyncore_use_poll": True,  # select() is limited to 1,024 descriptors
-    "asyncore_loop_timeout": 1,  # seconds
     "recv_bytes": MAX_SHARE,
     # Waitress buffers bodies of at most MAX_FORM bytes. Beyond this size it uses an unnamed file, so that one body for
     # each connection takes 128 MiB of memory instead of a GiB. Most bodies are far smaller.
@@ -100,7 +99,7 @@ class Listener:
         """
         checked_at = time.monotonic()
         while not self._is_done():
-            wasyncore.loop(SETTINGS["asyncore_loop_timeout"], use_poll=True, map=self._map, count=1)
+            wasyncore.loop(self._waitress.timeout, use_poll=True, map=self._map, count=1)
             self._waitress.tend()
             if time.monotonic() - checked_at > 1:
                 checked_at = time.monotonic()
@@ -137,7 +136,7 @@ class Listener:
         known = -1
         while len(self._channels()) > known:
             known = len(self._channels())
-            self._waitress.handle_accept()
+            self._waitress.handle_accept(ACCEPTS)
 
     def _is_done(self) -> bool:
         if not self._stopping.is_set():

@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar
 
 MAX_CONNECTIONS = 640
 MIN_CONNECTIONS = 4
+GRACE = 0.1  # seconds that a new connection has to send its first head before it makes room for others
+ACCEPTS = 16  # connections that are accepted in one turn of the loop
 MAX_UNREAD = 64 * 1024 * 1024  # bytes of all responses in memory that clients have not read yet
 
 # Open files: each connection may also have a blob or the file of a body open. The rest is for the database, the log,
@@ -34,29 +36,39 @@ C = TypeVar("C", bound=Connection)
 
 @dataclass(frozen=True)
 class Shares:
-    """The bounds of one listener: `connections` in total, of which a quarter is for clients without a token."""
+    """The bounds of one listener: `connections` in total, of which a quarter is for clients without a token.
+
+    If there may be few, it is half of them, up to four.
+    """
 
     connections: int = MAX_CONNECTIONS
 
     @property
     def anonymous(self) -> int:
         """How many connections there may be on which no request has had a valid token yet."""
-        return max(1, self.connections // 4)
+        return max(min(4, self.connections // 2), self.connections // 4)
 
     @property
     def authenticated(self) -> int:
         """How many connections there may be on which one had: connections without a token take none of these."""
         return self.connections - self.anonymous
 
-    def excess(self, connections: Iterable[C]) -> list[C]:
+    def room(self, connections: Iterable[C]) -> int:
+        """Return how many connections to accept now: none if there are too many that are too new to be closed."""
+        beyond = max(1, min(ACCEPTS, self.anonymous // 4))
+        anonymous, _ = _split(connections)
+        return max(0, min(ACCEPTS, self.anonymous + beyond - len(anonymous)))
+
+    def excess(self, connections: Iterable[C], now: float) -> list[C]:
         """Return the connections to close because there are too many; never one whose request runs.
 
-        Of those without a token they are the oldest. Of the others they are those that have been idle the longest, then
-        those whose clients have sent and read nothing for the longest time.
+        Of those without a token they are the oldest, unless they are too new. Of the others they are those that have
+        been idle the longest, then those whose clients have sent and read nothing for the longest time.
         """
         anonymous, authenticated = _split(connections)
+        old = [each for each in anonymous if now - each.opened_at >= GRACE]
         return [
-            *_first(anonymous, len(anonymous) - self.anonymous, lambda each: each.opened_at),
+            *_first(old, len(anonymous) - self.anonymous, lambda each: each.opened_at),
             *_first(authenticated, len(authenticated) - self.authenticated, _least_wanted),
         ]
 

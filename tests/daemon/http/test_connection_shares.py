@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.http_server import acceptor
+from opstore_daemon.http_server import acceptor, channel
 from opstore_daemon.http_server.acceptor import LOG_INTERVAL, PAUSE
 from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.http_server.shares import (
+    ACCEPTS,
     FILES,
     FILES_OF_DAEMON,
+    GRACE,
     MAX_CONNECTIONS,
     MIN_CONNECTIONS,
     Shares,
@@ -54,9 +56,21 @@ class Fake:
 def test_connections_without_a_token_have_a_quarter_and_the_oldest_make_room() -> None:
     connections = [Fake(opened_at=number) for number in (3, 1, 4, 2, 5)]
     connections[1].requests = ["running"]
-    assert Shares(16).excess(connections) == [connections[3]]
-    assert Shares(16).excess([*connections, *(Fake(authenticated=True) for _ in range(12))]) == [connections[3]]
-    assert Shares(16).excess(connections[:4]) == []
+    assert Shares(16).excess(connections, 9) == [connections[3]]
+    assert Shares(16).excess([*connections, *(Fake(authenticated=True) for _ in range(12))], 9) == [connections[3]]
+    assert Shares(16).excess(connections[:4], 9) == []
+
+
+def test_a_new_connection_has_a_moment_to_send_its_head_and_meanwhile_others_wait() -> None:
+    connections = [Fake(opened_at=1) for _ in range(4)]
+    assert Shares(16).room(connections) == 1
+    connections.append(Fake(opened_at=1))
+    assert Shares(16).room(connections) == 0
+    assert Shares(16).excess(connections, 1 + GRACE / 2) == []
+    assert Shares(16).excess(connections, 1 + GRACE) == [connections[0]]
+    connections[0].authenticated = True
+    assert Shares(16).room(connections) == 1
+    assert Shares(MAX_CONNECTIONS).room([]) == ACCEPTS
 
 
 def test_connections_with_a_token_make_room_for_such_only() -> None:
@@ -64,9 +78,10 @@ def test_connections_with_a_token_make_room_for_such_only() -> None:
     stalled = [Fake(authenticated=True, active_at=number) for number in range(3)]
     running = Fake(authenticated=True, requests=["running"], active_at=-1)
     connections = [running, *stalled, *idle]
-    assert Shares(8).excess(connections) == [idle[2]]
-    assert Shares(4).excess(connections) == [idle[2], idle[1], idle[0], stalled[0]]
-    assert Shares(12).excess([*connections, *(Fake() for _ in range(3))]) == []
+    assert Shares(10).excess(connections, 9) == [idle[2]]
+    assert Shares(7).excess(connections, 9) == [idle[2], idle[1], idle[0]]
+    assert Shares(6).excess(connections, 9) == [idle[2], idle[1], idle[0], stalled[0]]
+    assert Shares(12).excess([*connections, *(Fake() for _ in range(3))], 9) == []
 
 
 def test_out_of_open_files_a_connection_that_is_not_needed_is_closed() -> None:
@@ -107,9 +122,11 @@ def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(monkeypat
     assert descriptors.raise_open_files(10_000) == 10_000
 
 
-def test_slow_connections_without_a_token_keep_nobody_out(server: OpStoreServer, tmp_path: Path) -> None:
-    still = Clock()  # no deadline ends any of them
-    with Listener(server, bounds=Shares(16), clock=still) as listener, Http(listener.url) as http, ExitStack() as stack:
+def test_slow_connections_without_a_token_keep_nobody_out(
+    server: OpStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "HEAD_SECONDS", 1e9)  # no deadline ends any of them
+    with Listener(server, bounds=Shares(16)) as listener, Http(listener.url) as http, ExitStack() as stack:
         upload = http.upload()
         busy = stack.enter_context(Raw(listener.port))
         begin(busy, upload, 0, 10)
@@ -126,8 +143,11 @@ def test_slow_connections_without_a_token_keep_nobody_out(server: OpStoreServer,
         assert busy.answer().status == 200, "whoever has a token keeps the connection"
 
 
-def test_a_client_without_a_token_displaces_no_idle_one_with_a_token(server: OpStoreServer) -> None:
-    with Listener(server, bounds=Shares(16), clock=Clock()) as listener, ExitStack() as stack:
+def test_a_client_without_a_token_displaces_no_idle_one_with_a_token(
+    server: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "HEAD_SECONDS", 1e9)
+    with Listener(server, bounds=Shares(16)) as listener, ExitStack() as stack:
         idle = []
         for _ in range(12):
             idle.append(stack.enter_context(Raw(listener.port)))

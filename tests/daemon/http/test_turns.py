@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.http_server.acceptor import ACCEPTS, MAX_SHARE, MIN_SHARE, TURN, Acceptor
+from opstore_daemon.http_server.acceptor import MAX_SHARE, MIN_SHARE, TURN, Acceptor
 from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.parser import READ
+from opstore_daemon.http_server.shares import ACCEPTS
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
