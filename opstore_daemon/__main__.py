@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from typing import NoReturn
 
 import click
 import msgspec
@@ -41,7 +42,7 @@ def upgrade(url: str | None) -> None:
     """Upgrade the schema to this release, after a backup."""
     from opstore_daemon import config, daemon
 
-    click.echo(daemon.upgrade(config.load(os.environ, url)))
+    _print(daemon.upgrade(config.load(os.environ, url)))
 
 
 @db.command()
@@ -50,7 +51,7 @@ def current(url: str | None) -> None:
     """Print the schema of the database."""
     from opstore_daemon import config, daemon
 
-    click.echo(daemon.current(config.load(os.environ, url)))
+    _print(daemon.current(config.load(os.environ, url)))
 
 
 @main.command("chariots-export", hidden=True)
@@ -71,10 +72,44 @@ def chariots_export(url: str) -> None:
         sys.exit(error.exit_code)
 
 
-if __name__ == "__main__":
+def _print(line: str) -> None:
+    """Print the line. Raises OutputFailed if standard output, such as a file on a full disk, can't be written."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise errors.OutputFailed(path="standard output", reason=errors.reason(error)) from error
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with its code. Every error ends here, as a message on stderr."""
+    code: object = 0
     try:
         main(prog_name="opstore")
+    except SystemExit as end:
+        code = end.code
     except errors.OpStoreError as error:
         from opstore_daemon import daemon
 
-        sys.exit(daemon.report(error))
+        code = daemon.report(error)
+    except Exception as failure:  # noqa: BLE001 - the one boundary; a bare exit 1 would read as "the answer is no"
+        from opstore_daemon import daemon
+
+        code = daemon.report_bug(failure)
+    _flush()
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def _flush() -> None:
+    """Flush the standard streams: Python does so again at exit, and exits with 120 if that fails."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is still buffered goes there
+
+
+if __name__ == "__main__":
+    run()

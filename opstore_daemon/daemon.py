@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -147,8 +148,17 @@ def report(error: errors.OpStoreError) -> int:
         log.error("%s", error.text)
     _report_to_starter({"error": error.text, "code": error.code, "hint": error.advice})
     hint = f"\nhint: {error.advice}" if error.advice else ""
-    sys.stderr.write(f"error: {error.text}{hint}\n")
+    with suppress(OSError):  # a file on a full disk
+        sys.stderr.write(f"error: {error.text}{hint}\n")
+        sys.stderr.flush()
     return error.exit_code
+
+
+def report_bug(failure: Exception) -> int:
+    """Report a failure that nobody expected, with its traceback in the log; return the exit code."""
+    reference = uuid.uuid4().hex[:12]
+    log.error("internal error %s", reference, exc_info=failure)
+    return report(errors.InternalError(reference=reference))
 
 
 def upgrade(config: Config) -> str:

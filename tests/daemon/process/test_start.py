@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol._version import __version__
 from tests.daemon.process.conftest import Start
-from tests.support.daemon import Daemon, run
+from tests.support.daemon import Daemon, environment, run
 from tests.support.schema import HEAD
 
 pytestmark = pytest.mark.process
@@ -299,3 +302,49 @@ def test_an_invalid_ready_pipe_does_not_hide_the_error(home: Path, descriptor: s
     refused = run(home, "serve", "--saver", "nowhere", OPSTORE_READY_FD=descriptor)
     assert refused.returncode == 2
     assert "--saver: " in refused.stderr
+
+
+FAILING = """
+import sys
+from opstore_daemon import __main__, daemon
+def fail(*_, **__):
+    raise RuntimeError("a bug")
+daemon.serve = daemon.current = fail
+sys.argv = ["opstore", *sys.argv[1:]]
+__main__.run()
+"""
+
+
+@pytest.mark.parametrize("words", [("serve",), ("db", "current")])
+def test_an_error_that_nobody_expected_exits_70_with_a_reference(home: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", FAILING, *words]
+    ended = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=False)
+    assert ended.returncode == 70
+    assert re.search(r"error: an internal error, with the reference [0-9a-f]{12}\n", ended.stderr)
+    assert "RuntimeError: a bug" in ended.stderr, "there is no log yet"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="requires /dev/full")
+@pytest.mark.parametrize("words", [("db", "upgrade"), ("db", "current")])
+def test_a_standard_output_that_is_full_exits_9(home: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-P", "-m", "opstore_daemon", *words]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, env=environment(home), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 9
+    assert ended.stderr == b"error: standard output can't be written: No space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="requires /dev/full")
+def test_a_standard_error_that_is_full_neither_ends_the_daemon_nor_changes_its_exit_code(home: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-P", "-m", "opstore_daemon", "serve", "--saver", "s3://bucket"]
+        assert subprocess.run(command, env=environment(home), stderr=full, check=False).returncode == 2
+        reader, writer = os.pipe()
+        environ = environment(home, OPSTORE_READY_FD=str(writer))
+        with subprocess.Popen(command[:-2], env=environ, pass_fds=[writer], stderr=full) as process:
+            os.close(writer)
+            with open(reader) as ready:
+                url = json.loads(ready.readline())["url"]
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
+                process.terminate()
+            assert process.wait(60) == 0
