@@ -15,6 +15,7 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.system.full_disk import MARGIN, RESERVE
 from tests.support.daemon import Daemon, run
 from tests.support.small_disk import MIB, MountedDisk, mounted
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 
@@ -228,6 +229,28 @@ def test_a_disk_without_inodes_is_called_that_and_can_be_freed(tmp_path: Path) -
         again.home = disk.outer / "home"
         assert again.pull("pca") == b"bytes"
         again.kill()
+
+
+OFTEN = """
+import sys
+from opstore_daemon import __main__, daemon
+daemon.REGAIN_EVERY = 0.01
+sys.argv = ["opstore", *sys.argv[5:]]  # behind the words of the usual command
+__main__.run()
+"""
+
+
+def test_a_running_daemon_brings_its_reserve_back(home: Path) -> None:
+    daemon = Daemon.start(home, enter=[sys.executable, "-c", OFTEN])
+    try:
+        daemon.push("pca", b"bytes")
+        for _ in range(2):
+            (home / "opstore.db-reserve").unlink()
+            wait_for(lambda: (home / "opstore.db-reserve").exists(), "the reserve")
+        assert daemon.pull("pca") == b"bytes"
+        assert daemon.stop() == 0
+    finally:
+        daemon.kill()
 
 
 # A form of a full disk that needs no rights: the system refuses to make a file larger than a limit.
