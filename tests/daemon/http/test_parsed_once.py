@@ -69,5 +69,6 @@ def test_a_validation_checks_each_text_once_on_each_side(memory_server: OpStoreS
     for counter in checks.values():
         counter.clear()
     client.validate("pca@1.0.0", "forest")
-    request = Counter(["reference pca@1.0.0", "name pca", "version 1.0.0", "reference forest", "name forest"])
-    assert checks == {"client": request, "daemon": request}
+    request = ["reference pca@1.0.0", "name pca", "version 1.0.0", "reference forest", "name forest"]
+    response = ["version 1.0.0"] * 2  # of the upstream and of the downstream
+    assert checks == {"client": Counter(request + response), "daemon": Counter(request)}

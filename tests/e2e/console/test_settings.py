@@ -200,7 +200,7 @@ def test_the_text_of_a_daemon_is_escaped(machine: Machine, strangers: Callable[.
     stranger = strangers("404 Not Found", "Content-Type: application/problem+json\r\n", body)
     stranger._answer = stranger._answer.replace(b"Content-Type: text/plain\r\n", b"")
     code, out, err = machine.run("ops", "--url", stranger.url)
-    assert (code, out, err) == (4, "", "error: \\x1b[31m[red]gone[/red]\nhint: \\u202erun\n")
+    assert (code, out, err) == (4, "", "error: \\x1b[31m[red]gone[/red]\nhint: opstore ops\n")
 
 
 def test_a_pyproject_that_can_not_be_read_is_a_warning_on_stderr(machine: Machine) -> None:
