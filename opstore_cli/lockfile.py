@@ -1,10 +1,6 @@
 """Read and write opstore.lock, a resolution with digests. The same resolution gives the same bytes."""
 
-import os
 import re
-import select
-import stat
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from opstore_cli.files.nofollow import NONBLOCK
+from opstore_cli.files.bounded_read import read_bytes
 from opstore_cli.files.private import replace_file
 from opstore_cli.files.targets import regular_target
+from opstore_cli.files.text import NotText, decode
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.locks import check_graph
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
@@ -29,11 +25,11 @@ from opstore_daemon.protocol.versions import Version, VersionNumber
 FORMAT = 2
 MAX_LOCK = 16 * 1024 * 1024  # bytes
 MAX_SIZE = 2**63 - 1  # bytes of a version
-PIPE_TIMEOUT = 60.0  # seconds in which all of a lock must come from a pipe
+MAX_DOTS = 100  # outside of strings, in a line: tomllib takes quadratic time for a long dotted key
 _HEAD = "# Written by opstore resolve --lock. It pins a version of each op of the pipeline; do not edit it.\n"
 _AGAIN = "write it again with opstore resolve --lock"
+_STRING = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
 _CONFLICT = re.compile(r"(?:<{7,}|={7,}|>{7,}|\|{7,})(?:[ \t].*)?")
-_REGULAR = (stat.S_IFREG, stat.S_IFIFO)
 
 
 class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,13 +153,17 @@ def write(path: Path, lock: LockFile) -> bool:
     data = to_text(lock).encode()
     target = regular_target(path, stream_hint="use --lock -")
     with errors.translated(OSError, to=errors.OutputFailed, path=str(path)):
-        try:
-            if target.read_bytes() == data:
-                return False
-        except OSError:
-            pass  # there is none, or it can't be read, which does not keep it from being replaced
+        if _has_bytes(target, data):
+            return False
         replace_file(target, data)
     return True
+
+
+def _has_bytes(path: Path, data: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False  # there is none, or it can't be read, which does not keep it from being replaced
 
 
 def _without_none(table: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _implied_ops(edges: Sequence[tuple[str, str]], ops: Sequence[str]) -> set[st
 def read(path: Path) -> LockFile:
     """Return the content of the file, all of it checked; raises FileRefused."""
     try:
-        return parse_text(_read_bytes(path))
+        return parse_text(read_bytes(path, MAX_LOCK))
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:
@@ -191,12 +191,14 @@ def read(path: Path) -> LockFile:
 def parse_text(data: bytes) -> LockFile:
     """Return the content of a lock file; raises ValueError or OpStoreError, with what to do."""
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"it is not UTF-8: {_AGAIN}") from None
+        text = decode(data)
+    except NotText as error:
+        raise ValueError(f"{error}; {_AGAIN}") from None
     for number, line in enumerate(text.splitlines(), 1):
         if _CONFLICT.fullmatch(line):
             raise ValueError(f"it contains a merge conflict (line {number}): take one side of it, or {_AGAIN}")
+        if line.count(".") > MAX_DOTS and _STRING.sub("", line).count(".") > MAX_DOTS:
+            raise ValueError(f"line {number} is not one of a lock: {_AGAIN}")
     if not text.strip():
         raise ValueError(f"it is empty: {_AGAIN}")
     try:
@@ -220,34 +222,3 @@ def _check(content: _Content) -> None:
     for op in sorted(set(ops) ^ wanted):
         there = "a version of" if op in ops else "no version of"
         raise ValueError(f"it has {there} {op}, which is {'not ' if op in ops else ''}an op of its edges")
-
-
-def _read_bytes(path: Path) -> bytes:
-    # O_NONBLOCK: opening a named pipe would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | NONBLOCK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_IFMT(mode) not in _REGULAR:
-            raise ValueError("it is a folder" if stat.S_ISDIR(mode) else "it is neither a file nor a pipe")
-        deadline = time.monotonic() + PIPE_TIMEOUT
-        pieces, size = [], 0
-        while piece := _read_piece(descriptor, deadline if stat.S_ISFIFO(mode) else None):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_LOCK:
-                raise ValueError(f"it is larger than {MAX_LOCK // 1024**2} MiB, and so it is no lock")
-    finally:
-        os.close(descriptor)
-    return b"".join(pieces)
-
-
-def _read_piece(descriptor: int, deadline: float | None) -> bytes:
-    """Return the next bytes, none at the end; raises ValueError if a pipe has none before the deadline."""
-    while True:
-        try:
-            return os.read(descriptor, READ_SIZE)
-        except BlockingIOError:
-            pass
-        left = PIPE_TIMEOUT if deadline is None else deadline - time.monotonic()
-        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-            raise ValueError(f"the pipe did not end within {PIPE_TIMEOUT:.0f} seconds") from None

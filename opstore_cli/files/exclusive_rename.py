@@ -1,6 +1,5 @@
 """Rename a folder without replacing anything, or exchange it for another one in one step."""
 
-import ctypes
 import errno
 import os
 import sys
@@ -30,6 +29,10 @@ def rename_exclusively(source: Path, target: Path) -> None:
 
 def exchange(source: Path, target: Path) -> bool:
     """Exchange what is at the two paths in one step; return whether that happened: some systems can't."""
+    if os.name != "posix":
+        return False
+    import ctypes  # takes 5 ms
+
     first, second = os.fsencode(source), os.fsencode(target)
     try:
         library = ctypes.CDLL(None)

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from opstore_cli.files.bounded_read import Unreadable, read_bytes
 from opstore_cli.files.nofollow import NONBLOCK
 
 MAX_TEXT = 1024 * 1024  # bytes
@@ -28,8 +29,10 @@ def read_text(path: Path) -> str:
 
 def read_any_text(path: Path) -> str:
     """Return the text of a file or pipe that the user named. Raises NotText, also for more bytes, and OSError."""
-    with path.open("rb") as file:
-        return decode(_bounded(file))
+    try:
+        return decode(read_bytes(path, MAX_TEXT))
+    except Unreadable as error:
+        raise NotText(str(error)) from None
 
 
 def _bounded(file: BinaryIO) -> bytes:

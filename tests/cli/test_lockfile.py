@@ -6,6 +6,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from opstore_cli import lockfile
+from opstore_cli.files import bounded_read
 from opstore_cli.lockfile import LockFile, PinnedVersion
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
@@ -150,10 +152,12 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "subversions that are none": (HEAD + "edges = []\n" + ONE.replace("aaaa", "AAAA"), "are not subversions"),
     "subversions with a time": (HEAD + "edges = []\n" + ONE.replace("cccc", "cccc_2026"), "are not subversions"),
     "no TOML": ("[", "it is not a lock of format 2"),
+    "a long dotted key": (HEAD + EDGE + TWO + "a" + ".a" * 1_000_000 + " = 1", "line 12 is not one of a lock"),
+    "a long key behind strings": (HEAD + "x = {a = '\"', b" + ".'\"b'" * 100_000 + " = 1}", "line 3 is not one"),
     "nested too deep": ("a = " + "[" * 20_000, "it is not a lock of format 2"),
-    "UTF-16": ((HEAD + EDGE + TWO).encode("utf-16"), "it is not UTF-8"),
+    "UTF-16": ((HEAD + EDGE + TWO).encode("utf-16"), "it is UTF-16 or UTF-32 text; save it as UTF-8; write it again"),
     "Latin-1": (("# größe\n" + HEAD + EDGE + TWO).encode("latin-1"), "it is not UTF-8"),
-    "NULs": (b"\0" * 10, "it is not a lock of format 2"),
+    "NULs": (b"\0" * 10, "UTF-16"),
 }
 
 
@@ -204,7 +208,7 @@ def test_a_file_that_is_too_large_is_read_no_further(tmp_path: Path, monkeypatch
         return data
 
     monkeypatch.setattr(os, "read", counted)
-    with pytest.raises(errors.FileRefused, match="larger than 16 MiB"):
+    with pytest.raises(errors.FileRefused, match="it has more than 16384 KiB"):
         lockfile.read(path)
     assert lockfile.MAX_LOCK < sum(read) < 2 * lockfile.MAX_LOCK
 
@@ -233,7 +237,7 @@ def test_a_lock_is_read_from_a_pipe_to_its_end(pipe: tuple[Path, int]) -> None:
 
 def test_a_pipe_that_does_not_end_is_refused(pipe: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
     path, writer = pipe
-    monkeypatch.setattr(lockfile, "PIPE_TIMEOUT", 0.0)
+    monkeypatch.setattr(bounded_read, "PIPE_TIMEOUT", 0.0)
     with pytest.raises(errors.FileRefused, match="the pipe did not end within 0 seconds"):
         lockfile.read(path)
     os.write(writer, HEAD.encode())
@@ -355,3 +359,11 @@ def test_two_writers_at_once_leave_one_whole_lock(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (lockfile.read(path) in (LOCK, OTHER), os.listdir(tmp_path)) == (True, ["opstore.lock"])
+
+
+def test_many_edges_in_one_line_are_read() -> None:
+    """As an editor may write them: the dots of names are in strings."""
+    names = [f"op.{number}.x" for number in range(120)]
+    edges = ", ".join(f"['{up}', \"{down}\"]" for up, down in pairwise(names))
+    tables = "".join(ONE.replace("'a'", f"'{name}'") for name in names)
+    assert len(lockfile.parse_text(f"{HEAD}edges = [{edges}]\n{tables}".encode()).edges) == 119

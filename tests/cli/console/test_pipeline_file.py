@@ -1,5 +1,6 @@
 """The file of a pipeline."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,9 @@ def test_a_byte_order_mark_is_skipped_and_another_encoding_is_named(tmp_path: Pa
     file.write_bytes(b"ops = [\n'gr\xf6sse']")
     with pytest.raises(errors.FileRefused, match=r"byte 0xf6 \(at line 2, column 4\)"):
         read_graph(file)
+
+
+def test_a_pipe_that_nothing_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.FileRefused):
+        read_graph(tmp_path / "pipe")

@@ -1,0 +1,50 @@
+"""Read a file or a pipe that the user named: up to a limit, and no pipe that never ends."""
+
+import os
+import select
+import stat
+import time
+from pathlib import Path
+
+from opstore_cli.files.nofollow import NONBLOCK
+from opstore_daemon.protocol.limits import READ_SIZE
+
+PIPE_TIMEOUT = 60.0  # seconds in which all bytes must come from a pipe
+
+_FLAGS = os.O_RDONLY | NONBLOCK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+_READABLE = (stat.S_IFREG, stat.S_IFIFO)
+
+
+class Unreadable(ValueError):
+    """The path has something other than a file or pipe that ends within the limit; the message is the reason."""
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Return the bytes of the file, or of the pipe to its end. Raises Unreadable, also for more bytes, and OSError."""
+    # O_NONBLOCK: opening a named pipe would wait for a writer.
+    descriptor = os.open(path, _FLAGS)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_IFMT(mode) not in _READABLE:
+            raise Unreadable("it is a folder" if stat.S_ISDIR(mode) else "it is neither a file nor a pipe")
+        deadline = time.monotonic() + PIPE_TIMEOUT
+        pieces, size = [], 0
+        while piece := _read_piece(descriptor, deadline):
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise Unreadable(f"it has more than {limit // 1024} KiB")
+    finally:
+        os.close(descriptor)
+    return b"".join(pieces)
+
+
+def _read_piece(descriptor: int, deadline: float) -> bytes:
+    """Return the next bytes, none at the end; raises Unreadable if a pipe has none before the deadline."""
+    while True:
+        try:
+            return os.read(descriptor, READ_SIZE)
+        except BlockingIOError:  # only a pipe blocks
+            left = deadline - time.monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+            raise Unreadable(f"the pipe did not end within {PIPE_TIMEOUT:.0f} seconds")
