@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Lock
 
 C = TypeVar("C", bound=type)
 
@@ -120,6 +121,25 @@ def target(name: str, value: Any) -> Any:
     raise _invalid(name, "a path or a binary file object", value)
 
 
+def path(name: str, value: Any) -> Path:
+    """Return the path. Raises InvalidArgument."""
+    if isinstance(value, str | os.PathLike):
+        return Path(os.fsdecode(value))
+    raise _invalid(name, "a path", value)
+
+
+def lock(name: str, value: Any) -> Lock:
+    """Return the lock. Raises InvalidArgument."""
+    if not isinstance(value, Lock):
+        raise _invalid(name, "a Lock", value, advice="client.resolve(pipeline).lock() returns one")
+    return value
+
+
+def texts_or_lock(name: str, value: Any) -> tuple[str, ...] | Lock:
+    """Return the texts of a sequence, or the lock. Raises InvalidArgument."""
+    return value if isinstance(value, Lock) else texts(name, value)
+
+
 def function(name: str, value: Any) -> Any:
     """Return the callable. Raises InvalidArgument."""
     if not callable(value):
@@ -129,7 +149,7 @@ def function(name: str, value: Any) -> Any:
 
 _NAMES = ("op", "name", "pipeline", "tag", "reference", "upstream", "downstream", "upgrade")
 _OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat")
-_TEXTS = ("references", "use", "lock", "valid_for", "valid_with", "tags", "ops", "subject")
+_TEXTS = ("use", "valid_for", "valid_with", "tags", "ops", "subject")
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
     **dict.fromkeys(_TEXTS, texts),
@@ -143,6 +163,10 @@ CHECKS: dict[str, Check] = {
     "source": source,
     "to": target,
     "notify": function,
+    "progress": function,
+    "references": texts_or_lock,
+    "lock": lock,
+    "folder": path,
 }
 
 

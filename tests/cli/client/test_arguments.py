@@ -16,6 +16,7 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Lock
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.in_process import InProcessClient
 
@@ -23,11 +24,14 @@ from tests.support.in_process import InProcessClient
 GIVEN: dict[str, Any] = {
     "op": "pca", "name": "pca", "pipeline": "churn", "tag": "stable", "reference": "pca", "references": ["pca"],
     "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
-    "seconds": 0,
+    "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
 }  # fmt: skip
 WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.text: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
     arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
+    arguments.texts_or_lock: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
+    arguments.lock: [5, "pca@1.0.0", ["pca@1.0.0"], {"edges": [], "versions": []}],
+    arguments.path: [5, b"models", None, object()],
     arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}],
     arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],
     arguments.fields: [5, {"major": 5}, {"major": {"a": 1}}, {1: {}}],
