@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -158,7 +159,7 @@ def _check_several(
     if len(references) > 1 and directory is None:
         raise click.UsageError("several REFs need a folder: pass it with -d")
     ops = [reference.op for reference in references]
-    duplicate = next((op for op in ops if ops.count(op) > 1), None)
+    duplicate = next((op for op, count in Counter(ops).items() if count > 1), None)
     if duplicate is not None:
         raise click.UsageError(f"{duplicate} is given twice: both would be written to {directory}/{duplicate}")
 

@@ -27,14 +27,13 @@ def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineNa
 
     def latest(op: str) -> Chosen:
         if op not in latest_by_op:
-            budget.spend(3 * QUERY_STEPS)
             latest_by_op[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
         return latest_by_op[op]
 
     def downstreams(op: str) -> list[str]:
         if edges is not None:
             return edges.get(op, [])
-        budget.spend(2 * QUERY_STEPS)
+        budget.spend(5 * QUERY_STEPS)
         row = chosen.op if op == chosen.op.name else latest(op).op
         return [*pipelines.downstreams(snapshot, row), *links.downstreams(snapshot, row)]
 

@@ -27,8 +27,9 @@ VersionSet = dict[str, VersionRow]  # a version for each op
 def references_by_op(pipeline: PipelineRecord, references: Sequence[Reference]) -> dict[OpName, Reference]:
     """Return the references by op; raise InvalidRequest for an op that is not in the pipeline or occurs twice."""
     by_op: dict[OpName, Reference] = {}
+    known = set(pipeline.ops)
     for reference in references:
-        if reference.op not in pipeline.ops:
+        if reference.op not in known:
             raise errors.InvalidRequest(reason=f"the pipeline {pipeline.name} has no op {reference.op}")
         if reference.op in by_op:
             raise errors.InvalidRequest(reason=f"there are two references to {reference.op}")

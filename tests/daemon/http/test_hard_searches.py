@@ -125,9 +125,19 @@ class Refused:
 def test_a_search_does_not_outlive_the_daemon(hard: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "GRACE", 0.0)
     before = of_waitress()
+    cancelled: list[bool] = []
     with Listener(hard) as listener:
-        connection: Any = ask(Raw(listener.port))
+        dispatcher = listener._waitress.task_dispatcher
+        shutdown = dispatcher.shutdown
+
+        def note_and_shut_down(**options: Any) -> None:
+            cancelled.extend(channel.is_client_gone() for channel in listener._channels())
+            shutdown(**options)
+
+        monkeypatch.setattr(dispatcher, "shutdown", note_and_shut_down)
+        connection = ask(Raw(listener.port))
         wait_for(lambda: hard.store.searches.running == 1, "the search")
+    assert cancelled == [True], "before the daemon waits for its threads"
     wait_for(lambda: hard.store.searches.running == 0, "the end of the search")
     wait_for(lambda: of_waitress() <= before, "the end of the threads")
     connection.socket.close()
