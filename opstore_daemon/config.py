@@ -7,7 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 from platformdirs import user_data_path
 
-from opstore_daemon.protocol import durations, errors
+from opstore_daemon.protocol import durations, errors, runtime_file
+from opstore_daemon.protocol.home_trust import check_home
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 
 IDLE_TIMEOUT = 30 * 60.0  # seconds
@@ -25,7 +26,7 @@ class Config:
     @property
     def runtime_file(self) -> Path:
         """The file with the URL and pid of the running daemon."""
-        return self.home / "daemon.json"
+        return self.home / runtime_file.RUNTIME_FILE
 
     @property
     def port_file(self) -> Path:
@@ -40,7 +41,7 @@ class Config:
     @property
     def lock_file(self) -> Path:
         """The file that is locked while a daemon runs."""
-        return self.home / "daemon.lock"
+        return self.home / runtime_file.LOCK_FILE
 
     @property
     def token_file(self) -> Path:
@@ -64,8 +65,9 @@ class Config:
 
 
 def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = None) -> Config:
-    """Return the settings; `db` and `saver` are the URLs given as options. Raises InvalidSetting."""
+    """Return the settings; `db` and `saver` are the URLs given as options. Raises InvalidSetting and UntrustedHome."""
     home = Path(environ.get("OPSTORE_HOME") or user_data_path("opstore", appauthor=False)).expanduser().absolute()
+    check_home(home, environ)
     if db is None and "?" in str(home):
         reason = f"{home} contains a '?', which can't be part of the path in a database URL"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason)

@@ -1,10 +1,11 @@
-"""The daemon's process: started for one home, found by its runtime file, stopped by a signal."""
+"""The daemon's process: started for one home, found by its runtime file, stopped over HTTP or by a signal."""
 
 import gc
+import importlib
 import json
 import logging
-import logging.handlers
 import os
+import secrets
 import signal
 import sys
 import time
@@ -15,19 +16,29 @@ from pathlib import Path
 from types import FrameType
 
 from opstore_daemon.config import Config
-from opstore_daemon.home import home_errors, load_token, locked, write_runtime_file
+from opstore_daemon.home import (
+    HomeLock,
+    delete_runtime_file,
+    home_errors,
+    load_token,
+    locked,
+    read_last_port,
+    write_last_port,
+    write_runtime_file,
+)
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.shares import FILES
 from opstore_daemon.log import LimitedHandler
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
 from opstore_daemon.metadata.reserve import Reserve
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, proof
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
 from opstore_daemon.store.opening import upgrade_alone
 from opstore_daemon.system import log_failures
 from opstore_daemon.system.descriptors import raise_open_files
+from opstore_daemon.system.log_file import LogFile
 from opstore_daemon.web.guards import is_host
 
 log = logging.getLogger("opstore.daemon")
@@ -35,9 +46,13 @@ log = logging.getLogger("opstore.daemon")
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
 REGAIN_EVERY = 30.0  # seconds between two looks whether the reserve of disk space can be refilled
 
+# What the API would otherwise import with the first request that needs it: by then, an upgrade may have replaced the
+# program. The page stays lazy: its library takes long, and few daemons show it.
+LATER = ("encodings.idna", "encodings.unicode_escape", "xxhash")
+
 
 def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, background: bool) -> None:
-    """Serve until a signal arrives or, in the background, until no request arrives for the idle timeout.
+    """Serve until a request to stop or a signal arrives or, in the background, until none arrives for the idle timeout.
 
     `names` are host names that the daemon accepts in addition to those of loopback. Raises InvalidSetting, HomeLocked,
     ListenRefused, SchemaTooNew, and errors of the database and the saver.
@@ -50,7 +65,7 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
         log_handler = _set_up_log(config.log_file, also_stderr=not background)
-    with locked(config):
+    with locked(config) as lock:
         reserve = Reserve(path_of(config.db_url))
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
@@ -66,22 +81,29 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: _stop(listener))
-        reserve.spend_on(lambda: write_runtime_file(config, listener.url, listener.port))
+        for name in LATER:
+            importlib.import_module(name)
+        instance = secrets.token_hex(16)
+        server.guards.add_proof(proof.secret_of(token, instance))
+        reserve.spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
         server.db.reserve.keep()
         log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
         _report_to_starter({"url": listener.url, "pid": os.getpid()})
         _reduce_garbage_collection()
         try:
-            # A daemon whose home was removed can't be found any more, and would otherwise run for ever.
-            is_wanted = _wanted(config, server.db, log_handler)
-            listener.run(config.idle_timeout if background else 0, is_wanted=is_wanted)
+            listener.run(
+                config.idle_timeout if background else 0,
+                is_wanted=_wanted(config, lock, server.db, log_handler),
+                # Before the port is closed: a client that can't connect may rely on that the daemon has not stopped.
+                before_closing=lambda: delete_runtime_file(config, lock),
+            )
         finally:
-            config.runtime_file.unlink(missing_ok=True)
+            delete_runtime_file(config, lock)
             server.close()
             log.info("stopped")
 
 
-def _wanted(config: Config, database: Database, log_handler: LimitedHandler) -> Callable[[], bool]:
+def _wanted(config: Config, lock: HomeLock, database: Database, log_handler: LimitedHandler) -> Callable[[], bool]:
     """Return a function that says whether the daemon can still be found; now and then it regains disk space."""
     regained_at = time.monotonic()
 
@@ -91,9 +113,20 @@ def _wanted(config: Config, database: Database, log_handler: LimitedHandler) -> 
         if time.monotonic() - regained_at > REGAIN_EVERY:
             regained_at = time.monotonic()
             database.regain_space()
-        return config.runtime_file.exists()
+        return _is_published(config, lock)
 
     return is_wanted
+
+
+def _is_published(config: Config, lock: HomeLock) -> bool:
+    """Return whether clients can find this daemon: its home was not removed, and its lock file is in place.
+
+    A daemon that can't be found would run for ever, beside another one of the same home.
+    """
+    if config.runtime_file.exists() and lock.is_at_path:
+        return True
+    log.info("stopping: %s or %s was removed or replaced", config.runtime_file, config.lock_file)
+    return False
 
 
 def _reduce_garbage_collection() -> None:
@@ -107,11 +140,11 @@ def _reduce_garbage_collection() -> None:
 def _listen_on_last_port(config: Config, server: OpStoreServer, host: str) -> Listener:
     """Listen on the port that this home's daemon had last, so that bookmarks stay valid; else on any free port."""
     try:
-        listener = Listener(server, host, int(config.port_file.read_text()))
-    except (OSError, ValueError, OverflowError, errors.OpStoreError):
+        listener = Listener(server, host, read_last_port(config))
+    except (OverflowError, errors.OpStoreError):
         listener = Listener(server, host, 0)
     with suppress(OSError):  # a full disk: the next daemon has another port
-        config.port_file.write_text(f"{listener.port}\n")
+        write_last_port(config, listener.port)
     return listener
 
 
@@ -120,9 +153,7 @@ def _stop(listener: Listener, _frame: FrameType | None = None) -> None:
 
 
 def _set_up_log(path: Path, *, also_stderr: bool) -> LimitedHandler:
-    handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
-    ]
+    handlers: list[logging.Handler] = [LogFile(path, LOG_BYTES, LOG_FILES)]
     if also_stderr:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:

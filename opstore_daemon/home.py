@@ -2,21 +2,25 @@
 
 import errno
 import fcntl
-import json
 import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opstore_daemon.config import Config
-from opstore_daemon.protocol import errors
-from opstore_daemon.protocol._version import __version__
-from opstore_daemon.system import full_disk
+import msgspec
 
-LOCK_TIMEOUT = 1.0  # seconds
+from opstore_daemon.config import Config
+from opstore_daemon.protocol import errors, runtime_file
+from opstore_daemon.protocol._version import __version__
+from opstore_daemon.system import files, full_disk, namespaces
+
+LOCK_TIMEOUT = 1.0  # seconds that another daemon may take to end
+SHARED_TIMEOUT = 30.0  # seconds that clients may take to look, on a busy machine
+MAX_SMALL_FILE = 64 * 1024  # bytes
 
 
 @contextmanager
@@ -31,99 +35,130 @@ def home_errors(home: Path) -> Iterator[None]:
             raise errors.StorageFull(reason=f"{path} can't be written: {words}") from error
         if error.errno in (errno.EIO, errno.EROFS):
             raise errors.OutputFailed(path=str(path), reason=errors.reason(error)) from error
-        reason = f"{error.filename or home} can't be used: {errors.reason(error)}"
+        reason = f"{path} can't be used: {errors.reason(error)}"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason) from error
 
 
+@dataclass(frozen=True, slots=True)
+class HomeLock:
+    """The lock of a home, which this process holds. `path` is that of its file, open as `descriptor`."""
+
+    path: Path
+    descriptor: int
+
+    @property
+    def is_at_path(self) -> bool:
+        """Whether the path still names the locked file. If not, another daemon may use the home."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
+
 @contextmanager
-def locked(config: Config) -> Iterator[None]:
+def locked(config: Config) -> Iterator[HomeLock]:
     """Hold the lock of the home; raises HomeLocked with the URL and pid of the daemon that holds it."""
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(config.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = files.open_regular(config.lock_file, os.O_RDWR | os.O_CREAT)
     try:
-        if not _acquire(lock):
+        with home_errors(config.lock_file):
+            is_free = _acquire(descriptor)
+        if not is_free:
             raise errors.HomeLocked(home=str(config.home), **read_runtime_file(config))
-        yield
+        yield HomeLock(config.lock_file, descriptor)
     finally:
-        os.close(lock)
+        os.close(descriptor)
 
 
-def _acquire(lock: int) -> bool:
-    # A client that looks for a running daemon holds a shared lock for an instant.
-    deadline = time.monotonic() + LOCK_TIMEOUT
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
+def _acquire(descriptor: int) -> bool:
+    """Acquire the lock; return False if another daemon holds it. Raises OSError if the file system has no locks."""
+    started_at = time.monotonic()
+    while not _try(descriptor, fcntl.LOCK_EX):
+        # A client that looks for a running daemon holds a shared lock for an instant.
+        timeout = SHARED_TIMEOUT if _try(descriptor, fcntl.LOCK_SH) else LOCK_TIMEOUT
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if time.monotonic() - started_at > timeout:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_runtime_file(config: Config) -> dict[str, object]:
     """Return `url` and `pid` of the running daemon, or placeholder texts if it has not written them yet."""
-    try:
-        found = json.loads(config.runtime_file.read_text())
-        return {"url": found["url"], "pid": found["pid"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    found = runtime_file.read(config.home)
+    if found is None:
         return {"url": "an unknown URL (it is still starting)", "pid": "unknown"}
+    return {"url": found.url, "pid": found.pid}
 
 
-def write_runtime_file(config: Config, url: str, port: int) -> None:
+def write_runtime_file(config: Config, lock: HomeLock, url: str, port: int, instance: str) -> None:
     """Publish where this process listens, for clients that look for the home's daemon."""
-    record = {
-        "url": url,
-        "port": port,
-        "pid": os.getpid(),
-        "version": __version__,
-        "started_at": datetime.now(UTC).isoformat(),
-    }
+    record = runtime_file.RuntimeFile(
+        url=url,
+        port=port,
+        pid=os.getpid(),
+        version=__version__,
+        started_at=datetime.now(UTC).isoformat(),
+        lock=os.fstat(lock.descriptor).st_ino,
+        instance=instance,
+        host=namespaces.host_name(),
+        pid_namespace=namespaces.pid_namespace(),
+    )
     with home_errors(config.home):
-        _write_atomically(config.runtime_file, json.dumps(record) + "\n")
+        files.write_atomically(config.runtime_file, msgspec.json.encode(record) + b"\n", durable=False)
+
+
+def delete_runtime_file(config: Config, lock: HomeLock) -> None:
+    """Delete the runtime file of this process, unless the home has another lock file: then it is another daemon's."""
+    with suppress(OSError):
+        if lock.is_at_path:
+            config.runtime_file.unlink()
+
+
+def read_last_port(config: Config) -> int:
+    """Return the port that this home's daemon had last; 0 if it is unknown."""
+    try:
+        return int(files.read_regular(config.port_file, MAX_SMALL_FILE))
+    except (OSError, ValueError):
+        return 0
+
+
+def write_last_port(config: Config, port: int) -> None:
+    """Store the port for `read_last_port`."""
+    files.write_atomically(config.port_file, f"{port}\n".encode(), durable=False)
 
 
 def load_token(path: Path) -> str:
     """Return the home's token; create it at the first start. Restricts an existing file to its owner.
 
-    Raises InvalidSetting for a symbolic link or a file without a token, and what `home_errors` raises.
+    Raises InvalidSetting for a file without a token, and what `home_errors` raises.
     """
     with home_errors(path.parent):
         return _load_token(path)
 
 
 def _load_token(path: Path) -> str:
-    if path.is_symlink():
-        raise errors.InvalidSetting(setting=str(path), reason="it is a symbolic link")
-    if not path.exists():
+    try:
+        descriptor = files.open_regular(path, os.O_RDONLY, changes=True)
+    except FileNotFoundError:
         token = secrets.token_urlsafe(32)
-        _write_atomically(path, token + "\n", durable=True)
+        files.write_atomically(path, token.encode() + b"\n")
         return token
-    path.chmod(0o600)
-    # An editor may have added a byte order mark.
-    token = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").strip()
+    with os.fdopen(descriptor, "rb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        # An editor may have added a byte order mark.
+        token = file.read(MAX_SMALL_FILE).removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").strip()
     if len(token) < 16:
         raise errors.InvalidSetting(
             setting=str(path), reason="it contains no valid token; delete the file to get a new one"
         )
     return token
-
-
-def _write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write the text to the file atomically, readable by its owner only; `durable`: flush it to the disk first."""
-    # A fixed name for the new file is safe: only the process that holds the lock writes here.
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        new.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise

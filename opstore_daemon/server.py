@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opstore_daemon.metadata import Database, Migrate
-from opstore_daemon.protocol import records
+from opstore_daemon.protocol import errors, records
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import Store
@@ -41,6 +41,7 @@ class OpStoreServer:
     ) -> None:
         self.token = token or secrets.token_urlsafe(32)
         self._home, self._started_at = home, datetime.now(UTC)
+        self.on_stop: Callable[[], None] | None = None  # set by the HTTP server that can be stopped
         place = None if home is None else str(home)
         with ExitStack() as held:
             saver.acquire(place)
@@ -55,7 +56,7 @@ class OpStoreServer:
             held.callback(self.store.uploads.close)
             self.store.uploads.sweep(drafts=opened.owns_blobs)
             self.guards = Guards({**(tokens or {}), self.token: "admin"}, hosts)
-            self.flask = build(self.store, self.guards, self.status)
+            self.flask = build(self.store, self.guards, self.status, self.stop)
             self._held = held.pop_all()
 
     def status(self) -> records.Status:
@@ -67,6 +68,15 @@ class OpStoreServer:
             schema=self.migrate.current() or "",
             started_at=self._started_at,
         )
+
+    def stop(self) -> None:
+        """Have the HTTP server end once its running requests are finished, without waiting for that.
+
+        Raises StopUnavailable if this application runs within another program.
+        """
+        if self.on_stop is None:
+            raise errors.StopUnavailable
+        self.on_stop()
 
     def close(self) -> None:
         """Close files and connections, and release the database and the saver."""

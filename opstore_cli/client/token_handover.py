@@ -16,8 +16,9 @@ from pathlib import Path
 from opstore_cli.config import tokens
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
-from opstore_cli.files.nofollow import NONBLOCK
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.home_trust import check_home
+from opstore_daemon.system.files import open_regular
 
 FOLDER = "handed"
 STALE = 24 * 3600.0  # seconds; without file locks, only its age shows that a file is an orphan
@@ -40,8 +41,9 @@ _locks: dict[int, threading.Lock] = {}
 def write_token_file(home: Path, token: str) -> Path:
     """Write the token to a file, one for all pickles of this process, and return its path.
 
-    Raises InvalidSetting if no file can be written in the home.
+    Raises InvalidSetting if no file can be written in the home, and UntrustedHome.
     """
+    check_home(home)
     with _locks.setdefault(os.getpid(), threading.Lock()):
         if os.getpid() not in _files:
             _files[os.getpid()] = {}
@@ -68,7 +70,7 @@ def read_token_file(path: Path) -> str:
 def orphaned_files(home: Path) -> Iterator[Path]:
     """Yield the files of processes that ended without deleting them."""
     with suppress(OSError):
-        for path in sorted((home / FOLDER).iterdir()):
+        for path in private.files_in(home / FOLDER):
             with suppress(OSError):
                 if _is_orphaned(path):
                     yield path
@@ -79,7 +81,7 @@ def _is_orphaned(path: Path) -> bool:
     is_old = time.time() - found.st_mtime > STALE
     if path.name.startswith("."):
         return is_old  # a new one is not locked yet
-    descriptor = private.open_private(path, os.O_RDWR | NONBLOCK)
+    descriptor = open_regular(path, os.O_RDWR)
     try:
         state = try_lock(descriptor)
     finally:

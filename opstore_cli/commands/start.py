@@ -18,5 +18,5 @@ def start(session: Session) -> None:
     from opstore_cli.local import daemon
 
     home = session.home()
-    running = daemon.start(home)
+    running = daemon.ensure_running(home)
     write_started(session, running, home, "started" if running.started else "already running")

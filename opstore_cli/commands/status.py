@@ -1,6 +1,6 @@
 """`opstore status`: show whether the daemon runs, and where."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import local_state, not_running, warn_of_version, write_state
@@ -32,11 +32,16 @@ def status(session: Session) -> int:
 
 def _local(session: Session, settings: "Settings") -> int:
     from opstore_cli.client.client import OpStoreClient
-    from opstore_cli.local import daemon
+    from opstore_cli.local import lookup, runtime
 
-    running = daemon.find(settings.home)
+    home = settings.home
+    try:
+        running = lookup.find(home, lookup.BRIEF)
+    except (errors.LocalDaemonUnreachable, errors.ProofFailed) as error:
+        return _unreachable(session, settings, error, {**local_state(runtime.recorded(home), home), "running": True})
     if running is None:
-        return _none_runs(session, settings, errors.DaemonNotRunning(home=str(settings.home)))
+        none = errors.DaemonNotRunning(home=str(home))
+        return _unreachable(session, settings, none, local_state(None, home))
     # Not the session's client, which would also note another version of the daemon: the warning below is enough.
     with OpStoreClient(settings=settings) as client:
         unfinished = list_unfinished(settings.home, None, client)
@@ -51,7 +56,7 @@ def _remote(session: Session, settings: "Settings") -> int:
     try:
         found = client.status()
     except errors.Unreachable as error:
-        return _none_runs(session, settings, error)
+        return _unreachable(session, settings, error, not_running(url=settings.url))
     document = {
         "running": True,
         "url": settings.url,
@@ -75,13 +80,10 @@ def _source(settings: "Settings") -> str | None:
     return None if found is None else found.source
 
 
-def _none_runs(session: Session, settings: "Settings", error: errors.OpStoreError) -> int:
+def _unreachable(session: Session, settings: "Settings", error: errors.OpStoreError, document: dict[str, Any]) -> int:
     unfinished = list_unfinished(settings.home, settings.url, None)
     if session.out.json:
-        home = error.details.get("home") if settings.url is None else None
-        session.out.write_json(
-            {**not_running(url=settings.url, home=home), "reason": error.text, "unfinished": unfinished}
-        )
+        session.out.write_json({**document, "reason": error.text, "unfinished": unfinished})
     else:
         session.out.error(error)
         for transfer in unfinished:

@@ -14,9 +14,9 @@ def stop(session: Session) -> None:
     Examples:
       opstore stop
     """
-    from opstore_cli.local import daemon
+    from opstore_cli.local import stopping
 
     home = session.home()
-    stopped = daemon.stop(home)
+    stopped = stopping.stop(home)
     session.out.write_result(not_running(home=str(home)), quiet=[], full=[])
     session.out.note("stopped the local daemon" if stopped else f"no daemon runs for {home}")

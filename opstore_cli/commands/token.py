@@ -20,15 +20,17 @@ def token(session: Session) -> None:
       opstore token | ssh build opstore login https://models.example.com
       opstore token --json
     """
-    from opstore_cli.local import daemon
+    from opstore_cli.local import lookup, runtime
+    from opstore_daemon.protocol.home_trust import check_home
 
     refuse_url(session)
     home = session.home()
-    path = home / daemon.TOKEN_FILE
+    check_home(home)
+    path = home / runtime.TOKEN_FILE
     if not os.path.lexists(path):
         raise errors.TokenNotFound(path=str(path))
-    secret = daemon.read_secret(home)
-    running = daemon.find(home) if session.out.json else None
+    secret = runtime.read_secret(home)
+    running = lookup.find(home, lookup.BRIEF) if session.out.json else None
     document = {"token": secret, "url": None if running is None else running.url, "path": str(path)}
     session.out.write_result(document, quiet=[secret], full=[secret])
     if os.environ.get("OPSTORE_URL"):

@@ -10,6 +10,7 @@ from opstore_cli.config.tokens import MAX_FILE, check_token
 from opstore_cli.files import private
 from opstore_cli.files.locks import LockedFile
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.home_trust import check_home
 
 Tokens = dict[str, str]  # by URL, as check_url returns it
 
@@ -42,7 +43,7 @@ class Credentials:
             ) from None
 
     def store(self, url: str, token: str) -> None:
-        """Store the token for the URL, replacing any other one."""
+        """Store the token for the URL, replacing any other one. Raises UntrustedHome."""
         self._change(lambda tokens: {**tokens, url: token})
 
     def delete(self, url: str) -> bool:
@@ -54,6 +55,7 @@ class Credentials:
 
     def delete_all(self) -> list[str]:
         """Delete the file, even if it can't be read, and return the URLs that had tokens."""
+        check_home(self.path.parent, setting="XDG_CONFIG_HOME")
         with self._locked():
             try:
                 urls = sorted(self.tokens())
@@ -70,6 +72,8 @@ class Credentials:
         return None
 
     def _change(self, change: Callable[[Tokens], Tokens]) -> None:
+        # What root writes in the folder of a user, as under sudo, that user can't read.
+        check_home(self.path.parent, setting="XDG_CONFIG_HOME")
         with self._translated_errors():
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked():

@@ -14,7 +14,7 @@ from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
 
 if TYPE_CHECKING:
-    from opstore_cli.local.daemon import LocalDaemon
+    from opstore_cli.local.runtime import LocalDaemon
 
 
 def execute_daemon(*words: str, options: Sequence[tuple[str, object]] = ()) -> NoReturn:

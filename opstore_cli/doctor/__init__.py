@@ -17,6 +17,7 @@ CHECKS: dict[str, Check] = {
     "settings": settings.settings,
     "working tree": settings.working_tree,
     "home": home.folder,
+    "owners": home.owners,
     "disk": home.disk,
     "locks": home.locks,
     "times": home.times,

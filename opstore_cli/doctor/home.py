@@ -6,23 +6,31 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from opstore_cli.doctor.advice import advice_for
-from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
+from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.files.locks import try_lock
+from opstore_cli.local.runtime import TOKEN_FILE
 from opstore_cli.output.cells import size_cell
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.home_trust import check_home, user_name
 
 MIN_FREE = 1 << 30  # bytes
 MAX_SKEW = 5.0  # seconds
+MAX_NAMED = 3  # files of other users that are named
 
 
 def folder(machine: Machine) -> Result:
-    """Check that the data folder belongs to the user and is writable."""
+    """Check that the data folder may be used, and is writable."""
     home = machine.home
+    try:
+        check_home(home)
+    except errors.UntrustedHome as error:
+        return problem(error.text, error.advice)
     if not os.path.lexists(home):
         above = _nearest(home)
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
@@ -32,15 +40,41 @@ def folder(machine: Machine) -> Result:
         return ok(f"{home} is created when a daemon first starts")
     if not home.is_dir():
         return problem(f"{home} is not a folder", "move it away, or set OPSTORE_HOME to a folder that you own")
-    if belongs_to_another(home):
-        return problem(f"{home} belongs to another user", "set OPSTORE_HOME to a folder that you own, or chown it")
     if os.name == "posix" and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return problem(f"others can write to {home}", f"chmod go-w {quoted(home)}")
     try:
         with _probe(home):
-            return ok(f"{home} is yours and can be written")
+            return ok(f"{home} can be written, and by no other user")
     except OSError as error:
         return problem(f"{home} can't be written: {errors.reason(error)}", advice_for(error, home))
+
+
+def owners(machine: Machine) -> Result | None:
+    """Check that all files in the data folder belong to its owner: root leaves others where opstore was run by sudo."""
+    home = machine.home
+    if os.name != "posix" or not _is_usable(home):
+        return None
+    owner = home.stat().st_uid
+    # The check of the token file has its own advice.
+    foreign = list(islice((path for path in _of_others(home, owner) if path != home / TOKEN_FILE), MAX_NAMED + 1))
+    if not foreign:
+        return ok(f"all files in {home} belong to {user_name(owner)}")
+    names = ", ".join(str(path) for path in foreign[:MAX_NAMED]) + (" and others" if len(foreign) > MAX_NAMED else "")
+    users = " and ".join(sorted({user_name(path.lstat().st_uid) for path in foreign}))
+    found = f"{names}: these files of {users} may not be readable or replaceable by {user_name(owner)}, who owns {home}"
+    return problem(found, f"as root, make {user_name(owner)} their owner (chown), and run opstore as that user only")
+
+
+def _of_others(folder: Path, owner: int) -> Iterator[Path]:
+    """Yield what is in the folder and below it, and belongs to another user."""
+    with suppress(OSError):  # a folder that can't be read was yielded itself, or the daemon deleted it
+        for path in sorted(folder.iterdir()):
+            with suppress(FileNotFoundError):
+                found = path.lstat()
+                if found.st_uid != owner:
+                    yield path
+                if stat.S_ISDIR(found.st_mode):
+                    yield from _of_others(path, owner)
 
 
 def disk(machine: Machine, least: int = MIN_FREE) -> Result:
@@ -97,8 +131,16 @@ def _probe(home: Path) -> Iterator[tuple[Path, int]]:
         path.unlink()
 
 
+def _is_usable(home: Path) -> bool:
+    try:
+        check_home(home)
+    except errors.OpStoreError:
+        return False
+    return home.is_dir()
+
+
 def _is_writable(home: Path) -> bool:
-    return home.is_dir() and os.access(home, os.W_OK | os.X_OK)
+    return _is_usable(home) and os.access(home, os.W_OK | os.X_OK)
 
 
 def _modified(path: Path) -> float:

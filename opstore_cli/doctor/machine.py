@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opstore_cli.config.settings import Settings
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.records import Status
+
+if TYPE_CHECKING:
+    from opstore_cli.local.runtime import LocalDaemon
 
 
 class Result(NamedTuple):
@@ -60,15 +63,26 @@ class Machine:
     refusal: errors.OpStoreError | None = None
 
     @cached_property
+    def local(self) -> "LocalDaemon | errors.OpStoreError | None":
+        """The daemon of the home, or why it can't be used; None if none runs."""
+        from opstore_cli.local import lookup
+
+        try:
+            return lookup.find(self.home, lookup.BRIEF)
+        except errors.OpStoreError as error:
+            return error
+
+    @cached_property
     def response(self) -> Response | errors.OpStoreError | None:
         """The response of the daemon of the settings, or its error; None if there is no daemon.
 
         Reading it does not start one.
         """
         from opstore_cli.client.client import OpStoreClient
-        from opstore_cli.local import daemon
 
-        if self.settings is None or (self.settings.url is None and daemon.find(self.home) is None):
+        if self.settings is None:
+            return None
+        if self.settings.url is None and (self.local is None or isinstance(self.local, errors.OpStoreError)):
             return None
         try:
             with OpStoreClient(settings=replace(self.settings, autostart=False)) as client:

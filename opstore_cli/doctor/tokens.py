@@ -9,7 +9,7 @@ from opstore_cli.config.urls import is_loopback
 from opstore_cli.doctor.advice import advice_for
 from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
 from opstore_cli.files import private
-from opstore_cli.local import daemon
+from opstore_cli.local import runtime
 from opstore_daemon.protocol import errors
 
 MIN_LENGTH = 16  # characters; the daemon refuses a shorter token
@@ -17,14 +17,14 @@ MIN_LENGTH = 16  # characters; the daemon refuses a shorter token
 
 def token_file(machine: Machine) -> Result | None:
     """Check the token file of the local daemon."""
-    path = machine.home / daemon.TOKEN_FILE
+    path = machine.home / runtime.TOKEN_FILE
     if not os.path.lexists(path):
         return ok(f"{path} is created when a daemon first starts") if machine.home.is_dir() else None
     renew = (
         f"mv {quoted(path)} {quoted(path.with_name(path.name + '.old'))}, then opstore restart, which creates a new one"
     )
     try:
-        token = daemon.read_secret(machine.home)
+        token = runtime.read_secret(machine.home)
     except errors.InvalidSetting as error:
         cause = error.__cause__
         return problem(error.text, advice_for(cause, path) if isinstance(cause, OSError) else renew)

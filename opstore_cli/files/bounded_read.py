@@ -6,8 +6,8 @@ import stat
 import time
 from pathlib import Path
 
-from opstore_cli.files.nofollow import NONBLOCK
 from opstore_daemon.protocol.limits import READ_SIZE
+from opstore_daemon.system.files import NONBLOCK
 
 PIPE_TIMEOUT = 60.0  # seconds in which all bytes must come from a pipe
 

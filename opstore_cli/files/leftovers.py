@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from opstore_cli.files.locks import try_lock
-from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
 from opstore_cli.files.part_folder import remove
 from opstore_cli.files.private import NAME_PREFIX
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.system.files import NONBLOCK, open_nofollow
 
 
 def remove_leftovers(folder: Path, digests: Mapping[str, Digest]) -> None:

@@ -4,15 +4,17 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from opstore_cli.files.nofollow import DIRECTORY
-from opstore_cli.files.private import open_private
+from opstore_daemon.system.files import DIRECTORY, open_regular
 
 if sys.platform != "win32":
     import fcntl
+
+POLL_INTERVAL = 0.05  # seconds between two tries of a lock that is waited for with a timeout
 
 # "busy": another process holds the lock. "unsupported": this system, or this file system, has no such locks.
 LockState = Literal["acquired", "busy", "unsupported"]
@@ -38,9 +40,9 @@ class LockedFile:
     def try_acquire(cls, path: Path, *, create: bool = True, shared: bool = False) -> "Iterator[LockedFile | None]":
         """Hold the lock during the context; None if another process holds it, or locks are unsupported.
 
-        Raises OSError if the file can't be opened.
+        Raises OSError if the file can't be opened or is not a regular file.
         """
-        descriptor = _open(path, create)
+        descriptor = _open(path, create, shared)
         try:
             yield cls(descriptor, path) if try_lock(descriptor, shared=shared) == "acquired" else None
         finally:
@@ -48,13 +50,19 @@ class LockedFile:
 
     @classmethod
     @contextlib.contextmanager
-    def acquire(cls, path: Path) -> "Iterator[LockedFile]":
-        """Wait for the lock and hold it during the context; raises OSError, also if locks are unsupported."""
-        descriptor = _open(path, create=True)
+    def acquire(cls, path: Path, timeout: float | None = None) -> "Iterator[LockedFile]":
+        """Wait for the lock and hold it during the context.
+
+        Raises TimeoutError after `timeout` seconds (None: waits on), and OSError, also if locks are unsupported.
+        """
+        descriptor = _open(path, create=True, shared=False)
         try:
             if sys.platform == "win32":
                 raise OSError(errno.ENOTSUP, "no file locks on this system")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if timeout is None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            else:
+                _lock_within(descriptor, timeout)
             yield cls(descriptor, path)
         finally:
             os.close(descriptor)
@@ -91,5 +99,16 @@ def try_lock(descriptor: int, *, shared: bool = False) -> LockState:
     return "acquired"
 
 
-def _open(path: Path, create: bool) -> int:
-    return open_private(path, os.O_RDWR | (os.O_CREAT if create else 0))
+def _lock_within(descriptor: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while (state := try_lock(descriptor)) == "busy":
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, f"another process holds it for {timeout:.0f} s")
+        time.sleep(POLL_INTERVAL)
+    if state == "unsupported":
+        raise OSError(errno.ENOTSUP, "its file system has no file locks")
+
+
+def _open(path: Path, create: bool, shared: bool) -> int:
+    # A shared lock works on a file that can only be read, as in a read-only file system.
+    return open_regular(path, (os.O_RDONLY if shared else os.O_RDWR) | (os.O_CREAT if create else 0))

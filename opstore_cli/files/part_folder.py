@@ -11,10 +11,10 @@ from pathlib import Path
 
 from opstore_cli.files.exclusive_rename import exchange, rename_exclusively
 from opstore_cli.files.locks import LockedFile, LockState, try_lock
-from opstore_cli.files.nofollow import DIRECTORY, open_nofollow
 from opstore_cli.files.private import NAME_PREFIX
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.system.files import DIRECTORY, open_nofollow
 
 
 class PartFolder:

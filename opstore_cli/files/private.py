@@ -2,16 +2,23 @@
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 
-from opstore_cli.files.nofollow import NONBLOCK, open_nofollow
-from opstore_daemon.protocol import errors
+from opstore_daemon.system.files import NAME_PREFIX, open_nofollow, read_regular, write_atomically
 
-# Characters of a file's name that the name of its temporary file begins with: file systems limit a name to 255 bytes.
-NAME_PREFIX = 50
+__all__ = [
+    "NAME_PREFIX",
+    "create",
+    "files_in",
+    "make_folder",
+    "open_private",
+    "read",
+    "readable_by_others",
+    "replace_file",
+    "write_atomically",
+]
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -25,34 +32,8 @@ def create(path: Path) -> int:
 
 
 def read(path: Path, limit: int) -> bytes:
-    """Return at most `limit` bytes of a regular file; raises InvalidSetting for another kind of file, and OSError."""
-    # O_NONBLOCK: opening a named pipe would wait for a writer.
-    with os.fdopen(open_private(path, os.O_RDONLY | NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise errors.InvalidSetting(setting=str(path), reason="it is not a regular file")
-        return file.read(limit)
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, like: os.stat_result | None = None) -> None:
-    """Replace the file, or the link, at `path` by one with these bytes and this mode (less the umask).
-
-    `like`: a file whose mode, and as far as permitted its owner, the new one gets instead. Other processes see the old
-    file or the new one, also after a crash. Raises OSError.
-    """
-    # Not all of its name: with the rest it could be too long.
-    temporary = path.with_name(f".{path.name[:NAME_PREFIX]}.{secrets.token_hex(8)}.part")
-    try:
-        with os.fdopen(open_nofollow(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            if like is not None:
-                _make_like(file.fileno(), like)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    """Return at most `limit` bytes of a regular file. Raises OSError, also for a link or another kind of file."""
+    return read_regular(path, limit)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -64,14 +45,6 @@ def replace_file(path: Path, data: bytes) -> None:
     write_atomically(path, data, mode=0o666, like=state)
 
 
-def _make_like(descriptor: int, state: os.stat_result) -> None:
-    if os.name != "posix":
-        return
-    with suppress(OSError):  # only root may give a file away
-        os.fchown(descriptor, state.st_uid, state.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(state.st_mode) & 0o777)
-
-
 def make_folder(path: Path) -> None:
     """Create the folder and its parents with mode 0700 where they do not exist; raises OSError, also for a link."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,6 +52,11 @@ def make_folder(path: Path) -> None:
         path.mkdir(mode=0o700)
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the entries of the folder in order, none if it is a link: its files are not ours. Raises OSError."""
+    return [] if folder.is_symlink() else sorted(folder.iterdir())
 
 
 def readable_by_others(path: Path) -> bool:

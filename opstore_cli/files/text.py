@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from opstore_cli.files.bounded_read import Unreadable, read_bytes
-from opstore_cli.files.nofollow import NONBLOCK
+from opstore_daemon.system.files import NONBLOCK
 
 MAX_TEXT = 1024 * 1024  # bytes
 

@@ -11,8 +11,10 @@ from typing import Literal
 
 import msgspec
 
+from opstore_cli.files import private
 from opstore_cli.files.locks import LockedFile
-from opstore_daemon.protocol import records
+from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol.home_trust import check_home
 
 RECORDED_FROM = 8 * 1024 * 1024  # bytes; a smaller transfer has no state file
 FOLDER = "transfers"  # in OPSTORE_HOME
@@ -51,14 +53,16 @@ class StateFile:
     def acquire(cls, home: Path, *key: object) -> "Iterator[StateFile | None]":
         """Lock the state file of the transfer that `key` identifies; None if another process holds it.
 
-        Failures are ignored, and yield None too: without a state file the transfer works but cannot be resumed.
+        Failures, such as a home that must not be used, are ignored and yield None too: without a state file the
+        transfer works but cannot be resumed.
         """
         name = hashlib.sha256("\0".join(map(str, key)).encode(errors="surrogateescape")).hexdigest()
         with contextlib.ExitStack() as stack:
             try:
+                check_home(home)
                 folder = _folder(home)
                 file = stack.enter_context(LockedFile.try_acquire(folder / name))
-            except OSError:
+            except (OSError, errors.OpStoreError):
                 file = None
             # Its former owner may have removed it after we opened it and before we locked it.
             yield cls(file) if file is not None and file.is_at_path() else None
@@ -85,9 +89,9 @@ def recorded_transfers(home: Path, daemon: str) -> list[tuple[TransferState, boo
     """Return the transfers from or to that daemon, and for each whether a process is working on it."""
     transfers = []
     with contextlib.suppress(OSError):
-        for path in sorted((home / FOLDER).iterdir()):
+        for path in private.files_in(home / FOLDER):
             with contextlib.suppress(OSError), LockedFile.try_acquire(path, create=False, shared=True) as file:
-                state = _parsed(path.read_bytes()[:MAX_STATE])
+                state = _parsed(private.read(path, MAX_STATE))
                 if state is not None and state.daemon == daemon:
                     transfers.append((state, file is None))
     return transfers
@@ -109,9 +113,9 @@ def _parsed(text: bytes) -> TransferState | None:
 
 def _folder(home: Path) -> Path:
     folder = home / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make_folder(folder)
     oldest = time.time() - RETENTION
-    for file in folder.iterdir():
+    for file in private.files_in(folder):
         with contextlib.suppress(OSError):
             if file.stat(follow_symlinks=False).st_mtime < oldest:
                 file.unlink()

@@ -34,6 +34,7 @@ LOCAL: tuple[type[errors.OpStoreError], ...] = (
     errors.FormatConflict,
     errors.SessionRequired,
     errors.UntrustedUrl,
+    errors.UntrustedHome,
     errors.PlainHttp,
     errors.ProofFailed,
     errors.TokenUnavailable,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.settings import Settings
 from opstore_cli.config.urls import is_loopback
-from opstore_cli.local import daemon
+from opstore_cli.local import daemon, lookup, runtime
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
 
@@ -39,7 +39,7 @@ class Target:
     url: str
     token: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
-    local_daemon: daemon.LocalDaemon | None = None
+    local_daemon: runtime.LocalDaemon | None = None
     source: Source | None = None
 
     @property
@@ -55,8 +55,8 @@ def locate(settings: Settings, token: str | None, notify: Notify) -> Target:
     """Return the daemon of the settings; start the local one if it does not run.
 
     `token`: a token that the caller passed as an argument. `notify` is called with lines for people, such as warnings.
-    Raises UntrustedUrl, PlainHttp, InvalidSetting, DaemonNotRunning if no daemon may be started, DaemonDidNotStart
-    and ProofFailed.
+    Raises UntrustedUrl, UntrustedHome, PlainHttp, InvalidSetting, DaemonNotRunning if no daemon may be started,
+    DaemonDidNotStart, LocalDaemonUnreachable and ProofFailed.
     """
     if settings.url is None:
         return _local(settings, token, notify)
@@ -84,14 +84,14 @@ def credential(settings: Settings, token: str | None = None) -> Credential | Non
         return stored
     explicit = _explicit_credential(settings, token)
     if explicit is not None or url is None:
-        return explicit or Credential("token file", daemon.read_secret(settings.home))
+        return explicit or Credential("token file", runtime.read_secret(settings.home))
     stored = _stored(settings)
     if stored is not None:
         return stored
-    recorded = daemon.read_runtime_file(settings.home)
+    recorded = runtime.recorded(settings.home)
     if recorded is None or recorded.url != url:
         return None
-    return Credential("token file", daemon.read_secret(settings.home))
+    return Credential("token file", runtime.read_secret(settings.home))
 
 
 def check_plain(url: str, token: str) -> str:
@@ -121,7 +121,7 @@ def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
     if settings.autostart:
         running = daemon.ensure_running(settings.home)
     else:
-        found = daemon.find(settings.home)
+        found = lookup.find(settings.home)
         if found is None:
             raise errors.DaemonNotRunning(home=str(settings.home))
         running = found
@@ -132,10 +132,10 @@ def _local(settings: Settings, token: str | None, notify: Notify) -> Target:
             f"the local daemon runs opstore {running.version}, this is opstore {__version__}; "
             "opstore restart replaces it"
         )
-    secret = daemon.read_secret(settings.home)
+    secret = runtime.read_secret(settings.home)
     own = _explicit_credential(settings, token) or Credential("token file", secret)
     _warn(own, notify)
-    return Target(running.url, own.token, secret, running, own.source)
+    return Target(running.url, own.token, running.secret(secret), running, own.source)
 
 
 def _warn(used: Credential, notify: Notify) -> None:

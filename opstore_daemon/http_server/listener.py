@@ -91,17 +91,26 @@ class Listener:
         self._deadline = float("inf")
         self._last_busy = time.monotonic()
         self._thread: threading.Thread | None = None
+        self._before_closing: Callable[[], None] = lambda: None
+        server.on_stop = self.stop
 
-    def run(self, idle_timeout: float = 0, is_wanted: Callable[[], bool] = lambda: True) -> None:
+    def run(
+        self,
+        idle_timeout: float = 0,
+        is_wanted: Callable[[], bool] = lambda: True,
+        before_closing: Callable[[], None] = lambda: None,
+    ) -> None:
         """Serve until `stop`, until no request arrives for `idle_timeout` seconds, or until `is_wanted` returns False.
 
-        0: no idle timeout. `is_wanted` is called about once a second.
+        0: no idle timeout. `is_wanted` is called about once a second, and `before_closing` once, before the port is
+        closed.
         """
+        self._before_closing = before_closing
         checked_at = time.monotonic()
         while not self._is_done():
             wasyncore.loop(self._waitress.timeout, use_poll=True, map=self._map, count=1)
             self._waitress.tend()
-            if time.monotonic() - checked_at > 1:
+            if time.monotonic() - checked_at > 1 and not self._stopping.is_set():
                 checked_at = time.monotonic()
                 if not is_wanted():
                     self.stop()
@@ -142,6 +151,7 @@ class Listener:
         if not self._stopping.is_set():
             return False
         if self._waitress.accepting:
+            self._before_closing()
             self._accept_waiting()
             self._waitress.accepting = False
             wasyncore.dispatcher.close(self._waitress)

@@ -14,17 +14,17 @@
     │                                  BlobNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
-    │                                  NumbersExhausted  FormatConflict  LockConflict
+    │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
-    ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  DaemonDidNotStart  ConnectionLost
-    │                                  TlsFailed  TlsRequired
+    ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
+    │                                  ConnectionLost  TlsFailed  TlsRequired
     ├── NotAuthorised        exit 8    TokenRequired  SessionRequired  ScopeRequired  ForeignHost  ForeignOrigin
-    │                                  UntrustedUrl  PlainHttp  ProofFailed  TokenUnavailable  ListenRefused
-    │                                  LoadingRunsCode  UntrustedTypes
+    │                                  UntrustedUrl  UntrustedHome  PlainHttp  ProofFailed  TokenUnavailable
+    │                                  ListenRefused  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
-    │                                  NotReady  OutputFailed  LibraryMissing
+    │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches
     └── InternalError        exit 70
 
@@ -369,6 +369,11 @@ class NumbersExhausted(Conflict):
     message = "{op} has no version number left at the level {level}"
 
 
+class StopUnavailable(Conflict):
+    message = "this server can't be stopped over HTTP: it runs within another program"
+    hint = "stop the program that serves it"
+
+
 class IntegrityFailure(OpStoreError):
     """Bytes do not match their digest."""
 
@@ -417,6 +422,13 @@ class DaemonUnreachable(Unreachable):
 class DaemonNotRunning(Unreachable):
     message = "no daemon runs for {home}"
     hint = "opstore start"
+
+
+class LocalDaemonUnreachable(Unreachable):
+    """The home has a daemon: its lock is held."""
+
+    message = "a daemon runs for {home}, and can't be reached: {reason}"
+    hint = "{advice}"
 
 
 class DaemonDidNotStart(Unreachable):
@@ -477,6 +489,11 @@ class ForeignOrigin(NotAuthorised):
 class UntrustedUrl(NotAuthorised):
     message = "{url} comes from {path}, which somebody else may have written, so it is not used"
     hint = "opstore login {url}, if you trust it"
+
+
+class UntrustedHome(NotAuthorised):
+    message = "{home} is not used: {reason}"
+    hint = "{advice}"
 
 
 class PlainHttp(NotAuthorised):
@@ -578,6 +595,11 @@ class OutputFailed(Unavailable):
 class LibraryMissing(Unavailable):
     message = "{what} needs the library {library}, which can't be imported: {reason}"
     hint = "pip install 'opstore[{extra}]'"
+
+
+class ProgramReplaced(Unavailable):
+    message = "the daemon's program was replaced or removed while it runs: {reason}"
+    hint = "opstore restart"
 
 
 class BudgetExceeded(OpStoreError):

@@ -33,6 +33,15 @@ def key_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def secret_of(token: str, instance: str | None) -> str:
+    """Return the secret of one run of a daemon, which only those know who can read its token and its runtime file.
+
+    The proof of a token alone is also valid for the daemon of a copied home. `instance` is the text in the runtime
+    file; None, as an earlier release wrote none: the token.
+    """
+    return token if instance is None else f"{token} {instance}"
+
+
 def prove(key: bytes, nonce: str, at: str) -> str:
     """Return the proof, in hex, that the daemon at the authority `at` knows the token of the key."""
     return hmac.new(key, f"opstore-proof:{at}:{nonce}".encode(), hashlib.sha256).hexdigest()

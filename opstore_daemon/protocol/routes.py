@@ -7,6 +7,7 @@ from opstore_daemon.protocol import errors
 HEALTH = "/healthz"
 READY = "/readyz"
 STATUS = "/v1/status"
+STOP = "/v1/stop"
 DOCUMENT = "/v1/openapi.json"
 OPS = "/v1/ops"
 OP = "/v1/ops/<op>"

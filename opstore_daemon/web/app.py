@@ -36,12 +36,12 @@ HEADERS = {
 }
 
 
-def build(store: Store, guards: Guards, status: Callable[[], records.Status]) -> Flask:
+def build(store: Store, guards: Guards, status: Callable[[], records.Status], stop: Callable[[], None]) -> Flask:
     """Return the application."""
     app = Flask("OpStoreServer", root_path="/", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    api = Api(store=store, guards=guards, status=status, document=document)
+    api = Api(store=store, guards=guards, status=status, stop=stop, document=document)
     for route in (*every_route(), *PAGES):
         route.register(app, api)
     app.before_request(lambda: _check_request(api))

@@ -20,10 +20,14 @@ def error_response(error: errors.OpStoreError, path: str) -> ErrorResponse:
     status, headers, body = _problem(error)
     if not is_page(path):
         return status, headers, body
-    from opstore_daemon.web.page import templating
+    try:
+        from opstore_daemon.web.page import templating
 
+        page = templating.error_page(error).encode()
+    except (ImportError, OSError):  # the program or its templates were replaced: the browser shows the problem itself
+        return status, headers, body
     others = [(name, value) for name, value in headers if name != "Content-Type"]
-    return status, [*others, *templating.HEADERS.items()], templating.error_page(error).encode()
+    return status, [*others, *templating.HEADERS.items()], page
 
 
 def _problem(error: errors.OpStoreError) -> ErrorResponse:
@@ -62,6 +66,9 @@ def to_opstore_error(error: Exception, method: str, path: str) -> errors.OpStore
             return errors.MethodNotAllowed(method=method, path=path[:200])
         case RequestEntityTooLarge():
             return errors.TooLarge(what="the body", size=0, limit=limits.MAX_JSON)
+        case ImportError():
+            log.error("%s %s failed: %s; restart the daemon", method, logged_path(path), error, exc_info=error)
+            return errors.ProgramReplaced(reason=str(error))
         case HTTPException() if error.code is not None and error.code < 500:
             return errors.InvalidRequest(reason=error.name.lower())
         case _:

@@ -73,6 +73,7 @@ class Guards:
     def __init__(self, tokens: Mapping[str, Scope], hosts: Iterable[str] = ()) -> None:
         self.sessions = Sessions()
         self._credentials = {fingerprint(token): scope for token, scope in tokens.items()}
+        self._proof_keys = [bytes.fromhex(each) for each in self._credentials]
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, header: GetHeader, path: str, port: int) -> Credential | None:
@@ -89,7 +90,7 @@ class Guards:
         return self._check_token(header("Authorization"))
 
     def prove(self, nonce: str, host: str, own: str) -> str | None:
-        """Return the proof of each token for the authority in the Host header, separated by commas.
+        """Return the proof of each token and added secret for the authority in the Host header, separated by commas.
 
         None unless the authority is `own`, where this daemon listens, or one of `hosts`: a request that another process
         relays names that process.
@@ -97,7 +98,11 @@ class Guards:
         authority = host.lower()
         if authority != own and authority not in self._hosts:
             return None
-        return ", ".join(proof.prove(bytes.fromhex(each), nonce, authority) for each in self._credentials)
+        return ", ".join(proof.prove(key, nonce, authority) for key in self._proof_keys)
+
+    def add_proof(self, secret: str) -> None:
+        """Have `prove` also return a proof of this secret, which is not a token."""
+        self._proof_keys.append(proof.key_of(secret))
 
     def _check_session(self, cookies: str | None, port: int) -> Credential:
         secret = parse_cookie(cookies).get(session_cookie(port), "")

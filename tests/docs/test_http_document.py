@@ -44,6 +44,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         upload: str = ask(server, "POST", routes.UPLOADS, json={}).json["upload"]
         return upload
 
+    server.on_stop = lambda: None
     server.store.push("pca", b"a")
     server.store.push("forest", b"a")
     server.store.register_pipeline("iris", ["pca", "forest"])

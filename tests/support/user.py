@@ -1,12 +1,12 @@
 """A user for the tests of `opstore doctor`: an environment, folders and settings."""
 
-import json
 from pathlib import Path
 
 from opstore_cli.config.settings import load_settings
 from opstore_cli.doctor import Finding, examine
 from opstore_cli.doctor.machine import Machine
 from opstore_daemon.protocol import errors
+from tests.support.homes import write_runtime_file
 
 TOKEN = "a-token-of-some-length"
 
@@ -56,6 +56,4 @@ class User:
 
     def runs(self, url: str, version: str = "0.1.0") -> None:
         """Write a runtime file of a daemon at that URL."""
-        port = int(url.rpartition(":")[2])
-        told = {"url": url, "pid": 4_194_305, "port": port, "version": version, "started_at": ""}
-        (self.home / "daemon.json").write_text(json.dumps(told))
+        write_runtime_file(self.home, url, version=version)

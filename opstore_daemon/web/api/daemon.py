@@ -78,6 +78,20 @@ def status(api: Api) -> Response:
 
 @route(
     ROUTES,
+    "POST",
+    routes.STOP,
+    scope="admin",
+    responses={202: ResponseSpec(None, "The daemon stops.")},
+    raises=(errors.StopUnavailable,),
+)
+def stop(api: Api) -> Response:
+    """Stop the daemon. It accepts no more connections, and ends when its running requests are finished."""
+    api.stop()
+    return empty_response(202)
+
+
+@route(
+    ROUTES,
     "GET",
     routes.DOCUMENT,
     scope="read",

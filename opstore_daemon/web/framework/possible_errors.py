@@ -14,6 +14,7 @@ COMMON_ERRORS: tuple[Error, ...] = (
     errors.HeadersTooLarge,
     errors.ForeignHost,
     errors.ForeignOrigin,
+    errors.ProgramReplaced,
     errors.InternalError,
 )
 

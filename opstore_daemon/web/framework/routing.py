@@ -25,11 +25,15 @@ IS_CLIENT_GONE = "opstore.is_client_gone"  # in the WSGI environment, if the ser
 
 @dataclass(frozen=True)
 class Api:
-    """The objects that views use. `document` returns the OpenAPI document and its digest."""
+    """The objects that views use.
+
+    `document` returns the OpenAPI document and its digest; `stop` has the server end, or raises StopUnavailable.
+    """
 
     store: Store
     guards: Guards
     status: Callable[[], records.Status]
+    stop: Callable[[], None]
     document: Callable[[], tuple[bytes, str]]
 
 

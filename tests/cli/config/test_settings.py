@@ -1,12 +1,12 @@
 """Settings and tokens: their sources and precedence, and the URL that a token is sent to (CONTRACT section 7)."""
 
 import errno
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from opstore_cli.config import urls
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.settings import Settings, load_settings
 from opstore_cli.config.tokens import read_token
-from opstore_cli.local import daemon as local_daemon
+from opstore_cli.local import lookup
 from opstore_cli.transport import target
 from opstore_daemon.protocol import errors
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.faults import fails
+from tests.support.homes import held, write_runtime_file
 
 Load = Callable[..., Settings]
 
@@ -380,9 +381,9 @@ def test_a_stored_token_is_not_sent_over_plain_http_either(tree: Path) -> None:
 
 
 def test_the_local_daemon_gets_the_token_of_its_file_not_a_stored_one(tree: Path) -> None:
-    home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
-    Credentials().store("http://127.0.0.1:7001", "kept")
-    assert _credential(load_settings(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
+    with _home(tree / "home", "http://127.0.0.1:7001", "file-token") as home:
+        Credentials().store("http://127.0.0.1:7001", "kept")
+        assert _credential(load_settings(None, {"OPSTORE_HOME": str(home)}, tree)) == ("token file", "file-token")
 
 
 def test_a_token_that_others_can_read_causes_a_warning(tree: Path) -> None:
@@ -396,61 +397,58 @@ def test_a_token_that_others_can_read_causes_a_warning(tree: Path) -> None:
     assert lines == [f"others can read the tokens in {credentials.path}: chmod 600 {credentials.path}"]
 
 
-def _home(path: Path, url: str, token: str) -> Path:
+@contextmanager
+def _home(path: Path, url: str, token: str) -> Iterator[Path]:
+    """Yield a home whose lock is held, as by a daemon at the URL."""
     path.mkdir(mode=0o700)
     (path / "token").write_text(token)
-    port = int(url.rpartition(":")[2])
-    runtime = {"url": url, "pid": os.getpid(), "port": port, "version": "0", "started_at": ""}
-    (path / "daemon.json").write_text(json.dumps(runtime))
-    return path
+    write_runtime_file(path, url, version="0")
+    with held(path):
+        yield path
 
 
 def test_the_token_of_the_file_is_sent_only_to_the_url_of_the_runtime_file(tree: Path) -> None:
-    home = _home(tree / "home", "http://127.0.0.1:7001", "file-token")
-    environ = {"OPSTORE_HOME": str(home)}
-    assert _locate(load_settings("http://127.0.0.1:7001/", environ, tree)).token == "file-token"
-    assert _locate(load_settings("http://127.0.0.1:7002", environ, tree)).token is None
-    assert _locate(load_settings("http://localhost:7001", environ, tree)).token is None
+    with _home(tree / "home", "http://127.0.0.1:7001", "file-token") as home:
+        environ = {"OPSTORE_HOME": str(home)}
+        assert _locate(load_settings("http://127.0.0.1:7001/", environ, tree)).token == "file-token"
+        assert _locate(load_settings("http://127.0.0.1:7002", environ, tree)).token is None
+        assert _locate(load_settings("http://localhost:7001", environ, tree)).token is None
+    # The daemon has ended, and anybody may have its port.
+    assert _locate(load_settings("http://127.0.0.1:7001/", environ, tree)).token is None
 
 
 def test_the_local_daemon_is_found_when_it_proves_that_it_knows_the_token(tree: Path) -> None:
-    with FakeDaemon() as daemon:
-        home = _home(tree / "home", daemon.url, daemon.token)
-        found = local_daemon.find(home)
+    with FakeDaemon() as daemon, _home(tree / "home", daemon.url, daemon.token) as home:
+        found = lookup.find(home)
     assert found is not None
     assert (found.url, found.started) == (daemon.url, False)
-    assert local_daemon.find(home) is None  # it has gone
+    assert lookup.find(home) is None  # it has gone
 
 
 def test_a_stranger_on_the_daemons_port_is_not_found_and_gets_no_token(tree: Path) -> None:
-    with FakeDaemon(token="a-token-of-its-own") as stranger:
-        home = _home(tree / "home", stranger.url, "our-own-token")
-        assert local_daemon.find(home) is None
+    with (
+        FakeDaemon(token="a-token-of-its-own") as stranger,
+        _home(tree / "home", stranger.url, "our-own-token") as home,
+    ):
+        with pytest.raises(errors.ProofFailed):
+            lookup.find(home)
         environ = {"OPSTORE_HOME": str(home)}
         given = load_settings(stranger.url, environ, tree)
         with OpStoreClient(settings=given) as client, pytest.raises(errors.ProofFailed):
             client.show("pca")
         found = load_settings(None, {**environ, "OPSTORE_NO_AUTOSTART": "1"}, tree)
-        with OpStoreClient(settings=found) as client, pytest.raises(errors.DaemonNotRunning):
+        with OpStoreClient(settings=found) as client, pytest.raises(errors.ProofFailed):
             client.show("pca")
     assert (stranger.log, bool(stranger.health)) == ([], True)
     assert not any("our-own-token" in str(headers) for headers in stranger.health)
 
 
 def test_a_given_token_overrides_the_token_file_but_the_proof_uses_the_file(tree: Path) -> None:
-    with FakeDaemon() as daemon:
+    with FakeDaemon() as daemon, _home(tree / "home", daemon.url, daemon.token) as home:
         daemon.versions.append(b"bytes")
-        environ = {"OPSTORE_HOME": str(_home(tree / "home", daemon.url, daemon.token)), "OPSTORE_TOKEN": "mine"}
+        environ = {"OPSTORE_HOME": str(home), "OPSTORE_TOKEN": "mine"}
         lines: list[str] = []
         with OpStoreClient(settings=load_settings(None, environ, tree), notify=lines.append) as client:
             assert client.show("pca").version == "1.0.0"
     assert daemon.headers[-1]["Authorization"] == "Bearer mine"
     assert [line for line in lines if "opstore restart" in line]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"url": "http://10.0.0.1:5", "pid": 5, "port": 5, "version": "1"}', '{"url": 1}']
-)
-def test_a_runtime_file_that_names_no_daemon_of_this_machine_is_ignored(tmp_path: Path, text: str) -> None:
-    (tmp_path / "daemon.json").write_text(text)
-    assert local_daemon.read_runtime_file(tmp_path) is None

@@ -55,9 +55,15 @@ def test_a_home_that_cannot_be_made(user: User) -> None:
 
 def test_a_home_that_others_can_write_to(user: User) -> None:
     user.make_home()
-    for mode in (0o770, 0o707, 0o777):
+    user.home.chmod(0o770)
+    assert user.wrong() == {"home": ("others can write to //data", "chmod go-w //data")}
+    for mode in (0o707, 0o777):
         user.home.chmod(mode)
-        assert user.wrong() == {"home": ("others can write to //data", "chmod go-w //data")}
+        found, advice = user.wrong()["home"]
+        assert (found, advice) == (
+            "//data is not used: everybody can write to it",
+            "chmod o-w //data, or set OPSTORE_HOME",
+        )
     user.home.chmod(0o755)
     assert user.wrong() == {}
 
@@ -66,8 +72,32 @@ def test_a_home_that_others_can_write_to(user: User) -> None:
 def test_a_home_of_somebody_else(user: User) -> None:
     user.make_home()
     os.chown(user.home, 12345, 12345)
-    said = ("//data belongs to another user", "set OPSTORE_HOME to a folder that you own, or chown it")
-    assert user.wrong() == {"home": said}
+    found, advice = user.wrong()["home"]
+    assert found == "//data is not used: it belongs to user 12345, and this process runs as root"
+    said = (
+        "run opstore as user 12345, or set OPSTORE_HOME to a folder of your own; OPSTORE_ALLOW_FOREIGN_HOME=1 allows it"
+    )
+    assert advice == said
+    assert list(user.wrong()) == ["home"]
+
+
+@as_root
+def test_files_that_root_left_in_a_home(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    user.make_home()
+    for path in (user.home, user.home / "token"):
+        os.chown(path, 12345, 12345)
+    monkeypatch.setenv("OPSTORE_ALLOW_FOREIGN_HOME", "1")
+    assert user.findings()["owners"].found == f"all files in {user.home} belong to user 12345"
+    (user.home / "blobs" / "ab").mkdir(parents=True)
+    os.chown(user.home / "blobs", 12345, 12345)
+    for name in "abcd":
+        (user.home / "blobs" / "ab" / name).touch()
+    found, advice = user.wrong()["owners"]
+    assert found == (
+        "//data/blobs/ab, //data/blobs/ab/a, //data/blobs/ab/b and others: these files of root may not be readable or "
+        "replaceable by user 12345, who owns //data"
+    )
+    assert advice == "as root, make user 12345 their owner (chown), and run opstore as that user only"
 
 
 @not_as_root

@@ -1,6 +1,5 @@
 """The checks of the daemon, the local one and the one at a URL: each finds its fault, brought about for real."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -18,8 +17,10 @@ from typing import Any
 import pytest
 
 from opstore_cli.config.credentials import Credentials
+from opstore_daemon.system import namespaces
 from opstore_daemon.testing import Serving
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.homes import held, write_runtime_file
 from tests.support.schema import HEAD
 from tests.support.user import TOKEN, User
 from tests.support.wire import Stranger, refusing_port
@@ -31,18 +32,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has t
 
 @pytest.fixture
 def fake(user: User) -> Iterator[FakeDaemon]:
-    """A daemon of the user's home, as far as the runtime file and the proof go."""
+    """A daemon of the user's home, as far as the lock, the runtime file and the proof go."""
     with FakeDaemon() as daemon:
         user.make_home(daemon.token)
         user.runs(daemon.url)
-        yield daemon
-
-
-def held(user: User) -> int:
-    """A descriptor that holds the home as a daemon does."""
-    descriptor = os.open(user.home / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+        with held(user.home):
+            yield daemon
 
 
 def test_a_daemon_of_another_version(user: User, fake: FakeDaemon) -> None:
@@ -58,57 +53,66 @@ def test_a_daemon_that_was_killed_is_nothing_to_worry_about(user: User) -> None:
     assert user.wrong() == {}
 
 
-def test_a_stranger_on_the_port_of_the_last_daemon(user: User) -> None:
+def test_a_stranger_on_the_port_of_the_last_daemon_is_not_asked(user: User) -> None:
     user.make_home()
-    for stranger in (Stranger(), Stranger("200 OK", "Opstore-Proof: 00\r\n", b"ok\n")):
-        with stranger:
-            user.runs(stranger.url)
-            said = f"something else listens at {stranger.url}, where the last daemon did; no token was sent to it"
-            assert user.wrong() == {"daemon": (said, "opstore restart: the daemon takes another port")}
-        assert b"a-token-of-some-length" not in stranger.received
+    with Stranger("200 OK", "Opstore-Proof: 00\r\n", b"ok\n") as stranger:
+        user.runs(stranger.url)
+        (user.home / "daemon.lock").touch()
+        assert user.wrong() == {}
+    assert stranger.received == b""
 
 
-def test_a_home_that_is_held_without_an_address(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_cli.doctor.daemon.START_TIMEOUT", 0.3)
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BRIEF", "PROOF_TIMEOUT", "SETTLE_TIMEOUT"):
+        monkeypatch.setattr(f"opstore_cli.local.lookup.{name}", 0.1)
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_home_that_is_held_without_an_address(user: User) -> None:
     user.make_home()
-    descriptor = held(user)
-    said = "a process holds //data/daemon.lock and has published no address; //data/daemon.log may say why"
-    assert user.wrong() == {"daemon": (said, "end that process, then opstore start")}
-    os.close(descriptor)
+    with held(user.home):
+        found, advice = user.wrong()["daemon"]
+    assert "a process holds //data/daemon.lock, and has published no address within " in found
+    assert advice == "//data/daemon.log may say why"
     assert user.wrong() == {}
 
 
-def test_a_daemon_that_does_not_answer(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opstore_cli.doctor.daemon.START_TIMEOUT", 0.3)
-    monkeypatch.setattr("opstore_cli.doctor.daemon.PROOF_TIMEOUT", 0.3)
-    monkeypatch.setattr("opstore_cli.local.daemon.PROOF_TIMEOUT", 0.3)
+@pytest.mark.usefixtures("brief")
+def test_a_daemon_that_does_not_answer(user: User) -> None:
     user.make_home()
-    descriptor = held(user)
 
     class Silent(Stranger):
         def _handle(self, connection: object) -> None:
             """Says nothing."""
 
-    with Silent() as silent:
+    with Silent() as silent, held(user.home):
         user.runs(silent.url)
         found, advice = user.wrong()["daemon"]
-    assert found == (
-        f"the daemon at {silent.url} (pid 4194305) runs and does not respond; //data/daemon.log may say why"
-    )
-    assert advice == "kill 4194305, then opstore start"
-    os.close(descriptor)
+    assert f"it does not respond at {silent.url} (pid 4194305 on an unknown host) within " in found
+    assert advice == "opstore restart; //data/daemon.log may say what it does"
 
 
-def test_a_token_file_that_was_exchanged_while_the_daemon_runs(
-    user: User, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("opstore_cli.doctor.daemon.START_TIMEOUT", 0.3)
-    descriptor = held(user)
+@pytest.mark.usefixtures("brief")
+def test_a_daemon_in_another_network_namespace_or_on_another_host(user: User) -> None:
+    user.make_home()
+    url = f"http://127.0.0.1:{refusing_port()}"
+    with held(user.home):
+        write_runtime_file(user.home, url, pid=1, host="trainer-7")
+        found, _ = user.wrong()["daemon"]
+        assert found.endswith(
+            f"connecting to {url} (pid 1 on trainer-7) failed: Connection refused; it may run on trainer-7"
+        )
+        write_runtime_file(user.home, url, pid=1, host=namespaces.host_name())
+        assert user.wrong()["daemon"][0].endswith("; it may run in another network namespace")
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_token_file_that_was_exchanged_while_the_daemon_runs(user: User, fake: FakeDaemon) -> None:
     (user.home / "token").write_text("another-token-of-some-length")
     found, advice = user.wrong()["daemon"]
-    assert found == f"the server at {fake.url} does not know the token in //data; one of them was replaced"
-    assert advice == "kill 4194305, then opstore start"
-    os.close(descriptor)
+    assert found.startswith(f"the server at {fake.url} does not know the token in //data; one of them was replaced")
+    assert advice == "opstore restart"
 
 
 def test_a_daemon_that_may_not_be_started(user: User) -> None:
@@ -173,7 +177,7 @@ def test_a_token_for_a_url_where_everybody_could_read_it(user: User) -> None:
 
 def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
     user.make_home()
-    with Stranger("200 OK", body=b"ok") as stranger:
+    with Stranger("200 OK", body=b"ok") as stranger, held(user.home):
         user.runs(stranger.url)
         user.url = stranger.url
         wrong = user.wrong()

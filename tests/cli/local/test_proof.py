@@ -1,8 +1,6 @@
 """The proof that a daemon knows the token, and impostors without it."""
 
 import contextlib
-import json
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from opstore_daemon.server import OpStoreServer
 from opstore_daemon.testing import serving
 from tests.support.fake_daemon import TOKEN as RIGHT
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.homes import held, write_runtime_file
 
 TOKEN = "the-token-of-this-home"
 CLOSED, LONG = "Content-Length: 3\r\nConnection: close", f"Content-Length: {proof.MAX_BODY + 1}"
@@ -73,19 +72,44 @@ def test_a_health_response_that_is_too_long_is_not_read() -> None:
     )
 
 
+def test_a_proof_that_drips_ends_with_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname(), timeout=0.2)
+        theirs, _ = listening.accept()
+    done = threading.Event()
+
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            while not done.wait(0.01):  # each byte comes within the timeout
+                theirs.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    with ours, theirs:
+        try:
+            with pytest.raises(TimeoutError):
+                proof.knows_token(ours, TOKEN)
+            assert ours.gettimeout() == 0.2
+        finally:
+            done.set()
+            thread.join()
+
+
 def test_a_given_token_goes_to_no_stranger_on_the_local_daemons_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with FakeDaemon() as daemon:
         (tmp_path / "token").write_text(daemon.token)
-        runtime = {"url": daemon.url, "pid": os.getpid(), "port": daemon.port, "version": "0"}
-        (tmp_path / "daemon.json").write_text(json.dumps(runtime))
+        write_runtime_file(tmp_path, daemon.url)
         environ = {"OPSTORE_HOME": str(tmp_path), "OPSTORE_TOKEN": "mine", "OPSTORE_NO_AUTOSTART": "1"}
         with OpStoreClient(settings=load_settings(None, environ, tmp_path)) as client:
-            assert client.target.url == daemon.url
-            daemon.token = "a-token-of-its-own"  # the daemon has gone, and a stranger has its port
-            with pytest.raises(errors.DaemonNotRunning):
+            with held(tmp_path):
+                assert client.target.url == daemon.url
+                daemon.token = "a-token-of-its-own"  # another program has its port
+                with pytest.raises(errors.ProofFailed):
+                    client.show("pca")
+            with pytest.raises(errors.DaemonNotRunning):  # the daemon has gone
                 client.show("pca")
     assert (daemon.log, bool(daemon.health)) == ([], True)
     assert not any("Authorization" in headers for headers in daemon.health)

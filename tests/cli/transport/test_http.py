@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from opstore_cli.local.daemon import LocalDaemon
+from opstore_cli.local.runtime import LocalDaemon
 from opstore_cli.transport import adapter
 from opstore_cli.transport.http import HttpTransport
 from opstore_cli.transport.target import Target

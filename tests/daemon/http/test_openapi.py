@@ -59,8 +59,13 @@ def filled_in(path: str, **parts: str) -> str:
 
 
 @pytest.fixture
-def filled(http: Http) -> Http:
-    """Return a client of a daemon that has what PARTS and VALUES name."""
+def filled(http: Http, server: OpStoreServer) -> Http:
+    """Return a client of a daemon that has what PARTS and VALUES name, and that goes on when it is told to stop."""
+    server.on_stop = lambda: None
+    return fill(http)
+
+
+def fill(http: Http) -> Http:
     http.push("pca", b"bytes")
     http.push("forest", b"bytes")
     http.post(routes.LINKS, {"upstream": "pca", "downstream": "forest"})
@@ -259,6 +264,7 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     yield "POST", routes.SESSIONS, {}, {}
     yield "DELETE", routes.SESSIONS, {}, {}
     yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}
+    yield "POST", routes.STOP, {}, {}
 
 
 def test_a_created_resource_has_a_location(filled: Http) -> None:
@@ -280,7 +286,13 @@ def test_a_created_resource_has_a_location(filled: Http) -> None:
 # --- errors and headers -----------------------------------------------------------------------------------------
 
 
-AT_THE_START = {"InvalidSetting", "SchemaTooNew", "ListenRefused", "HomeLocked"}  # or in the saver, and mapped there
+AT_THE_START = {
+    "InvalidSetting",
+    "UntrustedHome",
+    "SchemaTooNew",
+    "ListenRefused",
+    "HomeLocked",
+}  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}
 TO_NOBODY = {"ConnectionLost"}  # the client has gone

@@ -33,9 +33,11 @@ def test_a_new_token_is_flushed_to_the_disk_before_it_is_used(
     settings: config.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(
-        os, "fsync", lambda _descriptor: synced.append(settings.token_file.with_suffix(".new").read_text())
-    )
+
+    def fsync(_descriptor: int) -> None:
+        synced.extend(path.read_text() for path in settings.home.glob(".token.*"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
     assert [f"{home.load_token(settings.token_file)}\n"] == synced
 
 
@@ -62,8 +64,8 @@ def test_a_symbolic_link_in_place_of_the_lock_is_not_followed(settings: config.C
 
 def test_the_runtime_file_is_replaced_atomically(settings: config.Config) -> None:
     settings.runtime_file.write_text("of before")
-    with settings.runtime_file.open() as old:
-        home.write_runtime_file(settings, "http://127.0.0.1:1", 1)
+    with home.locked(settings) as lock, settings.runtime_file.open() as old:
+        home.write_runtime_file(settings, lock, "http://127.0.0.1:1", 1, "instance")
         assert old.read() == "of before", "a reader sees the old file or the new one, never a mixture"
     assert home.read_runtime_file(settings) == {"url": "http://127.0.0.1:1", "pid": os.getpid()}
 
@@ -87,11 +89,13 @@ def test_a_home_on_a_disk_that_fails_is_a_storage_error_in_the_words_of_the_syst
     error: type[errors.OpStoreError],
     what: str,
 ) -> None:
+    lock = home.HomeLock(settings.lock_file, os.open(settings.lock_file, os.O_RDWR | os.O_CREAT))
+
     def use() -> None:
         if what == "token":
             home.load_token(settings.token_file)
         elif what == "runtime":
-            home.write_runtime_file(settings, "http://127.0.0.1:1", 1)
+            home.write_runtime_file(settings, lock, "http://127.0.0.1:1", 1, "instance")
         else:
             with home.locked(settings):
                 pass
@@ -99,6 +103,7 @@ def test_a_home_on_a_disk_that_fails_is_a_storage_error_in_the_words_of_the_syst
     monkeypatch.setattr(os, "open", fails(number))
     with pytest.raises(error, match=os.strerror(number)) as failed:
         use()
+    os.close(lock.descriptor)
     assert str(settings.home) in failed.value.text
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import socket
 import sqlite3
@@ -29,7 +30,10 @@ def mode(path: Path) -> int:
 
 def test_the_runtime_file_exists_while_the_daemon_runs(daemon: Daemon) -> None:
     told = json.loads(daemon.runtime_file.read_text())
-    assert set(told) == {"url", "port", "pid", "version", "started_at"}
+    keys = {"url", "port", "pid", "version", "started_at", "lock", "instance", "host", "pid_namespace"}
+    assert set(told) == keys
+    assert told["lock"] == (daemon.home / "daemon.lock").stat().st_ino
+    assert told["host"] == platform.node()
     assert told["url"] == daemon.url == f"http://127.0.0.1:{told['port']}"
     assert told["pid"] == daemon.process.pid == daemon.ready["pid"]
     assert told["version"] == __version__

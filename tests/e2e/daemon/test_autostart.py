@@ -148,6 +148,9 @@ def test_a_stranger_on_the_port_gets_no_token_and_no_request(
     stranger = strangers("200 OK", "Opstore-Proof: " + "0" * 64 + "\r\n", b"ok\n")
     write_runtime_file(machine, url=stranger.url, port=stranger.port)
     assert machine.run("push", "pca", "blob") == (0, "pca@1.0.0\n", STARTED)
+    assert stranger.connections == 0, "the file does not count: no daemon holds the home"
+    write_runtime_file(machine, url=stranger.url, port=stranger.port)
+    assert machine.raw("push", "pca", "blob")[0] == 8
     assert stranger.connections > 0
     asked = [line for line in stranger.received.split(b"\r\n") if line.startswith((b"GET", b"POST", b"PATCH"))]
     assert set(asked) == {b"GET /healthz HTTP/1.1"}
@@ -161,10 +164,13 @@ def test_a_program_that_relays_the_real_daemons_proof_gets_no_token(machine: Mac
         # The proof includes the port: the daemon's proof for its own port is invalid for another.
         original = between._machine.runtime
         between._machine.runtime = lambda: real  # type: ignore[method-assign]
-        write_runtime_file(machine, url=between.url, port=between.port, pid=real["pid"])
+        write_runtime_file(machine, **{**real, "url": between.url, "port": between.port})
         code, _, err = machine.run("ops", env={"OPSTORE_NO_AUTOSTART": "1"})
         between._machine.runtime = original  # type: ignore[method-assign]
-        assert (code, err) == (7, "error: no daemon runs for /machine/data\nhint: opstore start\n")
+        assert (code, err.splitlines()[0]) == (
+            8,
+            "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program",
+        )
         assert (between.connections, between.up > 0) == (1, True)
     machine.runtime_file.write_text(json.dumps(real))
 

@@ -6,6 +6,7 @@ import re
 import signal
 from pathlib import Path
 
+from opstore_daemon.protocol.home_trust import user_name
 from tests.support.machines import Machine
 from tests.support.schema import HEAD
 
@@ -19,7 +20,8 @@ daemon\tok\tit does not run: the first command that needs it starts it\t-
 """
 RUNNING = f"""\
 settings\tok\tthey name the local daemon of /machine/data\t-
-home\tok\t/machine/data is yours and can be written\t-
+home\tok\t/machine/data can be written, and by no other user\t-
+owners\tok\tall files in /machine/data belong to {user_name()}\t-
 disk\tok\tSIZE are free on the disk of /machine/data\t-
 locks\tok\tfile locks work\t-
 times\tok\tfiles get the time of this machine's clock\t-
@@ -69,7 +71,7 @@ def test_a_finding_is_a_line_with_a_hint_and_exit_code_1(machine: Machine) -> No
     code, document, error = machine.ask("doctor")
     assert (code, error) == (1, None)
     assert [each["check"] for each in document["findings"] if not each["ok"]] == ["working tree", "token file"]
-    assert document["findings"][6] == {
+    assert document["findings"][7] == {
         "check": "token file",
         "ok": False,
         "found": "others can read /machine/data/token",
@@ -87,7 +89,7 @@ def test_a_hanging_daemon_is_a_finding_until_it_is_killed(machine: Machine) -> N
     code, out, _ = machine.raw("doctor")
     line = next(line for line in out.decode().splitlines() if line.startswith("daemon\t"))
     assert (code, line.split("\t")[1]) == (1, "finding")
-    assert line.endswith(f"\tkill {machine.pid}, then opstore start")
+    assert line.endswith(f"\tcontinue process {machine.pid} (SIGCONT, or fg in its shell), or opstore restart")
     os.kill(machine.pid, signal.SIGCONT)
     assert doctor(machine)[0] == 0
 
