@@ -170,12 +170,12 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def checked(*, without: tuple[type, ...] = (), records: tuple[str, ...] = ()) -> Callable[[C], C]:
+def checked(*, without: tuple[type, ...] = ()) -> Callable[[C], C]:
     """Return a decorator of a class that checks the arguments of all its public methods by CHECKS.
 
-    `without`: base classes whose methods take other objects. `records`: methods whose arguments are records.
+    `without`: base classes whose methods take other objects.
     """
-    exempt = {name for base in without for name in vars(base)} | set(records)
+    exempt = {name for base in without for name in vars(base)}
 
     def decorate(kind: C) -> C:
         for name in dir(kind):

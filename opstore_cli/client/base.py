@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from opstore_cli.transfer.source import Source
 
 
-@arguments.checked(without=(ChariotsMixin,), records=("check_lock",))
+@arguments.checked(without=(ChariotsMixin,))
 class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC):
     """All verbs of the store, for a subclass that implements `request`, for example with an in-process test server.
 

@@ -72,7 +72,10 @@ class ChariotsMixin(OpStoreInterface):
         valid links in both directions. Storing the same bytes again changes nothing.
         """
         # push() takes a str for a path.
-        data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
+        try:
+            data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
+        except TypeError:
+            raise _wrong("op_bytes", "bytes", op_bytes) from None
         self.push(name_of(op), data, subversions=Version.of(version).text_with_time, otherwise="patch")
 
     def register_valid_link(self, downstream_op_name: Any, upstream_op_name: Any, upstream_op_version: Any) -> None:
@@ -98,6 +101,8 @@ class ChariotsMixin(OpStoreInterface):
 
         Raises PipelineConflict if the name has another graph, and InvalidGraph.
         """
+        if not callable(getattr(pipeline, "get_all_op_links", None)):
+            raise _wrong("pipeline", "a pipeline with the method get_all_op_links", pipeline)
         ops: dict[str, None] = {}
         edges: list[tuple[str, str]] = []
         for upstream, downstream in pipeline.get_all_op_links():
@@ -110,6 +115,10 @@ class ChariotsMixin(OpStoreInterface):
         subversions = Version.parse(record.subversions).subversions
         place = Place(self.identity, record.op, record.sequence)
         return Version(*subversions, creation_time=record.note or record.registered_at, place=place)
+
+
+def _wrong(argument: str, expected: str, value: object) -> errors.InvalidArgument:
+    return errors.InvalidArgument(argument=argument, expected=expected, actual=type(value).__name__, advice="")
 
 
 def name_of(op: Any) -> str:

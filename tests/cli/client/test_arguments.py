@@ -48,7 +48,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
 def verbs() -> Iterator[tuple[str, str]]:
     """Yield each public method of the client with each of its checked arguments."""
     for name, method in inspect.getmembers(BaseOpStoreClient, inspect.isfunction):
-        if name.startswith("_") or name in vars(ChariotsMixin) or name in ("request", "check_lock"):
+        if name.startswith("_") or name in vars(ChariotsMixin) or name == "request":
             continue
         for parameter in inspect.signature(method).parameters.values():
             if parameter.name in arguments.CHECKS:
@@ -75,7 +75,7 @@ def test_no_other_argument_of_a_verb_is_unchecked() -> None:
     unchecked = {
         parameter
         for name, method in inspect.getmembers(BaseOpStoreClient, inspect.isfunction)
-        if not name.startswith("_") and name not in vars(ChariotsMixin) and name not in ("request", "check_lock")
+        if not name.startswith("_") and name not in vars(ChariotsMixin) and name != "request"
         for parameter in inspect.signature(method).parameters
         if parameter not in arguments.CHECKS
     }
@@ -149,3 +149,13 @@ def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStore
         assert client.show("pca", as_of=as_of).version == "1.0.0"  # type: ignore[arg-type]
     assert client.show("pca", as_of=first.position).version == "1.0.0"  # type: ignore[arg-type]
     assert client.show("pca", as_of=datetime.now(UTC) + timedelta(days=1)).version == "1.0.1"  # type: ignore[arg-type]
+
+
+def test_the_verbs_of_chariots_name_a_wrong_argument_too(client: OpStoreClient) -> None:
+    with pytest.raises(errors.InvalidArgument, match="op_bytes must be bytes, not str"):
+        client.save_op_bytes("pca", "aaaa.bbbb.cccc", "text")  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidArgument, match="pipeline must be a pipeline with the method get_all_op_links"):
+        client.register_new_pipeline(5)  # type: ignore[arg-type]
+    for wrong in (lambda: client.pipeline_exists(5), lambda: client.get_all_versions_of_op(None)):  # type: ignore[arg-type]
+        with pytest.raises(errors.InvalidRequest, match="is not a name"):
+            wrong()
