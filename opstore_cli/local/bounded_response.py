@@ -27,6 +27,12 @@ class BoundedResponse(http.client.HTTPResponse):
         self.fp.close()
         self.fp = _Reader(_Timed(sock.makefile("rb", buffering=0)))
 
+    def begin(self) -> None:
+        super().begin()
+        lengths = ",".join(self.headers.get_all("Content-Length", [])).split(",")
+        if len({length.strip() for length in lengths}) > 1:  # urllib3 would raise, and leave this response open
+            raise http.client.HTTPException("the response has two lengths")
+
 
 class _Timed(io.RawIOBase):
     """A stream of a socket that adds up how long it waited for how many bytes."""
@@ -70,6 +76,9 @@ class _Reader(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._lines = 0
+        if size is None or size < 0:
+            # The size of a chunk may be negative; and nobody reads a whole response without a limit.
+            raise http.client.HTTPException("the response has an invalid length")
         return super().read(size)
 
     def read1(self, size: int = -1, /) -> bytes:

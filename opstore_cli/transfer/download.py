@@ -272,6 +272,8 @@ class Pull:
                             self._progress(position, self._size)
             except RETRYABLE as interruption:
                 failure = interruption
+            except errors.RangeNotSatisfiable:
+                raise errors.SizeMismatch(actual=position, expected=self._size) from None
             if position < self._size and not retries.progressed_to(position):
                 retries.wait(failure)
 

@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -27,6 +28,7 @@ from opstore_daemon.system.loopback import disable_pacing
 TRIES = 5
 CONNECT_TRIES = 3  # how many of the TRIES may fail to connect, each after its timeout
 BACKOFF, JITTER = 0.1, 0.1  # seconds: waits of 0, 0.2, 0.4 and 0.8, each plus up to JITTER
+MAX_PROBLEM = 64 * 1024  # bytes of a response that is not used; a longer one costs its connection
 MAX_RETRY_AFTER = 10.0  # seconds, whatever the Retry-After header says
 MAX_IDLE = 64  # idle connections that are kept; urllib3 warns on stderr when it closes one more
 
@@ -91,7 +93,13 @@ class _Retries(Retry):
     ) -> Self:
         if error is not None and is_final(error):
             raise error
-        return super().increment(method, url, response, error, _pool, _stacktrace)
+        remaining = super().increment(method, url, response, error, _pool, _stacktrace)
+        if response is not None:
+            # urllib3 would read the whole body into memory before it sends the request again.
+            with suppress(urllib3.exceptions.HTTPError, OSError):
+                response.read(MAX_PROBLEM, decode_content=False)
+            response.close()
+        return remaining
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         try:

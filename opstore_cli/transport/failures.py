@@ -19,7 +19,6 @@ UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.ProxyError, "the proxy can't be used: {reason}"),
     (requests.exceptions.ConnectTimeout, "no connection within the timeout"),
     (urllib3.exceptions.NewConnectionError, "{reason}"),
-    (urllib3.exceptions.InvalidHeader, "its response has an invalid header"),
 )
 TUNNEL_REFUSED = "Tunnel connection failed: "  # how http.client begins the OSError for a proxy that refuses CONNECT
 
@@ -44,8 +43,7 @@ def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
     """
     links = list(causes(failure))
     cause = links[-1]
-    is_response = any(isinstance(link, urllib3.exceptions.InvalidHeader) for link in links)
-    if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL) and not is_response:
+    if isinstance(failure, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL):
         return errors.InvalidSetting(setting="the URL, the token or the proxy", reason=str(failure))
     for link in links:
         if isinstance(link, HandshakeFailed):

@@ -68,6 +68,14 @@ def test_endless_lines_are_refused(beginning: bytes, piece: bytes) -> None:
     assert peer.sent < 8 * MORE
 
 
+@pytest.mark.parametrize("size", [b"-1", b"-5"])
+def test_a_chunk_of_negative_size_is_refused(size: bytes) -> None:
+    peer = Endless(CHUNKED + size + b"\r\n", b"x" * 65536)
+    with pytest.raises(http.client.HTTPException):
+        read(peer)
+    assert peer.sent < 8 * MORE
+
+
 def test_a_body_of_many_chunks_is_read() -> None:
     body = b"1\r\nx\r\n" * bounded_response.MAX_LINES
     assert read(Endless(CHUNKED + body + b"0\r\n\r\n", b"")) == b"x" * bounded_response.MAX_LINES

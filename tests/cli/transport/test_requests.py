@@ -2,11 +2,13 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.config.settings import Settings
+from opstore_cli.local.bounded_response import _Timed
 from opstore_daemon.protocol import errors, routes
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.transfers import BYTES
@@ -20,6 +22,21 @@ def test_a_busy_daemon_gets_the_request_again_with_the_same_key(daemon: FakeDaem
     keys = [headers.get(routes.IDEMPOTENCY_KEY) for headers in daemon.headers]
     assert (keys[0], keys[0]) == (keys[1], keys[2])
     assert keys[2] != keys[3]
+
+
+def test_the_body_of_a_busy_daemon_is_not_read_to_its_end(
+    daemon: FakeDaemon, client: OpStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, readinto = [], _Timed.readinto
+
+    def counted(stream: _Timed, buffer: Any) -> int | None:
+        counts.append(readinto(stream, buffer) or 0)
+        return counts[-1]
+
+    monkeypatch.setattr(_Timed, "readinto", counted)
+    daemon.answers = [(503, "text/plain", b"x" * 8 * 1024 * 1024)] * 2
+    client.push("pca", b"")
+    assert sum(counts) < 1024 * 1024
 
 
 def test_an_append_is_repeated_only_when_the_offset_is_known(daemon: FakeDaemon, client: OpStoreClient) -> None:
