@@ -28,7 +28,9 @@ class LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line, escaped."""
         text = _CODE.sub(r"\1<code>", record.message)
-        record.message = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        record.message = text
         return super().formatMessage(record)
 
 

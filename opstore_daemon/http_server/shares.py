@@ -59,12 +59,14 @@ class Shares:
         anonymous, _ = _split(connections)
         return max(0, min(ACCEPTS, self.anonymous + beyond - len(anonymous)))
 
-    def excess(self, connections: Iterable[C], now: float) -> list[C]:
+    def excess(self, connections: Sequence[C], now: float) -> list[C]:
         """Return the connections to close because there are too many; never one whose request runs.
 
         Of those without a token they are the oldest, unless they are too new. Of the others they are those that have
         been idle the longest, then those whose clients have sent and read nothing for the longest time.
         """
+        if len(connections) <= min(self.anonymous, self.authenticated):
+            return []  # the usual case, in each turn of the loop
         anonymous, authenticated = _split(connections)
         old = [each for each in anonymous if now - each.opened_at >= GRACE]
         return [
