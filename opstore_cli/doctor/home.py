@@ -13,7 +13,7 @@ from pathlib import Path
 from opstore_cli.doctor.advice import advice_for
 from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 from opstore_cli.files import private
-from opstore_cli.files.locks import try_lock
+from opstore_cli.files.locks import refusal, try_lock
 from opstore_cli.local.runtime import TOKEN_FILE
 from opstore_cli.output.cells import size_cell
 from opstore_daemon.protocol import errors
@@ -92,6 +92,7 @@ def locks(machine: Machine) -> Result | None:
         return None
     with _probe(machine.home) as (path, descriptor):
         first = try_lock(descriptor)
+        reason = errors.reason(refusal(descriptor)) if first == "unsupported" else "two holders have the same lock"
         other = os.open(path, os.O_RDWR)
         try:
             second = try_lock(other)
@@ -100,7 +101,7 @@ def locks(machine: Machine) -> Result | None:
     if (first, second) == ("acquired", "busy"):
         return ok("file locks work")
     return problem(
-        f"file locks do not work in {machine.home}", "set OPSTORE_HOME to a folder on a disk of this machine"
+        f"file locks do not work in {machine.home}: {reason}", "set OPSTORE_HOME to a folder on a disk of this machine"
     )
 
 

@@ -106,7 +106,17 @@ def _lock_within(descriptor: int, timeout: float) -> None:
             raise TimeoutError(errno.ETIMEDOUT, f"another process holds it for {timeout:.0f} s")
         time.sleep(POLL_INTERVAL)
     if state == "unsupported":
-        raise OSError(errno.ENOTSUP, "its file system has no file locks")
+        raise refusal(descriptor)
+
+
+def refusal(descriptor: int) -> OSError:
+    """Return why a lock is "unsupported", in the words of the system."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return OSError(error.errno, f"flock failed: {error.strerror}")
+    return OSError(errno.ENOTSUP, "no file locks on this system")
 
 
 def _open(path: Path, create: bool, shared: bool) -> int:

@@ -1,6 +1,5 @@
 """What a home says about its daemon: who holds its lock, and where that process listens."""
 
-import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from urllib.parse import urlsplit
 
 from opstore_cli.config import tokens, urls
 from opstore_cli.files import private
-from opstore_cli.files.locks import try_lock
+from opstore_cli.files.locks import refusal, try_lock
 from opstore_daemon.protocol import errors, proof, runtime_file
 from opstore_daemon.protocol.runtime_file import LOCK_FILE, RuntimeFile
 from opstore_daemon.system.files import open_regular
@@ -64,7 +63,7 @@ def read_holder(home: Path) -> Holder | None:
             if state == "acquired":
                 return None
             if state == "unsupported":
-                raise OSError(errno.ENOTSUP, "its file system has no file locks")
+                raise refusal(descriptor)
             found = runtime_file.read(home)
             return Holder(_daemon_of(found) if found is not None and found.is_of(descriptor) else None)
         finally:

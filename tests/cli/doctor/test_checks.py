@@ -142,15 +142,18 @@ def test_a_disk_that_is_nearly_full(user: User) -> None:
 def test_a_folder_without_file_locks(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     user.make_home()
     assert user.findings()["locks"].ok
-    said = ("file locks do not work in //data", "set OPSTORE_HOME to a folder on a disk of this machine")
+    advice = "set OPSTORE_HOME to a folder on a disk of this machine"
 
     # As network folders answer, and as those do that lock nobody out.
     def refused(_descriptor: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    for flock in (refused, lambda _descriptor, _operation: None):
+    for flock, reason in (
+        (refused, "flock failed: No locks available"),
+        (lambda _descriptor, _operation: None, "two holders have the same lock"),
+    ):
         monkeypatch.setattr(fcntl, "flock", flock)
-        assert user.wrong()["locks"] == said
+        assert user.wrong()["locks"] == (f"file locks do not work in //data: {reason}", advice)
 
 
 def test_a_file_from_the_future(user: User) -> None:

@@ -1,6 +1,7 @@
 """The files of a home: the token, the lock and the runtime file."""
 
 import errno
+import fcntl
 import logging
 import logging.handlers
 import os
@@ -164,3 +165,14 @@ def test_a_rotation_that_fails_loses_no_later_line(
     handler.close()
     assert (tmp_path / "daemon.log").read_text().endswith("last\n")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_is_not_said_to_be_in_use(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", fails(error))
+    with pytest.raises(errors.OpStoreError) as caught, home.locked(settings):
+        pass
+    assert not isinstance(caught.value, errors.HomeLocked)
+    assert os.strerror(error) in caught.value.text
