@@ -615,7 +615,7 @@ class ResolutionTooHard(BudgetExceeded):
 
 class TooMuchWork(BudgetExceeded):
     message = "{question} takes more than {limit}"
-    hint = "{narrower}"
+    hint = "name a version or a smaller range; opstore affected takes --pipeline PIPELINE"
 
 
 class TooManySearches(BudgetExceeded):

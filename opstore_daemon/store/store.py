@@ -74,8 +74,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
             question = f"to find versions of {reference}"
             if downstreams:
                 question += f" that are valid for {' and '.join(downstreams)}"
-            narrower = f"a smaller range, as in {reference.op}@'>=2', or the version that the links name: opstore links"
-            return errors.TooMuchWork(question=question, limit=limit, narrower=f"{narrower} {reference.op}")
+            return errors.TooMuchWork(question=question, limit=limit)
 
         with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
             if downstreams or not reference.bare:

@@ -178,10 +178,7 @@ class ValidityOperations(Transactions):
         name = None if pipeline is None else PipelineName.parse(pipeline)
 
         def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
-            question = f"to find all ops that {parsed} affects"
-            return errors.TooMuchWork(
-                question=question, limit=limit, narrower=f"opstore affected {parsed} --pipeline PIPELINE"
-            )
+            return errors.TooMuchWork(question=f"to find all ops that {parsed} affects", limit=limit)
 
         with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
             return affected.find_affected(snapshot, parsed, name, budget)

@@ -223,7 +223,7 @@ def test_a_search_ends_at_the_first_checkpoint_after_its_client_has_gone(store: 
 
 
 def too_hard(limit: str, _ops: list[str]) -> errors.OpStoreError:
-    return errors.TooMuchWork(question="it", limit=limit, narrower="")
+    return errors.TooMuchWork(question="it", limit=limit)
 
 
 class Held:
