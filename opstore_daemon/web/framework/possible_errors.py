@@ -18,7 +18,11 @@ COMMON_ERRORS: tuple[Error, ...] = (
     errors.InternalError,
 )
 
-READ_ERRORS: tuple[Error, ...] = (errors.DatabaseFailed, errors.StorageFull)  # a query may need space too
+READ_ERRORS: tuple[Error, ...] = (
+    errors.DatabaseFailed,
+    errors.DatabaseReplaced,
+    errors.StorageFull,  # a query may need space too
+)
 WRITE_ERRORS: tuple[Error, ...] = (*READ_ERRORS, errors.OutcomeUnknown)
 STORAGE_ERRORS: tuple[Error, ...] = (*WRITE_ERRORS, errors.StorageFailed)
 REFERENCE_ERRORS: tuple[Error, ...] = (

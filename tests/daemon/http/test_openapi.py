@@ -292,6 +292,11 @@ AT_THE_START = {
     "SchemaTooNew",
     "ListenRefused",
     "HomeLocked",
+    "StoreInUse",
+    "DatabaseLost",
+    "DatabaseDamaged",
+    "BlobsLost",
+    "StoreMismatch",
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}
