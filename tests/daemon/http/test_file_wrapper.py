@@ -134,5 +134,5 @@ def test_a_client_that_disconnects_during_a_range_leaves_nothing_behind(
             connection.send(head("GET", BYTES, "Range: bytes=1-", host=connection.host))
             assert connection.socket.recv(1, socket.MSG_PEEK)
     wait_for(lambda: len(listener._channels()) <= 1, "the end of the connections")
-    wait_for(lambda: open_below(tmp_path / "blobs") == [], "the end of all files")
+    wait_for(lambda: open_below(tmp_path / "blobs" / "blobs") == [], "the end of all files")
     assert http.pull("up", headers={"Range": "bytes=0-1"}).content == b"xx"
