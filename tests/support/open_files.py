@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
+from opstore_daemon.savers.folder_identity import LOCK
+
 
 def open_below(folder: Path) -> list[str]:
-    """Return the paths below the folder that this process has open, deleted files included; none without /proc."""
+    """Return the paths below the folder that this process has open, deleted files included; none without /proc.
+
+    The lock of a saver, which stays open with its server, is not among them.
+    """
     found = []
     for descriptor in Path("/proc/self/fd").iterdir() if os.path.isdir("/proc/self/fd") else ():
         with suppress(FileNotFoundError):  # closed meanwhile
             path = os.readlink(descriptor)
-            if path.startswith(f"{folder}/"):
+            if path.startswith(f"{folder}/") and Path(path).name != LOCK:
                 found.append(path)
     return found
 
