@@ -250,7 +250,7 @@ def choices(console: Console) -> list[tuple[str, int, Mutation]]:
 
 
 @given(index=st.integers(0, 2**20))
-@examples(1000)
+@examples(400)
 def test_a_wrong_leaf_ends_with_the_code_of_integrity(
     console: Console, choices: list[tuple[str, int, Mutation]], index: int
 ) -> None:
