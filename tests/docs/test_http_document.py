@@ -49,6 +49,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
     server.store.push("forest", b"a")
     server.store.register_pipeline("iris", ["pca", "forest"])
     server.store.tag("pca", "stable")
+    locked = [{"op": each.op, "subversions": each.subversions} for each in map(server.store.show, ("pca", "forest"))]
     sent: dict[tuple[str, str], dict[str, Any]] = {
         ("PATCH", routes.OP): {"json": {"compat": "minor"}},
         ("POST", routes.VERSIONS): {"json": {"upload": new_upload()}},
@@ -61,6 +62,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         ("GET", routes.VERDICT): {"query_string": {"upstream": "pca", "downstream": "forest"}},
         ("POST", routes.PIPELINES): {"json": {"name": "other", "ops": ["pca"]}},
         ("POST", routes.CHECK): {"json": {"edges": [], "versions": []}},
+        ("POST", routes.UPGRADE): {"json": {"lock": {"edges": [("pca", "forest")], "versions": locked}, "op": "pca"}},
         ("GET", routes.AFFECTED): {"query_string": {"reference": "pca"}},
     }
     removals = [route for route in every_route() if route.method == "DELETE"]

@@ -36,6 +36,8 @@ Process = forked.Process | subprocess.Popen[bytes]
 FILTERS = [
     (re.compile(pattern), word)
     for pattern, word in (
+        # Off a terminal, a transfer that takes longer than five seconds reports its progress.
+        (r"(?m)^(push|pull) \S+: [\d.]+ of [\d.]+ [kMG]?B \(\d+ %\).*\n", ""),
         (r"http://127\.0\.0\.1:\d+", "URL"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "TIME"),

@@ -178,7 +178,7 @@ def _make_it_fail(how: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch)
         return errors.FolderRefused
     if how == "damaged":
         daemon.served = b"\xff" + daemon.versions[-1][1:]
-        return errors.DigestMismatch
+        return errors.BlobDamaged
     if how == "lost at once":
         daemon.faults = [("GET bytes", 0)] * 20
         return errors.ConnectionLost
