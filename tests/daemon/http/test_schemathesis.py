@@ -63,4 +63,4 @@ def test_schemathesis_finds_nothing(filled: Http, phase: str, tmp_path: Path) ->
     assert report["test_cases"]["generated"] >= scaled(90), said
     if phase != "stateful":  # which tests what it finds links between
         operations = sum(len(item) for item in conformance().document["paths"].values())
-        assert report["operations"]["tested"] >= operations - 1, said  # but for the document itself
+        assert report["operations"]["tested"] >= operations - 2, said  # all except the document itself and the stop

@@ -408,7 +408,7 @@ def test_a_disk_that_is_too_full_exits_9_before_the_upload(machine: Machine) -> 
     machine.file("blob", bytes(4 * MIB))
     machine.home.mkdir()
     script = """
-        mount -t tmpfs -o size=8m tmpfs "$OPSTORE_HOME" && "$@" start -q > /dev/null &&
+        mount -t tmpfs -o size=8m,mode=0700 tmpfs "$OPSTORE_HOME" && "$@" start -q > /dev/null &&
         "$@" push pca blob; echo "code $?"; "$@" push pca blob --json; echo "code $?"; "$@" stop -q
     """
     program = ["unshare", "-rm", "sh", "-c", script, "sh"]

