@@ -7,14 +7,17 @@ Anything else of a wrong type is refused with InvalidArgument, a TypeError that 
 import functools
 import inspect
 import math
+import operator
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.records import Lock
+from opstore_daemon.protocol.versions import Version
 
 C = TypeVar("C", bound=type)
 
@@ -22,7 +25,7 @@ Check = Callable[[str, Any], Any]
 
 
 def text(name: str, value: Any) -> str:
-    """Return the text. Raises InvalidArgument."""
+    """Return the text, of type `str` unless it is a checked one. Raises InvalidArgument."""
     if not isinstance(value, str):
         raise _invalid(name, "a text (str)", value)
     try:
@@ -30,14 +33,15 @@ def text(name: str, value: Any) -> str:
     except UnicodeEncodeError as error:
         actual = f"a text with the lone surrogate {value[error.start]!r}, which UTF-8 can't represent"
         raise errors.InvalidArgument(argument=name, expected="a text (str)", actual=actual, advice="") from None
-    return value
+    # The encoder of requests takes no other subclass of `str`, such as numpy.str_.
+    return value if isinstance(value, CheckedText) else str.__str__(value)
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
     """Return the texts of a sequence; a single text is a sequence of one. Raises InvalidArgument."""
     if isinstance(value, str):
         return (text(name, value),)
-    if isinstance(value, bytes | bytearray | memoryview | Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, bytes | bytearray | memoryview | Mapping) or not _is_iterable(value):
         raise _invalid(name, "a sequence of texts (str)", value)
     found = tuple(value)
     for each in found:
@@ -49,11 +53,11 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 def pairs(name: str, value: Any) -> tuple[tuple[str, str], ...]:
     """Return the pairs of texts of a sequence. Raises InvalidArgument."""
     expected = "a sequence of pairs of texts (str)"
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | Mapping) or not _is_iterable(value):
         raise _invalid(name, expected, value)
     found = []
     for each in value:
-        if isinstance(each, str | bytes | Mapping) or not isinstance(each, Iterable) or len(pair := tuple(each)) != 2:
+        if isinstance(each, str | bytes | Mapping) or not _is_iterable(each) or len(pair := tuple(each)) != 2:
             raise _invalid(name, expected, each, within=value)
         upstream, downstream = texts(name, pair)
         found.append((upstream, downstream))
@@ -72,38 +76,63 @@ def fields(name: str, value: Any) -> dict[str, dict[str, str]]:
 
 def count(name: str, value: Any) -> int:
     """Return the whole number. Raises InvalidArgument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if (found := _integer(value)) is None:
         raise _invalid(name, "a whole number (int)", value)
-    return int(value.__index__())
+    return found
 
 
 def number(name: str, value: Any) -> float:
-    """Return the number, which is not NaN. Raises InvalidArgument."""
-    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__") or math.isnan(float(value)):
+    """Return the number of seconds, which may be infinite, but not NaN. Raises InvalidArgument."""
+    try:
+        found = math.nan if isinstance(value, str | bytes | bytearray | bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if math.isnan(found) or found == -math.inf:
         raise _invalid(name, "a number of seconds", value)
-    return float(value) if not isinstance(value, int) else value
+    return found if not isinstance(value, int) else value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return True or False for a bool, also one of numpy, or the number 1 or 0. Raises InvalidArgument."""
+    try:
+        known = isinstance(value, Hashable) and value in (True, False)
+    except (TypeError, ValueError, ArithmeticError):  # it can't be compared, such as pandas.NA
+        known = False
+    if not known:
+        raise _invalid(name, "True or False", value)
+    return bool(value)
 
 
 def time(name: str, value: Any) -> str:
     """Return a position or time as text; a datetime without a zone is local. Raises InvalidArgument."""
+    expected = "a position of the journal, a time (RFC 3339) or a datetime"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        try:
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        except (ValueError, OverflowError):
+            actual = f"{value}, which is not between the years 1 and 9999 in UTC"
+            raise errors.InvalidArgument(argument=name, expected=expected, actual=actual, advice="") from None
+    if (position := _integer(value)) is not None:
+        return str(position)
     if not isinstance(value, str):
-        raise _invalid(name, "a position of the journal, a time (RFC 3339) or a datetime", value)
+        raise _invalid(name, expected, value)
     return text(name, value)
 
 
-def subversions(name: str, value: Any) -> Any:
-    """Return the text, or an object with `major`, `minor` and `patch`. Raises InvalidArgument."""
+def subversions(name: str, value: Any) -> str | Version:
+    """Return the text, or those of an object with `major`, `minor` and `patch`.
+
+    Raises InvalidArgument, and InvalidSubversions for such an object.
+    """
     if all(hasattr(value, level) for level in ("major", "minor", "patch")):
-        return value
+        return Version.of(value)
     return text(name, value)
 
 
 def source(name: str, value: Any) -> Any:
     """Return bytes, a path as Path or str, or a binary file object. Raises InvalidArgument."""
+    if isinstance(value, str) and not value:
+        raise errors.InvalidArgument(argument=name, expected="a path", actual="an empty text", advice="")
     if isinstance(value, os.PathLike):
         return Path(os.fsdecode(value))
     if isinstance(value, str | bytes | bytearray | memoryview) or callable(getattr(value, "read", None)):
@@ -114,18 +143,22 @@ def source(name: str, value: Any) -> Any:
 
 def target(name: str, value: Any) -> Any:
     """Return a path as Path or str, or a binary file object. Raises InvalidArgument."""
-    if isinstance(value, os.PathLike):
-        return Path(os.fsdecode(value))
-    if isinstance(value, str) or callable(getattr(value, "write", None)):
+    if callable(getattr(value, "write", None)):
         return value
-    raise _invalid(name, "a path or a binary file object", value)
+    if not isinstance(value, str | os.PathLike):
+        raise _invalid(name, "a path or a binary file object", value)
+    found = path(name, value)
+    return value if isinstance(value, str) else found
 
 
 def path(name: str, value: Any) -> Path:
     """Return the path. Raises InvalidArgument."""
-    if isinstance(value, str | os.PathLike):
-        return Path(os.fsdecode(value))
-    raise _invalid(name, "a path", value)
+    if not isinstance(value, str | os.PathLike):
+        raise _invalid(name, "a path", value)
+    found = os.fsdecode(value)
+    if "\0" in found:
+        raise errors.InvalidArgument(argument=name, expected="a path", actual="a text with a null character", advice="")
+    return Path(found)
 
 
 def lock(name: str, value: Any) -> Lock:
@@ -150,11 +183,13 @@ def function(name: str, value: Any) -> Any:
 _NAMES = ("op", "name", "pipeline", "tag", "reference", "upstream", "downstream", "upgrade")
 _OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat")
 _TEXTS = ("use", "valid_for", "valid_with", "tags", "ops", "subject")
+_FLAGS = ("new", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume")
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
     **dict.fromkeys(_TEXTS, texts),
     **dict.fromkeys(("labels", "libraries"), mapping),
     **dict.fromkeys(("seconds", "timeout"), number),
+    **dict.fromkeys(_FLAGS, flag),
     "edges": pairs,
     "fields": fields,
     "limit": count,
@@ -209,6 +244,23 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _is_iterable(value: Any) -> bool:
+    """Whether it can be iterated over: a numpy.ndarray without dimensions is an Iterable, but can't."""
+    try:
+        iter(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _integer(value: Any) -> int | None:
+    """Return the whole number, also one of numpy; None for anything else, such as a bool."""
+    try:
+        return None if isinstance(value, bool) else int(operator.index(value))
+    except TypeError:
+        return None
 
 
 def _mapping(name: str, value: Any, expected: str, check: Check) -> dict[str, Any]:

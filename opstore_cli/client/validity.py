@@ -166,7 +166,7 @@ class ValidityMixin(ApiMixin):
         bytes for a version of the lock.
         """
         name = PipelineName.parse(pipeline)
-        parameters = {"as_of": as_of, "timeout": None if timeout is None else math.ceil(timeout)}
+        parameters = {"as_of": as_of, "timeout": None if timeout in (None, math.inf) else math.ceil(timeout)}
         if lock is not None and upgrade is not None:
             body = Upgrade(lock=lock, op=OpName.parse(upgrade), use=parse_references(use))
             path = routes.path(routes.UPGRADE, pipeline=name)

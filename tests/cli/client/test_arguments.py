@@ -1,10 +1,14 @@
 """Arguments of a wrong type are refused with an error that names them; useful ones of another type are taken."""
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,21 +30,23 @@ GIVEN: dict[str, Any] = {
     "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
     "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
 }  # fmt: skip
+EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.text: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
-    arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
+    arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"], np.array("pca")],
     arguments.texts_or_lock: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
     arguments.lock: [5, "pca@1.0.0", ["pca@1.0.0"], {"edges": [], "versions": []}],
-    arguments.path: [5, b"models", None, object()],
-    arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}],
+    arguments.path: [5, b"models", None, object(), "a\0b"],
+    arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}, np.array("ab")],
     arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],
     arguments.fields: [5, {"major": 5}, {"major": {"a": 1}}, {1: {}}],
-    arguments.count: ["5", 5.0, True, object()],
-    arguments.number: ["5", object(), float("nan"), True],
-    arguments.time: [5.0, b"1", object(), True, datetime],
+    arguments.count: ["5", 5.0, True, object(), np.zeros(3)],
+    arguments.number: ["5", object(), math.nan, -math.inf, 10**400, Decimal("sNaN"), True, np.zeros(3), 1j],
+    arguments.flag: ["no", 2, object(), [], np.zeros(3), Path("x")],
+    arguments.time: [5.0, b"1", object(), True, datetime, datetime.min.replace(tzinfo=EAST), np.zeros(3)],
     arguments.subversions: [5, b"aaaa.bbbb.cccc", object()],
-    arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"]],
-    arguments.target: [5, b"path", object()],
+    arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"], ""],
+    arguments.target: [5, b"path", object(), "a\0b"],
     arguments.function: [5, "print"],
 }
 
@@ -79,8 +85,7 @@ def test_no_other_argument_of_a_verb_is_unchecked() -> None:
         for parameter in inspect.signature(method).parameters
         if parameter not in arguments.CHECKS
     }
-    flags = {"new", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume"}
-    assert unchecked - flags == {"self", "obj", "trusted", "expected"}
+    assert unchecked == {"self", "obj", "trusted", "expected"}
 
 
 def test_an_array_is_refused_with_the_verb_that_stores_it(client: OpStoreClient) -> None:
@@ -149,6 +154,36 @@ def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStore
         assert client.show("pca", as_of=as_of).version == "1.0.0"  # type: ignore[arg-type]
     assert client.show("pca", as_of=first.position).version == "1.0.0"  # type: ignore[arg-type]
     assert client.show("pca", as_of=datetime.now(UTC) + timedelta(days=1)).version == "1.0.1"  # type: ignore[arg-type]
+
+
+class Name(StrEnum):
+    """Names of a program that uses the client."""
+
+    PCA = "pca"
+    NOTE = "a note"
+
+
+def test_texts_flags_and_numbers_of_numpy_and_enums_are_taken(memory_server: OpStoreServer) -> None:
+    client = InProcessClient(memory_server)
+    first = client.push(Name.PCA, b"one", message=Name.NOTE, new=np.True_)  # type: ignore[arg-type]
+    assert first.message == "a note"
+    second = client.push(np.str_("pca"), b"two", message=np.str_("text"), labels={np.str_("k"): np.str_("v")})
+    assert (second.op, second.message, second.labels) == ("pca", "text", {"k": "v"})
+    assert len(client.versions("pca", limit=np.int64(1)).versions) == 1  # type: ignore[arg-type]
+    assert client.show("pca", as_of=np.int64(first.position)).version == "1.0.0"  # type: ignore[arg-type]
+    client.push("forest", b"a forest", new=0)  # type: ignore[arg-type]
+    client.link("pca", "forest", evidence=np.str_("run 17"))
+    assert client.wait("pca", "forest", seconds=np.float64(1)).verdict == "valid"
+    client.register_pipeline("churn", np.array(["pca", "forest"]))  # type: ignore[arg-type]
+    assert client.resolve("churn", timeout=math.inf).verdict == "valid"
+
+
+def test_subversions_may_be_an_object_with_them(memory_server: OpStoreServer) -> None:
+    client = InProcessClient(memory_server)
+    declared = SimpleNamespace(major="aaaa", minor="bbbb", patch="cccc")
+    assert client.register("pca", subversions=declared).subversions == "aaaa.bbbb.cccc"  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidSubversions):
+        client.register("pca", subversions=SimpleNamespace(major=1, minor=0, patch=0))  # type: ignore[arg-type]
 
 
 def test_the_verbs_of_chariots_name_a_wrong_argument_too(client: OpStoreClient) -> None:
