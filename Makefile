@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Of the tests. One more than processors, because many tests wait.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+
 # Compiled once: each worker of the tests would compile them all, and each run again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -22,10 +25,10 @@ demo: $(VENV)/.installed  ## train two ops on the iris data, push them, and see 
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/iris/demo.sh
 
 test: $(VENV)/.installed  ## run the tests, without those that take many seconds each
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.installed  ## run all tests, with ten times as many random examples
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --hypothesis-profile all $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --hypothesis-profile all $(ARGS)
 
 lint: $(VENV)/.installed  ## check style, types and the directions of imports
 	$(BIN)/ruff format --check .

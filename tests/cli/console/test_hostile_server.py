@@ -249,6 +249,7 @@ def choices(console: Console) -> list[tuple[str, int, Mutation]]:
     return found
 
 
+@pytest.mark.slow
 @given(index=st.integers(0, 2**20))
 @examples(400)
 def test_a_wrong_leaf_ends_with_the_code_of_integrity(

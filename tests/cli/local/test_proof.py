@@ -227,7 +227,7 @@ def test_a_tunnel_of_an_allowed_host_gets_the_token() -> None:
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "waitress.invalid"])
 def test_an_application_behind_another_server_proves_itself(name: str) -> None:
     with contextlib.closing(OpStoreServer(MemorySaver())) as server:
-        other = create_server(server.flask, host="127.0.0.1", port=0, server_name=name, threads=2)
+        other = create_server(server.flask, host="127.0.0.1", port=0, server_name=name, threads=2, map={})
         address = f"http://127.0.0.1:{other.effective_port}"
         thread = threading.Thread(target=other.run, daemon=True)
         thread.start()
@@ -236,3 +236,4 @@ def test_an_application_behind_another_server_proves_itself(name: str) -> None:
         with OpStoreClient(address, token="another") as client, pytest.raises(errors.ProofFailed):
             client.ops()
         other.trigger.pull_trigger(lambda: other.close())
+        thread.join()

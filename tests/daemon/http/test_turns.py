@@ -110,6 +110,7 @@ def test_the_share_of_a_connection_shrinks_with_their_number(http: Http, listene
         assert acceptor.share >= MIN_SHARE
 
 
+@pytest.mark.slow
 def test_connections_are_accepted_several_a_turn(server: OpStoreServer, turns: Turns) -> None:
     listener = Listener(server)
     with ExitStack() as stack:

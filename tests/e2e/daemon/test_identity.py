@@ -116,6 +116,7 @@ def test_stop_asks_the_daemon_and_signals_no_process_by_its_id(
     assert machine.log().rstrip().endswith("stopped")
 
 
+@pytest.mark.slow
 @linux
 def test_a_stopped_process_is_named_and_is_replaced(machine: Machine) -> None:
     machine.do("start")

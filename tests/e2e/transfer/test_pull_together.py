@@ -132,6 +132,7 @@ def test_what_is_not_a_file_is_neither_opened_nor_replaced(locked: Machine, plan
     assert os.listdir(locked.cwd / "models") == ["forest"]
 
 
+@pytest.mark.slow
 def test_a_pull_of_a_lock_that_is_killed_at_any_point_leaves_old_and_new_files_and_is_completed(
     locked: Machine,
 ) -> None:

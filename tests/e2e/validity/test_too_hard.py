@@ -2,6 +2,8 @@
 
 from contextlib import closing
 
+import pytest
+
 from opstore_daemon import OpStoreServer
 from opstore_daemon.rules.budget import EDGE_STEPS, STEPS
 from opstore_daemon.savers import FileSaver
@@ -9,6 +11,7 @@ from tests.daemon.store.test_search_limits import fill_complete
 from tests.support.machines import Machine
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_is_too_hard_exits_10(machine: Machine) -> None:
     machine.do("start")
     machine.do("stop")
