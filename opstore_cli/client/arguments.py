@@ -6,6 +6,7 @@ Anything else of a wrong type is refused with InvalidArgument, a TypeError that 
 
 import functools
 import inspect
+import io
 import math
 import operator
 import os
@@ -143,7 +144,7 @@ def source(name: str, value: Any) -> Any:
 
 def target(name: str, value: Any) -> Any:
     """Return a path as Path or str, or a binary file object. Raises InvalidArgument."""
-    if callable(getattr(value, "write", None)):
+    if callable(getattr(value, "write", None)) and not isinstance(value, io.TextIOBase):
         return value
     if not isinstance(value, str | os.PathLike):
         raise _invalid(name, "a path or a binary file object", value)

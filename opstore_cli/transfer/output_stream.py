@@ -35,5 +35,5 @@ def _translated_errors(output: BinaryIO) -> Iterator[None]:
         raise
     except OSError as error:
         name = getattr(output, "name", None)  # an int if it was opened by descriptor
-        path = name if isinstance(name, str) else "the output"
+        path = {"<stdout>": "standard output"}.get(name, name) if isinstance(name, str) else "the output"
         raise errors.OutputFailed(path=path, reason=errors.reason(error)) from error

@@ -220,6 +220,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             super().handle_write()
             return
         self._flush_exception(self._flush_some)
+        if not self.connected:
+            return  # receiving or sending has found the connection reset, and closed it
         if self.will_close:
             self.handle_close()
         elif not self.total_outbufs_len:

@@ -1,6 +1,7 @@
 """Arguments of a wrong type are refused with an error that names them; useful ones of another type are taken."""
 
 import inspect
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.time: [5.0, b"1", object(), True, datetime, datetime.min.replace(tzinfo=EAST), np.zeros(3)],
     arguments.subversions: [5, b"aaaa.bbbb.cccc", object()],
     arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"], ""],
-    arguments.target: [5, b"path", object(), "a\0b"],
+    arguments.target: [5, b"path", object(), "a\0b", io.StringIO()],
     arguments.function: [5, "print"],
 }
 

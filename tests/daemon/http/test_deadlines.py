@@ -128,6 +128,18 @@ def test_a_refused_client_has_a_deadline_for_reading_why(listener: Listener, aft
         wait_for(lambda: not listener._channels(), "the end of the connection")
 
 
+def test_a_refused_client_that_resets_its_connection_is_no_error(listener: Listener) -> None:
+    with Raw(listener.port) as client:
+        client.send(head("GET", routes.OPS, host=client.host, token=None))
+        assert client.answer().status == 401
+        (refused,) = listener._channels()
+    wait_for(lambda: not refused.connected, "the end of the connection")
+    # As when the reset arrives together with the chance to send: the loop reads first, which closes the connection.
+    refused._linger_until, refused.close_when_flushed = None, True
+    refused.handle_write_event()
+    assert refused._linger_until is None
+
+
 def test_a_running_request_has_no_deadline_of_a_connection(
     listener: Listener, after: Callable[[float], None], server: OpStoreServer
 ) -> None:
