@@ -3,7 +3,7 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -48,10 +48,15 @@ DAMAGES: dict[str, Damage] = {
 ONLY_AFTER_A_KILL = {"without its WAL", "with an empty WAL"}
 
 
-@pytest.mark.parametrize(
-    ("damage", "killed"),
-    [(damage, killed) for damage in DAMAGES for killed in (True, False) if killed or damage not in ONLY_AFTER_A_KILL],
-)
+def starts() -> Iterator[object]:
+    """Yield each damage after a kill and, where it is possible, after a stop: once in the fast tests."""
+    for damage in DAMAGES:
+        yield damage, True
+        if damage not in ONLY_AFTER_A_KILL:
+            yield pytest.param(damage, False, marks=[] if damage == "deleted" else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("damage", "killed"), list(starts()))
 def test_a_start_without_a_part_of_the_store_is_refused(start: Start, damage: str, killed: bool) -> None:
     daemon = start()
     daemon.push("pca", b"1")

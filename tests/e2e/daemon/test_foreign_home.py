@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,19 @@ def plant(path: Path, kind: str, victim: Path) -> None:
         path.mkdir()
 
 
-@pytest.mark.parametrize("name", [*FILES, "daemon.log.1", "daemon.new", "transfers", "handed", "port.new"])
-@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "folder"])
+NAMES = [*FILES, "daemon.log.1", "daemon.new", "transfers", "handed", "port.new"]
+KINDS = ["link", "dangling link", "hard link", "pipe", "folder"]
+
+
+def pairs() -> Iterator[object]:
+    """Yield all pairs. In the fast tests each name has a link, and one of them each kind."""
+    for name in NAMES:
+        for kind in KINDS:
+            is_fast = kind == "link" or name == "daemon.log"
+            yield pytest.param(name, kind, marks=[] if is_fast else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "kind"), list(pairs()))
 def test_a_planted_file_is_neither_followed_nor_waited_for(machine: Machine, name: str, kind: str) -> None:
     machine.home.mkdir(mode=0o700)
     victim = machine.folder / "victim"
