@@ -71,9 +71,14 @@ def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = 
     if db is None and "?" in str(home):
         reason = f"{home} contains a '?', which can't be part of the path in a database URL"
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason)
+    own = home / "opstore.db"
+    if db is None and own.is_symlink():
+        # As with the other files of a home: somebody else may have put it there.
+        reason = "it is a symbolic link, which is not followed in OPSTORE_HOME; serve --db takes a path elsewhere"
+        raise errors.InvalidSetting(setting=str(own), reason=reason)
     return Config(
         home=home,
-        db_url=db or f"sqlite:///{home / 'opstore.db'}",
+        db_url=db or f"sqlite:///{own}",
         saver_url=saver or (home / "blobs").as_uri(),
         idle_timeout=_seconds(environ.get("OPSTORE_IDLE_TIMEOUT")),
     )

@@ -20,6 +20,7 @@ from opstore_daemon.home import (
     HomeLock,
     delete_runtime_file,
     home_errors,
+    is_published,
     load_token,
     locked,
     read_last_port,
@@ -32,6 +33,7 @@ from opstore_daemon.log import LimitedHandler
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
 from opstore_daemon.metadata.reserve import Reserve
+from opstore_daemon.metadata.wal_match import keeping_wal
 from opstore_daemon.protocol import errors, proof
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer
@@ -93,7 +95,7 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         try:
             listener.run(
                 config.idle_timeout if background else 0,
-                is_wanted=_wanted(config, lock, server.db, log_handler),
+                is_wanted=_wanted(config, lock, instance, server.db, log_handler),
                 # Before the port is closed: a client that can't connect may rely on that the daemon has not stopped.
                 before_closing=lambda: delete_runtime_file(config, lock),
             )
@@ -103,7 +105,9 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
             log.info("stopped")
 
 
-def _wanted(config: Config, lock: HomeLock, database: Database, log_handler: LimitedHandler) -> Callable[[], bool]:
+def _wanted(
+    config: Config, lock: HomeLock, instance: str, database: Database, log_handler: LimitedHandler
+) -> Callable[[], bool]:
     """Return a function that says whether the daemon can still be found; now and then it regains disk space."""
     regained_at = time.monotonic()
 
@@ -113,19 +117,19 @@ def _wanted(config: Config, lock: HomeLock, database: Database, log_handler: Lim
         if time.monotonic() - regained_at > REGAIN_EVERY:
             regained_at = time.monotonic()
             database.regain_space()
-        return _is_published(config, lock)
+        return _is_published(config, lock, instance)
 
     return is_wanted
 
 
-def _is_published(config: Config, lock: HomeLock) -> bool:
-    """Return whether clients can find this daemon: its home was not removed, and its lock file is in place.
+def _is_published(config: Config, lock: HomeLock, instance: str) -> bool:
+    """Return whether clients can find this daemon: its home was not removed, and its files there are in place.
 
     A daemon that can't be found would run for ever, beside another one of the same home.
     """
-    if config.runtime_file.exists() and lock.is_at_path:
+    if is_published(config, lock, instance):
         return True
-    log.info("stopping: %s or %s was removed or replaced", config.runtime_file, config.lock_file)
+    log.info("stopping: %s or %s was removed, replaced or damaged", config.runtime_file, config.lock_file)
     return False
 
 
@@ -215,7 +219,7 @@ def upgrade(config: Config) -> str:
 
 def current(config: Config) -> str:
     """Describe the database's schema and the one that this release needs, in one line."""
-    with closing(Database(config.db_url)) as database:
+    with keeping_wal(path_of(config.db_url)), closing(Database(config.db_url)) as database:
         migrate = Migrate(database)
         found = _revision(database, migrate)
     return f"{found or 'none'} (this opstore needs {migrate.head()})"

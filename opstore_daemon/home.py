@@ -117,6 +117,20 @@ def write_runtime_file(config: Config, lock: HomeLock, url: str, port: int, inst
         files.write_atomically(config.runtime_file, msgspec.json.encode(record) + b"\n", durable=False)
 
 
+def is_published(config: Config, lock: HomeLock, instance: str) -> bool:
+    """Return whether clients can find this process: lock file and runtime file are in place, and the latter is its own.
+
+    A runtime file that can't be read for want of something else, such as descriptors, passes.
+    """
+    if not lock.is_at_path:
+        return False
+    try:
+        found = runtime_file.parse(files.read_regular(config.runtime_file, runtime_file.MAX_SIZE))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+    return found is not None and found.instance == instance
+
+
 def delete_runtime_file(config: Config, lock: HomeLock) -> None:
     """Delete the runtime file of this process, unless the home has another lock file: then it is another daemon's."""
     with suppress(OSError):

@@ -76,6 +76,8 @@ def _failure(home: Path, daemon: LocalDaemon) -> errors.OpStoreError | None:
         except OSError as error:
             return _unreachable(home, daemon, errors.reason(error))
         except errors.InvalidSetting as error:
+            # The daemon knows the token that the file had; a new one reads the file, or creates it.
+            error.advice = "put the token back, or opstore restart"
             return error
     reason = f"it does not respond at {_place(daemon)} within {SILENT_TRIES * PROOF_TIMEOUT:.0f} s"
     advice = f"opstore restart; {home / runtime.LOG_FILE} may say what it does"

@@ -14,12 +14,13 @@ STOP_TIMEOUT = 40.0  # seconds until a daemon that stops has finished its reques
 def stop(home: Path) -> bool:
     """Stop the daemon and wait until it has released the home. Return whether one ran.
 
-    Raises LocalDaemonUnreachable if it does not stop, or if it does not respond and its process can't be proven to be
+    Raises LocalDaemonUnreachable if it does not stop, or if it can't be asked and its process can't be proven to be
     the daemon; UntrustedHome and InvalidSetting.
     """
     try:
         daemon = lookup.find(home)
-    except (errors.LocalDaemonUnreachable, errors.ProofFailed) as failure:
+    except (errors.LocalDaemonUnreachable, errors.ProofFailed, errors.InvalidSetting) as failure:
+        # InvalidSetting: the token file was deleted or damaged.
         daemon = runtime.recorded(home)
         if daemon is None:
             raise

@@ -22,6 +22,11 @@ class Database(Connections):
         if self.file is not None:
             self.file.acquire(home)
 
+    def name_store(self, store_id: str) -> None:
+        """Record whose commits the WAL has, for a start that finds another database beside it."""
+        if self.file is not None:
+            self.file.name_store(store_id)
+
     def verify(self) -> None:
         """Raise DatabaseReplaced if a commit could not be acknowledged."""
         if self.file is not None:

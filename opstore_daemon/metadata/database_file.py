@@ -7,17 +7,20 @@ descriptor of the file would release the locks that SQLite has on it (POSIX).
 """
 
 import os
+import re
 import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+from opstore_daemon.metadata.wal_match import what_does_not_match
 from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 from opstore_daemon.system import full_disk
 from opstore_daemon.system.lock_file import Busy, LockFile, described, holder
 
-_WAL = "wal"  # the key of its record in the lock file
+_WAL, _STORE = "wal", "store"  # the keys of its record, and of the store id, in the lock file
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class DatabaseFile:
@@ -27,7 +30,7 @@ class DatabaseFile:
         self.path = path
         self._wal = path.with_name(f"{path.name}-wal")
         self._lock: LockFile | None = None
-        self._record = WalRecord()
+        self._record, self._store = WalRecord(), ""
         self._identities: dict[Path, tuple[int, int]] = {}
         self._connections, self._counting = 0, threading.Lock()
 
@@ -49,9 +52,14 @@ class DatabaseFile:
             failure = errors.StorageFull if full_disk.is_full(error) else errors.DatabaseFailed
             raise failure(reason=f"{path} can't be locked: {full_disk.reason(error, path.parent)}") from error
         self._record = WalRecord.parse(self._lock.record.get(_WAL))
-        missing = what_is_missing(self._record, _state(self.path), _size(self._wal))
-        if missing:
-            raise errors.DatabaseDamaged(database=str(self.path), reason=missing)
+        self._store = _text(self._lock.record.get(_STORE))
+        main, wal = _state(self.path), _size(self._wal)
+        reason = what_is_missing(self._record, main, wal)
+        # A database that changed since the record: somebody did a checkpoint, or it is another one.
+        if reason is None and main is not None and wal and not self._record.is_of(main):
+            reason = what_does_not_match(self.path, self._store or None)
+        if reason is not None:
+            raise errors.DatabaseDamaged(database=str(self.path), reason=reason)
         self._holder = holder(home)
         self._write()
 
@@ -71,6 +79,12 @@ class DatabaseFile:
                 # SQLite names the WAL after the database: two names would have a WAL each (sqlite.org/howtocorrupt).
                 reason = f"it has {found.st_nlink} names (hard links), which a database must not have: copy it instead"
                 raise errors.InvalidSetting(setting=str(path), reason=reason)
+
+    def name_store(self, store_id: str) -> None:
+        """Record whose WAL it is from now on."""
+        if store_id != self._store:
+            self._store = store_id
+            self._write(durable=True)
 
     def is_empty(self) -> bool:
         """Return whether there is no file, or one of 0 bytes."""
@@ -135,7 +149,8 @@ class DatabaseFile:
         # The record is a precaution: no commit fails because of it. A record that is behind raises no false alarm.
         if self._lock is not None:
             with suppress(OSError):
-                self._lock.write({**self._holder, _WAL: self._record.to_dict()}, durable=durable)
+                record = {**self._holder, _WAL: self._record.to_dict(), _STORE: self._store}
+                self._lock.write(record, durable=durable)
 
     def release(self) -> None:
         """Release the lock; the files may change from now on."""
@@ -143,6 +158,10 @@ class DatabaseFile:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _text(found: object) -> str:
+    return found if isinstance(found, str) and _ID.fullmatch(found) else ""
 
 
 def _state(path: Path) -> os.stat_result | None:

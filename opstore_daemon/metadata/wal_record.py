@@ -39,12 +39,15 @@ class WalRecord:
         """Return the record as a JSON value."""
         return asdict(self)
 
+    def is_of(self, main: os.stat_result) -> bool:
+        """Return whether the database file is unchanged since the record."""
+        return (self.mtime, self.size) == (main.st_mtime_ns, main.st_size)
+
     def after_commit(self, main: os.stat_result, wal: int) -> "WalRecord":
         """Return the record of the state after a commit."""
         # A checkpoint that came with the commit may have copied everything, which only SQLite knows. Then a reader
         # that closes later may delete the WAL without writing to the database file.
-        unchanged = (self.mtime, self.size) == (main.st_mtime_ns, main.st_size)
-        return WalRecord(unchanged, main.st_mtime_ns, main.st_size, wal)
+        return WalRecord(self.is_of(main), main.st_mtime_ns, main.st_size, wal)
 
 
 def what_is_missing(record: WalRecord, main: os.stat_result | None, wal: int | None) -> str | None:
@@ -59,8 +62,7 @@ def what_is_missing(record: WalRecord, main: os.stat_result | None, wal: int | N
         if record.pending:
             return f"it {state}, and had {record.size} bytes when its last daemon ended"
         return None
-    unchanged = (record.mtime, record.size) == (main.st_mtime_ns, main.st_size)
-    if record.pending and unchanged and (wal or 0) < record.wal:
+    if record.pending and record.is_of(main) and (wal or 0) < record.wal:
         found = "is missing" if wal is None else f"has {wal} bytes"
         return f"its last commits are missing: its WAL {found}, and had {record.wal} bytes when its last daemon ended"
     return None

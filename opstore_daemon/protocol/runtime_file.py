@@ -44,6 +44,14 @@ class RuntimeFile(msgspec.Struct, frozen=True, kw_only=True):
 def read(home: Path) -> RuntimeFile | None:
     """Return the content of the home's runtime file; None if there is none, or it can't be one. It may be stale."""
     try:
-        return records.decoder(RuntimeFile).decode(files.read_regular(home / RUNTIME_FILE, MAX_SIZE))
-    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
+        return parse(files.read_regular(home / RUNTIME_FILE, MAX_SIZE))
+    except OSError:
+        return None
+
+
+def parse(data: bytes) -> RuntimeFile | None:
+    """Return the content of a runtime file; None if it can't be one."""
+    try:
+        return records.decoder(RuntimeFile).decode(data)
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return None

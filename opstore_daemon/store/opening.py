@@ -33,8 +33,10 @@ def open_together(database: Database, migrate: Migrate, saver: BaseSaver) -> Ope
     decision = decide(state, found)
     _refuse(decision, database, state, saver, found)
     backup = migrate.upgrade(found.store_id if decision == "take" else None)
+    store_id = database.store_id()
+    database.name_store(store_id)
     if decision == "claim":
-        saver.claim(database.store_id())
+        saver.claim(store_id)
     # Blobs of others can be in a saver that was not claimed, unless it was empty.
     return Opened(backup, decision != "apart" or not (found.has_blobs or any(saver.drafts())))
 

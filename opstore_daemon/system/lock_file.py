@@ -31,14 +31,17 @@ class LockFile:
     def __init__(self, path: Path) -> None:
         """Create the file (mode 0600) if it is missing, and lock it without waiting.
 
-        Raises Busy if it is held, and OSError with the path for everything else: a symbolic link or anything else
-        that is not a regular file, and a file system that has no locks.
+        Raises Busy if it is held, and OSError with the path for everything else: a symbolic link, a hard link or
+        anything else that is not a regular file, and a file system that has no locks.
         """
         self._path = path
         fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
                 raise OSError(None, "it is not a regular file", str(path))
+            if found.st_nlink > 1:
+                raise OSError(None, "it is a hard link: the file has another name", str(path))
             _lock(fd, path)
         except BaseException:
             os.close(fd)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.process.conftest import Start
@@ -81,6 +82,41 @@ def test_a_database_that_is_put_back_is_used_again(start: Start, tmp_path: Path)
     assert run(first.home, "serve").returncode == 9
     (tmp_path / "away").rename(first.home / "opstore.db")
     assert start().push("pca", b"2")["version"] == "1.0.1"
+
+
+@pytest.mark.parametrize("which", ["of another store", "of an earlier time"])
+def test_another_database_beside_the_wal_of_a_killed_daemon_costs_no_commit(
+    start: Start, tmp_path: Path, which: str
+) -> None:
+    daemon = start()
+    for number in range(5):
+        daemon.push(f"op{number}", b"1")
+    daemon.stop()
+    database, earlier = daemon.home / "opstore.db", tmp_path / "earlier.db"
+    shutil.copy(database, earlier)
+    daemon = start()
+    for number in range(40):
+        daemon.push(f"op{number}", b"2", message="a" * 1000)
+    daemon.stop()
+    daemon = start()
+    daemon.push("last", b"3")
+    daemon.kill()
+    shutil.copy(database, tmp_path / "right.db")
+    if which == "of another store":
+        earlier.unlink()
+        with closing(Database(f"sqlite:///{earlier}")) as other:
+            other.create_all()
+    wal = (daemon.home / "opstore.db-wal").read_bytes()
+    shutil.copy(earlier, database)
+    for command in (["db", "current"], ["serve"], ["db", "upgrade"], ["serve"]):
+        done = run(daemon.home, *command)
+        if command != ["db", "current"]:
+            assert done.returncode == 9
+            assert "can't be used as it is" in done.stderr
+        assert (daemon.home / "opstore.db-wal").read_bytes() == wal
+        assert database.read_bytes() == earlier.read_bytes()
+    shutil.copy(tmp_path / "right.db", database)
+    assert start().push("last", b"4")["version"] == "1.0.1"
 
 
 def test_an_upgrade_creates_no_database_beside_blobs(start: Start) -> None:

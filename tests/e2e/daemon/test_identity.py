@@ -252,7 +252,34 @@ def test_a_daemon_whose_lock_file_was_deleted_ends(machine: Machine) -> None:
     machine.do("start")
     (machine.home / "daemon.lock").unlink()
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
-    assert "was removed or replaced" in machine.log()
+    assert "was removed, replaced or damaged" in machine.log()
+    assert machine.run("push", "pca", machine.file("blob", "one")) == (0, "pca@1.0.0\n", STARTED)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"url": "http', b"\xff\x00", b"{}"])
+def test_a_daemon_whose_runtime_file_was_damaged_ends(machine: Machine, content: bytes) -> None:
+    machine.do("start")
+    machine.runtime_file.write_bytes(content)
+    assert machine.run("push", "pca", machine.file("blob", "one")) == (0, "pca@1.0.0\n", STARTED)
+    assert len(machine.daemons()) == 1
+
+
+@linux
+@pytest.mark.parametrize("content", [None, "", "of another daemon"])
+def test_a_daemon_whose_token_file_was_lost_can_be_stopped_and_replaced(machine: Machine, content: str | None) -> None:
+    token = machine.home / "token"
+    machine.do("start")
+    token.unlink() if content is None else token.write_text(content)
+    code, _, err = machine.run("versions", "pca")
+    assert code in (2, 8)
+    assert "opstore restart" in err
+    if content is None:
+        assert machine.run("restart") == (0, "URL\n", "restarted\n")
+        assert machine.run("ops") == (0, "", "")
+        token.unlink()
+    assert machine.run("stop") == (0, "", "stopped the local daemon\n")
+    wait_for(lambda: machine.daemons() == [], "the end of the daemon")
+    token.unlink(missing_ok=True)
     assert machine.run("push", "pca", machine.file("blob", "one")) == (0, "pca@1.0.0\n", STARTED)
 
 
