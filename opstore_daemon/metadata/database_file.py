@@ -113,9 +113,15 @@ class DatabaseFile:
                 self._identities.pop(self._wal, None)
 
     def verify(self) -> None:
-        """Raise DatabaseReplaced unless database and WAL at their paths are the files that are open."""
+        """Raise DatabaseReplaced unless database, WAL and lock at their paths are the files that are open."""
+        self._check_lock()
         self._compare(self.path)
         self._compare(self._wal)
+
+    def _check_lock(self) -> None:
+        if self._lock is not None and not self._lock.is_in_place():
+            # Another daemon would lock a new file, and there would be two that write.
+            raise errors.DatabaseReplaced(reason="the lock of the database was deleted or is another file now")
 
     def _compare(self, path: Path) -> os.stat_result | None:
         found = _state(path)
@@ -130,6 +136,7 @@ class DatabaseFile:
 
     def committed(self) -> None:
         """Check that a commit can be acknowledged, and record it; raise DatabaseReplaced."""
+        self._check_lock()
         main, wal = self._compare(self.path), self._compare(self._wal)
         if self._lock is not None and main is not None:
             record = self._record.after_commit(main, 0 if wal is None else wal.st_size)

@@ -47,6 +47,17 @@ def names(database: Database) -> list[str]:
 # --- the lock ---------------------------------------------------------------------------------------------------------
 
 
+def test_nothing_is_acknowledged_after_the_lock_lost_its_name(path: Path) -> None:
+    lock = path.with_name("opstore.db.lock")
+    with opened(path) as database:
+        add(database, "pca")
+        lock.rename(path.with_name("away"))
+        with pytest.raises(errors.DatabaseReplaced, match="the lock of the database"):
+            add(database, "forest")
+        path.with_name("away").rename(lock)
+        add(database, "iris")
+
+
 def through_a_link(path: Path) -> str:
     link = path.with_name("link.db")
     if not link.is_symlink():
