@@ -55,6 +55,7 @@ class Place:
         """Turn the store into one from before store ids."""
         (self.blobs / "store-id").unlink()
         (self.blobs / "lock").unlink()
+        self.database.with_name("opstore.db.lock").unlink()
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute("DROP TABLE store")
             connection.execute("UPDATE alembic_version SET version_num = '0004'")
