@@ -49,10 +49,7 @@ class HomeLock:
     @property
     def is_at_path(self) -> bool:
         """Whether the path still names the locked file. If not, another daemon may use the home."""
-        try:
-            return os.path.samestat(self.path.lstat(), os.fstat(self.descriptor))
-        except OSError:
-            return False
+        return files.is_at_path(self.path, self.descriptor)
 
 
 @contextmanager

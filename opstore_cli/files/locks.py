@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from opstore_daemon.system.files import DIRECTORY, open_regular
+from opstore_daemon.system.files import DIRECTORY, is_at_path, open_regular
 
 if sys.platform != "win32":
     import fcntl
@@ -29,11 +29,7 @@ class LockedFile:
 
     def is_at_path(self) -> bool:
         """Return whether the path still names this file: another process may have removed or replaced it."""
-        try:
-            named = os.stat(self.path, follow_symlinks=False)
-        except OSError:
-            return False
-        return os.path.samestat(named, os.fstat(self.descriptor))
+        return is_at_path(self.path, self.descriptor)
 
     @classmethod
     @contextlib.contextmanager

@@ -12,6 +12,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
+    EdgeVerdict,
     LinkRecord,
     LinkState,
     Lock,
@@ -37,7 +38,7 @@ Edges = Sequence[tuple[str, str]]
 
 
 def is_version(record: VersionRecord, op: str, selector: Selector | None = None) -> bool:
-    """Whether it is a version of the op that the selector can select; None: any version."""
+    """Return whether it is a version of the op that the selector can select; None: any version."""
     number = VersionNumber.parse(record.version)
     if record.op != op or (record.digest is None) != (record.size is None):
         return False
@@ -50,7 +51,7 @@ def is_version(record: VersionRecord, op: str, selector: Selector | None = None)
 
 
 def _has_number(selector: Selector | None, number: VersionNumber) -> bool:
-    """Whether the selector can select a version with that number. A tag, a digest and `latest` can select any."""
+    """Return whether the selector can select a version of that number; a tag, a digest and `latest` can select any."""
     match selector:
         case VersionNumber():
             return number == selector
@@ -64,14 +65,14 @@ def _has_number(selector: Selector | None, number: VersionNumber) -> bool:
 
 
 def is_selected(version: OpVersion, reference: Reference) -> bool:
-    """Whether the reference can select the version. Only a bare name selects an op without versions."""
+    """Return whether the reference can select the version. Only a bare name selects an op without versions."""
     if version.version is None:
         return version.op == reference.op and reference.bare
     return version.op == reference.op and _has_number(reference.selector, VersionNumber.parse(version.version))
 
 
 def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
-    """Whether it is the version that was pushed: its op, bytes and, if they were declared, subversions and format."""
+    """Return whether it is the version that was pushed: its op, bytes and, if declared, subversions and format."""
     fits = is_version(pushed, op) and (pushed.created or not declared.new)
     if declared.subversions is not None and declared.otherwise == "refuse":
         fits = fits and Version.parse(pushed.subversions) == declared.subversions
@@ -81,7 +82,7 @@ def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
 
 
 def is_page_of_versions(page: Versions, wanted: Reference, below: int | None) -> bool:
-    """Whether it lists versions that the reference can select, newest first, each older than the sequence `below`."""
+    """Return whether it lists versions that the reference can select, newest first, all older than `below`."""
     sequences = [*([] if below is None else [below]), *(record.sequence for record in page.versions)]
     return (
         page.op == wanted.op
@@ -96,13 +97,13 @@ def is_page_of_versions(page: Versions, wanted: Reference, below: int | None) ->
 
 
 def are_unique(names: Iterable[str]) -> bool:
-    """Whether no name is there twice."""
+    """Return whether no name is there twice."""
     listed = list(names)
     return len(set(listed)) == len(listed)
 
 
 def is_tag(record: TagRecord, op: str | None, *, history: bool = False) -> bool:
-    """Whether it is a legal tag on a version of the op; in the history also one that was removed."""
+    """Return whether it is a legal tag on a version of the op; in the history also one that was removed."""
     try:
         TagName.check(record.tag)
     except errors.Refused:
@@ -111,7 +112,7 @@ def is_tag(record: TagRecord, op: str | None, *, history: bool = False) -> bool:
 
 
 def are_tags(records: Sequence[TagRecord], references: Sequence[Reference], tag: str) -> bool:
-    """Whether they are this tag on one version for each of the references."""
+    """Return whether they are this tag on one version for each of the references."""
     selected = {record.op: OpVersion(op=record.op, version=record.version) for record in records}
     return (
         len(selected) == len(records) == len({reference.op for reference in references})
@@ -121,7 +122,7 @@ def are_tags(records: Sequence[TagRecord], references: Sequence[Reference], tag:
 
 
 def is_graph(ops: Sequence[str], edges: Edges) -> bool:
-    """Whether the ops are in the order of the data, so that there is no cycle, and nothing is there twice."""
+    """Return whether the ops are in the order of the data, so that there is no cycle, and nothing is there twice."""
     places = {op: place for place, op in enumerate(ops)}
     return (
         len(places) == len(ops) > 0
@@ -131,28 +132,33 @@ def is_graph(ops: Sequence[str], edges: Edges) -> bool:
 
 
 def is_pipeline(record: PipelineRecord, name: str) -> bool:
-    """Whether it is the pipeline of that name."""
+    """Return whether it is the pipeline of that name."""
     return record.name == name and is_graph(record.ops, record.edges)
 
 
 def is_registered(record: PipelineRecord, name: str, ops: Sequence[str], edges: Edges) -> bool:
-    """Whether it is the pipeline with this graph."""
+    """Return whether it is the pipeline with this graph."""
     given = {*ops, *(op for edge in edges for op in edge)}
     return is_pipeline(record, name) and set(record.ops) == given and set(record.edges) == set(edges)
 
 
 def is_upload(record: Upload, size: int | None, upload: str | None = None) -> bool:
-    """Whether it is an upload of that size; a new one is empty. `upload`: the id of one that is known."""
+    """Return whether it is an upload of that size; a new one is empty. `upload`: the id of one that is known."""
     if upload is None:
         return record.offset == 0 and record.size == size
     return record.upload == upload
+
+
+def pairs(edges: Sequence[EdgeVerdict]) -> list[tuple[str, str]]:
+    """Return the upstream and the downstream op of each edge."""
+    return [(edge.upstream.op, edge.downstream.op) for edge in edges]
 
 
 # --- links and verdicts ---------------------------------------------------------------------------------------------
 
 
 def is_link(link: LinkRecord, filters: Mapping[str, str | None], *, history: bool) -> bool:
-    """Whether the filters `op`, `upstream` and `downstream` select it; without `history` it is in force."""
+    """Return whether the filters `op`, `upstream` and `downstream` select it; without `history` it is in force."""
     ends = (link.upstream, link.downstream)
     return (
         link.upstream != link.downstream
@@ -167,7 +173,7 @@ def is_link(link: LinkRecord, filters: Mapping[str, str | None], *, history: boo
 def is_recorded(
     link: LinkRecord, upstream: Reference, downstream: Reference, state: LinkState, evidence: str | None
 ) -> bool:
-    """Whether it is the link that was recorded or, for `revoked`, the one that was revoked."""
+    """Return whether it is the link that was recorded or, for `revoked`, the one that was revoked."""
     up = OpVersion(op=link.upstream, version=link.upstream_version)
     down = OpVersion(op=link.downstream, version=link.downstream_version)
     return (
@@ -179,11 +185,11 @@ def is_recorded(
 
 
 def is_verdict(found: Validation, upstream: Reference, downstream: Reference) -> bool:
-    """Whether it is the verdict for this one edge."""
+    """Return whether it is the verdict for this one edge."""
     return (
         found.pipeline is None
         and _is_consistent(found)
-        and [(edge.upstream.op, edge.downstream.op) for edge in found.edges] == [(upstream.op, downstream.op)]
+        and pairs(found.edges) == [(upstream.op, downstream.op)]
         and len(found.versions) == 2
         and is_selected(found.edges[0].upstream, upstream)
         and is_selected(found.edges[0].downstream, downstream)
@@ -191,7 +197,7 @@ def is_verdict(found: Validation, upstream: Reference, downstream: Reference) ->
 
 
 def is_pipeline_verdict(found: Validation, pipeline: str, use: Sequence[Reference]) -> bool:
-    """Whether it is the verdict for the pipeline, with the versions to use."""
+    """Return whether it is the verdict for the pipeline, with the versions to use."""
     versions = {version.op: version for version in found.versions}
     return (
         found.pipeline == pipeline
@@ -201,11 +207,10 @@ def is_pipeline_verdict(found: Validation, pipeline: str, use: Sequence[Referenc
 
 
 def _is_consistent(found: Validation) -> bool:
-    """Whether the edges are between the versions, and the verdict follows from theirs."""
+    """Return whether the edges are between the versions, and the verdict follows from theirs."""
     versions = {version.op: version for version in found.versions}
-    edges = [(edge.upstream.op, edge.downstream.op) for edge in found.edges]
     return (
-        is_graph([version.op for version in found.versions], edges)
+        is_graph([version.op for version in found.versions], pairs(found.edges))
         and all(versions[end.op] == end for edge in found.edges for end in (edge.upstream, edge.downstream))
         and all(edge.upstream.version is not None or edge.verdict == "unknown" for edge in found.edges)
         and found.verdict == combine(edge.verdict for edge in found.edges)
@@ -213,17 +218,17 @@ def _is_consistent(found: Validation) -> bool:
 
 
 def has_loose_op(ops: Sequence[str], edges: Edges) -> bool:
-    """Whether some op has no edge, which is rare: an edge may be missing from the response."""
+    """Return whether some op has no edge, which is rare: an edge may be missing from the response."""
     return set(ops) != {op for edge in edges for op in edge}
 
 
 def is_resolution(found: Resolution, pipeline: str) -> bool:
-    """Whether it is a resolution of the pipeline, or says why there is none."""
+    """Return whether it is a resolution of the pipeline, or says why there is none."""
     ops = [version.op for version in found.versions]
     if found.pipeline != pipeline or (found.verdict == "valid") != bool(ops):
         return False
     if not ops:
-        return all((edge.upstream.op, edge.downstream.op) in found.edges for edge in found.conflict)
+        return all(pair in found.edges for pair in pairs(found.conflict))
     return (
         is_graph(ops, found.edges)
         and not found.conflict
@@ -233,7 +238,7 @@ def is_resolution(found: Resolution, pipeline: str) -> bool:
 
 
 def is_check(found: Check, pipeline: str, lock: Lock) -> bool:
-    """Whether it says if the lock holds: with the versions of all its ops, unless there are findings."""
+    """Return whether it says if the lock holds: with the versions of all its ops, unless there are findings."""
     ops = [version.op for version in found.versions]
     locked = {version.op for version in lock.versions}
     return (
@@ -245,12 +250,12 @@ def is_check(found: Check, pipeline: str, lock: Lock) -> bool:
 
 
 def is_affected(found: Affected, reference: Reference) -> bool:
-    """Whether it lists the ops that the version affects."""
+    """Return whether it lists the ops that the version affects."""
     ops = [each.op for each in found.affected]
     return (
         found.version.version is not None
         and is_selected(found.version, reference)
         and reference.op not in ops
-        and len(ops) == len(set(ops))
+        and are_unique(ops)
         and all(each.verdict != "valid" for each in found.affected)
     )

@@ -119,7 +119,7 @@ class DatabaseFile:
         self._compare(self._wal)
 
     def _check_lock(self) -> None:
-        if self._lock is not None and not self._lock.is_in_place():
+        if self._lock is not None and not self._lock.is_at_path():
             # Another daemon would lock a new file, and there would be two that write.
             raise errors.DatabaseReplaced(reason="the lock of the database was deleted or is another file now")
 

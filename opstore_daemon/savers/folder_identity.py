@@ -43,7 +43,7 @@ class FolderIdentity:
 
     def check_place(self) -> None:
         """Raise StorageFailed unless the folder that is held is still at its path."""
-        if self._lock is not None and not self._lock.is_in_place():
+        if self._lock is not None and not self._lock.is_at_path():
             raise errors.StorageFailed(reason="the folder of the blobs was deleted, moved or replaced")
 
     def store_id(self) -> str | None:

@@ -61,6 +61,14 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
+def is_at_path(path: Path, descriptor: int) -> bool:
+    """Return whether the path still names the open file: somebody may have removed or replaced it."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
 def write_atomically(
     path: Path, data: bytes, mode: int = 0o600, *, like: os.stat_result | None = None, durable: bool = True
 ) -> None:

@@ -7,13 +7,12 @@ process exclude each other too. It belongs to the file, so every path that leads
 import fcntl
 import json
 import os
-import stat
 import weakref
 from pathlib import Path
 from typing import Any
 
-# Opening a pipe that somebody put there must not block; O_NONBLOCK has no effect on files.
-_SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+from opstore_daemon.system.files import is_at_path, open_regular
+
 _SECTOR = 512  # bytes; a record of a constant size is overwritten in place, which needs no room on a full disk
 
 
@@ -35,13 +34,8 @@ class LockFile:
         anything else that is not a regular file, and a file system that has no locks.
         """
         self._path = path
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
+        fd = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(None, "it is not a regular file", str(path))
-            if found.st_nlink > 1:
-                raise OSError(None, "it is a hard link: the file has another name", str(path))
             _lock(fd, path)
         except BaseException:
             os.close(fd)
@@ -51,12 +45,9 @@ class LockFile:
         # An owner that is dropped without `close` releases the lock too.
         self._close = weakref.finalize(self, os.close, fd)
 
-    def is_in_place(self) -> bool:
+    def is_at_path(self) -> bool:
         """Return whether the path still names the file that is locked."""
-        try:
-            return os.path.samestat(os.fstat(self._fd), os.lstat(self._path))
-        except OSError:
-            return False
+        return is_at_path(self._path, self._fd)
 
     def write(self, record: dict[str, Any], *, durable: bool = False) -> None:
         """Replace the record; `durable`: flush it to the disk before returning. Raises OSError."""
