@@ -248,7 +248,7 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_iterable(value: Any) -> bool:
-    """Whether it can be iterated over: a numpy.ndarray without dimensions is an Iterable, but can't."""
+    """Return whether it can be iterated over: a numpy.ndarray without dimensions is an Iterable, but can't."""
     try:
         iter(value)
     except TypeError:

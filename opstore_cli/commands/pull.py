@@ -115,7 +115,7 @@ def pull(
 
 
 class _Selected(NamedTuple):
-    """What to pull; `version` is None until the daemon has resolved the reference."""
+    """A version to pull; `version` is None until the daemon has resolved the reference."""
 
     reference: Reference
     version: "VersionRecord | None" = None

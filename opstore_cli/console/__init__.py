@@ -1,1 +1,1 @@
-"""What the commands share: the click application, sessions, parameters, options, completion and results."""
+"""The click application, sessions, parameters, options, completion and results that commands share."""
