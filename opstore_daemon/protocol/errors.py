@@ -24,6 +24,7 @@
     │                                  ListenRefused  LoadingRunsCode  UntrustedTypes
     ├── Unavailable          exit 9    StorageFull  StorageFailed  DatabaseFailed  OutcomeUnknown  SchemaTooNew
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
+    │                                  StoreIdDamaged
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches
     └── InternalError        exit 70
@@ -582,6 +583,11 @@ class BlobsLost(Unavailable):
 class StoreMismatch(Unavailable):
     message = "the database {database} belongs to {of_database}, and {saver} to the store {of_saver}"
     hint = "give the --db and the --saver, or the OPSTORE_HOME, that belong together"
+
+
+class StoreIdDamaged(Unavailable):
+    message = "{path} has {text!r}, which is not a store id: 32 lower-case hex digits"
+    hint = "the database has the right one, in its table store; see Recovery in the documentation"
 
 
 class NotReady(Unavailable):

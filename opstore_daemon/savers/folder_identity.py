@@ -47,7 +47,7 @@ class FolderIdentity:
             raise errors.StorageFailed(reason="the folder of the blobs was deleted, moved or replaced")
 
     def store_id(self) -> str | None:
-        """Return the id in the folder, or None; raise StorageFailed for a file without an id."""
+        """Return the id in the folder, or None; raise StoreIdDamaged for a file without an id, and StorageFailed."""
         path = self._root / STORE_ID
         with translated("reading the store id"):
             try:
@@ -57,7 +57,7 @@ class FolderIdentity:
             with open(fd, "rb") as file:
                 text = file.read(64).decode("ascii", "replace").strip()
         if _ID.fullmatch(text) is None:
-            raise errors.StorageFailed(reason=f"{path} has no store id: it is 32 lower-case hex digits")
+            raise errors.StoreIdDamaged(path=str(path), text=text)
         return text
 
     def claim(self, store_id: str) -> None:

@@ -260,10 +260,20 @@ def test_a_database_without_its_blobs_is_refused(place: Place, kind: str) -> Non
     assert not (place.blobs / "store-id").exists()
 
 
-def test_an_id_that_is_none_is_refused(place: Place) -> None:
+@pytest.mark.parametrize("text", ["../../etc\n", "", "\xff\x00\x1b[1m" * 20, "{id}0", "{upper}", "{id} {id}"])
+def test_a_damaged_id_is_refused_with_the_way_to_the_right_one(place: Place, text: str) -> None:
     place.push(b"1")
-    (place.blobs / "store-id").write_text("../../etc\n")
-    refused(place, errors.StorageFailed)
+    file = place.blobs / "store-id"
+    right = file.read_text().strip()
+    file.write_text(text.format(id=right, upper=("a" + right[1:]).upper()), "latin-1")
+    error = refused(place, errors.StoreIdDamaged)
+    assert (str(file) in error.text, "Recovery" in error.advice) == (True, True)
+    assert error.text.isprintable()
+    assert len(error.text) < 500
+    with closing(sqlite3.connect(place.database)) as database:
+        (found,) = database.execute("SELECT id FROM store").fetchone()
+    file.write_text(f"{found}\n")
+    place.open().close()
 
 
 def test_the_only_the_newest_hundred_versions_are_looked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
