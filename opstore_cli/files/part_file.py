@@ -7,11 +7,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from opstore_cli.files.folder_sync import sync_folder
 from opstore_cli.files.locks import LockedFile, try_lock
 from opstore_cli.files.private import NAME_PREFIX
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.files import NONBLOCK, open_nofollow
+from opstore_daemon.system.folder_sync import sync_folder
 from opstore_daemon.system.writeback import WriteBack
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL

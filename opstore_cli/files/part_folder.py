@@ -15,6 +15,7 @@ from opstore_cli.files.private import NAME_PREFIX
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.files import DIRECTORY, open_nofollow
+from opstore_daemon.system.folder_sync import sync_folder
 
 
 class PartFolder:
@@ -74,13 +75,17 @@ class PartFolder:
         them, for a moment nothing is at `target`.
         """
         replaced = self._rename(target, overwrite)
-        if replaced is not None:
-            try:
-                remove(replaced)
-            except OSError as error:
-                reason = f"the new one is in place, but the old one remains as {replaced}: {errors.reason(error)}"
-                raise OSError(error.errno, reason) from error
         self._is_removable = False  # another process may use the path from now on
+        try:
+            # Before the old one is deleted: after a crash, its name could be back on what is left of it.
+            sync_folder(target.parent)
+            if replaced is not None:
+                remove(replaced)
+        except OSError as error:
+            if replaced is None:
+                raise
+            reason = f"the new one is in place, but the old one remains as {replaced}: {errors.reason(error)}"
+            raise OSError(error.errno, reason) from error
 
     def _rename(self, target: Path, overwrite: bool) -> Path | None:
         """Rename the folder to `target`; return the path of what was there before, None if nothing was."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from opstore_daemon.metadata import failures
 from opstore_daemon.protocol import errors
+from opstore_daemon.system.folder_sync import sync_folder
 
 
 def back_up(database: Path, backup: Path) -> None:
@@ -22,9 +23,10 @@ def back_up(database: Path, backup: Path) -> None:
             new.unlink(missing_ok=True)
             with closing(sqlite3.connect(new)) as target:
                 source.backup(target)
-        _sync(new)
+        with open(new, "rb") as copy:
+            os.fsync(copy.fileno())
         os.replace(new, backup)
-        _sync(backup.parent)
+        sync_folder(backup.parent)
     except (sqlite3.Error, OSError) as error:
         new.unlink(missing_ok=True)
         raise failures.to_opstore_error(error, database, errors.DatabaseFailed) from error
@@ -38,11 +40,3 @@ def _check_room(source: sqlite3.Connection, database: Path) -> None:
         raise errors.StorageFull(
             reason=f"the upgrade of {database} needs {needed} bytes, one half for a backup, and {free} are free"
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import READ_SIZE
-from opstore_daemon.system import full_disk
+from opstore_daemon.system import folder_sync, full_disk
 
 # How file systems and sandboxes refuse a call that they do not have.
 UNSUPPORTED = {errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 _NO_LINKS = (UNSUPPORTED | {errno.EMLINK}) - {errno.EINVAL}
-_NO_FOLDER_SYNC = UNSUPPORTED - {errno.EPERM}
 
 _READ_ONLY = 0o400
 
@@ -82,11 +81,13 @@ class SyncFailed(OSError):
 
 def sync(fd: int) -> None:
     """Write everything to the disk before returning; after SyncFailed, never sync the file again."""
+    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
     try:
-        os.fsync(fd)
+        if is_folder:
+            folder_sync.sync_names(fd)
+        else:
+            os.fsync(fd)
     except OSError as error:
-        if error.errno in _NO_FOLDER_SYNC and stat.S_ISDIR(os.fstat(fd).st_mode):
-            return  # network and FUSE file systems write names by themselves, and have no call for it
         raise SyncFailed(error.errno, error.strerror) from error
     if sys.platform == "darwin":  # pragma: no cover - fsync(2) there stops at the drive's own cache
         import fcntl

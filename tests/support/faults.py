@@ -59,6 +59,35 @@ def fails(error: int, *, after: int = 0) -> Callable[..., Any]:
     return call
 
 
+def refuse_folder_sync(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """Have fsync fail with the error for each folder, as on a file system that can't sync them."""
+    really, refuse = os.fsync, fails(error)
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            refuse()
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def record_names(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
+    """Record these system calls, `fsync` of a folder as `fsync folder`, in order in the list that is returned."""
+    log: list[str] = []
+
+    def recorded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            is_folder = name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode)
+            log.append(f"{name} folder" if is_folder else name)
+            return call(*args, **kwargs)
+
+        return run
+
+    for name in names:
+        monkeypatch.setattr(os, name, recorded(name, getattr(os, name)))
+    return log
+
+
 def record(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
     """Record the system calls of the saver in order in the list that is returned."""
     log: list[str] = []

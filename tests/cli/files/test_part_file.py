@@ -1,15 +1,14 @@
 """Part files: when one is reused, and when it gets its final name."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from opstore_cli.files.locks import LockState, try_lock
 from opstore_cli.files.part_file import PartFile
 from opstore_daemon.protocol.digests import digest_of
+from tests.support.faults import record_names
 
 DIGEST = digest_of(b"bytes")
 
@@ -25,23 +24,11 @@ def part_of(target: Path) -> Path:
 def test_the_bytes_are_synced_before_the_file_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
 ) -> None:
-    log: list[str] = []
-
-    def recorded(name: str) -> Callable[..., Any]:
-        call = getattr(os, name)
-
-        def run(*arguments: Any, **options: Any) -> Any:
-            log.append(name)
-            return call(*arguments, **options)
-
-        return run
-
-    for name in ("write", "fsync", "link", "replace"):
-        monkeypatch.setattr(os, name, recorded(name))
+    log = record_names(monkeypatch, "write", "fsync", "link", "replace")
     with PartFile.beside(tmp_path / "out", DIGEST) as part:
         part.write(b"bytes")
         part.publish(tmp_path / "out", overwrite)
-    assert log == ["write", "fsync", "replace" if overwrite else "link", "fsync"]
+    assert log == ["write", "fsync", "replace" if overwrite else "link", "fsync folder"]
     assert (tmp_path / "out").read_bytes() == b"bytes"
 
 

@@ -20,6 +20,7 @@ from opstore_daemon.protocol.digests import digest_of
 from tests.cli.folders.test_unpacking import entry, ours
 from tests.cli.folders.trees import SAMPLE, Tree, described, make, packed, plain
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.faults import fails
 
 OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
 
@@ -420,6 +421,44 @@ def test_existing_entries_are_synced(
     written = [path for path in (place / "out").rglob("*") if not path.is_symlink()]
     assert len(written) > 80
     assert {(path.stat().st_dev, path.stat().st_ino) for path in written} <= synced
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_the_name_of_a_folder_is_synced_before_an_old_one_is_deleted(
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, replaces: bool
+) -> None:
+    """After a crash the name could be back on the old folder, so that one has to be whole until then."""
+    target = make(place / "out", OTHER) if replaces else place / "out"
+    states: list[object] = []
+    fsync = os.fsync
+
+    def recording(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), place.stat()):
+            states.append((described(target), [described(old) for old in place.glob("*.old")]))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    client.pull("pca", to=target, overwrite=replaces)
+    assert states == [(plain(SAMPLE), [OTHER] if replaces else [])]
+    assert os.listdir(place) == ["out"]
+
+
+def test_a_disk_that_can_not_sync_the_name_of_a_folder_is_reported(
+    client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make(place / "out", OTHER)
+    fsync, fail = os.fsync, fails(errno.EIO)
+
+    def failing(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), place.stat()):
+            fail()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(errors.OutputFailed, match=r"the old one remains as .*\.old: Input/output error"):
+        client.pull("pca", to=target, overwrite=True)
+    assert described(target) == plain(SAMPLE)
+    assert [described(old) for old in place.glob(".*.old")] == [OTHER]
 
 
 # --- the part folders of other processes ------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from opstore_daemon.metadata import Database, Migrate, migrate
 from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
-from tests.support.faults import fails
+from tests.support.faults import fails, record_names, refuse_folder_sync
 from tests.support.schema import HEAD
 
 LATER = '''
@@ -238,6 +238,26 @@ def test_an_older_schema_is_upgraded_after_a_backup(database: Database, release:
     old.close()
     assert migrations.upgrade() is None
     assert backups_of(database) == [backup]
+
+
+def test_a_backup_is_on_the_disk_with_its_name_before_the_upgrade(
+    database: Database, release: Schemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release("pass")
+    log = record_names(monkeypatch, "fsync", "replace")
+    assert Migrate(database).upgrade() is not None
+    assert log == ["fsync", "replace", "fsync folder"]
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EPERM])
+def test_a_file_system_that_can_not_sync_folders_takes_the_backup(
+    database: Database, release: Schemas, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    release("pass")
+    refuse_folder_sync(monkeypatch, error)
+    backup = Migrate(database).upgrade()
+    assert backup is not None
+    assert revision_in(backup) == HEAD
 
 
 def test_a_server_has_the_path_of_the_backup_it_made(database: Database, release: Schemas) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from opstore_daemon.savers import Draft, FileSaver, file_draft
 from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put, read_back, receive
 from opstore_daemon.system import full_disk
 from tests.daemon.savers.on_disk import BLOB, complete, damage, files, mode
-from tests.support.faults import fails, record
+from tests.support.faults import fails, record, refuse_folder_sync
 
 
 @pytest.fixture
@@ -297,24 +296,17 @@ def test_received_bytes_are_stored_if_the_system_cannot_splice(
     assert get(saver, digest_of(DATA * 500)) == DATA * 500
 
 
-@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES])
 def test_a_file_system_that_can_not_sync_folders_stores_all_the_same(
     root: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    real, refuse = os.fsync, fails(error)
-
-    def fsync(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            refuse()
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    refuse_folder_sync(monkeypatch, error)
     saver = FileSaver(root)
     complete(saver)
     assert files(root) == {BLOB}
 
 
-@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EIO])
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EIO])
 def test_a_file_that_can_not_be_synced_is_never_published(saver: FileSaver, error: int) -> None:
     with closing(saver.draft(UPLOAD)) as draft, pytest.MonkeyPatch.context() as patch:
         draft.append(DATA)
