@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 STEPS = 2_000_000  # docs/rules.md says what they suffice for
-EDGE_STEPS = 500  # more for each edge of the pipeline: to read its links takes as many
+EDGE_STEPS = 500  # in addition for each edge of the pipeline: reading its links takes that many
 QUERY_STEPS = 100  # that a query of the database costs
 ROW_STEPS = 5  # that each row of its result costs
 CHECKPOINT_STEPS = 5_000  # between two calls of the checkpoint
 NAMED_OPS = 5  # in the error
 
 
-class BudgetExceeded(Exception):
+class LimitReached(Exception):
     """A limit was reached; its argument says which one, in words."""
 
 
@@ -34,18 +34,18 @@ class Budget:
         self._conflicts: Counter[str] = Counter()
 
     def add_edges(self, count: int) -> None:
-        """Add the steps that it takes to read the links of so many edges."""
+        """Add the steps that reading the links of `count` edges takes."""
         self.steps += EDGE_STEPS * count
 
     def spend(self, steps: int = 1) -> None:
-        """Count steps. Raises BudgetExceeded beyond the last one, and what the checkpoint raises."""
+        """Count steps. Raises LimitReached beyond the last one, and what the checkpoint raises."""
         self.spent += steps
         if self.spent >= self._next_stop:
             self._stop()
 
     def _stop(self) -> None:
         if self.spent > self.steps:
-            raise BudgetExceeded(f"{self.steps:,} steps")
+            raise LimitReached(f"{self.steps:,} steps")
         self._checkpoint()
         self._next_stop = min(self.spent + CHECKPOINT_STEPS, self.steps + 1)
 

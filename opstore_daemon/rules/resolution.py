@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
-from opstore_daemon.rules.budget import Budget, BudgetExceeded
+from opstore_daemon.rules.budget import Budget, LimitReached
 
 Edge = tuple[str, str]  # the upstream op and the downstream op
 C = TypeVar("C")
@@ -103,7 +103,7 @@ class _Search(Generic[C]):
         """Return the first complete set, or None."""
         try:
             return self._run()
-        except BudgetExceeded:
+        except LimitReached:
             self._budget.count_conflict(self._ops[len(self._pins) : len(self._pins) + 1])  # it may have had no conflict
             raise
 

@@ -38,9 +38,9 @@ def line(number: VersionNumber, compat: Compat) -> Line:
 class EdgeLinks:
     """The links in force between two ops, indexed for the verdict of any two of their versions.
 
-    Links that can't affect the verdicts asked for may be missing. Required are: all links of the upstream versions in
-    question; for each of their lines and each downstream version in question (and for none) the newest valid link;
-    and the newest valid link between the two ops.
+    Links that can't affect the requested verdicts may be missing. It needs all links of the upstream versions that are
+    asked about; the newest valid link of each of their lines to each downstream version that is asked about, and to the
+    downstream op; and the newest valid link between the two ops.
     """
 
     def __init__(self, upstream: str, downstream: str, compat: Compat, links: Iterable[LinkInForce] = ()) -> None:

@@ -8,7 +8,7 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, PipelineRecord, Resolution, SkippedVersion
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import resolution
-from opstore_daemon.rules.budget import Budget, BudgetExceeded
+from opstore_daemon.rules.budget import Budget, LimitReached
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.catalog import ops, pipelines, versions
 from opstore_daemon.store.catalog.ops import OpRow
@@ -225,6 +225,6 @@ def _until_exceeded(explanation: Iterator[T]) -> tuple[list[T], bool]:
     items: list[T] = []
     try:
         items.extend(explanation)
-    except BudgetExceeded:
+    except LimitReached:
         return items, False
     return items, True

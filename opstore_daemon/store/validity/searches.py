@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.rules import budget
-from opstore_daemon.rules.budget import Budget, BudgetExceeded
+from opstore_daemon.rules.budget import Budget, LimitReached
 
 RUNNING = 2  # long searches that run at once
 WAITING = 2  # long searches that wait for one of these
@@ -45,7 +45,7 @@ class Searches:
         steps = Budget(budget.STEPS, search.checkpoint)
         try:
             yield steps
-        except BudgetExceeded as limit:
+        except LimitReached as limit:
             raise too_hard(str(limit), steps.most_conflicting()) from None
         finally:
             search.end()
@@ -94,7 +94,7 @@ class _Search:
         if self._is_cancelled():
             raise errors.ConnectionLost(url="the client", reason="it has gone")
         if self._deadline is not None and time.monotonic() > self._deadline:
-            raise BudgetExceeded(f"{self._timeout:g} s")
+            raise LimitReached(f"{self._timeout:g} s")
 
     def end(self) -> None:
         """Give the place back, if the search has one."""

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from opstore_daemon.rules.budget import CHECKPOINT_STEPS, NAMED_OPS, STEPS, Budget, BudgetExceeded
+from opstore_daemon.rules.budget import CHECKPOINT_STEPS, NAMED_OPS, STEPS, Budget, LimitReached
 from opstore_daemon.rules.resolution import Edge, find_conflict, resolve
 from tests.daemon.rules.hard_graphs import Colours, complete, sparse
 
@@ -28,7 +28,7 @@ def test_the_search_of_a_hard_pipeline_ends_with_its_budget(graph: str) -> None:
     ends = []
     for _ in range(2):
         budget = Budget(STEPS // 10)
-        with pytest.raises(BudgetExceeded, match=f"^{STEPS // 10:,} steps$"):
+        with pytest.raises(LimitReached, match=f"^{STEPS // 10:,} steps$"):
             resolve(ops, edges, Colours(ops, count), budget)
         assert STEPS // 10 < budget.spent <= STEPS // 10 + len(ops) + len(edges)
         ends.append((budget.spent, budget.most_conflicting()))
@@ -42,7 +42,7 @@ def test_a_result_does_not_depend_on_the_steps_that_are_left() -> None:
     needed = Budget()
     found = resolve(ops, edges, Colours(ops, 6), needed)
     assert found == resolve(ops, edges, Colours(ops, 6), Budget(needed.spent))
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(LimitReached):
         resolve(ops, edges, Colours(ops, 6), Budget(needed.spent - 1))
 
 
@@ -53,7 +53,7 @@ def test_all_searches_of_a_conflict_share_one_budget() -> None:
     search = budget.spent
     assert sorted(find_conflict(edges, Colours(ops, 5), budget)) == edges
     assert budget.spent >= search + 10 * len(edges), "it takes many searches"
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(LimitReached):
         find_conflict(edges, Colours(ops, 5), Budget(budget.spent - search - 1))
 
 
