@@ -1,4 +1,4 @@
-"""The daemon's log: one line a message, and few of a kind, so that nobody can push the rest of it out of the files."""
+"""The daemon's log: one line a message, and few of a kind, so that repeated lines never displace the others."""
 
 import logging
 import re
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 BURST = 10  # lines of one kind in a window
 ANONYMOUS_BURST = 20  # lines of all requests without a token, in a window of WINDOW
-TRACEBACKS = 3  # of one kind in a window; the lines of the others go without, so that their reference can be found
-WITHOUT_TRACEBACK = 100
-WINDOW = 60.0  # seconds; doubled up to MAX_WINDOW for as long as lines are left out
+TRACEBACKS = 3  # of one kind in a window
+WITHOUT_TRACEBACK = 100  # lines of errors of one kind in a window: each has a reference that somebody may search for
+WINDOW = 60.0  # seconds; doubled up to MAX_WINDOW for as long as lines are suppressed
 MAX_WINDOW = 3600.0
-
 
 _LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _CODE = re.compile(r"(/ui/open/)[^\s]+")  # protocol.routes.SIGN_IN; waitress logs whole paths
@@ -39,7 +38,7 @@ class _Kind:
     ends_at: float
     window: float = WINDOW
     count: int = 0
-    left_out: int = 0
+    suppressed: int = 0
     last: logging.LogRecord | None = None
 
 
@@ -62,7 +61,7 @@ class LimitedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass on the record unless there are too many of its kind."""
         with self._state_lock:
-            self._summarize()
+            self.summarize()
             self._emit(record)
 
     def _emit(self, record: logging.LogRecord) -> None:
@@ -71,12 +70,13 @@ class LimitedHandler(logging.Handler):
             self._pass_on(record)
             return
         entry = self._entry(kind)
+        # Only requests without a token name their kind (request_log).
         anonymous = self._entry("") if hasattr(record, "kind") else None
         entry.count += 1
         if record.exc_info and TRACEBACKS < entry.count <= WITHOUT_TRACEBACK:
             record.exc_info = record.exc_text = None
         elif entry.count > BURST or (anonymous is not None and anonymous.count >= ANONYMOUS_BURST):
-            entry.left_out += 1
+            entry.suppressed += 1
             entry.last = record
             return
         if anonymous is not None:
@@ -91,37 +91,37 @@ class LimitedHandler(logging.Handler):
         return entry
 
     def summarize(self) -> None:
-        """Log how many lines were left out, of each kind whose window has ended. Call it now and then."""
+        """Log how many lines of each kind were suppressed if its window has ended. Call it now and then."""
         with self._state_lock:
-            self._summarize()
+            now = self._clock()
+            if now < self._next_end:
+                return
+            for kind, entry in list(self._kinds.items()):
+                if now < entry.ends_at:
+                    continue
+                self._pass_on_summary(entry)
+                if entry.suppressed <= BURST:
+                    del self._kinds[kind]
+                    continue
+                entry.window = min(2 * entry.window, MAX_WINDOW)
+                entry.ends_at, entry.suppressed, entry.last = now + entry.window, 0, None
+                entry.count = BURST  # until fewer come
+            self._next_end = min((entry.ends_at for entry in self._kinds.values()), default=float("inf"))
 
-    def _summarize(self) -> None:
-        now = self._clock()
-        if now < self._next_end:
-            return
-        for kind, entry in list(self._kinds.items()):
-            if now < entry.ends_at:
-                continue
-            if entry.last is not None:
-                self._pass_on(_summary(entry, entry.last))
-            if entry.left_out <= BURST:
-                del self._kinds[kind]
-                continue
-            entry.window = min(2 * entry.window, MAX_WINDOW)
-            entry.ends_at, entry.left_out, entry.last = now + entry.window, 0, None
-            entry.count = BURST  # until fewer come
-        self._next_end = min((entry.ends_at for entry in self._kinds.values()), default=float("inf"))
+    def _pass_on_summary(self, entry: _Kind) -> None:
+        if entry.last is not None:
+            self._pass_on(_summary(entry, entry.last))
 
     def _pass_on(self, record: logging.LogRecord) -> None:
         for handler in self._handlers:
             handler.handle(record)
 
     def close(self) -> None:
-        """Log what was left out, and close the handlers."""
-        for entry in self._kinds.values():
-            if entry.last is not None:
-                self._pass_on(_summary(entry, entry.last))
-        self._kinds.clear()
+        """Log how many lines were suppressed, and close the handlers."""
+        with self._state_lock:
+            for entry in self._kinds.values():
+                self._pass_on_summary(entry)
+            self._kinds.clear()
         for handler in self._handlers:
             handler.close()
         super().close()
@@ -138,5 +138,5 @@ def _origin(record: logging.LogRecord) -> Hashable:
 
 
 def _summary(entry: _Kind, last: logging.LogRecord) -> logging.LogRecord:
-    text = f"{entry.left_out:,} more like this in the last {entry.window:.0f} s: {last.getMessage()[:400]}"
+    text = f"{entry.suppressed:,} more like this in the last {entry.window:.0f} s: {last.getMessage()[:400]}"
     return logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, text, None, None)

@@ -1,4 +1,4 @@
-"""The daemon's log keeps what matters: of what repeats it has a few lines and a number."""
+"""The daemon's log has a few of the lines that repeat, and their number."""
 
 import logging
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def test_a_message_of_a_library_is_one_line(lines: list[str]) -> None:
     assert lines[0].endswith("Exception while serving /\\n2026-01-01 forged\\u202e größe")
 
 
-def test_repeated_tracebacks_are_left_out_and_their_references_stay(lines: list[str]) -> None:
+def test_repeated_tracebacks_are_suppressed_and_their_references_stay(lines: list[str]) -> None:
     for number in range(20):
         try:
             raise RuntimeError("a bug")
@@ -123,7 +123,7 @@ def test_what_a_library_formats_itself_is_one_kind(lines: list[str]) -> None:
     assert len(lines) == BURST
 
 
-def test_the_end_reports_what_was_left_out(clock: Clock) -> None:
+def test_close_reports_how_many_lines_were_suppressed(clock: Clock) -> None:
     target = Lines()
     handler = LimitedHandler(target, clock=clock)
     for number in range(BURST + 5):
