@@ -40,7 +40,7 @@ class Config:
 
     @property
     def lock_file(self) -> Path:
-        """The file that is locked while a daemon runs."""
+        """The file that the running daemon holds a lock on."""
         return self.home / runtime_file.LOCK_FILE
 
     @property
@@ -73,18 +73,18 @@ def load(environ: Mapping[str, str], db: str | None = None, saver: str | None = 
         raise errors.InvalidSetting(setting="OPSTORE_HOME", reason=reason)
     own = home / "opstore.db"
     if db is None and own.is_symlink():
-        # As with the other files of a home: somebody else may have put it there.
+        # As for the other files of a home: somebody else may have put it there.
         reason = "it is a symbolic link, which is not followed in OPSTORE_HOME; serve --db takes a path elsewhere"
         raise errors.InvalidSetting(setting=str(own), reason=reason)
     return Config(
         home=home,
         db_url=db or f"sqlite:///{own}",
         saver_url=saver or (home / "blobs").as_uri(),
-        idle_timeout=_seconds(environ.get("OPSTORE_IDLE_TIMEOUT")),
+        idle_timeout=_parse_idle_timeout(environ.get("OPSTORE_IDLE_TIMEOUT")),
     )
 
 
-def _seconds(text: str | None) -> float:
+def _parse_idle_timeout(text: str | None) -> float:
     if not text:
         return IDLE_TIMEOUT
     try:

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from types import FrameType
 
 from opstore_daemon.config import Config
 from opstore_daemon.home import (
@@ -46,11 +45,11 @@ from opstore_daemon.web.guards import is_host
 log = logging.getLogger("opstore.daemon")
 
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
-REGAIN_EVERY = 30.0  # seconds between two looks whether the reserve of disk space can be refilled
+REGAIN_INTERVAL = 30.0  # seconds between attempts to refill the reserve of disk space
 
-# What the API would otherwise import with the first request that needs it: by then, an upgrade may have replaced the
-# program. The page stays lazy: its library takes long, and few daemons show it.
-LATER = ("encodings.idna", "encodings.unicode_escape", "xxhash")
+# Modules that the API would otherwise import with the first request that needs them: by then, an upgrade may have
+# replaced the program. The page stays lazy: its library takes long to import, and few daemons show the page.
+PRELOADED = ("encodings.idna", "encodings.unicode_escape", "xxhash")
 
 
 def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, background: bool) -> None:
@@ -76,61 +75,59 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
         server = reserve.spend_on(
             lambda: OpStoreServer(config.saver(), config.db_url, token=token, hosts=names, home=config.home)
         )
-        if server.backup is not None:
-            log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
-        listener = (
-            Listener(server, host, port) if port or not background else _listen_on_last_port(config, server, host)
-        )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: _stop(listener))
-        for name in LATER:
-            importlib.import_module(name)
-        instance = secrets.token_hex(16)
-        server.guards.add_proof(proof.secret_of(token, instance))
-        reserve.spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
-        server.db.reserve.keep()
-        log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
-        _report_to_starter({"url": listener.url, "pid": os.getpid()})
-        _reduce_garbage_collection()
-        try:
-            listener.run(
-                config.idle_timeout if background else 0,
-                is_wanted=_wanted(config, lock, instance, server.db, log_handler),
-                # Before the port is closed: a client that can't connect may rely on that the daemon has not stopped.
-                before_closing=lambda: delete_runtime_file(config, lock),
+        with closing(server):
+            if server.backup is not None:
+                log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
+            listener = (
+                Listener(server, host, port) if port or not background else _listen_on_last_port(config, server, host)
             )
-        finally:
-            delete_runtime_file(config, lock)
-            server.close()
-            log.info("stopped")
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda _number, _frame: listener.stop())
+            for name in PRELOADED:
+                importlib.import_module(name)
+            instance = secrets.token_hex(16)
+            server.guards.add_proof(proof.secret_of(token, instance))
+            reserve.spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
+            server.db.reserve.keep()
+            log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
+            _report_to_starter({"url": listener.url, "pid": os.getpid()})
+            _reduce_garbage_collection()
+            try:
+                listener.run(
+                    config.idle_timeout if background else 0,
+                    is_wanted=_housekeeping(config, lock, instance, server.db, log_handler),
+                    # Before the port is closed: while the file exists, a client that can't connect knows that this
+                    # daemon is not merely stopping.
+                    before_closing=lambda: delete_runtime_file(config, lock),
+                )
+            finally:
+                delete_runtime_file(config, lock)
+        log.info("stopped")
 
 
-def _wanted(
+def _housekeeping(
     config: Config, lock: HomeLock, instance: str, database: Database, log_handler: LimitedHandler
 ) -> Callable[[], bool]:
-    """Return a function that says whether the daemon can still be found; now and then it regains disk space."""
+    """Return a function for the loop to call now and then.
+
+    It sums up suppressed lines of the log and refills the reserve of disk space. It returns whether clients can still
+    find the daemon: its home was not removed, and its files there are in place. A daemon that nobody can find would run
+    for ever, beside another one of the same home.
+    """
     regained_at = time.monotonic()
 
     def is_wanted() -> bool:
         nonlocal regained_at
         log_handler.summarize()
-        if time.monotonic() - regained_at > REGAIN_EVERY:
+        if time.monotonic() - regained_at > REGAIN_INTERVAL:
             regained_at = time.monotonic()
             database.regain_space()
-        return _is_published(config, lock, instance)
+        if is_published(config, lock, instance):
+            return True
+        log.info("stopping: %s or %s was removed, replaced or damaged", config.runtime_file, config.lock_file)
+        return False
 
     return is_wanted
-
-
-def _is_published(config: Config, lock: HomeLock, instance: str) -> bool:
-    """Return whether clients can find this daemon: its home was not removed, and its files there are in place.
-
-    A daemon that can't be found would run for ever, beside another one of the same home.
-    """
-    if is_published(config, lock, instance):
-        return True
-    log.info("stopping: %s or %s was removed, replaced or damaged", config.runtime_file, config.lock_file)
-    return False
 
 
 def _reduce_garbage_collection() -> None:
@@ -152,10 +149,6 @@ def _listen_on_last_port(config: Config, server: OpStoreServer, host: str) -> Li
     return listener
 
 
-def _stop(listener: Listener, _frame: FrameType | None = None) -> None:
-    listener.stop()
-
-
 def _set_up_log(path: Path, *, also_stderr: bool) -> LimitedHandler:
     handlers: list[logging.Handler] = [LogFile(path, LOG_BYTES, LOG_FILES)]
     if also_stderr:
@@ -172,7 +165,7 @@ def _report_to_starter(record: dict[str, object]) -> None:
     """Write the record as a line of JSON to the pipe that the parent process passed, if any, and close the pipe."""
     descriptor = os.environ.pop("OPSTORE_READY_FD", None)
     if descriptor is not None:
-        with suppress(OSError, ValueError), os.fdopen(int(descriptor), "w") as pipe:  # it may have exited
+        with suppress(OSError, ValueError), os.fdopen(int(descriptor), "w") as pipe:  # the parent may have exited
             json.dump(record, pipe)
             pipe.write("\n")
 
@@ -197,7 +190,7 @@ def report_bug(failure: Exception) -> int:
 
 
 def upgrade(config: Config) -> str:
-    """Upgrade the database to this release's schema; return a sentence that says what was done.
+    """Upgrade the database to this release's schema; describe what was done in one line.
 
     Raises HomeLocked or StoreInUse while a daemon runs, SchemaTooNew, and DatabaseLost rather than create a database
     beside the blobs of the home.
@@ -208,7 +201,7 @@ def upgrade(config: Config) -> str:
             spend_on, migrate = database.reserve.spend_on, Migrate(database)
             spend_on(lambda: database.acquire(str(config.home)))
             before = spend_on(lambda: _revision(database, migrate))
-            # Another database may have its blobs elsewhere.
+            # Where the blobs of a database outside of the home are, is unknown.
             saver = config.saver() if database.path == Path(os.path.realpath(config.database_file)) else None
             backup = spend_on(lambda: upgrade_alone(database, migrate, saver))
         if before == migrate.head():

@@ -1,4 +1,4 @@
-"""The daemon's home: one process at a time uses it, and its token and runtime file are never seen half-written."""
+"""The daemon's home: its lock, its token, and the files that tell clients where the daemon listens."""
 
 import errno
 import fcntl
@@ -19,7 +19,7 @@ from opstore_daemon.protocol._version import __version__
 from opstore_daemon.system import files, full_disk, namespaces
 
 LOCK_TIMEOUT = 1.0  # seconds that another daemon may take to end
-SHARED_TIMEOUT = 30.0  # seconds that clients may take to look, on a busy machine
+SHARED_TIMEOUT = 30.0  # seconds that clients may take to look for the daemon, on a busy machine
 MAX_SMALL_FILE = 64 * 1024  # bytes
 
 
@@ -62,7 +62,7 @@ def locked(config: Config) -> Iterator[HomeLock]:
         with home_errors(config.lock_file):
             is_free = _acquire(descriptor)
         if not is_free:
-            raise errors.HomeLocked(home=str(config.home), **read_runtime_file(config))
+            raise errors.HomeLocked(home=str(config.home), **describe_daemon(config))
         yield HomeLock(config.lock_file, descriptor)
     finally:
         os.close(descriptor)
@@ -89,7 +89,7 @@ def _try(descriptor: int, kind: int) -> bool:
     return True
 
 
-def read_runtime_file(config: Config) -> dict[str, object]:
+def describe_daemon(config: Config) -> dict[str, object]:
     """Return `url` and `pid` of the running daemon, or placeholder texts if it has not written them yet."""
     found = runtime_file.read(config.home)
     if found is None:
@@ -117,7 +117,7 @@ def write_runtime_file(config: Config, lock: HomeLock, url: str, port: int, inst
 def is_published(config: Config, lock: HomeLock, instance: str) -> bool:
     """Return whether clients can find this process: lock file and runtime file are in place, and the latter is its own.
 
-    A runtime file that can't be read for want of something else, such as descriptors, passes.
+    A failure to read the runtime file that says nothing about it, such as too many open files, counts as in place.
     """
     if not lock.is_at_path:
         return False

@@ -234,7 +234,7 @@ def test_a_disk_without_inodes_is_called_that_and_can_be_freed(tmp_path: Path) -
 OFTEN = """
 import sys
 from opstore_daemon import __main__, daemon
-daemon.REGAIN_EVERY = 0.01
+daemon.REGAIN_INTERVAL = 0.01
 sys.argv = ["opstore", *sys.argv[5:]]  # behind the words of the usual command
 __main__.run()
 """

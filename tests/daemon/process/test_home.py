@@ -68,7 +68,7 @@ def test_the_runtime_file_is_replaced_atomically(settings: config.Config) -> Non
     with home.locked(settings) as lock, settings.runtime_file.open() as old:
         home.write_runtime_file(settings, lock, "http://127.0.0.1:1", 1, "instance")
         assert old.read() == "of before", "a reader sees the old file or the new one, never a mixture"
-    assert home.read_runtime_file(settings) == {"url": "http://127.0.0.1:1", "pid": os.getpid()}
+    assert home.describe_daemon(settings) == {"url": "http://127.0.0.1:1", "pid": os.getpid()}
 
 
 @pytest.mark.parametrize(
