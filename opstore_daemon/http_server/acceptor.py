@@ -46,7 +46,7 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
         """Do nothing: `tend` does it."""
 
     def handle_accept(self, count: int | None = None) -> None:
-        """Accept the connections that wait, at most `count`, or as many as there is room for."""
+        """Accept waiting connections: at most `count`, by default as many as there is room for."""
         for _ in range(self._room if count is None else count):
             try:
                 connection, address = self.socket.accept()
@@ -83,7 +83,7 @@ class Acceptor(TcpWSGIServer):  # type: ignore[misc]
         self._paused_until = float("-inf")
 
     def tend(self) -> None:
-        """Go on with the requests that wait in their connections, and close the connections beyond a bound.
+        """Start the requests that wait in their connections, and close the connections beyond a bound.
 
         Call it between two turns of the loop.
         """

@@ -70,7 +70,7 @@ class ErrorResponseTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection. A client that is still sending can read why it was refused. At its end, it releases its upload.
+    """A connection. A client that is still sending can read why it was refused. Its end releases its upload.
 
     It takes one request at a time: what arrives behind it waits here until its response is sent. So no thread ever
     waits for a client, and many requests in one segment wait in turn with those of others. `server` is an Acceptor.
@@ -113,7 +113,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.request is not None or self.total_outbufs_len or self._behind)
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether its client has not kept the time that it has for what it does; never while a request runs."""
+        """Return whether the client has exceeded the deadline of what it is doing; False while a request runs."""
         if self.requests or self._linger_until is not None:
             return False
         if self.total_outbufs_len or self.request is None or self.request.upload_body is not None:
@@ -167,7 +167,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def _flush_some(self, do_close: bool = True) -> bool:
         """Send what the socket accepts, at most the share of a turn; return whether that was anything.
 
-        A thread goes on as long as no request waits for a thread: then the loop sends the rest.
+        A thread goes on until a request waits for a thread: then the loop sends the rest.
         """
         sent = 0
         limit = self.server.share
@@ -204,7 +204,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Run one request, in a worker thread."""
         self._refused = self.requests[0].error is not None
-        self.requests[0].end_refused_upload()  # before the response: what was refused is free when its client knows
+        self.requests[0].end_refused_upload()  # before the response, which says that the space is free
         super().service()
         self.active_at = self.server.clock()
 

@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     # each connection takes 128 MiB of memory instead of a GiB. Most bodies are far smaller.
     "inbuf_overflow": 256 * 1024,
     "outbuf_overflow": 64 * 1024 * 1024,  # no response is larger: the bytes of blobs go through file_wrapper.py
-    # A thread that writes a response waits for its client beyond this size: never. shares.py bounds what is unread.
+    # Beyond this size a thread that writes a response would wait for its client. shares.py bounds unread responses.
     "outbuf_high_watermark": 2**62,
     "max_request_body_size": 2**62,  # parser.py has the limits of heads and bodies, which differ by route
     "channel_request_lookahead": 0,

@@ -25,7 +25,7 @@ from opstore_daemon.web.guards import Credential, Guards
 from opstore_daemon.web.request_log import log_request, request_id
 from opstore_daemon.web.request_values import check_content, parse_count
 
-READ = 64 * 1024  # bytes that are received at once as long as it is unknown how many belong to the request
+READ = 64 * 1024  # bytes to receive in one call while it is unknown how many belong to the request
 MAX_BLANK_LINES = 4  # before a request: RFC 9112, section 2.2, asks for one
 
 _UPLOAD = re.compile(re.escape(routes.UPLOAD).replace("<upload>", "([0-9a-f]{32})"))
@@ -55,7 +55,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
 
     @property
     def reads(self) -> int:
-        """How many bytes to receive at once: all that remain of a body, and READ of a head or between chunks."""
+        """How many bytes to receive in one call: what remains of a body or chunk, at least READ."""
         remain = 0 if self.body_rcv is None else self.body_rcv.remain
         return int(max(remain, READ))
 

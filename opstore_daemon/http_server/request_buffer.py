@@ -1,4 +1,4 @@
-"""The body of a request that is no append: in memory, and beyond a size in a temporary file."""
+"""The body of a request other than an append: in memory, and beyond a size in a temporary file."""
 
 from waitress.buffers import OverflowableBuffer
 from waitress.receiver import FixedStreamReceiver

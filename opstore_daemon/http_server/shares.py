@@ -50,7 +50,7 @@ class Shares:
 
     @property
     def authenticated(self) -> int:
-        """How many connections there may be on which one had: connections without a token take none of these."""
+        """How many connections there may be on which a request had one: the others take none of these."""
         return self.connections - self.anonymous
 
     def room(self, connections: Iterable[C]) -> int:
@@ -96,13 +96,13 @@ def unread(connections: Iterable[C], limit: int = MAX_UNREAD) -> list[C]:
 
 
 def connections_for(files: int) -> int:
-    """Return how many connections a process may have that may have so many files open."""
+    """Return how many connections a process may have that may open `files` files."""
     spare = max(FILES_OF_DAEMON, min(FILES_OF_DAEMON + FILES_OF_UPLOADS, files // 2))
     return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, (files - spare) // 2))
 
 
 def uploads_for(files: int) -> int:
-    """Return how many uploads such a process may keep open."""
+    """Return how many uploads a process may keep open that may open `files` files."""
     return max(MIN_CONNECTIONS, min(FILES_OF_UPLOADS, files // 2 - FILES_OF_DAEMON))
 
 

@@ -156,14 +156,14 @@ class Connections:
             session.commit()
 
     def reopen_readers(self) -> None:
-        """Have new connections read from now on: one that saw no schema opens the WAL late, whatever file that is."""
+        """Replace the readers' connections: one that saw no schema has not opened the WAL, and might open another."""
         if self._readers is not None:
             self._readers.dispose()
 
     def checkpoint(self) -> None:
         """Copy commits from the WAL into the database file, as far as this needs no waiting for other programs.
 
-        A failure leaves them in the WAL, where they are as safe: on a full disk the database opens all the same.
+        A failure leaves them in the WAL, where they are as safe: so the database opens on a full disk, too.
         """
         if self.file is not None:
             failures_of_it = suppress(sqlite3.Error, DBAPIError, PoolTimeout)

@@ -2,7 +2,7 @@
 
 SQLite reports "disk I/O error" or "unable to open database file" for a full disk, a quota, a read-only file system and
 a broken disk, and Python does not pass on the errno. So after such a failure, a few bytes are written beside the
-database, and what the system answers to that is reported.
+database, and the system's own error is reported.
 """
 
 import errno
@@ -18,7 +18,7 @@ from opstore_daemon.system import full_disk
 
 PROBE = bytes(64 * 1024)  # SQLite extends its -shm file by 32 KiB
 
-# Primary result codes (sqlite.org/rescode.html) behind which the system's answer may be.
+# Primary result codes (sqlite.org/rescode.html) that may be caused by an error of the system.
 _OF_THE_SYSTEM = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL}
 # A commit that failed with one of these was not written completely, so it did not happen.
 _NOT_COMMITTED = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_FULL}

@@ -2,7 +2,7 @@
 
 Building a statement with SQLAlchemy takes ten times as long as SQLite takes to answer one that an index serves, and
 executing a built one takes four times as long. So on SQLite a statement whose values need no conversion goes to the
-driver as the text that SQLAlchemy compiled; its rows and errors are SQLAlchemy's all the same. Other statements, and
+driver as the text that SQLAlchemy compiled; its rows and errors are still SQLAlchemy's. Other statements, and
 all statements on other databases, are executed by SQLAlchemy: callers see no difference.
 """
 

@@ -9,8 +9,8 @@ _CONGESTION = getattr(socket, "TCP_CONGESTION", None)
 def disable_pacing(sock: socket.socket) -> None:
     """Use TCP Reno for a connection within this machine, so that only the reader limits its speed.
 
-    BBR, the default of some systems, paces by a timer (docs/decisions.md). If the system does not let
-    users choose, nothing changes.
+    BBR, the default of some systems, paces by a timer (docs/decisions.md). Where the system does not let users choose,
+    this does nothing.
     """
     if _CONGESTION is not None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Read the body of a request that is no upload: JSON, or a form (RFC 7578) of JSON and bytes."""
+"""Read the body of a request other than an append: JSON, or a form (RFC 7578) of JSON and bytes."""
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
