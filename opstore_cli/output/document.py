@@ -56,18 +56,19 @@ class Output:
             body = encode(_escaped(msgspec.to_builtins(document, enc_hook=str)))
         if _is_terminal(sys.stdout):
             body = msgspec.json.format(body, indent=2)
-        _write_utf_8(sys.stdout, escape_in_json(body.decode()).encode() + b"\n")
+        stdout = _standard_output()
+        with streams.translated_errors():
+            _write_utf_8(stdout, escape_in_json(body.decode()).encode() + b"\n")
 
     def write_lines(self, lines: Iterable[str]) -> None:
         """Write each text on its own line."""
         for line in lines:
-            _write(escape_controls(line) + "\n")
+            _standard_output().write(escape_controls(line) + "\n")
 
     def _write_table(self, table: Table) -> None:
-        if _is_terminal(sys.stdout):
-            _write(tables.format_columns(table, self._colored(sys.stdout)))
-        else:
-            _write(tables.format_tabs(table))
+        is_terminal = _is_terminal(sys.stdout)
+        text = tables.format_columns(table, self._colored(sys.stdout)) if is_terminal else tables.format_tabs(table)
+        _standard_output().write(text)
 
     # --- everything else, on stderr ---------------------------------------------------------------------------
 
@@ -199,19 +200,17 @@ def _escaped(value: Any) -> Any:
 
 def _write_utf_8(stream: Any, data: bytes) -> None:
     """Write UTF-8 to a stream whose own encoding may be another one, which JSON must not have."""
-    if stream is None:
-        raise errors.OutputFailed(path="standard output", reason="it is closed")
     binary = getattr(stream, "buffer", None)
     if binary is None:  # text in memory
         stream.write(data.decode())
         return
     stream.flush()
-    with streams.translated_errors():
-        binary.write(data)
-        binary.flush()
+    binary.write(data)
+    binary.flush()
 
 
-def _write(text: str) -> None:
+def _standard_output() -> Any:
+    """Return sys.stdout. Raises OutputFailed if the caller closed it before the program started."""
     if sys.stdout is None:
         raise errors.OutputFailed(path="standard output", reason="it is closed")
-    sys.stdout.write(text)
+    return sys.stdout

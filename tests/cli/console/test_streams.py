@@ -46,6 +46,7 @@ def test_closed_streams_cause_no_crash(environment: dict[str, str], tmp_path: Pa
     assert opstore(environment, "status", preexec_fn=closing(0), **none) == (7, "", said)
     assert opstore(environment, "status", preexec_fn=closing(0, 1), **none) == (7, "", said)
     assert opstore(environment, "status", preexec_fn=closing(0, 1, 2), **none) == (7, "", "")
+    assert opstore(environment, "token", "--json", preexec_fn=closing(2), **none) == (4, "", "")
     assert opstore(environment, "push", "pca", "-", preexec_fn=closing(0), **none) == (
         2,
         "",
@@ -62,8 +63,12 @@ def test_a_broken_stderr_does_not_change_the_exit_code(environment: dict[str, st
     os.close(reading)
     try:
         assert opstore(environment, "status", stderr=writing, cwd=tmp_path) == (7, "", "")
+        assert opstore(environment, "token", "--json", stderr=writing, cwd=tmp_path) == (4, "", "")
     finally:
         os.close(writing)
+    if Path("/dev/full").exists():
+        with open("/dev/full", "wb") as full:
+            assert opstore(environment, "token", "--json", stderr=full, cwd=tmp_path) == (4, "", "")
 
 
 def test_a_character_that_stdout_cannot_encode_is_escaped(environment: dict[str, str], tmp_path: Path) -> None:
