@@ -140,7 +140,7 @@ def read_graph(path: Path) -> Graph:
     from opstore_cli.files import text
 
     with errors.translated(OSError, text.NotText, to=errors.FileRefused, path=str(path)):
-        content = text.parse_toml(text.read_any_text(path))
+        content = text.parse_toml(text.read_text(path, pipes=True))
     ops, edges = content.get("ops", []), content.get("edges")
     if not content or set(content) - {"ops", "edges"} or not _is_list_of_text(ops) or not _is_list_of_pairs(edges):
         raise errors.FileRefused(path=str(path), reason=_FORM)

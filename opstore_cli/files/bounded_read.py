@@ -12,21 +12,21 @@ from opstore_daemon.system.files import NONBLOCK
 PIPE_TIMEOUT = 60.0  # seconds in which all bytes must come from a pipe
 
 _FLAGS = os.O_RDONLY | NONBLOCK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
-_READABLE = (stat.S_IFREG, stat.S_IFIFO)
 
 
 class Unreadable(ValueError):
-    """The path has something other than a file or pipe that ends within the limit; the message is the reason."""
+    """What is at the path is not a file or pipe that ends within the limit; the message is the reason."""
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
-    """Return the bytes of the file, or of the pipe to its end. Raises Unreadable, also for more bytes, and OSError."""
+def read_bytes(path: Path, limit: int, *, pipes: bool = True) -> bytes:
+    """Return the bytes of the file or, if `pipes`, of the pipe to its end.
+
+    Raises Unreadable, also for more than `limit` bytes, and OSError.
+    """
     # O_NONBLOCK: opening a named pipe would wait for a writer.
     descriptor = os.open(path, _FLAGS)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_IFMT(mode) not in _READABLE:
-            raise Unreadable("it is a folder" if stat.S_ISDIR(mode) else "it is neither a file nor a pipe")
+        _check_kind(os.fstat(descriptor).st_mode, pipes)
         deadline = time.monotonic() + PIPE_TIMEOUT
         pieces, size = [], 0
         while piece := _read_piece(descriptor, deadline):
@@ -37,6 +37,13 @@ def read_bytes(path: Path, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     return b"".join(pieces)
+
+
+def _check_kind(mode: int, pipes: bool) -> None:
+    if stat.S_ISDIR(mode):
+        raise Unreadable("it is a folder")
+    if not stat.S_ISREG(mode) and not (pipes and stat.S_ISFIFO(mode)):
+        raise Unreadable("it is neither a file nor a pipe" if pipes else "it is not a regular file")
 
 
 def _read_piece(descriptor: int, deadline: float) -> bytes:

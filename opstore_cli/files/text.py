@@ -1,12 +1,9 @@
 """Text files that people write: UTF-8, with or without a byte order mark, and with any line ends."""
 
-import os
-import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from opstore_cli.files.bounded_read import Unreadable, read_bytes
-from opstore_daemon.system.files import NONBLOCK
 
 MAX_TEXT = 1024 * 1024  # bytes
 
@@ -18,28 +15,15 @@ class NotText(ValueError):
     """The bytes are not the text that is expected; the message is the reason."""
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a regular file. Raises NotText, also for another kind of file or more bytes, and OSError."""
-    # O_NONBLOCK: opening a named pipe would wait for a writer.
-    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise NotText("it is not a regular file")
-        return decode(_bounded(file))
+def read_text(path: Path, *, pipes: bool = False) -> str:
+    """Return the text of a regular file or, if `pipes`, of a pipe to its end.
 
-
-def read_any_text(path: Path) -> str:
-    """Return the text of a file or pipe that the user named. Raises NotText, also for more bytes, and OSError."""
+    Raises NotText, also for another kind of file and for more than MAX_TEXT bytes, and OSError.
+    """
     try:
-        return decode(read_bytes(path, MAX_TEXT))
+        return decode(read_bytes(path, MAX_TEXT, pipes=pipes))
     except Unreadable as error:
         raise NotText(str(error)) from None
-
-
-def _bounded(file: BinaryIO) -> bytes:
-    data = file.read(MAX_TEXT + 1)
-    if len(data) > MAX_TEXT:
-        raise NotText(f"it has more than {MAX_TEXT // 1024} KiB")
-    return data
 
 
 def decode(data: bytes) -> str:

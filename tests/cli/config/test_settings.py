@@ -23,6 +23,7 @@ from opstore_daemon.protocol import errors
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.faults import fails
 from tests.support.homes import held, write_runtime_file
+from tests.support.open_files import open_below
 
 Load = Callable[..., Settings]
 
@@ -150,6 +151,7 @@ def test_what_is_no_file_is_no_pyproject_and_a_wrong_opstore_toml(tree: Path, ki
         else:
             with pytest.raises(errors.InvalidSetting, match=r"opstore\.toml"):
                 load_settings(None, {}, tree)
+    assert open_below(tree) == []
 
 
 def test_a_pyproject_that_may_not_be_read_is_a_warning(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
