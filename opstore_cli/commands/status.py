@@ -1,5 +1,6 @@
 """`opstore status`: show whether the daemon runs, and where."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opstore_cli.console.command import command
@@ -42,8 +43,8 @@ def _local(session: Session, settings: "Settings") -> int:
     if running is None:
         none = errors.DaemonNotRunning(home=str(home))
         return _unreachable(session, settings, none, local_state(None, home))
-    # Not the session's client, which would also note another version of the daemon: the warning below is enough.
-    with OpStoreClient(settings=settings) as client:
+    # Not the session's client, which would note another version of the daemon as well, and start one if it has ended.
+    with OpStoreClient(settings=replace(settings, autostart=False)) as client:
         unfinished = list_unfinished(settings.home, None, client)
     state = local_state(running, settings.home)
     write_state(session, {**state, "credential": _source(settings), "unfinished": unfinished})

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from opstore_cli.console.session import Session
+from opstore_cli.local import launcher, lookup
+from opstore_cli.local.runtime import LocalDaemon
+from opstore_cli.main import main
+from opstore_daemon.protocol._version import __version__
 from tests.cli.console.program import in_process, opstore, posix
 
 
@@ -41,6 +46,21 @@ def test_the_status_of_an_unreachable_url_is_not_running(environment: dict[str, 
     code, out, err = opstore(environment, "status", "--url", "http://127.0.0.1:9", "--json", cwd=tmp_path)
     document = json.loads(out)
     assert (code, document["running"], document["url"], err) == (7, False, "http://127.0.0.1:9", "")
+
+
+def test_a_daemon_that_ends_while_its_status_is_read_is_not_started_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPSTORE_HOME", str(tmp_path))
+    (tmp_path / "token").write_text("a-token-of-some-length")
+    monkeypatch.delenv("OPSTORE_NO_AUTOSTART", raising=False)
+    found = [LocalDaemon("http://127.0.0.1:9", 2, 9, __version__)]
+    monkeypatch.setattr(lookup, "find", lambda *_: found.pop() if found else None)
+    started: list[Path] = []
+    monkeypatch.setattr(launcher, "launch", lambda home, _log: started.append(home))
+    assert main(["status", "--json"], Session()) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["unfinished"], err, started) == ([], "", [])
 
 
 def test_stop_without_a_daemon_succeeds(environment: dict[str, str], tmp_path: Path) -> None:
