@@ -1,7 +1,6 @@
 """Read and write opstore.lock, a resolution with digests. The same resolution gives the same bytes."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from opstore_cli.files.bounded_read import read_bytes
+from opstore_cli.files.bounded_read import Unreadable, read_bytes
 from opstore_cli.files.private import replace_file
 from opstore_cli.files.targets import regular_target
-from opstore_cli.files.text import NotText, decode
+from opstore_cli.files.text import NotText, decode, parse_toml
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.locks import check_graph
@@ -23,13 +22,14 @@ from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
 FORMAT = 2
-MAX_LOCK = 16 * 1024 * 1024  # bytes
+MAX_LOCK = 2 * 1024 * 1024  # bytes: 1,000 versions and 10,000 edges, which came to the daemon in 1 MiB of JSON
 MAX_SIZE = 2**63 - 1  # bytes of a version
-MAX_DOTS = 100  # outside of strings, in a line: tomllib takes quadratic time for a long dotted key
-_HEAD = "# Written by opstore resolve --lock. It pins a version of each op of the pipeline; do not edit it.\n"
+_BEGIN = "# Written by opstore resolve --lock"
+_HEAD = f"{_BEGIN}. It pins a version of each op of the pipeline; do not edit it.\n"
+_HEAD_SIZE = 4096  # bytes in which _BEGIN is looked for
+_STREAM_HINT = "use --lock -"
 _AGAIN = "write it again with opstore resolve --lock"
-_STRING = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
-_CONFLICT = re.compile(r"(?:<{7,}|={7,}|>{7,}|\|{7,})(?:[ \t].*)?")
+_CONFLICT = re.compile(r"^(?:<{7,}|={7,}|>{7,}|\|{7,})(?:[ \t][^\n]*)?\r?$", re.MULTILINE)
 
 
 class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class PinnedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             present, missing = ("size", "digest") if self.digest is None else ("digest", "size")
             raise ValueError(f"the version of {self.op} has a {present} but no {missing}")
         if self.size is not None and not 0 <= self.size <= MAX_SIZE:
-            raise ValueError(f"the version of {self.op} has the size {self.size}")
+            raise ValueError(f"the version of {self.op} has a size that is not between 0 and 2^63-1")
 
     @property
     def reference(self) -> Reference:
@@ -119,9 +119,49 @@ def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Seque
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def check_target(path: Path) -> None:
-    """Raise FileRefused if no lock could be written to the path."""
-    regular_target(path, stream_hint="use --lock -")
+def check_target(path: Path, *, upgrade: bool = False) -> None:
+    """Raise FileRefused, or OutputFailed, if no lock could be written to the path.
+
+    `upgrade`: the lock there is read next, which says more about one that is not whole.
+    """
+    if upgrade:
+        regular_target(path, stream_hint=_STREAM_HINT)
+    else:
+        _target(path)
+
+
+def _target(path: Path) -> tuple[Path, bytes | None]:
+    """Return the file that a write to the path creates or replaces, and what it has now: nothing or a lock."""
+    target = regular_target(path, stream_hint=_STREAM_HINT)
+    refused = errors.FileRefused(path=str(path), reason="it is not a lock, so it is not replaced; choose another path")
+    with errors.translated_writes(str(path), to=errors.FileRefused, path=str(path)):
+        try:
+            data = read_bytes(target, MAX_LOCK)
+        except FileNotFoundError:
+            return target, None
+        except Unreadable:  # it has more bytes than a lock
+            raise refused from None
+    if not _is_replaceable(data):
+        raise refused
+    return target, data
+
+
+def _is_replaceable(data: bytes) -> bool:
+    """Return whether the bytes are nothing, a lock, or begin like one that was damaged or is of another format."""
+    if not data.strip(b"\0 \t\r\n"):
+        return True
+    # Whatever an editor or a shell did to it: a byte order mark, UTF-16, the markers of a merge conflict.
+    head = data[:_HEAD_SIZE].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").decode("latin-1")
+    for line in head.splitlines():
+        if line.startswith(_BEGIN):
+            return True
+        if line.strip() and not line.startswith("#") and _CONFLICT.fullmatch(line) is None:
+            break
+    try:
+        parse_text(data)
+    except (ValueError, errors.OpStoreError):
+        return False
+    return True
 
 
 def other_names(path: Path) -> int:
@@ -133,7 +173,7 @@ def other_names(path: Path) -> int:
 
 
 def to_text(lock: LockFile) -> str:
-    """Return the text of the lock file."""
+    """Return the text of the lock file; raises TooLarge if it would not be read again."""
     import tomli_w
 
     content: dict[str, Any] = {"format": FORMAT, "pipeline": lock.pipeline, "edges": [list(e) for e in lock.edges]}
@@ -142,28 +182,25 @@ def to_text(lock: LockFile) -> str:
         content["ops"] = ops
     # A table for each version, however short it is, so that a merge of two locks is one of whole lines.
     tables = [tomli_w.dumps(_without_none(msgspec.structs.asdict(each))) for each in lock.versions]
-    return "\n[[version]]\n".join([_HEAD + tomli_w.dumps(content), *tables])
+    text = "\n[[version]]\n".join([_HEAD + tomli_w.dumps(content), *tables])
+    if len(text) > MAX_LOCK:
+        raise errors.TooLarge(what="the lock", size=len(text), limit=MAX_LOCK)
+    return text
 
 
 def write(path: Path, lock: LockFile) -> bool:
     """Write the file atomically, where its symbolic links lead; return whether its content changed.
 
-    An existing file keeps its mode. Raises FileRefused for anything but a regular file, and OutputFailed.
+    An existing file keeps its mode. Raises FileRefused for anything but a lock or an empty file, TooLarge and
+    OutputFailed.
     """
     data = to_text(lock).encode()
-    target = regular_target(path, stream_hint="use --lock -")
+    target, current = _target(path)
+    if current == data:
+        return False
     with errors.translated(OSError, to=errors.OutputFailed, path=str(path)):
-        if _has_bytes(target, data):
-            return False
         replace_file(target, data)
     return True
-
-
-def _has_bytes(path: Path, data: bytes) -> bool:
-    try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except OSError:
-        return False  # there is none, or it can't be read, which does not keep it from being replaced
 
 
 def _without_none(table: dict[str, Any]) -> dict[str, Any]:
@@ -194,23 +231,27 @@ def parse_text(data: bytes) -> LockFile:
         text = decode(data)
     except NotText as error:
         raise ValueError(f"{error}; {_AGAIN}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if _CONFLICT.fullmatch(line):
-            raise ValueError(f"it contains a merge conflict (line {number}): take one side of it, or {_AGAIN}")
-        if line.count(".") > MAX_DOTS and _STRING.sub("", line).count(".") > MAX_DOTS:
-            raise ValueError(f"line {number} is not one of a lock: {_AGAIN}")
+    conflict = _CONFLICT.search(text)
+    if conflict is not None:
+        line = text.count("\n", 0, conflict.start()) + 1
+        raise ValueError(f"it contains a merge conflict (line {line}): take one side of it, or {_AGAIN}")
     if not text.strip():
         raise ValueError(f"it is empty: {_AGAIN}")
     try:
-        table = tomllib.loads(text)
+        table = parse_toml(text)
         found = table.get("format")
         if type(found) is not int or found != FORMAT:
-            raise ValueError("it names no format" if found is None else f"its format is {found!r:.20}")
+            raise ValueError("it names no format" if found is None else f"its format is {_shown(found)}")
         content = msgspec.convert(table, _Content, dec_hook=parse)
         _check(content)
     except (ValueError, RecursionError, errors.OpStoreError) as error:
         raise ValueError(f"it is not a lock of format {FORMAT}: {str(error)[:300]}; {_AGAIN}") from None
     return LockFile(content.pipeline, content.edges, content.version)
+
+
+def _shown(value: object) -> str:
+    # Python refuses to write a number of more than 4,300 digits, which TOML may have in hex digits.
+    return f"{value!r:.20}" if not isinstance(value, int) or abs(value) <= MAX_SIZE else "a large number"
 
 
 def _check(content: _Content) -> None:

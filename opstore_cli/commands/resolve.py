@@ -74,7 +74,7 @@ def resolve(
         from opstore_cli import lockfile
         from opstore_cli.console import lock_files
 
-        lockfile.check_target(lock)
+        lockfile.check_target(lock, upgrade=upgrade is not None)
         current = lock_files.read(lock, pipeline) if upgrade is not None else None
     name = pipeline or (current.pipeline if current is not None else session.settings().pipeline)
     if name is None:

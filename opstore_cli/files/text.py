@@ -6,6 +6,7 @@ from typing import Any
 from opstore_cli.files.bounded_read import Unreadable, read_bytes
 
 MAX_TEXT = 1024 * 1024  # bytes
+MAX_DOTS = 100  # of a key: tomllib's time is quadratic in them
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -49,9 +50,19 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Return the content of a TOML document. Raises NotText, which names the line and column."""
     import tomllib
 
+    if text.count(".") > MAX_DOTS:
+        from opstore_cli.files import toml_limits
+
+        if place := toml_limits.place_of_long_key(text, MAX_DOTS):
+            raise NotText(f"a key has more than {MAX_DOTS} dots (at {place})")
     try:
         return tomllib.loads(text)
     except RecursionError:
         raise NotText("it is nested too deeply") from None
-    except ValueError as error:
+    except tomllib.TOMLDecodeError as error:
         raise NotText(str(error)[:300]) from None
+    except ValueError:  # of int(), whose words are about a setting of Python
+        from opstore_cli.files import toml_limits
+
+        place = toml_limits.place_of_long_number(text)
+        raise NotText("a number has too many digits" + (f" (at {place})" if place else "")) from None

@@ -686,7 +686,7 @@ def translated(*failures: type[Exception], to: type[OpStoreError], **details: An
 
 
 @contextmanager
-def translated_writes(path: str, *, to: type[OpStoreError], **details: Any) -> Iterator[None]:
+def translated_writes(path: str, /, *, to: type[OpStoreError], **details: Any) -> Iterator[None]:
     """Raise errors of opstore in place of the OSErrors of a file that is written.
 
     OutputFailed for `path` if the disk is full, read-only or broken, else `to(reason=..., **details)`.

@@ -1,12 +1,13 @@
 """Lock files: what is written is read again, what is not whole is refused, and only regular files are replaced."""
 
+import errno
 import os
 import socket
 import stat
 import tempfile
 import threading
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from opstore_cli import lockfile
 from opstore_cli.files import bounded_read
 from opstore_cli.lockfile import LockFile, PinnedVersion
-from opstore_daemon.protocol import errors
+from opstore_daemon.protocol import errors, limits
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.records import NewPipeline
+from opstore_daemon.protocol.records.wire import encode
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version
 from tests.support.faults import fails
@@ -135,13 +138,19 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "a text as format": (HEAD.replace("2", "'2'") + EDGE + TWO, "its format is '2'"),
     "a float as format": (HEAD.replace("2", "2.0") + EDGE + TWO, "its format is 2.0"),
     "true as format": (HEAD.replace("2", "true") + EDGE + TWO, "its format is True"),
+    "a format of 30,000 bits": (f"format = 0x{'f' * 7500}\n", "its format is a large number"),
     "no format": ("pipeline = 'p'\n" + EDGE + TWO, "it names no format"),
     "no pipeline": ("format = 2\n" + EDGE + TWO, "pipeline"),
     "no edges": (HEAD + TWO, "edges"),
     "a digest without a size": (HEAD + "edges = []\n" + ONE + DIGEST, "the version of a has a digest but no size"),
     "a size without a digest": (HEAD + "edges = []\n" + ONE + "size = 1\n", "has a size but no digest"),
-    "a negative size": (HEAD + "edges = []\n" + ONE + DIGEST + "size = -1\n", "the size -1"),
+    "a negative size": (HEAD + "edges = []\n" + ONE + DIGEST + "size = -1\n", "a size that is not between 0"),
     "a huge size": (HEAD + "edges = []\n" + ONE + DIGEST + f"size = {2**63}\n", "size"),
+    "a size of 30,000 bits": (HEAD + "edges = []\n" + ONE + DIGEST + f"size = 0x{'f' * 7500}\n", "not between 0"),
+    "a size of 5,000 digits": (
+        HEAD + "edges = []\n" + ONE + DIGEST + f"size = {'9' * 5000}\n",
+        "too many digits .at line 9, column 8",
+    ),
     "a fraction as size": (HEAD + "edges = []\n" + ONE + DIGEST + "size = 1.5\n", "size"),
     "a short digest": (HEAD + "edges = []\n" + ONE + "digest = 'sha256:00'\nsize = 1\n", "is not a digest"),
     "a key more": (HEAD + EDGE + TWO + "path = '/etc/passwd'\n", "path"),
@@ -152,8 +161,15 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "subversions that are none": (HEAD + "edges = []\n" + ONE.replace("aaaa", "AAAA"), "are not subversions"),
     "subversions with a time": (HEAD + "edges = []\n" + ONE.replace("cccc", "cccc_2026"), "are not subversions"),
     "no TOML": ("[", "it is not a lock of format 2"),
-    "a long dotted key": (HEAD + EDGE + TWO + "a" + ".a" * 1_000_000 + " = 1", "line 12 is not one of a lock"),
-    "a long key behind strings": (HEAD + "x = {a = '\"', b" + ".'\"b'" * 100_000 + " = 1}", "line 3 is not one"),
+    "a long dotted key": (HEAD + EDGE + TWO + "a" + ".a" * 1_000_000 + " = 1", "dots .at line 12, column 1"),
+    "a long key behind strings": (
+        HEAD + "x = {a = '\"', b" + ".'\"b'" * 100_000 + " = 1}",
+        "dots .at line 3, column 15",
+    ),
+    "a long key behind a string of two lines": (
+        HEAD + 'x = {a = """\n\' """, b' + ".b" * 500_000 + ' = 1, c = "\'"}',
+        "dots .at line 4, column 8",
+    ),
     "nested too deep": ("a = " + "[" * 20_000, "it is not a lock of format 2"),
     "UTF-16": ((HEAD + EDGE + TWO).encode("utf-16"), "it is UTF-16 or UTF-32 text; save it as UTF-8; write it again"),
     "Latin-1": (("# größe\n" + HEAD + EDGE + TWO).encode("latin-1"), "it is not UTF-8"),
@@ -208,7 +224,7 @@ def test_a_file_that_is_too_large_is_read_no_further(tmp_path: Path, monkeypatch
         return data
 
     monkeypatch.setattr(os, "read", counted)
-    with pytest.raises(errors.FileRefused, match="it has more than 16384 KiB"):
+    with pytest.raises(errors.FileRefused, match="it has more than 2048 KiB"):
         lockfile.read(path)
     assert lockfile.MAX_LOCK < sum(read) < 2 * lockfile.MAX_LOCK
 
@@ -255,7 +271,7 @@ OTHER = lockfile.parse_text((HEAD + EDGE + TWO.replace("cccc", "dddd")).encode()
 def test_links_lead_to_the_file_that_is_written_and_it_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     target = tmp_path / "real/opstore.lock"
-    target.write_bytes(b"old")
+    target.write_text(lockfile.to_text(OTHER))
     target.chmod(0o640)
     (tmp_path / "one").symlink_to("real/two")
     (tmp_path / "real/two").symlink_to(target)
@@ -316,6 +332,96 @@ def test_only_regular_files_are_replaced(tmp_path: Path, monkeypatch: pytest.Mon
                 write(path)
             assert caught.value.exit_code == 2
         assert sorted((each, each.lstat()) for each in tmp_path.iterdir()) == before
+
+
+REPLACED: dict[str, bytes] = {
+    "nothing": b"",
+    "blanks": b"\n \r\n",
+    "NULs, as a crash leaves them": b"\0" * 4096,
+    "another lock": lockfile.to_text(OTHER).encode(),
+    "a lock without its comment": (HEAD + EDGE + TWO).encode(),
+    "a lock of format 1": lockfile.to_text(OTHER).replace("format = 2", "format = 1").encode(),
+    "a part of a lock": lockfile.to_text(OTHER).encode()[:100],
+    "a lock in UTF-16": lockfile.to_text(OTHER).encode("utf-16"),
+    "a lock with a byte order mark": b"\xef\xbb\xbf" + lockfile.to_text(OTHER).encode()[:-9],
+    "a merge conflict": f"<<<<<<< ours\r\n{lockfile.to_text(LOCK)}=======\n{lockfile.to_text(OTHER)}".encode(),
+    "a lock below a comment": f"# ours\n\n{lockfile.to_text(OTHER)}=".encode(),
+}
+KEPT: dict[str, bytes] = {
+    "a text": b"old",
+    "pyproject.toml": b"[project]\nname = 'x'\n",
+    "another TOML file with a format": HEAD.encode(),
+    "a lock of another tool": b"# This file is automatically @generated by Poetry\n[[package]]\nname = 'x'\n",
+    "a model": b"\x80\x04\x95" + bytes(range(256)),
+    "a file that is larger than a lock": b"\n" * (lockfile.MAX_LOCK + 1),
+    "a script that mentions it": b"#!/bin/sh\nset -e\n# Written by opstore resolve --lock\n",
+    "comments": b"# a\n# b\n",
+    "nested too deep": b"a = " + b"[" * 20_000,
+}
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_nothing_and_whatever_was_a_lock_is_replaced(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "opstore.lock"
+    path.write_bytes(REPLACED[what])
+    lockfile.check_target(path)
+    assert (lockfile.write(path, LOCK), lockfile.read(path)) == (True, LOCK)
+
+
+@pytest.mark.parametrize("what", KEPT)
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
+def test_a_file_that_is_not_a_lock_is_not_replaced(tmp_path: Path, what: str, linked: bool) -> None:
+    path = tmp_path / "opstore.lock"
+    file = tmp_path / "file" if linked else path
+    file.write_bytes(KEPT[what])
+    if linked:
+        path.symlink_to("file")
+    for write in (lockfile.check_target, lambda path: lockfile.write(path, LOCK)):
+        with pytest.raises(errors.FileRefused, match="it is not a lock, so it is not replaced") as caught:
+            write(path)
+        assert caught.value.exit_code == 2
+    assert file.read_bytes() == KEPT[what]
+
+
+def test_a_file_that_can_not_be_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "opstore.lock"
+    path.write_bytes(KEPT["a text"])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fails(errno.EACCES))
+        with pytest.raises(errors.FileRefused, match="Permission denied"):
+            lockfile.write(path, LOCK)
+    assert path.read_bytes() == KEPT["a text"]
+
+
+def test_every_lock_within_the_limits_of_a_pipeline_is_read_and_a_larger_one_is_not_written() -> None:
+    """The names are as long as the JSON of a new pipeline has room for."""
+
+    def lock_of(size: int) -> LockFile:
+        names = [OpName(f"{number:x<49}") for number in range(size)]
+        edges = islice(((up, down) for up, down in combinations(names, 2)), 10 * size)
+        long = ".".join(level * 64 for level in "abc")
+        versions = [
+            PinnedVersion(
+                op=name,
+                version=".".join(["2147483647"] * 3),
+                subversions=long,
+                digest=digest_of(name.encode()),
+                size=2**63 - 1,
+                format="f" * 64,
+            )
+            for name in names
+        ]
+        return LockFile(PipelineName("p"), tuple(edges), tuple(versions))
+
+    largest = lock_of(1000)
+    pipeline = NewPipeline(
+        name=PipelineName("p"), edges=tuple((OpName(up), OpName(down)) for up, down in largest.edges)
+    )
+    assert len(encode(pipeline)) > limits.MAX_JSON
+    assert len(largest.edges) == 10_000
+    assert len(lockfile.to_text(largest).replace("\n", "\r\n")) <= lockfile.MAX_LOCK
+    with pytest.raises(errors.TooLarge, match=r"the lock is too large: .* the limit is 2097152"):
+        lockfile.to_text(lock_of(1200))
 
 
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])

@@ -97,6 +97,8 @@ def test_the_error_names_a_file_that_cannot_be_parsed(tree: Path, text: str) -> 
         ("pipeline = 'churn'".encode("utf-32"), "it is UTF-16 or UTF-32 text; save it as UTF-8"),
         (b"#" * (1024 * 1024 + 1), "it has more than 1024 KiB"),
         (b"a = " + b"[" * 9999, "it is nested too deeply"),
+        (b"[tool.x]\na = " + b"9" * 5000, r"a number has too many digits \(at line 2, column 5\)"),
+        (b"[tool]\na" + b".a" * 200_000 + b" = 1", r"a key has more than 100 dots \(at line 2, column 1\)"),
     ],
 )
 def test_a_settings_file_that_can_not_be_read_is_an_error_and_a_pyproject_a_warning(

@@ -109,6 +109,7 @@ def test_other_numbers_in_another_store_are_noted_and_do_not_matter(dated: Machi
 def test_only_regular_files_get_a_lock_and_links_are_followed(dated: Machine) -> None:
     os.mkfifo(dated.cwd / "pipe")
     (dated.cwd / "link").symlink_to("opstore.lock")
+    dated.file("pyproject.toml", "[project]")
     before = dated.log().count("/resolution")
     for path, reason in (
         ("pipe", "it is a pipe"),
@@ -116,10 +117,12 @@ def test_only_regular_files_get_a_lock_and_links_are_followed(dated: Machine) ->
         ("", "it is a folder"),
         ("nowhere/opstore.lock", "the folder nowhere does not exist"),
         ("/dev/stdout", "it is a stream of this process: use --lock -"),
+        ("pyproject.toml", "it is not a lock, so it is not replaced; choose another path"),
     ):
         assert dated.run("resolve", "churn", "--lock", path) == (2, "", f"error: {path or '.'}: {reason}\n")
     assert dated.log().count("/resolution") == before, "it is refused before the resolution is asked for"
-    dated.file("opstore.lock", "old")
+    assert (dated.cwd / "pyproject.toml").read_text() == "[project]"
+    dated.file("opstore.lock", "")
     code, _, err = dated.run("resolve", "churn", "--lock", "link")
     assert (code, err) == (0, "wrote link\n")
     assert (dated.cwd / "link").is_symlink()
@@ -127,12 +130,12 @@ def test_only_regular_files_get_a_lock_and_links_are_followed(dated: Machine) ->
 
 
 def test_the_other_names_of_a_lock_are_noted(dated: Machine) -> None:
-    dated.file("opstore.lock", "old")
+    dated.file("opstore.lock", "# Written by opstore resolve --lock, and damaged")
     os.link(dated.cwd / "opstore.lock", dated.cwd / "second")
     code, _, err = dated.run("resolve", "churn", "--lock", "opstore.lock")
     said = "wrote opstore.lock\nopstore.lock was a hard link: its 1 other names keep the old lock\n"
     assert (code, err) == (0, said)
-    assert (dated.cwd / "second").read_text() == "old"
+    assert (dated.cwd / "second").read_text().endswith("damaged")
 
 
 def test_a_version_that_was_only_registered_is_skipped_with_the_reason(machine: Machine) -> None:
