@@ -17,7 +17,7 @@ from opstore_daemon.metadata.wal_match import what_does_not_match
 from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 from opstore_daemon.system import full_disk
-from opstore_daemon.system.lock_file import Busy, LockFile, described, holder
+from opstore_daemon.system.lock_file import Busy, LockFile, holder
 
 _WAL, _STORE = "wal", "store"  # the keys of its record, and of the store id, in the lock file
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -47,7 +47,7 @@ class DatabaseFile:
         try:
             self._lock = LockFile(path)
         except Busy as busy:
-            raise errors.StoreInUse(what=f"the database {self.path}", holder=described(busy.record)) from None
+            raise errors.StoreInUse(what=f"the database {self.path}", holder=busy.holder) from None
         except OSError as error:
             failure = errors.StorageFull if full_disk.is_full(error) else errors.DatabaseFailed
             raise failure(reason=f"{path} can't be locked: {full_disk.reason(error, path.parent)}") from error

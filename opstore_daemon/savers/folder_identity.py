@@ -8,7 +8,7 @@ from pathlib import Path
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.posix import translated
-from opstore_daemon.system.lock_file import Busy, LockFile, described, holder
+from opstore_daemon.system.lock_file import EARLIER_SERVER, Busy, LockFile, holder
 
 LOCK, STORE_ID = "lock", "store-id"
 
@@ -25,13 +25,13 @@ class FolderIdentity:
     def acquire(self, home: str | None) -> None:
         """Hold the folder until `release`; raise StoreInUse or StorageFailed."""
         if self._lock is not None:
-            raise errors.StoreInUse(what=f"the folder {self._root}", holder="another server of this process")
+            raise errors.StoreInUse(what=f"the folder {self._root}", holder=EARLIER_SERVER)
         path = self._root / LOCK
         try:
             with translated(f"locking {path}"):
                 self._lock = LockFile(path)
         except Busy as busy:
-            raise errors.StoreInUse(what=f"the folder {self._root}", holder=described(busy.record)) from None
+            raise errors.StoreInUse(what=f"the folder {self._root}", holder=busy.holder) from None
         with suppress(OSError):  # it only says who holds the lock, and a full disk has no room for it
             self._lock.write(holder(home))
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.savers.base import BaseSaver, Draft, check_upload
+from opstore_daemon.system.lock_file import EARLIER_SERVER
 
 
 @dataclass(eq=False, slots=True)
@@ -83,7 +84,7 @@ class MemorySaver(BaseSaver):
     def acquire(self, home: str | None = None) -> None:
         with self._lock:
             if self._acquired:
-                raise errors.StoreInUse(what=self.place(), holder="another server of this process")
+                raise errors.StoreInUse(what=self.place(), holder=EARLIER_SERVER)
             self._acquired = True
 
     def release(self) -> None:

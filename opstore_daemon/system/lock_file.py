@@ -13,15 +13,18 @@ from typing import Any
 
 from opstore_daemon.system.files import is_at_path, open_regular
 
+# Who holds a lock that this process asks for again.
+EARLIER_SERVER = "an earlier server of this process, which was not closed"
+
 _SECTOR = 512  # bytes; a record of a constant size is overwritten in place, which needs no room on a full disk
 
 
 class Busy(Exception):
-    """Somebody else holds the lock; `record` is what they wrote, or empty."""
+    """Somebody holds the lock; `holder` says in words who."""
 
-    def __init__(self, record: dict[str, Any]) -> None:
-        super().__init__("the lock is held")
-        self.record = record
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"the lock is held by {holder}")
+        self.holder = holder
 
 
 class LockFile:
@@ -40,10 +43,16 @@ class LockFile:
         except BaseException:
             os.close(fd)
             raise
-        self._fd = fd
+        self._fd, self._process = fd, os.getpid()
         self.record = _read(fd)
         # An owner that is dropped without `close` releases the lock too.
         self._close = weakref.finalize(self, os.close, fd)
+        _locks[_identity(fd)] = self
+
+    @property
+    def is_held_here(self) -> bool:
+        """Whether this process holds the lock, and not only one that it was forked from."""
+        return self._close.alive and self._process == os.getpid()
 
     def is_at_path(self) -> bool:
         """Return whether the path still names the file that is locked."""
@@ -73,8 +82,21 @@ def holder(home: str | None) -> dict[str, Any]:
     return {"pid": os.getpid(), "host": os.uname().nodename, "home": home}
 
 
-def described(record: dict[str, Any]) -> str:
-    """Return in words who wrote the record."""
+# The last lock of this process on each file, unless its owner was dropped.
+_locks: "weakref.WeakValueDictionary[tuple[int, int], LockFile]" = weakref.WeakValueDictionary()
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def _holder_of(fd: int) -> str:
+    """Return in words who holds the lock of the open file."""
+    own = _locks.get(_identity(fd))
+    if own is not None and own.is_held_here:
+        return EARLIER_SERVER
+    record = _read(fd)
     if "pid" not in record:
         return "another daemon"
     home = f", home {record['home']}" if record.get("home") else ""
@@ -85,7 +107,7 @@ def _lock(fd: int, path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Busy(_read(fd)) from None
+        raise Busy(_holder_of(fd)) from None
     except OSError as error:
         raise OSError(error.errno, f"flock failed: {error.strerror}", str(path)) from error
 

@@ -21,6 +21,7 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.conformance.common import put
+from opstore_daemon.system.lock_file import EARLIER_SERVER
 
 STORE_ID_OF_ANOTHER = "f" * 32
 
@@ -307,10 +308,21 @@ def test_a_usual_start_lists_no_folder(place: Place) -> None:
 def test_a_second_server_on_the_same_files_is_refused_until_the_first_is_closed(place: Place) -> None:
     first = place.open()
     error = refused(place, errors.StoreInUse)
-    assert f"pid {os.getpid()}" in error.text
-    assert str(place.blobs) in error.text
+    assert error.text == f"the folder {place.blobs} is in use by {EARLIER_SERVER}"
+    assert "close() the earlier server" in error.advice
     first.close()
     place.open().close()
+
+
+def test_a_second_server_on_the_same_database_is_refused_until_the_first_is_closed(place: Place) -> None:
+    first = place.open(MemorySaver())
+    with pytest.raises(errors.StoreInUse) as raised:
+        place.open(MemorySaver())
+    assert raised.value.text == f"the database {place.database} is in use by {EARLIER_SERVER}"
+    assert "close() the earlier server" in raised.value.advice
+    first.close()
+    with closing(Database(f"sqlite:///{place.database}")) as database:
+        database.acquire()
 
 
 def test_a_server_that_is_refused_releases_what_it_had(place: Place, other: Place) -> None:
@@ -339,7 +351,7 @@ def test_one_saver_object_for_two_servers_is_refused(
     saver: MemorySaver | type[FileSaver], place: Place, other: Place
 ) -> None:
     shared: BaseSaver = saver if isinstance(saver, MemorySaver) else saver(place.blobs)
-    with closing(OpStoreServer(shared)), pytest.raises(errors.StoreInUse):
+    with closing(OpStoreServer(shared)), pytest.raises(errors.StoreInUse, match=EARLIER_SERVER):
         OpStoreServer(shared)
     OpStoreServer(shared).close()
 
