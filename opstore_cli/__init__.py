@@ -1,5 +1,6 @@
 """The command line of opstore and its Python client, `OpStoreClient`, with its errors."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from opstore_daemon.protocol._version import __version__
@@ -23,26 +24,17 @@ __all__ = [
 ]
 
 
+# Imported on first access: `opstore --help` imports this package and must not pay for the client.
+_MODULES = {
+    "BaseOpStoreClient": "opstore_cli.client.base",
+    "LibraryWarning": "opstore_cli.objects",
+    "OpStoreClient": "opstore_cli.client.client",
+    "Version": "opstore_daemon.protocol.versions",
+    "YankedWarning": "opstore_cli.client.warnings",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Imported on first access: `opstore --help` imports this package and must not pay for the client.
-    if name == "BaseOpStoreClient":
-        from opstore_cli.client.base import BaseOpStoreClient
-
-        return BaseOpStoreClient
-    if name == "OpStoreClient":
-        from opstore_cli.client.client import OpStoreClient
-
-        return OpStoreClient
-    if name == "LibraryWarning":
-        from opstore_cli.objects import LibraryWarning
-
-        return LibraryWarning
-    if name == "YankedWarning":
-        from opstore_cli.client.warnings import YankedWarning
-
-        return YankedWarning
-    if name == "Version":
-        from opstore_daemon.protocol.versions import Version
-
-        return Version
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

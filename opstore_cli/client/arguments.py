@@ -94,7 +94,7 @@ def number(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return True or False for a bool, also one of numpy, or the number 1 or 0. Raises InvalidArgument."""
+    """Return a bool, a numpy.bool, 1 or 0 as a bool. Raises InvalidArgument."""
     try:
         known = isinstance(value, Hashable) and value in (True, False)
     except (TypeError, ValueError, ArithmeticError):  # it can't be compared, such as pandas.NA
@@ -235,9 +235,9 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             bound = signature.bind(*given, **named)
         except TypeError:
-            return method(*given, **named)  # Python says what is missing or unknown
+            return method(*given, **named)  # Python's own error names what is missing or unknown
         for name, value in bound.arguments.items():
-            # None where it is the default, or in place of an empty sequence.
+            # None is accepted if it is the default, and in place of an empty sequence.
             if name in checks and not (value is None and parameters[name].default in (None, ())):
                 bound.arguments[name] = checks[name](name, value)
             elif value is None and parameters[name].default == ():
@@ -257,7 +257,7 @@ def _is_iterable(value: Any) -> bool:
 
 
 def _integer(value: Any) -> int | None:
-    """Return the whole number, also one of numpy; None for anything else, such as a bool."""
+    """Return an int or an integer of numpy as an int; None for anything else, such as a bool."""
     try:
         return None if isinstance(value, bool) else int(operator.index(value))
     except TypeError:

@@ -51,9 +51,8 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
 
     Names and references are strings or parsed (`OpName`, `Reference`), a string where a sequence of strings is expected
     is one string, and a time may be a `datetime`. Every verb raises `OpStoreError`s: InvalidArgument, which is a
-    TypeError as well, for an argument of a wrong type, InvalidName,
-    InvalidReference or InvalidVersion for an invalid string, the errors that the daemon responds with, those of the
-    family `Unreachable`, and UnexpectedResponse.
+    TypeError as well, for an argument of a wrong type, InvalidName, InvalidReference or InvalidVersion for an invalid
+    string, the errors that the daemon responds with, those of the family `Unreachable`, and UnexpectedResponse.
     """
 
     def __init__(self, *, progress: Progress | None = None, warn: Warn | None = None) -> None:
@@ -115,13 +114,12 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         `source`: bytes, the path of a file or folder (whose format is then `folder`), or a binary file object, which is
         read from its current position. A path with 8 MiB or more resumes the upload of an earlier process.
 
-        `bump` (default: patch), `fields` and `subversions` are mutually exclusive. If the latest
-        version has the same bytes, nothing is created and the record's `created` is False, unless `new` is set.
-        `otherwise`: what to do if `subversions` already has other bytes. "refuse" raises VersionConflict; "patch"
-        creates a new patch version and copies the valid links to it. `valid_for`: downstream references to link.
-        `valid_with`: upstream references to link. `format` and `libraries` (versions by name) describe the bytes; the
-        store does not interpret them. `follow_links`: store what the links in a folder lead to, also outside of it, in
-        place of the links.
+        `bump` (default: patch), `fields` and `subversions` are mutually exclusive. If the latest version has the same
+        bytes, nothing is created and the record's `created` is False, unless `new` is set. `otherwise`: what to do if
+        `subversions` already has other bytes. "refuse" raises VersionConflict; "patch" creates a new patch version and
+        copies the valid links to it. `valid_for`: downstream references to link. `valid_with`: upstream references to
+        link. `format` and `libraries` (versions by name) describe the bytes; the store does not interpret them.
+        `follow_links`: store what the links in a folder lead to, also outside of it, in place of the links.
 
         Also raises FileRefused if the source can't be read, changes while it is read, or is a folder with an entry that
         can't be stored.

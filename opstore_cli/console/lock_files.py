@@ -1,4 +1,4 @@
-"""Lock files that commands read, and what they note about them."""
+"""Read lock files for commands, and note versions that have other numbers in this store."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -20,7 +20,7 @@ class Session:
     url: str | None = None
     out: Output = field(default_factory=Output)
     _warned: "set[PickedYanked]" = field(default_factory=set)
-    _told: set[str] = field(default_factory=set)
+    _warnings: set[str] = field(default_factory=set)
 
     def settings(self) -> "Settings":
         """Return the settings of this run, and warn once of files that could not be read. Raises InvalidSetting."""
@@ -28,8 +28,8 @@ class Session:
 
         settings = load_settings(self.url, os.environ, working_folder())
         for line in settings.warnings:
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._warnings:
+                self._warnings.add(line)
                 self.out.warn(line)
         return settings
 

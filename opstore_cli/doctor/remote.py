@@ -54,11 +54,13 @@ def token(machine: Machine) -> Result | None:
 
 
 def clock(machine: Machine) -> Result | None:
-    """Check that the daemon's clock agrees with this machine's: only people rely on that, when they compare times."""
+    """Check that the daemon's clock agrees with this machine's. Only people who compare times rely on that."""
     response = machine.response
     if response is None or isinstance(response, errors.OpStoreError) or response.ahead is None:
         return None
     if abs(response.ahead) > MAX_SKEW:
         side = "ahead of" if response.ahead > 0 else "behind"
-        return problem(f"its clock is {abs(response.ahead):.0f} s {side} this machine's", "set both clocks (NTP)")
-    return ok("its clock agrees with this machine's")
+        return problem(
+            f"the daemon's clock is {abs(response.ahead):.0f} s {side} this machine's", "set both clocks (NTP)"
+        )
+    return ok("the daemon's clock agrees with this machine's")

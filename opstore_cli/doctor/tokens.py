@@ -1,4 +1,4 @@
-"""Checks of the tokens: whether others can read them, and whether they are used. No token is ever shown."""
+"""Checks of the tokens: whether others can read them, and whether they are used. No token is printed."""
 
 import os
 import stat

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opstore_cli.client.base import BaseOpStoreClient
+from opstore_cli.client.mixin import ignore
 from opstore_cli.importers.chariots_source import Files, names_in
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_cli.output.escaping import escape_stray_bytes
-from opstore_cli.transfer.hashing import Hasher
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import chariots_export, errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.names import is_name, suggest_name
 from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.versions import Version
@@ -218,7 +217,5 @@ def _digest(path: Path) -> Digest:
     """Return the digest of the file; raises FileRefused."""
     if not path.is_file():
         raise errors.FileRefused(path=str(path), reason="it is not a regular file")
-    with open_source(path) as source, Hasher() as hasher:
-        while piece := source.read(READ_SIZE):
-            hasher.update(piece)
-        return hasher.digest()
+    with open_source(path) as source:
+        return source.digest(ignore)

@@ -50,7 +50,7 @@ def _changes(home: Path, holder: Holder) -> bool:
 
 
 def _published(home: Path, deadline: float) -> Holder | None:
-    """Return the holder once it has published its address, or as it is at the deadline; None once there is none."""
+    """Return the holder once it has published its address, or at the deadline without one; None if there is none."""
     found = runtime.read_holder(home)
 
     def settled() -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from opstore_cli.local.runtime import LocalDaemon
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.runtime_file import LOCK_FILE
 from opstore_daemon.system import namespaces
 
@@ -38,8 +39,10 @@ class DaemonProcess:
         try:
             # First: afterwards the process id can't be reused.
             self._pidfd = os.pidfd_open(self._daemon.pid)
-        except (OSError, OverflowError):
+        except (ProcessLookupError, OverflowError):
             raise UnprovenProcess(f"there is no process {self._daemon.pid} here") from None
+        except OSError as error:
+            raise UnprovenProcess(f"pidfd_open({self._daemon.pid}) failed: {errors.reason(error)}") from None
         if not self._holds_lock():
             os.close(self._pidfd)
             raise UnprovenProcess(f"process {self._daemon.pid} is not proven to hold {self._lock}")
@@ -49,7 +52,7 @@ class DaemonProcess:
         os.close(self._pidfd)
 
     def _elsewhere(self) -> str:
-        """Return where else the process id is valid, or an empty text."""
+        """Return where the process id is valid if not here, else an empty text."""
         if self._daemon.pid_namespace not in ("", namespaces.pid_namespace()):
             return "another PID namespace"
         return f"the machine {self._daemon.host}" if self._daemon.host not in ("", namespaces.host_name()) else ""
@@ -79,7 +82,7 @@ class DaemonProcess:
         return fields[:1] in (["T"], ["t"])
 
     def terminate(self) -> None:
-        """Ask the process to end, which it does in its orderly way; a stopped one continues for that."""
+        """Send SIGTERM, on which the daemon finishes its requests and ends; continue it if it is stopped."""
         for number in (signal.SIGTERM, signal.SIGCONT):
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)

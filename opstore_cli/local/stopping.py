@@ -30,13 +30,13 @@ def stop(home: Path) -> bool:
             return False
         _request(home, daemon)
     if not lookup.wait(lambda: _is_gone(home, daemon), STOP_TIMEOUT):
-        reason = f"it is still running {STOP_TIMEOUT:.0f} s after it was told to stop (pid {daemon.pid})"
+        reason = f"it is still running {STOP_TIMEOUT:.0f} s after the request to stop (pid {daemon.pid})"
         raise _unreachable(home, daemon, reason, f"{home / runtime.LOG_FILE} may say what it does")
     return True
 
 
 def _request(home: Path, daemon: LocalDaemon) -> None:
-    """Ask the daemon to stop. One that has ended meanwhile is fine."""
+    """Ask the daemon to stop; it may have ended in the meantime."""
     token = runtime.read_secret(home)
     try:
         with lookup.connect(daemon) as sock:

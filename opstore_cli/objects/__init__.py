@@ -17,10 +17,7 @@ class LibraryWarning(UserWarning):
         self.differences = differences
 
     def __str__(self) -> str:
-        texts = (f"{_escaped(name)} {_escaped(then)} (here {here or 'none'})" for name, then, here in self.differences)
-        return f"{self.reference} was saved with {', '.join(texts)}"
+        from opstore_cli.output.escaping import escape_controls
 
-
-def _escaped(text: str) -> str:
-    # Somebody else may have written it, and a warning is printed on a terminal.
-    return text if text.isprintable() else ascii(text)
+        texts = (f"{name} {then} (here {here or 'none'})" for name, then, here in self.differences)
+        return escape_controls(f"{self.reference} was saved with {', '.join(texts)}")

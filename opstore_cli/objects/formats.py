@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from opstore_cli.objects import arrays, libraries, pickles, plain, skops_format
 from opstore_cli.objects.format import Format, Trusted, Unfit, UntrustedFound, type_name
+from opstore_cli.output.escaping import escape_controls
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord
 
@@ -104,5 +105,5 @@ def _reason(error: Exception) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Somebody else may have written the file that it comes from.
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+    # Somebody else may have written the file that it comes from. Its line breaks stay: a traceback shows them.
+    return "\n".join(map(escape_controls, text.split("\n")))

@@ -47,8 +47,7 @@ def push(
     """Upload the bytes and create the version that `declared` describes, without its upload, digest and size.
 
     `home` is the folder for the state file, None if the upload need not be resumed by a later process. `follow_links`:
-    store what the links in a folder lead to in place of the links. Raises
-    FileRefused, and the daemon's errors.
+    store what the links in a folder lead to in place of the links. Raises FileRefused, and the daemon's errors.
     """
     with open_source(source, follow_links=follow_links) as file:
         uploader = Uploader(api, op, file, _with_format(declared, file.format), progress)

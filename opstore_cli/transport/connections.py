@@ -81,13 +81,13 @@ class Connections:
 
     @contextmanager
     def _noticing_tls(self) -> Iterator[None]:
-        """Raise TlsRequired in place of ConnectionLost if the server of an http:// URL has only been lacking TLS."""
+        """Raise TlsRequired in place of ConnectionLost if the server at an http:// URL requires TLS."""
         try:
             yield
         except errors.ConnectionLost:
             url = urlsplit(self.target.url)
-            asks = url.scheme == "http" and not (self._answered or self._proxies or self.target.local_daemon)
-            if asks and speaks_tls(url.hostname or "", url.port or PORTS["http"]):
+            may_probe = url.scheme == "http" and not (self._answered or self._proxies or self.target.local_daemon)
+            if may_probe and speaks_tls(url.hostname or "", url.port or PORTS["http"]):
                 secure = self.target.url.replace("http:", "https:", 1)
                 raise errors.TlsRequired(url=self.target.url, secure=secure) from None
             raise

@@ -97,7 +97,7 @@ def is_page_of_versions(page: Versions, wanted: Reference, below: int | None) ->
 
 
 def are_unique(names: Iterable[str]) -> bool:
-    """Return whether no name is there twice."""
+    """Return whether the names are unique."""
     listed = list(names)
     return len(set(listed)) == len(listed)
 
@@ -122,7 +122,7 @@ def are_tags(records: Sequence[TagRecord], references: Sequence[Reference], tag:
 
 
 def is_graph(ops: Sequence[str], edges: Edges) -> bool:
-    """Return whether the ops are in the order of the data, so that there is no cycle, and nothing is there twice."""
+    """Return whether the ops are in the order of the data, so that there is no cycle, and ops and edges are unique."""
     places = {op: place for place, op in enumerate(ops)}
     return (
         len(places) == len(ops) > 0

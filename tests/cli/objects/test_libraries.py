@@ -178,7 +178,7 @@ def test_recorded_texts_are_escaped_in_the_warning(client: OpStoreClient) -> Non
         assert client.load("model") == []
     said = str(caught[0].message)
     assert said.isprintable()
-    assert r"'\x1b[31m1\n' (here none)" in said
+    assert r"\x9b31mred \x1b[31m1\n (here none)" in said
 
 
 def test_a_warning_that_is_an_error_keeps_the_object_from_being_loaded(client: OpStoreClient) -> None:

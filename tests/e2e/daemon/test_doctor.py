@@ -31,7 +31,7 @@ sqlite\tok\tSQLITE\t-
 schema\tok\t/machine/data/opstore.db has the schema {HEAD}\t-
 daemon\tok\topstore 0.1.0 runs at URL (pid PID)\t-
 token\tok\tthe local daemon accepts the token (token file)\t-
-clock\tok\tits clock agrees with this machine's\t-
+clock\tok\tthe daemon's clock agrees with this machine's\t-
 """
 
 
