@@ -54,11 +54,12 @@ class Migrate:
         with self._database.read() as connection:
             return set(inspect(connection).get_table_names())
 
-    def check(self) -> None:
-        """Raise SchemaTooNew if the database has a revision that this release does not know."""
+    def check(self) -> str | None:
+        """Return the database's revision, as `current` does; raise SchemaTooNew if this release does not know it."""
         current = self.current()
         if current not in (None, *_revisions()):
             raise errors.SchemaTooNew(found=current, known=self.head())
+        return current
 
     def upgrade(self, store_id: str | None = None) -> Path | None:
         """Create the schema, or upgrade an older one after a backup; return the path of the backup, if there is one.
@@ -69,8 +70,7 @@ class Migrate:
         """
         if self._database.file is not None:
             self._database.file.create()
-        self.check()
-        current = self.current()
+        current = self.check()
         if current == self.head():
             self._database.checkpoint()
             return None

@@ -143,7 +143,7 @@ class BaseSaver(StorageIdentity, ABC):
         """Yield each digest once, in any order. Blobs published or deleted meanwhile may or may not be included."""
 
     def free(self) -> int | None:
-        """Return roughly how many bytes can still be stored, None if unknown. It is no promise that they will fit."""
+        """Return roughly how many bytes can still be stored, None if unknown; they may still not fit."""
         return None
 
     def has_blobs(self) -> bool:

@@ -13,7 +13,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import PREFIX, Digest
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.base import BaseSaver, Draft, check_upload, is_upload
-from opstore_daemon.savers.file_draft import BlobDirectory, FileDraft, reopened, temp_name
+from opstore_daemon.savers.file_draft import BlobDirectory, FileDraft, reopen, temp_name
 from opstore_daemon.savers.folder_identity import FolderIdentity
 from opstore_daemon.savers.pipe import Pipes
 from opstore_daemon.savers.posix import translated
@@ -44,7 +44,7 @@ class FileSaver(BaseSaver):
             try:
                 return FileDraft(self._directory, path, posix.open_new(path), self._pipes)
             except FileExistsError:
-                return FileDraft(self._directory, path, reopened(path), self._pipes)
+                return FileDraft(self._directory, path, reopen(path), self._pipes)
 
     def drafts(self) -> Iterator[str]:
         with translated("listing the drafts"):

@@ -59,7 +59,7 @@ class FileDraft(Draft):
     def receive(self, source: int, limit: int) -> int:
         """Append from a connection (ReceivingDraft), with splice(2) if the system has it."""
         if AVAILABLE:
-            with suppress(SpliceFailed), self._pipes.borrowed() as pipe:
+            with suppress(SpliceFailed), self._pipes.borrow() as pipe:
                 count = pipe.fill(source, limit)
                 with self._writing(count):
                     pipe.empty(self._fd, self._offset, count)
@@ -97,7 +97,7 @@ class FileDraft(Draft):
         if self._closed:
             raise ValueError("the draft is closed")
         if self._unusable:
-            raise errors.StorageFailed(reason="the draft is spoilt by an earlier failure: take it up again")
+            raise errors.StorageFailed(reason="the draft is unusable after an earlier failure: open it again")
 
     @contextmanager
     def _writing(self, count: int) -> Iterator[None]:
@@ -178,7 +178,7 @@ def _is_sealed(found: os.stat_result) -> bool:
     return found.st_nlink > 1 or not found.st_mode & stat.S_IWUSR
 
 
-def reopened(path: Path) -> int:
+def reopen(path: Path) -> int:
     """Open the existing file of a draft; it may have a second name if a publish gave it one."""
     posix.unlink(temp_name(path))
     # The mode of a sealed file forbids writing.

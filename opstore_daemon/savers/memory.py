@@ -30,6 +30,8 @@ class _Blob:
 class MemorySaver(BaseSaver):
     """Blobs and drafts in two dictionaries. A draft survives close(), as in a durable saver."""
 
+    carries_id = True
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._staging: dict[str, _Staged] = {}
@@ -75,8 +77,6 @@ class MemorySaver(BaseSaver):
     def __iter__(self) -> Iterator[Digest]:
         with self._lock:
             return iter(list(self._blobs))
-
-    carries_id = True
 
     def place(self) -> str:
         return "memory:"

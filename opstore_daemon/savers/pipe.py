@@ -40,7 +40,7 @@ class Pipe:
     def fill(self, source: int, limit: int) -> int:
         """Move up to `limit` bytes of the connection into the pipe; return their number.
 
-        Raises BlockingIOError and ConnectionError; and SpliceFailed, which no byte is lost by.
+        Raises BlockingIOError and ConnectionError, and SpliceFailed, which loses no byte.
         """
         try:
             return os.splice(source, self._into, min(limit, ROOM))
@@ -57,7 +57,7 @@ class Pipe:
             except OSError as error:
                 if error.errno not in posix.UNSUPPORTED:
                     raise
-                # This file system has no splice; asking again costs only a few calls a MiB.
+                # This file system has no splice; trying it each time costs only a few calls a MiB.
                 written = _copy(self._out, to, count, offset)
             if not written:
                 raise OSError(errno.EIO, "Nothing was written")
@@ -85,7 +85,7 @@ class Pipes(threading.local):
     _pipe: Pipe | None = None
 
     @contextmanager
-    def borrowed(self) -> Iterator[Pipe]:
+    def borrow(self) -> Iterator[Pipe]:
         """Yield this thread's empty pipe. The caller leaves it empty or raises."""
         pipe, self._pipe = self._pipe or Pipe(), None
         try:

@@ -1,6 +1,6 @@
 """The few system calls that FileSaver is made of, each with the flags and the care that make it safe.
 
-They are looked up as `os.name` at the time of the call, so that a test can replace them by a fault.
+Each is looked up in `os` when it is called, so that a test can replace it by a fault.
 """
 
 import errno
@@ -27,7 +27,7 @@ _SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Translate OSError into StorageFull or StorageFailed. This is the one place that does so."""
+    """Raise StorageFull or StorageFailed in place of an OSError of a saver; `doing` says what it was doing."""
     try:
         yield
     except OSError as error:

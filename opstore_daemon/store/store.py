@@ -25,7 +25,7 @@ from opstore_daemon.protocol.records import BlobRecord, Blobs, VersionRecord, Ve
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.store.blob_reader import BlobReader
-from opstore_daemon.store.catalog import ops, references, versions
+from opstore_daemon.store.catalog import ops, references, version_rows, versions
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.ingest import IngestOperations
 from opstore_daemon.store.operations.reports import ReportOperations
@@ -40,7 +40,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
     """An op store (protocol.interface) on a database and a saver."""
 
     def check(self) -> None:
-        """Raise Unavailable if the database or the saver does not respond, or is another one than was opened."""
+        """Raise Unavailable if the database or the saver does not respond, or is not the one that was opened."""
         with self.database.read() as connection:
             connection.execute(select(Counter.position)).scalar_one()
         self.database.verify()
@@ -80,7 +80,8 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
             if downstreams or not reference.bare:
                 chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below, budget)
             else:
-                rows = versions.newest(snapshot, ops.get(snapshot, reference.op).id, below, most)
+                op_id = ops.get(snapshot, reference.op).id
+                rows = version_rows.rows(snapshot, op_id, version_rows.older_than(below), limit=most)
                 chosen = Selection(rows, [], "valid")
             return Versions(
                 op=reference.op,

@@ -98,11 +98,7 @@ def _check_shape(value: Any, depth: int = 0) -> None:
             if key in seen:
                 raise ValueError(f"duplicate key {key!r}")
             seen.add(key)
-        _check_all([inner for _, inner in value], depth)
-    elif isinstance(value, list):
-        _check_all(value, depth)
-
-
-def _check_all(values: Sequence[Any], depth: int) -> None:
-    for value in values:
-        _check_shape(value, depth + 1)
+        value = [inner for _, inner in value]
+    if isinstance(value, list):
+        for inner in value:
+            _check_shape(inner, depth + 1)

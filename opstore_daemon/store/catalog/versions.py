@@ -275,8 +275,3 @@ def _labels_and_tags(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[
 
     labels = select(Label.version_id, Label.key, Label.value).where(conditions(Label))
     return labels.union_all(select(Tag.version_id, Tag.name, null()).where(conditions(Tag)))
-
-
-def newest(snapshot: Snapshot, op_id: int, below: int | None, limit: int) -> list[VersionRow]:
-    """Return the versions of the op, newest first: at most `limit` versions below a sequence."""
-    return version_rows.rows(snapshot, op_id, version_rows.older_than(below), limit=limit)

@@ -25,6 +25,7 @@ from opstore_daemon.store.paging import NO_LIMIT, next_cursor
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import locks
+from opstore_daemon.store.validity.locks import LockedOp
 
 
 class CatalogOperations(Transactions):
@@ -58,13 +59,12 @@ class CatalogOperations(Transactions):
     def move_tag(self, references: str | Sequence[str] | Lock, tag: str) -> Tagged:
         """Move the tag as `tag` does; also return which yanked versions the references selected."""
         name = TagName.parse(tag)
+        locked: list[LockedOp] = []
+        targets: list[Reference] = []
         if isinstance(references, Lock):
-            locked, targets = locks.parse(references), []
+            locked = locks.parse(references)
         else:
-            locked, targets = (
-                [],
-                list(map(Reference.parse, [references] if isinstance(references, str) else references)),
-            )
+            targets = [Reference.parse(text) for text in ([references] if isinstance(references, str) else references)]
         if len({reference.op for reference in targets}) < len(targets):
             raise errors.InvalidRequest(reason="a tag can be on only one version of an op")
         if not targets and not locked:

@@ -84,7 +84,7 @@ class _Search:
         self._has_place = False
 
     def checkpoint(self) -> None:
-        """End the search if its client has gone or its time is over; otherwise, it needs a place to go on."""
+        """End the search if its client has gone or its time is over; else have it take a place, or wait for one."""
         self._check()
         if not self._has_place:
             self._searches.enter(self._check)

@@ -27,10 +27,10 @@ def saver(root: Path) -> FileSaver:
     return FileSaver(root)
 
 
-def assert_spoilt(draft: Draft) -> None:
-    with pytest.raises(errors.StorageFailed, match="spoilt"):
+def assert_unusable(draft: Draft) -> None:
+    with pytest.raises(errors.StorageFailed, match="unusable"):
         draft.append(b"")
-    with pytest.raises(errors.StorageFailed, match="spoilt"):
+    with pytest.raises(errors.StorageFailed, match="unusable"):
         draft.publish(DIGEST)
 
 
@@ -91,7 +91,7 @@ def test_a_draft_that_cannot_be_truncated_to_its_offset_becomes_unusable(saver: 
             patch.setattr(os, "ftruncate", fails(errno.EIO))
             with pytest.raises(errors.StorageFailed):
                 draft.append(DATA)
-        assert_spoilt(draft)
+        assert_unusable(draft)
 
 
 def test_bytes_that_may_not_be_on_the_disk_are_never_published(saver: FileSaver, root: Path) -> None:
@@ -102,7 +102,7 @@ def test_bytes_that_may_not_be_on_the_disk_are_never_published(saver: FileSaver,
             with pytest.raises(errors.StorageFailed, match="while publishing"):
                 draft.publish(DIGEST)
         assert DIGEST not in saver
-        assert_spoilt(draft)  # the next fsync would say yes
+        assert_unusable(draft)  # the next fsync would say yes
     with closing(FileSaver(root).draft(UPLOAD)) as draft:
         assert draft.offset == 0, "what the system still holds is not to be trusted after a restart, either"
     saver.discard(UPLOAD)
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_synced_fails_the_publish(saver: FileSaver, root
             patch.setattr(os, "fsync", fails(errno.EIO, after=nth - 1))
             with pytest.raises(errors.StorageFailed):
                 draft.publish(DIGEST)
-        assert_spoilt(draft)
+        assert_unusable(draft)
     complete(saver)
     assert files(root) == {BLOB}
 
