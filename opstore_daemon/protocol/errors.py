@@ -39,7 +39,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
-__all__ = ["OpStoreError", "all_errors", "did_you_mean", "from_wire", "reason", "translated"]
+__all__ = ["OpStoreError", "all_errors", "did_you_mean", "from_wire", "reason", "translated", "translated_writes"]
 
 
 class OpStoreError(Exception):

@@ -1,4 +1,4 @@
-"""The rule whose folders opstore uses: it applies to OPSTORE_HOME, before a file there is opened or written."""
+"""Whose data folder may be used: checked for OPSTORE_HOME before a file there is opened or written."""
 
 import os
 import shlex
@@ -14,11 +14,10 @@ ALLOW = "OPSTORE_ALLOW_FOREIGN_HOME"
 def check_home(home: Path, environ: Mapping[str, str] = os.environ, setting: str = "OPSTORE_HOME") -> None:
     """Raise UntrustedHome if everybody can write to the folder, or if its owner is neither root nor this user.
 
-    `setting` is the variable that chooses the folder.
-
-    A folder that does not exist is judged by the owner of the folder in which it would be created. What root writes in
-    the folder of a user, as under sudo, that user can't read or replace later. OPSTORE_ALLOW_FOREIGN_HOME=1 overrides
-    the rule, for containers and user namespaces. A folder that can't be examined passes: using it reports why.
+    A folder that does not exist is judged by the owner of the folder in which it would be created. The rule holds for
+    root, too: a user can't read or replace files that root writes into the user's folder, as under sudo.
+    OPSTORE_ALLOW_FOREIGN_HOME=1 overrides it, for containers and user namespaces. A folder that can't be examined
+    passes: its first use reports why. `setting` is the variable that chooses the folder.
     """
     if os.name != "posix" or _is_allowed(environ):
         return

@@ -8,5 +8,5 @@ MAX_RECORD_HEADER = 4 * 1024  # a version's record that travels in a header
 MAX_LIMIT = 1000  # rows of a page
 MAX_TIMEOUT = 3600  # seconds that a client may give a resolution
 
-READ_SIZE = 1024 * 1024  # one read, write or hash, if there are as many bytes
+READ_SIZE = 1024 * 1024  # the most that one read, write or hash handles
 HASH_READ_SIZE = 256 * 1024  # one read of bytes that are read only to be hashed: they stay in the processor's cache

@@ -64,7 +64,7 @@ def listing(_api: Api, query: TagsQuery) -> Response:
     ),
 )
 def move(_api: Api, body: NewTag) -> Response:
-    """Put a tag on one version of each of several ops, or on none of them if one fails."""
+    """Move a tag to one version of each of several ops, or to none of them if one fails."""
     if body.lock is not None and body.versions:
         raise errors.InvalidRequest(reason="versions and lock are mutually exclusive")
     return json_response(store().move_tag(body.versions if body.lock is None else body.lock, body.tag))

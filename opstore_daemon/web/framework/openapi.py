@@ -225,7 +225,7 @@ def _record(name: str, schema: Mapping[str, Any]) -> Json:
 
 
 def _uniform(schema: Any) -> Any:
-    """Return the schema with `items` in place of `prefixItems` that are all the same, which few programs support."""
+    """Return the schema with `items` in place of equal `prefixItems`, which few programs support."""
     match schema:
         case {"prefixItems": [first, *others], **rest} if all(other == first for other in others):
             return {**rest, "items": _uniform(first)}

@@ -1,7 +1,7 @@
 """The matrix of two ops: which versions of one are valid for which versions of the other.
 
 A page shows DETAILED_VERSIONS by DETAILED_VERSIONS cells; a map above them has a dot for each cell of MAX_VERSIONS by
-MAX_VERSIONS, and links to the part around each dot. The map consists of squares of as many cells as a page shows.
+MAX_VERSIONS, and links to the part around each dot. Each square of the map has as many cells as a page shows.
 """
 
 from collections.abc import Iterator, Sequence

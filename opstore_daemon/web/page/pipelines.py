@@ -52,7 +52,7 @@ def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
 
 
 def _resolve(pipeline: PipelineName, as_of: str | None) -> tuple[Resolution | None, str]:
-    """Return the resolution, or the reason why it takes too much work: the page shows the rest all the same."""
+    """Return the resolution, or why it takes too much work: the page shows the rest in any case."""
     try:
         return store().resolve(pipeline, as_of=as_of, is_cancelled=is_client_gone()), ""
     except errors.BudgetExceeded as error:
