@@ -297,6 +297,7 @@ AT_THE_START = {
     "DatabaseDamaged",
     "BlobsLost",
     "StoreMismatch",
+    "StoreIdDamaged",
 }  # or in the saver, and mapped there
 OF_THE_PAGE = {"SessionRequired"}
 INSIDE = {"Refused", "NotFound", "Conflict", "IntegrityFailure", "Unavailable", "OpStoreError", "BudgetExceeded"}
