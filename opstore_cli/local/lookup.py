@@ -74,14 +74,14 @@ def _failure(home: Path, daemon: LocalDaemon) -> errors.OpStoreError | None:
             if process.is_stopped(home, daemon):
                 return _stopped(home, daemon)
         except OSError as error:
-            return _unreachable(home, daemon, errors.reason(error))
+            return _not_connected(home, daemon, errors.reason(error))
         except errors.InvalidSetting as error:
             # The daemon knows the token that the file had; a new one reads the file, or creates it.
             error.advice = "put the token back, or opstore restart"
             return error
     reason = f"it does not respond at {_place(daemon)} within {SILENT_TRIES * PROOF_TIMEOUT:.0f} s"
     advice = f"opstore restart; {home / runtime.LOG_FILE} may say what it does"
-    return errors.LocalDaemonUnreachable(home=str(home), reason=reason, advice=advice, url=daemon.url)
+    return unreachable(home, reason, advice, daemon)
 
 
 def connect(daemon: LocalDaemon) -> socket.socket:
@@ -92,15 +92,21 @@ def connect(daemon: LocalDaemon) -> socket.socket:
 def _stopped(home: Path, daemon: LocalDaemon) -> errors.OpStoreError:
     reason = f"it does not respond at {daemon.url} within {PROOF_TIMEOUT:.0f} s: its process {daemon.pid} is stopped"
     advice = f"continue process {daemon.pid} (SIGCONT, or fg in its shell), or opstore restart"
-    return errors.LocalDaemonUnreachable(home=str(home), reason=reason, advice=advice, url=daemon.url)
+    return unreachable(home, reason, advice, daemon)
 
 
-def _unreachable(home: Path, daemon: LocalDaemon, reason: str) -> errors.OpStoreError:
+def _not_connected(home: Path, daemon: LocalDaemon, reason: str) -> errors.OpStoreError:
     is_here = daemon.host == namespaces.host_name()
     other = "in another network namespace" if is_here else f"on {daemon.host or 'another host'}"
     text = f"connecting to {_place(daemon)} failed: {reason}; it may run {other}"
     advice = f"run opstore where the daemon runs, or stop that one (opstore stop, there) to use {home} here"
-    return errors.LocalDaemonUnreachable(home=str(home), reason=text, advice=advice, url=daemon.url)
+    return unreachable(home, text, advice, daemon)
+
+
+def unreachable(home: Path, reason: str, advice: str, daemon: LocalDaemon | None = None) -> errors.OpStoreError:
+    """Return the error for a daemon that holds the home; `daemon`: None if it has published no address."""
+    address = {} if daemon is None else {"url": daemon.url}
+    return errors.LocalDaemonUnreachable(home=str(home), reason=reason, advice=advice, **address)
 
 
 def _place(daemon: LocalDaemon) -> str:
@@ -111,7 +117,7 @@ def _not_published(home: Path, patience: float) -> errors.OpStoreError:
     path = home / LOCK_FILE
     reason = f"a process holds {path}, and has published no address within {patience:.0f} s"
     advice = f"{home / runtime.LOG_FILE} may say why"
-    return errors.LocalDaemonUnreachable(home=str(home), reason=reason, advice=advice)
+    return unreachable(home, reason, advice)
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> bool:

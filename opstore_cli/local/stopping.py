@@ -4,6 +4,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from opstore_cli.local import lookup, proof, runtime
+from opstore_cli.local.lookup import unreachable
 from opstore_cli.local.process import DaemonProcess, UnprovenProcess
 from opstore_cli.local.runtime import LocalDaemon
 from opstore_daemon.protocol import errors
@@ -31,7 +32,7 @@ def stop(home: Path) -> bool:
         _request(home, daemon)
     if not lookup.wait(lambda: _is_gone(home, daemon), STOP_TIMEOUT):
         reason = f"it is still running {STOP_TIMEOUT:.0f} s after the request to stop (pid {daemon.pid})"
-        raise _unreachable(home, daemon, reason, f"{home / runtime.LOG_FILE} may say what it does")
+        raise unreachable(home, reason, f"{home / runtime.LOG_FILE} may say what it does", daemon)
     return True
 
 
@@ -45,14 +46,14 @@ def _request(home: Path, daemon: LocalDaemon) -> None:
                 raise errors.ProofFailed(url=daemon.url)
             status = proof.request_stop(sock, token)
     except OSError as error:
-        failure = _unreachable(home, daemon, f"{daemon.url} failed: {errors.reason(error)}", "opstore status")
+        failure = unreachable(home, f"{daemon.url} failed: {errors.reason(error)}", "opstore status", daemon)
         if not lookup.wait(lambda: _is_gone(home, daemon), lookup.SETTLE_TIMEOUT):
             _terminate(home, daemon, failure)
         return
     if status != HTTPStatus.ACCEPTED:
         # An older release can't be stopped by a request.
         reason = f"opstore {daemon.version} at {daemon.url} refused to stop (HTTP {status})"
-        _terminate(home, daemon, _unreachable(home, daemon, reason, f"stop process {daemon.pid}, where it runs"))
+        _terminate(home, daemon, unreachable(home, reason, f"stop process {daemon.pid}, where it runs", daemon))
 
 
 def _terminate(home: Path, daemon: LocalDaemon, failure: errors.OpStoreError) -> None:
@@ -62,14 +63,10 @@ def _terminate(home: Path, daemon: LocalDaemon, failure: errors.OpStoreError) ->
             process.terminate()
     except UnprovenProcess as unproven:
         reason = f"{failure.details.get('reason', failure.text)}. No signal was sent: {unproven}"
-        raise _unreachable(home, daemon, reason, failure.advice) from None
+        raise unreachable(home, reason, failure.advice, daemon) from None
 
 
 def _is_gone(home: Path, daemon: LocalDaemon) -> bool:
     """Return whether the daemon has released the home, or another one holds it."""
     holder = runtime.read_holder(home)
     return holder is None or (holder.daemon is not None and holder.daemon != daemon)
-
-
-def _unreachable(home: Path, daemon: LocalDaemon, reason: str, advice: str) -> errors.OpStoreError:
-    return errors.LocalDaemonUnreachable(home=str(home), reason=reason, advice=advice, url=daemon.url)
