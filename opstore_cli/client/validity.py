@@ -13,7 +13,6 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
-    EdgeVerdict,
     Linked,
     LinkRecord,
     Links,
@@ -92,9 +91,7 @@ class ValidityMixin(ApiMixin):
 
         Raises OpNotFound and VersionNotFound.
         """
-        question = _Question.of_edge(upstream, downstream)
-        found = self._api.request("GET", question.path, Validation, parameters={**question.parameters, "as_of": as_of})
-        return self._api.expect(found, question.is_answer(found), question.text)
+        return self._ask(_Question.of_edge(upstream, downstream, as_of))
 
     def validate_pipeline(
         self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: str | None = None
@@ -103,11 +100,19 @@ class ValidityMixin(ApiMixin):
 
         `use`: versions that count as the latest of their ops. Raises PipelineNotFound, OpNotFound and VersionNotFound.
         """
-        question = _Question.of_pipeline(pipeline, use)
-        found = self._api.request("GET", question.path, Validation, parameters={**question.parameters, "as_of": as_of})
+        return self._ask(_Question.of_pipeline(pipeline, use, as_of))
+
+    def _ask(self, question: "_Question") -> Validation:
+        found = self._api.request("GET", question.path, Validation, parameters=question.parameters)
+        return self._expect_answer(found, question)
+
+    def _expect_answer(self, found: Validation, question: "_Question") -> Validation:
+        """Return the verdict if it answers the question. Raises UnexpectedResponse."""
         self._api.expect(found, question.is_answer(found), question.text)
-        if as_of is None:
-            self._check_graph(pipeline, found, [version.op for version in found.versions], _pairs(found.edges))
+        # The graph of a past state can't be requested.
+        if found.pipeline is not None and question.parameters["as_of"] is None:
+            ops = [version.op for version in found.versions]
+            self._check_graph(found.pipeline, found, ops, expected.pairs(found.edges))
         return found
 
     def _check_graph(self, pipeline: str, found: object, ops: Sequence[str], edges: expected.Edges) -> None:
@@ -138,12 +143,7 @@ class ValidityMixin(ApiMixin):
 
         def fetch(etag: str | None) -> tuple[Validation | None, str | None]:
             found, etag = self._api.get_if_changed(question.path, Validation, question.parameters, etag)
-            if found is not None:
-                self._api.expect(found, question.is_answer(found), question.text)
-                if found.pipeline is not None:
-                    ops = [version.op for version in found.versions]
-                    self._check_graph(found.pipeline, found, ops, _pairs(found.edges))
-            return found, etag
+            return None if found is None else self._expect_answer(found, question), etag
 
         return polling.until_known(fetch, seconds, notify or ignore)
 
@@ -205,10 +205,6 @@ class ValidityMixin(ApiMixin):
         return self._api.expect(found, expected.is_affected(found, parsed), f"what {parsed} affects")
 
 
-def _pairs(edges: Sequence[EdgeVerdict]) -> list[tuple[str, str]]:
-    return [(edge.upstream.op, edge.downstream.op) for edge in edges]
-
-
 @dataclass(frozen=True, slots=True)
 class _Question:
     """A request for a verdict: its path, its parameters, its text in errors, and which verdicts answer it."""
@@ -229,16 +225,16 @@ class _Question:
         raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")
 
     @classmethod
-    def of_edge(cls, upstream: str | Reference, downstream: str | Reference) -> "_Question":
+    def of_edge(cls, upstream: str | Reference, downstream: str | Reference, as_of: str | None = None) -> "_Question":
         up, down = parse_references([upstream, downstream])
-        parameters = {"upstream": str(up), "downstream": str(down)}
+        parameters = {"upstream": str(up), "downstream": str(down), "as_of": as_of}
         text = f"the verdict of {up} for {down}"
         return cls(routes.VERDICT, parameters, text, lambda found: expected.is_verdict(found, up, down))
 
     @classmethod
-    def of_pipeline(cls, pipeline: str, use: Sequence[str | Reference]) -> "_Question":
+    def of_pipeline(cls, pipeline: str, use: Sequence[str | Reference], as_of: str | None = None) -> "_Question":
         name, used = PipelineName.parse(pipeline), parse_references(use)
         path = routes.path(routes.PIPELINE_VERDICT, pipeline=name)
-        parameters = {"use": as_parameter(used)}
+        parameters = {"use": as_parameter(used), "as_of": as_of}
         text = f"the verdict of the pipeline {name}"
         return cls(path, parameters, text, lambda found: expected.is_pipeline_verdict(found, name, used))
