@@ -9,7 +9,7 @@ from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.records import Affected, Check, Lock, Resolution, Upgrade
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS
+from opstore_daemon.web.framework.possible_errors import LOCK_ERRORS, READ_ERRORS, REFERENCE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Query, Use
 from opstore_daemon.web.framework.routing import (
     Api,
@@ -22,7 +22,9 @@ from opstore_daemon.web.framework.routing import (
 )
 
 ROUTES: list[ApiRoute] = []
-_LOCK_ERRORS = (errors.InvalidSubversions, errors.InvalidDigest, errors.LockConflict)
+# Of each search of this module, which has an error of its own for too much work.
+_SEARCH_ERRORS = (*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound, errors.TooManySearches)
+_RESOLUTION = {200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")}
 
 
 class UpgradeQuery(Query, frozen=True, kw_only=True):
@@ -56,14 +58,8 @@ class AffectedQuery(Query, frozen=True, kw_only=True):
     "GET",
     routes.RESOLUTION,
     scope="read",
-    responses={200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")},
-    raises=(
-        *READ_ERRORS,
-        *REFERENCE_ERRORS,
-        errors.PipelineNotFound,
-        errors.ResolutionTooHard,
-        errors.TooManySearches,
-    ),
+    responses=_RESOLUTION,
+    raises=(*_SEARCH_ERRORS, errors.ResolutionTooHard),
 )
 def resolve(_api: Api, pipeline: PipelineName, query: ResolutionQuery) -> Response:
     """Return the newest versions of the pipeline's ops that are valid with one another."""
@@ -78,15 +74,8 @@ def resolve(_api: Api, pipeline: PipelineName, query: ResolutionQuery) -> Respon
     "POST",
     routes.UPGRADE,
     scope="read",
-    responses={200: ResponseSpec(Resolution, "The resolution, or the reason that there is none.")},
-    raises=(
-        *READ_ERRORS,
-        *REFERENCE_ERRORS,
-        *_LOCK_ERRORS,
-        errors.PipelineNotFound,
-        errors.ResolutionTooHard,
-        errors.TooManySearches,
-    ),
+    responses=_RESOLUTION,
+    raises=(*_SEARCH_ERRORS, *LOCK_ERRORS, errors.ResolutionTooHard),
 )
 def upgrade(_api: Api, pipeline: PipelineName, query: UpgradeQuery, body: Upgrade) -> Response:
     """Return the resolution that upgrades an op of a lock; other ops change only if they have to."""
@@ -108,7 +97,7 @@ def upgrade(_api: Api, pipeline: PipelineName, query: UpgradeQuery, body: Upgrad
     routes.CHECK,
     scope="read",
     responses={200: ResponseSpec(Check, "Whether the lock holds, and what does not.")},
-    raises=(*READ_ERRORS, errors.InvalidName, *_LOCK_ERRORS, errors.PipelineNotFound),
+    raises=(*READ_ERRORS, errors.InvalidName, *LOCK_ERRORS, errors.PipelineNotFound),
 )
 def check(_api: Api, pipeline: PipelineName, body: Lock) -> Response:
     """Check whether a lock of the pipeline still holds."""
@@ -121,13 +110,7 @@ def check(_api: Api, pipeline: PipelineName, body: Lock) -> Response:
     routes.AFFECTED,
     scope="read",
     responses={200: ResponseSpec(Affected, "The ops, the direct ones first.")},
-    raises=(
-        *READ_ERRORS,
-        *REFERENCE_ERRORS,
-        errors.PipelineNotFound,
-        errors.TooMuchWork,
-        errors.TooManySearches,
-    ),
+    raises=(*_SEARCH_ERRORS, errors.TooMuchWork),
 )
 def affected(_api: Api, query: AffectedQuery) -> Response:
     """Return the downstream ops that have to be retrained for a version."""

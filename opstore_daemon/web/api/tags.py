@@ -9,7 +9,7 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewTag, Tagged, Tags
 from opstore_daemon.protocol.references import TagName
-from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
+from opstore_daemon.web.framework.possible_errors import LOCK_ERRORS, READ_ERRORS, REFERENCE_ERRORS, WRITE_ERRORS
 from opstore_daemon.web.framework.query_parameters import AsOf, Page
 from opstore_daemon.web.framework.routing import (
     Api,
@@ -57,10 +57,8 @@ def listing(_api: Api, query: TagsQuery) -> Response:
     raises=(
         *WRITE_ERRORS,
         *REFERENCE_ERRORS,
+        *LOCK_ERRORS,
         errors.InvalidTag,
-        errors.InvalidSubversions,
-        errors.InvalidDigest,
-        errors.LockConflict,
     ),
 )
 def move(_api: Api, body: NewTag) -> Response:

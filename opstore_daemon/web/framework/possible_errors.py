@@ -35,6 +35,8 @@ REFERENCE_ERRORS: tuple[Error, ...] = (
     errors.TagNotFound,
     errors.TagYanked,
 )
+# Of a request with a lock in its body.
+LOCK_ERRORS: tuple[Error, ...] = (errors.InvalidSubversions, errors.InvalidDigest, errors.LockConflict)
 
 
 def possible_errors(route: ApiRoute) -> list[Error]:
