@@ -14,6 +14,7 @@ RETRYABLE = (
     errors.NotReady,
     errors.OffsetMismatch,
     errors.UploadNotOpen,
+    errors.TooManyReads,
 )
 
 

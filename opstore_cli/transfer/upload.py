@@ -31,7 +31,7 @@ PIECE = 4 * 1024 * 1024  # bytes of a stream that are kept until the daemon has 
 # The bytes that an earlier process sent are not the beginning of this source: start a new upload.
 STALE = (errors.DigestMismatch, errors.SizeMismatch, errors.UploadNotFound)
 # The daemon still has the upload after these errors, and a later push may succeed: keep it. Not after StorageFull.
-TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised)
+TRANSIENT = (errors.Unreachable, errors.Unavailable, errors.NotAuthorised, errors.TooManyReads)
 
 
 def push(

@@ -24,9 +24,10 @@ from opstore_daemon.web.guards import LOOPBACK
 GRACE = 30.0  # seconds that running requests have to finish after `stop`
 
 # Waitress' defaults are for small pages on a public address: it listens on 0.0.0.0, accepts bodies of 1 GiB, reads
-# 8 KiB at a time, and has 4 threads.
+# 8 KiB at a time, and has 4 threads. Long work has places for 9
+# of ours (store.places), so that other requests always find one.
 SETTINGS: dict[str, Any] = {
-    "threads": 8,
+    "threads": 12,
     "backlog": 512,
     "asyncore_use_poll": True,  # select() is limited to 1,024 descriptors
     "recv_bytes": MAX_SHARE,

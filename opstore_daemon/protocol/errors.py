@@ -26,7 +26,7 @@
     │                                  DatabaseLost  DatabaseDamaged  DatabaseReplaced  BlobsLost  StoreMismatch
     │                                  StoreIdDamaged
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced
-    ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches
+    ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
     └── InternalError        exit 70
 
 A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
@@ -49,6 +49,7 @@ class OpStoreError(Exception):
     exit_code: ClassVar[int] = 70
     message: ClassVar[str] = "{reason}"
     hint: ClassVar[str] = ""
+    retry_after: ClassVar[int] = 1  # seconds, if the status is 503
 
     def __init__(self, **details: Any) -> None:
         self.details = details
@@ -630,6 +631,12 @@ class TooMuchWork(BudgetExceeded):
 class TooManySearches(BudgetExceeded):
     status = 503
     message = "{running} long searches are running, and as many as may wait for them are waiting"
+    hint = "run the same command again later"
+
+
+class TooManyReads(BudgetExceeded):
+    status, retry_after = 503, 5
+    message = "{running} requests are reading many stored bytes, and as many as may wait for them are waiting"
     hint = "run the same command again later"
 
 

@@ -13,8 +13,8 @@ How a verb becomes one transaction:
 6. validity/ applies opstore_daemon.rules to a snapshot; reports/ reads what only the page shows.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import closing
 
 from sqlalchemy import select
 
@@ -26,13 +26,14 @@ from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.catalog import ops, references, version_rows, versions
+from opstore_daemon.store.long_reads import BlobVerification
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.ingest import IngestOperations
 from opstore_daemon.store.operations.reports import ReportOperations
 from opstore_daemon.store.operations.validity import ValidityOperations
 from opstore_daemon.store.paging import check_limit, next_cursor
+from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.validity import verdicts
-from opstore_daemon.store.validity.searches import IsCancelled, never
 from opstore_daemon.store.validity.verdicts import Selection
 
 
@@ -110,21 +111,9 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
             found = versions.blobs_of(connection, parsed)
         return Blobs(blobs=tuple(BlobRecord(digest=each.digest, size=each.size) for each in found))
 
-    def verify_blobs(self, sample: str) -> Iterator[Blobs | None]:
-        """Read the blobs that have this sample; yield None after each piece, then those that are intact.
+    def verify_blobs(self, sample: str, is_cancelled: IsCancelled = never) -> BlobVerification:
+        """Read the blobs that have this sample, to find those that are intact (BlobVerification); raise TooManyReads.
 
-        The None lets the caller keep a connection alive while the bytes are read.
+        Stops once `is_cancelled` returns True.
         """
-        found = self.blobs(sample).blobs
-
-        def verify() -> Iterator[Blobs | None]:
-            intact = []
-            for blob in found:
-                with suppress(errors.IntegrityFailure, errors.Unavailable):
-                    with closing(BlobReader(self.saver, Digest.parse(blob.digest), blob.size)) as reader:
-                        for _ in reader:
-                            yield None
-                    intact.append(blob)
-            yield Blobs(blobs=tuple(intact))
-
-        return verify()
+        return BlobVerification(self.saver, self.blobs(sample).blobs, self.reads, is_cancelled)

@@ -51,7 +51,7 @@ def _problem(error: errors.OpStoreError) -> ErrorResponse:
     if isinstance(error, errors.RangeNotSatisfiable):
         headers.append(("Content-Range", f"bytes */{error.details['size']}"))
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append(("Retry-After", "1"))
+        headers.append(("Retry-After", str(error.retry_after)))
     return error.status, headers, body
 
 

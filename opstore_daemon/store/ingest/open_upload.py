@@ -13,6 +13,7 @@ from opstore_daemon.savers import Draft
 from opstore_daemon.savers.receiving import receive
 from opstore_daemon.store.ingest.space import Space
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
+from opstore_daemon.store.places import POLL
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class OpenUpload:
         self.upload, self.owner, self.size, self.draft = upload, owner, size, draft
         self.lock = threading.Lock()
         self.closed = False
+        self.is_hashing = False  # whoever holds the lock reads many bytes
         self.writer: Writer | None = None
         self.offset_reported = False  # since this draft was opened
         self.refused = False  # a full disk refused its bytes: it takes no more, and ends
@@ -71,6 +73,13 @@ class OpenUpload:
             yield
         finally:
             self.lock.release()
+
+    def acquire_unless_hashing(self) -> bool:
+        """Acquire the lock; return False instead if whoever holds it reads many bytes."""
+        while not self.is_hashing:
+            if self.lock.acquire(timeout=POLL):
+                return True
+        return False
 
     def check_not_refused(self) -> None:
         """Raise UploadNotFound if a full disk refused its bytes."""

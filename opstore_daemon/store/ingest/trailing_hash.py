@@ -27,6 +27,11 @@ class TrailingHash:
         self._thread: threading.Thread | None = None
         self._is_running = self._is_stopping = False
 
+    @property
+    def lag(self) -> int:
+        """How many bytes are not hashed yet."""
+        return self._end - self._hashed
+
     def advance(self, end: int) -> None:
         """Announce that the bytes before `end` are readable."""
         with self._state:

@@ -3,6 +3,8 @@
 The model is "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload): create an upload, append at its
 offset, ask for the offset. Asking for the offset claims the upload: it refuses later appends of older connections.
 Memory holds the hash of each open upload and none of its bytes.
+
+One request at a time uses an upload. What waits for it, or has to hash many of its bytes, takes one of few places.
 """
 
 import threading
@@ -21,10 +23,12 @@ from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.samples import sample_of
 from opstore_daemon.savers import BaseSaver
-from opstore_daemon.store import journal
+from opstore_daemon.store import journal, long_reads
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest.open_upload import Declaration, OpenUpload, Writer, check_size
 from opstore_daemon.store.ingest.space import Space
+from opstore_daemon.store.long_reads import LONG
+from opstore_daemon.store.places import Places
 
 MAX_OPEN = 256  # uploads whose file and hash stay open
 TOUCH_INTERVAL = 3600 * 1_000_000  # microseconds between updates of the time of the last request
@@ -34,12 +38,15 @@ RETENTION = 7 * 24 * 3600 * 1_000_000  # microseconds without a request after wh
 class Uploads:
     """The uploads of a store. An owner is the name of a credential; only the owner can see an upload."""
 
-    def __init__(self, database: Database, saver: BaseSaver, now: Callable[[], int]) -> None:
-        """`now` returns the time in microseconds since the epoch."""
+    def __init__(
+        self, database: Database, saver: BaseSaver, now: Callable[[], int], reads: Places | None = None
+    ) -> None:
+        """`now` returns the time in microseconds since the epoch; `reads` are the places of the store's long reads."""
         self._database, self._saver, self._now = database, saver, now
         self._space = Space(lambda: saver.free())
         self._opened: OrderedDict[str, OpenUpload] = OrderedDict()
         self._lock = threading.Lock()
+        self._reads = reads or long_reads.places()
         self._expired_at = 0
         self.max_open = MAX_OPEN  # fewer if the process may have few files open
 
@@ -73,7 +80,7 @@ class Uploads:
         return self._keep_open(OpenUpload(inserted.upload, owner, inserted.size, draft)).record()
 
     def claim(self, upload: str, owner: str) -> records.Upload:
-        """Return the upload's offset, and refuse all earlier writers from now on; raise UploadNotFound.
+        """Return the upload's offset, and refuse all earlier writers from now on; raise UploadNotFound, TooManyReads.
 
         After a restart this reopens the draft; its bytes are hashed again while the next ones arrive.
         """
@@ -96,15 +103,35 @@ class Uploads:
         ]
 
     @contextmanager
-    def _locked(self, upload: str, owner: str) -> Iterator[OpenUpload]:
-        """Hold the lock of the upload, and open it first if it is closed; raise UploadNotFound."""
+    def _locked(self, upload: str, owner: str, *, hashes: bool = False) -> Iterator[OpenUpload]:
+        """Hold the lock of the upload, and open it first if it is closed; raise UploadNotFound and TooManyReads."""
         while True:
             opened = self._find(upload, owner)
-            with opened.lock:
+            with self._alone(opened, hashes=hashes):
                 if not opened.closed:  # closed between `_find` and the lock: discarded, or to stay below MAX_OPEN
                     opened.check_not_refused()
                     yield opened
                     return
+
+    @contextmanager
+    def _alone(self, opened: OpenUpload, *, hashes: bool) -> Iterator[None]:
+        """Hold the lock of the upload; `hashes`: to hash what is not hashed yet. Raise TooManyReads.
+
+        A place is taken before the lock: whoever holds the lock never waits for a place.
+        """
+        is_long = hashes and opened.hash.lag > LONG
+        if not is_long and opened.acquire_unless_hashing():
+            try:
+                yield
+            finally:
+                opened.lock.release()
+            return
+        with self._reads.held(), opened.lock:
+            opened.is_hashing = is_long
+            try:
+                yield
+            finally:
+                opened.is_hashing = False
 
     def _find(self, upload: str, owner: str) -> OpenUpload:
         size, touched_at = self._row(upload, owner)
@@ -148,11 +175,12 @@ class Uploads:
     def verify(self, upload: str, owner: str, declaration: Declaration) -> Blob:
         """Return the blob that has arrived, and refuse the current writer from now on.
 
-        Raises UploadNotFound, UploadIncomplete, and what `Declaration.verify` raises: then the upload is discarded.
+        Raises UploadNotFound, UploadIncomplete, TooManyReads, and what `Declaration.verify` raises: then the upload is
+        discarded.
         If the client declared nothing, bytes can be missing without notice (after a power failure, or because the disk
         refused them), so UploadNotOpen is raised until the client has asked for the offset.
         """
-        with self._locked(upload, owner) as opened:
+        with self._locked(upload, owner, hashes=True) as opened:
             opened.writer = None
             digest, checksum, offset = opened.hash.digest(), opened.hash.checksum(), opened.draft.offset
             sample = sample_of(offset, opened.read)
@@ -170,7 +198,8 @@ class Uploads:
     def publish(self, upload: str, owner: str, digest: Digest) -> None:
         """Make the bytes a durable blob. The upload stays, so that the request can be repeated.
 
-        Raises UploadNotOpen if bytes were appended since `verify`, and StorageFull if there is no space for metadata.
+        Raises UploadNotOpen if bytes were appended since `verify`, TooManyReads, and StorageFull if there is no space
+        for metadata.
         """
         with self._locked(upload, owner) as opened:
             opened.writer = None

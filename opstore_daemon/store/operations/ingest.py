@@ -17,6 +17,7 @@ from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise
 from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.savers import BaseSaver
+from opstore_daemon.store import long_reads
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
@@ -46,7 +47,8 @@ class IngestOperations(Transactions):
         """`owns_blobs`: every blob of the saver belongs to this database, so those without a version can be deleted."""
         super().__init__(database, clock)
         self.saver, self._owns_blobs = saver, owns_blobs
-        self.uploads = Uploads(database, saver, self._now)
+        self.reads = long_reads.places()
+        self.uploads = Uploads(database, saver, self._now, self.reads)
 
     def create_upload(self, owner: str, size: int | None) -> Upload:
         """Create an upload of `size` bytes (None: unknown); raise StorageFull if the disk has no room for it."""

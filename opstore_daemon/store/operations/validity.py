@@ -24,11 +24,12 @@ from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.store.paging import check_limit, next_cursor
+from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions, utc
 from opstore_daemon.store.validity import affected, locks, resolution, verdicts
 from opstore_daemon.store.validity.resolution import Resolver
-from opstore_daemon.store.validity.searches import IsCancelled, Searches, never
+from opstore_daemon.store.validity.searches import Searches
 from opstore_daemon.store.validity.verdicts import Chosen
 
 HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position

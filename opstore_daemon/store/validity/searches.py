@@ -1,11 +1,9 @@
 """The limits of searches through many versions: steps, time, how many run at once, and the client that waits.
 
-A search of few steps just runs. A longer one takes a place at its first checkpoint: few places run, so that worker
-threads and the processor stay free for other requests; few more wait; a further one is refused, and its client
-retries.
+A search of few steps just runs. A longer one takes a place at its first checkpoint (store.places). If it is refused,
+its client retries.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,26 +11,19 @@ from contextlib import contextmanager
 from opstore_daemon.protocol import errors
 from opstore_daemon.rules import budget
 from opstore_daemon.rules.budget import Budget, LimitReached
+from opstore_daemon.store.places import IsCancelled, Places, check_client
 
 RUNNING = 2  # long searches that run at once
 WAITING = 2  # long searches that wait for one of these
-POLL = 0.25  # seconds between looks at the client while a search waits
 
-IsCancelled = Callable[[], bool]
 TooHard = Callable[[str, list[str]], errors.OpStoreError]  # of the limit, and the ops that conflict most
 
 
-def never() -> bool:
-    """Return False: nobody can cancel this search."""
-    return False
-
-
-class Searches:
-    """The long searches of one store: how many are `running`, and how many are `waiting` to run."""
+class Searches(Places):
+    """The long searches of one store."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self.running = self.waiting = 0
+        super().__init__(RUNNING, WAITING, errors.TooManySearches)
 
     @contextmanager
     def budget(self, is_cancelled: IsCancelled, too_hard: TooHard, timeout: float | None = None) -> Iterator[Budget]:
@@ -49,30 +40,6 @@ class Searches:
             raise too_hard(str(limit), steps.most_conflicting()) from None
         finally:
             search.end()
-
-    def enter(self, check: Callable[[], None]) -> None:
-        """Take a place, or wait for one; raise TooManySearches if too many wait, and what `check` raises."""
-        with self._changed:
-            if self.running >= RUNNING:
-                self._wait(check)
-            self.running += 1
-
-    def _wait(self, check: Callable[[], None]) -> None:
-        if self.waiting >= WAITING:
-            raise errors.TooManySearches(running=self.running)
-        self.waiting += 1
-        try:
-            while self.running >= RUNNING:
-                check()
-                self._changed.wait(POLL)
-        finally:
-            self.waiting -= 1
-
-    def leave(self) -> None:
-        """Give the place to a search that waits."""
-        with self._changed:
-            self.running -= 1
-            self._changed.notify()
 
 
 class _Search:
@@ -91,8 +58,7 @@ class _Search:
             self._has_place = True
 
     def _check(self) -> None:
-        if self._is_cancelled():
-            raise errors.ConnectionLost(url="the client", reason="it has gone")
+        check_client(self._is_cancelled)
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise LimitReached(f"{self._timeout:g} s")
 

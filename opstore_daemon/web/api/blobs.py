@@ -31,6 +31,7 @@ from opstore_daemon.web.framework.routing import (
     ResponseSpec,
     client_has,
     empty_response,
+    is_client_gone,
     json_response,
     route,
     store,
@@ -56,7 +57,7 @@ class BlobsQuery(Query, frozen=True, kw_only=True):
     routes.BLOBS,
     scope="read",
     responses={200: ResponseSpec(Blobs, "The blobs. Only bytes that were uploaded have a sample.")},
-    raises=READ_ERRORS,
+    raises=(*READ_ERRORS, errors.TooManyReads),
 )
 def listing(_api: Api, query: BlobsQuery) -> Response:
     """List the blobs with a sample. A client that finds some computes the digest of its own bytes, which is slower."""
@@ -64,8 +65,11 @@ def listing(_api: Api, query: BlobsQuery) -> Response:
         return json_response(store().blobs(query.sample))
     # The head is sent before the blobs are read, and then a blank for each piece, which JSON allows at its start. So
     # the client can hash its own bytes meanwhile, and sees that the daemon is working.
-    blobs = store().verify_blobs(query.sample)
-    return Response((b" " if record is None else records.encode(record) for record in blobs), content_type=routes.JSON)
+    verification = store().verify_blobs(query.sample, is_client_gone())
+    body = (b" " if record is None else records.encode(record) for record in verification)
+    response = Response(body, content_type=routes.JSON)
+    response.call_on_close(verification.close)
+    return response
 
 
 @route(

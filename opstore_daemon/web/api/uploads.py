@@ -56,7 +56,14 @@ def listing(_api: Api, query: Page) -> Response:
     return json_response(UnfinishedUploads(uploads=tuple(found), next_cursor=next_cursor))
 
 
-@route(ROUTES, "GET", routes.UPLOAD, scope="write", responses={200: STATE}, raises=STORAGE_ERRORS)
+@route(
+    ROUTES,
+    "GET",
+    routes.UPLOAD,
+    scope="write",
+    responses={200: STATE},
+    raises=(*STORAGE_ERRORS, errors.TooManyReads),
+)
 def claim(_api: Api, upload: str) -> Response:
     """Return the offset of an upload, and claim it: only the client that claimed it last may append."""
     return _with_offset(store().uploads.claim(upload, credential().owner))

@@ -39,6 +39,7 @@ PUSH_ERRORS = (
     errors.ChecksumMismatch,
     errors.VersionConflict,
     errors.NumbersExhausted,
+    errors.TooManyReads,
 )
 
 

@@ -12,7 +12,7 @@ from flask import Flask, Response, g, request
 
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.store import Store
-from opstore_daemon.store.validity.searches import never
+from opstore_daemon.store.places import never
 from opstore_daemon.web.framework import path_parameters, query_parameters, request_body
 from opstore_daemon.web.framework.headers import Header
 from opstore_daemon.web.framework.query_parameters import Query

@@ -7,6 +7,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.transfer.resume_state import StateFile, TransferState, recorded_transfers
+from opstore_cli.transport.adapter import TRIES
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
@@ -93,6 +94,21 @@ def test_a_full_disk_ends_the_upload_for_later_processes_too(
     with pytest.raises(errors.StorageFull):
         client.push("pca", path)
     assert (state_files(tmp_path / "home"), daemon.uploads) == ([], {})
+
+
+def test_an_upload_that_the_daemon_has_no_place_to_hash_is_kept(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    path = source_file(tmp_path)
+    interrupted(daemon, client, path)
+    body = records.encode(records.Problem(title="x", status=503, detail="busy", code="TooManyReads"))
+    upload = records.encode({"upload": "u1", "offset": len(BYTES), "size": len(BYTES)})
+    daemon.answers = [(200, routes.JSON, upload)] + [(503, routes.PROBLEM, body)] * TRIES
+    with pytest.raises(errors.TooManyReads):
+        client.push("pca", path)
+    assert (len(state_files(tmp_path / "home")), list(daemon.uploads)) == (1, ["u1"])
+    client.push("pca", path)
+    assert (daemon.versions, list(daemon.sizes)) == ([BYTES], ["u1"])
 
 
 def a_state(upload: str) -> TransferState:
