@@ -34,8 +34,8 @@ FAILED = 1  # pytest's exit code if a test ran and failed; a broken import or no
 INTRODUCTION = """\
 # Guards
 
-The single guards in the code: a sync, a constraint, a comparison, a check. For each: what it ensures, its file, and the
-test that fails without it. [promises.md](promises.md) lists the promises that they keep.
+The single guards in the code: a sync, a constraint, a comparison, a check. For each: what goes wrong without it, its
+file, and the test that fails without it. [promises.md](promises.md) lists the promises that they keep.
 
 `make guards` removes one after the other, in a copy of the project, and runs its tests. It prints a line for each,
 and exits 1 if the tests of any still pass. `python tools/guards.py fsync token` does so for the guards that mention one
@@ -84,7 +84,7 @@ def document(guards: Iterable[Guard]) -> str:
     parts = [INTRODUCTION]
     for area, those in groupby(guards, key=lambda guard: guard.area):
         rows = "".join(f"| {each.title} | `{each.file}` | {_spans(each.tests)} |\n" for each in those)
-        parts.append(f"## {area}\n\n| guard | in | fails without it |\n|---|---|---|\n{rows}")
+        parts.append(f"## {area}\n\n| without it | in | the test that fails |\n|---|---|---|\n{rows}")
     return "\n".join(parts)
 
 
