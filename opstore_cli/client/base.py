@@ -277,11 +277,9 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         if not parsed.bare:
             parameters["select"] = selector_text(parsed.selector)
         pages: list[Versions] = []
-        below: int | None = None
         for page in self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit):
-            fits = expected.is_page_of_versions(page, parsed, below)
+            fits = expected.is_page_of_versions(page, parsed)
             pages.append(self._api.expect(page, fits, f"the versions of {parsed}"))
-            below = page.versions[-1].sequence if page.versions else below
         first, last = pages[0], pages[-1]
         return Versions(
             op=first.op,

@@ -62,8 +62,7 @@ class CatalogMixin(ApiMixin):
 
     def ops(self) -> list[OpRecord]:
         """Return all ops, by name."""
-        found = Ops(ops=tuple(op for page in self._api.pages(routes.OPS, Ops) for op in page.rows))
-        return list(self._api.expect(found, expected.are_unique(op.name for op in found.ops), "all ops").ops)
+        return [op for page in self._api.pages(routes.OPS, Ops) for op in page.rows]
 
     def op(self, name: str) -> OpRecord:
         """Return one op. Raises OpNotFound."""
@@ -96,11 +95,11 @@ class CatalogMixin(ApiMixin):
 
     def pipelines(self) -> list[PipelineRecord]:
         """Return all pipelines, by name."""
-        pages = self._api.pages(routes.PIPELINES, Pipelines)
-        found = Pipelines(pipelines=tuple(pipeline for page in pages for pipeline in page.rows))
-        fits = all(expected.is_pipeline(each, each.name) for each in found.pipelines)
-        fits = fits and expected.are_unique(each.name for each in found.pipelines)
-        return list(self._api.expect(found, fits, "all pipelines").pipelines)
+        return [
+            self._api.expect(pipeline, expected.is_pipeline(pipeline, pipeline.name), "all pipelines")
+            for page in self._api.pages(routes.PIPELINES, Pipelines)
+            for pipeline in page.rows
+        ]
 
     def pipeline(self, name: str) -> PipelineRecord:
         """Return one pipeline. Raises PipelineNotFound."""

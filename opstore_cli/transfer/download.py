@@ -145,6 +145,8 @@ class Pull:
         with PartFile.beside(target, self._digest) as part, self._recorded(target, part.path), _kept_for_resume(part):
             try:
                 self._fill(part, client_verifies=True)
+            except errors.UnexpectedResponse:
+                raise  # no bytes arrived
             except errors.IntegrityFailure:
                 # A crash of the machine may have damaged the part, or the network the bytes: retry once from the
                 # start, and let the daemon verify them too.
@@ -175,6 +177,8 @@ class Pull:
         with PartFolder.beside(target, self._digest) as part, self._recorded(target, part.path), _kept_for_resume(part):
             try:
                 self._unpack(part, target, client_verifies=True)
+            except errors.UnexpectedResponse:
+                raise  # no bytes arrived
             except errors.IntegrityFailure:
                 part.empty()
                 self._unpack(part, target, client_verifies=False)
@@ -273,7 +277,7 @@ class Pull:
             except RETRYABLE as interruption:
                 failure = interruption
             except errors.RangeNotSatisfiable:
-                raise errors.SizeMismatch(actual=position, expected=self._size) from None
+                raise self._unexpected("the status 416", position) from None
             if position < self._size and not retries.progressed_to(position):
                 retries.wait(failure)
 
@@ -295,15 +299,20 @@ class Pull:
             yield response
 
     def _check_response(self, response: ApiResponse, position: int) -> int:
-        """Return how many bytes of the response to skip; raises DigestMismatch if it has other bytes."""
+        """Return how many bytes of the response to skip; raises UnexpectedResponse if it is about other bytes."""
         etag = response.header("ETag")
         if etag != f'"{self._digest}"':
-            raise errors.DigestMismatch(actual=etag or "unknown", expected=self._digest)
+            raise self._unexpected(f"the ETag {etag[:100]!r}" if etag else "no ETag")
         if response.status == HTTPStatus.OK:
             return position  # all of the bytes: a proxy on the way does not support ranges
-        if not response.header("Content-Range").startswith(f"bytes {position}-"):
-            raise errors.DigestMismatch(actual="unknown, of another range", expected=self._digest)
+        part = response.header("Content-Range")
+        if not part.startswith(f"bytes {position}-"):
+            raise self._unexpected(f"the range {part[:100]!r}" if part else "a part without its range", position)
         return 0
+
+    def _unexpected(self, actual: str, first: int = 0) -> errors.UnexpectedResponse:
+        part = f" from byte {first} on" if first else ""
+        return self._api.unexpected(actual, f"the bytes of {self._digest}{part}")
 
 
 @contextmanager

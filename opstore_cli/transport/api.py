@@ -30,7 +30,7 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 MAX_RESPONSE = 256 * 1024 * 1024  # bytes of a JSON response: 1000 versions with their messages are less
-MAX_LIST = 1024 * 1024 * 1024  # bytes of all pages of a list
+MAX_LIST = MAX_RESPONSE  # bytes of all pages of a list, which are held in memory together
 MAX_PAGES = 10_000
 BOUNDARY = "opstore-7c0e9a1b5d3f42868a6b"  # between the parts of a form, unless one of them contains it
 _ACCEPT = {"Accept": f"{routes.JSON}, {routes.PROBLEM}"}
@@ -104,11 +104,14 @@ class ApiClient:
     def pages(
         self, path: str, kind: type[P], parameters: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> Iterator[P]:
-        """Yield the pages of a list, until it ends or has `limit` rows. Raises InvalidRequest if `limit` is below 1."""
+        """Yield the pages of a list, until it ends or has `limit` rows. Raises InvalidRequest if `limit` is below 1.
+
+        Each row has to come after the one before, in the order of the list: a server can't repeat a page.
+        """
         if limit is not None and limit < 1:
             raise errors.InvalidRequest(reason="the limit must be at least 1")
         left, size, cursor = limit, 0, None
-        known: set[str] = set()
+        last: expected.Place = ()
         for _ in range(MAX_PAGES):
             rows = limits.MAX_LIMIT if left is None else min(left, limits.MAX_LIMIT)
             query = {**(parameters or {}), "limit": rows, "cursor": cursor}
@@ -117,14 +120,17 @@ class ApiClient:
                 size += response.size
             if len(page.rows) > rows:
                 raise self.unexpected(f"{len(page.rows)} rows", f"at most {rows} of GET {path}")
+            for row in page.rows:
+                before, last = last, expected.place(row)
+                if last <= before:
+                    raise self.unexpected("rows out of order, or twice", f"GET {path}")
             yield page
             left = None if left is None else left - len(page.rows)
             if page.next_cursor is None or left == 0:
                 return
+            if not page.rows:
+                raise self.unexpected("an empty page that is not the last", f"GET {path}")
             cursor = page.next_cursor
-            if cursor in known or not page.rows:
-                raise self.unexpected("the same page of a list twice", f"GET {path}")
-            known.add(cursor)
         raise self.unexpected(f"more than {MAX_PAGES} pages", f"GET {path}")
 
     def append(self, upload: str, offset: int, body: "bytes | Body") -> records.Upload:

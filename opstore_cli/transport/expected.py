@@ -6,7 +6,6 @@ it has a record, and raises UnexpectedResponse (`ApiClient.expect`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import (
@@ -17,11 +16,13 @@ from opstore_daemon.protocol.records import (
     LinkState,
     Lock,
     NewVersion,
+    OpRecord,
     OpVersion,
     PipelineRecord,
     Pushed,
     Resolution,
     TagRecord,
+    UnfinishedUpload,
     Upload,
     Validation,
     VersionRecord,
@@ -32,6 +33,26 @@ from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Refere
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
 Edges = Sequence[tuple[str, str]]
+Place = tuple[int | str, ...]
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+def place(row: object) -> Place:
+    """Return the place of a row in its list: each is greater than that of the row before, and than ()."""
+    match row:
+        case OpRecord() | PipelineRecord():
+            return (row.name,)
+        case UnfinishedUpload():
+            return (row.upload,)
+        case VersionRecord():
+            return (-row.sequence,)  # newest first
+        case LinkRecord():
+            return (-row.position,)
+        case TagRecord():
+            return (-row.position, row.op, row.tag)
+    raise TypeError(f"{type(row).__name__} is no row of a list")
 
 
 # --- versions -------------------------------------------------------------------------------------------------------
@@ -81,14 +102,12 @@ def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
     return fits and declared.digest in (None, pushed.digest) and declared.size in (None, pushed.size)
 
 
-def is_page_of_versions(page: Versions, wanted: Reference, below: int | None) -> bool:
-    """Return whether it lists versions that the reference can select, newest first, all older than `below`."""
-    sequences = [*([] if below is None else [below]), *(record.sequence for record in page.versions)]
+def is_page_of_versions(page: Versions, wanted: Reference) -> bool:
+    """Return whether it lists versions that the reference can select."""
     return (
         page.op == wanted.op
         and all(is_version(record, wanted.op, wanted.selector) for record in page.versions)
         and all(skipped.op == wanted.op for skipped in page.skipped)
-        and all(newer > older for newer, older in pairwise(sequences))
         and (page.verdict == "valid" or not page.versions)
     )
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,9 +80,24 @@ def response_of(
 
 def test_a_response_with_other_bytes_is_refused() -> None:
     assert CannedClient(response_of()).pull("pca") == BYTES
-    for etag in (f'"{digest_of(b"others")}"', f"W/{ETAG}", ""):
-        with pytest.raises(errors.DigestMismatch):
+    for etag, words in (
+        (f'"{digest_of(b"others")}"', rf"the ETag '\"{digest_of(b'others')}\"'"),
+        (f"W/{ETAG}", "the ETag 'W/"),
+        ("\x1b[31m" + "a" * 500, r"the ETag '\\x1b\[31ma{95}'"),
+        ("", "no ETag"),
+    ):
+        with pytest.raises(
+            errors.UnexpectedResponse, match=f"responded with {words}.* to a request for the bytes of sha"
+        ):
             CannedClient(response_of(etag=etag)).pull("pca")
+
+
+def test_a_response_without_a_digest_is_requested_once(tmp_path: Path) -> None:
+    """Nothing that a repetition would change."""
+    client = CannedClient(response_of(etag=""), response_of())
+    with pytest.raises(errors.UnexpectedResponse, match="no ETag"):
+        client.pull("pca", tmp_path / "pca")
+    assert (len(client.responses), list(tmp_path.iterdir())) == (1, [])
 
 
 @pytest.mark.parametrize("header", ["", "{}", "no JSON", '{"op": "pca"}', "[]"])
@@ -100,8 +116,15 @@ def test_a_response_with_another_offset_is_refused(monkeypatch: pytest.MonkeyPat
 
     assert pulled("bytes 4-9/10") == BYTES
     for content_range in ("bytes 5-9/10", "bytes 40-49/50", "bytes 0-9/10", ""):
-        with pytest.raises(errors.DigestMismatch):
+        words = f"the range '{content_range}'" if content_range else "a part without its range"
+        with pytest.raises(errors.UnexpectedResponse, match=f"{words} to a request for .* from byte 4 on"):
             pulled(content_range)
+    problem = {"title": "x", "status": 416, "detail": "the range", "code": "RangeNotSatisfiable"}
+    client = CannedClient(
+        response_of(BYTES[:4], cut=True), CannedResponse(416, {"Content-Type": routes.PROBLEM}, records.encode(problem))
+    )
+    with pytest.raises(errors.UnexpectedResponse, match=r"the status 416 to a request for .* from byte 4 on"):
+        client.pull("pca")
 
 
 def test_more_bytes_than_the_version_has_are_refused() -> None:
@@ -138,5 +161,5 @@ def test_a_list_with_a_repeated_page_is_refused() -> None:
     op = {"name": "pca", "latest": None, "versions": 0, "compat": "major"}
     page, last = {"ops": [op], "next_cursor": "pca"}, {"ops": [{**op, "name": "scaler"}]}
     assert len(CannedClient(json(page), json(last)).ops()) == 2
-    with pytest.raises(errors.UnexpectedResponse, match="same page of a list twice"):
+    with pytest.raises(errors.UnexpectedResponse, match="rows out of order, or twice"):
         CannedClient(json(page), json(page)).ops()

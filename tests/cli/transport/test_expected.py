@@ -297,22 +297,68 @@ def test_an_op_without_an_edge_is_looked_up_in_the_pipeline() -> None:
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
-def pages(*cursors: str | None) -> list[CannedResponse]:
-    return [json({"ops": [OP | {"name": f"o{n}"}], "next_cursor": cursor}) for n, cursor in enumerate(cursors)]
+LISTS: dict[str, tuple[Call, str, Callable[[int], Any]]] = {
+    "versions": (lambda client: client.versions("pca"), "versions", lambda n: VERSION | {"sequence": 900 - n}),
+    "ops": (lambda client: client.ops(), "ops", lambda n: OP | {"name": f"o{n:03}"}),
+    "links": (lambda client: client.links(), "links", lambda n: LINK | {"position": 900 - n}),
+    "tags": (lambda client: client.tags(), "tags", lambda n: TAG | {"position": 900 - n}),
+    "moves": (lambda client: client.tags(history=True), "tags", lambda n: TAG | {"position": 900 - n, "version": None}),
+    "tags of one moment": (lambda client: client.tags("pca"), "tags", lambda n: TAG | {"tag": f"t{n:03}"}),
+    "pipelines": (lambda client: client.pipelines(), "pipelines", lambda n: PIPELINE | {"name": f"p{n:03}"}),
+    "uploads": (
+        lambda client: client.uploads(),
+        "uploads",
+        lambda n: UPLOAD | {"upload": f"u{n:03}", "expires_at": AT["registered_at"]},
+    ),
+}
+# The rows of each page, of which only the last of ENDS has no cursor.
+ENDS: list[list[list[int]]] = [[[0, 1], [2], [3, 4, 5]], [[0]], [[]], [[0], []]]
+ENDLESS: dict[str, list[list[int]]] = {
+    "the same page": [[0], [0]],
+    "a page of before": [[0], [1], [0]],
+    "older and older": [[5], [4]],
+    "a row twice": [[0, 1, 1]],
+    "the last row again": [[0, 1], [1, 2]],
+    "a row out of order": [[0, 2, 1]],
+    "an empty page": [[0], []],
+    "only empty pages": [[]],
+}
+
+
+def pages(key: str, row: Callable[[int], Any], rows: list[list[int]], *, end: bool) -> list[CannedResponse]:
+    """Return the pages of a list with a cursor each; `end`: the last page has none."""
+    head = {"op": "pca"} if key == "versions" else {}
+    cursors = [f"c{number}" for number in range(len(rows))]
+    return [
+        json({**head, key: [row(n) for n in page], "next_cursor": None if end and cursor == cursors[-1] else cursor})
+        for page, cursor in zip(rows, cursors, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_each_row_of_a_list_comes_after_the_one_before(name: str) -> None:
+    call, key, row = LISTS[name]
+    for rows in ENDS:
+        client = CannedClient(*pages(key, row, rows, end=True))
+        call(client)
+        assert client.responses == []
+    for rows in ENDLESS.values():
+        client = CannedClient(*pages(key, row, rows, end=False))
+        words = "an empty page that is not the last" if not rows[-1] else "rows out of order, or twice"
+        with pytest.raises(errors.UnexpectedResponse, match=words):
+            call(client)
+        assert client.responses == []
 
 
 def test_a_list_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(CannedClient(*pages("a", "b", None)).ops()) == 3
-    with pytest.raises(errors.UnexpectedResponse, match="the same page of a list twice"):
-        CannedClient(*pages("a", "b", "a")).ops()
-    with pytest.raises(errors.UnexpectedResponse, match="the same page of a list twice"):
-        CannedClient(json({"ops": [], "next_cursor": "a"})).ops()
+    call, key, row = LISTS["tags"]
+    endless = pages(key, row, [[n] for n in range(5)], end=False)
     monkeypatch.setattr("opstore_cli.transport.api.MAX_PAGES", 3)
     with pytest.raises(errors.UnexpectedResponse, match="more than 3 pages"):
-        CannedClient(*pages("a", "b", "c")).ops()
+        call(CannedClient(*endless[:3]))
     monkeypatch.setattr("opstore_cli.transport.api.MAX_LIST", 200)
     with pytest.raises(errors.UnexpectedResponse, match="too long"):
-        CannedClient(*pages("a", "b", None)).ops()
+        call(CannedClient(*endless[3:]))
 
 
 def test_a_page_has_no_more_rows_than_asked_for() -> None:
