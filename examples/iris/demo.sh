@@ -17,11 +17,21 @@ trap 'opstore stop >/dev/null 2>&1 || true' EXIT
 
 title() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 
+# Prints the words of a command as they have to be typed.
+quoted() {
+    for word in "$@"; do
+        case $word in
+            *[!A-Za-z0-9_@%+=:,./-]*) printf " '%s'" "$word" ;;
+            *) printf ' %s' "$word" ;;
+        esac
+    done
+}
+
 # Prints a command, runs it and checks its exit code.
 expect() {
     wanted=$1
     shift
-    printf '$ %s\n' "$*"
+    printf '$%s\n' "$(quoted "$@")"
     code=0
     "$@" || code=$?
     if [ "$code" -ne "$wanted" ]; then
