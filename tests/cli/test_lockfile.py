@@ -69,7 +69,7 @@ def text_of(lock: LockFile, *, versions: tuple[PinnedVersion, ...] | None = None
 
 
 @given(locks())
-def test_what_is_written_is_read_again(lock: LockFile) -> None:
+def test_a_written_lock_is_read_again(lock: LockFile) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "opstore.lock")
         assert lockfile.write(path, lock)
@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_not_a_whole_lock_is_refused(tmp_path: Path, what: str) -> None:
+def test_an_incomplete_or_malformed_lock_is_refused(tmp_path: Path, what: str) -> None:
     content, reason = REFUSED[what]
     path = tmp_path / "opstore.lock"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -197,7 +197,7 @@ def test_the_reader_takes_the_keys_of_the_contract(tmp_path: Path) -> None:
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_a_file_is_not_read(tmp_path: Path) -> None:
+def test_a_lock_is_read_only_from_a_file_or_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     for path, reason in (

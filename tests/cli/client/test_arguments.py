@@ -131,7 +131,7 @@ class OwnPath:
         return os.fsencode(self._path)
 
 
-def test_what_is_useful_is_taken(memory_server: OpStoreServer, tmp_path: Path) -> None:
+def test_other_types_with_a_clear_meaning_are_accepted(memory_server: OpStoreServer, tmp_path: Path) -> None:
     client = InProcessClient(memory_server)
     (tmp_path / "file").write_bytes(b"bytes")
     client.push("forest", b"a forest")

@@ -210,7 +210,7 @@ def test_subversions_of_decimal_digits_are_not_a_version_number(client: BaseOpSt
     assert [found.version for found in client.versions("pca@1234.1234.1234_").versions] == ["1.0.0"]
 
 
-def test_bytes_are_bytes(client: BaseOpStoreClient) -> None:
+def test_only_bytes_are_stored(client: BaseOpStoreClient) -> None:
     client.save_op_bytes("pca", AAA, b"")
     assert client.get_op_bytes_for_version("pca", AAA) == b""
     for number, data in enumerate((bytearray(b"one"), memoryview(b"one")[:2])):

@@ -63,7 +63,7 @@ def test_every_verb_of_the_client_is_called() -> None:
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_a_verb_takes_the_true_answer_with_keys_that_it_does_not_know(source: Source, name: str) -> None:
+def test_a_verb_accepts_the_true_response_with_unknown_keys(source: Source, name: str) -> None:
     def more(answer: Answer) -> Answer:
         document = json.loads(answer.body) if answer.is_json else None
         return with_document(answer, {**document, "newer": {"x": [1]}}) if isinstance(document, dict) else answer
@@ -72,7 +72,7 @@ def test_a_verb_takes_the_true_answer_with_keys_that_it_does_not_know(source: So
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_no_verb_takes_a_failure_for_success(source: Source, name: str) -> None:
+def test_no_verb_accepts_a_failure_as_success(source: Source, name: str) -> None:
     call(source, name)
     count = len(source.sent)
     for title, change in REFUSED.items():
@@ -95,7 +95,7 @@ def failure_of(source: Source, name: str, change: Change) -> errors.OpStoreError
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_no_verb_takes_something_else_for_a_record(source: Source, name: str) -> None:
+def test_no_verb_accepts_anything_else_as_a_record(source: Source, name: str) -> None:
     call(source, name)
     places = [place for place, answer in enumerate(source.sent) if answer.is_json]
     for change in MALFORMED.values():
@@ -124,7 +124,9 @@ def test_there_is_a_mutation_for_each_verb_with_a_record(choices: list[tuple[str
 
 @given(index=st.integers(0, 2**20))
 @examples(6000)
-def test_every_leaf_is_checked(source: Source, choices: list[tuple[str, int, Mutation]], index: int) -> None:
+def test_every_value_in_a_response_is_checked(
+    source: Source, choices: list[tuple[str, int, Mutation]], index: int
+) -> None:
     check(source, *choices[index % len(choices)])
 
 
@@ -153,6 +155,6 @@ def check(source: Source, name: str, place: int, mutation: Mutation) -> None:
     assert not (changed and must_refuse), f"{name} takes {mutation}: {result!r:.500}"
 
 
-def test_the_source_is_the_one_of_the_module(source: Source, tmp_path: Path) -> None:
+def test_the_verbs_use_the_server_of_this_module(source: Source, tmp_path: Path) -> None:
     assert call(source, "pipeline_exists") is True
     assert list(tmp_path.iterdir()) == []

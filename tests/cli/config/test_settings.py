@@ -139,7 +139,7 @@ def test_a_byte_order_mark_and_line_ends_of_windows_are_skipped(tree: Path, user
 
 @pytest.mark.skipif(os.name != "posix", reason="named pipes and links as POSIX has them")
 @pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link", "link to itself"])
-def test_what_is_no_file_is_no_pyproject_and_a_wrong_opstore_toml(tree: Path, kind: str) -> None:
+def test_other_kinds_of_files_are_ignored_as_pyproject_and_refused_as_opstore_toml(tree: Path, kind: str) -> None:
     for name in ("pyproject.toml", "opstore.toml"):
         path = tree / name
         if kind == "folder":
@@ -168,7 +168,7 @@ def test_the_home_of_an_unknown_user_is_refused(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["a-token".encode("utf-16"), b"a-token\xe9", b"a-token\0", "tök".encode()])
-def test_a_token_that_is_no_text_is_refused_and_not_shown(tmp_path: Path, data: bytes) -> None:
+def test_a_token_that_is_not_text_is_refused_and_not_shown(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "token").write_bytes(data)
     with pytest.raises(errors.InvalidSetting) as caught:
         read_token(tmp_path / "token", "the token file")

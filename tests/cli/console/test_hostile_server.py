@@ -183,13 +183,13 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_a_command_takes_the_true_answer(console: Console, name: str) -> None:
+def test_a_command_accepts_the_true_response(console: Console, name: str) -> None:
     assert console.run(name).code == (1 if name == "affected" else 0)
     console.written()
 
 
 @pytest.mark.parametrize("name", sorted(set(WORDS) - IGNORES_FAILURES))
-def test_no_command_takes_a_failure_for_success(console: Console, name: str) -> None:
+def test_no_command_accepts_a_failure_as_success(console: Console, name: str) -> None:
     changes = list({**REFUSED, **MALFORMED}.items())
     for title, change in changes if is_all() else changes[sorted(WORDS).index(name) % 4 :: 4]:
         run = console.run(name, _if_json(change) if title in MALFORMED else change)
@@ -206,7 +206,7 @@ def _if_json(change: Change) -> Change:
 
 
 @pytest.mark.parametrize("name", sorted(IGNORES_FAILURES))
-def test_a_command_that_reports_failures_ends_all_the_same(console: Console, name: str) -> None:
+def test_a_command_that_ignores_failures_does_not_fail(console: Console, name: str) -> None:
     for change in list({**REFUSED, **MALFORMED}.values())[:: 1 if is_all() else 4]:
         assert console.run(name, change).code in (0, 1)
 
@@ -252,7 +252,7 @@ def choices(console: Console) -> list[tuple[str, int, Mutation]]:
 @pytest.mark.slow
 @given(index=st.integers(0, 2**20))
 @examples(400)
-def test_a_wrong_leaf_ends_with_the_code_of_integrity(
+def test_a_wrong_value_in_a_response_exits_6(
     console: Console, choices: list[tuple[str, int, Mutation]], index: int
 ) -> None:
     name, place, mutation = choices[index % len(choices)]

@@ -31,7 +31,9 @@ HARMFUL = ("rm ", "move ", "away", "delete", "backup in its place", "--all", "re
 
 
 @pytest.mark.parametrize("error", ADVICE)
-def test_a_home_that_can_not_be_written(user: User, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+def test_the_advice_for_a_home_that_cannot_be_written_names_the_reason(
+    user: User, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
     user.make_home()
     monkeypatch.setattr(private, "create", fails(error))
     found, advice = user.wrong()["home"]

@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fil
 not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
 
-def test_where_nothing_was_set_up_all_is_well_and_nothing_is_made(user: User) -> None:
+def test_a_machine_without_opstore_has_no_findings_and_nothing_is_created(user: User) -> None:
     assert user.wrong() == {}
     assert not user.home.exists()
     assert user.findings()["daemon"].found == "it does not run: the first command that needs it starts it"
@@ -35,25 +35,25 @@ def test_where_nothing_was_set_up_all_is_well_and_nothing_is_made(user: User) ->
 # --- the home ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_home_that_is_no_folder(user: User) -> None:
+def test_a_home_that_is_not_a_folder_is_a_finding(user: User) -> None:
     user.home.write_text("")
     advice = "move it away, or set OPSTORE_HOME to a folder that you own"
     assert user.wrong() == {"home": ("//data is not a folder", advice)}
 
 
-def test_a_home_that_leads_nowhere(user: User) -> None:
+def test_a_home_that_is_a_dangling_link_is_a_finding(user: User) -> None:
     user.home.symlink_to(user.folder / "nowhere")
     assert list(user.wrong()) == ["home"]
 
 
-def test_a_home_that_cannot_be_made(user: User) -> None:
+def test_a_home_that_cannot_be_created_is_a_finding(user: User) -> None:
     (user.folder / "file").write_text("")
     user.home = user.folder / "file" / "deep" / "data"
     said = "//file/deep/data does not exist and can't be created in //file"
     assert user.wrong() == {"home": (said, "set OPSTORE_HOME to a folder that you own")}
 
 
-def test_a_home_that_others_can_write_to(user: User) -> None:
+def test_a_home_that_others_can_write_to_is_a_finding(user: User) -> None:
     user.make_home()
     user.home.chmod(0o770)
     assert user.wrong() == {"home": ("others can write to //data", "chmod go-w //data")}
@@ -69,7 +69,7 @@ def test_a_home_that_others_can_write_to(user: User) -> None:
 
 
 @as_root
-def test_a_home_of_somebody_else(user: User) -> None:
+def test_a_home_of_another_user_is_a_finding(user: User) -> None:
     user.make_home()
     os.chown(user.home, 12345, 12345)
     found, advice = user.wrong()["home"]
@@ -82,7 +82,7 @@ def test_a_home_of_somebody_else(user: User) -> None:
 
 
 @as_root
-def test_files_that_root_left_in_a_home(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_root_left_in_a_home_are_a_finding(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     user.make_home()
     for path in (user.home, user.home / "token"):
         os.chown(path, 12345, 12345)
@@ -101,7 +101,7 @@ def test_files_that_root_left_in_a_home(user: User, monkeypatch: pytest.MonkeyPa
 
 
 @not_as_root
-def test_a_home_that_takes_no_files(user: User) -> None:
+def test_a_home_that_cannot_be_written_is_a_finding(user: User) -> None:
     user.make_home()
     user.home.chmod(0o500)
     said = ("//data can't be written: Permission denied", PERMISSION)
@@ -109,7 +109,7 @@ def test_a_home_that_takes_no_files(user: User) -> None:
 
 
 @as_root
-def test_a_home_that_takes_no_files_of_a_user_who_is_not_root(user: User) -> None:
+def test_a_home_that_a_user_other_than_root_cannot_write_is_a_finding(user: User) -> None:
     user.make_home()
     script = f"""
 import os
@@ -132,14 +132,14 @@ for check in (home.folder, home.locks, home.times):
     assert others == ["None", "None"]
 
 
-def test_a_disk_that_is_nearly_full(user: User) -> None:
+def test_a_disk_that_is_nearly_full_is_a_finding(user: User) -> None:
     assert disk(user.machine()).advice is None
     found, advice = disk(user.machine(), least=1 << 80)
     assert found.endswith(f"are free on the disk of {user.home}")
     assert advice == "free some space, or set OPSTORE_HOME to a folder on a larger disk"
 
 
-def test_a_folder_without_file_locks(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_file_locks_is_a_finding(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     user.make_home()
     assert user.findings()["locks"].ok
     advice = "set OPSTORE_HOME to a folder on a disk of this machine"
@@ -156,7 +156,7 @@ def test_a_folder_without_file_locks(user: User, monkeypatch: pytest.MonkeyPatch
         assert user.wrong()["locks"] == (f"file locks do not work in //data: {reason}", advice)
 
 
-def test_a_file_from_the_future(user: User) -> None:
+def test_a_file_from_the_future_is_a_finding(user: User) -> None:
     user.make_home()
     later = time.time() + 3600
     os.utime(user.home / "token", (later, later))
@@ -164,7 +164,7 @@ def test_a_file_from_the_future(user: User) -> None:
     assert user.wrong() == {"times": said}
 
 
-def test_a_folder_whose_clock_is_another(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_another_clock_is_a_finding(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     user.make_home()
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 100)
@@ -180,21 +180,21 @@ NEW_TOKEN = "mv //data/token //data/token.old, then opstore restart, which creat
 PERMISSION = "ls -ld //data shows who may use it: run opstore as its owner, or set OPSTORE_HOME"
 
 
-def test_a_token_file_that_others_can_read(user: User) -> None:
+def test_a_token_file_that_others_can_read_is_a_finding(user: User) -> None:
     user.make_home()
     (user.home / "token").chmod(0o640)
     assert user.wrong() == {"token file": ("others can read //data/token", "chmod 600 //data/token")}
 
 
 @pytest.mark.parametrize("text", ["", "short", "two words of some length", "ä" * 20])
-def test_a_token_file_that_holds_none(user: User, text: str) -> None:
+def test_a_token_file_without_a_token_is_a_finding(user: User, text: str) -> None:
     user.make_home(text)
     found, advice = user.wrong()["token file"]
     assert ("//data/token" in found, advice) == (True, NEW_TOKEN)
 
 
 @as_root
-def test_a_token_file_of_somebody_else(user: User) -> None:
+def test_a_token_file_of_another_user_is_a_finding(user: User) -> None:
     user.make_home()
     os.chown(user.home / "token", 12345, 12345)
     assert user.wrong() == {
@@ -209,7 +209,7 @@ def test_advice_is_quoted_for_the_shell(user: User) -> None:
     assert user.wrong()["token file"][1] == "chmod 600 '//Application Support/token'"
 
 
-def test_what_login_kept(user: User) -> None:
+def test_the_stored_tokens_are_checked(user: User) -> None:
     kept = Credentials()
     kept.store("https://b", "x")
     kept.store("https://a", "y")
@@ -235,7 +235,7 @@ def test_what_login_kept(user: User) -> None:
     assert user.wrong()["credentials"][1] == "put the file itself there, in place of the symbolic link"
 
 
-def test_a_token_file_of_the_environment(user: User) -> None:
+def test_the_token_file_of_the_environment_is_checked(user: User) -> None:
     path = user.folder / "secret"
     user.environ = {"OPSTORE_TOKEN_FILE": str(path)}
     assert user.wrong()["environment"][0] == "OPSTORE_TOKEN_FILE (//secret): No such file or directory"
@@ -248,7 +248,7 @@ def test_a_token_file_of_the_environment(user: User) -> None:
     assert user.findings()["environment"].found == "OPSTORE_TOKEN is set, so OPSTORE_TOKEN_FILE is not used"
 
 
-def test_tokens_that_a_killed_process_left(user: User) -> None:
+def test_token_files_of_a_killed_process_are_a_finding(user: User) -> None:
     user.make_home()
     script = (
         "import sys, os, signal; from pathlib import Path; from opstore_cli.client import token_handover\n"
@@ -268,7 +268,7 @@ def test_tokens_that_a_killed_process_left(user: User) -> None:
 # --- the settings -----------------------------------------------------------------------------------------------------
 
 
-def test_settings_that_are_refused_are_told_and_the_rest_is_looked_at(user: User) -> None:
+def test_invalid_settings_are_a_finding_and_the_rest_is_checked(user: User) -> None:
     user.make_home()
     (user.home / "token").chmod(0o644)
     (user.cwd / "opstore.toml").write_text("token = 'x'")
@@ -277,7 +277,7 @@ def test_settings_that_are_refused_are_told_and_the_rest_is_looked_at(user: User
     assert wrong["settings"][0] == "//work/opstore.toml: unknown key 'token'; the keys are url and pipeline"
 
 
-def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
+def test_a_url_of_the_working_tree_that_is_not_used_is_a_finding(user: User) -> None:
     (user.cwd / "opstore.toml").write_text('url = "https://models.example.com"')
     assert user.wrong() == {
         "working tree": (
@@ -294,7 +294,7 @@ def test_a_working_tree_whose_url_is_not_used(user: User) -> None:
     )
 
 
-def test_a_working_tree_whose_url_login_was_run_for(user: User) -> None:
+def test_a_url_of_the_working_tree_with_a_stored_token_is_used(user: User) -> None:
     with FakeDaemon() as fake:
         (user.cwd / "opstore.toml").write_text(f'url = "{fake.url}"')
         Credentials().store(fake.url, "kept")
@@ -308,7 +308,7 @@ def test_a_working_tree_whose_url_login_was_run_for(user: User) -> None:
     assert CHECKS["environment"](machine) == (said, None)
 
 
-def test_of_two_files_in_a_working_tree_one_is_not_used(user: User) -> None:
+def test_two_settings_files_in_a_working_tree_are_a_finding(user: User) -> None:
     (user.cwd / "pyproject.toml").write_text('[tool.opstore]\npipeline = "churn"')
     assert user.wrong() == {}
     (user.cwd / "opstore.toml").write_text('pipeline = "text"')
@@ -329,7 +329,7 @@ def schema(user: User, revision: str) -> None:
         connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
 
 
-def test_a_schema_that_is_ours(user: User) -> None:
+def test_the_current_schema_is_no_finding(user: User) -> None:
     user.make_home()
     schema(user, HEAD)
     found = user.findings()["schema"]
@@ -337,7 +337,7 @@ def test_a_schema_that_is_ours(user: User) -> None:
 
 
 @pytest.mark.parametrize("revision", ["0999", "abcdef"])
-def test_a_schema_that_is_newer_or_of_something_else(user: User, revision: str) -> None:
+def test_an_unknown_schema_is_a_finding(user: User, revision: str) -> None:
     user.make_home()
     schema(user, HEAD)
     with closing(sqlite3.connect(user.home / "opstore.db")) as connection, connection:
@@ -346,7 +346,7 @@ def test_a_schema_that_is_newer_or_of_something_else(user: User, revision: str) 
     assert user.wrong() == {"schema": (said, "update opstore")}
 
 
-def test_a_database_that_is_none(user: User) -> None:
+def test_a_file_that_is_not_a_database_is_a_finding(user: User) -> None:
     user.make_home()
     (user.home / "opstore.db").write_bytes(b"no database at all" * 1000)
     found, advice = user.wrong()["schema"]
@@ -356,7 +356,7 @@ def test_a_database_that_is_none(user: User) -> None:
     assert user.wrong() == {}
 
 
-def test_a_pyproject_that_can_not_be_read(user: User) -> None:
+def test_a_pyproject_that_cannot_be_read_is_a_finding(user: User) -> None:
     (user.cwd / "pyproject.toml").write_text("<<<<<<< HEAD\n")
     found, advice = user.wrong()["working tree"]
     assert found.startswith(

@@ -41,13 +41,13 @@ def fake(user: User) -> Iterator[FakeDaemon]:
             yield daemon
 
 
-def test_a_daemon_of_another_version(user: User, fake: FakeDaemon) -> None:
+def test_a_daemon_of_another_version_is_a_finding(user: User, fake: FakeDaemon) -> None:
     user.runs(fake.url, version="0.0.9")
     said = (f"opstore 0.0.9 runs at {fake.url}, this is opstore 0.1.0", "opstore restart")
     assert user.wrong()["daemon"] == said
 
 
-def test_a_daemon_that_was_killed_is_nothing_to_worry_about(user: User) -> None:
+def test_a_killed_daemon_is_no_finding(user: User) -> None:
     user.make_home()
     user.runs(f"http://127.0.0.1:{refusing_port()}")
     (user.home / "daemon.lock").touch()
@@ -70,7 +70,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_home_that_is_held_without_an_address(user: User) -> None:
+def test_a_lock_holder_without_an_address_is_a_finding(user: User) -> None:
     user.make_home()
     with held(user.home):
         found, advice = user.wrong()["daemon"]
@@ -80,7 +80,7 @@ def test_a_home_that_is_held_without_an_address(user: User) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_daemon_that_does_not_answer(user: User) -> None:
+def test_a_daemon_that_does_not_respond_is_a_finding(user: User) -> None:
     user.make_home()
 
     class Silent(Stranger):
@@ -95,7 +95,7 @@ def test_a_daemon_that_does_not_answer(user: User) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_daemon_in_another_network_namespace_or_on_another_host(user: User) -> None:
+def test_a_daemon_on_another_host_or_network_is_a_finding(user: User) -> None:
     user.make_home()
     url = f"http://127.0.0.1:{refusing_port()}"
     with held(user.home):
@@ -109,14 +109,14 @@ def test_a_daemon_in_another_network_namespace_or_on_another_host(user: User) ->
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_token_file_that_was_exchanged_while_the_daemon_runs(user: User, fake: FakeDaemon) -> None:
+def test_a_token_file_that_was_replaced_is_a_finding(user: User, fake: FakeDaemon) -> None:
     (user.home / "token").write_text("another-token-of-some-length")
     found, advice = user.wrong()["daemon"]
     assert found.startswith(f"the server at {fake.url} does not know the token in //data; one of them was replaced")
     assert advice == "opstore restart"
 
 
-def test_a_daemon_that_may_not_be_started(user: User) -> None:
+def test_a_daemon_that_may_not_be_started_is_a_finding(user: User) -> None:
     user.environ = {"OPSTORE_NO_AUTOSTART": "1"}
     said = "it does not run, and OPSTORE_NO_AUTOSTART forbids starting it"
     assert user.wrong() == {"daemon": (said, "opstore start")}
@@ -125,7 +125,7 @@ def test_a_daemon_that_may_not_be_started(user: User) -> None:
 # --- the daemon that is meant -----------------------------------------------------------------------------------------
 
 
-def test_a_url_whose_daemon_takes_the_token(user: User, opstore_memory_server: Serving) -> None:
+def test_a_daemon_at_a_url_that_accepts_the_token_is_no_finding(user: User, opstore_memory_server: Serving) -> None:
     user.url = opstore_memory_server.url
     user.environ = {"OPSTORE_TOKEN": opstore_memory_server.token}
     found = user.findings()
@@ -135,7 +135,7 @@ def test_a_url_whose_daemon_takes_the_token(user: User, opstore_memory_server: S
     assert found["clock"].ok
 
 
-def test_tokens_that_are_not_taken(user: User, opstore_memory_server: Serving) -> None:
+def test_tokens_that_the_daemon_refuses_are_a_finding(user: User, opstore_memory_server: Serving) -> None:
     url = user.url = opstore_memory_server.url
     assert user.wrong() == {"token": (f"{url} requires a token, and there is none for it", f"opstore login {url}")}
     Credentials().store(url, "kept-of-an-older-daemon")
@@ -149,34 +149,34 @@ def test_tokens_that_are_not_taken(user: User, opstore_memory_server: Serving) -
     }
 
 
-def test_a_url_where_nobody_answers(user: User) -> None:
+def test_a_url_that_refuses_connections_is_a_finding(user: User) -> None:
     user.url = f"http://127.0.0.1:{refusing_port()}"
     found, advice = user.wrong()["answer"]
     assert found == f"no daemon answers at {user.url}: connection refused"
     assert advice == "opstore serve (there), or unset OPSTORE_URL to use the local daemon"
 
 
-def test_a_url_whose_name_is_not_known(user: User) -> None:
+def test_a_url_with_an_unknown_host_name_is_a_finding(user: User) -> None:
     user.url = "https://opstore.invalid"
     said = ("no daemon answers at https://opstore.invalid: unknown host name",)
     assert user.wrong() == {"answer": (*said, "correct the URL, or opstore --url URL ...")}
 
 
-def test_a_url_where_something_else_answers(user: User) -> None:
+def test_a_url_of_another_server_is_a_finding(user: User) -> None:
     with Stranger("200 OK", body=b"welcome") as stranger:
         user.url = stranger.url
         found, _ = user.wrong()["answer"]
     assert found == f"no daemon answers at {user.url}: the server is not an opstore daemon (HTTP 200)"
 
 
-def test_a_token_for_a_url_where_everybody_could_read_it(user: User) -> None:
+def test_a_token_for_a_plain_http_url_is_a_finding(user: User) -> None:
     user.url, user.environ = "http://192.0.2.1", {"OPSTORE_TOKEN": "secret"}
     found, advice = user.wrong()["token"]
     assert (found.startswith("a token is not sent to http://192.0.2.1: "), advice) == (True, "use https://")
     assert "answer" not in user.findings(), "nothing was sent"
 
 
-def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
+def test_a_stranger_at_the_url_of_the_local_daemon_is_a_finding(user: User) -> None:
     user.make_home()
     with Stranger("200 OK", body=b"ok") as stranger, held(user.home):
         user.runs(stranger.url)
@@ -188,7 +188,7 @@ def test_a_stranger_at_the_url_of_the_local_daemon(user: User) -> None:
     assert TOKEN.encode() not in stranger.received
 
 
-def test_a_certificate_that_is_not_trusted(user: User, tls_url: str) -> None:
+def test_an_untrusted_certificate_is_a_finding(user: User, tls_url: str) -> None:
     user.url = tls_url
     found, advice = user.wrong()["answer"]
     assert found.startswith(f"TLS with {tls_url} failed: its certificate is refused: ")
@@ -224,7 +224,7 @@ def tls_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("seconds", "side"), [(3600, "ahead of"), (-86400, "behind")])
-def test_a_daemon_whose_clock_is_another(user: User, seconds: int, side: str) -> None:
+def test_a_daemon_with_another_clock_is_a_finding(user: User, seconds: int, side: str) -> None:
     status = {"version": "0.1.0", "pid": 1, "home": None, "schema": HEAD, "started_at": "2026-01-01T00:00:00Z"}
     stranger = Stranger("200 OK", body=json.dumps(status).encode())
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)

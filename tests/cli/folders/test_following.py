@@ -64,7 +64,7 @@ def test_without_the_option_the_link_its_target_and_the_option_are_named(snapsho
     assert caught.value.advice == FOLLOW
 
 
-def test_the_client_follows_links_if_it_is_told_to(
+def test_the_client_follows_links_on_request(
     daemon: FakeDaemon, client: OpStoreClient, snapshot: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(errors.FileRefused):
@@ -91,7 +91,7 @@ def test_links_inside_of_the_folder_links_to_links_and_hard_links_become_files(t
     assert digest(linked) == digest_of_path(real)
 
 
-def test_two_links_to_one_folder_are_no_cycle(tmp_path: Path) -> None:
+def test_two_links_to_one_folder_are_not_a_cycle(tmp_path: Path) -> None:
     root, shared = tmp_path / "root", tmp_path / "shared"
     root.mkdir()
     shared.mkdir()

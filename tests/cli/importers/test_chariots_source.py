@@ -20,7 +20,7 @@ from opstore_daemon.protocol import errors
         ("""echo '{"line":"pipeline","name":"p","links":[]}'; kill -9 $$""", "exit code -9"),
     ],
 )
-def test_a_program_that_ends_badly_is_no_empty_store(
+def test_a_program_that_fails_is_not_taken_for_an_empty_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     program = tmp_path / "python"

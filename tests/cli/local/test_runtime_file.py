@@ -17,7 +17,7 @@ from tests.support.homes import held, write_runtime_file
 URL = "http://127.0.0.1:7001"
 
 
-def test_it_counts_only_while_the_lock_is_held(tmp_path: Path) -> None:
+def test_a_runtime_file_counts_only_while_the_lock_is_held(tmp_path: Path) -> None:
     write_runtime_file(tmp_path, URL)
     assert runtime.read_holder(tmp_path) is None
     with held(tmp_path):
@@ -27,7 +27,7 @@ def test_it_counts_only_while_the_lock_is_held(tmp_path: Path) -> None:
     assert runtime.read_holder(tmp_path) is None
 
 
-def test_that_of_a_copied_home_does_not_count_even_while_the_copy_is_locked(tmp_path: Path) -> None:
+def test_a_copied_runtime_file_does_not_count_even_while_the_copy_is_locked(tmp_path: Path) -> None:
     home, copy = tmp_path / "home", tmp_path / "copy"
     home.mkdir()
     with held(home) as inode:
@@ -39,7 +39,7 @@ def test_that_of_a_copied_home_does_not_count_even_while_the_copy_is_locked(tmp_
             assert runtime.read_holder(copy) == runtime.Holder(None)
 
 
-def test_that_of_a_release_that_recorded_no_lock_counts(tmp_path: Path) -> None:
+def test_a_runtime_file_of_an_older_release_without_a_lock_counts(tmp_path: Path) -> None:
     write_runtime_file(tmp_path, URL)
     with held(tmp_path):
         assert runtime.recorded(tmp_path) is not None
@@ -99,13 +99,13 @@ CONTENTS = ["", "[]", "{}", "\x00", "{" * 10_000, DEEP, f'{{"url": {DEEP}', " " 
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=range(len(CONTENTS)))
-def test_any_content_is_no_error(tmp_path: Path, content: str) -> None:
+def test_any_content_of_a_runtime_file_is_no_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "daemon.json").write_bytes(content.encode(errors="surrogatepass"))
     with held(tmp_path):
         assert runtime.read_holder(tmp_path) == runtime.Holder(None)
 
 
-def test_a_link_a_pipe_and_a_folder_in_its_place_are_no_error(tmp_path: Path) -> None:
+def test_a_link_a_pipe_and_a_folder_in_place_of_a_runtime_file_are_no_error(tmp_path: Path) -> None:
     path, elsewhere = tmp_path / "daemon.json", tmp_path / "elsewhere"
     elsewhere.mkdir()
     write_runtime_file(elsewhere, URL)

@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 )
 @pytest.mark.parametrize("kind", ["a path", "bytes"])
 @pytest.mark.parametrize("secure", [False, True])
-def test_it_counts_each_byte_once_in_whatever_steps_it_is_extended(
+def test_each_byte_is_hashed_once_in_whatever_steps_the_hash_is_extended(
     path: Path, ends: list[int], kind: str, secure: bool
 ) -> None:
     with open_source(path if kind == "a path" else DATA) as source:

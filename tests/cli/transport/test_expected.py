@@ -95,7 +95,7 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_an_answer_to_the_question_is_accepted(question: str) -> None:
+def test_a_response_that_fits_the_request_is_accepted(question: str) -> None:
     call, answer = QUESTIONS[question]
     call(CannedClient(json(answer | {"key_of_a_newer_daemon": {"a": [1]}})))
 
@@ -265,13 +265,13 @@ WRONG: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize(
     ("question", "change"), [(name, change) for name, changes in WRONG.items() for change in changes]
 )
-def test_an_answer_to_another_question_is_refused(question: str, change: dict[str, Any]) -> None:
+def test_a_response_to_another_request_is_refused(question: str, change: dict[str, Any]) -> None:
     call, answer = QUESTIONS[question]
     with pytest.raises(errors.UnexpectedResponse):
         call(CannedClient(json(answer | change)))
 
 
-def test_a_validation_is_a_gate() -> None:
+def test_a_validation_is_true_only_if_it_is_valid() -> None:
     assert edge(CannedClient(json(VALIDATION)))
     for word in ("invalid", "unknown"):
         assert not edge(CannedClient(json(VALIDATION | edges_of({"verdict": word}) | {"verdict": word})))
@@ -350,7 +350,7 @@ def test_each_row_of_a_list_comes_after_the_one_before(name: str) -> None:
         assert client.responses == []
 
 
-def test_a_list_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     call, key, row = LISTS["tags"]
     endless = pages(key, row, [[n] for n in range(5)], end=False)
     monkeypatch.setattr("opstore_cli.transport.api.MAX_PAGES", 3)
@@ -370,19 +370,19 @@ def test_a_page_has_no_more_rows_than_asked_for() -> None:
 
 
 @pytest.mark.parametrize("status", [103, 202, 204, 206, 299])
-def test_a_record_comes_with_the_status_of_success(status: int) -> None:
+def test_a_record_with_another_status_than_success_is_refused(status: int) -> None:
     with pytest.raises(errors.UnexpectedResponse, match=f"the status {status}"):
         CannedClient(json(VERSION, status)).show("pca")
 
 
 @pytest.mark.parametrize("status", [103, 200, 201, 206])
-def test_nothing_comes_with_the_status_of_nothing(status: int) -> None:
+def test_an_empty_response_must_have_the_status_204(status: int) -> None:
     CannedClient(CannedResponse(204, {}, b"")).untag("pca", "stable")
     with pytest.raises(errors.UnexpectedResponse, match=f"the status {status}"):
         CannedClient(json({}, status)).untag("pca", "stable")
 
 
-def test_bytes_come_with_the_status_of_bytes() -> None:
+def test_bytes_with_another_status_are_refused() -> None:
     with pytest.raises(errors.UnexpectedResponse, match="the status 203"):
         CannedClient(CannedResponse(203, {}, b"")).pull("pca")
 
