@@ -122,7 +122,7 @@ def test_the_page_can_be_used_by_keyboard_alone(watched: Watched) -> None:
     tab = watched.tab
     watched.look("/")
     tab.keyboard.press("Tab")
-    assert tab.evaluate("document.activeElement.textContent") == "To the content"
+    assert tab.evaluate("document.activeElement.textContent") == "Skip to the content"
     assert tab.evaluate("document.activeElement.getBoundingClientRect().left") >= 0, "it is seen while it has the focus"
     tab.keyboard.press("Enter")
     _tab_to(tab, "churn")
@@ -159,7 +159,7 @@ def test_the_matrix_can_be_used_by_arrow_keys_and_skipped(watched: Watched) -> N
         tab.keyboard.press(key)
     assert "random_forest 1.0.0" in tab.evaluate("document.activeElement.getAttribute('aria-label')"), "at the edge"
     watched.look("/ui/matrix/pca/random_forest")
-    _tab_to(tab, "Past the matrix")
+    _tab_to(tab, "Skip the matrix")
     tab.keyboard.press("Enter")
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.name") == "as_of"
@@ -215,7 +215,7 @@ def test_the_page_works_without_javascript(chromium: Browser, few: Site) -> None
     tab.get_by_role("link", name="The matrix of pca and random_forest").click()
     tab.get_by_role("link", name="invalid: pca 2.0.0 is known not to be valid").click()
     assert tab.get_by_text("evaluation 21: auc 0.52").is_visible()
-    tab.get_by_label("As it was at").fill("2026-05-06T10:00")
+    tab.get_by_label("State at").fill("2026-05-06T10:00")
     tab.get_by_role("button", name="Show").click()
     assert "as_of=2026-05-06T10%3A00" in tab.url
     tab.close()
