@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def listener(server: OpStoreServer, clock: Clock) -> Iterator[Listener]:
-    """The server, listening with a clock that stands still."""
+    """Yield a listener of the server, with a clock that stands still."""
     with Listener(server, clock=clock) as running:
         yield running
 

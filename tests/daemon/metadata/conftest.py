@@ -10,7 +10,7 @@ from opstore_daemon.metadata import Database
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Database]:
-    """A database in a file, without a schema."""
+    """Return a database in a file, without a schema."""
     database = Database(f"sqlite:///{tmp_path / 'opstore.db'}")
     yield database
     database.close()
@@ -18,6 +18,6 @@ def empty(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def database(empty: Database) -> Database:
-    """A database in a file, with today's schema."""
+    """Return a database in a file, with today's schema."""
     empty.create_all()
     return empty

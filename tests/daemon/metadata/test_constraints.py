@@ -171,7 +171,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.fixture
 def connection() -> Iterator[Connection]:
-    """A database with one good row of everything."""
+    """Return a connection to a database with one good row of everything."""
     database = Database("sqlite:///:memory:")
     database.create_all()
     with database.write() as connection:
@@ -182,7 +182,7 @@ def connection() -> Iterator[Connection]:
 
 
 def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
-    """Writes the row."""
+    """Write the row."""
     places = ", ".join(f":{column}" for column in row)
     connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", row)  # noqa: S608
 

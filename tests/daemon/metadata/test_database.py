@@ -20,23 +20,23 @@ PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "bus
 
 
 def pragma(connection: Connection, name: str) -> object:
-    """What a connection has it set to."""
+    """Return the value that a connection has for it."""
     return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
 
 
 def names(database: Database) -> list[str]:
-    """The ops that are there."""
+    """Return the names of all ops."""
     with database.read() as connection:
         return list(connection.execute(select(Op.name).order_by(Op.name)).scalars())
 
 
 def add(connection: Connection, name: str) -> None:
-    """An op."""
+    """Add an op."""
     connection.execute(text("INSERT INTO op (name) VALUES (:name)"), {"name": name})
 
 
 def add_and_fail(connection: Connection, name: str, failure: BaseException) -> None:
-    """An op, and then a failure."""
+    """Add an op and raise the failure."""
     add(connection, name)
     raise failure
 

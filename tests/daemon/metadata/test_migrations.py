@@ -49,7 +49,7 @@ Schemas = Callable[[str], None]
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schemas:
-    """Makes this a later release, with one more migration that ends in the given statement."""
+    """Make this a later release, with one more migration that ends in the given statement."""
 
     def later(then: str = "pass") -> None:
         folder = tmp_path / "migrations"
@@ -86,7 +86,7 @@ def described(database: Database) -> dict[str, Any]:
 
 
 def revision_in(path: Path) -> str:
-    """The revision that a database file has, read by SQLite alone."""
+    """Return the revision of a database file, read by SQLite alone."""
     connection = sqlite3.connect(path)
     try:
         found: str = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
@@ -116,14 +116,14 @@ def test_an_upgrade_of_a_current_schema_changes_nothing(database: Database) -> N
 
 
 def backups_of(database: Database) -> list[Path]:
-    """Backups beside the database."""
+    """Return the backups beside the database."""
     assert database.path is not None
     return list(database.path.parent.glob("*.before-*"))
 
 
 @pytest.fixture
 def migrated(tmp_path: Path) -> Iterator[Database]:
-    """A database that has gone through every migration, as the oldest ones have."""
+    """Return a database that has gone through every migration, as the oldest ones have."""
     database = Database(f"sqlite:///{tmp_path / 'migrated.db'}")
     with database.write() as connection:
         migrate._migrate(connection)

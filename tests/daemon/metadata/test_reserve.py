@@ -17,7 +17,7 @@ from tests.support.faults import fails
 
 
 class Room:
-    """A disk with so many free bytes, of which the reserve takes none."""
+    """What statvfs(2) returns for a disk with a number of free bytes; the reserve takes none of them."""
 
     def __init__(self, free: int) -> None:
         self.f_bavail, self.f_frsize, self.f_files, self.f_favail = free, 1, 1, 1

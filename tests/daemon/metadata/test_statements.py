@@ -22,7 +22,7 @@ OPS: list[dict[str, Any]] = [{"id": 1, "name": "pca"}, {"id": 2, "name": "lda"},
 
 @contextmanager
 def executed_by_sqlalchemy(server: OpStoreServer) -> Iterator[list[str]]:
-    """The statements that SQLAlchemy executes meanwhile."""
+    """Collect the statements that SQLAlchemy executes in the context."""
     statements: list[str] = []
 
     def note(*args: object) -> None:

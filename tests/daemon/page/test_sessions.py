@@ -12,6 +12,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.web.page import PAGES
 from opstore_daemon.web.sessions import CODE_SECONDS, MAX_SESSIONS, Sessions
 from tests.daemon.page import stores
+from tests.support.clock import Clock
 from tests.support.site import TIMEOUT, Site
 
 PARTS = {"<op>": "pca", "<other>": "forest", "<selector>": "1.0.0", "<pipeline>": "churn"}
@@ -192,22 +193,14 @@ def test_every_response_of_the_page_has_the_security_policy(site: Site) -> None:
         assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_code_works_for_a_minute() -> None:
-    time = Time()
-    sessions = Sessions(time)
+    clock = Clock()
+    sessions = Sessions(clock)
     early, late = sessions.invite("owner"), sessions.invite("owner")
-    time.now = CODE_SECONDS - 1
+    clock.now += CODE_SECONDS - 1
     secret = sessions.start(early)
     assert secret is not None
-    time.now = CODE_SECONDS
+    clock.now += 1
     assert sessions.start(late) is None
     assert sessions.start(early) is None
     assert sessions.owner(secret) == "owner", "a code that is too old tells nothing of a session"

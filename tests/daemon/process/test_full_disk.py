@@ -24,7 +24,7 @@ SLACK = 64 * 1024  # bytes: a file system stores whole pages
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[MountedDisk]:
-    """A file system of 40 MiB."""
+    """Return the folder of a file system of 40 MiB."""
     (tmp_path / "disk").mkdir()
     with mounted(tmp_path / "disk", 40 * MIB) as made:
         yield made
@@ -35,7 +35,7 @@ Start = Callable[[], Daemon]
 
 @pytest.fixture
 def start(disk: MountedDisk) -> Iterator[Start]:
-    """A function that starts a daemon with its home on the disk."""
+    """Return a function that starts a daemon with its home on the disk."""
     started: list[Daemon] = []
 
     def begin() -> Daemon:

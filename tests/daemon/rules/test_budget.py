@@ -81,7 +81,7 @@ def test_a_dead_end_costs_a_step_for_each_op_in_conflict() -> None:
     assert 2 * pairs < budget.spent < 2 * pairs + 3000, "the pairs that are compared, and as many for the conflicts"
 
 
-def test_to_set_up_a_search_costs_a_step_for_each_op_and_edge() -> None:
+def test_setting_up_a_search_costs_a_step_for_each_op_and_edge() -> None:
     names = [f"op{place}" for place in range(1000)]
     budget = Budget()
     assert resolve(names, list(pairwise(names)), Colours(names, 0), budget) is None

@@ -39,7 +39,6 @@ def verdict(of: Edge, links: Sequence[LinkInForce]) -> Verdict:
 
 @pytest.mark.oracle
 @examples(2000)
-@pytest.mark.oracle
 @given(histories)
 def test_verdicts_of_all_pairs_of_versions_agree_with_the_oracle(history: list[oracle.Event]) -> None:
     for up in OPS:

@@ -37,18 +37,18 @@ def assert_unusable(draft: Draft) -> None:
 def test_bytes_are_synced_before_they_get_a_name_and_the_name_before_publish_returns(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = BLOB.parent.name
+    folder = BLOB.parent.name
     log = record(monkeypatch, root)
     saver = FileSaver(root)
     assert log == [f"fsync {root.parent.name}", "fsync store"]
     log.clear()
     put(saver)
     sealed = ["pwrite file", "fchmod file", "fsync file"]
-    assert log == [*sealed, "fsync blobs", "link blobs", f"fsync {shelf}"]
+    assert log == [*sealed, "fsync blobs", "link blobs", f"fsync {folder}"]
     log.clear()
     put(saver)
     placed = ["link blobs", "link staging", "rename blobs"]
-    assert log == [*sealed, *placed, f"fsync {shelf}"], "it takes the place of the one that is there"
+    assert log == [*sealed, *placed, f"fsync {folder}"], "it takes the place of the one that is there"
     log.clear()
     put(FileSaver(root))
     assert log[:5] == ["fsync store", *sealed, "fsync blobs"], "whoever made the folder may have died before its fsync"

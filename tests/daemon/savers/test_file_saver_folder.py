@@ -71,9 +71,9 @@ def test_a_draft_with_names_that_are_not_ours_is_refused(saver: FileSaver, tmp_p
 
 def test_strangers_are_neither_blobs_nor_drafts(saver: FileSaver, root: Path, tmp_path: Path) -> None:
     put(saver)
-    shelf = (root / BLOB).parent
-    (shelf / ("0" * 64)).touch()  # on the wrong shelf
-    (shelf / "README").touch()
+    folder = (root / BLOB).parent
+    (folder / ("0" * 64)).touch()  # in the wrong folder
+    (folder / "README").touch()
     (root / "blobs" / "lost+found").mkdir()
     (root / "blobs" / "00").touch()
     (root / "staging" / "README").touch()

@@ -257,7 +257,7 @@ def test_a_failed_sync_of_the_bytes_makes_no_version_and_the_upload_starts_again
 def test_a_failed_sync_of_a_folder_makes_no_version_and_the_upload_can_be_finished(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, synced: int
 ) -> None:
-    """The file is synced first, then the folder of all shelves, and last the shelf with the new name."""
+    """The file is synced first, then the folder of all blob folders, and last the folder with the new name."""
     upload = uploaded(files, b"bytes")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails_after(os.fsync, synced))

@@ -277,7 +277,7 @@ def test_a_damaged_id_is_refused_with_the_way_to_the_right_one(place: Place, tex
     place.open().close()
 
 
-def test_the_only_the_newest_hundred_versions_are_looked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_hundred_versions_are_looked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opstore_daemon.store.examination.EXAMINED", 2)
     place.push(b"1", b"2", b"3")
     (place.blobs / "store-id").unlink()

@@ -35,7 +35,7 @@ ROOM = 6 * MIB
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CountedDisk:
-    """A disk with room for 6 MiB besides the margin."""
+    """Return a disk with room for 6 MiB besides the margin."""
     return CountedDisk(monkeypatch, tmp_path / "blobs", MARGIN + ROOM)
 
 

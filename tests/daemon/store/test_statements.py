@@ -109,14 +109,14 @@ def test_labels_links_and_tags_of_a_push_take_further_statements(memory: OpStore
     )
 
 
-@pytest.mark.parametrize("shelf", ["new", "old"])
+@pytest.mark.parametrize("folder", ["new", "old"])
 def test_a_small_push_syncs_as_often_as_durability_needs(
-    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, shelf: str
+    files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """The bytes, the folder of a new shelf, the shelf with their name, then the commit."""
+    """The order: the bytes, the parent of a new folder, the folder with their name, then the commit."""
     seen: list[str] = []
-    if shelf == "old":
-        files.store.push("pca", data_of_shelf(1))
+    if folder == "old":
+        files.store.push("pca", data_in_folder(1))
     sync = posix.sync
 
     def noted(fd: int) -> None:
@@ -131,11 +131,11 @@ def test_a_small_push_syncs_as_often_as_durability_needs(
 
     monkeypatch.setattr(posix, "sync", noted)
     monkeypatch.setattr(files.db.engine.dialect, "do_commit", committed)
-    files.store.push("pca", data_of_shelf(2))
-    assert seen == ["file", *(["folder"] if shelf == "new" else []), "folder", "commit"]
+    files.store.push("pca", data_in_folder(2))
+    assert seen == ["file", *(["folder"] if folder == "new" else []), "folder", "commit"]
 
 
-def data_of_shelf(number: int) -> bytes:
+def data_in_folder(number: int) -> bytes:
     """Return the first, second, … bytes whose digest begins with 00."""
     found = (data for n in itertools.count() if digest_of(data := b"%d" % n).startswith("sha256:00"))
     return next(itertools.islice(found, number - 1, None))

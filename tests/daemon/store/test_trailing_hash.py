@@ -1,7 +1,6 @@
 """The hash that reads the bytes of an upload back."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 from tests.support.examples import examples
+from tests.support.waiting import wait_for
 
 LAG = TrailingHash.LAG
 
@@ -86,11 +86,12 @@ def test_close_may_be_called_by_several_threads_while_bytes_are_left() -> None:
     data = bytearray(b"x" * 16 * LAG)
     read = reader(data, 4096)
 
-    def slow(buffer: memoryview, offset: int) -> int:
-        time.sleep(0.001)
+    def waiting(buffer: memoryview, offset: int) -> int:
+        if offset >= LAG:
+            wait_for(lambda: trailing._is_stopping, "the first close")
         return read(buffer, offset)
 
-    trailing = TrailingHash(slow)
+    trailing = TrailingHash(waiting)
     trailing.advance(len(data))
     closers = [threading.Thread(target=trailing.close) for _ in range(4)]
     for each in closers:
