@@ -2,10 +2,8 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self, cast
+from http.server import BaseHTTPRequestHandler
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -15,6 +13,7 @@ from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.samples import Sample, sample_of
 from opstore_daemon.web.framework.request_body import read_form
+from tests.support.http_thread import Handler, HttpThread
 
 MISMATCHES = {"size": "SizeMismatch", "digest": "DigestMismatch", "checksum": "ChecksumMismatch"}
 TOKEN = "right-token-of-the-daemon"
@@ -31,7 +30,7 @@ def sample_of_bytes(data: bytes) -> Sample:
     return sample_of(len(data), read)
 
 
-class FakeDaemon:
+class FakeDaemon(HttpThread):
     """A fake daemon that serves on a free port while the context lasts.
 
     `faults` are the faults of the next requests, by method and kind of path: (`"PATCH uploads"`, n) closes the
@@ -57,19 +56,7 @@ class FakeDaemon:
         self.log: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.health: list[dict[str, str]] = []  # headers of the requests for a proof, which are not in the log
-        self._server = _Server(self)
-        self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler)
 
     def fault(self, request: str) -> int | None:
         """Return the byte at which this request fails, or None."""
@@ -96,27 +83,10 @@ class FakeDaemon:
         }
 
 
-class _Server(ThreadingHTTPServer):
-    def __init__(self, fake: FakeDaemon) -> None:
-        self.fake = fake
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(Handler, BaseHTTPRequestHandler):
     @property
     def daemon(self) -> FakeDaemon:
-        return cast(_Server, self.server).fake
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
-        """Log nothing."""
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except ConnectionError:
-            self.close_connection = True
+        return cast(FakeDaemon, self.owner)
 
     def answer(self, status: int, body: bytes = b"", kind: str = routes.JSON, **headers: str) -> None:
         self.send_response(status)

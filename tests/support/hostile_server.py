@@ -8,15 +8,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any
 
 from opstore_cli import BaseOpStoreClient
 from opstore_cli.transport.interface import Body
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import proof, routes
 from opstore_daemon.protocol.digests import digest_of
+from tests.support.http_thread import Handler, HttpThread
 
 
 @dataclass
@@ -273,48 +272,20 @@ MALFORMED: dict[str, Change] = {
 # --- over the network -----------------------------------------------------------------------------------------------
 
 
-class HostileServer:
+class HostileServer(HttpThread):
     """Serves a source on a free port while the context lasts."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._server = _Server(source)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler)
 
 
-class _Server(ThreadingHTTPServer):
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
-        """Log nothing."""
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError:
-            self.close_connection = True
-
+class _Handler(Handler):
     def _serve(self) -> None:
-        server = cast(_Server, self.server)
+        server: HostileServer = self.owner
         data = self.rfile.read(int(self.headers.get("Content-Length", "0"))) or None
         if self.path == routes.HEALTH and routes.NONCE in self.headers:
-            at = proof.authority("127.0.0.1", server.server_address[1])
+            at = proof.authority("127.0.0.1", server.port)
             given = proof.prove(proof.key_of(server.source.token), self.headers[routes.NONCE], at)
             self._send(Answer(200, {routes.PROOF: given, "Content-Type": "text/plain"}, b"ok"))
             return

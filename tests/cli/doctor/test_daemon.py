@@ -6,7 +6,6 @@ import re
 import shutil
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from opstore_daemon.system import namespaces
 from opstore_daemon.testing import Serving
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.homes import held, write_runtime_file
+from tests.support.http_thread import serving
 from tests.support.schema import HEAD
 from tests.support.user import TOKEN, User
 from tests.support.wire import Stranger, refusing_port
@@ -216,11 +216,8 @@ def tls_url(tmp_path: Path) -> Iterator[str]:
             with suppress(OSError):  # the client hangs up
                 super().finish_request(context.wrap_socket(request, server_side=True), client_address)
 
-    server = Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"https://localhost:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(Server(("127.0.0.1", 0), BaseHTTPRequestHandler)) as port:
+        yield f"https://localhost:{port}"
 
 
 @pytest.mark.parametrize(("seconds", "side"), [(3600, "ahead of"), (-86400, "behind")])

@@ -1,9 +1,8 @@
 """The page in a real browser: readable at three widths, by keyboard and screen reader, and closed to other sites."""
 
-import http.server
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tests.daemon.page.browser import HEIGHT
 from tests.daemon.page.stores import HOSTILE
 from tests.daemon.page.test_views import VIEWS
 from tests.support import examples
+from tests.support.http_thread import Handler, HttpThread
 from tests.support.site import Site
 
 WIDTHS = [360, 800, 1440]
@@ -244,20 +244,16 @@ def test_right_to_left_text_does_not_reorder_other_cells(watched: Watched) -> No
 def foreign(body: str) -> Iterator[str]:
     """Serve another site on this machine: the same site for a browser, which ignores the port."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Foreign(Handler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
             self.wfile.write(body.encode())
+            self.close_connection = True
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with HttpThread(Foreign) as server:
+        yield f"{server.url}/"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
