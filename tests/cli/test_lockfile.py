@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-import stat
 import tempfile
 import threading
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from opstore_daemon.protocol.records.wire import encode
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version
 from tests.support.faults import fails
+from tests.support.file_modes import mode
 
 ANY_OP = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,8}[a-z0-9]", fullmatch=True).filter(
     lambda text: text not in ("con", "prn", "aux", "nul") and not text.startswith(("com", "lpt"))
@@ -276,7 +276,7 @@ def test_links_lead_to_the_file_that_is_written_and_it_keeps_its_mode(tmp_path: 
     (tmp_path / "one").symlink_to("real/two")
     (tmp_path / "real/two").symlink_to(target)
     assert lockfile.write(tmp_path / "one", LOCK)
-    assert (lockfile.read(target), stat.S_IMODE(target.stat().st_mode)) == (LOCK, 0o640)
+    assert (lockfile.read(target), mode(target)) == (LOCK, 0o640)
     assert (tmp_path / "one").is_symlink()
     assert (tmp_path / "real/two").is_symlink()
     assert sorted(os.listdir(tmp_path / "real")) == ["opstore.lock", "two"]
@@ -288,7 +288,7 @@ def test_a_link_to_nothing_creates_its_target(tmp_path: Path) -> None:
     assert (lockfile.read(tmp_path / "opstore.lock"), (tmp_path / "link").is_symlink()) == (LOCK, True)
     mask = os.umask(0)
     os.umask(mask)
-    assert stat.S_IMODE((tmp_path / "opstore.lock").stat().st_mode) == 0o666 & ~mask
+    assert mode(tmp_path / "opstore.lock") == 0o666 & ~mask
 
 
 def special_files(folder: Path) -> dict[Path, str]:

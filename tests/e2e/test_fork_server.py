@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from opstore_cli.console.application import COMMANDS
 from tests.support import forked
+from tests.support.file_modes import mode
 from tests.support.machines import Machine, a_machine
 from tests.support.waiting import WITHIN, wait_for
 from tests.support.wire import Wire
@@ -107,7 +107,7 @@ def test_a_command_inherits_what_a_process_inherits(machine: Machine) -> None:
         assert machine.run("pull", "pca", "-o", "pulled", cwd=folder, env={"NO_COLOR": "1"})[0] == 0
     finally:
         os.umask(before)
-    assert stat.S_IMODE((folder / "pulled").stat().st_mode) == 0o600
+    assert mode(folder / "pulled") == 0o600
     with pytest.raises(FileNotFoundError):
         machine.run("ops", cwd=machine.cwd / "missing")
     code, out, err = machine.raw("ops", "-q", stderr=subprocess.STDOUT, env={"OPSTORE_URL": "nonsense"})

@@ -2,13 +2,17 @@
 
 import errno
 import os
+import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from opstore_daemon.metadata import Database
 
 CALLS = ("open", "pwrite", "splice", "ftruncate", "fchmod", "utime", "fsync", "mkdir", "link", "rename", "unlink")
 
@@ -57,6 +61,21 @@ def fails(error: int, *, after: int = 0) -> Callable[..., Any]:
             raise OSError(error, os.strerror(error))
 
     return call
+
+
+@contextmanager
+def commit_fails(database: Database, monkeypatch: pytest.MonkeyPatch, *, happened: bool) -> Iterator[None]:
+    """Make each commit fail, before or after it takes effect (`happened`)."""
+    commit = database.engine.dialect.do_commit
+
+    def fail(connection: Any) -> None:
+        if happened:
+            commit(connection)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database.engine.dialect, "do_commit", fail)
+        yield
 
 
 def refuse_folder_sync(monkeypatch: pytest.MonkeyPatch, error: int) -> None:

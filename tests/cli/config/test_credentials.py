@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from opstore_cli.config.credentials import Credentials
 from opstore_daemon.protocol import errors
 from tests.support.faults import fails
+from tests.support.file_modes import mode
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and links as POSIX has them")
 
@@ -20,10 +20,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="modes and links as POSIX 
 @pytest.fixture
 def credentials(tmp_path: Path) -> Credentials:
     return Credentials(tmp_path / "config" / "credentials.json")
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.lstat().st_mode)
 
 
 def test_a_token_is_kept_for_its_url_replaced_and_forgotten(credentials: Credentials) -> None:

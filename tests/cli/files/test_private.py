@@ -1,11 +1,13 @@
 """Private files, and files that are written atomically."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from opstore_cli.files import private
+from tests.support.faults import fails
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes and links of POSIX")
 
@@ -38,11 +40,8 @@ def test_write_atomically_replaces_a_file_or_a_link_and_sets_the_mode(tmp_path: 
 
 
 def test_write_atomically_keeps_the_old_file_if_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
     (tmp_path / "file").write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
     with pytest.raises(OSError, match="No space left"):
         private.write_atomically(tmp_path / "file", b"new")
     assert (os.listdir(tmp_path), (tmp_path / "file").read_bytes()) == (["file"], b"old")

@@ -1,5 +1,6 @@
 """Unpacking: whatever a stream contains, nothing is written outside the folder."""
 
+import errno
 import os
 import tarfile
 import tracemalloc
@@ -16,6 +17,7 @@ from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, Inval
 from opstore_cli.folders.unpacking import unpack
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import SAMPLE, described, make, member, packed, plain, tar
+from tests.support.faults import fails
 from tests.support.open_files import OpenFiles, open_below
 
 MIB = 1024 * 1024
@@ -227,11 +229,8 @@ def test_a_failing_disk_raises_output_failed(tmp_path: Path, monkeypatch: pytest
     out = tmp_path / "out"
     out.mkdir()
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, full)
+        patch.setattr(os, call, fails(errno.ENOSPC))
         with pytest.raises(errors.OutputFailed, match="No space left on device") as caught:
             unpack(in_pieces(content), out, tmp_path / "target")
     assert str(caught.value.details["path"]).startswith(str(tmp_path / "target"))

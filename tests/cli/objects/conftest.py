@@ -1,4 +1,4 @@
-"""A client of a daemon that listens."""
+"""Fixtures: a client of a daemon that listens, and a machine."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +10,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import MemorySaver
+from tests.support.machines import Machine, a_machine
 
 
 @pytest.fixture
@@ -24,4 +25,11 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpStoreC
         Listener(server) as listener,
         OpStoreClient(listener.url, token=server.token) as made,
     ):
+        yield made
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Return a machine without a running daemon."""
+    with a_machine(tmp_path / "machine") as made:
         yield made

@@ -2,24 +2,17 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.machines import Machine, a_machine
+from tests.support.machines import Machine
 from tests.support.waiting import WITHIN
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "notebook" / "train_and_load.py"
 PYTHON = [sys.executable, "-P"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    with a_machine(tmp_path / "machine") as made:
-        yield made
 
 
 def test_the_example_is_about_30_lines() -> None:

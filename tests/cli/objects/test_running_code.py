@@ -21,7 +21,7 @@ from opstore_cli.config.settings import load_settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
-from tests.support.machines import Machine, a_machine
+from tests.support.machines import Machine
 from tests.support.models import TREES, forest, pipeline, predictions
 from tests.support.servers import ADMIN_TOKEN
 from tools import generate
@@ -259,12 +259,6 @@ def test_the_daemon_and_every_command_import_nothing_that_loads_objects(package:
     allowed = {"pickle", "_pickle", "marshal"} | ({"numpy"} if package == "opstore_daemon.web" else set())
     assert not {name.partition(".")[0] for name in imported} & (LOADERS - allowed)
     assert not [name for name in imported if name.startswith("opstore_cli.objects.") and not name.endswith(".mixin")]
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Any:
-    with a_machine(tmp_path / "machine") as made:
-        yield made
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")

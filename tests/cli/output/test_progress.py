@@ -9,17 +9,9 @@ from rich.console import Console
 from opstore_cli.output import progress
 from opstore_cli.output.cells import format_size
 from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, describe, format_duration
+from tests.support.clock import START, Clock
 
 MB = 1_000_000
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def lines_of(
@@ -29,7 +21,7 @@ def lines_of(
     clock, written = Clock(), list[str]()
     lines = LogProgress(what, parts, written.append, clock)
     for at, number, done, total in moves:
-        clock.now = 100.0 + at
+        clock.now = START + at
         lines.moved(number, done, total)
     return written
 
@@ -133,11 +125,11 @@ class Bars(BarProgress):
 def test_bars_appear_after_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = Bars(monkeypatch, "push x", [("", None)])
     for after in (0.0, 0.4):
-        bars.time.now = 100 + after
+        bars.time.now = START + after
         bars.moved(0, int(after * 10 * MB), 10 * MB)
     assert bars.rows() == []
     for after in (0.5, 0.7, 0.9):
-        bars.time.now = 100 + after
+        bars.time.now = START + after
         bars.moved(0, int(after * 10) * MB, 10 * MB)
     assert bars.rows() == ["push x 10.0 MB/s 9.0/10.0 MB 00:01"]
     bars.stop()
@@ -146,7 +138,7 @@ def test_bars_appear_after_half_a_second(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_each_running_transfer_and_the_total_have_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = Bars(monkeypatch, "pull 3 ops", [("a", MB), ("b", MB), ("c", MB)])
     bars.moved(0, 0, MB)
-    bars.time.now = 101
+    bars.time.now = START + 1
     bars.moved(0, MB // 2, MB)
     bars.moved(1, 0, MB)
     assert bars.rows() == [
@@ -164,7 +156,7 @@ def test_each_running_transfer_and_the_total_have_a_bar(monkeypatch: pytest.Monk
 def test_bytes_of_an_earlier_process_do_not_count_for_the_speed_of_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = Bars(monkeypatch, "pull 2 ops", [("a", 1000 * MB), ("b", 1000 * MB)])
     for second in range(1, 5):
-        bars.time.now = 100 + second
+        bars.time.now = START + second
         bars.moved(0, 800 * MB + second * MB, 1000 * MB)
         if second > 1:
             bars.moved(1, 500 * MB, 1000 * MB)

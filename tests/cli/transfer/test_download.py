@@ -12,6 +12,7 @@ from opstore_cli.files.part_file import PartFile
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.faults import fails
 from tests.support.transfers import BYTES, outputs
 
 
@@ -144,11 +145,8 @@ def test_after_wrong_bytes_the_daemon_verifies_the_second_download(
 def test_a_full_disk_leaves_nothing(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     daemon.versions.append(BYTES)
-    monkeypatch.setattr(PartFile, "write", full)
+    monkeypatch.setattr(PartFile, "write", fails(errno.ENOSPC))
     with pytest.raises(errors.OutputFailed, match="No space left"):
         client.pull("pca", to=tmp_path / "out")
     assert outputs(tmp_path) == []

@@ -171,9 +171,7 @@ def test_a_failed_pull_keeps_the_old_folder_and_nothing_else(
 
 
 def _make_it_fail(how: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> type[BaseException]:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    full = fails(errno.ENOSPC)
     if how == "hostile":
         daemon.versions.append(ours(entry("a"), entry("b", size=3 * 1024 * 1024), entry("../victim")))
         return errors.FolderRefused

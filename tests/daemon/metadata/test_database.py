@@ -14,6 +14,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.tables import Op
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.support.faults import commit_fails
 from tests.support.schema import HEAD
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "busy_timeout")
@@ -171,17 +172,12 @@ def test_a_full_disk_is_storage_full(database: Database) -> None:
 def test_a_commit_that_fails_leaves_the_outcome_unknown(
     database: Database, monkeypatch: pytest.MonkeyPatch, happened: bool
 ) -> None:
-    commit = database.engine.dialect.do_commit
-
-    def fails(connection: sqlite3.Connection) -> None:
-        if happened:
-            commit(connection)  # type: ignore[arg-type]
-        raise sqlite3.OperationalError("disk I/O error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(database.engine.dialect, "do_commit", fails)
-        with pytest.raises(errors.OutcomeUnknown, match="disk I/O error"), database.write() as connection:
-            add(connection, "pca")
+    with (
+        commit_fails(database, monkeypatch, happened=happened),
+        pytest.raises(errors.OutcomeUnknown, match="disk I/O error"),
+        database.write() as connection,
+    ):
+        add(connection, "pca")
     assert names(database) == (["pca"] if happened else [])
     with database.write() as connection:
         add(connection, "after")

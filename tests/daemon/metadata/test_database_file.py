@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 from tests.support.faults import fails
+from tests.support.file_modes import mode
 
 
 @contextmanager
@@ -271,7 +271,7 @@ def test_only_its_owner_can_read_a_new_database_whatever_the_umask(path: Path) -
     try:
         with opened(path) as database:
             add(database, "pca")
-            modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
+            modes = {found.name: mode(found) for found in path.parent.iterdir()}
     finally:
         os.umask(before)
     assert modes == dict.fromkeys(("opstore.db", "opstore.db-wal", "opstore.db-shm", "opstore.db.lock"), 0o600)

@@ -5,7 +5,6 @@ import fcntl
 import logging
 import logging.handlers
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from opstore_daemon import config, home
 from opstore_daemon.protocol import errors
 from opstore_daemon.system import log_failures
 from tests.support.faults import fails
+from tests.support.file_modes import mode
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_only_its_owner_may_read_a_new_token_whatever_the_umask(settings: config
         home.load_token(settings.token_file)
     finally:
         os.umask(before)
-    assert stat.S_IMODE(settings.token_file.stat().st_mode) == 0o600
+    assert mode(settings.token_file) == 0o600
 
 
 def test_a_new_token_is_flushed_to_the_disk_before_it_is_used(

@@ -6,7 +6,6 @@ import platform
 import re
 import socket
 import sqlite3
-import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -18,14 +17,10 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol._version import __version__
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import Daemon, environment, run
+from tests.support.file_modes import mode
 from tests.support.schema import HEAD
 
 pytestmark = pytest.mark.process
-
-
-def mode(path: Path) -> int:
-    """Return the permissions of the file."""
-    return stat.S_IMODE(path.lstat().st_mode)
 
 
 def test_the_runtime_file_exists_while_the_daemon_runs(daemon: Daemon) -> None:

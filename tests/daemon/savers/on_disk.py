@@ -1,6 +1,5 @@
 """What the tests of FileSaver share: a client that resumes, and a look at the disk."""
 
-import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -33,7 +32,3 @@ def complete(saver: FileSaver) -> None:
             receive(draft, DATA[draft.offset :])
         draft.publish(DIGEST)
     saver.discard(UPLOAD)
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.lstat().st_mode)

@@ -13,18 +13,9 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.savers import Draft, FileSaver, file_draft
 from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put, read_back, receive
 from opstore_daemon.system import full_disk
-from tests.daemon.savers.on_disk import BLOB, complete, damage, files, mode
+from tests.daemon.savers.on_disk import BLOB, complete, damage, files
 from tests.support.faults import fails, record, refuse_folder_sync
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def saver(root: Path) -> FileSaver:
-    return FileSaver(root)
+from tests.support.file_modes import mode
 
 
 def assert_unusable(draft: Draft) -> None:

@@ -11,17 +11,8 @@ import pytest
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import FileSaver
 from opstore_daemon.savers.conformance.common import DATA, DIGEST, UPLOAD, get, put
-from tests.daemon.savers.on_disk import BLOB, mode
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def saver(root: Path) -> FileSaver:
-    return FileSaver(root)
+from tests.daemon.savers.on_disk import BLOB
+from tests.support.file_modes import mode
 
 
 def test_only_the_owner_can_read_folders_drafts_and_blobs(root: Path, saver: FileSaver) -> None:

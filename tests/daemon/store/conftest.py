@@ -8,6 +8,7 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
+from opstore_daemon.store import Store
 
 
 @pytest.fixture
@@ -36,3 +37,10 @@ def make_server(tmp_path: Path) -> Iterator[Make]:
 def files(make_server: Make) -> OpStoreServer:
     """Return a store on files."""
     return make_server(FileSaver)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Store]:
+    """Return one store for all examples, because creating one takes longer than an example."""
+    with closing(OpStoreServer(MemorySaver())) as server:
+        yield server.store

@@ -3,9 +3,7 @@
 import errno
 import io
 import os
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +18,7 @@ from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from tests.daemon.store.conftest import Make
 from tests.support.collisions import with_collision
-from tests.support.faults import fails
+from tests.support.faults import commit_fails, fails
 from tests.support.new_version import new_version
 
 LOCAL = "local"
@@ -57,21 +55,6 @@ def nothing_is_there(server: OpStoreServer) -> bool:
     return (sum(counts), position) == (0, 0)
 
 
-@contextmanager
-def commit_fails(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, *, happened: bool) -> Iterator[None]:
-    """Make each commit fail, before or after it takes effect."""
-    commit = server.db.engine.dialect.do_commit
-
-    def fail(connection: Any) -> None:
-        if happened:
-            commit(connection)
-        raise sqlite3.OperationalError("disk I/O error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(server.db.engine.dialect, "do_commit", fail)
-        yield
-
-
 # --- the commit ---------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +65,7 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
     upload = uploaded(files, b"bytes")
     request = wanted(upload, b"bytes", new=True, valid_for=("forest",))
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
-    with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
+    with commit_fails(files.db, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
         bound.add_version("pca", request, LOCAL)
     assert nothing_is_there(files) is not happened
     pushed = bound.add_version("pca", request, LOCAL)

@@ -1,29 +1,17 @@
 """The store's resolutions and affected ops, compared with the oracle on random histories."""
 
-from collections.abc import Iterator
-from contextlib import closing
-
 import pytest
 from hypothesis import HealthCheck, given
 
-from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Lock, LockedVersion
 from opstore_daemon.rules.resolution import Edge
-from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.store import Store
 from tests.daemon.rules import oracle
 from tests.daemon.rules.test_resolution import cases
 from tests.support.examples import examples
 
 _examples = iter(range(1_000_000))
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Store]:
-    """Return one store for all examples, because creating one takes longer than an example."""
-    with closing(OpStoreServer(MemorySaver())) as server:
-        yield server.store
 
 
 class Played:

@@ -16,8 +16,8 @@ from opstore_daemon.savers import FileSaver
 from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.system import full_disk
 from tests.daemon.store.conftest import Make
-from tests.daemon.store.test_faults import commit_fails, left_behind, nothing_is_there
-from tests.support.faults import fails
+from tests.daemon.store.test_faults import left_behind, nothing_is_there
+from tests.support.faults import Crash, commit_fails, fails
 from tests.support.new_version import new_version
 
 LOCAL = "local"
@@ -70,7 +70,7 @@ def test_the_blob_stays_if_the_outcome_of_the_commit_is_unknown(
 ) -> None:
     """A commit that failed may turn out to have happened at the next start, and then the version needs its bytes."""
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
-    with commit_fails(files, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
+    with commit_fails(files.db, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
         bound.add_version("pca", NewVersion(new=True), LOCAL, b"bytes")
     assert nothing_is_there(files) is not happened
     assert set(files.store.saver) == {digest_of(b"bytes")}
@@ -100,10 +100,6 @@ def test_a_small_push_without_disk_space_is_refused_before_it_is_written(
     with pytest.raises(errors.StorageFull):
         add(files, b"bytes")
     assert add(files, b"byte") == "1.0.0"
-
-
-class Crash(BaseException):
-    """The process crashes here."""
 
 
 @pytest.mark.parametrize("last", ["append", "publish"])

@@ -19,13 +19,13 @@ from opstore_daemon.system.full_disk import MARGIN
 from tests.daemon.store.test_faults import (
     LOCAL,
     append,
-    commit_fails,
     left_behind,
     limit_pages,
     nothing_is_there,
     uploaded,
     wanted,
 )
+from tests.support.faults import commit_fails
 from tests.support.http_client import Http
 from tests.support.new_version import new_version
 from tests.support.small_disk import MIB, CountedDisk
@@ -266,7 +266,7 @@ def test_a_commit_with_an_unknown_outcome_keeps_the_blob_and_the_upload(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = uploaded(files, b"bytes")
-    with commit_fails(files, monkeypatch, happened=False), pytest.raises(errors.OutcomeUnknown):
+    with commit_fails(files.db, monkeypatch, happened=False), pytest.raises(errors.OutcomeUnknown):
         files.store.add_version("pca", wanted(upload), LOCAL)
     assert len(set(files.store.saver)) == 1
     assert left_behind(files) == ([upload], 1)

@@ -1,7 +1,5 @@
 """The store's verdicts, compared with the oracle on random histories: every rule of CONTRACT section 4."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -9,13 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import EdgeLinks, LinkInForce
-from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
@@ -23,6 +19,7 @@ from opstore_daemon.store.store import Store
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
 from tests.daemon.rules import oracle
+from tests.daemon.rules.histories import LinkStep
 from tests.support.examples import examples
 
 OPS = ("up", "down", "side")
@@ -36,17 +33,6 @@ class Add:
     op: str
     version: oracle.Subversions
     stored: bool
-
-
-@dataclass(frozen=True)
-class Link:
-    """A link; the versions are indexes into those that exist by then."""
-
-    upstream: str
-    upstream_pick: int
-    downstream: str
-    downstream_pick: int | None
-    state: oracle.State
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,7 @@ stored = st.sampled_from((False, False, True))
 adds = st.builds(Add, ops_picked, st.tuples(*[st.sampled_from(HASHES)] * 3), stored)
 pairs = st.sampled_from((("up", "down"), ("up", "down"), ("up", "down"), ("up", "side"), ("down", "up")))
 links = st.builds(
-    lambda pair, u, d, state: Link(pair[0], u, pair[1], d, state),
+    lambda pair, u, d, state: LinkStep(pair[0], u, pair[1], d, state),
     pairs,
     st.integers(0, 5),
     st.none() | st.integers(0, 3),
@@ -90,7 +76,7 @@ histories = st.tuples(
 ).map(lambda parts: [*parts[0], *parts[1]])
 
 
-Step = Add | Link | Again | SetLevel
+Step = Add | LinkStep | Again | SetLevel
 
 
 @dataclass
@@ -122,7 +108,7 @@ class World:
                 if oracle.versions(self.history, op):
                     self.store.set_compat(self.name(op), level)
                     self.history.append(oracle.LevelSet(op, level))
-            case Link():
+            case LinkStep():
                 self._link(step)
             case Again(pick, state, across):
                 entered = [event for event in self.history if isinstance(event, oracle.Linked)]
@@ -135,7 +121,7 @@ class World:
         latest = oracle.latest(self.history, entry.downstream) if entry.downstream_version is None else None
         return replace(entry, downstream_version=latest)
 
-    def _link(self, step: Link) -> None:
+    def _link(self, step: LinkStep) -> None:
         ups = oracle.versions(self.history, step.upstream)
         downs = oracle.versions(self.history, step.downstream)
         if not ups or (step.downstream_pick is not None and not downs):
@@ -165,13 +151,6 @@ class World:
         """Return the ops of the store by the oracle's names."""
         there = {op.name for op in self.store.ops()}
         return [op for op in OPS if self.name(op) in there]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Store]:
-    """Return one store for all examples, because creating one takes longer than an example."""
-    with closing(OpStoreServer(MemorySaver())) as server:
-        yield server.store
 
 
 _examples = iter(range(1_000_000))

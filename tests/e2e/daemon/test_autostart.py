@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.file_modes import mode
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.schema import HEAD
 from tests.support.waiting import wait_for
@@ -214,10 +214,6 @@ def test_a_killed_daemon_is_restarted_with_all_its_data(machine: Machine) -> Non
 
 
 # --- the token file ---------------------------------------------------------------------------------------------------
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_the_data_folder_is_private_to_its_owner(machine: Machine) -> None:

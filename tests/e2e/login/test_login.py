@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import select
-import stat
 import sys
 import termios
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_daemon.protocol import errors
 from tests.e2e.console.test_settings import authorizations, user_file
+from tests.support.file_modes import mode
 from tests.support.machines import Machine
 from tests.support.waiting import WITHIN
 from tests.support.wire import Stranger, refusing_port
@@ -47,7 +47,7 @@ def test_after_login_the_token_is_sent_to_that_url(machine: Machine, other: Mach
     assert machine.run(*ops)[0] == 8
     assert login(machine, other) == (0, "URL\n", KEPT)
     path = credentials_file(machine)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert mode(path) == 0o600
     assert machine.run(*ops) == (0, "", "")
     assert machine.run(*ops[:-1], other.url.replace("http", "HTTP") + "/") == (0, "", "")
     assert machine.ask("status", "--url", other.url)[1]["credential"] == "login"
