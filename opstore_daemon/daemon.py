@@ -31,7 +31,6 @@ from opstore_daemon.http_server.shares import FILES
 from opstore_daemon.log import LimitedHandler
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
-from opstore_daemon.metadata.reserve import Reserve
 from opstore_daemon.metadata.wal_match import keeping_wal
 from opstore_daemon.protocol import errors, proof
 from opstore_daemon.protocol._version import __version__
@@ -66,15 +65,14 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
     with home_errors(config.home):
         config.home.mkdir(parents=True, exist_ok=True)
         log_handler = _set_up_log(config.log_file, also_stderr=not background)
-    with locked(config) as lock:
-        reserve = Reserve(path_of(config.db_url))
+    with locked(config) as lock, closing(Database(config.db_url)) as database:
         with home_errors(config.home):
             config.runtime_file.unlink(missing_ok=True)  # of a daemon that was killed
-        token = reserve.spend_on(lambda: load_token(config.token_file))
+        database.acquire(str(config.home))  # before its reserve is given up: it may be that of another home's daemon
+        spend_on = database.reserve.spend_on
+        token = spend_on(lambda: load_token(config.token_file))
         raise_open_files(FILES)
-        server = reserve.spend_on(
-            lambda: OpStoreServer(config.saver(), config.db_url, token=token, hosts=names, home=config.home)
-        )
+        server = spend_on(lambda: OpStoreServer(config.saver(), database, token=token, hosts=names, home=config.home))
         with closing(server):
             if server.backup is not None:
                 log.info("upgraded the database to schema %s; its backup is %s", server.migrate.head(), server.backup)
@@ -87,15 +85,15 @@ def serve(config: Config, host: str, port: int, names: Sequence[str] = (), *, ba
                 importlib.import_module(name)
             instance = secrets.token_hex(16)
             server.guards.add_proof(proof.secret_of(token, instance))
-            reserve.spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
-            server.db.reserve.keep()
+            spend_on(lambda: write_runtime_file(config, lock, listener.url, listener.port, instance))
+            database.reserve.keep()
             log.info("opstore %s listens at %s, with its data in %s", __version__, listener.url, config.home)
             _report_to_starter({"url": listener.url, "pid": os.getpid()})
             _reduce_garbage_collection()
             try:
                 listener.run(
                     config.idle_timeout if background else 0,
-                    is_wanted=_housekeeping(config, lock, instance, server.db, log_handler),
+                    is_wanted=_housekeeping(config, lock, instance, database, log_handler),
                     # Before the port is closed: while the file exists, a client that can't connect knows that this
                     # daemon is not merely stopping.
                     before_closing=lambda: delete_runtime_file(config, lock),
@@ -199,7 +197,7 @@ def upgrade(config: Config) -> str:
     with locked(config):
         with closing(Database(config.db_url)) as database:
             spend_on, migrate = database.reserve.spend_on, Migrate(database)
-            spend_on(lambda: database.acquire(str(config.home)))
+            database.acquire(str(config.home))
             before = spend_on(lambda: _revision(database, migrate))
             # Where the blobs of a database outside of the home are, is unknown.
             saver = config.saver() if database.path == Path(os.path.realpath(config.database_file)) else None

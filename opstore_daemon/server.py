@@ -26,12 +26,13 @@ class OpStoreServer:
     belong together (DatabaseLost, BlobsLost, StoreMismatch, DatabaseDamaged). `token` has the scope admin
     and is generated if it is not given; `tokens` are additional ones with their scopes. `hosts` are host names that the
     server answers to in addition to those of loopback. `home` is the folder that the status reports.
+    In place of `db_url` the daemon passes a database that it has acquired and will close.
     """
 
     def __init__(
         self,
         saver: BaseSaver,
-        db_url: str = "sqlite:///:memory:",
+        db_url: str | Database = "sqlite:///:memory:",
         *,
         token: str | None = None,
         tokens: Mapping[str, Scope] | None = None,
@@ -46,9 +47,12 @@ class OpStoreServer:
         with ExitStack() as held:
             saver.acquire(place)
             held.callback(saver.release)
-            self.db = Database(db_url)
-            held.callback(self.db.close)
-            self.db.acquire(place)
+            if isinstance(db_url, Database):
+                self.db = db_url
+            else:
+                self.db = Database(db_url)
+                held.callback(self.db.close)
+                self.db.acquire(place)
             self.migrate = Migrate(self.db)
             opened = open_together(self.db, self.migrate, saver)
             self.backup = opened.backup

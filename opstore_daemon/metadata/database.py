@@ -18,9 +18,14 @@ class Database(Connections):
             return id_of(connection, str(self.path))
 
     def acquire(self, home: str | None = None) -> None:
-        """Become the one daemon of the database until `close` (DatabaseFile.acquire); one in memory has no other."""
+        """Become the one daemon of the database until `close` (DatabaseFile.acquire); one in memory has no other.
+
+        Only then may the reserve be given up, or for the lock itself: it needs space only if its file is missing, and
+        then nobody holds it.
+        """
         if self.file is not None:
-            self.file.acquire(home)
+            file = self.file
+            self.reserve.spend_on(lambda: file.acquire(home))
 
     def name_store(self, store_id: str) -> None:
         """Record whose commits the WAL has, for a start that finds another database beside it."""

@@ -1,5 +1,6 @@
 """A daemon on a disk that is full: on a small file system, where one can be mounted, and below a limit on files."""
 
+import os
 import re
 import shutil
 import sys
@@ -278,6 +279,22 @@ def test_a_body_beyond_the_limit_on_files_is_refused_and_freed(home: Path) -> No
         assert daemon.pull("pca") == b"bytes"
     finally:
         daemon.kill()
+
+
+def test_a_second_home_leaves_the_reserve_of_a_database_in_use_alone(home: Path, tmp_path: Path) -> None:
+    database = tmp_path / "shared.db"
+    options = ["--db", f"sqlite:///{database}"]
+    first = Daemon.start(home, options)
+    try:
+        reserve = (tmp_path / "shared.db-reserve").stat()
+        for command in (["serve", *options], ["db", "upgrade", *options]):
+            # Its token can't be written, nor anything else.
+            refused = run(tmp_path / "other", *command, enter=limited(0))
+            assert refused.returncode == 5, refused.stderr
+            assert f"{database} is in use by another daemon (pid {first.process.pid} on " in refused.stderr
+        assert os.path.samestat((tmp_path / "shared.db-reserve").stat(), reserve)
+    finally:
+        first.kill()
 
 
 def test_a_database_at_the_limit_on_files_refuses_writes_and_keeps_reads(home: Path) -> None:
