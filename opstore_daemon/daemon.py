@@ -31,7 +31,7 @@ from opstore_daemon.http_server.shares import FILES
 from opstore_daemon.log import LimitedHandler
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
-from opstore_daemon.metadata.wal_match import keeping_wal
+from opstore_daemon.metadata.database_match import keeping_wal
 from opstore_daemon.protocol import errors, proof
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.server import OpStoreServer

@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 
 from opstore_daemon.metadata import failures
 from opstore_daemon.metadata.database_file import DatabaseFile
+from opstore_daemon.metadata.database_match import position_of
 from opstore_daemon.metadata.reserve import Reserve
 from opstore_daemon.protocol import errors
 
@@ -171,9 +172,11 @@ class Connections:
                 self._run_checkpoint(pooled.dbapi_connection, "PASSIVE")
 
     def _run_checkpoint(self, connection: Any, mode: str) -> None:
+        position = position_of(connection)
         _, frames, copied = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         if self.file is not None:
-            self.file.checkpointed(complete=frames == copied and frames >= 0)  # -1: another program does one
+            complete = frames == copied and frames >= 0  # -1: another program does one
+            self.file.checkpointed(position if complete else None)
 
     def close(self) -> None:
         """Close all connections, the writer last: the last one to close does a checkpoint. Release the database."""

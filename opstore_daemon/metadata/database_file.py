@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from opstore_daemon.metadata.wal_match import what_does_not_match
+from opstore_daemon.metadata.database_match import what_is_wrong
 from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
 from opstore_daemon.system import full_disk
@@ -56,8 +56,8 @@ class DatabaseFile:
         main, wal = _state(self.path), _size(self._wal)
         reason = what_is_missing(self._record, main, wal)
         # A database that changed since the record: somebody did a checkpoint, or it is another one.
-        if reason is None and main is not None and wal and not self._record.is_of(main):
-            reason = what_does_not_match(self.path, self._store or None)
+        if reason is None and main is not None and main.st_size and not self._record.is_of(main):
+            reason = what_is_wrong(self.path, self._store or None, self._record.position, has_wal=bool(wal))
         if reason is not None:
             raise errors.DatabaseDamaged(database=str(self.path), reason=reason)
         self._holder = holder(home)
@@ -145,11 +145,14 @@ class DatabaseFile:
                 self._record = record
                 self._write(durable=durable)
 
-    def checkpointed(self, *, complete: bool) -> None:
-        """Record the state after a checkpoint; `complete`: the database file has all commits."""
+    def checkpointed(self, position: int | None) -> None:
+        """Record the state after a checkpoint.
+
+        `position` is that of the last commit; None: the database file may not have all commits yet.
+        """
         main = _state(self.path)
         if main is not None:
-            self._record = WalRecord(not complete, main.st_mtime_ns, main.st_size, _size(self._wal) or 0)
+            self._record = self._record.after_checkpoint(main, _size(self._wal) or 0, position)
             self._write(durable=True)
 
     def _write(self, *, durable: bool = False) -> None:

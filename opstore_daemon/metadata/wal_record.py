@@ -15,13 +15,15 @@ from typing import Any
 class WalRecord:
     """The state after a commit. `pending`: the WAL may have commits that the database file does not have.
 
-    `mtime` (in nanoseconds) and `size` are those of the database file, `wal` is the size of the WAL, in bytes.
+    `mtime` (in nanoseconds) and `size` are those of the database file, `wal` is the size of the WAL, in bytes. The
+    database file alone has all commits up to `position` in the journal.
     """
 
     pending: bool = False
     mtime: int = 0
     size: int = 0
     wal: int = 0
+    position: int = 0
 
     @classmethod
     def parse(cls, found: object) -> "WalRecord":
@@ -31,7 +33,7 @@ class WalRecord:
         except TypeError:
             return cls()
         whole = isinstance(record.pending, bool) and all(
-            type(number) is int for number in (record.mtime, record.size, record.wal)
+            type(number) is int for number in (record.mtime, record.size, record.wal, record.position)
         )
         return record if whole else cls()
 
@@ -47,7 +49,12 @@ class WalRecord:
         """Return the record of the state after a commit."""
         # A checkpoint that came with the commit may have copied everything, which only SQLite knows. Then a reader
         # that closes later may delete the WAL without writing to the database file.
-        return WalRecord(self.is_of(main), main.st_mtime_ns, main.st_size, wal)
+        return WalRecord(self.is_of(main), main.st_mtime_ns, main.st_size, wal, self.position)
+
+    def after_checkpoint(self, main: os.stat_result, wal: int, position: int | None) -> "WalRecord":
+        """Return the record of the state after a checkpoint; `position`: see `WalRecord`, None if it was incomplete."""
+        at = self.position if position is None else position
+        return WalRecord(position is None, main.st_mtime_ns, main.st_size, wal, at)
 
 
 def what_is_missing(record: WalRecord, main: os.stat_result | None, wal: int | None) -> str | None:

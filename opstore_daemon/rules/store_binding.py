@@ -12,16 +12,20 @@ DatabaseKind = Literal["memory", "new", "existing"]
 # What to do, or why nothing may be done:
 # bound: they belong together already; claim: write the database's id into the saver; take: the database, which is
 # older than store ids, takes the saver's id; apart: use the saver without claiming or deleting anything that is in it.
-Decision = Literal["bound", "claim", "take", "apart", "database lost", "mismatch", "blobs lost"]
+Decision = Literal["bound", "claim", "take", "apart", "database lost", "commits lost", "mismatch", "blobs lost"]
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """A database as it was found. `store_id` is None for a new one and for one from before store ids."""
+    """A database as it was found. `store_id` is None for a new one and for one from before store ids.
+
+    `position` is that of its last commit, 0 if there is none.
+    """
 
     kind: DatabaseKind
     store_id: str | None = None
     has_stored: bool = False
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,14 @@ class SaverState:
     """A saver as it was found.
 
     `carries_id`: it can carry an id at all. `holds_newest`: it has at least one of the newest stored versions of this
-    database, with the right size.
+    database, with the right size. `position` is that of the last commit of the store which claimed it, as far as known.
     """
 
     carries_id: bool
     store_id: str | None
     has_blobs: bool
     holds_newest: bool = False
+    position: int = 0
 
 
 def decide(database: DatabaseState, saver: SaverState) -> Decision:
@@ -46,10 +51,13 @@ def decide(database: DatabaseState, saver: SaverState) -> Decision:
         return "claim" if saver.store_id is None and not saver.has_blobs else "database lost"
     if not saver.carries_id:
         return "bound"  # nothing can be known
-    if saver.store_id is not None and saver.store_id == database.store_id:
-        return "bound"
     if saver.store_id is not None:
-        return "take" if database.store_id is None and saver.holds_newest else "mismatch"
+        belongs = saver.holds_newest if database.store_id is None else database.store_id == saver.store_id
+        if not belongs:
+            return "mismatch"
+        if database.position < saver.position:
+            return "commits lost"
+        return "take" if database.store_id is None else "bound"
     if saver.holds_newest or not (saver.has_blobs or database.has_stored):
         return "claim"
     return "blobs lost"

@@ -1,4 +1,4 @@
-"""A saver in a folder: blobs/ab/<64 hex digits> and staging/<upload>, both on one file system, lock and store-id."""
+"""A saver in a folder: blobs/ab/<64 hex digits> and staging/<upload> on one file system, lock, store-id, position."""
 
 import io
 import os
@@ -124,6 +124,12 @@ class FileSaver(BaseSaver):
 
     def claim(self, store_id: str) -> None:
         self._identity.claim(store_id)
+
+    def position(self) -> int:
+        return self._identity.position()
+
+    def record_position(self, position: int) -> None:
+        self._identity.record_position(position)
 
     def _make_folders(self) -> None:
         missing = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]

@@ -1,4 +1,4 @@
-"""Whose folder it is: the files `lock`, which one saver at a time holds, and `store-id`."""
+"""Whose folder it is: the files `lock`, which one saver at a time holds, `store-id` and `position`."""
 
 import os
 import re
@@ -7,20 +7,22 @@ from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import posix
+from opstore_daemon.savers.position_file import PositionFile
 from opstore_daemon.savers.posix import translated
 from opstore_daemon.system.lock_file import EARLIER_SERVER, Busy, LockFile, holder
 
-LOCK, STORE_ID = "lock", "store-id"
+LOCK, STORE_ID, POSITION = "lock", "store-id", "position"
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class FolderIdentity:
-    """The lock and the store id of a folder."""
+    """The lock, the store id and the position of a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock: LockFile | None = None
+        self._position = PositionFile(root / POSITION)
 
     def acquire(self, home: str | None) -> None:
         """Hold the folder until `release`; raise StoreInUse or StorageFailed."""
@@ -37,6 +39,7 @@ class FolderIdentity:
 
     def release(self) -> None:
         """Release the folder."""
+        self._position.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -64,6 +67,9 @@ class FolderIdentity:
         """Write the id into the folder atomically and durably."""
         new = self._root / f"{STORE_ID}.new"
         with translated("writing the store id"):
+            if self.store_id() != store_id:
+                self._position.close()
+                posix.unlink(self._root / POSITION)  # of another store
             posix.unlink(new)  # of a process that crashed: only the holder of the lock writes here
             fd = posix.open_new(new)
             try:
@@ -73,3 +79,15 @@ class FolderIdentity:
                 os.close(fd)
             os.rename(new, self._root / STORE_ID)
             posix.sync_folder(self._root)
+
+    def position(self) -> int:
+        """Return the position in the folder; raise StorageFailed."""
+        with translated("reading the position"):
+            return self._position.read()
+
+    def record_position(self, position: int) -> None:
+        """Record the position if the folder is held and has a store id."""
+        # A precaution: no commit fails because of it.
+        with suppress(OSError, errors.StorageFailed):
+            if self._lock is not None and (self._position.is_open or self.store_id() is not None):
+                self._position.record(position)

@@ -1,8 +1,9 @@
 """The part of a saver's contract that says whose storage it is.
 
 One server at a time uses a saver's storage, and the storage carries the id of its store, so that no server deletes the
-blobs of another store, or continues with an empty database beside them. A saver that inherits these defaults works
-without that protection: then the operator has to see to it.
+blobs of another store, or continues with an empty database beside them. It also has the position of the last commit,
+so that a database which lost commits is noticed. A saver that inherits these defaults works without that protection:
+then the operator has to see to it.
 """
 
 from typing import ClassVar
@@ -42,4 +43,21 @@ class StorageIdentity:
         return None
 
     def claim(self, store_id: str) -> None:
-        """Make the storage carry the id, durably: after a crash it has this id or the one before."""
+        """Make the storage carry the id, durably: after a crash it has this id or the one before.
+
+        The storage then has no position, unless it carried this id already.
+        """
+
+    def position(self) -> int:
+        """Return the largest position that was recorded since the storage was claimed; 0 if there is none.
+
+        Raises StorageFailed.
+        """
+        return 0
+
+    def record_position(self, position: int) -> None:
+        """Record the position of a commit in the store's journal; does nothing in storage that no store has claimed.
+
+        Called after each commit, from any thread, in any order: so it should take microseconds. It need not be durable
+        (a record that is behind raises no false alarm), and it never raises.
+        """

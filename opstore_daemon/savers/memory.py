@@ -37,6 +37,7 @@ class MemorySaver(BaseSaver):
         self._staging: dict[str, _Staged] = {}
         self._blobs: dict[Digest, _Blob] = {}
         self._store_id: str | None = None
+        self._position = 0
         self._acquired = False
 
     def draft(self, upload: str) -> Draft:
@@ -94,7 +95,16 @@ class MemorySaver(BaseSaver):
         return self._store_id
 
     def claim(self, store_id: str) -> None:
-        self._store_id = store_id
+        if store_id != self._store_id:
+            self._store_id, self._position = store_id, 0
+
+    def position(self) -> int:
+        return self._position
+
+    def record_position(self, position: int) -> None:
+        with self._lock:
+            if self._store_id is not None:
+                self._position = max(self._position, position)
 
     def _blob(self, digest: Digest) -> _Blob:
         blob = self._blobs.get(Digest.parse(digest))

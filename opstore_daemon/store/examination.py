@@ -8,6 +8,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.rules.store_binding import DatabaseState, SaverState
 from opstore_daemon.savers import BaseSaver
+from opstore_daemon.store import journal
 
 EXAMINED = 100  # of the newest stored versions, in search of one whose bytes the saver has
 
@@ -30,16 +31,18 @@ def examine_database(database: Database, migrate: Migrate) -> DatabaseState:
     store_id = database.store_id() if StoreIdentity.__tablename__ in tables else None
     stored = select(literal(1)).where(Version.digest.is_not(None)).limit(1)
     with database.read() as connection:
-        return DatabaseState("existing", store_id, connection.execute(stored).first() is not None)
+        has_stored = connection.execute(stored).first() is not None
+        return DatabaseState("existing", store_id, has_stored, journal.last(connection))
 
 
 def examine_saver(saver: BaseSaver, database: Database, state: DatabaseState) -> SaverState:
     """Return what the saver is for this database."""
-    store_id = saver.store_id()
+    store_id, position = saver.store_id(), saver.position()
     if state.kind == "existing" and (not saver.carries_id or state.store_id == store_id is not None):
-        return SaverState(saver.carries_id, store_id, has_blobs=True)  # the usual start lists no folder
+        # The usual start, which lists no folder.
+        return SaverState(saver.carries_id, store_id, has_blobs=True, position=position)
     holds_newest = state.has_stored and _holds_newest(saver, database)
-    return SaverState(saver.carries_id, store_id, saver.has_blobs(), holds_newest)
+    return SaverState(saver.carries_id, store_id, saver.has_blobs(), holds_newest, position)
 
 
 def _holds_newest(saver: BaseSaver, database: Database) -> bool:

@@ -37,6 +37,7 @@ def open_together(database: Database, migrate: Migrate, saver: BaseSaver) -> Ope
     database.name_store(store_id)
     if decision == "claim":
         saver.claim(store_id)
+    saver.record_position(state.position)
     # Blobs of others can be in a saver that was not claimed, unless it was empty.
     return Opened(backup, decision != "apart" or not (found.has_blobs or any(saver.drafts())))
 
@@ -61,6 +62,9 @@ def _refuse(decision: Decision, database: Database, state: DatabaseState, saver:
     blobs = f"of the store {found.store_id}" if found.store_id else "without a store id"
     if decision == "database lost":
         raise errors.DatabaseLost(saver=place, reason=f"{_what_is_there(database)}, and the blobs are {blobs}")
+    if decision == "commits lost":
+        reason = f"it ends at position {state.position} of the journal, and {place} has the blobs up to position"
+        raise errors.DatabaseDamaged(database=name, reason=f"its last commits are missing: {reason} {found.position}")
     if decision == "mismatch":
         of_database = f"the store {state.store_id}" if state.store_id else "another store, from before store ids"
         raise errors.StoreMismatch(database=name, of_database=of_database, saver=place, of_saver=found.store_id)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import records
+from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import idempotency, journal
 from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.snapshot import Snapshot
@@ -26,8 +27,8 @@ def utc() -> datetime:
 class Transactions:
     """Reads and writes of a store, each as one transaction: the base class of all operations."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
-        self.database = database
+    def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime]) -> None:
+        self.database, self.saver = database, saver
         self._clock = clock
         self._request: IdempotentRequest | None = None
 
@@ -43,21 +44,25 @@ class Transactions:
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do the work in one transaction and return its result, or the result of an earlier request with the key."""
         with self.database.write() as connection:
-            return self._once(connection, kind, work)
+            result, position = self._once(connection, kind, work)
+        self.saver.record_position(position)
+        return result
 
     def _write_freeing(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do what `_write` does, for work that frees space: on a full disk it may use the reserve."""
-        return self.database.write_freeing(lambda connection: self._once(connection, kind, work))
-
-    def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> T:
-        if self._request is None:
-            return work(connection)
-        before = idempotency.find(connection, self._request)
-        if before is not None:
-            return records.decoder(kind).decode(before)
-        result = work(connection)
-        idempotency.save(connection, self._request, records.encode(result), self._now())
+        result, position = self.database.write_freeing(lambda connection: self._once(connection, kind, work))
+        self.saver.record_position(position)
         return result
+
+    def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> tuple[T, int]:
+        """Return the result, and the position of the journal at the end of the transaction."""
+        before = None if self._request is None else idempotency.find(connection, self._request)
+        if before is not None:
+            return records.decoder(kind).decode(before), journal.last(connection)
+        result = work(connection)
+        if self._request is not None:
+            idempotency.save(connection, self._request, records.encode(result), self._now())
+        return result, journal.last(connection)
 
     @contextmanager
     def _snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:

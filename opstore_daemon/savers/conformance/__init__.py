@@ -39,7 +39,7 @@ class SaverConformance(DraftConformance, PublishConformance, BlobConformance, Ow
         self.check_leftovers(saver)
 
     def check_leftovers(self, saver: BaseSaver) -> None:
-        """Check that only blobs are left once the drafts are discarded, and the saver's own lock and store id."""
+        """Check that only blobs are left once the drafts are discarded, and what says whose they are."""
         expected = self.identity_files
         assert self.leftovers(saver) == expected, "neither a blob nor a draft"
         for upload in list(saver.drafts()):

@@ -16,7 +16,7 @@ class OwnershipConformance(SaverHooks):
     """What a saver promises about its user and its store, if it `carries_id`."""
 
     identity_files = 0
-    """How many of the leftovers are the lock and the store id of the saver under test."""
+    """How many of the leftovers are the lock, the store id and the position of the saver under test."""
 
     def _use(self, saver: BaseSaver) -> BaseSaver:
         """Acquire the saver, as a server does first."""
@@ -59,6 +59,29 @@ class OwnershipConformance(SaverHooks):
         saver.claim(STORE)
         self.identity_files += self.leftovers(saver) - before
         assert (get(saver), list(saver), saver.staged_size(UPLOAD)) == (DATA, [digest], 7)
+
+    def test_claimed_storage_has_the_largest_position_that_was_recorded(self, saver: BaseSaver) -> None:
+        self._use(saver)
+        saver.record_position(3)
+        assert saver.position() == 0  # nobody's
+        self._claim(saver)
+        for recorded, largest in ((0, 0), (3, 3), (12, 12), (7, 12), (10**18, 10**18)):
+            saver.record_position(recorded)
+            assert saver.position() == (largest if saver.carries_id else 0)
+        self.identity_files = self.leftovers(saver)
+        saver.release()
+        again = self.reopen(saver)
+        again.acquire()
+        again.record_position(8)
+        assert again.position() == (10**18 if saver.carries_id else 0)
+        again.claim(STORE)
+        assert again.position() == (10**18 if saver.carries_id else 0)
+        again.claim(OTHER_STORE)
+        assert again.position() == 0
+        again.record_position(1)
+        assert again.position() == (1 if saver.carries_id else 0)
+        self.identity_files = self.leftovers(saver)
+        again.release()
 
     def test_acquired_storage_is_in_use_until_it_is_released(self, saver: BaseSaver) -> None:
         self._use(saver)

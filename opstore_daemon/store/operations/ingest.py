@@ -45,8 +45,8 @@ class IngestOperations(Transactions):
         self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc, *, owns_blobs: bool = True
     ) -> None:
         """`owns_blobs`: every blob of the saver belongs to this database, so those without a version can be deleted."""
-        super().__init__(database, clock)
-        self.saver, self._owns_blobs = saver, owns_blobs
+        super().__init__(database, saver, clock)
+        self._owns_blobs = owns_blobs
         self.reads = long_reads.places()
         self.uploads = Uploads(database, saver, self._now, self.reads)
 

@@ -21,6 +21,7 @@ from opstore_daemon.protocol.records import (
     Validation,
 )
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.store.paging import check_limit, next_cursor
@@ -42,8 +43,8 @@ def _has_none(_position: int) -> bool:
 class ValidityOperations(Transactions):
     """Record links, validate, resolve, check locks, find affected ops."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = utc) -> None:
-        super().__init__(database, clock)
+    def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc) -> None:
+        super().__init__(database, saver, clock)
         self.searches = Searches()
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:

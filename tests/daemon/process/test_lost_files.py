@@ -119,6 +119,33 @@ def test_another_database_beside_the_wal_of_a_killed_daemon_costs_no_commit(
     assert start().push("last", b"4")["version"] == "1.0.1"
 
 
+@pytest.mark.parametrize(
+    "files", [["opstore.db", "blobs"], ["opstore.db", "blobs", "token", "opstore.db-shm"]], ids=str
+)
+def test_a_copy_of_a_killed_store_without_its_wal_is_refused(start: Start, tmp_path: Path, files: list[str]) -> None:
+    daemon = start()
+    daemon.push("pca", b"1")
+    daemon.stop()
+    daemon = start()
+    daemon.push("pca", b"2")
+    daemon.kill()
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    for name in files:
+        source = daemon.home / name
+        shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy(source, copy / name)
+    refused = run(copy, "serve")
+    assert refused.returncode == 9
+    assert "its last commits are missing" in refused.stderr
+    shutil.copy(daemon.home / "opstore.db-wal", copy)
+    shutil.copy(daemon.home / "opstore.db", copy)
+    whole = Daemon.start(copy)
+    try:
+        assert whole.push("pca", b"3")["version"] == "1.0.2"
+    finally:
+        whole.kill()
+
+
 def test_an_upgrade_creates_no_database_beside_blobs(start: Start) -> None:
     daemon = start()
     daemon.push("pca", b"1")

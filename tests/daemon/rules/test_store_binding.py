@@ -10,26 +10,27 @@ OURS, THEIRS = "0" * 32, "f" * 32
 KINDS: list[DatabaseKind] = ["memory", "new", "existing"]
 
 EVERY_DATABASE = [
-    DatabaseState(kind, store_id, has_stored)
-    for kind, store_id, has_stored in itertools.product(KINDS, (None, OURS), (False, True))
-    if kind == "existing" or (store_id is None and not has_stored)
+    DatabaseState(kind, store_id, has_stored, position)
+    for kind, store_id, has_stored, position in itertools.product(KINDS, (None, OURS), (False, True), (0, 7))
+    if kind == "existing" or (store_id is None and not has_stored and not position)
 ]
 EVERY_SAVER = [
-    SaverState(carries_id, store_id, has_blobs, holds_newest)
-    for carries_id, store_id, has_blobs, holds_newest in itertools.product(
-        (False, True), (None, OURS, THEIRS), (False, True), (False, True)
+    SaverState(carries_id, store_id, has_blobs, holds_newest, position)
+    for carries_id, store_id, has_blobs, holds_newest, position in itertools.product(
+        (False, True), (None, OURS, THEIRS), (False, True), (False, True), (0, 7, 8)
     )
     if (carries_id or store_id is None) and (has_blobs or not holds_newest)
 ]
 
 
-def saver(store_id: str | None = None, *, blobs: bool = False, newest: bool = False) -> SaverState:
+def saver(store_id: str | None = None, *, blobs: bool = False, newest: bool = False, position: int = 0) -> SaverState:
     """Return the state of a folder."""
-    return SaverState(True, store_id, blobs or newest, newest)
+    return SaverState(True, store_id, blobs or newest, newest, position)
 
 
 MEMORY, NEW = DatabaseState("memory"), DatabaseState("new")
 EMPTY, FULL = DatabaseState("existing", OURS), DatabaseState("existing", OURS, has_stored=True)
+AT_7 = DatabaseState("existing", OURS, has_stored=True, position=7)
 OLD_EMPTY, OLD_FULL = DatabaseState("existing"), DatabaseState("existing", has_stored=True)
 
 CASES: list[tuple[DatabaseState, SaverState, Decision]] = [
@@ -57,6 +58,12 @@ CASES: list[tuple[DatabaseState, SaverState, Decision]] = [
     (NEW, SaverState(False, None, has_blobs=True), "database lost"),
     (FULL, SaverState(False, None, has_blobs=False), "bound"),
     (MEMORY, SaverState(False, None, has_blobs=True), "apart"),
+    (AT_7, saver(OURS, position=7), "bound"),
+    (AT_7, saver(OURS, position=6), "bound"),
+    (AT_7, saver(OURS, position=8), "commits lost"),
+    (AT_7, saver(THEIRS, newest=True, position=8), "mismatch"),
+    (AT_7, saver(newest=True, position=8), "claim"),
+    (OLD_FULL, saver(THEIRS, newest=True, position=1), "commits lost"),
 ]
 
 
@@ -66,7 +73,7 @@ def test_the_decision(database: DatabaseState, saver: SaverState, decision: Deci
 
 
 def test_no_combination_brings_a_database_and_blobs_of_two_stores_together() -> None:
-    refusals = {"database lost", "mismatch", "blobs lost"}
+    refusals = {"database lost", "commits lost", "mismatch", "blobs lost"}
     for database, found in itertools.product(EVERY_DATABASE, EVERY_SAVER):
         decision = decide(database, found)
         if found.store_id is not None and found.store_id != database.store_id and decision not in refusals:
@@ -76,6 +83,8 @@ def test_no_combination_brings_a_database_and_blobs_of_two_stores_together() -> 
             assert decision == "database lost"
         if decision == "claim" and found.has_blobs:
             assert found.holds_newest
+        if decision in ("bound", "take") and found.store_id is not None:
+            assert database.position >= found.position
 
 
 def test_after_the_claim_the_two_are_bound() -> None:

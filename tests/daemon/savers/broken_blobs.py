@@ -180,6 +180,19 @@ class EmptiesItselfForAClaim(BrokenSaver):
         self._blobs.clear()
 
 
+class TakesThePositionOfAnotherStore(BrokenSaver):
+    def claim(self, store_id: str) -> None:
+        self._store_id = store_id
+
+
+class TakesTheLastPosition(BrokenSaver):
+    """Forgets a larger one that was recorded earlier."""
+
+    def record_position(self, position: int) -> None:
+        if self._store_id is not None:
+            self._position = position
+
+
 class SharesItself(BrokenSaver):
     """Is used by everybody at the same time."""
 
@@ -207,6 +220,8 @@ SABOTEURS: dict[type[BaseSaver], str] = {
     IsClaimedFromTheStart: "test_new_storage_carries_no_id",
     KeepsTheFirstClaim: "test_claimed_storage_carries_the_id_of_its_store_after_a_restart",
     EmptiesItselfForAClaim: "test_a_claim_touches_no_blob_and_no_draft",
+    TakesThePositionOfAnotherStore: "test_claimed_storage_has_the_largest_position_that_was_recorded",
+    TakesTheLastPosition: "test_claimed_storage_has_the_largest_position_that_was_recorded",
     SharesItself: "test_acquired_storage_is_in_use_until_it_is_released",
     IsHeldForEver: "test_storage_can_be_released_twice",
     LosesItsPlace: "test_acquired_storage_is_in_its_place",

@@ -1,5 +1,6 @@
 """A server opens a database and blobs only if they belong together, alone, and after any crash."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -239,6 +240,65 @@ def test_an_older_database_beside_blobs_of_another_store_is_refused(place: Place
     other.push(b"2")
     error = refused(place, errors.StoreMismatch, FileSaver(other.blobs))
     assert "from before store ids" in error.text
+
+
+@pytest.fixture
+def earlier(place: Place, tmp_path: Path) -> Path:
+    """A copy of the database that is three commits behind the store at `place`."""
+    place.push(b"1", b"2")
+    copy = tmp_path / "earlier.db"
+    shutil.copy(place.database, copy)
+    place.push(b"3", b"4", b"5")
+    return copy
+
+
+@pytest.mark.parametrize("record", ["with its lock file", "without its lock file"])
+def test_an_earlier_copy_of_the_database_is_refused(place: Place, earlier: Path, record: str) -> None:
+    if record == "without its lock file":
+        place.database.with_name("opstore.db.lock").unlink()
+    latest = place.database.read_bytes()
+    shutil.copy(earlier, place.database)
+    error = refused(place, errors.DatabaseDamaged)
+    assert "2 " in error.text
+    assert "5" in error.text
+    place.database.write_bytes(latest)
+    assert place.push(b"6") == ["1.0.5"]
+
+
+def test_an_earlier_copy_is_used_once_the_records_of_the_later_one_are_deleted(place: Place, earlier: Path) -> None:
+    shutil.copy(earlier, place.database)
+    place.database.with_name("opstore.db.lock").unlink()
+    (place.blobs / "position").unlink()
+    assert place.push(b"6", b"7") == ["1.0.2", "1.0.3"]
+    shutil.copy(earlier, place.database)
+    refused(place, errors.DatabaseDamaged)
+
+
+@pytest.mark.parametrize("content", [b"", b"7", b"one hundred thousand\n", b"0" * 19 + b"x\n", b"9" * 5000])
+def test_a_position_that_was_damaged_is_replaced(place: Place, content: bytes) -> None:
+    place.push(b"1")
+    (place.blobs / "position").write_bytes(content)
+    assert place.push(b"2", b"3") == ["1.0.1", "1.0.2"]
+    assert (place.blobs / "position").read_bytes()[:21] == b"%020d\n" % 3
+
+
+def test_a_store_from_before_positions_gets_one_at_its_start(place: Place, earlier: Path) -> None:
+    (place.blobs / "position").unlink()
+    place.open().close()
+    place.database.with_name("opstore.db.lock").unlink()
+    shutil.copy(earlier, place.database)
+    refused(place, errors.DatabaseDamaged)
+
+
+def test_a_commit_succeeds_where_its_position_can_not_be_recorded(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("opstore_daemon.savers.position_file.PositionFile.record", fail)
+    assert place.push(b"1", b"2") == ["1.0.0", "1.0.1"]
+    assert place.pull() == b"2"
 
 
 @pytest.mark.parametrize("kind", ["deleted", "emptied", "foreign", "of another size"])
