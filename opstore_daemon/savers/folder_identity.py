@@ -12,6 +12,7 @@ from opstore_daemon.savers.posix import translated
 from opstore_daemon.system.lock_file import EARLIER_SERVER, Busy, LockFile, holder
 
 LOCK, STORE_ID, POSITION = "lock", "store-id", "position"
+FILES = {LOCK, STORE_ID, POSITION}
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from opstore_daemon.savers import FileSaver
-from opstore_daemon.savers.folder_identity import LOCK, STORE_ID
+from opstore_daemon.savers import FileSaver, folder_identity
 
 MIB = 1024 * 1024
 
@@ -30,8 +29,8 @@ class CountedDisk:
 
     @property
     def free(self) -> int:
-        """Return how many bytes are free; a file with two names counts once, the lock and the store id do not."""
-        files = [each for each in self._folder.rglob("*") if each.is_file() and each.name not in (LOCK, STORE_ID)]
+        """Return how many bytes are free; a file with two names counts once, those of the identity do not."""
+        files = [each for each in self._folder.rglob("*") if each.is_file() and each.name not in folder_identity.FILES]
         found = {each.stat().st_ino: each.stat().st_size for each in files}
         return self.capacity - sum(found.values())
 
