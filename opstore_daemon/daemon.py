@@ -28,7 +28,7 @@ from opstore_daemon.home import (
 )
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.shares import FILES
-from opstore_daemon.log import LimitedHandler
+from opstore_daemon.log import LimitedHandler, one_line
 from opstore_daemon.metadata import Database, Migrate
 from opstore_daemon.metadata.connections import path_of
 from opstore_daemon.metadata.database_match import keeping_wal
@@ -173,9 +173,9 @@ def report(error: errors.OpStoreError) -> int:
     if log.hasHandlers():  # or logging prints it to stderr, too
         log.error("%s", error.text)
     _report_to_starter({"error": error.text, "code": error.code, "hint": error.advice})
-    hint = f"\nhint: {error.advice}" if error.advice else ""
+    hint = f"\nhint: {one_line(error.advice)}" if error.advice else ""
     with suppress(OSError):  # a file on a full disk
-        sys.stderr.write(f"error: {error.text}{hint}\n")
+        sys.stderr.write(f"error: {one_line(error.text)}{hint}\n")
         sys.stderr.flush()
     return error.exit_code
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from opstore_daemon.system.stray_bytes import escape_in_message
+
 BURST = 10  # lines of one kind in a window
 ANONYMOUS_BURST = 20  # lines of all requests without a token, in a window of WINDOW
 TRACEBACKS = 3  # of one kind in a window
@@ -26,11 +28,16 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line, escaped."""
-        text = _CODE.sub(r"\1<code>", record.message)
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-        record.message = text
+        record.message = one_line(_CODE.sub(r"\1<code>", record.message))
         return super().formatMessage(record)
+
+
+def one_line(text: str) -> str:
+    """Return the message as one line that can't control a terminal."""
+    text = escape_in_message(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from opstore_cli.console.command import HELP, Group, command
+from opstore_cli.console.parameters import PathType
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
@@ -39,7 +40,7 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
     "--files",
     metavar="DIR",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=PathType(exists=True, file_okay=False, path_type=Path),
     help="The folder of its files: models/OP/VERSION below it.",
 )
 @click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opstore_cli.console.command import HELP, Group, command
-from opstore_cli.console.parameters import EdgeType, OpNameType, PipelineNameType
+from opstore_cli.console.parameters import EdgeType, OpNameType, PathType, PipelineNameType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import Cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
@@ -41,7 +41,7 @@ def pipeline() -> None:
 @click.option(
     "--file",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=PathType(exists=True, dir_okay=False, path_type=Path),
     help="A TOML file with ops, edges or both.",
 )
 def register(

@@ -18,10 +18,10 @@ from opstore_cli.console.parameters import DirectoryType, PipelineNameType, Refe
 from opstore_cli.console.session import Session
 from opstore_cli.files.targets import is_standard_output, is_stream
 from opstore_cli.output.cells import format_reference
-from opstore_cli.output.escaping import escape_stray_bytes
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient

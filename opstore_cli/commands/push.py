@@ -10,7 +10,7 @@ import click
 from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, version_options
-from opstore_cli.console.parameters import LEVELS, OpNameType, TagType
+from opstore_cli.console.parameters import LEVELS, OpNameType, PathType, TagType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import format_reference
 from opstore_daemon.protocol import errors
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @command("push")
 @click.argument("name", metavar="NAME", required=False, type=OpNameType())
-@click.argument("file", metavar="FILE", required=False, type=click.Path(exists=True, allow_dash=True))
+@click.argument("file", metavar="FILE", required=False, type=PathType(exists=True, allow_dash=True))
 @click.option(
     "--all",
     "directory",
     metavar="DIR",
-    type=click.Path(exists=True, file_okay=False),
+    type=PathType(exists=True, file_okay=False),
     help="Push each file and folder in DIR, as the op of its name.",
 )
 @click.option("--bump", type=click.Choice(LEVELS), help="The level that changes (without it: patch).")

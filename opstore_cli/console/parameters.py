@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
+from opstore_cli.output.escaping import escape_controls
+from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -200,7 +201,19 @@ class TimeOrPositionType(Text):
             self.fail(f"{text!r} is not {expected}", param, ctx)
 
 
-class DirectoryType(click.Path):
+class PathType(click.Path):
+    """A path, which messages show in the form that all others do."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            # click writes a replacement character for each byte that is not UTF-8.
+            shown = escape_controls(os.fsdecode(value))
+            self.fail(error.message.replace(click.format_filename(value), shown), param, ctx)
+
+
+class DirectoryType(PathType):
     """The path of a directory that need not exist. The shell completes directories; the command checks the path."""
 
     def shell_complete(

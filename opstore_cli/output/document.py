@@ -7,7 +7,7 @@ a label, a file name, the details of an error) reaches the terminal as an escape
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +15,11 @@ from typing import Any
 import click
 
 from opstore_cli.output import streams, tables
-from opstore_cli.output.escaping import escape_controls, escape_in_json, escape_stray_bytes
+from opstore_cli.output.escaping import escape_controls, escape_in_json
 from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
+from opstore_daemon.system.stray_bytes import escape_in_message, escape_stray_bytes
 
 
 @dataclass(slots=True)
@@ -96,12 +97,12 @@ class Output:
             body = {"code": code, "message": text, "details": details or {}, "hint": advice or None}
             self._stderr_json({"error": body})
             return
-        self._stderr(f"{self._marked('error:', 'red')} {escape_controls(text)}")
+        self._stderr(f"{self._marked('error:', 'red')} {_shown(text)}")
         if self.verbose:
             for name, value in (details or {}).items():
-                self._stderr(f"  {escape_controls(name)}: {escape_controls(value)}")
+                self._stderr(f"  {_shown(name)}: {_shown(value)}")
         if advice:
-            self._stderr(f"{self._marked('hint:', 'cyan')} {escape_controls(advice)}")
+            self._stderr(f"{self._marked('hint:', 'cyan')} {_shown(advice)}")
 
     def traceback(self, lines: Iterable[str]) -> None:
         """Write the traceback of an internal error, keeping its line breaks. JSON has it in the details."""
@@ -144,9 +145,9 @@ class Output:
         if self.json:
             self._stderr_json({kind: text})
         elif kind == "note":
-            self._stderr(escape_controls(text))
+            self._stderr(_shown(text))
         else:
-            self._stderr(f"{self._marked(kind + ':', color)} {escape_controls(text)}")
+            self._stderr(f"{self._marked(kind + ':', color)} {_shown(text)}")
 
     def _marked(self, word: str, color: str) -> str:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word
@@ -157,7 +158,7 @@ class Output:
 
     def _stderr_json(self, document: dict[str, Any]) -> None:
         with _on_stderr():
-            _write_utf_8(sys.stderr, json.dumps(_escaped(document)).encode() + b"\n")
+            _write_utf_8(sys.stderr, json.dumps(_escaped(document, escape_in_message)).encode() + b"\n")
 
     def _colored(self, stream: Any) -> bool:
         if self.no_color or os.environ.get("NO_COLOR") or not _is_terminal(stream):
@@ -187,15 +188,20 @@ def _on_stderr() -> Iterator[None]:
         yield
 
 
-def _escaped(value: Any) -> Any:
+def _shown(text: object) -> str:
+    """Return a message as a line of text."""
+    return escape_controls(escape_in_message(str(text)))
+
+
+def _escaped(value: Any, escape: Callable[[str], str] = escape_stray_bytes) -> Any:
     """Return the value as JSON can represent it: stray bytes of file names become escapes, other objects text."""
     if isinstance(value, dict):
-        return {_escaped(str(key)): _escaped(each) for key, each in value.items()}
+        return {escape(str(key)): _escaped(each, escape) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_escaped(each) for each in value]
+        return [_escaped(each, escape) for each in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return escape_stray_bytes(str(value))
+    return escape(str(value))
 
 
 def _write_utf_8(stream: Any, data: bytes) -> None:

@@ -44,8 +44,3 @@ def _escape_in_json(char: str) -> str:
         return char
     units = char.encode("utf-16-be")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
-
-
-def escape_stray_bytes(text: str) -> str:
-    """Return the text as JSON can represent it: a stray byte of a file name becomes an escape."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -105,6 +105,8 @@ def test_a_code_that_starts_a_session_is_in_no_line(lines: list[str]) -> None:
 def test_a_message_of_a_library_is_one_line(lines: list[str]) -> None:
     logging.getLogger("waitress").error("Exception while serving %s", "/\n2026-01-01 forged\u202e größe")
     assert lines[0].endswith("Exception while serving /\\n2026-01-01 forged\\u202e größe")
+    logging.getLogger("opstore").error("%s: %r", "\udcff", "\udcff")
+    assert lines[1].endswith(r"\xff: '\xff'")
 
 
 def test_repeated_tracebacks_are_suppressed_and_their_references_stay(lines: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Usage errors and options."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -96,6 +97,39 @@ def test_a_usage_error_is_json_with_json(capsys: pytest.CaptureFixture[str], wor
 def test_json_after_two_dashes_is_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "links", "a", "--", "--json")
     assert (code, out, err.startswith("error: ")) == (2, "", True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["{}"],
+        ["pipeline", "{}"],
+        ["--{}"],
+        ["-{}"],
+        ["ops", "--{}"],
+        ["ops", "{}"],
+        ["show", "pca", "{}"],
+        ["push", "pca", "-", "--bump", "{}"],
+        ["completion", "{}"],
+        ["show", "{}"],
+        ["versions", "pca", "--limit", "{}"],
+        ["push", "pca", "/nowhere/{}"],
+        ["--url", "{}", "ops"],
+        ["pipeline", "register", "churn", "--file", "/nowhere/{}"],
+        ["resolve", "--check", "/nowhere/{}"],
+        ["resolve", "churn", "--lock", "/nowhere/{}/x"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_an_argument_that_is_not_utf_8_is_shown_in_one_form(
+    capsys: pytest.CaptureFixture[str], words: list[str], form: list[str]
+) -> None:
+    given = [word.format(os.fsdecode(b"\xff")) for word in words]
+    assert main([*form, *given], Session()) == 2
+    out, err = capsys.readouterr()
+    message = json.loads(err)["error"]["message"] if form else err
+    assert (out, r"\xff" in message, "udc" in message) == ("", True, False)
 
 
 def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:

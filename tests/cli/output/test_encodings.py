@@ -57,11 +57,11 @@ def test_a_path_that_is_not_utf_8_is_escaped_wherever_it_is(monkeypatch: pytest.
     )
     document = json.loads(out.getvalue())
     json.dumps(document, ensure_ascii=False).encode()
-    assert document["home"] == document["pulled"][0]["reason"] == "\\udcff\n"
+    assert document["home"] == document["pulled"][0]["reason"] == "\\xff\n"
     output.failure("X", stray, stray, {"similar": [stray], "more": {stray: {"x": stray}}})
     error = json.loads(err.getvalue())["error"]
     json.dumps(error, ensure_ascii=False).encode()
-    assert error["details"] == {"similar": ["\\udcff\n"], "more": {"\\udcff\n": {"x": "\\udcff\n"}}}
+    assert error["details"] == {"similar": ["\\xff\n"], "more": {"\\xff\n": {"x": "\\xff\n"}}}
 
 
 def test_a_full_disk_under_json_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

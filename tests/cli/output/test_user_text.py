@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from opstore_cli.output.escaping import escape_controls, escape_stray_bytes
+from opstore_cli.output.escaping import escape_controls
 from opstore_daemon.protocol import errors
+from opstore_daemon.system.stray_bytes import escape_in_message, escape_stray_bytes
 from tests.cli.output.fakes import Opstore, a_link
 
 HOSTILE = "a\x1b[31m[bold]red[/]\u202e:smile:\n"
@@ -44,7 +45,32 @@ def test_escaped_text_contains_no_control_character() -> None:
 
 
 def test_a_file_name_that_is_not_utf8_is_escaped_in_json() -> None:
-    assert escape_stray_bytes(os.fsdecode(b"f\xff")) == "f\\udcff"
+    assert escape_stray_bytes(os.fsdecode(b"f\xff\xc3(")) == "f\\xff\\xc3("
+    assert escape_stray_bytes("größe \ud800") == "größe \\ud800"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (os.fsdecode(b"\xff\x80"), r"\xff\x80"),
+        (os.fsdecode(b"a\\\xff"), r"a\\\xff"),
+        ("\\udcff", r"\\udcff"),  # a backslash, and what follows it
+        ("\ud800", r"\ud800"),
+        ("\x1b", r"\x1b"),
+    ],
+)
+def test_a_stray_byte_has_one_form_in_a_message(name: str, shown: str) -> None:
+    assert escape_in_message(f"{name!r} is not a name") == f"'{shown}' is not a name"
+
+
+def test_a_stray_byte_of_a_message_is_shown_alike_in_text_and_json(opstore: Opstore) -> None:
+    stray = os.fsdecode(b"\xff")
+    error = errors.InvalidSetting(setting=stray, reason=f"{stray!r} is not a number")
+    said = r"\xff: '\xff' is not a number"
+    assert opstore("ops", "-v", ops=error) == (2, "", f"error: {said}\n  setting: \\xff\n  reason: {said[6:]}\n")
+    code, out, err = opstore("ops", "--json", ops=error)
+    assert (code, out, json.loads(err)["error"]["message"]) == (2, "", said)
+    assert json.loads(err)["error"]["details"] == {"setting": r"\xff", "reason": said[6:]}
 
 
 def test_user_text_is_escaped_off_a_terminal(opstore: Opstore) -> None:

@@ -99,6 +99,7 @@ def test_it_listens_on_no_public_address(home: Path, host: str) -> None:
         (["--allow-host", "a.example/x"], {}, "--allow-host: "),
         ([], {"OPSTORE_IDLE_TIMEOUT": "soon"}, "OPSTORE_IDLE_TIMEOUT: 'soon' is not a duration"),
         ([], {"OPSTORE_IDLE_TIMEOUT": "-1s"}, "OPSTORE_IDLE_TIMEOUT: "),
+        ([], {"OPSTORE_IDLE_TIMEOUT": "\udcff\x1b[1m"}, r"OPSTORE_IDLE_TIMEOUT: '\xff\x1b[1m' is not a duration"),
         (["--port", "65536"], {}, "--port"),
         (["--colour", "red"], {}, "No such option"),
     ],

@@ -448,7 +448,7 @@ def test_bytes_that_are_not_utf_8_are_refused_in_every_option(stocked: Machine, 
     else:
         given += [*words, option, b"a=\xff"]
     message = assert_refused(stocked, *given)
-    assert "Unicode" not in message
+    assert ("Unicode" in message, "udc" in message) == (False, False)
 
 
 @posix
@@ -591,6 +591,6 @@ def test_a_home_that_is_not_utf_8_is_escaped_in_json(machine: Machine) -> None:
     home = {"OPSTORE_HOME": os.fsdecode(os.fsencode(machine.folder) + b"/\xff\n")}
     machine.real = True  # the fork server takes text for an environment
     code, out, err = machine.raw("status", "--json", env=home)
-    assert (code, json.loads(out)["home"].endswith("/\\udcff\n"), err) == (7, True, b"")
+    assert (code, json.loads(out)["home"].endswith("/\\xff\n"), err) == (7, True, b"")
     code, out, err = machine.raw("doctor", "--json", env=home)
-    assert (code, b"\\\\udcff" in out, err) == (0, True, b"")
+    assert (code, b"\\\\xff" in out, err) == (0, True, b"")
