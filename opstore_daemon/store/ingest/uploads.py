@@ -4,7 +4,8 @@ The model is "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload):
 offset, ask for the offset. Asking for the offset claims the upload: it refuses later appends of older connections.
 Memory holds the hash of each open upload and none of its bytes.
 
-One request at a time uses an upload. What waits for it, or has to hash many of its bytes, takes one of few places.
+One request at a time uses an upload. A request that waits while many bytes of it are hashed, or that has to hash them,
+takes one of few places.
 """
 
 import threading
@@ -115,7 +116,7 @@ class Uploads:
 
     @contextmanager
     def _alone(self, opened: OpenUpload, *, hashes: bool) -> Iterator[None]:
-        """Hold the lock of the upload; `hashes`: to hash what is not hashed yet. Raise TooManyReads.
+        """Hold the lock of the upload; `hashes`: the caller hashes what is not hashed yet. Raise TooManyReads.
 
         A place is taken before the lock: whoever holds the lock never waits for a place.
         """
@@ -175,8 +176,8 @@ class Uploads:
     def verify(self, upload: str, owner: str, declaration: Declaration) -> Blob:
         """Return the blob that has arrived, and refuse the current writer from now on.
 
-        Raises UploadNotFound, UploadIncomplete, TooManyReads, and what `Declaration.verify` raises: then the upload is
-        discarded.
+        Raises UploadNotFound, UploadIncomplete, TooManyReads, and (after it has discarded the upload) what
+        `Declaration.verify` raises.
         If the client declared nothing, bytes can be missing without notice (after a power failure, or because the disk
         refused them), so UploadNotOpen is raised until the client has asked for the offset.
         """
