@@ -127,7 +127,8 @@ def _write_lock(session: Session, path: Path, found: "Resolution", current: "Loc
     changed = lockfile.write(path, lock)
     session.out.note(f"wrote {path}" if changed else f"{path} is up to date")
     if changed and other_names:
-        session.out.note(f"{path} was a hard link: its {other_names} other names keep the old lock")
+        names = "other name keeps" if other_names == 1 else f"{other_names} other names keep"
+        session.out.note(f"{path} was a hard link: its {names} the old lock")
 
 
 def _check(session: Session, pipeline: PipelineName | None, path: Path) -> int:

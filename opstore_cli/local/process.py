@@ -35,7 +35,7 @@ class DaemonProcess:
             raise UnprovenProcess("this system can't tell which process holds a lock")
         other = self._elsewhere()
         if other:
-            raise UnprovenProcess(f"process {self._daemon.pid} is one of {other}")
+            raise UnprovenProcess(f"process {self._daemon.pid} belongs to {other}")
         try:
             # First: afterwards the process id can't be reused.
             self._pidfd = os.pidfd_open(self._daemon.pid)

@@ -72,8 +72,8 @@ class Daemon:
         finally:
             os.close(writer)
         with open(reader) as pipe:
-            told = pipe.read()
-        return cls(home, process, json.loads(told) if told else {})
+            line = pipe.read()
+        return cls(home, process, json.loads(line) if line else {})
 
     @property
     def url(self) -> str:
@@ -126,34 +126,34 @@ class Daemon:
 
     def message(self, body: bytes | dict[str, Any] | None, **headers: str) -> tuple[bytes | None, dict[str, str]]:
         """Return body and headers of a request."""
-        told = {"Authorization": f"Bearer {self.token}"}
+        sent = {"Authorization": f"Bearer {self.token}"}
         if isinstance(body, dict):
-            told["Content-Type"] = routes.JSON
+            sent["Content-Type"] = routes.JSON
             body = json.dumps(body).encode()
         elif body is not None:
-            told["Content-Type"] = routes.APPEND_TYPE
-        return body, told | {name.replace("_", "-"): value for name, value in headers.items()}
+            sent["Content-Type"] = routes.APPEND_TYPE
+        return body, sent | {name.replace("_", "-"): value for name, value in headers.items()}
 
     def begin_upload(self, size: int | None = None) -> str:
         """Create an upload; return its id."""
-        status, told = self.ask("POST", routes.UPLOADS, {"size": size})
-        assert status == 201, told
-        return str(told["upload"])
+        status, response = self.ask("POST", routes.UPLOADS, {"size": size})
+        assert status == 201, response
+        return str(response["upload"])
 
     def append(self, upload: str, offset: int, data: bytes) -> int:
         """Append bytes; return the new offset."""
-        status, told = self.ask("PATCH", routes.path(routes.UPLOAD, upload=upload), data, Upload_Offset=str(offset))
-        assert status == 200, told
-        return int(told["offset"])
+        status, response = self.ask("PATCH", routes.path(routes.UPLOAD, upload=upload), data, Upload_Offset=str(offset))
+        assert status == 200, response
+        return int(response["offset"])
 
     def push(self, op: str, data: bytes, **more: Any) -> dict[str, Any]:
         """Push the bytes; return the version."""
         upload = self.begin_upload(len(data))
         self.append(upload, 0, data)
         path = routes.path(routes.VERSIONS, op=op)
-        status, told = self.ask("POST", path, {"upload": upload, **more}, Idempotency_Key=uuid.uuid4().hex)
-        assert status in (200, 201), told
-        return told
+        status, response = self.ask("POST", path, {"upload": upload, **more}, Idempotency_Key=uuid.uuid4().hex)
+        assert status in (200, 201), response
+        return response
 
     def pull(self, op: str, selector: str = "latest") -> bytes:
         """Return the bytes of a version."""

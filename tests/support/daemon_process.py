@@ -26,8 +26,8 @@ class Process:
         if status.exists():
             lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
             return int(lines["VmHWM"].split()[0]) * 1024
-        told = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, check=True)  # noqa: S607
-        return int(told.stdout) * 1024
+        listed = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, check=True)  # noqa: S607
+        return int(listed.stdout) * 1024
 
 
 @contextmanager

@@ -48,6 +48,6 @@ class InProcessClient(BaseOpStoreClient):
             query_string={name: value for name, value in parameters.items() if value is not None},
             data=body if body is None or isinstance(body, bytes) else body.read(),
         ) as answer:
-            told = dict(answer.headers)
-            conformance().check_answer(method, path, answer.status_code, told, answer.data)
-            return Answered(answer.status_code, told, answer.data)
+            received = dict(answer.headers)
+            conformance().check_answer(method, path, answer.status_code, received, answer.data)
+            return Answered(answer.status_code, received, answer.data)

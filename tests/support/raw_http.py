@@ -57,9 +57,9 @@ class Raw:
         length = [f"Content-Length: {len(body)}"] if body else []
         self.send(head(method, target, *lines, *length, host=self.host) + body)
         answer = self.answer(method)
-        told = CaseInsensitiveDict(answer.headers)
+        headers = CaseInsensitiveDict(answer.headers)
         shown = target.decode("latin-1") if isinstance(target, bytes) else target
-        conformance().check_answer(method, shown, answer.status, told, None if answer.cut else answer.body)
+        conformance().check_answer(method, shown, answer.status, headers, None if answer.cut else answer.body)
         return answer
 
     def answer(self, method: str = "GET") -> Answer:

@@ -33,7 +33,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
 from tests.support.in_process import InProcessClient
 
-told = {}
+found = {}
 with closing(OpStoreServer(MemorySaver())) as server:
     client = InProcessClient(server)
     for name in ("bytes", "json", "numpy", "skops", "joblib", "pickle", "cloudpickle"):
@@ -46,19 +46,19 @@ with closing(OpStoreServer(MemorySaver())) as server:
                 client.load(name, allow_pickle=True)
             except errors.LibraryMissing as same:
                 assert (same.text, same.advice) == (error.text, error.advice)
-                told[name] = [error.text, error.advice, error.exit_code]
+                found[name] = [error.text, error.advice, error.exit_code]
         else:
             assert client.load(name, allow_pickle=True) == obj
-            told[name] = None
+            found[name] = None
     client.save("default", {"a": [1, 2.5]})
     client.save("blob", b"bytes")
     assert (client.load("default"), client.load("blob")) == ({"a": [1, 2.5]}, b"bytes")
-print(json.dumps(told))
+print(json.dumps(found))
 """
 
 
-def told(*blocked: str) -> dict[str, list[object] | None]:
-    """What a process in which these can't be imported is told, by format."""
+def errors_without(*blocked: str) -> dict[str, list[object] | None]:
+    """Return the error of each format, None without one, in a process that can't import these libraries."""
     arguments = [",".join(blocked), str(ROOT)]
     done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def told(*blocked: str) -> dict[str, list[object] | None]:
 @pytest.mark.parametrize("each", WITH_LIBRARY, ids=lambda each: str(each.name))
 def test_a_format_whose_library_is_missing_names_the_extra(each: Format) -> None:
     assert each.library is not None
-    found = told(each.library)
+    found = errors_without(each.library)
     reason = f"the format {each.name} needs the library {each.library}, which can't be imported: "
     missing = found[each.name]
     assert missing is not None
@@ -78,7 +78,7 @@ def test_a_format_whose_library_is_missing_names_the_extra(each: Format) -> None
 
 
 def test_without_any_of_them_plain_data_and_pickles_are_saved_and_loaded() -> None:
-    found = told("numpy", "joblib", "cloudpickle", "skops", "sklearn", "scipy")
+    found = errors_without("numpy", "joblib", "cloudpickle", "skops", "sklearn", "scipy")
     assert {name for name, missing in found.items() if missing is None} == {"bytes", "json", "pickle"}
 
 

@@ -257,10 +257,10 @@ def test_every_format_has_a_round_trip_test() -> None:
 
 
 def test_progress_of_objects_is_reported(client: OpStoreClient) -> None:
-    told: list[tuple[int, int | None]] = []
-    client.progress = lambda done, whole: told.append((done, whole))
+    moves: list[tuple[int, int | None]] = []
+    client.progress = lambda done, whole: moves.append((done, whole))
     client.save("blob", bytes(3_000_000))
-    saving = list(told)
+    saving = list(moves)
     client.load("blob")
-    assert saving[-1] == told[-1] == (3_000_000, 3_000_000)
-    assert len(told) > len(saving)
+    assert saving[-1] == moves[-1] == (3_000_000, 3_000_000)
+    assert len(moves) > len(saving)

@@ -244,12 +244,12 @@ def test_all_pages_of_a_list_are_read(client: OpStoreClient) -> None:
 
 
 def test_progress_of_every_transfer_is_reported(client: OpStoreClient, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    client.progress = lambda done, total: told.append((done, total))
+    moved: list[tuple[int, int | None]] = []
+    client.progress = lambda done, total: moved.append((done, total))
     client.push("pca", bytes(3 * MIB))
-    pushed, told[:] = list(told), []
+    pushed, moved[:] = list(moved), []
     client.pull("pca", to=tmp_path / "pulled")
-    for moves in (pushed, told):
+    for moves in (pushed, moved):
         assert (moves[0], moves[-1]) == ((0, 3 * MIB), (3 * MIB, 3 * MIB))
         assert moves == sorted(moves)
 

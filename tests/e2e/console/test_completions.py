@@ -146,8 +146,8 @@ def test_completion_without_a_daemon_is_silent_and_starts_none(machine: Machine,
 
 def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:
     """Return the candidates for bash, and standard error."""
-    told = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", COMPLETE_VARIABLE: "bash_complete", **env}
-    code, out, err = machine.raw(env={completion.TIMEOUT_VARIABLE: "30", **told})
+    environment = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", COMPLETE_VARIABLE: "bash_complete", **env}
+    code, out, err = machine.raw(env={completion.TIMEOUT_VARIABLE: "30", **environment})
     assert code == 0
     return [found.partition(",")[2] for found in out.decode().splitlines() if found], err.decode()
 
@@ -237,13 +237,17 @@ def test_logout_completes_the_urls_with_a_stored_token(machine: Machine, logged_
 
 
 def test_an_option_for_a_folder_completes_folders(machine: Machine) -> None:
-    told = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", COMPLETE_VARIABLE: "bash_complete"}
-    assert machine.raw(env=told)[1].startswith(b"dir,")
+    environment = {"COMP_LINE": "opstore pull pca -d ", "COMP_WORDBREAKS": "", COMPLETE_VARIABLE: "bash_complete"}
+    assert machine.raw(env=environment)[1].startswith(b"dir,")
 
 
 def test_the_completion_script_of_an_earlier_release_still_works(stocked: Machine) -> None:
-    told = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", COMPLETE_VARIABLE: "bash_complete"}
-    assert stocked.raw(env={completion.TIMEOUT_VARIABLE: "30", **told}) == (0, b"plain,pca\nplain,pca_of_may\n", b"")
+    environment = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", COMPLETE_VARIABLE: "bash_complete"}
+    assert stocked.raw(env={completion.TIMEOUT_VARIABLE: "30", **environment}) == (
+        0,
+        b"plain,pca\nplain,pca_of_may\n",
+        b"",
+    )
 
 
 @pytest.mark.parametrize("name", SHELLS)

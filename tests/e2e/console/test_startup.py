@@ -37,9 +37,11 @@ def imported_modules(machine: Machine, *words: str, env: dict[str, str] | None =
     program = [sys.executable, "-X", "importtime", *PROGRAM]
     code, _, err = machine.raw(*words, program=program, env=env)
     assert code == 0, err
-    told = [line.rpartition("|")[2].strip() for line in err.decode().splitlines() if line.startswith("import time:")]
-    assert "opstore_cli.main" in told
-    return set(told)
+    imported = [
+        line.rpartition("|")[2].strip() for line in err.decode().splitlines() if line.startswith("import time:")
+    ]
+    assert "opstore_cli.main" in imported
+    return set(imported)
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,8 @@ def test_no_code_is_imported_from_the_working_directory_or_the_data_folder(machi
 
 def write_runtime_file(machine: Machine, **said: Any) -> None:
     machine.home.mkdir(mode=0o700, exist_ok=True)
-    told = {"url": "http://127.0.0.1:1", "port": 1, "pid": os.getpid(), "version": "0.1.0", **said}
-    machine.runtime_file.write_text(json.dumps(told))
+    content = {"url": "http://127.0.0.1:1", "port": 1, "pid": os.getpid(), "version": "0.1.0", **said}
+    machine.runtime_file.write_text(json.dumps(content))
 
 
 def test_a_stranger_on_the_port_gets_no_token_and_no_request(

@@ -143,8 +143,8 @@ def test_a_stopped_process_is_named_and_is_replaced(machine: Machine) -> None:
     [
         ({"pid": "bystander"}, "process PID is not proven to hold /machine/data/daemon.lock"),
         ({"pid": 2**31 - 1}, "there is no process PID here"),
-        ({"pid_namespace": "pid:[1]"}, "process PID is one of another PID namespace"),
-        ({"host": "trainer-7"}, "process PID is one of the machine trainer-7"),
+        ({"pid_namespace": "pid:[1]"}, "process PID belongs to another PID namespace"),
+        ({"host": "trainer-7"}, "process PID belongs to the machine trainer-7"),
     ],
 )
 def test_a_process_that_is_not_proven_gets_no_signal(

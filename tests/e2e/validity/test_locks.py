@@ -43,9 +43,9 @@ def test_a_lock_is_printed_and_read_from_a_pipe(dated: Machine) -> None:
     assert dated.raw("resolve", "churn", "--lock", "-") == (0, written, b"")
     assert dated.raw("resolve", "churn", "--lock", "-", "-q") == (0, written, b"")
     assert dated.run("resolve", "--check", "/dev/stdin", stdin=written) == (0, "", "/dev/stdin holds\n")
-    said = "error: --json and --lock - both write to standard output; pass a path to --lock\n"
-    assert dated.raw("resolve", "churn", "--lock", "-", "--json")[0] == 2
-    assert said.encode() not in dated.raw("resolve", "churn", "--lock", "-", "--json")[1]
+    code, document, error = dated.ask("resolve", "churn", "--lock", "-")
+    assert (code, document) == (2, None)
+    assert error["message"] == "--json and --lock - both write to standard output; pass a path to --lock"
     code, out, err = dated.run("resolve", "--lock", "-", "--upgrade", "pca")
     assert (code, out) == (2, "")
     assert "--upgrade needs the file of a lock" in err
@@ -133,7 +133,7 @@ def test_the_other_names_of_a_lock_are_noted(dated: Machine) -> None:
     dated.file("opstore.lock", "# Written by opstore resolve --lock, and damaged")
     os.link(dated.cwd / "opstore.lock", dated.cwd / "second")
     code, _, err = dated.run("resolve", "churn", "--lock", "opstore.lock")
-    said = "wrote opstore.lock\nopstore.lock was a hard link: its 1 other names keep the old lock\n"
+    said = "wrote opstore.lock\nopstore.lock was a hard link: its other name keeps the old lock\n"
     assert (code, err) == (0, said)
     assert (dated.cwd / "second").read_text().endswith("damaged")
 
