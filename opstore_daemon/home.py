@@ -46,9 +46,8 @@ class HomeLock:
     path: Path
     descriptor: int
 
-    @property
     def is_at_path(self) -> bool:
-        """Whether the path still names the locked file. If not, another daemon may use the home."""
+        """Return whether the path still names the locked file. If not, another daemon may use the home."""
         return files.is_at_path(self.path, self.descriptor)
 
 
@@ -119,7 +118,7 @@ def is_published(config: Config, lock: HomeLock, instance: str) -> bool:
 
     A failure to read the runtime file that says nothing about it, such as too many open files, counts as in place.
     """
-    if not lock.is_at_path:
+    if not lock.is_at_path():
         return False
     try:
         found = runtime_file.parse(files.read_regular(config.runtime_file, runtime_file.MAX_SIZE))
@@ -131,7 +130,7 @@ def is_published(config: Config, lock: HomeLock, instance: str) -> bool:
 def delete_runtime_file(config: Config, lock: HomeLock) -> None:
     """Delete the runtime file of this process, unless the home has another lock file: then it is another daemon's."""
     with suppress(OSError):
-        if lock.is_at_path:
+        if lock.is_at_path():
             config.runtime_file.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Databases to look into."""
+"""Fixtures: databases in files."""
 
 from collections.abc import Iterator
 from pathlib import Path

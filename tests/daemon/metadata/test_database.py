@@ -1,4 +1,4 @@
-"""The database: its pragmas, its transactions, and what it makes of errors."""
+"""The database: its pragmas, its transactions, and the errors that it raises in place of SQLite's."""
 
 import sqlite3
 import threading

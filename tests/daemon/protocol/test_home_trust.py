@@ -1,4 +1,4 @@
-"""The rule whose folders opstore uses as its home."""
+"""The rule which folders opstore uses as its home, by their owner."""
 
 import os
 from pathlib import Path
