@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from opstore_cli.files.bounded_read import Unreadable, read_bytes
 from opstore_cli.files.text import NotText, decode
 from opstore_daemon.protocol import errors
 
@@ -9,13 +10,13 @@ MAX_FILE = 1024 * 1024  # bytes of a settings or token file
 
 
 def read_token(path: Path, setting: str) -> str:
-    """Return the token in a file, without surrounding whitespace. Raises InvalidSetting.
+    """Return the token in a file or a pipe, without surrounding whitespace. Raises InvalidSetting.
 
     `setting` names the source of the path in the error.
     """
     named = f"{setting} ({path})"
-    with errors.translated(OSError, to=errors.InvalidSetting, setting=named), path.open("rb") as file:
-        data = file.read(MAX_FILE)
+    with errors.translated(OSError, Unreadable, to=errors.InvalidSetting, setting=named):
+        data = read_bytes(path, MAX_FILE)
     return parse_token(data, named)
 
 

@@ -310,6 +310,19 @@ def test_a_token_file_is_read_on_demand_with_a_warning_if_others_can_read_it(tre
         settings.environment_token()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="named pipes as POSIX has them")
+def test_a_token_is_read_from_a_pipe_and_a_pipe_that_nothing_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"the-token\n")
+    os.close(writing)
+    assert read_token(Path(f"/dev/fd/{reading}"), "the token file") == "the-token"
+    os.close(reading)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(errors.InvalidSetting, match="the token file"):
+            read_token(path, "the token file")
+
+
 def test_no_token_shows_in_a_repr(tree: Path) -> None:
     settings = load_settings("https://host", {"OPSTORE_TOKEN": "very-secret"}, tree)
     assert "very-secret" not in repr(settings)
