@@ -6,32 +6,24 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from opstore_daemon.protocol import routes
+from tests.support.waiting import WITHIN
 
 COMMAND = [sys.executable, "-P", "-m", "opstore_daemon"]
-PATIENCE = 60.0  # seconds, for a busy machine
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Return the environment for a daemon of this home: of ours only what Python needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ}
     return {**kept, "OPSTORE_HOME": str(home), **more}
-
-
-def until(what: Callable[[], Any]) -> None:
-    """Poll until the condition holds; fail if it never does."""
-    deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def run(home: Path, *arguments: str, enter: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +34,7 @@ def run(home: Path, *arguments: str, enter: Sequence[str] = (), **environ: str) 
         cwd=home.parent,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WITHIN,
         check=False,
     )
 
@@ -98,7 +90,7 @@ class Daemon:
 
     def ends(self) -> int:
         """Wait for its end; return the exit code."""
-        return self.process.wait(PATIENCE)
+        return self.process.wait(WITHIN)
 
     def stop(self) -> int:
         """Send SIGTERM and wait for its end; return the exit code."""
@@ -114,7 +106,7 @@ class Daemon:
         self, method: str, path: str, body: bytes | dict[str, Any] | None = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
         """Send a request on a connection of its own; return the status and the JSON of the response."""
-        connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(*self.address, timeout=WITHIN)
         try:
             connection.request(method, path, *self.message(body, **headers))
             answer = connection.getresponse()
@@ -157,7 +149,7 @@ class Daemon:
 
     def pull(self, op: str, selector: str = "latest") -> bytes:
         """Return the bytes of a version."""
-        connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(*self.address, timeout=WITHIN)
         try:
             path = routes.path(routes.BYTES, op=op, selector=selector)
             connection.request("GET", path, headers=self.message(None)[1])
@@ -166,3 +158,15 @@ class Daemon:
             return answer.read()
         finally:
             connection.close()
+
+
+@contextmanager
+def killed_at_the_end() -> Iterator[list[Daemon]]:
+    """Yield a list of daemons, and kill those that still run when the context ends."""
+    started: list[Daemon] = []
+    try:
+        yield started
+    finally:
+        for daemon in started:
+            if daemon.process.poll() is None:
+                daemon.kill()

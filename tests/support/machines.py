@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -132,15 +133,21 @@ class Machine:
             text = pattern.sub(word, text)
         return text
 
-    def on_a_terminal(self, *words: str, columns: int = 120, env: dict[str, str] | None = None) -> tuple[int, str]:
-        """Run the program on a terminal of its own; return exit code and all output."""
+    def on_a_terminal(
+        self, *words: str, columns: int = 120, env: dict[str, str] | None = None, keys: bytes = b""
+    ) -> tuple[int, str]:
+        """Run the program on a terminal of its own; return exit code and all output.
+
+        `keys` are typed at the first prompt.
+        """
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, 0x5414 if sys.platform == "linux" else 0x80087467, _window(columns))  # TIOCSWINSZ
         environment = {"TERM": "xterm-256color", **(env or {})}
+        options: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        if keys:
+            options["preexec_fn"] = _claim_terminal
         try:
-            process = self.begin(
-                *words, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
-            )
+            process = self.begin(*words, env=environment, start_new_session=True, **options)
         finally:
             os.close(terminal)
         shown = b""
@@ -150,6 +157,9 @@ class Machine:
                 if not data:
                     break
                 shown += data
+                if keys and shown.endswith(b": "):
+                    os.write(controller, keys)
+                    keys = b""
         except OSError:  # how Linux reports that the other end is closed
             pass
         finally:
@@ -262,6 +272,11 @@ class Machine:
     def client(self, **options: Any) -> OpStoreClient:
         """Return a Python client that finds the daemon as the commands do."""
         return OpStoreClient(settings=load_settings(None, self.environment, self.cwd), **options)
+
+
+def _claim_terminal() -> None:
+    """Make the terminal the controlling one of this process, so that its keys send signals."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _window(columns: int) -> bytes:

@@ -1,6 +1,7 @@
 """Which files this process has open. What else it has open (of other tests, of libraries) is nobody's business."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,16 @@ def open_below(folder: Path) -> list[str]:
             if path.startswith(f"{folder}/") and Path(path).name != LOCK:
                 found.append(path)
     return found
+
+
+def closing(*descriptors: int) -> Callable[[], None]:
+    """Return a function that closes these descriptors, for a process that starts without them."""
+
+    def close() -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    return close
 
 
 class OpenFiles:

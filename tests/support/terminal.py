@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import pyte
 
-WITHIN = 60.0  # seconds, for what takes milliseconds
+from tests.support.waiting import WITHIN
 
 
 def printed(words: Sequence[str], env: Mapping[str, str], cwd: Path, columns: int, rows: int = 40) -> str:

@@ -5,6 +5,10 @@ import os
 from pathlib import Path
 from typing import cast
 
+import pytest
+
+from opstore_cli import OpStoreClient
+from opstore_daemon.protocol import errors
 from tests.support.fake_daemon import FakeDaemon
 
 BYTES = os.urandom(9_000_001)
@@ -31,6 +35,13 @@ def outputs(folder: Path) -> list[Path]:
 def count_requests(daemon: FakeDaemon, request: str) -> int:
     """Return how many requests of the daemon's log begin with the text."""
     return sum(line.startswith(request) for line in daemon.log)
+
+
+def interrupt_push(daemon: FakeDaemon, client: OpStoreClient, path: Path) -> None:
+    """Push to pca as a process would that sends 5 MB and then finds no daemon any more."""
+    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
+    with pytest.raises(errors.ConnectionLost):
+        client.push("pca", path)
 
 
 class Pipe(io.RawIOBase):

@@ -3,19 +3,11 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.console.program import opstore, posix
-
-
-def closing(*descriptors: int) -> Any:
-    def close() -> None:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-    return close
+from tests.support.open_files import closing
 
 
 @posix

@@ -9,6 +9,7 @@ from opstore_cli import OpStoreClient
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import make, packed
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.transfers import interrupt_push
 
 
 @pytest.fixture
@@ -26,19 +27,14 @@ def test_a_push_resumes_after_a_lost_connection(daemon: FakeDaemon, client: OpSt
 def test_a_later_process_resumes_a_push_of_an_unchanged_folder_only(
     daemon: FakeDaemon, client: OpStoreClient, large: Path
 ) -> None:
-    def interrupt_push() -> None:
-        daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
-        with pytest.raises(errors.ConnectionLost):
-            client.push("pca", large)
-        assert len(next(iter(daemon.uploads.values()))) == 5_000_000
-
     moved: list[int] = []
-    interrupt_push()
+    interrupt_push(daemon, client, large)
+    assert len(daemon.uploads["u1"]) == 5_000_000
     client.progress = lambda done, _all: moved.append(done)
     client.push("pca", large)
     assert (moved[0], list(daemon.sizes)) == (5_000_000, ["u1"])
     daemon.versions.clear()
-    interrupt_push()
+    interrupt_push(daemon, client, large)
     (large / "19").write_bytes(b"another")
     client.push("pca", large)
     assert list(daemon.sizes) == ["u1", "u2", "u3"]

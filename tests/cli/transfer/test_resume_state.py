@@ -13,16 +13,14 @@ from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from tests.support.collisions import with_collision
 from tests.support.fake_daemon import FakeDaemon
-from tests.support.transfers import BYTES, source_file, state_files
+from tests.support.transfers import BYTES, interrupt_push, source_file, state_files
 
 
 def test_without_progress_a_push_fails_and_a_later_process_resumes_it(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
-    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
     path = source_file(tmp_path)
-    with pytest.raises(errors.ConnectionLost):
-        client.push("pca", path)
+    interrupt_push(daemon, client, path)
     assert [len(state_files(tmp_path / "home")), len(daemon.uploads["u1"])] == [1, 5_000_000]
     moved: list[int] = []
     client.progress = lambda done, _all: moved.append(done)
@@ -36,21 +34,12 @@ def test_without_progress_a_push_fails_and_a_later_process_resumes_it(
 def test_an_earlier_upload_of_other_bytes_is_replaced(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
-    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
     path = source_file(tmp_path)
-    with pytest.raises(errors.ConnectionLost):
-        client.push("pca", path)
+    interrupt_push(daemon, client, path)
     daemon.uploads["u1"][17] ^= 1
     client.push("pca", path)
     assert daemon.versions == [BYTES]
     assert list(daemon.sizes) == ["u1", "u2"]
-
-
-def interrupted(daemon: FakeDaemon, client: OpStoreClient, path: Path) -> None:
-    """Push the file as a process would that sends 5 MB and then finds no daemon any more."""
-    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
-    with pytest.raises(errors.ConnectionLost):
-        client.push("pca", path)
 
 
 def test_only_a_push_that_resumes_an_earlier_process_declares_a_digest(
@@ -60,7 +49,7 @@ def test_only_a_push_that_resumes_an_earlier_process_declares_a_digest(
     client.push("pca", source_file(tmp_path))
     assert daemon.declared == [{"checksum", "size"}], "it resumed its own upload"
     path = source_file(tmp_path, BYTES[1:])
-    interrupted(daemon, client, path)
+    interrupt_push(daemon, client, path)
     client.push("pca", path)
     assert daemon.declared[1:] == [{"digest", "size"}]
 
@@ -72,7 +61,7 @@ def test_an_earlier_upload_of_other_bytes_with_the_same_checksum_is_replaced(
     assert checksum_of(new_sum(one)) == checksum_of(new_sum(other))
     assert digest_of(one) != digest_of(other)
     path = source_file(tmp_path, one)
-    interrupted(daemon, client, path)
+    interrupt_push(daemon, client, path)
     before = path.stat()
     with path.open("r+b") as file:
         file.write(other)
@@ -87,7 +76,7 @@ def test_a_full_disk_ends_the_upload_for_later_processes_too(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
     path = source_file(tmp_path)
-    interrupted(daemon, client, path)
+    interrupt_push(daemon, client, path)
     body = records.encode(records.Problem(title="x", status=507, detail="full", code="StorageFull"))
     upload = records.encode({"upload": "u1", "offset": 5_000_000, "size": len(BYTES)})
     daemon.answers = [(200, routes.JSON, upload), (507, routes.PROBLEM, body)]
@@ -100,7 +89,7 @@ def test_an_upload_that_the_daemon_has_no_place_to_hash_is_kept(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
     path = source_file(tmp_path)
-    interrupted(daemon, client, path)
+    interrupt_push(daemon, client, path)
     body = records.encode(records.Problem(title="x", status=503, detail="busy", code="TooManyReads"))
     upload = records.encode({"upload": "u1", "offset": len(BYTES), "size": len(BYTES)})
     daemon.answers = [(200, routes.JSON, upload)] + [(503, routes.PROBLEM, body)] * TRIES
@@ -132,10 +121,8 @@ def test_an_upload_that_no_longer_exists_is_started_again(
 def test_a_push_of_the_same_file_to_another_op_by_another_path_resumes(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
     path = source_file(tmp_path)
-    with pytest.raises(errors.ConnectionLost):
-        client.push("pca", path)
+    interrupt_push(daemon, client, path)
     moved: list[int] = []
     client.progress = lambda done, _all: moved.append(done)
     monkeypatch.chdir(tmp_path)

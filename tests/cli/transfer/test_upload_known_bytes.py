@@ -13,7 +13,7 @@ from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import READ_SIZE
 from tests.cli.folders.trees import make, packed
 from tests.support.fake_daemon import FakeDaemon, sample_of_bytes
-from tests.support.transfers import BYTES, source_file, state_files
+from tests.support.transfers import BYTES, interrupt_push, source_file, state_files
 
 ASKED = [sample_of_bytes(BYTES), f"intact {sample_of_bytes(BYTES)}", digest_of(BYTES)]
 
@@ -71,10 +71,8 @@ def test_bytes_are_sent_if_the_daemon_cannot_verify_its_own(daemon: FakeDaemon, 
 def test_an_unfinished_upload_is_deleted_if_the_store_got_its_bytes_meanwhile(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
-    daemon.faults = [("PATCH uploads", 5_000_000)] + [("PATCH uploads", 0)] * 6
     path = source_file(tmp_path)
-    with pytest.raises(errors.ConnectionLost):
-        client.push("pca", path)
+    interrupt_push(daemon, client, path)
     assert [len(state_files(tmp_path / "home")), len(daemon.uploads["u1"])] == [1, 5_000_000]
     daemon.versions = [BYTES]
     assert client.push("pca", path).version == "1.0.0"

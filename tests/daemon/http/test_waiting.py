@@ -13,10 +13,10 @@ from opstore_daemon.http_server.listener import SETTINGS, Listener
 from opstore_daemon.http_server.shares import Shares
 from opstore_daemon.protocol import routes
 from tests.daemon.http.test_uploads import begin
-from tests.daemon.store.test_statements import counted
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw
 from tests.support.refusals import Watch
+from tests.support.statements import counted
 
 EDGE = f"{routes.VERDICT}?upstream=pca&downstream=forest"
 PIPELINE = routes.path(routes.PIPELINE_VERDICT, pipeline="churn")

@@ -1,12 +1,11 @@
 """Statements that are compiled once: what SQLAlchemy would answer, without asking it."""
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable, bindparam, event, insert, select, update
+from sqlalchemy import Executable, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -16,23 +15,9 @@ from opstore_daemon.metadata.statements import Statement, _compile, prepared
 from opstore_daemon.metadata.tables import Journal, Op, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.support.statements import executed_by_sqlalchemy
 
 OPS: list[dict[str, Any]] = [{"id": 1, "name": "pca"}, {"id": 2, "name": "lda"}, {"id": 3, "name": "svm"}]
-
-
-@contextmanager
-def executed_by_sqlalchemy(server: OpStoreServer) -> Iterator[list[str]]:
-    """Collect the statements that SQLAlchemy executes in the context."""
-    statements: list[str] = []
-
-    def note(*args: object) -> None:
-        statements.append(str(args[2]))
-
-    event.listen(server.db.engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(server.db.engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, killed_at_the_end
 
 Start = Callable[..., Daemon]
 
@@ -19,17 +19,13 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(home: Path) -> Iterator[Start]:
     """Return a function that starts a daemon of the home: `start("--port", "0", OPSTORE_IDLE_TIMEOUT="1s")`."""
-    started: list[Daemon] = []
+    with killed_at_the_end() as started:
 
-    def begin(*arguments: str, **environ: str) -> Daemon:
-        daemon = Daemon.start(home, arguments, **environ)
-        started.append(daemon)
-        return daemon
+        def begin(*arguments: str, **environ: str) -> Daemon:
+            started.append(Daemon.start(home, arguments, **environ))
+            return started[-1]
 
-    yield begin
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.kill()
+        yield begin
 
 
 @pytest.fixture

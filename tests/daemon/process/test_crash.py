@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from opstore_daemon.protocol import routes
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import Daemon
+from tests.support.waiting import WITHIN
 
 pytestmark = pytest.mark.process
 
@@ -60,7 +61,7 @@ class Work:
         with self.turn:
             self.retries += 1
             if self.daemon is gone:
-                self.turn.wait(PATIENCE)
+                self.turn.wait(WITHIN)
 
 
 class Client:
@@ -131,7 +132,7 @@ class Client:
 
     def _once(self, daemon: Daemon, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {daemon.token}"} | options.pop("headers", {})
-        response = requests.request(method, daemon.url + path, headers=headers, timeout=PATIENCE, **options)
+        response = requests.request(method, daemon.url + path, headers=headers, timeout=WITHIN, **options)
         return response.status_code, response.json()
 
 

@@ -14,7 +14,7 @@ from alembic.config import Config
 from opstore_daemon.metadata import Database, migrate
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.system.full_disk import MARGIN, RESERVE
-from tests.support.daemon import Daemon, run
+from tests.support.daemon import Daemon, killed_at_the_end, run
 from tests.support.small_disk import MIB, MountedDisk, mounted
 from tests.support.waiting import wait_for
 
@@ -37,18 +37,14 @@ Start = Callable[[], Daemon]
 @pytest.fixture
 def start(disk: MountedDisk) -> Iterator[Start]:
     """Return a function that starts a daemon with its home on the disk."""
-    started: list[Daemon] = []
+    with killed_at_the_end() as started:
 
-    def begin() -> Daemon:
-        daemon = Daemon.start(disk.inner / "home", enter=disk.enter)
-        daemon.home = disk.outer / "home"
-        started.append(daemon)
-        return daemon
+        def begin() -> Daemon:
+            started.append(Daemon.start(disk.inner / "home", enter=disk.enter))
+            started[-1].home = disk.outer / "home"
+            return started[-1]
 
-    yield begin
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.kill()
+        yield begin
 
 
 def reserve(disk: MountedDisk) -> Path:

@@ -15,8 +15,9 @@ import requests
 from opstore_daemon.protocol import routes
 from tests.daemon.http.test_openapi import fill, filled_in, requests_that_go_well
 from tests.daemon.process.conftest import Start
-from tests.support.daemon import PATIENCE, environment
+from tests.support.daemon import environment
 from tests.support.http_client import Http
+from tests.support.waiting import WITHIN
 
 pytestmark = pytest.mark.process
 
@@ -61,7 +62,7 @@ def removed_program(home: Path) -> Iterator[tuple[Http, "subprocess.Popen[bytes]
                 yield http, process
         finally:
             process.kill()
-            process.wait(PATIENCE)
+            process.wait(WITHIN)
 
 
 def test_every_route_of_the_api_works_without_another_import(home: Path) -> None:
@@ -70,7 +71,7 @@ def test_every_route_of_the_api_works_without_another_import(home: Path) -> None
         for method, path, parts, options in requests_that_go_well(http):
             answer = http.ask(method, filled_in(path, **parts), **options)
             assert answer.status_code < 400, (method, path, answer.text)
-        assert process.wait(PATIENCE) == 0  # the last of them stops the daemon
+        assert process.wait(WITHIN) == 0  # the last of them stops the daemon
     assert "Traceback" not in (home / "daemon.log").read_text()
 
 
@@ -87,14 +88,14 @@ def test_refusals_and_large_bodies_need_no_other_import_either(home: Path) -> No
         ):
             assert http.ask(method, path).status_code == status
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(WITHIN) == 0
     assert "Traceback" not in (home / "daemon.log").read_text()
 
 
 def test_the_page_says_that_the_program_was_replaced(home: Path) -> None:
     with removed_program(home) as (http, _):
         path = http.post(routes.SESSIONS).json()["path"]
-        answer = requests.get(http.url + path, timeout=PATIENCE)
+        answer = requests.get(http.url + path, timeout=WITHIN)
         assert (answer.status_code, answer.json()["code"]) == (503, "ProgramReplaced")
         assert answer.json()["hint"] == "opstore restart"
         assert http.get(routes.STATUS).status_code == 200

@@ -13,7 +13,8 @@ import pytest
 from opstore_daemon.http_server.listener import GRACE
 from opstore_daemon.protocol import routes
 from tests.daemon.process.conftest import Start
-from tests.support.daemon import PATIENCE, Daemon, until
+from tests.support.daemon import Daemon
+from tests.support.waiting import WITHIN, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.process
 def refuses_connections(daemon: Daemon) -> bool:
     """Return whether nothing listens at the URL."""
     try:
-        socket.create_connection(daemon.address, timeout=PATIENCE).close()
+        socket.create_connection(daemon.address, timeout=WITHIN).close()
     except ConnectionError:
         return True
     return False
@@ -31,7 +32,7 @@ def refuses_connections(daemon: Daemon) -> bool:
 def connected(daemon: Daemon, head: str) -> Iterator[socket.socket]:
     """Open a connection and send the head of a request."""
     host, port = daemon.address
-    with socket.create_connection((host, port), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, port), timeout=WITHIN) as connection:
         # A small receive buffer, or the system accepts a large response at once.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         lines = [head, f"Host: {host}:{port}", f"Authorization: Bearer {daemon.token}"]
@@ -69,9 +70,9 @@ def test_a_running_upload_is_finished_before_the_daemon_stops(start: Start) -> N
     upload, data = daemon.begin_upload(), b"x" * 300_000
     with appending(daemon, upload, len(data)) as connection:
         connection.sendall(data[:100_000])
-        until(lambda: staged(daemon, upload) == 100_000)
+        wait_for(lambda: staged(daemon, upload) == 100_000)
         daemon.process.send_signal(signal.SIGTERM)
-        until(lambda: refuses_connections(daemon))
+        wait_for(lambda: refuses_connections(daemon))
         assert daemon.process.poll() is None
         connection.sendall(data[100_000:])
         response = answer_on(connection)
@@ -97,7 +98,7 @@ def test_a_running_download_is_finished_before_the_daemon_stops(daemon: Daemon) 
         connection.sendall(b"\r\n\r\n")
         response = connection.recv(10_000)
         daemon.process.send_signal(signal.SIGTERM)
-        until(lambda: refuses_connections(daemon))
+        wait_for(lambda: refuses_connections(daemon))
         assert daemon.process.poll() is None
         response += answer_on(connection)
     head, _, body = response.partition(b"\r\n\r\n")
@@ -139,7 +140,7 @@ def test_a_busy_background_daemon_does_not_stop(start: Start) -> None:
             connection.sendall(b"x")
             with pytest.raises(TimeoutError):
                 connection.recv(1)
-        connection.settimeout(PATIENCE)
+        connection.settimeout(WITHIN)
         connection.sendall(b"x")
         response = b""
         while not response.endswith(b"}"):

@@ -12,7 +12,7 @@ from opstore_daemon.protocol.records import Level
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.store import Store
-from tests.daemon.store.test_statements import counted
+from tests.support.statements import counted
 
 OPS = ["a", "b", "c", "d", "e"]
 BACK = 300  # versions newer than those of the resolution

@@ -4,49 +4,18 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import event
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata.statements import DriverStatement
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import posix
 from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.idempotency import IdempotentRequest
-
-
-@contextmanager
-def counted(server: OpStoreServer, *, begins: bool = False) -> Iterator[list[str]]:
-    """Collect the statements executed in the block; with `begins` also those that begin a transaction."""
-    statements: list[str] = []
-    execute = DriverStatement.execute
-
-    def note(*args: object) -> None:
-        statements.append(str(args[2]))
-
-    def note_begin(_connection: object) -> None:
-        if begins:
-            statements.append("BEGIN")
-
-    def noted(text: DriverStatement, *given: Any) -> Any:
-        statements.append(text.text)
-        return execute(text, *given)
-
-    event.listen(server.db.engine, "before_cursor_execute", note)
-    event.listen(server.db.engine, "begin", note_begin)
-    DriverStatement.execute = noted  # type: ignore[method-assign, assignment]
-    try:
-        yield statements
-    finally:
-        DriverStatement.execute = execute  # type: ignore[method-assign]
-        event.remove(server.db.engine, "before_cursor_execute", note)
-        event.remove(server.db.engine, "begin", note_begin)
+from tests.support.statements import counted
 
 
 def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) -> None:

@@ -7,7 +7,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata.tables import Op
 from opstore_daemon.protocol import errors
 from opstore_daemon.store.catalog import suggestions
-from tests.daemon.store.test_statements import counted
+from tests.support.statements import counted
 
 
 def fill(server: OpStoreServer, names: list[str]) -> None:

@@ -18,6 +18,7 @@ from opstore_cli.console.application import cli
 from opstore_cli.console.command import Command, GlobalOption
 from opstore_daemon.protocol import errors
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
+from tests.support.open_files import closing
 from tests.support.wire import Wire
 
 posix = pytest.mark.skipif(os.name != "posix", reason="requires POSIX files and streams")
@@ -243,14 +244,6 @@ def test_the_default_output_is_not_overwritten(machine: Machine) -> None:
 
 
 # --- the streams ------------------------------------------------------------------------------------------------------
-
-
-def closing(*descriptors: int) -> Callable[[], None]:
-    def close() -> None:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-    return close
 
 
 @posix

@@ -1,12 +1,8 @@
 """`login`, `logout` and `token`: where a token is stored, where it is sent, and that no output shows it."""
 
-import fcntl
 import json
 import os
-import pty
-import select
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +13,6 @@ from opstore_daemon.protocol import errors
 from tests.e2e.console.test_settings import authorizations, user_file
 from tests.support.file_modes import mode
 from tests.support.machines import Machine
-from tests.support.waiting import WITHIN
 from tests.support.wire import Stranger, refusing_port
 
 KEPT = "stored the token in /machine/user/.config/opstore/credentials.json\n"
@@ -141,47 +136,19 @@ def test_login_has_no_options_for_token_and_url(machine: Machine) -> None:
 # --- on a terminal ----------------------------------------------------------------------------------------------------
 
 
-def run_with_keys(machine: Machine, *words: str, keys: bytes) -> tuple[int, str]:
-    """Run the program on its own terminal and type `keys` at the prompt; return exit code and screen output."""
-    controller, terminal = pty.openpty()
-
-    def claim_terminal() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    process = machine.begin(
-        *words, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, preexec_fn=claim_terminal
-    )
-    os.close(terminal)
-    shown, waiting = b"", keys
-    try:
-        while select.select([controller], [], [], WITHIN)[0]:
-            data = os.read(controller, 65536)
-            if not data:
-                break
-            shown += data
-            if waiting and shown.endswith(b": "):
-                os.write(controller, waiting)
-                waiting = b""
-    except OSError:  # how Linux reports that the other end is closed
-        pass
-    finally:
-        os.close(controller)
-    return process.wait(WITHIN), machine.tidy(shown.decode().replace("\r\n", "\n"))
-
-
 def test_a_terminal_prompts_for_the_token_and_hides_it(machine: Machine, other: Machine) -> None:
     other.do("start")
-    code, shown = run_with_keys(machine, "login", other.url, keys=f"{other.token}\n".encode())
+    code, shown = machine.on_a_terminal("login", other.url, keys=f"{other.token}\n".encode())
     assert (code, shown) == (0, f"Token for URL: \nURL\n{KEPT}")
     assert machine.run("ops", "--url", other.url) == (0, "", "")
 
 
 def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
-    assert run_with_keys(machine, "login", url, keys=b"\x03")[0] == 130
-    code, shown = run_with_keys(machine, "login", url, keys=b"\x04")
+    assert machine.on_a_terminal("login", url, keys=b"\x03")[0] == 130
+    code, shown = machine.on_a_terminal("login", url, keys=b"\x04")
     assert (code, "it is empty" in shown) == (2, True)
-    code, shown = run_with_keys(machine, "login", url, keys=b"\n")
+    code, shown = machine.on_a_terminal("login", url, keys=b"\n")
     assert (code, "it is empty" in shown) == (2, True)
     assert not credentials_file(machine).exists()
 
