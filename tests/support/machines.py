@@ -141,7 +141,7 @@ class Machine:
         `keys` are typed at the first prompt.
         """
         controller, terminal = pty.openpty()
-        fcntl.ioctl(terminal, 0x5414 if sys.platform == "linux" else 0x80087467, _window(columns))  # TIOCSWINSZ
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, _window(columns))
         environment = {"TERM": "xterm-256color", **(env or {})}
         options: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
         if keys:

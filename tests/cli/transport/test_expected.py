@@ -294,6 +294,14 @@ def test_an_op_without_an_edge_is_looked_up_in_the_pipeline() -> None:
             call(CannedClient(json(found), json(more)))
 
 
+def test_an_op_without_an_edge_in_a_past_state_is_not_looked_up() -> None:
+    """The pipeline may have another graph now."""
+    answer = CHURN | {"versions": [PCA, FOREST, BESIDE]}
+    assert CannedClient(json(answer)).validate_pipeline("churn", as_of="1")
+    resolution = RESOLUTION | {"versions": [VERSION, FOREST_VERSION, VERSION | BESIDE]}
+    assert len(CannedClient(json(resolution)).resolve("churn", as_of="1").versions) == 3
+
+
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
