@@ -354,7 +354,7 @@ class LockConflict(Conflict):
 
 class OutputExists(Conflict):
     message = "{path} exists already"
-    hint = "give another path with -o, or -f to overwrite it"
+    hint = "choose another path, or overwrite it with -f"
 
 
 class HomeLocked(Conflict):
@@ -421,7 +421,7 @@ class Unreachable(OpStoreError):
 
 class DaemonUnreachable(Unreachable):
     message = "no daemon answers at {url}: {reason}"
-    hint = "opstore serve (there), or unset OPSTORE_URL to use the local daemon"
+    hint = "opstore serve (there); without --url and OPSTORE_URL, commands use the local daemon"
 
 
 class DaemonNotRunning(Unreachable):

@@ -153,7 +153,7 @@ def test_a_url_that_refuses_connections_is_a_finding(user: User) -> None:
     user.url = f"http://127.0.0.1:{refusing_port()}"
     found, advice = user.wrong()["answer"]
     assert found == f"no daemon answers at {user.url}: connection refused"
-    assert advice == "opstore serve (there), or unset OPSTORE_URL to use the local daemon"
+    assert advice == "opstore serve (there); without --url and OPSTORE_URL, commands use the local daemon"
 
 
 def test_a_url_with_an_unknown_host_name_is_a_finding(user: User) -> None:

@@ -155,9 +155,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(m
 @pytest.mark.parametrize(
     ("output", "code", "said"),
     [
-        ("there", 5, "there exists already\nhint: give another path with -o, or -f to overwrite it"),
-        ("link", 5, "link exists already\nhint: give another path with -o, or -f to overwrite it"),
-        ("dangling", 5, "dangling exists already\nhint: give another path with -o, or -f to overwrite it"),
+        ("there", 5, "there exists already\nhint: choose another path, or overwrite it with -f"),
+        ("link", 5, "link exists already\nhint: choose another path, or overwrite it with -f"),
+        ("dangling", 5, "dangling exists already\nhint: choose another path, or overwrite it with -f"),
         ("folder", 2, "folder: it is a folder"),
         ("folder/", 2, "folder/: it is a folder"),
         (".", 2, ".: it is a folder"),
@@ -238,7 +238,7 @@ def test_the_default_output_is_not_overwritten(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
     assert machine.run("pull", "pca") == (0, "pca-1.0.0\n", "")
-    said = "error: pca-1.0.0 exists already\nhint: give another path with -o, or -f to overwrite it\n"
+    said = "error: pca-1.0.0 exists already\nhint: choose another path, or overwrite it with -f\n"
     assert machine.run("pull", "pca") == (5, "", said)
     assert machine.run("pull", "pca", "-f") == (0, "pca-1.0.0\n", "")
 

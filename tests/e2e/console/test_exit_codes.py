@@ -194,7 +194,7 @@ def test_another_graph_under_the_name_of_a_pipeline_is_a_conflict(stocked: Machi
 
 def test_an_output_that_exists_is_a_conflict_unless_it_is_forced(stocked: Machine) -> None:
     stocked.file("there", "mine")
-    said = "error: there exists already\nhint: give another path with -o, or -f to overwrite it\n"
+    said = "error: there exists already\nhint: choose another path, or overwrite it with -f\n"
     assert_fails(stocked, "pull pca -o there", 5, "OutputExists", said)
     assert (stocked.cwd / "there").read_bytes() == b"mine"
     assert stocked.run("pull", "pca@1.0.0", "-o", "there", "-f") == (0, "there\n", "")
@@ -272,7 +272,7 @@ def test_a_url_without_a_daemon_exits_7_and_starts_nothing(machine: Machine) -> 
     url = f"http://127.0.0.1:{refusing_port()}"
     said = (
         "error: no daemon answers at URL: connection refused\n"
-        "hint: opstore serve (there), or unset OPSTORE_URL to use the local daemon\n"
+        "hint: opstore serve (there); without --url and OPSTORE_URL, commands use the local daemon\n"
     )
     for options in ({"env": {"OPSTORE_URL": url}}, {}):
         line = "ops" if options else f"ops --url {url}"

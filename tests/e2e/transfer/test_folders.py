@@ -51,7 +51,7 @@ def test_pull_replaces_a_folder_only_with_f(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     machine.do("push", "encoder", "encoder")
     make(machine.cwd / "encoder-1.0.0", {"mine": b"dear"})
-    hint = "hint: give another path with -o, or -f to overwrite it\n"
+    hint = "hint: choose another path, or overwrite it with -f\n"
     assert machine.run("pull", "encoder") == (5, "", f"error: encoder-1.0.0 exists already\n{hint}")
     assert machine.run("pull", "encoder", "-o", "encoder-1.0.0") == (
         5,

@@ -198,7 +198,6 @@ def test_two_concurrent_pulls_to_one_path_leave_one_complete_file(machine: Machi
     machine.do("push", "pca", "blob")
     running = [machine.begin("pull", "pca", "-o", "pulled") for _ in range(2)]
     codes = sorted((process.communicate(timeout=60), process.returncode)[1] for process in running)
-    assert codes in ([0, 5], [0, 0])
     assert (machine.listing(), (machine.cwd / "pulled").read_bytes() == data) == (["blob", "pulled"], True)
     assert codes == [0, 5]
 
