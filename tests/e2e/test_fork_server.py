@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,16 +59,31 @@ restart
 stop
 """
 LINES = SESSION.strip().splitlines()
+# Without a daemon, its start, standard input and output, JSON, an error of the daemon and one of the words, the stop.
+FEW = """
+status
+start
+push pca blob --tag stable --valid-for forest
+versions pca --json
+pull pca@2.0.0
+pull pca@1.0.0 -o -
+nothing
+stop
+""".strip().splitlines()
+
+
+def test_the_session_has_each_command() -> None:
+    assert {line.split()[0] for line in LINES} >= set(COMMANDS) - {"serve"}  # always a real process
 
 
 @pytest.mark.process
-def test_each_command_is_the_same_forked_and_real(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [FEW, pytest.param(LINES, marks=pytest.mark.slow)], ids=["few", "all"])
+def test_each_command_is_the_same_forked_and_real(tmp_path: Path, lines: list[str]) -> None:
     """Compare exit codes and outputs, command by command, of two machines with the same history."""
-    assert {line.split()[0] for line in LINES} >= set(COMMANDS) - {"serve"}  # always a real process
     with a_machine(tmp_path / "real", real=True) as real, a_machine(tmp_path / "forked") as other:
         for machine in (real, other):
             machine.file("blob", "bytes")
-        for line in LINES:
+        for line in lines:
             expected, found = (_outcome(machine, line) for machine in (real, other))
             assert found == expected, line
         assert other.listing() == real.listing()
@@ -134,6 +150,27 @@ def test_a_command_has_no_descriptor_of_the_server(machine: Machine) -> None:
         open_files = {int(each.name): os.readlink(each) for each in Path(f"/proc/{process.pid}/fd").iterdir()}
         assert not [name for name in open_files.values() if "opstore-fork" in name or "anon_inode" in name]
         process.communicate(b"bytes", WITHIN)
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_command_that_ended_is_not_confused_with_a_running_one(machine: Machine) -> None:
+    """Reap zombies whose descriptors in the server were closed, when others of a running command have their numbers."""
+    machine.do("start")
+    ended = [machine.begin("--version") for _ in range(2)]
+    for process in ended:
+        assert process.stdout is not None
+        process.stdout.read()
+        wait_for(partial(_is_zombie, process.pid), "a zombie")
+    machine.do("--version")  # by now the server has reported what ended before
+    with machine.begin("push", "pca", "-", stdin=subprocess.PIPE) as running:
+        for process in ended:
+            with process:
+                process.wait(WITHIN)
+        machine.do("--version")  # by now it has reaped them
+        assert running.communicate(b"bytes", WITHIN) == (b"pca@1.0.0\n", b"")
 
 
 def test_a_timeout_is_raised_and_the_command_can_be_ended(machine: Machine) -> None:

@@ -1,4 +1,8 @@
-"""The daemon as a real process, and a client on `http.client`."""
+"""The daemon as a process of its own, and a client on `http.client`.
+
+A fork server starts it, unless it is to be `real` (a test of what only an interpreter that starts does) or words before
+its command start something else first.
+"""
 
 import http.client
 import json
@@ -7,7 +11,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opstore_daemon.protocol import routes
+from tests.support import forked
 from tests.support.waiting import WITHIN
 
 COMMAND = [sys.executable, "-P", "-m", "opstore_daemon"]
@@ -23,20 +28,36 @@ COMMAND = [sys.executable, "-P", "-m", "opstore_daemon"]
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Return the environment for a daemon of this home: of ours only what Python needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ}
-    return {**kept, "OPSTORE_HOME": str(home), **more}
+    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "error", "OPSTORE_HOME": str(home), **more}
+
+
+def begin(
+    home: Path,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    enter: Sequence[str] = (),
+    real: bool = False,
+    **options: Any,
+) -> forked.Process | subprocess.Popen[bytes]:
+    """Start `python -P -m opstore_daemon` beside the home; the options are those of `subprocess.Popen`."""
+    options = {"cwd": home.parent, "stdin": subprocess.DEVNULL, **options}
+    if enter or real or not forked.AVAILABLE:
+        return subprocess.Popen([*enter, *COMMAND, *arguments], env=environ, **options)
+    return forked.daemon_server(environ).start([COMMAND[0], *arguments], env=environ, **options)
 
 
 def run(home: Path, *arguments: str, enter: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command of `python -m opstore_daemon` to its end; `enter` are words before it."""
-    return subprocess.run(
-        [*enter, *COMMAND, *arguments],
-        env=environment(home, **environ),
-        cwd=home.parent,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = begin(home, arguments, environment(home, **environ), enter=enter, **pipes)
+    with process:
+        try:
+            out, err = process.communicate(timeout=WITHIN)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(arguments, process.returncode, out.decode(), err.decode())
 
 
 @dataclass
@@ -44,23 +65,19 @@ class Daemon:
     """A running daemon. `ready` is the line that it wrote to the pipe of its starter."""
 
     home: Path
-    process: "subprocess.Popen[bytes]"
+    process: forked.Process | subprocess.Popen[bytes]
     ready: dict[str, Any]
 
     @classmethod
-    def start(cls, home: Path, arguments: Sequence[str] = (), enter: Sequence[str] = (), **environ: str) -> "Daemon":
+    def start(
+        cls, home: Path, arguments: Sequence[str] = (), enter: Sequence[str] = (), real: bool = False, **environ: str
+    ) -> "Daemon":
         """Start a daemon; wait until it is ready or reports why it is not. `enter` are words before its command."""
         reader, writer = os.pipe()
         try:
-            process = subprocess.Popen(
-                [*enter, *COMMAND, "serve", *arguments],
-                env=environment(home, OPSTORE_READY_FD=str(writer), **environ),
-                cwd=home.parent,
-                pass_fds=[writer],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            variables = environment(home, OPSTORE_READY_FD=str(writer), **environ)
+            quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "pass_fds": [writer]}
+            process = begin(home, ["serve", *arguments], variables, enter=enter, real=real, **quiet)
         finally:
             os.close(writer)
         with open(reader) as pipe:

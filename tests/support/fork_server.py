@@ -131,11 +131,13 @@ class Server:
 
     def _forget(self, child: Child) -> None:
         """Reap a child whose client has closed the connection; kill it first if it still runs."""
-        if child.pidfd in self._by_pidfd:
+        if self._by_pidfd.get(child.pidfd) is child:  # and no other child whose descriptor has the same number by now
             os.kill(child.pid, signal.SIGKILL)
             select.select([child.pidfd], [], [])
             self._report(child)
         os.waitpid(child.pid, 0)
+        # A child that was just forked may still hold a copy, and closing ours would leave it in the poll.
+        self._poll.unregister(child.connection)
         del self._by_connection[child.connection.fileno()]
         child.connection.close()
 

@@ -29,7 +29,8 @@ from tests.support.fork_server import NUMBER, startup_settings
 AVAILABLE = sys.platform.startswith("linux")  # other systems have no pidfds and start real processes
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
-OPTIONS = {"cwd", "stdin", "stdout", "stderr", "start_new_session"}  # options of subprocess.Popen that `start` supports
+# The options of subprocess.Popen that `start` supports.
+OPTIONS = {"cwd", "stdin", "stdout", "stderr", "pass_fds", "umask", "start_new_session"}
 READY_WITHIN = 120.0  # seconds, for what takes one
 
 
@@ -186,6 +187,8 @@ class ForkServer:
         stdin: int | IO[bytes] | None = None,
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
+        pass_fds: Sequence[int] = (),
+        umask: int | None = None,
         start_new_session: bool = False,
     ) -> Process:
         """Start a command; the options are those of `subprocess.Popen`."""
@@ -216,16 +219,16 @@ class ForkServer:
                 "arguments": list(arguments),
                 "environment": dict(env),
                 "executable": str(self._daemons.program) if self._daemons is not None else "",
-                "umask": _umask(),
+                "umask": _umask() if umask is None else umask,
                 "session": None if start_new_session else os.getsid(0),
                 "group": os.getpgid(0),
-                "descriptors": [0, 1, 2],
+                "descriptors": [0, 1, 2, *pass_fds],
             }
             connection = failed.enter_context(socket.socket(socket.AF_UNIX))
             try:
                 connection.connect(self._socket)
                 message = marshal.dumps(request)
-                socket.send_fds(connection, [len(message).to_bytes(NUMBER, "little")], [folder, *theirs])
+                socket.send_fds(connection, [len(message).to_bytes(NUMBER, "little")], [folder, *theirs, *pass_fds])
                 connection.sendall(message)
                 pid = _receive(connection)
             except (OSError, ForkServerDied):
@@ -289,6 +292,11 @@ def _server(package: str, settings: frozenset[tuple[str, str]], daemons: bool) -
 def fork_server(environment: Mapping[str, str], *, daemons: bool = True) -> ForkServer:
     """Return this worker's server of `opstore` for such environments. It has local daemons forked too if `daemons`."""
     return _server("opstore_cli", frozenset(startup_settings(environment).items()), daemons)
+
+
+def daemon_server(environment: Mapping[str, str]) -> ForkServer:
+    """Return this worker's server of `python -P -m opstore_daemon` for such environments."""
+    return _server("opstore_daemon", frozenset(startup_settings(environment).items()), False)
 
 
 def daemons_of(home: Path) -> list[int]:

@@ -18,11 +18,14 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(home: Path) -> Iterator[Start]:
-    """Return a function that starts a daemon of the home: `start("--port", "0", OPSTORE_IDLE_TIMEOUT="1s")`."""
+    """Return a function that starts a daemon of the home: `start("--port", "0", OPSTORE_IDLE_TIMEOUT="1s")`.
+
+    A fork server starts it, or a new interpreter if it is to be `real`.
+    """
     with killed_at_the_end() as started:
 
-        def begin(*arguments: str, **environ: str) -> Daemon:
-            started.append(Daemon.start(home, arguments, **environ))
+        def begin(*arguments: str, real: bool = False, **environ: str) -> Daemon:
+            started.append(Daemon.start(home, arguments, real=real, **environ))
             return started[-1]
 
         yield begin

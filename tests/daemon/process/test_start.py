@@ -16,14 +16,15 @@ import pytest
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol._version import __version__
 from tests.daemon.process.conftest import Start
-from tests.support.daemon import Daemon, environment, run
+from tests.support.daemon import Daemon, begin, environment, run
 from tests.support.file_modes import mode
 from tests.support.schema import HEAD
 
 pytestmark = pytest.mark.process
 
 
-def test_the_runtime_file_exists_while_the_daemon_runs(daemon: Daemon) -> None:
+def test_the_runtime_file_exists_while_the_daemon_runs(start: Start) -> None:
+    daemon = start(real=True)
     told = json.loads(daemon.runtime_file.read_text())
     keys = {"url", "port", "pid", "version", "started_at", "lock", "instance", "host", "pid_namespace"}
     assert set(told) == keys
@@ -327,21 +328,23 @@ def test_an_error_that_nobody_expected_exits_70_with_a_reference(home: Path, wor
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="requires /dev/full")
 @pytest.mark.parametrize("words", [("db", "upgrade"), ("db", "current")])
 def test_a_standard_output_that_is_full_exits_9(home: Path, words: tuple[str, ...]) -> None:
-    command = [sys.executable, "-P", "-m", "opstore_daemon", *words]
-    with open("/dev/full", "w") as full:
-        ended = subprocess.run(command, env=environment(home), stdout=full, stderr=subprocess.PIPE, check=False)
-    assert ended.returncode == 9
-    assert ended.stderr == b"error: standard output can't be written: No space left on device\n"
+    with (
+        open("/dev/full", "w") as full,
+        begin(home, words, environment(home), stdout=full, stderr=subprocess.PIPE) as process,
+    ):
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 9
+    assert err == b"error: standard output can't be written: No space left on device\n"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="requires /dev/full")
 def test_a_standard_error_that_is_full_neither_ends_the_daemon_nor_changes_its_exit_code(home: Path) -> None:
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-P", "-m", "opstore_daemon", "serve", "--saver", "s3://bucket"]
-        assert subprocess.run(command, env=environment(home), stderr=full, check=False).returncode == 2
+        with begin(home, ["serve", "--saver", "s3://bucket"], environment(home), stderr=full) as process:
+            assert process.wait(60) == 2
         reader, writer = os.pipe()
         environ = environment(home, OPSTORE_READY_FD=str(writer))
-        with subprocess.Popen(command[:-2], env=environ, pass_fds=[writer], stderr=full) as process:
+        with begin(home, ["serve"], environ, pass_fds=[writer], stderr=full) as process:
             os.close(writer)
             with open(reader) as ready:
                 url = json.loads(ready.readline())["url"]

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """Return a machine whose commands and daemons are real processes."""
+def real_machine(tmp_path: Path) -> Iterator[Machine]:
+    """Return a machine whose commands and daemons are real processes, for what only the start of one shows."""
     with a_machine(tmp_path / "machine", real=True) as made:
         yield made
 
@@ -55,31 +55,31 @@ def test_concurrent_starts_stops_and_restarts_leave_at_most_one_daemon(machine: 
     wait_for(lambda: machine.daemons() == [], "the end of the daemon")
 
 
-def test_the_streams_of_the_command_close_while_the_daemon_runs(machine: Machine) -> None:
+def test_the_streams_of_the_command_close_while_the_daemon_runs(real_machine: Machine) -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
-    process = machine.begin("ops", pass_fds=[writing], stdin=subprocess.PIPE)
+    process = real_machine.begin("ops", pass_fds=[writing], stdin=subprocess.PIPE)
     os.close(writing)
     # communicate() waits until every process has closed the pipes.
     assert process.communicate(timeout=60)[0] == b""
     assert os.read(reading, 1) == b""
     os.close(reading)
-    assert machine.is_held()
+    assert real_machine.is_held()
 
 
 @linux
-def test_the_daemon_holds_no_stream_terminal_or_folder_of_its_starter(machine: Machine) -> None:
-    assert machine.on_a_terminal("ops")[0] == 0
-    process = Path(f"/proc/{machine.pid}")
-    assert os.readlink(process / "cwd") == str(machine.home)
+def test_the_daemon_holds_no_stream_terminal_or_folder_of_its_starter(real_machine: Machine) -> None:
+    assert real_machine.on_a_terminal("ops")[0] == 0
+    process = Path(f"/proc/{real_machine.pid}")
+    assert os.readlink(process / "cwd") == str(real_machine.home)
     open_files = {int(each.name): os.readlink(each) for each in (process / "fd").iterdir()}
     assert {open_files[number] for number in (0, 1, 2)} == {"/dev/null"}
     outside = [name for name in open_files.values() if name.startswith("/") and name != "/dev/null"]
-    assert [name for name in outside if not name.startswith(str(machine.home))] == []
-    assert not any("pipe:" in name for name in open_files.values() if name not in _own_pipes(machine.pid))
+    assert [name for name in outside if not name.startswith(str(real_machine.home))] == []
+    assert not any("pipe:" in name for name in open_files.values() if name not in _own_pipes(real_machine.pid))
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     group, session, terminal = (int(field) for field in fields[2:5])
-    assert (group, session, terminal) == (machine.pid, machine.pid, 0)
+    assert (group, session, terminal) == (real_machine.pid, real_machine.pid, 0)
 
 
 def _own_pipes(pid: int) -> set[str]:
@@ -92,11 +92,11 @@ def _own_pipes(pid: int) -> set[str]:
 
 
 @linux
-def test_the_daemon_inherits_no_credential_of_the_caller(machine: Machine) -> None:
-    machine.do(
+def test_the_daemon_inherits_no_credential_of_the_caller(real_machine: Machine) -> None:
+    real_machine.do(
         "start", env={"OPSTORE_TOKEN": "a-secret", "OPSTORE_TOKEN_FILE": "/x", "OPSTORE_URL": "http://127.0.0.1:9"}
     )
-    environment = Path(f"/proc/{machine.pid}/environ").read_bytes()
+    environment = Path(f"/proc/{real_machine.pid}/environ").read_bytes()
     assert [name for name in (b"OPSTORE_TOKEN", b"OPSTORE_URL", b"a-secret") if name in environment] == []
 
 
@@ -104,27 +104,29 @@ MODULES = ["json", "click", "sitecustomize", "usercustomize", "msgspec", "reques
 PACKAGES = ["opstore_daemon", "opstore_cli"]
 
 
-def test_no_code_is_imported_from_the_working_directory_or_the_data_folder(machine: Machine) -> None:
-    machine.home.mkdir(mode=0o700)
-    for folder in (machine.cwd, machine.home):
-        evil = f"open({str(machine.folder / 'taken')!r}, 'a').write({str(folder)!r})\n"
+def test_no_code_is_imported_from_the_working_directory_or_the_data_folder(real_machine: Machine) -> None:
+    real_machine.home.mkdir(mode=0o700)
+    for folder in (real_machine.cwd, real_machine.home):
+        evil = f"open({str(real_machine.folder / 'taken')!r}, 'a').write({str(folder)!r})\n"
         for name in MODULES:
             (folder / f"{name}.py").write_text(evil)
         for name in PACKAGES:
             (folder / name).mkdir()
             for module in ("__init__", "__main__"):
                 (folder / name / f"{module}.py").write_text(evil)
-    machine.file("blob", "one")
-    assert machine.run("push", "pca", "blob") == (0, "pca@1.0.0\n", STARTED)
-    assert machine.run("restart") == (0, "URL\n", "restarted\n")
-    assert machine.run("stop") == (0, "", "stopped the local daemon\n")
-    assert machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
-    with machine.serving():
-        assert machine.run("ops", "-q") == (0, "pca\n", "")
-    assert not (machine.folder / "taken").exists()
+    real_machine.file("blob", "one")
+    assert real_machine.run("push", "pca", "blob") == (0, "pca@1.0.0\n", STARTED)
+    assert real_machine.run("restart") == (0, "URL\n", "restarted\n")
+    assert real_machine.run("stop") == (0, "", "stopped the local daemon\n")
+    assert real_machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
+    with real_machine.serving():
+        assert real_machine.run("ops", "-q") == (0, "pca\n", "")
+    assert not (real_machine.folder / "taken").exists()
     # A careless program would import these.
-    subprocess.run([sys.executable, "-c", "import msgspec"], cwd=machine.cwd, env=machine.environment, check=False)
-    assert (machine.folder / "taken").exists()
+    subprocess.run(
+        [sys.executable, "-c", "import msgspec"], cwd=real_machine.cwd, env=real_machine.environment, check=False
+    )
+    assert (real_machine.folder / "taken").exists()
 
 
 # --- the runtime file -------------------------------------------------------------------------------------------------
@@ -318,14 +320,14 @@ def test_a_daemon_that_stops_finishes_its_requests_first(machine: Machine) -> No
     assert machine.raw("push", "pca", "blob")[:2] == (0, b"pca@1.0.0\n")
 
 
-def test_a_command_interrupted_during_the_start_leaves_at_most_one_daemon(machine: Machine) -> None:
-    process = machine.begin("ops")
-    wait_for(lambda: (machine.home / "start.lock").exists(), "the start")
+def test_a_command_interrupted_during_the_start_leaves_at_most_one_daemon(real_machine: Machine) -> None:
+    process = real_machine.begin("ops")
+    wait_for(lambda: (real_machine.home / "start.lock").exists(), "the start")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode in (0, 130)
-    assert machine.run("ops")[0] == 0
-    wait_for(lambda: machine.daemons() == [machine.pid], "the end of all daemons but one")
+    assert real_machine.run("ops")[0] == 0
+    wait_for(lambda: real_machine.daemons() == [real_machine.pid], "the end of all daemons but one")
 
 
 def test_the_program_can_be_run_as_a_module(machine: Machine) -> None:
