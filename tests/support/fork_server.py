@@ -24,6 +24,7 @@ import atexit
 import fcntl
 import gc
 import importlib
+import importlib.util
 import io
 import marshal
 import os
@@ -48,7 +49,14 @@ MOST_DESCRIPTORS = 64
 # What the packages import only when they need it.
 LATE = {
     "opstore_cli": ("requests", "rich.console", "rich.progress", "rich.table", "tomli_w", "tomllib", "urllib3", "uuid"),
-    "opstore_daemon": ("alembic.command", "sqlalchemy.dialects.sqlite.pysqlite", "logging.config", "waitress.server"),
+    "opstore_daemon": (
+        "alembic.command",
+        "encodings.idna",
+        "xxhash",
+        "sqlalchemy.dialects.sqlite.pysqlite",
+        "logging.config",
+        "waitress.server",
+    ),
 }
 # Not imported: they need NumPy, which starts threads.
 LEFT_OUT = ("opstore_daemon.web.page.graph_drawing", "opstore_daemon.web.page.graph_layout")
@@ -233,8 +241,25 @@ def _import(package: str) -> None:
             importlib.import_module(module.name)
     for name in LATE[package]:
         importlib.import_module(name)
+    if package == "opstore_daemon":
+        _open_a_server()
     assert tempfile.tempdir is None, "it depends on the environment"
     _check_threads()
+
+
+def _open_a_server() -> None:
+    """Open a server once: what it imports and remembers then, no child has to import and compile."""
+    from opstore_daemon import OpStoreServer
+    from opstore_daemon.savers import MemorySaver
+
+    # By its path: nothing else of the tests is imported, nor can be by the children.
+    spec = importlib.util.spec_from_file_location("url_rules", Path(__file__).with_name("url_rules.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    url_rules = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(url_rules)
+    url_rules.remember()
+    OpStoreServer(MemorySaver(), token="t" * 43).close()
 
 
 def _check_threads() -> None:

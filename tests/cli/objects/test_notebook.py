@@ -36,6 +36,7 @@ def test_the_example_runs_and_a_second_run_creates_nothing(machine: Machine) -> 
     }
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_get_versions_of_their_own_and_the_right_verdicts(machine: Machine) -> None:
     processes = [machine.begin(EXAMPLE, str(seed), program=PYTHON) for seed in (1, 2)]
     pairs = []

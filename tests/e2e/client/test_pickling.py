@@ -99,8 +99,15 @@ def configure(machine: Machine, daemon: Machine, way: str) -> tuple[str, dict[st
     return arguments.format(**names), {name: value.format(**names) for name, value in environ.items()}
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-@pytest.mark.parametrize("way", WAYS)
+def _pairs() -> Iterator[object]:
+    """Yield all pairs of a way and a method. In the fast tests each way is spawned, and one has each method."""
+    for way in WAYS:
+        for method in ("spawn", "fork", "forkserver"):
+            is_fast = method == "spawn" or way == "argument"
+            yield pytest.param(way, method, marks=[] if is_fast else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("way", "method"), list(_pairs()))
 def test_a_pickled_client_works_in_worker_processes(machine: Machine, other: Machine, method: str, way: str) -> None:
     daemon = machine if way in ("token file", "OPSTORE_TOKEN for the local daemon") else other
     arguments, environ = configure(machine, daemon, way)
