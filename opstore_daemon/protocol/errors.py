@@ -27,6 +27,7 @@
     │                                  StoreIdDamaged
     │                                  NotReady  OutputFailed  LibraryMissing  ProgramReplaced
     ├── BudgetExceeded       exit 10   ResolutionTooHard  TooMuchWork  TooManySearches  TooManyReads
+    │                                  QuotaExceeded
     └── InternalError        exit 70
 
 A leaf says three things in words: what failed and why (`message`), and the command to run next (`hint`).
@@ -637,6 +638,12 @@ class TooManySearches(BudgetExceeded):
 class TooManyReads(BudgetExceeded):
     status, retry_after = 503, 5
     message = "{running} requests are reading many stored bytes, and as many as may wait for them are waiting"
+    hint = "run the same command again later"
+
+
+class QuotaExceeded(BudgetExceeded):
+    status = 429
+    message = "this token has {limit} {what}, as many as it may have: {frees}"
     hint = "run the same command again later"
 
 

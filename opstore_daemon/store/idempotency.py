@@ -1,14 +1,20 @@
-"""Results of requests with an idempotency key, kept for a day so that a repeated request changes nothing."""
+"""Results of requests with an idempotency key, kept for a day so that a repeated request changes nothing.
+
+A token may have a million of them: about twelve requests a second, all day.
+"""
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Executable, delete, insert, select
+from sqlalchemy import Connection, Executable, delete, func, insert, select, tuple_
 
 from opstore_daemon.metadata.statements import Statement, prepared
 from opstore_daemon.metadata.tables import IdempotentResult
 from opstore_daemon.protocol import errors
+from opstore_daemon.store.quota import Quota
 
 RETENTION = 24 * 3600 * 1_000_000  # microseconds
+MAX_RESULTS = 1_000_000  # of a token
+DELETED_AT_ONCE = 100  # results that one request deletes, so that none ever deletes those of a whole day
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +37,28 @@ def find(connection: Connection, request: IdempotentRequest) -> bytes | None:
 
 
 def save(connection: Connection, request: IdempotentRequest, body: bytes, now: int) -> None:
-    """Save the result of the request, and delete results older than a day; `now` in microseconds since 1970.
+    """Save the result of the request; `now` in microseconds since 1970.
 
     Call it in the transaction that the result describes.
     """
-    _delete_older(time=now - RETENTION).run(connection)
     row = {"owner": request.owner, "key": request.key, "request": request.request, "body": body.decode(), "at": now}
     _SAVE.run(connection, row)
+
+
+def delete_expired(connection: Connection, now: int) -> None:
+    """Delete results that are older than a day, at most DELETED_AT_ONCE; `now` in microseconds since 1970."""
+    _delete_older(DELETED_AT_ONCE, time=now - RETENTION).run(connection)
+
+
+def quota() -> Quota:
+    """Return the quota of the results in one database."""
+    frees = "each expires after a day"
+    return Quota(MAX_RESULTS, "results of requests with an idempotency key", frees, _count)
+
+
+def _count(connection: Connection, owner: str) -> int:
+    count: int = _count_of(owner=owner).run(connection).scalar_one()
+    return count
 
 
 _SAVE = Statement(insert(IdempotentResult))
@@ -50,5 +71,12 @@ def _result(*, owner: str, key: str) -> Executable:
 
 
 @prepared
-def _delete_older(*, time: int) -> Executable:
-    return delete(IdempotentResult).where(IdempotentResult.at < time)
+def _delete_older(limit: int, *, time: int) -> Executable:
+    key = (IdempotentResult.owner, IdempotentResult.key)
+    older = select(*key).where(IdempotentResult.at < time).limit(limit)
+    return delete(IdempotentResult).where(tuple_(*key).in_(older))
+
+
+@prepared
+def _count_of(*, owner: str) -> Executable:
+    return select(func.count()).select_from(IdempotentResult).where(IdempotentResult.owner == owner)

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
-from opstore_daemon.protocol import records
+from opstore_daemon.protocol import errors, records
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import idempotency, journal
 from opstore_daemon.store.idempotency import IdempotentRequest
@@ -30,6 +30,7 @@ class Transactions:
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime]) -> None:
         self.database, self.saver = database, saver
         self._clock = clock
+        self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None
 
     def _now(self) -> int:
@@ -43,22 +44,36 @@ class Transactions:
 
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do the work in one transaction and return its result, or the result of an earlier request with the key."""
-        with self.database.write() as connection:
+        with self._deleting_expired(), self.database.write() as connection:
             result, position = self._once(connection, kind, work)
         self.saver.record_position(position)
         return result
 
     def _write_freeing(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do what `_write` does, for work that frees space: on a full disk it may use the reserve."""
-        result, position = self.database.write_freeing(lambda connection: self._once(connection, kind, work))
+        with self._deleting_expired():
+            result, position = self.database.write_freeing(lambda connection: self._once(connection, kind, work))
         self.saver.record_position(position)
         return result
+
+    @contextmanager
+    def _deleting_expired(self) -> Iterator[None]:
+        """Delete expired results of requests even if the quota refuses one: its own deletions are rolled back."""
+        try:
+            yield
+        except errors.QuotaExceeded:
+            with self.database.write() as connection:
+                idempotency.delete_expired(connection, self._now())
+            raise
 
     def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> tuple[T, int]:
         """Return the result, and the position of the journal at the end of the transaction."""
         before = None if self._request is None else idempotency.find(connection, self._request)
         if before is not None:
             return records.decoder(kind).decode(before), journal.last(connection)
+        if self._request is not None:
+            idempotency.delete_expired(connection, self._now())
+            self._results.take(connection, self._request.owner)
         result = work(connection)
         if self._request is not None:
             idempotency.save(connection, self._request, records.encode(result), self._now())

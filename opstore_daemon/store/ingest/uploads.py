@@ -11,10 +11,10 @@ takes one of few places.
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, Executable, delete, insert, select, update
+from sqlalchemy import Connection, Executable, delete, func, insert, select, update
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.metadata.statements import Statement, prepared
@@ -30,10 +30,13 @@ from opstore_daemon.store.ingest.open_upload import Declaration, OpenUpload, Wri
 from opstore_daemon.store.ingest.space import Space
 from opstore_daemon.store.long_reads import LONG
 from opstore_daemon.store.places import Places
+from opstore_daemon.store.quota import Quota
 
 MAX_OPEN = 256  # uploads whose file and hash stay open
 TOUCH_INTERVAL = 3600 * 1_000_000  # microseconds between updates of the time of the last request
 RETENTION = 7 * 24 * 3600 * 1_000_000  # microseconds without a request after which an upload is discarded
+EXPIRED_AT_ONCE = 1000  # uploads that one request discards
+MAX_UPLOADS = 10_000  # of a token
 
 
 class Uploads:
@@ -48,6 +51,8 @@ class Uploads:
         self._opened: OrderedDict[str, OpenUpload] = OrderedDict()
         self._lock = threading.Lock()
         self._reads = reads or long_reads.places()
+        frees = "finish or delete some; each expires a week after its last request"
+        self._quota = Quota(MAX_UPLOADS, "unfinished uploads", frees, _count)
         self._expired_at = 0
         self.max_open = MAX_OPEN  # fewer if the process may have few files open
 
@@ -65,8 +70,12 @@ class Uploads:
         return records.Upload(upload=uuid.uuid4().hex, offset=0, size=size)
 
     def insert_row(self, connection: Connection, planned: records.Upload, owner: str) -> records.Upload:
-        """Insert the upload in the caller's transaction; raise StorageFull if the disk has no room for it."""
+        """Insert the upload in the caller's transaction.
+
+        Raises StorageFull if the disk has no room for it, and QuotaExceeded if the owner has too many.
+        """
         self._space.check(planned.size or 0)
+        self._quota.take(connection, owner)
         row = {"id": planned.upload, "owner": owner, "size": planned.size, "touched_at": self._now()}
         _INSERT.run(connection, row)
         return planned
@@ -261,13 +270,28 @@ class Uploads:
 
         If the row can't be deleted, what is left is an empty upload, which expires.
         """
+        self._end_all([upload])
+
+    def _end_all(self, uploads: Sequence[str]) -> bool:
+        """Do what `end` does, in one transaction, since each syncs the disk; return whether the rows are deleted."""
+
+        def delete_rows(connection: Connection) -> bool:
+            for upload in uploads:
+                _delete(upload=upload).run(connection)
+            return True
+
+        is_deleted = False
+        self._discard_all(uploads)
         with suppress(errors.OpStoreError):
-            self.discard_bytes(upload)
-        with suppress(errors.OpStoreError):
-            self._database.write_freeing(lambda connection: self.delete_row(connection, upload))
-        with suppress(errors.OpStoreError):  # a request may have opened it again meanwhile
-            self.discard_bytes(upload)
+            is_deleted = self._database.write_freeing(delete_rows)
+        self._discard_all(uploads)  # a request may have opened one again meanwhile
         self._database.regain_space()
+        return is_deleted
+
+    def _discard_all(self, uploads: Sequence[str]) -> None:
+        for upload in uploads:
+            with suppress(errors.OpStoreError):
+                self.discard_bytes(upload)
 
     def delete_row(self, connection: Connection, upload: str, owner: str | None = None) -> None:
         """Delete the upload's row in the caller's transaction; call `discard_bytes` after the commit.
@@ -291,20 +315,24 @@ class Uploads:
             if self._opened.get(upload) is opened:
                 del self._opened[upload]
 
-    def expire(self) -> None:
-        """Discard the uploads that no request has used for RETENTION."""
-        self._expired_at = self._now()
+    def expire(self) -> int:
+        """Discard uploads that no request has used for RETENTION, at most EXPIRED_AT_ONCE; return how many there were.
+
+        If there may be more, the next new upload continues.
+        """
         with self._database.read() as connection:
-            expired = _untouched(since=self._now() - RETENTION).run(connection).scalars().all()
-        for upload in expired:
-            self.end(upload)
+            expired = _untouched(EXPIRED_AT_ONCE, since=self._now() - RETENTION).run(connection).scalars().all()
+        if len(expired) < EXPIRED_AT_ONCE:
+            self._expired_at = self._now()
+        return len(expired) if self._end_all(expired) else 0
 
     def sweep(self, *, drafts: bool = True) -> None:
         """Discard expired uploads and the drafts that a crash left without an upload; call before the first request.
 
         Without `drafts` the latter stay: they may be those of another store.
         """
-        self.expire()
+        while self.expire() == EXPIRED_AT_ONCE:
+            pass
         if not drafts:
             return
         with self._database.read() as connection:
@@ -362,8 +390,18 @@ def _touch(*, upload: str, now: int) -> Executable:
 
 
 @prepared
-def _untouched(*, since: int) -> Executable:
-    return select(UploadRow.id).where(UploadRow.touched_at < since)
+def _untouched(limit: int, *, since: int) -> Executable:
+    return select(UploadRow.id).where(UploadRow.touched_at < since).limit(limit)
+
+
+@prepared
+def _count_of(*, owner: str) -> Executable:
+    return select(func.count()).select_from(UploadRow).where(UploadRow.owner == owner)
+
+
+def _count(connection: Connection, owner: str) -> int:
+    count: int = _count_of(owner=owner).run(connection).scalar_one()
+    return count
 
 
 @prepared

@@ -49,7 +49,7 @@ def possible_errors(route: ApiRoute) -> list[Error]:
     if route.content_types:
         found.add(errors.UnsupportedContent)
     if route.takes_idempotency_key:
-        found.add(errors.KeyReused)
+        found |= {errors.KeyReused, errors.QuotaExceeded}
     for name in route.path_parameters:
         found |= {errors.RouteNotFound, *PATH_PARAMETERS[name].raises}
     return [error for error in errors.all_errors() if error in found]

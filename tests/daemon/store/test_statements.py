@@ -55,8 +55,11 @@ def test_a_small_push_takes_eight_statements_in_one_transaction(memory: OpStoreS
     with counted(memory, begins=True) as statements:
         memory.store.push("pca", b"second")
     assert len(statements) == 1 + 8, statements
+    memory.store.idempotent(IdempotentRequest("me", "first", "request")).push(
+        "pca", b"third"
+    )  # counts the owner's keys
     with counted(memory, begins=True) as statements:
-        memory.store.idempotent(IdempotentRequest("me", "key", "request")).push("pca", b"third")
+        memory.store.idempotent(IdempotentRequest("me", "key", "request")).push("pca", b"fourth")
     assert len(statements) == 1 + 8 + 3, "the earlier result of the key, results older than a day, and the new result"
 
 
