@@ -1,6 +1,5 @@
 """The machine that the checks examine, and the results that they return."""
 
-import os
 import shlex
 import time
 from contextlib import closing
@@ -38,11 +37,6 @@ def problem(found: str, advice: str) -> Result:
 def quoted(path: Path) -> str:
     """Return the path quoted for a shell."""
     return shlex.quote(str(path))
-
-
-def belongs_to_another(path: Path) -> bool:
-    """Return whether another user owns the file or folder."""
-    return os.name == "posix" and path.stat().st_uid != os.geteuid()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from opstore_cli.client import token_handover
 from opstore_cli.config.credentials import Credentials
 from opstore_cli.config.urls import is_loopback
 from opstore_cli.doctor.advice import advice_for
-from opstore_cli.doctor.machine import Machine, Result, belongs_to_another, ok, problem, quoted
+from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 from opstore_cli.files import private
 from opstore_cli.local import runtime
 from opstore_daemon.protocol import errors
@@ -30,7 +30,7 @@ def token_file(machine: Machine) -> Result | None:
         return problem(error.text, advice_for(cause, path) if isinstance(cause, OSError) else renew)
     if len(token) < MIN_LENGTH:
         return problem(f"{path} has no complete token", renew)
-    if belongs_to_another(path):
+    if not private.is_own(path.stat()):
         return problem(f"{path} belongs to another user", f"run opstore as that user, or {renew}")
     if private.readable_by_others(path):
         return problem(f"others can read {path}", f"chmod 600 {quoted(path)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opstore_cli.files.locks import try_lock
 from opstore_cli.files.part_folder import remove
-from opstore_cli.files.private import NAME_PREFIX
+from opstore_cli.files.private import NAME_PREFIX, is_own
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.files import NONBLOCK, open_nofollow
 
@@ -30,9 +30,8 @@ def _remove_unused(path: Path) -> None:
     descriptor = open_nofollow(path, os.O_RDONLY | NONBLOCK)
     try:
         state = os.fstat(descriptor)
-        is_own = os.name != "posix" or state.st_uid == os.geteuid()
         if (
-            is_own
+            is_own(state)
             and (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode))
             and try_lock(descriptor) == "acquired"
         ):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opstore_cli.files.locks import LockedFile, try_lock
-from opstore_cli.files.private import NAME_PREFIX
+from opstore_cli.files.private import NAME_PREFIX, is_own
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.files import NONBLOCK, open_nofollow
 from opstore_daemon.system.folder_sync import sync_folder
@@ -148,14 +148,11 @@ def _reopen(path: Path) -> int | None:
         descriptor = open_nofollow(path, os.O_RDWR | NONBLOCK)
     except OSError:
         return None
-    if _is_own_file(os.fstat(descriptor)) and try_lock(descriptor) == "acquired":
+    state = os.fstat(descriptor)
+    if stat.S_ISREG(state.st_mode) and is_own(state) and try_lock(descriptor) == "acquired":
         part = LockedFile(descriptor, path)
         # A second link is a target: its writer was killed before it could remove this name.
         if part.is_at_path() and os.fstat(descriptor).st_nlink == 1:
             return descriptor
     os.close(descriptor)
     return None
-
-
-def _is_own_file(state: os.stat_result) -> bool:
-    return stat.S_ISREG(state.st_mode) and (os.name != "posix" or state.st_uid == os.geteuid())

@@ -4,14 +4,13 @@ import atexit
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from opstore_cli.files.exclusive_rename import exchange, rename_exclusively
 from opstore_cli.files.locks import LockedFile, LockState, try_lock
-from opstore_cli.files.private import NAME_PREFIX
+from opstore_cli.files.private import NAME_PREFIX, is_own
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.system.files import DIRECTORY, open_nofollow
@@ -146,24 +145,18 @@ def _create(path: Path, locks: ExitStack) -> bool:
 
 def _reopen(path: Path, locks: ExitStack) -> bool:
     """Return whether the folder is this user's and no other process used it, so that this one holds its lock now."""
-    return os.name == "posix" and _is_own_folder(path) and _lock(path, locks) == "acquired"
+    return os.name == "posix" and _lock(path, locks) == "acquired"
 
 
 def _lock(path: Path, locks: ExitStack) -> LockState:
-    """Try to hold the folder's lock until `locks` is closed."""
+    """Try to hold the folder's lock until `locks` is closed. The folder of another user counts as busy."""
     try:
         descriptor = open_nofollow(path, os.O_RDONLY | DIRECTORY)
     except OSError:
         return "unsupported"
     locks.callback(os.close, descriptor)
+    if not is_own(os.fstat(descriptor)):
+        return "busy"
     state = try_lock(descriptor)
     # Its former owner may have renamed it to a target between the two calls above.
     return "busy" if state == "acquired" and not LockedFile(descriptor, path).is_at_path() else state
-
-
-def _is_own_folder(path: Path) -> bool:
-    try:
-        state = os.stat(path, follow_symlinks=False)
-    except OSError:
-        return False
-    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid()

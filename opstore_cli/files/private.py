@@ -12,6 +12,7 @@ __all__ = [
     "NAME_PREFIX",
     "create",
     "files_in",
+    "is_own",
     "make_folder",
     "open_private",
     "read",
@@ -57,6 +58,11 @@ def make_folder(path: Path) -> None:
 def files_in(folder: Path) -> list[Path]:
     """Return the entries of the folder in order, none if it is a link: its files are not ours. Raises OSError."""
     return [] if folder.is_symlink() else sorted(folder.iterdir())
+
+
+def is_own(state: os.stat_result) -> bool:
+    """Return whether this user owns the file of that state; True where the system has no owners."""
+    return os.name != "posix" or state.st_uid == os.geteuid()
 
 
 def readable_by_others(path: Path) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from opstore_cli.files.locks import LockState, try_lock
 from opstore_cli.files.part_file import PartFile
+from opstore_cli.files.part_folder import PartFolder
 from opstore_daemon.protocol.digests import digest_of
 from tests.support.faults import record_names
 
@@ -63,6 +64,21 @@ def test_a_pipe_in_place_of_a_part_is_left_alone(tmp_path: Path) -> None:
     os.mkfifo(path)
     with PartFile.beside(tmp_path / "out", DIGEST) as part:
         assert part.path != path
+
+
+@pytest.mark.parametrize("kind", [PartFile, PartFolder])
+def test_a_part_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PartFile] | type[PartFolder]
+) -> None:
+    target, user = tmp_path / "out", os.geteuid()
+    with kind.beside(target, DIGEST) as theirs:
+        pass
+    with kind.beside(target, DIGEST) as again:
+        assert again.path == theirs.path
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    with kind.beside(target, DIGEST) as part:
+        assert part.path != theirs.path
+    assert theirs.path.exists()
 
 
 def test_a_part_that_another_process_writes_to_is_left_alone(tmp_path: Path) -> None:
