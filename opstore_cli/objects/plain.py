@@ -6,6 +6,8 @@ from typing import Any, BinaryIO
 
 from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 
+_TOO_MANY_DIGITS = "a number in it has more than 4300 digits"
+
 
 def _dump_bytes(obj: Any, file: BinaryIO) -> set[str]:
     if not isinstance(obj, bytes | bytearray | memoryview):
@@ -54,13 +56,25 @@ def _dump_json(obj: Any, file: BinaryIO) -> set[str]:
     if reason := why_not_json(obj):
         raise Unfit(f"JSON would not restore it exactly: {reason}")
     # In pieces, so that the whole text is never in memory. encode() refuses half of a surrogate pair.
-    for piece in json.JSONEncoder(ensure_ascii=False, allow_nan=False).iterencode(obj):
-        file.write(piece.encode())
+    try:
+        for piece in json.JSONEncoder(ensure_ascii=False, allow_nan=False).iterencode(obj):
+            file.write(piece.encode())
+    except UnicodeError:
+        raise
+    except ValueError:  # of int.__repr__, whose words are about a setting of Python
+        raise Unfit(_TOO_MANY_DIGITS) from None
     return set()
 
 
 def _load_json(file: BinaryIO, _trusted: Trusted) -> Any:
-    return json.load(file)
+    try:
+        return json.load(file)
+    except RecursionError:
+        raise Unfit("it is nested too deeply") from None
+    except (json.JSONDecodeError, UnicodeError):
+        raise
+    except ValueError:  # of int()
+        raise Unfit(_TOO_MANY_DIGITS) from None
 
 
 BYTES = Format("bytes", "bytes", _dump_bytes, _load_bytes, fits=lambda obj: type(obj) is bytes)

@@ -13,6 +13,7 @@ from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.versions import Version
 
 MAX_DEPTH = 16
+MAX_DIGITS = 4300
 
 T = TypeVar("T")
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -77,7 +78,7 @@ def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
     """
     try:
         record = decoder(kind).decode(body)
-        _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs))
+        _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs, parse_int=_check_number))
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.InvalidRequest(reason=str(error)[:500]) from None
     except RecursionError:
@@ -87,6 +88,13 @@ def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
 
 class _Pairs(list[tuple[str, Any]]):
     """An object as the json module parsed it, with all its keys."""
+
+
+def _check_number(digits: str) -> int:
+    # Not int(): for many digits its error advises a setting of Python. msgspec has the value.
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    return 0
 
 
 def _check_shape(value: Any, depth: int = 0) -> None:

@@ -257,6 +257,49 @@ def test_an_invalid_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "...",
+        "a..b",
+        ".a",
+        "-a",
+        "a-",
+        "a" * 64,
+        ".".join(["a" * 60] * 5),
+        "9" * 5000,
+        "a%41",
+        "*",
+        "a;b",
+        "a'b",
+        "{a}",
+        "[a]",
+        "[v1.a]",
+        "[1:2]",
+        "[1.2.3.4]",
+        "[",
+        "]",
+        "a[b]",
+        "[::1%]",
+        f"[::1%{'a' * 64}]",
+        "[::1%a/b]",
+        "[::1]a",
+    ],
+)
+def test_a_host_that_can_not_be_looked_up_is_refused(host: str) -> None:
+    with pytest.raises(errors.InvalidSetting) as caught:
+        urls.check_url(f"http://{host}:80/x", "--url")
+    assert caught.value.text.startswith("--url: its ")
+    assert caught.value.text.removeprefix("--url: ") in (urls.BAD_HOST, urls.BAD_PORT)
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "+9", "0x9", "9" * 5000, "secret", "9;x", "0", "1:2", "٣"])
+def test_a_port_that_is_none_is_refused_without_naming_it(port: str) -> None:
+    with pytest.raises(errors.InvalidSetting) as caught:
+        urls.check_url(f"http://host:{port}", "OPSTORE_URL")
+    assert caught.value.text == f"OPSTORE_URL: {urls.BAD_PORT if port.isascii() else 'it is not a URL'}"
+
+
+@pytest.mark.parametrize(
     ("text", "url"),
     [
         ("HTTPS://Models.Example.COM/", "https://models.example.com"),
@@ -268,6 +311,9 @@ def test_an_invalid_url_is_refused(url: str) -> None:
         ("http://[::1]:8750", "http://[::1]:8750"),
         ("http://[FE80::A]", "http://[fe80::a]"),
         ("https://models.example.com/a/../b", "https://models.example.com/a/../b"),
+        ("http://my_service.local.:8750", "http://my_service.local.:8750"),
+        ("http://[FE80::1%eth0]", "http://[fe80::1%eth0]"),
+        (f"https://{'a' * 63}.xn--bcher-kva", f"https://{'a' * 63}.xn--bcher-kva"),
     ],
 )
 def test_urls_are_normalized(text: str, url: str) -> None:

@@ -96,7 +96,7 @@ UNFIT: list[tuple[Any, str, str]] = [
     (circle, "json", "nested too deeply, or contains itself"),
     (deep, "json", "nested too deep"),
     ("\ud800", "json", "surrogates not allowed"),
-    (10**5000, "json", "4300 digits"),
+    (10**5000, "json", "saved as json: a number in it has more than 4300 digits"),
     ("text", "bytes", "it is a str"),
     ([1], "numpy", "it is a list"),
     (np.array([object()]), "numpy", "the dtype object"),

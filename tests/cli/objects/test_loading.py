@@ -66,6 +66,20 @@ def test_a_file_of_another_format_is_refused_with_the_reason(client: OpStoreClie
             assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"9" * 5000, "a number in it has more than 4300 digits"),
+        (b"[" * 100_000 + b"]" * 100_000, "it is nested too deeply"),
+    ],
+)
+def test_json_that_python_can_not_read_is_refused_in_our_words(client: OpStoreClient, data: bytes, reason: str) -> None:
+    client.push("big", data, format="json")
+    with pytest.raises(errors.NotLoaded) as caught:
+        client.load("big")
+    assert caught.value.text == f"big@1.0.0 can't be loaded as json: {reason}"
+
+
 class Grumpy:
     """Says no, in its own words, when it is saved or loaded."""
 

@@ -161,6 +161,12 @@ def test_the_nesting_depth_of_json_is_limited(opening: bytes, closing: bytes) ->
         assert refusal_reason(opening * depth + b"1" + closing * depth, Any) == "the JSON is nested too deep"
 
 
+def test_a_number_of_many_digits_is_refused_in_our_words() -> None:
+    body = b'{"code": "X", "title": "x", "status": 404, "detail": "d", "later": %s}'
+    decode(body % (b"-" + b"9" * (wire.MAX_DIGITS - 1)), Problem)
+    assert refusal_reason(body % (b"9" * 5000), Problem) == "a number has more than 4300 digits"
+
+
 @pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\x80"])
 def test_bytes_that_are_not_utf_8_are_refused(text: bytes) -> None:
     refusal_reason(b'{"message": "' + text + b'"}')
