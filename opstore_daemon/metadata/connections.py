@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from opstore_daemon.metadata import failures
 from opstore_daemon.metadata.database_file import DatabaseFile
@@ -53,10 +53,12 @@ class Connections:
         if self.file is not None:
             self._readers = self._engine("BEGIN", pool_size=READERS, max_overflow=READERS, pool_timeout=WAIT)
             _set_pragmas(self._readers, writer=False, file=self.file)
+        else:
+            self._copies = self._engine("BEGIN", poolclass=NullPool)
 
-    def _engine(self, begin: str, **options: Any) -> Engine:
+    def _engine(self, begin: str, poolclass: type[Pool] = QueuePool, **options: Any) -> Engine:
         connect_args = {"check_same_thread": False, "isolation_level": None}
-        engine = create_engine(self.url, poolclass=QueuePool, connect_args=connect_args, **options)
+        engine = create_engine(self.url, poolclass=poolclass, connect_args=connect_args, **options)
         # Not an event: with one, SQLAlchemy looks for listeners at each statement.
         engine.dialect.do_begin = lambda dbapi_connection: _run(dbapi_connection, begin)  # type: ignore[method-assign]
         return engine
@@ -134,6 +136,22 @@ class Connections:
         with _translated(errors.DatabaseFailed, self.path), self._readers.connect() as connection:
             connection.begin()
             yield connection
+
+    @contextmanager
+    def read_for_long(self) -> Iterator[Connection]:
+        """Begin a reading transaction that keeps nobody waiting, however long it takes; raise DatabaseFailed.
+
+        A database in memory has one connection for everybody, so this reads a copy of it.
+        """
+        if self._readers is not None:
+            with self.read() as connection:
+                yield connection
+            return
+        with _translated(errors.DatabaseFailed, self.path), self._copies.connect() as copy:
+            with self._lock, self.engine.connect() as original:
+                _driver(original).backup(_driver(copy))
+            copy.begin()
+            yield copy
 
     @contextmanager
     def read_between_writes(self) -> Iterator[Connection]:
@@ -243,6 +261,11 @@ def _set_pragmas(engine: Engine, *, writer: bool, file: DatabaseFile | None) -> 
         @event.listens_for(engine, "close")
         def _close(_connection: Any, _record: Any) -> None:
             file.closed()
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """Return the connection of the driver."""
+    return cast(sqlite3.Connection, connection.connection.dbapi_connection)
 
 
 def _run(connection: Any, statement: str) -> None:

@@ -77,8 +77,10 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
                 question += f" that are valid for {' and '.join(downstreams)}"
             return errors.TooMuchWork(question=question, limit=limit)
 
-        with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
-            if downstreams or not reference.bare:
+        searches = bool(downstreams) or not reference.bare
+        read = self._search_snapshot if searches else self._snapshot
+        with read(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
+            if searches:
                 chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below, budget)
             else:
                 op_id = ops.get(snapshot, reference.op).id

@@ -85,6 +85,12 @@ class Transactions:
         with self.database.read() as connection:
             yield snapshot_as_of(connection, as_of)
 
+    @contextmanager
+    def _search_snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:
+        """Read as `_snapshot` does, for long: nobody waits meanwhile, also if the database is in memory."""
+        with self.database.read_for_long() as connection:
+            yield snapshot_as_of(connection, as_of)
+
     def _earlier_result(self, kind: type[T]) -> T | None:
         """Return the result of an earlier request with the same key, or None."""
         if self._request is None:

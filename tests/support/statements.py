@@ -18,11 +18,14 @@ def executed_by_sqlalchemy(server: OpStoreServer) -> Iterator[list[str]]:
     def note(*args: object) -> None:
         statements.append(str(args[2]))
 
-    event.listen(server.db.engine, "before_cursor_execute", note)
+    engines = [server.db.engine, *([server.db._copies] if server.db.path is None else [])]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield statements
     finally:
-        event.remove(server.db.engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 @contextmanager

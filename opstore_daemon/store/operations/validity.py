@@ -158,7 +158,7 @@ class ValidityOperations(Transactions):
         def too_hard(limit: str, ops: list[str]) -> errors.ResolutionTooHard:
             return errors.ResolutionTooHard(pipeline=name, limit=limit, ops=ops, most=", ".join(ops) or "none")
 
-        with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard, timeout) as budget:
+        with self._search_snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard, timeout) as budget:
             return Resolver(snapshot, name, budget, used, locked, upgraded).resolve()
 
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
@@ -182,5 +182,5 @@ class ValidityOperations(Transactions):
         def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
             return errors.TooMuchWork(question=f"to find all ops that {parsed} affects", limit=limit)
 
-        with self._snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
+        with self._search_snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
             return affected.find_affected(snapshot, parsed, name, budget)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from itertools import product
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from opstore_daemon.store.store import Store
 from opstore_daemon.store.validity.resolution import Resolver
 from opstore_daemon.store.validity.searches import RUNNING, WAITING, Searches
 from tests.daemon.rules.hard_graphs import complete
-from tests.support.waiting import wait_for
+from tests.support.waiting import WITHIN, wait_for
 
 SEARCHES = "opstore_daemon.store.validity.searches"
 CHAIN = [f"op{place:02d}" for place in range(20)]
@@ -217,6 +218,29 @@ def test_a_search_ends_at_the_first_checkpoint_after_its_client_has_gone(store: 
         store.resolve("hard", is_cancelled=lambda: next(looks))
     assert spent[0] < 4 * CHECKPOINT_STEPS
     assert next(looks, None) is None
+
+
+def test_a_search_in_a_database_in_memory_keeps_nobody_waiting(store: Store) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait_at_checkpoint() -> bool:
+        reached.set()
+        assert go_on.wait(WITHIN)
+        return True
+
+    def search() -> None:
+        with pytest.raises(errors.ConnectionLost):
+            store.resolve("hard", is_cancelled=wait_at_checkpoint)
+
+    with ThreadPoolExecutor() as pool:
+        try:
+            searching = pool.submit(search)
+            assert reached.wait(WITHIN)
+            assert pool.submit(store.push, "meanwhile", b"bytes").result(WITHIN).created
+            assert pool.submit(store.show, "meanwhile").result(WITHIN).version == "1.0.0"
+        finally:
+            go_on.set()
+        searching.result(WITHIN)
 
 
 # --- several at once ------------------------------------------------------------------------------------------------
