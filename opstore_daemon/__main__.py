@@ -10,6 +10,8 @@ import msgspec
 
 from opstore_daemon.protocol import errors
 
+INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
@@ -86,9 +88,17 @@ def run() -> NoReturn:
     """Run the command line and exit with its code. Every error ends here, as a message on stderr."""
     code: object = 0
     try:
-        main(prog_name="opstore")
+        # Not as a standalone program: click would exit with 1, "the answer is no", after Ctrl-C and for a broken pipe.
+        code = main(prog_name="opstore", standalone_mode=False)
     except SystemExit as end:
         code = end.code
+    except click.Abort:  # Ctrl-C, before there is a listener to stop
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        code = BROKEN_PIPE
     except errors.OpStoreError as error:
         from opstore_daemon import daemon
 
