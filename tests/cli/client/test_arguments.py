@@ -19,10 +19,11 @@ from opstore_cli import OpStoreClient
 from opstore_cli.client import arguments
 from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import ChariotsMixin
+from opstore_cli.config.settings import Settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Lock
-from tests.support.fake_daemon import FakeDaemon
+from tests.support.fake_daemon import TOKEN, FakeDaemon
 from tests.support.in_process import InProcessClient
 
 # A legal value of each argument that has to be given.
@@ -62,11 +63,26 @@ def verbs() -> Iterator[tuple[str, str]]:
                 yield name, parameter.name
 
 
+@pytest.fixture(scope="module")
+def silent() -> Iterator[FakeDaemon]:
+    """A daemon that no test sends anything."""
+    with FakeDaemon() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def refusing(silent: FakeDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpStoreClient]:
+    """A client of that daemon."""
+    settings = Settings(home=tmp_path_factory.mktemp("home")).with_url(silent.url)
+    with OpStoreClient(settings=settings, token=TOKEN) as made:
+        yield made
+
+
 @pytest.mark.parametrize(("verb", "argument"), list(verbs()))
 def test_a_wrong_type_is_refused_by_the_name_of_its_argument_before_anything_is_sent(
-    daemon: FakeDaemon, client: OpStoreClient, verb: str, argument: str
+    silent: FakeDaemon, refusing: OpStoreClient, verb: str, argument: str
 ) -> None:
-    method = getattr(client, verb)
+    method = getattr(refusing, verb)
     parameters = inspect.signature(method).parameters
     required = {n: GIVEN[n] for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL}
     for wrong in WRONG[arguments.CHECKS[argument]]:
@@ -75,7 +91,7 @@ def test_a_wrong_type_is_refused_by_the_name_of_its_argument_before_anything_is_
             method(*given, **named)
         assert caught.value.text.startswith(f"{argument} must be ")
         assert isinstance(caught.value, TypeError)
-    assert daemon.log == []
+    assert silent.log == []
 
 
 def test_no_other_argument_of_a_verb_is_unchecked() -> None:

@@ -18,6 +18,7 @@ from tests.support.site import Site
 
 WIDTHS = [360, 800, 1440]
 
+FURTHER = {"yanked", "registered only", "nothing found", "as it was"}  # of pages of which there is another view
 OF_MANY_OPS = {
     "home": "/",
     "next page": "/?after=op_0049",
@@ -50,6 +51,13 @@ class Watched:
         tab.goto(site.url + site.invite())
         assert tab.url == f"{site.url}/", "the code is not in the address any more"
 
+    def begin(self) -> None:
+        """Forget what an earlier test saw, and how it looked at it."""
+        self.faults.clear()
+        self.asked.clear()
+        self.tab.emulate_media(color_scheme="light")
+        self.tab.mouse.move(0, 0)
+
     def look(self, path: str, width: int = 1440) -> None:
         self.tab.set_viewport_size({"width": width, "height": HEIGHT})
         answer = self.tab.goto(self.site.url + path)
@@ -74,16 +82,31 @@ def axe(tab: Page) -> list[str]:
     return [f"{each['id']} ({each['impact']}): {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]
 
 
+@pytest.fixture(scope="module")
+def shared(chromium: Browser, few: Site) -> Iterator[Watched]:
+    """A tab for all tests that only look."""
+    with chromium.new_context() as context:
+        yield Watched(context.new_page(), few)
+
+
 @pytest.fixture
-def watched(tab: Page, few: Site) -> Watched:
-    return Watched(tab, few)
+def watched(shared: Watched) -> Watched:
+    shared.begin()
+    return shared
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("view", VIEWS)
+def _views() -> Iterator[object]:
+    """Yield each view in both schemes. In the fast tests each kind of page has one view, in the light one."""
+    for view in VIEWS:
+        for scheme in ("light", "dark"):
+            is_fast = scheme == "light" and view not in FURTHER
+            yield pytest.param(view, scheme, marks=[] if is_fast else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("view", "scheme"), list(_views()))
 def test_a_view_of_a_few_ops(watched: Watched, view: str, scheme: Any) -> None:
     watched.tab.emulate_media(color_scheme=scheme)
-    for width in WIDTHS:
+    for width in WIDTHS if examples.is_all() else (WIDTHS[0], WIDTHS[-1]):
         watched.look(VIEWS[view], width)
         watched.check()
         if width == WIDTHS[0] or examples.is_all():
@@ -257,13 +280,13 @@ def foreign(body: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_foreign_page_can_neither_read_nor_frame_the_page(watched: Watched, host: str) -> None:
+def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: Page, few: Site, host: str) -> None:
+    watched = Watched(tab, few)
     body = f"""<iframe id=frame src="{watched.site.url}/"></iframe>
     <img id=image src="{watched.site.url}/ui/matrix/pca/random_forest/map.svg">
     <script>window.read = fetch("{watched.site.url}/", {{credentials: "include"}}).then(r => r.text(), e => "refused");
     </script>"""
     with foreign(body) as url:
-        tab = watched.tab
         tab.goto(url.replace("127.0.0.1", host))
         assert tab.evaluate("window.read") == "refused"
         assert tab.evaluate("document.getElementById('image').naturalWidth") == 0
