@@ -118,12 +118,30 @@ def test_a_database_without_a_loss_opens_after_a_kill(path: Path, what: str, com
 
 def test_a_wal_that_somebody_copied_while_the_daemon_was_alive_is_not_missed(path: Path) -> None:
     """Whoever closes last deletes the WAL, and writes nothing if a checkpoint has copied everything before."""
-    reader = sqlite3.connect(path)
-    kill_after(path, 400)
-    reader.execute("SELECT count(*) FROM op").fetchall()
-    reader.close()
+    kill_after(path, 0)
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("SELECT count(*) FROM op").fetchall()
+        program = KILLED.replace("os._exit(9)", UNTIL_A_CHECKPOINT)
+        ran = subprocess.run(
+            [sys.executable, "-c", program, path, "3"], check=False, timeout=60, stdout=subprocess.PIPE
+        )
+        assert ran.returncode == 9
+        assert wal_of(path).exists()
+        copied_at = path.stat().st_mtime_ns
     assert not wal_of(path).exists()
-    assert ops(path) == 400
+    assert path.stat().st_mtime_ns == copied_at
+    assert ops(path) == int(ran.stdout)
+
+
+UNTIL_A_CHECKPOINT = """
+before = os.stat(sys.argv[1]).st_mtime_ns
+while os.stat(sys.argv[1]).st_mtime_ns == before:
+    number += 1
+    with database.write() as connection:
+        connection.exec_driver_sql(f"INSERT INTO op (name) VALUES ('op{number}')")
+print(number + 1, flush=True)
+os._exit(9)
+"""
 
 
 def test_a_kill_between_any_two_steps_of_closing_raises_no_alarm(path: Path) -> None:
