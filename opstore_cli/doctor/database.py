@@ -28,10 +28,10 @@ def sqlite(_machine: Machine) -> Result:
 
 
 def schema(machine: Machine) -> Result | None:
-    """Check that the database can be read, and that this opstore knows its schema."""
+    """Check that the database is there and can be read, and that this opstore knows its schema."""
     path = machine.home / "opstore.db"
-    if not path.exists():
-        return None
+    if not os.path.lexists(path):
+        return _lost(machine, f"{path} does not exist")
     try:
         ran = subprocess.run(
             [sys.executable, "-P", "-m", "opstore_daemon", "db", "current"],
@@ -40,6 +40,7 @@ def schema(machine: Machine) -> Result | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",  # its streams may have another encoding (PYTHONIOENCODING)
             timeout=TIMEOUT,
             check=False,
         )
@@ -51,7 +52,8 @@ def schema(machine: Machine) -> Result | None:
         return problem(f"{path} can't be read: {reason}", _advice(reason, path))
     current, needed = report.groups()
     if current == "none":
-        return ok(f"{path} has no schema yet: a daemon creates it when it starts")
+        created = ok(f"{path} has no schema yet: a daemon creates it when it starts")
+        return _lost(machine, f"{path} is empty") or created
     if not current.isdecimal() or current > needed:
         return problem(
             f"{path} has the schema {current}, which this opstore ({needed}) does not know", "update opstore"
@@ -59,6 +61,16 @@ def schema(machine: Machine) -> Result | None:
     if current < needed:
         return ok(f"{path} has the schema {current}: it becomes {needed} when a daemon starts, after a backup")
     return ok(f"{path} has the schema {current}")
+
+
+def _lost(machine: Machine, found: str) -> Result | None:
+    """Return a problem if the blobs in the home belong to a database: no daemon starts without it."""
+    blobs = machine.home / "blobs"
+    # A daemon that runs has another database (serve --db).
+    if not os.path.lexists(blobs / "store-id") or machine.local is not None:
+        return None
+    advice = "put the database back, or set OPSTORE_HOME to another folder; see Recovery in the documentation"
+    return problem(f"{found}, and {blobs} belongs to a database", advice)
 
 
 def _advice(reason: str, path: Path) -> str:

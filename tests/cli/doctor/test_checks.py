@@ -356,6 +356,36 @@ def test_a_file_that_is_not_a_database_is_a_finding(user: User) -> None:
     assert user.wrong() == {}
 
 
+def test_blobs_without_their_database_are_a_finding(user: User) -> None:
+    user.make_home()
+    (user.home / "blobs").mkdir()
+    assert user.wrong() == {}
+    (user.home / "blobs" / "store-id").write_text("0" * 32)
+    advice = "put the database back, or set OPSTORE_HOME to another folder; see Recovery in the documentation"
+    said = "//data/opstore.db does not exist, and //data/blobs belongs to a database"
+    assert user.wrong() == {"schema": (said, advice)}
+    (user.home / "opstore.db").touch()
+    assert user.wrong() == {"schema": ("//data/opstore.db is empty, and //data/blobs belongs to a database", advice)}
+
+
+def test_a_dangling_link_in_place_of_the_database_is_a_finding(user: User) -> None:
+    user.make_home()
+    (user.home / "opstore.db").symlink_to("nowhere")
+    assert "it is a symbolic link" in user.wrong()["schema"][0]
+
+
+def test_the_reason_of_the_database_is_read_whatever_the_encoding_of_the_streams(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    user.home = user.folder / "dätä"
+    user.make_home()
+    (user.home / "elsewhere").touch()
+    (user.home / "opstore.db").symlink_to("elsewhere")
+    found, _ = user.wrong()["schema"]
+    assert found.startswith("//dätä/opstore.db can't be read: //d\ufffdt\ufffd/opstore.db: it is a symbolic link")
+
+
 def test_a_pyproject_that_cannot_be_read_is_a_finding(user: User) -> None:
     (user.cwd / "pyproject.toml").write_text("<<<<<<< HEAD\n")
     found, advice = user.wrong()["working tree"]
