@@ -73,7 +73,12 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName])
     if session.out.json:
         session.out.write_json(done)
     else:
-        new = f"{len(done.created)} versions, {done.links} links, {len(done.pipelines)} pipelines"
-        session.out.note(f"new: {new}; unchanged: {done.unchanged} versions")
+        counts = ((len(done.created), "version"), (done.links, "link"), (len(done.pipelines), "pipeline"))
+        new = ", ".join(_counted(count, noun) for count, noun in counts)
+        session.out.note(f"new: {new}; unchanged: {_counted(done.unchanged, 'version')}")
     if done.skipped:
         raise errors.ImportIncomplete(count=len(done.skipped))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

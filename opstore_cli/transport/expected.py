@@ -236,7 +236,7 @@ def _is_consistent(found: Validation) -> bool:
     )
 
 
-def has_loose_op(ops: Sequence[str], edges: Edges) -> bool:
+def has_op_without_edge(ops: Sequence[str], edges: Edges) -> bool:
     """Return whether some op has no edge, which is rare: an edge may be missing from the response."""
     return set(ops) != {op for edge in edges for op in edge}
 

@@ -63,7 +63,7 @@ def store_contents(machine: Machine) -> Any:
 
 def test_an_import_is_complete_and_idempotent(machine: Machine, old: OldStore) -> None:
     before = {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()}
-    new = "new: 5 versions, 4 links, 1 pipelines; unchanged: 0 versions\n"
+    new = "new: 5 versions, 4 links, 1 pipeline; unchanged: 0 versions\n"
     assert run_import(machine, old) == (0, NEW, STARTED + new)
     with machine.client() as client:
         assert client.pull("pca") == b"3 components"
@@ -102,7 +102,7 @@ def test_the_next_run_imports_what_was_added_to_the_old_store(machine: Machine, 
     assert document["created"] == [{"op": "pca", "version": "3.0.0"}]
     assert (document["links"], document["unchanged"]) == (1, 5)
     old.link("pca", newest, "report")
-    assert run_import(machine, old)[2] == "new: 0 versions, 1 links, 0 pipelines; unchanged: 5 versions\n"
+    assert run_import(machine, old)[2] == "new: 0 versions, 1 link, 0 pipelines; unchanged: 5 versions\n"
     assert machine.do("links", "report", "-q").splitlines() == ["pca@3.0.0 report", "forest@1.0.0 report"]
 
 
@@ -395,7 +395,7 @@ def test_skipped_entries_are_reported_on_stderr_with_hints(machine: Machine) -> 
     said = (
         f"warning: skipped op R\\x1b[31mF: {reason}: --rename 'R\\x1b[31mF=NAME'\n"
         "warning: skipped file models/top: the old store's database has no version of it\n"
-        "new: 1 versions, 0 links, 0 pipelines; unchanged: 0 versions\n"
+        "new: 1 version, 0 links, 0 pipelines; unchanged: 0 versions\n"
     )
     assert run_import(machine, old) == (2, "pca@1.0.0\n", STARTED + said + INCOMPLETE.format(2))
     assert run_import(machine, old, "-q") == (2, "", "".join(said.splitlines(True)[:2]) + INCOMPLETE.format(2))
