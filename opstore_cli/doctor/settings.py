@@ -9,7 +9,7 @@ from opstore_cli.doctor.machine import Machine, Result, ok, problem, quoted
 def settings(machine: Machine) -> Result:
     """Check that all settings can be read."""
     if machine.refusal is not None:
-        return problem(machine.refusal.text, machine.refusal.advice or "fix it: no command works until then")
+        return problem(machine.refusal.text, machine.refusal.advice or "fix it: most commands fail until then")
     found = machine.settings
     if found is None or found.url is None:
         return ok(f"they name the local daemon of {machine.home}")
