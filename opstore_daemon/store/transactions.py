@@ -15,6 +15,7 @@ from opstore_daemon.store import idempotency, journal
 from opstore_daemon.store.idempotency import IdempotentRequest
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.snapshot import as_of as snapshot_as_of
+from opstore_daemon.store.validity.searches import Searches
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Transactions:
     def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime]) -> None:
         self.database, self.saver = database, saver
         self._clock = clock
+        self.searches = Searches()
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None
 

@@ -1,8 +1,10 @@
 """Reads for the web page: overview, search, history of the journal, and the matrix of an edge."""
 
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.store.catalog import ops, pipelines
 from opstore_daemon.store.catalog.ops import OpLine
+from opstore_daemon.store.places import never
 from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
@@ -19,9 +21,16 @@ class ReportOperations(Transactions):
             return ops.lines(snapshot, after, limit)
 
     def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
-        """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`."""
-        with self._snapshot(as_of) as snapshot:
-            return overview.pipeline_lines(snapshot, after, limit)
+        """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`.
+
+        Raises TooManySearches: the verdict of a large pipeline takes as long as a search.
+        """
+
+        def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
+            return errors.TooMuchWork(question="to validate the pipelines", limit=limit)
+
+        with self._search_snapshot(as_of) as snapshot, self.searches.budget(never, too_hard) as budget:
+            return overview.pipeline_lines(snapshot, after, limit, budget)
 
     def has_pipelines_after(self, name: str, as_of: str | None = None) -> bool:
         """Return whether there are pipelines whose names come after this one."""

@@ -1,11 +1,9 @@
 """Links and what follows from them: verdicts, resolutions, locks and affected ops."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from sqlalchemy import Connection
 
-from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.limits import MAX_TIMEOUT
 from opstore_daemon.protocol.names import OpName, PipelineName
@@ -17,20 +15,20 @@ from opstore_daemon.protocol.records import (
     Links,
     LinkState,
     Lock,
+    PipelineRecord,
     Resolution,
     Validation,
 )
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.savers import BaseSaver
+from opstore_daemon.rules.budget import Budget
 from opstore_daemon.store.catalog import links, ops, pipelines, references
 from opstore_daemon.store.catalog.links import Filter
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.snapshot import Snapshot
-from opstore_daemon.store.transactions import Transactions, utc
+from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import affected, locks, resolution, verdicts
 from opstore_daemon.store.validity.resolution import Resolver
-from opstore_daemon.store.validity.searches import Searches
 from opstore_daemon.store.validity.verdicts import Chosen
 
 HasVerdict = Callable[[int], bool]  # whether the caller already has the verdict of a position
@@ -42,10 +40,6 @@ def _has_none(_position: int) -> bool:
 
 class ValidityOperations(Transactions):
     """Record links, validate, resolve, check locks, find affected ops."""
-
-    def __init__(self, database: Database, saver: BaseSaver, clock: Callable[[], datetime] = utc) -> None:
-        super().__init__(database, saver, clock)
-        self.searches = Searches()
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Record a link (protocol.interface)."""
@@ -123,19 +117,28 @@ class ValidityOperations(Transactions):
         use: Sequence[str] = (),
         as_of: str | None = None,
         unless: HasVerdict = _has_none,
+        is_cancelled: IsCancelled = never,
     ) -> Validation | int:
-        """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position."""
+        """Return the verdict for a pipeline, or only its position if the caller has the verdict of that position.
+
+        Stops once `is_cancelled` returns True. Raises TooManySearches: that of a large pipeline takes as long as a
+        search.
+        """
         name, used = PipelineName.parse(pipeline), [Reference.parse(text) for text in use]
+
+        def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
+            return errors.TooMuchWork(question=f"to validate {name}", limit=limit)
+
         with self._snapshot(as_of) as snapshot:
             position = pipelines.last_change(snapshot, name)
             if unless(position):
                 return position
             graph = pipelines.get(snapshot, name)
-            by_op = resolution.references_by_op(graph, used)
-            op_names = [OpName(op) for op in graph.ops]
-            selected = {op: by_op.get(op) or Reference.of(op, None) for op in op_names}
-            chosen: dict[str, Chosen] = {op: verdicts.choose(snapshot, each) for op, each in selected.items()}
-            return verdicts.validate(snapshot, graph.edges, chosen, position, name)
+            if len(graph.edges) <= verdicts.FEW_EDGES:
+                return _verdict(snapshot, graph, used, position, Budget())
+        with self._search_snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
+            position = pipelines.last_change(snapshot, name)
+            return _verdict(snapshot, pipelines.get(snapshot, name), used, position, budget)
 
     def resolve(
         self,
@@ -184,3 +187,15 @@ class ValidityOperations(Transactions):
 
         with self._search_snapshot(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
             return affected.find_affected(snapshot, parsed, name, budget)
+
+
+def _verdict(
+    snapshot: Snapshot, graph: PipelineRecord, used: Sequence[Reference], position: int, budget: Budget
+) -> Validation:
+    budget.add_edges(len(graph.edges))
+    by_op = resolution.references_by_op(graph, used)
+    chosen: dict[str, Chosen] = {}
+    for op in map(OpName, graph.ops):
+        budget.spend(verdicts.STEPS)
+        chosen[op] = verdicts.choose(snapshot, by_op.get(op) or Reference.of(op, None))
+    return verdicts.validate(snapshot, graph.edges, chosen, position, graph.name, budget)

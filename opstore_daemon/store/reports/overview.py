@@ -16,6 +16,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.rules.budget import Budget
 from opstore_daemon.store.catalog import ops, pipelines, references, version_rows, versions
 from opstore_daemon.store.catalog.link_queries import effective
 from opstore_daemon.store.catalog.version_rows import VersionRow
@@ -23,7 +24,8 @@ from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 from opstore_daemon.store.validity import verdicts
 
 MAX_RESULTS = 20  # of each kind in a search
-MAX_EDGES = 1000  # whose verdicts a list of pipelines takes; a larger pipeline is the only one of its list
+MAX_EDGES = verdicts.FEW_EDGES  # of a list of pipelines; a larger pipeline is the only one of its list
+MAX_NEIGHBOURS = 100  # of each kind
 MAX_TEXT = 500  # characters to search for: no name or reference is longer, and SQLite refuses long patterns
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 
@@ -39,11 +41,15 @@ class PipelineLine:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The names of the ops that links in force or edges of pipelines connect with an op, and of its pipelines."""
+    """The names of the ops that links in force or edges of pipelines connect with an op, and of its pipelines.
+
+    At most MAX_NEIGHBOURS of each kind; `has_more`: there are more of some kind.
+    """
 
     upstreams: list[str]
     downstreams: list[str]
     pipelines: list[str]
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,10 @@ class SearchResults:
     versions: list[VersionRecord]
 
 
-def pipeline_lines(snapshot: Snapshot, after: str, limit: int) -> list[PipelineLine]:
+def pipeline_lines(snapshot: Snapshot, after: str, limit: int, budget: Budget) -> list[PipelineLine]:
     """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`.
 
-    Fewer if they have more than MAX_EDGES edges together.
+    Fewer if they have more than MAX_EDGES edges together. A pipeline that has more by itself takes from the budget.
     """
     chosen: dict[str, verdicts.Chosen] = {}
     lines: list[PipelineLine] = []
@@ -68,27 +74,35 @@ def pipeline_lines(snapshot: Snapshot, after: str, limit: int) -> list[PipelineL
         edges += len(record.edges)
         if lines and edges > MAX_EDGES:
             break
-        lines.append(_pipeline_line(snapshot, record, chosen))
+        lines.append(_pipeline_line(snapshot, record, chosen, budget if edges > MAX_EDGES else None))
     return lines
 
 
-def _pipeline_line(snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen]) -> PipelineLine:
+def _pipeline_line(
+    snapshot: Snapshot, record: PipelineRecord, chosen: dict[str, verdicts.Chosen], budget: Budget | None
+) -> PipelineLine:
+    if budget is not None:
+        budget.add_edges(len(record.edges))
     for op in record.ops:
         if op not in chosen:
             chosen[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
     own = {op: chosen[op] for op in record.ops}
-    validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name)
+    validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name, budget)
     return PipelineLine(record, validation.verdict, sum(edge.verdict != "valid" for edge in validation.edges))
 
 
 def neighbours(snapshot: Snapshot, op: OpName) -> Neighbours:
     """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
     row = ops.get(snapshot, op)
-    return Neighbours(
-        upstreams=list(snapshot.execute(_connected(snapshot.time_filter, "upstream", op_id=row.id)).scalars()),
-        downstreams=list(snapshot.execute(_connected(snapshot.time_filter, "downstream", op_id=row.id)).scalars()),
-        pipelines=list(snapshot.execute(_pipelines_of(snapshot.time_filter, op_id=row.id)).scalars()),
+    time_filter, beyond = snapshot.time_filter, MAX_NEIGHBOURS + 1
+    queries = (
+        _connected(time_filter, "upstream", beyond, op_id=row.id),
+        _connected(time_filter, "downstream", beyond, op_id=row.id),
+        _pipelines_of(time_filter, beyond, op_id=row.id),
     )
+    found = [list(snapshot.execute(query).scalars()) for query in queries]
+    upstreams, downstreams, names = shown = [each[:MAX_NEIGHBOURS] for each in found]
+    return Neighbours(upstreams, downstreams, names, has_more=shown != found)
 
 
 def search(snapshot: Snapshot, text: str) -> SearchResults:
@@ -126,7 +140,9 @@ def _like(text: str) -> str:
 
 
 @prepared
-def _connected(time_filter: TimeFilter, side: Literal["upstream", "downstream"], *, op_id: int) -> Executable:
+def _connected(
+    time_filter: TimeFilter, side: Literal["upstream", "downstream"], limit: int, *, op_id: int
+) -> Executable:
     """Select the ops on one side of the op: by links, or by edges of pipelines."""
     columns = Link.upstream_id, Link.downstream_id
     edge_columns = PipelineEdge.upstream_id, PipelineEdge.downstream_id
@@ -135,13 +151,13 @@ def _connected(time_filter: TimeFilter, side: Literal["upstream", "downstream"],
     linked = exists().where(own == op_id, other == Op.id, effective(time_filter))
     in_pipeline = select(edge_other).join(Pipeline, Pipeline.id == PipelineEdge.pipeline_id)
     in_pipeline = in_pipeline.where(edge_own == op_id, time_filter.in_force(Pipeline))
-    return select(Op.name).where(Op.id != op_id, or_(linked, Op.id.in_(in_pipeline))).order_by(Op.name)
+    return select(Op.name).where(Op.id != op_id, or_(linked, Op.id.in_(in_pipeline))).order_by(Op.name).limit(limit)
 
 
 @prepared
-def _pipelines_of(time_filter: TimeFilter, *, op_id: int) -> Executable:
+def _pipelines_of(time_filter: TimeFilter, limit: int, *, op_id: int) -> Executable:
     query = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
-    return query.where(PipelineOp.op_id == op_id, time_filter.in_force(Pipeline)).order_by(Pipeline.name)
+    return query.where(PipelineOp.op_id == op_id, time_filter.in_force(Pipeline)).order_by(Pipeline.name).limit(limit)
 
 
 @prepared

@@ -12,6 +12,9 @@ from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow, Where
 from opstore_daemon.store.snapshot import Snapshot
 
+FEW_EDGES = 1000  # whose verdicts take little: 0.1 s
+STEPS = 2 * QUERY_STEPS  # that the verdict of an edge costs, or the choice of a version
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -62,9 +65,18 @@ def validate(
     chosen: Mapping[str, Chosen],
     position: int,
     pipeline: str | None = None,
+    budget: Budget | None = None,
 ) -> Validation:
-    """Return the verdict over all edges between the chosen versions; no entry after `position` can change it."""
-    edge_verdicts = tuple(edge(snapshot, chosen[up], chosen[down]) for up, down in edges)
+    """Return the verdict over all edges between the chosen versions; no entry after `position` can change it.
+
+    Raises what `budget.spend` raises.
+    """
+    found = []
+    for up, down in edges:
+        if budget is not None:
+            budget.spend(STEPS)
+        found.append(edge(snapshot, chosen[up], chosen[down]))
+    edge_verdicts = tuple(found)
     return Validation(
         verdict=combine(each.verdict for each in edge_verdicts),
         edges=edge_verdicts,

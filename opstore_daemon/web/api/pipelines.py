@@ -14,6 +14,7 @@ from opstore_daemon.web.framework.routing import (
     ResponseSpec,
     empty_response,
     has_verdict,
+    is_client_gone,
     json_or_304,
     json_response,
     route,
@@ -97,9 +98,18 @@ def remove(_api: Api, pipeline: PipelineName) -> Response:
         200: ResponseSpec(Validation, "The verdict.", (VERDICT_ETAG,)),
         304: ResponseSpec(None, "The client has this verdict.", (VERDICT_ETAG,)),
     },
-    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.PipelineNotFound),
+    raises=(
+        *READ_ERRORS,
+        *REFERENCE_ERRORS,
+        errors.PipelineNotFound,
+        errors.TooMuchWork,
+        errors.TooManySearches,
+    ),
     headers=(IF_NONE_MATCH,),
 )
 def verdict(_api: Api, pipeline: PipelineName, query: VerdictQuery) -> Response:
     """Return the verdict over all edges, for the latest versions or those in `use`."""
-    return json_or_304(store().pipeline_verdict(pipeline, query.use, query.as_of, unless=has_verdict))
+    verdict_or_position = store().pipeline_verdict(
+        pipeline, query.use, query.as_of, unless=has_verdict, is_cancelled=is_client_gone()
+    )
+    return json_or_304(verdict_or_position)

@@ -6,6 +6,7 @@ import pytest
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol import routes
 from opstore_daemon.store.reports import overview
 from opstore_daemon.web.page.graph_drawing import MAX_BOXES
 from tests.support.site import Site
@@ -42,6 +43,22 @@ def test_a_list_of_pipelines_has_fewer_lines_if_they_have_many_edges(
         page = site.text(f"/ui/pipelines?after={after}")
         assert [name for name in ("p1", "p2", "p3", "p4") if f'href="/ui/pipelines/{name}"' in page] == list(names)
         assert (f"after={names[-1]}" in page) == (names[-1] != "p4"), "a link to the next page"
+
+
+def test_an_op_and_a_version_have_the_first_of_many_neighbours(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = site.server.store
+    store.push("hub", b"bytes")
+    names = [f"op{place}" for place in range(6)]
+    store.register_pipeline("p", ["hub", *names], [("hub", name) for name in names])
+    pages = (
+        routes.path(routes.OP_PAGE, op="hub"),
+        routes.path(routes.VERSION_PAGE, op="hub", selector="1.0.0"),
+    )
+    for most in (5, 6):
+        monkeypatch.setattr(overview, "MAX_NEIGHBOURS", most)
+        for page in map(site.text, pages):
+            assert [name for name in names if f'href="/ui/ops/{name}' in page] == names[:most]
+            assert ("There are more" in page) == (most == 5)
 
 
 def test_a_search_for_a_long_text_finds_nothing(site: Site) -> None:

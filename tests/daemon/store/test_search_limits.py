@@ -19,8 +19,10 @@ from opstore_daemon.rules.budget import CHECKPOINT_STEPS
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog import links
 from opstore_daemon.store.catalog.references import find_version
+from opstore_daemon.store.reports import overview
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.store import Store
+from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.resolution import Resolver
 from opstore_daemon.store.validity.searches import RUNNING, WAITING, Searches
 from tests.daemon.rules.hard_graphs import complete
@@ -314,6 +316,25 @@ def test_few_long_searches_run_few_wait_and_more_are_refused(hold: Callable[[Sea
         held.join()
     assert (slots.running, slots.waiting) == (0, 0)
     assert [held.error for held in (*running, waiting[1])] == [None] * 3
+
+
+def test_the_verdict_of_a_large_pipeline_needs_a_place(
+    store: Store, hold: Callable[[Searches], Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [hold(store.searches) for _ in range(RUNNING + WAITING)]
+    wait_for(lambda: (store.searches.running, store.searches.waiting) == (RUNNING, WAITING))
+    small = store.validate_pipeline("hard")
+    monkeypatch.setattr(verdicts, "FEW_EDGES", len(small.edges) - 1)
+    monkeypatch.setattr(overview, "MAX_EDGES", len(small.edges) - 1)
+    for ask in (lambda: store.validate_pipeline("hard"), lambda: store.pipeline_lines("", 1)):
+        with pytest.raises(errors.TooManySearches):
+            ask()
+    assert store.validate_pipeline("small").verdict == store.pipeline_lines("hard", 1)[0].verdict
+    for each in held:
+        each.join()
+    assert store.validate_pipeline("hard") == small
+    with pytest.raises(errors.ConnectionLost):
+        store.pipeline_verdict("hard", is_cancelled=lambda: True)
 
 
 def test_a_place_is_given_back_however_a_search_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
