@@ -317,7 +317,8 @@ def test_no_response_of_another_protocol_ends_a_command_with_a_bug(console: Cons
     def change(answer: Answer) -> Answer:
         return Answer(answer.status, answer.headers, answer.body, raw=RAW[title])
 
-    for name in ("show", "pull", "pull to standard output", "push", "untag", "doctor"):
+    names = ["show", "pull", "pull to standard output", "push", "untag", "doctor"]
+    for name in names if is_all() else names[list(RAW).index(title) % 2 :: 2]:
         run = console.run(name, change)
         assert run.code in ((1,) if name == "doctor" else (6, 7, 9)), (name, run)
         assert console.written() == []
