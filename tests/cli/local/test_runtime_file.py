@@ -115,6 +115,9 @@ def test_a_link_a_pipe_and_a_folder_in_place_of_a_runtime_file_are_no_error(tmp_
         path.unlink()
         os.mkfifo(path)  # opening it would wait for a writer
         assert runtime.recorded(tmp_path) is None
+        with path.open("r+b", buffering=0) as pipe:
+            pipe.write((elsewhere / "daemon.json").read_bytes())
+            assert runtime.recorded(tmp_path) is None
         path.unlink()
         path.mkdir()
         assert runtime.recorded(tmp_path) is None

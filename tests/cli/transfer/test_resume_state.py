@@ -157,3 +157,17 @@ def test_an_invalid_state_file_is_ignored(tmp_path: Path, text: str) -> None:
     with StateFile.acquire(tmp_path, "x") as state_file:
         assert state_file is not None
         assert state_file.read() is None
+
+
+def test_a_link_in_place_of_the_folder_of_state_files_is_not_used(tmp_path: Path) -> None:
+    other, home = tmp_path / "other", tmp_path / "home"
+    with StateFile.acquire(other, "x") as state_file:
+        assert state_file is not None
+        state_file.write(a_state("u1"))
+    home.mkdir(mode=0o700)
+    (home / "transfers").symlink_to(other / "transfers")
+    before = list((other / "transfers").iterdir())
+    assert recorded_transfers(home, "local") == []
+    with StateFile.acquire(home, "y") as state_file:
+        assert state_file is None
+        assert list((other / "transfers").iterdir()) == before
