@@ -42,8 +42,9 @@ class TrailingHash:
                 self._state.notify()
                 return
             self._is_running, self._is_stopping = True, False
-        self._thread = threading.Thread(target=self._run, name="opstore-hash", daemon=True)
-        self._thread.start()
+            # Started under the lock, so that `close` can join whatever thread it finds.
+            self._thread = threading.Thread(target=self._run, name="opstore-hash", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(HASH_READ_SIZE))
@@ -89,9 +90,8 @@ class TrailingHash:
 
     def close(self) -> None:
         """Stop the thread. `advance` may start it again."""
-        thread = self._thread
+        with self._state:
+            thread, self._is_stopping = self._thread, True
+            self._state.notify()
         if thread is not None:
-            with self._state:
-                self._is_stopping = True
-                self._state.notify()
             thread.join()

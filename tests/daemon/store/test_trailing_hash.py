@@ -101,3 +101,30 @@ def test_close_may_be_called_by_several_threads_while_bytes_are_left() -> None:
     assert trailing._hashed < len(data)
     assert trailing._thread is not None
     assert not trailing._thread.is_alive()
+
+
+def test_close_waits_for_a_thread_that_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[Exception] = []
+
+    def close() -> None:
+        try:
+            trailing.close()
+        except RuntimeError as error:
+            failures.append(error)
+
+    closer = threading.Thread(target=close)
+
+    class ClosedMeanwhile(threading.Thread):
+        def start(self) -> None:
+            closer.start()
+            closer.join(0.1)  # it has to wait for the lock, and would fail at once without it
+            super().start()
+
+    data = bytearray(b"x" * 4 * LAG)
+    trailing = TrailingHash(reader(data))
+    with monkeypatch.context() as patch:
+        patch.setattr("opstore_daemon.store.ingest.trailing_hash.threading.Thread", ClosedMeanwhile)
+        trailing.advance(len(data))
+    closer.join()
+    assert failures == []
+    assert trailing.digest() == digest_of(data)
