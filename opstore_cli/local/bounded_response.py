@@ -14,12 +14,34 @@ MAX_LINES = 256 * 1024  # bytes of lines, such as headers, trailers and sizes of
 ALLOWANCE = 600.0  # seconds of waiting for one response, in addition to those for MIN_RATE
 MIN_RATE = 1024.0  # bytes a second
 
+MAX_SHOWN = 100  # bytes of another protocol
+
+_BEGIN = b"HTTP/"
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # an alert and a handshake, of any version (RFC 8446, section 5.1)
+
+
+class NotHttp(http.client.HTTPException):
+    """The server speaks another protocol. `is_tls`: what it sent begins like a record of TLS."""
+
+    def __init__(self, received: bytes) -> None:
+        line = received[:MAX_SHOWN].splitlines()[0] if received.strip() else b""
+        words = line.decode("ascii", "replace")
+        shown = f": it begins with {words[:60]!r}" if words.isascii() and words.isprintable() and words else ""
+        super().__init__(f"its response is not HTTP{shown}")
+        self.is_tls = received.startswith(_TLS_RECORDS)
+
+
+def check_begin(received: bytes) -> None:
+    """Raise NotHttp unless a response of HTTP may begin with these bytes."""
+    if not _BEGIN.startswith(received[: len(_BEGIN)]):
+        raise NotHttp(received)
+
 
 class BoundedResponse(http.client.HTTPResponse):
     """A response that ends in time.
 
-    Reading raises HTTPException after MAX_LINES, and TimeoutError if the server is slower than MIN_RATE: a slow reader
-    of the response does not count.
+    Reading raises NotHttp for another protocol, HTTPException after MAX_LINES, and TimeoutError if the server is slower
+    than MIN_RATE: a slow reader of the response does not count.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
@@ -40,6 +62,7 @@ class _Timed(io.RawIOBase):
     def __init__(self, stream: socket.SocketIO) -> None:
         self._stream = stream
         self._waited, self._received = 0.0, 0
+        self._begin = b""
 
     def readable(self) -> bool:
         return True
@@ -49,6 +72,9 @@ class _Timed(io.RawIOBase):
         count = self._stream.readinto(buffer)
         self._waited += time.monotonic() - start
         self._received += count or 0
+        if count and len(self._begin) < len(_BEGIN):
+            self._begin += bytes(buffer[: min(count, MAX_SHOWN)])
+            check_begin(self._begin)
         if self._waited > ALLOWANCE + self._received / MIN_RATE:
             raise TimeoutError("the response is too slow")
         return count

@@ -5,6 +5,7 @@ import io
 import socket
 import time
 
+from opstore_cli.local.bounded_response import NotHttp, check_begin
 from opstore_daemon.protocol import proof, routes
 
 MAX_BODY = 64 * 1024  # bytes of a health response
@@ -19,6 +20,14 @@ def knows_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
     user may have taken its port. `prefix` is the path of the daemon's URL. Raises OSError if the connection
     breaks, and TimeoutError if the whole response takes longer than the timeout of the socket.
     """
+    try:
+        return proves_token(sock, token, prefix)
+    except NotHttp:
+        return False
+
+
+def proves_token(sock: socket.socket, token: str, prefix: str = "") -> bool:
+    """Do as `knows_token`, but raise NotHttp if the other end speaks another protocol."""
     nonce = proof.new_nonce()
     # The numeric address: another program may listen on another address of the same name.
     at = proof.authority(*sock.getpeername()[:2])
@@ -35,7 +44,10 @@ def request_stop(sock: socket.socket, token: str) -> int | None:
     None if the response is not HTTP. Raises OSError if the connection breaks.
     """
     at = proof.authority(*sock.getpeername()[:2])
-    response = _request(sock, f"POST {routes.STOP}", at, f"Authorization: Bearer {token}", "Content-Length: 0")
+    try:
+        response = _request(sock, f"POST {routes.STOP}", at, f"Authorization: Bearer {token}", "Content-Length: 0")
+    except NotHttp:
+        return None
     return None if response is None else response.status
 
 
@@ -58,6 +70,7 @@ def _response(sock: socket.socket, deadline: float, method: str) -> http.client.
         if len(data) > MAX_HEAD:
             return None
         data += _receive(sock, deadline)
+        check_begin(data)
     length = data.index(b"\r\n\r\n") + 4
     response = http.client.HTTPResponse(_Received(data), method=method)  # type: ignore[arg-type]
     try:

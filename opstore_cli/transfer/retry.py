@@ -34,7 +34,7 @@ class RetryBudget:
 
     def wait(self, failure: errors.OpStoreError) -> None:
         """Sleep before the next retry; raises `failure` if none is left, or if it would only fail again."""
-        if self._retries == len(WAITS) or isinstance(failure, errors.TlsFailed):
+        if self._retries == len(WAITS) or isinstance(failure, errors.TlsFailed | errors.TlsRequired):
             raise failure
         pause = WAITS[self._retries]
         self._retries += 1

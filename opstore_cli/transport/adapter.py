@@ -16,7 +16,7 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConn
 from urllib3.util.retry import Retry
 
 from opstore_cli.local.bounded_response import BoundedResponse
-from opstore_cli.local.proof import knows_token
+from opstore_cli.local.proof import proves_token
 from opstore_cli.transport.failures import is_final
 from opstore_cli.transport.interface import Body
 from opstore_cli.transport.probe import handshake_failed
@@ -77,7 +77,7 @@ class DaemonAdapter(HTTPAdapter):
 class _Retries(Retry):
     """Retries that wait at most MAX_RETRY_AFTER, whatever the server requests.
 
-    What the next request would meet as well is not retried: TLS that failed, and a proxy that refuses.
+    What the next request would meet as well is not retried: TLS that failed, a proxy that refuses, another protocol.
     """
 
     RETRY_AFTER_STATUS_CODES = frozenset([HTTPStatus.SERVICE_UNAVAILABLE])
@@ -169,9 +169,12 @@ def _proving_pool(target: Target) -> type[HTTPConnectionPool]:
         def connect(self) -> None:
             super().connect()
             sock, secret = self.sock, target.secret
-            if secret is not None and (sock is None or not knows_token(sock, secret, prefix)):
+            try:
+                if secret is not None and (sock is None or not proves_token(sock, secret, prefix)):
+                    raise errors.ProofFailed(url=target.url)
+            except BaseException:
                 self.close()
-                raise errors.ProofFailed(url=target.url)
+                raise
 
     class ProvingPool(HTTPConnectionPool):
         ConnectionCls = ProvingConnection

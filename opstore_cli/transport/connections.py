@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPResponse as StdlibResponse
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -11,7 +12,7 @@ import requests
 
 from opstore_cli.config.urls import PORTS, is_loopback
 from opstore_cli.transport.adapter import DaemonAdapter, FileBody, Slice, no_retries, retries_of
-from opstore_cli.transport.failures import translated_errors
+from opstore_cli.transport.failures import tls_required, translated_errors
 from opstore_cli.transport.interface import Body, is_repeatable
 from opstore_cli.transport.probe import speaks_tls
 from opstore_cli.transport.target import Target
@@ -76,21 +77,30 @@ class Connections:
             response = adapter.send(
                 prepared, stream=True, timeout=_timeouts(method, headers), verify=self._verify, proxies=self._proxies
             )
+            if response.status_code == HTTPStatus.BAD_REQUEST:
+                try:
+                    self._check_for_tls()  # what nginx and Go respond to plain HTTP
+                except errors.TlsRequired:
+                    response.close()
+                    raise
         self._answered = True
         return HttpResponse(response, self.target.url)
 
     @contextmanager
     def _noticing_tls(self) -> Iterator[None]:
-        """Raise TlsRequired in place of ConnectionLost if the server at an http:// URL requires TLS."""
+        """Raise TlsRequired in place of ConnectionLost or ProofFailed if the server at an http:// URL requires TLS."""
         try:
             yield
-        except errors.ConnectionLost:
-            url = urlsplit(self.target.url)
-            may_probe = url.scheme == "http" and not (self._answered or self._proxies or self.target.local_daemon)
-            if may_probe and speaks_tls(url.hostname or "", url.port or PORTS["http"]):
-                secure = self.target.url.replace("http:", "https:", 1)
-                raise errors.TlsRequired(url=self.target.url, secure=secure) from None
+        except (errors.ConnectionLost, errors.ProofFailed):
+            self._check_for_tls()
             raise
+
+    def _check_for_tls(self) -> None:
+        """Raise TlsRequired if the server speaks TLS at the http:// URL; no question for one that has responded."""
+        url = urlsplit(self.target.url)
+        may_probe = url.scheme == "http" and not (self._answered or self._proxies or self.target.local_daemon)
+        if may_probe and speaks_tls(url.hostname or "", url.port or PORTS["http"]):
+            raise tls_required(self.target.url) from None
 
     def _url(self, path: str, parameters: Mapping[str, Any]) -> str:
         # requests normalizes the daemon's own URL, once; a path is normalized already.

@@ -10,6 +10,7 @@ from typing import Any
 import requests
 import urllib3
 
+from opstore_cli.local.bounded_response import NotHttp
 from opstore_cli.transport.interface import UNKNOWN_HOST
 from opstore_cli.transport.probe import HandshakeFailed
 from opstore_daemon.protocol import errors
@@ -38,8 +39,8 @@ def translated_errors(url: str) -> Iterator[None]:
 def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
     """Return the error for `failure`, which occurred in a request to the daemon at `url`.
 
-    DaemonUnreachable if there was no connection, ConnectionLost if it ended early, InvalidSetting for a URL or token
-    that can't be sent.
+    DaemonUnreachable if there was no connection or the server speaks another protocol, TlsRequired if that is TLS,
+    ConnectionLost if it ended early, InvalidSetting for a URL or token that can't be sent.
     """
     links = list(causes(failure))
     cause = links[-1]
@@ -48,6 +49,8 @@ def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
     for link in links:
         if isinstance(link, HandshakeFailed):
             return _tls_failed(link, url)
+        if isinstance(link, NotHttp):
+            return tls_required(url) if link.is_tls else errors.DaemonUnreachable(url=url, reason=str(link))
         if (refusal := _refusal_of_proxy(link)) is not None:
             return errors.DaemonUnreachable(url=url, reason=f"the proxy refuses the connection: {refusal}")
     for kind, text in UNREACHABLE:
@@ -57,8 +60,14 @@ def to_opstore_error(failure: BaseException, url: str) -> errors.OpStoreError:
 
 
 def is_final(failure: BaseException) -> bool:
-    """Return whether the next request would fail in the same way: TLS that failed, or a proxy that refuses."""
-    return any(isinstance(link, HandshakeFailed) or _refusal_of_proxy(link) is not None for link in causes(failure))
+    """Return whether the next request would fail in the same way: TLS that failed, a proxy that refuses, no HTTP."""
+    kinds = HandshakeFailed | NotHttp
+    return any(isinstance(link, kinds) or _refusal_of_proxy(link) is not None for link in causes(failure))
+
+
+def tls_required(url: str) -> errors.TlsRequired:
+    """Return the error for a server at an `http://` URL that speaks TLS."""
+    return errors.TlsRequired(url=url, secure=url.replace("http:", "https:", 1))
 
 
 def _refusal_of_proxy(link: BaseException) -> str | None:

@@ -4,6 +4,7 @@ import http.client
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -105,6 +106,8 @@ def drip(count: int, piece: bytes) -> tuple[int, BaseException | None]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         stream = bounded_response._Timed(ours.makefile("rb", buffering=0))
+        theirs.sendall(b"HTTP/")
+        assert stream.readinto(bytearray(5)) == 5
         buffer = bytearray(len(piece))
         for number in range(count):
             theirs.sendall(piece)
@@ -117,8 +120,19 @@ def drip(count: int, piece: bytes) -> tuple[int, BaseException | None]:
 
 def test_a_response_that_drips_ends(clock: Clock) -> None:
     allowed = int(bounded_response.ALLOWANCE // 30)
-    assert drip(10 * allowed, b"x")[0] == allowed
+    assert drip(10 * allowed, b"x")[0] == allowed - 1  # the first 30 seconds were those of the begin
     assert drip(10 * allowed, b"x" * 30 * int(bounded_response.MIN_RATE)) == (10 * allowed, None)
+
+
+@pytest.mark.parametrize("begin", [b"220 mail\r\n", b"SSH", b"h", b"\x15", b"\0" * 200, b"HTTPS", b"HTT\n"])
+@pytest.mark.parametrize("size", [1, 200])
+def test_another_protocol_ends_the_response_at_once(begin: bytes, size: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(begin)
+        stream = bounded_response._Timed(ours.makefile("rb", buffering=0))
+        with pytest.raises(bounded_response.NotHttp, match="its response is not HTTP"):
+            deque(iter(lambda: stream.readinto(bytearray(size)), 0), maxlen=0)
 
 
 def test_the_response_with_the_proof_is_bounded() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,10 @@ def is_taken_for_the_daemon(answer: Callable[[str, str], bytes]) -> bool:
             thread.join()
 
 
+def _constant(answer: bytes, _nonce: str, _at: str) -> bytes:
+    return answer
+
+
 def health(nonce: str, at: str, status: str = "200 OK", lines: str = "Content-Length: 3", body: str = "ok\n") -> bytes:
     """A health answer with the right proof."""
     head = f"HTTP/1.1 {status}\r\n{routes.PROOF}: {prove(key_of(TOKEN), nonce, at)}\r\n{lines}\r\n\r\n"
@@ -62,7 +67,9 @@ def test_a_proof_is_accepted_only_with_status_200_on_a_kept_connection() -> None
     assert is_taken_for_the_daemon(health)
     assert not is_taken_for_the_daemon(lambda nonce, at: health(nonce, at, "404 Not Found"))
     assert not is_taken_for_the_daemon(lambda nonce, at: health(nonce, at, lines=CLOSED))
-    assert not is_taken_for_the_daemon(lambda nonce, at: b"220 ready\r\n\r\n")
+    for other in (b"220 ready\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x46", b"HTT", b"HTTPS/1.1 200 OK\r\n\r\n"):
+        with contextlib.suppress(OSError):  # it ends early
+            assert not is_taken_for_the_daemon(partial(_constant, other))
 
 
 def test_a_health_response_that_is_too_long_is_not_read() -> None:
@@ -80,6 +87,7 @@ def test_a_proof_that_drips_ends_with_the_timeout() -> None:
 
     def drip() -> None:
         with contextlib.suppress(OSError):
+            theirs.sendall(b"HTTP/")
             while not done.wait(0.01):  # each byte comes within the timeout
                 theirs.sendall(b"x")
 

@@ -12,6 +12,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.config.settings import Settings
+from opstore_cli.transfer import retry
 from opstore_cli.transport import connections, probe
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors
@@ -215,6 +216,66 @@ def test_http_to_a_server_with_tls_names_https(tmp_path: Path, token: str | None
     assert isinstance(failure, errors.TlsRequired)
     assert failure.advice == f"use {url.replace('localhost', '127.0.0.1')}"
     assert b"secret" not in received
+
+
+ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
+OTHERS = {  # what a server sends first, and in response to a request
+    "an alert": (b"", ALERT),
+    "an alert and a blank line": (b"", ALERT + b"\r\n\r\n"),
+    "an alert without an end": (b"", ALERT + b"stay"),
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", b""),
+    "SSH without an end": (b"SSH-2.0-OpenSSH_9.6\r\n", b"stay"),
+    "SMTP": (b"220 mail.example ESMTP\r\n", b"502 5.5.2 command not recognized\r\n\r\n"),
+    "Redis": (b"", b"-ERR unknown command 'GET'\r\n"),
+    "HTTP/0.9": (b"", b"<html></html>\r\n\r\n"),
+    "MySQL": (b"J\x00\x00\x00\n8.0.36\x00", b""),
+    "HTTP/2": (b"", b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00" * 18),
+    "an escape sequence": (b"", b"\x1b[31m\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("token", [None, "secret"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_protocol_is_named_after_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, token: str | None
+) -> None:
+    monkeypatch.setattr(retry, "WAITS", ())
+    banner, response = OTHERS[name]
+
+    def answer(connection: socket.socket, first: bytes) -> None:
+        connection.sendall((banner + response).removesuffix(b"stay"))
+        if response.endswith(b"stay"):
+            connection.recv(1)  # until the client closes
+
+    with answering(answer) as (port, first):
+        url = f"http://127.0.0.1:{port}"
+        failure = failure_of(url, tmp_path, token=token)
+    assert (len(first), b"secret" in first[0]) == (1, False)
+    if name.startswith("an alert"):
+        assert (type(failure), failure.advice) == (errors.TlsRequired, f"use {url.replace('http:', 'https:')}")
+        return
+    begin = (banner + response).splitlines()[0].decode()
+    shown = f": it begins with {begin!r}" if begin.isprintable() else ""
+    assert type(failure) is errors.DaemonUnreachable
+    assert failure.text == f"no daemon answers at {url}: its response is not HTTP{shown}"
+
+
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_a_server_with_tls_that_refuses_plain_http_in_http_requires_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    """As nginx and Go do."""
+    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhttps"
+    asked: list[tuple[str, int]] = []
+
+    def speaks_tls(host: str, port: int) -> bool:
+        asked.append((host, port))
+        return True
+
+    monkeypatch.setattr(connections, "speaks_tls", speaks_tls)
+    with answering(lambda connection, _first: connection.sendall(refusal)) as (port, _):
+        failure = failure_of(f"http://127.0.0.1:{port}", tmp_path, token=token)
+    assert (type(failure), asked) == (errors.TlsRequired, [("127.0.0.1", port)])
 
 
 def test_a_proxy_that_refuses_is_not_retried_and_its_status_is_reported(
