@@ -115,7 +115,10 @@ def select_valid(
     version on the previous page. Raises what `budget.spend` raises.
     """
     op = ops.get(snapshot, reference.op)
-    targets = [choose(snapshot, downstream) for downstream in valid_for]
+    targets = []
+    for downstream in dict.fromkeys(valid_for):  # each once
+        budget.spend(STEPS)
+        targets.append(choose(snapshot, downstream))
     selected: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
     for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):

@@ -190,6 +190,14 @@ def test_a_selection_among_many_versions_ends_with_the_budget(
         assert (raised.value.status, raised.value.exit_code) == (422, 10)
 
 
+def test_each_downstream_of_a_selection_counts_once(chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "STEPS", 5000)
+    assert chain.store.versions("op03@1.0.0", valid_for=["op04@1.0.0"] * 3000).op == "op03"
+    many = [f"{op}@{number}.0.0" for op in CHAIN[4:] for number in (1, 2)]
+    with pytest.raises(errors.TooMuchWork):
+        chain.store.versions("op03@1.0.0", valid_for=many)
+
+
 def test_following_what_a_version_affects_ends_with_the_budget(
     chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
