@@ -11,6 +11,7 @@ STEPS = 2_000_000  # docs/rules.md says what they suffice for
 EDGE_STEPS = 500  # in addition for each edge of the pipeline: reading its links takes that many
 QUERY_STEPS = 100  # that a query of the database costs
 ROW_STEPS = 5  # that each row of its result costs
+RANGE_STEPS = 10_000 * ROW_STEPS  # of all ranges in the references of a request
 CHECKPOINT_STEPS = 5_000  # between two calls of the checkpoint
 NAMED_OPS = 5  # in the error
 

@@ -25,6 +25,7 @@ from opstore_daemon.metadata.statements import Query
 from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import PickedYanked
+from opstore_daemon.rules.budget import RANGE_STEPS, Budget
 from opstore_daemon.store import journal
 
 # Tables with a row for each entry, and in `until` the position of the entry that replaced it.
@@ -102,11 +103,13 @@ class Snapshot:
     """What one transaction reads: the current state if `position` is None, else the state as of that position.
 
     `picked_yanked` lists the yanked versions that references selected in it, each once (catalog.references).
+    `range_budget` limits how many versions all ranges in references look at: such a transaction may hold up others.
     """
 
     connection: Connection
     position: int | None = None
     picked_yanked: list[PickedYanked] = field(default_factory=list, compare=False)
+    range_budget: Budget = field(default_factory=lambda: Budget(RANGE_STEPS), compare=False)
 
     @property
     def time_filter(self) -> TimeFilter:

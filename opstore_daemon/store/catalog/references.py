@@ -11,6 +11,7 @@ from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import ranges
+from opstore_daemon.rules.budget import ROW_STEPS, LimitReached
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.version_rows import (
     ALL,
@@ -41,9 +42,12 @@ def find_version(snapshot: Snapshot, reference: Reference) -> VersionRow:
 def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow:
     """Return the version of the op that the reference selects (CONTRACT section 2).
 
-    Raises VersionNotFound, TagNotFound, TagYanked or AmbiguousReference.
+    Raises VersionNotFound, TagNotFound, TagYanked, AmbiguousReference or TooMuchWork.
     """
-    found = _find(snapshot, op_id, reference)
+    try:
+        found = _find(snapshot, op_id, reference)
+    except LimitReached as limit:
+        raise errors.TooMuchWork(question=f"to find {reference}", limit=str(limit)) from None
     if found is None:
         raise errors.VersionNotFound(op=reference.op, selector=str(reference.selector))
     record_yanked(snapshot, found)
@@ -134,6 +138,7 @@ def _newest_in_range(snapshot: Snapshot, op_id: int, range_: Range) -> VersionRo
     seen_yanked = False
     for among in (stored(snapshot), ALL):
         for row in newest_first(snapshot, op_id, among & in_bounds(range_)):
+            snapshot.range_budget.spend(ROW_STEPS)
             if admits(range_, row):
                 if not row.yanked:
                     return row

@@ -34,6 +34,7 @@ REFERENCE_ERRORS: tuple[Error, ...] = (
     errors.VersionNotFound,
     errors.TagNotFound,
     errors.TagYanked,
+    errors.TooMuchWork,
 )
 # Of a request with a lock in its body.
 LOCK_ERRORS: tuple[Error, ...] = (errors.InvalidSubversions, errors.InvalidDigest, errors.LockConflict)

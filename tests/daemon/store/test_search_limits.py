@@ -15,8 +15,9 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Resolution
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import budget
-from opstore_daemon.rules.budget import CHECKPOINT_STEPS
+from opstore_daemon.rules.budget import CHECKPOINT_STEPS, ROW_STEPS
 from opstore_daemon.savers import MemorySaver
+from opstore_daemon.store import snapshot as snapshots
 from opstore_daemon.store.catalog import links
 from opstore_daemon.store.catalog.references import find_version
 from opstore_daemon.store.reports import overview
@@ -188,6 +189,24 @@ def test_a_selection_among_many_versions_ends_with_the_budget(
         ) as raised:
             store.versions(reference, valid_for=downstreams, limit=1000)
         assert (raised.value.status, raised.value.exit_code) == (422, 10)
+
+
+def test_the_ranges_of_a_request_look_at_a_limited_number_of_versions(
+    chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = chain.store
+    nowhere = "op03@>=1," + ",".join(f"!={major}.*" for major in range(1, 14))
+    with pytest.raises(errors.VersionNotFound):
+        store.show(nowhere)
+    monkeypatch.setattr(snapshots, "RANGE_STEPS", ROW_STEPS * BACK)
+    for ask in (
+        lambda: store.show(nowhere),
+        lambda: store.push("new", b"bytes", valid_for=["op05@1.0.0", nowhere]),
+        lambda: store.link("op02@1.0.0", nowhere),
+    ):
+        with pytest.raises(errors.TooMuchWork, match=r"^to find op03@.* takes more than 5,000 steps$"):
+            ask()
+    assert store.show("op03@>=1").op == "op03"
 
 
 def test_each_downstream_of_a_selection_counts_once(chain: OpStoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
