@@ -12,8 +12,8 @@ from tests.support.open_files import closing
 
 @posix
 def test_a_broken_pipe_exits_141_without_a_message(environment: dict[str, str], tmp_path: Path) -> None:
-    # click writes the help and opstore the status; both fail only when the streams are flushed.
-    for words in (["--help"], ["push", "--help"], ["status", "--json"]):
+    # click writes the help and opstore the rest; lines of text fail only when the program flushes its streams.
+    for words in (["--help"], ["push", "--help"], ["status", "--json"], ["completion", "bash"]):
         reading, writing = os.pipe()
         os.close(reading)
         try:
@@ -26,7 +26,8 @@ def test_a_broken_pipe_exits_141_without_a_message(environment: dict[str, str], 
 def test_a_full_disk_for_stdout_exits_9(environment: dict[str, str], tmp_path: Path) -> None:
     said = "error: standard output can't be written: No space left on device\n"
     with open("/dev/full", "wb") as full:
-        assert opstore(environment, "--help", stdout=full, cwd=tmp_path) == (9, "", said)
+        for words in (["--help"], ["completion", "bash"]):
+            assert opstore(environment, *words, stdout=full, cwd=tmp_path) == (9, "", said)
         code, _, err = opstore(environment, "status", "--json", stdout=full, cwd=tmp_path)
         assert (code, json.loads(err)["error"]["code"]) == (9, "OutputFailed")
 
@@ -66,5 +67,7 @@ def test_a_broken_stderr_does_not_change_the_exit_code(environment: dict[str, st
 def test_a_character_that_stdout_cannot_encode_is_escaped(environment: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "ü"
     ascii_only = {**environment, "OPSTORE_HOME": str(home), "PYTHONIOENCODING": "ascii"}
+    out = opstore(ascii_only, "doctor", cwd=tmp_path)[1]
+    assert str(home).replace("ü", "\\xfc") in out
     code, out, _ = opstore(ascii_only, "status", "--json", cwd=tmp_path)
     assert (code, json.loads(out.replace("\\x", "\\u00"))["home"]) == (7, str(home))

@@ -2,6 +2,12 @@
 
 import subprocess
 import sys
+from typing import Any
+
+import msgspec
+import pytest
+
+from opstore_daemon.protocol.records import wire
 
 SCRIPT = """
 import inspect, sys, threading
@@ -30,3 +36,20 @@ print(len(kinds) > 40)
 def test_several_threads_can_decode_a_type_for_the_first_time_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr[-1000:]
+
+
+def test_one_thread_at_a_time_creates_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crash needs luck; the lock does not."""
+
+    class Unseen(msgspec.Struct):
+        pass
+
+    create, locked = msgspec.json.Decoder, []
+
+    def record(*arguments: Any, **options: Any) -> Any:
+        locked.append(wire._DECODERS_LOCK.locked())
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(msgspec.json, "Decoder", record)
+    assert isinstance(wire.decoder(Unseen), create)
+    assert locked == [True]
