@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 import waitress.parser
+import werkzeug.http
 from hypothesis import given
 from hypothesis import strategies as st
 from waitress.adjustments import Adjustments
+from werkzeug.datastructures import ETags
+from werkzeug.http import parse_etags
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.chunks import ChunkedBody
@@ -15,6 +18,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.http_server.parser import MAX_BLANK_LINES, READ, RequestParser
 from opstore_daemon.protocol import errors, limits, routes
 from opstore_daemon.store.ingest.open_upload import Writer
+from opstore_daemon.web.guards import Credential, Guards, session_cookie
 from tests.daemon.http.test_uploads import begin, offset_of
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head
@@ -234,3 +238,33 @@ def test_what_can_not_become_a_request_is_refused_at_its_first_byte(parser: Requ
     assert parser.received(b"\x16\x03\x01\x02") == 4
     assert parser.completed
     assert isinstance(parser.error.error, errors.InvalidRequest)
+
+
+def test_a_long_list_of_etags_is_not_parsed(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    etag = http.push("up", b"bytes")["digest"]
+    parsed: list[int] = []
+
+    def note(value: str | None) -> ETags:
+        parsed.append(len(value or ""))
+        return parse_etags(value)
+
+    monkeypatch.setattr("werkzeug.sansio.request.parse_etags", note)
+    for others, status in ((10, 304), (3000, 200)):
+        etags = ", ".join(['"other"'] * others + [f'"{etag}"'])
+        assert http.pull("up", headers={"If-None-Match": etags}).status_code == status
+    assert len(parsed) == 1
+
+
+def test_the_session_is_found_among_many_cookies_without_parsing_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(werkzeug.http, "parse_cookie", None)
+    name = session_cookie(8000)
+    guards = Guards({"token-of-16-digits": "read"})
+    secret = guards.sessions.start(guards.sessions.invite("owner"))
+    others = "; ".join(f"a{number}=b" for number in range(2000))
+    for cookies in (f"{name}={secret}", f"{others}; {name}={secret}; {others}"):
+        headers = {"Host": "127.0.0.1:8000", "Cookie": cookies}
+        assert guards.check(headers.get, routes.HOME, 8000) == Credential("owner", "read")
+    for wrong in (f"x{name}={secret}", f"a={name}={secret}", others, "", f"{name}"):
+        headers = {"Host": "127.0.0.1:8000", "Cookie": wrong}
+        with pytest.raises(errors.SessionRequired):
+            guards.check(headers.get, routes.HOME, 8000)
