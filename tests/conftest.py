@@ -1,5 +1,6 @@
 """Fixtures of all tests: servers, listening or not, and the end of what a session starts."""
 
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ pytest_plugins = ["opstore_daemon.testing"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 url_rules.remember()
 settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile all
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage collections skip what was imported and collected: half a million objects that stay to the end."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
