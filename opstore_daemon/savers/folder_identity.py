@@ -53,7 +53,7 @@ class FolderIdentity:
     def store_id(self) -> str | None:
         """Return the id in the folder, or None; raise StoreIdDamaged for a file without an id, and StorageFailed."""
         path = self._root / STORE_ID
-        with translated("reading the store id"):
+        with translated(f"reading {path}"):
             try:
                 fd = posix.open_regular(path, os.O_RDONLY)
             except FileNotFoundError:
@@ -83,7 +83,7 @@ class FolderIdentity:
 
     def position(self) -> int:
         """Return the position in the folder; raise StorageFailed."""
-        with translated("reading the position"):
+        with translated(f"reading {self._root / POSITION}"):
             return self._position.read()
 
     def record_position(self, position: int) -> None:

@@ -84,6 +84,24 @@ def test_a_database_that_is_put_back_is_used_again(start: Start, tmp_path: Path)
     assert start().push("pca", b"2")["version"] == "1.0.1"
 
 
+@pytest.mark.parametrize("left", [(), ("opstore.db-wal", "opstore.db-shm")], ids=["database and WAL", "database"])
+def test_a_new_store_starts_after_the_rest_of_a_lost_one_was_moved_away(
+    start: Start, tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    """The steps are those of docs/recovery.md, "The database is lost"."""
+    daemon = start()
+    daemon.push("pca", b"1")
+    daemon.kill()
+    for name in {"opstore.db", "opstore.db-wal", "opstore.db-shm"} - set(left):
+        (daemon.home / name).unlink()
+    assert run(daemon.home, "serve").returncode == 9
+    (tmp_path / "lost").mkdir()
+    for path in daemon.home.glob("opstore.db[.-]*"):
+        path.rename(tmp_path / "lost" / path.name)
+    (daemon.home / "blobs").rename(tmp_path / "lost-blobs")
+    assert start().push("pca", b"2")["version"] == "1.0.0"
+
+
 @pytest.mark.parametrize("which", ["of another store", "of an earlier time"])
 def test_another_database_beside_the_wal_of_a_killed_daemon_costs_no_commit(
     start: Start, tmp_path: Path, which: str

@@ -282,6 +282,19 @@ def test_a_position_that_was_damaged_is_replaced(place: Place, content: bytes) -
     assert (place.blobs / "position").read_bytes()[:21] == b"%020d\n" % 3
 
 
+@pytest.mark.parametrize("name", ["position", "store-id"])
+@pytest.mark.parametrize("planted", ["a link", "a folder"])
+def test_a_record_that_is_no_file_is_named_by_its_path(place: Place, name: str, planted: str) -> None:
+    place.push(b"1")
+    path = place.blobs / name
+    path.rename(place.blobs / "away")
+    path.symlink_to("away") if planted == "a link" else path.mkdir()
+    assert str(path) in refused(place, errors.StorageFailed).text
+    path.unlink() if planted == "a link" else path.rmdir()
+    (place.blobs / "away").rename(path)
+    assert place.push(b"2") == ["1.0.1"]
+
+
 def test_a_store_from_before_positions_gets_one_at_its_start(place: Place, earlier: Path) -> None:
     (place.blobs / "position").unlink()
     place.open().close()
