@@ -208,9 +208,9 @@ class PathType(click.Path):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            # click writes a replacement character for each byte that is not UTF-8.
+            # click writes a replacement character for each byte that is not UTF-8, in the repr of the path.
             shown = escape_controls(os.fsdecode(value))
-            self.fail(error.message.replace(click.format_filename(value), shown), param, ctx)
+            self.fail(error.message.replace(repr(click.format_filename(value)), f"'{shown}'"), param, ctx)
 
 
 class DirectoryType(PathType):

@@ -132,6 +132,17 @@ def test_an_argument_that_is_not_utf_8_is_shown_in_one_form(
     assert (out, r"\xff" in message, "udc" in message) == ("", True, False)
 
 
+@pytest.mark.parametrize("words", [["push", "pca", "/{}"], ["pipeline", "register", "churn", "--file", "/{}"]])
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"\xff\x1b[1m", r"\xff\x1b[1m"), (b"a\\b\xff", r"a\b\xff"), (b"it's\xff", r"it's\xff")]
+)
+def test_a_path_that_does_not_exist_is_shown_as_it_was_given(
+    capsys: pytest.CaptureFixture[str], words: list[str], name: bytes, shown: str
+) -> None:
+    assert main([word.format(os.fsdecode(name)) for word in words], Session()) == 2
+    assert f"'/{shown}' does not exist" in capsys.readouterr().err
+
+
 def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "verisons")
     assert (code, out) == (2, "")
