@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,8 +31,12 @@ class CountedDisk:
     @property
     def free(self) -> int:
         """Return how many bytes are free; a file with two names counts once, those of the identity do not."""
-        files = [each for each in self._folder.rglob("*") if each.is_file() and each.name not in folder_identity.FILES]
-        found = {each.stat().st_ino: each.stat().st_size for each in files}
+        found: dict[int, int] = {}
+        for path in self._folder.rglob("*"):
+            with suppress(FileNotFoundError):  # deleted by another thread since it was listed
+                state = path.lstat()
+                if stat.S_ISREG(state.st_mode) and path.name not in folder_identity.FILES:
+                    found[state.st_ino] = state.st_size
         return self.capacity - sum(found.values())
 
 
