@@ -38,7 +38,7 @@ FILTERS = [
     (re.compile(pattern), word)
     for pattern, word in (
         # Off a terminal, a transfer that takes longer than five seconds reports its progress.
-        (r"(?m)^(push|pull) \S+: [\d.]+ of [\d.]+ [kMG]?B \(\d+ %\).*\n", ""),
+        (r"(?m)^(push|pull) .+: (\d+ done, )?[\d.]+ (of [\d.]+ )?[kMGT]?B\b.*\n", ""),
         (r"http://127\.0\.0\.1:\d+", "URL"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "TIME"),
@@ -128,6 +128,7 @@ class Machine:
         return code, json.loads(out) if out else None, failures[0] if failures else None
 
     def tidy(self, text: str) -> str:
+        """Return the text with words for what differs from run to run, and without the progress of slow transfers."""
         text = text.replace(str(self.folder), "/machine")
         for pattern, word in FILTERS:
             text = pattern.sub(word, text)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from opstore_cli.output import progress
 from opstore_cli.output.cells import format_size
 from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, describe, format_duration
 from tests.support.clock import START, Clock
+from tests.support.machines import Machine
 
 MB = 1_000_000
 
@@ -177,3 +179,17 @@ def test_no_row_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.Mon
     (line,) = re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
     assert len(line) <= columns
     assert "1.2/8.0 GB" in line
+
+
+@pytest.mark.parametrize("total", [None, 5, 2000 * MB])
+@pytest.mark.parametrize("parts", [[("", None)], [("a", 5), ("b", 7)]], ids=["one", "several"])
+@pytest.mark.parametrize("title", ["push x", "pull pca@sha256:abc", "push 3 ops"])
+def test_lines_that_only_a_slow_machine_sees_are_no_difference_for_other_tests(
+    title: str, parts: list[tuple[str, int | None]], total: int | None, tmp_path: Path
+) -> None:
+    moves = [(second, 0, second, total) for second in range(11)]
+    written = lines_of(parts, moves, title)
+    assert written
+    assert (
+        Machine(tmp_path).tidy("".join(f"{line}\n" for line in written) + "error: it failed\n") == "error: it failed\n"
+    )
