@@ -7,7 +7,6 @@ descriptor of the file would release the locks that SQLite has on it (POSIX).
 """
 
 import os
-import re
 import stat
 import threading
 from contextlib import suppress
@@ -16,11 +15,11 @@ from pathlib import Path
 from opstore_daemon.metadata.database_match import what_is_wrong
 from opstore_daemon.metadata.wal_record import WalRecord, what_is_missing
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.store_ids import is_store_id
 from opstore_daemon.system import full_disk
 from opstore_daemon.system.lock_file import Busy, LockFile, holder
 
 _WAL, _STORE = "wal", "store"  # the keys of its record, and of the store id, in the lock file
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class DatabaseFile:
@@ -171,7 +170,7 @@ class DatabaseFile:
 
 
 def _text(found: object) -> str:
-    return found if isinstance(found, str) and _ID.fullmatch(found) else ""
+    return found if isinstance(found, str) and is_store_id(found) else ""
 
 
 def _state(path: Path) -> os.stat_result | None:

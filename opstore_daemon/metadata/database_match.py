@@ -1,4 +1,4 @@
-"""Whether a database file is the one of its lock file and of the WAL beside it, found out before SQLite opens them.
+"""Compare a database file with its lock file and with the WAL beside it, before SQLite opens them.
 
 SQLite knows a WAL by its name only: it adds the commits of a WAL to whatever database lies beside it, and deletes the
 WAL afterwards. If a backup or the database of another store was put beside the WAL of a killed daemon, the result is a
@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 # What SQLite reports for content that can't be right; everything else is a failure of the system.
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -59,28 +60,27 @@ def _hole_in_journal(connection: sqlite3.Connection) -> str | None:
 
 def position_of(connection: sqlite3.Connection) -> int | None:
     """Return the position of the last commit that the connection sees; None in a database without a schema."""
-    try:
-        (position,) = connection.execute("SELECT position FROM counter").fetchone()
-    except (sqlite3.Error, TypeError):
-        return None
-    return int(position)
+    position = _value(connection, "SELECT position FROM counter")
+    return None if position is None else int(position)
 
 
 def _read_alone(database: Path) -> tuple[str | None, int | None]:
     """Return the store id and the position in the database file without its WAL; None for what can't be read there."""
     try:
         with closing(_connect(database, "immutable=1")) as connection:
-            return _store_id(connection), position_of(connection)
+            store_id = _value(connection, "SELECT id FROM store")
+            return None if store_id is None else str(store_id), position_of(connection)
     except sqlite3.Error:
         return None, None
 
 
-def _store_id(connection: sqlite3.Connection) -> str | None:
+def _value(connection: sqlite3.Connection, query: str) -> Any:
+    """Return the value in the one row of a table; None if there is no such row or table."""
     try:
-        (found,) = connection.execute("SELECT id FROM store").fetchone()
+        (found,) = connection.execute(query).fetchone()
     except (sqlite3.Error, TypeError):
         return None
-    return str(found)
+    return found
 
 
 def _connect(database: Path, options: str) -> sqlite3.Connection:

@@ -1,11 +1,11 @@
-"""Whose folder it is: the files `lock`, which one saver at a time holds, `store-id` and `position`."""
+"""The files that tie a folder to a store: `lock`, which one saver at a time holds, `store-id` and `position`."""
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.store_ids import is_store_id
 from opstore_daemon.savers import posix
 from opstore_daemon.savers.position_file import PositionFile
 from opstore_daemon.savers.posix import translated
@@ -13,8 +13,6 @@ from opstore_daemon.system.lock_file import EARLIER_SERVER, Busy, LockFile, hold
 
 LOCK, STORE_ID, POSITION = "lock", "store-id", "position"
 FILES = {LOCK, STORE_ID, POSITION}
-
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class FolderIdentity:
@@ -60,7 +58,7 @@ class FolderIdentity:
                 return None
             with open(fd, "rb") as file:
                 text = file.read(64).decode("ascii", "replace").strip()
-        if _ID.fullmatch(text) is None:
+        if not is_store_id(text):
             raise errors.StoreIdDamaged(path=str(path), text=text)
         return text
 

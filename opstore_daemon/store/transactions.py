@@ -47,14 +47,16 @@ class Transactions:
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do the work in one transaction and return its result, or the result of an earlier request with the key."""
         with self._deleting_expired(), self.database.write() as connection:
-            result, position = self._once(connection, kind, work)
+            result, position = self._with_position(connection, kind, work)
         self.saver.record_position(position)
         return result
 
     def _write_freeing(self, kind: type[T], work: Callable[[Connection], T]) -> T:
         """Do what `_write` does, for work that frees space: on a full disk it may use the reserve."""
         with self._deleting_expired():
-            result, position = self.database.write_freeing(lambda connection: self._once(connection, kind, work))
+            result, position = self.database.write_freeing(
+                lambda connection: self._with_position(connection, kind, work)
+            )
         self.saver.record_position(position)
         return result
 
@@ -68,18 +70,21 @@ class Transactions:
                 idempotency.delete_expired(connection, self._now())
             raise
 
-    def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> tuple[T, int]:
+    def _with_position(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> tuple[T, int]:
         """Return the result, and the position of the journal at the end of the transaction."""
-        before = None if self._request is None else idempotency.find(connection, self._request)
+        return self._once(connection, kind, work), journal.last(connection)
+
+    def _once(self, connection: Connection, kind: type[T], work: Callable[[Connection], T]) -> T:
+        if self._request is None:
+            return work(connection)
+        before = idempotency.find(connection, self._request)
         if before is not None:
-            return records.decoder(kind).decode(before), journal.last(connection)
-        if self._request is not None:
-            idempotency.delete_expired(connection, self._now())
-            self._results.take(connection, self._request.owner)
+            return records.decoder(kind).decode(before)
+        idempotency.delete_expired(connection, self._now())
+        self._results.take(connection, self._request.owner)
         result = work(connection)
-        if self._request is not None:
-            idempotency.save(connection, self._request, records.encode(result), self._now())
-        return result, journal.last(connection)
+        idempotency.save(connection, self._request, records.encode(result), self._now())
+        return result
 
     @contextmanager
     def _snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:

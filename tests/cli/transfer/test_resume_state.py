@@ -72,14 +72,19 @@ def test_an_earlier_upload_of_other_bytes_with_the_same_checksum_is_replaced(
     assert list(daemon.sizes) == ["u1", "u2"]
 
 
+def refuse_at(daemon: FakeDaemon, offset: int, status: int, code: str, times: int = 1) -> None:
+    """Have the daemon report the offset of its upload, and then this error, so many times."""
+    upload = records.encode({"upload": "u1", "offset": offset, "size": len(BYTES)})
+    body = records.encode(records.Problem(title="x", status=status, detail="refused", code=code))
+    daemon.answers = [(200, routes.JSON, upload)] + [(status, routes.PROBLEM, body)] * times
+
+
 def test_a_full_disk_ends_the_upload_for_later_processes_too(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:
     path = source_file(tmp_path)
     interrupt_push(daemon, client, path)
-    body = records.encode(records.Problem(title="x", status=507, detail="full", code="StorageFull"))
-    upload = records.encode({"upload": "u1", "offset": 5_000_000, "size": len(BYTES)})
-    daemon.answers = [(200, routes.JSON, upload), (507, routes.PROBLEM, body)]
+    refuse_at(daemon, 5_000_000, 507, "StorageFull")
     with pytest.raises(errors.StorageFull):
         client.push("pca", path)
     assert (state_files(tmp_path / "home"), daemon.uploads) == ([], {})
@@ -90,9 +95,7 @@ def test_an_upload_that_the_daemon_has_no_place_to_hash_is_kept(
 ) -> None:
     path = source_file(tmp_path)
     interrupt_push(daemon, client, path)
-    body = records.encode(records.Problem(title="x", status=503, detail="busy", code="TooManyReads"))
-    upload = records.encode({"upload": "u1", "offset": len(BYTES), "size": len(BYTES)})
-    daemon.answers = [(200, routes.JSON, upload)] + [(503, routes.PROBLEM, body)] * TRIES
+    refuse_at(daemon, len(BYTES), 503, "TooManyReads", times=TRIES)
     with pytest.raises(errors.TooManyReads):
         client.push("pca", path)
     assert (len(state_files(tmp_path / "home")), list(daemon.uploads)) == (1, ["u1"])
