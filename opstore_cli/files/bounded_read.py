@@ -15,7 +15,7 @@ _FLAGS = os.O_RDONLY | NONBLOCK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NO
 
 
 class Unreadable(ValueError):
-    """What is at the path is not a file or pipe that ends within the limit; the message is the reason."""
+    """The path leads to no file or pipe that ends within the limit; the message is the reason."""
 
 
 def read_bytes(path: Path, limit: int, *, pipes: bool = True) -> bytes:

@@ -1,4 +1,4 @@
-"""What tomllib does not bound: the dots of a key, for which its time is quadratic, and the digits of a number.
+"""Limit what tomllib does not: the dots of a key, for which its time is quadratic, and the digits of a number.
 
 Both are found by a scan of the text in linear time, which sees strings, comments and keys where tomllib sees them.
 """

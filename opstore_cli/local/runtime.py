@@ -1,4 +1,4 @@
-"""What a home shows of its daemon: who holds its lock, and where that process listens."""
+"""Read which process holds the lock of a home, and where that process listens."""
 
 import os
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Whose data folder may be used: checked for OPSTORE_HOME before a file there is opened or written."""
+"""Check whose data folder OPSTORE_HOME is, before a file there is opened or written."""
 
 import os
 import shlex

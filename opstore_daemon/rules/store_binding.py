@@ -17,7 +17,7 @@ Decision = Literal["bound", "claim", "take", "apart", "database lost", "commits 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """A database as it was found. `store_id` is None for a new one and for one from before store ids.
+    """The state of a database before it is opened. `store_id` is None for a new one and for one from before store ids.
 
     `position` is that of its last commit, 0 if there is none.
     """

@@ -51,7 +51,7 @@ class LockFile:
 
     @property
     def is_held_here(self) -> bool:
-        """Whether this process holds the lock, and not only one that it was forked from."""
+        """Whether this very process holds the lock: one that it was forked from does not count."""
         return self._close.alive and self._process == os.getpid()
 
     def is_at_path(self) -> bool:
