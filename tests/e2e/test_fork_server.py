@@ -14,6 +14,7 @@ from opstore_cli.console.application import COMMANDS
 from tests.support import forked
 from tests.support.file_modes import mode
 from tests.support.machines import Machine, a_machine
+from tests.support.random_bytes import random_bytes
 from tests.support.waiting import WITHIN, wait_for
 from tests.support.wire import Wire
 
@@ -104,7 +105,8 @@ def test_signals_and_exit_codes_are_those_of_a_real_process(machine: Machine, wi
         ended = []
         for real in (False, True):
             machine.real = real
-            machine.file("blob", os.urandom(3_000_000))  # new bytes: the second push would resume the first
+            new = random_bytes(3_000_000, seed=2 * number + real)  # or the second push would resume the first
+            machine.file("blob", new)
             wire.reset()
             wire.stop_up = 1_000_000
             with machine.begin("push", f"op{number:d}-{real:d}", "blob", env=wire.settings) as process:

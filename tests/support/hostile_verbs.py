@@ -1,7 +1,6 @@
 """Every verb of the client with a call of it, for responses that a hostile server changed."""
 
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from opstore_cli import BaseOpStoreClient
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import Lock, LockedVersion, NewUpload, Upload
+from tests.support.random_bytes import random_bytes
 
 BYTES = b"the bytes of pca"
 
@@ -160,7 +160,7 @@ RESUMING = {"start_pull", "pull_lock", "push a stream", "pull", "load", "get_op_
 NONE_WITHOUT_OP = {"get_all_versions_of_op", "get_validated_links"}
 # Further calls of a verb, which send other requests.
 FURTHER: dict[str, Verb] = {
-    "push a stream": _verb(lambda client: client.push("stream", io.BytesIO(os.urandom(1_100_000))), "op"),
+    "push a stream": _verb(lambda client: client.push("stream", io.BytesIO(random_bytes(1_100_000))), "op"),
     "validate with any version": _verb(lambda client: client.validate("pca@1.0.0", "forest"), "op"),
     "wait for an edge": _verb(lambda client: client.wait("pca@1.0.0", "forest", seconds=0), "op"),
     "resolve with use": _verb(lambda client: client.resolve("churn", use=["pca@1.0.0"]), "pipeline", "op", "edges"),

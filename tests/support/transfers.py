@@ -1,7 +1,6 @@
 """Bytes and helpers for the tests of transfers."""
 
 import io
-import os
 from pathlib import Path
 from typing import cast
 
@@ -10,8 +9,9 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_daemon.protocol import errors
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.random_bytes import random_bytes
 
-BYTES = os.urandom(9_000_001)
+BYTES = random_bytes(9_000_001)
 
 
 def source_file(folder: Path, data: bytes = BYTES) -> Path:

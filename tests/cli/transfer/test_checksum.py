@@ -11,8 +11,9 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checksums import checksum_of, new_sum
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.limits import HASH_READ_SIZE
+from tests.support.random_bytes import random_bytes
 
-DATA = os.urandom(9 * HASH_READ_SIZE + 17)
+DATA = random_bytes(9 * HASH_READ_SIZE + 17)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from tests.cli.folders.test_unpacking import entry, ours
 from tests.cli.folders.trees import SAMPLE, Tree, described, make, packed, plain
 from tests.support.fake_daemon import FakeDaemon
 from tests.support.faults import fails
+from tests.support.random_bytes import random_bytes
 
 OTHER: Tree = {"mine": b"dear", "folder": None, "folder/file": b"dear too"}
 
@@ -243,7 +244,8 @@ def test_an_old_folder_that_cannot_be_removed_is_named(
 @pytest.fixture
 def many(tmp_path: Path, daemon: FakeDaemon) -> Path:
     """Create a folder and a version of it: files of 100 kB in two folders, a link and a script."""
-    tree = {f"{part}/{number:02}": os.urandom(100_000) for part in "ab" for number in range(40)}
+    names = [f"{part}/{number:02}" for part in "ab" for number in range(40)]
+    tree = {name: random_bytes(100_000, seed=number) for number, name in enumerate(names)}
     source = make(tmp_path / "many", tree)
     (source / "b" / "link").symlink_to("00")
     (source / "run").write_bytes(b"#!/bin/sh")
@@ -280,7 +282,7 @@ def test_a_later_pull_resumes_with_the_incomplete_file(
 @pytest.fixture
 def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
     """Create a folder with a large file between small ones, and a version of it."""
-    tree = {"a": b"small", "b/big": os.urandom(30_000_000), "c": b"small too"}
+    tree = {"a": b"small", "b/big": random_bytes(30_000_000), "c": b"small too"}
     source = make(tmp_path / "big", tree)
     daemon.versions.append(packed(source))
     return source
@@ -363,7 +365,7 @@ def _cut(part: Path) -> None:
 
 
 def _change(part: Path) -> None:
-    (part / "a" / "03").write_bytes(os.urandom(100_000))
+    (part / "a" / "03").write_bytes(random_bytes(100_000, seed=100))
 
 
 def _add(part: Path) -> None:

@@ -1,6 +1,5 @@
 """Uploads of folders."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,14 @@ from opstore_cli import OpStoreClient
 from opstore_daemon.protocol import errors
 from tests.cli.folders.trees import make, packed
 from tests.support.fake_daemon import FakeDaemon
+from tests.support.random_bytes import random_bytes
 from tests.support.transfers import interrupt_push
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Create a folder whose upload has a state file."""
-    return make(tmp_path / "large", {f"{number:02}": os.urandom(500_000) for number in range(20)})
+    return make(tmp_path / "large", {f"{number:02}": random_bytes(500_000, seed=number) for number in range(20)})
 
 
 def test_a_push_resumes_after_a_lost_connection(daemon: FakeDaemon, client: OpStoreClient, large: Path) -> None:

@@ -1,6 +1,5 @@
 """Requests that read many stored bytes hold few threads: others always find one."""
 
-import os
 import select
 import socket
 import threading
@@ -20,11 +19,12 @@ from opstore_daemon.store.ingest.trailing_hash import TrailingHash
 from opstore_daemon.store.validity.searches import Searches
 from tests.support.fake_daemon import sample_of_bytes
 from tests.support.http_client import Http
+from tests.support.random_bytes import random_bytes
 from tests.support.raw_http import Raw, head
 from tests.support.servers import ADMIN_TOKEN, TIMEOUT
 from tests.support.waiting import wait_for
 
-DATA = os.urandom(3_000_000)
+DATA = random_bytes(3_000_000)
 INTACT = f"{routes.BLOBS}?sample={sample_of_bytes(DATA)}&intact=1"
 MANY = SETTINGS["threads"] + 4
 LONG = long_reads.LONG

@@ -1,6 +1,5 @@
 """A push of bytes that the store has: one request without them, or the sent part is discarded."""
 
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.ingest.uploads import Uploads
 from tests.support.fake_daemon import sample_of_bytes
 from tests.support.http_client import Http
+from tests.support.random_bytes import random_bytes
 from tests.support.raw_http import Raw, head
 from tests.support.refusals import Watch
 from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, TIMEOUT
@@ -51,7 +51,7 @@ def test_a_read_token_can_make_no_version_of_a_blob(http: Http, watch: Watch) ->
 def test_a_client_sends_no_bytes_that_the_store_has(
     http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    data = os.urandom(12_000_000)
+    data = random_bytes(12_000_000)
     path = tmp_path / "source"
     path.write_bytes(data)
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
@@ -75,7 +75,7 @@ def blobs_of(http: Http, sample: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
 def test_a_blob_is_found_by_its_sample_as_long_as_a_version_has_it(http: Http, size: int) -> None:
-    data = os.urandom(size)
+    data = random_bytes(size)
     assert blobs_of(http, sample_of_bytes(data)) == []
     upload = http.upload(data)
     assert blobs_of(http, sample_of_bytes(data)) == [], "it is no version yet"
@@ -86,7 +86,7 @@ def test_a_blob_is_found_by_its_sample_as_long_as_a_version_has_it(http: Http, s
 
 
 def test_a_blob_of_a_registered_version_is_found_by_its_sample(http: Http) -> None:
-    data = os.urandom(2_000_000)
+    data = random_bytes(2_000_000)
     fields = {"major": {"a": "b"}}
     http.post(PATH, {"fields": fields})
     http.push("pca", data, fields=fields)
@@ -94,7 +94,7 @@ def test_a_blob_of_a_registered_version_is_found_by_its_sample(http: Http) -> No
 
 
 def test_all_blobs_with_the_same_sample_are_listed(http: Http) -> None:
-    first = os.urandom(2_000_000)
+    first = random_bytes(2_000_000)
     other = first[:BLOCK] + b"!" + first[BLOCK + 1 :]
     assert sample_of_bytes(first) == sample_of_bytes(other)
     for data in (first, other):
@@ -103,7 +103,7 @@ def test_all_blobs_with_the_same_sample_are_listed(http: Http) -> None:
 
 
 def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http, tmp_path: Path) -> None:
-    data = os.urandom(3_000_000)
+    data = random_bytes(3_000_000)
     http.push("up", data)
     response = http.get(routes.BLOBS, params={"sample": sample_of_bytes(data), "intact": 1})
     assert response.content.startswith(b"   {"), "a blank for each piece"
@@ -117,7 +117,7 @@ def test_damaged_blobs_are_omitted_if_only_intact_ones_are_requested(http: Http,
 def test_the_response_begins_before_the_blobs_are_verified(
     http: Http, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, go_on = os.urandom(3_000_000), threading.Event()
+    data, go_on = random_bytes(3_000_000), threading.Event()
     http.push("up", data)
     read = BlobReader.read_piece
 
@@ -136,7 +136,7 @@ def test_the_response_begins_before_the_blobs_are_verified(
 
 
 def test_a_push_of_the_same_bytes_repairs_a_damaged_blob(http: Http, tmp_path: Path) -> None:
-    data = os.urandom(3_000_000)
+    data = random_bytes(3_000_000)
     with OpStoreClient(http.url, token=ADMIN_TOKEN) as client:
         client.push("pca", data)
         (blob,) = (tmp_path / "blobs" / "blobs").glob("??/*")

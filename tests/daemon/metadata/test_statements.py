@@ -1,6 +1,5 @@
 """Statements that are compiled once: what SQLAlchemy would answer, without asking it."""
 
-import os
 from contextlib import closing
 from typing import Any
 
@@ -15,6 +14,7 @@ from opstore_daemon.metadata.statements import Statement, _compile, prepared
 from opstore_daemon.metadata.tables import Journal, Op, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
+from tests.support.random_bytes import random_bytes
 from tests.support.statements import executed_by_sqlalchemy
 
 OPS: list[dict[str, Any]] = [{"id": 1, "name": "pca"}, {"id": 2, "name": "lda"}, {"id": 3, "name": "svm"}]
@@ -90,8 +90,8 @@ def test_errors_are_those_of_sqlalchemy(filled: Database) -> None:
 def test_a_small_push_and_a_pull_execute_only_driver_statements() -> None:
     with closing(OpStoreServer(MemorySaver())) as server:
         with executed_by_sqlalchemy(server) as statements:
-            for _ in range(2):
-                server.store.push("pca", os.urandom(8), valid_for=[])
+            for number in range(2):
+                server.store.push("pca", random_bytes(8, seed=number), valid_for=[])
                 server.store.pull("pca")
         assert statements == []
 

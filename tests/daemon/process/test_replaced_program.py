@@ -17,6 +17,7 @@ from tests.daemon.http.test_openapi import fill, filled_in, requests_that_go_wel
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import environment
 from tests.support.http_client import Http
+from tests.support.random_bytes import random_bytes
 from tests.support.waiting import WITHIN
 
 pytestmark = pytest.mark.process
@@ -77,7 +78,7 @@ def test_every_route_of_the_api_works_without_another_import(home: Path) -> None
 
 def test_refusals_and_large_bodies_need_no_other_import_either(home: Path) -> None:
     with removed_program(home) as (http, process):
-        version = http.push("pca", os.urandom(3 << 20))
+        version = http.push("pca", random_bytes(3 << 20))
         assert version["version"] == "1.0.0"
         for method, path, status in (
             ("GET", "/v1/nowhere", 404),

@@ -1,6 +1,5 @@
 """Samples are computed as docs/http.md describes."""
 
-import os
 import re
 
 import pytest
@@ -9,6 +8,7 @@ import xxhash
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.samples import Sample, sample_of
 from tests.support.fake_daemon import sample_of_bytes
+from tests.support.random_bytes import random_bytes
 
 KIB = 1024
 
@@ -23,7 +23,7 @@ def documented_sample(data: bytes) -> str:
 
 @pytest.mark.parametrize("size", [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 1024 * KIB, 5_000_001])
 def test_a_sample_hashes_the_size_and_sixteen_evenly_spaced_blocks(size: int) -> None:
-    data = os.urandom(size)
+    data = random_bytes(size)
     assert sample_of_bytes(data) == documented_sample(data)
     assert re.match(Sample.PATTERN, documented_sample(data))
     assert Sample.parse(documented_sample(data)) == documented_sample(data)
@@ -41,7 +41,7 @@ def test_bytes_that_differ_in_size_or_in_a_block_have_another_sample() -> None:
 
 @pytest.mark.parametrize("most", [1, 1000, 64 * KIB])
 def test_a_sample_reads_a_mebibyte_even_with_short_reads(most: int) -> None:
-    data, read = os.urandom(3_000_000), []
+    data, read = random_bytes(3_000_000), []
 
     def few(buffer: memoryview, offset: int) -> int:
         piece = data[offset : offset + min(most, len(buffer))]

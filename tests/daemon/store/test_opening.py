@@ -23,6 +23,7 @@ from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
 from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.conformance.common import put
 from opstore_daemon.system.lock_file import EARLIER_SERVER
+from tests.support.random_bytes import random_bytes
 
 STORE_ID_OF_ANOTHER = "f" * 32
 
@@ -205,7 +206,7 @@ def test_a_database_without_its_id_is_refused(place: Place) -> None:
     assert "it has no store id" in refused(place, errors.DatabaseDamaged).text
 
 
-@pytest.mark.parametrize("content", [b"not a database", os.urandom(9000)])
+@pytest.mark.parametrize("content", [b"not a database", random_bytes(9000)])
 def test_a_file_that_is_no_database_is_refused(place: Place, content: bytes) -> None:
     place.push(b"1")
     place.database.write_bytes(content)

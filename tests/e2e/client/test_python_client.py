@@ -17,6 +17,7 @@ from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, limits
 from opstore_daemon.testing import serving
 from tests.support.machines import MIB
+from tests.support.random_bytes import random_bytes
 
 TOKEN = "a-token-of-the-test"
 READ_TOKEN = "a-token-that-only-reads"
@@ -42,7 +43,7 @@ SIZES = [0, 1, 5 * MIB + 1, 20 * MIB]
 
 @pytest.mark.parametrize("size", SIZES)
 def test_bytes_paths_and_files_can_be_pushed_and_pulled(client: OpStoreClient, tmp_path: Path, size: int) -> None:
-    content = os.urandom(size)
+    content = random_bytes(size)
     path = tmp_path / "file"
     path.write_bytes(content)
     assert client.push("one", content).size == size
@@ -70,7 +71,7 @@ def test_a_file_object_is_read_from_its_position(client: OpStoreClient) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 9 * MIB + 1])
 def test_a_pipe_is_pushed_to_its_end(client: OpStoreClient, size: int) -> None:
-    content = os.urandom(size)
+    content = random_bytes(size)
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -226,7 +227,7 @@ def test_errors_are_the_classes_that_the_daemon_raised(listener: Listener, clien
 
 def test_a_refused_push_leaves_no_upload(client: OpStoreClient, tmp_path: Path) -> None:
     path = tmp_path / "large"
-    path.write_bytes(os.urandom(9 * MIB))
+    path.write_bytes(random_bytes(9 * MIB))
     for source in (b"small", path):
         with pytest.raises(errors.OpNotFound):
             client.push("pca", source, valid_with=["nowhere@1.0.0"])

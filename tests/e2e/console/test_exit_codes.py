@@ -16,6 +16,7 @@ import pytest
 
 from opstore_daemon.protocol.digests import digest_of
 from tests.support.machines import MIB, PROGRAM, Machine
+from tests.support.random_bytes import random_bytes
 from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
 
@@ -486,7 +487,7 @@ SIZE = 64 * MIB  # up to a quarter of it may be in the buffers of the system and
 def test_an_interrupted_push_exits_130_and_can_be_resumed(
     machine: Machine, wire: Wire, options: tuple[str, ...]
 ) -> None:
-    machine.file("blob", os.urandom(MIB) * (SIZE // MIB))
+    machine.file("blob", random_bytes(MIB) * (SIZE // MIB))
     wire.stop_up = SIZE // 2
     assert interrupt(machine, wire, "push", "pca", "blob", *options) == (130, "", INTERRUPTED[options])
     assert machine.do("ops") == ""
@@ -498,7 +499,7 @@ def test_an_interrupted_push_exits_130_and_can_be_resumed(
 def test_an_interrupted_pull_exits_130_and_can_be_resumed(
     machine: Machine, wire: Wire, options: tuple[str, ...]
 ) -> None:
-    content = os.urandom(MIB) * (SIZE // MIB)
+    content = random_bytes(MIB) * (SIZE // MIB)
     machine.file("blob", content)
     machine.do("push", "pca", "blob")
     wire.stop_down = SIZE // 2

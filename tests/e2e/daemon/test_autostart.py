@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.file_modes import mode
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
+from tests.support.random_bytes import random_bytes
 from tests.support.schema import HEAD
 from tests.support.waiting import wait_for
 from tests.support.wire import Stranger, Wire, refusing_port
@@ -306,7 +307,7 @@ def test_an_invalid_idle_timeout_is_reported_and_starts_nothing(machine: Machine
 
 def test_a_daemon_that_stops_finishes_its_requests_first(machine: Machine) -> None:
     machine.do("start")
-    machine.file("blob", os.urandom(MIB) * 16)
+    machine.file("blob", random_bytes(MIB) * 16)
     with Wire(machine) as wire:
         wire.stop_up = 8 * MIB
         pushing = machine.begin("push", "pca", "blob", env=wire.settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.machines import MIB, Machine
+from tests.support.random_bytes import random_bytes
 
 pytestmark = pytest.mark.process
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
@@ -101,7 +102,7 @@ def test_a_large_push_to_a_url_records_nothing_in_a_home_that_is_not_used(machin
     machine.home.mkdir()
     machine.home.chmod(0o777)
     settings = {"OPSTORE_URL": other.url, "OPSTORE_TOKEN": other.token}
-    code, out, _ = machine.run("push", "pca", machine.file("blob", os.urandom(9 * MIB)), env=settings)
+    code, out, _ = machine.run("push", "pca", machine.file("blob", random_bytes(9 * MIB)), env=settings)
     assert (code, out) == (0, "pca@1.0.0\n")
     assert list(machine.home.iterdir()) == []
 
@@ -142,7 +143,7 @@ def test_a_planted_file_is_neither_followed_nor_waited_for(machine: Machine, nam
     victim.write_text("dear, and longer than a token is")
     before = victim.stat()
     plant(machine.home / name, kind, victim)
-    code, _, err = machine.run("push", "pca", machine.file("blob", os.urandom(9 * MIB)))
+    code, _, err = machine.run("push", "pca", machine.file("blob", random_bytes(9 * MIB)))
     after = victim.stat()
     assert (victim.read_text(), after.st_mode) == ("dear, and longer than a token is", before.st_mode)
     assert not victim.with_name("created").exists()
@@ -162,5 +163,5 @@ def test_a_planted_folder_of_transfers_loses_none_of_its_old_files(machine: Mach
     old.write_text("dear")
     os.utime(old, (1, 1))
     (machine.home / "transfers").symlink_to(victims)
-    machine.do("push", "pca", machine.file("blob", os.urandom(9 * MIB)))
+    machine.do("push", "pca", machine.file("blob", random_bytes(9 * MIB)))
     assert [path.name for path in victims.iterdir()] == ["old"]

@@ -22,6 +22,7 @@ from tests.e2e.transfer.test_resume import BOUND, HALF, MEASURED, SIZE, SLACK, c
 from tests.support.http_client import Http
 from tests.support.in_process import InProcessClient
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine
+from tests.support.random_bytes import random_bytes
 from tests.support.servers import ADMIN_TOKEN
 from tests.support.wire import Wire
 
@@ -165,7 +166,8 @@ def test_a_killed_push_is_resumed(machine: Machine, wire: Wire) -> None:
 
 
 def test_an_interrupted_or_killed_pull_is_resumed(machine: Machine, wire: Wire) -> None:
-    root = make(machine.cwd / "large", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
+    tree = {f"{number:02}": random_bytes(MIB, seed=number) for number in range(SIZE // MIB)}
+    root = make(machine.cwd / "large", tree)
     machine.do("push", "encoder", "large")
     wire.stop_down = SIZE // 3
     process = machine.begin("pull", "encoder", "-o", "out", env=wire.settings)
@@ -269,7 +271,7 @@ def test_the_command_exits_2_for_a_hostile_stream(machine: Machine) -> None:
 
 
 def test_a_damaged_folder_exits_6_and_leaves_nothing(machine: Machine) -> None:
-    make(machine.cwd / "encoder", {**SAMPLE, "large": os.urandom(3 * MIB)})
+    make(machine.cwd / "encoder", {**SAMPLE, "large": random_bytes(3 * MIB)})
     machine.do("push", "encoder", "encoder")
     (blob,) = [path for path in (machine.home / "blobs" / "blobs").rglob("*") if path.is_file()]
     blob.chmod(0o600)

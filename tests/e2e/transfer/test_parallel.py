@@ -13,6 +13,7 @@ from opstore_cli.console.session import Session
 from opstore_cli.main import main
 from tests.cli.folders.trees import SAMPLE, described, make, plain
 from tests.support.machines import MIB, STARTED, Machine
+from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
 
 
@@ -170,7 +171,7 @@ def test_ops_are_pushed_in_parallel(machine: Machine) -> None:
 
 
 def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
-    make(machine.cwd / "models", {f"op{number}": os.urandom(MIB) * 16 for number in range(6)})
+    make(machine.cwd / "models", {f"op{number}": random_bytes(MIB, seed=number) * 16 for number in range(6)})
     wire.stop_up = 40 * MIB
     process = machine.begin("push", "--all", "models", env=wire.settings)
     assert wire.stopped.wait(60)
@@ -276,7 +277,7 @@ def test_valid_for_and_pipeline_select_several_ops(models: Machine) -> None:
 
 def test_an_interrupted_pull_of_several_ops_is_resumed(machine: Machine, wire: Wire) -> None:
     for number in range(6):
-        data = os.urandom(MIB) * 16
+        data = random_bytes(MIB, seed=number) * 16
         path = machine.cwd / f"source{number}"
         if number % 2:
             path.write_bytes(data)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.folders.trees import described, make
 from tests.support.machines import MIB, Machine
+from tests.support.random_bytes import random_bytes
+from tests.support.waiting import wait_for
 from tests.support.wire import Wire
 
 OPS = ("scaler", "encoder", "forest")
@@ -157,13 +159,15 @@ def test_a_pull_of_a_lock_that_is_killed_at_any_point_leaves_old_and_new_files_a
 
 def test_an_interrupted_pull_of_a_lock_keeps_its_bytes(machine: Machine, wire: Wire) -> None:
     for number in range(2):
-        machine.file(f"op{number}", os.urandom(16 * MIB))
+        machine.file(f"op{number}", random_bytes(16 * MIB, seed=number))
         machine.do("push", f"op{number}", f"op{number}", *(["--valid-with", "op0"] if number else []))
     machine.do("pipeline", "register", "churn", "op0", "op1")
     machine.do("resolve", "churn", "--lock", "opstore.lock")
     wire.stop_down = 24 * MIB
     process = machine.begin(*PULL, env=wire.settings)
     assert wire.stopped.wait(60)
+    parts = machine.cwd / "models"
+    wait_for(lambda: sum(each.stat().st_size for each in parts.iterdir()) > 20 * MIB, "the pull of what was sent")
     process.send_signal(signal.SIGINT)
     assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
     assert all(name.endswith(".part") for name in os.listdir(machine.cwd / "models"))

@@ -14,6 +14,7 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_daemon.protocol.digests import digest_of
 from tests.support.machines import MIB, Machine
+from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
 
 SIZE = 96 * MIB
@@ -24,7 +25,7 @@ OVERHEAD = 64 * 1024  # bytes of the request headers
 
 def content(size: int = SIZE) -> bytes:
     """Return bytes in which all mebibytes differ."""
-    block = os.urandom(MIB - 8)
+    block = random_bytes(MIB - 8)
     return b"".join(number.to_bytes(8, "big") + block for number in range(size // MIB))
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.folders.trees import described, make
 from tests.e2e.transfer.test_resume import HALF, SIZE, SLACK, content, kill_in_the_middle, staged
 from tests.support.machines import MIB, Machine
+from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
 
 
@@ -58,7 +59,7 @@ def test_status_lists_an_interrupted_push_which_another_command_line_resumes(mac
 
 
 def test_a_push_of_a_folder_survives_a_kill_of_client_and_daemon(machine: Machine, wire: Wire) -> None:
-    make(machine.cwd / "source", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
+    make(machine.cwd / "source", {f"{number:02}": random_bytes(MIB, seed=number) for number in range(SIZE // MIB)})
     wire.stop_up = HALF
     kill_in_the_middle(machine, wire, "push", "pca", "source")
     os.kill(machine.pid, signal.SIGKILL)
@@ -88,7 +89,7 @@ def test_status_lists_an_interrupted_pull_until_it_is_complete(machine: Machine,
     elif kind == "a large file in a folder":
         make(machine.cwd / "source", {"a": b"small", "large": content(), "z": b"small too"})
     else:
-        make(machine.cwd / "source", {f"{number:02}": os.urandom(MIB) for number in range(SIZE // MIB)})
+        make(machine.cwd / "source", {f"{number:02}": random_bytes(MIB, seed=number) for number in range(SIZE // MIB)})
     machine.do("push", "pca", "source")
     wire.stop_down = HALF
     kill_in_the_middle(machine, wire, "pull", "pca", "-o", "out")
