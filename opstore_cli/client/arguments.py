@@ -11,13 +11,14 @@ import math
 import operator
 import os
 from collections.abc import Callable, Hashable, Mapping
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.records import Lock
+from opstore_daemon.protocol.times import AsOf
 from opstore_daemon.protocol.versions import Version
 
 C = TypeVar("C", bound=type)
@@ -104,20 +105,22 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def time(name: str, value: Any) -> str:
-    """Return a position or time as text; a datetime without a zone is local. Raises InvalidArgument."""
-    expected = "a position of the journal, a time (RFC 3339) or a datetime"
-    if isinstance(value, datetime):
+def time(name: str, value: Any) -> AsOf:
+    """Return a position of the journal or a time. A text is parsed as `--as-of` is; a datetime without a zone and a
+    date are local time. Raises InvalidArgument, and InvalidRequest for another text.
+    """
+    expected = "a position of the journal, a time (RFC 3339), a relative time such as '2 days ago' or a datetime"
+    if isinstance(value, date):  # a datetime is one too
         try:
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            return AsOf.of(value)
         except (ValueError, OverflowError):
             actual = f"{value}, which is not between the years 1 and 9999 in UTC"
             raise errors.InvalidArgument(argument=name, expected=expected, actual=actual, advice="") from None
     if (position := _integer(value)) is not None:
-        return str(position)
+        return AsOf(str(position))
     if not isinstance(value, str):
         raise _invalid(name, expected, value)
-    return text(name, value)
+    return AsOf.parse(text(name, value))
 
 
 def subversions(name: str, value: Any) -> str | Version:

@@ -32,6 +32,7 @@ from opstore_daemon.protocol.records import (
     Versions,
 )
 from opstore_daemon.protocol.references import Reference, TagName, selector_text
+from opstore_daemon.protocol.times import When
 from opstore_daemon.protocol.versions import Version
 
 Warn = Callable[[PickedYanked], object]
@@ -250,7 +251,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             expected=expected,
         )
 
-    def show(self, reference: str | Reference, *, as_of: str | None = None) -> VersionRecord:
+    def show(self, reference: str | Reference, *, as_of: When | None = None) -> VersionRecord:
         """Return the record of one version.
 
         `as_of`: the state at a position of the journal or at a time (RFC 3339). Raises OpNotFound and VersionNotFound.
@@ -264,7 +265,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         *,
         valid_for: Sequence[str | Reference] = (),
         limit: int | None = None,
-        as_of: str | None = None,
+        as_of: When | None = None,
     ) -> Versions:
         """Return the versions of an op, newest first, at most `limit`.
 

@@ -23,6 +23,7 @@ from opstore_daemon.protocol.records import (
     Tags,
 )
 from opstore_daemon.protocol.references import Reference, TagName
+from opstore_daemon.protocol.times import When
 
 
 class CatalogMixin(ApiMixin):
@@ -47,7 +48,7 @@ class CatalogMixin(ApiMixin):
         """Remove the tag from the op. Its moves stay in the history. Raises OpNotFound and TagNotFound."""
         self._api.request("DELETE", routes.path(routes.TAG, op=OpName.parse(op), tag=TagName.parse(tag)), None)
 
-    def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
+    def tags(self, op: str | None = None, *, history: bool = False, as_of: When | None = None) -> list[TagRecord]:
         """Return the current tags of all ops or of one, newest first.
 
         `history`: return every move instead. `as_of`: the state at a position of the journal or at a time (RFC 3339).

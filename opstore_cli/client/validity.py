@@ -24,6 +24,7 @@ from opstore_daemon.protocol.records import (
     Validation,
 )
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.times import When
 
 Notify = Callable[[Validation], None]
 
@@ -66,7 +67,7 @@ class ValidityMixin(ApiMixin):
         downstream: str | None = None,
         history: bool = False,
         limit: int | None = None,
-        as_of: str | None = None,
+        as_of: When | None = None,
     ) -> list[LinkRecord]:
         """Return the links in force, newest first, at most `limit`.
 
@@ -84,7 +85,7 @@ class ValidityMixin(ApiMixin):
         return found
 
     def validate(
-        self, upstream: str | Reference, downstream: str | Reference, *, as_of: str | None = None
+        self, upstream: str | Reference, downstream: str | Reference, *, as_of: When | None = None
     ) -> Validation:
         """Return the verdict for one edge. A reference without a selector means the latest version.
 
@@ -93,7 +94,7 @@ class ValidityMixin(ApiMixin):
         return self._ask(_Question.of_edge(upstream, downstream, as_of))
 
     def validate_pipeline(
-        self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: str | None = None
+        self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: When | None = None
     ) -> Validation:
         """Return the verdict over all edges between the latest versions of a pipeline's ops.
 
@@ -153,7 +154,7 @@ class ValidityMixin(ApiMixin):
         use: Sequence[str | Reference] = (),
         lock: Lock | None = None,
         upgrade: str | None = None,
-        as_of: str | None = None,
+        as_of: When | None = None,
         timeout: float | None = None,
     ) -> Resolution:
         """Return the newest versions of a pipeline's ops that are valid together, or why there are none.
@@ -192,7 +193,7 @@ class ValidityMixin(ApiMixin):
         return self._api.expect(found, expected.is_check(found, pipeline, lock), f"the check of a lock of {pipeline}")
 
     def affected(
-        self, reference: str | Reference, *, pipeline: str | None = None, as_of: str | None = None
+        self, reference: str | Reference, *, pipeline: str | None = None, as_of: When | None = None
     ) -> Affected:
         """Return the downstream ops, direct and indirect, for which a version is not valid: what to retrain.
 
@@ -224,14 +225,14 @@ class _Question:
         raise errors.InvalidRequest(reason="wait() takes one pipeline, or one upstream and one downstream version")
 
     @classmethod
-    def of_edge(cls, upstream: str | Reference, downstream: str | Reference, as_of: str | None = None) -> "_Question":
+    def of_edge(cls, upstream: str | Reference, downstream: str | Reference, as_of: When | None = None) -> "_Question":
         up, down = parse_references([upstream, downstream])
         parameters = {"upstream": str(up), "downstream": str(down), "as_of": as_of}
         text = f"the verdict of {up} for {down}"
         return cls(routes.VERDICT, parameters, text, lambda found: expected.is_verdict(found, up, down))
 
     @classmethod
-    def of_pipeline(cls, pipeline: str, use: Sequence[str | Reference], as_of: str | None = None) -> "_Question":
+    def of_pipeline(cls, pipeline: str, use: Sequence[str | Reference], as_of: When | None = None) -> "_Question":
         name, used = PipelineName.parse(pipeline), parse_references(use)
         path = routes.path(routes.PIPELINE_VERDICT, pipeline=name)
         parameters = {"use": as_parameter(used), "as_of": as_of}

@@ -20,6 +20,7 @@ from opstore_daemon.protocol.references import Reference
 if TYPE_CHECKING:
     from opstore_cli.lockfile import LockFile
     from opstore_daemon.protocol.records import Resolution, VersionRecord
+    from opstore_daemon.protocol.times import AsOf
 
 _PATH = click.Path(path_type=Path)
 _STDOUT = Path("-")
@@ -41,7 +42,7 @@ def resolve(
     upgrade: OpName | None,
     check: Path | None,
     timeout: float | None,
-    as_of: str | None,
+    as_of: "AsOf | None",
 ) -> int:
     """Find the newest versions of a pipeline that are valid with one another. There is one of each op, and every edge
     is valid. Newer versions that were skipped are named on standard error, each with the reason. Where there is no
@@ -82,7 +83,7 @@ def resolve(
     pinned = None if current is None else current.record()
     found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of, timeout=timeout)
     if not found.versions:
-        return results.report_no_resolution(session.out, found, found)
+        return results.report_no_resolution(session.out, found, found, as_of)
     results.note_skipped(session.out, found.skipped)
     results.note_unexplained(session.out, found)
     if lock is not None:

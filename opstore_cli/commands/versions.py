@@ -16,6 +16,7 @@ from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import VersionRecord
+    from opstore_daemon.protocol.times import AsOf
 
 
 @command("versions")
@@ -30,7 +31,7 @@ def versions(
     valid_for: Sequence[Reference],
     latest: bool,
     limit: int | None,
-    as_of: str | None,
+    as_of: "AsOf | None",
 ) -> int:
     """List the versions of an op, newest first. NAME@SELECTOR lists only what the selector admits. With --valid-for
     they are those that are valid for all that you name, and newer ones that are not are named on standard error with
@@ -49,7 +50,7 @@ def versions(
     found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
     results.note_skipped(session.out, found.skipped)
     if valid_for and not found.versions:
-        return results.report_none_valid(session.out, found.op, valid_for, found.verdict, found)
+        return results.report_none_valid(session.out, found.op, valid_for, found.verdict, found, as_of)
     session.out.write_result(
         found,
         quiet=[format_reference(version.op, version.version) for version in found.versions],

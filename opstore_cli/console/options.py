@@ -10,6 +10,7 @@ from opstore_cli.console.parameters import LEVELS, DurationType, ReferenceType, 
 if TYPE_CHECKING:
     from opstore_cli.console.session import Session
     from opstore_daemon.protocol.records import Fields, Level
+    from opstore_daemon.protocol.times import AsOf
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,8 +70,23 @@ def timeout_option(function: F) -> F:
 
 def as_of_option(function: F) -> F:
     """Add `--as-of` to a command that can show a past state."""
-    help_text = "The answer as it was then: a time, or a position of the journal."
-    return click.option("--as-of", metavar="TIME|POSITION", type=TimeOrPositionType(), help=help_text)(function)
+    return click.option(
+        "--as-of",
+        metavar="TIME|POSITION",
+        type=TimeOrPositionType(),
+        callback=_name_time,
+        help="Show the state at that time (2026-03-01, yesterday, '2 days ago') or journal position.",
+    )(function)
+
+
+def _name_time(ctx: click.Context, _param: click.Parameter, value: "AsOf | None") -> "AsOf | None":
+    """Say on a terminal which time a relative or local one is."""
+    from opstore_cli.console.session import Session
+
+    session = ctx.find_object(Session)
+    if value is not None and value.words and session is not None:
+        session.out.tip(f"as of {value.with_words}")
+    return value
 
 
 def check_exclusive(**options: object) -> None:

@@ -184,21 +184,25 @@ class DurationType(Text):
 
 
 class TimeOrPositionType(Text):
-    """A position of the journal, or a time, converted to UTC. A time without an offset is local time."""
+    """A position of the journal or a time, which may be relative, as AsOf. A time without an offset is local time."""
 
     name = "time or position"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        text = super().convert(value, param, ctx)
-        if text.isascii() and text.isdigit():
-            return text
-        from datetime import UTC, datetime
+        from opstore_daemon.protocol.errors import InvalidRequest
+        from opstore_daemon.protocol.times import AsOf
 
         try:
-            return datetime.fromisoformat(text).astimezone(UTC).isoformat().replace("+00:00", "Z")
-        except (ValueError, OverflowError):
-            expected = "a position of the journal, or a time such as 2026-03-01 or 2026-03-01T12:00:00Z"
-            self.fail(f"{text!r} is not {expected}", param, ctx)
+            return AsOf.parse(super().convert(value, param, ctx))
+        except InvalidRequest as error:
+            self.fail(error.details["reason"], param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in ("yesterday", "1h", "1d", "1w") if word.startswith(incomplete)]
 
 
 class PathType(click.Path):

@@ -10,6 +10,7 @@ from opstore_daemon.protocol import errors
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Resolution, SkippedVersion
     from opstore_daemon.protocol.references import Reference
+    from opstore_daemon.protocol.times import AsOf
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
 VERDICTS = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
@@ -33,10 +34,10 @@ def format_link(link: "LinkRecord") -> tuple[str, str, str]:
     return upstream, downstream, f"{upstream} is {'valid' if link.valid else 'not valid'} for {downstream}"
 
 
-def report_no_resolution(out: Output, resolution: "Resolution", document: Any) -> int:
-    """Report why a pipeline has no set of compatible versions, and return the exit code."""
+def report_no_resolution(out: Output, resolution: "Resolution", document: Any, as_of: "AsOf | None" = None) -> int:
+    """Report why a pipeline has, or had, no set of compatible versions, and return the exit code."""
     kind = errors.NoSetKnown if resolution.verdict == "unknown" else errors.NoSet
-    error = kind(pipeline=resolution.pipeline)
+    error = _about(kind(pipeline=resolution.pipeline), as_of)
     if out.json:
         out.write_json(document)
         return error.exit_code
@@ -63,18 +64,31 @@ def note_unexplained(out: Output, resolution: "Resolution") -> None:
         out.note(f"{missing} would take too much work to find", always=True)
 
 
-def report_none_valid(out: Output, op: str, downstreams: "Iterable[Reference]", verdict: str, document: Any) -> int:
-    """Report that no version is valid for all downstreams, or known to be, and return the exit code."""
+def report_none_valid(
+    out: Output,
+    op: str,
+    downstreams: "Iterable[Reference]",
+    verdict: str,
+    document: Any,
+    as_of: "AsOf | None" = None,
+) -> int:
+    """Report that no version is, or was, valid for all downstreams, or known to be, and return the exit code."""
     downstream = " and ".join(map(str, downstreams))
     if verdict == "unknown":
         error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
     else:
         error = errors.NothingValid(op=op, downstream=downstream)
+    error = _about(error, as_of)
     if out.json:
         out.write_json(document)
     else:
         out.error(error)
     return error.exit_code
+
+
+def _about(error: errors.OpStoreError, as_of: "AsOf | None") -> errors.OpStoreError:
+    """Return the error; if it is about a past state, it names the time."""
+    return error if as_of is None else error.at(as_of, as_of.with_words)
 
 
 def report_failures(out: Output, ops: Sequence[str], outcomes: Sequence[object]) -> int:

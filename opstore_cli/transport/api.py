@@ -13,6 +13,7 @@ from opstore_cli.transport.interface import Body, Transport
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors, limits, records, routes
 from opstore_daemon.protocol.references import Selector, is_number, parse_selector
+from opstore_daemon.protocol.times import AsOf, When
 
 T = TypeVar("T")
 V = TypeVar("V", bound=records.VersionRecord)
@@ -165,7 +166,7 @@ class ApiClient:
         with self._exchange("GET", path, _ACCEPT, parameters=parameters) as response:
             yield lambda: self._record(response, kind, f"GET {path}")
 
-    def version(self, op: str, selector: str, as_of: str | None = None) -> records.VersionRecord:
+    def version(self, op: str, selector: str, as_of: When | None = None) -> records.VersionRecord:
         """Return the record of the version that `selector` selects, and warn if it is yanked."""
         path = routes.path(routes.VERSION, op=op, selector=selector)
         record = self.request("GET", path, records.VersionRecord, parameters={"as_of": as_of})
@@ -233,7 +234,7 @@ class ApiClient:
             response = ApiResponse(raw)
             not_modified = response.status == HTTPStatus.NOT_MODIFIED and "If-None-Match" in headers
             if response.status >= HTTPStatus.MULTIPLE_CHOICES and not not_modified:
-                raise self._to_error(response)
+                raise _with_words(self._to_error(response), (parameters or {}).get("as_of"))
             yield response
 
     def _to_error(self, response: ApiResponse) -> errors.OpStoreError:
@@ -257,6 +258,13 @@ class ApiClient:
 
     def _unreachable(self, reason: str) -> errors.DaemonUnreachable:
         return errors.DaemonUnreachable(url=self.transport.address, reason=reason)
+
+
+def _with_words(error: errors.OpStoreError, as_of: object) -> errors.OpStoreError:
+    """Return the error with what the person wrote behind the time that it names."""
+    if isinstance(as_of, AsOf) and as_of.words:
+        return error.with_text(error.text.replace(as_of.shown, as_of.with_words))
+    return error
 
 
 def _identity(record: records.VersionRecord) -> tuple[str, str, str, str | None, int | None]:

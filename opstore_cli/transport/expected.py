@@ -29,7 +29,7 @@ from opstore_daemon.protocol.records import (
     Versions,
     combine,
 )
-from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Reference, Selector, TagName
+from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Reference, Selector, Tag, TagName
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
 Edges = Sequence[tuple[str, str]]
@@ -66,6 +66,8 @@ def is_version(record: VersionRecord, op: str, selector: Selector | None = None)
     match selector:
         case DigestPrefix():
             return record.digest is not None and record.digest.startswith(str(selector))
+        case Tag(name) if (digits := name.digits()) is not None and name not in record.tags:
+            return record.digest is not None and record.digest.startswith(f"sha256:{digits}")
         case Version():
             return Version.parse(record.subversions) == selector
     return _has_number(selector, number)

@@ -50,6 +50,7 @@ class OpStoreError(Exception):
     exit_code: ClassVar[int] = 70
     message: ClassVar[str] = "{reason}"
     hint: ClassVar[str] = ""
+    past: ClassVar[str] = ""  # the message about a past state; `as_of` is the time or position
     retry_after: ClassVar[int] = 1  # seconds, if the status is 503
 
     def __init__(self, **details: Any) -> None:
@@ -57,6 +58,18 @@ class OpStoreError(Exception):
         self.text = self.message.format(**details)
         self.advice = self.hint.format(**details)
         super().__init__(self.text)
+
+    def at(self, as_of: str, shown: str) -> Self:
+        """Return this error about the state as of `as_of`, whose form in messages is `shown`."""
+        self.details["as_of"] = as_of
+        if self.past:
+            return self.with_text(self.past.format(**{**self.details, "as_of": shown}))
+        return self
+
+    def with_text(self, text: str) -> Self:
+        """Return this error with another text."""
+        self.text, self.args = text, (text,)
+        return self
 
     @property
     def code(self) -> str:
@@ -212,23 +225,27 @@ class AnswerIsNo(OpStoreError):
 
 class NothingValid(AnswerIsNo):
     message = "no version of {op} is valid for {downstream}"
+    past = "no version of {op} was valid for {downstream} at {as_of}"
     hint = "opstore links {op}"
 
 
 class NothingKnown(AnswerIsNo):
     exit_code = 3
     message = "no version of {op} was ever validated for {downstream}"
+    past = "no version of {op} had been validated for {downstream} at {as_of}"
     hint = "opstore link {op}@VERSION {downstream}"
 
 
 class NoSet(AnswerIsNo):
     message = "no set of versions of {pipeline} is valid on every edge"
+    past = "no set of versions of {pipeline} was valid on every edge at {as_of}"
     hint = "opstore validate {pipeline}"
 
 
 class NoSetKnown(AnswerIsNo):
     exit_code = 3
     message = "can't resolve {pipeline}: some edges have never been validated"
+    past = "can't resolve {pipeline}: some edges had not been validated at {as_of}"
     hint = "opstore validate {pipeline}"
 
 
@@ -252,12 +269,28 @@ class NotFound(OpStoreError):
 
 class OpNotFound(NotFound):
     message = "there is no op {op}"
+    past = "there was no op {op} at {as_of}"
     hint = "opstore ops"
 
 
 class VersionNotFound(NotFound):
     message = "no version of {op} matches {selector}"
+    past = "no version of {op} matched {selector} at {as_of}"
     hint = "opstore versions {op}"
+
+    @classmethod
+    def without_latest(cls, op: str, *, all_yanked: bool) -> Self:
+        """Return the error for an op that has no latest version."""
+        error = cls(op=op, selector="latest", all_yanked=all_yanked)
+        return error.with_text(f"every version of {op} is yanked" if all_yanked else f"{op} has no version yet")
+
+    def at(self, as_of: str, shown: str) -> Self:
+        error = super().at(as_of, shown)
+        if "all_yanked" not in self.details:
+            return error
+        op = self.details["op"]
+        text = f"every version of {op} was yanked" if self.details["all_yanked"] else f"{op} had no version"
+        return error.with_text(f"{text} at {shown}")
 
 
 class NotStored(NotFound):
@@ -276,6 +309,7 @@ class BlobNotFound(NotFound):
 
 class PipelineNotFound(NotFound):
     message = "there is no pipeline {pipeline}"
+    past = "there was no pipeline {pipeline} at {as_of}"
     hint = "opstore pipeline list"
 
 
@@ -290,11 +324,13 @@ class UploadNotFound(NotFound):
 
 class TagNotFound(NotFound):
     message = "{op} has no tag {tag}"
+    past = "{op} had no tag {tag} at {as_of}"
     hint = "opstore tags {op}"
 
 
 class TagYanked(NotFound):
     message = "{op}@{tag} is {version}, which is yanked: {reason}"
+    past = "{op}@{tag} was {version} at {as_of}, which was yanked: {reason}"
     hint = "opstore tag {op}@latest {tag}, or ask for {op}@{version} itself"
 
 

@@ -10,14 +10,16 @@ from typing import Self
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.digests import PREFIX
-from opstore_daemon.protocol.names import FORM, Name, OpName, is_name
+from opstore_daemon.protocol.names import FORM, RULE, Name, OpName, is_name
 from opstore_daemon.protocol.versions import HIGHEST, VERSION_RULE, Version, VersionNumber
 
 SHORTEST_DIGEST = 8
+MAX_NUMBER_DIGITS = 10  # the highest number of a version has so many
 _LINE = re.compile(r"(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?", re.ASCII)
 _DOTTED_DIGITS = re.compile(r"\d+(?:\.\d+){0,2}")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 _SUBVERSIONS = re.compile(r"[0-9a-f]{4,64}(?:\.[0-9a-f]{4,64}){2}(?:_.*)?")
+_FOREIGN = re.compile(r"([a-z0-9._-]{1,128})(?:==|[:=/])([a-z0-9._-]{1,128})", re.ASCII)  # as pip, Docker, MLflow
 _INTEGER = r"(?:0|[1-9][0-9]*)"
 _CLAUSE = re.compile(
     rf"\s*(?:(?:==|!=)\s*{_INTEGER}(?:\.{_INTEGER}){{0,2}}\.\*"
@@ -82,10 +84,22 @@ class TagName(Name):
         if not isinstance(selector, Tag):
             raise errors.InvalidTag(tag=text)
 
+    def digits(self) -> str | None:
+        """Return the digits of a digest, if the name can be a prefix of them; a reference tries the tag first."""
+        return str(self) if _DIGEST.fullmatch(self) else None
+
+    def without_v(self) -> "VersionNumber | Line | None":
+        """Return the number or line in a name such as `v1.2.3`; None for other names."""
+        try:
+            selector = parse_selector(self.removeprefix("v")) if self.startswith("v") else None
+        except (errors.InvalidReference, errors.InvalidVersion):
+            return None
+        return selector if isinstance(selector, VersionNumber | Line) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """`stable`: the version that the tag points to."""
+    """`stable`: the version that the tag points to; without such a tag, hex digits are the prefix of a digest."""
 
     name: TagName
 
@@ -128,6 +142,9 @@ class Reference(CheckedText):
         if isinstance(text, cls):
             return text
         op, at, selector = text.partition("@")
+        foreign = None if at else _FOREIGN.fullmatch(text)
+        if foreign is not None and is_name(foreign[1]):
+            raise errors.InvalidName(name=text[:200], rule=RULE, suggestion=f"use {foreign[1]}@{foreign[2]}")
         return cls.of(op, selector if at else None)
 
     @classmethod
@@ -158,7 +175,7 @@ def parse_selector(text: str, reference: str | None = None) -> Selector:
     if _SUBVERSIONS.fullmatch(text) and not is_number(text):
         return Version.parse(text)
     if _DOTTED_DIGITS.fullmatch(text):
-        return _number_or_line(text)
+        return _number_line_or_digest(text)
     if text[0] in "<>=!~":
         return _range(text, full_text)
     if is_name(text):
@@ -184,11 +201,14 @@ def _digest_prefix(digits: str, full_text: str) -> DigestPrefix:
     return DigestPrefix(digits)
 
 
-def _number_or_line(text: str) -> VersionNumber | Line:
+def _number_line_or_digest(text: str) -> VersionNumber | Line | DigestPrefix:
+    # A digest can begin with decimal digits only. Beyond ten, or with a zero in front, they are no number.
+    if _DIGEST.fullmatch(text) and (len(text) > MAX_NUMBER_DIGITS or text[0] == "0"):
+        return DigestPrefix(text)
     match = _LINE.fullmatch(text)
     if match is None:
         return VersionNumber.parse(text)
-    parts = [int(part) for part in match.groups() if part is not None and len(part) <= 10]
+    parts = [int(part) for part in match.groups() if part is not None and len(part) <= MAX_NUMBER_DIGITS]
     if len(parts) != text.count(".") + 1 or max(parts) > HIGHEST:
         raise errors.InvalidVersion(text=text[:200], rule=VERSION_RULE)
     return Line(parts[0], parts[1] if len(parts) == 2 else None)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors, records
+from opstore_daemon.protocol.times import as_shown
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import idempotency, journal
 from opstore_daemon.store.idempotency import IdempotentRequest
@@ -23,6 +24,17 @@ T = TypeVar("T")
 def utc() -> datetime:
     """Return the current time in UTC."""
     return datetime.now(UTC)
+
+
+@contextmanager
+def _naming(as_of: str | None) -> Iterator[None]:
+    """Have the errors about a past state name its time or position."""
+    try:
+        yield
+    except errors.NotFound as error:
+        if as_of is not None:
+            error.at(as_of, as_shown(as_of))
+        raise
 
 
 class Transactions:
@@ -89,13 +101,13 @@ class Transactions:
     @contextmanager
     def _snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:
         """Read the current state, or the state as of a position or a time (store.snapshot)."""
-        with self.database.read() as connection:
+        with self.database.read() as connection, _naming(as_of):
             yield snapshot_as_of(connection, as_of)
 
     @contextmanager
     def _search_snapshot(self, as_of: str | None = None) -> Iterator[Snapshot]:
         """Read as `_snapshot` does, for long: nobody waits meanwhile, also if the database is in memory."""
-        with self.database.read_for_long() as connection:
+        with self.database.read_for_long() as connection, _naming(as_of):
             yield snapshot_as_of(connection, as_of)
 
     def _earlier_result(self, kind: type[T]) -> T | None:

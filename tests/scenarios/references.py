@@ -9,6 +9,7 @@ SCENARIOS: list[Scenario] = []
 
 # The digests of these two begin with the same 8 digits.
 TWINS = (b"69235", b"95303")
+DECIMAL = b"72"  # its digest begins with eleven decimal digits
 
 PICKED = {
     "": "1.0.2",
@@ -178,3 +179,85 @@ def a_line_or_range_without_stored_versions_selects_the_newest_registered_one(sc
     assert scene.store.show("pca@2").version == "2.0.1"
     assert scene.store.show("pca@>=2").version == "2.0.1"
     assert scene.store.show("pca@2.0.0").version == "2.0.0"
+
+
+@SCENARIOS.append
+def the_digits_of_a_digest_select_a_version_if_there_is_no_such_tag(scene: Scene) -> None:
+    digest = sha256(b"one")
+    scene.store.push("pca", b"one")
+    scene.store.push("pca", b"two")
+    for digits in (digest[:8], digest[:12], digest):
+        assert scene.store.show(f"pca@{digits}").version == "1.0.0"
+        assert scene.store.pull(f"pca@{digits}") == b"one"
+    scene.store.tag("pca@1.0.1", digest[:12])
+    assert scene.store.show(f"pca@{digest[:12]}").version == "1.0.1"
+    assert scene.store.show(f"pca@{digest[:13]}").version == "1.0.0"
+    with pytest.raises(errors.TagNotFound):
+        scene.store.show(f"pca@{digest[:7]}")
+    with pytest.raises(errors.TagNotFound):
+        scene.store.show("pca@00000000abcd")
+
+
+@SCENARIOS.append
+def more_than_ten_decimal_digits_are_those_of_a_digest(scene: Scene) -> None:
+    scene.store.push("pca", DECIMAL)
+    digits = sha256(DECIMAL)[:11]
+    assert digits.isdigit()
+    assert scene.store.show(f"pca@{digits}").version == "1.0.0"
+    with pytest.raises(errors.VersionNotFound):
+        scene.store.show("pca@00000000000")
+
+
+@SCENARIOS.append
+def an_ambiguous_prefix_without_an_algorithm_is_refused_too(scene: Scene) -> None:
+    first, second = (str(scene.store.push("pca", twin).digest) for twin in TWINS)
+    with pytest.raises(errors.AmbiguousReference) as refused:
+        scene.store.show(f"pca@{first.removeprefix('sha256:')[:8]}")
+    assert first in refused.value.text
+    assert second in refused.value.text
+
+
+@SCENARIOS.append
+def an_unknown_tag_suggests_the_number_or_a_tag_that_was_meant(scene: Scene) -> None:
+    scene.store.push("pca", b"one", tags=["production"])
+    for tag, meant in {"v1.0.0": "pca@1.0.0", "v1.0": "pca@1.0", "v1": "pca@1", "prodution": "pca@production"}.items():
+        with pytest.raises(errors.TagNotFound) as missing:
+            scene.store.show(f"pca@{tag}")
+        assert missing.value.advice == f"did you mean {meant}?"
+    for tag in ("v9.0.0", "v9", "v1.0.0.0", "vv1"):
+        with pytest.raises(errors.TagNotFound) as missing:
+            scene.store.show(f"pca@{tag}")
+        assert "similar" not in missing.value.details
+
+
+@SCENARIOS.append
+def the_references_of_other_tools_are_refused_with_ours(scene: Scene) -> None:
+    for text in ("pca==1.0.0", "pca:1.0.0", "pca=1.0.0", "pca/1.0.0"):
+        with pytest.raises(errors.InvalidName) as refused:
+            scene.store.show(text)
+        assert refused.value.advice == "use pca@1.0.0"
+
+
+@SCENARIOS.append
+def an_error_about_a_past_state_names_the_time_or_position(scene: Scene) -> None:
+    past = "2020-01-01T10:00:00Z"
+    scene.store.push("pca", b"one")
+    scene.store.register_pipeline("churn", ["pca", "forest"])
+    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at 2020-01-01 10:00:00Z$") as missing:
+        scene.store.show("pca", as_of=past)
+    assert missing.value.details == {"op": "pca", "as_of": past}
+    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at position 0$"):
+        scene.store.versions("pca", as_of="0")
+    with pytest.raises(errors.PipelineNotFound, match=r"^there was no pipeline churn at position 1$"):
+        scene.store.validate_pipeline("churn", as_of="1")
+    with pytest.raises(errors.VersionNotFound, match=r"^no version of pca matched 2 at position 1$"):
+        scene.store.show("pca@2", as_of="1")
+    with pytest.raises(errors.TagNotFound, match=r"^pca had no tag best at position 1$"):
+        scene.store.show("pca@best", as_of="1")
+    with pytest.raises(errors.VersionNotFound, match=r"^forest had no version at position 2$"):
+        scene.store.show("forest", as_of="2")
+    with pytest.raises(errors.VersionNotFound, match=r"^forest has no version yet$"):
+        scene.store.show("forest")
+    scene.store.yank("pca@1.0.0", reason="bad")
+    with pytest.raises(errors.VersionNotFound, match=r"^every version of pca is yanked$"):
+        scene.store.show("pca")

@@ -325,7 +325,7 @@ def a_resolution_can_be_read_as_of_a_position(scene: Scene) -> None:
     with pytest.raises(errors.InvalidRequest):
         scene.store.resolve("churn", as_of="999999")
     with pytest.raises(errors.InvalidRequest):
-        scene.store.validate_pipeline("churn", as_of="yesterday")
+        scene.store.validate_pipeline("churn", as_of="someday")
 
 
 @SCENARIOS.append

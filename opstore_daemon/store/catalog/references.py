@@ -6,13 +6,14 @@ from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import PickedYanked
-from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range, Reference, Selector
+from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range, Reference, Selector, TagName
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules import ranges
 from opstore_daemon.rules.budget import ROW_STEPS, LimitReached
 from opstore_daemon.store.catalog import ops
+from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.catalog.version_rows import (
     ALL,
     VersionRow,
@@ -49,9 +50,16 @@ def resolve_reference(snapshot: Snapshot, op_id: int, reference: Reference) -> V
     except LimitReached as limit:
         raise errors.TooMuchWork(question=f"to find {reference}", limit=str(limit)) from None
     if found is None:
+        if isinstance(reference.selector, Latest):
+            raise no_latest(snapshot, op_id, reference.op)
         raise errors.VersionNotFound(op=reference.op, selector=str(reference.selector))
     record_yanked(snapshot, found)
     return found
+
+
+def no_latest(snapshot: Snapshot, op_id: int, op: str) -> errors.VersionNotFound:
+    """Return the error for an op that has no latest version: it has none, or all are yanked."""
+    return errors.VersionNotFound.without_latest(op, all_yanked=first(snapshot, op_id) is not None)
 
 
 def record_yanked(snapshot: Snapshot, row: VersionRow) -> None:
@@ -71,12 +79,11 @@ def _find(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow | 
         case VersionNumber() as number:
             return first(snapshot, op_id, with_number_prefix(number))
         case DigestPrefix(digits):
-            digest = _one_digest(snapshot, op_id, reference, digits)
-            return first(snapshot, op_id, stored(snapshot) & with_digest(digest))
+            return _with_digest(snapshot, op_id, reference, digits)
         case Subversions() as version:
             return by_subversions(snapshot, op_id, version)
         case TagSelector(name):
-            return _find_tagged(snapshot, op_id, reference.op, name)
+            return _find_tagged(snapshot, op_id, reference, name)
 
 
 def in_line(selector: Selector) -> Where:
@@ -103,14 +110,14 @@ def admits(selector: Selector, row: VersionRow) -> bool:
     return not isinstance(selector, Range) or ranges.admits(selector.specifiers, row.number)
 
 
-def _one_digest(snapshot: Snapshot, op_id: int, reference: Reference, digits: str) -> str:
+def _with_digest(snapshot: Snapshot, op_id: int, reference: Reference, digits: str) -> VersionRow | None:
     prefix = f"sha256:{digits}"
     query = _digests(snapshot.time_filter, op_id=op_id, low=prefix, high=f"{prefix}g")
     digests = snapshot.execute(query).scalars().all()
     if len(digests) > 1:
         found = ", ".join(sorted(str(digest) for digest in digests))
         raise errors.AmbiguousReference(reference=str(reference), candidates=found)
-    return digests[0] if digests else prefix
+    return first(snapshot, op_id, stored(snapshot) & with_digest(digests[0])) if digests else None
 
 
 @prepared
@@ -119,14 +126,30 @@ def _digests(time_filter: TimeFilter, *, op_id: int, low: str, high: str) -> Exe
     return select(Version.digest).where(*begins).distinct().limit(5)
 
 
-def _find_tagged(snapshot: Snapshot, op_id: int, op: str, name: str) -> VersionRow | None:
+def _find_tagged(snapshot: Snapshot, op_id: int, reference: Reference, name: TagName) -> VersionRow | None:
     version_id = snapshot.execute(_tag(snapshot.time_filter, op_id=op_id, name=name)).scalar()
     if version_id is None:
-        raise errors.TagNotFound(op=op, tag=name)
+        digits = name.digits()
+        found = None if digits is None else _with_digest(snapshot, op_id, reference, digits)
+        if found is None:
+            raise errors.TagNotFound(op=reference.op, tag=name).with_suggestions(
+                [f"{reference.op}@{each}" for each in _similar(snapshot, op_id, name)]
+            )
+        return found
     found = first(snapshot, op_id, with_id(version_id))
     if found is not None and found.yanked:
-        raise errors.TagYanked(op=op, tag=name, version=str(found.number), reason=found.yank_reason)
+        raise errors.TagYanked(op=reference.op, tag=name, version=str(found.number), reason=found.yank_reason)
     return found
+
+
+def _similar(snapshot: Snapshot, op_id: int, name: TagName) -> list[str]:
+    """Return the selectors that may have been meant: the number in `v1.2.3`, if there is such a version, or tags."""
+    selector = name.without_v()
+    if isinstance(selector, VersionNumber) and first(snapshot, op_id, with_number_prefix(selector)) is not None:
+        return [str(selector)]
+    if isinstance(selector, Line) and latest(snapshot, op_id, in_line(selector)) is not None:
+        return [str(selector)]
+    return names_like(snapshot, Tag.name, name, Tag.op_id == op_id, snapshot.time_filter.in_force(Tag))
 
 
 @prepared

@@ -1,13 +1,12 @@
 """The ops that a version affects, in one pipeline or in the whole store."""
 
-from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import Affected, AffectedOp, PipelineRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules import affected
 from opstore_daemon.rules.budget import QUERY_STEPS, Budget
 from opstore_daemon.rules.verdict import Verdict
-from opstore_daemon.store.catalog import links, pipelines
+from opstore_daemon.store.catalog import links, pipelines, references
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Chosen
@@ -21,7 +20,7 @@ def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineNa
     """
     chosen = verdicts.choose(snapshot, reference)
     if chosen.version is None:
-        raise errors.VersionNotFound(op=chosen.op.name, selector="the latest")
+        raise references.no_latest(snapshot, chosen.op.id, chosen.op.name)
     edges = None if pipeline is None else _downstreams_by_op(pipelines.get(snapshot, pipeline))
     latest_by_op: dict[str, Chosen] = {}
 

@@ -5,7 +5,7 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -168,9 +168,14 @@ def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStore
     client.push("pca", b"two")
     then = first.registered_at
     for as_of in (then, then.astimezone(timezone(timedelta(hours=5))), then.astimezone().replace(tzinfo=None)):
-        assert client.show("pca", as_of=as_of).version == "1.0.0"  # type: ignore[arg-type]
-    assert client.show("pca", as_of=first.position).version == "1.0.0"  # type: ignore[arg-type]
-    assert client.show("pca", as_of=datetime.now(UTC) + timedelta(days=1)).version == "1.0.1"  # type: ignore[arg-type]
+        assert client.show("pca", as_of=as_of).version == "1.0.0"
+    assert client.show("pca", as_of=first.position).version == "1.0.0"
+    assert client.show("pca", as_of=datetime.now(UTC) + timedelta(days=1)).version == "1.0.1"
+    assert client.show("pca", as_of=date.today() + timedelta(days=2)).version == "1.0.1"  # noqa: DTZ011
+    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at \S+ \S+Z \(2 days ago\)$"):
+        client.show("pca", as_of="2 days ago")
+    with pytest.raises(errors.InvalidRequest, match="'someday' is not a position of the journal, a time"):
+        client.show("pca", as_of="someday")
 
 
 class Name(StrEnum):

@@ -86,6 +86,8 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
     "pipelines": (lambda client: client.pipelines(), {"pipelines": [PIPELINE]}),
     "registered": (registered, PIPELINE),
     "versions": (lambda client: client.versions("pca@1"), VERSIONS),
+    "digits of a digest": (lambda client: client.show(f"pca@{str(VERSION['digest'])[7:19]}"), VERSION),
+    "tag of hex digits": (lambda client: client.show("pca@deadbeef"), VERSION | {"tags": ["deadbeef"]}),
     "yank": (lambda client: client.yank("pca@1.0.0", "bad"), YANKED),
     "unyank": (lambda client: client.unyank("pca@1.0.0"), VERSION),
     "push": (lambda client: client.push("pca", b"0123456789", subversions="aaaa.aaaa.aaaa", new=True), PUSHED),
@@ -227,6 +229,8 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"verdict": "invalid"},
         {"skipped": [{"op": "other", "version": "1.0.0", "reason": "x"}]},
     ],
+    "digits of a digest": [{"digest": digest_of(b"other")}, {"digest": None, "size": None}],
+    "tag of hex digits": [{"tags": []}, {"tags": ["deadbee"]}],
     "yank": [{"op": "other"}, {"version": "1.0.1"}, {"yank_reason": None, "yanked": False}, {"yank_reason": "other"}],
     "unyank": [{"op": "other"}, {"version": "1.0.1"}, {"yank_reason": "bad", "yanked": True}],
     "push": [

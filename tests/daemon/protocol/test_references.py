@@ -76,6 +76,10 @@ def test_a_selector_is_parsed_by_the_table_of_the_contract(text: str, selector: 
         ("0000.1111.2222", Version),  # leading zeros: no number; a legal tag too
         ("1111.2222.2147483648", Version),  # above the highest number
         ("1111.2222.3333_now", Version),  # the chariots form; a legal tag too
+        ("12345678", Line),  # eight digits of a digest too
+        ("01234567", DigestPrefix),  # a leading zero: no number
+        ("12345678901", DigestPrefix),  # more than ten digits: no number
+        ("deadbeef", Tag),  # the digits of a digest too, if there is no such tag
     ],
 )
 def test_an_ambiguous_selector_is_the_first_kind_in_the_order_of_the_contract(text: str, kind: type[Selector]) -> None:

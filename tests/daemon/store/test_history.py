@@ -29,7 +29,7 @@ def asked(question: Callable[[], Any]) -> Any:
     try:
         return question()
     except errors.OpStoreError as error:
-        return error.code, error.details
+        return error.code, {name: value for name, value in error.details.items() if name != "as_of"}
 
 
 def verdict(question: Callable[[], Validation]) -> Any:
