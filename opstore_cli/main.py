@@ -82,7 +82,8 @@ def _report_usage(failure: click.ClickException, args: Sequence[str], session: S
         return errors.Refused.exit_code
     message = "give a command" if isinstance(failure, click.exceptions.NoArgsIsHelpError) else ""
     message = message or " ".join(failure.format_message().split())
-    session.out.failure("Usage", message, f"{ctx.command_path} --help" if ctx is not None else "opstore --help")
+    advice = getattr(failure, "advice", "") or f"{ctx.command_path if ctx is not None else 'opstore'} --help"
+    session.out.failure("Usage", message, advice)
     return errors.Refused.exit_code
 
 

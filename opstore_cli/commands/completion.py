@@ -9,10 +9,10 @@ from opstore_cli.console.session import Session
 @command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(session: Session, shell: str) -> None:
-    """Print the script that makes a shell complete commands. It completes options, ops, versions, tags, pipelines and
-    files too. What the store has comes from the daemon, where one runs: none is started for it.
+    """Print the shell completion script. It completes commands, options, files, and the daemon's ops, versions, tags
+    and pipelines, if a daemon is running.
 
-    For bash, have ~/.bashrc source what this prints, for zsh ~/.zshrc, behind compinit.
+    Source the script in ~/.bashrc, or in ~/.zshrc after compinit; fish reads it from its completions folder.
 
     \b
     Examples:

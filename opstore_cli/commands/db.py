@@ -9,7 +9,7 @@ from opstore_cli.console.session import Session
 
 @click.group("db", cls=Group, context_settings=HELP)
 def db() -> None:
-    """Upgrade the daemon's database, or say which schema it has.
+    """Upgrade the daemon's database, or show its schema.
 
     \b
     Examples:
@@ -19,10 +19,10 @@ def db() -> None:
 
 
 @command("upgrade", group=db)
-@click.option("--db", "url", metavar="URL", help="The database (without it: the one in OPSTORE_HOME).")
+@click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
 def upgrade(_session: Session, url: str | None) -> None:
-    """Upgrade the database to the schema of this version. A backup is made first. The daemon does the same when it
-    starts; stop it before.
+    """Upgrade the database to the schema of this opstore, after a backup. The daemon does the same when it starts.
+    Stop it first.
 
     \b
     Examples:
@@ -33,9 +33,9 @@ def upgrade(_session: Session, url: str | None) -> None:
 
 
 @command("current", group=db)
-@click.option("--db", "url", metavar="URL", help="The database (without it: the one in OPSTORE_HOME).")
+@click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
 def current(_session: Session, url: str | None) -> None:
-    """Say which schema the database has.
+    """Show the schema of the database.
 
     \b
     Examples:

@@ -19,10 +19,10 @@ OK, FINDING = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red
 
 @command("doctor")
 def doctor(session: Session) -> int:
-    """Find what usually goes wrong, and say what to do about it. It looks at the settings, the data folder, tokens,
-    database and daemon, and asks the daemon that a URL is set for. It starts none, changes nothing, and shows no token.
+    """Diagnose common problems. It checks settings, data folder, tokens, database and daemon; it changes nothing,
+    starts no daemon and prints no token.
 
-    Each line is a check, "ok" or "finding", what was found, and what to do. With -q it is the names of the checks that
+    Each line has the check, "ok" or "finding", what was found, and what to do. -q prints the names of the checks that
     found something. The exit code is 1 if any did.
 
     \b

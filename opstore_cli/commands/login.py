@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 @command("login")
 @click.argument("address", metavar="URL", type=UrlType())
 def login(session: Session, address: str) -> None:
-    """Keep a token for the daemon at a URL. It is asked for on a terminal, without being shown, and read from standard
-    input elsewhere; it is never an option, since others can read a command line. The daemon has to take it, then it
-    is kept for exactly this URL, in a file of yours that nobody else can read.
+    """Log in to a remote daemon. The token is read from a prompt on a terminal, else from standard input. It is never
+    an option, since others can read a command line.
 
-    From then on it is sent to this URL, unless OPSTORE_TOKEN is set, and a URL that only the working tree names is
-    used.
+    If the daemon accepts the token, it is stored for exactly this URL, in a file that only you can read. It is sent to
+    this URL from then on, unless OPSTORE_TOKEN is set.
 
     \b
     Examples:

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 @command("logout")
 @click.argument("address", metavar="[URL]", required=False, type=UrlType())
-@click.option("--all", "everything", is_flag=True, help="Forget the tokens of all URLs.")
+@click.option("--all", "everything", is_flag=True, help="Delete the tokens of all URLs.")
 def logout(session: Session, address: str | None, everything: bool) -> None:
-    """Forget the token that `login` kept for a URL. Without a URL it is the one that the settings name. It prints the
-    URLs that there was a token for. Where there is none there is nothing to do, and that is no error. The daemon goes
-    on taking the token.
+    """Delete the stored token of a remote daemon. Without URL, that of the daemon that commands use. The URLs whose
+    tokens were deleted are printed; if there was none, the exit code is 0 too. The daemon still accepts the token.
 
-    The sessions that `open` began there with that token end too, where the daemon can be reached; without a URL those
-    of the local daemon.
+    Browser sessions that `open` began there with that token end, if the daemon can be reached; without URL, those of
+    the local daemon.
 
     \b
     Examples:

@@ -12,15 +12,15 @@ from opstore_daemon.protocol.references import Reference, selector_text
 
 @command("open")
 @click.argument("reference", metavar="[NAME]", required=False, type=ReferenceType())
-@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Begin with this pipeline.")
-@click.option("--print", "printed", is_flag=True, help="Print the address, and open nothing.")
+@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Open the page of this pipeline.")
+@click.option("--print", "printed", is_flag=True, help="Print the address instead of opening it.")
 def open(session: Session, reference: Reference | None, pipeline: PipelineName | None, printed: bool) -> None:  # noqa: A001
-    """Open the daemon's page in the browser. It shows the ops with their versions, which are valid for which, the
-    pipelines and the journal; nothing can be changed there. NAME is the op to begin with, NAME@SELECTOR a version.
+    """Open the daemon's web page in the browser. It shows ops, versions, links, pipelines and the journal, and can't
+    change them. NAME opens the page of that op, NAME@SELECTOR that of a version.
 
-    The browser gets a session that lasts as long as the daemon, or until you log out. The token is not in the address:
-    what is in it works once, within a minute, so do not show it to others. With --print it is printed, for a browser
-    on another machine to which you forward the port.
+    The browser is signed in until the daemon stops or you log out. The address contains a code that works once, within
+    a minute, and never the token. --print prints that address, for a browser on another machine to which you forward
+    the port: keep it secret.
 
     \b
     Examples:

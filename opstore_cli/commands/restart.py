@@ -7,7 +7,7 @@ from opstore_cli.console.session import Session
 
 @command("restart")
 def restart(session: Session) -> None:
-    """Stop the local daemon and start this version of it. It prints the daemon's URL. Where none runs, one is started.
+    """Restart the local daemon with this version of opstore. Its URL is printed. If none is running, it is started.
 
     \b
     Examples:

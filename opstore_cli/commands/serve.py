@@ -11,22 +11,22 @@ from opstore_cli.console.session import Session
 
 
 @command("serve")
-@click.option("--host", metavar="HOST", help="Where to listen (without it: 127.0.0.1).")
-@click.option("--port", metavar="N", type=NumberType(0, 65535), help="The port (0: any that is free).")
-@click.option("--db", metavar="URL", help="The database (without it: a file in OPSTORE_HOME).")
-@click.option("--saver", metavar="URL", help="Where the bytes live (without it: a folder in OPSTORE_HOME).")
+@click.option("--host", metavar="HOST", help="Address to listen on (default: 127.0.0.1).")
+@click.option("--port", metavar="N", type=NumberType(0, 65535), help="Port (default: 0, any free port).")
+@click.option("--db", metavar="URL", help="Database (default: a file in OPSTORE_HOME).")
+@click.option("--saver", metavar="URL", help="Where to store bytes (default: a folder in OPSTORE_HOME).")
 @click.option(
     "--allow-host",
     "names",
     metavar="NAME",
     multiple=True,
-    help="A further name to answer to, as a proxy passes it on; repeatable.",
+    help="Accept requests for this Host too, as a proxy forwards it; repeatable.",
 )
 def serve(
     _session: Session, host: str | None, port: int | None, db: str | None, saver: str | None, names: Sequence[str]
 ) -> None:
-    """Run the daemon in the foreground. It ends on Ctrl-C, or when it is told to terminate. The commands find it
-    by OPSTORE_HOME. It listens on this machine only.
+    """Run a daemon in the foreground. It ends on Ctrl-C or SIGTERM. It listens on 127.0.0.1 only, and commands with
+    the same OPSTORE_HOME find it.
 
     \b
     Examples:

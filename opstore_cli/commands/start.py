@@ -7,8 +7,9 @@ from opstore_cli.console.session import Session
 
 @command("start")
 def start(session: Session) -> None:
-    """Start the local daemon in the background. It prints the daemon's URL. Where the daemon runs already, that is all
-    it does. The other commands start the daemon by themselves, unless OPSTORE_NO_AUTOSTART is set.
+    """Start the local daemon in the background. Its URL is printed, also if it was running already.
+
+    Other commands start the daemon when they need it, unless OPSTORE_NO_AUTOSTART is set.
 
     \b
     Examples:

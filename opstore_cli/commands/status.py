@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @command("status")
 def status(session: Session) -> int:
-    """Say whether the daemon runs, and where. It is the daemon that a URL is set for, else the local one, which is not
-    started for this. The exit code is 7 where none runs. Each line is a key and its value; with -q it is the URL.
-    "credential" is where the token for it comes from. Large transfers that broke off are listed too, with the command
-    that goes on with each.
+    """Show which daemon commands use, and its state. It is the daemon of --url, OPSTORE_URL or a settings file, else
+    the local one, which is not started. If it is not running, the exit code is 7.
+
+    Each line is a key and its value. "credential" is where its token comes from. Unfinished transfers are listed with
+    the command that resumes each. -q prints the URL.
 
     \b
     Examples:

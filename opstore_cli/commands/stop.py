@@ -7,8 +7,8 @@ from opstore_cli.console.session import Session
 
 @command("stop")
 def stop(session: Session) -> None:
-    """Stop the local daemon. It lets go of its data folder before the command ends. Where none runs there is nothing
-    to do, and that is no error.
+    """Stop the local daemon. The command ends when the daemon has. If none is running, nothing happens and the exit
+    code is 0.
 
     \b
     Examples:

@@ -11,9 +11,10 @@ from opstore_daemon.protocol import errors
 
 @command("token")
 def token(session: Session) -> None:
-    """Print the token of the local daemon. It is what `login` asks for on another machine or in another account.
-    Whoever has it may do everything there, so hand it on through a pipe or a file that others can't read. On this
-    machine, in this account, no command needs it.
+    """Print the token of the local daemon. `opstore login` asks for it on another machine or in another account.
+    Commands on this machine, in this account, don't need it.
+
+    Anyone who has the token has full access to the store: pass it on through a pipe, or a file that others can't read.
 
     \b
     Examples:

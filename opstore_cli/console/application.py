@@ -1,7 +1,6 @@
 """The click application: a group that imports a command when it is called."""
 
 from importlib import import_module
-from keyword import iskeyword
 
 import click
 
@@ -37,41 +36,43 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "graph": ("opstore_cli.commands.graph", "Draw a pipeline with its verdicts."),
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
-    "Upkeep": {
+    "Maintenance": {
         "import": ("opstore_cli.commands.import_", "Take over what another store holds."),
     },
     "The daemon": {
-        "serve": ("opstore_cli.commands.serve", "Run the daemon in the foreground."),
         "start": ("opstore_cli.commands.start", "Start the local daemon in the background."),
         "stop": ("opstore_cli.commands.stop", "Stop the local daemon."),
-        "restart": ("opstore_cli.commands.restart", "Stop the local daemon and start this version of it."),
-        "status": ("opstore_cli.commands.status", "Say whether the daemon runs, and where."),
-        "db": ("opstore_cli.commands.db", "Upgrade the daemon's database, or say which schema it has."),
+        "restart": ("opstore_cli.commands.restart", "Restart the local daemon with this version of opstore."),
+        "status": ("opstore_cli.commands.status", "Show which daemon commands use, and its state."),
+        "serve": ("opstore_cli.commands.serve", "Run a daemon in the foreground."),
+        "db": ("opstore_cli.commands.db", "Upgrade the daemon's database, or show its schema."),
     },
-    "Access and health": {
-        "open": ("opstore_cli.commands.open", "Open the daemon's page in the browser."),
-        "login": ("opstore_cli.commands.login", "Keep a token for the daemon at a URL."),
-        "logout": ("opstore_cli.commands.logout", "Forget the token that `login` kept for a URL."),
+    "Access and help": {
+        "open": ("opstore_cli.commands.open", "Open the daemon's web page in the browser."),
+        "login": ("opstore_cli.commands.login", "Log in to a remote daemon."),
+        "logout": ("opstore_cli.commands.logout", "Delete the stored token of a remote daemon."),
         "token": ("opstore_cli.commands.token", "Print the token of the local daemon."),
-        "completion": ("opstore_cli.commands.completion", "Print the script that makes a shell complete commands."),
-        "doctor": ("opstore_cli.commands.doctor", "Find what usually goes wrong, and say what to do about it."),
+        "completion": ("opstore_cli.commands.completion", "Print the shell completion script."),
+        "doctor": ("opstore_cli.commands.doctor", "Diagnose common problems."),
+        "help": ("opstore_cli.commands.help", "Show the help of the program or of a command."),
     },
 }
 FIRST = """\
-opstore keeps the steps of machine-learning pipelines: their versions, which of
-them are valid for each other, and their bytes.
+opstore stores the steps of machine-learning pipelines: their versions, which of
+them are valid together, and their bytes.
 
-What to do first:
-  opstore push pca pca.bin                             keep a file as an op
+First steps:
+  opstore push pca pca.bin                             store a file as an op
   opstore push forest forest.bin --valid-with pca      another, trained on it
-  opstore pipeline register churn pca forest           name the two a pipeline
+  opstore pipeline register churn pca forest           make them a pipeline
   opstore validate churn                               may it be deployed?
 
-  opstore open       look at it all in the browser
-  opstore --help     see every command
-  opstore doctor     find out why something does not work
+  opstore open       see it all in the browser
+  opstore help       list all commands
+  opstore doctor     diagnose problems
 """
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+TAKEN = {"import", "help"}  # names that Python has, so the functions end with an underscore
 COMPLETE_VARIABLE = "_OPSTORE_COMPLETE"  # set by the scripts in completions/
 
 
@@ -84,18 +85,9 @@ class LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name][0], f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module, name = COMMANDS[cmd_name][0], f"{cmd_name}_" if cmd_name in TAKEN else cmd_name
         command: click.Command = getattr(import_module(module), name)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            # click would suggest similar names among the imported commands: there are none.
-            raise click.UsageError(_with_suggestions(args[0], str(error.message)), ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():
@@ -103,25 +95,18 @@ class LazyGroup(Group):
                 formatter.write_dl([(name, help_text) for name, (_, help_text) in commands.items()])
 
 
-def _with_suggestions(name: str, message: str) -> str:
-    from difflib import get_close_matches
-
-    similar = get_close_matches(name, COMMANDS)
-    return f"{message} Did you mean {' or '.join(similar)}?" if similar else message
-
-
 @click.group("opstore", cls=LazyGroup, context_settings=HELP)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """opstore keeps the steps of machine-learning pipelines: their versions, which of them are valid for each other,
-    and their bytes.
+    """opstore stores the steps of machine-learning pipelines: their versions, which of them are valid together, and
+    their bytes.
 
-    On a terminal the commands draw tables. Elsewhere they write plain lines whose columns are set apart by tabs,
-    without a header, with exact times and sizes in bytes.
+    On a terminal, commands print tables, through a pager if they are longer than the screen. Elsewhere they print
+    tab-separated lines without a header, with exact times and sizes in bytes.
 
-    Exit codes: 0 done, valid; 1 the answer is no; 2 wrong usage; 3 the verdict is unknown; 4 not found; 5 conflict;
-    6 bytes do not match their digest; 7 the daemon can't be reached; 8 not authorised; 9 the store can't; 70 an
-    internal error; 130 interrupted; 141 the reader of a pipe went away.
+    Exit codes: 0 done, or valid; 1 the answer is no; 2 usage error; 3 the verdict is unknown; 4 not found; 5 conflict;
+    6 bytes do not match their digest; 7 the daemon can't be reached; 8 not authorised; 9 storage error; 10 too much
+    work; 70 internal error; 130 interrupted; 141 broken pipe.
 
     \b
     Examples:

@@ -32,11 +32,11 @@ def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 def global_options() -> list[click.Parameter]:
     """Return new instances of the global options: click parameters belong to one command."""
     return [
-        GlobalOption("--url", metavar="URL", type=UncheckedUrlType(), help="The daemon to talk to."),
-        GlobalOption("--json", is_flag=True, help="One JSON document on standard output; errors as JSON too."),
-        GlobalOption("-q", "--quiet", is_flag=True, help="Identifiers only, one a line."),
-        GlobalOption("-v", "--verbose", is_flag=True, help="Say more where something fails."),
-        GlobalOption("--no-color", is_flag=True, help="No colour, also on a terminal."),
+        GlobalOption("--url", metavar="URL", type=UncheckedUrlType(), help="Use the daemon at this URL."),
+        GlobalOption("--json", is_flag=True, help="Print one JSON document; errors are JSON too."),
+        GlobalOption("-q", "--quiet", is_flag=True, help="Print identifiers only, one per line."),
+        GlobalOption("-v", "--verbose", is_flag=True, help="Print more details about errors."),
+        GlobalOption("--no-color", is_flag=True, help="Print no colour on a terminal."),
     ]
 
 
@@ -64,6 +64,29 @@ class Group(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
         write_options(self, ctx, formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; raise UnknownCommand, with what to use in its place."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UnknownCommand(args[0], ctx)
+        return super().resolve_command(ctx, args)
+
+
+class UnknownCommand(click.UsageError):
+    """A command that the group does not have; `advice` is what to use in its place."""
+
+    def __init__(self, name: str, ctx: click.Context) -> None:
+        from opstore_cli.console.suggestions import suggest
+
+        group = "" if ctx.parent is None else f"{ctx.info_name} "
+        super().__init__(f"there is no command {group}{name}", ctx)
+        root = ctx.find_root()
+        assert isinstance(ctx.command, click.Group)  # noqa: S101 - only a group has commands
+        assert isinstance(root.command, click.Group)  # noqa: S101
+        commands = dict.fromkeys(root.command.list_commands(root))
+        self.advice = suggest(group.strip(), name, ctx.command.list_commands(ctx), commands)
 
 
 def write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -92,7 +92,7 @@ def test_a_group_without_a_subcommand_exits_2_with_its_help(capsys: pytest.Captu
 def test_the_program_without_arguments_prints_the_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys)
     assert (code, out) == (2, "")
-    assert "What to do first:\n  opstore push pca pca.bin " in err
+    assert "First steps:\n  opstore push pca pca.bin " in err
     assert max(map(len, err.splitlines())) <= 80
     for line in err.splitlines():
         if line.startswith("  opstore "):

@@ -39,7 +39,18 @@ from tests.support.hostile_server import (
 from tests.support.servers import ADMIN_TOKEN, open_server
 
 # No request to a daemon at a URL is a part of these: they are about the local daemon, or start with another store.
-LOCAL = {"serve", "start", "stop", "restart", "db upgrade", "db current", "token", "completion", "import chariots"}
+LOCAL = {
+    "serve",
+    "start",
+    "stop",
+    "restart",
+    "db upgrade",
+    "db current",
+    "token",
+    "completion",
+    "help",
+    "import chariots",
+}
 
 COMMANDS: dict[str, list[str]] = {
     "push": ["pca", "source"],

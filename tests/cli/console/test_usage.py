@@ -20,7 +20,7 @@ REGISTER = "pipeline register"
 @pytest.mark.parametrize(
     ("line", "message", "command"),
     [
-        ("psh", "", ""),
+        ("xyzzy", "", ""),
         ("ops --nonsense", "", "ops"),
         ("push", "give NAME and FILE, or --all DIR", "push"),
         ("push pca", "give NAME and FILE, or --all DIR", "push"),
@@ -141,12 +141,6 @@ def test_a_path_that_does_not_exist_is_shown_as_it_was_given(
 ) -> None:
     assert main([word.format(os.fsdecode(name)) for word in words], Session()) == 2
     assert f"'/{shown}' does not exist" in capsys.readouterr().err
-
-
-def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = in_process(capsys, "verisons")
-    assert (code, out) == (2, "")
-    assert err.splitlines()[0].endswith("Did you mean versions?")
 
 
 @pytest.mark.parametrize("words", [("--json",), ("pipeline", "--json"), ("--json", "pipeline")])
