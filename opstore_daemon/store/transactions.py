@@ -47,6 +47,10 @@ class Transactions:
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None
 
+    def now(self) -> datetime:
+        """Return the time of the store's clock."""
+        return self._clock()
+
     def _now(self) -> int:
         return journal.to_microseconds(self._clock())
 

@@ -9,6 +9,7 @@ from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
 from opstore_daemon.store.reports.overview import Neighbours, PipelineLine, SearchResults
+from opstore_daemon.store.reports.version_list import Choice, VersionList, version_list
 from opstore_daemon.store.transactions import Transactions
 
 
@@ -42,6 +43,12 @@ class ReportOperations(Transactions):
         name = OpName.parse(op)
         with self._snapshot(as_of) as snapshot:
             return overview.neighbours(snapshot, name)
+
+    def version_list(self, op: str, choice: Choice, limit: int, as_of: str | None = None) -> VersionList:
+        """Return versions of an op with their verdicts against its neighbours; raise OpNotFound."""
+        name = OpName.parse(op)
+        with self._snapshot(as_of) as snapshot:
+            return version_list(snapshot, name, choice, limit)
 
     def search(self, text: str, as_of: str | None = None) -> SearchResults:
         """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""

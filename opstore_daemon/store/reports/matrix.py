@@ -7,10 +7,10 @@ of the matrix.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from opstore_daemon.store.catalog import link_queries, ops, version_rows
@@ -20,6 +20,9 @@ from opstore_daemon.store.snapshot import Snapshot
 
 DETAILED_VERSIONS = 25  # versions of each op in a matrix with reasons
 MAX_VERSIONS = 20 * DETAILED_VERSIONS  # versions of each op in a map, which has no reasons
+
+# A verdict without its reason; an invalid one is either known or only not validated.
+CellLook = Literal["valid", "known-invalid", "not-validated", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,12 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Adjacent cells of one row with the same verdict: `count` columns from `column` on."""
+    """Adjacent cells of one row that look the same: `count` columns from `column` on."""
 
     row: int
     column: int
     count: int
-    verdict: VerdictWord
+    look: CellLook
 
 
 def matrix(snapshot: Snapshot, upstream: OpName, downstream: OpName, row: int | None, column: int | None) -> Matrix:
@@ -100,7 +103,14 @@ def _runs(links: EdgeLinks, up: Axis, down: Axis) -> Iterator[Run]:
     numbers = [version.number for version in down.versions]
     for row, version in enumerate(up.versions):
         column = 0
-        for word, cells in groupby(links.word(version.number, number) for number in numbers):
+        for look, cells in groupby(_look(links, version.number, number) for number in numbers):
             count = sum(1 for _ in cells)
-            yield Run(row, column, count, word)
+            yield Run(row, column, count, look)
             column += count
+
+
+def _look(links: EdgeLinks, upstream: VersionNumber, downstream: VersionNumber) -> CellLook:
+    word = links.word(upstream, downstream)
+    if word != "invalid":
+        return word
+    return "not-validated" if links.deciding_entry(upstream, downstream) is None else "known-invalid"

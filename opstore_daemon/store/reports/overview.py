@@ -6,6 +6,7 @@ Each reads one page of an indexed query, so that a large store takes no longer.
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from sqlalchemy import Executable, exists, or_, select
@@ -32,11 +33,21 @@ _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 
 @dataclass(frozen=True, slots=True)
 class PipelineLine:
-    """A line of the list of pipelines; `not_valid` counts the edges that are not valid."""
+    """A line of the list of pipelines.
+
+    `not_valid` counts the edges that are not valid, `known_invalid` those that a link says are not.
+    """
 
     pipeline: PipelineRecord
     verdict: VerdictWord
     not_valid: int
+    known_invalid: int
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each op of the pipeline is the only upstream of the next one."""
+        ops = self.pipeline.ops
+        return set(self.pipeline.edges) == set(pairwise(ops))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,9 @@ def _pipeline_line(
             chosen[op] = verdicts.choose(snapshot, Reference.of(OpName(op), None))
     own = {op: chosen[op] for op in record.ops}
     validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name, budget)
-    return PipelineLine(record, validation.verdict, sum(edge.verdict != "valid" for edge in validation.edges))
+    not_valid = [edge for edge in validation.edges if edge.verdict != "valid"]
+    known_invalid = sum(edge.verdict == "invalid" and edge.by_entry for edge in not_valid)
+    return PipelineLine(record, validation.verdict, len(not_valid), known_invalid)
 
 
 def neighbours(snapshot: Snapshot, op: OpName) -> Neighbours:
@@ -110,7 +123,7 @@ def search(snapshot: Snapshot, text: str) -> SearchResults:
     query = text.strip()
     if not query or len(query) > MAX_TEXT:
         return SearchResults([], [], [], [])
-    pattern = _like(query.lower().partition("@")[0])
+    pattern = like(query.lower().partition("@")[0])
     tags = snapshot.execute(_tags_like(snapshot.time_filter, part=pattern)).all()
     return SearchResults(
         ops=list(snapshot.execute(_ops_like(snapshot.time_filter, part=pattern)).scalars()),
@@ -135,7 +148,8 @@ def _versions(snapshot: Snapshot, text: str) -> list[VersionRecord]:
     return versions.records(snapshot, rows)
 
 
-def _like(text: str) -> str:
+def like(text: str) -> str:
+    """Return the pattern for LIKE that any text with this part matches."""
     return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 

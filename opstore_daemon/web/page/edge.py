@@ -25,4 +25,4 @@ def edge(_api: Api, query: EdgeQuery) -> Response:
     found = store().validate(query.upstream, query.downstream, as_of=query.value)
     up, down = query.upstream.op, query.downstream.op
     links = store().links_page(Filter(None, up, down, history=True), None, ROWS, as_of=query.value).links
-    return page("edge.html", query, edge=found.edges[0], links=links, rows=ROWS)
+    return page("edge.html", query, "Overview", edge=found.edges[0], links=links, rows=ROWS)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
 from opstore_daemon.web.page.graph_layout import Point, lay_out
+from opstore_daemon.web.page.words import middle
 
 WIDTH, HEIGHT = 190, 46  # of an op's box, in pixels
 GAP, RISE = 26, 58  # between boxes in a row, and between rows
 MARGIN = 14
+MAX_STEP = 28  # between two lines that meet one side of a box
 MAX_LABEL = 22  # characters
 # A layout takes half a second at these limits, and grows with the square of both. Nobody can read a larger one anyway.
 MAX_BOXES = 200
@@ -53,12 +55,21 @@ def draw(found: Validation) -> Drawing | None:
     layout = lay_out(len(number), ends, (WIDTH, HEIGHT), (GAP, RISE))
     centers = [_in_margins(center) for center in layout.centers]
     boxes = [
-        Box(op, x - WIDTH / 2, y - HEIGHT / 2, _shorten(op.op))
+        Box(op, x - WIDTH / 2, y - HEIGHT / 2, middle(op.op, MAX_LABEL))
         for op, (x, y) in zip(found.versions, centers, strict=True)
     ]
+    bends = [[_in_margins(bend) for bend in each] for each in layout.bends]
+    starts = _spread(
+        [centers[up] for up, _ in ends],
+        [(*each, centers[down])[0] for each, (_, down) in zip(bends, ends, strict=True)],
+    )
+    stops = _spread(
+        [centers[down] for _, down in ends],
+        [(centers[up], *each)[-1] for each, (up, _) in zip(bends, ends, strict=True)],
+    )
     lines = [
-        _line(edge, centers[up], [_in_margins(bend) for bend in bends], centers[down])
-        for edge, (up, down), bends in zip(found.edges, ends, layout.bends, strict=True)
+        _line(edge, start, between, stop)
+        for edge, start, between, stop in zip(found.edges, starts, bends, stops, strict=True)
     ]
     return Drawing(layout.width + 2 * MARGIN, layout.height + 2 * MARGIN, boxes, lines)
 
@@ -79,9 +90,25 @@ def _in_margins(point: Point) -> Point:
     return point[0] + MARGIN, point[1] + MARGIN
 
 
+def _spread(boxes: Sequence[Point], others: Sequence[Point]) -> list[Point]:
+    """Return where each line meets its box, given by its center: the lines of one box side by side.
+
+    `others` are the points that the lines come from or go to; in the order of these no two lines of a box cross.
+    """
+    lines_of: dict[Point, list[int]] = {}
+    for line in sorted(range(len(boxes)), key=lambda line: others[line]):
+        lines_of.setdefault(boxes[line], []).append(line)
+    points = list(boxes)
+    for (x, y), lines in lines_of.items():
+        step = min(MAX_STEP, (WIDTH - 30) / len(lines))
+        for number, line in enumerate(lines):
+            points[line] = round(x + (number - (len(lines) - 1) / 2) * step, 1), y
+    return points
+
+
 def _line(edge: EdgeVerdict, start: Point, bends: Sequence[Point], end: Point) -> Line:
     """Return the line from the bottom of one box, over the bends, to the top of the other."""
-    points = [(start[0], start[1] + HEIGHT / 2), *bends, (end[0], end[1] - HEIGHT / 2 - 5)]
+    points = [(start[0], start[1] + HEIGHT / 2), *bends, (end[0], end[1] - HEIGHT / 2 - 1)]
     return Line(edge, _path(points), _middle(points))
 
 
@@ -101,7 +128,3 @@ def _middle(points: Sequence[Point]) -> Point:
         return points[len(points) // 2]
     (x0, y0), (x1, y1) = points[len(points) // 2 - 1], points[len(points) // 2]
     return (x0 + x1) / 2, (y0 + y1) / 2
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 8]}…{name[-7:]}"

@@ -23,4 +23,6 @@ class JournalQuery(AsOf, frozen=True, kw_only=True):
 def journal(_api: Api, query: JournalQuery) -> Response:
     """Show the entries of the journal, newest first."""
     entries = store().entries(query.below, ROWS, query.value)
-    return page("journal.html", query, entries=entries, below=query.below, full=len(entries) == ROWS)
+    return page(
+        "journal.html", query, "Journal", is_top=True, entries=entries, below=query.below, full=len(entries) == ROWS
+    )

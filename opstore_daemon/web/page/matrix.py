@@ -15,7 +15,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.store.reports.matrix import DETAILED_VERSIONS, MAX_VERSIONS, Axis, Matrix, Run
 from opstore_daemon.web.framework.routing import Api, store
-from opstore_daemon.web.page import templating
+from opstore_daemon.web.page import looks, templating
 from opstore_daemon.web.page.rendering import AsOf, page
 from opstore_daemon.web.request_values import MAX_INTEGER
 
@@ -36,11 +36,13 @@ def matrix(_api: Api, op: OpName, other: OpName, query: MatrixQuery) -> Response
     return page(
         "matrix.html",
         query,
+        "Overview",
         found=found,
         corner={"row": _first(up), "column": _first(down)},
         rows=list(_rows(found, query)),
         steps={"row": list(_steps(up)), "column": list(_steps(down))},
         squares=list(_squares(up, down)),
+        sizes={"row": _sizes(up), "column": _sizes(down)},
         window=DETAILED_VERSIONS,
     )
 
@@ -50,20 +52,15 @@ def matrix_map(_api: Api, op: OpName, other: OpName, query: MatrixQuery) -> Resp
     runs = store().matrix_map(op, other, query.row, query.column, query.value)
     rows = max((run.row + 1 for run in runs), default=1)
     columns = max((run.column + run.count for run in runs), default=1)
-    body = templating.render("map.svg", rows=_round_up(rows), columns=_round_up(columns), paths=_paths(runs))
+    body = templating.render("map.svg", rows=rows, columns=columns, paths=_paths(runs))
     return Response(body, content_type=templating.SVG)
 
 
-def _round_up(count: int) -> int:
-    """Round a number of cells up to whole squares."""
-    return -(-count // DETAILED_VERSIONS) * DETAILED_VERSIONS
-
-
 def _paths(runs: Sequence[Run]) -> dict[str, str]:
-    """Return the SVG path of the cells with each verdict."""
+    """Return the SVG path of the cells with each look."""
     return {
-        verdict: "".join(f"M{run.column} {run.row + 0.5}h{run.count}" for run in runs if run.verdict == verdict)
-        for verdict in ("valid", "invalid", "unknown")
+        look.name: "".join(f"M{run.column} {run.row + 0.5}h{run.count}" for run in runs if run.look == look.name)
+        for look in looks.LOOKS
     }
 
 
@@ -100,6 +97,12 @@ def _squares(up: Axis, down: Axis) -> Iterator[list[tuple[int, int, bool]]]:
     if len(rows) * len(columns) > 1:
         for row in rows:
             yield [(row, column, _is_shown(up, row) and _is_shown(down, column)) for column in columns]
+
+
+def _sizes(axis: Axis) -> list[float]:
+    """Return how much of the map each square takes, in percent: the last one may have fewer versions than the rest."""
+    counts = [min(start, DETAILED_VERSIONS) for start in _square_starts(axis)]
+    return [round(100 * count / sum(counts), 3) for count in counts]
 
 
 def _is_shown(axis: Axis, start: int) -> bool:

@@ -5,13 +5,17 @@ from typing import Annotated
 from flask import Response
 from msgspec import Meta
 
+from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.store.reports.overview import MAX_TEXT
+from opstore_daemon.store.reports.version_list import DEFAULT_SORT, MAX_SCANNED, SORTS, Choice
 from opstore_daemon.web.framework.routing import Api, store
 from opstore_daemon.web.page.rendering import AsOf, page
 from opstore_daemon.web.request_values import MAX_INTEGER
 
 ROWS = 50  # of a table
+MAX_PAGE = MAX_SCANNED // ROWS
 PIPELINES = 12  # on the home page
 
 
@@ -22,31 +26,48 @@ class HomeQuery(AsOf, frozen=True, kw_only=True):
 
 
 class OpQuery(AsOf, frozen=True, kw_only=True):
-    """Where the list of versions begins."""
+    """Which versions to list."""
 
     below: Annotated[int, Meta(ge=1, le=MAX_INTEGER, description="List only versions below this sequence.")] | None = (
         None
     )
+    filter: Annotated[str, Meta(description="List only versions with this text in number, tags, labels, message.")] = ""
+    sort: Annotated[str, Meta(description="The column to sort by, with `-` the highest first.")] = DEFAULT_SORT
+    page: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="The page of a sorted or filtered list.")] = 1
 
 
 def home(_api: Api, query: HomeQuery) -> Response:
     """Show the ops with their latest versions, and the first pipelines with their verdicts."""
     ops = store().op_lines(query.after, ROWS, query.value)
     pipelines = [] if query.after else store().pipeline_lines("", PIPELINES, query.value)
-    return page("home.html", query, ops=ops, pipelines=pipelines, after=query.after, full=len(ops) == ROWS)
+    return page(
+        "home.html",
+        query,
+        "Overview",
+        is_top=True,
+        ops=ops,
+        pipelines=pipelines,
+        after=query.after,
+        full=len(ops) == ROWS,
+    )
 
 
 def op(_api: Api, op: OpName, query: OpQuery) -> Response:
-    """Show an op with its versions, its tags, and the ops and pipelines that it is related to."""
-    related = store().neighbours(op, query.value)
+    """Show an op: its versions with their verdicts, its tags, and the ops and pipelines that it is related to."""
+    if query.sort not in SORTS:
+        raise errors.InvalidRequest(reason=f"versions can't be sorted by {query.sort[:50]!r}")
+    text = query.filter.strip()[:MAX_TEXT]
+    choice = Choice(text, query.sort, query.below, skip=(query.page - 1) * ROWS)
     return page(
         "op.html",
         query,
+        "Overview",
         op=op,
-        found=store().versions(op, limit=ROWS, as_of=query.value, below=query.below),
+        found=store().version_list(op, choice, ROWS, query.value),
+        choice=choice,
         tags=store().tags(op, as_of=query.value),
-        related=related,
-        below=query.below,
+        number=query.page,
+        scanned=MAX_SCANNED,
     )
 
 
@@ -57,4 +78,14 @@ def version(_api: Api, reference: Reference, query: AsOf) -> Response:
     related = store().neighbours(found.op, query.value)
     ups = [store().validate(up, shown, as_of=query.value).edges[0] for up in related.upstreams]
     downs = [store().validate(shown, down, as_of=query.value).edges[0] for down in related.downstreams]
-    return page("version.html", query, version=found, ups=ups, downs=downs, related=related)
+    older = store().versions(found.op, limit=1, below=found.sequence, as_of=query.value).versions
+    return page(
+        "version.html",
+        query,
+        "Overview",
+        version=found,
+        ups=ups,
+        downs=downs,
+        related=related,
+        older=older[0] if older else None,
+    )

@@ -27,7 +27,7 @@ def list_pipelines(_api: Api, query: PipelinesQuery) -> Response:
     """Show the pipelines with their verdicts."""
     lines = store().pipeline_lines(query.after, ROWS, query.value)
     has_more = bool(lines) and store().has_pipelines_after(lines[-1].pipeline.name, query.value)
-    return page("pipelines.html", query, pipelines=lines, after=query.after, more=has_more)
+    return page("pipelines.html", query, "Pipelines", is_top=True, pipelines=lines, after=query.after, more=has_more)
 
 
 def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
@@ -36,13 +36,16 @@ def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
 
     found = store().validate_pipeline(pipeline, as_of=query.value)
     resolution, too_hard = _resolve(pipeline, query.value)
+    place = {each.op: number for number, each in enumerate(found.versions)}  # in the order of the data
     skipped = () if resolution is None else resolution.skipped
     by_op = ((op, list(group)) for op, group in groupby(skipped, attrgetter("op")))
     return page(
         "pipeline.html",
         query,
+        "Pipelines",
         name=pipeline,
         found=found,
+        edges=sorted(found.edges, key=lambda edge: (place[edge.upstream.op], place[edge.downstream.op])),
         drawing=draw(found),
         box=(WIDTH, HEIGHT),
         resolution=resolution,

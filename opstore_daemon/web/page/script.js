@@ -1,21 +1,21 @@
 "use strict";
-// The page works without this. It adds a button to each command that copies it, and arrow keys to the matrix.
-for (const command of document.querySelectorAll(".command")) {
+// The page works without this. It adds buttons that copy commands and hashes, and arrow keys to the matrix.
+for (const code of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) break;
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Copy";
-  button.setAttribute("aria-label", "Copy: " + command.textContent.trim());
+  button.setAttribute("aria-label", "Copy: " + code.textContent.trim());
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(command.firstElementChild.textContent);
+      await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
     } catch {
       button.textContent = "Not copied";
     }
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
-  command.append(button);
+  code.after(button);
 }
 
 const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

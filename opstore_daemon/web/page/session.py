@@ -32,7 +32,7 @@ def start(api: Api, code: str, query: SignInQuery) -> Response:
 def end(api: Api) -> Response:
     """End the session."""
     api.guards.sessions.end(request.cookies.get(_cookie(), ""))
-    response = Response(templating.render("goodbye.html", as_of=None, signed_in=False), headers=templating.HEADERS)
+    response = Response(templating.outside("goodbye.html", signed_in=False), headers=templating.HEADERS)
     response.delete_cookie(_cookie(), httponly=True, samesite="Strict", secure=not _is_on_loopback())
     return response
 

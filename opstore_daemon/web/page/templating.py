@@ -8,7 +8,6 @@ import base64
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from importlib import resources
 from typing import Any
@@ -20,10 +19,22 @@ from markupsafe import Markup
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.rules.verdict import Verdict
+from opstore_daemon.web.page import looks, words
 
 TYPE = "text/html; charset=utf-8"
 SVG = "image/svg+xml"
-SIGNS = {"valid": "✓", "invalid": "✕", "unknown": "?"}
+
+# The headings of pages that report an error, by its code and else by its status.
+HEADINGS = {
+    "OpNotFound": "There is no such op",
+    "VersionNotFound": "There is no such version",
+    "TagNotFound": "There is no such version or tag",
+    "PipelineNotFound": "There is no such pipeline",
+    "RouteNotFound": "There is no such page",
+    "NotStored": "This version has no bytes",
+    "SessionRequired": "Sign in to see this page",
+    "ForeignOrigin": "This page can't be opened from another site",
+}
 
 
 def _own_file(name: str) -> Markup:
@@ -63,7 +74,21 @@ def render(template: str, **values: Any) -> str:
 
 def error_page(error: errors.OpStoreError) -> str:
     """Return a page that reports the error."""
-    return render("error.html", error=error, as_of=None, signed_in=error.status not in (401, 403))
+    return outside("error.html", error=error, heading=_heading(error), signed_in=error.status not in (401, 403))
+
+
+def outside(template: str, *, signed_in: bool, **values: Any) -> str:
+    """Return a page that shows no state of the store."""
+    frame = {"as_of": None, "here": None, "kept": (), "section": None, "is_top": False}
+    return render(template, signed_in=signed_in, **frame, **values)
+
+
+def _heading(error: errors.OpStoreError) -> str:
+    if error.code in HEADINGS:
+        return HEADINGS[error.code]
+    if error.status == 404:
+        return "Not found"
+    return "The page can't show this" if error.status < 500 else "The store can't respond"
 
 
 def cells(verdicts: Sequence[Verdict], start: str, ends: Sequence[str]) -> Markup:
@@ -73,10 +98,10 @@ def cells(verdicts: Sequence[Verdict], start: str, ends: Sequence[str]) -> Marku
     """
     escaped_start, escaped_ends = escape(start), [escape(end) for end in ends]
     html = (
-        f'<td class="{verdict.word}">'
-        f'<a href="{escaped_start}{end}" aria-label="{verdict.word}: {escape(verdict.reason)}">'
-        f"{SIGNS[verdict.word]}</a></td>"
-        for verdict, end in zip(verdicts, escaped_ends, strict=True)
+        f'<td class="{look.name}">'
+        f'<a href="{escaped_start}{end}" aria-label="{look.text}: {escape(verdict.reason)}">'
+        f"{look.sign}</a></td>"
+        for look, verdict, end in zip(map(looks.look, verdicts), verdicts, escaped_ends, strict=True)
     )
     return Markup("".join(html))  # noqa: S704 - all that users wrote is escaped
 
@@ -105,26 +130,20 @@ def _environment() -> Environment:
     )
     environment.globals |= {
         "address": address,
+        "looks": looks.LOOKS,
         "routes": routes,
         "script": _SCRIPT,
-        "signs": SIGNS,
         "style": _STYLE,
         "release": __version__,
     }
-    environment.filters |= {"exact": _exact, "moment": _moment, "short": _short}
+    environment.filters |= {
+        "ago": words.ago,
+        "as_of_text": words.as_of_text,
+        "exact": words.exact,
+        "look": looks.look,
+        "middle": words.middle,
+        "moment": words.moment,
+        "readable": words.readable,
+        "short": words.short,
+    }
     return environment
-
-
-def _moment(time: datetime) -> str:
-    """Return the time to the minute, in UTC."""
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _exact(time: datetime) -> str:
-    """Return the time as in RFC 3339."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _short(digest: str) -> str:
-    """Return the first digits of a digest: enough for a reference."""
-    return digest.removeprefix("sha256:")[:12]

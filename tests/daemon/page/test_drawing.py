@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, Validation
-from opstore_daemon.web.page.graph_drawing import HEIGHT, MAX_BOXES, MAX_LABEL, MAX_SEGMENTS, WIDTH, Drawing, draw
+from opstore_daemon.web.page.graph_drawing import (
+    HEIGHT,
+    MARGIN,
+    MAX_BOXES,
+    MAX_LABEL,
+    MAX_SEGMENTS,
+    WIDTH,
+    Drawing,
+    draw,
+)
 
 MOST = 14  # ops
 
@@ -51,6 +60,9 @@ def test_everything_is_in_the_drawing_and_nothing_overlaps(found: Validation) ->
     for one, other in combinations(made.boxes, 2):
         assert abs(one.x - other.x) >= WIDTH or abs(one.y - other.y) >= HEIGHT
     _check_lines(made)
+    for place in (0, -1):
+        ends = [points(line.path)[place] for line in made.lines]
+        assert len(set(ends)) == len(ends), "each line leaves its box, and has its arrowhead, at a place of its own"
 
 
 def _check_lines(made: Drawing) -> None:
@@ -59,8 +71,8 @@ def _check_lines(made: Drawing) -> None:
         up, down = boxes[line.edge.upstream.op], boxes[line.edge.downstream.op]
         assert up.y + HEIGHT < down.y, "data flows down"
         (x0, y0), *between, (x1, y1) = points(line.path)
-        assert (abs(x0 - up.x - WIDTH / 2) < 1, abs(y0 - up.y - HEIGHT) < 1) == (True, True)
-        assert (abs(x1 - down.x - WIDTH / 2) < 1, down.y - 6 <= y1 <= down.y) == (True, True)
+        assert (up.x < x0 < up.x + WIDTH, abs(y0 - up.y - HEIGHT) < 1) == (True, True)
+        assert (down.x < x1 < down.x + WIDTH, down.y - 6 <= y1 <= down.y) == (True, True)
         for x, y in (*between, line.mark):
             assert 0 <= x <= made.width
             assert up.y < y < down.y + HEIGHT
@@ -69,6 +81,11 @@ def _check_lines(made: Drawing) -> None:
 @given(graphs())
 def test_the_drawing_is_deterministic(found: Validation) -> None:
     assert draw(found) == draw(found)
+
+
+def test_a_single_line_meets_the_middle_of_its_boxes() -> None:
+    (line,) = drawn(graph(["up", "down"], [("up", "down")])).lines
+    assert {x for x, _ in points(line.path)} == {MARGIN + WIDTH / 2}
 
 
 def test_a_long_name_is_shortened_in_the_middle() -> None:

@@ -1,0 +1,189 @@
+"""The versions of an op for the page: sorted and filtered, with their verdicts against the op's neighbours.
+
+By default the newest ones come first, a page of them from an index. Any other order, and any filter, looks at the
+newest MAX_SCANNED versions, so that it takes no longer in a store of any size.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Executable, String, and_, case, cast, exists, or_, select
+
+from opstore_daemon.metadata.statements import prepared
+from opstore_daemon.metadata.tables import Label, Tag, Version
+from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import Compat, VersionRecord
+from opstore_daemon.rules.verdict import EdgeLinks, Verdict
+from opstore_daemon.store.catalog import link_queries, ops, version_rows, versions
+from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.reports.overview import Neighbours, like, neighbours
+from opstore_daemon.store.snapshot import Snapshot, TimeFilter
+
+MAX_SCANNED = 10_000  # versions of an op that are sorted or filtered
+MAX_COMPARED = 3  # neighbours on each side with which the versions are compared
+
+DEFAULT_SORT = "-registered"
+SORTS = (DEFAULT_SORT, "registered", "version", "-version", "size", "-size")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which versions to list, and in which order.
+
+    `text`: a part of their number, tags, labels or message. `sort`: one of SORTS. `below`: only those below this
+    sequence; `skip`: leave out so many; at most one of the two is used, by the order.
+    """
+
+    text: str = ""
+    sort: str = DEFAULT_SORT
+    below: int | None = None
+    skip: int = 0
+
+    @property
+    def is_default(self) -> bool:
+        """Whether an index has the versions in this order."""
+        return not self.text and self.sort == DEFAULT_SORT
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourVerdicts:
+    """The latest version of a neighbour (None: it has none), and the verdict of each listed version with it."""
+
+    op: str
+    version: str | None
+    verdicts: list[Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionList:
+    """A page of the versions of an op.
+
+    `latest` is the number of its latest version, `newest` the sequence of the newest; both None if there is none.
+    """
+
+    op: str
+    compat: Compat
+    latest: str | None
+    newest: int | None
+    versions: list[VersionRecord]
+    has_more: bool
+    neighbours: Neighbours
+    upstreams: list[NeighbourVerdicts]
+    downstreams: list[NeighbourVerdicts]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the op has more versions than are sorted or filtered."""
+        return self.newest is not None and self.newest > MAX_SCANNED
+
+
+def version_list(snapshot: Snapshot, name: OpName, choice: Choice, limit: int) -> VersionList:
+    """Return at most `limit` versions of the op; raise OpNotFound."""
+    op = ops.get(snapshot, name)
+    rows = _rows(snapshot, op, choice, limit + 1)
+    shown = rows[:limit]
+    related = neighbours(snapshot, name)
+    latest, newest = version_rows.latest(snapshot, op.id), version_rows.first(snapshot, op.id)
+    return VersionList(
+        op=op.name,
+        compat=op.compat,
+        latest=None if latest is None else str(latest.number),
+        newest=None if newest is None else newest.sequence,
+        versions=versions.records(snapshot, shown),
+        has_more=len(rows) > limit,
+        neighbours=related,
+        upstreams=_verdicts(
+            snapshot, related.upstreams, lambda other, one: _as_downstream(snapshot, op, shown, other, one)
+        ),
+        downstreams=_verdicts(
+            snapshot, related.downstreams, lambda other, one: _as_upstream(snapshot, op, shown, other, one)
+        ),
+    )
+
+
+def _verdicts(
+    snapshot: Snapshot, names: Sequence[str], verdicts: Callable[[OpRow, VersionRow | None], list[Verdict]]
+) -> list[NeighbourVerdicts]:
+    found = []
+    for name in names[:MAX_COMPARED]:
+        other = ops.get(snapshot, OpName(name))
+        latest = version_rows.latest(snapshot, other.id)
+        number = None if latest is None else str(latest.number)
+        found.append(NeighbourVerdicts(name, number, verdicts(other, latest)))
+    return found
+
+
+def _as_downstream(
+    snapshot: Snapshot, op: OpRow, rows: Sequence[VersionRow], other: OpRow, latest: VersionRow | None
+) -> list[Verdict]:
+    candidates = [] if latest is None else [latest]
+    links = link_queries.relevant_links(snapshot, other, candidates, op, rows)
+    edge = EdgeLinks(other.name, op.name, other.compat, links)
+    return [edge.verdict(None if latest is None else latest.number, row.number) for row in rows]
+
+
+def _as_upstream(
+    snapshot: Snapshot, op: OpRow, rows: Sequence[VersionRow], other: OpRow, latest: VersionRow | None
+) -> list[Verdict]:
+    targets = [] if latest is None else [latest]
+    links = link_queries.relevant_links(snapshot, op, rows, other, targets)
+    edge = EdgeLinks(op.name, other.name, op.compat, links)
+    return [edge.verdict(row.number, None if latest is None else latest.number) for row in rows]
+
+
+def _rows(snapshot: Snapshot, op: OpRow, choice: Choice, limit: int) -> list[VersionRow]:
+    if choice.is_default:
+        return version_rows.rows(snapshot, op.id, version_rows.older_than(choice.below), limit=limit)
+    values: dict[str, Any] = {"op_id": op.id, "scanned": MAX_SCANNED, "limit": limit, "skip": choice.skip}
+    if choice.text:
+        values["pattern"] = like(choice.text)
+    numbers = [tuple(row) for row in snapshot.execute(_selected(snapshot.time_filter, choice.sort, **values))]
+    rows = version_rows.rows(snapshot, op.id, version_rows.with_numbers(numbers)) if numbers else []
+    return sorted(rows, key=lambda row: numbers.index(tuple(row.number)))
+
+
+_NUMBER = (Version.major_number, Version.minor_number, Version.patch_number)
+
+
+@prepared
+def _selected(
+    time_filter: TimeFilter,
+    sort: str,
+    *,
+    op_id: int,
+    scanned: int,
+    limit: int,
+    skip: int,
+    pattern: str | None = None,
+) -> Executable:
+    newest = select(Version.id).where(Version.op_id == op_id, time_filter.existing_versions(op_id))
+    newest = newest.order_by(Version.sequence.desc()).limit(scanned)
+    query = select(*_NUMBER).where(Version.id.in_(newest.subquery().select()))
+    if pattern is not None:
+        query = query.where(_matches(time_filter, pattern))
+    return query.order_by(*_order(time_filter, sort), Version.sequence.desc()).limit(limit).offset(skip)
+
+
+def _matches(time_filter: TimeFilter, pattern: str) -> ColumnElement[bool]:
+    """Return the condition that a number, a tag, a label or the message of the version has the pattern."""
+    number = cast(_NUMBER[0], String) + "." + cast(_NUMBER[1], String) + "." + cast(_NUMBER[2], String)
+    tag = exists().where(Tag.version_id == Version.id, time_filter.in_force(Tag), Tag.name.like(pattern, escape="\\"))
+    of_label = or_(Label.key.like(pattern, escape="\\"), Label.value.like(pattern, escape="\\"))
+    label = exists().where(Label.version_id == Version.id, time_filter.in_force(Label), of_label)
+    stored_message = and_(time_filter.stored(), Version.stored_message.like(pattern, escape="\\"))
+    message = or_(Version.message.like(pattern, escape="\\"), stored_message)
+    return or_(number.like(pattern, escape="\\"), message, tag.correlate(Version), label.correlate(Version))
+
+
+def _order(time_filter: TimeFilter, sort: str) -> list[ColumnElement[Any]]:
+    """Return the columns to sort by; a version without bytes is smaller than an empty one."""
+    size = case((time_filter.stored(), Version.size), else_=-1)
+    by_key: dict[str, list[ColumnElement[Any]]] = {
+        "registered": [Version.sequence],
+        "version": list(_NUMBER),
+        "size": [size],
+    }
+    columns = by_key[sort.removeprefix("-")]
+    return [column.desc() if sort.startswith("-") else column.asc() for column in columns]

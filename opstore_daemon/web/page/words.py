@@ -1,0 +1,56 @@
+"""How the page writes times, digests and long names."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_WITHOUT_OFFSET = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?)?(Z|\+00:00)?")
+_UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
+RECENT = timedelta(days=30)  # beyond, a date says more than a number of days
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """Return how long ago the time was; its date if that is more than RECENT, or in the future."""
+    passed = now - time
+    if not timedelta(minutes=-1) < passed < RECENT:
+        return time.astimezone(UTC).strftime("%Y-%m-%d")
+    for unit, length in _UNITS:
+        count = passed // length
+        if count >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def moment(time: datetime) -> str:
+    """Return the time to the minute, in UTC."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def readable(time: datetime) -> str:
+    """Return the time to the second, for people."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def exact(time: datetime) -> str:
+    """Return the time as in RFC 3339."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def as_of_text(as_of: str) -> str:
+    """Return the time or position of a past state, for people."""
+    if as_of.isdigit():
+        return f"position {as_of}"
+    time = _WITHOUT_OFFSET.fullmatch(as_of)
+    return f"{time[1]} {time[2] or '00:00'} UTC" if time else as_of
+
+
+def short(digest: str) -> str:
+    """Return the first digits of a digest: enough for a reference."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+def middle(name: str, most: int) -> str:
+    """Return the name, shortened in its middle to `most` characters: names often differ at their end."""
+    if len(name) <= most:
+        return name
+    tail = (most - 1) // 3
+    return f"{name[: most - 1 - tail]}…{name[-tail:]}"

@@ -1,0 +1,49 @@
+"""How the page writes times and long names."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from opstore_daemon.web.page import words
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("passed", "text"),
+    [
+        (timedelta(0), "just now"),
+        (timedelta(seconds=59), "just now"),
+        (timedelta(seconds=-30), "just now"),  # the clocks of two computers
+        (timedelta(minutes=1), "1 minute ago"),
+        (timedelta(minutes=59, seconds=59), "59 minutes ago"),
+        (timedelta(hours=1), "1 hour ago"),
+        (timedelta(hours=47), "1 day ago"),
+        (timedelta(days=29, hours=23), "29 days ago"),
+        (timedelta(days=30), "2026-04-04"),
+        (timedelta(hours=-2), "2026-05-04"),
+    ],
+)
+def test_a_time_is_written_as_how_long_ago_it_was(passed: timedelta, text: str) -> None:
+    assert words.ago(NOW - passed, NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("as_of", "text"),
+    [
+        ("12", "position 12"),
+        ("2026-05-04T10:30", "2026-05-04 10:30 UTC"),
+        ("2026-05-04T10:30:15Z", "2026-05-04 10:30 UTC"),
+        ("2026-05-04", "2026-05-04 00:00 UTC"),
+        ("2026-05-04T10:30:15+02:00", "2026-05-04T10:30:15+02:00"),
+    ],
+)
+def test_a_past_state_is_named_by_its_time_or_position(as_of: str, text: str) -> None:
+    assert words.as_of_text(as_of) == text
+
+
+def test_a_long_name_is_shortened_in_the_middle() -> None:
+    assert words.middle("short", 22) == "short"
+    assert words.middle("a" * 22, 22) == "a" * 22
+    assert words.middle("a" * 60 + "_of_may", 22) == "a" * 14 + "…_of_may"
+    assert all(len(words.middle("x" * 128, most)) == most for most in range(8, 40))
