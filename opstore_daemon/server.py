@@ -44,7 +44,7 @@ class OpStoreServer:
         self._home, self._started_at = home, datetime.now(UTC)
         self.on_stop: Callable[[], None] | None = None  # set by the HTTP server that can be stopped
         place = None if home is None else str(home)
-        with ExitStack() as held:
+        with errors.advised("OpStoreServer()"), ExitStack() as held:
             saver.acquire(place)
             held.callback(saver.release)
             if isinstance(db_url, Database):

@@ -117,14 +117,20 @@ def error_table() -> str:
                 f"`{error.__name__}`" + (" (the family)" if error is family and len(leaves) > 1 else ""),
                 str(error.status),
                 f"`{error.exit_code}`",
-                f"`{error.message}`",
-                f"`{error.hint}`" if error.hint else "",
+                _filled_in(error.message),
+                _filled_in(error.hint),
+                "" if error.python is None else _filled_in(error.python),
             )
             for error in leaves
         ]
-        head = ("error", "HTTP status", "exit code", "message", "the command to run next")
+        head = ("error", "HTTP status", "exit code", "message", "what to do next", "in Python")
         parts.append(f"### {family.__name__}\n\n{summary}\n\n{_table(head, *rows)}")
     return "\n\n".join(parts)
+
+
+def _filled_in(template: str) -> str:
+    """The words of an error, with `NAME` in place of what depends on the case."""
+    return f"`{text}`" if (text := re.sub(r"\{(\w+)(?:![rs])?\}", lambda match: match[1].upper(), template)) else ""
 
 
 def command_index() -> str:

@@ -1,27 +1,24 @@
 """The arguments of the client's verbs: checked and normalized by their names, before a verb runs.
 
-A text where a sequence of texts is expected is one text, a path is any `os.PathLike`, a time may be a `datetime`.
+A text where a sequence of texts is expected is one text, a path is any `os.PathLike`, a time may be a `datetime`, and
+the record of a version is a reference to it.
 Anything else of a wrong type is refused with InvalidArgument, a TypeError that names the argument.
 """
 
-import functools
-import inspect
 import io
 import math
 import operator
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Set
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
-from opstore_daemon.protocol.records import Lock
+from opstore_daemon.protocol.records import Lock, OpVersion, VersionRecord
 from opstore_daemon.protocol.times import AsOf
 from opstore_daemon.protocol.versions import Version
-
-C = TypeVar("C", bound=type)
 
 Check = Callable[[str, Any], Any]
 
@@ -50,6 +47,27 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(each, str):
             raise _invalid(name, "a sequence of texts (str)", each, within=value)
     return tuple(text(name, each) for each in found)
+
+
+def texts_in_order(name: str, value: Any) -> tuple[str, ...]:
+    """Return the texts of a sequence, which may not be a set: it has another order in each process."""
+    if isinstance(value, Set):
+        raise _invalid(name, "a sequence of texts (str) in their order", value)
+    return texts(name, value)
+
+
+def reference(name: str, value: Any) -> str:
+    """Return the text of a reference, or that of the record of a version: `pca@1.0.0`. Raises InvalidArgument."""
+    return str(value) if isinstance(value, VersionRecord | OpVersion) else text(name, value)
+
+
+def references(name: str, value: Any) -> tuple[str, ...]:
+    """Return the references of a sequence; a single one is a sequence of one. Raises InvalidArgument."""
+    if isinstance(value, VersionRecord | OpVersion):
+        return (str(value),)
+    if isinstance(value, str | bytes | bytearray | memoryview | Mapping) or not _is_iterable(value):
+        return texts(name, value)
+    return texts(name, [str(each) if isinstance(each, VersionRecord | OpVersion) else each for each in value])
 
 
 def pairs(name: str, value: Any) -> tuple[tuple[str, str], ...]:
@@ -172,9 +190,23 @@ def lock(name: str, value: Any) -> Lock:
     return value
 
 
-def texts_or_lock(name: str, value: Any) -> tuple[str, ...] | Lock:
-    """Return the texts of a sequence, or the lock. Raises InvalidArgument."""
-    return value if isinstance(value, Lock) else texts(name, value)
+def references_or_lock(name: str, value: Any) -> tuple[str, ...] | Lock:
+    """Return the references of a sequence, or the lock. Raises InvalidArgument."""
+    return value if isinstance(value, Lock) else references(name, value)
+
+
+def trusted(name: str, value: Any) -> tuple[str | type, ...]:
+    """Return the types, or their names, of a sequence; a single one is a sequence of one. Raises InvalidArgument."""
+    expected = "a sequence of types or of their names (str)"
+    if isinstance(value, str | type):
+        return (value,)
+    if isinstance(value, bytes | bytearray | memoryview | Mapping) or not _is_iterable(value):
+        raise _invalid(name, expected, value)
+    found = tuple(value)
+    for each in found:
+        if not isinstance(each, str | type):
+            raise _invalid(name, expected, each, within=value)
+    return found
 
 
 def function(name: str, value: Any) -> Any:
@@ -184,13 +216,18 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
-_NAMES = ("op", "name", "pipeline", "tag", "reference", "upstream", "downstream", "upgrade")
+_NAMES = ("name", "pipeline", "tag", "upgrade")
+_REFERENCE = ("op", "reference", "upstream", "downstream")  # a verb that takes only a name refuses any other reference
 _OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat")
-_TEXTS = ("use", "valid_for", "valid_with", "tags", "ops", "subject")
+_REFERENCES = ("use", "valid_for", "valid_with", "subject")
 _FLAGS = ("new", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume")
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
-    **dict.fromkeys(_TEXTS, texts),
+    **dict.fromkeys(_REFERENCE, reference),
+    **dict.fromkeys(_REFERENCES, references),
+    "tags": texts,
+    "ops": texts_in_order,
+    "trusted": trusted,
     **dict.fromkeys(("labels", "libraries"), mapping),
     **dict.fromkeys(("seconds", "timeout"), number),
     **dict.fromkeys(_FLAGS, flag),
@@ -203,51 +240,10 @@ CHECKS: dict[str, Check] = {
     "to": target,
     "notify": function,
     "progress": function,
-    "references": texts_or_lock,
+    "references": references_or_lock,
     "lock": lock,
     "folder": path,
 }
-
-
-def checked(*, without: tuple[type, ...] = ()) -> Callable[[C], C]:
-    """Return a decorator of a class that checks the arguments of all its public methods by CHECKS.
-
-    `without`: base classes whose methods take other objects.
-    """
-    exempt = {name for base in without for name in vars(base)}
-
-    def decorate(kind: C) -> C:
-        for name in dir(kind):
-            method = inspect.getattr_static(kind, name)
-            if not name.startswith("_") and name not in exempt and inspect.isfunction(method):
-                setattr(kind, name, _checked(method))
-        return kind
-
-    return decorate
-
-
-def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    signature = inspect.signature(method)
-    parameters = signature.parameters
-    checks = {name: CHECKS[name] for name in parameters if name in CHECKS}
-    if not checks or getattr(method, "__isabstractmethod__", False):
-        return method
-
-    @functools.wraps(method)
-    def call(*given: Any, **named: Any) -> Any:
-        try:
-            bound = signature.bind(*given, **named)
-        except TypeError:
-            return method(*given, **named)  # Python's own error names what is missing or unknown
-        for name, value in bound.arguments.items():
-            # None is accepted if it is the default, and in place of an empty sequence.
-            if name in checks and not (value is None and parameters[name].default in (None, ())):
-                bound.arguments[name] = checks[name](name, value)
-            elif value is None and parameters[name].default == ():
-                bound.arguments[name] = ()
-        return method(*bound.args, **bound.kwargs)
-
-    return call
 
 
 def _is_iterable(value: Any) -> bool:

@@ -6,12 +6,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
-from opstore_cli.client import arguments, warnings
+from opstore_cli.client import advice, warnings
 from opstore_cli.client.administration import AdministrationMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_cli.client.mixin import as_parameter, ignore, parse_references
 from opstore_cli.client.validity import ValidityMixin
+from opstore_cli.client.verbs import verbs
 from opstore_cli.objects.mixin import ObjectsMixin
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport import expected
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from opstore_cli.transfer.source import Source
 
 
-@arguments.checked(without=(ChariotsMixin,))
+@verbs(unchecked=(ChariotsMixin,))
 class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC):
     """All verbs of the store, for a subclass that implements `request`, for example with an in-process test server.
 
@@ -240,7 +241,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         from opstore_cli.transfer import download
 
         parsed = Reference.parse(reference)
-        return download.start_pull(
+        pull = download.start_pull(
             self._api,
             parsed.op,
             selector_text(parsed.selector),
@@ -250,6 +251,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             resume=resume,
             expected=expected,
         )
+        return advice.with_notes(pull, "client.start_pull()")
 
     def show(self, reference: str | Reference, *, as_of: When | None = None) -> VersionRecord:
         """Return the record of one version.

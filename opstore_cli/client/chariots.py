@@ -105,8 +105,10 @@ class ChariotsMixin(OpStoreInterface):
             raise _wrong("pipeline", "a pipeline with the method get_all_op_links", pipeline)
         ops: dict[str, None] = {}
         edges: list[tuple[str, str]] = []
-        for upstream, downstream in pipeline.get_all_op_links():
-            pair = [name_of(node) for node in (upstream, downstream) if node is not None]
+        for link in pipeline.get_all_op_links():
+            if isinstance(link, str) or len(ends := tuple(link)) != 2:  # a text of two letters is no pair of names
+                raise _wrong("pipeline", "a pipeline whose get_all_op_links returns pairs", link)
+            pair = [name_of(node) for node in ends if node is not None]
             ops |= dict.fromkeys(pair)
             edges += pairwise(pair)
         self.register_pipeline(name_of(pipeline), list(ops), edges=edges)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opstore_cli.client import arguments, warnings
+from opstore_cli.client import advice, arguments, warnings
 from opstore_cli.client.base import BaseOpStoreClient, Warn
 from opstore_cli.client.mixin import ignore
 from opstore_cli.config import tokens
@@ -46,6 +46,12 @@ class OpStoreClient(BaseOpStoreClient):
     ) -> None:
         """Load the settings, unless they are passed; `url` overrides their URL. Raises InvalidSetting."""
         super().__init__(progress=progress, warn=warn)
+        with advice.notes("OpStoreClient()"):
+            self._set_up(url, token, settings, notify or ignore)
+
+    def _set_up(
+        self, url: str | None, token: str | None, settings: Settings | None, notify: Callable[[str], None]
+    ) -> None:
         url = None if url is None else arguments.text("url", url)
         token = None if token is None else arguments.text("token", token)
         if not isinstance(settings, Settings | None):
@@ -55,13 +61,13 @@ class OpStoreClient(BaseOpStoreClient):
         if settings is None:
             settings = load_settings(None, os.environ, working_folder())
             for line in settings.warnings:
-                (notify or ignore)(line)
+                notify(line)
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
         self._token = tokens.check_token(token, "the token") if token else None
         self._token_path: Path | None = None  # the file with the token of an unpickled client
         self._allow_pickle = self.settings.allow_pickle
-        self._open(notify or ignore)
+        self._open(notify)
 
     def _open(self, notify: Callable[[str], None]) -> None:
         self._notify = notify
@@ -114,7 +120,8 @@ class OpStoreClient(BaseOpStoreClient):
     @property
     def target(self) -> target.Target:
         """The daemon that requests go to. It is located, or started, on first access."""
-        return self._http.target
+        with advice.notes("client.target"):
+            return self._http.target
 
     @property
     def address(self) -> str:

@@ -24,7 +24,7 @@ from opstore_daemon.protocol.records import (
     Validation,
 )
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.protocol.times import When
+from opstore_daemon.protocol.times import AsOf, When
 
 Notify = Callable[[Validation], None]
 
@@ -157,13 +157,14 @@ class ValidityMixin(ApiMixin):
         as_of: When | None = None,
         timeout: float | None = None,
     ) -> Resolution:
-        """Return the newest versions of a pipeline's ops that are valid together, or why there are none.
+        """Return the newest versions of a pipeline's ops that are valid together.
 
         `use`: versions that count as the latest of their ops. `lock` and `upgrade` go together: the lock of an earlier
         resolution, and the op of it that gets its newest possible version; the others only move if they must.
         `timeout`: seconds, in addition to the daemon's own limit; a fraction is rounded up. Raises PipelineNotFound,
-        OpNotFound, VersionNotFound, ResolutionTooHard if a limit is reached, and LockConflict if the store has other
-        bytes for a version of the lock.
+        OpNotFound, VersionNotFound, NoSet or NoSetKnown (a NoResolution, whose `resolution` says why) if there are no
+        such versions, ResolutionTooHard if a limit is reached, and LockConflict if the store has other bytes for a
+        version of the lock.
         """
         name = PipelineName.parse(pipeline)
         parameters = {"as_of": as_of, "timeout": None if timeout in (None, math.inf) else math.ceil(timeout)}
@@ -178,7 +179,9 @@ class ValidityMixin(ApiMixin):
             raise errors.InvalidRequest(reason="an upgrade needs both a lock and the op to upgrade")
         fits = expected.is_resolution(found, pipeline) and (lock is None or locks.is_kept(lock, found.versions))
         self._api.expect(found, fits, f"the resolution of {pipeline}")
-        if found.versions and as_of is None:
+        if not found.versions:
+            raise no_resolution(found, as_of)
+        if as_of is None:
             self._check_graph(pipeline, found, [version.op for version in found.versions], found.edges)
         return found
 
@@ -203,6 +206,14 @@ class ValidityMixin(ApiMixin):
         parameters = {"reference": str(parsed), "pipeline": pipeline, "as_of": as_of}
         found = self._api.request("GET", routes.AFFECTED, Affected, parameters=parameters)
         return self._api.expect(found, expected.is_affected(found, parsed), f"what {parsed} affects")
+
+
+def no_resolution(found: Resolution, as_of: When | None = None) -> errors.NoResolution:
+    """Return the error for a resolution without versions, as of a past state if `as_of` is given."""
+    kind = errors.NoSetKnown if found.verdict == "unknown" else errors.NoSet
+    error = kind(pipeline=found.pipeline)
+    error.resolution = found
+    return error.at(as_of, as_of.with_words) if isinstance(as_of, AsOf) else error
 
 
 @dataclass(frozen=True, slots=True)

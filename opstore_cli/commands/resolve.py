@@ -81,9 +81,10 @@ def resolve(
     if name is None:
         raise click.UsageError("give a pipeline")
     pinned = None if current is None else current.record()
-    found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of, timeout=timeout)
-    if not found.versions:
-        return results.report_no_resolution(session.out, found, found, as_of)
+    try:
+        found = session.client().resolve(name, use=use, lock=pinned, upgrade=upgrade, as_of=as_of, timeout=timeout)
+    except errors.NoResolution as failure:
+        return results.report_no_resolution(session.out, failure, failure.resolution, as_of)
     results.note_skipped(session.out, found.skipped)
     results.note_unexplained(session.out, found)
     if lock is not None:

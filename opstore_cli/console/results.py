@@ -34,10 +34,10 @@ def format_link(link: "LinkRecord") -> tuple[str, str, str]:
     return upstream, downstream, f"{upstream} is {'valid' if link.valid else 'not valid'} for {downstream}"
 
 
-def report_no_resolution(out: Output, resolution: "Resolution", document: Any, as_of: "AsOf | None" = None) -> int:
+def report_no_resolution(out: Output, error: errors.NoResolution, document: Any, as_of: "AsOf | None" = None) -> int:
     """Report why a pipeline has, or had, no set of compatible versions, and return the exit code."""
-    kind = errors.NoSetKnown if resolution.verdict == "unknown" else errors.NoSet
-    error = _about(kind(pipeline=resolution.pipeline), as_of)
+    resolution: Resolution = error.resolution
+    _about(error, as_of)
     if out.json:
         out.write_json(document)
         return error.exit_code

@@ -10,6 +10,7 @@ from opstore_cli.client import locks
 from opstore_cli.console import lock_files, results
 from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
+from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
@@ -47,10 +48,12 @@ def select_of_pipeline(
     for reference in references:
         if not reference.bare:
             raise click.UsageError(f"--pipeline selects the version: give {reference.op} without a selector")
-    found = client.resolve(pipeline, timeout=timeout)
-    if not found.versions:
-        document: dict[str, Any] = {"pulled": [], "verdict": found.verdict, "conflict": found.conflict}
-        return results.report_no_resolution(out, found, document)
+    try:
+        found = client.resolve(pipeline, timeout=timeout)
+    except errors.NoResolution as failure:
+        why = failure.resolution
+        document: dict[str, Any] = {"pulled": [], "verdict": why.verdict, "conflict": why.conflict}
+        return results.report_no_resolution(out, failure, document)
     versions = {version.op: version for version in found.versions}
     ops: list[str] = [reference.op for reference in references]
     for op in ops:

@@ -57,7 +57,7 @@ class ObjectsMixin(OpStoreInterface):
 
         # Parsed before the object is written to a file, which may take long.
         name = OpName.parse(op)
-        downstreams, upstreams = [[str(Reference.parse(each)) for each in texts] for texts in (valid_for, valid_with)]
+        downstreams, upstreams = [list(map(Reference.parse, each)) for each in (valid_for, valid_with)]
         chosen = formats.default_format(obj) if format is None else formats.by_name(format)
         with formats.temporary_file() as file:
             libraries = formats.dump(chosen, obj, file)
@@ -108,8 +108,6 @@ class ObjectsMixin(OpStoreInterface):
         """
         from opstore_cli.objects import formats, libraries
 
-        if isinstance(trusted, str | type | bool):
-            raise errors.InvalidRequest(reason="trusted must be a list of types or of their names")
         with self.start_pull(reference) as pull:
             record = pull.record
             chosen = formats.of_version(record) if format is None else formats.by_name(format)

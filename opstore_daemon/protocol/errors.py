@@ -8,7 +8,8 @@
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded
-    ├── AnswerIsNo           exit 1    NothingValid  NoSet  LockStale  (exit 3: NothingKnown  NoSetKnown)
+    ├── AnswerIsNo           exit 1    NothingValid  LockStale  (exit 3: NothingKnown)
+    │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
     │                                  BlobNotFound
@@ -36,11 +37,24 @@ exit code come from its family unless it says otherwise. Nothing else translates
 """
 
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
-__all__ = ["OpStoreError", "all_errors", "did_you_mean", "from_wire", "reason", "translated", "translated_writes"]
+__all__ = [
+    "OpStoreError",
+    "advised",
+    "all_errors",
+    "did_you_mean",
+    "from_wire",
+    "reason",
+    "translated",
+    "translated_writes",
+]
+
+
+_COMMAND = re.compile(r"\bopstore [a-z]")
 
 
 class OpStoreError(Exception):
@@ -51,7 +65,9 @@ class OpStoreError(Exception):
     message: ClassVar[str] = "{reason}"
     hint: ClassVar[str] = ""
     past: ClassVar[str] = ""  # the message about a past state; `as_of` is the time or position
+    python: str | None = None  # the hint in a Python program; None: `hint` fits there as well
     retry_after: ClassVar[int] = 1  # seconds, if the status is 503
+    _noted: Sequence[str] = ()  # the notes in the traceback that are ours
 
     def __init__(self, **details: Any) -> None:
         self.details = details
@@ -70,6 +86,23 @@ class OpStoreError(Exception):
         """Return this error with another text."""
         self.text, self.args = text, (text,)
         return self
+
+    def in_python(self, called: str) -> str:
+        """Return the advice for a program that called `called`, such as `client.pull()`; empty if there is none."""
+        if "similar" in self.details:
+            return self.advice
+        if self.python is None:
+            return f"in a shell: {self.advice}" if _COMMAND.search(self.advice) else self.advice
+        try:
+            return self.python.format(**{**self.details, "called": called})
+        except (LookupError, ValueError):  # another version of the daemon has other details
+            return ""
+
+    def set_notes(self, lines: Sequence[str]) -> None:
+        """Put our notes into the traceback, in place of those that an inner call put there."""
+        others = [note for note in getattr(self, "__notes__", []) if note not in self._noted]
+        self._noted = lines
+        self.__notes__ = [*others, *lines]
 
     @property
     def code(self) -> str:
@@ -110,6 +143,7 @@ class InvalidSubversions(Refused):
 class InvalidReference(Refused):
     message = "{reference!r} is not a reference: {rule}"
     hint = "a reference is NAME, NAME@1.2.3, NAME@1.2, NAME@sha256:HEX or NAME@'>=1.2,<2'"
+    python = "a reference is 'NAME', 'NAME@1.2.3', 'NAME@1.2', 'NAME@sha256:HEX' or 'NAME@>=1.2,<2'"
 
 
 class InvalidDigest(Refused):
@@ -152,6 +186,7 @@ class FileRefused(Refused):
 class FolderRefused(Refused):
     message = "{op}@{version} can't be unpacked: {reason}"
     hint = "opstore pull {op}@{version} -o - (its bytes, as they are)"
+    python = "client.pull('{op}@{version}') returns its bytes, as they are"
 
 
 class OldStoreUnreadable(Refused):
@@ -161,6 +196,7 @@ class OldStoreUnreadable(Refused):
 class ImportIncomplete(Refused):
     message = "{count} items of the old op store were skipped; everything else was imported"
     hint = "repair them and run the command again: nothing is imported twice"
+    python = "repair them and import them again: nothing is imported twice"
 
 
 class AmbiguousFraming(Refused):
@@ -200,6 +236,7 @@ class RangeNotSatisfiable(Refused):
 class FormatNeeded(Refused):
     message = "{what} needs a format: {reason}"
     hint = "give format=..., one of {formats}"
+    python = "pass format=..., one of {formats}"
 
 
 class UnknownFormat(Refused):
@@ -210,11 +247,13 @@ class UnknownFormat(Refused):
 class ObjectRefused(Refused):
     message = "an object of the type {type} can't be saved as {format}: {reason}"
     hint = "give another format=..., one of {formats}"
+    python = "pass another format=..., one of {formats}"
 
 
 class NotLoaded(Refused):
     message = "{op}@{version} can't be loaded as {format}: {reason}"
     hint = "opstore show {op}@{version} names the format and the libraries that it was saved with"
+    python = "client.show('{op}@{version}') has the format and the libraries that it was saved with"
 
 
 class AnswerIsNo(OpStoreError):
@@ -227,6 +266,7 @@ class NothingValid(AnswerIsNo):
     message = "no version of {op} is valid for {downstream}"
     past = "no version of {op} was valid for {downstream} at {as_of}"
     hint = "opstore links {op}"
+    python = "client.links('{op}') lists the links in force"
 
 
 class NothingKnown(AnswerIsNo):
@@ -234,24 +274,36 @@ class NothingKnown(AnswerIsNo):
     message = "no version of {op} was ever validated for {downstream}"
     past = "no version of {op} had been validated for {downstream} at {as_of}"
     hint = "opstore link {op}@VERSION {downstream}"
+    python = "client.link('{op}@VERSION', '{downstream}')"
 
 
-class NoSet(AnswerIsNo):
+class NoResolution(AnswerIsNo):
+    """A pipeline has no set of versions that is valid on every edge. `resolution` says why."""
+
     message = "no set of versions of {pipeline} is valid on every edge"
     past = "no set of versions of {pipeline} was valid on every edge at {as_of}"
     hint = "opstore validate {pipeline}"
+    python = "client.validate_pipeline('{pipeline}') has the verdict of each edge; link() the versions that are valid"
+    resolution: Any = None  # the `records.Resolution`, set by the client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), {"resolution": self.resolution})
 
 
-class NoSetKnown(AnswerIsNo):
+class NoSet(NoResolution):
+    message = "no set of versions of {pipeline} is valid on every edge"
+
+
+class NoSetKnown(NoResolution):
     exit_code = 3
     message = "can't resolve {pipeline}: some edges have never been validated"
     past = "can't resolve {pipeline}: some edges had not been validated at {as_of}"
-    hint = "opstore validate {pipeline}"
 
 
 class LockStale(AnswerIsNo):
     message = "the lock {path} is out of date"
     hint = "opstore resolve {pipeline} --lock {path}"
+    python = "client.resolve('{pipeline}').lock() is a new one"
 
 
 class NotFound(OpStoreError):
@@ -271,12 +323,14 @@ class OpNotFound(NotFound):
     message = "there is no op {op}"
     past = "there was no op {op} at {as_of}"
     hint = "opstore ops"
+    python = "client.ops() lists the ops"
 
 
 class VersionNotFound(NotFound):
     message = "no version of {op} matches {selector}"
     past = "no version of {op} matched {selector} at {as_of}"
     hint = "opstore versions {op}"
+    python = "client.versions('{op}') lists the versions"
 
     @classmethod
     def without_latest(cls, op: str, *, all_yanked: bool) -> Self:
@@ -296,11 +350,13 @@ class VersionNotFound(NotFound):
 class NotStored(NotFound):
     message = "{op}@{version} has no bytes: it is registered only"
     hint = "opstore versions {op}"
+    python = "client.versions('{op}') lists the versions; those with a digest are stored"
 
 
 class TokenNotFound(NotFound):
     message = "there is no token in {path}: the daemon creates it when it first starts"
     hint = "opstore start"
+    python = "in a shell: opstore start"
 
 
 class BlobNotFound(NotFound):
@@ -311,11 +367,13 @@ class PipelineNotFound(NotFound):
     message = "there is no pipeline {pipeline}"
     past = "there was no pipeline {pipeline} at {as_of}"
     hint = "opstore pipeline list"
+    python = "client.pipelines() lists the pipelines"
 
 
 class LinkNotFound(NotFound):
     message = "no link from {upstream} to {downstream} is in force"
     hint = "opstore links {op}"
+    python = "client.links('{op}') lists the links in force"
 
 
 class UploadNotFound(NotFound):
@@ -326,12 +384,14 @@ class TagNotFound(NotFound):
     message = "{op} has no tag {tag}"
     past = "{op} had no tag {tag} at {as_of}"
     hint = "opstore tags {op}"
+    python = "client.tags('{op}') lists the tags"
 
 
 class TagYanked(NotFound):
     message = "{op}@{tag} is {version}, which is yanked: {reason}"
     past = "{op}@{tag} was {version} at {as_of}, which was yanked: {reason}"
     hint = "opstore tag {op}@latest {tag}, or ask for {op}@{version} itself"
+    python = "client.tag('{op}@latest', '{tag}') moves the tag; '{op}@{version}' selects the yanked version itself"
 
 
 class RouteNotFound(NotFound):
@@ -347,16 +407,19 @@ class Conflict(OpStoreError):
 class VersionConflict(Conflict):
     message = "{op}@{version} has the subversions {subversions} already, with other bytes: {digest}"
     hint = "opstore push {op} FILE --bump patch"
+    python = "pass other subversions or fields, or otherwise='patch' to store these bytes as a new patch version"
 
 
 class PipelineConflict(Conflict):
     message = "the pipeline {pipeline} is registered already, with another graph"
     hint = "opstore pipeline show {pipeline}, or another name for this graph"
+    python = "client.pipeline('{pipeline}') returns that graph; pass another name for this one"
 
 
 class FormatConflict(Conflict):
     message = "{op}@{version} has these bytes already, as {format}, and a stored version never changes"
     hint = "opstore show {op}@{version}"
+    python = "client.show('{op}@{version}') has the format"
 
 
 class OffsetMismatch(Conflict):
@@ -378,6 +441,7 @@ class KeyReused(Conflict):
 class LockConflict(Conflict):
     message = "{name} has other bytes in this store than in the lock: {actual}, not {expected}"
     hint = "opstore show {name}, or another --url: the lock may be of another store"
+    python = "client.show('{name}') is what this store has: the lock may be of another store"
 
     @classmethod
     def of(cls, name: str, actual: tuple[str | None, int | None], expected: tuple[str | None, int | None]) -> Self:
@@ -392,11 +456,13 @@ class LockConflict(Conflict):
 class OutputExists(Conflict):
     message = "{path} exists already"
     hint = "choose another path, or overwrite it with -f"
+    python = "pass another path, or overwrite=True"
 
 
 class HomeLocked(Conflict):
     message = "{home} is in use by the daemon at {url} (pid {pid})"
     hint = "opstore stop"
+    python = "in a shell: opstore stop"
 
 
 class StoreInUse(Conflict):
@@ -405,6 +471,7 @@ class StoreInUse(Conflict):
         "one daemon at a time: stop the other one (in Python: close() the earlier server), "
         "or give another --db, --saver or OPSTORE_HOME"
     )
+    python = "one at a time: close() the earlier server, or pass another saver and db_url"
 
 
 class NumbersExhausted(Conflict):
@@ -425,16 +492,19 @@ class IntegrityFailure(OpStoreError):
 class DigestMismatch(IntegrityFailure):
     message = "the bytes that arrived have the digest {actual}, not {expected}: nothing was kept"
     hint = "run the same command again"
+    python = "call {called} again"
 
 
 class SizeMismatch(IntegrityFailure):
     message = "{actual} bytes arrived, not {expected}: nothing was kept"
     hint = "run the same command again"
+    python = "call {called} again"
 
 
 class ChecksumMismatch(IntegrityFailure):
     message = "the bytes that arrived have the checksum {actual}, not {expected}: nothing was kept"
     hint = "run the same command again"
+    python = "call {called} again"
 
 
 class BlobDamaged(IntegrityFailure):
@@ -448,6 +518,7 @@ class UnexpectedResponse(IntegrityFailure):
 
     message = "{url} responded with {actual} to a request for {expected}: nothing was kept"
     hint = "check which daemon that is: opstore status"
+    python = "check which daemon that is: client.status()"
 
 
 class Unreachable(OpStoreError):
@@ -459,11 +530,13 @@ class Unreachable(OpStoreError):
 class DaemonUnreachable(Unreachable):
     message = "no daemon answers at {url}: {reason}"
     hint = "opstore serve (there); without --url and OPSTORE_URL, commands use the local daemon"
+    python = "start it there, in a shell: opstore serve; OpStoreClient() without a URL uses the local daemon"
 
 
 class DaemonNotRunning(Unreachable):
     message = "no daemon runs for {home}"
     hint = "opstore start"
+    python = "in a shell: opstore start"
 
 
 class LocalDaemonUnreachable(Unreachable):
@@ -476,6 +549,7 @@ class LocalDaemonUnreachable(Unreachable):
 class DaemonDidNotStart(Unreachable):
     message = "the local daemon did not start: {reason}"
     hint = "opstore serve shows why; its log is {log}"
+    python = "in a shell, opstore serve shows why; its log is {log}"
 
 
 class TlsFailed(Unreachable):
@@ -491,10 +565,12 @@ class TlsRequired(Unreachable):
 class ConnectionLost(Unreachable):
     message = "the connection to {url} was lost: {reason}"
     hint = "run the same command again"
+    python = "call {called} again"
 
     def with_resume(self) -> Self:
         """Return this error with the advice for a transfer whose progress was kept."""
         self.advice = "run the same command again: the transfer resumes"
+        self.python = "call {called} again: the transfer resumes"
         return self
 
 
@@ -508,12 +584,14 @@ class TokenRequired(NotAuthorised):
     status = 401
     message = "the daemon requires a token: {reason}"
     hint = "opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent"
+    python = "pass token=..., set OPSTORE_TOKEN, or log in once in a shell: opstore login URL"
 
 
 class SessionRequired(NotAuthorised):
     status = 401
     message = "this browser has no session here, or it has ended"
     hint = "opstore open"
+    python = "client.invite() returns a path that starts a session"
 
 
 class ScopeRequired(NotAuthorised):
@@ -531,6 +609,7 @@ class ForeignOrigin(NotAuthorised):
 class UntrustedUrl(NotAuthorised):
     message = "{url} comes from {path}, which somebody else may have written, so it is not used"
     hint = "opstore login {url}, if you trust it"
+    python = "pass the URL to OpStoreClient if you trust it, or log in once in a shell: opstore login {url}"
 
 
 class UntrustedHome(NotAuthorised):
@@ -546,6 +625,7 @@ class PlainHttp(NotAuthorised):
 class ProofFailed(NotAuthorised):
     message = "{url} did not prove that it knows the token, which was not sent: a wrong token, or another program"
     hint = "opstore doctor says which token was used; opstore restart, for the local daemon"
+    python = "check the token that was passed; in a shell, opstore doctor says which one the commands use"
 
 
 class TokenUnavailable(NotAuthorised):
@@ -556,6 +636,7 @@ class TokenUnavailable(NotAuthorised):
 class ListenRefused(NotAuthorised):
     message = "the daemon does not listen on {host}: other machines could reach it there, unprotected"
     hint = "opstore serve --host 127.0.0.1, behind a reverse proxy with TLS"
+    python = "listen on 127.0.0.1, behind a reverse proxy with TLS"
 
 
 class LoadingRunsCode(NotAuthorised):
@@ -564,11 +645,16 @@ class LoadingRunsCode(NotAuthorised):
         "if you trust everybody who can push here: client.load(..., allow_pickle=True), or OPSTORE_ALLOW_PICKLE=1, "
         "or allow_pickle = true in your own config.toml"
     )
+    python = (
+        "if you trust everybody who can push here, pass allow_pickle=True; OPSTORE_ALLOW_PICKLE=1, or "
+        "allow_pickle = true in your own config.toml, allows it everywhere"
+    )
 
 
 class UntrustedTypes(NotAuthorised):
     message = "{op}@{version} holds types that skops does not trust by default: {types}"
     hint = "client.load(..., trusted=[...]) with the types that you trust"
+    python = "pass trusted=[...] with the types that you trust"
 
 
 class Unavailable(OpStoreError):
@@ -581,6 +667,7 @@ class StorageFull(Unavailable):
     status = 507
     message = "there is no space left: {reason}"
     hint = "free some space and run the same command again"
+    python = "free some space and call {called} again"
 
 
 class StorageFailed(Unavailable):
@@ -594,6 +681,7 @@ class DatabaseFailed(Unavailable):
 class OutcomeUnknown(Unavailable):
     message = "the database failed during the commit, whose outcome is unknown: {reason}"
     hint = "run the same command again: requests are idempotent"
+    python = "call {called} again: requests are idempotent"
 
 
 class SchemaTooNew(Unavailable):
@@ -604,6 +692,7 @@ class SchemaTooNew(Unavailable):
 class DatabaseLost(Unavailable):
     message = "{saver} holds blobs of a store, and their database is not there: {reason}"
     hint = "put their database back, or give another --saver or OPSTORE_HOME; see Recovery in the documentation"
+    python = "put their database back, or pass another saver; see Recovery in the documentation"
 
 
 class DatabaseDamaged(Unavailable):
@@ -619,11 +708,13 @@ class DatabaseReplaced(Unavailable):
 class BlobsLost(Unavailable):
     message = "the database {database} has stored versions, and their bytes are not there: {reason}"
     hint = "put the blobs back, or give the --saver where they are; see Recovery in the documentation"
+    python = "put the blobs back, or pass the saver where they are; see Recovery in the documentation"
 
 
 class StoreMismatch(Unavailable):
     message = "the database {database} belongs to {of_database}, and {saver} to the store {of_saver}"
     hint = "give the --db and the --saver, or the OPSTORE_HOME, that belong together"
+    python = "pass the db_url and the saver that belong together"
 
 
 class StoreIdDamaged(Unavailable):
@@ -647,6 +738,7 @@ class LibraryMissing(Unavailable):
 class ProgramReplaced(Unavailable):
     message = "the daemon's program was replaced or removed while it runs: {reason}"
     hint = "opstore restart"
+    python = "in a shell: opstore restart"
 
 
 class BudgetExceeded(OpStoreError):
@@ -658,29 +750,34 @@ class BudgetExceeded(OpStoreError):
 class ResolutionTooHard(BudgetExceeded):
     message = "can't resolve {pipeline} within {limit}; the ops that conflict most: {most}"
     hint = "opstore resolve {pipeline} --use OP@VERSION, with versions of these ops that are valid together"
+    python = "pass use=[...] with versions of these ops that are valid together"
 
 
 class TooMuchWork(BudgetExceeded):
     message = "{question} takes more than {limit}"
     hint = "name a version or a smaller range; opstore affected takes --pipeline PIPELINE"
+    python = "pass a version or a smaller range; client.affected() takes pipeline=..."
 
 
 class TooManySearches(BudgetExceeded):
     status = 503
     message = "{running} long searches are running, and as many as may wait for them are waiting"
     hint = "run the same command again later"
+    python = "call {called} again later"
 
 
 class TooManyReads(BudgetExceeded):
     status, retry_after = 503, 5
     message = "{running} requests are reading many stored bytes, and as many as may wait for them are waiting"
     hint = "run the same command again later"
+    python = "call {called} again later"
 
 
 class QuotaExceeded(BudgetExceeded):
     status = 429
     message = "this token has {limit} {what}, as many as it may have: {frees}"
     hint = "run the same command again later"
+    python = "call {called} again later"
 
 
 class InternalError(OpStoreError):
@@ -688,6 +785,7 @@ class InternalError(OpStoreError):
 
     message = "an internal error, with the reference {reference}"
     hint = "search daemon.log for that reference: opstore status names its folder"
+    python = "search daemon.log for that reference, in the folder client.status().home"
 
 
 def all_errors(family: type[OpStoreError] = OpStoreError) -> Iterator[type[OpStoreError]]:
@@ -723,6 +821,16 @@ def did_you_mean(names: Sequence[str]) -> str:
 def reason(error: BaseException) -> str:
     """Return why an operation failed, in words: those of the operating system for an OSError."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def advised(called: str) -> Iterator[None]:
+    """Add the advice to the traceback of an error that is raised in the context, where a program called `called`."""
+    try:
+        yield
+    except OpStoreError as error:
+        error.set_notes([advice] if (advice := error.in_python(called)) else [])
+        raise
 
 
 @contextmanager

@@ -243,21 +243,21 @@ def an_error_about_a_past_state_names_the_time_or_position(scene: Scene) -> None
     past = "2020-01-01T10:00:00Z"
     scene.store.push("pca", b"one")
     scene.store.register_pipeline("churn", ["pca", "forest"])
-    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at 2020-01-01 10:00:00Z$") as missing:
+    with pytest.raises(errors.OpNotFound, match=r"(?m)^there was no op pca at 2020-01-01 10:00:00Z$") as missing:
         scene.store.show("pca", as_of=past)
     assert missing.value.details == {"op": "pca", "as_of": past}
-    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at position 0$"):
+    with pytest.raises(errors.OpNotFound, match=r"(?m)^there was no op pca at position 0$"):
         scene.store.versions("pca", as_of="0")
-    with pytest.raises(errors.PipelineNotFound, match=r"^there was no pipeline churn at position 1$"):
+    with pytest.raises(errors.PipelineNotFound, match=r"(?m)^there was no pipeline churn at position 1$"):
         scene.store.validate_pipeline("churn", as_of="1")
-    with pytest.raises(errors.VersionNotFound, match=r"^no version of pca matched 2 at position 1$"):
+    with pytest.raises(errors.VersionNotFound, match=r"(?m)^no version of pca matched 2 at position 1$"):
         scene.store.show("pca@2", as_of="1")
-    with pytest.raises(errors.TagNotFound, match=r"^pca had no tag best at position 1$"):
+    with pytest.raises(errors.TagNotFound, match=r"(?m)^pca had no tag best at position 1$"):
         scene.store.show("pca@best", as_of="1")
-    with pytest.raises(errors.VersionNotFound, match=r"^forest had no version at position 2$"):
+    with pytest.raises(errors.VersionNotFound, match=r"(?m)^forest had no version at position 2$"):
         scene.store.show("forest", as_of="2")
-    with pytest.raises(errors.VersionNotFound, match=r"^forest has no version yet$"):
+    with pytest.raises(errors.VersionNotFound, match=r"(?m)^forest has no version yet$"):
         scene.store.show("forest")
     scene.store.yank("pca@1.0.0", reason="bad")
-    with pytest.raises(errors.VersionNotFound, match=r"^every version of pca is yanked$"):
+    with pytest.raises(errors.VersionNotFound, match=r"(?m)^every version of pca is yanked$"):
         scene.store.show("pca")

@@ -3,16 +3,36 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.client.mixin import ignore
 from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.records import Resolution
 from opstore_daemon.savers import FileSaver, MemorySaver
 from opstore_daemon.testing import serving
 from tests.scenarios import EVERY_SCENARIO, Scenario, Scene
 from tests.support.in_process import InProcessClient
+
+
+class _ReturnsNoResolution:
+    """A client whose `resolve` returns a resolution without versions, as the store does, in place of NoResolution."""
+
+    def resolve(self, *given: Any, **named: Any) -> Resolution:
+        try:
+            found: Resolution = super().resolve(*given, **named)  # type: ignore[misc]
+        except errors.NoResolution as error:
+            found = error.resolution
+        return found
+
+
+class _InProcess(_ReturnsNoResolution, InProcessClient): ...
+
+
+class _OverHttp(_ReturnsNoResolution, OpStoreClient): ...
 
 
 @contextmanager
@@ -35,7 +55,7 @@ def in_files(folder: Path) -> Iterator[Scene]:
 def in_process(folder: Path) -> Iterator[Scene]:
     """Open a client that calls the application without a network."""
     with in_files(folder) as scene:
-        client = InProcessClient(scene.server)
+        client = _InProcess(scene.server)
         client.warn = ignore
         yield Scene(client, scene.server, scene.saver)
 
@@ -46,7 +66,7 @@ def over_http(folder: Path) -> Iterator[Scene]:
     saver = FileSaver(folder / "blobs")
     with (
         serving(folder, saver=saver) as running,
-        OpStoreClient(running.url, token=running.token, warn=ignore) as client,
+        _OverHttp(running.url, token=running.token, warn=ignore) as client,
     ):
         yield Scene(client, running.server, saver)
 

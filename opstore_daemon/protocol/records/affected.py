@@ -1,11 +1,12 @@
 """The ops to retrain for a version."""
 
-from opstore_daemon.protocol.records.base import NameText, NumberText, Record, Sentence, VerdictWord
+from opstore_daemon.protocol.records.base import NameText, NumberText, Record, Sentence, VerdictWord, WithVerdict
+from opstore_daemon.protocol.records.presentation import Rows
 from opstore_daemon.protocol.records.verdicts import OpVersion
 from opstore_daemon.protocol.records.versions import Picked
 
 
-class AffectedOp(Record, frozen=True, kw_only=True):
+class AffectedOp(WithVerdict, Record, frozen=True, kw_only=True):
     """An op that has to be retrained, with its latest version, and why."""
 
     op: NameText
@@ -14,8 +15,13 @@ class AffectedOp(Record, frozen=True, kw_only=True):
     reason: Sentence
 
 
-class Affected(Record, frozen=True, kw_only=True):
-    """The ops for which a version is not valid, direct ones first, and those downstream of them."""
+class Affected(Rows, Record, frozen=True, kw_only=True):
+    """The ops for which a version is not valid, direct ones first, and those downstream of them.
+
+    It is a sequence of the `AffectedOp`s, so it is true if there is any.
+    """
+
+    ROWS = "affected"
 
     version: OpVersion
     affected: tuple[AffectedOp, ...]

@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import Name
+from opstore_daemon.protocol.records.presentation import Columns, Presentation
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import NUMBER_FORM, SUBVERSIONS_FORM
 
@@ -62,9 +64,29 @@ Word = Annotated[str, Meta(max_length=128)]  # such as the version of the daemon
 Cursor = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+class Record(Columns, Presentation, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A response. Clients ignore the keys of a newer daemon."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Request(Presentation, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request. Unknown keys are refused."""
+
+
+class VerdictText(CheckedText):
+    """The word of a verdict, which is true only if it is `valid`, so that `if edge.verdict` is a gate."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return self == "valid"
+
+
+class WithVerdict:
+    """A record whose field `verdict` is true only if it is `valid`: any other word of a plain `str` is true as well."""
+
+    __slots__ = ()
+
+    verdict: VerdictWord
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "verdict", VerdictText(self.verdict))  # type: ignore[arg-type]

@@ -7,7 +7,8 @@ from msgspec import Meta
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import base
-from opstore_daemon.protocol.records.base import Record, References, Request, Size, VerdictWord
+from opstore_daemon.protocol.records.base import Record, References, Request, Size, VerdictWord, WithVerdict
+from opstore_daemon.protocol.records.presentation import Rows
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion
 from opstore_daemon.protocol.records.versions import Picked, SkippedVersion, VersionRecord
 
@@ -16,14 +17,18 @@ NameText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": OpN
 DigestText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": Digest.PATTERN})]
 
 
-class Resolution(Record, frozen=True, kw_only=True):
+class Resolution(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     """The newest versions of a pipeline's ops that are valid together, one of each, in the order of the data.
+
+    It is a sequence of these `VersionRecord`s.
 
     If there is no such set, `versions` is empty, `verdict` is `unknown` if only links are missing, else `invalid`, and
     `conflict` has a smallest set of edges that can't all be valid, each with the newest versions and the reason.
     `explained` is False if the budget ended before the explanation: then `skipped` may lack versions, or `conflict` is
     empty.
     """
+
+    ROWS = "versions"
 
     pipeline: base.NameText
     verdict: VerdictWord
@@ -56,6 +61,8 @@ class LockedVersion(Request, frozen=True, kw_only=True):
 class Lock(Request, frozen=True, kw_only=True):
     """The content of a lock: one version of each op of a pipeline, and its edges."""
 
+    ROWS = "versions"
+
     edges: Annotated[tuple[tuple[NameText, NameText], ...], Meta(max_length=10000)]
     versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
 
@@ -79,3 +86,7 @@ class Check(Record, frozen=True, kw_only=True):
     findings: tuple[base.Sentence, ...]
     versions: tuple[OpVersion, ...] = ()
     position: base.Position
+
+    def __bool__(self) -> bool:
+        """Return whether the lock holds, so that `if client.check_lock(...)` is a gate."""
+        return self.holds

@@ -2,18 +2,30 @@
 
 from collections.abc import Iterable
 
-from opstore_daemon.protocol.records.base import NameText, NumberText, Position, Record, Sentence, VerdictWord
+from opstore_daemon.protocol.records.base import (
+    NameText,
+    NumberText,
+    Position,
+    Record,
+    Sentence,
+    VerdictWord,
+    WithVerdict,
+)
+from opstore_daemon.protocol.records.presentation import Rows, reference
 from opstore_daemon.protocol.records.versions import Picked
 
 
 class OpVersion(Record, frozen=True, kw_only=True):
-    """An op and one of its versions; None if it has no version."""
+    """An op and one of its versions; None if it has no version. Its text is `pca@1.0.0`."""
 
     op: NameText
     version: NumberText | None
 
+    def __str__(self) -> str:
+        return reference(self.op, self.version)
 
-class EdgeVerdict(Record, frozen=True, kw_only=True):
+
+class EdgeVerdict(WithVerdict, Record, frozen=True, kw_only=True):
     """The verdict of one edge, with its reason in words.
 
     `by_entry`: an entry for exactly the upstream version decides it. An invalid edge without one has not been
@@ -26,6 +38,10 @@ class EdgeVerdict(Record, frozen=True, kw_only=True):
     reason: Sentence
     by_entry: bool = False
 
+    def __bool__(self) -> bool:
+        """Return whether the verdict is valid."""
+        return self.verdict == "valid"
+
 
 def combine(words: Iterable[VerdictWord]) -> VerdictWord:
     """Return the verdict over several edges: invalid beats unknown, unknown beats valid."""
@@ -35,11 +51,14 @@ def combine(words: Iterable[VerdictWord]) -> VerdictWord:
     return "unknown" if "unknown" in found else "valid"
 
 
-class Validation(Record, frozen=True, kw_only=True):
+class Validation(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     """The verdict over all edges, and the versions that it is about.
 
-    `position` is the last entry of the journal that it can depend on, and its etag.
+    It is a sequence of the verdicts of its edges. `position` is the last entry of the journal that it can depend on,
+    and its etag.
     """
+
+    ROWS = "edges"
 
     verdict: VerdictWord
     edges: tuple[EdgeVerdict, ...]

@@ -34,7 +34,9 @@ from opstore_daemon.protocol.records.base import (
     Time,
     UploadId,
     VerdictWord,
+    WithVerdict,
 )
+from opstore_daemon.protocol.records.presentation import Rows, reference
 from opstore_daemon.protocol.references import TagName
 from opstore_daemon.protocol.versions import Version
 
@@ -58,6 +60,7 @@ class VersionRecord(Record, frozen=True, kw_only=True):
 
     A push may declare the `format` of the bytes (`folder`, `joblib`; None: plain bytes) and the `libraries` that made
     them, with their versions by name. The store interprets neither. `yank_reason` is None unless it is `yanked`.
+    Its text is `pca@1.0.0`.
     """
 
     op: NameText
@@ -77,6 +80,9 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     libraries: Libraries = msgspec.field(default_factory=dict)
     position: Position
 
+    def __str__(self) -> str:
+        return reference(self.op, self.version)
+
 
 class Pushed(VersionRecord, frozen=True, kw_only=True):
     """A version, and whether this push created it or stored its bytes."""
@@ -93,12 +99,14 @@ class SkippedVersion(Record, frozen=True, kw_only=True):
     reason: Sentence
 
 
-class Versions(Record, frozen=True, kw_only=True):
+class Versions(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     """Versions of an op, newest first; with `valid_for`, those that are valid for all of them.
 
     `skipped` names the newer versions that are not. If none is left, `verdict` says whether that is known (`invalid`)
-    or links are missing (`unknown`).
+    or links are missing (`unknown`). It is a sequence of the `VersionRecord`s, so it is true if there is any.
     """
+
+    ROWS = "versions"
 
     op: NameText
     versions: tuple[VersionRecord, ...]

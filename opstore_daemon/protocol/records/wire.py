@@ -30,15 +30,15 @@ def fingerprint(parts: Sequence[bytes]) -> str:
 
 def encode(value: Any) -> bytes:
     """Return the record, or any other value that JSON can represent, as JSON."""
-    return msgspec.json.encode(value, enc_hook=_to_text)
+    return msgspec.json.encode(value, enc_hook=to_text)
 
 
 def in_ascii(record: msgspec.Struct) -> str:
     """Return the record as one line of JSON in ASCII, for a header."""
-    return json.dumps(msgspec.to_builtins(record, enc_hook=_to_text), separators=(",", ":"))
+    return json.dumps(msgspec.to_builtins(record, enc_hook=to_text), separators=(",", ":"))
 
 
-def _to_text(value: object) -> str:
+def to_text(value: object) -> str:
     """Return the text of a typed value; msgspec knows only exact strings."""
     if isinstance(value, Version):
         return value.text_with_time

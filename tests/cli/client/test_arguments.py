@@ -36,7 +36,11 @@ EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.text: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
     arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"], np.array("pca")],
-    arguments.texts_or_lock: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
+    arguments.texts_in_order: [5, b"pca", {"pca": 1}, [5], {"pca", "forest"}, frozenset({"pca"})],
+    arguments.reference: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
+    arguments.references: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"], np.array("pca")],
+    arguments.references_or_lock: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
+    arguments.trusted: [5, b"PCA", {"PCA": 1}, [5], ["PCA", None], True],
     arguments.lock: [5, "pca@1.0.0", ["pca@1.0.0"], {"edges": [], "versions": []}],
     arguments.path: [5, b"models", None, object(), "a\0b"],
     arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}, np.array("ab")],
@@ -102,7 +106,7 @@ def test_no_other_argument_of_a_verb_is_unchecked() -> None:
         for parameter in inspect.signature(method).parameters
         if parameter not in arguments.CHECKS
     }
-    assert unchecked == {"self", "obj", "trusted", "expected"}
+    assert unchecked == {"self", "obj", "expected"}
 
 
 def test_an_array_is_refused_with_the_verb_that_stores_it(client: OpStoreClient) -> None:
@@ -162,6 +166,51 @@ def test_other_types_with_a_clear_meaning_are_accepted(memory_server: OpStoreSer
     client.push("pca", memoryview(b"and more"))  # type: ignore[arg-type]
 
 
+def test_the_record_of_a_version_is_a_reference_to_it(memory_server: OpStoreServer) -> None:
+    client = InProcessClient(memory_server)
+    old, forest = client.push("pca", b"old"), client.push("forest", b"trees")
+    client.push("pca", b"new")
+    linked = client.link(old, forest)  # type: ignore[arg-type]
+    assert (linked.upstream_version, linked.downstream_version) == ("1.0.0", "1.0.0")
+    assert client.pull(old) == b"old"  # type: ignore[call-overload]
+    edge = client.validate(old, forest).edges[0]  # type: ignore[arg-type]
+    assert client.show(edge.upstream).version == "1.0.0"  # type: ignore[arg-type]
+    client.register_pipeline("churn", ["pca", "forest"])
+    assert client.validate_pipeline("churn", use=old).versions == client.validate_pipeline("churn", use=[old]).versions  # type: ignore[arg-type, list-item]
+    assert [tag.version for tag in client.tag([old, forest], "live")] == ["1.0.0", "1.0.0"]  # type: ignore[list-item]
+    with pytest.raises(errors.InvalidName):
+        client.push(old, b"bytes")  # type: ignore[arg-type]
+
+
+TEXT_FOR_SEQUENCE: dict[str, Callable[[InProcessClient], object]] = {
+    "tags of push": lambda client: client.push("new", b"x", tags="stable").tags == ("stable",),
+    "tags of save": lambda client: client.save("new", [1], tags="stable").tags == ("stable",),
+    "valid_for": lambda client: client.push("new", b"x", valid_for="forest@1.0.0").op == "new",
+    "valid_for of save": lambda client: client.save("new", [1], valid_for="forest@1.0.0").op == "new",
+    "valid_with": lambda client: client.save("new", [1], valid_with="pca").op == "new",
+    "valid_for of register": lambda client: (
+        client.register("new", fields={"major": {"a": "b"}}, valid_for="forest@1.0.0", valid_with="pca").created
+    ),
+    "valid_for of versions": lambda client: len(client.versions("pca", valid_for="forest")) == 1,
+    "use of validate_pipeline": lambda client: client.validate_pipeline("churn", use="pca@1.0.0"),
+    "use of wait": lambda client: client.wait("churn", seconds=0, use="pca@1.0.0"),
+    "use of resolve": lambda client: client.resolve("churn", use="pca@1.0.0"),
+    "references of tag": lambda client: len(client.tag("pca", "live")) == 1,
+    "ops": lambda client: client.register_pipeline("other", "pca").ops == ("pca",),
+}
+
+
+@pytest.mark.parametrize("parameter", TEXT_FOR_SEQUENCE)
+def test_one_text_is_one_item_of_a_sequence(memory_server: OpStoreServer, parameter: str) -> None:
+    client = InProcessClient(memory_server)
+    client.push("forest", b"trees")
+    client.push("pca", b"bytes", valid_for="forest@1.0.0")
+    client.register_pipeline("churn", ["pca", "forest"])
+    assert TEXT_FOR_SEQUENCE[parameter](client)
+    letters = {op.name for op in client.ops()} - {"pca", "forest", "new"}
+    assert letters == set()
+
+
 def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStoreServer) -> None:
     client = InProcessClient(memory_server)
     first = client.push("pca", b"one")
@@ -172,7 +221,7 @@ def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStore
     assert client.show("pca", as_of=first.position).version == "1.0.0"
     assert client.show("pca", as_of=datetime.now(UTC) + timedelta(days=1)).version == "1.0.1"
     assert client.show("pca", as_of=date.today() + timedelta(days=2)).version == "1.0.1"  # noqa: DTZ011
-    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at \S+ \S+Z \(2 days ago\)$"):
+    with pytest.raises(errors.OpNotFound, match=r"^there was no op pca at \S+ \S+Z \(2 days ago\)\n"):
         client.show("pca", as_of="2 days ago")
     with pytest.raises(errors.InvalidRequest, match="'someday' is not a position of the journal, a time"):
         client.show("pca", as_of="someday")
@@ -213,6 +262,10 @@ def test_the_verbs_of_chariots_name_a_wrong_argument_too(client: OpStoreClient) 
         client.save_op_bytes("pca", "aaaa.bbbb.cccc", "text")  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidArgument, match="pipeline must be a pipeline with the method get_all_op_links"):
         client.register_new_pipeline(5)  # type: ignore[arg-type]
+    for links in (["ab"], [("a", "b", "c")]):
+        broken = SimpleNamespace(name="churn", get_all_op_links=lambda links=links: links)
+        with pytest.raises(errors.InvalidArgument, match="a pipeline whose get_all_op_links returns pairs"):
+            client.register_new_pipeline(broken)
     for wrong in (lambda: client.pipeline_exists(5), lambda: client.get_all_versions_of_op(None)):  # type: ignore[arg-type]
         with pytest.raises(errors.InvalidRequest, match="is not a name"):
             wrong()

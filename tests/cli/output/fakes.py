@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from opstore_cli.client.validity import no_resolution
 from opstore_cli.config.settings import Settings
 from opstore_cli.console.session import Session
 from opstore_cli.transfer.output_path import check_path_of
@@ -84,6 +85,8 @@ class FakeClient:
             result = self.results[verb]
             if isinstance(result, Exception):
                 raise result
+            if isinstance(result, Resolution) and not result:
+                raise no_resolution(result)
             return result
 
         return call
