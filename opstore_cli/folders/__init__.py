@@ -1,1 +1,1 @@
-"""A folder as one deterministic tar stream: format, packing, unpacking."""
+"""A folder as one deterministic tar stream (protocol.folder_format): packing, unpacking."""

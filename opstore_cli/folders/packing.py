@@ -8,8 +8,18 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, check_entry, header, padding
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.folder_format import (
+    END,
+    FILE,
+    FOLDER,
+    LINK,
+    Entry,
+    InvalidFolder,
+    check_entry,
+    header,
+    padding,
+)
 from opstore_daemon.system.files import NONBLOCK, open_nofollow
 
 # The way out if a link can't be stored as a link.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from opstore_cli.files.part_folder import remove
 from opstore_cli.folders.packing import PackedFolder
-from opstore_cli.folders.tar_format import FILE, FOLDER, Entry, InvalidFolder, check_entry, padding, read_entry
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.folder_format import FILE, FOLDER, Entry, InvalidFolder, check_entry, padding, read_entry
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.system.files import open_nofollow
 from opstore_daemon.system.folder_sync import sync_folder

@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
-from opstore_cli.folders.tar_format import InvalidFolder
 from opstore_cli.folders.unpacking import PartialFolder, unpack
 from opstore_cli.transfer.hashing import HashedStream, Hasher
 from opstore_cli.transfer.output_path import check_path_of, is_folder
@@ -24,6 +23,7 @@ from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.response import ApiResponse
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.folder_format import InvalidFolder
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import VersionRecord

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 from opstore_cli.files.targets import leads_to_descriptor
-from opstore_cli.folders.tar_format import FOLDER_FORMAT
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.records import VersionRecord
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from opstore_cli.folders.packing import PackedFolder
-from opstore_cli.folders.tar_format import FOLDER_FORMAT
 from opstore_cli.transfer.hashing import Hasher
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.samples import Sample, sample_of
 

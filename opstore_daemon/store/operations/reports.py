@@ -2,10 +2,12 @@
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.store.catalog import ops, pipelines
 from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.places import never
 from opstore_daemon.store.reports import history, matrix, overview
+from opstore_daemon.store.reports.folder import FolderListing, folder_listing
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
 from opstore_daemon.store.reports.overview import Neighbours, PipelineLine, SearchResults
@@ -49,6 +51,10 @@ class ReportOperations(Transactions):
         name = OpName.parse(op)
         with self._snapshot(as_of) as snapshot:
             return version_list(snapshot, name, choice, limit)
+
+    def folder(self, version: VersionRecord) -> FolderListing | None:
+        """Return the entries of a version that is a folder, without reading the contents of its files; else None."""
+        return folder_listing(self.saver, version)
 
     def search(self, text: str, as_of: str | None = None) -> SearchResults:
         """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""

@@ -11,7 +11,7 @@ from opstore_daemon.protocol import errors, limits, records, routes
 from opstore_daemon.protocol.records import Blobs
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
-from opstore_daemon.store.blob_reader import BlobReader
+from opstore_daemon.web.framework.blob_body import blob_body
 from opstore_daemon.web.framework.headers import (
     ACCEPT_RANGES,
     CONTENT_RANGE,
@@ -38,7 +38,6 @@ from opstore_daemon.web.framework.routing import (
 )
 
 ROUTES: list[ApiRoute] = []
-MAX_BUFFERED = 64 * 1024  # bytes of a response that may wait in memory for a slow client
 BYTES_HEADERS = (ETAG, ACCEPT_RANGES, SERVED_OP, SERVED_VERSION, SERVED_RECORD)
 
 
@@ -115,7 +114,7 @@ def read(_api: Api, reference: Reference) -> Response:
     headers["Content-Length"] = str(stop - start)
     reader = store().read(version, range_)
     return Response(  # which closes the reader
-        _wrap(reader),
+        blob_body(reader),
         206 if range_ is not None else 200,
         headers,
         content_type=routes.BYTES_TYPE,
@@ -141,10 +140,3 @@ def _range(digest: str, size: int) -> tuple[int, int] | None:
     if found is None:
         raise errors.RangeNotSatisfiable(range=text[:100], size=size)
     return found
-
-
-def _wrap(reader: BlobReader) -> BlobReader:
-    wrapper = request.environ.get("opstore.file_wrapper")
-    # A few bytes are sent together with the head. More are sent by the server's loop through its file wrapper, so that
-    # no thread waits for a slow client.
-    return reader if wrapper is None or reader.stop - reader.start <= MAX_BUFFERED else wrapper(reader)

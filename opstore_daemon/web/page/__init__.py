@@ -47,6 +47,8 @@ PAGES = (
     PageRoute(method="GET", rule=routes.HOME, scope="read", view="ops.home"),
     PageRoute(method="GET", rule=routes.OP_PAGE, scope="read", view="ops.op"),
     PageRoute(method="GET", rule=routes.VERSION_PAGE, scope="read", view="ops.version"),
+    PageRoute(method="GET", rule=routes.DOWNLOAD, scope="read", view="download.download"),
+    PageRoute(method="GET", rule=routes.COMPARISON_PAGE, scope="read", view="comparison.comparison"),
     PageRoute(method="GET", rule=routes.MATRIX_PAGE, scope="read", view="matrix.matrix"),
     PageRoute(method="GET", rule=routes.MATRIX_MAP, scope="read", view="matrix.matrix_map"),
     PageRoute(method="GET", rule=routes.PIPELINES_PAGE, scope="read", view="pipelines.list_pipelines"),

@@ -1,5 +1,6 @@
 """The ops, an op with its versions, and one version."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from flask import Response
@@ -7,6 +8,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.reports.overview import MAX_TEXT
 from opstore_daemon.store.reports.version_list import DEFAULT_SORT, MAX_SCANNED, SORTS, Choice
@@ -15,6 +17,8 @@ from opstore_daemon.web.page.rendering import AsOf, page
 from opstore_daemon.web.request_values import MAX_INTEGER
 
 ROWS = 50  # of a table
+RECENT = 20  # versions that one can be compared with by a click
+MAX_FILES = 100  # of a folder that are listed
 MAX_PAGE = MAX_SCANNED // ROWS
 PIPELINES = 12  # on the home page
 
@@ -78,7 +82,7 @@ def version(_api: Api, reference: Reference, query: AsOf) -> Response:
     related = store().neighbours(found.op, query.value)
     ups = [store().validate(up, shown, as_of=query.value).edges[0] for up in related.upstreams]
     downs = [store().validate(shown, down, as_of=query.value).edges[0] for down in related.downstreams]
-    older = store().versions(found.op, limit=1, below=found.sequence, as_of=query.value).versions
+    recent = store().versions(found.op, limit=RECENT + 1, as_of=query.value).versions
     return page(
         "version.html",
         query,
@@ -87,5 +91,13 @@ def version(_api: Api, reference: Reference, query: AsOf) -> Response:
         ups=ups,
         downs=downs,
         related=related,
-        older=older[0] if older else None,
+        others=_others(found, recent),
+        folder=store().folder(found),
+        most_files=MAX_FILES,
     )
+
+
+def _others(version: VersionRecord, recent: Sequence[VersionRecord]) -> list[VersionRecord]:
+    """Return the recent versions except this one; the one before it comes first."""
+    others = [each for each in recent if each.sequence != version.sequence]
+    return sorted(others, key=lambda each: (each.sequence > version.sequence, -each.sequence))

@@ -12,8 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opstore_cli.folders import tar_format
-from opstore_cli.folders.tar_format import FILE, FOLDER, LINK, Entry, InvalidFolder, check_entry, header, read_entry
+from opstore_daemon.protocol import folder_format
+from opstore_daemon.protocol.folder_format import (
+    FILE,
+    FOLDER,
+    LINK,
+    Entry,
+    InvalidFolder,
+    check_entry,
+    header,
+    read_entry,
+)
 from tests.cli.folders.trees import SAMPLE, described, make, packed, plain
 
 names = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0/"), min_size=1, max_size=130)
@@ -47,7 +56,7 @@ def test_a_changed_header_is_refused_or_another_entry(entry: Entry, data: st.Dat
     place = data.draw(st.integers(0, len(whole) - 1))
     whole[place] ^= data.draw(st.integers(1, 255))
     try:
-        read = read_entry(BytesIO(bytes(whole) + bytes(tar_format.MAX_EXTENDED)).read)
+        read = read_entry(BytesIO(bytes(whole) + bytes(folder_format.MAX_EXTENDED)).read)
     except InvalidFolder:
         return
     # A changed letter in a path gives another entry, whose header is written in the same way.

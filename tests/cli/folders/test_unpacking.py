@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstore_cli.folders import unpacking
-from opstore_cli.folders.tar_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, header, padding
 from opstore_cli.folders.unpacking import unpack
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.folder_format import END, FILE, FOLDER, LINK, Entry, InvalidFolder, header, padding
 from tests.cli.folders.trees import SAMPLE, described, make, member, packed, plain, tar
 from tests.support.faults import fails
 from tests.support.open_files import OpenFiles, open_below

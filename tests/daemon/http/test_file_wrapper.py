@@ -10,7 +10,7 @@ import pytest
 from opstore_daemon.http_server.channel import Channel
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.store.blob_reader import BlobReader
-from opstore_daemon.web.api.blobs import MAX_BUFFERED
+from opstore_daemon.web.framework.blob_body import MAX_BUFFERED
 from tests.daemon.http.test_bytes import BYTES, large
 from tests.support.faults import fails
 from tests.support.http_client import Http

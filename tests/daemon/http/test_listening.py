@@ -11,7 +11,7 @@ from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.file_wrapper import ForwardBuffer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.web.api.blobs import MAX_BUFFERED
+from opstore_daemon.web.framework.blob_body import MAX_BUFFERED
 from tests.daemon.http.test_uploads import DATA, begin, staged
 from tests.support.http_client import Http
 from tests.support.raw_http import Raw, head

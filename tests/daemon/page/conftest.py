@@ -24,6 +24,7 @@ def _serve(stack: ExitStack, server: OpStoreServer, fill: Callable[[OpStoreServe
 
 def _few_and_hostile(server: OpStoreServer) -> None:
     stores.few(server.store)
+    stores.folders(server.store)
     stores.hostile(server.store)
 
 

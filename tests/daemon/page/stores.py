@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks.filled import fill
 from opstore_daemon import OpStoreServer
+from opstore_daemon.protocol.folder_format import END, FILE, FOLDER, LINK, Entry, header, padding
 from opstore_daemon.protocol.records import Level
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
@@ -41,6 +42,36 @@ def hostile(store: Store) -> None:
     store.link("op", "down", evidence=HOSTILE)
     store.yank("op@1.0.0", HOSTILE)
     store.register_pipeline("x" * 128, ["op", "down", "n" * 128])
+
+
+def folder_bytes(*entries: Entry | tuple[str, bytes]) -> bytes:
+    """Return the stream of a folder with these entries, sorted by path; a pair is a file's name and bytes."""
+    stream = b""
+    for each in entries:
+        entry, content = (
+            (each, b"") if isinstance(each, Entry) else (Entry(each[0].encode(), FILE, len(each[1])), each[1])
+        )
+        stream += header(entry) + content + bytes(padding(len(content)))
+    return stream + END
+
+
+def folders(store: Store) -> None:
+    """Add two versions of an op that is a folder."""
+    spring = folder_bytes(
+        ("config.json", b"{}"),
+        Entry(b"latest", LINK, target=b"weights/model"),
+        Entry(b"weights", FOLDER),
+        ("weights/model", b"x" * 300_000),
+    )
+    summer = folder_bytes(
+        ("config.json", b"{}"),
+        Entry(b"run.sh", FILE, executable=True),
+        Entry(b"weights", FOLDER),
+        ("weights/model", b"x" * 310_000),
+    )
+    labels = {"team": "reviews", "data": "April"}
+    store.push("encoder", spring, format="folder", labels=labels, libraries={"torch": "2.9.0"}, message="of spring")
+    store.push("encoder", summer, format="folder", labels={**labels, "data": "July"}, libraries={"torch": "2.10.0"})
 
 
 def many_ops(store: Store, count: int) -> None:

@@ -1,0 +1,172 @@
+"""The page sends the bytes of a version as a file, lists the files of a folder, and compares two versions."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from opstore_daemon import OpStoreServer
+from opstore_daemon.http_server.listener import Listener
+from opstore_daemon.protocol.folder_format import FOLDER, LINK, Entry
+from opstore_daemon.store.reports import folder
+from opstore_daemon.web.page import ops
+from tests.daemon.page.stores import folder_bytes, folders
+from tests.daemon.page.test_views import seen
+from tests.support.site import Site
+
+
+@pytest.fixture
+def site(memory_server: OpStoreServer) -> Iterator[Site]:
+    """Return a signed-in site."""
+    with Listener(memory_server) as listener:
+        found = Site(memory_server, listener)
+        found.sign_in()
+        yield found
+
+
+@pytest.mark.parametrize("size", [0, 5, 200_000])
+def test_a_version_is_downloaded_as_a_file(site: Site, size: int) -> None:
+    site.server.store.push("model", b"x" * size)
+    assert 'href="/ui/ops/model/1.0.0/download" download' in site.text("/ui/ops/model/1.0.0")
+    response = site.get("/ui/ops/model/latest/download")
+    assert (response.status_code, response.content) == (200, b"x" * size)
+    assert response.headers["Content-Disposition"] == 'attachment; filename="model-1.0.0"'
+    assert response.headers["Content-Type"] == "application/octet-stream"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_a_folder_is_downloaded_as_a_tar_file(site: Site) -> None:
+    folders(site.server.store)
+    response = site.get("/ui/ops/encoder/1.0.0/download")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="encoder-1.0.0.tar"'
+
+
+def test_a_download_needs_a_session_and_bytes(site: Site) -> None:
+    store = site.server.store
+    store.push("model", b"secret")
+    store.register("model", fields={"major": {"a": "b"}})
+    assert "download" not in site.text("/ui/ops/model/2.0.0").partition("<main")[2]
+    assert site.get("/ui/ops/model/2.0.0/download").status_code == 404
+    assert site.get("/ui/ops/model/9.0.0/download").status_code == 404
+    site.browser.cookies.clear()
+    response = site.get("/ui/ops/model/1.0.0/download")
+    assert (response.status_code, b"secret" in response.content) == (401, False)
+
+
+def test_damaged_bytes_are_not_downloaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = site.server.store
+    digest = store.push("model", b"right").digest
+    monkeypatch.setitem(store.saver._blobs, digest, b"wrong")  # type: ignore[attr-defined]
+    assert site.get("/ui/ops/model/1.0.0/download").status_code == 500
+
+
+def test_the_files_of_a_folder_are_listed(site: Site) -> None:
+    folders(site.server.store)
+    assert "Files Path Size config.json 2 Bytes latest → weights/model weights / weights/model 300.0 kB" in seen(
+        site, "/ui/ops/encoder/1.0.0"
+    )
+    assert "run.sh executable" in seen(site, "/ui/ops/encoder/1.0.1")
+
+
+def test_only_the_headers_of_a_folder_are_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = site.server.store
+    store.push("encoder", folder_bytes(*((f"file{number}", b"x" * 100_000) for number in range(9))), format="folder")
+    opened = type(store.saver).open
+    read = []
+
+    def open_counted(saver: object, digest: object) -> object:
+        file = opened(saver, digest)  # type: ignore[arg-type]
+        original = file.read
+
+        def counted(count: int = -1) -> bytes:
+            data = original(count)
+            read.append(len(data))
+            return data
+
+        file.read = counted  # type: ignore[method-assign]
+        return file
+
+    monkeypatch.setattr(type(store.saver), "open", open_counted)
+    assert "file8" in site.text("/ui/ops/encoder/1.0.0")
+    assert sum(read) == 512 * (9 + 2)
+
+
+def test_a_large_folder_is_listed_in_part(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.server.store.push("encoder", folder_bytes(*((f"file{number}", b"") for number in range(6))), format="folder")
+    for most_read, most_shown, text in (
+        (5, 3, "Only the first 3 of more than 5 entries are shown"),
+        (5, 9, "Only the first 5 of more than 5 entries are shown"),
+        (6, 3, "Only the first 3 of 6 entries are shown"),
+    ):
+        monkeypatch.setattr(folder, "MAX_ENTRIES", most_read)
+        monkeypatch.setattr(ops, "MAX_FILES", most_shown)
+        page = seen(site, "/ui/ops/encoder/1.0.0")
+        assert text in page
+        assert page.count("file") - page.count("files") >= min(most_read, most_shown)
+    monkeypatch.setattr(folder, "MAX_ENTRIES", 6)
+    monkeypatch.setattr(ops, "MAX_FILES", 6)
+    assert "Only the first" not in seen(site, "/ui/ops/encoder/1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "reason"),
+    [
+        (b"", "it ends early"),
+        (b"no tar", "it ends early"),
+        (b"x" * 2048, "a header has no valid size"),
+        (folder_bytes(("a", b"b"))[:600], "it ends early"),
+        (folder_bytes(("a", b"b")).replace(b"ustar", b"USTAR"), "a header is not in the form that opstore writes"),
+    ],
+)
+def test_bytes_that_are_no_folder_are_reported(site: Site, bytes_: bytes, reason: str) -> None:
+    site.server.store.push("model", bytes_, format="folder")
+    page = seen(site, "/ui/ops/model/1.0.0")
+    assert f"The files can't be listed: {reason}" in page
+
+
+def test_names_of_files_are_shown_literally(site: Site) -> None:
+    hostile = b"<script>alert(1)</script>\xe2\x80\xae"
+    stream = folder_bytes(Entry(hostile, FOLDER), Entry(hostile + b"z", LINK, target=hostile))
+    site.server.store.push("model", stream, format="folder")
+    assert hostile.decode() in seen(site, "/ui/ops/model/1.0.0")
+    assert "<script>alert" not in site.text("/ui/ops/model/1.0.0")
+
+
+def test_two_versions_are_compared(site: Site) -> None:
+    folders(site.server.store)
+    page = seen(site, "/ui/compare?one=encoder@1.0.0&other=encoder@latest")
+    for text in (
+        "Message of spring none",
+        "Label data April July",
+        "Made with torch 2.9.0 2.10.0",
+        "Label team , Format , Major subversion , Minor subversion .",
+        "latest link to weights/model not there",
+        "run.sh not there 0 Bytes , executable",
+        "weights/model 300.0 kB 310.0 kB",
+        "2 entries are the same in name and size; the content of the files is not compared.",
+    ):
+        assert text in page, text
+    assert "config.json" not in page
+
+
+def test_a_version_is_compared_with_one_of_another_op_and_with_itself(site: Site) -> None:
+    store = site.server.store
+    folders(store)
+    store.push("other", b"bytes")
+    page = seen(site, "/ui/compare?one=encoder@1.0.0&other=other")
+    assert "Format folder none" in page
+    assert "Files" not in page
+    assert "Nothing differs in their records" in seen(site, "/ui/compare?one=encoder@1.0.0&other=encoder@1.0.0")
+    assert site.get("/ui/compare?one=encoder@1.0.0&other=nothing").status_code == 404
+    assert site.get("/ui/compare?one=encoder@1.0.0").status_code == 400
+
+
+def test_a_version_offers_the_one_before_it_for_comparison(site: Site) -> None:
+    store = site.server.store
+    for number in range(4):
+        store.push("model", b"bytes" * number)
+    body = site.text("/ui/ops/model/1.0.2")
+    assert re.findall(r'<option value="model@([\d.]+)"', body) == ["1.0.1", "1.0.0", "1.0.3"]
+    store.push("single", b"bytes")
+    assert "<option" not in site.text("/ui/ops/single/1.0.0")
