@@ -57,7 +57,7 @@ class ReportOperations(Transactions):
         return folder_listing(self.saver, version)
 
     def search(self, text: str, as_of: str | None = None) -> SearchResults:
-        """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
+        """Return what has the text in a name, a message or a label, and versions with that reference or digest."""
         with self._snapshot(as_of) as snapshot:
             return overview.search(snapshot, text)
 

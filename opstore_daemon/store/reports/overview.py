@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from sqlalchemy import Executable, exists, or_, select
+from sqlalchemy import Executable, and_, case, exists, func, null, or_, select
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version
+from opstore_daemon.metadata.tables import Label, Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
@@ -27,6 +27,7 @@ from opstore_daemon.store.validity import verdicts
 MAX_RESULTS = 20  # of each kind in a search
 MAX_EDGES = verdicts.FEW_EDGES  # of a list of pipelines; a larger pipeline is the only one of its list
 MAX_NEIGHBOURS = 100  # of each kind
+MAX_SEARCHED = 10_000  # newest versions whose messages a search reads, and newest labels
 MAX_TEXT = 500  # characters to search for: no name or reference is longer, and SQLite refuses long patterns
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})")
 
@@ -64,6 +65,19 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True)
+class TextMatch:
+    """A version with a message or a label that contains the text: `label` is the key of the label, None for a message.
+
+    `text` is the message or the label's value.
+    """
+
+    op: str
+    version: str
+    label: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResults:
     """The results of a search, at most MAX_RESULTS of each kind."""
 
@@ -71,6 +85,7 @@ class SearchResults:
     pipelines: list[str]
     tags: list[tuple[str, str, str]]  # op, tag, version number
     versions: list[VersionRecord]
+    texts: list[TextMatch]
 
 
 def pipeline_lines(snapshot: Snapshot, after: str, limit: int, budget: Budget) -> list[PipelineLine]:
@@ -119,10 +134,13 @@ def neighbours(snapshot: Snapshot, op: OpName) -> Neighbours:
 
 
 def search(snapshot: Snapshot, text: str) -> SearchResults:
-    """Return ops, pipelines and tags whose names contain the text, and versions with that reference or digest."""
+    """Return what has the text: ops, pipelines and tags in their names, versions in their messages and labels.
+
+    Also versions with that reference or digest. Messages and labels are searched among the newest MAX_SEARCHED.
+    """
     query = text.strip()
     if not query or len(query) > MAX_TEXT:
-        return SearchResults([], [], [], [])
+        return SearchResults([], [], [], [], [])
     pattern = like(query.lower().partition("@")[0])
     tags = snapshot.execute(_tags_like(snapshot.time_filter, part=pattern)).all()
     return SearchResults(
@@ -130,7 +148,18 @@ def search(snapshot: Snapshot, text: str) -> SearchResults:
         pipelines=list(snapshot.execute(_pipelines_like(snapshot.time_filter, part=pattern)).scalars()),
         tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in tags],
         versions=_versions(snapshot, query),
+        texts=_texts(snapshot, like(query)),
     )
+
+
+def _texts(snapshot: Snapshot, pattern: str) -> list[TextMatch]:
+    time_filter = snapshot.time_filter
+    messages = snapshot.execute(_messages_like(time_filter, part=pattern, scanned=MAX_SEARCHED))
+    labels = snapshot.execute(_labels_like(time_filter, part=pattern, scanned=MAX_SEARCHED))
+    return [
+        TextMatch(op, ".".join(map(str, number)), label, text)
+        for op, label, text, *number in (*messages.all(), *labels.all())
+    ]
 
 
 def _versions(snapshot: Snapshot, text: str) -> list[VersionRecord]:
@@ -193,6 +222,35 @@ def _tags_like(time_filter: TimeFilter, *, part: str) -> Executable:
     query = query.join(Version, Version.id == Tag.version_id)
     query = query.where(Tag.name.like(part, escape="\\"), time_filter.in_force(Tag))
     return query.order_by(Op.name, Tag.name).limit(MAX_RESULTS)
+
+
+_NUMBER = (Version.major_number, Version.minor_number, Version.patch_number)
+
+
+@prepared
+def _messages_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Executable:
+    version = aliased(Version)
+    newest = select(version.id).order_by(version.position.desc()).limit(1)
+    if time_filter.past:
+        newest = newest.where(version.position <= time_filter.position)
+    last = newest.scalar_subquery()  # ids grow with positions
+    has_later_message = and_(time_filter.stored(), Version.stored_message.is_not(None))
+    message = case((has_later_message, Version.stored_message), else_=Version.message)
+    query = select(Op.name, null(), message, *_NUMBER).join(Op, Op.id == Version.op_id)
+    query = query.where(Version.id > last - scanned, Version.id <= last, message.like(part, escape="\\"))
+    return query.order_by(Version.id.desc()).limit(MAX_RESULTS)
+
+
+@prepared
+def _labels_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Executable:
+    newest = select(Label.position).order_by(Label.position.desc())
+    if time_filter.past:
+        newest = newest.where(Label.position <= time_filter.position)
+    oldest = select(func.min(newest.limit(scanned).subquery().c.position)).scalar_subquery()
+    query = select(Op.name, Label.key, Label.value, *_NUMBER).join(Version, Version.id == Label.version_id)
+    query = query.join(Op, Op.id == Version.op_id).where(Label.position >= oldest, time_filter.in_force(Label))
+    query = query.where(or_(Label.key.like(part, escape="\\"), Label.value.like(part, escape="\\")))
+    return query.order_by(Label.position.desc(), Label.key).limit(MAX_RESULTS)
 
 
 @prepared

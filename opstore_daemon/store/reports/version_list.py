@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, String, and_, case, cast, exists, or_, select
+from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, case, cast, exists, or_, select
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Label, Tag, Version
@@ -82,10 +82,11 @@ class VersionList:
 def version_list(snapshot: Snapshot, name: OpName, choice: Choice, limit: int) -> VersionList:
     """Return at most `limit` versions of the op; raise OpNotFound."""
     op = ops.get(snapshot, name)
-    rows = _rows(snapshot, op, choice, limit + 1)
+    newest = version_rows.first(snapshot, op.id)
+    rows = _rows(snapshot, op, choice, limit + 1, 0 if newest is None else newest.sequence)
     shown = rows[:limit]
     related = neighbours(snapshot, name)
-    latest, newest = version_rows.latest(snapshot, op.id), version_rows.first(snapshot, op.id)
+    latest = version_rows.latest(snapshot, op.id)
     return VersionList(
         op=op.name,
         compat=op.compat,
@@ -133,17 +134,23 @@ def _as_upstream(
     return [edge.verdict(row.number, None if latest is None else latest.number) for row in rows]
 
 
-def _rows(snapshot: Snapshot, op: OpRow, choice: Choice, limit: int) -> list[VersionRow]:
+def _rows(snapshot: Snapshot, op: OpRow, choice: Choice, limit: int, newest: int) -> list[VersionRow]:
     if choice.is_default:
         return version_rows.rows(snapshot, op.id, version_rows.older_than(choice.below), limit=limit)
-    values: dict[str, Any] = {"op_id": op.id, "scanned": MAX_SCANNED, "limit": limit, "skip": choice.skip}
+    values: dict[str, Any] = {"op_id": op.id, "above": newest - MAX_SCANNED, "limit": limit, "skip": choice.skip}
     if choice.text:
         values["pattern"] = like(choice.text)
-    numbers = [tuple(row) for row in snapshot.execute(_selected(snapshot.time_filter, choice.sort, **values))]
-    rows = version_rows.rows(snapshot, op.id, version_rows.with_numbers(numbers)) if numbers else []
-    return sorted(rows, key=lambda row: numbers.index(tuple(row.number)))
+    sequences = list(snapshot.execute(_selected(snapshot.time_filter, choice.sort, **values)).scalars())
+    if not sequences:
+        return []
+    # The bounds: SQLite may read all versions between them.
+    bounds = version_rows.newer_than(min(sequences) - 1) & version_rows.older_than(max(sequences) + 1)
+    where = version_rows.Where((_WITH_SEQUENCES,), {"sequences": sequences}) & bounds
+    rows = version_rows.rows(snapshot, op.id, where)
+    return sorted(rows, key=lambda row: sequences.index(row.sequence))
 
 
+_WITH_SEQUENCES = Version.sequence.in_(bindparam("sequences"))
 _NUMBER = (Version.major_number, Version.minor_number, Version.patch_number)
 
 
@@ -153,36 +160,41 @@ def _selected(
     sort: str,
     *,
     op_id: int,
-    scanned: int,
+    above: int,
     limit: int,
     skip: int,
     pattern: str | None = None,
 ) -> Executable:
-    newest = select(Version.id).where(Version.op_id == op_id, time_filter.existing_versions(op_id))
-    newest = newest.order_by(Version.sequence.desc()).limit(scanned)
-    query = select(*_NUMBER).where(Version.id.in_(newest.subquery().select()))
+    # Sequences have no gaps, so these are a limited number of versions, and an index finds them.
+    query = select(Version.sequence).where(Version.op_id == op_id, Version.sequence > above)
+    query = query.where(time_filter.existing_versions(op_id))
     if pattern is not None:
-        query = query.where(_matches(time_filter, pattern))
+        query = query.where(_matches(time_filter, op_id, pattern))
     return query.order_by(*_order(time_filter, sort), Version.sequence.desc()).limit(limit).offset(skip)
 
 
-def _matches(time_filter: TimeFilter, pattern: str) -> ColumnElement[bool]:
+def _matches(time_filter: TimeFilter, op_id: int, pattern: str) -> ColumnElement[bool]:
     """Return the condition that a number, a tag, a label or the message of the version has the pattern."""
     number = cast(_NUMBER[0], String) + "." + cast(_NUMBER[1], String) + "." + cast(_NUMBER[2], String)
-    tag = exists().where(Tag.version_id == Version.id, time_filter.in_force(Tag), Tag.name.like(pattern, escape="\\"))
+    # Not correlated: no index has the past tags of a version.
+    tagged = select(Tag.version_id).where(Tag.op_id == op_id, time_filter.in_force(Tag), Tag.version_id.is_not(None))
+    tagged = tagged.where(Tag.name.like(pattern, escape="\\"))
     of_label = or_(Label.key.like(pattern, escape="\\"), Label.value.like(pattern, escape="\\"))
     label = exists().where(Label.version_id == Version.id, time_filter.in_force(Label), of_label)
     stored_message = and_(time_filter.stored(), Version.stored_message.like(pattern, escape="\\"))
     message = or_(Version.message.like(pattern, escape="\\"), stored_message)
-    return or_(number.like(pattern, escape="\\"), message, tag.correlate(Version), label.correlate(Version))
+    return or_(number.like(pattern, escape="\\"), message, Version.id.in_(tagged), label.correlate(Version))
 
 
 def _order(time_filter: TimeFilter, sort: str) -> list[ColumnElement[Any]]:
-    """Return the columns to sort by; a version without bytes is smaller than an empty one."""
+    """Return the columns to sort by; a version without bytes is smaller than an empty one.
+
+    No column stands alone: SQLite would read all versions of the op in the order of an index that has it.
+    """
     size = case((time_filter.stored(), Version.size), else_=-1)
     by_key: dict[str, list[ColumnElement[Any]]] = {
-        "registered": [Version.sequence],
-        "version": list(_NUMBER),
+        "registered": [Version.sequence + 0],
+        "version": [number + 0 for number in _NUMBER],
         "size": [size],
     }
     columns = by_key[sort.removeprefix("-")]

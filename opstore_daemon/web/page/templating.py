@@ -140,6 +140,7 @@ def _environment() -> Environment:
         "ago": words.ago,
         "as_of_text": words.as_of_text,
         "exact": words.exact,
+        "excerpt": words.excerpt,
         "look": looks.look,
         "middle": words.middle,
         "moment": words.moment,

@@ -54,3 +54,20 @@ def middle(name: str, most: int) -> str:
         return name
     tail = (most - 1) // 3
     return f"{name[: most - 1 - tail]}…{name[-tail:]}"
+
+
+def excerpt(text: str, sought: str, most: int = 160) -> tuple[str, str, str]:
+    """Return the text before, within and after the first match of `sought`, in any case, shortened to about `most`.
+
+    The match is "" if the text does not contain it.
+    """
+    start = text.lower().find(sought.lower())
+    if start < 0 or len(text.lower()) != len(text):  # some letters have another length in lower case
+        return (text if len(text) <= most else f"{text[:most]}…"), "", ""
+    end = start + len(sought)
+    before, after = text[max(start - most // 2, 0) : start], text[end : end + most // 2]
+    return (
+        ("…" if start > most // 2 else "") + before,
+        text[start:end],
+        after + ("…" if end + most // 2 < len(text) else ""),
+    )

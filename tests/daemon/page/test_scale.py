@@ -8,6 +8,7 @@ import pytest
 from benchmarks import page
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import routes
+from opstore_daemon.store.reports import overview, version_list
 from tests.daemon.page import stores
 from tests.daemon.store.test_scale import steps
 
@@ -18,6 +19,9 @@ VIEWS = {
     **page.VIEWS,
     "older versions": "/ui/ops/upstream?below=60",
     "search for most of a digest": "/ui/search?q=sha256:000000000000000000000000000000010000",
+    "sorted versions": "/ui/ops/upstream?sort=-size&filter=1",
+    "sorted versions as they were": "/ui/ops/upstream?sort=version&filter=1&as_of={then}",
+    "search as it was": "/ui/search?q=stream&as_of={then}",
     "matrix as it was": "/ui/matrix/upstream/downstream?as_of={then}",
     "journal as it was": "/ui/journal?as_of={then}",
 }
@@ -50,6 +54,13 @@ def large() -> Iterator[OpStoreServer]:
     with closing(stores.server()) as server:
         stores.many_versions(server, LARGE)
         yield server
+
+
+@pytest.fixture(autouse=True)
+def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a search read fewer messages and labels than the small store has: it stops at a limit."""
+    monkeypatch.setattr(overview, "MAX_SEARCHED", SMALL)
+    monkeypatch.setattr(version_list, "MAX_SCANNED", SMALL)
 
 
 @pytest.mark.parametrize("view", VIEWS)

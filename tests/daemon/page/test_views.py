@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from opstore_daemon.store.reports import overview
 from opstore_daemon.store.reports.history import ACTIONS
 from opstore_daemon.web.page.looks import look
 from tests.daemon.page.stores import HOSTILE, many_ops
@@ -259,13 +260,34 @@ def test_the_page_shows_past_states(few: Site) -> None:
         ("prod", "Tags production pca @1.2.0 production random_forest @1.2.0"),
         ("pca@1.2.0", "Versions pca @1.2.0"),
         ("pca@production", "Versions pca @1.2.0"),
-        ("%", "No results"),
-        ("", "Search for a part of the name"),
+        ("evaluation", "Nothing matches “ evaluation ”"),
+        ("WEEK 3", "Messages and labels random_forest @1.2.0 message: trained in week 3 pca @1.2.0"),
+        ("april", "Messages and labels encoder @1.0.0 label data : April"),
+        ("team", "Messages and labels encoder @1.0.1 label team : reviews encoder @1.0.0 label team : reviews"),
+        ("%", "Nothing matches “ % ”"),
+        ("_forest_", "Nothing matches"),
+        ("", "The search finds parts of the names"),
     ],
 )
 def test_a_search_finds_ops_pipelines_tags_and_versions(few: Site, sought: str, found: str) -> None:
     response = few.get("/ui/search", params={"q": sought})
     assert found in Text(response.text).text
+
+
+def test_a_search_finds_the_messages_and_labels_of_a_past_state(few: Site) -> None:
+    first, second = (few.server.store.show(f"encoder@{number}").position for number in ("1.0.0", "1.0.1"))
+    assert "label data : July" in seen(few, f"/ui/search?q=July&as_of={second}")
+    assert "Nothing matches" in seen(few, f"/ui/search?q=July&as_of={first}")
+    assert "message: of spring" in seen(few, f"/ui/search?q=of+spring&as_of={first}")
+    assert "Nothing matches" in seen(few, f"/ui/search?q=of+spring&as_of={first - 1}")
+
+
+def test_a_search_reads_a_limited_number_of_messages_and_labels(few: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = few.server.store.show("down@1.0.0")
+    monkeypatch.setattr(overview, "MAX_SEARCHED", 1)
+    assert f"down @{newest.version} message" in seen(few, "/ui/search?q=xxxx")
+    assert "Nothing matches" in seen(few, "/ui/search?q=week+3")
+    assert "Nothing matches" in seen(few, "/ui/search?q=April")
 
 
 def test_a_digest_is_found_by_its_first_digits(few: Site) -> None:

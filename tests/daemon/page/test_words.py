@@ -47,3 +47,17 @@ def test_a_long_name_is_shortened_in_the_middle() -> None:
     assert words.middle("a" * 22, 22) == "a" * 22
     assert words.middle("a" * 60 + "_of_may", 22) == "a" * 14 + "…_of_may"
     assert all(len(words.middle("x" * 128, most)) == most for most in range(8, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "sought", "found"),
+    [
+        ("made in Week 3", "week", ("made in ", "Week", " 3")),
+        ("x" * 100 + "here" + "y" * 100, "HERE", ("…" + "x" * 10, "here", "y" * 10 + "…")),
+        ("a label's value", "its key", ("a label's value", "", "")),
+        ("v" * 30, "its key", ("v" * 20 + "…", "", "")),
+        ("İİ" + "x", "x", ("İİx", "", "")),  # two characters more in lower case
+    ],
+)
+def test_an_excerpt_shows_the_match(text: str, sought: str, found: tuple[str, str, str]) -> None:
+    assert words.excerpt(text, sought, most=20) == found
