@@ -1,6 +1,7 @@
 """Fixtures of all tests: servers, listening or not, and the end of what a session starts."""
 
 import gc
+import itertools
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from opstore_daemon.savers import MemorySaver
 from tests.support import examples, forked, url_rules
 from tests.support.http_client import Http
 from tests.support.servers import ADMIN_TOKEN, open_server
+
+_NUMBERS = itertools.count()
 
 pytest_plugins = ["opstore_daemon.testing"]
 # A shell starts background jobs with SIGINT ignored, and all that they start inherits that.
@@ -48,6 +51,14 @@ def fork_servers() -> Iterator[None]:
     """End the fork servers when the tests end."""
     yield
     forked.close_all()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for each test, which is created by the first test that uses it."""
+    folder = tmp_path_factory.getbasetemp() / f"cache-{next(_NUMBERS)}"
+    monkeypatch.setenv("OPSTORE_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture

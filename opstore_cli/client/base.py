@@ -1,8 +1,9 @@
 """BaseOpStoreClient: the verbs of the store, over any transport."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
@@ -40,6 +41,7 @@ Warn = Callable[[PickedYanked], object]
 
 
 if TYPE_CHECKING:
+    from opstore_cli.transfer.cache import Cache
     from opstore_cli.transfer.download import Pull
     from opstore_cli.transfer.source import Source
 
@@ -252,6 +254,48 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             expected=expected,
         )
         return advice.with_notes(pull, "client.start_pull()")
+
+    def path(self, reference: str | Reference) -> Path:
+        """Return the local path of a verified copy of a version, in a cache; a second call transfers no bytes.
+
+        It is a file, or a folder for a version whose format is `folder`. It is read-only, and named by its digest. It
+        stays as long as the returned object lives; afterwards it may be deleted in favour of newer ones, if the cache
+        is larger than OPSTORE_CACHE_SIZE. Many processes may use the cache.
+
+        Also raises NotStored, IntegrityFailure, FolderRefused, and OutputFailed if the cache can't be written.
+        """
+        parsed = Reference.parse(reference)
+        return self._cached(self._api.version(parsed.op, selector_text(parsed.selector)))
+
+    def _cached(self, version: VersionRecord) -> Path:
+        from opstore_cli.transfer.download import Pull
+
+        def pull(target: Path) -> None:
+            Pull(self._api, version, None, self.progress, None).to_path(target, overwrite=True)
+
+        return self._cache().path(version, pull)
+
+    @contextmanager
+    def _verified(self, version: VersionRecord) -> Iterator[BinaryIO]:
+        """Open the verified bytes of a version, in the cache, or without one if it can't be written or is too small."""
+        from opstore_cli.objects import formats
+        from opstore_cli.transfer.download import Pull
+        from opstore_cli.transfer.output_path import is_folder
+
+        cached = None
+        if not is_folder(version) and (version.size or 0) <= self._cache().size:
+            with suppress(errors.OutputFailed):
+                cached = self._cached(version)
+        with formats.temporary_file() if cached is None else open(cached, "rb") as file:
+            if cached is None:
+                Pull(self._api, version, None, self.progress, None).to_stream(file)
+            yield file
+
+    def _cache(self) -> "Cache":
+        from opstore_cli.config import cache
+        from opstore_cli.transfer.cache import Cache
+
+        return Cache(cache.cache_folder(os.environ, Path.cwd()), cache.cache_size(os.environ, {}))
 
     def show(self, reference: str | Reference, *, as_of: When | None = None) -> VersionRecord:
         """Return the record of one version.

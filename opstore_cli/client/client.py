@@ -12,6 +12,7 @@ from opstore_cli.client.base import BaseOpStoreClient, Warn
 from opstore_cli.client.mixin import ignore
 from opstore_cli.config import tokens
 from opstore_cli.config.settings import Settings, load_settings, working_folder
+from opstore_cli.transfer.cache import Cache
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport import target
 from opstore_cli.transport.api import ApiClient
@@ -130,6 +131,9 @@ class OpStoreClient(BaseOpStoreClient):
     @property
     def identity(self) -> str:
         return self.target.identity
+
+    def _cache(self) -> Cache:
+        return Cache(self.settings.cache or self.settings.home / "cache", self.settings.cache_size)
 
     def close(self) -> None:
         """Close the connections. A later request opens new ones."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import platformdirs
 
+from opstore_cli.config.cache import SIZE, cache_folder, cache_size
 from opstore_cli.config.tokens import check_token, read_token
 from opstore_cli.config.urls import check_url
 from opstore_cli.config.working_tree import USER_KEYS, read_table, read_working_tree
@@ -23,8 +24,9 @@ class Settings:
 
     `url` is None for the local daemon of `home`; `origin` is "local" then. `named_by` is the file that names the URL,
     if a file does. `pipeline` is the default pipeline of the working tree. `allow_pickle`: `OpStoreClient.load` may
-    run code in the files that it loads; the working tree can't set it. `warnings`: lines about files that could not be
-    read and don't matter otherwise.
+    run code in the files that it loads; the working tree can't set it. `cache`: the folder of the copies that
+    `OpStoreClient.path` returns (None: in the home), and `cache_size`: its bound in bytes. `warnings`: lines about
+    files that could not be read and don't matter otherwise.
     """
 
     home: Path
@@ -36,6 +38,8 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     allow_pickle: bool = False
+    cache: Path | None = None
+    cache_size: int = SIZE
     warnings: tuple[str, ...] = ()
 
     def with_url(self, url: str) -> "Settings":
@@ -82,6 +86,8 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
         token=check_token(given, "OPSTORE_TOKEN") if given else None,
         token_file=cwd / token_file if token_file else None,
         allow_pickle=_switch(environ, "OPSTORE_ALLOW_PICKLE", user.get("allow_pickle", False)),
+        cache=cache_folder(environ, cwd),
+        cache_size=cache_size(environ, user),
         warnings=tuple(warnings),
     )
     if option_url is not None:

@@ -23,10 +23,11 @@ def remove_leftovers(folder: Path, digests: Mapping[str, Digest]) -> None:
         for name in os.listdir(folder):
             if name.startswith(starts) and name.endswith((".part", ".old")):
                 with suppress(OSError):
-                    _remove_unused(folder / name)
+                    remove_unused(folder / name)
 
 
-def _remove_unused(path: Path) -> None:
+def remove_unused(path: Path) -> None:
+    """Delete a part unless another process uses it or another user owns it; raises OSError."""
     descriptor = open_nofollow(path, os.O_RDONLY | NONBLOCK)
     try:
         state = os.fstat(descriptor)

@@ -2,19 +2,17 @@
 
 import functools
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed
+from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed, VersionRecord
 from opstore_daemon.protocol.references import Reference
-
-if TYPE_CHECKING:
-    from opstore_cli.transfer.download import Pull
 
 
 class ObjectsMixin(OpStoreInterface):
@@ -22,9 +20,9 @@ class ObjectsMixin(OpStoreInterface):
 
     _allow_pickle = False  # the user's own setting
 
-    if TYPE_CHECKING:
-
-        def start_pull(self, reference: str | Reference) -> AbstractContextManager[Pull]: ...
+    @abstractmethod
+    def _verified(self, version: VersionRecord) -> AbstractContextManager[BinaryIO]:
+        """Open the verified bytes of a version."""
 
     def save(
         self,
@@ -108,16 +106,16 @@ class ObjectsMixin(OpStoreInterface):
         """
         from opstore_cli.objects import formats, libraries
 
-        with self.start_pull(reference) as pull:
-            record = pull.record
-            chosen = formats.of_version(record) if format is None else formats.by_name(format)
-            if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):
-                raise errors.LoadingRunsCode(op=record.op, version=record.version, format=chosen.name)
-            chosen.require()
-            with formats.temporary_file() as file:
-                pull.to_stream(file)
-                if different := libraries.differences(record.libraries):
-                    warnings.warn(
-                        LibraryWarning(f"{record.op}@{record.version}", different), stacklevel=3
-                    )  # past the check of the arguments
-                return formats.load(chosen, record, file, trusted)
+        record = self.show(reference)
+        if record.digest is None:
+            raise errors.NotStored(op=record.op, version=record.version)
+        chosen = formats.of_version(record) if format is None else formats.by_name(format)
+        if chosen.runs_code and not (self._allow_pickle if allow_pickle is None else allow_pickle):
+            raise errors.LoadingRunsCode(op=record.op, version=record.version, format=chosen.name)
+        chosen.require()
+        with self._verified(record) as file:
+            if different := libraries.differences(record.libraries):
+                warnings.warn(
+                    LibraryWarning(f"{record.op}@{record.version}", different), stacklevel=3
+                )  # past the check of the arguments
+            return formats.load(chosen, record, file, trusted)

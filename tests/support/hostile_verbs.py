@@ -1,6 +1,7 @@
 """Every verb of the client with a call of it, for responses that a hostile server changed."""
 
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,11 @@ def _upgrade(client: BaseOpStoreClient) -> object:
     return client.resolve("churn", lock=lock, upgrade="pca")
 
 
+def _empty_cache(client: BaseOpStoreClient) -> None:
+    """Have the next pull request the bytes."""
+    shutil.rmtree(client._cache().folder, ignore_errors=True)
+
+
 def _start_pull(client: BaseOpStoreClient) -> object:
     with client.start_pull("pca@1.0.0", resume=True) as pull:
         return pull.to_bytes()
@@ -145,7 +151,8 @@ VERBS: dict[str, Verb] = {
         prepare=lambda client: client._api.request("POST", routes.UPLOADS, Upload, body=NewUpload(size=9)),
     ),
     "save": _verb(lambda client: client.save("settings", {"depth": 3}, format="json"), "op", "digest", "size"),
-    "load": _verb(lambda client: client.load("settings@1.0.0")),
+    "load": _verb(lambda client: client.load("settings@1.0.0"), prepare=_empty_cache),
+    "path": _verb(lambda client: client.path("pca@1.0.0"), "op", "version", prepare=_empty_cache),
     "get_all_versions_of_op": _verb(lambda client: client.get_all_versions_of_op("pca"), "op"),
     "get_validated_links": _verb(lambda client: client.get_validated_links("forest", "pca"), "op", "upstream"),
     "get_op_bytes_for_version": _verb(lambda client: client.get_op_bytes_for_version("pca", "aaaa.aaaa.aaaa")),
@@ -155,7 +162,7 @@ VERBS: dict[str, Verb] = {
     "register_new_pipeline": _verb(lambda client: client.register_new_pipeline(_PIPELINE), "name", "ops", "edges"),
 }
 # A transfer resumes after a response that is not a daemon's, from true ones.
-RESUMING = {"start_pull", "pull_lock", "push a stream", "pull", "load", "get_op_bytes_for_version"}
+RESUMING = {"start_pull", "pull_lock", "push a stream", "pull", "load", "path", "get_op_bytes_for_version"}
 # A server may say that there is no such op.
 NONE_WITHOUT_OP = {"get_all_versions_of_op", "get_validated_links"}
 # Further calls of a verb, which send other requests.

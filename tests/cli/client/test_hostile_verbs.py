@@ -118,7 +118,7 @@ def choices(source: Source) -> list[tuple[str, int, Mutation]]:
 
 
 def test_there_is_a_mutation_for_each_verb_with_a_record(choices: list[tuple[str, int, Mutation]]) -> None:
-    without_record = {"untag", "remove_pipeline", "end_sessions", "pull", "load", "get_op_bytes_for_version"}
+    without_record = {"untag", "remove_pipeline", "end_sessions", "pull", "get_op_bytes_for_version"}
     assert {name for name, _, _ in choices} == set(VERBS) - without_record
 
 

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def test_no_temporary_file_is_left(client: OpStoreClient, tmp_path: Path, monkey
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_full_disk_is_reported(client: OpStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
     client.save("blob", bytes(200_000))
+    client.settings = replace(client.settings, cache_size=0)
     monkeypatch.setattr(formats, "TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
     with pytest.raises(errors.OutputFailed, match="No space left"):
         client.save("blob", bytes(100_000))
@@ -155,6 +157,7 @@ def test_a_missing_folder_for_temporary_files_is_reported(
     client: OpStoreClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.save("blob", b"a")
+    client.settings = replace(client.settings, cache_size=0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(errors.OutputFailed, match="nowhere can't be written: No such file or directory"):
         client.save("blob", b"b")
