@@ -10,6 +10,7 @@ from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.folder import FolderListing, folder_listing
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
+from opstore_daemon.store.reports.op_list import OpList, op_list
 from opstore_daemon.store.reports.overview import Neighbours, PipelineLine, SearchResults
 from opstore_daemon.store.reports.version_list import Choice, VersionList, version_list
 from opstore_daemon.store.transactions import Transactions
@@ -22,6 +23,11 @@ class ReportOperations(Transactions):
         """Return ops by name with their latest versions: at most `limit` ops after the name `after`."""
         with self._snapshot(as_of) as snapshot:
             return ops.lines(snapshot, after, limit)
+
+    def op_list(self, text: str, sort: str, skip: int, limit: int, as_of: str | None = None) -> OpList:
+        """Return ops whose names contain the text, in the order `sort` (store.reports.op_list)."""
+        with self._snapshot(as_of) as snapshot:
+            return op_list(snapshot, text, sort, skip, limit)
 
     def pipeline_lines(self, after: str, limit: int, as_of: str | None = None) -> list[PipelineLine]:
         """Return pipelines by name with their verdicts: at most `limit` pipelines after the name `after`.

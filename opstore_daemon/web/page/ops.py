@@ -10,6 +10,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.store.reports import op_list
 from opstore_daemon.store.reports.overview import MAX_TEXT
 from opstore_daemon.store.reports.version_list import DEFAULT_SORT, MAX_SCANNED, SORTS, Choice
 from opstore_daemon.web.framework.routing import Api, store
@@ -24,9 +25,12 @@ PIPELINES = 12  # on the home page
 
 
 class HomeQuery(AsOf, frozen=True, kw_only=True):
-    """Where the list of ops begins."""
+    """Which ops to list."""
 
     after: Annotated[str, Meta(description="List only ops whose names come after this one.")] = ""
+    filter: Annotated[str, Meta(description="List only ops with this text in their names.")] = ""
+    sort: Annotated[str, Meta(description="The column to sort by, with `-` the highest first.")] = op_list.DEFAULT_SORT
+    page: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="The page of a sorted or filtered list.")] = 1
 
 
 class OpQuery(AsOf, frozen=True, kw_only=True):
@@ -42,24 +46,40 @@ class OpQuery(AsOf, frozen=True, kw_only=True):
 
 def home(_api: Api, query: HomeQuery) -> Response:
     """Show the ops with their latest versions, and the first pipelines with their verdicts."""
-    ops = store().op_lines(query.after, ROWS, query.value)
-    pipelines = [] if query.after else store().pipeline_lines("", PIPELINES, query.value)
+    _check_sort(query.sort, op_list.SORTS)
+    text = query.filter.strip()[:MAX_TEXT]
+    is_default = query.sort == op_list.DEFAULT_SORT and not text
+    if is_default:
+        lines = store().op_lines(query.after, ROWS + 1, query.value)
+        found = op_list.OpList(lines[:ROWS], has_more=len(lines) > ROWS, is_cut=False)
+    else:
+        found = store().op_list(text, query.sort, (query.page - 1) * ROWS, ROWS, query.value)
+    is_first = is_default and not query.after
     return page(
         "home.html",
         query,
         "Overview",
         is_top=True,
-        ops=ops,
-        pipelines=pipelines,
+        found=found,
+        ops=found.lines,
+        pipelines=store().pipeline_lines("", PIPELINES, query.value) if is_first else [],
         after=query.after,
-        full=len(ops) == ROWS,
+        text=text,
+        sort=query.sort,
+        is_default=is_default,
+        number=query.page,
+        sorted_most=op_list.MAX_SORTED,
     )
+
+
+def _check_sort(sort: str, sorts: Sequence[str]) -> None:
+    if sort not in sorts:
+        raise errors.InvalidRequest(reason=f"the list can't be sorted by {sort[:50]!r}")
 
 
 def op(_api: Api, op: OpName, query: OpQuery) -> Response:
     """Show an op: its versions with their verdicts, its tags, and the ops and pipelines that it is related to."""
-    if query.sort not in SORTS:
-        raise errors.InvalidRequest(reason=f"versions can't be sorted by {query.sort[:50]!r}")
+    _check_sort(query.sort, SORTS)
     text = query.filter.strip()[:MAX_TEXT]
     choice = Choice(text, query.sort, query.below, skip=(query.page - 1) * ROWS)
     return page(

@@ -14,6 +14,7 @@ from tests.support.site import Site
 
 VIEWS = {
     "home": "/",
+    "sorted ops": "/?sort=-size&filter=a",
     "op": "/ui/ops/pca",
     "version": "/ui/ops/pca/1.2.0",
     "yanked": "/ui/ops/tokenizer/1.0.0",
