@@ -65,6 +65,10 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         self._api = ApiClient(self)
         self._home: Path | None = None  # the folder for state files, from which a later process resumes
 
+    def __dir__(self) -> list[str]:
+        """Return the names that completion offers: without the verbs that only a chariots application calls."""
+        return [name for name in super().__dir__() if name.startswith("_") or name not in vars(ChariotsMixin)]
+
     @abstractmethod
     def request(
         self,
@@ -115,18 +119,40 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     ) -> Pushed:
         """Store bytes, a file or a folder as a version of the op, with its links and tags, in one transaction.
 
-        `source`: bytes, the path of a file or folder (whose format is then `folder`), or a binary file object, which is
-        read from its current position. A path with 8 MiB or more resumes the upload of an earlier process.
+        If the latest version has the same bytes, nothing is created, and the record's `created` is False.
 
-        `bump` (default: patch), `fields` and `subversions` are mutually exclusive. If the latest version has the same
-        bytes, nothing is created and the record's `created` is False, unless `new` is set. `otherwise`: what to do if
-        `subversions` already has other bytes. "refuse" raises VersionConflict; "patch" creates a new patch version and
-        copies the valid links to it. `valid_for`: downstream references to link. `valid_with`: upstream references to
-        link. `format` and `libraries` (versions by name) describe the bytes; the store does not interpret them.
-        `follow_links`: store what the links in a folder lead to, also outside of it, in place of the links.
+        Args:
+            op: the name of the op, which is created if it does not exist.
+            source: bytes, the path of a file or folder (whose format is then `folder`), or a binary file object, which
+                is read from its current position. A path with 8 MiB or more resumes the upload of an earlier process.
+            bump: the level that changes: `major`, `minor` or `patch` (default). Not with `fields` or `subversions`.
+            fields: what the op declares, by level: `{"major": {"whiten": "true"}}`.
+            subversions: three hashes, `MAJOR.MINOR.PATCH`.
+            otherwise: what to do if `subversions` or `fields` name a version with other bytes: `refuse`, or `patch`,
+                which stores them as a new patch version with copies of the valid links.
+            new: create a version even if the bytes are unchanged.
+            valid_for: references of downstream versions that the new version is valid for.
+            valid_with: references of upstream versions that are valid for the new version.
+            labels: values by key.
+            message: a text for people.
+            tags: tags to move to the version.
+            format: what the bytes are, as `load` understands it. The store does not interpret it.
+            libraries: versions of the libraries that made the bytes, by name.
+            follow_links: store what the links in a folder lead to, also outside of it, in place of the links.
 
-        Also raises FileRefused if the source can't be read, changes while it is read, or is a folder with an entry that
-        can't be stored.
+        Returns:
+            Pushed: the version, and whether this push created it.
+
+        Raises:
+            FileRefused: the source can't be read, changes while it is read, or is a folder that can't be stored.
+            VersionConflict: the declared version has other bytes.
+            OpNotFound: an op of `valid_for` or `valid_with` does not exist.
+            VersionNotFound: one of their versions does not exist.
+            StorageFull: the daemon's disk is full.
+
+        Examples:
+            >>> client.push("pca", b"the bytes", labels={"run": "17"}, tags="best")
+            <Pushed pca@..., tags best, created True>
         """
         from opstore_cli.transfer import upload
 
@@ -158,9 +184,29 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
     ) -> Pushed:
-        """Register a version without bytes. Exactly one of `fields` and `subversions` is required.
+        """Register a version without bytes, for an op whose code is its state.
 
-        The other arguments are those of `push`.
+        Args:
+            op: the name of the op, which is created if it does not exist.
+            fields: what the op declares, by level. Exactly one of `fields` and `subversions` is required.
+            subversions: three hashes, `MAJOR.MINOR.PATCH`.
+            valid_for: references of downstream versions that the new version is valid for.
+            valid_with: references of upstream versions that are valid for the new version.
+            labels: values by key.
+            message: a text for people.
+
+        Returns:
+            Pushed: the version, and whether it was created.
+
+        Raises:
+            InvalidRequest: neither or both of `fields` and `subversions` are passed.
+            VersionConflict: the version was removed.
+            OpNotFound: an op of `valid_for` or `valid_with` does not exist.
+            VersionNotFound: one of their versions does not exist.
+
+        Examples:
+            >>> client.register("cleaner", fields={"major": {"stop_words": "en"}}).version
+            '1.0.0'
         """
         name = OpName.parse(op)
         declared = NewVersion(
@@ -183,12 +229,31 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     ) -> bytes | VersionRecord:
         """Return the verified bytes of a version; or write them to `to` and return the version's record.
 
-        `to`: a path or a binary file object. A pull to a path is atomic and resumes an earlier one; a version whose
-        format is `folder` is unpacked there. `overwrite`: replace what is at the path. The last bytes are written to a
-        file object only after all are verified.
+        A pull to a path is atomic, and resumes an earlier one. A version whose format is `folder` is unpacked there.
 
-        Also raises NotStored, OutputExists, FileRefused, FolderRefused, IntegrityFailure, and OutputFailed for
-        whatever `to.write` raises, except BrokenPipeError.
+        Args:
+            reference: the version: `pca`, `pca@1.2.0`, `pca@best`, ...
+            to: a path or a binary file object, which gets the last bytes only after all are verified.
+            overwrite: replace what is at the path.
+
+        Returns:
+            bytes or VersionRecord: the bytes without `to`, else the version's record.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+            NotStored: the version has no bytes.
+            OutputExists: something is at the path.
+            OutputFailed: the output can't be written, or `to.write` raised anything but BrokenPipeError.
+            FileRefused: the path is a folder, or its folder does not exist.
+            FolderRefused: the bytes are no folder that can be unpacked.
+            IntegrityFailure: the bytes do not match their digest.
+
+        Examples:
+            >>> client.pull("pca@1.0.0")
+            b'components'
+            >>> client.pull("pca@1.0.0", "pca.bin")
+            <VersionRecord pca@1.0.0, ...>
         """
         from opstore_cli.files.part_file import may_resume
         from opstore_cli.transfer.output_path import check_path
@@ -207,11 +272,28 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         return pull.record
 
     def pull_lock(self, lock: Lock, folder: Path | str, overwrite: bool = False) -> list[VersionRecord]:
-        """Write the bytes of all versions of a lock as FOLDER/OP, and return the records of those that have bytes.
+        """Write the bytes of all versions of a lock as FOLDER/OP.
 
         All bytes are verified before anything in the folder is replaced; what has the right digest is left alone.
-        `overwrite`: replace what is there otherwise. Raises LockConflict if the store has other bytes for a version,
-        OutputFailed if the folder does not exist, and what `pull` raises.
+
+        Args:
+            lock: `client.resolve(...).lock()`, or one that was read from a file.
+            folder: the path of a folder that exists.
+            overwrite: replace what is there otherwise.
+
+        Returns:
+            list of VersionRecord: the versions that have bytes.
+
+        Raises:
+            LockConflict: the store has other bytes for a version.
+            VersionNotFound: the store does not have a version.
+            OutputExists: something else is at a path.
+            OutputFailed: the folder does not exist or can't be written.
+            IntegrityFailure: bytes do not match their digest.
+
+        Examples:
+            >>> client.pull_lock(client.resolve("iris").lock(), ".", overwrite=True)
+            [<VersionRecord pca@..., ...>, <VersionRecord forest@..., ...>]
         """
         from opstore_cli.client import locks
         from opstore_cli.transfer.pull_all import SumDisplay, pull_all
@@ -234,11 +316,29 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         expected: VersionRecord | None = None,
         progress: Progress | None = None,
     ) -> "AbstractContextManager[Pull]":
-        """Start a pull: a context with a `Pull`, whose record is known before its bytes are read.
+        """Start a pull whose record is known before its bytes are read.
 
-        `client_verifies`: only the client verifies the bytes; use it only for `Pull.to_path`. `resume`: a part of an
-        earlier pull may exist. `expected`: the record of an earlier response; another version is refused with
-        UnexpectedResponse. `progress`: called instead of the client's. Also raises NotStored.
+        Args:
+            reference: the version.
+            client_verifies: only the client verifies the bytes; use it only for `Pull.to_path`.
+            resume: a part of an earlier pull may exist.
+            expected: the record of an earlier response; any other version is refused.
+            progress: called instead of the client's, with (bytes so far, total bytes).
+
+        Returns:
+            context manager of Pull: it has `record`, `to_bytes()`, `to_stream(output)` and `to_path(target,
+            overwrite)`.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+            NotStored: the version has no bytes.
+            UnexpectedResponse: the version is not the expected one.
+
+        Examples:
+            >>> with client.start_pull("pca@1.0.0") as pull:
+            ...     print(pull.record.size, pull.to_bytes())
+            10 b'components'
         """
         from opstore_cli.transfer import download
 
@@ -258,11 +358,28 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     def path(self, reference: str | Reference) -> Path:
         """Return the local path of a verified copy of a version, in a cache; a second call transfers no bytes.
 
-        It is a file, or a folder for a version whose format is `folder`. It is read-only, and named by its digest. It
-        stays as long as the returned object lives; afterwards it may be deleted in favour of newer ones, if the cache
-        is larger than OPSTORE_CACHE_SIZE. Many processes may use the cache.
+        The copy is read-only and named by its digest. It stays as long as the returned object lives; afterwards it may
+        be deleted in favour of newer ones, if the cache is larger than OPSTORE_CACHE_SIZE. Many processes may use the
+        cache.
 
-        Also raises NotStored, IntegrityFailure, FolderRefused, and OutputFailed if the cache can't be written.
+        Args:
+            reference: the version.
+
+        Returns:
+            Path: a file, or a folder for a version whose format is `folder`.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+            NotStored: the version has no bytes.
+            OutputFailed: the cache can't be written.
+            FolderRefused: the bytes are no folder that can be unpacked.
+            IntegrityFailure: the bytes do not match their digest.
+
+        Examples:
+            >>> path = client.path("pca@1.0.0")
+            >>> path.read_bytes()
+            b'components'
         """
         parsed = Reference.parse(reference)
         return self._cached(self._api.version(parsed.op, selector_text(parsed.selector)))
@@ -300,7 +417,20 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
     def show(self, reference: str | Reference, *, as_of: When | None = None) -> VersionRecord:
         """Return the record of one version.
 
-        `as_of`: the state at a position of the journal or at a time (RFC 3339). Raises OpNotFound and VersionNotFound.
+        Args:
+            reference: the version.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            VersionRecord: its number, digest, size in bytes, labels, tags and so on.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+
+        Examples:
+            >>> client.show("pca@1.0.0").size
+            10
         """
         parsed = Reference.parse(reference)
         return self._api.version(parsed.op, selector_text(parsed.selector), as_of)
@@ -313,11 +443,27 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         limit: int | None = None,
         as_of: When | None = None,
     ) -> Versions:
-        """Return the versions of an op, newest first, at most `limit`.
+        """Return the versions of an op, newest first.
 
-        `op` may be a reference, which restricts the list to versions that its selector matches. `valid_for`: only the
-        versions that are valid for every one of these downstream references. `as_of`: the state at a position of the
-        journal or at a time (RFC 3339). Raises OpNotFound and VersionNotFound.
+        Args:
+            op: the name of the op, or a reference, which restricts the list to versions that its selector matches.
+            valid_for: references of downstream versions; only versions that are valid for all of them are returned.
+            limit: the most versions to return.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            Versions: a sequence of `VersionRecord`; `skipped` has the newer versions that are not valid, with reasons.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: a version of `valid_for` does not exist.
+            TooMuchWork: too many versions would have to be looked at.
+
+        Examples:
+            >>> [each.version for each in client.versions("pca")]
+            ['2.0.0', '1.0.0']
+            >>> [each.version for each in client.versions("pca", valid_for="forest")]
+            ['1.0.0']
         """
         parsed = Reference.parse(op)
         parameters: dict[str, Any] = {"valid_for": as_parameter(valid_for), "as_of": as_of}
@@ -338,16 +484,42 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         )
 
     def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
-        """Yank a version, so that only its version number, digest, subversions or a lock select it.
+        """Yank a version, so that only its version number, digest, subversions or a lock select it. Verdicts do not
+        change.
 
-        Verdicts do not change. Raises OpNotFound and VersionNotFound.
+        Args:
+            reference: the version.
+            reason: why, for everybody who selects it.
+
+        Returns:
+            VersionRecord: the version, yanked.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+
+        Examples:
+            >>> client.yank("pca@2.0.0", "leaks the target").yanked
+            True
         """
         return self._set_yank(reference, reason)
 
     def unyank(self, reference: str | Reference) -> VersionRecord:
-        """Undo a yank. The reference must select the version by version number, digest or subversions.
+        """Undo a yank.
 
-        Raises OpNotFound and VersionNotFound.
+        Args:
+            reference: the version, by version number, digest or subversions.
+
+        Returns:
+            VersionRecord: the version, no longer yanked.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+
+        Examples:
+            >>> client.unyank("pca@2.0.0").yanked
+            False
         """
         return self._set_yank(reference, None)
 

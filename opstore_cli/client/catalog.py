@@ -30,10 +30,24 @@ class CatalogMixin(ApiMixin):
     """Verbs for ops, tags and pipelines. Names are strings or parsed names; all raise InvalidName."""
 
     def tag(self, references: str | Reference | Sequence[str | Reference] | Lock, tag: str) -> list[TagRecord]:
-        """Move the tag to a version, or atomically to one version of each of several ops, or to those of a lock.
+        """Move the tag to a version, or atomically to one version of each of several ops.
 
-        Returns the tags, one per version. Raises InvalidTag if `tag` would be read as another selector, OpNotFound,
-        VersionNotFound, and LockConflict if the store has other bytes for a version of the lock.
+        Args:
+            references: one reference, several of different ops, or a lock.
+            tag: the name of the tag.
+
+        Returns:
+            list of TagRecord: one for each version.
+
+        Raises:
+            InvalidTag: the name would be read as another selector.
+            OpNotFound: an op does not exist.
+            VersionNotFound: a version does not exist.
+            LockConflict: the store has other bytes for a version of the lock.
+
+        Examples:
+            >>> client.tag(["pca@1.0.0", "forest@1.0.0"], "production")
+            [<TagRecord pca@1.0.0, tag production>, <TagRecord forest@1.0.0, tag production>]
         """
         name = TagName.parse(tag)
         if isinstance(references, Lock):
@@ -45,13 +59,40 @@ class CatalogMixin(ApiMixin):
         return list(self._api.expect(moved, expected.are_tags(moved.tags, versions, name), f"the tag {name}").tags)
 
     def untag(self, op: str, tag: str) -> None:
-        """Remove the tag from the op. Its moves stay in the history. Raises OpNotFound and TagNotFound."""
+        """Remove the tag from the op. Its moves stay in the history.
+
+        Args:
+            op: the name of the op.
+            tag: the name of the tag.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            TagNotFound: the op has no such tag.
+
+        Examples:
+            >>> client.tag("pca", "best")
+            [<TagRecord pca@2.0.0, tag best>]
+            >>> client.untag("pca", "best")
+        """
         self._api.request("DELETE", routes.path(routes.TAG, op=OpName.parse(op), tag=TagName.parse(tag)), None)
 
     def tags(self, op: str | None = None, *, history: bool = False, as_of: When | None = None) -> list[TagRecord]:
-        """Return the current tags of all ops or of one, newest first.
+        """Return the current tags, newest first.
 
-        `history`: return every move instead. `as_of`: the state at a position of the journal or at a time (RFC 3339).
+        Args:
+            op: only the tags of this op.
+            history: return every move instead.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            list of TagRecord: a removed tag has no version.
+
+        Raises:
+            OpNotFound: the op does not exist.
+
+        Examples:
+            >>> client.tags("forest")
+            []
         """
         parsed = None if op is None else OpName.parse(op)
         parameters = {"op": parsed, "history": "1" if history else None, "as_of": as_of}
@@ -62,16 +103,56 @@ class CatalogMixin(ApiMixin):
         ]
 
     def ops(self) -> list[OpRecord]:
-        """Return all ops, by name."""
+        """Return all ops, by name.
+
+        Returns:
+            list of OpRecord: each with its latest version, number of versions and compatibility level.
+
+        Raises:
+            Unreachable: the daemon can't be reached.
+
+        Examples:
+            >>> [op.name for op in client.ops()]
+            ['forest', 'pca']
+        """
         return [op for page in self._api.pages(routes.OPS, Ops) for op in page.rows]
 
     def op(self, name: str) -> OpRecord:
-        """Return one op. Raises OpNotFound."""
+        """Return one op.
+
+        Args:
+            name: the name of the op.
+
+        Returns:
+            OpRecord: its latest version, number of versions and compatibility level.
+
+        Raises:
+            OpNotFound: the op does not exist.
+
+        Examples:
+            >>> client.op("pca").versions
+            2
+        """
         path = routes.path(routes.OP, op=OpName.parse(name))
         return self._check_op(self._api.request("GET", path, OpRecord), name)
 
     def set_compat(self, op: str, compat: Compat) -> OpRecord:
-        """Set the op's compatibility level, from the next position of the journal on. Raises OpNotFound."""
+        """Set the op's compatibility level, from the next position of the journal on.
+
+        Args:
+            op: the name of the op.
+            compat: `exact`, `minor` or `major`: versions that share their number down to that level are compatible.
+
+        Returns:
+            OpRecord: the op with its new level.
+
+        Raises:
+            OpNotFound: the op does not exist.
+
+        Examples:
+            >>> client.set_compat("pca", "minor").compat
+            'minor'
+        """
         path = routes.path(routes.OP, op=OpName.parse(op))
         record = self._check_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
         return self._api.expect(record, record.compat == compat, f"the level {compat} of the op {op}")
@@ -82,10 +163,26 @@ class CatalogMixin(ApiMixin):
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
     ) -> PipelineRecord:
-        """Register a pipeline: a chain of `ops` or, with `edges` (upstream, downstream), any acyclic graph.
+        """Register a pipeline. It is idempotent: the record's `created` is False for the same graph.
 
-        It is idempotent: the record's `created` is False for the same graph. Raises PipelineConflict if the name has
-        another graph, and InvalidGraph.
+        Args:
+            name: the name of the pipeline.
+            ops: the names of a chain of ops, in the order of the data; with `edges` all ops, of which those with edges
+                may be missing.
+            edges: pairs (upstream, downstream) of any acyclic graph, in place of a chain.
+
+        Returns:
+            PipelineRecord: the pipeline. Ops that do not exist are created.
+
+        Raises:
+            InvalidGraph: the graph has a cycle, or too few ops.
+            PipelineConflict: the name has another graph.
+
+        Examples:
+            >>> client.register_pipeline("scoring", ["scaler", "pca", "forest"]).ops
+            ('scaler', 'pca', 'forest')
+            >>> client.register_pipeline("ensemble", edges=[("pca", "forest"), ("pca", "svm")]).ops
+            ('pca', 'forest', 'svm')
         """
         graph = None if edges is None else tuple((OpName.parse(up), OpName.parse(down)) for up, down in edges)
         pipeline = NewPipeline(name=PipelineName.parse(name), ops=tuple(map(OpName.parse, ops)), edges=graph)
@@ -95,7 +192,18 @@ class CatalogMixin(ApiMixin):
         return self._api.expect(record, fits, f"the pipeline {name} with this graph")
 
     def pipelines(self) -> list[PipelineRecord]:
-        """Return all pipelines, by name."""
+        """Return all pipelines, by name.
+
+        Returns:
+            list of PipelineRecord: each with its ops and edges.
+
+        Raises:
+            Unreachable: the daemon can't be reached.
+
+        Examples:
+            >>> [pipeline.name for pipeline in client.pipelines()]
+            ['iris']
+        """
         return [
             self._api.expect(pipeline, expected.is_pipeline(pipeline, pipeline.name), "all pipelines")
             for page in self._api.pages(routes.PIPELINES, Pipelines)
@@ -103,11 +211,35 @@ class CatalogMixin(ApiMixin):
         ]
 
     def pipeline(self, name: str) -> PipelineRecord:
-        """Return one pipeline. Raises PipelineNotFound."""
+        """Return one pipeline.
+
+        Args:
+            name: the name of the pipeline.
+
+        Returns:
+            PipelineRecord: its ops in the order of the data, and its edges.
+
+        Raises:
+            PipelineNotFound: the pipeline does not exist.
+
+        Examples:
+            >>> client.pipeline("iris").edges
+            (('pca', 'forest'),)
+        """
         path = routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name))
         record = self._api.request("GET", path, PipelineRecord)
         return self._api.expect(record, expected.is_pipeline(record, name), f"the pipeline {name}")
 
     def remove_pipeline(self, name: str) -> None:
-        """Remove the pipeline; its ops, versions and links stay. Raises PipelineNotFound."""
+        """Remove the pipeline; its ops, versions and links stay.
+
+        Args:
+            name: the name of the pipeline.
+
+        Raises:
+            PipelineNotFound: the pipeline does not exist.
+
+        Examples:
+            >>> client.remove_pipeline("iris")
+        """
         self._api.request("DELETE", routes.path(routes.PIPELINE, pipeline=PipelineName.parse(name)), None)

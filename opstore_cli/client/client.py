@@ -136,7 +136,11 @@ class OpStoreClient(BaseOpStoreClient):
         return Cache(self.settings.cache or self.settings.home / "cache", self.settings.cache_size)
 
     def close(self) -> None:
-        """Close the connections. A later request opens new ones."""
+        """Close the connections. A later request opens new ones.
+
+        Examples:
+            >>> client.close()
+        """
         self._http.close()
 
     def __enter__(self) -> Self:

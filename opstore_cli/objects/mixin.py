@@ -43,13 +43,37 @@ class ObjectsMixin(OpStoreInterface):
     ) -> Pushed:
         """Store a Python object as a version of the op, with its format and the versions of its libraries.
 
-        `format` is `bytes`, `json`, `numpy`, `skops`, `joblib`, `pickle` or `cloudpickle`. By default bytes, arrays,
-        dicts of arrays and plain JSON data get the format that restores them exactly; any other object raises
-        FormatNeeded. The other arguments are those of `push`, but the same bytes in another format are a new
-        version.
+        Args:
+            op: the name of the op, which is created if it does not exist.
+            obj: the object.
+            format: the name of a format (docs/objects.md). By default one that restores the object exactly and runs no
+                code.
+            bump: the level that changes: `major`, `minor` or `patch` (default). Not with `fields` or `subversions`.
+            fields: what the op declares, by level.
+            subversions: three hashes, `MAJOR.MINOR.PATCH`.
+            otherwise: what to do if `subversions` or `fields` name a version with other bytes: `refuse`, or `patch`.
+            new: create a version even if the bytes are unchanged.
+            valid_for: references of downstream versions that the new version is valid for.
+            valid_with: references of upstream versions that are valid for the new version.
+            labels: values by key.
+            message: a text for people.
+            tags: tags to move to the version.
 
-        Also raises UnknownFormat, ObjectRefused, LibraryMissing, FormatConflict if `fields` or `subversions` name a
-        version that has the bytes in another format, and OutputFailed if the temporary file can't be written.
+        Returns:
+            Pushed: the version, and whether it was created. The same bytes in another format are a new version.
+
+        Raises:
+            FormatNeeded: no format restores the object exactly without running code: pass one.
+            UnknownFormat: there is no such format.
+            ObjectRefused: the format can't store the object.
+            LibraryMissing: the library of the format is not installed.
+            FormatConflict: `fields` or `subversions` name a version that has the bytes in another format.
+            OutputFailed: the temporary file can't be written.
+            VersionConflict: the declared version has other bytes.
+
+        Examples:
+            >>> client.save("metrics", {"accuracy": 0.97})
+            <Pushed metrics@1.0.0, ..., format json, created True>
         """
         from opstore_cli.objects import formats
 
@@ -95,14 +119,37 @@ class ObjectsMixin(OpStoreInterface):
     ) -> Any:
         """Return the object in a version, after all its bytes are verified.
 
-        `allow_pickle`: whether code in the file may run. Loading a pickle, cloudpickle or joblib file can run arbitrary
-        code, so load one only if you trust its source. None means the user's own setting, False by default. `trusted`:
-        types, or their names, that skops may load in addition to those that it trusts by default. `format`: overrides
-        the recorded format.
+        A second load transfers no bytes (see `path`). It warns with LibraryWarning if a library has another version
+        than when the object was saved.
 
-        Warns with LibraryWarning if a library has another version than when the object was saved. Also raises
-        NotStored, FormatNeeded, UnknownFormat, LoadingRunsCode, UntrustedTypes, LibraryMissing, NotLoaded and
-        IntegrityFailure.
+        Args:
+            reference: the version.
+            allow_pickle: whether code in the file may run. Loading a pickle, cloudpickle or joblib file can run
+                arbitrary code, so load one only if you trust its source. None means the user's own setting, False by
+                default.
+            trusted: types, or their names, that skops may load in addition to those that it trusts by default.
+            format: overrides the recorded format.
+
+        Returns:
+            object: what was saved.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+            NotStored: the version has no bytes.
+            FormatNeeded: the version was pushed without a format: pass one.
+            UnknownFormat: there is no such format.
+            LoadingRunsCode: the format runs code, and `allow_pickle` is not True.
+            UntrustedTypes: the file has types that skops does not trust.
+            LibraryMissing: the library of the format is not installed.
+            NotLoaded: the bytes are not of that format.
+            IntegrityFailure: the bytes do not match their digest.
+
+        Examples:
+            >>> client.save("metrics", {"accuracy": 0.97}).version
+            '1.0.0'
+            >>> client.load("metrics")
+            {'accuracy': 0.97}
         """
         from opstore_cli.objects import formats, libraries
 
