@@ -484,8 +484,9 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         )
 
     def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
-        """Yank a version, so that only its version number, digest, subversions or a lock select it. Verdicts do not
-        change.
+        """Yank a version, so that only its version number, digest, subversions or a lock select it.
+
+        Verdicts do not change.
 
         Args:
             reference: the version.
