@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 190, 46  # of an op's box, in pixels
 GAP, RISE = 26, 58  # between boxes in a row, and between rows
 MARGIN = 14
 MAX_STEP = 28  # between two lines that meet one side of a box
-MAX_LABEL = 22  # characters
+MAX_LABEL = 20  # characters
 # A layout takes half a second at these limits, and grows with the square of both. Nobody can read a larger one anyway.
 MAX_BOXES = 200
 MAX_SEGMENTS = 3000  # of lines: an edge has one for each row that it goes down

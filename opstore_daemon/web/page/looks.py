@@ -23,6 +23,7 @@ VALID = Look("valid", "✓", "valid")
 KNOWN_INVALID = Look("known-invalid", "✕", "known invalid")
 NOT_VALIDATED = Look("not-validated", "!", "not validated")
 UNKNOWN = Look("unknown", "?", "unknown")
+INVALID = Look("known-invalid", "✕", "invalid")
 LOOKS = (VALID, KNOWN_INVALID, NOT_VALIDATED, UNKNOWN)
 
 
@@ -35,6 +36,8 @@ def look(found: Verdict | EdgeVerdict | PipelineLine | Validation | Resolution) 
             return _look(found.verdict, found.by_entry)
         case PipelineLine():
             return _look(found.verdict, found.known_invalid > 0)
+        case Resolution(verdict="invalid", conflict=()):  # not for want of a link: an op has no version to choose
+            return INVALID
         case Resolution():
             return _look(found.verdict, _any_known_invalid(found.conflict))
         case Validation():

@@ -191,6 +191,10 @@ def test_a_pipeline_shows_its_edges_its_resolution_and_skipped_versions(few: Sit
     assert "These edges can't all be valid" in seen(few, "/ui/pipelines/reviews")
 
 
+def test_a_resolution_that_lacks_versions_is_not_said_to_lack_links(few: Site) -> None:
+    assert "The resolution ✕ invalid No set of versions is valid" in seen(few, VIEWS["long names"])
+
+
 def test_the_journal_describes_each_entry(few: Site) -> None:
     text, path = "", "/ui/journal"
     while path:
