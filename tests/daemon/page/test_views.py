@@ -172,7 +172,7 @@ def test_the_map_has_the_verdicts_of_the_matrix(few: Site) -> None:
     for color, path in re.findall(r'stroke="(#\w+)" d="([^"]*)"', drawing):
         for x, y, count in re.findall(r"M(\d+) ([\d.]+)h(\d+)", path):
             dots |= {(color, int(float(y)), column) for column in range(int(x), int(x) + int(count))}
-    words = {"#8fd3ae": "valid", "#a63a30": "known-invalid", "#e0b45c": "not-validated"}
+    words = {"#8fd3ae": "valid", "#a63a30": "known-invalid", "#f0d9a8": "not-validated"}
     body = few.text("/ui/matrix/pca/random_forest")
     cells = re.findall(r'<td class="([\w-]+)">', body)
     assert {(words[color], row, column) for color, row, column in dots} == {
