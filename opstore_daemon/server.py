@@ -64,8 +64,9 @@ class OpStoreServer:
             self._held = held.pop_all()
 
     def status(self) -> records.Status:
-        """Return the version, process, home and schema of this daemon."""
+        """Return the version, process, home, schema and sizes of this daemon."""
         return records.Status(
+            **self.store.sizes(),
             version=__version__,
             pid=os.getpid(),
             home=None if self._home is None else str(self._home),

@@ -2,11 +2,13 @@
 
 import sys
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from opstore_cli.console.command import command
+from opstore_cli.console.daemon_status import daemon_of, reason_of
 from opstore_cli.console.options import refuse_url
 from opstore_cli.console.parameters import UrlType
 from opstore_cli.console.session import Session
@@ -18,16 +20,21 @@ if TYPE_CHECKING:
 
 @command("login")
 @click.argument("address", metavar="URL", type=UrlType())
-def login(session: Session, address: str) -> None:
+@click.option("--default", "make_default", is_flag=True, help="Use this daemon in commands without --url.")
+def login(session: Session, address: str, make_default: bool) -> None:
     """Log in to a remote daemon. The token is read from a prompt on a terminal, else from standard input. It is never
     an option, since others can read a command line.
 
     If the daemon accepts the token, it is stored for exactly this URL, in a file that only you can read. It is sent to
     this URL from then on, unless OPSTORE_TOKEN is set.
 
+    --default also sets `url` in your own settings file, so that commands use this daemon. Without it, they use the
+    same daemon as before.
+
     \b
     Examples:
       opstore login https://models.example.com
+      opstore login https://models.example.com --default
       opstore login https://models.example.com < token.txt
     """
     from opstore_cli.config.credentials import Credentials
@@ -35,16 +42,46 @@ def login(session: Session, address: str) -> None:
 
     refuse_url(session)
     settings = session.settings().with_url(address)
+    session.out.advise = partial(_advice, settings=settings)
     check_plain(address, "")
     token = _prompt(address) if sys.stdin is not None and sys.stdin.isatty() else _read()
     version = _daemon_version(session, settings, token)
     credentials = Credentials()
     credentials.store(address, token)
-    document = {"url": address, "path": str(credentials.path), "version": version}
+    if make_default:
+        from opstore_cli.config import user_file
+
+        user_file.change("url", address)
+    used = session.settings()
+    document = {
+        "url": address,
+        "path": str(credentials.path),
+        "version": version,
+        "default": used.url == address,
+        "daemon": {"url": used.url, "home": str(used.home), "because": reason_of(used)},
+    }
     session.out.write_result(document, quiet=[address], full=[address])
     session.out.note(f"stored the token in {credentials.path}")
+    _note_daemon(session, used, address, make_default)
     if settings.token is not None or settings.token_file is not None:
         session.out.warn("OPSTORE_TOKEN or OPSTORE_TOKEN_FILE is set, and takes precedence where it may be sent")
+
+
+def _note_daemon(session: Session, used: "Settings", address: str, made_default: bool) -> None:
+    """Say which daemon later commands use, and how to change that."""
+    if used.url == address:
+        session.out.note(f"commands use {address}, because {reason_of(used)}")
+    elif made_default:
+        session.out.warn(f"commands still use {daemon_of(used)}, because {reason_of(used)}")
+    else:
+        session.out.note(f"commands still use {daemon_of(used)}, because {reason_of(used)}")
+        session.out.note(f"to use {address}: opstore --url {address} COMMAND, or opstore config set url {address}")
+
+
+def _advice(error: errors.OpStoreError, *, settings: "Settings") -> str:
+    from opstore_cli.transport.hints import advice_for_login
+
+    return advice_for_login(error, settings)
 
 
 def _daemon_version(session: Session, settings: "Settings", token: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opstore_cli.console.command import command
+from opstore_cli.console.daemon_status import reason_of
 from opstore_cli.console.options import refuse_url
 from opstore_cli.console.parameters import UrlType
 from opstore_cli.console.session import Session
@@ -52,6 +53,16 @@ def logout(session: Session, address: str | None, everything: bool) -> None:
         session.out.note(f"which URL? You are logged in to: {urls}" if urls else "you are not logged in to any URL")
     elif not forgotten:
         session.out.note("there was no token to delete")
+    _note_default(session, forgotten)
+
+
+def _note_default(session: Session, forgotten: list[str]) -> None:
+    """Say that commands still use a daemon that the user logged out from."""
+    with suppress(errors.OpStoreError):
+        used = session.settings()
+        if used.url in forgotten and used.origin in ("user file", "environment"):
+            how = "; opstore config unset url: use the local daemon" if used.origin == "user file" else ""
+            session.out.note(f"commands still use {used.url}, because {reason_of(used)}{how}")
 
 
 def _stored(credentials: "Credentials") -> Mapping[str, str]:

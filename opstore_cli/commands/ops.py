@@ -24,7 +24,6 @@ def ops(session: Session) -> None:
         full=Table(
             ("OP", "LATEST", "VERSIONS", "COMPAT"),
             [(op.name, text_cell(op.latest), str(op.versions), op.compat) for op in found],
+            none="no ops yet: opstore push NAME FILE creates one",
         ),
     )
-    if not found:
-        session.out.tip("no ops yet: opstore push NAME FILE creates one")

@@ -1,10 +1,11 @@
 """`opstore status`: show whether the daemon runs, and where."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opstore_cli.console.command import command
-from opstore_cli.console.daemon_status import local_state, not_running, warn_of_version, write_state
+from opstore_cli.console.daemon_status import local_state, not_running, reason_of, warn_of_version, write_state
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import describe, list_unfinished
 from opstore_cli.output.cells import format_time
@@ -12,6 +13,7 @@ from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
     from opstore_cli.config.settings import Settings
+    from opstore_daemon.protocol.records import Status
 
 
 @command("status")
@@ -19,8 +21,9 @@ def status(session: Session) -> int:
     """Show which daemon commands use, and its state. It is the daemon of --url, OPSTORE_URL or a settings file, else
     the local one, which is not started. If it is not running, the exit code is 7.
 
-    Each line is a key and its value. "credential" is where its token comes from. Unfinished transfers are listed with
-    the command that resumes each. -q prints the URL.
+    Each line is a key and its value. "because" is what chose this daemon, "credential" where its token comes from, and
+    "database_size" and "blobs_size" are bytes. Unfinished transfers are listed with the command that resumes each. -q
+    prints the URL.
 
     \b
     Examples:
@@ -47,8 +50,11 @@ def _local(session: Session, settings: "Settings") -> int:
     # Not the session's client, which would note another version of the daemon as well, and start one if it has ended.
     with OpStoreClient(settings=replace(settings, autostart=False)) as client:
         unfinished = list_unfinished(settings.home, None, client)
-    state = local_state(running, settings.home)
-    write_state(session, {**state, "credential": _source(settings), "unfinished": unfinished})
+        found = None
+        with suppress(errors.OpStoreError):
+            found = client.status()
+    state = {**local_state(running, settings.home), **_chosen(settings), **_sizes(found)}
+    write_state(session, {**state, "unfinished": unfinished})
     warn_of_version(session, running.version)
     return 0
 
@@ -67,11 +73,23 @@ def _remote(session: Session, settings: "Settings") -> int:
         "home": found.home,
         "started_at": format_time(found.started_at),
         "schema": found.schema,
-        "credential": _source(settings),
+        **_chosen(settings),
+        **_sizes(found),
         "unfinished": list_unfinished(settings.home, settings.url, client),
     }
     write_state(session, document)
     return 0
+
+
+def _chosen(settings: "Settings") -> dict[str, Any]:
+    """Return why this daemon is used, and where the token for it comes from."""
+    return {"because": reason_of(settings), "credential": _source(settings)}
+
+
+def _sizes(found: "Status | None") -> dict[str, Any]:
+    """Return what the store has, in numbers and bytes; None: unknown."""
+    names = ("ops", "versions", "database_size", "blobs_size")
+    return {name: None if found is None else getattr(found, name) for name in names}
 
 
 def _source(settings: "Settings") -> str | None:
@@ -85,9 +103,12 @@ def _source(settings: "Settings") -> str | None:
 def _unreachable(session: Session, settings: "Settings", error: errors.OpStoreError, document: dict[str, Any]) -> int:
     unfinished = list_unfinished(settings.home, settings.url, None)
     if session.out.json:
-        session.out.write_json({**document, "reason": error.text, "unfinished": unfinished})
+        because = reason_of(settings)
+        session.out.write_json({**document, "because": because, "reason": error.text, "unfinished": unfinished})
     else:
         session.out.error(error)
+        if settings.url is not None:
+            session.out.note(f"commands use this daemon, because {reason_of(settings)}")
         for transfer in unfinished:
             session.out.note(f"unfinished: {describe(transfer)}")
     return error.exit_code

@@ -23,10 +23,10 @@ class Settings:
     """The settings of one run.
 
     `url` is None for the local daemon of `home`; `origin` is "local" then. `named_by` is the file that names the URL,
-    if a file does. `pipeline` is the default pipeline of the working tree. `allow_pickle`: `OpStoreClient.load` may
-    run code in the files that it loads; the working tree can't set it. `cache`: the folder of the copies that
-    `OpStoreClient.path` returns (None: in the home), and `cache_size`: its bound in bytes. `warnings`: lines about
-    files that could not be read and don't matter otherwise.
+    if a file does. `pipeline` is the default pipeline of the working tree, and `pipeline_file` the file that names it.
+    `allow_pickle`: `OpStoreClient.load` may run code in the files that it loads; the working tree can't set it.
+    `cache`: the folder of the copies that `OpStoreClient.path` returns (None: in the home), and `cache_size`: its bound
+    in bytes. `warnings`: lines about files that could not be read and don't matter otherwise.
     """
 
     home: Path
@@ -34,6 +34,7 @@ class Settings:
     origin: Origin = "local"
     named_by: Path | None = None
     pipeline: str | None = None
+    pipeline_file: Path | None = None
     autostart: bool = True
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
@@ -82,6 +83,7 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
     settings = Settings(
         home=home_folder(environ, cwd),
         pipeline=tree.get("pipeline"),
+        pipeline_file=tree_file if "pipeline" in tree else None,
         autostart=not environ.get("OPSTORE_NO_AUTOSTART"),
         token=check_token(given, "OPSTORE_TOKEN") if given else None,
         token_file=cwd / token_file if token_file else None,
@@ -108,6 +110,18 @@ def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
     if text and text not in ("0", "1"):
         raise errors.InvalidSetting(setting=name, reason="it must be 1 or 0")
     return text == "1" if text else default
+
+
+def source_of(key: str, environ: Mapping[str, str]) -> str:
+    """Return the source of a setting of the user's own file: a variable, the file, or the default.
+
+    Raises InvalidSetting.
+    """
+    variable, user_file = f"OPSTORE_{key.upper()}", user_folder() / "config.toml"
+    if environ.get(variable):
+        return variable
+    is_set = os.path.isfile(user_file) and key in read_table(user_file, USER_KEYS)
+    return str(user_file) if is_set else "default"
 
 
 def working_folder() -> Path:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import describe
-from opstore_cli.output.cells import EMPTY, Cell, format_time
+from opstore_cli.output.cells import EMPTY, Cell, format_time, size_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
 
 if TYPE_CHECKING:
+    from opstore_cli.config.settings import Settings
     from opstore_cli.local.runtime import LocalDaemon
+
+
+SIZES = frozenset({"database_size", "blobs_size"})
 
 
 def execute_daemon(*words: str, options: Sequence[tuple[str, object]] = ()) -> NoReturn:
@@ -44,7 +48,7 @@ def not_running(*, url: str | None = None, home: str | None = None) -> dict[str,
 
 def write_state(session: Session, document: dict[str, Any]) -> None:
     """Write a line for each key, and one for each unfinished transfer; with -q the URL."""
-    rows = [(key, Cell(_format(value))) for key, value in document.items() if key != "unfinished"]
+    rows = [(key, _cell(key, value)) for key, value in document.items() if key != "unfinished"]
     rows += [("unfinished", Cell(describe(transfer))) for transfer in document.get("unfinished", ())]
     session.out.write_result(document, quiet=[document["url"]], full=Table(("", ""), rows))
 
@@ -56,6 +60,17 @@ def write_started(session: Session, running: "LocalDaemon", home: Path, note: st
     warn_of_version(session, running.version)
     if os.environ.get("OPSTORE_URL"):
         session.out.warn("OPSTORE_URL is set: the commands use that daemon, not the local one")
+
+
+def reason_of(settings: "Settings") -> str:
+    """Return why commands with these settings use the daemon that they use."""
+    words = {"option": "--url names it", "environment": "OPSTORE_URL names it", "local": "no URL is set"}
+    return words.get(settings.origin) or f"{settings.named_by} names it"
+
+
+def daemon_of(settings: "Settings") -> str:
+    """Return the daemon of these settings in words."""
+    return settings.url or f"the local daemon of {settings.home}"
 
 
 def warn_of_version(session: Session, version: str) -> None:
@@ -74,7 +89,9 @@ def _in_utc(text: str) -> str | None:
         return None
 
 
-def _format(value: object) -> str:
+def _cell(key: str, value: object) -> Cell:
+    if key in SIZES and isinstance(value, int):
+        return size_cell(value)
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return EMPTY if value is None else str(value)
+        return Cell("yes" if value else "no")
+    return Cell(EMPTY if value is None else str(value))

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,14 @@ from opstore_cli.output.document import Output
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient
     from opstore_cli.config.settings import Settings
+    from opstore_daemon.protocol.errors import OpStoreError
     from opstore_daemon.protocol.records import PickedYanked
+
+
+def _advice(error: "OpStoreError", *, settings: "Settings") -> str:
+    from opstore_cli.transport.hints import advice_for
+
+    return advice_for(error, settings)
 
 
 @dataclass(slots=True)
@@ -31,6 +39,7 @@ class Session:
             if line not in self._warnings:
                 self._warnings.add(line)
                 self.out.warn(line)
+        self.out.advise = partial(_advice, settings=settings)
         return settings
 
     def home(self) -> Path:

@@ -1,7 +1,8 @@
 """Checks of the daemon of the settings, with a request as any command sends it: URL, token and clock."""
 
+from opstore_cli.config.settings import Settings
 from opstore_cli.doctor.machine import Machine, Result, ok, problem
-from opstore_cli.transport import target
+from opstore_cli.transport import hints, target
 from opstore_cli.transport.interface import UNKNOWN_HOST
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol._version import __version__
@@ -15,7 +16,7 @@ def url(machine: Machine) -> Result | None:
     if machine.settings is None or machine.settings.url is None or response is None:
         return None
     if isinstance(response, errors.Unreachable):
-        return problem(response.text, _advice(response))
+        return problem(response.text, _advice(response, machine.settings))
     if isinstance(response, errors.TokenRequired | errors.ScopeRequired):
         return ok(f"an opstore daemon answers at {machine.settings.url}")
     if isinstance(response, errors.OpStoreError):
@@ -25,10 +26,10 @@ def url(machine: Machine) -> Result | None:
     return ok(f"opstore {version} answers at {machine.settings.url}{other}")
 
 
-def _advice(error: errors.Unreachable) -> str:
+def _advice(error: errors.Unreachable, settings: Settings) -> str:
     if UNKNOWN_HOST in str(error.details.get("reason", "")):
         return "correct the URL, or opstore --url URL ..."
-    return error.advice
+    return hints.advice_for(error, settings)
 
 
 def token(machine: Machine) -> Result | None:

@@ -14,22 +14,31 @@ from typing import Any
 
 import click
 
-from opstore_cli.output import streams, tables
+from opstore_cli.output import pager, streams, tables
 from opstore_cli.output.escaping import escape_controls, escape_in_json
 from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
 from opstore_cli.output.tables import Table
+from opstore_cli.output.width import terminal_width, wrap
 from opstore_daemon.protocol import errors
 from opstore_daemon.system.stray_bytes import escape_in_message, escape_stray_bytes
 
 
+def _own_advice(error: errors.OpStoreError) -> str:
+    return error.advice
+
+
 @dataclass(slots=True)
 class Output:
-    """Writes the output of one command, in the format that the global options select."""
+    """Writes the output of one command, in the format that the global options select.
+
+    `advise` returns the advice for an error: that of its class, unless the settings make another one fit.
+    """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
     no_color: bool = False
+    advise: Callable[[errors.OpStoreError], str] = field(default=_own_advice, repr=False)
     _display: BarProgress | LogProgress | NullDisplay = field(default_factory=NullDisplay)
 
     # --- data, on stdout --------------------------------------------------------------------------------------
@@ -67,9 +76,15 @@ class Output:
             _standard_output().write(escape_controls(line) + "\n")
 
     def _write_table(self, table: Table) -> None:
-        is_terminal = _is_terminal(sys.stdout)
-        text = tables.format_columns(table, self._colored(sys.stdout)) if is_terminal else tables.format_tabs(table)
-        _standard_output().write(text)
+        if not _is_terminal(sys.stdout):
+            _standard_output().write(tables.format_tabs(table))
+            return
+        width = terminal_width(sys.stdout)
+        text = tables.format_columns(table, width, self._colored(sys.stdout))
+        if not text:
+            self.note(table.none)
+        elif not pager.show(text, width):
+            _standard_output().write(text)
 
     # --- everything else, on stderr ---------------------------------------------------------------------------
 
@@ -89,7 +104,7 @@ class Output:
 
     def error(self, error: errors.OpStoreError) -> None:
         """Write an error of the store: what failed, why, and what to do."""
-        self.failure(error.code, error.text, error.advice, error.details)
+        self.failure(error.code, error.text, self.advise(error), error.details)
 
     def failure(self, code: str, text: str, advice: str = "", details: dict[str, Any] | None = None) -> None:
         """Write an error: as JSON with --json, else the text, with -v the details, and the advice."""
@@ -97,12 +112,12 @@ class Output:
             body = {"code": code, "message": text, "details": details or {}, "hint": advice or None}
             self._stderr_json({"error": body})
             return
-        self._stderr(f"{self._marked('error:', 'red')} {_shown(text)}")
+        self._message("error:", "red", text)
         if self.verbose:
             for name, value in (details or {}).items():
                 self._stderr(f"  {_shown(name)}: {_shown(value)}")
         if advice:
-            self._stderr(f"{self._marked('hint:', 'cyan')} {_shown(advice)}")
+            self._message("hint:", "cyan", advice)
 
     def traceback(self, lines: Iterable[str]) -> None:
         """Write the traceback of an internal error, keeping its line breaks. JSON has it in the details."""
@@ -145,9 +160,20 @@ class Output:
         if self.json:
             self._stderr_json({kind: text})
         elif kind == "note":
-            self._stderr(_shown(text))
+            for line in self._lines(text):
+                self._stderr(line)
         else:
-            self._stderr(f"{self._marked(kind + ':', color)} {_shown(text)}")
+            self._message(f"{kind}:", color, text)
+
+    def _message(self, kind: str, color: str, text: str) -> None:
+        first, *others = self._lines(text, len(kind) + 1)
+        for line in (f"{self._marked(kind, color)} {first}", *others):
+            self._stderr(line)
+
+    def _lines(self, text: str, taken: int = 0) -> list[str]:
+        """Return the message in lines for stderr: on a terminal, wrapped at words behind `taken` columns."""
+        shown = _shown(text)
+        return wrap(shown, terminal_width(sys.stderr), first=taken) if _is_terminal(sys.stderr) else [shown]
 
     def _marked(self, word: str, color: str) -> str:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word

@@ -29,6 +29,7 @@ LOCAL: tuple[type[errors.OpStoreError], ...] = (
     errors.ObjectRefused,
     errors.NotLoaded,
     errors.TokenNotFound,
+    errors.LogNotFound,
     errors.OutputExists,
     errors.HomeLocked,
     errors.FormatConflict,
@@ -67,6 +68,8 @@ def read(response: ApiResponse) -> errors.OpStoreError | None:
 
 def _advice(error: errors.OpStoreError) -> str:
     """Return the advice of this program for the error; empty if a detail that it needs is missing or not safe."""
+    if isinstance(error, errors.OpNotFound | errors.PipelineNotFound) and (advice := _about_other_kind(error)):
+        return advice
     similar = error.details.get("similar")
     if isinstance(error, errors.NotFound) and isinstance(similar, list) and similar:
         names = [name for name in similar[:MAX_SUGGESTIONS] if _is_safe(name)]
@@ -76,6 +79,17 @@ def _advice(error: errors.OpStoreError) -> str:
         return error.hint.format(**safe)
     except (KeyError, ValueError):
         return ""
+
+
+def _about_other_kind(error: errors.OpNotFound | errors.PipelineNotFound) -> str:
+    """Return the advice for an op in place of a pipeline, or the reverse, if the names in it are safe."""
+    pipelines = error.details.get("op_of")
+    names = [
+        error.details.get("op", error.details.get("pipeline")),
+        *(pipelines if isinstance(pipelines, list) else ()),
+    ]
+    is_safe = len(names) <= MAX_SUGGESTIONS and all(map(_is_safe, names))
+    return error.about_other_kind() if is_safe else ""
 
 
 def _is_safe(value: object) -> bool:

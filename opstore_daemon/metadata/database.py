@@ -1,5 +1,8 @@
 """The database of a store: its connections and its schema."""
 
+import os
+from contextlib import suppress
+
 from opstore_daemon.metadata.connections import Connections
 from opstore_daemon.metadata.identity import id_of
 from opstore_daemon.metadata.migrate import Migrate
@@ -31,6 +34,16 @@ class Database(Connections):
         """Record whose commits the WAL has, for a start that finds another database beside it."""
         if self.file is not None:
             self.file.name_store(store_id)
+
+    def size(self) -> int | None:
+        """Return the bytes of the database and its WAL; None for a database in memory."""
+        if self.path is None:
+            return None
+        total = 0
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                total += os.stat(f"{self.path}{suffix}").st_size
+        return total
 
     def verify(self) -> None:
         """Raise DatabaseReplaced if a commit could not be acknowledged."""

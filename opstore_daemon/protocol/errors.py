@@ -12,7 +12,7 @@
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
-    │                                  BlobNotFound
+    │                                  BlobNotFound  LogNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
@@ -318,12 +318,33 @@ class NotFound(OpStoreError):
             self.advice = did_you_mean(similar)
         return self
 
+    def of_other_kind(self, **details: Any) -> Self:
+        """Return this error with details of something else of that name, and the advice for it."""
+        self.details.update(details)
+        self.advice = self.about_other_kind() or self.advice
+        return self
+
+    def about_other_kind(self) -> str:
+        """Return the advice if the name is that of something else; empty if it is not."""
+        return ""
+
+    def in_python(self, called: str) -> str:
+        if self.advice and self.advice == self.about_other_kind():
+            return self.advice.partition(": opstore ")[0]
+        return super().in_python(called)
+
 
 class OpNotFound(NotFound):
+    """Its detail `is_pipeline` is True if there is a pipeline of that name."""
+
     message = "there is no op {op}"
     past = "there was no op {op} at {as_of}"
     hint = "opstore ops"
     python = "client.ops() lists the ops"
+
+    def about_other_kind(self) -> str:
+        name = self.details.get("op")
+        return f"{name} is a pipeline: opstore pipeline show {name}" if self.details.get("is_pipeline") is True else ""
 
 
 class VersionNotFound(NotFound):
@@ -359,15 +380,31 @@ class TokenNotFound(NotFound):
     python = "in a shell: opstore start"
 
 
+class LogNotFound(NotFound):
+    message = "there is no log at {path}: the daemon creates it when it first starts in the background"
+    hint = "opstore start"
+    python = "in a shell: opstore start"
+
+
 class BlobNotFound(NotFound):
     message = "the store has no blob {digest}"
 
 
 class PipelineNotFound(NotFound):
+    """Its detail `op_of` lists the pipelines that have an op of that name; it is missing if there is no such op."""
+
     message = "there is no pipeline {pipeline}"
     past = "there was no pipeline {pipeline} at {as_of}"
     hint = "opstore pipeline list"
     python = "client.pipelines() lists the pipelines"
+
+    def about_other_kind(self) -> str:
+        name, pipelines = self.details.get("pipeline"), self.details.get("op_of")
+        if not isinstance(pipelines, list):
+            return ""
+        if pipelines:
+            return f"{name} is an op, of {' and '.join(pipelines)}: give a pipeline"
+        return f"{name} is an op, and no pipeline has it: opstore pipeline register PIPELINE UP {name}"
 
 
 class LinkNotFound(NotFound):

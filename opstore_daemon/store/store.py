@@ -16,9 +16,9 @@ How a verb becomes one transaction:
 from collections.abc import Sequence
 from contextlib import closing
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from opstore_daemon.metadata.tables import Counter
+from opstore_daemon.metadata.tables import Counter, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import BlobRecord, Blobs, VersionRecord, Versions
@@ -47,6 +47,17 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
         self.database.verify()
         self.saver.free()
         self.saver.check_place()
+
+    def sizes(self) -> dict[str, int | None]:
+        """Return the numbers of ops and versions, and the bytes of the database's files and of all stored blobs."""
+        blobs = select(Version.digest, Version.size).where(Version.digest.is_not(None)).distinct().subquery()
+        with self.database.read() as connection:
+            return {
+                "ops": connection.execute(select(func.count()).select_from(Op)).scalar_one(),
+                "versions": connection.execute(select(func.count()).select_from(Version)).scalar_one(),
+                "blobs_size": int(connection.execute(select(func.sum(blobs.c.size))).scalar() or 0),
+                "database_size": self.database.size(),
+            }
 
     def show(self, reference: str | Reference, *, as_of: str | None = None) -> VersionRecord:
         """Return the record of one version (protocol.interface)."""

@@ -105,6 +105,13 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     assert all(has(finding, "an element of `findings` of `doctor`") for finding in doctor["findings"])
     token = opstore("token")
     assert has(token, "`token`")
+    shown = opstore("config", "show")
+    assert has(shown, "`config show`")
+    assert has(shown["daemon"], "`daemon`")
+    assert all(has(each, "an element of `settings`") for each in shown["settings"])
+    assert has(opstore("config", "unset", "url"), "`config set`")
+    assert has(opstore("logs"), "`logs`")
+    assert has(opstore("help"), "`help`")
     assert has(opstore("login", token["url"], stdin=token["token"]), "`login`")
     assert has(opstore("logout", token["url"]), "`logout`")
 

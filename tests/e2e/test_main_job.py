@@ -3,6 +3,7 @@
 import json
 import shlex
 import signal
+import subprocess
 from dataclasses import dataclass
 from typing import Any
 
@@ -342,13 +343,16 @@ def test_the_main_workflow_in_a_shell(machine: Machine, form: str) -> None:
 STATE = {"running": True, "url": "URL", "pid": "PID", "version": "0.1.0", "home": "/machine/data", "started_at": "TIME"}
 NO_STATE = {"running": False, "url": None, "pid": None, "version": None, "home": "/machine/data"}
 STATE_LINES = "running\tyes\nurl\tURL\npid\tPID\nversion\t0.1.0\nhome\t/machine/data\nstarted_at\tTIME\n"
-STATUS = {**STATE, "credential": "token file", "unfinished": []}
-CREDENTIAL = "credential\ttoken file\n"
+CHOSEN = {"because": "no URL is set", "credential": "token file"}
+SIZES = {"ops": 0, "versions": 0, "database_size": "BYTES", "blobs_size": 0}
+STATUS = {**STATE, **CHOSEN, **SIZES, "unfinished": []}
+FURTHER = "credential\ttoken file\nops\t0\nversions\t0\ndatabase_size\tBYTES\nblobs_size\t0\n"
+STATUS_LINES = f"{STATE_LINES}because\tno URL is set\n{FURTHER}"
 IN_THE_BACKGROUND = [
     Step("stop", "", "", NO_STATE, "no daemon runs for /machine/data\n"),
     Step("start", "URL\n", "URL\n", STATE, "started\n"),
     Step("start", "URL\n", "URL\n", STATE, "already running\n"),
-    Step("status", STATE_LINES + CREDENTIAL, "URL\n", STATUS),
+    Step("status", STATUS_LINES, "URL\n", STATUS),
     Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
     Step("stop", "", "", NO_STATE, "stopped the local daemon\n"),
     Step("restart", "URL\n", "URL\n", STATE, "restarted\n"),
@@ -365,7 +369,8 @@ def test_the_status_without_a_daemon(machine: Machine) -> None:
     said = "error: no daemon runs for /machine/data\nhint: opstore start\n"
     assert machine.run("status") == (7, "", said)
     assert machine.run("status", "-q") == (7, "", said)
-    document: dict[str, Any] = {**NO_STATE, "reason": "no daemon runs for /machine/data", "unfinished": []}
+    reasons = {"because": "no URL is set", "reason": "no daemon runs for /machine/data"}
+    document: dict[str, Any] = {**NO_STATE, **reasons, "unfinished": []}
     assert run(machine, "status", "--json") == (7, document, [])
     assert not machine.home.exists()
 
@@ -374,9 +379,41 @@ def test_the_status_of_a_daemon_with_a_url_has_its_schema(machine: Machine) -> N
     machine.do("start")
     options = ["--url", machine.url]
     code, out, err = machine.run("status", *options)
-    assert (code, out, err) == (0, STATE_LINES + f"schema\t{HEAD}\n" + CREDENTIAL, "")
-    assert machine.ask("status", *options) == (0, {**STATUS, "schema": HEAD}, None)
+    named = "--url names it"
+    assert (code, out, err) == (0, f"{STATE_LINES}schema\t{HEAD}\nbecause\t{named}\n{FURTHER}", "")
+    assert machine.ask("status", *options) == (0, {**STATUS, "schema": HEAD, "because": named}, None)
     assert machine.run("status", "-q", *options) == (0, "URL\n", "")
+
+
+def test_the_status_has_the_sizes_of_what_is_stored(machine: Machine) -> None:
+    for name in ("pca", "forest"):
+        machine.do("push", name, machine.file("same.bin", b"12345"))
+    machine.do("push", "pca", machine.file("other.bin", b"123"))
+    found = machine.ask("status")[1]
+    assert (found["ops"], found["versions"], found["blobs_size"]) == (2, 3, 8)
+    code, shown = machine.on_a_terminal("status")
+    assert (code, "blobs_size     8 B" in shown) == (0, True)
+
+
+def test_the_log_is_printed_and_followed(machine: Machine) -> None:
+    missing = (
+        "there is no log at /machine/data/daemon.log: the daemon creates it when it first starts in the background"
+    )
+    assert machine.run("logs") == (4, "", f"error: {missing}\nhint: opstore start\n")
+    machine.do("start")
+    machine.do("ops")
+    lines = machine.do("logs", "-n", "1").splitlines()
+    assert [" GET /v1/ops 200 " in line for line in lines] == [True]
+    code, document, _ = machine.ask("logs")
+    assert (code, document["path"], " GET /v1/ops " in document["lines"][-1]) == (0, "/machine/data/daemon.log", True)
+    assert machine.run("logs", "-f", "--json")[0] == 2
+    assert machine.run("logs", "--url", "http://127.0.0.1:1")[0] == 2
+    with machine.begin("logs", "-n", "0", "-f", stdout=subprocess.PIPE) as following:
+        assert following.stdout is not None
+        machine.do("tags")
+        assert b" GET /v1/tags 200 " in next(line for line in following.stdout if b"/v1/tags" in line)
+        following.send_signal(signal.SIGINT)
+        assert following.wait(60) == 130
 
 
 def test_the_daemon_in_the_foreground_serves_until_it_is_interrupted(machine: Machine) -> None:

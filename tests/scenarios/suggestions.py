@@ -65,3 +65,29 @@ def without_a_similar_name_the_hint_is_the_command_that_lists_them(scene: Scene)
     assert refused(lambda: scene.store.show("pca")) == ("there is no op pca", "opstore ops", None)
     scene.push("tokenizer", "aaa")
     assert refused(lambda: scene.store.show("pca")) == ("there is no op pca", "opstore ops", None)
+
+
+@SCENARIOS.append
+def an_op_in_place_of_a_pipeline_is_named_with_its_pipelines_and_the_reverse(scene: Scene) -> None:
+    scene.push("pca", "aaa")
+    scene.push("alone", "aaa")
+    scene.store.register_pipeline("reviews", ["pca", "forest"])
+    scene.store.register_pipeline("churn", ["pca", "boost"])
+    asks = (scene.store.validate_pipeline, scene.store.resolve, scene.store.pipeline)
+    for ask in asks:
+        assert refused(partial(ask, "pca")) == (
+            "there is no pipeline pca",
+            "pca is an op, of churn and reviews: give a pipeline",
+            None,
+        )
+        assert refused(partial(ask, "alone"))[1] == (
+            "alone is an op, and no pipeline has it: opstore pipeline register PIPELINE UP alone"
+        )
+    for show in (scene.store.show, scene.store.versions, scene.store.op):
+        assert refused(partial(show, "churn")) == (
+            "there is no op churn",
+            "churn is a pipeline: opstore pipeline show churn",
+            None,
+        )
+    scene.store.remove_pipeline("churn")
+    assert refused(partial(scene.store.show, "churn"))[1] == "opstore ops"

@@ -47,6 +47,8 @@ FILTERS = [
         (r"\b[0-9a-f]{64}\.[0-9a-f]{64}\.[0-9a-f]{64}\b", "VERSION"),
         (r'"pid":\d+', '"pid":"PID"'),
         (r"\bpid([\t ]+)\d+", r"pid\1PID"),
+        (r'"database_size":\d+', '"database_size":"BYTES"'),
+        (r"\bdatabase_size([\t ]+)\d+", r"database_size\1BYTES"),
         (r"(with the reference |\"reference\": \")[0-9a-f]{12}", r"\1REFERENCE"),
     )
 ]

@@ -4,17 +4,25 @@ from typing import Any
 
 import msgspec
 
-from opstore_daemon.protocol.records.base import Count, Reason, Record, Sentence, Time, Word
+from opstore_daemon.protocol.records.base import Count, Reason, Record, Sentence, Size, Time, Word
 
 
 class Status(Record, frozen=True, kw_only=True):
-    """The state of the daemon. `home` is None if it has no data folder."""
+    """The state of the daemon. `home` is None if it has no data folder.
+
+    `ops` and `versions` count what the store has. `database_size` and `blobs_size` are bytes: those of the database's
+    files, None if it has none, and those of all stored blobs, each counted once.
+    """
 
     version: Word
     pid: Count
     home: Reason | None
     schema: Word
     started_at: Time
+    ops: Count | None = None
+    versions: Count | None = None
+    database_size: Size | None = None
+    blobs_size: Size | None = None
 
 
 class Problem(Record, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Executable, exists, func, insert, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Level, Op, Version, aliased
+from opstore_daemon.metadata.tables import Level, Op, Pipeline, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat, OpRecord
@@ -73,8 +73,15 @@ def get(snapshot: Snapshot, name: OpName) -> OpRow:
     """Return the op of that name; raise OpNotFound, which suggests similar names."""
     op = find(snapshot, name)
     if op is None:
-        raise errors.OpNotFound(op=name).with_suggestions(names_like(snapshot, Op.name, name))
+        raise _not_found(snapshot, name)
     return op
+
+
+def _not_found(snapshot: Snapshot, name: OpName) -> errors.NotFound:
+    pipeline = select(Pipeline.id).where(Pipeline.name == name, snapshot.time_filter.in_force(Pipeline)).limit(1)
+    if snapshot.execute(pipeline).scalar() is not None:
+        return errors.OpNotFound(op=name).of_other_kind(is_pipeline=True)
+    return errors.OpNotFound(op=name).with_suggestions(names_like(snapshot, Op.name, name))
 
 
 def ensure(connection: Connection, name: OpName) -> OpRow:

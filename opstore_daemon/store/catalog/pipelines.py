@@ -17,6 +17,7 @@ from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
+MAX_PIPELINES = 5  # named in an error
 Edges = tuple[tuple[OpName, OpName], ...]
 
 
@@ -140,12 +141,22 @@ def remove(connection: Connection, name: PipelineName, now: int) -> None:
     connection.execute(removed.values(until=position))
 
 
+def with_op(snapshot: Snapshot, op: OpRow, limit: int) -> list[str]:
+    """Return the names of the pipelines that have the op, at most `limit`."""
+    having = select(Pipeline.name).join(PipelineOp, PipelineOp.pipeline_id == Pipeline.id)
+    query = having.where(PipelineOp.op_id == op.id, snapshot.time_filter.in_force(Pipeline))
+    return list(snapshot.execute(query.order_by(Pipeline.name).limit(limit)).scalars())
+
+
 def downstreams(snapshot: Snapshot, op: OpRow) -> list[str]:
     """Return the ops that are directly downstream of the op in any pipeline."""
     return list(snapshot.execute(_downstreams(snapshot.time_filter, op_id=op.id)).scalars())
 
 
 def _not_found(snapshot: Snapshot, name: PipelineName) -> errors.OpStoreError:
+    op = ops.find(snapshot, OpName(name))
+    if op is not None:
+        return errors.PipelineNotFound(pipeline=name).of_other_kind(op_of=with_op(snapshot, op, MAX_PIPELINES))
     similar = names_like(snapshot, Pipeline.name, name, snapshot.time_filter.in_force(Pipeline))
     return errors.PipelineNotFound(pipeline=name).with_suggestions(similar)
 

@@ -72,7 +72,7 @@ def ready(api: Api) -> Response:
     raises=READ_ERRORS,
 )
 def status(api: Api) -> Response:
-    """Return the daemon's version, process, home and schema."""
+    """Return the daemon's version, process, home, schema and sizes."""
     return json_response(api.status())
 
 

@@ -153,7 +153,10 @@ def test_a_url_that_refuses_connections_is_a_finding(user: User) -> None:
     user.url = f"http://127.0.0.1:{refusing_port()}"
     found, advice = user.wrong()["answer"]
     assert found == f"no daemon answers at {user.url}: connection refused"
-    assert advice == "opstore serve (there); without --url and OPSTORE_URL, commands use the local daemon"
+    port = user.url.rpartition(":")[2]
+    assert advice == (
+        f"start a daemon there: opstore serve --port {port}; without --url, this command uses the local daemon"
+    )
 
 
 def test_a_url_with_an_unknown_host_name_is_a_finding(user: User) -> None:

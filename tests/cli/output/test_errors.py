@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from opstore_cli.config.settings import Settings
 from opstore_cli.main import main
@@ -81,3 +82,23 @@ def test_a_failing_stderr_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as unwritable:
         monkeypatch.setattr(sys, "stderr", unwritable)
         output.Output().warn("nobody reads this")
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_messages_are_wrapped_at_words_on_a_terminal(
+    opstore: Opstore, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    path = "/srv/" + "x" * 50
+    error = errors.OutputFailed(path=path, reason="the words of a reason that is long, and 日本語 " * 3)
+    code, _, err = opstore("ops", ops=error)
+    assert code == 9
+    assert " ".join(err.split()) == " ".join(f"error: {error.text}".split())
+    for line in err.splitlines():
+        assert cell_len(line) <= width or path in line
+
+
+def test_messages_are_one_line_off_a_terminal(opstore: Opstore) -> None:
+    error = errors.OutputFailed(path="x", reason="words " * 99)
+    assert opstore("ops", ops=error)[2].count("\n") == 1

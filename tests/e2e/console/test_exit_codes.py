@@ -271,14 +271,14 @@ def test_pushing_the_same_bytes_again_repairs_a_damaged_blob(machine: Machine, d
 
 def test_a_url_without_a_daemon_exits_7_and_starts_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
-    said = (
-        "error: no daemon answers at URL: connection refused\n"
-        "hint: opstore serve (there); without --url and OPSTORE_URL, commands use the local daemon\n"
-    )
+    said = "error: no daemon answers at URL: connection refused\nhint: start a daemon there: opstore serve --port "
+    without = f"{said}{url.rpartition(':')[2]}; without --url, this command uses the local daemon\n"
+    said = without.replace("--url, this command uses", "OPSTORE_URL, commands use")
     for options in ({"env": {"OPSTORE_URL": url}}, {}):
         line = "ops" if options else f"ops --url {url}"
-        assert_fails(machine, line, 7, "DaemonUnreachable", said, **options)
-    assert machine.run("status", env={"OPSTORE_URL": url}) == (7, "", said)
+        assert_fails(machine, line, 7, "DaemonUnreachable", said if options else without, **options)
+    named = "commands use this daemon, because OPSTORE_URL names it\n"
+    assert machine.run("status", env={"OPSTORE_URL": url}) == (7, "", said + named)
     assert machine.ask("status", env={"OPSTORE_URL": url})[:2] == (
         7,
         {
@@ -287,6 +287,7 @@ def test_a_url_without_a_daemon_exits_7_and_starts_nothing(machine: Machine) -> 
             "pid": None,
             "version": None,
             "home": None,
+            "because": "OPSTORE_URL names it",
             "reason": "no daemon answers at URL: connection refused",
             "unfinished": [],
         },
@@ -310,25 +311,27 @@ def test_a_server_other_than_a_daemon_exits_7(machine: Machine, strangers: Calla
 # --- 8: not authorised ------------------------------------------------------------------------------------------------
 
 
-TOKEN_HINT = "hint: opstore login URL, or set OPSTORE_TOKEN; opstore doctor says which token was sent\n"
+UNSET_HINT = "hint: unset OPSTORE_TOKEN: the local daemon's own token is found without it\n"
+LOGIN_HINT = "hint: opstore login URL, with a token of that daemon (opstore token, there)\n"
 
 
 def test_a_wrong_token_exits_8(machine: Machine) -> None:
     machine.do("start")
-    said = "error: the daemon requires a token: the token of the request is not valid\n" + TOKEN_HINT
+    said = "error: the daemon requires a token: the token of the request is not valid\n" + UNSET_HINT
     assert_fails(machine, "ops", 8, "TokenRequired", said, env={"OPSTORE_TOKEN": "a-wrong-one-of-some-length"})
 
 
 def test_a_wrong_token_for_a_loopback_url_exits_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
     said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
-    said += "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
+    said += "hint: set OPSTORE_TOKEN to the token of the daemon there (opstore token, there); "
+    said += "behind a tunnel from another port it needs --allow-host\n"
     assert_fails(other, f"ops --url {machine.url}", 8, "ProofFailed", said, env={"OPSTORE_TOKEN": "a-wrong-one"})
 
 
 def test_a_missing_token_for_a_url_exits_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
-    said = "error: the daemon requires a token: the request has no token\n" + TOKEN_HINT
+    said = "error: the daemon requires a token: the request has no token\n" + LOGIN_HINT
     assert_fails(other, f"ops --url {machine.url}", 8, "TokenRequired", said)
 
 

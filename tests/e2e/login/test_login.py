@@ -18,6 +18,8 @@ from tests.support.wire import Stranger, refusing_port
 KEPT = "stored the token in /machine/user/.config/opstore/credentials.json\n"
 if sys.platform == "darwin":
     KEPT = KEPT.replace(".config", "Library/Application Support")
+OTHER = "to use URL: opstore --url URL COMMAND, or opstore config set url URL\n"
+KEPT += "commands still use the local daemon of /machine/data, because no URL is set\n" + OTHER
 NOTHING = "there was no token to delete\n"
 
 
@@ -53,17 +55,41 @@ def test_after_login_the_token_is_sent_to_that_url(machine: Machine, other: Mach
     document = json.loads(out)
     assert (code, document["url"], document["version"]) == (0, "URL", "0.1.0")
     assert document["path"].endswith("/opstore/credentials.json")
-    assert [list(json.loads(line)) for line in err.splitlines()] == [["note"]]
+    assert [list(json.loads(line)) for line in err.splitlines()] == [["note"]] * 3
+    assert (document["default"], document["daemon"]["because"]) == (False, "no URL is set")
     assert machine.run("logout", other.url) == (0, "URL\n", "")
     assert machine.run("logout", other.url) == (0, "", NOTHING)
     assert machine.run(*ops)[0] == 8
+
+
+def test_login_default_has_commands_use_that_daemon(machine: Machine, other: Machine) -> None:
+    other.do("start")
+    file = user_file(machine)
+    file.write_text("# mine\n")
+    code, out, err = login(machine, other, "--default")
+    assert (code, out) == (0, "URL\n")
+    shown = machine.tidy(str(file))
+    assert err.splitlines()[1:] == [f"commands use URL, because {shown} names it"]
+    assert file.read_text() == f'# mine\nurl = "{other.url}"\n'
+    assert machine.run("ops") == (0, "", "")
+    assert machine.ask("status")[1]["because"] == f"{shown} names it"
+    # OPSTORE_URL takes precedence, and the command says so.
+    elsewhere = {"OPSTORE_URL": "https://models.example.com"}
+    err = machine.run("login", other.url, "--default", stdin=other.token.encode(), env=elsewhere)[2]
+    still = "warning: commands still use https://models.example.com, because OPSTORE_URL names it"
+    assert err.splitlines()[1:] == [still]
+    assert machine.run("logout", other.url) == (
+        0,
+        "URL\n",
+        f"commands still use URL, because {shown} names it; opstore config unset url: use the local daemon\n",
+    )
 
 
 def test_a_token_that_the_daemon_refuses_is_not_stored(machine: Machine, other: Machine) -> None:
     other.do("start")
     said = (
         "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
-        "hint: opstore doctor says which token was used; opstore restart, for the local daemon\n"
+        "hint: enter the token that opstore token prints there\n"
     )
     assert machine.run("login", other.url, stdin=b"a-wrong-one-of-some-length") == (8, "", said)
     assert not credentials_file(machine).exists()
@@ -230,7 +256,8 @@ def test_logout_without_a_url_uses_the_url_of_the_settings(machine: Machine) -> 
     note = "which URL? You are logged in to: https://models.example.com\n"
     assert machine.run("logout") == (0, "", note)
     env = {"OPSTORE_URL": "https://Models.example.com:443/"}
-    assert machine.run("logout", env=env) == (0, "https://models.example.com\n", "")
+    still = "commands still use https://models.example.com, because OPSTORE_URL names it\n"
+    assert machine.run("logout", env=env) == (0, "https://models.example.com\n", still)
     assert machine.run("logout", env=env) == (0, "", NOTHING)
     assert machine.run("logout", "--url", "https://models.example.com") == (0, "", NOTHING)
     note = "you are not logged in to any URL\n"

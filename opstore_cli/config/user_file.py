@@ -1,0 +1,91 @@
+"""Change the user's own settings file, `config.toml`, and keep everything else in it as it is."""
+
+import contextlib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from opstore_cli.config.cache import parse_size
+from opstore_cli.config.settings import user_folder
+from opstore_cli.config.urls import check_url
+from opstore_cli.config.working_tree import USER_KEYS, read_table
+from opstore_cli.files import private
+from opstore_cli.files.locks import LockedFile
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.home_trust import check_home
+
+
+def user_file() -> Path:
+    """Return the path of the user's own settings file."""
+    return user_folder() / "config.toml"
+
+
+def parse_value(key: str, text: str) -> str | bool:
+    """Return the value that the text means for the key. Raises InvalidSetting."""
+    if key == "url":
+        return check_url(text, key)
+    if key == "cache_size":
+        parse_size(text, key)
+        return " ".join(text.split())
+    if text not in ("true", "false"):
+        raise errors.InvalidSetting(setting=key, reason="it must be true or false")
+    return text == "true"
+
+
+def change(key: str, value: str | bool | None) -> bool:
+    """Set the key of USER_KEYS in the user's own file, or remove it (None); return whether the file changed.
+
+    Comments and the order of the lines are kept. Raises InvalidSetting, for a file that can't be read or changed too,
+    OutputFailed if the disk is full or fails, and UntrustedHome.
+    """
+    path = user_file()
+    check_home(path.parent, setting="XDG_CONFIG_HOME")
+    with errors.translated_writes(str(path), to=errors.InvalidSetting, setting=str(path)):
+        private.make_folder(path.parent)
+        with _locked(path):
+            table = read_table(path, USER_KEYS) if path.exists() else {}
+            wanted = {name: each for name, each in table.items() if name != key}
+            if value is not None:
+                wanted[key] = value
+            if wanted == table:
+                return False
+            changed = _changed(path.read_text(encoding="utf-8-sig") if path.exists() else "", key, value)
+            if _parsed(changed) != wanted:
+                reason = f"the line of {key} has a form that can't be changed: edit the file"
+                raise errors.InvalidSetting(setting=str(path), reason=reason)
+            private.replace_file(path, changed.encode())
+    return True
+
+
+def _changed(text: str, key: str, value: str | bool | None) -> str:
+    """Return the text with the line of the key replaced, removed or added: the file has no tables."""
+    line = "" if value is None else f"{key} = {_quoted(value)}\n"
+    own = re.compile(rf"^[ \t]*[\"']?{key}[\"']?[ \t]*=.*(?:\n|\Z)", re.MULTILINE)
+    if own.search(text):
+        return own.sub(lambda _: line, text, count=1)
+    separator = "" if not text or text.endswith("\n") else "\n"
+    return text + separator + line
+
+
+def _quoted(value: str | bool) -> str:
+    # A URL or size that was checked has no character that TOML escapes.
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    return {**table, "url": check_url(table["url"], "url")} if "url" in table else table
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from changing the file, if the file system has locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(LockedFile.acquire(path.with_suffix(".lock")))
+        yield

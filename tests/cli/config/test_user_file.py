@@ -1,0 +1,69 @@
+"""Changes of the user's own settings file: one line, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from opstore_cli.config import user_file
+from opstore_cli.config.settings import load_settings
+from opstore_daemon.protocol import errors
+from tests.support.user import User
+
+URL = "https://models.example.com"
+
+
+@pytest.fixture
+def path(user: User) -> Path:
+    path = user_file.user_file()
+    assert path.is_relative_to(user.folder)
+    return path
+
+
+def test_a_setting_is_added_changed_and_removed(user: User, path: Path) -> None:
+    assert user_file.change("url", URL)
+    assert not user_file.change("url", URL)
+    assert load_settings(None, {}, user.cwd).url == URL
+    assert user_file.change("allow_pickle", True)
+    assert path.read_text() == f'url = "{URL}"\nallow_pickle = true\n'
+    assert user_file.change("url", None)
+    assert not user_file.change("url", None)
+    assert path.read_text() == "allow_pickle = true\n"
+    assert user_file.change("cache_size", user_file.parse_value("cache_size", " 5 GB"))
+    assert load_settings(None, {}, user.cwd).cache_size == 5 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# mine\nurl = 'http://old' # why\nallow_pickle = false\n", f'# mine\nurl = "{URL}"\nallow_pickle = false\n'),
+        ("allow_pickle = false", f'allow_pickle = false\nurl = "{URL}"\n'),
+        ("\ufeff# mine\r\nallow_pickle = false\r\n", f'# mine\nallow_pickle = false\nurl = "{URL}"\n'),
+        ('"url"="http://old"', f'url = "{URL}"\n'),
+        ("# url = 'http://comment'\n", f"# url = 'http://comment'\nurl = \"{URL}\"\n"),
+        ("", f'url = "{URL}"\n'),
+    ],
+)
+def test_all_other_lines_are_kept(path: Path, before: str, after: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(before.encode())
+    assert user_file.change("url", URL)
+    assert path.read_text() == after
+
+
+@pytest.mark.parametrize(
+    "text", ["u\\u0072l", '"u\\u0072l" = "http://old"', 'url = """\nhttp://old"""', "url = 1", "other = 1"]
+)
+def test_a_file_that_can_not_be_changed_safely_stays_as_it_is(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(errors.InvalidSetting) as refused:
+        user_file.change("url", URL)
+    assert str(path) in refused.value.text
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(("key", "text"), [("url", "ftp://x"), ("url", "http://user:secret@x"), ("allow_pickle", "1")])
+def test_an_invalid_value_is_refused(user: User, key: str, text: str) -> None:
+    with pytest.raises(errors.InvalidSetting) as refused:
+        user_file.parse_value(key, text)
+    assert "secret" not in refused.value.text

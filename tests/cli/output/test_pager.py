@@ -1,0 +1,76 @@
+"""The pager: what is longer than the screen, and only that, and only for a person at a terminal."""
+
+from pathlib import Path
+
+import pytest
+
+from opstore_cli.output import pager
+from tests.cli.output.fakes import Opstore, a_link, a_validation
+
+pytestmark = pytest.mark.usefixtures("terminal")
+MANY = [a_link(upstream=f"op{number}") for number in range(2000)]
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A person at a terminal of 20 lines, whose pager writes to this file."""
+    path = tmp_path / "shown"
+    monkeypatch.setattr(pager, "_can_page", lambda: True)
+    monkeypatch.delenv("OPSTORE_PAGER", raising=False)
+    monkeypatch.setenv("PAGER", f"cat > '{path}'")
+    monkeypatch.setenv("LINES", "20")
+    return path
+
+
+def test_a_table_longer_than_the_screen_goes_to_the_pager(opstore: Opstore, shown: Path) -> None:
+    assert opstore("links", links=MANY) == (0, "", "")
+    assert len(shown.read_text().splitlines()) == 2001
+
+
+def test_a_short_table_and_json_and_identifiers_do_not(opstore: Opstore, shown: Path) -> None:
+    assert len(opstore("links", links=MANY[:18])[1].splitlines()) == 19
+    assert len(opstore("links", "-q", links=MANY)[1].splitlines()) == 2000
+    assert opstore("links", "--json", links=MANY)[1].startswith("{")
+    assert not shown.exists()
+
+
+@pytest.mark.parametrize("command", ["", "cat", " cat ", "/nowhere/pager --of-mine"])
+def test_without_a_pager_the_table_is_printed(
+    opstore: Opstore, shown: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("OPSTORE_PAGER", command)
+    assert len(opstore("links", links=MANY)[1].splitlines()) == 2001
+    assert not shown.exists()
+
+
+def test_a_pager_that_is_closed_early_keeps_the_exit_code(
+    opstore: Opstore, shown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", f"head -n 1 > '{shown}'; exit 3")
+    assert opstore("links", links=MANY) == (0, "", "")
+    long = a_validation("invalid", reason="word " * 40_000)
+    assert opstore("validate", "churn", validate_pipeline=long)[:2] == (1, "")
+    assert shown.read_text().count("\n") == 1
+
+
+def test_less_ends_by_itself_if_all_fits_and_shows_colours(monkeypatch: pytest.MonkeyPatch, shown: Path) -> None:
+    monkeypatch.setenv("PAGER", f"echo $LESS > '{shown}'")
+    monkeypatch.delenv("LESS", raising=False)
+    assert pager.show("x\n" * 30, 80)
+    assert shown.read_text() == "FRX\n"
+    monkeypatch.setenv("LESS", "S")
+    assert pager.show("x\n" * 30, 80)
+    assert shown.read_text() == "S\n"
+
+
+def test_lines_that_the_terminal_wraps_count_as_several(shown: Path) -> None:
+    assert not pager.show("x" * 80 * 19 + "\n", 80)
+    assert pager.show("x" * 80 * 20 + "\n", 80)
+    assert pager.show("語" * 40 * 20 + "\n", 80)
+
+
+def test_nothing_is_paged_off_a_terminal(monkeypatch: pytest.MonkeyPatch, shown: Path) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("PAGER", f"cat > '{shown}'")
+    assert not pager.show("x\n" * 2000, 80)
+    assert not shown.exists()
