@@ -23,6 +23,7 @@ from opstore_daemon.protocol.records import (
     affected,
     blobs,
     daemon,
+    journal,
     links,
     ops,
     pipelines,
@@ -43,7 +44,21 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/generate.py"
 WIDTH = 80  # of the help texts, whatever terminal this runs in
 
-NOUNS = (versions, tags, blobs, uploads, ops, links, verdicts, resolutions, affected, pipelines, sessions, daemon)
+NOUNS = (
+    versions,
+    tags,
+    blobs,
+    uploads,
+    ops,
+    links,
+    verdicts,
+    resolutions,
+    affected,
+    pipelines,
+    journal,
+    sessions,
+    daemon,
+)
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
     1: "The answer is no: a verdict is invalid, no version or no set of them is valid, an op is affected, a lock does "

@@ -20,6 +20,7 @@ from opstore_cli.transport import expected
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body, Response
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import (
     Fields,
@@ -440,6 +441,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         op: str | Reference,
         *,
         valid_for: Sequence[str | Reference] = (),
+        label: Sequence[str] = (),
         limit: int | None = None,
         as_of: When | None = None,
     ) -> Versions:
@@ -448,6 +450,7 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
         Args:
             op: the name of the op, or a reference, which restricts the list to versions that its selector matches.
             valid_for: references of downstream versions; only versions that are valid for all of them are returned.
+            label: labels that the versions have to have, each `KEY` or `KEY=VALUE`; one text is one label.
             limit: the most versions to return.
             as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
 
@@ -466,12 +469,16 @@ class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, Chario
             ['1.0.0']
         """
         parsed = Reference.parse(op)
-        parameters: dict[str, Any] = {"valid_for": as_parameter(valid_for), "as_of": as_of}
+        parameters: dict[str, Any] = {
+            "valid_for": as_parameter(valid_for),
+            "label": list(map(LabelFilter.parse, label)),
+            "as_of": as_of,
+        }
         if not parsed.bare:
             parameters["select"] = selector_text(parsed.selector)
         pages: list[Versions] = []
         for page in self._api.pages(routes.path(routes.VERSIONS, op=parsed.op), Versions, parameters, limit):
-            fits = expected.is_page_of_versions(page, parsed)
+            fits = expected.is_page_of_versions(page, parsed, parameters["label"])
             pages.append(self._api.expect(page, fits, f"the versions of {parsed}"))
         first, last = pages[0], pages[-1]
         return Versions(

@@ -1,16 +1,20 @@
-"""Ops, tags and pipelines."""
+"""Ops, tags, pipelines, and what users write about versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from opstore_cli.client import locks
 from opstore_cli.client.mixin import ApiMixin, parse_references
 from opstore_cli.transport import expected
 from opstore_daemon.protocol import routes
-from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.labels import LabelFilter
+from opstore_daemon.protocol.names import Name, OpName, PipelineName
 from opstore_daemon.protocol.records import (
     ChangeOp,
+    ChangeVersion,
     Compat,
+    Journal,
+    JournalEntry,
     Lock,
     NewPipeline,
     NewTag,
@@ -21,13 +25,14 @@ from opstore_daemon.protocol.records import (
     Tagged,
     TagRecord,
     Tags,
+    VersionRecord,
 )
-from opstore_daemon.protocol.references import Reference, TagName
+from opstore_daemon.protocol.references import Reference, TagName, selector_text
 from opstore_daemon.protocol.times import When
 
 
 class CatalogMixin(ApiMixin):
-    """Verbs for ops, tags and pipelines. Names are strings or parsed names; all raise InvalidName."""
+    """Verbs for ops, edits, tags, pipelines and the journal. Names are strings or parsed; all raise InvalidName."""
 
     def tag(self, references: str | Reference | Sequence[str | Reference] | Lock, tag: str) -> list[TagRecord]:
         """Move the tag to a version, or atomically to one version of each of several ops.
@@ -102,20 +107,68 @@ class CatalogMixin(ApiMixin):
             for tag in page.rows
         ]
 
-    def ops(self) -> list[OpRecord]:
-        """Return all ops, by name.
+    def edit(
+        self,
+        reference: str | Reference,
+        *,
+        message: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        unlabel: Sequence[str] = (),
+    ) -> VersionRecord:
+        """Change the message and the labels of a version, in one entry of the journal.
+
+        The bytes, the version number and the links stay as they are.
+
+        Args:
+            reference: the version.
+            message: the new message; an empty one removes the message.
+            labels: labels to set, by key.
+            unlabel: the keys of labels to remove; one text is one key.
 
         Returns:
-            list of OpRecord: each with its latest version, number of versions and compatibility level.
+            VersionRecord: the version with its new message and labels.
 
         Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: the reference selects no version.
+            LabelNotFound: the version does not have a label that is to be removed.
+            TooManyLabels: the version would have more labels than one can have.
+            InvalidRequest: there is nothing to change, or a label is to be both set and removed.
+
+        Examples:
+            >>> client.edit("pca@1.0.0", message="without outliers", labels={"stage": "test"}).labels
+            {'stage': 'test'}
+            >>> client.edit("pca@1.0.0", message="", unlabel="stage").labels
+            {}
+        """
+        parsed, wanted = Reference.parse(reference), dict(labels or {})
+        path = routes.path(routes.VERSION, op=parsed.op, selector=selector_text(parsed.selector))
+        body = ChangeVersion(message=message, labels=wanted, unlabel=tuple(unlabel))
+        record = self._api.request("PATCH", path, VersionRecord, body=body)
+        self._api.with_warning(self._api.check(record, parsed.op, parsed.selector))
+        return self._api.expect(
+            record, expected.is_edited(record, body), f"{parsed} with this message and these labels"
+        )
+
+    def ops(self, *, label: Sequence[str] = ()) -> list[OpRecord]:
+        """Return all ops, by name.
+
+        Args:
+            label: only the ops with a version that has all these labels, each `KEY` or `KEY=VALUE`.
+
+        Returns:
+            list of OpRecord: each with its latest version, number of versions, compatibility level and description.
+
+        Raises:
+            InvalidLabel: a text of `label` is not a label.
             Unreachable: the daemon can't be reached.
 
         Examples:
             >>> [op.name for op in client.ops()]
             ['forest', 'pca']
         """
-        return [op for page in self._api.pages(routes.OPS, Ops) for op in page.rows]
+        parameters = {"label": list(map(LabelFilter.parse, label))}
+        return [op for page in self._api.pages(routes.OPS, Ops, parameters) for op in page.rows]
 
     def op(self, name: str) -> OpRecord:
         """Return one op.
@@ -136,29 +189,58 @@ class CatalogMixin(ApiMixin):
         path = routes.path(routes.OP, op=OpName.parse(name))
         return self._check_op(self._api.request("GET", path, OpRecord), name)
 
-    def set_compat(self, op: str, compat: Compat) -> OpRecord:
-        """Set the op's compatibility level, from the next position of the journal on.
+    def set_op(self, op: str, *, compat: Compat | None = None, description: str | None = None) -> OpRecord:
+        """Set the op's compatibility level or its description, or both.
 
         Args:
             op: the name of the op.
-            compat: `exact`, `minor` or `major`: versions that share their number down to that level are compatible.
+            compat: `exact`, `minor` or `major`: versions that share their number down to that level are compatible. It
+                counts from the next position of the journal on.
+            description: what the op is for; an empty text removes the description.
 
         Returns:
-            OpRecord: the op with its new level.
+            OpRecord: the op with its level and description.
 
         Raises:
             OpNotFound: the op does not exist.
+            InvalidRequest: there is nothing to set.
 
         Examples:
-            >>> client.set_compat("pca", "minor").compat
-            'minor'
+            >>> client.set_op("pca", compat="minor", description="50 components").description
+            '50 components'
         """
         path = routes.path(routes.OP, op=OpName.parse(op))
-        record = self._check_op(self._api.request("PATCH", path, OpRecord, body=ChangeOp(compat=compat)), op)
-        return self._api.expect(record, record.compat == compat, f"the level {compat} of the op {op}")
+        body = ChangeOp(compat=compat, description=description)
+        record = self._check_op(self._api.request("PATCH", path, OpRecord, body=body), op)
+        fits = compat in (None, record.compat) and description in (None, record.description or "")
+        return self._api.expect(record, fits, f"the op {op} with this level and description")
 
     def _check_op(self, record: OpRecord, op: str) -> OpRecord:
         return self._api.expect(record, record.name == op, f"the op {op}")
+
+    def log(self, name: str | None = None, *, limit: int | None = None) -> list[JournalEntry]:
+        """Return the journal, newest first: what changed, when, and at which position.
+
+        Args:
+            name: only the entries about the op or the pipeline of that name.
+            limit: the most entries to return.
+
+        Returns:
+            list of JournalEntry: each with its position, which `as_of` of other methods takes, and its action.
+
+        Raises:
+            OpNotFound: there never was an op or a pipeline of that name.
+
+        Examples:
+            >>> [entry.action for entry in client.log("pca", limit=1)]
+            ['stored']
+        """
+        parsed = None if name is None else Name.parse(name)
+        return [
+            self._api.expect(entry, expected.is_entry(entry, parsed), f"the journal of {parsed or 'the store'}")
+            for page in self._api.pages(routes.JOURNAL, Journal, {"name": parsed}, limit)
+            for entry in page.rows
+        ]
 
     def register_pipeline(
         self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None

@@ -1,4 +1,4 @@
-"""`opstore op`: change the settings of an op."""
+"""`opstore op`: change the settings and the description of an op."""
 
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @click.group("op", cls=Group, context_settings=HELP)
 def op() -> None:
-    """Set the compatibility level of an op.
+    """Set the compatibility level and the description of an op.
 
     \b
     Examples:
       opstore op set pca --compat minor
+      opstore op set pca --description "50 components of the customer features"
     """
 
 
@@ -27,21 +28,31 @@ def op() -> None:
 @click.argument("name", type=OpNameType())
 @click.option(
     "--compat",
-    required=True,
     type=click.Choice(COMPATS),
     help="Level down to which compatible versions share their version number.",
 )
-def set_(session: Session, name: OpName, compat: "Compat") -> None:
-    """Set the compatibility level of an op. Versions that share their version number down to that level are compatible:
+@click.option("--description", metavar="TEXT", help="What the op is for; an empty text removes the description.")
+def set_(session: Session, name: OpName, compat: "Compat | None", description: str | None) -> None:
+    """Set the compatibility level and the description of an op.
+
+    Versions that share their version number down to that level are compatible:
     if one of them is valid for a downstream op, so are the others. With major 1.0.0 and 1.4.2 are compatible, with
     minor 1.4.0 and 1.4.2, with exact no two. The level counts for verdicts from now on.
+
+    `opstore ops` lists the descriptions.
 
     \b
     Examples:
       opstore op set pca --compat minor
-      opstore op set pca --compat exact
+      opstore op set pca --description "50 components of the customer features"
     """
-    changed = session.client().set_compat(name, compat)
-    session.out.write_result(
-        changed, quiet=[changed.name], full=[f"{changed.name} has the compatibility {changed.compat}"]
-    )
+    if compat is None and description is None:
+        raise click.UsageError("nothing to set: give --compat LEVEL or --description TEXT")
+    changed = session.client().set_op(name, compat=compat, description=description)
+    lines = []
+    if compat is not None:
+        lines.append(f"{changed.name} has the compatibility {changed.compat}")
+    if description is not None:
+        described = f"the description {changed.description!r}" if changed.description else "no description"
+        lines.append(f"{changed.name} has {described}")
+    session.out.write_result(changed, quiet=[changed.name], full=lines)

@@ -1,4 +1,4 @@
-"""`opstore versions`: list the versions of an op."""
+"""`opstore versions`: list the versions of ops."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,58 +7,84 @@ import click
 
 from opstore_cli.console import results
 from opstore_cli.console.command import command
-from opstore_cli.console.options import as_of_option, check_exclusive, valid_for_option
+from opstore_cli.console.options import as_of_option, check_exclusive, label_filter_option, valid_for_option
 from opstore_cli.console.parameters import NumberType, ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell, text_cell, time_cell
+from opstore_cli.output.cells import EMPTY, Cell, first_line_cell, format_reference, size_cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import VersionRecord
+    from opstore_daemon.protocol.labels import LabelFilter
+    from opstore_daemon.protocol.records import VersionRecord, Versions
     from opstore_daemon.protocol.times import AsOf
 
 
 @command("versions")
-@click.argument("reference", metavar="NAME", type=ReferenceType())
+@click.argument("references", metavar="NAME...", nargs=-1, required=True, type=ReferenceType())
 @valid_for_option("Only versions that are valid for this one; repeatable.")
-@click.option("--latest", is_flag=True, help="Only the first.")
-@click.option("--limit", metavar="N", type=NumberType(min=1), help="Maximum number of versions.")
+@label_filter_option("Only versions with this label, whatever its value or with this one; repeatable.")
+@click.option("--latest", is_flag=True, help="Only the newest of each op.")
+@click.option("--limit", metavar="N", type=NumberType(min=1), help="Maximum number of versions of each op.")
 @as_of_option
 def versions(
     session: Session,
-    reference: Reference,
+    references: Sequence[Reference],
     valid_for: Sequence[Reference],
+    label: "Sequence[LabelFilter]",
     latest: bool,
     limit: int | None,
     as_of: "AsOf | None",
 ) -> int:
-    """List the versions of an op, newest first. NAME@SELECTOR lists only what the selector admits. With --valid-for
-    they are those that are valid for all that you name, and newer ones that are not are named on standard error with
-    the reason; where nothing is left the exit code is 1, or 3 where no link says so either way.
+    """List the versions of one or more ops, newest first. NAME@SELECTOR lists only the versions that it matches.
+
+    With --valid-for, lists only the versions that are valid for everything that you name. Newer versions that are not
+    are named on standard error with the reason. If no version is left, the exit code is 1, or 3 if links are missing
+    to tell.
 
     Off a terminal the columns are NAME@VERSION, the time of the registration, the size in bytes, the digest, the tags
-    and the message.
+    and the message. With --json, several ops are a list under the key `ops`.
 
     \b
     Examples:
       opstore versions pca
+      opstore versions pca random_forest --latest
+      opstore versions pca --label stage=production
       opstore versions pca@'>=1.2,<2' --limit 5
       opstore versions pca --valid-for random_forest --latest -q
     """
     check_exclusive(latest=latest, limit=limit)
-    found = session.client().versions(reference, valid_for=valid_for, limit=1 if latest else limit, as_of=as_of)
-    results.note_skipped(session.out, found.skipped)
-    if valid_for and not found.versions:
-        return results.report_none_valid(session.out, found.op, valid_for, found.verdict, found, as_of)
+    client, most = session.client(), 1 if latest else limit
+    found = [
+        client.versions(each, valid_for=valid_for, label=label, limit=most, as_of=as_of)
+        for each in dict.fromkeys(references)
+    ]
+    document = found[0] if len(found) == 1 else {"ops": found}
+    empty = [each for each in found if not each.versions]
+    for each in found:
+        results.note_skipped(session.out, each.skipped)
+    if valid_for and len(empty) == len(found) == 1:
+        return results.report_none_valid(session.out, found[0].op, valid_for, found[0].verdict, document, as_of)
+    rows = [version for each in found for version in each.versions]
     session.out.write_result(
-        found,
-        quiet=[format_reference(version.op, version.version) for version in found.versions],
+        document,
+        quiet=[format_reference(version.op, version.version) for version in rows],
         full=Table(
-            ("VERSION", "REGISTERED", "SIZE", "DIGEST", "TAGS", "MESSAGE"), [_row(row) for row in found.versions]
+            ("VERSION", "REGISTERED", "SIZE", "DIGEST", "TAGS", "MESSAGE"),
+            [_row(row) for row in rows],
+            none=_none(label, empty),
         ),
     )
-    return 0
+    if not valid_for and rows and empty:
+        session.out.tip(_none(label, empty))
+    codes = [results.none_valid(session.out, each.op, valid_for, each.verdict, as_of) for each in empty if valid_for]
+    return min(codes, default=0)
+
+
+def _none(label: "Sequence[LabelFilter]", empty: "Sequence[Versions]") -> str:
+    """Return a sentence about the ops without versions."""
+    missing = f"version with {' and '.join(label)}" if label else "versions yet"
+    return "; ".join(f"{each.op} has no {missing}" for each in empty)
 
 
 def _row(version: "VersionRecord") -> list[Cell | str]:
@@ -70,5 +96,5 @@ def _row(version: "VersionRecord") -> list[Cell | str]:
         size_cell(version.size),
         Cell(version.digest or EMPTY, (version.digest or "").removeprefix("sha256:")[:12]),
         text_cell(tags),
-        Cell(version.message or EMPTY, (version.message or "").partition("\n")[0]),
+        first_line_cell(version.message),
     ]

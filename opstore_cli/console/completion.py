@@ -76,6 +76,12 @@ def pipelines(api: "ApiClient", _ctx: click.Context, incomplete: str) -> Iterato
             yield CompletionItem(pipeline.name, help=f"{len(pipeline.ops)} ops")
 
 
+def names(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the ops and the pipelines whose names start with `incomplete`."""
+    yield from ops(api, ctx, incomplete)
+    yield from pipelines(api, ctx, incomplete)
+
+
 def references(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
     """Yield ops, or after an `@` the tags and version numbers of that op."""
     op, at, selector = incomplete.partition("@")
@@ -91,6 +97,39 @@ def tags(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[Comp
     op = (_first_word(ctx, "name") or _first_word(ctx, "words")).partition("@")[0]
     if is_name(op):
         yield from _tags_of(api, op, incomplete)
+
+
+def label_keys(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield the keys of the labels that the newest versions of the op have which an earlier argument names."""
+    for key, values in sorted(_labels_of(api, ctx).items()):
+        if key.startswith(incomplete):
+            yield CompletionItem(key, help=", ".join(sorted(values))[:60])
+
+
+def labels(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Yield keys as `label_keys` does, or after a `=` the values of that key."""
+    key, equals, value = incomplete.partition("=")
+    if not equals:
+        for item in label_keys(api, ctx, incomplete):
+            yield CompletionItem(f"{item.value}=", help=item.help)
+        return
+    for each in sorted(_labels_of(api, ctx).get(key, ())):
+        if each.startswith(value):
+            yield CompletionItem(f"{key}={each}")
+
+
+def _labels_of(api: "ApiClient", ctx: click.Context) -> dict[str, set[str]]:
+    """Return the values of each label of the newest versions of the op that is named so far."""
+    # click does not assign the arguments if the value of the option that is completed is missing still.
+    word = next(iter(ctx.args), "") or _first_word(ctx, "reference") or _first_word(ctx, "references")
+    op = word.partition("@")[0]
+    found: dict[str, set[str]] = {}
+    if is_name(op):
+        path = routes.path(routes.VERSIONS, op=op)
+        for version in api.request("GET", path, Versions, parameters={"limit": MAX_CANDIDATES}).versions:
+            for key, value in version.labels.items():
+                found.setdefault(key, set()).add(value)
+    return found
 
 
 def reference_then_tag(api: "ApiClient", ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:

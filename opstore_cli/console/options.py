@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from opstore_cli.console.parameters import LEVELS, DurationType, ReferenceType, TimeOrPositionType
+from opstore_cli.console.parameters import (
+    LEVELS,
+    DurationType,
+    LabelFilterType,
+    LabelType,
+    ReferenceType,
+    TimeOrPositionType,
+)
 
 if TYPE_CHECKING:
     from opstore_cli.console.session import Session
@@ -20,9 +27,7 @@ def version_options(function: F) -> F:
     links: dict[str, Any] = {"multiple": True, "type": ReferenceType()}
     for option in (
         click.option("-m", "--message", metavar="TEXT", help="What to remember about the version."),
-        click.option(
-            "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=_labels, help="A label; repeatable."
-        ),
+        labels_option("A label; repeatable."),
         click.option(
             "--valid-with",
             metavar="UP[@SEL]",
@@ -49,6 +54,18 @@ def version_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def labels_option(help_text: str) -> Callable[[F], F]:
+    """Add `--label`, which sets labels, to a command that makes or changes a version."""
+    return click.option(
+        "--label", "labels", metavar="KEY=VALUE", multiple=True, type=LabelType(), callback=_labels, help=help_text
+    )
+
+
+def label_filter_option(help_text: str) -> Callable[[F], F]:
+    """Add `--label`, which selects by labels, to a command that lists ops or versions."""
+    return click.option("--label", metavar="KEY[=VALUE]", multiple=True, type=LabelFilterType(), help=help_text)
 
 
 def valid_for_option(help_text: str) -> Callable[[F], F]:

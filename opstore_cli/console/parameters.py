@@ -86,6 +86,20 @@ class PipelineNameType(_Completed):
         return completion.pipelines
 
 
+class NameType(_Completed):
+    """The name of an op or a pipeline. Raises InvalidName."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.names import Name
+
+        return Name.parse(super().convert(value, param, ctx))
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.names
+
+
 class TagType(_Completed):
     """A tag, completed from those of the op that precedes it on the command line. Raises InvalidName or InvalidTag."""
 
@@ -130,6 +144,33 @@ class ReferenceThenTagType(_Completed):
         from opstore_cli.console import completion
 
         return completion.reference_then_tag
+
+
+class LabelType(_Completed):
+    """A label, completed from those of the versions of the op that precedes it on the command line."""
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.labels
+
+
+class LabelKeyType(_Completed):
+    """The key of a label, completed as labels are."""
+
+    def source(self) -> "Source":
+        from opstore_cli.console import completion
+
+        return completion.label_keys
+
+
+class LabelFilterType(LabelType):
+    """`KEY` or `KEY=VALUE`. Raises InvalidLabel."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from opstore_daemon.protocol.labels import LabelFilter
+
+        return LabelFilter.parse(super().convert(value, param, ctx))
 
 
 class EdgeType(_Completed):

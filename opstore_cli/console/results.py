@@ -72,16 +72,30 @@ def report_none_valid(
     document: Any,
     as_of: "AsOf | None" = None,
 ) -> int:
-    """Report that no version is, or was, valid for all downstreams, or known to be, and return the exit code."""
+    """Report that no version is, or was, valid for all downstreams, or known to be, and return the exit code.
+
+    With --json the document says so.
+    """
+    if not out.json:
+        return none_valid(out, op, downstreams, verdict, as_of)
+    out.write_json(document)
+    return EXIT_CODES["unknown" if verdict == "unknown" else "invalid"]
+
+
+def none_valid(
+    out: Output, op: str, downstreams: "Iterable[Reference]", verdict: str, as_of: "AsOf | None" = None
+) -> int:
+    """Write the error that no version is, or was, valid for all downstreams, and return the exit code.
+
+    With --json nothing is written.
+    """
     downstream = " and ".join(map(str, downstreams))
     if verdict == "unknown":
         error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
     else:
         error = errors.NothingValid(op=op, downstream=downstream)
     error = _about(error, as_of)
-    if out.json:
-        out.write_json(document)
-    else:
+    if not out.json:
         out.error(error)
     return error.exit_code
 

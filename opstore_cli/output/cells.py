@@ -32,6 +32,11 @@ def text_cell(text: str | None) -> Cell:
     return Cell(text or EMPTY, text or "")
 
 
+def first_line_cell(text: str | None) -> Cell:
+    """Return a cell of free text of which a terminal shows the first line; a dash if there is none."""
+    return Cell(text or EMPTY, (text or "").partition("\n")[0])
+
+
 def size_cell(count: int | None) -> Cell:
     """Return a cell of a number of bytes: exact for programs, in kB, MB … on a terminal."""
     if count is None:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 ARROW = " -> "
 GAP = 2  # columns between two cells
 MIN_VALUE = 24  # columns of a value beside its name
-NUMBERS = frozenset({"SIZE", "VERSIONS", "EDGES"})  # headers of columns that are aligned to the right
+NUMBERS = frozenset({"POSITION", "SIZE", "VERSIONS", "EDGES"})  # headers of columns that are aligned to the right
 # Headers of columns that are folded: a reason that is cut can't be acted on.
 FOLDED = frozenset({"FOUND", "REASON", "WHAT TO DO"})
 # Headers of columns of free text, which are shortened at the end; other cells lose their middle.
-TEXT = frozenset({"DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS"})
+TEXT = frozenset({"DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS", "TEXT"})
 # Headers of columns that are as short as they get.
-FIXED = NUMBERS | {"COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", ""}
+FIXED = NUMBERS | {"COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", "WHEN", "ACTION", ""}
 DIGESTS = frozenset({"DIGEST"})  # a prefix of a digest selects a version: it is cut, without an ellipsis, to 8 digits
 NAMES = frozenset({"the others"})
 # Columns that a cell keeps at each step, until the table fits: free text gives way first, then digests, then reasons.

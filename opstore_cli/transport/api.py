@@ -170,7 +170,7 @@ class ApiClient:
         """Return the record of the version that `selector` selects, and warn if it is yanked."""
         path = routes.path(routes.VERSION, op=op, selector=selector)
         record = self.request("GET", path, records.VersionRecord, parameters={"as_of": as_of})
-        return self._with_warning(self.check(record, op, parse_selector(selector)))
+        return self.with_warning(self.check(record, op, parse_selector(selector)))
 
     def record_from_headers(self, response: ApiResponse, op: str, selector: str) -> records.VersionRecord:
         """Return the record of the version whose bytes the response has, and warn if it is yanked.
@@ -184,7 +184,7 @@ class ApiClient:
             if number and not is_number(number):
                 raise self.unexpected(repr(number[:100]), f"{op}@{selector}") from None
             return self.check(self.version(op, number or selector), op, parse_selector(selector))
-        return self._with_warning(self.check(record, op, parse_selector(selector)))
+        return self.with_warning(self.check(record, op, parse_selector(selector)))
 
     def check(self, record: V, op: str, selector: Selector | None = None) -> V:
         """Return the record if it belongs to the op and the selector can select it. Raises UnexpectedResponse."""
@@ -214,7 +214,8 @@ class ApiClient:
         """Return the error for a response that does not fit the request."""
         return errors.UnexpectedResponse(url=self.transport.address, actual=actual, expected=expected)
 
-    def _with_warning(self, record: records.VersionRecord) -> records.VersionRecord:
+    def with_warning(self, record: records.VersionRecord) -> records.VersionRecord:
+        """Return the record, and warn if the version is yanked."""
         if record.yank_reason is not None:
             self.transport.warn(records.PickedYanked(op=record.op, version=record.version, reason=record.yank_reason))
         return record

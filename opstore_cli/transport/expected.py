@@ -8,10 +8,13 @@ it has a record, and raises UnexpectedResponse (`ApiClient.expect`).
 from collections.abc import Iterable, Mapping, Sequence
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.records import (
     Affected,
+    ChangeVersion,
     Check,
     EdgeVerdict,
+    JournalEntry,
     LinkRecord,
     LinkState,
     Lock,
@@ -48,7 +51,7 @@ def place(row: object) -> Place:
             return (row.upload,)
         case VersionRecord():
             return (-row.sequence,)  # newest first
-        case LinkRecord():
+        case LinkRecord() | JournalEntry():
             return (-row.position,)
         case TagRecord():
             return (-row.position, row.op, row.tag)
@@ -104,11 +107,26 @@ def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
     return fits and declared.digest in (None, pushed.digest) and declared.size in (None, pushed.size)
 
 
-def is_page_of_versions(page: Versions, wanted: Reference) -> bool:
-    """Return whether it lists versions that the reference can select."""
+def is_edited(record: VersionRecord, change: ChangeVersion) -> bool:
+    """Return whether the version has the message and the labels that an edit gave it."""
+    return (
+        change.message in (None, record.message or "")
+        and all(record.labels.get(key) == value for key, value in change.labels.items())
+        and not set(change.unlabel) & record.labels.keys()
+    )
+
+
+def has_labels(record: VersionRecord, labels: Iterable[LabelFilter]) -> bool:
+    """Return whether the version has all these labels."""
+    return all(each.key in record.labels and each.value in (None, record.labels[each.key]) for each in labels)
+
+
+def is_page_of_versions(page: Versions, wanted: Reference, labels: Sequence[LabelFilter] = ()) -> bool:
+    """Return whether it lists versions that the reference can select and that have these labels."""
     return (
         page.op == wanted.op
         and all(is_version(record, wanted.op, wanted.selector) for record in page.versions)
+        and all(has_labels(record, labels) for record in page.versions)
         and all(skipped.op == wanted.op for skipped in page.skipped)
         and (page.verdict == "valid" or not page.versions)
     )
@@ -121,6 +139,11 @@ def are_unique(names: Iterable[str]) -> bool:
     """Return whether the names are unique."""
     listed = list(names)
     return len(set(listed)) == len(listed)
+
+
+def is_entry(entry: JournalEntry, name: str | None) -> bool:
+    """Return whether it is an entry of the journal about the op or the pipeline of that name; None: about any."""
+    return name is None or entry.pipeline == name or any(version.op == name for version in entry.versions)
 
 
 def is_tag(record: TagRecord, op: str | None, *, history: bool = False) -> bool:

@@ -205,6 +205,38 @@ class Label(Base):
         CheckConstraint("until > position", "until"),
         Index("uq_label_in_force", "version_id", "key", unique=True, **_IN_FORCE),
         Index(None, "position"),
+        # For the journal: a label that no later value replaced was removed.
+        Index("ix_label_until", "until", sqlite_where=text("until IS NOT NULL")),
+    )
+
+
+class Message(Base):
+    """A message that replaced the one that a version was pushed with; an empty one means none."""
+
+    __tablename__ = "message"
+    position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
+    version_id: ColumnElement[int] = _column(Integer, ForeignKey("version.id"))
+    text: ColumnElement[str] = _column(Text)
+    until: ColumnElement[int | None] = _column(Position, ForeignKey("journal.position"), nullable=True)
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        Index("uq_message_in_force", "version_id", unique=True, **_IN_FORCE),
+        Index(None, "version_id", "position"),  # for past states
+    )
+
+
+class Description(Base):
+    """A description of an op; the newest one counts, and an empty one means none."""
+
+    __tablename__ = "description"
+    position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
+    op_id: ColumnElement[int] = _column(Integer, ForeignKey("op.id"))
+    text: ColumnElement[str] = _column(Text)
+    until: ColumnElement[int | None] = _column(Position, ForeignKey("journal.position"), nullable=True)
+    __table_args__ = (
+        CheckConstraint("until > position", "until"),
+        Index("uq_description_in_force", "op_id", unique=True, **_IN_FORCE),
+        Index(None, "op_id", "position"),  # for past states
     )
 
 

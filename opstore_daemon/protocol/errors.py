@@ -7,12 +7,12 @@
     │                                  FileRefused  FolderRefused  OldStoreUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
-    │                                  ObjectRefused  NotLoaded
+    │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  (exit 3: NothingKnown)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
     │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
-    │                                  BlobNotFound  LogNotFound
+    │                                  BlobNotFound  LabelNotFound  LogNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
@@ -155,6 +155,10 @@ class InvalidTag(Refused):
     hint = "a tag such as v{tag}"
 
 
+class InvalidLabel(Refused):
+    message = "{label!r} is not a label: write KEY or KEY=VALUE"
+
+
 class InvalidRequest(Refused):
     message = "invalid request: {reason}"
 
@@ -226,6 +230,12 @@ class UnsupportedContent(Refused):
 class MethodNotAllowed(Refused):
     status = 405
     message = "{method} is not a method of {path}"
+
+
+class TooManyLabels(Refused):
+    message = "{op}@{version} would have {number} labels; a version can have {limit}"
+    hint = "opstore edit {op}@{version} --unlabel KEY"
+    python = "client.edit('{op}@{version}', unlabel=['KEY']) removes a label"
 
 
 class RangeNotSatisfiable(Refused):
@@ -411,6 +421,12 @@ class LinkNotFound(NotFound):
     message = "no link from {upstream} to {downstream} is in force"
     hint = "opstore links {op}"
     python = "client.links('{op}') lists the links in force"
+
+
+class LabelNotFound(NotFound):
+    message = "{op}@{version} has no label {key}; its labels: {known}"
+    hint = "opstore show {op}@{version}"
+    python = "client.show('{op}@{version}').labels has its labels"
 
 
 class UploadNotFound(NotFound):

@@ -11,6 +11,7 @@ from opstore_daemon.protocol.records import (
     Check,
     Compat,
     Fields,
+    JournalEntry,
     Level,
     LinkRecord,
     Lock,
@@ -82,9 +83,17 @@ class OpStoreInterface(Protocol):
         """Return the record of one version, as of a past state if `as_of` is given."""
 
     def versions(
-        self, op: str, *, valid_for: Sequence[str] = (), limit: int | None = None, as_of: str | None = None
+        self,
+        op: str,
+        *,
+        valid_for: Sequence[str] = (),
+        label: Sequence[str] = (),
+        limit: int | None = None,
+        as_of: str | None = None,
     ) -> Versions:
         """Return the versions of the op, newest first; only those valid for every reference in `valid_for`.
+
+        `label`: only those that have all these labels, each `KEY` or `KEY=VALUE`.
 
         If `op` is a reference, only the versions that its selector admits.
         """
@@ -94,6 +103,20 @@ class OpStoreInterface(Protocol):
 
     def unyank(self, reference: str) -> VersionRecord:
         """Undo a yank. The reference may select a yanked version, for example by its number."""
+
+    def edit(
+        self,
+        reference: str,
+        *,
+        message: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        unlabel: Sequence[str] = (),
+    ) -> VersionRecord:
+        """Change what users wrote about a version: set its message (empty: none), set labels, remove labels.
+
+        At least one of them is required. Raises LabelNotFound for a label in `unlabel` that the version does not have,
+        and TooManyLabels.
+        """
 
     def tag(self, references: str | Sequence[str] | Lock, tag: str) -> list[TagRecord]:
         """Move the tag to the version, or to one version of each of several ops or of a lock: all or none.
@@ -107,14 +130,23 @@ class OpStoreInterface(Protocol):
     def tags(self, op: str | None = None, *, history: bool = False, as_of: str | None = None) -> list[TagRecord]:
         """Return the tags in force, of one op if it is given; with `history` every move. Newest first."""
 
-    def ops(self) -> list[OpRecord]:
-        """Return all ops, by name."""
+    def ops(self, *, label: Sequence[str] = ()) -> list[OpRecord]:
+        """Return all ops, by name; with `label`, those with a version that has all these labels."""
 
     def op(self, name: str) -> OpRecord:
         """Return one op; raise OpNotFound."""
 
-    def set_compat(self, op: str, compat: Compat) -> OpRecord:
-        """Set the op's compatibility level, from the journal's next position on; raise OpNotFound."""
+    def set_op(self, op: str, *, compat: Compat | None = None, description: str | None = None) -> OpRecord:
+        """Set the op's compatibility level or description (empty: none), or both; raise OpNotFound.
+
+        A level counts from the journal's next position on.
+        """
+
+    def log(self, name: str | None = None, *, limit: int | None = None) -> list[JournalEntry]:
+        """Return the journal, newest first: what changed, when, and at which position.
+
+        `name`: only the entries about the op or the pipeline of that name; raises OpNotFound if there never was one.
+        """
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
         """Record that this upstream version is (or is known not to be) valid for the downstream op.

@@ -22,14 +22,26 @@ from sqlalchemy import (
 )
 
 from opstore_daemon.metadata.statements import Query
-from opstore_daemon.metadata.tables import Journal, Label, Link, Op, Pipeline, Tag, Version, Yank, aliased
+from opstore_daemon.metadata.tables import (
+    Description,
+    Journal,
+    Label,
+    Link,
+    Message,
+    Op,
+    Pipeline,
+    Tag,
+    Version,
+    Yank,
+    aliased,
+)
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import PickedYanked
 from opstore_daemon.rules.budget import RANGE_STEPS, Budget
 from opstore_daemon.store import journal
 
 # Tables with a row for each entry, and in `until` the position of the entry that replaced it.
-Replaceable = type[Label | Link | Pipeline | Tag | Yank]
+Replaceable = type[Description | Label | Link | Message | Pipeline | Tag | Yank]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,13 @@ from sqlalchemy import func, select
 from opstore_daemon.metadata.tables import Counter, Op, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.records import BlobRecord, Blobs, VersionRecord, Versions
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.samples import Sample
 from opstore_daemon.store.blob_reader import BlobReader
 from opstore_daemon.store.catalog import ops, references, version_rows, versions
+from opstore_daemon.store.catalog.label_filters import with_labels
 from opstore_daemon.store.long_reads import BlobVerification
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.ingest import IngestOperations
@@ -73,6 +75,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
         limit: int | None = None,
         as_of: str | None = None,
         below: int | None = None,
+        label: Sequence[str] = (),
         is_cancelled: IsCancelled = never,
     ) -> Versions:
         """Return the versions of an op, newest first (protocol.interface); those below the sequence `below`.
@@ -81,6 +84,7 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
         """
         reference, most = Reference.parse(op), check_limit(limit)
         downstreams = [Reference.parse(text) for text in valid_for]
+        filters = [LabelFilter.parse(text) for text in label]
 
         def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
             question = f"to find versions of {reference}"
@@ -89,13 +93,14 @@ class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOpera
             return errors.TooMuchWork(question=question, limit=limit)
 
         searches = bool(downstreams) or not reference.bare
-        read = self._search_snapshot if searches else self._snapshot
+        read = self._search_snapshot if searches or filters else self._snapshot
         with read(as_of) as snapshot, self.searches.budget(is_cancelled, too_hard) as budget:
+            among = with_labels(snapshot, filters)
             if searches:
-                chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below, budget)
+                chosen = verdicts.select_valid(snapshot, reference, downstreams, most, below, budget, among)
             else:
                 op_id = ops.get(snapshot, reference.op).id
-                rows = version_rows.rows(snapshot, op_id, version_rows.older_than(below), limit=most)
+                rows = version_rows.rows(snapshot, op_id, version_rows.older_than(below) & among, limit=most)
                 chosen = Selection(rows, [], "valid")
             return Versions(
                 op=reference.op,

@@ -52,6 +52,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
     locked = [{"op": each.op, "subversions": each.subversions} for each in map(server.store.show, ("pca", "forest"))]
     sent: dict[tuple[str, str], dict[str, Any]] = {
         ("PATCH", routes.OP): {"json": {"compat": "minor"}},
+        ("PATCH", routes.VERSION): {"json": {"message": "text"}},
         ("POST", routes.VERSIONS): {"json": {"upload": new_upload()}},
         ("PUT", routes.YANK): {"json": {"reason": None}},
         ("POST", routes.TAGS): {"json": {"tag": "production", "versions": ["pca"]}},

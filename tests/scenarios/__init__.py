@@ -6,6 +6,7 @@ store and client cannot drift apart.
 
 from tests.scenarios import (
     atomic,
+    edits,
     links,
     patches,
     pipelines,
@@ -34,6 +35,7 @@ EVERY_SCENARIO: list[Scenario] = [
         selections,
         atomic,
         tags,
+        edits,
         yanks,
         resolutions,
         suggestions,

@@ -269,7 +269,7 @@ def an_illegal_name_is_refused_with_the_name_to_use(scene: Scene) -> None:
         with pytest.raises(errors.InvalidName):
             scene.store.push(name, b"one")
         with pytest.raises(errors.InvalidName):
-            scene.store.set_compat(name, "exact")
+            scene.store.set_op(name, compat="exact")
     assert scene.store.ops() == []
 
 

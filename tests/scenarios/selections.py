@@ -12,7 +12,7 @@ SCENARIOS: list[Scenario] = []
 def the_newest_valid_version_comes_first_and_newer_ones_are_skipped_with_the_reason(scene: Scene) -> None:
     scene.numbered("pca")
     scene.push("forest", "aaa")
-    scene.store.set_compat("pca", "minor")
+    scene.store.set_op("pca", compat="minor")
     scene.store.link("pca@1.0.1", "forest")
     scene.store.link("pca@1.0.2", "forest", valid=False)
     found = scene.store.versions("pca", valid_for=["forest"])
@@ -63,7 +63,7 @@ def a_version_must_be_valid_for_each_of_several_downstreams(scene: Scene) -> Non
     scene.numbered("pca")
     for op in ("forest", "boost"):
         scene.push(op, "aaa")
-    scene.store.set_compat("pca", "exact")
+    scene.store.set_op("pca", compat="exact")
     for number in ("1.0.0", "1.0.1", "1.1.0"):
         scene.store.link(f"pca@{number}", "forest")
     for number in ("1.0.0", "1.0.1", "2.0.0"):
@@ -93,7 +93,7 @@ def a_known_failure_takes_precedence_over_an_unknown_verdict_as_the_reason(scene
 def a_downstream_reference_means_the_version_it_selects(scene: Scene) -> None:
     scene.numbered("pca")
     scene.numbered("forest")
-    scene.store.set_compat("pca", "exact")
+    scene.store.set_op("pca", compat="exact")
     scene.store.link("pca@1.0.0", "forest@1.1.0")
     scene.store.link("pca@1.0.1", "forest@1.0.2")
     assert numbers(scene.store.versions("pca", valid_for=["forest@1.1"])) == ["1.0.0"]
@@ -148,7 +148,7 @@ def versions_are_listed_across_pages(scene: Scene) -> None:
                 (n, f"{n:04x}", n - 1, n),
             )
     scene.store.link("pca@1.0.5", "forest")
-    scene.store.set_compat("pca", "exact")
+    scene.store.set_op("pca", compat="exact")
     assert [version.sequence for version in scene.store.versions("pca").versions] == list(range(2100, 0, -1))
     assert len(scene.store.versions("pca", limit=1500).versions) == 1500
     found = scene.store.versions("pca", valid_for=["forest"], limit=1)

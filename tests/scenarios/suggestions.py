@@ -30,7 +30,7 @@ def a_mistyped_op_name_gets_the_right_one_as_suggestion(scene: Scene) -> None:
         lambda: store.pull("random_forst"),
         lambda: store.versions("random_forst"),
         lambda: store.op("random_forst"),
-        lambda: store.set_compat("random_forst", "exact"),
+        lambda: store.set_op("random_forst", compat="exact"),
         lambda: store.links("random_forst"),
         lambda: store.link("random_forst", "pca"),
         lambda: store.link("pca", "random_forst@1.0.0"),

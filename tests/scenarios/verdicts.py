@@ -114,12 +114,12 @@ def the_compatibility_level_decides_which_versions_are_compatible(scene: Scene) 
         return [word(scene, f"pca@{number}") for number in candidates]
 
     assert words() == ["valid", "valid", "valid", "invalid"]
-    assert scene.store.set_compat("pca", "minor").compat == "minor"
+    assert scene.store.set_op("pca", compat="minor").compat == "minor"
     assert words() == ["valid", "valid", "invalid", "invalid"]
     assert verdict(scene, "pca@1.0.1")[1] == "pca 1.0.1 is compatible (minor) with 1.0.0, which is valid for forest"
-    assert scene.store.set_compat("pca", "exact").compat == "exact"
+    assert scene.store.set_op("pca", compat="exact").compat == "exact"
     assert words() == ["valid", "invalid", "invalid", "invalid"]
-    assert scene.store.set_compat("pca", "major").compat == "major"
+    assert scene.store.set_op("pca", compat="major").compat == "major"
     assert words() == ["valid", "valid", "valid", "invalid"]
     assert scene.store.op("pca").compat == "major"
 
@@ -129,19 +129,19 @@ def the_downstream_op_s_level_does_not_matter(scene: Scene) -> None:
     scene.numbered("forest")
     scene.push("pca", "aaa")
     scene.store.link("pca", "forest@1.0.0")
-    scene.store.set_compat("pca", "exact")
+    scene.store.set_op("pca", compat="exact")
     assert word(scene, "pca", "forest@1.0.1") == "invalid"
 
 
 @SCENARIOS.append
 def setting_the_same_level_again_makes_no_entry(scene: Scene) -> None:
     scene.push("pca", "aaa")
-    scene.store.set_compat("pca", "minor")
+    scene.store.set_op("pca", compat="minor")
     rows = scene.rows()
-    scene.store.set_compat("pca", "minor")
+    scene.store.set_op("pca", compat="minor")
     assert scene.rows() == rows
     with pytest.raises(errors.OpNotFound):
-        scene.store.set_compat("nobody", "minor")
+        scene.store.set_op("nobody", compat="minor")
 
 
 @SCENARIOS.append

@@ -107,6 +107,7 @@ VERBS: dict[str, Verb] = {
     "start_pull": _verb(_start_pull, "op", "version", "digest", "size"),
     "show": _verb(lambda client: client.show("pca@1.0.0"), "op", "version"),
     "versions": _verb(lambda client: client.versions("pca", valid_for=["forest"]), "op"),
+    "edit": _verb(lambda client: client.edit("pca@1.0.1", labels={"stage": "test"}), "op", "version"),
     "yank": _verb(lambda client: client.yank("pca@1.0.1", "bad"), "op", "version"),
     "unyank": _verb(lambda client: client.unyank("pca@1.0.1"), "op", "version"),
     "tag": _verb(lambda client: client.tag("pca@1.0.0", "stable"), "op", "tag", "version"),
@@ -114,7 +115,8 @@ VERBS: dict[str, Verb] = {
     "tags": _verb(lambda client: client.tags("pca"), "op"),
     "ops": _verb(lambda client: client.ops()),
     "op": _verb(lambda client: client.op("pca"), "name"),
-    "set_compat": _verb(lambda client: client.set_compat("pca", "exact"), "name"),
+    "set_op": _verb(lambda client: client.set_op("pca", compat="exact"), "name"),
+    "log": _verb(lambda client: client.log("pca")),
     "register_pipeline": _verb(
         lambda client: client.register_pipeline("churn", ["pca", "forest"]), "name", "ops", "edges"
     ),

@@ -19,6 +19,7 @@ from opstore_daemon.protocol.records.base import (
 )
 from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs
 from opstore_daemon.protocol.records.daemon import Problem, Status
+from opstore_daemon.protocol.records.journal import Journal, JournalEntry
 from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
@@ -28,6 +29,7 @@ from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion, Validation, combine
 from opstore_daemon.protocol.records.versions import (
+    ChangeVersion,
     NewVersion,
     NewYank,
     PickedYanked,
@@ -55,11 +57,14 @@ __all__ = [
     "BlobRecord",
     "Blobs",
     "ChangeOp",
+    "ChangeVersion",
     "Check",
     "Compat",
     "EdgeVerdict",
     "Fields",
     "Invitation",
+    "Journal",
+    "JournalEntry",
     "Level",
     "LinkRecord",
     "LinkState",

@@ -1,15 +1,25 @@
 """Ops."""
 
-from opstore_daemon.protocol.records.base import Compat, Count, Cursor, NameText, NumberText, Record, Request
+from opstore_daemon.protocol.records.base import (
+    Compat,
+    Count,
+    Cursor,
+    Description,
+    NameText,
+    NumberText,
+    Record,
+    Request,
+)
 
 
 class OpRecord(Record, frozen=True, kw_only=True):
-    """An op, its latest version and how many versions it has."""
+    """An op, its latest version, how many versions it has, and what it is for in the words of its users."""
 
     name: NameText
     latest: NumberText | None
     versions: Count
     compat: Compat
+    description: Description | None = None
 
 
 class Ops(Record, frozen=True, kw_only=True):
@@ -25,6 +35,10 @@ class Ops(Record, frozen=True, kw_only=True):
 
 
 class ChangeOp(Request, frozen=True, kw_only=True):
-    """A new compatibility level."""
+    """A new compatibility level or description, or both; null keeps what there is.
 
-    compat: Compat
+    An empty `description` removes the description.
+    """
+
+    compat: Compat | None = None
+    description: Description | None = None

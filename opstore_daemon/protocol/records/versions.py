@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.limits import MAX_LABELS
 from opstore_daemon.protocol.records.base import (
     Cursor,
     DigestText,
@@ -152,3 +153,14 @@ class NewYank(Request, frozen=True, kw_only=True):
     """The reason to yank a version; None to undo the yank."""
 
     reason: Reason | None
+
+
+class ChangeVersion(Request, frozen=True, kw_only=True):
+    """A new message or other labels of a version; everything else stays.
+
+    `message`: null keeps the present one, an empty one removes it. `labels` are set, those of `unlabel` are removed.
+    """
+
+    message: Message | None = None
+    labels: Labels = msgspec.field(default_factory=dict)
+    unlabel: Annotated[tuple[LabelKey, ...], Meta(max_length=MAX_LABELS)] = ()

@@ -1,20 +1,21 @@
-"""Ops: find and create them, list them, set their compatibility levels."""
+"""Ops: find and create them, list them, set their compatibility levels and descriptions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Executable, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, func, insert, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Level, Op, Pipeline, Version, aliased
+from opstore_daemon.metadata.tables import Description, Level, Op, Pipeline, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat, OpRecord
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.suggestions import names_like
+from opstore_daemon.store.catalog.version_rows import ALL, Where
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 Latest = aliased(Version)
@@ -39,6 +40,7 @@ class OpLine:
 
     name: str
     compat: Compat
+    description: str | None
     versions: int
     latest: str | None
     size: int | None
@@ -129,17 +131,41 @@ def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> N
         touch(connection, [op.id], position)
 
 
-def records(snapshot: Snapshot, after: str, limit: int, only: OpName | None = None) -> list[OpRecord]:
-    """Return ops by name: at most `limit` ops after the name `after`, or the op `only`."""
-    found = lines(snapshot, after, limit, only)
-    return [OpRecord(name=line.name, latest=line.latest, versions=line.versions, compat=line.compat) for line in found]
+def describe(connection: Connection, op: OpRow, text: str, now: int) -> None:
+    """Record the description (empty: none), unless the op has it already; `now` in microseconds since 1970."""
+    in_force = and_(Description.op_id == op.id, Description.until.is_(None))
+    before: str | None = connection.execute(select(Description.text).where(in_force)).scalar()
+    if text != (before or ""):
+        position = journal.append(connection, "level", now)
+        connection.execute(update(Description).where(in_force).values(until=position))
+        connection.execute(insert(Description).values(position=position, op_id=op.id, text=text))
 
 
-def lines(snapshot: Snapshot, after: str, limit: int, only: OpName | None = None) -> list[OpLine]:
-    """Return ops with their latest versions, by name: at most `limit` ops after the name `after`, or the op `only`."""
-    found = snapshot.execute(
-        _lines(snapshot.time_filter, only is not None, name=after if only is None else only, limit=limit)
-    )
+def records(
+    snapshot: Snapshot, after: str, limit: int, only: OpName | None = None, having: Where = ALL
+) -> list[OpRecord]:
+    """Return ops by name: at most `limit` ops after the name `after`, or the op `only`.
+
+    `having`: only ops with a version that meets these conditions.
+    """
+    found = lines(snapshot, after, limit, only, having)
+    return [
+        OpRecord(
+            name=line.name,
+            latest=line.latest,
+            versions=line.versions,
+            compat=line.compat,
+            description=line.description,
+        )
+        for line in found
+    ]
+
+
+def lines(snapshot: Snapshot, after: str, limit: int, only: OpName | None = None, having: Where = ALL) -> list[OpLine]:
+    """Return ops with their latest versions, by name; the arguments are those of `records`."""
+    name = after if only is None else only
+    query = _lines(snapshot.time_filter, only is not None, having.conditions, name=name, limit=limit, **having.values)
+    found = snapshot.execute(query)
     return [_line(snapshot, *row) for row in found]
 
 
@@ -147,6 +173,7 @@ def _line(
     snapshot: Snapshot,
     name: str,
     compat: str | None,
+    description: str | None,
     count: int,
     size: int | None,
     stored: int | None,
@@ -157,6 +184,7 @@ def _line(
     return OpLine(
         name=name,
         compat=cast(Compat, compat or "major"),
+        description=description or None,
         versions=count,
         latest=str(VersionNumber(*number)) if has_latest else None,
         size=size if snapshot.is_visible(stored) else None,
@@ -165,7 +193,15 @@ def _line(
 
 
 @prepared
-def _lines(time_filter: TimeFilter, one: bool, *, name: str, limit: int) -> Executable:
+def _lines(
+    time_filter: TimeFilter,
+    one: bool,
+    having: tuple[ColumnElement[bool], ...],
+    *,
+    name: str,
+    limit: int,
+    **_: object,
+) -> Executable:
     known = time_filter.existing_versions(Op.id)
     newest = select(Version.id).where(Version.op_id == Op.id, known, time_filter.not_yanked())
     newest = newest.order_by(Version.sequence.desc()).limit(1)
@@ -176,8 +212,13 @@ def _lines(time_filter: TimeFilter, one: bool, *, name: str, limit: int) -> Exec
     )
     numbers = (Latest.major_number, Latest.minor_number, Latest.patch_number)
     seen = (Latest.size, Latest.stored_position, Latest.registered_at, *numbers)
-    query = select(Op.name, *_columns(time_filter), *seen).select_from(Op).outerjoin(Latest, Latest.id == latest)
+    described = select(Description.text).where(Description.op_id == Op.id, time_filter.in_force(Description))
+    compat, count = _columns(time_filter)
+    columns = (Op.name, compat, described.scalar_subquery(), count)
+    query = select(*columns, *seen).select_from(Op).outerjoin(Latest, Latest.id == latest)
     query = query.where(Op.name == name if one else Op.name > name, time_filter.exists(Op))
+    if having:
+        query = query.where(exists().where(Version.op_id == Op.id, known, *having).correlate(Op))
     return query.order_by(Op.name).limit(limit)
 
 

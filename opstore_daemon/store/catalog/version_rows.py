@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, case, exists, func, or_, select, tuple_
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Op, Version
+from opstore_daemon.metadata.tables import Message, Op, Version
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
@@ -128,6 +128,13 @@ def _row(snapshot: Snapshot, row: Sequence[Any]) -> VersionRow:
         libraries=libraries if stored else None,
         yank_reason=yank_reason,
     )
+
+
+def current_message(time_filter: TimeFilter) -> ColumnElement[str | None]:
+    """Return the message of a version: the edited one, else that of the push, else that of the registration."""
+    edited = select(Message.text).where(Message.version_id == Version.id, time_filter.in_force(Message))
+    pushed = case((time_filter.stored(), Version.stored_message))
+    return func.coalesce(edited.correlate(Version).scalar_subquery(), pushed, Version.message)
 
 
 _NUMBERS = (

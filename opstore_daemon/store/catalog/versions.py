@@ -1,4 +1,4 @@
-"""Versions: register them, store their bytes, set their labels, and return their records."""
+"""Versions: register them, store their bytes, and return their records."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, func, insert, null, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Label, Op, Tag, Version
+from opstore_daemon.metadata.tables import Label, Message, Op, Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, VersionRecord
@@ -32,7 +32,6 @@ class Blob(NamedTuple):
 
 
 MAX_BLOBS = 10  # blobs of one sample in a response
-_IN_FORCE = Label.until.is_(None)
 
 
 class Added(NamedTuple):
@@ -70,6 +69,8 @@ def add(
     ops.touch(connection, [op.id], position)
     stored = {**blob._asdict(), "stored_position": position, "stored_message": request.message}
     _SET_BYTES.run(connection, {"version_id": found.id, **stored, **_format(request)})
+    if request.message is not None:
+        _end_message(version=found.id, at=position).run(connection)
     return Added(_row(connection, op, known), created=True)
 
 
@@ -133,6 +134,12 @@ def _register(
 
 _REGISTER = Statement(insert(Version).returning(Version.id))
 _SET_BYTES = Statement(update(Version).where(Version.id == bindparam("version_id")))
+
+
+@prepared
+def _end_message(*, version: int, at: int) -> Executable:
+    """End an edited message of the version: the message of the push that stores its bytes replaces it."""
+    return update(Message).where(Message.version_id == version, Message.until.is_(None)).values(until=at)
 
 
 @prepared
@@ -204,47 +211,31 @@ def _format(request: NewVersion) -> dict[str, str | None]:
     }
 
 
-def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], now: int) -> None:
-    """Set labels of the version; existing keys get the new value. `now` in microseconds since 1970.
-
-    If the version existed before, the change appends an entry of its own to the journal.
-    """
-    row = added.row
-    known = {} if added.fresh else records(Snapshot(connection), [row])[0].labels
-    changed = {key: value for key, value in labels.items() if known.get(key) != value}
-    if not changed:
-        return
-    position = journal.last(connection) if added.created else journal.append(connection, "version", now)
-    replaced = and_(Label.version_id == row.id, Label.key.in_(list(changed)), _IN_FORCE)
-    connection.execute(update(Label).where(replaced).values(until=position))
-    values = [
-        {"version_id": row.id, "key": key, "position": position, "value": value} for key, value in changed.items()
-    ]
-    connection.execute(insert(Label), values)
-
-
 def records(snapshot: Snapshot, rows: Sequence[VersionRow]) -> list[VersionRecord]:
     """Return the records of these versions, in their order."""
     labels: dict[int, dict[str, str]] = {row.id: {} for row in rows}
     tags: dict[int, list[str]] = {row.id: [] for row in rows}
-    for start in range(0, len(rows), BLOCK // 2):  # SQLite limits parameters, and each id is two
-        ids = [row.id for row in rows[start : start + BLOCK // 2]]
+    messages = {row.id: row.message for row in rows}
+    for start in range(0, len(rows), BLOCK // 3):  # SQLite limits parameters, and each id is three
+        ids = [row.id for row in rows[start : start + BLOCK // 3]]
         # A statement with a list of values is compiled at each run, so there is another one for a single version.
         query = (
-            _labels_and_tags(snapshot.time_filter, True, ids=ids[0])
+            _annotations(snapshot.time_filter, True, ids=ids[0])
             if len(ids) == 1
-            else _labels_and_tags(snapshot.time_filter, False, ids=ids)
+            else _annotations(snapshot.time_filter, False, ids=ids)
         )
         for id_, name, value in snapshot.execute(query):
-            if value is None:
+            if name is None:
+                messages[id_] = value or None
+            elif value is None:
                 tags[id_].append(name)
             else:
                 labels[id_][name] = value
-    return [record(row, labels[row.id], tags[row.id]) for row in rows]
+    return [record(row, labels[row.id], tags[row.id], messages[row.id]) for row in rows]
 
 
-def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> VersionRecord:
-    """Return the record of a version with these labels and tags."""
+def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str], message: str | None) -> VersionRecord:
+    """Return the record of a version with these labels, tags and message."""
     return VersionRecord(
         op=row.op,
         version=str(row.number),
@@ -257,7 +248,7 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
         tags=tuple(sorted(set(tags))),
         yanked=row.yanked,
         yank_reason=row.yank_reason,
-        message=row.message,
+        message=message,
         note=row.note,
         format=row.format,
         libraries=json.loads(row.libraries or "{}"),
@@ -266,12 +257,17 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str]) -> V
 
 
 @prepared
-def _labels_and_tags(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
-    """Select the labels and tags of these versions, or (`one`) of one version; tags have no value."""
+def _annotations(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
+    """Select labels, tags and edited messages of these versions, or (`one`) of one version.
 
-    def conditions(table: type[Label | Tag]) -> ColumnElement[bool]:
+    A tag has no value, and a message has no name.
+    """
+
+    def conditions(table: type[Label | Tag | Message]) -> ColumnElement[bool]:
         ids_match = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))
         return and_(ids_match, time_filter.in_force(table))
 
     labels = select(Label.version_id, Label.key, Label.value).where(conditions(Label))
-    return labels.union_all(select(Tag.version_id, Tag.name, null()).where(conditions(Tag)))
+    tags = select(Tag.version_id, Tag.name, null()).where(conditions(Tag))
+    messages = select(Message.version_id, null(), Message.text).where(conditions(Message))
+    return labels.union_all(tags, messages)

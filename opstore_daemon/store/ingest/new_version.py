@@ -9,7 +9,7 @@ from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import NewVersion, Pushed
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
-from opstore_daemon.store.catalog import links, ops, references, tags, version_rows, versions
+from opstore_daemon.store.catalog import annotations, links, ops, references, tags, version_rows, versions
 from opstore_daemon.store.catalog.links import LinkKey
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
@@ -52,7 +52,7 @@ def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blo
     row = added.row
     references.record_yanked(snapshot, row)
     if request.labels:
-        versions.set_labels(connection, added, request.labels, now)
+        annotations.set_labels(connection, added, request.labels, now)
     for reference in request.valid_for:
         links.record_link(connection, links.link_key(snapshot, row, reference), "valid", None, now)
     for reference in request.valid_with:
@@ -61,7 +61,10 @@ def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blo
     if request.tags:
         tags.move(connection, request.tags, [row], now)
     labels, tag_names = request.labels, request.tags
-    record = versions.record(row, labels, tag_names) if added.fresh else versions.records(snapshot, [row])[0]
+    if added.fresh:
+        record = versions.record(row, labels, tag_names, row.message)
+    else:
+        record = versions.records(snapshot, [row])[0]
     picked = tuple(snapshot.picked_yanked)
     return Pushed(**msgspec.structs.asdict(record), created=added.created, picked_yanked=picked)
 

@@ -1,10 +1,12 @@
-"""Yanks, tags, ops and pipelines: list them and change them."""
+"""Yanks, labels, messages, tags, ops and pipelines: list them and change them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from sqlalchemy import Connection
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Compat,
@@ -19,9 +21,11 @@ from opstore_daemon.protocol.records import (
     VersionRecord,
 )
 from opstore_daemon.protocol.references import Reference, TagName
-from opstore_daemon.store.catalog import ops, pipelines, tags, version_rows, versions, yanks
+from opstore_daemon.store.catalog import annotations, ops, pipelines, tags, version_rows, versions, yanks
+from opstore_daemon.store.catalog.label_filters import with_labels
 from opstore_daemon.store.catalog.references import find_version
 from opstore_daemon.store.paging import NO_LIMIT, next_cursor
+from opstore_daemon.store.places import IsCancelled, never
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.transactions import Transactions
 from opstore_daemon.store.validity import locks
@@ -29,7 +33,7 @@ from opstore_daemon.store.validity.locks import LockedOp
 
 
 class CatalogOperations(Transactions):
-    """Yank and tag versions, set compatibility levels, register pipelines."""
+    """Yank, edit and tag versions, change ops, register pipelines."""
 
     def yank(self, reference: str | Reference, reason: str) -> VersionRecord:
         """Yank the version (protocol.interface)."""
@@ -49,6 +53,30 @@ class CatalogOperations(Transactions):
             yanks.record(connection, row, reason, self._now())
             changed = version_rows.by_id(snapshot, row.id)
             return versions.records(snapshot, [row if changed is None else changed])[0]
+
+        return self._write(VersionRecord, work)
+
+    def edit(
+        self,
+        reference: str | Reference,
+        *,
+        message: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        unlabel: Sequence[str] = (),
+    ) -> VersionRecord:
+        """Change the message and the labels of the version (protocol.interface)."""
+        parsed, changed = Reference.parse(reference), dict(labels or {})
+        both = [key for key in unlabel if key in changed]
+        if both:
+            raise errors.InvalidRequest(reason=f"the label {both[0]!r} can't be both set and removed")
+        if message is None and not changed and not unlabel:
+            raise errors.InvalidRequest(reason="an edit needs a message, a label to set or a label to remove")
+
+        def work(connection: Connection) -> VersionRecord:
+            snapshot = Snapshot(connection)
+            row = find_version(snapshot, parsed)
+            annotations.edit(connection, row, message, changed, dict.fromkeys(unlabel), self._now())
+            return versions.records(snapshot, [row])[0]
 
         return self._write(VersionRecord, work)
 
@@ -102,14 +130,21 @@ class CatalogOperations(Transactions):
             page = tags.records(snapshot, op_id, tags.parse_cursor(cursor), limit, history=history)
         return Tags(tags=tuple(page), next_cursor=next_cursor(page, limit, tags.cursor_of))
 
-    def ops(self) -> list[OpRecord]:
-        """Return all ops by name (protocol.interface)."""
-        return list(self.ops_page("", NO_LIMIT).ops)
+    def ops(self, *, label: Sequence[str] = ()) -> list[OpRecord]:
+        """Return all ops by name, or those with a version that has these labels (protocol.interface)."""
+        return list(self.ops_page("", NO_LIMIT, label=label).ops)
 
-    def ops_page(self, after: str, limit: int) -> Ops:
+    def ops_page(self, after: str, limit: int, *, label: Sequence[str] = (), is_cancelled: IsCancelled = never) -> Ops:
         """Return a page of ops by name: at most `limit` ops after the name `after`."""
-        with self._snapshot() as snapshot:
-            page = ops.records(snapshot, after, limit)
+        filters = [LabelFilter.parse(text) for text in label]
+
+        def too_hard(limit: str, _ops: list[str]) -> errors.TooMuchWork:
+            return errors.TooMuchWork(question="to find the ops with these labels", limit=limit)
+
+        with self._search_snapshot() if filters else self._snapshot() as snapshot, ExitStack() as stack:
+            if filters:
+                stack.enter_context(self.searches.budget(is_cancelled, too_hard))
+            page = ops.records(snapshot, after, limit, having=with_labels(snapshot, filters))
         return Ops(ops=tuple(page), next_cursor=next_cursor(page, limit, lambda op: op.name))
 
     def op(self, name: str) -> OpRecord:
@@ -119,13 +154,19 @@ class CatalogOperations(Transactions):
             ops.get(snapshot, parsed)
             return ops.records(snapshot, "", 1, only=parsed)[0]
 
-    def set_compat(self, op: str, compat: Compat) -> OpRecord:
-        """Set the op's compatibility level (protocol.interface)."""
+    def set_op(self, op: str, *, compat: Compat | None = None, description: str | None = None) -> OpRecord:
+        """Set the op's compatibility level or description, or both (protocol.interface)."""
         name = OpName.parse(op)
+        if compat is None and description is None:
+            raise errors.InvalidRequest(reason="nothing to set: give a compatibility level or a description")
 
         def work(connection: Connection) -> OpRecord:
             snapshot = Snapshot(connection)
-            ops.set_compat(connection, ops.get(snapshot, name), compat, self._now())
+            row, now = ops.get(snapshot, name), self._now()
+            if compat is not None:
+                ops.set_compat(connection, row, compat, now)
+            if description is not None:
+                ops.describe(connection, row, description, now)
             return ops.records(snapshot, "", 1, only=name)[0]
 
         return self._write(OpRecord, work)

@@ -1,10 +1,11 @@
-"""Reads for the web page: overview, search, history of the journal, and the matrix of an edge."""
+"""The history of the journal, and reads for the web page: overview, search and the matrix of an edge."""
 
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.names import Name, OpName
+from opstore_daemon.protocol.records import Journal, JournalEntry, OpVersion, VersionRecord
 from opstore_daemon.store.catalog import ops, pipelines
 from opstore_daemon.store.catalog.ops import OpLine
+from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import never
 from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.folder import FolderListing, folder_listing
@@ -17,7 +18,18 @@ from opstore_daemon.store.transactions import Transactions
 
 
 class ReportOperations(Transactions):
-    """Read what the page shows and no command prints."""
+    """Read the journal, and what the page shows and no command prints."""
+
+    def log(self, name: str | None = None, *, limit: int | None = None) -> list[JournalEntry]:
+        """Return the journal, newest first (protocol.interface)."""
+        return list(self.journal_page(name, None, check_limit(limit)).entries)
+
+    def journal_page(self, name: str | None, below: int | None, limit: int) -> Journal:
+        """Return a page of the journal, newest first: at most `limit` entries below a position."""
+        parsed = None if name is None else Name.parse(name)
+        with self._snapshot() as snapshot:
+            page = tuple(_to_record(entry) for entry in history.entries(snapshot, below, limit, parsed))
+        return Journal(entries=page, next_cursor=next_cursor(page, limit, lambda entry: str(entry.position)))
 
     def op_lines(self, after: str, limit: int, as_of: str | None = None) -> list[OpLine]:
         """Return ops by name with their latest versions: at most `limit` ops after the name `after`."""
@@ -87,3 +99,15 @@ class ReportOperations(Transactions):
         up, down = OpName.parse(upstream), OpName.parse(downstream)
         with self._snapshot(as_of) as snapshot:
             return matrix.matrix_map(snapshot, up, down, row, column)
+
+
+def _to_record(entry: Entry) -> JournalEntry:
+    return JournalEntry(
+        position=entry.position,
+        registered_at=entry.at,
+        action=entry.action,
+        versions=tuple(OpVersion(op=subject.op, version=subject.number) for subject in entry.subjects),
+        pipeline=entry.pipeline,
+        text=entry.text,
+        labels=dict(entry.labels),
+    )

@@ -1,17 +1,32 @@
-"""The history for the web page: what each entry of the journal changed, newest first."""
+"""The history of the store: what each entry of the journal changed, newest first."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, select
+from sqlalchemy import Executable, null, select
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Journal, Label, Level, Link, Op, Pipeline, Tag, Version, Yank, aliased
+from opstore_daemon.metadata.tables import (
+    Description,
+    Journal,
+    Label,
+    Level,
+    Link,
+    Message,
+    Op,
+    Pipeline,
+    Tag,
+    Version,
+    Yank,
+    aliased,
+)
+from opstore_daemon.protocol.names import Name
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
+from opstore_daemon.store.catalog.version_rows import BLOCK
+from opstore_daemon.store.reports import journal_filter
 from opstore_daemon.store.snapshot import Snapshot
 
 EntryFields = Mapping[str, Any]  # the fields of an Entry except position and time
@@ -26,10 +41,11 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the journal.
+    """An entry of the journal (protocol.records.JournalEntry).
 
     `action` is one of ACTIONS. Of a link, the first subject is the upstream version, the second one the downstream.
-    `text` is what the user wrote with the entry (a message, evidence, a reason, labels as JSON), or the level or tags.
+    `text` is what the user wrote with the entry (a message, a description, evidence, a reason), or the level or tags.
+    `labels` are those that were set; None for one that was removed.
     """
 
     position: int
@@ -38,12 +54,20 @@ class Entry:
     subjects: tuple[Subject, ...] = ()
     pipeline: str | None = None
     text: str | None = None
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The text and the labels: `KEY=VALUE` if one was set, `-KEY` if it was removed."""
+        labels = (f"-{key}" if value is None else f"{key}={value}" for key, value in self.labels.items())
+        return "; ".join(part for part in (self.text, ", ".join(labels)) if part)
 
 
 ACTIONS = (
     "registered",
     "stored",
-    "labelled",
+    "edited",
+    "described",
     "valid for",
     "invalid for",
     "revoked for",
@@ -57,26 +81,40 @@ ACTIONS = (
 )
 
 
-def entries(snapshot: Snapshot, below: int | None, limit: int) -> list[Entry]:
-    """Return entries of the journal, newest first: at most `limit` entries below a position."""
+def entries(snapshot: Snapshot, below: int | None, limit: int, name: Name | None = None) -> list[Entry]:
+    """Return entries of the journal, newest first: at most `limit` entries below a position.
+
+    `name`: only entries about the op or the pipeline of that name. Raises OpNotFound if there never was one.
+    """
     last = snapshot.last_position()
     highest = last if below is None else min(below - 1, last)
-    rows = snapshot.connection.execute(_ENTRIES.where(Journal.position <= highest).limit(limit)).all()
-    fields = dict(_fields(snapshot, [position for position, *_ in rows]))
+    if name is None:
+        rows = _entries(highest=highest, limit=limit).run(snapshot.connection).all()
+    else:
+        rows = journal_filter.about(snapshot, name, highest=highest, limit=limit)
+    fields: dict[int, dict[str, Any]] = {}
+    for start in range(0, len(rows), BLOCK):  # SQLite limits the parameters of a statement
+        for position, more in _fields(snapshot, [position for position, *_ in rows[start : start + BLOCK]]):
+            fields.setdefault(position, {}).update(more)
     return [
         Entry(position=position, at=journal.to_datetime(at), **fields.get(position, {"action": kind}))
         for position, at, kind in rows
     ]
 
 
-_ENTRIES = select(Journal.position, Journal.at, Journal.kind).order_by(Journal.position.desc())
+@prepared
+def _entries(*, highest: int, limit: int) -> Executable:
+    query = select(Journal.position, Journal.at, Journal.kind).where(Journal.position <= highest)
+    return query.order_by(Journal.position.desc()).limit(limit)
+
+
 _UP, _DOWN, _UP_OP, _DOWN_OP = aliased(Version), aliased(Version), aliased(Op), aliased(Op)
 
 
 def _fields(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int, EntryFields]]:
-    """Yield positions with the fields of their entries.
+    """Yield positions with fields of their entries.
 
-    A position may occur more than once, the most specific fields last: a push with labels is one entry, `stored`.
+    A position may occur more than once, with the most specific fields last: a push with labels is one entry, `stored`.
     """
     for query, describe in _KINDS:
         for position, fields in describe(query(positions=positions).run(snapshot.connection)):
@@ -85,12 +123,22 @@ def _fields(snapshot: Snapshot, positions: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _describe_labels(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
-    labels_by_position: dict[int, tuple[Subject, dict[str, str]]] = {}
+    labels_by_position: dict[int, tuple[Subject, dict[str, str | None]]] = {}
     for position, key, value, op, *number in rows:
-        labels_by_position.setdefault(position, (_subject(op, number), {}))[1][key] = value
+        labels = labels_by_position.setdefault(position, (_subject(op, number), {}))[1]
+        labels[key] = labels.get(key) if value is None else value  # a replaced value ends where the new one begins
     for position, (subject, labels) in labels_by_position.items():
-        text = json.dumps(labels, ensure_ascii=False)
-        yield position, {"action": "labelled", "subjects": (subject,), "text": text}
+        yield position, {"action": "edited", "subjects": (subject,), "labels": dict(sorted(labels.items()))}
+
+
+def _describe_messages(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
+    for position, text, op, *number in rows:
+        yield position, {"action": "edited", "subjects": (_subject(op, number),), "text": text}
+
+
+def _describe_descriptions(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
+    for position, text, op in rows:
+        yield position, {"action": "described", "subjects": (Subject(op),), "text": text}
 
 
 def _describe_registered(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
@@ -151,9 +199,27 @@ _NUMBER = (Version.major_number, Version.minor_number, Version.patch_number)
 
 @prepared
 def _labels(*, positions: Sequence[int]) -> Executable:
-    query = select(Label.position, Label.key, Label.value, Op.name, *_NUMBER)
-    query = query.join(Version, Version.id == Label.version_id).join(Op, Op.id == Version.op_id)
-    return query.where(Label.position.in_(positions)).order_by(Label.position, Label.key)
+    """Select the labels that begin at these positions, and without a value those that end there."""
+
+    def labels(position: Any, value: Any) -> Any:
+        query = select(position, Label.key, value, Op.name, *_NUMBER)
+        query = query.join(Version, Version.id == Label.version_id).join(Op, Op.id == Version.op_id)
+        return query.where(position.in_(positions))
+
+    return labels(Label.position, Label.value).union_all(labels(Label.until, null()))  # type: ignore[no-any-return]
+
+
+@prepared
+def _messages(*, positions: Sequence[int]) -> Executable:
+    query = select(Message.position, Message.text, Op.name, *_NUMBER)
+    query = query.join(Version, Version.id == Message.version_id).join(Op, Op.id == Version.op_id)
+    return query.where(Message.position.in_(positions))
+
+
+@prepared
+def _descriptions(*, positions: Sequence[int]) -> Executable:
+    query = select(Description.position, Description.text, Op.name).join(Op, Op.id == Description.op_id)
+    return query.where(Description.position.in_(positions))
 
 
 @prepared
@@ -209,6 +275,8 @@ def _pipelines(*, positions: Sequence[int]) -> Executable:
 
 _KINDS = (
     (_labels, _describe_labels),
+    (_messages, _describe_messages),
+    (_descriptions, _describe_descriptions),
     (_registered, _describe_registered),
     (_stored, _describe_stored),
     (_links, _describe_links),

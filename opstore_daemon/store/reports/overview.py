@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from sqlalchemy import Executable, and_, case, exists, func, null, or_, select
+from sqlalchemy import Executable, exists, func, null, or_, select
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Label, Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version, aliased
@@ -234,8 +234,7 @@ def _messages_like(time_filter: TimeFilter, *, part: str, scanned: int) -> Execu
     if time_filter.past:
         newest = newest.where(version.position <= time_filter.position)
     last = newest.scalar_subquery()  # ids grow with positions
-    has_later_message = and_(time_filter.stored(), Version.stored_message.is_not(None))
-    message = case((has_later_message, Version.stored_message), else_=Version.message)
+    message = version_rows.current_message(time_filter)
     query = select(Op.name, null(), message, *_NUMBER).join(Op, Op.id == Version.op_id)
     query = query.where(Version.id > last - scanned, Version.id <= last, message.like(part, escape="\\"))
     return query.order_by(Version.id.desc()).limit(MAX_RESULTS)

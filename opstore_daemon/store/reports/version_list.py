@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, case, cast, exists, or_, select
+from sqlalchemy import ColumnElement, Executable, String, bindparam, case, cast, exists, or_, select
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Label, Tag, Version
@@ -181,8 +181,7 @@ def _matches(time_filter: TimeFilter, op_id: int, pattern: str) -> ColumnElement
     tagged = tagged.where(Tag.name.like(pattern, escape="\\"))
     of_label = or_(Label.key.like(pattern, escape="\\"), Label.value.like(pattern, escape="\\"))
     label = exists().where(Label.version_id == Version.id, time_filter.in_force(Label), of_label)
-    stored_message = and_(time_filter.stored(), Version.stored_message.like(pattern, escape="\\"))
-    message = or_(Version.message.like(pattern, escape="\\"), stored_message)
+    message = version_rows.current_message(time_filter).like(pattern, escape="\\")
     return or_(number.like(pattern, escape="\\"), message, Version.id.in_(tagged), label.correlate(Version))
 
 

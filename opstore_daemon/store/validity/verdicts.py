@@ -9,7 +9,7 @@ from opstore_daemon.rules.budget import QUERY_STEPS, ROW_STEPS, Budget
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
 from opstore_daemon.store.catalog import link_queries, ops, references, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
-from opstore_daemon.store.catalog.version_rows import VersionRow, Where
+from opstore_daemon.store.catalog.version_rows import ALL, VersionRow, Where
 from opstore_daemon.store.snapshot import Snapshot
 
 FEW_EDGES = 1000  # whose verdicts take little: 0.1 s
@@ -108,11 +108,13 @@ def select_valid(
     limit: int,
     below: int | None,
     budget: Budget,
+    among: Where = ALL,
 ) -> Selection:
     """Select versions that the reference admits and that are valid for all of `valid_for`: at most `limit` versions.
 
     Reads blocks of the candidates of `latest`, no further than necessary. `below`: the sequence of the last
-    version on the previous page. Raises what `budget.spend` raises.
+    version on the previous page. `among`: further conditions that the versions have to meet. Raises what
+    `budget.spend` raises.
     """
     op = ops.get(snapshot, reference.op)
     targets = []
@@ -121,7 +123,7 @@ def select_valid(
         targets.append(choose(snapshot, downstream))
     selected: list[VersionRow] = []
     skipped: list[SkippedVersion] = []
-    for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below)):
+    for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, below) & among):
         budget.spend(_steps(block, targets))
         admitted = [row for row in block if references.admits(reference.selector, row)]
         objections = _objections(snapshot, op, admitted, targets)
@@ -135,7 +137,7 @@ def select_valid(
                 return Selection(selected, skipped, "valid")
     if selected or below is not None:
         return Selection(selected, skipped, "valid")
-    return Selection(selected, skipped, _empty_verdict(snapshot, op, reference, targets, budget))
+    return Selection(selected, skipped, _empty_verdict(snapshot, op, reference, targets, budget, among))
 
 
 def _steps(block: Sequence[VersionRow], targets: Sequence[Chosen]) -> int:
@@ -162,7 +164,12 @@ def _objections(snapshot: Snapshot, op: OpRow, rows: list[VersionRow], targets: 
 
 
 def _empty_verdict(
-    snapshot: Snapshot, op: OpRow, reference: Reference, targets: Sequence[Chosen], budget: Budget
+    snapshot: Snapshot,
+    op: OpRow,
+    reference: Reference,
+    targets: Sequence[Chosen],
+    budget: Budget,
+    among: Where,
 ) -> VerdictWord:
     """Return `unknown` if only links are missing: without the targets that have no link, some version is valid.
 
@@ -172,7 +179,7 @@ def _empty_verdict(
     if len(linked) == len(targets):
         return "invalid"
     has_candidates = False
-    for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, None)):
+    for block in version_rows.blocks(snapshot, op.id, _candidates(snapshot, op, reference, None) & among):
         budget.spend(_steps(block, linked))
         admitted = [row for row in block if references.admits(reference.selector, row)]
         has_candidates = has_candidates or bool(admitted)

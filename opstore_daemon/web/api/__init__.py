@@ -2,10 +2,22 @@
 
 from collections.abc import Iterator
 
-from opstore_daemon.web.api import blobs, daemon, links, ops, pipelines, resolutions, sessions, tags, uploads, versions
+from opstore_daemon.web.api import (
+    blobs,
+    daemon,
+    journal,
+    links,
+    ops,
+    pipelines,
+    resolutions,
+    sessions,
+    tags,
+    uploads,
+    versions,
+)
 from opstore_daemon.web.framework.routing import ApiRoute
 
-EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, sessions)
+EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, journal, sessions)
 
 
 def every_route() -> Iterator[ApiRoute]:

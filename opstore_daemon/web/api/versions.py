@@ -1,4 +1,4 @@
-"""Versions: list, show, push, register and yank them."""
+"""Versions: list, show, push, register, edit and yank them."""
 
 from typing import Annotated
 
@@ -6,8 +6,9 @@ from flask import Response
 from msgspec import Meta
 
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import NewVersion, NewYank, Pushed, VersionRecord, Versions
+from opstore_daemon.protocol.records import ChangeVersion, NewVersion, NewYank, Pushed, VersionRecord, Versions
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
@@ -37,6 +38,7 @@ PUSH_ERRORS = (
     errors.DigestMismatch,
     errors.SizeMismatch,
     errors.ChecksumMismatch,
+    errors.TooManyLabels,
     errors.VersionConflict,
     errors.NumbersExhausted,
     errors.TooManyReads,
@@ -47,6 +49,10 @@ class VersionsQuery(CountedPage, frozen=True, kw_only=True):
     """Which versions of an op to list."""
 
     valid_for: Annotated[tuple[Reference, ...], Meta(description="Only versions that are valid for all of these.")] = ()
+    label: Annotated[
+        tuple[LabelFilter, ...],
+        Meta(description="Only versions that have all these labels, each `KEY` or `KEY=VALUE`."),
+    ] = ()
     select: Annotated[str, Meta(min_length=1, description="Only versions that this selector matches.")] | None = None
     as_of: AsOf | None = None
 
@@ -63,7 +69,7 @@ class AsOfQuery(Query, frozen=True, kw_only=True):
     routes.VERSIONS,
     scope="read",
     responses={200: ResponseSpec(Versions, "The page.")},
-    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.TooMuchWork, errors.TooManySearches),
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS, errors.InvalidLabel, errors.TooMuchWork, errors.TooManySearches),
 )
 def listing(_api: Api, op: OpName, query: VersionsQuery) -> Response:
     """List versions, newest first."""
@@ -71,6 +77,7 @@ def listing(_api: Api, op: OpName, query: VersionsQuery) -> Response:
     found = store().versions(
         reference,
         valid_for=query.valid_for,
+        label=query.label,
         limit=query.limit,
         as_of=query.as_of,
         below=query.cursor,
@@ -108,6 +115,20 @@ def add(_api: Api, op: OpName, body: NewVersion, data: bytes | None) -> Response
 def show(_api: Api, reference: Reference, query: AsOfQuery) -> Response:
     """Return one version."""
     return json_response(store().show(reference, as_of=query.as_of))
+
+
+@route(
+    ROUTES,
+    "PATCH",
+    routes.VERSION,
+    scope="write",
+    responses={200: ResponseSpec(VersionRecord, "The version.")},
+    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.LabelNotFound, errors.TooManyLabels),
+)
+def change(_api: Api, reference: Reference, body: ChangeVersion) -> Response:
+    """Change the message or the labels."""
+    changed = store().edit(reference, message=body.message, labels=body.labels, unlabel=body.unlabel)
+    return json_response(changed)
 
 
 @route(

@@ -51,6 +51,8 @@ COMMANDS: dict[str, list[str]] = {
     "versions": ["pca", "--valid-for", "forest"],
     "show": ["pca@1.0.0"],
     "ops": [],
+    "log": ["pca"],
+    "edit": ["pca@1.0.1", "--label", "stage=test"],
     "tag": ["pca@1.0.0", "stable"],
     "untag": ["pca", "old"],
     "tags": ["pca"],
@@ -88,6 +90,7 @@ FURTHER: dict[str, list[str]] = {
 WORDS = {**{name: [*name.split(), *words] for name, words in COMMANDS.items()}, **FURTHER}
 READING = (
     "versions",
+    "log",
     "show",
     "ops",
     "tags",

@@ -113,7 +113,7 @@ def test_an_empty_list_is_silent_off_a_terminal(opstore: Opstore) -> None:
 @pytest.mark.usefixtures("terminal")
 def test_numbers_are_right_aligned(opstore: Opstore) -> None:
     ops = [OpRecord(name="pca", latest="1.0.0", versions=count, compat="major") for count in (2, 12345)]
-    table = "OP   LATEST  VERSIONS  COMPAT\npca  1.0.0          2  major\npca  1.0.0      12345  major\n"
+    table = "OP   LATEST  VERSIONS  COMPAT  DESCRIPTION\npca  1.0.0          2  major\npca  1.0.0      12345  major\n"
     assert opstore("ops", ops=ops) == (0, table, "")
 
 

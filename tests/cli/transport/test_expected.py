@@ -81,7 +81,7 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
     "history": (lambda client: client.tags(history=True), {"tags": [TAG | {"version": None}]}),
     "op": (lambda client: client.op("pca"), OP),
     "ops": (lambda client: client.ops(), {"ops": [OP]}),
-    "level": (lambda client: client.set_compat("pca", "exact"), OP),
+    "level": (lambda client: client.set_op("pca", compat="exact"), OP),
     "pipeline": (lambda client: client.pipeline("churn"), PIPELINE),
     "pipelines": (lambda client: client.pipelines(), {"pipelines": [PIPELINE]}),
     "registered": (registered, PIPELINE),

@@ -270,7 +270,7 @@ def test_records_of_another_op_are_refused(hostile: FakeDaemon, client: OpStoreC
         lambda: client.yank("pca@1.0.0", "bad"),
         lambda: client.unyank("pca@1.0.0"),
         lambda: client.op("pca"),
-        lambda: client.set_compat("pca", "minor"),
+        lambda: client.set_op("pca", compat="minor"),
     ]
     for change in changes:
         other = hostile.record(1, "other") | {"name": "other", "latest": None, "versions": 0, "compat": "minor"}

@@ -35,6 +35,8 @@ VALUES = {
     "sample": f"xxh128:{0:032}",
     "intact": "1",
     "limit": "1",
+    "label": "stage=test",
+    "name": "pca",
     "cursor": "1",
     "select": ">=1",
     "valid_for": "forest",
@@ -243,6 +245,7 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     one, bytes_, versions = "/v1/ops/{op}", "/v1/ops/{op}/versions/{selector}/bytes", "/v1/ops/{op}/versions"
     yield "GET", bytes_, {}, {"headers": {"Range": "bytes=0-1"}}
     yield "PATCH", one, {}, {"json": {"compat": "exact"}}
+    yield "PATCH", f"{versions}/{{selector}}", {}, {"json": {"message": "text"}}
     yield "POST", routes.UPLOADS, {}, {"json": {}}
     append = {"Content-Type": routes.APPEND_TYPE, "Upload-Offset": "5"}
     yield "PATCH", "/v1/uploads/{upload}", upload, {"data": b"more", "headers": append}

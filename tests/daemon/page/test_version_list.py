@@ -73,6 +73,19 @@ def test_the_message_of_a_later_push_is_found_from_then_on(site: Site) -> None:
     assert listed(site, f"?filter=later&as_of={registered.position}") == []
 
 
+def test_an_edited_message_is_found_in_place_of_the_earlier_one(site: Site) -> None:
+    store = site.server.store
+    store.edit("model@3.0.0", message="written in autumn")
+    then = store.log(limit=1)[0].position
+    store.edit("model@3.0.0", message="written in winter")
+    assert listed(site, "?filter=in+winter") == ["3.0.0"]
+    assert listed(site, "?filter=in+autumn") == []
+    assert listed(site, f"?filter=in+autumn&as_of={then}") == ["3.0.0"]
+    assert "written" in site.text("/ui/search?q=in+winter")
+    assert "written" not in site.text("/ui/search?q=in+autumn")
+    assert "written" in site.text(f"/ui/search?q=in+autumn&as_of={then}")
+
+
 def test_a_sorted_list_has_pages(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "ROWS", 3)
     first = site.text("/ui/ops/model?sort=version&filter=.")

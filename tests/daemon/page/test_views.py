@@ -222,7 +222,8 @@ def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
     store.link("down", "op")
     store.link("down", "op", valid=False)
     store.unlink("down", "op")
-    store.set_compat("op", "exact")
+    store.set_op("op", compat="exact", description="what it is for")
+    store.edit("down", message="better", unlabel=["a"])
     store.tag("down", "t")
     store.untag("down", "t")
     store.yank("down@1.0.0", "why")
@@ -233,10 +234,12 @@ def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
     assert {entry.action for entry in told} == set(ACTIONS)
     assert [entry.position for entry in told] == list(range(len(told), 0, -1))
     site.sign_in()
-    text = seen(site, "/ui/journal")
+    text = " ".join(Text(site.text(path)).text for path in ("/ui/journal", "/ui/journal?below=6"))
     for entry in told:
         assert re.search(rf"\b{entry.position} (just now|\d+ (hour|day)s? ago) ", text)
         assert entry.action in text
+    for words in ("down @1.0.0 stored a=b", "edited a=c", "edited better; -a", "op described what it is for"):
+        assert words in text, words
 
 
 def test_the_page_shows_past_states(few: Site) -> None:

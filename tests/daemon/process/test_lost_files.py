@@ -14,6 +14,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import Daemon, run
+from tests.support.schema import HEAD, UNDO
 
 pytestmark = pytest.mark.process
 
@@ -231,11 +232,12 @@ def test_a_planted_backup_is_not_written_through(start: Start, tmp_path: Path) -
     first.push("pca", b"1")
     first.stop()
     with closing(sqlite3.connect(first.home / "opstore.db")) as connection, connection:
-        connection.execute("DROP TABLE store")
+        for statement in (*UNDO, "DROP TABLE store"):
+            connection.execute(statement)
         connection.execute("UPDATE alembic_version SET version_num = '0004'")
     outside = tmp_path / "outside"
     outside.write_bytes(b"outside")
     for end in ("", ".new", ".new-journal", ".new-wal"):
-        (first.home / f"opstore.db.before-0005-at-0004{end}").symlink_to(outside)
+        (first.home / f"opstore.db.before-{HEAD}-at-0004{end}").symlink_to(outside)
     start()
     assert outside.read_bytes() == b"outside"

@@ -17,6 +17,7 @@ from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.protocol.records import (
     MAX_DEPTH,
     ChangeOp,
+    ChangeVersion,
     NewLink,
     NewPipeline,
     NewUpload,
@@ -228,7 +229,8 @@ def test_a_body_other_than_one_json_document_is_refused(body: bytes) -> None:
         (b'{"upstream": "a"}', NewLink),
         (b'{"upstream": "a", "downstream": null}', NewLink),
         (b'{"upstream": "a", "downstream": "b", "state": "unknown"}', NewLink),
-        (b"{}", ChangeOp),
+        (b'{"description": 7}', ChangeOp),
+        (b'{"labels": {"a": null}}', ChangeVersion),
         (b'{"compat": "patch"}', ChangeOp),
         (b'{"name": "p", "edges": [["a"]]}', NewPipeline),
         (b'{"name": "p", "edges": [["a", "b", "c"]]}', NewPipeline),

@@ -185,7 +185,7 @@ def test_concurrent_registrations_and_changes_of_level_leave_no_gaps(url: str, r
 
     def work(n: int) -> None:
         server.store.register("pca", fields={"patch": {"n": str(n)}}, valid_for=[f"down{n % 3}"])
-        server.store.set_compat("pca", ("major", "minor", "exact")[n % 3])
+        server.store.set_op("pca", compat=("major", "minor", "exact")[n % 3])
 
     together(THREADS, work)
     versions = server.store.versions("pca").versions

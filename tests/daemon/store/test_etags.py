@@ -19,7 +19,7 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "untag": lambda store: store.untag("pca", "dev"),
     "yank": lambda store: store.yank("pca@1.0.0", "broken"),
     "unyank": lambda store: store.unyank("pca@1.0.1"),
-    "level": lambda store: store.set_compat("pca", "minor"),
+    "level": lambda store: store.set_op("pca", compat="minor"),
 }
 OTHERS: dict[str, Callable[[Store], object]] = {
     "nothing": lambda store: store.ops(),

@@ -102,9 +102,9 @@ def test_every_writing_verb_is_idempotent_by_key(files: OpStoreServer) -> None:
     assert store.idempotent(IdempotentRequest(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"]) == made
     store.idempotent(IdempotentRequest(LOCAL, "5", "r")).remove_pipeline("p")
     store.idempotent(IdempotentRequest(LOCAL, "5", "r")).remove_pipeline("p")
-    changed = store.idempotent(IdempotentRequest(LOCAL, "6", "r")).set_compat("pca", "minor")
-    store.set_compat("pca", "exact")
-    assert store.idempotent(IdempotentRequest(LOCAL, "6", "r")).set_compat("pca", "minor") == changed
+    changed = store.idempotent(IdempotentRequest(LOCAL, "6", "r")).set_op("pca", compat="minor")
+    store.set_op("pca", compat="exact")
+    assert store.idempotent(IdempotentRequest(LOCAL, "6", "r")).set_op("pca", compat="minor") == changed
     assert store.op("pca").compat == "exact"
 
 

@@ -41,8 +41,10 @@ def snapshot(store: Store, as_of: str | None = None) -> Answers:
     """Return everything that can be read as of a position."""
     found: Answers = {"links": store.links(as_of=as_of), "tags": store.tags(as_of=as_of)}
     found["history"] = store.tags(history=True, as_of=as_of)
+    found["ops"] = store.op_lines("", 100, as_of)
     for op in OPS:
         found[f"versions {op}"] = asked(lambda op=op: store.versions(op, as_of=as_of))  # type: ignore[misc]
+        found[f"labelled {op}"] = asked(lambda op=op: store.versions(op, label=["l=1"], as_of=as_of))  # type: ignore[misc]
         found[f"valid {op}"] = asked(lambda op=op: store.versions(op, valid_for=["forest"], as_of=as_of))  # type: ignore[misc]
         found[f"links {op}"] = asked(lambda op=op: store.links(op, as_of=as_of))  # type: ignore[misc]
         for selector in ("latest", "1", "1.0.0", ">=1.0.1", "prod", "dev"):
@@ -73,11 +75,14 @@ def something(store: Store, chance: random.Random) -> None:
         lambda: store.link(mine, down, valid=chance.random() < 0.8),
         lambda: store.link(mine, down, evidence=str(chance.random())),
         lambda: store.unlink(mine, down),
+        lambda: store.edit(mine, message=chance.choice(["", "edited"]), labels={"l": str(chance.randrange(3))}),
+        lambda: store.edit(mine, labels={"m": "1"}, unlabel=["l"]),
+        lambda: store.set_op(op, description=chance.choice(["", "one", "two"])),
         lambda: store.tag(mine, chance.choice(["prod", "dev"])),
         lambda: store.untag(op, "prod"),
         lambda: store.yank(mine, f"broken {chance.random()}"),
         lambda: store.unyank(mine),
-        lambda: store.set_compat(op, chance.choice(["major", "minor", "exact"])),
+        lambda: store.set_op(op, compat=chance.choice(["major", "minor", "exact"])),
         lambda: store.register_pipeline(name := chance.choice(list(PIPELINES)), PIPELINES[name]),
         lambda: store.remove_pipeline(chance.choice(list(PIPELINES))),
     ]

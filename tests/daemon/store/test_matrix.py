@@ -24,7 +24,7 @@ def do_something(store: Store, chance: Random, turn: int) -> None:
         case "register":
             store.register(chance.choice(OPS), fields={"major": {"turn": str(turn)}})
         case "compat":
-            store.set_compat("up", chance.choice(["major", "minor", "exact"]))
+            store.set_op("up", compat=chance.choice(["major", "minor", "exact"]))
         case "yank":
             store.yank(any_of(store, chance, "up"), "bad")
         case "link":

@@ -24,6 +24,7 @@ from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.conformance.common import put
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 from tests.support.random_bytes import random_bytes
+from tests.support.schema import HEAD, UNDO
 
 STORE_ID_OF_ANOTHER = "f" * 32
 
@@ -60,6 +61,8 @@ class Place:
         (self.blobs / "lock").unlink()
         self.database.with_name("opstore.db.lock").unlink()
         with closing(sqlite3.connect(self.database)) as connection, connection:
+            for statement in UNDO:
+                connection.execute(statement)
             connection.execute("DROP TABLE store")
             connection.execute("UPDATE alembic_version SET version_num = '0004'")
 
@@ -627,4 +630,4 @@ def test_the_oldest_schema_gets_an_id(tmp_path: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
     assert place.push(b"1") == ["1.0.0"]
-    assert (place.database.parent / "opstore.db.before-0005-at-0001").exists()
+    assert (place.database.parent / f"opstore.db.before-{HEAD}-at-0001").exists()

@@ -43,7 +43,7 @@ class Played:
                     self.store.register(self.name(op), subversions=text)
             case oracle.LevelSet(op, level):
                 try:
-                    self.store.set_compat(self.name(op), level)
+                    self.store.set_op(self.name(op), compat=level)
                 except errors.OpNotFound:
                     return
             case oracle.Yanked(op, version, back):

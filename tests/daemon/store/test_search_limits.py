@@ -44,7 +44,7 @@ def fill_complete(store: Store, name: str, ops: int, versions: int) -> None:
     for op in names:
         for version in range(versions):
             store.register(op, subversions=f"{version:04x}.0000.0000")
-        store.set_compat(op, "exact")
+        store.set_op(op, compat="exact")
     store.register_pipeline(name, names, edges)
     numbers = [f"{version + 1}.0.0" for version in range(versions)]
     with store.database.write() as connection:  # one transaction: one for each link would take a minute on files
@@ -75,7 +75,7 @@ def chain() -> Iterator[OpStoreServer]:
     with closing(OpStoreServer(MemorySaver())) as server:
         fill(server, CHAIN, BACK + 200, BACK)
         for op in CHAIN:
-            server.store.set_compat(op, "exact")
+            server.store.set_op(op, compat="exact")
         yield server
 
 

@@ -128,7 +128,7 @@ def test_expired_uploads_are_looked_for_once_an_hour(memory: OpStoreServer, monk
 def test_the_statements_of_a_selection_depend_on_the_blocks_it_reads(memory: OpStoreServer) -> None:
     for op, blocks in (("small", 2), ("large", 7)):
         fill(memory, op, blocks * BLOCK, stored=True)
-        memory.store.set_compat(op, "minor")
+        memory.store.set_op(op, compat="minor")
         memory.store.link(f"{op}@1.0.0", f"{op}_down", valid=False)
     counts = {}
     for op in ("small", "large"):

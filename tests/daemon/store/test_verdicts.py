@@ -106,7 +106,7 @@ class World:
                 self.history.append(oracle.Registered(op, version, stored))
             case SetLevel(op, level):
                 if oracle.versions(self.history, op):
-                    self.store.set_compat(self.name(op), level)
+                    self.store.set_op(self.name(op), compat=level)
                     self.history.append(oracle.LevelSet(op, level))
             case LinkStep():
                 self._link(step)

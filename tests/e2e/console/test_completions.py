@@ -52,7 +52,7 @@ def stocked(machine: Machine) -> Machine:
     path = machine.file("blob.bin", b"bytes")
     for op in ("pca", "pca_of_may", "tokenizer"):
         machine.do("push", op, path)
-    machine.do("push", "tokenizer", path, "--new", "--bump", "minor")
+    machine.do("push", "tokenizer", path, "--new", "--bump", "minor", "--label", "stage=candidate")
     machine.do("tag", "tokenizer@1.0.0", "production")
     machine.do("pipeline", "register", "churn", "tokenizer", "pca")
     return machine
@@ -109,6 +109,9 @@ COMPLETED = {
     "opstore pull --pipeline chu": "opstore pull --pipeline churn",
     "opstore untag tokenizer pro": "opstore untag tokenizer production",
     "opstore tag tokenizer@1.1.0 pro": "opstore tag tokenizer@1.1.0 production",
+    "opstore edit tokenizer@1.1.0 --unlabel sta": "opstore edit tokenizer@1.1.0 --unlabel stage",
+    "opstore versions tokenizer --label stage=ca": "opstore versions tokenizer --label stage=candidate",
+    "opstore log chu": "opstore log churn",
     "opstore pipeline register x --edge tokenizer:pca_": "opstore pipeline register x --edge tokenizer:pca_of_may",
 }
 OFFERED = {
@@ -168,6 +171,9 @@ ASKED: dict[str, list[str]] = {
     "opstore link tokenizer@1.0.0 pca_": ["pca_of_may"],
     "opstore validate tokenizer ": ["pca", "pca_of_may", "tokenizer"],
     "opstore pipeline show ": ["churn"],
+    "opstore edit tokenizer@1.1.0 --unlabel sta": ["stage"],
+    "opstore versions tokenizer --label stage=ca": ["candidate"],
+    "opstore log chu": ["churn"],
     "opstore pipeline register x --edge tok": ["tokenizer"],
     "opstore resolve ch": ["churn"],
     "opstore resolve churn --upgrade pca": ["pca", "pca_of_may"],
@@ -175,7 +181,9 @@ ASKED: dict[str, list[str]] = {
     "opstore versions Not-A-Name@": [],
     "opstore push pca blob.bin -m ": [],
     "opstore push pca blob.bin --label ": [],
-    "opstore versions pca --as-of ": [],
+    "opstore push tokenizer blob.bin --label ": ["stage="],
+    "opstore ops --label ": [],
+    "opstore versions pca --as-of ": ["yesterday", "1h", "1d", "1w"],
     "opstore login ": [],
     "opstore pull 'unfinished quote": [],
 }

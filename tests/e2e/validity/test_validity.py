@@ -197,7 +197,7 @@ def test_polling_an_unchanged_verdict_returns_not_modified(deployed: Machine) ->
         assert client._api.get_if_changed(path, Validation, {}, etag) == (None, etag)
         client.push("stranger", b"of another pipeline")
         assert client._api.get_if_changed(path, Validation, {}, etag) == (None, etag)
-        client.set_compat("pca", "exact")
+        client.set_op("pca", compat="exact")
         again, other = client._api.get_if_changed(path, Validation, {}, etag)
         assert again is not None
         assert other != etag

@@ -1,0 +1,68 @@
+"""`opstore log`: list the changes of the store."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from opstore_cli.console.command import command
+from opstore_cli.console.parameters import NameType, NumberType
+from opstore_cli.console.session import Session
+from opstore_cli.output.cells import EMPTY, Cell, format_reference, time_cell
+from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.names import Name
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import JournalEntry
+
+NOTHING = "nothing has happened yet: opstore push NAME FILE stores a first version"
+STYLES = {"valid for": "green", "invalid for": "red", "yanked": "yellow"}
+
+
+@command("log")
+@click.argument("name", required=False, type=NameType())
+@click.option("--limit", metavar="N", type=NumberType(min=1), help="Maximum number of entries.")
+def log(session: Session, name: Name | None, limit: int | None) -> None:
+    """List what changed in the store, newest first.
+
+    Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions and pipelines. NAME lists
+    only those of that op or pipeline. Each change has a position: `--as-of POSITION` of other commands
+    shows the store as it was right after it.
+
+    Off a terminal the columns are the position, the time, the action, what it was about, and the message, evidence,
+    reason or labels.
+
+    \b
+    Examples:
+      opstore log
+      opstore log pca --limit 10
+      opstore log --json
+    """
+    found = session.client().log(name, limit=limit)
+    session.out.write_result(
+        {"entries": found},
+        quiet=[str(entry.position) for entry in found],
+        full=Table(("POSITION", "WHEN", "ACTION", "WHAT", "TEXT"), [_row(entry) for entry in found], none=NOTHING),
+    )
+
+
+def _row(entry: "JournalEntry") -> list[Cell | str]:
+    text = _text(entry)
+    return [
+        str(entry.position),
+        time_cell(entry.registered_at),
+        Cell(entry.action, None, STYLES.get(entry.action, "")),
+        _what(entry),
+        Cell(text or EMPTY, text.partition("\n")[0]),
+    ]
+
+
+def _what(entry: "JournalEntry") -> str:
+    if entry.pipeline is not None:
+        return entry.pipeline
+    names = [format_reference(version.op, version.version) for version in entry.versions]
+    return (" -> " if entry.action.endswith(" for") else ", ").join(names) or EMPTY
+
+
+def _text(entry: "JournalEntry") -> str:
+    labels = ", ".join(f"-{key}" if value is None else f"{key}={value}" for key, value in entry.labels.items())
+    return "; ".join(part for part in (entry.text, labels) if part)
