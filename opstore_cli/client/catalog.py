@@ -25,6 +25,7 @@ from opstore_daemon.protocol.records import (
     Tagged,
     TagRecord,
     Tags,
+    VersionDetails,
     VersionRecord,
 )
 from opstore_daemon.protocol.references import Reference, TagName, selector_text
@@ -217,6 +218,34 @@ class CatalogMixin(ApiMixin):
 
     def _check_op(self, record: OpRecord, op: str) -> OpRecord:
         return self._api.expect(record, record.name == op, f"the op {op}")
+
+    def details(self, reference: str | Reference, *, as_of: When | None = None) -> VersionDetails:
+        """Return a version, where it is the latest, and its verdicts with the ops that it is connected with.
+
+        Args:
+            reference: the version.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            VersionDetails: the `version`, the references in `latest_of` that select it, and the verdicts `upstreams`
+                and `downstreams`, with the latest versions of the other ops.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: the reference selects no version.
+
+        Examples:
+            >>> client.details("pca@1.0.0").latest_of
+            ('pca@1', 'pca@1.0')
+            >>> [edge.verdict for edge in client.details("pca@1.0.0").downstreams]
+            ['valid']
+        """
+        parsed = Reference.parse(reference)
+        path = routes.path(routes.DETAILS, op=parsed.op, selector=selector_text(parsed.selector))
+        found = self._api.request("GET", path, VersionDetails, parameters={"as_of": as_of})
+        fits = expected.are_details(found, parsed.op, parsed.selector)
+        self._api.with_warning(self._api.expect(found, fits, f"the details of {parsed}").version)
+        return found
 
     def log(self, name: str | None = None, *, limit: int | None = None) -> list[JournalEntry]:
         """Return the journal, newest first: what changed, when, and at which position.

@@ -1,29 +1,43 @@
 """`opstore show`: show everything about one version."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, format_reference, format_time, size_cell
+from opstore_cli.output.cells import (
+    EMPTY,
+    Cell,
+    format_reference,
+    format_time,
+    size_cell,
+    time_cell,
+    verdict_cell,
+)
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import VersionRecord
+    from opstore_daemon.protocol.records import EdgeVerdict, OpVersion, VersionDetails
 
 
 @command("show")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 @as_of_option
 def show(session: Session, reference: Reference, as_of: str | None) -> None:
-    """Show all that is known of one version. REF is NAME (its latest version) or NAME@SELECTOR.
+    """Show one version with its verdicts.
 
-    Off a terminal each line is a key and its value; a label is a line of its own.
+    What matters comes first: whether it is yanked and why, its size, age and tags, the references that it is the latest
+    of, its message and labels. The hashes come last. The verdicts are those with the latest versions of the ops that
+    links or pipelines connect it with. REF is NAME (the latest version) or NAME@SELECTOR.
+
+    Off a terminal each line is a key and its value; a label, a library and a verdict are a line each.
 
     \b
     Examples:
@@ -31,31 +45,55 @@ def show(session: Session, reference: Reference, as_of: str | None) -> None:
       opstore show pca@1.0.0 --json
       opstore show pca@sha256:9f86d081
     """
-    version = session.client().show(reference, as_of=as_of)
+    found = session.client().details(reference, as_of=as_of)
+    version = found.version
+    surroundings = {key: value for key, value in results.to_dict(found).items() if key != "version"}
     session.out.write_result(
-        version, quiet=[format_reference(version.op, version.version)], full=Table(("", ""), list(_rows(version)))
+        results.to_dict(version) | surroundings,
+        quiet=[format_reference(version.op, version.version)],
+        full=Table(("", ""), list(_rows(found))),
     )
 
 
-def _rows(version: "VersionRecord") -> Iterator[tuple[str, Cell]]:
+def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
+    version = found.version
     yield "op", Cell(version.op)
     yield "version", Cell(version.version)
-    yield "subversions", Cell(version.subversions)
-    yield "sequence", Cell(str(version.sequence))
-    yield "digest", Cell(version.digest or EMPTY, version.digest or "not stored")
-    yield "size", _exact_size(version.size)
-    yield "registered_at", Cell(format_time(version.registered_at))
-    yield "yanked", Cell("yes" if version.yanked else "no")
+    yield "yanked", Cell("yes", "yes", "yellow") if version.yanked else Cell("no")
     yield from _lines("yank_reason", version.yank_reason)
+    yield "size", _exact_size(version.size)
+    yield "registered_at", _exact_time(version.registered_at)
     yield "tags", Cell(", ".join(version.tags) or EMPTY)
+    yield "latest_of", Cell(", ".join(found.latest_of) or EMPTY)
+    yield from _lines("message", version.message)
+    for key, value in sorted(version.labels.items()):
+        yield "label", Cell(f"{key}={value}")
+    for edge in found.upstreams:
+        yield "upstream", _verdict(edge, edge.upstream)
+    for edge in found.downstreams:
+        yield "downstream", _verdict(edge, edge.downstream)
+    yield from _lines("description", found.description)
     if version.format is not None:
         yield "format", Cell(version.format)
     for key, value in sorted(version.libraries.items()):
         yield "library", Cell(f"{key} {value}")
-    for key, value in sorted(version.labels.items()):
-        yield "label", Cell(f"{key}={value}")
-    yield from _lines("message", version.message)
     yield from _lines("note", version.note)
+    yield "sequence", Cell(str(version.sequence))
+    yield "position", Cell(str(version.position))
+    yield "subversions", Cell(version.subversions)
+    yield "digest", Cell(version.digest or EMPTY, version.digest or "not stored")
+
+
+def _verdict(edge: "EdgeVerdict", other: "OpVersion") -> Cell:
+    rest = f"{format_reference(other.op, other.version)}: {edge.reason}"
+    mark = verdict_cell(edge.verdict)
+    return Cell(f"{mark.plain} {rest}", f"{mark.for_people()} {rest}", mark.style)
+
+
+def _exact_time(moment: datetime) -> Cell:
+    cell = time_cell(moment)
+    exact = format_time(moment)
+    return Cell(exact, f"{cell.pretty} ({exact})" if cell.for_people() not in exact else exact)
 
 
 def _exact_size(count: int | None) -> Cell:

@@ -14,7 +14,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "register": ("opstore_cli.commands.register", "Register a version of an op without bytes."),
         "pull": ("opstore_cli.commands.pull", "Write the bytes of a version to a file or a folder."),
         "versions": ("opstore_cli.commands.versions", "List the versions of one or more ops, newest first."),
-        "show": ("opstore_cli.commands.show", "Show all that is known of one version."),
+        "show": ("opstore_cli.commands.show", "Show one version with its verdicts."),
         "ops": ("opstore_cli.commands.ops", "List all ops by name."),
         "log": ("opstore_cli.commands.log", "List what changed in the store, newest first."),
         "edit": ("opstore_cli.commands.edit", "Change the message and the labels of a version."),

@@ -28,6 +28,7 @@ from opstore_daemon.protocol.records import (
     UnfinishedUpload,
     Upload,
     Validation,
+    VersionDetails,
     VersionRecord,
     Versions,
     combine,
@@ -139,6 +140,16 @@ def are_unique(names: Iterable[str]) -> bool:
     """Return whether the names are unique."""
     listed = list(names)
     return len(set(listed)) == len(listed)
+
+
+def are_details(found: VersionDetails, op: str, selector: Selector) -> bool:
+    """Return whether they are about a version that the selector can select, and its edges are those of that version."""
+    own = OpVersion(op=found.version.op, version=found.version.version)
+    return (
+        is_version(found.version, op, selector)
+        and all(edge.downstream == own and edge.upstream.op != op for edge in found.upstreams)
+        and all(edge.upstream == own and edge.downstream.op != op for edge in found.downstreams)
+    )
 
 
 def is_entry(entry: JournalEntry, name: str | None) -> bool:

@@ -22,6 +22,7 @@ from opstore_daemon.protocol.records import (
     Resolution,
     TagRecord,
     Validation,
+    VersionDetails,
     VersionRecord,
     Versions,
 )
@@ -141,6 +142,9 @@ class OpStoreInterface(Protocol):
 
         A level counts from the journal's next position on.
         """
+
+    def details(self, reference: str, *, as_of: str | None = None) -> VersionDetails:
+        """Return a version, where it is the latest, and its verdicts with the latest versions of connected ops."""
 
     def log(self, name: str | None = None, *, limit: int | None = None) -> list[JournalEntry]:
         """Return the journal, newest first: what changed, when, and at which position.

@@ -212,3 +212,31 @@ def labels_to_look_for_are_checked(scene: Scene) -> None:
             scene.store.ops(label=[label])
     with pytest.raises(errors.InvalidRequest, match="17 labels are too many: the limit is 16"):
         scene.store.versions("pca", label=[f"k{place}" for place in range(17)])
+
+
+@SCENARIOS.append
+def the_details_of_a_version_say_where_it_is_the_latest_and_what_it_is_valid_with(scene: Scene) -> None:
+    store = scene.store
+    store.push("pca", b"one", tags=["dev"])
+    store.push("forest", b"trees", valid_with=["pca@1.0.0"])
+    store.push("report", b"text")
+    store.register_pipeline("churn", ["pca", "forest", "report"])
+    store.push("pca", b"two", bump="minor")
+    store.set_op("pca", compat="exact", description="50 components")
+    before = _position(scene)
+    old, new = store.details("pca@1.0.0"), store.details("pca")
+    assert old.version == store.show("pca@1.0.0")
+    assert (old.latest_of, new.latest_of) == (("pca@1.0",), ("pca", "pca@1", "pca@1.1"))
+    assert (old.description, old.upstreams, old.has_more) == ("50 components", (), False)
+    for found, word in ((old, "valid"), (new, "invalid")):
+        (edge,) = found.downstreams
+        assert (edge.downstream.op, edge.downstream.version, edge.verdict) == ("forest", "1.0.0", word)
+    forest = store.details("forest")
+    assert [(edge.upstream.version, edge.verdict) for edge in forest.upstreams] == [("1.1.0", "invalid")]
+    assert [(edge.downstream.op, edge.verdict) for edge in forest.downstreams] == [("report", "unknown")]
+    store.yank("pca@1.1.0", "broken")
+    assert store.details("pca@1.0.0").latest_of == ("pca", "pca@1", "pca@1.0")
+    assert store.details("pca@1.1.0").latest_of == ()
+    assert store.details("pca@1.0.0", as_of=before) == old
+    with pytest.raises(errors.VersionNotFound):
+        store.details("pca@9.9.9")

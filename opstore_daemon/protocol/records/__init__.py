@@ -19,6 +19,7 @@ from opstore_daemon.protocol.records.base import (
 )
 from opstore_daemon.protocol.records.blobs import BlobRecord, Blobs
 from opstore_daemon.protocol.records.daemon import Problem, Status
+from opstore_daemon.protocol.records.details import VersionDetails
 from opstore_daemon.protocol.records.journal import Journal, JournalEntry
 from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
@@ -102,6 +103,7 @@ __all__ = [
     "UploadId",
     "Validation",
     "VerdictWord",
+    "VersionDetails",
     "VersionRecord",
     "Versions",
     "combine",

@@ -1,9 +1,6 @@
 """The journal: what changed, newest first."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from opstore_daemon.protocol.records.base import (
     Cursor,
@@ -12,12 +9,11 @@ from opstore_daemon.protocol.records.base import (
     NameText,
     Position,
     Record,
+    Sentence,
     Time,
     Word,
 )
 from opstore_daemon.protocol.records.verdicts import OpVersion
-
-EntryText = Annotated[str, Meta(max_length=1024 * 1024)]
 
 
 class JournalEntry(Record, frozen=True, kw_only=True):
@@ -37,7 +33,7 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     action: Word
     versions: tuple[OpVersion, ...] = ()
     pipeline: NameText | None = None
-    text: EntryText | None = None
+    text: Sentence | None = None
     labels: dict[LabelKey, LabelValue | None] = msgspec.field(default_factory=dict)
 
 

@@ -2,12 +2,14 @@
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import Name, OpName
-from opstore_daemon.protocol.records import Journal, JournalEntry, OpVersion, VersionRecord
+from opstore_daemon.protocol.records import Journal, JournalEntry, OpVersion, VersionDetails, VersionRecord
+from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.catalog import ops, pipelines
 from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import never
 from opstore_daemon.store.reports import history, matrix, overview
+from opstore_daemon.store.reports.details import details
 from opstore_daemon.store.reports.folder import FolderListing, folder_listing
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
@@ -23,6 +25,12 @@ class ReportOperations(Transactions):
     def log(self, name: str | None = None, *, limit: int | None = None) -> list[JournalEntry]:
         """Return the journal, newest first (protocol.interface)."""
         return list(self.journal_page(name, None, check_limit(limit)).entries)
+
+    def details(self, reference: str | Reference, *, as_of: str | None = None) -> VersionDetails:
+        """Return a version and what surrounds it (protocol.interface)."""
+        parsed = Reference.parse(reference)
+        with self._snapshot(as_of) as snapshot:
+            return details(snapshot, parsed)
 
     def journal_page(self, name: str | None, below: int | None, limit: int) -> Journal:
         """Return a page of the journal, newest first: at most `limit` entries below a position."""

@@ -8,7 +8,15 @@ from msgspec import Meta
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import ChangeVersion, NewVersion, NewYank, Pushed, VersionRecord, Versions
+from opstore_daemon.protocol.records import (
+    ChangeVersion,
+    NewVersion,
+    NewYank,
+    Pushed,
+    VersionDetails,
+    VersionRecord,
+    Versions,
+)
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.headers import LOCATION
 from opstore_daemon.web.framework.possible_errors import READ_ERRORS, REFERENCE_ERRORS, STORAGE_ERRORS, WRITE_ERRORS
@@ -115,6 +123,19 @@ def add(_api: Api, op: OpName, body: NewVersion, data: bytes | None) -> Response
 def show(_api: Api, reference: Reference, query: AsOfQuery) -> Response:
     """Return one version."""
     return json_response(store().show(reference, as_of=query.as_of))
+
+
+@route(
+    ROUTES,
+    "GET",
+    routes.DETAILS,
+    scope="read",
+    responses={200: ResponseSpec(VersionDetails, "The version and what surrounds it.")},
+    raises=(*READ_ERRORS, *REFERENCE_ERRORS),
+)
+def details(_api: Api, reference: Reference, query: AsOfQuery) -> Response:
+    """Return one version with its verdicts, and where it is the latest."""
+    return json_response(store().details(reference, as_of=query.as_of))
 
 
 @route(

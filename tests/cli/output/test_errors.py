@@ -22,8 +22,8 @@ def test_every_error_exits_with_its_code(opstore: Opstore, kind: type[errors.OpS
 
 def test_an_error_has_a_message_and_a_hint(opstore: Opstore) -> None:
     error = errors.OpNotFound(op="pca")
-    assert opstore("show", "pca", show=error) == (4, "", "error: there is no op pca\nhint: opstore ops\n")
-    code, out, err = opstore("show", "pca", "--json", show=error)
+    assert opstore("show", "pca", details=error) == (4, "", "error: there is no op pca\nhint: opstore ops\n")
+    code, out, err = opstore("show", "pca", "--json", details=error)
     assert (code, out, json.loads(err)) == (
         4,
         "",

@@ -1,12 +1,15 @@
 """The output of push, register, versions and show."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from opstore_cli.main import main
-from opstore_daemon.protocol.records import Versions
+from opstore_daemon.protocol.records import VersionDetails, Versions
 from opstore_daemon.protocol.references import Reference
-from tests.cli.output.fakes import DIGEST, FakeClient, FakeSession, Opstore, a_push, a_version
+from tests.cli.output.fakes import DIGEST, FakeClient, FakeSession, Opstore, a_push, a_validation, a_version
 from tests.support import promised
 
 
@@ -74,10 +77,41 @@ def test_versions_off_a_terminal_are_tab_separated_lines(opstore: Opstore) -> No
 
 def test_show_prints_one_key_and_value_per_line(opstore: Opstore) -> None:
     version = a_version(labels={"b": "2", "a": "1\t1"}, message="one\ntwo\x1b", note="2019")
-    lines = (
-        "op\tpca\nversion\t1.0.0\nsubversions\taaaa.bbbb.cccc\nsequence\t1\n"
-        f"digest\t{DIGEST}\nsize\t12345\nregistered_at\t2024-05-06T07:08:09Z\nyanked\tno\ntags\t-\n"
-        "label\ta=1\\t1\nlabel\tb=2\nmessage\tone\n\ttwo\\x1b\nnote\t2019\n"
+    found = VersionDetails(
+        version=version,
+        latest_of=("pca@1", "pca@1.0"),
+        upstreams=a_validation("unknown").edges,
+        downstreams=a_validation("invalid").edges,
+        description="50 components",
     )
-    assert opstore("show", "pca", show=version) == (0, lines, "")
-    assert opstore("show", "pca", "-q", show=version) == (0, "pca@1.0.0\n", "")
+    lines = (
+        "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t12345\nregistered_at\t2024-05-06T07:08:09Z\ntags\t-\n"
+        "latest_of\tpca@1, pca@1.0\nmessage\tone\n\ttwo\\x1b\nlabel\ta=1\\t1\nlabel\tb=2\n"
+        "upstream\tunknown pca@1.0.0: because\ndownstream\tinvalid forest: because\ndescription\t50 components\n"
+        f"note\t2019\nsequence\t1\nposition\t7\nsubversions\taaaa.bbbb.cccc\ndigest\t{DIGEST}\n"
+    )
+    assert opstore("show", "pca", details=found) == (0, lines, "")
+    assert opstore("show", "pca", "-q", details=found) == (0, "pca@1.0.0\n", "")
+    document = json.loads(opstore("show", "pca", "--json", details=found)[1])
+    assert promised.VERSION - set(document) == set()
+    assert (document["latest_of"], document["downstreams"][0]["verdict"]) == (["pca@1", "pca@1.0"], "invalid")
+
+
+def test_show_of_a_yanked_version_says_why_before_anything_else(opstore: Opstore) -> None:
+    version = a_version(yanked=True, yank_reason="wrong columns", digest=None, size=None)
+    found = VersionDetails(version=version, latest_of=(), upstreams=(), downstreams=())
+    lines = opstore("show", "pca@1.0.0", details=found)[1].splitlines()
+    assert lines[:4] == ["op\tpca", "version\t1.0.0", "yanked\tyes", "yank_reason\twrong columns"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_show_on_a_terminal_begins_with_what_matters(opstore: Opstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    version = a_version(registered_at=datetime.now(UTC) - timedelta(hours=3, minutes=1))
+    found = VersionDetails(version=version, latest_of=("pca",), upstreams=(), downstreams=a_validation("invalid").edges)
+    code, out, _ = opstore("show", "pca", details=found)
+    names = [line.split()[0] for line in out.splitlines()]
+    order = ["op", "version", "yanked", "size", "registered_at", "tags", "latest_of", "downstream"]
+    assert (code, names[: len(order)], names[-1]) == (0, order, "digest")
+    assert "3 h ago (20" in out
+    assert "✗ invalid forest: because" in out

@@ -1,0 +1,27 @@
+"""A version and what surrounds it."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from opstore_daemon.protocol.records.base import Description, Record
+from opstore_daemon.protocol.records.verdicts import EdgeVerdict
+from opstore_daemon.protocol.records.versions import VersionRecord
+
+ReferenceText = Annotated[str, Meta(max_length=200)]
+
+
+class VersionDetails(Record, frozen=True, kw_only=True):
+    """A version, and where it stands.
+
+    `latest_of`: the references without a version number that select it: the op, its major line, its minor line.
+    `upstreams` and `downstreams`: its verdicts with the latest versions of the ops that links or pipelines connect it
+    with, at most 100 of each; `has_more` says whether there are more. `description` is that of the op.
+    """
+
+    version: VersionRecord
+    latest_of: tuple[ReferenceText, ...]
+    upstreams: tuple[EdgeVerdict, ...]
+    downstreams: tuple[EdgeVerdict, ...]
+    has_more: bool = False
+    description: Description | None = None
