@@ -1,11 +1,14 @@
-"""The format `numpy`: an array as .npy, a dict of arrays as .npz. Nothing is ever pickled."""
+"""The format `numpy`: an array as .npy, a dict of arrays as .npz, nested ones and scalars as a zip file of .npy files.
+
+Nothing is ever pickled.
+"""
 
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-from opstore_cli.objects import zip_members
+from opstore_cli.objects import trees, zip_members
 from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 from opstore_cli.objects.libraries import require
 
@@ -25,14 +28,21 @@ def _is_array(obj: object) -> bool:
 
 
 def _fits(obj: object) -> bool:
-    if type(obj) is dict and obj:
-        return all(type(name) is str and _is_array(array) for name, array in obj.items())
-    return _is_array(obj)
+    return _is_array(obj) or _is_flat(obj) or trees.is_tree(obj, _is_array)
+
+
+def _is_flat(obj: object) -> bool:
+    """Return whether it is a dict of arrays, which numpy itself can read."""
+    if type(obj) is not dict or not obj:
+        return False
+    return all(type(name) is str and _is_array(array) for name, array in obj.items())
 
 
 def _dump(obj: Any, file: BinaryIO) -> set[str]:
     _numpy()
-    if type(obj) is dict:
+    if not _is_flat(obj) and trees.is_tree(obj, _is_array):
+        trees.dump(obj, file, _check, _write)
+    elif type(obj) is dict:
         with ZipFile(file, "w") as made:
             for name, array in obj.items():
                 _check(array, f"[{name!r:.100}]")
@@ -81,17 +91,17 @@ def _load(file: BinaryIO, _trusted: Trusted) -> Any:
     file.seek(0)
     if start.startswith(ZIP):
         # Not numpy.load(): it finds only one of the keys `a` and `a.npy`.
-        return dict(_members(file))
+        with ZipFile(file) as found:
+            return trees.load(found, _read) if trees.TREE in found.namelist() else dict(_members(found))
     if start != NPY:
         raise Unfit("it is neither a .npy nor a .npz file")
     return _read(file)
 
 
-def _members(file: BinaryIO) -> Iterator[tuple[str, Any]]:
-    with ZipFile(file) as found:
-        for info in found.infolist():
-            with found.open(info) as member:
-                yield info.filename.removesuffix(".npy"), _read(member)
+def _members(found: ZipFile) -> Iterator[tuple[str, Any]]:
+    for info in found.infolist():
+        with found.open(info) as member:
+            yield info.filename.removesuffix(".npy"), _read(member)
 
 
 def _read(file: Any) -> Any:
@@ -100,7 +110,8 @@ def _read(file: Any) -> Any:
 
 NUMPY = Format(
     "numpy",
-    "an array, as .npy; a dict of arrays, as .npz. Never arrays of objects",
+    "an array, as .npy; a dict of arrays, as .npz; numpy scalars, and nested dicts and lists of these and of plain "
+    "data. Never arrays of objects",
     _dump,
     _load,
     fits=_fits,

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryFile, gettempdir
 from typing import Any, BinaryIO
 
-from opstore_cli.objects import arrays, libraries, pickles, plain, skops_format
+from opstore_cli.objects import arrays, frames, libraries, model_files, pickles, plain, skops_format
 from opstore_cli.objects.format import Format, Trusted, Unfit, UntrustedFound, type_name
 from opstore_cli.output.escaping import escape_controls
 from opstore_daemon.protocol import errors
@@ -17,7 +17,12 @@ FORMATS = {
         plain.BYTES,
         plain.JSON,
         arrays.NUMPY,
+        frames.PARQUET,
         skops_format.SKOPS,
+        model_files.SAFETENSORS,
+        model_files.XGBOOST,
+        model_files.LIGHTGBM,
+        model_files.ONNX,
         pickles.JOBLIB,
         pickles.PICKLE,
         pickles.CLOUDPICKLE,
@@ -40,7 +45,7 @@ def default_format(obj: object) -> Format:
         if each.fits(obj):
             return each
     kind, why = type_name(type(obj)), plain.why_not_json(obj)
-    reason = "only bytes, arrays, dicts of arrays and plain JSON have a default format"
+    reason = "only bytes, plain JSON, arrays and data frames have a default format"
     if why != f"it is a {kind}":
         reason += f", and {why}"
     raise errors.FormatNeeded(what=f"an object of the type {kind}", reason=reason, formats=NAMES)

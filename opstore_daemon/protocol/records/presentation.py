@@ -53,6 +53,8 @@ class Columns:
 
     __slots__ = ()
 
+    IS_CELL: ClassVar[bool] = False  # it is shown as one value, which is its text
+
     @classmethod
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -65,6 +67,8 @@ class _Fields:
     """The fields of a record as those of a dataclass. Made on first access: they are not known before."""
 
     def __get__(self, _record: object, kind: type[msgspec.Struct]) -> dict[str, Any]:
+        if getattr(kind, "IS_CELL", False):
+            raise AttributeError("__dataclass_fields__")
         return {
             field.name: field for field in dataclasses.fields(dataclasses.make_dataclass("Row", kind.__struct_fields__))
         }

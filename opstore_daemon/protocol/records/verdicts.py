@@ -18,6 +18,8 @@ from opstore_daemon.protocol.records.versions import Picked
 class OpVersion(Record, frozen=True, kw_only=True):
     """An op and one of its versions; None if it has no version. Its text is `pca@1.0.0`."""
 
+    IS_CELL = True
+
     op: NameText
     version: NumberText | None
 

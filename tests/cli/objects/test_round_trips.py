@@ -17,6 +17,7 @@ from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors
 from tests.support.models import MODELS, TEXTS, TREES, dumped, predictions, same, words
 
+OTHER_FORMATS = ["parquet", "safetensors", "xgboost", "lightgbm", "onnx"]  # test_other_formats.py
 MODEL_FORMATS = ["pickle", "cloudpickle", "joblib", "skops"]
 
 
@@ -253,7 +254,7 @@ def test_a_declared_version_that_has_the_bytes_in_another_format_is_a_conflict(c
 
 
 def test_every_format_has_a_round_trip_test() -> None:
-    assert sorted(FORMATS) == sorted([*MODEL_FORMATS, "bytes", "json", "numpy"])
+    assert sorted(FORMATS) == sorted([*MODEL_FORMATS, "bytes", "json", "numpy", *OTHER_FORMATS])
 
 
 def test_progress_of_objects_is_reported(client: OpStoreClient) -> None:

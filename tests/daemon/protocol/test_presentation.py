@@ -109,6 +109,8 @@ def test_a_row_is_taken_as_a_dataclass_and_stays_a_record() -> None:
     assert dataclasses.asdict(record)["labels"] == {"run": "17"}
     assert [field.name for field in dataclasses.fields(record)] == list(record.__struct_fields__)
     assert records.decode(records.encode(record), VersionRecord) == record
+    edge = dataclasses.asdict(an_edge())
+    assert (str(edge["upstream"]), str(edge["downstream"])) == ("pca@1.0.0", "forest")
 
 
 def test_the_word_of_a_verdict_is_true_only_if_it_is_valid_and_stays_a_text() -> None:
