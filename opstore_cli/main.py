@@ -24,8 +24,7 @@ def run() -> NoReturn:
     if COMPLETE_VARIABLE in os.environ:
         from opstore_cli.console import shell_scripts
 
-        shell_scripts.register()
-        cli.main(prog_name="opstore", obj=Session())  # click writes the completions and exits
+        shell_scripts.respond()
     code = main(sys.argv[1:], Session())
     streams.flush_at_exit()
     sys.exit(code)

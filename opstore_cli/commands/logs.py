@@ -50,6 +50,7 @@ def logs(session: Session, count: int, follow: bool) -> None:
     session.out.write_result({"path": str(path), "lines": lines}, quiet=lines, full=lines)
     if not follow:
         return
+    sys.stdout.flush()  # a pipe gets each line as it is written
     for line in log.following(path, offset):
         session.out.write_lines([line.decode(errors="backslashreplace")])
         sys.stdout.flush()

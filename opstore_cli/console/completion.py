@@ -3,7 +3,6 @@
 The shell waits for it at each Tab, so it waits only briefly for the daemon, starts none, and ignores every failure.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from opstore_cli.console.session import Session
+from opstore_cli.console.time_limit import time_limit
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.names import is_name
 from opstore_daemon.protocol.records import Ops, Pipelines, Tags, Versions
@@ -21,9 +21,6 @@ from opstore_daemon.protocol.records import Ops, Pipelines, Tags, Versions
 if TYPE_CHECKING:
     from opstore_cli.transport.api import ApiClient
 
-TIMEOUT_VARIABLE = "OPSTORE_COMPLETION_WITHIN"
-DEFAULT_TIMEOUT = 0.1  # seconds
-MAX_TIMEOUT = 3600.0  # seconds
 MAX_CANDIDATES = 200
 _AFTER_NAMES = "~"  # sorts after every character of a name
 
@@ -35,16 +32,8 @@ def complete(source: Source, ctx: click.Context, incomplete: str) -> list[Comple
     found: list[CompletionItem[str]] = []
     thread = threading.Thread(target=lambda: found.extend(_query(source, ctx, incomplete)), daemon=True)
     thread.start()
-    thread.join(_timeout())
+    thread.join(time_limit())
     return list(found)
-
-
-def _timeout() -> float:
-    try:
-        seconds = float(os.environ.get(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT))
-    except ValueError:
-        return DEFAULT_TIMEOUT
-    return seconds if 0 <= seconds <= MAX_TIMEOUT else DEFAULT_TIMEOUT
 
 
 def _query(source: Source, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:

@@ -1,7 +1,9 @@
 """The shell completion scripts: those of click, except for bash."""
 
 import os
-from typing import Any
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from click.shell_completion import (
     BashComplete,
@@ -9,11 +11,12 @@ from click.shell_completion import (
     FishComplete,
     ShellComplete,
     ZshComplete,
-    add_completion_class,
     split_arg_string,
 )
 
 from opstore_cli.console.application import COMPLETE_VARIABLE, cli
+from opstore_cli.console.session import Session
+from opstore_cli.console.time_limit import end_in_time
 
 _BASH = """\
 %(complete_func)s() {
@@ -86,6 +89,24 @@ def script(shell: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip().splitlines()) + "\n"
 
 
-def register() -> None:
-    """Register `Bash` as click's completion class for bash."""
-    add_completion_class(Bash)
+def respond() -> NoReturn:
+    """Write what the shell asks for in COMPLETE_VARIABLE, and end the process.
+
+    If that takes too long, or fails in any way, nothing is written: a shell would show it in the middle of the line.
+    """
+    timer = end_in_time()
+    with suppress(Exception):
+        text = _response(*os.environ[COMPLETE_VARIABLE].split("_", 1))
+        timer.cancel()
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    os._exit(0)  # a thread may still wait for the daemon
+
+
+def _response(shell: str, question: str) -> str:
+    """Return the script of the shell, or the candidates for the words in the environment. Raises KeyError."""
+    if question == "source":
+        return script(shell)
+    if question != "complete":
+        raise KeyError(question)
+    return SHELLS[shell](cli, {"obj": Session()}, "opstore", COMPLETE_VARIABLE).complete() + "\n"

@@ -408,8 +408,9 @@ def test_the_log_is_printed_and_followed(machine: Machine) -> None:
     assert (code, document["path"], " GET /v1/ops " in document["lines"][-1]) == (0, "/machine/data/daemon.log", True)
     assert machine.run("logs", "-f", "--json")[0] == 2
     assert machine.run("logs", "--url", "http://127.0.0.1:1")[0] == 2
-    with machine.begin("logs", "-n", "0", "-f", stdout=subprocess.PIPE) as following:
+    with machine.begin("logs", "-n", "1", "-f", stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
+        assert following.stdout.readline().endswith(b"\n")  # from now on it follows
         machine.do("tags")
         assert b" GET /v1/tags 200 " in next(line for line in following.stdout if b"/v1/tags" in line)
         following.send_signal(signal.SIGINT)

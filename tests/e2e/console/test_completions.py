@@ -6,12 +6,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opstore_cli.console import completion
+from opstore_cli.console import time_limit
 from opstore_cli.console.application import COMMANDS, COMPLETE_VARIABLE
 from opstore_cli.console.shell_scripts import SHELLS, script
 from tests.support.machines import Machine
@@ -64,7 +65,7 @@ class Prompt:
     def __init__(self, name: str, machine: Machine) -> None:
         words, setup = START[name]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = {**machine.environment, "PATH": path, completion.TIMEOUT_VARIABLE: "30"}
+        env = {**machine.environment, "PATH": path, time_limit.VARIABLE: "30"}
         del env["PYTHONWARNINGS"]
         self._terminal = Terminal(words, env, machine.cwd, columns=120)
         self._setup = setup.format(script=FOLDER / f"opstore.{name}")
@@ -150,7 +151,7 @@ def test_completion_without_a_daemon_is_silent_and_starts_none(machine: Machine,
 def ask(machine: Machine, line: str, **env: str) -> tuple[list[str], str]:
     """Return the candidates for bash, and standard error."""
     environment = {"COMP_LINE": line, "COMP_WORDBREAKS": " \t\n\"'@><=;|&(:", COMPLETE_VARIABLE: "bash_complete", **env}
-    code, out, err = machine.raw(env={completion.TIMEOUT_VARIABLE: "30", **environment})
+    code, out, err = machine.raw(env={time_limit.VARIABLE: "30", **environment})
     assert code == 0
     return [found.partition(",")[2] for found in out.decode().splitlines() if found], err.decode()
 
@@ -184,6 +185,9 @@ ASKED: dict[str, list[str]] = {
     "opstore push tokenizer blob.bin --label ": ["stage="],
     "opstore ops --label ": [],
     "opstore versions pca --as-of ": ["yesterday", "1h", "1d", "1w"],
+    "opstore help pipeline reg": ["register"],
+    "opstore config set allow_": ["allow_pickle"],
+    "opstore config set allow_pickle t": ["true"],
     "opstore login ": [],
     "opstore pull 'unfinished quote": [],
 }
@@ -204,8 +208,29 @@ def test_names_are_completed_among_many_ops(machine: Machine) -> None:
 def test_completion_does_not_wait_for_a_hanging_daemon(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        env = {"OPSTORE_URL": url, "OPSTORE_TOKEN": "t", completion.TIMEOUT_VARIABLE: "0.1"}
+        env = {"OPSTORE_URL": url, "OPSTORE_TOKEN": "t", time_limit.VARIABLE: "0.1"}
         assert ask(machine, "opstore versions pc", **env) == ([], "")
+
+
+def test_completion_that_runs_out_of_time_prints_nothing_at_all(machine: Machine) -> None:
+    # Commands and options need no daemon, and are left out too.
+    for line in ("opstore pu", "opstore push --bu", "opstore versions pc"):
+        assert ask(machine, line, **{time_limit.VARIABLE: "0"}) == ([], "")
+
+
+def test_the_time_limit_counts_from_the_start_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time_limit, "_age", lambda: 0.75)
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: waits.append(timer.interval))
+    time_limit.end_in_time()
+    monkeypatch.setattr(time_limit, "_age", lambda: 7.0)
+    time_limit.end_in_time()
+    assert waits == [0.25, 0]
+
+
+@pytest.mark.parametrize("question", ["bash_nonsense", "tcsh_complete", "bash", "", "_"])
+def test_a_question_that_is_no_question_is_answered_with_nothing(machine: Machine, question: str) -> None:
+    assert machine.raw(env={COMPLETE_VARIABLE: question, "COMP_LINE": "opstore pu"}) == (0, b"", b"")
 
 
 @pytest.mark.parametrize(
@@ -215,10 +240,10 @@ def test_completion_does_not_wait_for_a_hanging_daemon(machine: Machine) -> None
         {"OPSTORE_URL": "not a url"},
         {"OPSTORE_URL": "http://models.example.com", "OPSTORE_TOKEN": "t"},
         {"OPSTORE_HOME": "/dev/null/x"},
-        {completion.TIMEOUT_VARIABLE: "soon"},
-        {completion.TIMEOUT_VARIABLE: "inf"},
-        {completion.TIMEOUT_VARIABLE: "nan"},
-        {completion.TIMEOUT_VARIABLE: "-1"},
+        {time_limit.VARIABLE: "soon"},
+        {time_limit.VARIABLE: "inf"},
+        {time_limit.VARIABLE: "nan"},
+        {time_limit.VARIABLE: "-1"},
     ],
 )
 def test_completion_is_silent_about_every_error(machine: Machine, env: dict[str, str]) -> None:
@@ -251,7 +276,7 @@ def test_an_option_for_a_folder_completes_folders(machine: Machine) -> None:
 
 def test_the_completion_script_of_an_earlier_release_still_works(stocked: Machine) -> None:
     environment = {"COMP_WORDS": "opstore versions pc", "COMP_CWORD": "2", COMPLETE_VARIABLE: "bash_complete"}
-    assert stocked.raw(env={completion.TIMEOUT_VARIABLE: "30", **environment}) == (
+    assert stocked.raw(env={time_limit.VARIABLE: "30", **environment}) == (
         0,
         b"plain,pca\nplain,pca_of_may\n",
         b"",
