@@ -34,9 +34,22 @@ class ChariotsMixin(OpStoreInterface):
         """The identity of the store: versions of different stores can't be compared."""
 
     def get_all_versions_of_op(self, op: Any) -> set[Version] | None:
-        """Return the stored versions of the op, the registered ones if none is stored, or None if there are none.
+        """Return the stored versions of the op, or the registered ones if none is stored.
 
         `max` of them is the newest, which the application loads, so yanked versions are skipped.
+
+        Args:
+            op: a name, or an object with a `name`.
+
+        Returns:
+            set of Version, or None: None if there are none.
+
+        Raises:
+            InvalidRequest: the op has no name.
+
+        Examples:
+            >>> len(client.get_all_versions_of_op("pca"))
+            2
         """
         try:
             found = self.versions(name_of(op)).versions
@@ -61,7 +74,25 @@ class ChariotsMixin(OpStoreInterface):
         return {self._version(record) for record in self.versions(upstream).versions if record.version in valid}
 
     def get_op_bytes_for_version(self, op: Any, version: Any) -> bytes:
-        """Return the verified bytes of a version. Raises OpNotFound, VersionNotFound and NotStored."""
+        """Return the verified bytes of a version.
+
+        Args:
+            op: a name, or an object with a `name`.
+            version: the text of the subversions, or an object with `major`, `minor` and `patch`.
+
+        Returns:
+            bytes: what was stored.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: the version does not exist.
+            NotStored: the version has no bytes.
+
+        Examples:
+            >>> newest = max(client.get_all_versions_of_op("pca"))
+            >>> client.get_op_bytes_for_version("pca", newest)
+            b'other components'
+        """
         # The underscore: three subversions of decimal digits would be read as a version number.
         return self.pull(f"{name_of(op)}@{Version.of(version)}_")
 
@@ -70,6 +101,18 @@ class ChariotsMixin(OpStoreInterface):
 
         A stored version never changes: other bytes become a new patch version, which `max` finds, with copies of its
         valid links in both directions. Storing the same bytes again changes nothing.
+
+        Args:
+            op: a name, or an object with a `name`.
+            version: the text of the subversions, or an object with `major`, `minor` and `patch`.
+            op_bytes: the bytes.
+
+        Raises:
+            InvalidArgument: `op_bytes` are no bytes.
+            InvalidSubversions: the version is neither.
+
+        Examples:
+            >>> client.save_op_bytes("scaler", "aaaa.bbbb.cccc", b"mean")
         """
         # push() takes a str for a path.
         try:
@@ -81,7 +124,19 @@ class ChariotsMixin(OpStoreInterface):
     def register_valid_link(self, downstream_op_name: Any, upstream_op_name: Any, upstream_op_version: Any) -> None:
         """Record that the upstream version is valid for any version of the downstream op.
 
-        Ops and versions that do not exist are registered. With None as the downstream, only the version is.
+        Ops and versions that do not exist are registered.
+
+        Args:
+            downstream_op_name: a name, or an object with a `name`; None registers the version alone.
+            upstream_op_name: a name, or an object with a `name`.
+            upstream_op_version: the text of the subversions, or an object with `major`, `minor` and `patch`.
+
+        Raises:
+            InvalidRequest: an op has no name.
+            InvalidSubversions: the version is neither.
+
+        Examples:
+            >>> client.register_valid_link("forest", "scaler", "aaaa.bbbb.cccc")
         """
         valid_for = [] if downstream_op_name is None else [name_of(downstream_op_name)]
         self.register(
@@ -89,7 +144,21 @@ class ChariotsMixin(OpStoreInterface):
         )
 
     def pipeline_exists(self, name: str) -> bool:
-        """Return whether a pipeline of that name is registered."""
+        """Return whether a pipeline of that name is registered.
+
+        Args:
+            name: the name, or an object with a `name`.
+
+        Returns:
+            bool: whether it is.
+
+        Raises:
+            InvalidRequest: it has no name.
+
+        Examples:
+            >>> client.pipeline_exists("iris")
+            True
+        """
         try:
             self.pipeline(name_of(name))
         except errors.PipelineNotFound:
@@ -99,7 +168,17 @@ class ChariotsMixin(OpStoreInterface):
     def register_new_pipeline(self, pipeline: Pipeline) -> None:
         """Register the graph of a pipeline, and its ops that do not exist. It is idempotent.
 
-        Raises PipelineConflict if the name has another graph, and InvalidGraph.
+        Args:
+            pipeline: an object with a `name` and a method `get_all_op_links`, which returns pairs of nodes.
+
+        Raises:
+            InvalidArgument: it is no such object.
+            PipelineConflict: the name has another graph.
+            InvalidGraph: the graph has a cycle, or too few ops.
+
+        Examples:
+            >>> links = [(SimpleNamespace(name="pca"), SimpleNamespace(name="svm"))]
+            >>> client.register_new_pipeline(SimpleNamespace(name="scoring", get_all_op_links=lambda: links))
         """
         if not callable(getattr(pipeline, "get_all_op_links", None)):
             raise _wrong("pipeline", "a pipeline with the method get_all_op_links", pipeline)

@@ -69,10 +69,25 @@ class ValidityMixin(ApiMixin):
         limit: int | None = None,
         as_of: When | None = None,
     ) -> list[LinkRecord]:
-        """Return the links in force, newest first, at most `limit`.
+        """Return the links in force, newest first.
 
-        `op`: only links from or to this op; `upstream`, `downstream`: only links from, or to, this op. `history`: all
-        entries, including revoked and replaced ones. Raises OpNotFound.
+        Args:
+            op: only links from or to this op.
+            upstream: only links from this op.
+            downstream: only links to this op.
+            history: all entries of the journal, including revoked and replaced ones.
+            limit: the most links to return.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            list of LinkRecord: `downstream_version` is None for a link to any version.
+
+        Raises:
+            OpNotFound: an op does not exist.
+
+        Examples:
+            >>> client.links(upstream="pca", downstream="forest")
+            [<LinkRecord pca@1.0.0 -> forest@1.0.0, valid>]
         """
         given = {"op": op, "upstream": upstream, "downstream": downstream}
         ops = {key: None if name is None else OpName.parse(name) for key, name in given.items()}
@@ -87,9 +102,24 @@ class ValidityMixin(ApiMixin):
     def validate(
         self, upstream: str | Reference, downstream: str | Reference, *, as_of: When | None = None
     ) -> Validation:
-        """Return the verdict for one edge. A reference without a selector means the latest version.
+        """Return the verdict for one edge. The result is true only if it is valid.
 
-        Raises OpNotFound and VersionNotFound.
+        Args:
+            upstream: the upstream version; without a selector the latest.
+            downstream: the downstream version; without a selector the latest.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            Validation: `verdict` is `valid`, `invalid` or `unknown`; its one edge has the reason.
+
+        Raises:
+            OpNotFound: an op does not exist.
+            VersionNotFound: a version does not exist.
+
+        Examples:
+            >>> if client.validate("pca@1.0.0", "forest"):
+            ...     print("deploy")
+            deploy
         """
         return self._ask(_Question.of_edge(upstream, downstream, as_of))
 
@@ -98,7 +128,24 @@ class ValidityMixin(ApiMixin):
     ) -> Validation:
         """Return the verdict over all edges between the latest versions of a pipeline's ops.
 
-        `use`: versions that count as the latest of their ops. Raises PipelineNotFound, OpNotFound and VersionNotFound.
+        The result is true only if all of them are valid.
+
+        Args:
+            pipeline: the name of the pipeline.
+            use: references of versions that count as the latest of their ops.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            Validation: a sequence of the verdicts of the edges, each with its reason.
+
+        Raises:
+            PipelineNotFound: the pipeline does not exist.
+            OpNotFound: an op of `use` does not exist.
+            VersionNotFound: a version of `use` does not exist.
+
+        Examples:
+            >>> client.validate_pipeline("iris", use="pca@1.0.0").verdict
+            'valid'
         """
         return self._ask(_Question.of_pipeline(pipeline, use, as_of))
 
@@ -132,12 +179,30 @@ class ValidityMixin(ApiMixin):
         use: Sequence[str | Reference] = (),
         notify: Notify | None = None,
     ) -> Validation:
-        """Poll a verdict until it is valid or known to be invalid, or `seconds` are over, and return it.
+        """Poll a verdict until it is valid or known to be invalid, or `seconds` are over.
 
-        `subject` is one pipeline, or an upstream and a downstream version. Known to be invalid means that a link says
-        so; a version that is merely not validated may become valid. `notify` is called with each new verdict. Polling
-        continues while the daemon can't be reached; that error is raised at the end. Raises what `validate` and
-        `validate_pipeline` raise.
+        Known to be invalid means that a link says so; a version that is merely not validated may become valid. Polling
+        continues while the daemon can't be reached; that error is raised at the end.
+
+        Args:
+            subject: one pipeline, or an upstream and a downstream version.
+            seconds: how long to wait; `math.inf` waits on.
+            use: for a pipeline, references of versions that count as the latest of their ops.
+            notify: called with each new verdict.
+
+        Returns:
+            Validation: the last verdict.
+
+        Raises:
+            PipelineNotFound: the pipeline does not exist.
+            OpNotFound: an op does not exist.
+            VersionNotFound: a version does not exist.
+            InvalidRequest: the subject is neither.
+            Unreachable: the daemon can't be reached, even at the end.
+
+        Examples:
+            >>> client.wait("pca@1.0.0", "forest", seconds=60).verdict
+            'valid'
         """
         question = _Question.of(subject, use)
 
@@ -159,12 +224,29 @@ class ValidityMixin(ApiMixin):
     ) -> Resolution:
         """Return the newest versions of a pipeline's ops that are valid together.
 
-        `use`: versions that count as the latest of their ops. `lock` and `upgrade` go together: the lock of an earlier
-        resolution, and the op of it that gets its newest possible version; the others only move if they must.
-        `timeout`: seconds, in addition to the daemon's own limit; a fraction is rounded up. Raises PipelineNotFound,
-        OpNotFound, VersionNotFound, NoSet or NoSetKnown (a NoResolution, whose `resolution` says why) if there are no
-        such versions, ResolutionTooHard if a limit is reached, and LockConflict if the store has other bytes for a
-        version of the lock.
+        Args:
+            pipeline: the name of the pipeline.
+            use: references of versions that count as the latest of their ops.
+            lock: the lock of an earlier resolution; it needs `upgrade`.
+            upgrade: the op of the lock that gets its newest possible version; others only move if they must.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+            timeout: seconds, in addition to the daemon's own limit; a fraction is rounded up.
+
+        Returns:
+            Resolution: a sequence of `VersionRecord`, one for each op; `skipped` has the newer versions, with reasons.
+
+        Raises:
+            NoResolution: no versions are valid together: NoSet, or NoSetKnown if only links are missing. Its
+                `resolution` has the conflict.
+            PipelineNotFound: the pipeline does not exist.
+            OpNotFound: an op of `use` does not exist.
+            VersionNotFound: a version of `use` does not exist.
+            LockConflict: the store has other bytes for a version of the lock.
+            ResolutionTooHard: a limit was reached.
+
+        Examples:
+            >>> [str(version) for version in client.resolve("iris")]
+            ['pca@1.0.0', 'forest@1.0.0']
         """
         name = PipelineName.parse(pipeline)
         parameters = {"as_of": as_of, "timeout": None if timeout in (None, math.inf) else math.ceil(timeout)}
@@ -188,8 +270,20 @@ class ValidityMixin(ApiMixin):
     def check_lock(self, pipeline: str, lock: Lock) -> Check:
         """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
 
-        `lock`: `Resolution.lock()` of an earlier resolution. Raises PipelineNotFound, and LockConflict if the store has
-        other bytes for a version of the lock.
+        Args:
+            pipeline: the name of the pipeline.
+            lock: `Resolution.lock()` of an earlier resolution.
+
+        Returns:
+            Check: true if the lock holds; else `findings` has the reasons.
+
+        Raises:
+            PipelineNotFound: the pipeline does not exist.
+            LockConflict: the store has other bytes for a version of the lock.
+
+        Examples:
+            >>> bool(client.check_lock("iris", client.resolve("iris").lock()))
+            True
         """
         path = routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline))
         found = self._api.request("POST", path, Check, body=lock)
@@ -200,7 +294,23 @@ class ValidityMixin(ApiMixin):
     ) -> Affected:
         """Return the downstream ops, direct and indirect, for which a version is not valid: what to retrain.
 
-        `pipeline`: only within this pipeline. Raises OpNotFound, VersionNotFound and PipelineNotFound.
+        Args:
+            reference: the upstream version.
+            pipeline: only within this pipeline.
+            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+
+        Returns:
+            Affected: a sequence of `AffectedOp`, each with its reason; it is true if there is any.
+
+        Raises:
+            OpNotFound: the op does not exist.
+            VersionNotFound: no version matches the reference.
+            PipelineNotFound: the pipeline does not exist.
+            TooMuchWork: too many ops would have to be looked at.
+
+        Examples:
+            >>> [each.op for each in client.affected("pca")]
+            ['forest']
         """
         parsed = Reference.parse(reference)
         parameters = {"reference": str(parsed), "pipeline": pipeline, "as_of": as_of}
