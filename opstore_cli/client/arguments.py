@@ -217,10 +217,17 @@ def function(name: str, value: Any) -> Any:
 
 
 _NAMES = ("name", "pipeline", "tag", "upgrade")
-_REFERENCE = ("op", "reference", "upstream", "downstream")  # a verb that takes only a name refuses any other reference
+_REFERENCE = (
+    "op",
+    "reference",
+    "one",
+    "other",
+    "upstream",
+    "downstream",
+)  # a verb that takes only a name refuses any other reference
 _OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat", "description")
 _REFERENCES = ("use", "valid_for", "valid_with", "subject")
-_FLAGS = ("new", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume")
+_FLAGS = ("new", "files", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume")
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
     **dict.fromkeys(_REFERENCE, reference),

@@ -11,6 +11,7 @@ from opstore_cli.client import advice, warnings
 from opstore_cli.client.administration import AdministrationMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
+from opstore_cli.client.comparison import ComparisonMixin
 from opstore_cli.client.mixin import as_parameter, ignore, parse_references
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.client.verbs import verbs
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
 
 
 @verbs(unchecked=(ChariotsMixin,))
-class BaseOpStoreClient(CatalogMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC):
+class BaseOpStoreClient(
+    CatalogMixin, ComparisonMixin, ValidityMixin, AdministrationMixin, ChariotsMixin, ObjectsMixin, ABC
+):
     """All verbs of the store, for a subclass that implements `request`, for example with an in-process test server.
 
     `progress` is called with (bytes so far, total bytes or None) during a transfer. `warn` is called with each yanked

@@ -16,6 +16,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "versions": ("opstore_cli.commands.versions", "List the versions of one or more ops, newest first."),
         "show": ("opstore_cli.commands.show", "Show one version with its verdicts."),
         "ops": ("opstore_cli.commands.ops", "List all ops by name."),
+        "diff": ("opstore_cli.commands.diff", "Show what differs between two versions."),
         "log": ("opstore_cli.commands.log", "List what changed in the store, newest first."),
         "edit": ("opstore_cli.commands.edit", "Change the message and the labels of a version."),
         "tag": ("opstore_cli.commands.tag", "Put a tag on a version."),

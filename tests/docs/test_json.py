@@ -75,6 +75,9 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     assert [each["op"] for each in several["ops"] if has(each, "`versions` of one op")] == ["pca", "forest"]
     assert has(opstore("edit", "pca", "--label", "a=b"), "`edit`")
     assert has(opstore("op", "set", "pca", "--description", "text"), "an element of `ops` of `ops`")
+    difference = opstore("diff", "pca", "forest")
+    assert has(difference, "`diff`")
+    assert has(difference["fields"][0], "an element of `fields` of `diff`")
     log = opstore("log", "pca")
     assert has(log, "`log`")
     assert all(has(entry, "an element of `entries`") for entry in log["entries"])

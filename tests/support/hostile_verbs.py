@@ -106,6 +106,7 @@ VERBS: dict[str, Verb] = {
     "pull_lock": _verb(_pull_lock, "op", "subversions", "digest", "size"),
     "start_pull": _verb(_start_pull, "op", "version", "digest", "size"),
     "show": _verb(lambda client: client.show("pca@1.0.0"), "op", "version"),
+    "diff": _verb(lambda client: client.diff("pca@1.0.0", "pca@1.0.1")),
     "details": _verb(lambda client: client.details("pca@1.0.0")),
     "versions": _verb(lambda client: client.versions("pca", valid_for=["forest"]), "op"),
     "edit": _verb(lambda client: client.edit("pca@1.0.1", labels={"stage": "test"}), "op", "version"),

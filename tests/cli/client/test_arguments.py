@@ -30,7 +30,7 @@ from tests.support.in_process import InProcessClient
 GIVEN: dict[str, Any] = {
     "op": "pca", "name": "pca", "pipeline": "churn", "tag": "stable", "reference": "pca", "references": ["pca"],
     "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
-    "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
+    "one": "pca", "other": "pca", "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
 }  # fmt: skip
 EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {

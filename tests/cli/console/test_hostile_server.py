@@ -51,6 +51,7 @@ COMMANDS: dict[str, list[str]] = {
     "versions": ["pca", "--valid-for", "forest"],
     "show": ["pca@1.0.0"],
     "ops": [],
+    "diff": ["pca@1.0.0", "pca@1.0.1"],
     "log": ["pca"],
     "edit": ["pca@1.0.1", "--label", "stage=test"],
     "tag": ["pca@1.0.0", "stable"],

@@ -1,0 +1,140 @@
+"""What differs between two versions."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Literal
+
+from opstore_cli.client.mixin import ApiMixin
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.folder_format import FILE, FOLDER, FOLDER_FORMAT, InvalidFolder
+from opstore_daemon.protocol.records import Record, VersionRecord
+from opstore_daemon.protocol.references import Reference
+
+if TYPE_CHECKING:
+    from opstore_cli.folders.listing import ListedEntry
+    from opstore_cli.transfer.download import Pull
+
+MAX_BYTES = 1024**3  # of two folders together that are compared without being asked for
+
+
+class FieldDifference(Record, frozen=True, kw_only=True):
+    """A field that differs, in words; None if a version does not have it."""
+
+    field: str
+    one: str | None
+    other: str | None
+
+
+class FileDifference(Record, frozen=True, kw_only=True):
+    """A file, link or folder that differs. `one` and `other`: bytes of a file, else None."""
+
+    path: str
+    change: Literal["added", "removed", "changed"]
+    one: int | None
+    other: int | None
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """What differs between two versions.
+
+    `files` is None if the files were not compared, because the versions are not both folders, or are too large.
+    """
+
+    one: VersionRecord
+    other: VersionRecord
+    fields: tuple[FieldDifference, ...]
+    files: tuple[FileDifference, ...] | None
+
+    @property
+    def are_folders(self) -> bool:
+        """Whether both versions are stored folders."""
+        return all(each.format == FOLDER_FORMAT and each.digest is not None for each in (self.one, self.other))
+
+
+class ComparisonMixin(ApiMixin):
+    """The verb that compares versions."""
+
+    def diff(self, one: str | Reference, other: str | Reference, *, files: bool | None = None) -> Difference:
+        """Return what differs between two versions: fields of their records and, of folders, their files.
+
+        Args:
+            one: a version.
+            other: another version, of the same op or of another one.
+            files: whether to compare the files of folders, for which both are downloaded and verified; by default if
+                they have at most 1 GiB together.
+
+        Returns:
+            Difference: the records `one` and `other`, the `fields` that differ, and the `files` that differ.
+
+        Raises:
+            OpNotFound: an op does not exist.
+            VersionNotFound: a reference selects no version.
+            FolderRefused: a folder is not in the form that opstore writes, or has too many entries.
+            IntegrityFailure: the bytes that arrived are wrong.
+
+        Examples:
+            >>> [each.field for each in client.diff("pca@1.0.0", "pca@2.0.0").fields]
+            ['version', 'registered_at', 'size', 'major', 'patch', 'digest']
+        """
+        first, second = self.show(str(Reference.parse(one))), self.show(str(Reference.parse(other)))
+        fields = tuple(each for each in _fields(first, second) if each.one != each.other)
+        found = Difference(one=first, other=second, fields=fields, files=None)
+        if files is None:
+            files = first.digest == second.digest or (first.size or 0) + (second.size or 0) <= MAX_BYTES
+        if not (files and found.are_folders):
+            return found
+        compared: tuple[FileDifference, ...] = ()
+        if first.digest != second.digest:
+            compared = tuple(_compare(self._listing(first), self._listing(second)))
+        return Difference(one=first, other=second, fields=fields, files=compared)
+
+    def _listing(self, version: VersionRecord) -> "Mapping[bytes, ListedEntry]":
+        """Return the entries of a folder, from bytes that were verified."""
+        from opstore_cli.folders.listing import FolderLister
+
+        lister = FolderLister()
+        start_pull: Callable[..., AbstractContextManager[Pull]] = self.start_pull  # type: ignore[attr-defined]
+        try:
+            with start_pull(f"{version.op}@{version.version}", expected=version) as pull:
+                pull.to_stream(lister)  # type: ignore[arg-type]
+        except InvalidFolder as error:
+            raise errors.FolderRefused(op=version.op, version=version.version, reason=str(error)) from None
+        return lister.entries
+
+
+def _fields(one: VersionRecord, other: VersionRecord) -> Iterator[FieldDifference]:
+    def field(name: str, first: object, second: object) -> FieldDifference:
+        texts = [None if each is None else str(each) for each in (first, second)]
+        return FieldDifference(field=name, one=texts[0], other=texts[1])
+
+    yield field("op", one.op, other.op)
+    yield field("version", one.version, other.version)
+    yield field("registered_at", *(each.registered_at.isoformat().replace("+00:00", "Z") for each in (one, other)))
+    yield field("size", one.size, other.size)
+    yield field("message", one.message, other.message)
+    for name, first, second in (("label", one.labels, other.labels), ("library", one.libraries, other.libraries)):
+        for key in sorted({*first, *second}):
+            yield field(f"{name} {key}", first.get(key), second.get(key))
+    yield field("tags", ", ".join(one.tags) or None, ", ".join(other.tags) or None)
+    yield field("yanked", one.yank_reason, other.yank_reason)
+    yield field("format", one.format, other.format)
+    for level, *hashes in zip(("major", "minor", "patch"), one.subversions.split("."), other.subversions.split(".")):  # noqa: B905
+        yield field(level, *hashes)
+    yield field("digest", one.digest, other.digest)
+
+
+def _compare(one: "Mapping[bytes, ListedEntry]", other: "Mapping[bytes, ListedEntry]") -> Iterator[FileDifference]:
+    for path in sorted({*one, *other}):
+        first, second = one.get(path), other.get(path)
+        if first == second or all(each is None or each.entry.kind == FOLDER for each in (first, second)):
+            continue  # a folder is there or not as its files are
+        yield FileDifference(
+            path=path.decode(errors="backslashreplace"),
+            change="added" if first is None else "removed" if second is None else "changed",
+            one=_size(first),
+            other=_size(second),
+        )
+
+
+def _size(listed: "ListedEntry | None") -> int | None:
+    return listed.entry.size if listed is not None and listed.entry.kind == FILE else None
