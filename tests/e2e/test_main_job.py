@@ -1,6 +1,7 @@
 """The main workflow in a shell: each command plain, with -q and with --json."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -120,6 +121,13 @@ UNKNOWN = "no link says whether tokenizer 1.0.0 is valid for forest 1.0.0"
 PASSED_OVER = [{"op": "pca", "version": "2.0.0", "reason": NOT_VALIDATED}]
 WIDE = [["pca", "forest"], ["tokenizer", "forest"]]
 
+USED_BY = {
+    "upstream": {"op": "pca", "version": "1.0.0"},
+    "downstream": {"op": "forest", "version": "1.0.0"},
+    "verdict": "valid",
+    "reason": "pca 1.0.0 is valid for forest 1.0.0",
+    "by_entry": True,
+}
 STORY = [
     Step("ops", "", "", {"ops": []}),
     Step(
@@ -184,22 +192,31 @@ STORY = [
     ),
     Step(
         "ops",
-        "forest\t1.0.0\t1\tmajor\npca\t2.0.0\t3\tmajor\ntokenizer\t1.0.0\t1\tmajor\n",
+        "forest\t1.0.0\t1\tmajor\t-\npca\t2.0.0\t3\tmajor\t-\ntokenizer\t1.0.0\t1\tmajor\t-\n",
         "forest\npca\ntokenizer\n",
         {
             "ops": [
-                {"name": "forest", "latest": "1.0.0", "versions": 1, "compat": "major"},
-                {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "major"},
-                {"name": "tokenizer", "latest": "1.0.0", "versions": 1, "compat": "major"},
+                {"name": "forest", "latest": "1.0.0", "versions": 1, "compat": "major", "description": None},
+                {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "major", "description": None},
+                {"name": "tokenizer", "latest": "1.0.0", "versions": 1, "compat": "major", "description": None},
             ]
         },
     ),
     Step(
         "show pca@1.0.0",
-        "op\tpca\nversion\t1.0.0\nsubversions\tVERSION\nsequence\t1\ndigest\tDIGEST\nsize\t5\nregistered_at\tTIME\n"
-        "yanked\tno\ntags\t-\nlabel\trun=4711\nmessage\ttwelve components\n",
+        "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t5\nregistered_at\tTIME\ntags\t-\nlatest_of\tpca@1.0\n"
+        "message\ttwelve components\nlabel\trun=4711\n"
+        "downstream\tvalid forest@1.0.0: pca 1.0.0 is valid for forest 1.0.0\n"
+        "sequence\t1\nposition\t1\nsubversions\tVERSION\ndigest\tDIGEST\n",
         "pca@1.0.0\n",
-        FIRST,
+        {
+            **FIRST,
+            "latest_of": ["pca@1.0"],
+            "upstreams": [],
+            "downstreams": [USED_BY],
+            "has_more": False,
+            "description": None,
+        },
     ),
     Step(
         "pipeline register churn pca forest",
@@ -321,7 +338,7 @@ STORY = [
         "op set pca --compat minor",
         "pca has the compatibility minor\n",
         "pca\n",
-        {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "minor"},
+        {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "minor", "description": None},
     ),
     Step("pipeline remove wide", "", "", {"removed": "wide"}, "removed the pipeline wide\n"),
 ]
@@ -491,7 +508,7 @@ def test_json_has_the_keys_of_the_contract(machine: Machine) -> None:
 def test_lists_are_tables_on_a_terminal(stocked: Machine) -> None:
     for line, expected in {
         "ops": """\
-OP         LATEST  VERSIONS  COMPAT
+OP         LATEST  VERSIONS  COMPAT  DESCRIPTION
 forest     2.0.0   2         major
 pca        2.0.0   3         major
 tokenizer  1.0.0   1         major
@@ -503,15 +520,18 @@ pca@1.0.0  forest@1.0.0  ✓ valid  JUST NOW
         "show pca@1.0.0": """\
 op             pca
 version        1.0.0
-subversions    VERSION
-sequence       1
-digest         DIGEST
-size           3 B (3 bytes)
-registered_at  TIME
 yanked         no
+size           3 B (3 bytes)
+registered_at  JUST NOW (TIME)
 tags           -
-label          run=4711
+latest_of      pca@1.0
 message        twelve components
+label          run=4711
+downstream     ✗ invalid forest@2.0.0: REASON
+sequence       1
+position       1
+subversions    VERSION
+digest         DIGEST
 """,
         "pipeline show churn": """\
 UPSTREAM  DOWNSTREAM
@@ -519,6 +539,7 @@ pca       forest
 """,
     }.items():
         code, shown = stocked.on_a_terminal(*line.split(), columns=250, env={"NO_COLOR": "1"})
+        shown = re.sub(r"(forest@2.0.0:) pca 1.0.0 is not validated .*", r"\1 REASON", shown)
         assert (code, _blanks_squeezed(shown)) == (0, _blanks_squeezed(expected)), line
 
 
@@ -530,9 +551,9 @@ def _blanks_squeezed(shown: str) -> list[list[str]]:
 def test_a_narrow_terminal_gets_a_line_for_each_cell(stocked: Machine) -> None:
     assert stocked.on_a_terminal("ops", columns=20) == (
         0,
-        "op       forest\nlatest   2.0.0\nversions 2\ncompat   major\n\n"
-        "op       pca\nlatest   2.0.0\nversions 3\ncompat   major\n\n"
-        "op       tokenizer\nlatest   1.0.0\nversions 1\ncompat   major\n",
+        "op          forest\nlatest      2.0.0\nversions    2\ncompat      major\n\n"
+        "op          pca\nlatest      2.0.0\nversions    3\ncompat      major\n\n"
+        "op          tokenizer\nlatest      1.0.0\nversions    1\ncompat      major\n",
     )
 
 
