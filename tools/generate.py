@@ -27,6 +27,7 @@ from opstore_daemon.protocol.records import (
     journal,
     links,
     ops,
+    picked,
     pipelines,
     resolutions,
     sessions,
@@ -58,6 +59,7 @@ NOUNS = (
     pipelines,
     details,
     journal,
+    picked,
     sessions,
     daemon,
 )

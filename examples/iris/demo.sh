@@ -49,7 +49,7 @@ title "Train a PCA and a random forest on the iris data, and push both"
 train pca --components 2 --out pca.joblib
 run opstore push pca pca.joblib -m "2 components"
 train forest --pca pca.joblib --out forest.joblib
-run opstore push random_forest forest.joblib --valid-with pca -m "trained on pca@1.0.0"
+run opstore push random_forest forest.joblib --valid-with pca@1.0.0 -m "trained on pca@1.0.0"
 
 title "Register the pipeline: its latest versions are valid together"
 run opstore pipeline register iris pca random_forest
@@ -65,7 +65,7 @@ run opstore pull pca --valid-for random_forest -o pca-for-forest.joblib
 
 title "Retrain the forest on the new PCA: the latest versions are valid together again"
 train forest --pca pca.joblib --out forest.joblib
-run opstore push random_forest forest.joblib --valid-with pca -m "trained on pca@2.0.0"
+run opstore push random_forest forest.joblib --valid-with pca@2.0.0 -m "trained on pca@2.0.0"
 run opstore validate iris
 run opstore versions pca
 run opstore links

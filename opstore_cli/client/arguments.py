@@ -225,7 +225,7 @@ _REFERENCE = (
     "upstream",
     "downstream",
 )  # a verb that takes only a name refuses any other reference
-_OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat", "description")
+_OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat", "description", "new_ops")
 _REFERENCES = ("use", "valid_for", "valid_with", "subject")
 _FLAGS = ("new", "files", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume")
 CHECKS: dict[str, Check] = {

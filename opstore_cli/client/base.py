@@ -24,6 +24,7 @@ from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import (
+    Compat,
     Fields,
     Level,
     Lock,
@@ -119,6 +120,7 @@ class BaseOpStoreClient(
         tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
+        new_ops: Compat | None = None,
         follow_links: bool = False,
     ) -> Pushed:
         """Store bytes, a file or a folder as a version of the op, with its links and tags, in one transaction.
@@ -142,6 +144,8 @@ class BaseOpStoreClient(
             tags: tags to move to the version.
             format: what the bytes are, as `load` understands it. The store does not interpret it.
             libraries: versions of the libraries that made the bytes, by name.
+            new_ops: the compatibility level of a new op (None: `exact`). If it is set, ops of `valid_for` that do not
+                exist are created, too.
             follow_links: store what the links in a folder lead to, also outside of it, in place of the links.
 
         Returns:
@@ -152,6 +156,7 @@ class BaseOpStoreClient(
             VersionConflict: the declared version has other bytes.
             OpNotFound: an op of `valid_for` or `valid_with` does not exist.
             VersionNotFound: one of their versions does not exist.
+            NoVersionYet: an op of `valid_for` has no version, and its name does not end in `@any`.
             StorageFull: the daemon's disk is full.
 
         Examples:
@@ -174,6 +179,7 @@ class BaseOpStoreClient(
             tags=tuple(map(TagName.parse, tags)),
             format=format,
             libraries=dict(libraries or {}),
+            new_ops=new_ops,
         )
         return upload.push(self._api, name, source, declared, self._home, self.progress, follow_links=follow_links)
 
@@ -187,6 +193,7 @@ class BaseOpStoreClient(
         valid_with: Sequence[str | Reference] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        new_ops: Compat | None = None,
     ) -> Pushed:
         """Register a version without bytes, for an op whose code is its state.
 
@@ -198,6 +205,7 @@ class BaseOpStoreClient(
             valid_with: references of upstream versions that are valid for the new version.
             labels: values by key.
             message: a text for people.
+            new_ops: the compatibility level of a new op, as for `push`.
 
         Returns:
             Pushed: the version, and whether it was created.
@@ -207,6 +215,7 @@ class BaseOpStoreClient(
             VersionConflict: the version was removed.
             OpNotFound: an op of `valid_for` or `valid_with` does not exist.
             VersionNotFound: one of their versions does not exist.
+            NoVersionYet: an op of `valid_for` has no version, and its name does not end in `@any`.
 
         Examples:
             >>> client.register("cleaner", fields={"major": {"stop_words": "en"}}).version
@@ -220,6 +229,7 @@ class BaseOpStoreClient(
             valid_with=parse_references(valid_with),
             labels=dict(labels or {}),
             message=message,
+            new_ops=new_ops,
         )
         pushed = self._api.request("POST", routes.path(routes.VERSIONS, op=name), Pushed, body=declared)
         return self._api.check_pushed(pushed, name, declared)

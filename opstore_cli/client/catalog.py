@@ -10,6 +10,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import Name, OpName, PipelineName
 from opstore_daemon.protocol.records import (
+    EXACT,
     ChangeOp,
     ChangeVersion,
     Compat,
@@ -272,7 +273,12 @@ class CatalogMixin(ApiMixin):
         ]
 
     def register_pipeline(
-        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+        self,
+        name: str,
+        ops: Sequence[str] = (),
+        edges: Sequence[tuple[str, str]] | None = None,
+        *,
+        new_ops: Compat = EXACT,
     ) -> PipelineRecord:
         """Register a pipeline. It is idempotent: the record's `created` is False for the same graph.
 
@@ -281,9 +287,10 @@ class CatalogMixin(ApiMixin):
             ops: the names of a chain of ops, in the order of the data; with `edges` all ops, of which those with edges
                 may be missing.
             edges: pairs (upstream, downstream) of any acyclic graph, in place of a chain.
+            new_ops: the compatibility level of ops that do not exist, which are created.
 
         Returns:
-            PipelineRecord: the pipeline. Ops that do not exist are created.
+            PipelineRecord: the pipeline; `created_ops` are the ops that were created.
 
         Raises:
             InvalidGraph: the graph has a cycle, or too few ops.
@@ -296,7 +303,9 @@ class CatalogMixin(ApiMixin):
             ('pca', 'forest', 'svm')
         """
         graph = None if edges is None else tuple((OpName.parse(up), OpName.parse(down)) for up, down in edges)
-        pipeline = NewPipeline(name=PipelineName.parse(name), ops=tuple(map(OpName.parse, ops)), edges=graph)
+        pipeline = NewPipeline(
+            name=PipelineName.parse(name), ops=tuple(map(OpName.parse, ops)), edges=graph, new_ops=new_ops
+        )
         record = self._api.request("POST", routes.PIPELINES, PipelineRecord, body=pipeline)
         pairs = tuple(pairwise(pipeline.ops)) if graph is None else graph
         fits = expected.is_registered(record, pipeline.name, pipeline.ops, pairs)

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.interface import OpStoreInterface
-from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.records import Compat, VersionRecord
 from opstore_daemon.protocol.versions import Place, Version
+
+LEVEL: Compat = "major"  # the compatibility level of ops that are created here: chariots compares major versions
 
 
 class Pipeline(Protocol):
@@ -59,19 +61,24 @@ class ChariotsMixin(OpStoreInterface):
         return {self._version(record) for record in stored or found if not record.yanked} or None
 
     def get_validated_links(self, downstream_op_name: Any, upstream_op_name: Any) -> set[Version] | None:
-        """Return the upstream versions with a valid link in force to the downstream op or a version of it.
+        """Return the upstream versions with a valid link in force to the latest downstream version, or to any.
 
-        None only if the two ops were never linked, not even by a link that is invalid or was revoked.
+        A link to exactly the latest version outranks one to any version. None only if the two ops were never linked,
+        not even by a link that is invalid or was revoked.
         """
         downstream, upstream = name_of(downstream_op_name), name_of(upstream_op_name)
         try:
             links = self.links(upstream=upstream, downstream=downstream)
             if not links and not self.links(upstream=upstream, downstream=downstream, history=True, limit=1):
                 return None
+            latest = self.op(downstream).latest
         except errors.OpNotFound:
             return None
-        valid = {link.upstream_version for link in links if link.valid}
-        return {self._version(record) for record in self.versions(upstream).versions if record.version in valid}
+        deciding = [link for link in links if link.downstream_version is None]
+        deciding += [link for link in links if link.downstream_version == latest is not None]
+        is_valid = {link.upstream_version: link.valid for link in deciding}  # the last one of a version stays
+        found = self.versions(upstream).versions
+        return {self._version(record) for record in found if is_valid.get(record.version)}
 
     def get_op_bytes_for_version(self, op: Any, version: Any) -> bytes:
         """Return the verified bytes of a version.
@@ -119,7 +126,7 @@ class ChariotsMixin(OpStoreInterface):
             data = op_bytes if isinstance(op_bytes, bytes) else bytes(memoryview(op_bytes))
         except TypeError:
             raise _wrong("op_bytes", "bytes", op_bytes) from None
-        self.push(name_of(op), data, subversions=Version.of(version).text_with_time, otherwise="patch")
+        self.push(name_of(op), data, subversions=Version.of(version).text_with_time, otherwise="patch", new_ops=LEVEL)
 
     def register_valid_link(self, downstream_op_name: Any, upstream_op_name: Any, upstream_op_version: Any) -> None:
         """Record that the upstream version is valid for any version of the downstream op.
@@ -138,9 +145,11 @@ class ChariotsMixin(OpStoreInterface):
         Examples:
             >>> client.register_valid_link("forest", "scaler", "aaaa.bbbb.cccc")
         """
-        valid_for = [] if downstream_op_name is None else [name_of(downstream_op_name)]
         self.register(
-            name_of(upstream_op_name), subversions=Version.of(upstream_op_version).text_with_time, valid_for=valid_for
+            name_of(upstream_op_name),
+            subversions=Version.of(upstream_op_version).text_with_time,
+            valid_for=[] if downstream_op_name is None else [f"{name_of(downstream_op_name)}@any"],
+            new_ops=LEVEL,
         )
 
     def pipeline_exists(self, name: str) -> bool:
@@ -190,7 +199,7 @@ class ChariotsMixin(OpStoreInterface):
             pair = [name_of(node) for node in ends if node is not None]
             ops |= dict.fromkeys(pair)
             edges += pairwise(pair)
-        self.register_pipeline(name_of(pipeline), list(ops), edges=edges)
+        self.register_pipeline(name_of(pipeline), list(ops), edges=edges, new_ops=LEVEL)
 
     def _version(self, record: VersionRecord) -> Version:
         subversions = Version.parse(record.subversions).subversions

@@ -5,20 +5,22 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opstore_cli.client import advice, arguments, warnings
 from opstore_cli.client.base import BaseOpStoreClient, Warn
 from opstore_cli.client.mixin import ignore
 from opstore_cli.config import tokens
 from opstore_cli.config.settings import Settings, load_settings, working_folder
-from opstore_cli.transfer.cache import Cache
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport import target
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.http import HttpTransport
 from opstore_cli.transport.interface import Body, Response
 from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from opstore_cli.transfer.cache import Cache
 
 
 class OpStoreClient(BaseOpStoreClient):
@@ -132,7 +134,9 @@ class OpStoreClient(BaseOpStoreClient):
     def identity(self) -> str:
         return self.target.identity
 
-    def _cache(self) -> Cache:
+    def _cache(self) -> "Cache":
+        from opstore_cli.transfer.cache import Cache
+
         return Cache(self.settings.cache or self.settings.home / "cache", self.settings.cache_size)
 
     def close(self) -> None:

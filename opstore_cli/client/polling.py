@@ -46,6 +46,4 @@ def until_known(fetch: Fetch, seconds: float, notify: Callable[[Validation], obj
 
 def is_known(validation: Validation) -> bool:
     """Return whether waiting is over: the verdict is valid, or a link records that an edge is invalid."""
-    return validation.verdict == "valid" or any(
-        edge.verdict == "invalid" and edge.by_entry for edge in validation.edges
-    )
+    return validation.verdict == "valid" or any(edge.basis == "known-invalid" for edge in validation.edges)

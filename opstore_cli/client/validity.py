@@ -41,13 +41,47 @@ class ValidityMixin(ApiMixin):
     ) -> LinkRecord:
         """Record that the upstream version is valid for the downstream one; with `valid=False`, that it is not.
 
-        A downstream without a selector means any version of the op, which is created if it does not exist.
-        `evidence`: a text or URL that supports it. Raises OpNotFound and VersionNotFound.
+        Args:
+            upstream: the upstream version: a reference, or a record that `pull`, `show` or `push` returned. A bare name
+                is the latest version, which may have changed since you loaded it.
+            downstream: the downstream version, in the same way. `NAME@any` is any version of the op.
+            valid: False if the version is known not to be valid. A later link reverses an earlier one.
+            evidence: a text or URL that supports it. Without it, a link that exists keeps its evidence.
+
+        Returns:
+            LinkRecord: the link in force, with the versions that it is between.
+
+        Raises:
+            OpNotFound: one of the ops does not exist.
+            VersionNotFound: a reference selects no version.
+            NoVersionYet: the downstream op has no version yet.
+
+        Examples:
+            >>> client.push("scaler", b"one").version, client.push("pca", b"two").version
+            ('1.0.0', '1.0.0')
+            >>> link = client.link("scaler@1.0.0", "pca@1.0.0", evidence="run 17")
+            >>> link.valid, link.downstream_version
+            (True, '1.0.0')
         """
         return self._record_link(upstream, downstream, "valid" if valid else "invalid", evidence)
 
     def unlink(self, upstream: str | Reference, downstream: str | Reference) -> LinkRecord:
-        """Revoke the link in force between exactly these two, and return it. Raises LinkNotFound."""
+        """Revoke the link in force between exactly these two, and return it.
+
+        Args:
+            upstream: the upstream version, as for `link`.
+            downstream: the downstream version; `NAME@any` is the link to any version.
+
+        Returns:
+            LinkRecord: the link that was revoked.
+
+        Raises:
+            LinkNotFound: no such link is in force. The message lists the links between the two ops.
+
+        Examples:
+            >>> client.unlink("scaler@1.0.0", "pca@1.0.0").state
+            'valid'
+        """
         return self._record_link(upstream, downstream, "revoked", None)
 
     def _record_link(

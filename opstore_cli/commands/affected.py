@@ -1,5 +1,7 @@
 """`opstore affected`: list what must be retrained for a version."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from opstore_cli.console.command import command
@@ -7,10 +9,13 @@ from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import PipelineNameType, ReferenceType
 from opstore_cli.console.results import EXIT_CODES
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import format_reference, verdict_cell
+from opstore_cli.output.cells import Cell, format_reference, verdict_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.references import Reference
+
+if TYPE_CHECKING:
+    from opstore_daemon.protocol.records import AffectedOp
 
 
 @command("affected")
@@ -18,8 +23,9 @@ from opstore_daemon.protocol.references import Reference
 @click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Only within this pipeline.")
 @as_of_option
 def affected(session: Session, reference: Reference, pipeline: PipelineName | None, as_of: str | None) -> int:
-    """List what has to be retrained for a version. That is the downstream ops whose latest version it is not valid
-    for, and all that are downstream of those. Direct ones come first. The exit code is 1 if there is any, else 0.
+    """List the ops that have to be retrained. These are the downstream ops whose latest
+    version it is not valid for, and all ops downstream of those. Direct ones come first. The exit code is 1 if there
+    are any.
 
     \b
     Examples:
@@ -31,15 +37,14 @@ def affected(session: Session, reference: Reference, pipeline: PipelineName | No
     session.out.write_result(
         found,
         quiet=[each.op for each in found.affected],
-        full=Table(
-            ("OP", "VERDICT", "REASON"),
-            [
-                (format_reference(each.op, each.version), verdict_cell(each.verdict), each.reason)
-                for each in found.affected
-            ],
-        ),
+        full=Table(("OP", "VERDICT", "BASIS", "REASON"), [_row(each) for each in found.affected]),
     )
     version = format_reference(found.version.op, found.version.version)
     if not found.affected:
         session.out.note(f"nothing has to be retrained for {version}")
     return EXIT_CODES["invalid"] if found.affected else 0
+
+
+def _row(affected: "AffectedOp") -> list[Cell | str]:
+    verdict = verdict_cell(affected.verdict, affected.basis)
+    return [format_reference(affected.op, affected.version), verdict, affected.basis, affected.reason]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, type=OpNameType())
 @as_of_option
 def links(session: Session, name: OpName | None, as_of: str | None) -> None:
-    """List the links in force, newest first. With NAME they are those of that op, as upstream and as downstream. The
-    columns are the upstream version, the downstream op or version, valid or invalid, the time and the evidence.
+    """List the links in force, newest first. With NAME, only the links of that op, in either direction. The columns are
+    the upstream version, the downstream version (NAME@any: any version), valid or invalid, the time and the evidence.
 
     \b
     Examples:

@@ -51,9 +51,9 @@ def register(
     edges: Sequence[tuple[OpName, OpName]],
     file: Path | None,
 ) -> None:
-    """Register a pipeline. OPs alone are a chain, in the order of the data; with --edge it is the graph of these edges,
-    and OPs may name further ops that no edge has. Ops that are new are made. The same graph again makes nothing new;
-    another one under the same name is refused.
+    """Register a pipeline. OPs alone are a chain, in the order of data flow. With --edge, the pipeline is the graph of
+    these edges, and OPs may name ops that no edge has. Ops that do not exist are created, and named. Registering the
+    same graph again changes nothing; another graph under the same name is refused.
 
     FILE is TOML: ops = ["scaler", "pca"] is a chain, edges = [["scaler", "pca"], ["pca", "random_forest"]] any graph.
 
@@ -72,6 +72,10 @@ def register(
         raise click.UsageError("give the ops of the pipeline in order, --edge or --file")
     registered = session.client().register_pipeline(name, graph[0], edges=graph[1])
     session.out.write_result(registered, quiet=[registered.name], full=[registered.name])
+    if registered.created_ops:
+        one = len(registered.created_ops) == 1
+        created = f"created the op{'' if one else 's'} {', '.join(registered.created_ops)}"
+        session.out.note(f"{created}: {'it has' if one else 'they have'} no versions yet")
     if not registered.created:
         session.out.note(f"nothing new: the pipeline {registered.name} is registered with this graph already")
 

@@ -91,6 +91,7 @@ def _push_one(session: Session, name: OpName, source: str | BinaryIO, **options:
 
 def _note_unchanged(session: Session, pushed: "Pushed", source: str | BinaryIO) -> None:
     reference = format_reference(pushed.op, pushed.version)
+    results.note_links(session.out, pushed)
     if not pushed.created:
         session.out.note(f"nothing new: {reference} has these bytes already")
         if isinstance(source, str) and os.path.isdir(source) and pushed.format != "folder":

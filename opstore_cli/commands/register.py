@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, version_options
 from opstore_cli.console.parameters import OpNameType
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 @click.argument("name", type=OpNameType())
 @version_options
 def register(session: Session, /, name: OpName, fields: "Fields", **options: Any) -> None:
-    """Register a version of an op without bytes. It is for ops that keep no state, whose versions still decide which
-    others are valid. The one line on standard output is NAME@VERSION. The version comes from --field or
-    --subversions; one of them is needed.
+    """Register a version of an op without bytes. It is for ops that have no state to store.
+    Prints NAME@VERSION. The version comes from --field or --subversions; one of them is required.
 
     \b
     Examples:
@@ -34,5 +34,6 @@ def register(session: Session, /, name: OpName, fields: "Fields", **options: Any
     registered = session.client().register(name, fields=fields or None, **options)
     reference = format_reference(registered.op, registered.version)
     session.out.write_result(registered, quiet=[reference], full=[reference])
+    results.note_links(session.out, registered)
     if not registered.created:
         session.out.note(f"nothing new: {reference} is registered already")

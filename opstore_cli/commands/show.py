@@ -86,7 +86,7 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
 
 def _verdict(edge: "EdgeVerdict", other: "OpVersion") -> Cell:
     rest = f"{format_reference(other.op, other.version)}: {edge.reason}"
-    mark = verdict_cell(edge.verdict)
+    mark = verdict_cell(edge.verdict, edge.basis)
     return Cell(f"{mark.plain} {rest}", f"{mark.for_people()} {rest}", mark.style)
 
 

@@ -40,19 +40,22 @@ def validate(
     form: str,
     as_of: str | None,
 ) -> int:
-    """Give the verdict for a pipeline, or for one edge. There is a line for each edge, with the verdict and its
-    reason; a name alone is its latest version. Without arguments it is the pipeline that opstore.toml or
-    pyproject.toml names. The exit code is 0 for valid, 1 for invalid and 3 for unknown; over several edges one that is
-    invalid beats one that is unknown.
+    """Show whether versions are valid together: those of a pipeline, or two. Each edge has a line with its
+    verdict, the basis and the reason. A name alone is its latest version. Without arguments, the pipeline is the one
+    that opstore.toml or pyproject.toml names.
 
-    With --wait the question is asked again until the pipeline is valid, or an entry says that an edge is known not to
-    be; what is merely not validated yet is waited for.
+    The basis says which rule decided: link or compatible (valid), known-invalid (somebody recorded that they fail),
+    not-validated (only other versions were validated), no-links or no-version (unknown). The exit code is 0 for valid,
+    1 for invalid and 3 for unknown; with several edges, invalid beats unknown.
+
+    --wait asks again until the pipeline is valid or an edge is known-invalid. It goes on while an edge is only
+    not-validated.
 
     \b
     Examples:
       opstore validate churn
       opstore validate churn --use pca@1.0.0
-      opstore validate pca@1.0.0 random_forest
+      opstore validate pca@1.0.0 random_forest@2.0.0
       opstore validate churn --allow-unknown -q
       opstore validate churn --wait 10m
       opstore validate churn --format markdown
@@ -64,8 +67,11 @@ def validate(
 
         session.out.write_lines(graph.draw_markdown(found, found.pipeline or results.format_edge(found.edges[0])))
         return _code(found.verdict, allow_unknown)
-    rows = [(results.format_edge(edge), verdict_cell(edge.verdict), edge.reason) for edge in found.edges]
-    session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "REASON"), rows))
+    rows = [
+        (results.format_edge(edge), verdict_cell(edge.verdict, edge.basis), edge.basis, edge.reason)
+        for edge in found.edges
+    ]
+    session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "BASIS", "REASON"), rows))
     if not session.out.json and found.pipeline is not None:
         session.out.note(f"the pipeline {found.pipeline} is {results.VERDICTS[found.verdict]}")
     return _code(found.verdict, allow_unknown)

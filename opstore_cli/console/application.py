@@ -27,15 +27,21 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "op": ("opstore_cli.commands.op", "Set the compatibility level and the description of an op."),
     },
     "Links and verdicts": {
-        "link": ("opstore_cli.commands.link", "Say that an upstream version is valid for a downstream op."),
-        "unlink": ("opstore_cli.commands.unlink", "Revoke a link."),
+        "link": ("opstore_cli.commands.link", "Record that an upstream version is valid for a downstream version."),
+        "unlink": ("opstore_cli.commands.unlink", "Revoke a link between two versions."),
         "links": ("opstore_cli.commands.links", "List the links in force, newest first."),
-        "validate": ("opstore_cli.commands.validate", "Give the verdict for a pipeline, or for one edge."),
+        "validate": (
+            "opstore_cli.commands.validate",
+            "Show whether versions are valid together: those of a pipeline, or two.",
+        ),
         "resolve": (
             "opstore_cli.commands.resolve",
             "Find the newest versions of a pipeline that are valid with one another.",
         ),
-        "affected": ("opstore_cli.commands.affected", "List what has to be retrained for a version."),
+        "affected": (
+            "opstore_cli.commands.affected",
+            "List the ops that have to be retrained.",
+        ),
         "graph": ("opstore_cli.commands.graph", "Draw a pipeline with its verdicts."),
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },

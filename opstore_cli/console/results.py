@@ -8,7 +8,7 @@ from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
 
 if TYPE_CHECKING:
-    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Record, Resolution, SkippedVersion
+    from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Pushed, Record, Resolution, SkippedVersion
     from opstore_daemon.protocol.references import Reference
     from opstore_daemon.protocol.times import AsOf
 
@@ -30,8 +30,28 @@ def format_edge(edge: "EdgeVerdict") -> str:
 def format_link(link: "LinkRecord") -> tuple[str, str, str]:
     """Return the upstream version, the downstream op or version, and the link as a sentence."""
     upstream = format_reference(link.upstream, link.upstream_version)
-    downstream = format_reference(link.downstream, link.downstream_version)
-    return upstream, downstream, f"{upstream} is {'valid' if link.valid else 'not valid'} for {downstream}"
+    downstream = format_reference(link.downstream, link.downstream_version or "any")
+    target = f"any version of {link.downstream}" if link.downstream_version is None else downstream
+    return upstream, downstream, f"{upstream} is {'valid' if link.valid else 'known not to be valid'} for {target}"
+
+
+def note_links(out: Output, pushed: "Pushed") -> None:
+    """Say which links a push or registration recorded, and which version's links count for the new one, too.
+
+    A document has them already.
+    """
+    if out.json:
+        return
+    for link in pushed.links:
+        upstream, downstream, sentence = format_link(link)
+        kept = "" if link.valid else f": that stays, since only opstore link {upstream} {downstream} reverses it"
+        out.note(f"{sentence}{kept}")
+    if pushed.compatible_with is not None:
+        new, linked = (format_reference(pushed.op, each) for each in (pushed.version, pushed.compatible_with))
+        out.note(
+            f"{new} counts as compatible with {linked}, so what {linked} is valid for counts for it too"
+            f" (opstore op set {pushed.op} --compat exact ends that)"
+        )
 
 
 def report_no_resolution(out: Output, error: errors.NoResolution, document: Any, as_of: "AsOf | None" = None) -> int:

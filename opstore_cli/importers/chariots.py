@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opstore_cli.client.base import BaseOpStoreClient
+from opstore_cli.client.chariots import LEVEL
 from opstore_cli.client.mixin import ignore
 from opstore_cli.importers.chariots_source import Files, names_in
 from opstore_cli.output.cells import format_reference
@@ -104,11 +105,14 @@ class ChariotsImport:
             if path is None and not downstreams:
                 self.report.unchanged += 1
                 return
+        valid_for = [f"{name}@any" for name in downstreams]
         if path is None:
-            imported = self._client.register(op, subversions=version.text_with_time, valid_for=downstreams)
+            imported = self._client.register(op, subversions=version.text_with_time, valid_for=valid_for, new_ops=LEVEL)
         else:
             with self._out.progress(f"import {op}"):
-                imported = self._client.push(op, path, subversions=version.text_with_time, valid_for=downstreams)
+                imported = self._client.push(
+                    op, path, subversions=version.text_with_time, valid_for=valid_for, new_ops=LEVEL
+                )
         self.report.links += len(downstreams)
         if imported.created:
             self._report_created(OpVersion(op=op, version=imported.version))
@@ -170,7 +174,7 @@ class ChariotsImport:
             ops[upstream] = None
             edges += [] if downstream is None else [(upstream, downstream)]
         try:
-            if self._client.register_pipeline(name, list(ops), edges=edges).created:
+            if self._client.register_pipeline(name, list(ops), edges=edges, new_ops=LEVEL).created:
                 self.report.pipelines.append(name)
         except _ITEM_ERRORS as error:
             self._skip("pipeline", line.name, error.text, error.advice)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 EMPTY = "-"  # off a terminal: a shell's `read` takes two tabs for one
 MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
 STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
+NOT_VALIDATED = "○ invalid"  # nobody has found that it is not valid
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -61,9 +62,14 @@ def time_cell(moment: datetime, now: datetime | None = None) -> Cell:
     return Cell(format_time(moment), format_time(moment)[:10] if seconds > 0 else format_time(moment))
 
 
-def verdict_cell(word: str) -> Cell:
-    """Return a cell of a verdict: on a terminal with a mark and, if it has colours, a colour."""
-    return Cell(word, MARKS.get(word, word), STYLES.get(word, ""))
+def verdict_cell(word: str, basis: str = "") -> Cell:
+    """Return a cell of a verdict: on a terminal with a mark, which depends on the basis too, and a colour."""
+    return Cell(word, marked_verdict(word, basis), STYLES.get(word, ""))
+
+
+def marked_verdict(word: str, basis: str = "") -> str:
+    """Return the verdict with its mark; that of a version that only was not validated is another one."""
+    return NOT_VALIDATED if basis == "not-validated" else MARKS.get(word, word)
 
 
 def format_size(count: float) -> str:

@@ -5,14 +5,14 @@ Markdown renderer finds markup, a link, a mention or the end of a cell in it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from opstore_cli.output.cells import MARKS, STYLES, Cell, format_reference
-from opstore_daemon.protocol.records import Validation
+from opstore_cli.output.cells import STYLES, Cell, format_reference, marked_verdict
+from opstore_daemon.protocol.records import EdgeVerdict, Validation
 
-_ARROWS = {"valid": "-->|valid|", "invalid": "--x|invalid|", "unknown": "-.->|unknown|"}
+_ARROWS = {"valid": "-->", "invalid": "--x", "unknown": "-.->", "not-validated": "-.-x"}
 _SPECIAL = re.compile(r"[^0-9A-Za-z-]")
-_WORDS = {"valid": "✅ valid", "invalid": "❌ invalid", "unknown": "❔ unknown"}
+_WORDS = {"valid": "✅ valid", "invalid": "❌ invalid", "unknown": "❔ unknown", "not-validated": "🚧 invalid"}
 
 
 def draw_text(validation: Validation) -> Iterator[tuple[Cell, str]]:
@@ -23,9 +23,13 @@ def draw_text(validation: Validation) -> Iterator[tuple[Cell, str]]:
         for edge in edges:
             last = edge is edges[-1]
             target = format_reference(edge.downstream.op, edge.downstream.version)
-            plain = f"  {edge.verdict} -> {target}"
+            mark = marked_verdict(edge.verdict, edge.basis)
             yield (
-                Cell(plain, f"{'└' if last else '├'}─ {MARKS[edge.verdict]} → {target}", STYLES[edge.verdict]),
+                Cell(
+                    f"  {edge.verdict} ({edge.basis}) -> {target}",
+                    f"{'└' if last else '├'}─ {mark} ({edge.basis}) → {target}",
+                    STYLES[edge.verdict],
+                ),
                 edge.reason,
             )
 
@@ -37,17 +41,23 @@ def draw_mermaid(validation: Validation) -> Iterator[str]:
     for version in validation.versions:
         yield f'    {nodes[version.op]}["{_label(format_reference(version.op, version.version))}"]'
     for edge in validation.edges:
-        yield f"    {nodes[edge.upstream.op]} {_ARROWS[edge.verdict]} {nodes[edge.downstream.op]}"
+        arrow = f"{_of(_ARROWS, edge)}|{edge.verdict}, {edge.basis}|"
+        yield f"    {nodes[edge.upstream.op]} {arrow} {nodes[edge.downstream.op]}"
 
 
 def draw_markdown(validation: Validation, title: str) -> Iterator[str]:
     """Yield the lines of a Markdown document for a comment on a pull request: the verdict and a table of the edges."""
     yield f"**{_code(title)}: {_WORDS[validation.verdict]}**"
     yield ""
-    yield from _rows([("upstream", "downstream", "verdict", "reason"), ("---", "---", "---", "---")])
+    yield from _rows([("upstream", "downstream", "verdict", "basis", "reason"), ("---",) * 5])
     for edge in validation.edges:
         ends = [_code(format_reference(end.op, end.version)) for end in (edge.upstream, edge.downstream)]
-        yield from _rows([(*ends, _WORDS[edge.verdict], _code(edge.reason))])
+        yield from _rows([(*ends, _of(_WORDS, edge), edge.basis, _code(edge.reason))])
+
+
+def _of(signs: Mapping[str, str], edge: EdgeVerdict) -> str:
+    """Return the sign of the edge's basis if it has one of its own, else of its verdict."""
+    return signs.get(edge.basis, signs[edge.verdict])
 
 
 def _rows(rows: Sequence[Sequence[str]]) -> Iterator[str]:

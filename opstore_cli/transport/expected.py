@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.records import (
+    VERDICTS,
     Affected,
     ChangeVersion,
     Check,
@@ -33,7 +34,16 @@ from opstore_daemon.protocol.records import (
     Versions,
     combine,
 )
-from opstore_daemon.protocol.references import DigestPrefix, Line, Range, Reference, Selector, Tag, TagName
+from opstore_daemon.protocol.references import (
+    AnyVersion,
+    DigestPrefix,
+    Line,
+    Range,
+    Reference,
+    Selector,
+    Tag,
+    TagName,
+)
 from opstore_daemon.protocol.versions import Version, VersionNumber
 
 Edges = Sequence[tuple[str, str]]
@@ -105,7 +115,29 @@ def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
         fits = fits and Version.parse(pushed.subversions) == declared.subversions
     if pushed.created and declared.size is not None:
         fits = fits and pushed.format == declared.format
-    return fits and declared.digest in (None, pushed.digest) and declared.size in (None, pushed.size)
+    fits = fits and declared.digest in (None, pushed.digest) and declared.size in (None, pushed.size)
+    return fits and _are_links_of(pushed, declared)
+
+
+def _are_links_of(pushed: Pushed, declared: NewVersion) -> bool:
+    """Return whether its links are those that were declared: first those from it, then those to it."""
+    count = len(declared.valid_for)
+    return len(pushed.links) == count + len(declared.valid_with) and all(
+        (
+            *(_is_from(link, pushed, down) for link, down in zip(pushed.links, declared.valid_for, strict=False)),
+            *(_is_to(link, pushed, up) for link, up in zip(pushed.links[count:], declared.valid_with, strict=True)),
+        )
+    )
+
+
+def _is_from(link: LinkRecord, pushed: Pushed, downstream: Reference) -> bool:
+    end = OpVersion(op=link.downstream, version=link.downstream_version)
+    return (link.upstream, link.upstream_version) == (pushed.op, pushed.version) and _is_target(end, downstream)
+
+
+def _is_to(link: LinkRecord, pushed: Pushed, upstream: Reference) -> bool:
+    end = OpVersion(op=link.upstream, version=link.upstream_version)
+    return (link.downstream, link.downstream_version) == (pushed.op, pushed.version) and is_selected(end, upstream)
 
 
 def is_edited(record: VersionRecord, change: ChangeVersion) -> bool:
@@ -235,8 +267,15 @@ def is_recorded(
         is_link(link, {"op": None, "upstream": upstream.op, "downstream": downstream.op}, history=True)
         and (state == "revoked" or (link.state == state and evidence in (None, link.evidence)))
         and is_selected(up, upstream)
-        and is_selected(down, downstream)
+        and _is_target(down, downstream)
     )
+
+
+def _is_target(end: OpVersion, downstream: Reference) -> bool:
+    """Return whether a link to this end is one to the downstream reference."""
+    if isinstance(downstream.selector, AnyVersion):
+        return end == OpVersion(op=downstream.op, version=None)
+    return end.version is not None and is_selected(end, downstream)
 
 
 def is_verdict(found: Validation, upstream: Reference, downstream: Reference) -> bool:
@@ -267,7 +306,8 @@ def _is_consistent(found: Validation) -> bool:
     return (
         is_graph([version.op for version in found.versions], pairs(found.edges))
         and all(versions[end.op] == end for edge in found.edges for end in (edge.upstream, edge.downstream))
-        and all(edge.upstream.version is not None or edge.verdict == "unknown" for edge in found.edges)
+        and all((edge.upstream.version is None) == (edge.basis == "no-version") for edge in found.edges)
+        and all(edge.verdict == VERDICTS[edge.basis] for edge in found.edges)
         and found.verdict == combine(edge.verdict for edge in found.edges)
     )
 
@@ -312,5 +352,5 @@ def is_affected(found: Affected, reference: Reference) -> bool:
         and is_selected(found.version, reference)
         and reference.op not in ops
         and are_unique(ops)
-        and all(each.verdict != "valid" for each in found.affected)
+        and all(each.verdict == VERDICTS[each.basis] != "valid" for each in found.affected)
     )

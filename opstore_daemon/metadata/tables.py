@@ -119,18 +119,21 @@ class Journal(Base):
 class Op(Base):
     """An op, and the counter of its registrations.
 
-    `position` is the entry that created it, `changed` the last one that verdicts about it may depend on.
+    `position` is the entry that created it, `changed` the last one that verdicts about it may depend on. `compat` is
+    the compatibility level, `created_compat` the one that it was created with.
     """
 
     __tablename__ = "op"
     id: ColumnElement[int] = _column(Integer, primary_key=True)
     name: ColumnElement[str] = _column(String(128), unique=True)
-    compat: ColumnElement[str] = _column(String(8), server_default="major")
+    compat: ColumnElement[str] = _column(String(8), server_default="major")  # no insert relies on the default
     last_sequence: ColumnElement[int] = _column(Integer, server_default="0")
     position: ColumnElement[int] = _column(Position, server_default="0")
     changed: ColumnElement[int] = _column(Position, server_default="0")
+    created_compat: ColumnElement[str] = _column(String(8), server_default="major")
     __table_args__ = (
         CheckConstraint("compat IN ('major', 'minor', 'exact')", "compat"),
+        CheckConstraint("created_compat IN ('major', 'minor', 'exact')", "created_compat"),
         CheckConstraint("length(name) BETWEEN 1 AND 128", "name"),
     )
 
@@ -296,6 +299,8 @@ class Link(Base):
             "position",
             **_IN_FORCE,
         ),
+        # A compatible version with a valid link, whatever its downstream op.
+        Index("ix_link_line", "upstream_id", "state", "upstream_major", "upstream_minor", "position", **_IN_FORCE),
         Index("ix_link_upstream", "upstream_id", "position"),
         Index("ix_link_downstream", "downstream_id", "position"),
         # For past states.

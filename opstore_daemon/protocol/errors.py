@@ -10,9 +10,9 @@
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  (exit 3: NothingKnown)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
-    ├── NotFound             exit 4    OpNotFound  VersionNotFound  NotStored  PipelineNotFound  LinkNotFound
-    │                                  UploadNotFound  TagNotFound  TagYanked  RouteNotFound  TokenNotFound
-    │                                  BlobNotFound  LabelNotFound  LogNotFound
+    ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
+    │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
+    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound
     ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
@@ -378,6 +378,11 @@ class VersionNotFound(NotFound):
         return error.with_text(f"{text} at {shown}")
 
 
+class NoVersionYet(NotFound):
+    message = "a link needs a version, and {op} has none yet"
+    hint = "{op}@any is any version of it"
+
+
 class NotStored(NotFound):
     message = "{op}@{version} has no bytes: it is registered only"
     hint = "opstore versions {op}"
@@ -418,7 +423,7 @@ class PipelineNotFound(NotFound):
 
 
 class LinkNotFound(NotFound):
-    message = "no link from {upstream} to {downstream} is in force"
+    message = "no link from {upstream} to {downstream} is in force; {others}"
     hint = "opstore links {op}"
     python = "client.links('{op}') lists the links in force"
 

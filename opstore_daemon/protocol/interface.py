@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
 from opstore_daemon.protocol.records import (
+    EXACT,
     Affected,
     Check,
     Compat,
@@ -54,14 +55,17 @@ class OpStoreInterface(Protocol):
         tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
+        new_ops: Compat | None = None,
     ) -> Pushed:
         """Store the bytes as a version of the op, with its links and tags, in one transaction.
 
         `bump` (default: patch), `fields` and `subversions` are mutually exclusive. Bytes that the latest version
         already has make nothing new, unless `new`. With `otherwise="patch"`, other bytes under declared subversions
         make a new patch version, which gets their valid links both ways; without it they raise VersionConflict. The
-        store records `format` and `libraries` (versions by name) and interprets neither. Raises NumbersExhausted if the
-        op has no free version number.
+        store records `format` and `libraries` (versions by name) and interprets neither. A new op gets the
+        compatibility level `new_ops` (None: `exact`); if it is set, ops of `valid_for` that do not exist are created,
+        too. A link that says that two versions are not valid together is kept: only `link` reverses it. Raises
+        NumbersExhausted if the op has no free version number.
         """
 
     def register(
@@ -74,6 +78,7 @@ class OpStoreInterface(Protocol):
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        new_ops: Compat | None = None,
     ) -> Pushed:
         """Register a version without bytes; exactly one of `fields` and `subversions` is required."""
 
@@ -153,13 +158,14 @@ class OpStoreInterface(Protocol):
         """
 
     def link(self, upstream: str, downstream: str, *, valid: bool = True, evidence: str | None = None) -> LinkRecord:
-        """Record that this upstream version is (or is known not to be) valid for the downstream op.
+        """Record that this upstream version is (or is known not to be) valid for the downstream version.
 
-        A bare downstream means any version of the op, which is created if it is unknown.
+        A bare name means the latest version, `NAME@any` (downstream only) any version. Without `evidence`, a link that
+        is recorded again keeps the evidence that it has. Raises NoVersionYet if the downstream op has no version.
         """
 
     def unlink(self, upstream: str, downstream: str) -> LinkRecord:
-        """Revoke the link in force between exactly these, and return it; raise LinkNotFound."""
+        """Revoke the link in force between exactly these, and return it; raise LinkNotFound, which lists the others."""
 
     def links(
         self,
@@ -214,10 +220,16 @@ class OpStoreInterface(Protocol):
         """
 
     def register_pipeline(
-        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+        self,
+        name: str,
+        ops: Sequence[str] = (),
+        edges: Sequence[tuple[str, str]] | None = None,
+        *,
+        new_ops: Compat = EXACT,
     ) -> PipelineRecord:
         """Register a chain of ops or, with `edges`, any acyclic graph; the same graph again changes nothing.
 
+        Ops that do not exist are created, with the compatibility level `new_ops`; `created_ops` names them.
         Raises InvalidGraph, or PipelineConflict if the name has another graph.
         """
 

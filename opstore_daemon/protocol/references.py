@@ -1,6 +1,6 @@
 """References, `NAME` or `NAME@SELECTOR` (CONTRACT section 2). The store looks them up.
 
-Selectors are tried in the order of the contract: latest, version, line, digest, subversions, range, tag.
+Selectors are tried in the order of the contract: latest, version, line, digest, subversions, range, any, tag.
 """
 
 import re
@@ -35,6 +35,14 @@ class Latest:
 
     def __str__(self) -> str:
         return "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class AnyVersion:
+    """`any`: any version of the downstream op. It is for links only."""
+
+    def __str__(self) -> str:
+        return "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,9 @@ class Tag:
         return self.name
 
 
-Selector = Latest | VersionNumber | Line | DigestPrefix | Version | Range | Tag
+_WORDS: dict[str, Latest | AnyVersion] = {str(selector): selector for selector in (Latest(), AnyVersion())}
+
+Selector = Latest | VersionNumber | Line | DigestPrefix | Version | Range | AnyVersion | Tag
 
 
 class Reference(CheckedText):
@@ -168,8 +178,8 @@ def parse_selector(text: str, reference: str | None = None) -> Selector:
     full_text = (reference or text)[:300]
     if not text:
         raise errors.InvalidReference(reference=full_text, rule="the selector after @ is empty")
-    if text == "latest":
-        return Latest()
+    if text in _WORDS:
+        return _WORDS[text]
     if text.startswith(PREFIX):
         return _digest_prefix(text.removeprefix(PREFIX), full_text)
     if _SUBVERSIONS.fullmatch(text) and not is_number(text):

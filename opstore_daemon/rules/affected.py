@@ -29,7 +29,7 @@ def find_affected(
             for downstream in sorted(set(downstreams(upstream))):
                 if downstream != op and downstream not in affected:
                     reason = f"its upstream {upstream} is affected, and its replacement is not validated yet"
-                    next_level.setdefault(downstream, Verdict("unknown", reason))
+                    next_level.setdefault(downstream, Verdict("upstream-affected", reason))
         level = sorted(next_level)
         affected |= {downstream: next_level[downstream] for downstream in level}
     return list(affected.items())

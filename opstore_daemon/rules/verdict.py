@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from opstore_daemon.protocol.records import Compat, VerdictWord
+from opstore_daemon.protocol.records import VERDICTS, Basis, Compat, VerdictWord
 from opstore_daemon.protocol.versions import VersionNumber
 
 Line = tuple[int, ...]  # the first parts of a version number, which all versions of the line share
@@ -23,11 +23,15 @@ class LinkInForce:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The word (valid, invalid or unknown) and its reason; `by_entry` if rule 1 decided."""
+    """The rule that decided, as the basis of the verdict, and the reason in words."""
 
-    word: VerdictWord
+    basis: Basis
     reason: str
-    by_entry: bool = False
+
+    @property
+    def word(self) -> VerdictWord:
+        """The verdict itself: valid, invalid or unknown."""
+        return VERDICTS[self.basis]
 
 
 def line(number: VersionNumber, compat: Compat) -> Line:
@@ -99,24 +103,29 @@ class EdgeLinks:
     def verdict(self, upstream: VersionNumber | None, downstream: VersionNumber | None) -> Verdict:
         """Return the verdict for these two versions; None: the op has no version."""
         if upstream is None:
-            return Verdict("unknown", f"{self.upstream} has no version")
-        name, target = f"{self.upstream} {upstream}", self._target(downstream)
+            return Verdict("no-version", f"{self.upstream} has no version")
+        name = f"{self.upstream} {upstream}"
+        target = self.downstream if downstream is None else f"{self.downstream} {downstream}"
         entry = self.deciding_entry(upstream, downstream)
         if entry is not None:
-            word: VerdictWord = "valid" if entry.valid else "invalid"
-            relation = "is valid for" if entry.valid else "is known not to be valid for"
-            return Verdict(word, f"{name} {relation} {self._target(entry.downstream)}", by_entry=True)
+            linked = self._linked(entry)
+            if entry.valid:
+                return Verdict("link", f"{name} is valid for {linked}")
+            return Verdict("known-invalid", f"{name} is known not to be valid for {linked}")
         link = self.compatible_link(upstream, downstream)
         if link is not None:
-            validated = f"{link.upstream}, which is valid for {self._target(link.downstream)}"
-            return Verdict("valid", f"{name} is compatible ({self.compat}) with {validated}")
+            validated = f"{link.upstream}, which is valid for {self._linked(link)}"
+            return Verdict("compatible", f"{name} is compatible ({self.compat}) with {validated}")
         if self._newest_valid is not None:
-            last = f"{self._newest_valid.upstream} for {self._target(self._newest_valid.downstream)}"
-            return Verdict("invalid", f"{name} is not validated for {target}; last validated: {last}")
-        return Verdict("unknown", f"no link says whether {name} is valid for {target}")
+            last = f"{self._newest_valid.upstream} for {self._linked(self._newest_valid)}"
+            reason = f"{name} is not validated for {target}; last validated: {last}"
+            return Verdict("not-validated", reason)
+        return Verdict("no-links", f"no link says whether {name} is valid for {target}")
 
-    def _target(self, downstream: VersionNumber | None) -> str:
-        return self.downstream if downstream is None else f"{self.downstream} {downstream}"
+    def _linked(self, link: LinkInForce) -> str:
+        return (
+            f"any version of {self.downstream}" if link.downstream is None else f"{self.downstream} {link.downstream}"
+        )
 
 
 def _newer(one: LinkInForce | None, other: LinkInForce) -> LinkInForce:

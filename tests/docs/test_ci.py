@@ -168,7 +168,7 @@ def test_an_update_waits_for_the_link_and_proposes_what_is_valid(runner: Runner)
     runner.store.push("encoder", b"other columns", bump="major")
     with ThreadPoolExecutor() as pool:
         update = pool.submit(runner.github, "update")
-        runner.store.link("encoder@2.0.0", "booster", evidence="evaluation 18")
+        runner.store.link("encoder@2.0.0", "booster@any", evidence="evaluation 18")
         assert update.result() == 0
     assert 'version = "2.0.0"' in (runner.work / "opstore.lock").read_text()
     assert "gh pr create" in runner.called()
@@ -176,7 +176,7 @@ def test_an_update_waits_for_the_link_and_proposes_what_is_valid(runner: Runner)
 
 def test_an_update_stops_at_a_known_invalid_link(runner: Runner) -> None:
     runner.store.push("encoder", b"other columns", bump="major")
-    runner.store.link("encoder@2.0.0", "booster", valid=False)
+    runner.store.link("encoder@2.0.0", "booster@any", valid=False)
     assert runner.github("update") == 1
     assert "gh" not in runner.called()
 

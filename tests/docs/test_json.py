@@ -86,12 +86,12 @@ def test_every_command_has_the_promised_keys(opstore: Program) -> None:
     ops = opstore("ops")
     assert has(ops, "`ops`")
     assert has(ops["ops"][0], "an element of `ops` of `ops`")
-    assert has(opstore("link", "pca@1.0.0", "forest"), "`link`")
+    assert has(opstore("link", "pca@1.0.0", "forest@any"), "`link`")
     links = opstore("links")
     assert has(links, "`links`")
     assert all(has(link, "an element of `links`") for link in links["links"])
     assert links["links"][0]["downstream_version"] is None
-    assert has(opstore("unlink", "pca@1.0.0", "forest"), "`unlink`")
+    assert has(opstore("unlink", "pca@1.0.0", "forest@any"), "`unlink`")
     validation = opstore("validate", "pca", "forest")
     assert has(validation, "`validate`")
     (edge,) = validation["edges"]
@@ -198,7 +198,7 @@ def test_a_negative_answer_is_a_document_too(opstore: Program) -> None:
     none = opstore("resolve", "iris", code=1)
     assert has(none, "`resolve`")
     assert (none["versions"], none["verdict"]) == ([], "invalid")
-    assert [edge["by_entry"] for edge in none["conflict"] if has(edge, "an element of `conflict`")] == [True]
+    assert [edge["basis"] for edge in none["conflict"] if has(edge, "an element of `conflict`")] == ["known-invalid"]
     assert none["conflict"] == nothing["conflict"]
     opstore.run("stop")
     stopped = opstore("status", code=7)

@@ -24,9 +24,13 @@ pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="other systems star
 SESSION = """
 status
 start
-push pca blob --tag stable --valid-for forest
+help push
 push forest blob
+push pca blob --tag stable --valid-for forest
 push pca blob --new --bump major --json
+edit pca -m better --label run=17
+diff pca@1.0.0 pca@2.0.0
+log pca
 register tokenizer --field major:language=en
 ops
 versions pca --json
@@ -48,6 +52,8 @@ unyank pca@2.0.0
 pull pca@1.0.0 -o pulled
 pull pca@1.0.0 -o -
 db current
+config show
+logs -n 0
 import chariots --db nothing
 open --print
 token
@@ -64,6 +70,7 @@ LINES = SESSION.strip().splitlines()
 FEW = """
 status
 start
+push forest blob
 push pca blob --tag stable --valid-for forest
 versions pca --json
 pull pca@2.0.0

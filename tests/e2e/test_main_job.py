@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +59,6 @@ def without_positions(document: Any) -> Any:
     for each in document.get("pipelines", [document]):
         if "edges" in each:
             each.pop("position")
-            for edge in each["edges"]:
-                if isinstance(edge, dict):
-                    edge.pop("by_entry")
     return document
 
 
@@ -81,12 +79,12 @@ def version(op: str, number: str, sequence: int, position: int, size: int | None
 
 def link(up: str, down: str, position: int, valid: bool = True, evidence: str | None = None) -> dict[str, Any]:
     upstream, upstream_version = up.split("@")
-    downstream, _, downstream_version = down.partition("@")
+    downstream, downstream_version = down.split("@")
     return {
         "upstream": upstream,
         "upstream_version": upstream_version,
         "downstream": downstream,
-        "downstream_version": downstream_version or None,
+        "downstream_version": None if downstream_version == "any" else downstream_version,
         "valid": valid,
         "state": "valid" if valid else "invalid",
         "evidence": evidence,
@@ -96,9 +94,18 @@ def link(up: str, down: str, position: int, valid: bool = True, evidence: str | 
     }
 
 
-def edge(up: str, down: str, verdict: str, reason: str) -> dict[str, Any]:
+def pushed(made: dict[str, Any], links: Sequence[dict[str, Any]] = (), created: bool = True) -> dict[str, Any]:
+    return {**made, "created": created, "links": list(links), "compatible_with": None}
+
+
+def op(name: str, latest: str, versions: int, compat: str) -> dict[str, Any]:
+    return {"name": name, "latest": latest, "versions": versions, "compat": compat, "description": None}
+
+
+def edge(up: str, down: str, basis: str, reason: str) -> dict[str, Any]:
     ends = {name: dict(zip(("op", "version"), end.split("@"), strict=True)) for name, end in _ends(up, down)}
-    return {**ends, "verdict": verdict, "reason": reason}
+    verdict = {"link": "valid", "not-validated": "invalid", "no-links": "unknown"}[basis]
+    return {**ends, "verdict": verdict, "basis": basis, "reason": reason}
 
 
 def _ends(up: str, down: str) -> list[tuple[str, str]]:
@@ -106,7 +113,14 @@ def _ends(up: str, down: str) -> list[tuple[str, str]]:
 
 
 def pipeline(name: str, ops: list[str], edges: list[list[str]], created: bool = False) -> dict[str, Any]:
-    return {"name": name, "ops": ops, "edges": edges, "registered_at": "TIME", "created": created}
+    return {
+        "name": name,
+        "ops": ops,
+        "edges": edges,
+        "registered_at": "TIME",
+        "created": created,
+        "created_ops": [],
+    }
 
 
 FIRST = version("pca", "1.0.0", 1, 1, 5, labels={"run": "4711"}, message="twelve components")
@@ -126,7 +140,7 @@ USED_BY = {
     "downstream": {"op": "forest", "version": "1.0.0"},
     "verdict": "valid",
     "reason": "pca 1.0.0 is valid for forest 1.0.0",
-    "by_entry": True,
+    "basis": "link",
 }
 STORY = [
     Step("ops", "", "", {"ops": []}),
@@ -134,34 +148,42 @@ STORY = [
         "push pca first.bin -m 'twelve components' --label run=4711",
         "pca@1.0.0\n",
         "pca@1.0.0\n",
-        {**FIRST, "created": True},
+        pushed(FIRST, created=True),
     ),
-    Step("push pca second.bin --bump minor", "pca@1.1.0\n", "pca@1.1.0\n", {**SECOND, "created": True}),
-    Step("push pca first.bin --bump major", "pca@2.0.0\n", "pca@2.0.0\n", {**THIRD, "created": True}),
+    Step("push pca second.bin --bump minor", "pca@1.1.0\n", "pca@1.1.0\n", pushed(SECOND, created=True)),
+    Step("push pca first.bin --bump major", "pca@2.0.0\n", "pca@2.0.0\n", pushed(THIRD, created=True)),
     Step(
         "push pca first.bin",
         "pca@2.0.0\n",
         "pca@2.0.0\n",
-        {**THIRD, "created": False},
+        pushed(THIRD, created=False),
         "nothing new: pca@2.0.0 has these bytes already\n",
+    ),
+    Step(
+        "op set pca --compat major",
+        "pca has the compatibility major\n",
+        "pca\n",
+        op("pca", "2.0.0", 3, "major"),
     ),
     Step(
         "push forest forest.bin --valid-with pca@1.0.0",
         "forest@1.0.0\n",
         "forest@1.0.0\n",
-        {**version("forest", "1.0.0", 1, 4, 6), "created": True},
+        pushed(version("forest", "1.0.0", 1, 5, 6), links=[link("pca@1.0.0", "forest@1.0.0", 6)]),
+        "pca@1.0.0 is valid for forest@1.0.0\n",
+        in_document=True,
     ),
     Step(
         "register tokenizer --field major:language=en",
         "tokenizer@1.0.0\n",
         "tokenizer@1.0.0\n",
-        {**version("tokenizer", "1.0.0", 1, 6, None), "created": True},
+        pushed(version("tokenizer", "1.0.0", 1, 7, None), created=True),
     ),
     Step(
         "register tokenizer --field major:language=en",
         "tokenizer@1.0.0\n",
         "tokenizer@1.0.0\n",
-        {**version("tokenizer", "1.0.0", 1, 6, None), "created": False},
+        pushed(version("tokenizer", "1.0.0", 1, 7, None), created=False),
         "nothing new: tokenizer@1.0.0 is registered already\n",
     ),
     Step(
@@ -192,13 +214,13 @@ STORY = [
     ),
     Step(
         "ops",
-        "forest\t1.0.0\t1\tmajor\t-\npca\t2.0.0\t3\tmajor\t-\ntokenizer\t1.0.0\t1\tmajor\t-\n",
+        "forest\t1.0.0\t1\texact\t-\npca\t2.0.0\t3\tmajor\t-\ntokenizer\t1.0.0\t1\texact\t-\n",
         "forest\npca\ntokenizer\n",
         {
             "ops": [
-                {"name": "forest", "latest": "1.0.0", "versions": 1, "compat": "major", "description": None},
-                {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "major", "description": None},
-                {"name": "tokenizer", "latest": "1.0.0", "versions": 1, "compat": "major", "description": None},
+                op("forest", "1.0.0", 1, "exact"),
+                op("pca", "2.0.0", 3, "major"),
+                op("tokenizer", "1.0.0", 1, "exact"),
             ]
         },
     ),
@@ -256,11 +278,11 @@ STORY = [
     ),
     Step(
         "validate churn",
-        f"pca@2.0.0 -> forest@1.0.0\tinvalid\t{NOT_VALIDATED}\n",
+        f"pca@2.0.0 -> forest@1.0.0\tinvalid\tnot-validated\t{NOT_VALIDATED}\n",
         "invalid\n",
         {
             "verdict": "invalid",
-            "edges": [edge("pca@2.0.0", "forest@1.0.0", "invalid", NOT_VALIDATED)],
+            "edges": [edge("pca@2.0.0", "forest@1.0.0", "not-validated", NOT_VALIDATED)],
             "versions": [{"op": "pca", "version": "2.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": "churn",
         },
@@ -270,11 +292,11 @@ STORY = [
     ),
     Step(
         "validate tokenizer forest",
-        f"tokenizer@1.0.0 -> forest@1.0.0\tunknown\t{UNKNOWN}\n",
+        f"tokenizer@1.0.0 -> forest@1.0.0\tunknown\tno-links\t{UNKNOWN}\n",
         "unknown\n",
         {
             "verdict": "unknown",
-            "edges": [edge("tokenizer@1.0.0", "forest@1.0.0", "unknown", UNKNOWN)],
+            "edges": [edge("tokenizer@1.0.0", "forest@1.0.0", "no-links", UNKNOWN)],
             "versions": [{"op": "tokenizer", "version": "1.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": None,
         },
@@ -289,37 +311,37 @@ STORY = [
         in_document=True,
     ),
     Step(
-        "link pca@2.0.0 forest --evidence 'accuracy 0.91'",
-        "pca@2.0.0 is valid for forest\n",
-        "pca@2.0.0 forest\n",
-        link("pca@2.0.0", "forest", 9, evidence="accuracy 0.91"),
+        "link pca@2.0.0 forest@any --evidence 'accuracy 0.91'",
+        "pca@2.0.0 is valid for any version of forest\n",
+        "pca@2.0.0 forest@any\n",
+        link("pca@2.0.0", "forest@any", 10, evidence="accuracy 0.91"),
     ),
     Step(
         "link pca@1.1.0 forest@1.0.0 --invalid",
-        "pca@1.1.0 is not valid for forest@1.0.0\n",
+        "pca@1.1.0 is known not to be valid for forest@1.0.0\n",
         "pca@1.1.0 forest@1.0.0\n",
-        link("pca@1.1.0", "forest@1.0.0", 10, valid=False),
+        link("pca@1.1.0", "forest@1.0.0", 11, valid=False),
     ),
     Step(
         "links",
-        "pca@1.1.0\tforest@1.0.0\tinvalid\tTIME\t-\npca@2.0.0\tforest\tvalid\tTIME\taccuracy 0.91\n"
+        "pca@1.1.0\tforest@1.0.0\tinvalid\tTIME\t-\npca@2.0.0\tforest@any\tvalid\tTIME\taccuracy 0.91\n"
         "pca@1.0.0\tforest@1.0.0\tvalid\tTIME\t-\n",
-        "pca@1.1.0 forest@1.0.0\npca@2.0.0 forest\npca@1.0.0 forest@1.0.0\n",
+        "pca@1.1.0 forest@1.0.0\npca@2.0.0 forest@any\npca@1.0.0 forest@1.0.0\n",
         {
             "links": [
-                link("pca@1.1.0", "forest@1.0.0", 10, valid=False),
-                link("pca@2.0.0", "forest", 9, evidence="accuracy 0.91"),
-                link("pca@1.0.0", "forest@1.0.0", 5),
+                link("pca@1.1.0", "forest@1.0.0", 11, valid=False),
+                link("pca@2.0.0", "forest@any", 10, evidence="accuracy 0.91"),
+                link("pca@1.0.0", "forest@1.0.0", 6),
             ]
         },
     ),
     Step(
         "validate churn",
-        "pca@2.0.0 -> forest@1.0.0\tvalid\tpca 2.0.0 is valid for forest\n",
+        "pca@2.0.0 -> forest@1.0.0\tvalid\tlink\tpca 2.0.0 is valid for any version of forest\n",
         "valid\n",
         {
             "verdict": "valid",
-            "edges": [edge("pca@2.0.0", "forest@1.0.0", "valid", "pca 2.0.0 is valid for forest")],
+            "edges": [edge("pca@2.0.0", "forest@1.0.0", "link", "pca 2.0.0 is valid for any version of forest")],
             "versions": [{"op": "pca", "version": "2.0.0"}, {"op": "forest", "version": "1.0.0"}],
             "pipeline": "churn",
         },
@@ -330,15 +352,15 @@ STORY = [
     Step("pull pca@1.0.0 -o first.out", "first.out\n", "pca@1.0.0\n", {**FIRST, "path": "first.out"}),
     Step(
         "unlink pca@1.1.0 forest@1.0.0",
-        "revoked: pca@1.1.0 is not valid for forest@1.0.0\n",
+        "revoked: pca@1.1.0 is known not to be valid for forest@1.0.0\n",
         "pca@1.1.0 forest@1.0.0\n",
-        link("pca@1.1.0", "forest@1.0.0", 10, valid=False),
+        link("pca@1.1.0", "forest@1.0.0", 11, valid=False),
     ),
     Step(
         "op set pca --compat minor",
         "pca has the compatibility minor\n",
         "pca\n",
-        {"name": "pca", "latest": "2.0.0", "versions": 3, "compat": "minor", "description": None},
+        op("pca", "2.0.0", 3, "minor"),
     ),
     Step("pipeline remove wide", "", "", {"removed": "wide"}, "removed the pipeline wide\n"),
 ]
@@ -480,7 +502,7 @@ PROMISED = {
 }
 PROMISED_INSIDE = {
     "versions pca": ("versions", VERSION_KEYS),
-    "ops": ("ops", "name latest versions compat"),
+    "ops": ("ops", "name latest versions compat description"),
     "links": ("links", "upstream upstream_version downstream downstream_version valid evidence position"),
     "validate pca forest": ("edges", "upstream downstream verdict reason"),
 }
@@ -509,9 +531,9 @@ def test_lists_are_tables_on_a_terminal(stocked: Machine) -> None:
     for line, expected in {
         "ops": """\
 OP         LATEST  VERSIONS  COMPAT  DESCRIPTION
-forest     2.0.0   2         major
-pca        2.0.0   3         major
-tokenizer  1.0.0   1         major
+forest     2.0.0   2         exact
+pca        2.0.0   3         exact
+tokenizer  1.0.0   1         exact
 """,
         "links": """\
 UPSTREAM   DOWNSTREAM    VERDICT  SINCE     EVIDENCE
@@ -527,7 +549,7 @@ tags           -
 latest_of      pca@1.0
 message        twelve components
 label          run=4711
-downstream     ✗ invalid forest@2.0.0: REASON
+downstream     ○ invalid forest@2.0.0: REASON
 sequence       1
 position       1
 subversions    VERSION
@@ -551,22 +573,22 @@ def _blanks_squeezed(shown: str) -> list[list[str]]:
 def test_a_narrow_terminal_gets_a_line_for_each_cell(stocked: Machine) -> None:
     assert stocked.on_a_terminal("ops", columns=20) == (
         0,
-        "op          forest\nlatest      2.0.0\nversions    2\ncompat      major\n\n"
-        "op          pca\nlatest      2.0.0\nversions    3\ncompat      major\n\n"
-        "op          tokenizer\nlatest      1.0.0\nversions    1\ncompat      major\n",
+        "op          forest\nlatest      2.0.0\nversions    2\ncompat      exact\n\n"
+        "op          pca\nlatest      2.0.0\nversions    3\ncompat      exact\n\n"
+        "op          tokenizer\nlatest      1.0.0\nversions    1\ncompat      exact\n",
     )
 
 
 def test_a_terminal_gets_colour_unless_it_is_disabled(stocked: Machine) -> None:
     _, shown = stocked.on_a_terminal("validate", "pca", "forest")
-    assert "\x1b[31m✗ invalid\x1b[0m" in shown
+    assert "\x1b[31m○ invalid\x1b[0m" in shown
     for words, env in (
         (["--no-color"], {}),
         ([], {"NO_COLOR": "1"}),
         ([], {"TERM": "dumb"}),
     ):
         code, shown = stocked.on_a_terminal("validate", "pca", "forest", *words, env=env)
-        assert (code, "✗ invalid" in shown, "\x1b" in shown) == (1, True, False)
+        assert (code, "○ invalid" in shown, "\x1b" in shown) == (1, True, False)
 
 
 def test_json_is_indented_on_a_terminal(stocked: Machine) -> None:

@@ -16,10 +16,10 @@ SAYS = [
     "% of 150 flowers are right",
     "trained pca",
     "refused: forest was not validated on this major version of pca",
-    "pca@2.0.0 -> forest@1.0.1\tinvalid\tpca 2.0.0 is not validated for forest 1.0.1",
+    "pca@2.0.0 -> forest@1.0.1\tinvalid\tnot-validated\tpca 2.0.0 is not validated for forest 1.0.1",
     "trained pca, trained forest",
     "% of 150 flowers are right",
-    "pca@2.0.0\tforest\tvalid",
+    "pca@2.0.0\tforest@any\tvalid",
 ]
 
 

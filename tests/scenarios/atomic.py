@@ -12,7 +12,9 @@ SCENARIOS: list[Scenario] = []
 def a_version_and_its_links_come_together(scene: Scene) -> None:
     scene.push("scaler", "aaa")
     scene.numbered("forest")
-    pushed = scene.store.push("pca", b"one", valid_for=["forest", "forest@1.1", "boost"], valid_with=["scaler"])
+    pushed = scene.store.push(
+        "pca", b"one", valid_for=["forest@any", "forest@1.1", "boost@any"], new_ops="major", valid_with=["scaler"]
+    )
     links = {
         (link.upstream, link.upstream_version, link.downstream, link.downstream_version) for link in scene.store.links()
     }
@@ -29,7 +31,9 @@ def a_version_and_its_links_come_together(scene: Scene) -> None:
 @SCENARIOS.append
 def a_registered_version_comes_with_its_links_too(scene: Scene) -> None:
     scene.push("scaler", "aaa")
-    scene.store.register("pca", subversions=spelt("aaa"), valid_for=["forest"], valid_with=["scaler@1.0.0"])
+    scene.store.register(
+        "pca", subversions=spelt("aaa"), valid_for=["forest@any"], new_ops="major", valid_with=["scaler@1.0.0"]
+    )
     assert scene.store.validate("scaler", "pca").verdict == "valid"
     assert scene.store.validate("pca", "forest").verdict == "valid"
 
@@ -37,6 +41,7 @@ def a_registered_version_comes_with_its_links_too(scene: Scene) -> None:
 @SCENARIOS.append
 def one_reference_that_finds_nothing_undoes_the_whole_push(scene: Scene) -> None:
     scene.push("scaler", "aaa")
+    scene.push("boost", "aaa")
     before = scene.has()
     attempts: list[tuple[list[str], list[str], type[errors.OpStoreError]]] = [
         (["boost", "forest@1.0.0"], [], errors.OpNotFound),
@@ -55,7 +60,7 @@ def one_reference_that_finds_nothing_undoes_the_whole_push(scene: Scene) -> None
             scene.store.register("pca", subversions=spelt("aaa"), valid_for=valid_for, valid_with=valid_with)
         assert type(refused.value) is error, (valid_for, valid_with)
     assert scene.has() == before
-    assert [op.name for op in scene.store.ops()] == ["scaler"]
+    assert [op.name for op in scene.store.ops()] == ["boost", "scaler"]
 
 
 @SCENARIOS.append

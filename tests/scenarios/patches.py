@@ -64,19 +64,22 @@ def declared_fields_can_be_patched_too(scene: Scene) -> None:
 
 @SCENARIOS.append
 def valid_links_from_and_to_the_old_version_are_recorded_for_the_new_one_in_order(scene: Scene) -> None:
+    scene.create("boost", "knn", "lost")
     scene.push("scaler", "aaa")
     scene.push("scaler", "aab")
     scene.push("forest", "aaa")
     scene.push("pca", "aaa")
     scene.store.link("pca@1.0.0", "forest@1.0.0", evidence="report 7")
     scene.store.link("scaler@1.0.1", "pca@1.0.0")
-    scene.store.link("pca@1.0.0", "boost")
-    scene.store.link("scaler@1.0.0", "pca")  # for the op: it holds for every version already
-    scene.store.link("pca@1.0.0", "knn", valid=False)
-    scene.store.link("pca@1.0.0", "lost")
-    scene.store.unlink("pca@1.0.0", "lost")
+    scene.store.link("pca@1.0.0", "boost@any")
+    scene.store.link("scaler@1.0.0", "pca@any")  # for the op: it holds for every version already
+    scene.store.link("pca@1.0.0", "knn@any", valid=False)
+    scene.store.link("pca@1.0.0", "lost@any")
+    scene.store.unlink("pca@1.0.0", "lost@any")
     before = scene.store.links()
-    pushed = scene.store.push("pca", b"other", subversions=spelt("aaa"), otherwise="patch", valid_for=["gone"])
+    pushed = scene.store.push(
+        "pca", b"other", subversions=spelt("aaa"), otherwise="patch", valid_for=["gone@any"], new_ops="major"
+    )
     new = [link for link in scene.store.links() if link not in before]
     assert [
         (link.upstream, link.upstream_version, link.downstream, link.downstream_version, link.valid) for link in new
@@ -95,11 +98,12 @@ def valid_links_from_and_to_the_old_version_are_recorded_for_the_new_one_in_orde
 
 @SCENARIOS.append
 def links_are_copied_once(scene: Scene) -> None:
+    scene.create("forest", "boost")
     scene.push("pca", "aaa")
-    scene.store.link("pca", "forest")
+    scene.store.link("pca", "forest@any")
     assert save(scene, b"other") == ("1.0.1", True)
-    scene.store.unlink("pca@1.0.1", "forest")
-    scene.store.link("pca@1.0.0", "boost")
+    scene.store.unlink("pca@1.0.1", "forest@any")
+    scene.store.link("pca@1.0.0", "boost@any")
     rows = scene.rows()
     assert save(scene, b"other") == ("1.0.1", False)
     assert {**scene.rows(), "upload": 0} == {**rows, "upload": 0}
@@ -108,8 +112,9 @@ def links_are_copied_once(scene: Scene) -> None:
 
 @SCENARIOS.append
 def a_patch_that_is_refused_leaves_nothing(scene: Scene) -> None:
+    scene.create("forest")
     scene.push("pca", "aaa")
-    scene.store.link("pca", "forest")
+    scene.store.link("pca", "forest@any")
     patch = sha256(f"{spelt('aaa')}\nsha256:" + sha256(b"other"))
     scene.store.push("pca", b"somebody's", subversions=f"aaaa.aaaa.{patch}")
     before = scene.has()

@@ -82,7 +82,7 @@ def registering_the_same_graph_again_changes_nothing_and_another_graph_is_a_conf
 
 @SCENARIOS.append
 def a_removed_pipeline_leaves_its_ops_versions_and_links(scene: Scene) -> None:
-    scene.push("a", "aaa", valid_for=("b",))
+    scene.push("a", "aaa", valid_for=("b@any",))
     scene.store.register_pipeline("p", ["a", "b"])
     scene.store.remove_pipeline("p")
     assert scene.store.pipelines() == []

@@ -83,7 +83,9 @@ def pushing_the_bytes_of_the_latest_version_makes_no_version(scene: Scene) -> No
 def links_and_labels_are_recorded_on_a_version_that_exists(scene: Scene) -> None:
     scene.push("scaler", "aaa")
     scene.store.push("pca", b"same", labels={"by": "ann", "run": "1"})
-    again = scene.store.push("pca", b"same", labels={"run": "2"}, valid_for=["forest"], valid_with=["scaler"])
+    again = scene.store.push(
+        "pca", b"same", labels={"run": "2"}, valid_for=["forest@any"], new_ops="major", valid_with=["scaler"]
+    )
     assert (again.created, again.labels) == (False, {"by": "ann", "run": "2"})
     links = [(link.upstream, link.downstream, link.downstream_version) for link in scene.store.links()]
     assert links == [("scaler", "pca", "1.0.0"), ("pca", "forest", None)]
@@ -148,7 +150,7 @@ def the_same_fields_and_bytes_make_nothing_new_and_other_bytes_are_a_conflict(sc
     assert not scene.store.push("pca", b"one", fields=fields).created  # type: ignore[arg-type]
     before = scene.has()
     with pytest.raises(errors.VersionConflict) as refused:
-        scene.store.push("pca", b"two", fields=fields, labels={"k": "v"}, valid_for=["x"])  # type: ignore[arg-type]
+        scene.store.push("pca", b"two", fields=fields, labels={"k": "v"}, valid_for=["x@any"], new_ops="major")  # type: ignore[arg-type]
     assert refused.value.details["digest"] == first.digest
     assert scene.has() == before
     assert scene.store.pull("pca") == b"one"
@@ -276,15 +278,15 @@ def an_illegal_name_is_refused_with_the_name_to_use(scene: Scene) -> None:
 @SCENARIOS.append
 def ops_are_listed_by_name_with_latest_count_and_level(scene: Scene) -> None:
     assert scene.store.ops() == []
-    scene.push("zeta", "aaa")
+    scene.store.push("zeta", b"one")
     scene.push("alpha", "aaa")
     scene.push("alpha", "aab")
-    scene.store.link("alpha", "only_linked")
+    scene.create("only_in_a_pipeline")
     told = [(op.name, op.latest, op.versions, op.compat) for op in scene.store.ops()]
     assert told == [
         ("alpha", "1.0.1", 2, "major"),
-        ("only_linked", None, 0, "major"),
-        ("zeta", "1.0.0", 1, "major"),
+        ("only_in_a_pipeline", None, 0, "major"),
+        ("zeta", "1.0.0", 1, "exact"),
     ]
     assert scene.store.op("zeta") == scene.store.ops()[2]
     with pytest.raises(errors.OpNotFound):

@@ -22,10 +22,10 @@ def replaced(lock: Lock, op: str, **changed: object) -> Lock:
 
 def generations(scene: Scene) -> None:
     """Push a chain of three ops, each trained on the one before, and then a newer scaler that is valid for none."""
+    scene.store.register_pipeline("churn", ["scaler", "pca", "forest"], new_ops="major")
     scene.store.push("scaler", b"scaler 1")
     scene.store.push("pca", b"pca 1", valid_with=["scaler"])
     scene.store.push("forest", b"forest 1", valid_with=["pca"])
-    scene.store.register_pipeline("churn", ["scaler", "pca", "forest"])
 
 
 @SCENARIOS.append
@@ -89,13 +89,13 @@ def without_a_valid_set_the_verdict_is_unknown_if_only_links_are_missing(scene: 
     scene.store.register_pipeline("pair", ["pca", "forest"])
     found = scene.store.resolve("pair")
     assert (found.verdict, found.versions) == ("unknown", ())
-    scene.store.link("pca@1.0.0", "forest", valid=False)
+    scene.store.link("pca@1.0.0", "forest@any", valid=False)
     assert scene.store.resolve("pair").verdict == "invalid"
 
 
 @SCENARIOS.append
 def an_op_without_versions_has_no_valid_set(scene: Scene) -> None:
-    scene.store.push("pca", b"one", valid_for=["forest"])
+    scene.store.push("pca", b"one", valid_for=["forest@any"], new_ops="major")
     scene.store.register_pipeline("pair", ["pca", "forest"])
     found = scene.store.resolve("pair")
     assert (found.verdict, found.versions, found.conflict) == ("invalid", (), ())
@@ -171,7 +171,7 @@ def a_lock_holds_until_an_edge_a_version_or_a_verdict_changes(scene: Scene) -> N
     assert scene.store.check_lock("churn", lock).findings == (
         "scaler -> pca is unknown: no link says whether scaler 1.0.0 is valid for pca 1.0.0",
     )
-    scene.store.link("scaler@1.0.0", "pca")
+    scene.store.link("scaler@1.0.0", "pca@any")
     scene.store.remove_pipeline("churn")
     scene.store.register_pipeline("churn", ["scaler", "pca"])
     assert scene.store.check_lock("churn", lock).findings == ("the ops or edges of the pipeline churn have changed",)

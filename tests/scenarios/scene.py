@@ -67,9 +67,19 @@ class Scene:
         return rows, set(self.saver), []  # the client or the daemon deletes uploads later
 
     def push(self, op: str, version: str, *, valid_for: tuple[str, ...] = ()) -> str:
-        """Push bytes with the subversions of three letters (`aab`, see `spelt`); return the version number."""
-        pushed = self.store.push(op, f"{op} {version}".encode(), subversions=spelt(version), valid_for=valid_for)
+        """Push bytes with the subversions of three letters (`aab`, see `spelt`); return the version number.
+
+        Ops that do not exist are created with the level major.
+        """
+        pushed = self.store.push(
+            op, f"{op} {version}".encode(), subversions=spelt(version), valid_for=valid_for, new_ops="major"
+        )
         return pushed.version
+
+    def create(self, *ops: str) -> None:
+        """Create ops without versions, with the level major: each is in a pipeline of its own."""
+        for op in ops:
+            self.store.register_pipeline(f"only-{op}", [op], new_ops="major")
 
     def numbered(self, op: str) -> None:
         """Push 1.0.0, 1.0.1, 1.1.0, 2.0.0 and then 1.0.2 of the op."""

@@ -13,14 +13,22 @@ def the_newest_valid_version_comes_first_and_newer_ones_are_skipped_with_the_rea
     scene.numbered("pca")
     scene.push("forest", "aaa")
     scene.store.set_op("pca", compat="minor")
-    scene.store.link("pca@1.0.1", "forest")
-    scene.store.link("pca@1.0.2", "forest", valid=False)
+    scene.store.link("pca@1.0.1", "forest@any")
+    scene.store.link("pca@1.0.2", "forest@any", valid=False)
     found = scene.store.versions("pca", valid_for=["forest"])
     assert (numbers(found), found.verdict) == (["1.0.1", "1.0.0"], "valid")
     assert [(skipped.op, skipped.version, skipped.reason) for skipped in found.skipped] == [
-        ("pca", "1.0.2", "pca 1.0.2 is known not to be valid for forest"),
-        ("pca", "2.0.0", "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
-        ("pca", "1.1.0", "pca 1.1.0 is not validated for forest 1.0.0; last validated: 1.0.1 for forest"),
+        ("pca", "1.0.2", "pca 1.0.2 is known not to be valid for any version of forest"),
+        (
+            "pca",
+            "2.0.0",
+            "pca 2.0.0 is not validated for forest 1.0.0; last validated: 1.0.1 for any version of forest",
+        ),
+        (
+            "pca",
+            "1.1.0",
+            "pca 1.1.0 is not validated for forest 1.0.0; last validated: 1.0.1 for any version of forest",
+        ),
     ]
     first = scene.store.versions("pca", valid_for=["forest"], limit=1)
     assert (numbers(first), first.skipped) == (["1.0.1"], found.skipped)
@@ -32,8 +40,8 @@ def without_any_link_an_empty_selection_is_unknown(scene: Scene) -> None:
     scene.push("forest", "aaa")
     found = scene.store.versions("pca", valid_for=["forest"])
     assert (found.versions, found.verdict, len(found.skipped)) == ((), "unknown", 5)
-    scene.store.link("pca@1.0.0", "forest")
-    scene.store.unlink("pca@1.0.0", "forest")
+    scene.store.link("pca@1.0.0", "forest@any")
+    scene.store.unlink("pca@1.0.0", "forest@any")
     assert scene.store.versions("pca", valid_for=["forest"]).verdict == "unknown"
 
 
@@ -46,7 +54,7 @@ def with_a_link_in_force_an_empty_selection_is_invalid(scene: Scene) -> None:
     found = scene.store.versions("pca", valid_for=["forest"])
     assert (found.versions, found.verdict) == ((), "invalid")
     scene.store.unlink("pca", "forest@1.0.0")
-    scene.store.link("pca", "forest", valid=False)
+    scene.store.link("pca", "forest@any", valid=False)
     assert scene.store.versions("pca", valid_for=["forest"]).verdict == "invalid"
 
 
@@ -65,9 +73,9 @@ def a_version_must_be_valid_for_each_of_several_downstreams(scene: Scene) -> Non
         scene.push(op, "aaa")
     scene.store.set_op("pca", compat="exact")
     for number in ("1.0.0", "1.0.1", "1.1.0"):
-        scene.store.link(f"pca@{number}", "forest")
+        scene.store.link(f"pca@{number}", "forest@any")
     for number in ("1.0.0", "1.0.1", "2.0.0"):
-        scene.store.link(f"pca@{number}", "boost")
+        scene.store.link(f"pca@{number}", "boost@any")
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
     assert numbers(found) == ["1.0.1", "1.0.0"]
     assert [skipped.version for skipped in found.skipped] == ["1.0.2", "2.0.0", "1.1.0"]
@@ -81,10 +89,13 @@ def a_known_failure_takes_precedence_over_an_unknown_verdict_as_the_reason(scene
     scene.push("pca", "aaa")
     for op in ("forest", "boost"):
         scene.push(op, "aaa")
-    scene.store.link("pca", "boost", valid=False)
+    scene.store.link("pca", "boost@any", valid=False)
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
-    assert (found.verdict, found.skipped[0].reason) == ("invalid", "pca 1.0.0 is known not to be valid for boost")
-    scene.store.link("pca", "boost")
+    assert (found.verdict, found.skipped[0].reason) == (
+        "invalid",
+        "pca 1.0.0 is known not to be valid for any version of boost",
+    )
+    scene.store.link("pca", "boost@any")
     found = scene.store.versions("pca", valid_for=["forest", "boost"])
     assert found.verdict == "unknown"
 
@@ -105,7 +116,7 @@ def a_downstream_reference_means_the_version_it_selects(scene: Scene) -> None:
 def only_versions_that_the_reference_admits_are_validated(scene: Scene) -> None:
     scene.numbered("pca")
     scene.push("forest", "aaa")
-    scene.store.link("pca@1.0.0", "forest")
+    scene.store.link("pca@1.0.0", "forest@any")
     found = scene.store.versions("pca@>=1.1", valid_for=["forest"])
     assert (numbers(found), [skipped.version for skipped in found.skipped]) == (["1.1.0"], ["2.0.0"])
     assert numbers(scene.store.versions("pca@1.0", valid_for=["forest"])) == ["1.0.2", "1.0.1", "1.0.0"]
@@ -118,7 +129,7 @@ def only_versions_that_latest_could_select_are_candidates(scene: Scene) -> None:
     scene.push("pca", "aaa")
     scene.store.register("pca", subversions=spelt("aab"))
     scene.push("forest", "aaa")
-    scene.store.link("pca@1.0.1", "forest")
+    scene.store.link("pca@1.0.1", "forest@any")
     found = scene.store.versions("pca", valid_for=["forest"])
     assert (numbers(found), found.skipped) == (["1.0.0"], ())
 
@@ -147,7 +158,8 @@ def versions_are_listed_across_pages(scene: Scene) -> None:
                 " position, registered_at) VALUES (1, ?, 'aaaa', 'aaaa', ?, 1, 0, ?, ?, 0)",
                 (n, f"{n:04x}", n - 1, n),
             )
-    scene.store.link("pca@1.0.5", "forest")
+    scene.create("forest")
+    scene.store.link("pca@1.0.5", "forest@any")
     scene.store.set_op("pca", compat="exact")
     assert [version.sequence for version in scene.store.versions("pca").versions] == list(range(2100, 0, -1))
     assert len(scene.store.versions("pca", limit=1500).versions) == 1500

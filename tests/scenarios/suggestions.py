@@ -32,7 +32,7 @@ def a_mistyped_op_name_gets_the_right_one_as_suggestion(scene: Scene) -> None:
         lambda: store.op("random_forst"),
         lambda: store.set_op("random_forst", compat="exact"),
         lambda: store.links("random_forst"),
-        lambda: store.link("random_forst", "pca"),
+        lambda: store.link("random_forst", "pca@any"),
         lambda: store.link("pca", "random_forst@1.0.0"),
         lambda: store.validate("pca", "random_forst@1.0.0"),
         lambda: store.push("boost", b"x", valid_with=["random_forst"]),

@@ -69,7 +69,7 @@ def yanking_changes_no_verdict(scene: Scene) -> None:
 
 @SCENARIOS.append
 def a_yanked_version_is_no_candidate_of_a_selection(scene: Scene) -> None:
-    scene.store.push("pca", b"one")
+    scene.store.push("pca", b"one", new_ops="major")
     scene.store.push("pca", b"two")
     scene.store.push("forest", b"trees", valid_with=["pca"])
     scene.store.yank("pca@1.0.1", "broken")

@@ -186,15 +186,17 @@ def wrong_types(value: Any) -> list[Any]:
 
 
 NULLABLE = {"size", "until"}
+NULLABLE_IN_STATUS = {"ops", "versions", "database_size", "blobs_size"}  # an earlier daemon has none of them
 
 
 def mutations(document: Any, *, is_status: bool = False) -> Iterator[Mutation]:
     """Yield the mutations of each leaf of a true response."""
+    nullable = NULLABLE | NULLABLE_IN_STATUS if is_status else NULLABLE
     for path, value in leaves(document):
         if not path:
             continue
         key = next(part for part in reversed(path) if isinstance(part, str))
-        wrong = [other for other in wrong_types(value) if other is not None or key not in NULLABLE]
+        wrong = [other for other in wrong_types(value) if other is not None or key not in nullable]
         allowed = [CONTROLS] if isinstance(value, str) and key not in GRAMMAR else []
         if value is not None and not is_status:
             wrong += GRAMMAR.get(key, [])

@@ -40,7 +40,7 @@ def fill(client: BaseOpStoreClient) -> None:
     client.push("forest", b"forest", message="a forest", valid_with=["pca@1.0.0"])
     client.save("settings", {"depth": 3}, format="json")
     client.link("pca@1.0.0", "forest@1.0.0", evidence="run 4711")
-    client.link("pca", "forest")
+    client.link("pca", "forest@any")
     client.register_pipeline("churn", ["pca", "forest"])
 
 
@@ -49,7 +49,7 @@ def prepare_for_commands(client: BaseOpStoreClient) -> None:
     client.tag("pca@1.0.0", "old")
     client.link("pca@1.0.1", "forest@1.0.0")
     client.unyank("pca@1.0.1")
-    client.link("pca", "forest")
+    client.link("pca", "forest@any")
     client.push("settings", b"older settings", subversions="dddd.dddd.dddd")
     client.link("settings@1.0.0", "forest@1.0.0")
     _churn(client)

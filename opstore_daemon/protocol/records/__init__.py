@@ -6,7 +6,10 @@ module for each noun; import the records from here.
 
 from opstore_daemon.protocol.records.affected import Affected, AffectedOp
 from opstore_daemon.protocol.records.base import (
+    EXACT,
     LEVELS,
+    VERDICTS,
+    Basis,
     Compat,
     Fields,
     Level,
@@ -23,6 +26,7 @@ from opstore_daemon.protocol.records.details import VersionDetails
 from opstore_daemon.protocol.records.journal import Journal, JournalEntry
 from opstore_daemon.protocol.records.links import Linked, LinkRecord, Links, NewLink
 from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
+from opstore_daemon.protocol.records.picked import PickedYanked
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
 from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution, Upgrade
 from opstore_daemon.protocol.records.sessions import Invitation
@@ -33,7 +37,6 @@ from opstore_daemon.protocol.records.versions import (
     ChangeVersion,
     NewVersion,
     NewYank,
-    PickedYanked,
     Pushed,
     SkippedVersion,
     VersionRecord,
@@ -51,10 +54,13 @@ from opstore_daemon.protocol.records.wire import (
 )
 
 __all__ = [
+    "EXACT",
     "LEVELS",
     "MAX_DEPTH",
+    "VERDICTS",
     "Affected",
     "AffectedOp",
+    "Basis",
     "BlobRecord",
     "Blobs",
     "ChangeOp",

@@ -1,9 +1,9 @@
 """The ops to retrain for a version."""
 
-from opstore_daemon.protocol.records.base import NameText, NumberText, Record, Sentence, VerdictWord, WithVerdict
+from opstore_daemon.protocol.records.base import Basis, NameText, NumberText, Record, Sentence, VerdictWord, WithVerdict
+from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows
 from opstore_daemon.protocol.records.verdicts import OpVersion
-from opstore_daemon.protocol.records.versions import Picked
 
 
 class AffectedOp(WithVerdict, Record, frozen=True, kw_only=True):
@@ -12,6 +12,7 @@ class AffectedOp(WithVerdict, Record, frozen=True, kw_only=True):
     op: NameText
     version: NumberText | None
     verdict: VerdictWord
+    basis: Basis
     reason: Sentence
 
 

@@ -21,7 +21,26 @@ from opstore_daemon.protocol.versions import NUMBER_FORM, SUBVERSIONS_FORM
 
 Level = Literal["major", "minor", "patch"]
 Compat = Literal["major", "minor", "exact"]
+EXACT: Compat = "exact"  # of a new op: a version that nobody validated is not valid
 VerdictWord = Literal["valid", "invalid", "unknown"]
+Basis = Literal[
+    "link",
+    "known-invalid",
+    "compatible",
+    "not-validated",
+    "no-links",
+    "no-version",
+    "upstream-affected",
+]
+VERDICTS: dict[Basis, VerdictWord] = {  # the verdict that each basis leads to
+    "link": "valid",
+    "known-invalid": "invalid",
+    "compatible": "valid",
+    "not-validated": "invalid",
+    "no-links": "unknown",
+    "no-version": "unknown",
+    "upstream-affected": "unknown",
+}
 LinkState = Literal["valid", "invalid", "revoked"]
 Otherwise = Literal["refuse", "patch"]
 

@@ -11,7 +11,7 @@ from opstore_daemon.protocol.records.base import (
     Request,
     Time,
 )
-from opstore_daemon.protocol.records.versions import Picked
+from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.references import Reference
 
 

@@ -5,11 +5,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from opstore_daemon.protocol.names import OpName, PipelineName
-from opstore_daemon.protocol.records.base import Cursor, NameText, Position, Record, Request, Time
+from opstore_daemon.protocol.records.base import EXACT, Compat, Cursor, NameText, Position, Record, Request, Time
 
 
 class PipelineRecord(Record, frozen=True, kw_only=True):
-    """A pipeline: its ops in the order of the data, and its edges as (upstream, downstream)."""
+    """A pipeline: its ops in the order of the data, and its edges as (upstream, downstream).
+
+    `created_ops` are the ops that the registration created.
+    """
 
     name: NameText
     ops: tuple[NameText, ...]
@@ -17,6 +20,7 @@ class PipelineRecord(Record, frozen=True, kw_only=True):
     registered_at: Time
     position: Position
     created: bool = False
+    created_ops: tuple[NameText, ...] = ()
 
 
 class Pipelines(Record, frozen=True, kw_only=True):
@@ -32,8 +36,12 @@ class Pipelines(Record, frozen=True, kw_only=True):
 
 
 class NewPipeline(Request, frozen=True, kw_only=True):
-    """A new pipeline: if `edges` is None, `ops` are a chain; else every op is in `ops` or in an edge."""
+    """A new pipeline: if `edges` is None, `ops` are a chain; else every op is in `ops` or in an edge.
+
+    `new_ops` is the compatibility level of the ops that it creates.
+    """
 
     name: PipelineName
     ops: Annotated[tuple[OpName, ...], Meta(max_length=1000)] = ()
     edges: Annotated[tuple[tuple[OpName, OpName], ...], Meta(max_length=10000)] | None = None
+    new_ops: Compat = EXACT

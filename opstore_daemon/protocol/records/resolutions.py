@@ -8,9 +8,10 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import base
 from opstore_daemon.protocol.records.base import Record, References, Request, Size, VerdictWord, WithVerdict
+from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion
-from opstore_daemon.protocol.records.versions import Picked, SkippedVersion, VersionRecord
+from opstore_daemon.protocol.records.versions import SkippedVersion, VersionRecord
 
 # Text, because Python programs make locks of the records of a resolution: `check_lock` parses it.
 NameText = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": OpName.PATTERN})]

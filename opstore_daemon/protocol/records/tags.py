@@ -10,8 +10,8 @@ from opstore_daemon.protocol.records.base import (
     Request,
     Time,
 )
+from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.resolutions import Lock
-from opstore_daemon.protocol.records.versions import Picked
 from opstore_daemon.protocol.references import TagName
 
 

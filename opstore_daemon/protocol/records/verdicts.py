@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from opstore_daemon.protocol.records.base import (
+    Basis,
     NameText,
     NumberText,
     Position,
@@ -11,8 +12,8 @@ from opstore_daemon.protocol.records.base import (
     VerdictWord,
     WithVerdict,
 )
+from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows, reference
-from opstore_daemon.protocol.records.versions import Picked
 
 
 class OpVersion(Record, frozen=True, kw_only=True):
@@ -28,17 +29,16 @@ class OpVersion(Record, frozen=True, kw_only=True):
 
 
 class EdgeVerdict(WithVerdict, Record, frozen=True, kw_only=True):
-    """The verdict of one edge, with its reason in words.
+    """The verdict of one edge, the rule that decided it (docs/rules.md) and the reason in words.
 
-    `by_entry`: an entry for exactly the upstream version decides it. An invalid edge without one has not been
-    validated.
+    An invalid edge is `known-invalid` if a link says so, and `not-validated` if only other versions were validated.
     """
 
     upstream: OpVersion
     downstream: OpVersion
     verdict: VerdictWord
+    basis: Basis
     reason: Sentence
-    by_entry: bool = False
 
     def __bool__(self) -> bool:
         """Return whether the verdict is valid."""

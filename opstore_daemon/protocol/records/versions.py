@@ -9,6 +9,7 @@ from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import MAX_LABELS
 from opstore_daemon.protocol.records.base import (
+    Compat,
     Cursor,
     DigestText,
     Fields,
@@ -37,23 +38,11 @@ from opstore_daemon.protocol.records.base import (
     VerdictWord,
     WithVerdict,
 )
+from opstore_daemon.protocol.records.links import LinkRecord
+from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows, reference
 from opstore_daemon.protocol.references import TagName
 from opstore_daemon.protocol.versions import Version
-
-
-class PickedYanked(Record, frozen=True, kw_only=True):
-    """A yanked version that a reference selected, and why it was yanked: the client warns of it."""
-
-    op: NameText
-    version: NumberText
-    reason: Reason
-
-    def __str__(self) -> str:
-        return f"{self.op}@{self.version} is yanked: {self.reason}"
-
-
-Picked = Annotated[tuple[PickedYanked, ...], Meta(max_length=10000)]
 
 
 class VersionRecord(Record, frozen=True, kw_only=True):
@@ -86,9 +75,16 @@ class VersionRecord(Record, frozen=True, kw_only=True):
 
 
 class Pushed(VersionRecord, frozen=True, kw_only=True):
-    """A version, and whether this push created it or stored its bytes."""
+    """A version, and whether this push created it or stored its bytes.
+
+    `links` are the links in force that were asked for, in that order; one that says that the pair is known to be
+    invalid was kept. `compatible_with` is a compatible version with a valid link (None: there is none, or the push
+    created nothing): what is linked to it counts for the new version, too.
+    """
 
     created: bool
+    links: tuple[LinkRecord, ...] = ()
+    compatible_with: NumberText | None = None
     picked_yanked: Picked = ()
 
 
@@ -129,6 +125,9 @@ class NewVersion(Request, frozen=True, kw_only=True):
 
     `otherwise` says what happens if declared subversions are stored with other bytes: `refuse`, or make a new `patch`
     version, with their valid links.
+
+    A new op gets the compatibility level `new_ops` (None: `exact`). If it is set, ops of `valid_for` that do not exist
+    are created, too.
     """
 
     upload: UploadId | None = None
@@ -147,6 +146,7 @@ class NewVersion(Request, frozen=True, kw_only=True):
     tags: Annotated[tuple[TagName, ...], Meta(max_length=100)] = ()
     format: Format | None = None
     libraries: Libraries = msgspec.field(default_factory=dict)
+    new_ops: Compat | None = None
 
 
 class NewYank(Request, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from opstore_daemon.metadata.statements import Query, prepared
 from opstore_daemon.metadata.tables import Link, Version, aliased
 from opstore_daemon.protocol.versions import VersionNumber
-from opstore_daemon.rules.verdict import LinkInForce, line
+from opstore_daemon.rules.verdict import Line, LinkInForce, line
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
@@ -150,6 +150,27 @@ def _of_lines(time_filter: TimeFilter, places: int, *, up: int, down: int, pairs
     newest = select(func.max(Link.position)).where(_valid_between(time_filter, up, down), *same, target_id == target)
     position = newest.correlate(rows).scalar_subquery()
     return _select_relevant().where(Link.position.in_(select(position).select_from(rows)))
+
+
+def linked_in_line(snapshot: Snapshot, op: OpRow, shared: Line, without: VersionRow) -> VersionNumber | None:
+    """Return a version of the op, not `without`, that shares these parts and has a valid link; None if there is none.
+
+    Of several it is the one with the highest minor number and, of these, with the newest link.
+    """
+    query = _linked_in_line(
+        snapshot.time_filter, len(shared), up=op.id, major=shared[0], minor=shared[-1], own=without.id
+    )
+    found = snapshot.execute(query).first()
+    return None if found is None else VersionNumber(*found)
+
+
+@prepared
+def _linked_in_line(time_filter: TimeFilter, places: int, *, up: int, major: int, minor: int, own: int) -> Executable:
+    same = [Link.upstream_major == major, Link.upstream_minor == minor][:places]
+    query = select(Version.major_number, Version.minor_number, Version.patch_number)
+    query = query.join(Link, Link.upstream_version_id == Version.id)
+    query = query.where(Link.upstream_id == up, Link.state == "valid", *same, time_filter.in_force(Link))
+    return query.where(Version.id != own).order_by(Link.upstream_minor.desc(), Link.position.desc()).limit(1)
 
 
 def _in_force(snapshot: Snapshot, query: Query) -> list[LinkInForce]:

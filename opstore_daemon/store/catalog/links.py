@@ -23,7 +23,7 @@ from opstore_daemon.metadata.tables import Journal, Link, Op, Version, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import LinkRecord, LinkState
-from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.references import AnyVersion, Reference
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops, references, version_rows
@@ -31,6 +31,8 @@ from opstore_daemon.store.catalog.link_queries import effective, target_id
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
+
+LISTED = 5  # links that the error of a revocation lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class LinkKey:
             raise errors.InvalidRequest(reason=f"{self.downstream.name} can't be its own upstream")
 
     def __str__(self) -> str:
-        return self.downstream.name if self.version is None else f"{self.downstream.name}@{self.version.number}"
+        return (
+            f"{self.downstream.name}@any" if self.version is None else f"{self.downstream.name}@{self.version.number}"
+        )
 
     @property
     def values(self) -> dict[str, int]:
@@ -60,36 +64,59 @@ def _has_key(upstream: int, to: int, target: int) -> ColumnElement[bool]:
 
 
 def link_key(snapshot: Snapshot, upstream: VersionRow, to: Reference) -> LinkKey:
-    """Return the key of a link from that version to the op or version that the reference names.
+    """Return the key of a link from that version to the version that the reference selects; `any`: to any version.
 
-    A bare reference means the op, whatever its version; the op is created if there is none. Raises OpNotFound,
-    InvalidRequest if both ends are the same op, and what `resolve_reference` raises.
+    Raises OpNotFound, NoVersionYet for a bare name of an op without versions, InvalidRequest if both ends are the same
+    op, and what `resolve_reference` raises.
     """
-    if to.bare:
-        return LinkKey(upstream, ops.ensure(snapshot.connection, to.op), None)
     op = ops.get(snapshot, to.op)
+    if isinstance(to.selector, AnyVersion):
+        return LinkKey(upstream, op, None)
+    if to.bare and version_rows.latest(snapshot, op.id) is None:
+        raise errors.NoVersionYet(op=op.name)
     return LinkKey(upstream, op, references.resolve_reference(snapshot, op.id, to))
 
 
-def record_link(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int) -> LinkRecord:
+def record_link(
+    connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int, *, reverses: bool = True
+) -> LinkRecord:
     """Record a link in that state, unless the link in force is the same; return the link in force.
 
-    For `revoked`, return the link that is revoked; raise LinkNotFound if there is none. `now` in microseconds since
-    1970.
+    Without evidence, a link in the same state keeps the evidence that it has. Unless it `reverses`, a link that says
+    that the versions are known not to be valid together is kept. For `revoked`, return the link that is
+    revoked; raise LinkNotFound, which lists the links between the two ops, if there is none. `now` in microseconds
+    since 1970.
     """
     before = find(connection, key)
     if state == "revoked":
         if before is None:
-            upstream = f"{key.upstream.op}@{key.upstream.number}"
-            raise errors.LinkNotFound(upstream=upstream, downstream=str(key), op=key.upstream.op)
+            raise _not_found(connection, key)
         _write(connection, key, state, evidence, now)
         return before
-    same = before is not None and (before.valid, before.evidence) == (state == "valid", evidence)
-    if before is None or not same:
-        _write(connection, key, state, evidence, now)
-        before = find(connection, key)
-    assert before is not None, "this transaction wrote it"  # noqa: S101
-    return before
+    same = before is not None and before.state == state and evidence in (None, before.evidence)
+    if before is not None and (same or (not reverses and not before.valid)):
+        return before
+    _write(connection, key, state, evidence, now)
+    recorded = find(connection, key)
+    assert recorded is not None, "this transaction wrote it"  # noqa: S101
+    return recorded
+
+
+def _not_found(connection: Connection, key: LinkKey) -> errors.LinkNotFound:
+    between = Filter(upstream=OpName(key.upstream.op), downstream=key.downstream.name)
+    found = records(Snapshot(connection), between, None, LISTED + 1)
+    listed = [_described(link) for link in found[:LISTED]]
+    if len(found) > LISTED:
+        listed.append("and more")
+    pair = f"{key.upstream.op} and {key.downstream.name}"
+    others = f"between {pair} there are {', '.join(listed)}" if listed else f"there is no link between {pair}"
+    upstream = f"{key.upstream.op}@{key.upstream.number}"
+    return errors.LinkNotFound(upstream=upstream, downstream=str(key), op=key.upstream.op, others=others)
+
+
+def _described(link: LinkRecord) -> str:
+    ends = f"{link.upstream}@{link.upstream_version} -> {link.downstream}@{link.downstream_version or AnyVersion()}"
+    return ends if link.valid else f"{ends} (invalid)"
 
 
 def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int) -> None:

@@ -50,19 +50,19 @@ class OpLine:
 def find(snapshot: Snapshot, name: OpName) -> OpRow | None:
     """Return the op of that name, or None."""
     row = snapshot.execute(_by_name(snapshot.time_filter, name=name)).one_or_none()
-    return None if row is None else OpRow(row.id, OpName(row.name), _compat(snapshot, row.id, row.compat), row.changed)
-
-
-def _compat(snapshot: Snapshot, op_id: int, now: str) -> Compat:
-    if snapshot.position is None:
-        return cast(Compat, now)
-    then = snapshot.execute(_level(op_id=op_id, position=snapshot.position)).scalar()
-    return "major" if then is None else then
+    if row is None:
+        return None
+    compat = row.compat
+    if snapshot.position is not None:
+        compat = snapshot.execute(_level(op_id=row.id, position=snapshot.position)).scalar() or row.created_compat
+    return OpRow(row.id, OpName(row.name), cast(Compat, compat), row.changed)
 
 
 @prepared
 def _by_name(time_filter: TimeFilter, *, name: str) -> Executable:
-    return select(Op.id, Op.name, Op.compat, Op.changed).where(Op.name == name, time_filter.exists(Op))
+    return select(Op.id, Op.name, Op.compat, Op.created_compat, Op.changed).where(
+        Op.name == name, time_filter.exists(Op)
+    )
 
 
 @prepared
@@ -86,15 +86,15 @@ def _not_found(snapshot: Snapshot, name: OpName) -> errors.NotFound:
     return errors.OpNotFound(op=name).with_suggestions(names_like(snapshot, Op.name, name))
 
 
-def ensure(connection: Connection, name: OpName) -> OpRow:
-    """Return the op of that name; create it if there is none.
+def ensure(connection: Connection, name: OpName, compat: Compat) -> OpRow:
+    """Return the op of that name; if there is none, create it with that compatibility level.
 
     A new op gets the position of the next entry, which the caller appends in the same transaction.
     """
     op = find(Snapshot(connection), name)
     if op is None:
-        row = _CREATE.run(connection, {"name": name}).one()
-        op = OpRow(row.id, OpName(row.name), cast(Compat, row.compat), row.changed)
+        row = _CREATE.run(connection, {"name": name, "compat": compat, "created_compat": compat}).one()
+        op = OpRow(row.id, OpName(row.name), compat, row.changed)
     return op
 
 
@@ -103,7 +103,7 @@ def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:
     _set_changed(op_ids=list(op_ids), at=position).run(connection)
 
 
-_CREATE = Statement(insert(Op).values(position=journal.NEXT).returning(Op.id, Op.name, Op.compat, Op.changed))
+_CREATE = Statement(insert(Op).values(position=journal.NEXT).returning(Op.id, Op.name, Op.changed))
 
 
 @prepared
@@ -172,7 +172,7 @@ def lines(snapshot: Snapshot, after: str, limit: int, only: OpName | None = None
 def _line(
     snapshot: Snapshot,
     name: str,
-    compat: str | None,
+    compat: str,
     description: str | None,
     count: int,
     size: int | None,
@@ -183,7 +183,7 @@ def _line(
     has_latest = number[0] is not None
     return OpLine(
         name=name,
-        compat=cast(Compat, compat or "major"),
+        compat=cast(Compat, compat),
         description=description or None,
         versions=count,
         latest=str(VersionNumber(*number)) if has_latest else None,
@@ -228,4 +228,6 @@ def _columns(time_filter: TimeFilter) -> tuple[ColumnElement[Any], ColumnElement
         return Op.compat, Op.last_sequence
     level = select(Level.compat).where(Level.op_id == Op.id, Level.position <= time_filter.position)
     level = level.order_by(Level.position.desc()).limit(1)
-    return level.scalar_subquery(), func.coalesce(time_filter.newest_sequence(Op.id), 0)
+    return func.coalesce(level.scalar_subquery(), Op.created_compat), func.coalesce(
+        time_filter.newest_sequence(Op.id), 0
+    )

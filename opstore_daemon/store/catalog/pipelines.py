@@ -10,7 +10,7 @@ from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp, aliased
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, PipelineName
-from opstore_daemon.protocol.records import PipelineRecord
+from opstore_daemon.protocol.records import Compat, PipelineRecord
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
@@ -55,18 +55,20 @@ def _ordered(chain: Sequence[OpName], edges: Sequence[tuple[OpName, OpName]]) ->
 
 
 def register(
-    connection: Connection, name: PipelineName, order: Sequence[OpName], edges: Edges, now: int
+    connection: Connection, name: PipelineName, order: Sequence[OpName], edges: Edges, new_ops: Compat, now: int
 ) -> PipelineRecord:
-    """Register the pipeline and create its missing ops; do nothing if it has this graph already.
+    """Register the pipeline and create its missing ops with that level; do nothing if it has this graph already.
 
     Raises PipelineConflict if the name has another graph. `now` in microseconds since 1970.
     """
-    found = find(Snapshot(connection), name)
+    snapshot = Snapshot(connection)
+    found = find(snapshot, name)
     if found is not None:
         if (set(found.ops), found.edges) != (set(order), edges):
             raise errors.PipelineConflict(pipeline=name)
         return found
-    ids = {op: ops.ensure(connection, op).id for op in order}
+    missing = tuple(op for op in order if ops.find(snapshot, op) is None)
+    ids = {op: ops.ensure(connection, op, new_ops).id for op in order}
     position = journal.append(connection, "pipeline", now)
     created = insert(Pipeline).values(name=name, registered_at=now, position=position).returning(Pipeline.id)
     pipeline_id = connection.execute(created).scalar_one()
@@ -82,6 +84,7 @@ def register(
         registered_at=journal.to_datetime(now),
         position=position,
         created=True,
+        created_ops=missing,
     )
 
 

@@ -6,7 +6,16 @@ from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Tag, Version
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import PickedYanked
-from opstore_daemon.protocol.references import DigestPrefix, Latest, Line, Range, Reference, Selector, TagName
+from opstore_daemon.protocol.references import (
+    AnyVersion,
+    DigestPrefix,
+    Latest,
+    Line,
+    Range,
+    Reference,
+    Selector,
+    TagName,
+)
 from opstore_daemon.protocol.references import Tag as TagSelector
 from opstore_daemon.protocol.versions import Version as Subversions
 from opstore_daemon.protocol.versions import VersionNumber
@@ -82,6 +91,9 @@ def _find(snapshot: Snapshot, op_id: int, reference: Reference) -> VersionRow | 
             return _with_digest(snapshot, op_id, reference, digits)
         case Subversions() as version:
             return by_subversions(snapshot, op_id, version)
+        case AnyVersion():
+            rule = "any is for the downstream op of a link, and selects no version"
+            raise errors.InvalidReference(reference=str(reference), rule=rule)
         case TagSelector(name):
             return _find_tagged(snapshot, op_id, reference, name)
 

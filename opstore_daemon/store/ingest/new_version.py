@@ -6,10 +6,11 @@ from sqlalchemy import Connection
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import NewVersion, Pushed
+from opstore_daemon.protocol.records import EXACT, NewVersion, Pushed
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.rules import derivation
-from opstore_daemon.store.catalog import annotations, links, ops, references, tags, version_rows, versions
+from opstore_daemon.rules.verdict import line
+from opstore_daemon.store.catalog import annotations, link_queries, links, ops, references, tags, version_rows, versions
 from opstore_daemon.store.catalog.links import LinkKey
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
@@ -45,19 +46,20 @@ def _check_subversions(request: NewVersion, *, has_bytes: bool) -> None:
 def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blob | None, now: int) -> Pushed:
     """Make the version in the caller's transaction; `blob` are its bytes, `now` is in microseconds since 1970.
 
-    Raises VersionConflict, NumbersExhausted and what the lookup of a reference raises.
+    Raises VersionConflict, NumbersExhausted, NoVersionYet and what the lookup of a reference raises.
     """
-    snapshot, op = Snapshot(connection), ops.ensure(connection, op_name)
+    snapshot, op = Snapshot(connection), ops.ensure(connection, op_name, request.new_ops or EXACT)
     added = _add(snapshot, op, request, blob, now)
     row = added.row
     references.record_yanked(snapshot, row)
     if request.labels:
         annotations.set_labels(connection, added, request.labels, now)
-    for reference in request.valid_for:
-        links.record_link(connection, links.link_key(snapshot, row, reference), "valid", None, now)
-    for reference in request.valid_with:
-        upstream = references.find_version(snapshot, reference)
-        links.record_link(connection, LinkKey(upstream, op, row), "valid", None, now)
+    if request.new_ops is not None:
+        for reference in request.valid_for:
+            ops.ensure(connection, reference.op, request.new_ops)
+    keys = [links.link_key(snapshot, row, reference) for reference in request.valid_for]
+    keys += [LinkKey(references.find_version(snapshot, reference), op, row) for reference in request.valid_with]
+    recorded = tuple(links.record_link(connection, key, "valid", None, now, reverses=False) for key in keys)
     if request.tags:
         tags.move(connection, request.tags, [row], now)
     labels, tag_names = request.labels, request.tags
@@ -66,7 +68,22 @@ def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blo
     else:
         record = versions.records(snapshot, [row])[0]
     picked = tuple(snapshot.picked_yanked)
-    return Pushed(**msgspec.structs.asdict(record), created=added.created, picked_yanked=picked)
+    return Pushed(
+        **msgspec.structs.asdict(record),
+        created=added.created,
+        links=recorded,
+        compatible_with=_compatible_with(snapshot, op, row) if added.created else None,
+        picked_yanked=picked,
+    )
+
+
+def _compatible_with(snapshot: Snapshot, op: OpRow, row: VersionRow) -> str | None:
+    """Return a compatible version with a valid link: what is linked to it counts for the new version, too."""
+    if op.compat == EXACT:
+        return None
+    shared = line(row.number, op.compat)
+    number = link_queries.linked_in_line(snapshot, op, shared, without=row)
+    return None if number is None else str(number)
 
 
 def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, now: int) -> Added:

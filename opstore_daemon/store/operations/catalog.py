@@ -9,6 +9,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.labels import LabelFilter
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
+    EXACT,
     Compat,
     Lock,
     OpRecord,
@@ -172,7 +173,12 @@ class CatalogOperations(Transactions):
         return self._write(OpRecord, work)
 
     def register_pipeline(
-        self, name: str, ops: Sequence[str] = (), edges: Sequence[tuple[str, str]] | None = None
+        self,
+        name: str,
+        ops: Sequence[str] = (),
+        edges: Sequence[tuple[str, str]] | None = None,
+        *,
+        new_ops: Compat = EXACT,
     ) -> PipelineRecord:
         """Register a pipeline (protocol.interface)."""
         parsed = PipelineName.parse(name)
@@ -180,7 +186,7 @@ class CatalogOperations(Transactions):
         order, sorted_pairs = pipelines.graph([OpName.parse(op) for op in ops], pairs)
 
         def work(connection: Connection) -> PipelineRecord:
-            return pipelines.register(connection, parsed, order, sorted_pairs, self._now())
+            return pipelines.register(connection, parsed, order, sorted_pairs, new_ops, self._now())
 
         return self._write(PipelineRecord, work)
 

@@ -13,7 +13,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import READ_SIZE, SMALL_PUSH
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import Fields, Level, NewVersion, Otherwise, Pushed, Upload
+from opstore_daemon.protocol.records import Compat, Fields, Level, NewVersion, Otherwise, Pushed, Upload
 from opstore_daemon.protocol.references import Reference, TagName
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.savers import BaseSaver
@@ -78,6 +78,7 @@ class IngestOperations(Transactions):
         tags: Sequence[str] = (),
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
+        new_ops: Compat | None = None,
     ) -> Pushed:
         """Store the bytes as a version of the op (protocol.interface)."""
         request = NewVersion(
@@ -93,6 +94,7 @@ class IngestOperations(Transactions):
             tags=tuple(map(TagName.parse, tags)),
             format=format,
             libraries=dict(libraries or {}),
+            new_ops=new_ops,
         )
         if isinstance(source, bytes) and len(source) <= SMALL_PUSH:
             return self.add_version(op, request, LOCAL, source)
@@ -123,6 +125,7 @@ class IngestOperations(Transactions):
         valid_with: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
+        new_ops: Compat | None = None,
     ) -> Pushed:
         """Register a version without bytes (protocol.interface)."""
         request = NewVersion(
@@ -132,6 +135,7 @@ class IngestOperations(Transactions):
             valid_with=tuple(map(Reference.parse, valid_with)),
             labels=dict(labels or {}),
             message=message,
+            new_ops=new_ops,
         )
         return self.add_version(op, request, LOCAL)
 

@@ -115,7 +115,7 @@ def _pipeline_line(
     own = {op: chosen[op] for op in record.ops}
     validation = verdicts.validate(snapshot, record.edges, own, record.position, record.name, budget)
     not_valid = [edge for edge in validation.edges if edge.verdict != "valid"]
-    known_invalid = sum(edge.verdict == "invalid" and edge.by_entry for edge in not_valid)
+    known_invalid = sum(edge.basis == "known-invalid" for edge in not_valid)
     return PipelineLine(record, validation.verdict, len(not_valid), known_invalid)
 
 

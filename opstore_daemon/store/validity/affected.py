@@ -39,11 +39,17 @@ def find_affected(snapshot: Snapshot, reference: Reference, pipeline: PipelineNa
     def verdict(op: str) -> Verdict:
         budget.spend(3 * QUERY_STEPS)
         edge = verdicts.edge(snapshot, chosen, latest(op))
-        return Verdict(edge.verdict, edge.reason)
+        return Verdict(edge.basis, edge.reason)
 
     found = affected.find_affected(chosen.op.name, downstreams, verdict)
     records = [
-        AffectedOp(op=op, version=verdicts.op_version(latest(op)).version, verdict=why.word, reason=why.reason)
+        AffectedOp(
+            op=op,
+            version=verdicts.op_version(latest(op)).version,
+            verdict=why.word,
+            basis=why.basis,
+            reason=why.reason,
+        )
         for op, why in found
     ]
     return Affected(

@@ -190,8 +190,8 @@ class Resolver:
                 upstream=OpVersion(op=up, version=str(upstream.number)),
                 downstream=OpVersion(op=down, version=str(downstream.number)),
                 verdict=verdict.word,
+                basis=verdict.basis,
                 reason=reason,
-                by_entry=verdict.by_entry,
             )
 
     def _skipped(self, version_set: VersionSet) -> Iterator[SkippedVersion]:

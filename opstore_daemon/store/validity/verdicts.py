@@ -54,8 +54,8 @@ def edge(snapshot: Snapshot, upstream: Chosen, target: Chosen) -> EdgeVerdict:
         upstream=op_version(upstream),
         downstream=op_version(target),
         verdict=verdict.word,
+        basis=verdict.basis,
         reason=verdict.reason,
-        by_entry=verdict.by_entry,
     )
 
 

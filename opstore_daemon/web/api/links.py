@@ -68,7 +68,7 @@ def listing(_api: Api, query: LinksQuery) -> Response:
         201: ResponseSpec(Linked, "The link, which is in force now."),
         200: ResponseSpec(Linked, "The link that was revoked."),
     },
-    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.LinkNotFound),
+    raises=(*WRITE_ERRORS, *REFERENCE_ERRORS, errors.LinkNotFound, errors.NoVersionYet),
 )
 def record(_api: Api, body: NewLink) -> Response:
     """Record a link, or revoke one: then the response is the link that was revoked."""

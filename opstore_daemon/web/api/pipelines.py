@@ -57,7 +57,7 @@ def listing(_api: Api, query: Page) -> Response:
 )
 def register(_api: Api, body: NewPipeline) -> Response:
     """Register a pipeline, if the same one does not exist already."""
-    record = store().register_pipeline(body.name, body.ops, body.edges)
+    record = store().register_pipeline(body.name, body.ops, body.edges, new_ops=body.new_ops)
     location = {LOCATION.name: routes.path(routes.PIPELINE, pipeline=record.name)}
     return json_response(record, 201, location) if record.created else json_response(record)
 

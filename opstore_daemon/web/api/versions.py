@@ -36,6 +36,7 @@ ROUTES: list[ApiRoute] = []
 PUSH_ERRORS = (
     *STORAGE_ERRORS,
     *REFERENCE_ERRORS,
+    errors.NoVersionYet,
     errors.InvalidSubversions,
     errors.InvalidDigest,
     errors.InvalidTag,

@@ -31,9 +31,9 @@ def look(found: Verdict | EdgeVerdict | PipelineLine | Validation | Resolution) 
     """Return the look of a verdict over one edge or several; of several, that of the worst edge."""
     match found:
         case Verdict():
-            return _look(found.word, found.by_entry)
+            return _look(found.word, found.basis == "known-invalid")
         case EdgeVerdict():
-            return _look(found.verdict, found.by_entry)
+            return _look(found.verdict, found.basis == "known-invalid")
         case PipelineLine():
             return _look(found.verdict, found.known_invalid > 0)
         case Resolution(verdict="invalid", conflict=()):  # not for want of a link: an op has no version to choose

@@ -243,7 +243,7 @@ def test_texts_flags_and_numbers_of_numpy_and_enums_are_taken(memory_server: OpS
     assert len(client.versions("pca", limit=np.int64(1)).versions) == 1  # type: ignore[arg-type]
     assert client.show("pca", as_of=np.int64(first.position)).version == "1.0.0"  # type: ignore[arg-type]
     client.push("forest", b"a forest", new=0)  # type: ignore[arg-type]
-    client.link("pca", "forest", evidence=np.str_("run 17"))
+    client.link("pca", "forest@any", evidence=np.str_("run 17"))
     assert client.wait("pca", "forest", seconds=np.float64(1)).verdict == "valid"
     client.register_pipeline("churn", np.array(["pca", "forest"]))  # type: ignore[arg-type]
     assert client.resolve("churn", timeout=math.inf).verdict == "valid"

@@ -112,21 +112,49 @@ def test_all_pages_of_an_op_with_many_versions_are_read(
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
+def test_links_count_for_the_latest_downstream_version_or_for_any(client: BaseOpStoreClient) -> None:
+    for version in (AAA, AAB, BAA):
+        client.save_op_bytes("pca", version, str(version).encode())
+    for version in (AAA, AAB):
+        client.save_op_bytes("forest", version, str(version).encode())
+    client.link("pca@1.0.0", "forest@1.0.0")
+    assert client.get_validated_links("forest", "pca") == set(), "it is for an older forest"
+    client.link("pca@1.0.1", "forest@1.0.1")
+    client.link("pca@2.0.0", "forest@any")
+    assert client.get_validated_links("forest", "pca") == {AAB, BAA}
+    client.link("pca@2.0.0", "forest@1.0.1", valid=False)
+    assert client.get_validated_links("forest", "pca") == {AAB}, "known not to be valid for this one"
+    client.link("pca@1.0.1", "forest@any", valid=False)
+    assert client.get_validated_links("forest", "pca") == {AAB}, "the link to exactly this version decides"
+
+
+def test_ops_that_the_verbs_create_have_the_level_major(client: BaseOpStoreClient) -> None:
+    client.save_op_bytes("pca", AAA, b"one")
+    client.register_valid_link("forest", "scaler", AAA)
+    client.push("knn", b"one")
+    assert {op.name: op.compat for op in client.ops()} == {
+        "forest": "major",
+        "knn": "exact",
+        "pca": "major",
+        "scaler": "major",
+    }
+
+
 def test_validated_links_are_none_only_for_ops_that_were_never_linked(client: BaseOpStoreClient) -> None:
     assert client.get_validated_links("forest", "pca") is None
     for version in (AAA, AAB):
         client.save_op_bytes("pca", version, str(version).encode())
     client.save_op_bytes("forest", AAA, b"trees")
     assert client.get_validated_links("forest", "pca") is None
-    client.link("pca@1.0.0", "forest", valid=False)
+    client.link("pca@1.0.0", "forest@any", valid=False)
     assert client.get_validated_links("forest", "pca") == set()
-    client.unlink("pca@1.0.0", "forest")
+    client.unlink("pca@1.0.0", "forest@any")
     assert client.get_validated_links("forest", "pca") == set()
-    client.link("pca@1.0.1", "forest")
+    client.link("pca@1.0.1", "forest@any")
     assert client.get_validated_links("forest", "pca") == {AAB}
     client.link("pca@1.0.0", "forest@1.0.0")
     assert client.get_validated_links(named("forest"), named("pca")) == {AAA, AAB}
-    client.link("pca@1.0.1", "forest", valid=False)
+    client.link("pca@1.0.1", "forest@any", valid=False)
     assert client.get_validated_links("forest", "pca") == {AAA}
     assert client.get_validated_links("pca", "forest") is None
 

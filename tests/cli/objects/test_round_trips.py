@@ -211,16 +211,17 @@ def test_the_other_arguments_are_those_of_push(client: OpStoreClient) -> None:
         return {name: each.default for name, each in inspect.signature(verb).parameters.items()}
 
     push, save = arguments(OpStoreClient.push), arguments(OpStoreClient.save)
-    assert {name: push[name] for name in push if name not in ("source", "libraries", "follow_links")} == {
+    assert {name: push[name] for name in push if name not in ("source", "libraries", "follow_links", "new_ops")} == {
         name: save[name] for name in save if name != "obj"
     }
+    client.register_pipeline("reports", ["report"])
     client.save("pca", {"n": 1})
     saved = client.save(
         "forest",
         {"trees": 10},
         fields={"major": {"trees": "10"}},
         valid_with=["pca"],
-        valid_for=["report"],
+        valid_for=["report@any"],
         labels={"by": "me"},
         message="ten trees",
     )

@@ -65,8 +65,9 @@ def a_link(**changes: Any) -> LinkRecord:
 
 
 def a_validation(verdict: Any, pipeline: str | None = "churn", reason: str = "because") -> Validation:
+    basis: Any = {"valid": "link", "invalid": "not-validated", "unknown": "no-links"}[verdict]
     up, down = OpVersion(op="pca", version="1.0.0"), OpVersion(op="forest", version=None)
-    edge = EdgeVerdict(upstream=up, downstream=down, verdict=verdict, reason=reason)
+    edge = EdgeVerdict(upstream=up, downstream=down, verdict=verdict, basis=basis, reason=reason)
     return Validation(verdict=verdict, edges=(edge,), versions=(up, down), pipeline=pipeline)
 
 

@@ -19,7 +19,7 @@ READER = MarkdownIt("commonmark").enable("table")
 
 def validation(reason: str = "", op: str = "pca") -> Validation:
     ends = OpVersion(op=op, version="1.0.0"), OpVersion(op="forest", version="2.0.0")
-    edge = EdgeVerdict(upstream=ends[0], downstream=ends[1], verdict="invalid", reason=reason)
+    edge = EdgeVerdict(upstream=ends[0], downstream=ends[1], verdict="invalid", basis="not-validated", reason=reason)
     return Validation(verdict="invalid", edges=(edge,), versions=ends)
 
 
@@ -27,7 +27,7 @@ def cells(markdown: str) -> list[list[Token]]:
     """Return the tokens of each cell of the table, without its header."""
     tokens = READER.parse(markdown)
     found = [token.children or [] for before, token in itertools.pairwise(tokens) if before.type == "td_open"]
-    assert len(found) == 4
+    assert len(found) == 5
     return found
 
 
@@ -43,7 +43,7 @@ def markdown(found: Validation, title: str = "churn") -> str:
 @example(" ")
 @example("` `")
 def test_markdown_renders_any_text_literally(text: str) -> None:
-    reason = cells(markdown(validation(reason=text)))[3]
+    reason = cells(markdown(validation(reason=text)))[4]
     assert "".join(token.content for token in reason).strip() == escape_controls(text).strip()
     for token in reason:
         # Outside of code GitHub interprets more than standard Markdown.

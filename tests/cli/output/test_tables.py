@@ -122,7 +122,7 @@ def test_a_terminal_too_narrow_for_a_table_gets_one_line_per_cell(
     opstore: Opstore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "30")
-    link = "upstream   pca@1.0.0\ndownstream forest\nverdict    ✓ valid\nsince      2024-05-06\n"
+    link = "upstream   pca@1.0.0\ndownstream forest@any\nverdict    ✓ valid\nsince      2024-05-06\n"
     evidence = "evidence   " + "q" * 100 + "\n"
     found = [a_link(), a_link(evidence="q" * 100)]
     assert opstore("links", links=found) == (0, f"{link}\n{link}{evidence}", "")
@@ -135,8 +135,8 @@ def test_colour_is_off_with_no_color_and_on_a_dumb_terminal(opstore: Opstore, mo
 
     assert "\x1b" not in verdict()
     monkeypatch.delenv("NO_COLOR")
-    assert "\x1b[31m✗ invalid" in verdict()
+    assert "\x1b[31m○ invalid" in verdict()
     assert "\x1b" not in verdict("--no-color")
     monkeypatch.setenv("TERM", "dumb")
     assert "\x1b" not in verdict()
-    assert "✗ invalid" in verdict()
+    assert "○ invalid" in verdict()

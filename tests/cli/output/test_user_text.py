@@ -75,7 +75,7 @@ def test_a_stray_byte_of_a_message_is_shown_alike_in_text_and_json(opstore: Opst
 
 def test_user_text_is_escaped_off_a_terminal(opstore: Opstore) -> None:
     link = a_link(evidence=HOSTILE)
-    line = f"pca@1.0.0\tforest\tvalid\t2024-05-06T07:08:09Z\t{HOSTILE_SHOWN}\n"
+    line = f"pca@1.0.0\tforest@any\tvalid\t2024-05-06T07:08:09Z\t{HOSTILE_SHOWN}\n"
     assert opstore("links", links=[link]) == (0, line, "")
 
 

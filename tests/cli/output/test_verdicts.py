@@ -15,17 +15,21 @@ NONE_KNOWN = Versions(op="pca", versions=(), skipped=SKIPPED, verdict="unknown")
 
 def test_link_and_unlink_print_a_sentence_and_links_prints_rows(opstore: Opstore) -> None:
     to_version = a_link(downstream_version="2.0.0", valid=False)
-    assert opstore("link", "pca@1.0.0", "forest", link=a_link()) == (0, "pca@1.0.0 is valid for forest\n", "")
-    words = ("link", "pca@1.0.0", "forest@2.0.0", "--invalid")
-    assert opstore(*words, link=to_version) == (0, "pca@1.0.0 is not valid for forest@2.0.0\n", "")
-    assert opstore("unlink", "pca@1.0.0", "forest", unlink=a_link()) == (
+    assert opstore("link", "pca@1.0.0", "forest@any", link=a_link()) == (
         0,
-        "revoked: pca@1.0.0 is valid for forest\n",
+        "pca@1.0.0 is valid for any version of forest\n",
+        "",
+    )
+    words = ("link", "pca@1.0.0", "forest@2.0.0", "--invalid")
+    assert opstore(*words, link=to_version) == (0, "pca@1.0.0 is known not to be valid for forest@2.0.0\n", "")
+    assert opstore("unlink", "pca@1.0.0", "forest@any", unlink=a_link()) == (
+        0,
+        "revoked: pca@1.0.0 is valid for any version of forest\n",
         "",
     )
     assert opstore("links", "-q", links=[to_version, a_link()]) == (
         0,
-        "pca@1.0.0 forest@2.0.0\npca@1.0.0 forest\n",
+        "pca@1.0.0 forest@2.0.0\npca@1.0.0 forest@any\n",
         "",
     )
 
@@ -45,7 +49,7 @@ def test_the_verdict_decides_the_exit_code(opstore: Opstore, verdict: str, words
     said = {"unknown": "not known to be valid"}.get(verdict, verdict)
     assert opstore("validate", "churn", *words, validate_pipeline=validation) == (
         code,
-        f"pca@1.0.0 -> forest\t{verdict}\tbecause\n",
+        f"pca@1.0.0 -> forest\t{verdict}\t{validation.edges[0].basis}\tbecause\n",
         f"the pipeline churn is {said}\n",
     )
     assert opstore("validate", "churn", "-q", *words, validate_pipeline=validation) == (code, f"{verdict}\n", "")
@@ -55,7 +59,11 @@ def test_the_verdict_decides_the_exit_code(opstore: Opstore, verdict: str, words
 
 def test_validate_prints_the_verdict_of_one_edge(opstore: Opstore) -> None:
     validation = a_validation("valid", pipeline=None)
-    assert opstore("validate", "pca", "forest", validate=validation) == (0, "pca@1.0.0 -> forest\tvalid\tbecause\n", "")
+    assert opstore("validate", "pca", "forest", validate=validation) == (
+        0,
+        "pca@1.0.0 -> forest\tvalid\tlink\tbecause\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize(("left", "code"), [(NONE_VALID, 1), (NONE_KNOWN, 3)])

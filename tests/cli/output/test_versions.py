@@ -114,4 +114,4 @@ def test_show_on_a_terminal_begins_with_what_matters(opstore: Opstore, monkeypat
     order = ["op", "version", "yanked", "size", "registered_at", "tags", "latest_of", "downstream"]
     assert (code, names[: len(order)], names[-1]) == (0, order, "digest")
     assert "3 h ago (20" in out
-    assert "✗ invalid forest: because" in out
+    assert "○ invalid forest: because" in out

@@ -11,7 +11,7 @@ from tests.cli.transport.test_api import VERSION, CannedClient, CannedResponse, 
 
 AT = {"registered_at": "2026-01-01T00:00:00Z", "position": 1}
 PCA, FOREST = {"op": "pca", "version": "1.0.0"}, {"op": "forest", "version": "2.0.0"}
-EDGE = {"upstream": PCA, "downstream": FOREST, "verdict": "valid", "reason": "a link"}
+EDGE = {"upstream": PCA, "downstream": FOREST, "verdict": "valid", "basis": "link", "reason": "a link"}
 VALIDATION = {"verdict": "valid", "edges": [EDGE], "versions": [PCA, FOREST]}
 CHURN = VALIDATION | {"pipeline": "churn"}
 PIPELINE = {"name": "churn", "ops": ["pca", "forest"], "edges": [["pca", "forest"]], **AT}
@@ -37,10 +37,14 @@ RESOLUTION = {
     "skipped": [],
     "position": 1,
 }
-AFFECTED = {"version": PCA, "affected": [FOREST | {"verdict": "invalid", "reason": "not validated"}]}
+NOT_VALIDATED = {"verdict": "invalid", "basis": "not-validated", "reason": "not validated"}
+AFFECTED = {"version": PCA, "affected": [FOREST | NOT_VALIDATED]}
 VERSIONS = {"op": "pca", "versions": [VERSION | {"sequence": 2, "version": "1.0.1"}, VERSION]}
 YANKED = VERSION | {"yanked": True, "yank_reason": "bad"}
 PUSHED = VERSION | {"created": True}
+TO_ANY = LINK | {"downstream": "report", "downstream_version": None}
+FROM = LINK | {"upstream": "scaler", "upstream_version": "1.0.0", "downstream": "pca", "downstream_version": "1.0.0"}
+LINKED = PUSHED | {"links": [LINK, TO_ANY, FROM]}
 UPLOAD = {"upload": "a", "offset": 0, "size": None}
 
 Call = Callable[[CannedClient], object]
@@ -60,6 +64,10 @@ def waited(client: CannedClient) -> object:
 
 def link(client: CannedClient) -> object:
     return client.link("pca@1.0.0", "forest@2.0.0", evidence=None)
+
+
+def pushed_with_links(client: CannedClient) -> object:
+    return client.push("pca", b"0123456789", valid_for=["forest@2.0.0", "report@any"], valid_with=["scaler"])
 
 
 def registered(client: CannedClient) -> object:
@@ -90,6 +98,7 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
     "tag of hex digits": (lambda client: client.show("pca@deadbeef"), VERSION | {"tags": ["deadbeef"]}),
     "yank": (lambda client: client.yank("pca@1.0.0", "bad"), YANKED),
     "unyank": (lambda client: client.unyank("pca@1.0.0"), VERSION),
+    "push with links": (pushed_with_links, LINKED),
     "push": (lambda client: client.push("pca", b"0123456789", subversions="aaaa.aaaa.aaaa", new=True), PUSHED),
     "register": (lambda client: client.register("pca", subversions="aaaa.aaaa.aaaa"), PUSHED),
     "invitation": (lambda client: client.invite(), {"path": f"/ui/open/{'a' * 43}", "seconds": 60}),
@@ -106,18 +115,35 @@ def edges_of(*changes: dict[str, Any]) -> dict[str, Any]:
     return {"edges": [EDGE | change for change in changes]}
 
 
-UNKNOWN, INVALID = {"verdict": "unknown"}, {"verdict": "invalid"}
+UNKNOWN, INVALID = {"verdict": "unknown", "basis": "no-links"}, {"verdict": "invalid", "basis": "not-validated"}
 OTHER = {"op": "other", "version": "1.0.0"}
 ANOTHER_EDGE = {"edges": [EDGE, EDGE | {"upstream": OTHER}], "versions": [OTHER, PCA, FOREST]}
 
 WRONG: dict[str, list[dict[str, Any]]] = {
+    "push with links": [
+        {"links": links}
+        for links in (
+            [],
+            [LINK, TO_ANY],
+            [LINK, TO_ANY, FROM, FROM],
+            [TO_ANY, LINK, FROM],
+            [LINK, TO_ANY | {"downstream_version": "1.0.0"}, FROM],
+            [LINK | {"downstream_version": None}, TO_ANY, FROM],
+            [LINK | {"upstream_version": "1.0.1"}, TO_ANY, FROM],
+            [LINK, TO_ANY, FROM | {"downstream_version": None}],
+            [LINK, TO_ANY, FROM | {"upstream": "other"}],
+        )
+    ],
     "edge": [
         {"edges": []},
         {"edges": [], "versions": []},
         edges_of({}, {}),
         edges_of(INVALID),
         edges_of(UNKNOWN),
-        edges_of(UNKNOWN) | INVALID,
+        edges_of(UNKNOWN) | {"verdict": "invalid"},
+        *(edges_of({"basis": basis}) for basis in records.VERDICTS if records.VERDICTS[basis] != "valid"),
+        edges_of({"verdict": "invalid"}) | {"verdict": "invalid"},
+        edges_of({"verdict": "unknown", "basis": "no-version"}) | {"verdict": "unknown"},
         {"verdict": "invalid"},
         edges_of({"upstream": OTHER}) | {"versions": [OTHER, FOREST]},
         edges_of({"downstream": OTHER}) | {"versions": [PCA, OTHER]},
@@ -161,9 +187,10 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"version": OTHER},
         {"version": PCA | {"version": "1.0.1"}},
         {"version": PCA | {"version": None}},
-        {"affected": [PCA | {"verdict": "invalid", "reason": ""}]},
-        {"affected": [FOREST | {"verdict": "valid", "reason": ""}]},
-        {"affected": [FOREST | {"verdict": "invalid", "reason": "not validated"}] * 2},
+        {"affected": [PCA | NOT_VALIDATED]},
+        {"affected": [FOREST | {"verdict": "valid", "basis": "link", "reason": ""}]},
+        {"affected": [FOREST | NOT_VALIDATED | {"basis": "no-links"}]},
+        {"affected": [FOREST | NOT_VALIDATED] * 2},
     ],
     "link": [
         {"link": LINK | change}
@@ -234,6 +261,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
     "yank": [{"op": "other"}, {"version": "1.0.1"}, {"yank_reason": None, "yanked": False}, {"yank_reason": "other"}],
     "unyank": [{"op": "other"}, {"version": "1.0.1"}, {"yank_reason": "bad", "yanked": True}],
     "push": [
+        {"links": [LINK]},
         {"op": "other"},
         {"size": 1},
         {"digest": digest_of(b"other")},
@@ -277,8 +305,8 @@ def test_a_response_to_another_request_is_refused(question: str, change: dict[st
 
 def test_a_validation_is_true_only_if_it_is_valid() -> None:
     assert edge(CannedClient(json(VALIDATION)))
-    for word in ("invalid", "unknown"):
-        assert not edge(CannedClient(json(VALIDATION | edges_of({"verdict": word}) | {"verdict": word})))
+    for change in (INVALID, UNKNOWN):
+        assert not edge(CannedClient(json(VALIDATION | edges_of(change) | {"verdict": change["verdict"]})))
 
 
 def test_an_op_without_an_edge_is_looked_up_in_the_pipeline() -> None:

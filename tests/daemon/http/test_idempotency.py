@@ -28,12 +28,16 @@ def same(one: requests.Response, other: requests.Response) -> bool:
 
 
 CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
-    "push": ("POST", "/v1/ops/up/versions", {"upload": "{upload}", "new": True, "valid_for": ["down"]}),
+    "push": ("POST", "/v1/ops/up/versions", {"upload": "{upload}", "new": True, "valid_for": ["down@any"]}),
     "register": ("POST", "/v1/ops/up/versions", {"fields": {"major": {"a": "2"}}, "labels": {"k": "v"}}),
-    "link": ("POST", "/v1/links", {"upstream": "up", "downstream": "down"}),
-    "link that is known not to be": ("POST", "/v1/links", {"upstream": "up", "downstream": "x", "state": "invalid"}),
-    "unlink": ("POST", "/v1/links", {"upstream": "up", "downstream": "linked", "state": "revoked"}),
-    "level": ("PATCH", "/v1/ops/up", {"compat": "exact"}),
+    "link": ("POST", "/v1/links", {"upstream": "up", "downstream": "down@any"}),
+    "link that is known not to be": (
+        "POST",
+        "/v1/links",
+        {"upstream": "up", "downstream": "down@any", "state": "invalid"},
+    ),
+    "unlink": ("POST", "/v1/links", {"upstream": "up", "downstream": "linked@any", "state": "revoked"}),
+    "level": ("PATCH", "/v1/ops/up", {"compat": "major"}),
     "tag": ("POST", "/v1/tags", {"tag": "new", "versions": ["up"]}),
     "removal of a tag": ("DELETE", "/v1/ops/up/tags/stable", None),
     "yank": ("PUT", "/v1/ops/up/versions/1.0.0/yank", {"reason": "broken"}),
@@ -48,8 +52,8 @@ CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 def prepared(http: Http, what: str) -> tuple[str, str, dict[str, Any] | None]:
     """Return the change, after creating what it needs."""
     http.register("up", a="1")
-    http.post("/v1/links", {"upstream": "up", "downstream": "linked"})
-    http.post("/v1/pipelines", {"name": "p", "ops": ["up", "down"]})
+    http.post("/v1/pipelines", {"name": "p", "ops": ["up", "down", "linked"]})
+    http.post("/v1/links", {"upstream": "up", "downstream": "linked@any"})
     http.post("/v1/tags", {"tag": "stable", "versions": ["up"]})
     http.register("up", a="yanked")
     http.ask("PUT", "/v1/ops/up/versions/2.0.0/yank", {"reason": "broken"})
@@ -145,6 +149,7 @@ def test_a_refused_request_does_not_use_its_key(http: Http, watch: Watch) -> Non
     ):
         watch.assert_problem(http.post("/v1/links", body, headers=key("k")), status, code)
     http.register("up", a="1")
+    http.register("down", a="1")
     response = http.post("/v1/links", {"upstream": "up", "downstream": "down"}, headers=key("k"))
     assert response.status_code == 201
 

@@ -56,10 +56,13 @@ def test_a_push_checks_each_text_once_on_each_side(memory_server: OpStoreServer,
     store.push("forest", b"bytes")
     for counter in checks.values():
         counter.clear()
-    client.push("pca", b"bytes", valid_for=["forest"], valid_with=["scaler@1.0.1"], tags=["stable"])
-    request = ["name pca", "name stable", "reference forest", "name forest"]
+    client.push(
+        "pca", b"bytes", valid_for=["forest@any"], new_ops="major", valid_with=["scaler@1.0.1"], tags=["stable"]
+    )
+    request = ["name pca", "name stable", "reference forest@any", "name forest"]
     request += ["reference scaler@1.0.1", "name scaler", "version 1.0.1"]
-    assert checks == {"client": Counter([*request, "version 1.0.0"]), "daemon": Counter(request)}, "1.0.0: the response"
+    response = ["version 1.0.0", "version 1.0.1"]  # the new version, and the upstream end of a link
+    assert checks == {"client": Counter(request + response), "daemon": Counter(request)}
 
 
 def test_a_validation_checks_each_text_once_on_each_side(memory_server: OpStoreServer, checks: Checks) -> None:

@@ -69,6 +69,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("store.one", "store", {"one": 1, "id": "f" * 32, "created_at": 0}),
     ("ck_journal_kind", "journal", {"position": 10, "at": 0, "kind": "rumour"}),
     ("ck_op_compat", "op", {"name": "x", "compat": "patch"}),
+    ("ck_op_created_compat", "op", {"name": "x", "created_compat": "patch"}),
     ("ck_op_name", "op", {"name": ""}),
     ("ck_op_name", "op", {"name": "x" * 129}),
     ("ck_version_sequence", "version", VERSION | {"sequence": 0}),

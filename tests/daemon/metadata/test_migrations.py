@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
 from tests.support.faults import fails, record_names, refuse_folder_sync
-from tests.support.schema import HEAD
+from tests.support.schema import HEAD, turn_older
 
 LATER = '''
 """A later schema, for the tests."""
@@ -346,3 +347,53 @@ def test_an_older_release_refuses_the_upgraded_schema(
     monkeypatch.setattr(migrate, "FOLDER", ours)
     with pytest.raises(errors.SchemaTooNew):
         Migrate(database).upgrade()
+
+
+def test_an_older_database_keeps_the_level_of_its_ops_and_its_links_to_any_version(tmp_path: Path) -> None:
+    path = tmp_path / "opstore.db"
+    with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:
+        server.store.register_pipeline("churn", ["pca", "forest"], new_ops="major")
+        server.store.register("pca", subversions="aaaa.aaaa.aaaa", valid_for=["forest@any"])
+        server.store.register("pca", subversions="aaaa.bbbb.aaaa")
+        then = server.store.show("pca").position
+        server.store.set_op("pca", compat="minor")
+        before = answers(server, then)
+    turn_older(path, "0005")
+    with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:
+        assert answers(server, then) == before
+        server.store.register("knn", subversions="aaaa.aaaa.aaaa")
+        assert [(op.name, op.compat) for op in server.store.ops()] == [
+            ("forest", "major"),
+            ("knn", "exact"),
+            ("pca", "minor"),
+        ]
+
+
+def answers(server: OpStoreServer, then: int) -> list[object]:
+    """Return what the store says of `pca` and `forest`, now and at the position."""
+    store = server.store
+    past = store.validate("pca", "forest", as_of=f"{then}")
+    assert past.edges[0].basis == "compatible"
+    return [store.links(), store.validate("pca", "forest"), past, store.op("pca")]
+
+
+def test_tags_that_are_called_any_are_renamed_with_a_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "opstore.db"
+    with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:
+        for op in ("forest", "pca"):
+            server.store.register(op, subversions="aaaa.aaaa.aaaa")
+            server.store.tag(op, "was-any")
+        server.store.tag("pca", "any-tag")
+        then = server.store.tags("pca")[0].position
+        server.store.untag("forest", "was-any")
+    turn_older(path, "0005")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE tag SET name = 'any' WHERE name = 'was-any'")
+    with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:
+        assert [(tag.op, tag.tag) for tag in server.store.tags()] == [("pca", "any-tag"), ("pca", "any-tag-2")]
+        assert [tag.tag for tag in server.store.tags("forest", as_of=f"{then}")] == ["any-tag"]
+        assert server.store.show("pca@any-tag-2").version == "1.0.0"
+    assert caplog.messages == [
+        "the tag any of forest is now any-tag: forest@any means any version",
+        "the tag any of pca is now any-tag-2: pca@any means any version",
+    ]

@@ -18,11 +18,13 @@ def few(store: Store) -> None:
         for turn in range(rounds):
             bump: Level = "minor" if turn else "patch"
             message = f"trained in week {turn + 1}"
-            store.push(op, f"{op} {turn} ".encode() * (90_000 * (turn + 1)), bump=bump, message=message)
+            store.push(
+                op, f"{op} {turn} ".encode() * (90_000 * (turn + 1)), bump=bump, message=message, new_ops="major"
+            )
     store.register_pipeline("churn", ["cleaner", "tokenizer", "pca", "random_forest"])
-    store.link("cleaner", "tokenizer")
+    store.link("cleaner", "tokenizer@any")
     store.link("tokenizer@1.1.0", "pca@1.2.0", evidence="evaluation 17")
-    store.link("tokenizer", "pca")
+    store.link("tokenizer", "pca@any")
     store.link("pca@1.0.0", "random_forest@1.0.0")
     store.link("pca@1.2.0", "random_forest@1.2.0", evidence="evaluation 19: auc 0.91")
     store.tag(["tokenizer@1.1.0", "pca@1.2.0", "random_forest@1.2.0"], "production")
@@ -39,7 +41,7 @@ def hostile(store: Store) -> None:
     """Add hostile text in every place where users may write."""
     store.push("op", b"bytes", message=HOSTILE, labels={HOSTILE[:60]: HOSTILE})
     store.push("down", b"bytes", message="\u202e" + "x" * 900)
-    store.link("op", "down", evidence=HOSTILE)
+    store.link("op", "down@any", evidence=HOSTILE)
     store.yank("op@1.0.0", HOSTILE)
     store.register_pipeline("x" * 128, ["op", "down", "n" * 128])
 

@@ -33,7 +33,10 @@ def graphs(draw_: st.DrawFn) -> Validation:
 
 def graph(names: list[str], edges: list[tuple[str, str]]) -> Validation:
     ops = {name: OpVersion(op=name, version="1.0.0") for name in names}
-    verdicts = [EdgeVerdict(upstream=ops[up], downstream=ops[down], verdict="valid", reason="") for up, down in edges]
+    verdicts = [
+        EdgeVerdict(upstream=ops[up], downstream=ops[down], verdict="valid", basis="link", reason="")
+        for up, down in edges
+    ]
     return Validation(verdict="valid", edges=tuple(verdicts), versions=tuple(ops.values()))
 
 

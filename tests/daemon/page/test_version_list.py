@@ -134,8 +134,7 @@ def test_each_version_has_its_verdict_with_the_latest_of_each_neighbour(site: Si
         verdicts = [store.validate(*edge).edges[0] for edge in edges]
         assert [reason for _, reason in chips] == [each.reason for each in verdicts]
         for (look, _), verdict in zip(chips, verdicts, strict=True):
-            known = "known-invalid" if verdict.by_entry else "not-validated"
-            assert look == (known if verdict.verdict == "invalid" else verdict.verdict)
+            assert look == (verdict.basis if verdict.verdict == "invalid" else verdict.verdict)
     assert {look for row in rows.values() for look in re.findall(r'class="chip ([\w-]+)"', row)} == {
         "valid",
         "known-invalid",

@@ -85,7 +85,8 @@ class Client:
         data = f"{downstream} ".encode() + self._random.randbytes(self._random.choice((10, 5_000, 400_000)))
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         upload = self._upload(data)
-        asked = {"upload": upload, "digest": digest, "new": True, "valid_for": [downstream], "labels": {"by": "test"}}
+        asked = {"upload": upload, "digest": digest, "new": True, "labels": {"by": "test"}}
+        asked |= {"valid_for": [f"{downstream}@any"], "new_ops": "exact"}
         key = uuid.uuid4().hex
         status, told = self._ask("POST", routes.path(routes.VERSIONS, op=op), json=asked, key=key)
         assert status == 201, told

@@ -32,7 +32,7 @@ def test_an_upload_resumes_after_kill_9(start: Start) -> None:
 def test_acknowledged_pushes_survive_kill_9(start: Start) -> None:
     first = start()
     for n in range(5):
-        first.push("pca", b"%d" % n, valid_for=["forest"])
+        first.push("pca", b"%d" % n, valid_for=["forest@any"], new_ops="major")
     first.kill()
     second = start()
     assert [second.pull("pca", f"1.0.{n}") for n in range(5)] == [b"%d" % n for n in range(5)]

@@ -14,7 +14,7 @@ from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from tests.daemon.process.conftest import Start
 from tests.support.daemon import Daemon, run
-from tests.support.schema import HEAD, UNDO
+from tests.support.schema import HEAD, turn_older
 
 pytestmark = pytest.mark.process
 
@@ -231,10 +231,7 @@ def test_a_planted_backup_is_not_written_through(start: Start, tmp_path: Path) -
     first = start()
     first.push("pca", b"1")
     first.stop()
-    with closing(sqlite3.connect(first.home / "opstore.db")) as connection, connection:
-        for statement in (*UNDO, "DROP TABLE store"):
-            connection.execute(statement)
-        connection.execute("UPDATE alembic_version SET version_num = '0004'")
+    turn_older(first.home / "opstore.db", "0004")
     outside = tmp_path / "outside"
     outside.write_bytes(b"outside")
     for end in ("", ".new", ".new-journal", ".new-wal"):

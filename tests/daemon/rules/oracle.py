@@ -179,9 +179,9 @@ def declared(fields: Mapping[LevelName, Mapping[str, str]], digest: str | None) 
 
 
 def level(history: History, op: str) -> CompatLevel:
-    """ "Each op has a compatibility level, `major` unless set"; "a change of level counts from its position on"."""
+    """ "Each op has a compatibility level: `exact` unless set"; "a change of level counts from its position on"."""
     levels = [event.level for event in history if isinstance(event, LevelSet) and event.op == op]
-    return levels[-1] if levels else "major"
+    return levels[-1] if levels else "exact"
 
 
 def is_compatible(history: History, op: str, one: Subversions, other: Subversions) -> bool:
@@ -210,26 +210,38 @@ def in_force(history: History, up: str, u: Subversions, down: str, d: Subversion
 
 def verdict(history: History, up: str, u: Subversions, down: str, d: Subversions | None) -> Word:
     """Return the verdict for upstream version *u* and downstream version *d* (None: DOWN has no version)."""
+    table: dict[str, Word] = {
+        "link": "valid",
+        "known-invalid": "invalid",
+        "compatible": "valid",
+        "not-validated": "invalid",
+        "no-links": "unknown",
+    }
+    return table[basis(history, up, u, down, d)]
+
+
+def basis(history: History, up: str, u: Subversions, down: str, d: Subversions | None) -> str:
+    """Return the basis of the verdict: which row of the table decides."""
     ups, downs = versions(history, up), versions(history, down)
 
-    # 1. "an entry in force for exactly *u* decides: first one for exactly *d*, else one for no downstream version"
+    # 1. "an entry in force for exactly *u* and exactly *d*, else for *u* and any version, says valid / invalid"
     for target in [d, None]:
         state = in_force(history, up, u, down, target)
         if state is not None:
-            return "valid" if state == "valid" else "invalid"
+            return "link" if state == "valid" else "known-invalid"
 
-    # 2. "else a *valid* link in force from a version compatible with *u*, for exactly *d* or for no downstream version"
+    # 2. "else a valid link in force from a version compatible with *u*, for exactly *d* or any version"
     for other, target in product(ups, [d, None]):
         if in_force(history, up, other, down, target) == "valid" and is_compatible(history, up, other, u):
-            return "valid"
+            return "compatible"
 
-    # 3. "else, if any *valid* link between the two ops is in force: invalid"
+    # 3. "else any valid link between the two ops is in force"
     for other, target in product(ups, [*downs, None]):
         if in_force(history, up, other, down, target) == "valid":
-            return "invalid"
+            return "not-validated"
 
-    # 4. "else unknown"
-    return "unknown"
+    # 4. "else"
+    return "no-links"
 
 
 def over_all(words: Sequence[Word]) -> Word:

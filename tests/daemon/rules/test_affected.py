@@ -34,7 +34,7 @@ def test_affected_ops_agree_with_the_oracle(case: tuple[oracle.History, list[str
 
 def test_direct_downstream_ops_come_first_then_level_by_level_each_with_its_affected_upstream() -> None:
     downstreams = {"scaler": ["pca", "knn"], "pca": ["forest"], "forest": ["report", "knn"], "knn": ["report"]}
-    verdicts = {"pca": Verdict("invalid", "not validated"), "knn": Verdict("valid", "it is")}
+    verdicts = {"pca": Verdict("not-validated", "last validated: another"), "knn": Verdict("link", "it is")}
     found = find_affected("scaler", lambda op: downstreams.get(op, []), verdicts.__getitem__)
     assert [(op, why.word) for op, why in found] == [
         ("pca", "invalid"),
@@ -42,12 +42,13 @@ def test_direct_downstream_ops_come_first_then_level_by_level_each_with_its_affe
         ("knn", "unknown"),
         ("report", "unknown"),
     ]
+    assert [why.basis for _, why in found] == ["not-validated", *["upstream-affected"] * 3]
     assert found[1][1].reason == "its upstream pca is affected, and its replacement is not validated yet"
 
 
 def test_edges_of_several_pipelines_may_form_a_cycle() -> None:
     downstreams = {"a": ["b"], "b": ["c", "a"], "c": ["b"]}
-    assert [op for op, _ in find_affected("a", downstreams.__getitem__, lambda _: Verdict("unknown", "no link"))] == [
+    assert [op for op, _ in find_affected("a", downstreams.__getitem__, lambda _: Verdict("no-links", "no link"))] == [
         "b",
         "c",
     ]

@@ -59,7 +59,13 @@ def check_journal(server: OpStoreServer) -> None:
 def test_eight_threads_that_push_to_one_op_leave_no_gaps(files: OpStoreServer) -> None:
     def push(n: int) -> list[Pushed]:
         return [
-            files.store.push("pca", f"{n} {turn}".encode(), valid_for=[f"down{n}"], bump=("patch", "minor")[turn % 2])
+            files.store.push(
+                "pca",
+                f"{n} {turn}".encode(),
+                valid_for=[f"down{n}@any"],
+                new_ops="major",
+                bump=("patch", "minor")[turn % 2],
+            )
             for turn in range(PUSHES)
         ]
 
@@ -102,7 +108,8 @@ def test_one_of_eight_threads_with_other_bytes_stores_a_version(files: OpStoreSe
 
 def test_of_links_recorded_concurrently_one_is_in_force(files: OpStoreServer) -> None:
     files.store.push("pca", b"one")
-    together(THREADS, lambda n: files.store.link("pca", "forest", valid=n % 2 == 0))
+    files.store.register_pipeline("churn", ["pca", "forest"])
+    together(THREADS, lambda n: files.store.link("pca", "forest@any", valid=n % 2 == 0))
     assert len(files.store.links()) == 1
     check_journal(files)
 
@@ -115,12 +122,12 @@ def test_a_pipeline_and_its_ops_are_registered_once_by_concurrent_requests(files
 
 def test_readers_see_whole_states_while_others_write(files: OpStoreServer) -> None:
     done = threading.Event()
-    files.store.push("pca", b"first", valid_for=["forest"])
+    files.store.push("pca", b"first", valid_for=["forest@any"], new_ops="major")
 
     def write() -> None:
         try:
             for n in range(15):
-                files.store.push("pca", b"%d" % n, valid_for=["forest"])
+                files.store.push("pca", b"%d" % n, valid_for=["forest@any"], new_ops="major")
         finally:
             done.set()
 
@@ -147,7 +154,7 @@ def test_readers_see_whole_states_while_others_write(files: OpStoreServer) -> No
 def test_a_request_that_eight_threads_repeat_takes_effect_once(files: OpStoreServer) -> None:
     upload = files.store.uploads.create(LOCAL, None).upload
     files.store.uploads.writer(upload, LOCAL, 0, None).append(b"bytes")
-    wanted = NewVersion(upload=upload, new=True, valid_for=(Reference.parse("forest"),))
+    wanted = NewVersion(upload=upload, new=True, valid_for=(Reference.parse("forest@any"),), new_ops="major")
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     told = together(THREADS, lambda _: bound.add_version("pca", wanted, LOCAL))
     assert all(each == told[0] for each in told)
@@ -184,7 +191,7 @@ def test_concurrent_registrations_and_changes_of_level_leave_no_gaps(url: str, r
     server.store.register("pca", subversions="aaaa.aaaa.aaaa")
 
     def work(n: int) -> None:
-        server.store.register("pca", fields={"patch": {"n": str(n)}}, valid_for=[f"down{n % 3}"])
+        server.store.register("pca", fields={"patch": {"n": str(n)}}, valid_for=[f"down{n % 3}@any"], new_ops="major")
         server.store.set_op("pca", compat=("major", "minor", "exact")[n % 3])
 
     together(THREADS, work)
@@ -196,7 +203,7 @@ def test_concurrent_registrations_and_changes_of_level_leave_no_gaps(url: str, r
 def test_eight_threads_with_other_bytes_for_one_version_each_make_a_patch_with_its_links(
     files: OpStoreServer,
 ) -> None:
-    files.store.push("pca", b"first", subversions="aaaa.aaaa.aaaa", valid_for=["forest"])
+    files.store.push("pca", b"first", subversions="aaaa.aaaa.aaaa", valid_for=["forest@any"], new_ops="major")
 
     def save(n: int) -> list[Pushed]:
         return [

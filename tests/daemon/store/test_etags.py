@@ -13,8 +13,8 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "push downstream": lambda store: store.push("forest", b"two"),
     "bytes of what was registered": lambda store: store.push("forest", b"bytes", subversions="aaaa.aaaa.aaaa"),
     "register": lambda store: store.register("pca", fields={"major": {"k": "2"}}),
-    "link": lambda store: store.link("pca@1.0.1", "forest"),
-    "unlink": lambda store: store.unlink("pca@1.0.0", "forest"),
+    "link": lambda store: store.link("pca@1.0.1", "forest@any"),
+    "unlink": lambda store: store.unlink("pca@1.0.0", "forest@any"),
     "tag": lambda store: store.tag("pca@1.0.1", "dev"),
     "untag": lambda store: store.untag("pca", "dev"),
     "yank": lambda store: store.yank("pca@1.0.0", "broken"),
@@ -23,9 +23,9 @@ CHANGES: dict[str, Callable[[Store], object]] = {
 }
 OTHERS: dict[str, Callable[[Store], object]] = {
     "nothing": lambda store: store.ops(),
-    "nothing new": lambda store: store.link("pca@1.0.0", "forest"),
+    "nothing new": lambda store: store.link("pca@1.0.0", "forest@any"),
     "another op": lambda store: store.push("report", b"one"),
-    "a link of other ops": lambda store: store.link("scaler@1.0.0", "report"),
+    "a link of other ops": lambda store: store.link("scaler@1.0.0", "report@any"),
     "another pipeline": lambda store: store.register_pipeline("other", ["pca", "forest"]),
 }
 
@@ -38,9 +38,10 @@ def store(memory: OpStoreServer) -> Store:
     store.push("pca", b"one", tags=["dev"])
     store.push("pca", b"two")
     store.register("forest", subversions="aaaa.aaaa.aaaa")
-    store.link("pca@1.0.0", "forest")
+    store.link("pca@1.0.0", "forest@any")
     store.yank("pca@1.0.1", "broken")
     store.register_pipeline("churn", ["pca", "forest"])
+    store.register_pipeline("reports", ["report"])
     return store
 
 

@@ -63,7 +63,7 @@ def test_a_retry_with_the_same_key_settles_a_commit_that_failed(
     files: OpStoreServer, monkeypatch: pytest.MonkeyPatch, happened: bool
 ) -> None:
     upload = uploaded(files, b"bytes")
-    request = wanted(upload, b"bytes", new=True, valid_for=("forest",))
+    request = wanted(upload, b"bytes", new=True, valid_for=("forest@any",), new_ops="major")
     bound = files.store.idempotent(IdempotentRequest(LOCAL, "key", "request"))
     with commit_fails(files.db, monkeypatch, happened=happened), pytest.raises(errors.OutcomeUnknown):
         bound.add_version("pca", request, LOCAL)
@@ -93,10 +93,11 @@ def test_every_writing_verb_is_idempotent_by_key(files: OpStoreServer) -> None:
     first = store.idempotent(IdempotentRequest(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa")
     assert store.idempotent(IdempotentRequest(LOCAL, "1", "r")).register("pca", subversions="aaaa.aaaa.aaaa") == first
     assert first.created
-    store.idempotent(IdempotentRequest(LOCAL, "2", "r")).link("pca", "forest")
-    revoked = store.idempotent(IdempotentRequest(LOCAL, "3", "r")).unlink("pca", "forest")
-    assert store.idempotent(IdempotentRequest(LOCAL, "3", "r")).unlink("pca", "forest") == revoked
-    assert store.idempotent(IdempotentRequest(LOCAL, "2", "r")).link("pca", "forest") == revoked
+    store.register("forest", subversions="aaaa.aaaa.aaaa")
+    store.idempotent(IdempotentRequest(LOCAL, "2", "r")).link("pca", "forest@any")
+    revoked = store.idempotent(IdempotentRequest(LOCAL, "3", "r")).unlink("pca", "forest@any")
+    assert store.idempotent(IdempotentRequest(LOCAL, "3", "r")).unlink("pca", "forest@any") == revoked
+    assert store.idempotent(IdempotentRequest(LOCAL, "2", "r")).link("pca", "forest@any") == revoked
     assert store.links() == []
     made = store.idempotent(IdempotentRequest(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"])
     assert store.idempotent(IdempotentRequest(LOCAL, "4", "r")).register_pipeline("p", ["pca", "forest"]) == made
@@ -146,7 +147,9 @@ def collected(server: OpStoreServer, monkeypatch: pytest.MonkeyPatch, times: int
 
 def pushed_either_way(server: OpStoreServer, *, whole: bool) -> Pushed:
     """Push small bytes with the request, or an upload."""
-    return server.store.push("pca", b"bytes" if whole else io.BytesIO(b"bytes"), valid_for=["forest"])
+    return server.store.push(
+        "pca", b"bytes" if whole else io.BytesIO(b"bytes"), valid_for=["forest@any"], new_ops="major"
+    )
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -194,7 +197,7 @@ def refused_for_space(server: OpStoreServer, request: NewVersion) -> None:
 
 def test_a_full_disk_refuses_the_push_and_frees_what_it_took(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
-    request = wanted(upload, b"bytes", message="x" * 60_000, valid_for=("forest",))
+    request = wanted(upload, b"bytes", message="x" * 60_000, valid_for=("forest@any",), new_ops="major")
     limit_pages(files, 2)
     refused_for_space(files, request)
     limit_pages(files, None)
@@ -324,10 +327,13 @@ def test_an_upload_that_was_begun_before_a_restart_is_read_again_and_held_agains
 def test_a_refused_upload_leaves_no_blob_and_can_be_pushed_again(files: OpStoreServer) -> None:
     upload = uploaded(files, b"bytes")
     with pytest.raises(errors.OpNotFound):
-        files.store.add_version("pca", wanted(upload, valid_for=("boost", "forest@1")), LOCAL)
+        files.store.add_version("pca", wanted(upload, valid_for=("forest@1",)), LOCAL)
     assert nothing_is_there(files)
     assert set(files.store.saver) == set()
-    assert files.store.add_version("pca", wanted(upload, valid_for=("forest",)), LOCAL).version == "1.0.0"
+    assert (
+        files.store.add_version("pca", wanted(upload, valid_for=("forest@any",), new_ops="major"), LOCAL).version
+        == "1.0.0"
+    )
     assert files.store.pull("pca") == b"bytes"
 
 

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
 from opstore_daemon import OpStoreServer
-from opstore_daemon.metadata import Database, migrate
+from opstore_daemon.metadata import Database
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest, digest_of
 from opstore_daemon.savers import BaseSaver, FileSaver, MemorySaver
@@ -24,7 +22,7 @@ from opstore_daemon.savers.base import Draft
 from opstore_daemon.savers.conformance.common import put
 from opstore_daemon.system.lock_file import EARLIER_SERVER
 from tests.support.random_bytes import random_bytes
-from tests.support.schema import HEAD, UNDO
+from tests.support.schema import HEAD, create_older, turn_older
 
 STORE_ID_OF_ANOTHER = "f" * 32
 
@@ -60,11 +58,7 @@ class Place:
         (self.blobs / "store-id").unlink()
         (self.blobs / "lock").unlink()
         self.database.with_name("opstore.db.lock").unlink()
-        with closing(sqlite3.connect(self.database)) as connection, connection:
-            for statement in UNDO:
-                connection.execute(statement)
-            connection.execute("DROP TABLE store")
-            connection.execute("UPDATE alembic_version SET version_num = '0004'")
+        turn_older(self.database, "0004")
 
     def content(self) -> dict[str, bytes]:
         """Return all files except the locks, by path."""
@@ -624,10 +618,6 @@ def test_a_crash_between_any_two_steps_of_a_start_leads_to_a_start_that_works(tm
 
 def test_the_oldest_schema_gets_an_id(tmp_path: Path) -> None:
     place = Place(tmp_path / "oldest")
-    config = Config()
-    config.set_main_option("script_location", str(migrate.FOLDER))
-    with closing(Database(f"sqlite:///{place.database}")) as database, database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    create_older(place.database, "0001")
     assert place.push(b"1") == ["1.0.0"]
     assert (place.database.parent / f"opstore.db.before-{HEAD}-at-0001").exists()

@@ -54,13 +54,14 @@ class Played:
         self.history.append(event)
 
     def _link(self, event: oracle.Linked) -> None:
-        up, down = self.reference(event.upstream, event.upstream_version), self.name(event.downstream)
+        up, down = self.reference(event.upstream, event.upstream_version), f"{self.name(event.downstream)}@any"
+        self.store.register_pipeline(self.name(event.downstream), [self.name(event.downstream)])
         if event.downstream_version is not None:
             down = self.reference(event.downstream, event.downstream_version)
         if event.state == "revoked":
             try:
                 self.store.unlink(up, down)
-            except (errors.LinkNotFound, errors.OpNotFound):
+            except errors.LinkNotFound:
                 assert oracle.in_force(self.history, *event.key) is None
         else:
             self.store.link(up, down, valid=event.state == "valid")

@@ -101,7 +101,9 @@ QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
 }
 CHANGES: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "push": lambda _: lambda store: store.push("pushed", b"bytes", new=True),
-    "push onto many": lambda _: lambda store: store.push("b", b"bytes", new=True, valid_for=["c"], valid_with=["a"]),
+    "push onto many": lambda _: (
+        lambda store: store.push("b", b"bytes", new=True, valid_for=["c@any"], new_ops="major", valid_with=["a"])
+    ),
     "tag": lambda newest: lambda store: store.tag(f"a@{newest}", "production"),
 }
 

@@ -338,7 +338,7 @@ def test_a_database_that_is_full_refuses_links_and_tags_and_keeps_reads(files: O
     refused = 0
     for number in range(200):
         try:
-            files.store.link("pca", "forest", evidence=f"{number} " + "x" * 900)
+            files.store.link("pca", "forest@any", evidence=f"{number} " + "x" * 900)
             files.store.tag(["pca"], f"t{number}")
         except errors.StorageFull:
             refused += 1
@@ -347,7 +347,7 @@ def test_a_database_that_is_full_refuses_links_and_tags_and_keeps_reads(files: O
     assert files.store.pull("pca@prod") == b"bytes"
     assert files.store.op("pca").versions == 1
     limit_pages(files, None)
-    files.store.link("pca", "forest")
+    files.store.link("pca", "forest@any")
 
 
 def test_appending_after_a_refusal_finds_no_upload(files: OpStoreServer, disk: CountedDisk) -> None:

@@ -45,7 +45,7 @@ def bookkeeping(number: int) -> dict[str, Any]:
     return {
         "labels": {f"k{n}": "v" for n in range(number)},
         "tags": [f"t{n}" for n in range(number)],
-        "valid_for": [f"down{n}" for n in range(number)],
+        "valid_for": [f"down{n}@any" for n in range(number)],
     }
 
 
@@ -71,6 +71,7 @@ def test_the_first_push_of_an_op_takes_two_statements_more(memory: OpStoreServer
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_labels_links_and_tags_of_a_push_take_further_statements(memory: OpStoreServer, number: int) -> None:
+    memory.store.register_pipeline("wide", ["pca", *(f"down{n}" for n in range(number))])
     memory.store.push("pca", b"first", **bookkeeping(number))
     with counted(memory) as statements:
         pushed = memory.store.push("pca", b"second", **bookkeeping(number))
@@ -129,7 +130,8 @@ def test_the_statements_of_a_selection_depend_on_the_blocks_it_reads(memory: OpS
     for op, blocks in (("small", 2), ("large", 7)):
         fill(memory, op, blocks * BLOCK, stored=True)
         memory.store.set_op(op, compat="minor")
-        memory.store.link(f"{op}@1.0.0", f"{op}_down", valid=False)
+        memory.store.register_pipeline(op, [op, f"{op}_down"])
+        memory.store.link(f"{op}@1.0.0", f"{op}_down@any", valid=False)
     counts = {}
     for op in ("small", "large"):
         with counted(memory) as statements:
@@ -141,7 +143,8 @@ def test_the_statements_of_a_selection_depend_on_the_blocks_it_reads(memory: OpS
 
 def test_a_selection_reads_no_further_than_its_limit(memory: OpStoreServer) -> None:
     fill(memory, "pca", 10 * BLOCK, stored=True)
-    memory.store.link("pca", "forest")
+    memory.store.register_pipeline("churn", ["pca", "forest"])
+    memory.store.link("pca", "forest@any")
     with counted(memory) as statements:
         assert len(memory.store.versions("pca", valid_for=["forest"], limit=1).versions) == 1
     assert len(statements) <= 12
@@ -171,10 +174,9 @@ def test_all_ops_take_one_statement(memory: OpStoreServer, count: int) -> None:
 @pytest.mark.parametrize("count", [1, 60])
 def test_all_links_take_one_statement(memory: OpStoreServer, count: int) -> None:
     memory.store.register("pca", subversions="aaaa.aaaa.aaaa")
-    with memory.db.write() as connection:
-        connection.exec_driver_sql("INSERT INTO op (name) VALUES ('x')")
+    memory.store.register_pipeline("wide", ["pca", *(f"down{n}" for n in range(count))])
     for n in range(count):
-        memory.store.link("pca", f"down{n}")
+        memory.store.link("pca", f"down{n}@any")
     with counted(memory) as statements:
         assert len(memory.store.links()) == count
     assert len(statements) == 1
@@ -190,8 +192,9 @@ def test_links_of_ops_are_found_by_an_index_in_one_statement_and_one_for_each_op
     memory: OpStoreServer, asked: dict[str, str], history: bool
 ) -> None:
     fill(memory, "pca", 60, stored=True)
+    memory.store.register_pipeline("churn", ["pca", "forest"])
     for n in range(60):
-        memory.store.link(f"pca@1.0.{n}", "forest")
+        memory.store.link(f"pca@1.0.{n}", "forest@any")
     with counted(memory) as statements:
         assert len(memory.store.links(**asked, history=history)) == 60  # type: ignore[arg-type]
     assert len(statements) == 1 + len(asked)
@@ -206,9 +209,10 @@ def test_links_of_ops_are_found_by_an_index_in_one_statement_and_one_for_each_op
 @pytest.mark.parametrize("others", [1, 60])
 def test_the_statements_of_a_patch_do_not_depend_on_links_of_other_versions(memory: OpStoreServer, others: int) -> None:
     fill(memory, "pca", others, stored=True)
+    memory.store.register_pipeline("churn", ["pca", "forest", "boost"])
     for n in range(others):
-        memory.store.link(f"pca@1.0.{n}", "forest")
-    memory.store.link("pca@1.0.0", "boost")
+        memory.store.link(f"pca@1.0.{n}", "forest@any")
+    memory.store.link("pca@1.0.0", "boost@any")
     with counted(memory) as statements:
         pushed = memory.store.push("pca", b"other", subversions="aaaa.aaaa.0001", otherwise="patch")
     assert len(memory.store.links(upstream="pca")) == others + 3
@@ -221,7 +225,7 @@ def test_the_statements_of_a_verdict_do_not_depend_on_the_number_of_links(memory
     fill(memory, "pca", count, stored=True)
     memory.store.register("forest", subversions="aaaa.aaaa.aaaa")
     for n in range(count):
-        memory.store.link(f"pca@1.0.{n}", "forest")
+        memory.store.link(f"pca@1.0.{n}", "forest@any")
     with counted(memory) as statements:
         assert memory.store.validate("pca", "forest").verdict == "valid"
     assert len(statements) <= 10

@@ -59,4 +59,4 @@ def test_similar_names_are_read_only_for_an_error(memory: OpStoreServer) -> None
     with counted(memory) as statements:
         similar_to(memory, "pac")
     assert found == 2
-    assert len(statements) == 3, "one that finds nothing, and one in each direction of the alphabet"
+    assert len(statements) == 4, "neither an op nor a pipeline has that name; one in each direction of the alphabet"

@@ -200,7 +200,7 @@ def test_errors_are_the_classes_that_the_daemon_raised(listener: Listener, clien
     with pytest.raises(errors.NotStored):
         client.pull("tokenizer")
     with pytest.raises(errors.LinkNotFound):
-        client.unlink("pca@1.0.0", "forest")
+        client.unlink("pca@1.0.0", "forest@any")
     with pytest.raises(errors.PipelineNotFound):
         client.pipeline("nowhere")
     with pytest.raises(errors.PipelineConflict):

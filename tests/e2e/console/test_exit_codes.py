@@ -54,7 +54,7 @@ def assert_fails(machine: Machine, line: str, code: int, name: str, said: str, *
     ("line", "code", "verdict"),
     [
         ("validate pca@1.0.0 forest@1.0.0", 0, "valid"),
-        ("validate pca@1.1.0 forest@1.0.0", 0, "valid"),
+        ("validate pca@1.1.0 forest@1.0.0", 1, "invalid"),
         ("validate pca@2.0.0 forest@1.0.0", 1, "invalid"),
         ("validate pca@2.0.0 forest@1.0.0 --allow-unknown", 1, "invalid"),
         ("validate tokenizer forest", 3, "unknown"),
@@ -144,9 +144,10 @@ def test_usage_errors_and_refused_input_exit_2(stocked: Machine, line: str) -> N
             "error: tokenizer@1.0.0 has no bytes: it is registered only\nhint: opstore versions tokenizer\n",
         ),
         (
-            "unlink pca@2.0.0 forest",
+            "unlink pca@2.0.0 forest@any",
             "LinkNotFound",
-            "error: no link from pca@2.0.0 to forest is in force\nhint: opstore links pca\n",
+            "error: no link from pca@2.0.0 to forest@any is in force; between pca and forest there are"
+            " pca@1.0.0 -> forest@1.0.0\nhint: opstore links pca\n",
         ),
         ("show forst", "OpNotFound", "error: there is no op forst\nhint: did you mean forest?\n"),
         ("pull pac -o x", "OpNotFound", "error: there is no op pac\nhint: did you mean pca?\n"),

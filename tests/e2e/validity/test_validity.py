@@ -40,11 +40,12 @@ def test_a_pipeline_with_a_broken_op_is_diagnosed_resolved_and_rolled_back(deplo
     refused = "embedder 3.0.0 is not validated for forest 3.0.0; last validated: 2.0.0 for forest 2.0.0"
     code, out, err = machine.run("validate", "churn")
     assert (code, err) == (1, "the pipeline churn is invalid\n")
-    assert f"embedder@3.0.0 -> forest@3.0.0\tinvalid\t{refused}\n" in out
+    assert f"embedder@3.0.0 -> forest@3.0.0\tinvalid\tnot-validated\t{refused}\n" in out
     assert machine.run("affected", "embedder") == (
         1,
-        f"forest@3.0.0\tinvalid\t{refused}\n"
-        "report@3.0.0\tunknown\tits upstream forest is affected, and its replacement is not validated yet\n",
+        f"forest@3.0.0\tinvalid\tnot-validated\t{refused}\n"
+        "report@3.0.0\tunknown\tupstream-affected\t"
+        "its upstream forest is affected, and its replacement is not validated yet\n",
         "",
     )
     code, out, err = machine.run("resolve", "churn", "-q", "--lock", "opstore.lock")
@@ -158,16 +159,16 @@ def test_wait_returns_as_soon_as_the_verdict_is_valid_or_known_to_be_invalid(
         def link() -> None:
             waited_on.wait(30)
             with OpStoreClient(machine.url, token=machine.token) as other:
-                other.link("embedder@3.0.0", "forest")
+                other.link("embedder@3.0.0", "forest@any")
 
         linking = threading.Thread(target=link)
         linking.start()
         assert client.wait("churn", seconds=30, notify=lambda _: waited_on.set()).verdict == "valid"
         linking.join()
-        client.link("embedder@3.0.0", "forest", valid=False)
+        client.link("embedder@3.0.0", "forest@any", valid=False)
         assert client.wait("churn", seconds=3600).verdict == "invalid"
         assert client.wait("embedder@3.0.0", "forest", seconds=3600).verdict == "invalid"
-        client.unlink("embedder@3.0.0", "forest")
+        client.unlink("embedder@3.0.0", "forest@any")
         assert client.wait("churn", seconds=0.05).verdict == "invalid"
 
 
@@ -197,7 +198,7 @@ def test_polling_an_unchanged_verdict_returns_not_modified(deployed: Machine) ->
         assert client._api.get_if_changed(path, Validation, {}, etag) == (None, etag)
         client.push("stranger", b"of another pipeline")
         assert client._api.get_if_changed(path, Validation, {}, etag) == (None, etag)
-        client.set_op("pca", compat="exact")
+        client.set_op("pca", compat="major")
         again, other = client._api.get_if_changed(path, Validation, {}, etag)
         assert again is not None
         assert other != etag
@@ -223,13 +224,13 @@ def test_as_of_a_future_time_is_the_present_and_before_the_first_push_the_store_
 def test_a_graph_is_drawn_in_a_terminal_and_as_mermaid(deployed: Machine) -> None:
     code, shown = deployed.on_a_terminal("graph", "churn")
     assert code == 0
-    assert "└─ ✗ invalid → forest@3.0.0" in shown
-    assert "└─ ✓ valid → pca@3.0.0" in shown
+    assert "└─ ○ invalid (not-validated) → forest@3.0.0" in shown
+    assert "└─ ✓ valid (link) → pca@3.0.0" in shown
     code, plain, _ = deployed.run("graph", "churn")
-    assert "  invalid -> forest@3.0.0\t" in plain
+    assert "  invalid (not-validated) -> forest@3.0.0\t" in plain
     code, mermaid, _ = deployed.run("graph", "churn", "--format", "mermaid")
     assert mermaid.startswith('flowchart LR\n    op0["scaler#64;3#46;0#46;0"]\n')
-    assert "    op2 --x|invalid| op3\n" in mermaid
+    assert "    op2 -.-x|invalid, not-validated| op3\n" in mermaid
 
 
 def test_a_verdict_as_markdown_is_a_table(deployed: Machine) -> None:
@@ -237,6 +238,6 @@ def test_a_verdict_as_markdown_is_a_table(deployed: Machine) -> None:
     assert code == 1
     lines = out.splitlines()
     assert lines[0] == "**`churn`: ❌ invalid**"
-    assert lines[2:4] == ["| upstream | downstream | verdict | reason |", "| --- | --- | --- | --- |"]
-    assert all(line.count("|") == 5 for line in lines[2:])
+    assert lines[2:4] == ["| upstream | downstream | verdict | basis | reason |", "| --- | --- | --- | --- | --- |"]
+    assert all(line.count("|") == 6 for line in lines[2:])
     assert isinstance(deployed.cwd, Path)

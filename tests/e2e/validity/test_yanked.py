@@ -42,7 +42,7 @@ def yanked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         "pull --lock opstore.lock -d models -f",
         "pull pca@2.0.0 --valid-for forest -o out.bin -f",
         "pull scaler --valid-for pca@2.0.0 -o out.bin -f",
-        "link pca@2.0.0 boost",
+        "link pca@2.0.0 forest@any",
         "link scaler pca@2.0.0 --evidence again",
         "validate pca@2.0.0 forest",
         "validate scaler pca@2.0.0 --allow-unknown",
@@ -69,8 +69,8 @@ def test_an_upgrade_of_a_lock_keeps_a_yanked_version_with_a_warning(yanked: Mach
 
 
 def test_unlink_with_json_warns_in_json(yanked: Machine) -> None:
-    yanked.do("link", "pca@2.0.0", "gone")
-    code, _, err = yanked.run("unlink", "pca@2.0.0", "gone", "--json")
+    yanked.do("link", "pca@2.0.0", "forest@any")
+    code, _, err = yanked.run("unlink", "pca@2.0.0", "forest@any", "--json")
     assert (code, json.loads(err)) == (0, {"warning": SAID})
 
 
@@ -105,7 +105,7 @@ def test_the_python_client_issues_a_warning_or_calls_the_warn_callback(yanked: M
         for pick in (
             lambda: client.pull("pca@2.0.0"),
             lambda: client.tag("pca@2.0.0", "seen"),
-            lambda: client.link("pca@2.0.0", "seen"),
+            lambda: client.link("pca@2.0.0", "forest@any"),
             lambda: client.wait("pca@2.0.0", "forest", seconds=5),
         ):
             with pytest.warns(YankedWarning, match=f"^{SAID}$") as caught:
