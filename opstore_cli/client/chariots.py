@@ -63,8 +63,24 @@ class ChariotsMixin(OpStoreInterface):
     def get_validated_links(self, downstream_op_name: Any, upstream_op_name: Any) -> set[Version] | None:
         """Return the upstream versions with a valid link in force to the latest downstream version, or to any.
 
-        A link to exactly the latest version outranks one to any version. None only if the two ops were never linked,
-        not even by a link that is invalid or was revoked.
+        A link to exactly the latest version outranks one to any version.
+
+        Args:
+            downstream_op_name: the downstream op: a name, or an object with a `name`.
+            upstream_op_name: the upstream op, in the same way.
+
+        Returns:
+            set of Version, or None: None only if the two ops were never linked, not even by a link that is invalid or
+            was revoked.
+
+        Raises:
+            InvalidRequest: an op has no name.
+
+        Examples:
+            >>> len(client.get_validated_links("forest", "pca"))
+            1
+            >>> client.get_validated_links("pca", "forest") is None
+            True
         """
         downstream, upstream = name_of(downstream_op_name), name_of(upstream_op_name)
         try:

@@ -57,11 +57,11 @@ class ValidityMixin(ApiMixin):
             NoVersionYet: the downstream op has no version yet.
 
         Examples:
-            >>> client.push("scaler", b"one").version, client.push("pca", b"two").version
-            ('1.0.0', '1.0.0')
-            >>> link = client.link("scaler@1.0.0", "pca@1.0.0", evidence="run 17")
-            >>> link.valid, link.downstream_version
-            (True, '1.0.0')
+            >>> link = client.link("pca@2.0.0", "forest@1.0.0", evidence="run 17")
+            >>> link.valid, link.evidence
+            (True, 'run 17')
+            >>> client.link("pca@2.0.0", "forest@any", valid=False).downstream_version is None
+            True
         """
         return self._record_link(upstream, downstream, "valid" if valid else "invalid", evidence)
 
@@ -79,7 +79,7 @@ class ValidityMixin(ApiMixin):
             LinkNotFound: no such link is in force. The message lists the links between the two ops.
 
         Examples:
-            >>> client.unlink("scaler@1.0.0", "pca@1.0.0").state
+            >>> client.unlink("pca@1.0.0", "forest@1.0.0").state
             'valid'
         """
         return self._record_link(upstream, downstream, "revoked", None)

@@ -20,11 +20,10 @@ from tests.support.in_process import InProcessClient
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Examples):\n((?:    .*\n|\n)+)", re.MULTILINE)
 ITEM = re.compile(r"^    (\w+): \S", re.MULTILINE)
-LATER = {"link", "unlink", "get_validated_links"}
 METHODS = sorted(
     name
     for name, method in inspect.getmembers(OpStoreClient, inspect.isfunction)
-    if not name.startswith("_") and name != "request" and name not in LATER
+    if not name.startswith("_") and name != "request"
 )
 NOT_IN_PROCESS = {"close"}
 
