@@ -37,6 +37,7 @@ PAGES = {
     "page-matrix": ("/ui/matrix/pca/random_forest", 1200, "dark"),
     "page-pipeline": ("/ui/pipelines/churn", 1200, "light"),
     "page-graph": ("/ui/pipelines/reviews", 1200, "dark"),
+    "page-comparison": ("/ui/compare?one=encoder@1.0.0&other=encoder@1.0.1", 1200, "light"),
     "page-journal": ("/ui/journal", 1200, "light"),
     "page-phone": ("/ui/pipelines/churn", 390, "light"),
 }
@@ -62,10 +63,10 @@ def shoot(server: OpStoreServer, pages: dict[str, tuple[str, int, str]]) -> None
         tab = browser.new_page(viewport={"width": 1200, "height": 1200})
         tab.goto(listener.url + client.invite().path)
         for name, (path, width, scheme) in pages.items():
-            tab.set_viewport_size({"width": width, "height": 1200})  # of which a graph gets its part
+            tab.set_viewport_size({"width": width, "height": 600})  # the least height of a picture
             tab.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             tab.goto(listener.url + path)
-            height = tab.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")
+            height = tab.evaluate("Math.ceil(document.querySelector('footer').getBoundingClientRect().bottom)")
             clip = {"x": 0, "y": 0, "width": width, "height": height}
             tab.screenshot(path=FOLDER / f"{name}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
             click.echo(f"wrote docs/pictures/{name}.png")
@@ -108,6 +109,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with closing(stores.server()) as server:
         stores.few(server.store)
+        stores.folders(server.store)
         shoot(server, PAGES)
     with closing(stores.server()) as server:
         stores.many_versions(server, 500)
