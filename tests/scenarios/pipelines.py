@@ -1,5 +1,7 @@
 """Pipelines and the verdicts over all their edges (CONTRACT sections 4 and 5)."""
 
+from itertools import pairwise
+
 import pytest
 
 from opstore_daemon.protocol import errors
@@ -125,6 +127,14 @@ def a_pipeline_is_valid_where_every_edge_is(scene: Scene) -> None:
     ]
     assert scene.store.register_pipeline("alone", ["a"]).created
     assert scene.store.validate_pipeline("alone").verdict == "valid"
+
+
+@SCENARIOS.append
+def the_edges_of_a_verdict_are_in_the_order_of_the_data(scene: Scene) -> None:
+    ops = ["zeta", "mid", "alpha", "beta"]
+    scene.store.register_pipeline("p", ops)
+    found = scene.store.validate_pipeline("p")
+    assert [(edge.upstream.op, edge.downstream.op) for edge in found.edges] == list(pairwise(ops))
 
 
 @SCENARIOS.append

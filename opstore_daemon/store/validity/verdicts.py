@@ -67,12 +67,15 @@ def validate(
     pipeline: str | None = None,
     budget: Budget | None = None,
 ) -> Validation:
-    """Return the verdict over all edges between the chosen versions; no entry after `position` can change it.
+    """Return the verdict over all edges between the chosen versions, in the order of these.
+
+    No entry after `position` can change it.
 
     Raises what `budget.spend` raises.
     """
+    places = {op: place for place, op in enumerate(chosen)}
     found = []
-    for up, down in edges:
+    for up, down in sorted(edges, key=lambda ends: [places[end] for end in ends]):
         if budget is not None:
             budget.spend(STEPS)
         found.append(edge(snapshot, chosen[up], chosen[down]))
