@@ -89,38 +89,49 @@ class EdgeLinks:
         """Whether any valid link is in force, so that a version that is not valid is invalid (rule 3)."""
         return self._newest_valid is not None
 
-    def is_valid(self, upstream: VersionNumber, downstream: VersionNumber | None) -> bool:
-        """Return whether the verdict is valid (rules 1 and 2)."""
-        entry = self.deciding_entry(upstream, downstream)
-        return entry.valid if entry is not None else self.compatible_link(upstream, downstream) is not None
+    def basis(self, upstream: VersionNumber, downstream: VersionNumber | None) -> Basis:
+        """Return the basis of the verdict for these two versions: which rule decides."""
+        return self._decide(upstream, downstream)[0]
 
     def word(self, upstream: VersionNumber, downstream: VersionNumber | None) -> VerdictWord:
-        """Return the verdict for these two versions, without its reason."""
-        if self.is_valid(upstream, downstream):
-            return "valid"
-        return "invalid" if self.has_valid_link or self.deciding_entry(upstream, downstream) is not None else "unknown"
+        """Return the verdict for these two versions, without its basis and reason."""
+        return VERDICTS[self.basis(upstream, downstream)]
+
+    def is_valid(self, upstream: VersionNumber, downstream: VersionNumber | None) -> bool:
+        """Return whether the verdict is valid (rules 1 and 2)."""
+        return self.word(upstream, downstream) == "valid"
 
     def verdict(self, upstream: VersionNumber | None, downstream: VersionNumber | None) -> Verdict:
         """Return the verdict for these two versions; None: the op has no version."""
         if upstream is None:
             return Verdict("no-version", f"{self.upstream} has no version")
+        basis, link = self._decide(upstream, downstream)
         name = f"{self.upstream} {upstream}"
         target = self.downstream if downstream is None else f"{self.downstream} {downstream}"
+        if link is None:
+            return Verdict(basis, f"no link says whether {name} is valid for {target}")
+        match basis:
+            case "link":
+                reason = f"{name} is valid for {self._linked(link)}"
+            case "known-invalid":
+                reason = f"{name} is known not to be valid for {self._linked(link)}"
+            case "compatible":
+                validated = f"{link.upstream}, which is valid for {self._linked(link)}"
+                reason = f"{name} is compatible ({self.compat}) with {validated}"
+            case _:
+                last = f"{link.upstream} for {self._linked(link)}"
+                reason = f"{name} is not validated for {target}; last validated: {last}"
+        return Verdict(basis, reason)
+
+    def _decide(self, upstream: VersionNumber, downstream: VersionNumber | None) -> tuple[Basis, LinkInForce | None]:
+        """Return the basis, and the link that it names: of an unvalidated version the newest valid one."""
         entry = self.deciding_entry(upstream, downstream)
         if entry is not None:
-            linked = self._linked(entry)
-            if entry.valid:
-                return Verdict("link", f"{name} is valid for {linked}")
-            return Verdict("known-invalid", f"{name} is known not to be valid for {linked}")
+            return "link" if entry.valid else "known-invalid", entry
         link = self.compatible_link(upstream, downstream)
         if link is not None:
-            validated = f"{link.upstream}, which is valid for {self._linked(link)}"
-            return Verdict("compatible", f"{name} is compatible ({self.compat}) with {validated}")
-        if self._newest_valid is not None:
-            last = f"{self._newest_valid.upstream} for {self._linked(self._newest_valid)}"
-            reason = f"{name} is not validated for {target}; last validated: {last}"
-            return Verdict("not-validated", reason)
-        return Verdict("no-links", f"no link says whether {name} is valid for {target}")
+            return "compatible", link
+        return "no-links" if self._newest_valid is None else "not-validated", self._newest_valid
 
     def _linked(self, link: LinkInForce) -> str:
         return (

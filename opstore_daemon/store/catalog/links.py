@@ -72,9 +72,12 @@ def link_key(snapshot: Snapshot, upstream: VersionRow, to: Reference) -> LinkKey
     op = ops.get(snapshot, to.op)
     if isinstance(to.selector, AnyVersion):
         return LinkKey(upstream, op, None)
-    if to.bare and version_rows.latest(snapshot, op.id) is None:
+    if not to.bare:
+        return LinkKey(upstream, op, references.resolve_reference(snapshot, op.id, to))
+    latest = version_rows.latest(snapshot, op.id)
+    if latest is None:
         raise errors.NoVersionYet(op=op.name)
-    return LinkKey(upstream, op, references.resolve_reference(snapshot, op.id, to))
+    return LinkKey(upstream, op, latest)
 
 
 def record_link(

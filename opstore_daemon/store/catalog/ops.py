@@ -91,11 +91,13 @@ def ensure(connection: Connection, name: OpName, compat: Compat) -> OpRow:
 
     A new op gets the position of the next entry, which the caller appends in the same transaction.
     """
-    op = find(Snapshot(connection), name)
-    if op is None:
-        row = _CREATE.run(connection, {"name": name, "compat": compat, "created_compat": compat}).one()
-        op = OpRow(row.id, OpName(row.name), compat, row.changed)
-    return op
+    return find(Snapshot(connection), name) or create(connection, name, compat)
+
+
+def create(connection: Connection, name: OpName, compat: Compat) -> OpRow:
+    """Create an op that does not exist, as `ensure` does."""
+    row = _CREATE.run(connection, {"name": name, "compat": compat, "created_compat": compat}).one()
+    return OpRow(row.id, OpName(row.name), compat, row.changed)
 
 
 def touch(connection: Connection, op_ids: Iterable[int], position: int) -> None:

@@ -67,8 +67,9 @@ def register(
         if (set(found.ops), found.edges) != (set(order), edges):
             raise errors.PipelineConflict(pipeline=name)
         return found
-    missing = tuple(op for op in order if ops.find(snapshot, op) is None)
-    ids = {op: ops.ensure(connection, op, new_ops).id for op in order}
+    known = {op: ops.find(snapshot, op) for op in order}
+    missing = tuple(op for op, row in known.items() if row is None)
+    ids = {op: (row or ops.create(connection, op, new_ops)).id for op, row in known.items()}
     position = journal.append(connection, "pipeline", now)
     created = insert(Pipeline).values(name=name, registered_at=now, position=position).returning(Pipeline.id)
     pipeline_id = connection.execute(created).scalar_one()

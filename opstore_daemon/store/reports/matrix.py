@@ -11,12 +11,14 @@ from typing import Literal
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.records import VERDICTS, Basis
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.rules.verdict import EdgeLinks, Verdict
-from opstore_daemon.store.catalog import link_queries, ops, version_rows
+from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.snapshot import Snapshot
+from opstore_daemon.store.validity.verdicts import edge_links
 
 DETAILED_VERSIONS = 25  # versions of each op in a matrix with reasons
 MAX_VERSIONS = 20 * DETAILED_VERSIONS  # versions of each op in a map, which has no reasons
@@ -95,22 +97,21 @@ def _axis(snapshot: Snapshot, name: OpName, start: int | None, limit: int) -> Ax
 
 
 def _links(snapshot: Snapshot, up: Axis, down: Axis) -> EdgeLinks:
-    links = link_queries.relevant_links(snapshot, up.op, up.versions, down.op, down.versions)
-    return EdgeLinks(up.op.name, down.op.name, up.op.compat, links)
+    return edge_links(snapshot, up.op, up.versions, down.op, down.versions)
 
 
 def _runs(links: EdgeLinks, up: Axis, down: Axis) -> Iterator[Run]:
     numbers = [version.number for version in down.versions]
     for row, version in enumerate(up.versions):
         column = 0
-        for look, cells in groupby(_look(links, version.number, number) for number in numbers):
+        for look, cells in groupby(_look(links.basis(version.number, number)) for number in numbers):
             count = sum(1 for _ in cells)
             yield Run(row, column, count, look)
             column += count
 
 
-def _look(links: EdgeLinks, upstream: VersionNumber, downstream: VersionNumber) -> CellLook:
-    word = links.word(upstream, downstream)
+def _look(basis: Basis) -> CellLook:
+    word = VERDICTS[basis]
     if word != "invalid":
         return word
-    return "not-validated" if links.deciding_entry(upstream, downstream) is None else "known-invalid"
+    return "known-invalid" if basis == "known-invalid" else "not-validated"

@@ -14,12 +14,14 @@ from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Label, Tag, Version
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Compat, VersionRecord
-from opstore_daemon.rules.verdict import EdgeLinks, Verdict
-from opstore_daemon.store.catalog import link_queries, ops, version_rows, versions
+from opstore_daemon.protocol.references import Reference
+from opstore_daemon.rules.verdict import Verdict
+from opstore_daemon.store.catalog import ops, version_rows, versions
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.reports.overview import Neighbours, like, neighbours
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
+from opstore_daemon.store.validity.verdicts import Chosen, choose, edge_links, op_version, verdicts
 
 MAX_SCANNED = 10_000  # versions of an op that are sorted or filtered
 MAX_COMPARED = 3  # neighbours on each side with which the versions are compared
@@ -95,43 +97,27 @@ def version_list(snapshot: Snapshot, name: OpName, choice: Choice, limit: int) -
         versions=versions.records(snapshot, shown),
         has_more=len(rows) > limit,
         neighbours=related,
-        upstreams=_verdicts(
-            snapshot, related.upstreams, lambda other, one: _as_downstream(snapshot, op, shown, other, one)
-        ),
-        downstreams=_verdicts(
-            snapshot, related.downstreams, lambda other, one: _as_upstream(snapshot, op, shown, other, one)
-        ),
+        upstreams=_neighbours(snapshot, related.upstreams, lambda other: _with_upstream(snapshot, other, op, shown)),
+        downstreams=_neighbours(snapshot, related.downstreams, lambda other: verdicts(snapshot, op, shown, other)),
     )
 
 
-def _verdicts(
-    snapshot: Snapshot, names: Sequence[str], verdicts: Callable[[OpRow, VersionRow | None], list[Verdict]]
+def _neighbours(
+    snapshot: Snapshot, names: Sequence[str], verdicts_with: Callable[[Chosen], list[Verdict]]
 ) -> list[NeighbourVerdicts]:
     found = []
     for name in names[:MAX_COMPARED]:
-        other = ops.get(snapshot, OpName(name))
-        latest = version_rows.latest(snapshot, other.id)
-        number = None if latest is None else str(latest.number)
-        found.append(NeighbourVerdicts(name, number, verdicts(other, latest)))
+        latest = choose(snapshot, Reference.of(name, None))
+        found.append(NeighbourVerdicts(name, op_version(latest).version, verdicts_with(latest)))
     return found
 
 
-def _as_downstream(
-    snapshot: Snapshot, op: OpRow, rows: Sequence[VersionRow], other: OpRow, latest: VersionRow | None
-) -> list[Verdict]:
-    candidates = [] if latest is None else [latest]
-    links = link_queries.relevant_links(snapshot, other, candidates, op, rows)
-    edge = EdgeLinks(other.name, op.name, other.compat, links)
-    return [edge.verdict(None if latest is None else latest.number, row.number) for row in rows]
-
-
-def _as_upstream(
-    snapshot: Snapshot, op: OpRow, rows: Sequence[VersionRow], other: OpRow, latest: VersionRow | None
-) -> list[Verdict]:
-    targets = [] if latest is None else [latest]
-    links = link_queries.relevant_links(snapshot, op, rows, other, targets)
-    edge = EdgeLinks(op.name, other.name, op.compat, links)
-    return [edge.verdict(row.number, None if latest is None else latest.number) for row in rows]
+def _with_upstream(snapshot: Snapshot, latest: Chosen, op: OpRow, rows: Sequence[VersionRow]) -> list[Verdict]:
+    """Return the verdict of the latest upstream version for each of the versions."""
+    candidates = [] if latest.version is None else [latest.version]
+    number = None if latest.version is None else latest.version.number
+    links = edge_links(snapshot, latest.op, candidates, op, rows)
+    return [links.verdict(number, row.number) for row in rows]
 
 
 def _rows(snapshot: Snapshot, op: OpRow, choice: Choice, limit: int, newest: int) -> list[VersionRow]:

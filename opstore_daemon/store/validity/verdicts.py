@@ -35,13 +35,24 @@ def choose(snapshot: Snapshot, reference: Reference) -> Chosen:
     return Chosen(op, references.resolve_reference(snapshot, op.id, reference))
 
 
+def edge_links(
+    snapshot: Snapshot,
+    upstream: OpRow,
+    candidates: Sequence[VersionRow],
+    downstream: OpRow,
+    targets: Sequence[VersionRow],
+) -> EdgeLinks:
+    """Return the links that decide the verdicts of the upstream candidates for each of the targets."""
+    links = link_queries.relevant_links(snapshot, upstream, candidates, downstream, targets)
+    return EdgeLinks(upstream.name, downstream.name, upstream.compat, links)
+
+
 def verdicts(snapshot: Snapshot, upstream: OpRow, candidates: Sequence[VersionRow], target: Chosen) -> list[Verdict]:
     """Return the verdict of each upstream candidate for the target, in their order."""
     targets = [] if target.version is None else [target.version]
-    links = link_queries.relevant_links(snapshot, upstream, candidates, target.op, targets)
-    edge_links = EdgeLinks(upstream.name, target.op.name, upstream.compat, links)
+    links = edge_links(snapshot, upstream, candidates, target.op, targets)
     number = None if target.version is None else target.version.number
-    return [edge_links.verdict(row.number, number) for row in candidates]
+    return [links.verdict(row.number, number) for row in candidates]
 
 
 def edge(snapshot: Snapshot, upstream: Chosen, target: Chosen) -> EdgeVerdict:
