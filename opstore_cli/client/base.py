@@ -411,10 +411,9 @@ class BaseOpStoreClient(
         """Open the verified bytes of a version, in the cache, or without one if it can't be written or is too small."""
         from opstore_cli.objects import formats
         from opstore_cli.transfer.download import Pull
-        from opstore_cli.transfer.output_path import is_folder
 
         cached = None
-        if not is_folder(version) and (version.size or 0) <= self._cache().size:
+        if not version.is_folder and (version.size or 0) <= self._cache().size:
             with suppress(errors.OutputFailed):
                 cached = self._cached(version)
         with formats.temporary_file() if cached is None else open(cached, "rb") as file:

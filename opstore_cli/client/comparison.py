@@ -1,4 +1,4 @@
-"""What differs between two versions."""
+"""The verb `diff`: compare the records of two versions, and the files of two folders."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from opstore_cli.client.mixin import ApiMixin
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.folder_format import FILE, FOLDER, FOLDER_FORMAT, InvalidFolder
+from opstore_daemon.protocol.folder_format import FILE, FOLDER, InvalidFolder
 from opstore_daemon.protocol.records import Record, VersionRecord
 from opstore_daemon.protocol.references import Reference
 
@@ -35,7 +35,7 @@ class FileDifference(Record, frozen=True, kw_only=True):
 
 
 class Difference(Record, frozen=True, kw_only=True):
-    """What differs between two versions.
+    """The difference between two versions.
 
     `files` is None if the files were not compared, because the versions are not both folders, or are too large.
     """
@@ -48,7 +48,7 @@ class Difference(Record, frozen=True, kw_only=True):
     @property
     def are_folders(self) -> bool:
         """Whether both versions are stored folders."""
-        return all(each.format == FOLDER_FORMAT and each.digest is not None for each in (self.one, self.other))
+        return all(each.is_folder and each.digest is not None for each in (self.one, self.other))
 
 
 class ComparisonMixin(ApiMixin):

@@ -1,4 +1,4 @@
-"""What every verb of the client does besides its work: a decorator for the class of the client.
+"""A decorator for the class of the client, which adds to each verb what all verbs do.
 
 It checks the arguments (`arguments`), returns a list of records as one that notebooks and pandas show, and adds the
 advice of an error to its traceback, in the words of Python (`advice`).

@@ -9,9 +9,10 @@ from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import PipelineNameType, ReferenceType
 from opstore_cli.console.results import EXIT_CODES
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, format_reference, verdict_cell
+from opstore_cli.output.cells import Cell, verdict_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:

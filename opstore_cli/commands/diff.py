@@ -8,8 +8,9 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, format_reference, size_cell, text_cell
+from opstore_cli.output.cells import Cell, size_cell, text_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import labels_option
 from opstore_cli.console.parameters import LabelKeyType, ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import format_reference
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:

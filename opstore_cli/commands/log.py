@@ -7,9 +7,10 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import NameType, NumberType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, format_reference, time_cell
+from opstore_cli.output.cells import EMPTY, Cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.names import Name
+from opstore_daemon.protocol.reference_text import format_reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import JournalEntry
@@ -25,8 +26,8 @@ def log(session: Session, name: Name | None, limit: int | None) -> None:
     """List what changed in the store, newest first.
 
     Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions and pipelines. NAME lists
-    only those of that op or pipeline. Each change has a position: `--as-of POSITION` of other commands
-    shows the store as it was right after it.
+    only those of that op or pipeline. Each change has a position, and `--as-of POSITION` of other commands
+    shows the store right after that change.
 
     Off a terminal the columns are the position, the time, the action, what it was about, and the message, evidence,
     reason or labels.

@@ -17,9 +17,9 @@ from opstore_cli.console.options import check_exclusive, timeout_option, valid_f
 from opstore_cli.console.parameters import DirectoryType, PipelineNameType, ReferenceType
 from opstore_cli.console.session import Session
 from opstore_cli.files.targets import is_standard_output, is_stream
-from opstore_cli.output.cells import format_reference
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
@@ -206,10 +206,8 @@ def _write(session: Session, client: "OpStoreClient", selected: _Selected, outpu
 
 def _write_to_path(pull: "Pull", op: str, output: str | None, force: bool) -> Path:
     """Write the bytes to the output, a stream or NAME-VERSION, and return its path."""
-    from opstore_cli.transfer.output_path import is_folder
-
     path = Path(f"{op}-{pull.record.version}" if output is None else output)
-    if output is not None and output.endswith(("/", os.sep)) and not is_folder(pull.record):
+    if output is not None and output.endswith(("/", os.sep)) and not pull.record.is_folder:
         raise errors.FileRefused(path=output, reason="it is a folder")
     if is_stream(path):
         with _open_stream(path) as stream:

@@ -9,8 +9,8 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, version_options
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import format_reference
 from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.reference_text import format_reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import Fields

@@ -11,10 +11,11 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option, check_exclusive, timeout_option, use_option
 from opstore_cli.console.parameters import OpNameType, PipelineNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, format_reference, size_cell
+from opstore_cli.output.cells import EMPTY, Cell, size_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, PipelineName
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:

@@ -11,16 +11,9 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import (
-    EMPTY,
-    Cell,
-    format_reference,
-    format_time,
-    size_cell,
-    time_cell,
-    verdict_cell,
-)
+from opstore_cli.output.cells import EMPTY, Cell, format_time, size_cell, time_cell, verdict_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:

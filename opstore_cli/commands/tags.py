@@ -6,9 +6,10 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import format_reference, text_cell, time_cell
+from opstore_cli.output.cells import text_cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.names import OpName
+from opstore_daemon.protocol.reference_text import format_reference
 
 
 @command("tags")

@@ -10,8 +10,9 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option, check_exclusive, label_filter_option, valid_for_option
 from opstore_cli.console.parameters import NumberType, ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, first_line_cell, format_reference, size_cell, text_cell, time_cell
+from opstore_cli.output.cells import EMPTY, Cell, first_line_cell, size_cell, text_cell, time_cell
 from opstore_cli.output.tables import Table
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.reference_text import format_reference
 
 if TYPE_CHECKING:
     from opstore_daemon.protocol.records import EdgeVerdict, LinkRecord, Pushed, Record, Resolution, SkippedVersion

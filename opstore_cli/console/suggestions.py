@@ -1,4 +1,4 @@
-"""What to use in place of a command that does not exist: commands by their meaning in other tools, or by spelling."""
+"""Suggest a command in place of one that does not exist, by its meaning in other tools or by its spelling."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple

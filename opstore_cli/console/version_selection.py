@@ -8,9 +8,9 @@ import click
 
 from opstore_cli.client import locks
 from opstore_cli.console import lock_files, results
-from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.reference_text import format_reference
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient

@@ -9,13 +9,13 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import LEVEL
 from opstore_cli.client.mixin import ignore
 from opstore_cli.importers.chariots_source import Files, names_in
-from opstore_cli.output.cells import format_reference
 from opstore_cli.output.document import Output
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import chariots_export, errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.names import is_name, suggest_name
 from opstore_daemon.protocol.records import OpVersion, VersionRecord
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.versions import Version
 from opstore_daemon.system.stray_bytes import escape_stray_bytes
 

@@ -23,11 +23,6 @@ class Cell(NamedTuple):
         return self.plain if self.pretty is None else self.pretty
 
 
-def format_reference(op: str, number: str | None) -> str:
-    """Return `NAME@VERSION`, or the bare name if there is no version number."""
-    return op if number is None else f"{op}@{number}"
-
-
 def text_cell(text: str | None) -> Cell:
     """Return a cell of free text, a dash if there is none."""
     return Cell(text or EMPTY, text or "")

@@ -7,8 +7,9 @@ Markdown renderer finds markup, a link, a mention or the end of a cell in it.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from opstore_cli.output.cells import STYLES, Cell, format_reference, marked_verdict
+from opstore_cli.output.cells import STYLES, Cell, marked_verdict
 from opstore_daemon.protocol.records import EdgeVerdict, Validation
+from opstore_daemon.protocol.reference_text import format_reference
 
 _ARROWS = {"valid": "-->", "invalid": "--x", "unknown": "-.->", "not-validated": "-.-x"}
 _SPECIAL = re.compile(r"[^0-9A-Za-z-]")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from opstore_cli.files.entry_lock import EntryLock
 from opstore_cli.files.leftovers import remove_unused
 from opstore_cli.files.part_folder import remove
-from opstore_cli.transfer.output_path import is_folder
 from opstore_cli.transfer.source import digest_of_path
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -68,7 +67,7 @@ class Cache:
         if version.digest is None:
             raise errors.NotStored(op=version.op, version=version.version)
         digest = Digest.parse(version.digest)
-        entry = self.folder / f"{digest.hex}{'.folder' if is_folder(version) else ''}"
+        entry = self.folder / f"{digest.hex}{'.folder' if version.is_folder else ''}"
         try:
             self._prepare()
             use = EntryLock.acquire(_lock(entry, "use"), shared=True)

@@ -14,7 +14,7 @@ from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
 from opstore_cli.folders.unpacking import PartialFolder, unpack
 from opstore_cli.transfer.hashing import HashedStream, Hasher
-from opstore_cli.transfer.output_path import check_path_of, is_folder
+from opstore_cli.transfer.output_path import check_path_of
 from opstore_cli.transfer.output_stream import flush, write_all
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
@@ -134,7 +134,7 @@ class Pull:
 
         with ExitStack() as stack:
             with _output_errors(target):
-                if is_folder(self.record):
+                if self.record.is_folder:
                     part = stack.enter_context(self._staged_folder(target))
                 else:
                     part = stack.enter_context(self._staged_file(target))

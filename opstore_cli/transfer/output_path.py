@@ -6,13 +6,7 @@ from pathlib import Path
 
 from opstore_cli.files.targets import leads_to_descriptor
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.records import VersionRecord
-
-
-def is_folder(record: VersionRecord) -> bool:
-    """Return whether a pull of the version to a path unpacks a folder."""
-    return record.format == FOLDER_FORMAT
 
 
 def check_path(target: Path, overwrite: bool) -> None:
@@ -36,7 +30,7 @@ def check_path_of(record: VersionRecord, target: Path, overwrite: bool) -> None:
     check_path(target, overwrite)
     if not os.path.isdir(target):
         return
-    if not is_folder(record):
+    if not record.is_folder:
         raise errors.FileRefused(path=str(target), reason="it is a folder")
     if not overwrite:
         raise errors.OutputExists(path=str(target))

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Self, SupportsIndex, TypeVar, overload
 
 import msgspec
 
+from opstore_daemon.protocol.reference_text import format_reference
+
 R = TypeVar("R")
 
 MAX_TEXT = 80  # characters of a text in one line or in a cell
@@ -21,7 +23,7 @@ _HIDDEN = frozenset({"subversions", "next_cursor", "picked_yanked"})  # in table
 
 
 class Presentation:
-    """What every record has: a short `repr`, an HTML table for notebooks, and its JSON as a dict."""
+    """The short `repr` of every record, its HTML table for notebooks, and its JSON as a dict."""
 
     __slots__ = ()
 
@@ -173,15 +175,10 @@ def _identity(record: Any) -> str:
                 getattr(record, "downstream_version", None),
             ),
         )
-        return " -> ".join(reference(*end) for end in ends)
+        return " -> ".join(format_reference(str(op), number) for op, number in ends)
     if hasattr(record, "op"):
-        return reference(record.op, getattr(record, "version", None))
+        return format_reference(record.op, getattr(record, "version", None))
     return _text(record.version) if hasattr(record, "version") else ""
-
-
-def reference(op: object, version: object) -> str:
-    """Return `pca@1.0.0`, or `pca` without a version."""
-    return f"{op}" if version is None else f"{op}@{version}"
 
 
 def _is_default(record: Any, name: str, value: object) -> bool:

@@ -13,7 +13,8 @@ from opstore_daemon.protocol.records.base import (
     WithVerdict,
 )
 from opstore_daemon.protocol.records.picked import Picked
-from opstore_daemon.protocol.records.presentation import Rows, reference
+from opstore_daemon.protocol.records.presentation import Rows
+from opstore_daemon.protocol.reference_text import format_reference
 
 
 class OpVersion(Record, frozen=True, kw_only=True):
@@ -25,7 +26,7 @@ class OpVersion(Record, frozen=True, kw_only=True):
     version: NumberText | None
 
     def __str__(self) -> str:
-        return reference(self.op, self.version)
+        return format_reference(self.op, self.version)
 
 
 class EdgeVerdict(WithVerdict, Record, frozen=True, kw_only=True):

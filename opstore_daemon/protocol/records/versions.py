@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol.checksums import Checksum
 from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.limits import MAX_LABELS
 from opstore_daemon.protocol.records.base import (
     Compat,
@@ -40,7 +41,8 @@ from opstore_daemon.protocol.records.base import (
 )
 from opstore_daemon.protocol.records.links import LinkRecord
 from opstore_daemon.protocol.records.picked import Picked
-from opstore_daemon.protocol.records.presentation import Rows, reference
+from opstore_daemon.protocol.records.presentation import Rows
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import TagName
 from opstore_daemon.protocol.versions import Version
 
@@ -71,7 +73,12 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     position: Position
 
     def __str__(self) -> str:
-        return reference(self.op, self.version)
+        return format_reference(self.op, self.version)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether its bytes are a folder."""
+        return self.format == FOLDER_FORMAT
 
 
 class Pushed(VersionRecord, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What users write about a version and may change: its labels and its message. Each edit is in the journal."""
+"""Change the labels and the message of a version. Each change is an entry of the journal."""
 
 from collections.abc import Collection, Iterable, Mapping
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
-from opstore_daemon.protocol.folder_format import FILE, FOLDER, FOLDER_FORMAT, InvalidFolder, padding, read_entry
+from opstore_daemon.protocol.folder_format import FILE, FOLDER, InvalidFolder, padding, read_entry
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.savers import BaseSaver
 
@@ -46,7 +46,7 @@ class FolderListing:
 
 def folder_listing(saver: BaseSaver, version: VersionRecord) -> FolderListing | None:
     """Return at most MAX_ENTRIES entries of a version; None unless it is a stored folder. Raises StorageFailed."""
-    if version.format != FOLDER_FORMAT or version.digest is None:
+    if not version.is_folder or version.digest is None:
         return None
     try:
         file = saver.open(Digest.parse(version.digest))

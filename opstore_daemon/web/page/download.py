@@ -3,7 +3,6 @@
 from flask import Response
 
 from opstore_daemon.protocol import errors, routes
-from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.blob_body import blob_body
@@ -27,5 +26,5 @@ def download(_api: Api, reference: Reference, query: AsOf) -> Response:
 
 def file_name(version: VersionRecord) -> str:
     """Return the name under which a browser saves the bytes of a version."""
-    suffix = ".tar" if version.format == FOLDER_FORMAT else ""
+    suffix = ".tar" if version.is_folder else ""
     return f"{version.op}-{version.version}{suffix}"
