@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from opstore_cli.client.mixin import ApiMixin
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.comparison import ComparedField, compare_fields
 from opstore_daemon.protocol.folder_format import FILE, FOLDER, InvalidFolder
 from opstore_daemon.protocol.records import Record, VersionRecord
 from opstore_daemon.protocol.references import Reference
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from opstore_cli.transfer.download import Pull
 
 MAX_BYTES = 1024**3  # of two folders together that are compared without being asked for
-
-
-class FieldDifference(Record, frozen=True, kw_only=True):
-    """A field that differs, in words; None if a version does not have it."""
-
-    field: str
-    one: str | None
-    other: str | None
 
 
 class FileDifference(Record, frozen=True, kw_only=True):
@@ -42,7 +35,7 @@ class Difference(Record, frozen=True, kw_only=True):
 
     one: VersionRecord
     other: VersionRecord
-    fields: tuple[FieldDifference, ...]
+    fields: tuple[ComparedField, ...]
     files: tuple[FileDifference, ...] | None
 
     @property
@@ -77,7 +70,7 @@ class ComparisonMixin(ApiMixin):
             ['version', 'registered_at', 'size', 'major', 'patch', 'digest']
         """
         first, second = self.show(str(Reference.parse(one))), self.show(str(Reference.parse(other)))
-        fields = tuple(each for each in _fields(first, second) if each.one != each.other)
+        fields = tuple(each for each in compare_fields(first, second) if each.differs)
         found = Difference(one=first, other=second, fields=fields, files=None)
         if files is None:
             files = first.digest == second.digest or (first.size or 0) + (second.size or 0) <= MAX_BYTES
@@ -100,27 +93,6 @@ class ComparisonMixin(ApiMixin):
         except InvalidFolder as error:
             raise errors.FolderRefused(op=version.op, version=version.version, reason=str(error)) from None
         return lister.entries
-
-
-def _fields(one: VersionRecord, other: VersionRecord) -> Iterator[FieldDifference]:
-    def field(name: str, first: object, second: object) -> FieldDifference:
-        texts = [None if each is None else str(each) for each in (first, second)]
-        return FieldDifference(field=name, one=texts[0], other=texts[1])
-
-    yield field("op", one.op, other.op)
-    yield field("version", one.version, other.version)
-    yield field("registered_at", *(each.registered_at.isoformat().replace("+00:00", "Z") for each in (one, other)))
-    yield field("size", one.size, other.size)
-    yield field("message", one.message, other.message)
-    for name, first, second in (("label", one.labels, other.labels), ("library", one.libraries, other.libraries)):
-        for key in sorted({*first, *second}):
-            yield field(f"{name} {key}", first.get(key), second.get(key))
-    yield field("tags", ", ".join(one.tags) or None, ", ".join(other.tags) or None)
-    yield field("yanked", one.yank_reason, other.yank_reason)
-    yield field("format", one.format, other.format)
-    for level, *hashes in zip(("major", "minor", "patch"), one.subversions.split("."), other.subversions.split(".")):  # noqa: B905
-        yield field(level, *hashes)
-    yield field("digest", one.digest, other.digest)
 
 
 def _compare(one: "Mapping[bytes, ListedEntry]", other: "Mapping[bytes, ListedEntry]") -> Iterator[FileDifference]:

@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opstore_cli.output.cells import format_size, format_time
+from opstore_cli.output.cells import format_time
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.sizes import format_size
 
 if TYPE_CHECKING:
     from opstore_cli.client.client import OpStoreClient

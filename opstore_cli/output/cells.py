@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from opstore_daemon.protocol.sizes import format_size
+
 EMPTY = "-"  # off a terminal: a shell's `read` takes two tabs for one
 MARKS = {"valid": "✓ valid", "invalid": "✗ invalid", "unknown": "? unknown"}
 STYLES = {"valid": "green", "invalid": "red", "unknown": "yellow"}
 NOT_VALIDATED = "○ invalid"  # nobody has found that it is not valid
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 class Cell(NamedTuple):
@@ -65,12 +65,3 @@ def verdict_cell(word: str, basis: str = "") -> Cell:
 def marked_verdict(word: str, basis: str = "") -> str:
     """Return the verdict with its mark; that of a version that only was not validated is another one."""
     return NOT_VALIDATED if basis == "not-validated" else MARKS.get(word, word)
-
-
-def format_size(count: float) -> str:
-    """Return a number of bytes in up to three digits: `870 MB`."""
-    units = list(_UNITS)
-    while count >= 999.5 and len(units) > 1:
-        count /= 1000
-        units.pop(0)
-    return f"{count:.0f} {units[0]}" if units[0] == "B" or count >= 99.95 else f"{count:.1f} {units[0]}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from opstore_cli.output.cells import format_size
+from opstore_daemon.protocol.sizes import format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

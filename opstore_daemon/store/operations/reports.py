@@ -11,6 +11,7 @@ from opstore_daemon.store.places import never
 from opstore_daemon.store.reports import history, matrix, overview
 from opstore_daemon.store.reports.details import details
 from opstore_daemon.store.reports.folder import FolderListing, folder_listing
+from opstore_daemon.store.reports.folder_comparison import FolderComparison, compare_folders
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
 from opstore_daemon.store.reports.op_list import OpList, op_list
@@ -81,6 +82,10 @@ class ReportOperations(Transactions):
     def folder(self, version: VersionRecord) -> FolderListing | None:
         """Return the entries of a version that is a folder, without reading the contents of its files; else None."""
         return folder_listing(self.saver, version)
+
+    def compare_folders(self, one: VersionRecord, other: VersionRecord) -> FolderComparison | None:
+        """Return what differs between two folders (store.reports.folder_comparison); None unless both are folders."""
+        return compare_folders(self.saver, one, other)
 
     def search(self, text: str, as_of: str | None = None) -> SearchResults:
         """Return what has the text in a name, a message or a label, and versions with that reference or digest."""

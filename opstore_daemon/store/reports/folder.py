@@ -5,7 +5,7 @@ checksum.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from opstore_daemon.protocol import errors
@@ -19,12 +19,16 @@ MAX_ENTRIES = 500  # whose headers are read
 
 @dataclass(frozen=True, slots=True)
 class FolderEntry:
-    """An entry of a folder: `size` in bytes of a file, else None; `target` of a link, else None."""
+    """An entry of a folder: `size` in bytes of a file, else None; `target` of a link, else None.
+
+    `offset`: where its content begins in the stream.
+    """
 
     path: str
     size: int | None
     target: str | None
     is_executable: bool
+    offset: int = field(default=0, compare=False)
 
     @property
     def is_folder(self) -> bool:
@@ -66,7 +70,7 @@ def _read(file: BinaryIO) -> FolderListing:
             text = entry.path.decode(errors="backslashreplace")
             target = entry.target.decode(errors="backslashreplace") if entry.kind not in (FILE, FOLDER) else None
             size = entry.size if entry.kind == FILE else None
-            entries.append(FolderEntry(text, size, target, entry.executable))
+            entries.append(FolderEntry(text, size, target, entry.executable, file.tell()))
             file.seek(entry.size + padding(entry.size), os.SEEK_CUR)
         is_end = read_entry(lambda count: _read_exactly(file, count)) is None
     except InvalidFolder as error:

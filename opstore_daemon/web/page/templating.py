@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from opstore_daemon.protocol import errors, routes
 from opstore_daemon.protocol._version import __version__
+from opstore_daemon.protocol.sizes import format_size
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.web.page import looks, words
 
@@ -146,5 +147,6 @@ def _environment() -> Environment:
         "moment": words.moment,
         "readable": words.readable,
         "short": words.short,
+        "size": format_size,
     }
     return environment

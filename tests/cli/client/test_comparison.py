@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from opstore_cli.client import comparison
-from opstore_cli.client.comparison import Difference, FieldDifference, FileDifference
+from opstore_cli.client.comparison import Difference, FileDifference
 from opstore_cli.folders import listing
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.comparison import ComparedField
 from tests.cli.output.fakes import FakeClient, FakeSession, a_version
 from tests.support.in_process import InProcessClient
 
@@ -85,7 +86,7 @@ def test_a_folder_that_is_not_in_our_form_is_refused(client: InProcessClient) ->
 FOUND = Difference(
     one=a_version(format="folder"),
     other=a_version("1.1.0", format="folder"),
-    fields=(FieldDifference(field="label a", one=None, other="x\ty"),),
+    fields=(ComparedField(field="label a", one=None, other="x\ty"),),
     files=(FileDifference(path="a\x1b", change="changed", one=1, other=2),),
 )
 

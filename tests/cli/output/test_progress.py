@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from opstore_cli.output import progress
-from opstore_cli.output.cells import format_size
 from opstore_cli.output.progress import BarProgress, LogProgress, RateMeter, describe, format_duration
+from opstore_daemon.protocol.sizes import format_size
 from tests.support.clock import START, Clock
 from tests.support.machines import Machine
 

@@ -8,10 +8,11 @@ import pytest
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.protocol.folder_format import FOLDER, LINK, Entry
-from opstore_daemon.store.reports import folder
+from opstore_daemon.store.reports import folder, folder_comparison
 from opstore_daemon.web.page import ops
 from tests.daemon.page.stores import folder_bytes, folders
 from tests.daemon.page.test_views import seen
+from tests.support.in_process import InProcessClient
 from tests.support.site import Site
 
 
@@ -63,7 +64,7 @@ def test_damaged_bytes_are_not_downloaded(site: Site, monkeypatch: pytest.Monkey
 
 def test_the_files_of_a_folder_are_listed(site: Site) -> None:
     folders(site.server.store)
-    assert "Files Path Size config.json 2 Bytes latest → weights/model weights / weights/model 300.0 kB" in seen(
+    assert "Files Path Size config.json 2 B latest → weights/model weights / weights/model 300 kB" in seen(
         site, "/ui/ops/encoder/1.0.0"
     )
     assert "run.sh executable" in seen(site, "/ui/ops/encoder/1.0.1")
@@ -139,15 +140,46 @@ def test_two_versions_are_compared(site: Site) -> None:
     for text in (
         "Message of spring none",
         "Label data April July",
-        "Made with torch 2.9.0 2.10.0",
-        "Label team , Format , Major subversion , Minor subversion .",
+        "Library torch 2.9.0 2.10.0",
+        "The same in both: Op , Label team , Format , Major subversion , Minor subversion .",
         "latest link to weights/model not there",
-        "run.sh not there 0 Bytes , executable",
-        "weights/model 300.0 kB 310.0 kB",
-        "2 entries are the same in name and size; the content of the files is not compared.",
+        "run.sh not there 0 B , executable",
+        "weights/model 300 kB 310 kB",
+        "2 entries are the same.",
     ):
         assert text in page, text
     assert "config.json" not in page
+
+
+def test_files_of_one_size_are_compared_by_their_contents(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = site.server.store
+    files = [("a", b"x" * 900), ("b", b"1" * 100), ("c", b"2" * 100), ("d", b"")]
+    store.push("model", folder_bytes(*files), format="folder")
+    files[1] = ("b", b"1" * 99 + b"9")
+    store.push("model", folder_bytes(*files), format="folder")
+    path = "/ui/compare?one=model@1.0.0&other=model@1.0.1"
+    page = seen(site, path)
+    assert "Files Path model@1.0.0 model@1.0.1 b 100 B 100 B , other content 3 entries are the same." in page
+    assert "opstore diff" not in page
+    monkeypatch.setattr(folder_comparison, "MAX_BYTES", 150)
+    page = seen(site, path)
+    assert "b 100 B 100 B , other content 1 entry is the same. 2 files have the same size and were not compared" in page
+    assert "opstore diff model@1.0.0 model@1.0.1 --files" in page
+    monkeypatch.setattr(folder_comparison, "MAX_BYTES", 0)
+    assert "No difference was found. 1 entry is the same. 3 files have the same size" in seen(site, path)
+    assert "The files are the same. 4 entries" in seen(site, path.replace("1.0.1", "1.0.0"))
+    monkeypatch.setattr(folder, "MAX_ENTRIES", 2)
+    assert "No difference was found. 0 entries are the same" in seen(site, path)
+
+
+def test_the_page_and_diff_list_the_same_fields(site: Site) -> None:
+    """Both have the list of protocol.comparison; the page shows what is the same, too."""
+    folders(site.server.store)
+    found = InProcessClient(site.server).diff("encoder@1.0.0", "encoder@1.0.1", files=False)
+    page = site.text("/ui/compare?one=encoder@1.0.0&other=encoder@1.0.1").partition('id="files"')[0]
+    headings = re.findall(r'<th scope="row" class="prose"><bdi>([^<]*)</bdi>', page)
+    shown = [each.lower().removesuffix(" subversion") for each in headings]
+    assert shown == [each.field.removesuffix("_at") for each in found.fields]
 
 
 def test_a_version_is_compared_with_one_of_another_op_and_with_itself(site: Site) -> None:
@@ -157,7 +189,7 @@ def test_a_version_is_compared_with_one_of_another_op_and_with_itself(site: Site
     page = seen(site, "/ui/compare?one=encoder@1.0.0&other=other")
     assert "Format folder none" in page
     assert "Files" not in page
-    assert "Nothing differs in their records" in seen(site, "/ui/compare?one=encoder@1.0.0&other=encoder@1.0.0")
+    assert "the two versions have the same fields" in seen(site, "/ui/compare?one=encoder@1.0.0&other=encoder@1.0.0")
     assert site.get("/ui/compare?one=encoder@1.0.0&other=nothing").status_code == 404
     assert site.get("/ui/compare?one=encoder@1.0.0").status_code == 400
 
