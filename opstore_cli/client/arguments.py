@@ -216,6 +216,13 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
+def progress(name: str, value: Any) -> Any:
+    """Return True, False, None or the function. Raises InvalidArgument."""
+    if not (value is None or isinstance(value, bool) or callable(value)):
+        raise _invalid(name, "True, False, None or a function of (bytes so far, total bytes)", value)
+    return value
+
+
 _NAMES = ("name", "pipeline", "tag", "upgrade")
 _REFERENCE = (
     "op",
@@ -246,7 +253,7 @@ CHECKS: dict[str, Check] = {
     "source": source,
     "to": target,
     "notify": function,
-    "progress": function,
+    "progress": progress,
     "references": references_or_lock,
     "lock": lock,
     "folder": path,

@@ -4,15 +4,17 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
-from opstore_cli.client import advice, warnings
+from opstore_cli.client import advice, arguments, warnings
 from opstore_cli.client.administration import AdministrationMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
 from opstore_cli.client.comparison import ComparisonMixin
-from opstore_cli.client.mixin import as_parameter, ignore, parse_references
+from opstore_cli.client.mixin import as_parameter, parse_references
+from opstore_cli.client.progress import ProgressOption, show_progress
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.client.verbs import verbs
 from opstore_cli.objects.mixin import ObjectsMixin
@@ -55,8 +57,10 @@ class BaseOpStoreClient(
 ):
     """All verbs of the store, for a subclass that implements `request`, for example with an in-process test server.
 
-    `progress` is called with (bytes so far, total bytes or None) during a transfer. `warn` is called with each yanked
-    version that a reference selected; by default it issues a `YankedWarning`. Both may be set at any time.
+    `progress`: whether transfers that take longer than half a second show their progress, or a function, which is
+    called with (bytes so far, total bytes or None). None, the default, shows it to a person: in a notebook, and at the
+    prompt of a Python on a terminal. True shows it anywhere, on stderr. `warn` is called with each yanked version that
+    a reference selected; by default it issues a `YankedWarning`. Both may be set at any time.
 
     Names and references are strings or parsed (`OpName`, `Reference`), a string where a sequence of strings is expected
     is one string, and a time may be a `datetime`. Every verb raises `OpStoreError`s: InvalidArgument, which is a
@@ -64,8 +68,9 @@ class BaseOpStoreClient(
     string, the errors that the daemon responds with, those of the family `Unreachable`, and UnexpectedResponse.
     """
 
-    def __init__(self, *, progress: Progress | None = None, warn: Warn | None = None) -> None:
-        self.progress: Progress = progress or ignore
+    def __init__(self, *, progress: ProgressOption = None, warn: Warn | None = None) -> None:
+        with advice.notes(f"{type(self).__name__}()"):
+            self.progress = progress
         self.warn: Warn = warn or warnings.warn
         self._api = ApiClient(self)
         self._home: Path | None = None  # the folder for state files, from which a later process resumes
@@ -73,6 +78,15 @@ class BaseOpStoreClient(
     def __dir__(self) -> list[str]:
         """Return the names that completion offers: without the verbs that only a chariots application calls."""
         return [name for name in super().__dir__() if name.startswith("_") or name not in vars(ChariotsMixin)]
+
+    @property
+    def progress(self) -> ProgressOption:
+        """Whether transfers show their progress, or the function that is called with it."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, progress: ProgressOption) -> None:
+        self._progress: ProgressOption = arguments.progress("progress", progress)
 
     @abstractmethod
     def request(
@@ -181,7 +195,8 @@ class BaseOpStoreClient(
             libraries=dict(libraries or {}),
             new_ops=new_ops,
         )
-        return upload.push(self._api, name, source, declared, self._home, self.progress, follow_links=follow_links)
+        with self._show_progress(f"push {name}") as moved:
+            return upload.push(self._api, name, source, declared, self._home, moved, follow_links=follow_links)
 
     def register(
         self,
@@ -310,12 +325,13 @@ class BaseOpStoreClient(
             [<VersionRecord pca@..., ...>, <VersionRecord forest@..., ...>]
         """
         from opstore_cli.client import locks
-        from opstore_cli.transfer.pull_all import SumDisplay, pull_all
+        from opstore_cli.transfer.pull_all import pull_all
 
         pairs = zip(locks.records(lock, self.show), lock.versions, strict=True)
         versions = [version for version, locked in pairs if locked.digest is not None]
-        display = SumDisplay(self.progress, sum(version.size or 0 for version in versions))
-        outcomes = pull_all(self.start_pull, versions, Path(folder), overwrite, display)
+        parts = [(version.op, version.size) for version in versions]
+        with show_progress(self._progress, f"pull {len(versions)} ops", parts) as display:
+            outcomes = pull_all(self.start_pull, versions, Path(folder), overwrite, display)
         failure = next((each for each in outcomes if isinstance(each, errors.OpStoreError)), None)
         if failure is not None:
             raise failure
@@ -328,7 +344,7 @@ class BaseOpStoreClient(
         client_verifies: bool = False,
         resume: bool = False,
         expected: VersionRecord | None = None,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
     ) -> "AbstractContextManager[Pull]":
         """Start a pull whose record is known before its bytes are read.
 
@@ -337,7 +353,7 @@ class BaseOpStoreClient(
             client_verifies: only the client verifies the bytes; use it only for `Pull.to_path`.
             resume: a part of an earlier pull may exist.
             expected: the record of an earlier response; any other version is refused.
-            progress: called instead of the client's, with (bytes so far, total bytes).
+            progress: used instead of the client's: True, False, or a function of (bytes so far, total bytes).
 
         Returns:
             context manager of Pull: it has `record`, `to_bytes()`, `to_stream(output)` and `to_path(target,
@@ -354,20 +370,40 @@ class BaseOpStoreClient(
             ...     print(pull.record.size, pull.to_bytes())
             10 b'components'
         """
+        pull = self._start_pull(Reference.parse(reference), progress, client_verifies, resume, expected)
+        return advice.with_notes(pull, "client.start_pull()")
+
+    @contextmanager
+    def _start_pull(
+        self,
+        reference: Reference,
+        progress: ProgressOption,
+        client_verifies: bool,
+        resume: bool,
+        expected: VersionRecord | None,
+    ) -> "Iterator[Pull]":
         from opstore_cli.transfer import download
 
-        parsed = Reference.parse(reference)
-        pull = download.start_pull(
-            self._api,
-            parsed.op,
-            selector_text(parsed.selector),
-            progress or self.progress,
-            self._home,
-            client_verifies=client_verifies,
-            resume=resume,
-            expected=expected,
-        )
-        return advice.with_notes(pull, "client.start_pull()")
+        with (
+            self._show_progress(f"pull {reference}", progress) as moved,
+            download.start_pull(
+                self._api,
+                reference.op,
+                selector_text(reference.selector),
+                moved,
+                self._home,
+                client_verifies=client_verifies,
+                resume=resume,
+                expected=expected,
+            ) as pull,
+        ):
+            yield pull
+
+    @contextmanager
+    def _show_progress(self, title: str, option: ProgressOption = None) -> Iterator[Progress]:
+        """Show the progress of one transfer until the block ends; yield the function to report it with."""
+        with show_progress(self._progress if option is None else option, title) as display:
+            yield partial(display.moved, 0)
 
     def path(self, reference: str | Reference) -> Path:
         """Return the local path of a verified copy of a version, in a cache; a second call transfers no bytes.
@@ -402,7 +438,8 @@ class BaseOpStoreClient(
         from opstore_cli.transfer.download import Pull
 
         def pull(target: Path) -> None:
-            Pull(self._api, version, None, self.progress, None).to_path(target, overwrite=True)
+            with self._show_progress(f"pull {version}") as moved:
+                Pull(self._api, version, None, moved, None).to_path(target, overwrite=True)
 
         return self._cache().path(version, pull)
 
@@ -418,7 +455,8 @@ class BaseOpStoreClient(
                 cached = self._cached(version)
         with formats.temporary_file() if cached is None else open(cached, "rb") as file:
             if cached is None:
-                Pull(self._api, version, None, self.progress, None).to_stream(file)
+                with self._show_progress(f"pull {version}") as moved:
+                    Pull(self._api, version, None, moved, None).to_stream(file)
             yield file
 
     def _cache(self) -> "Cache":

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from opstore_cli.client import advice, arguments, warnings
 from opstore_cli.client.base import BaseOpStoreClient, Warn
 from opstore_cli.client.mixin import ignore
+from opstore_cli.client.progress import ProgressOption
 from opstore_cli.config import tokens
 from opstore_cli.config.settings import Settings, load_settings, working_folder
-from opstore_cli.transfer.progress import Progress
 from opstore_cli.transport import target
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.http import HttpTransport
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 class OpStoreClient(BaseOpStoreClient):
     """A client of a daemon. Without arguments it finds or starts the local one, as the commands do.
 
-    `progress` is called with (bytes so far, total bytes or None) during a transfer. `warn` is called with each yanked
-    version that a reference selected; by default it issues a `YankedWarning`. Both may be set later. `notify` is called
-    with messages for people, such as "started the local daemon at ...".
+    `progress`: whether transfers that take longer than half a second show their progress, or a function, which is
+    called with (bytes so far, total bytes or None). None, the default, shows it to a person: in a notebook, and at the
+    prompt of a Python on a terminal. True shows it anywhere, on stderr. `warn` is called with each yanked version that
+    a reference selected; by default it issues a `YankedWarning`. Both may be set later. `notify` is called with
+    messages for people, such as "started the local daemon at ...".
 
     A client may be used from several threads, in a forked process and, pickled, in another process of the same user.
     It neither sends anything nor looks for a daemon before the first verb is called. Every verb raises `OpStoreError`s.
@@ -43,7 +45,7 @@ class OpStoreClient(BaseOpStoreClient):
         *,
         token: str | None = None,
         settings: Settings | None = None,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
         warn: Warn | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
@@ -85,8 +87,10 @@ class OpStoreClient(BaseOpStoreClient):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**vars(self), "settings": self.settings.without_token(), "_token_path": self._write_token_file()}
-        for name in ("_token", "_http", "_api", "_notify", "progress", "warn"):
+        for name in ("_token", "_http", "_api", "_notify", "warn"):
             del state[name]
+        if callable(self._progress):
+            state["_progress"] = None
         return state
 
     def _write_token_file(self) -> Path | None:
@@ -100,7 +104,7 @@ class OpStoreClient(BaseOpStoreClient):
         return token_handover.write_token_file(self.settings.home, token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _token=None, _api=ApiClient(self), progress=ignore, warn=warnings.warn)
+        vars(self).update(state, _token=None, _api=ApiClient(self), warn=warnings.warn)
         self._open(ignore)
         # Read it early, before the file is deleted. If that fails, a verb raises: an error here would end a worker.
         with suppress(errors.TokenUnavailable):

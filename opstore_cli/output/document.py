@@ -5,7 +5,6 @@ a label, a file name, the details of an error) reaches the terminal as an escape
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,8 @@ from opstore_cli.output import pager, streams, tables
 from opstore_cli.output.escaping import escape_controls, escape_in_json
 from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
 from opstore_cli.output.tables import Table
+from opstore_cli.output.terminal import is_colored, is_dumb
+from opstore_cli.output.terminal import is_terminal as _is_terminal
 from opstore_cli.output.width import terminal_width, wrap
 from opstore_daemon.protocol import errors
 from opstore_daemon.system.stray_bytes import escape_in_message, escape_stray_bytes
@@ -148,7 +149,7 @@ class Output:
     ) -> "BarProgress | LogProgress | NullDisplay":
         if self.json or self.quiet:
             return NullDisplay()
-        if _is_terminal(sys.stderr) and not _is_dumb():
+        if _is_terminal(sys.stderr) and not is_dumb():
             return BarProgress(title, parts, colored=self._colored(sys.stderr))
         return LogProgress(title, parts, self._stderr)
 
@@ -187,21 +188,7 @@ class Output:
             _write_utf_8(sys.stderr, json.dumps(_escaped(document, escape_in_message)).encode() + b"\n")
 
     def _colored(self, stream: Any) -> bool:
-        if self.no_color or os.environ.get("NO_COLOR") or not _is_terminal(stream):
-            return False
-        return os.name == "nt" or not _is_dumb()
-
-
-def _is_terminal(stream: Any) -> bool:
-    try:
-        return bool(stream.isatty())
-    except (AttributeError, ValueError):  # the stream is None or closed
-        return False
-
-
-def _is_dumb() -> bool:
-    """Return whether the terminal understands no escape sequences."""
-    return os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
+        return not self.no_color and _is_terminal(stream) and is_colored()
 
 
 @contextmanager

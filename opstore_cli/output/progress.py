@@ -83,7 +83,7 @@ class _Transfer:
     ended: bool = False
 
 
-class _Transfers:
+class Transfers:
     """The progress of each transfer, which may be reported from any thread.
 
     `resumed`: bytes that an earlier process transferred. They count as done, but not for the rate.
@@ -132,7 +132,7 @@ class _Transfers:
         return sum(transfer.ended for transfer in self.transfers)
 
 
-class LogProgress(_Transfers):
+class LogProgress(Transfers):
     """Writes a line every LOG_INTERVAL seconds."""
 
     def __init__(
@@ -159,7 +159,7 @@ class LogProgress(_Transfers):
         """Do nothing: the lines stay."""
 
 
-class BarProgress(_Transfers):
+class BarProgress(Transfers):
     """Draws a bar for each transfer that is running and, if there are several, one for all of them."""
 
     def __init__(
@@ -169,20 +169,25 @@ class BarProgress(_Transfers):
         *,
         colored: bool,
         clock: Callable[[], float] = monotonic,
+        screen: "Screen | None" = None,
     ) -> None:
+        """Draw on the screen that others draw on, too, or on one of its own."""
         super().__init__(title, parts, clock)
-        self._colored = colored
+        self._screen = screen or Screen(colored=colored, clock=clock)
         self._bars: Progress | None = None
+        self._sum: TaskID | None = None
         self._tasks: dict[int, TaskID] = {}
         self._updated_at = 0.0
         self._resumed_shown = 0
+        self._stopped = False
 
     def show(self, now: float, number: int) -> None:
+        if self._stopped:
+            return  # a thread that an interrupt could not end in time
         if self._bars is None:
             if self.first_moved_at is None or now - self.first_moved_at < SHOW_AFTER:
                 return
-            self._bars = _rich_progress(self._colored, self.clock)
-            self._bars.start()
+            self._bars = self._screen.open()
         elif now - self._updated_at < UPDATE_INTERVAL and not self._is_news(number):
             return
         self._updated_at = now
@@ -196,13 +201,13 @@ class BarProgress(_Transfers):
         return transfer.ended or transfer.done == transfer.total or number not in self._tasks
 
     def _show_all(self, bars: "Progress") -> None:
-        if not bars.tasks:
-            bars.add_task("", total=None)
+        if self._sum is None:
+            self._sum = bars.add_task("", total=None)
         # Assigned, not updated: rich must not count bytes of an earlier process for the speed.
-        bars.tasks[0].completed += self.resumed - self._resumed_shown
+        next(task for task in bars.tasks if task.id == self._sum).completed += self.resumed - self._resumed_shown
         self._resumed_shown = self.resumed
         description = f"{self.title}, {self.count_ended} done"
-        bars.update(bars.tasks[0].id, description=description, completed=self.done, total=self.total)
+        bars.update(self._sum, description=description, completed=self.done, total=self.total)
 
     def _show_one(self, bars: "Progress", number: int, transfer: _Transfer) -> None:
         task = self._tasks.get(number)
@@ -218,8 +223,41 @@ class BarProgress(_Transfers):
     def stop(self) -> None:
         """Remove the bars."""
         with self._lock:
+            self._stopped = True
             if self._bars is not None:
+                for task in (self._sum, *self._tasks.values()):
+                    if task is not None:
+                        self._bars.remove_task(task)
+                self._bars = None
+                self._screen.close()
+
+
+class Screen:
+    """The bars on a terminal, of all displays that are open: two sets of bars would overwrite each other."""
+
+    def __init__(self, *, colored: bool, clock: Callable[[], float] = monotonic) -> None:
+        self._colored = colored
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._bars: Progress | None = None
+        self._displays = 0
+
+    def open(self) -> "Progress":
+        """Return the bars, which are drawn until each display that opened them has called `close`."""
+        with self._lock:
+            if self._bars is None:
+                self._bars = _rich_progress(self._colored, self._clock)
+                self._bars.start()
+            self._displays += 1
+            return self._bars
+
+    def close(self) -> None:
+        """Remove the bars if no other display needs them."""
+        with self._lock:
+            self._displays -= 1
+            if self._bars is not None and self._displays == 0:
                 self._bars.stop()
+                self._bars = None
 
 
 def _rich_progress(colored: bool, clock: Callable[[], float]) -> "Progress":

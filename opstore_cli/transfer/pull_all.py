@@ -18,7 +18,7 @@ from opstore_cli.output.progress import NullDisplay
 from opstore_cli.transfer import source
 from opstore_cli.transfer.output_path import check_path_of
 from opstore_cli.transfer.parallel import ParallelTransfers
-from opstore_cli.transfer.progress import Display, Progress
+from opstore_cli.transfer.progress import Display
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import VersionRecord
@@ -104,19 +104,3 @@ def _pull_missing(
         if failure not in outcomes:
             raise
     return outcomes
-
-
-class SumDisplay:
-    """Reports the progress of several transfers as that of one."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total = progress, total
-        self._done: dict[int, int] = {}
-
-    def moved(self, number: int, done: int, _total: int | None) -> None:
-        """Report the bytes that all transfers have moved."""
-        self._done[number] = done
-        self._progress(sum(self._done.values()), self._total)
-
-    def ended(self, _number: int) -> None:
-        """Ignore the end of a transfer."""

@@ -54,6 +54,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"], ""],
     arguments.target: [5, b"path", object(), "a\0b", io.StringIO()],
     arguments.function: [5, "print"],
+    arguments.progress: [5, "yes", [], np.zeros(3)],
 }
 
 

@@ -47,7 +47,7 @@ def test_a_small_file_that_changes_while_it_is_read_is_refused(
 ) -> None:
     path = source_file(tmp_path, b"bytes")
     for change in (lambda: path.write_bytes(b"byt"), lambda: path.write_bytes(b"longer than before")):
-        client.progress = lambda done, _all, change=change: change() if done == 0 else None  # type: ignore[misc]
+        client.progress = lambda done, _all, change=change: change() if done == 0 else None
         with pytest.raises(errors.FileRefused):
             client.push("pca", path)
     assert daemon.log == []

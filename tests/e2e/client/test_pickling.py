@@ -326,6 +326,8 @@ def test_callbacks_are_not_pickled(home: Path, opstore_memory_server: Serving) -
         other.progress = lambda *moved: calls.append(moved)
         other.push("pca", b"other bytes")
         assert calls
+    client.progress = False
+    assert pickled_copy(client).progress is False
 
 
 class Named(OpStoreClient):
