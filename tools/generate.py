@@ -65,19 +65,18 @@ NOUNS = (
 )
 EXIT_CODES = {
     0: "Done; the verdict is valid.",
-    1: "The answer is no: a verdict is invalid, no version or no set of them is valid, an op is affected, a lock does "
-    "not hold any more, `doctor` found something. Nothing else exits 1, a bug included.",
-    2: "Wrong usage, or input that was refused.",
-    3: "The verdict is unknown: no link says so either way. Or no version, or no set of them, is known to be valid, "
-    "and it is only links that are missing.",
+    1: "The answer is no: a verdict is invalid, no versions are valid together, an op is affected, a lock is out of "
+    "date, or `doctor` found a problem. Nothing else exits with 1, not even a bug.",
+    2: "Usage error, or refused input.",
+    3: "The verdict is unknown: links are missing.",
     4: "Not found.",
-    5: "Conflict: what was asked for contradicts what is there.",
+    5: "Conflict: the request contradicts what is stored.",
     6: "Integrity: bytes do not match their digest.",
     7: "The daemon can't be reached, or none runs.",
-    8: "Not authorised, or not to be trusted.",
-    9: "Storage error: disk full, database or saver down, or the output can't be written.",
+    8: "Not authorised, or not trusted.",
+    9: "Storage error: the disk is full, the database or the saver is down, or the output can't be written.",
     10: "A limit was reached: the answer would take too much work.",
-    70: "An internal error: a bug. The message has a reference.",
+    70: "Internal error: a bug. The message has an id that is also in the daemon's log.",
     130: "Interrupted.",
     141: "Broken pipe.",
 }
@@ -175,12 +174,12 @@ def route_table() -> str:
             route.scope or "none: public",
             ", ".join(f"`{name}`" for name in route.query.__struct_fields__),
             _body(route),
-            _answers(route),
+            _responses(route),
             _sentence(route.view.__doc__ or ""),
         )
         for route in every_route()
     ]
-    return _table(("method", "path", "scope", "parameters", "body", "answer", "does"), *rows)
+    return _table(("method", "path", "scope", "parameters", "body", "response", "does"), *rows)
 
 
 def _sentence(text: str) -> str:
@@ -197,7 +196,7 @@ def _body(route: ApiRoute) -> str:
     )
 
 
-def _answers(route: ApiRoute) -> str:
+def _responses(route: ApiRoute) -> str:
     """The statuses of each body, as `201 or 200: Pushed`."""
     statuses: dict[str, list[str]] = {}
     for status, spec in route.responses.items():
