@@ -79,10 +79,12 @@ def _report_usage(failure: click.ClickException, args: Sequence[str], session: S
     if isinstance(failure, click.exceptions.NoArgsIsHelpError) and not session.out.json:
         click.echo(FIRST if ctx is not None and ctx.parent is None else failure.message, err=True)
         return errors.Refused.exit_code
-    message = "give a command" if isinstance(failure, click.exceptions.NoArgsIsHelpError) else ""
-    message = message or " ".join(failure.format_message().split())
-    advice = getattr(failure, "advice", "") or f"{ctx.command_path if ctx is not None else 'opstore'} --help"
-    session.out.failure("Usage", message, advice)
+    if isinstance(failure, click.exceptions.NoArgsIsHelpError):
+        session.out.failure("Usage", "give a command", f"{ctx.command_path if ctx is not None else 'opstore'} --help")
+        return errors.Refused.exit_code
+    from opstore_cli.console import usage_errors
+
+    session.out.failure("Usage", usage_errors.describe(failure), usage_errors.suggest(failure))
     return errors.Refused.exit_code
 
 

@@ -35,14 +35,14 @@ def affected(session: Session, reference: Reference, pipeline: PipelineName | No
       opstore affected scaler -q
     """
     found = session.client().affected(reference, pipeline=pipeline, as_of=as_of)
+    version = format_reference(found.version.op, found.version.version)
+    none = f"nothing has to be retrained for {version}"
+    rows = [_row(each) for each in found.affected]
     session.out.write_result(
         found,
         quiet=[each.op for each in found.affected],
-        full=Table(("OP", "VERDICT", "BASIS", "REASON"), [_row(each) for each in found.affected]),
+        full=Table(("OP", "VERDICT", "BASIS", "REASON"), rows, none=none),
     )
-    version = format_reference(found.version.op, found.version.version)
-    if not found.affected:
-        session.out.note(f"nothing has to be retrained for {version}")
     return EXIT_CODES["invalid"] if found.affected else 0
 
 

@@ -1,6 +1,6 @@
 """`opstore show`: show everything about one version."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, format_time, size_cell, time_cell, verdict_cell
+from opstore_cli.output.cells import EMPTY, Cell, format_time, key_cell, size_cell, time_cell, verdict_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
@@ -44,7 +44,7 @@ def show(session: Session, reference: Reference, as_of: str | None) -> None:
     session.out.write_result(
         results.to_dict(version) | surroundings,
         quiet=[format_reference(version.op, version.version)],
-        full=Table(("", ""), list(_rows(found))),
+        full=Table(("", ""), [(key_cell(key), value) for key, value in _rows(found)]),
     )
 
 
@@ -56,8 +56,8 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     yield from _lines("yank_reason", version.yank_reason)
     yield "size", _exact_size(version.size)
     yield "registered_at", _exact_time(version.registered_at)
-    yield "tags", Cell(", ".join(version.tags) or EMPTY)
-    yield "latest_of", Cell(", ".join(found.latest_of) or EMPTY)
+    yield "tags", _joined(version.tags)
+    yield "latest_of", _joined(found.latest_of)
     yield from _lines("message", version.message)
     for key, value in sorted(version.labels.items()):
         yield "label", Cell(f"{key}={value}")
@@ -77,6 +77,10 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     yield "digest", Cell(version.digest or EMPTY, version.digest or "not stored")
 
 
+def _joined(names: Sequence[str]) -> Cell:
+    return Cell(", ".join(names) or EMPTY, ", ".join(names) or "none")
+
+
 def _verdict(edge: "EdgeVerdict", other: "OpVersion") -> Cell:
     rest = f"{format_reference(other.op, other.version)}: {edge.reason}"
     mark = verdict_cell(edge.verdict, edge.basis)
@@ -91,7 +95,9 @@ def _exact_time(moment: datetime) -> Cell:
 
 def _exact_size(count: int | None) -> Cell:
     cell = size_cell(count)
-    return cell if count is None else Cell(cell.plain, f"{cell.pretty} ({count} bytes)")
+    if count is None or count < 1000:
+        return cell
+    return Cell(cell.plain, f"{cell.pretty} ({count} bytes)")
 
 
 def _lines(key: str, text: str | None) -> Iterator[tuple[str, Cell]]:

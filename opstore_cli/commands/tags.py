@@ -6,7 +6,7 @@ from opstore_cli.console.command import command
 from opstore_cli.console.options import as_of_option
 from opstore_cli.console.parameters import OpNameType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import text_cell, time_cell
+from opstore_cli.output.cells import EMPTY, Cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.reference_text import format_reference
@@ -34,7 +34,7 @@ def tags(session: Session, name: OpName | None, history: bool, as_of: str | None
             ("VERSION", "TAG", "SINCE"),
             [
                 (
-                    format_reference(each.op, each.version) if each.version else text_cell(None),
+                    format_reference(each.op, each.version) if each.version else Cell(EMPTY, "(removed)"),
                     f"{each.op}@{each.tag}",
                     time_cell(each.registered_at),
                 )

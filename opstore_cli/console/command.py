@@ -1,6 +1,7 @@
 """Commands and groups that take the global options, before the name of the command and after it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
@@ -50,6 +51,10 @@ class Command(click.Command):
             if param.type is click.STRING:
                 param.type = Text()
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _of_command(ctx):
+            return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_options(self, ctx, formatter)
 
@@ -60,6 +65,10 @@ class Group(click.Group):
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.params.extend(global_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _of_command(ctx):
+            return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
@@ -72,6 +81,16 @@ class Group(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise UnknownCommand(args[0], ctx)
         return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _of_command(ctx: click.Context) -> Iterator[None]:
+    """Give usage errors of the parser the context, which names the command whose help explains them."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = error.ctx or ctx
+        raise
 
 
 class UnknownCommand(click.UsageError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from opstore_cli.console.session import Session
 from opstore_cli.console.unfinished_transfers import describe
-from opstore_cli.output.cells import EMPTY, Cell, format_time, size_cell
+from opstore_cli.output.cells import EMPTY, Cell, format_time, key_cell, size_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol._version import __version__
 
@@ -48,8 +48,8 @@ def not_running(*, url: str | None = None, home: str | None = None) -> dict[str,
 
 def write_state(session: Session, document: dict[str, Any]) -> None:
     """Write a line for each key, and one for each unfinished transfer; with -q the URL."""
-    rows = [(key, _cell(key, value)) for key, value in document.items() if key != "unfinished"]
-    rows += [("unfinished", Cell(describe(transfer))) for transfer in document.get("unfinished", ())]
+    rows = [(key_cell(key), _cell(key, value)) for key, value in document.items() if key != "unfinished"]
+    rows += [(key_cell("unfinished"), Cell(describe(transfer))) for transfer in document.get("unfinished", ())]
     session.out.write_result(document, quiet=[document["url"]], full=Table(("", ""), rows))
 
 

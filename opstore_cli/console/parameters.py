@@ -40,7 +40,12 @@ class NumberType(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,18}", value):
             self.fail(f"'{escape_controls(value)}' is not a number", param, ctx)
-        return super().convert(value, param, ctx)
+        number = int(value)
+        if self.min is not None and number < self.min:
+            self.fail(f"{number} is too small: it must be at least {self.min}", param, ctx)
+        if self.max is not None and number > self.max:
+            self.fail(f"{number} is too large: it must be at most {self.max}", param, ctx)
+        return number
 
 
 class _Completed(Text):

@@ -109,9 +109,12 @@ def none_valid(
 
     With --json nothing is written.
     """
+    downstreams = list(downstreams)
     downstream = " and ".join(map(str, downstreams))
     if verdict == "unknown":
         error: errors.OpStoreError = errors.NothingKnown(op=op, downstream=downstream)
+        ends = (f"{each}@VERSION" if each.bare else str(each) for each in downstreams)
+        error.advice = f"when one is validated: {'; '.join(f'opstore link {op}@VERSION {end}' for end in ends)}"
     else:
         error = errors.NothingValid(op=op, downstream=downstream)
     error = _about(error, as_of)

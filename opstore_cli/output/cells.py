@@ -23,6 +23,11 @@ class Cell(NamedTuple):
         return self.plain if self.pretty is None else self.pretty
 
 
+def key_cell(key: str) -> Cell:
+    """Return a cell of a key of JSON, which a terminal shows in words: `registered` for registered_at."""
+    return Cell(key, key.removesuffix("_at").replace("_", " "))
+
+
 def text_cell(text: str | None) -> Cell:
     """Return a cell of free text, a dash if there is none."""
     return Cell(text or EMPTY, text or "")

@@ -23,6 +23,8 @@ from opstore_cli.output.width import terminal_width, wrap
 from opstore_daemon.protocol import errors
 from opstore_daemon.system.stray_bytes import escape_in_message, escape_stray_bytes
 
+HANG = 2  # blanks before the further lines of a message, which show where the next message begins
+
 
 def _own_advice(error: errors.OpStoreError) -> str:
     return error.advice
@@ -174,7 +176,7 @@ class Output:
     def _lines(self, text: str, taken: int = 0) -> list[str]:
         """Return the message in lines for stderr: on a terminal, wrapped at words behind `taken` columns."""
         shown = _shown(text)
-        return wrap(shown, terminal_width(sys.stderr), first=taken) if _is_terminal(sys.stderr) else [shown]
+        return wrap(shown, terminal_width(sys.stderr), first=taken, hang=HANG) if _is_terminal(sys.stderr) else [shown]
 
     def _marked(self, word: str, color: str) -> str:
         return click.style(word, fg=color, bold=True) if self._colored(sys.stderr) else word

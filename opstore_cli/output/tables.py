@@ -13,24 +13,26 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     Rows = Sequence[Sequence[Text]]
+    Steps = Sequence[tuple[frozenset[str], int]]
 
 ARROW = " -> "
 GAP = 2  # columns between two cells
-MIN_VALUE = 24  # columns of a value beside its name
+MIN_VALUE, MAX_VALUE = 24, 40  # columns of a value beside its name: half of those of the terminal, within these bounds
 NUMBERS = frozenset({"POSITION", "SIZE", "VERSIONS", "EDGES"})  # headers of columns that are aligned to the right
-# Headers of columns that are folded: a reason that is cut can't be acted on.
-FOLDED = frozenset({"FOUND", "REASON", "WHAT TO DO"})
+# Headers of columns that are folded, beside the others or below them: a reason that is cut can't be acted on.
+FOLDED = frozenset({"FOUND", "REASON"})
+COMMANDS = frozenset({"WHAT TO DO"})  # headers of columns with commands to copy, which are not broken: beside or below
 # Headers of columns of free text, which are shortened at the end; other cells lose their middle.
 TEXT = frozenset({"DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS", "TEXT"})
 # Headers of columns that are as short as they get.
-FIXED = NUMBERS | {"COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", "WHEN", "ACTION", ""}
+FIXED = NUMBERS | COMMANDS | {"ACTION", "BASIS", "COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", "WHEN", ""}
 DIGESTS = frozenset({"DIGEST"})  # a prefix of a digest selects a version: it is cut, without an ellipsis, to 8 digits
 NAMES = frozenset({"the others"})
-# Columns that a cell keeps at each step, until the table fits: free text gives way first, then digests, then reasons.
-STEPS = (
-    *((TEXT, 16), (DIGESTS, 8), (FOLDED, 30), (TEXT, 12), (NAMES, 28)),
-    *((FOLDED, 20), (NAMES, 16), (TEXT, 6), (NAMES, 9)),
-)
+# Columns that a cell keeps at each step, until the table fits: free text gives way first, then digests, then names.
+# Folded cells that would get fewer columns are moved below before a name is shortened.
+BESIDE = ((TEXT, 16), (DIGESTS, 8), (FOLDED, 40), (TEXT, 12))
+STEPS = ((TEXT, 16), (DIGESTS, 8), (TEXT, 12), (NAMES, 28), (NAMES, 16), (TEXT, 6), (NAMES, 9))
+MARGIN = 4  # columns to the left of a cell that is below the others
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ def format_tabs(table: Table) -> str:
 def format_columns(table: Table, width: int, colored: bool) -> str:
     """Return the table as a terminal of that width shows it.
 
-    Long cells are shortened, or folded if they say why or what to do. Rows without headers are names and their values,
+    Long cells are shortened, or folded if they say why or what to do: below the row if there is little room beside it.
+    Columns of text without any are not shown. Rows without headers are names and their values,
     or lines and their reasons: nothing in them is shortened.
     """
     from rich.console import Console
@@ -70,41 +73,101 @@ def format_columns(table: Table, width: int, colored: bool) -> str:
     console = Console(force_terminal=True, color_system=color, **options)
     with console.capture() as captured:
         if any(table.headers):
-            _print_columns(console, table.headers, rows, width)
+            _print_columns(console, *_without_empty(table.headers, rows), width)
         else:
             _print_pairs(console, rows, width)
     # Rich pads lines to the width: the blanks would wrap when the window is made narrower.
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
-def _print_columns(console: "Console", headers: Sequence[str], rows: "Rows", width: int) -> None:
-    from rich.table import Table as RichTable
-    from rich.text import Text
+def _without_empty(headers: Sequence[str], rows: "Rows") -> tuple[Sequence[str], "Rows"]:
+    """Return the table without the columns of text in which every cell is empty."""
+    shown = [
+        place
+        for place, header in enumerate(headers)
+        if header not in TEXT | FOLDED | COMMANDS or any(row[place].plain for row in rows)
+    ]
+    return [headers[place] for place in shown], [[row[place] for place in shown] for row in rows]
 
-    widths = _widths(headers, rows, width)
-    if sum(widths) + GAP * (len(widths) - 1) > width:
+
+def _print_columns(console: "Console", headers: Sequence[str], rows: "Rows", width: int) -> None:
+    for moved, steps in ((frozenset[str](), BESIDE), (COMMANDS, BESIDE), (FOLDED | COMMANDS, STEPS)):
+        below = [place for place, header in enumerate(headers) if header in moved]
+        widths = _widths(headers, rows, width, steps, without=below)
+        if _fits(widths, width):
+            break
+    else:
         _print_stacked(console, headers, rows)
         return
-    columns = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    for header, size in zip(headers, widths, strict=True):
-        justify: Literal["left", "right"] = "right" if header in NUMBERS else "left"
-        columns.add_column(Text(header, style="bold"), overflow="fold", justify=justify, width=size)
+    _print_line(console, headers, [_bold(header) for header in headers], widths)
     for row in rows:
-        columns.add_row(*(_fitted(*each) for each in zip(headers, row, widths, strict=True)))
-    console.print(columns)
+        _print_line(console, headers, row, widths)
+        for place in below:
+            _print_below(console, headers[place], row[place], width)
 
 
-def _widths(headers: Sequence[str], rows: "Rows", width: int) -> list[int]:
-    """Return the width of each column; more than `width` together if the table can't fit."""
+def _fits(widths: Sequence[int], width: int) -> bool:
+    return _excess(widths, width) <= 0
+
+
+def _excess(widths: Sequence[int], width: int) -> int:
+    """Return how many columns the columns take beyond `width`; a column of the width 0 takes none."""
+    return sum(size + GAP for size in widths if size) - GAP - width
+
+
+def _bold(header: str) -> "Text":
+    from rich.text import Text
+
+    return Text(header, style="bold")
+
+
+def _print_line(console: "Console", headers: Sequence[str], row: Sequence["Text"], widths: Sequence[int]) -> None:
+    """Print a row in as many lines as its tallest cell has. Columns of the width 0 are skipped."""
+    from rich.text import Text
+
+    columns = [
+        (header, size, _cell_lines(header, text, size))
+        for header, text, size in zip(headers, row, widths, strict=True)
+        if size
+    ]
+    for number in range(max(len(lines) for _, _, lines in columns)):
+        line = Text()
+        for place, (header, size, lines) in enumerate(columns):
+            text = lines[number] if number < len(lines) else Text()
+            blanks = Text(" " * (size - text.cell_len))
+            line += Text(" " * GAP if place else "") + (blanks + text if header in NUMBERS else text + blanks)
+        console.print(line, soft_wrap=True)
+
+
+def _cell_lines(header: str, text: "Text", width: int) -> list["Text"]:
+    if text.cell_len <= width or header not in FOLDED:
+        return [_fitted(header, text, width)]
+    from rich.text import Text
+
+    return [Text(line, style=text.style) for line in wrap(text.plain, width, breaking=True)]
+
+
+def _print_below(console: "Console", header: str, text: "Text", width: int) -> None:
+    from rich.text import Text
+
+    if text.plain:
+        label = f"{header.lower()}: " if header in COMMANDS else ""
+        for line in wrap(label + text.plain, width - MARGIN, breaking=header not in COMMANDS):
+            console.print(Text(" " * MARGIN) + Text(line, style=text.style), soft_wrap=True)
+
+
+def _widths(headers: Sequence[str], rows: "Rows", width: int, steps: "Steps", *, without: Sequence[int]) -> list[int]:
+    """Return the width of each column after the steps, 0 of those `without`; more together if the table can't fit."""
     widths = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
     widths = [max(size, len(header)) for size, header in zip(widths, headers, strict=True)]
-    for kind, floor in STEPS:
-        excess = sum(widths) + GAP * (len(widths) - 1) - width
+    for place in without:
+        widths[place] = 0
+    for kind, floor in steps:
+        excess = _excess(widths, width)
         if excess <= 0:
             break
-        _shrink(
-            widths, [place for place, header in enumerate(headers) if _kind(header) is kind], excess, headers, floor
-        )
+        chosen = [place for place, header in enumerate(headers) if _kind(header) is kind and place not in without]
+        _shrink(widths, chosen, excess, headers, floor)
     return widths
 
 
@@ -125,7 +188,7 @@ def _shrink(widths: list[int], chosen: Sequence[int], excess: int, headers: Sequ
 
 
 def _fitted(header: str, text: "Text", width: int) -> "Text":
-    if text.cell_len <= width or header in FOLDED:
+    if text.cell_len <= width:
         return text
     from rich.text import Text
 
@@ -151,12 +214,12 @@ def _print_pairs(console: "Console", rows: "Rows", width: int) -> None:
     from rich.text import Text
 
     indent = max(name.cell_len for name, _ in rows) + GAP
-    is_narrow = width - indent < MIN_VALUE
+    is_narrow = width - indent < max(MIN_VALUE, min(MAX_VALUE, width // 2))
     for name, value in rows:
-        lines = wrap(value.plain, width - (GAP if is_narrow else indent))
+        lines = wrap(value.plain, width - (MARGIN if is_narrow else indent))
         if is_narrow:
             console.print(name, soft_wrap=True)
-            name, indent = Text(""), GAP
+            name, indent = Text(""), MARGIN
             if not value.plain:
                 continue
         for line in lines:

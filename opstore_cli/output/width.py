@@ -1,7 +1,9 @@
 """Fit text into the columns of a terminal: measure, wrap and shorten it. A wide character takes two columns."""
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 ELLIPSIS = "…"
@@ -26,23 +28,50 @@ def measure(text: str) -> int:
     return cell_len(text)
 
 
-def wrap(text: str, width: int, *, first: int = 0) -> list[str]:
-    """Return the text in lines of at most `width` columns, broken at blanks; a longer word has a line of its own.
+def wrap(text: str, width: int, *, first: int = 0, hang: int = 0, breaking: bool = False) -> list[str]:
+    """Return the text in lines of at most `width` columns, broken at blanks, but not within a command to copy.
 
-    `first`: the columns of the first line that are taken already.
+    `first`: the columns of the first line that are taken already. `hang`: the blanks before each further line.
+    A longer word has a line of its own or, with `breaking`, is broken.
     """
-    lines, used = [""], first
-    for word in text.split(" "):
+    lines, used, margin = [""], first, first
+    for word in _words(text, width if breaking else 0):
         size = measure(word)
-        if used > first and used + 1 + size > width:
-            lines.append("")
-            used, first = 0, 0
-        if used > first:
+        if used > margin and used + 1 + size > width:
+            lines.append(" " * hang)
+            used = margin = hang
+        if used > margin:
             lines[-1] += " "
             used += 1
         lines[-1] += word
         used += size
     return lines
+
+
+# Words before which a command in a message ends, as it does at punctuation: `opstore ops lists the ops`.
+_PROSE = (
+    "again|and|as|changes|compares|daemon|diagnoses|draws|ends|explains|for|frees|gives|in|is|lists|logs|may|moves|names"
+    "|needs|of|on|opens|or|prints|records|registers|removes|replaces|resumes|retires|revokes|runs|says|sets|shows"
+    "|starts|stops|stores|takes|that|there|to|until|upgrades|when|which|with|writes"
+)
+_WORD = rf"(?!(?:{_PROSE})\b)(?:'[^']*'|\"[^\"]*\"|[^\s,;()?]*[^\s,;:()?])"
+_COMMAND = re.compile(rf"opstore (?:--url \S+ )?(?=[A-Za-z]){_WORD}(?: {_WORD})*")
+
+
+def _words(text: str, limit: int) -> Iterator[str]:
+    """Yield the words of the text. A command is one word; with a `limit`, each word is at most so wide."""
+    commands = {} if limit else {match.start(): match.end() for match in _COMMAND.finditer(text)}
+    place = 0
+    while place <= len(text):
+        end = text.find(" ", commands.get(place, place))
+        end = len(text) if end < 0 else end
+        word = text[place:end]
+        while limit and measure(word) > limit:
+            part = _fitting(word, limit) or word[0]
+            yield part
+            word = word[len(part) :]
+        yield word
+        place = end + 1
 
 
 def shorten(text: str, width: int, *, middle: bool = False) -> str:

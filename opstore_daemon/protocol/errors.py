@@ -283,8 +283,8 @@ class NothingKnown(AnswerIsNo):
     exit_code = 3
     message = "no version of {op} was ever validated for {downstream}"
     past = "no version of {op} had been validated for {downstream} at {as_of}"
-    hint = "opstore link {op}@VERSION {downstream}"
-    python = "client.link('{op}@VERSION', '{downstream}')"
+    hint = "when one is validated: opstore link {op}@VERSION DOWN@VERSION"
+    python = "when one is validated: client.link('{op}@VERSION', 'DOWN@VERSION')"
 
 
 class NoResolution(AnswerIsNo):

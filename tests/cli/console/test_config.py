@@ -96,7 +96,7 @@ def test_a_change_says_which_daemon_is_used(
         ("set url ftp://x", "error: url: a URL begins with http:// or https:// and names a host"),
         ("set allow_pickle maybe", "error: allow_pickle: it must be true or false"),
         ("set cache_size huge", "error: cache_size: 'huge' is not a size such as 20GB, 500MB, 4GiB or 0"),
-        ("set url", "Missing argument"),
+        ("set url", "give VALUE"),
     ],
 )
 def test_anything_else_is_refused_with_the_place_to_set_it(

@@ -53,7 +53,13 @@ REGISTER = "pipeline register"
         ("pull pca -o out -d out", "--output and --directory are mutually exclusive", "pull"),
         ("pull pca forest pca@1.0.0 -d out", "pca is given twice: both would be written to out/pca", "pull"),
         ("versions pca --latest --limit 2", "--latest and --limit are mutually exclusive", "versions"),
-        ("versions pca --limit 0", "", "versions"),
+        ("versions pca --limit 0", "--limit: 0 is too small: it must be at least 1", "versions"),
+        ("versions pca --limit", "--limit needs a value", "versions"),
+        ("versions", "give NAME", "versions"),
+        ("link pca", "give DOWN[@SEL]", "link"),
+        ("yank pca", "give --reason TEXT", "yank"),
+        ("ops pca", "unexpected argument: pca", "ops"),
+        ("completion sh", "SHELL: 'sh' is not one of 'bash', 'zsh', 'fish'", "completion"),
         ("validate", "give a pipeline, or an upstream and a downstream version", "validate"),
         ("validate a b c", "give one pipeline, or one upstream and one downstream version", "validate"),
         ("validate a@1.0.0", "a@1.0.0 is one version: give the downstream op or version too", "validate"),
@@ -85,6 +91,12 @@ def test_a_usage_error_exits_2_with_a_hint_to_the_help(
     assert document["hint"] == hint
     # Messages of click change with its releases.
     assert not message or document["message"] == message
+
+
+def test_a_mistyped_option_is_answered_with_the_one_that_may_be_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, option in (("ops --jsn", "--jsn"), ("--jsn ops", "--jsn")):
+        said = f"error: there is no option {option}\nhint: did you mean --json?\n"
+        assert in_process(capsys, *words.split()) == (2, "", said)
 
 
 @pytest.mark.parametrize("words", [("--json", "ops", "--nonsense"), ("ops", "--nonsense", "--json"), ("psh", "--json")])

@@ -48,7 +48,7 @@ def test_edit_passes_its_options_to_the_client() -> None:
     [
         ((), "nothing to change: give -m TEXT, --label KEY=VALUE or --unlabel KEY"),
         (("--label", "a=1", "--unlabel", "a"), "--label and --unlabel both name 'a'"),
-        (("--label", "a"), "Invalid value for '--label': 'a' is not KEY=VALUE"),
+        (("--label", "a"), "--label: 'a' is not KEY=VALUE"),
     ],
 )
 def test_edit_refuses_what_it_does_not_understand(opstore: Opstore, words: tuple[str, ...], reason: str) -> None:

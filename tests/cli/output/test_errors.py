@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from opstore_cli.config.settings import Settings
 from opstore_cli.main import main
 from opstore_cli.output import document as output
+from opstore_cli.output.width import wrap
 from opstore_daemon.protocol import errors
 from tests.cli.output.fakes import FakeSession, Opstore
 
@@ -97,6 +98,28 @@ def test_messages_are_wrapped_at_words_on_a_terminal(
     assert " ".join(err.split()) == " ".join(f"error: {error.text}".split())
     for line in err.splitlines():
         assert cell_len(line) <= width or path in line
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            "opstore yank REF --reason TEXT retires a version; opstore untag NAME TAG removes a tag",
+            ["opstore yank REF --reason TEXT", "  retires a version;", "  opstore untag NAME TAG removes a tag"],
+        ),
+        (
+            "to use it: opstore --url http://a:1 pull 'pca@>=1, <2', or log in (opstore login URL, there)",
+            [
+                "to use it:",
+                "  opstore --url http://a:1 pull 'pca@>=1, <2',",
+                "  or log in (opstore login URL, there)",
+            ],
+        ),
+        ("this opstore daemon is another one", ["this opstore daemon is another", "  one"]),
+    ],
+)
+def test_a_command_in_a_message_is_in_one_line_to_be_copied(text: str, lines: list[str]) -> None:
+    assert wrap(text, 38, first=6, hang=2) == lines
 
 
 def test_messages_are_one_line_off_a_terminal(opstore: Opstore) -> None:

@@ -5,6 +5,7 @@ from rich.cells import cell_len
 
 from opstore_cli.output import tables
 from opstore_cli.output.tables import Table
+from opstore_cli.output.width import wrap
 from opstore_daemon.protocol.records import OpRecord, Versions
 from tests.cli.output.fakes import Opstore, a_link, a_validation, a_version
 
@@ -13,8 +14,8 @@ from tests.cli.output.fakes import Opstore, a_link, a_validation, a_version
 def test_versions_on_a_terminal_are_a_table(opstore: Opstore) -> None:
     found = Versions(op="pca", versions=(a_version(yanked=True, message="one\ntwo"),))
     table = (
-        "VERSION             REGISTERED     SIZE  DIGEST        TAGS  MESSAGE\n"
-        "pca@1.0.0 (yanked)  2024-05-06  12.3 kB  abababababab        one\n"
+        "VERSION             REGISTERED     SIZE  DIGEST        MESSAGE\n"
+        "pca@1.0.0 (yanked)  2024-05-06  12.3 kB  abababababab  one\n"
     )
     assert opstore("versions", "pca", versions=found) == (0, table, "")
 
@@ -93,9 +94,34 @@ def test_values_beside_names_are_wrapped_at_words_and_never_broken() -> None:
     ]
     assert tables.format_columns(table, 20, colored=False).splitlines()[:3] == [
         "digest",
-        "  sha256:" + "ab" * 32,
+        "    sha256:" + "ab" * 32,
         "message",
     ]
+
+
+REASON = "pca 2.0.0 is not validated for random_forest 1.2.0; last validated: 1.2.0 for random_forest 1.2.0"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_reason_without_room_beside_the_edge_has_the_whole_width_below_it(width: int) -> None:
+    rows = [["pca@2.0.0 -> random_forest@1.2.0", "○ invalid", "not-validated", REASON]]
+    table = Table(("EDGE", "VERDICT", "BASIS", "REASON"), rows)
+    header, edge, *reason = tables.format_columns(table, width, colored=False).splitlines()
+    assert header.split() == ["EDGE", "VERDICT", "BASIS"]
+    assert edge.split("  ") == rows[0][:3]
+    assert reason == [f"    {line}" for line in wrap(REASON, width - 4)]
+    assert tables.format_columns(table, 170, colored=False).splitlines()[1].endswith(f"not-validated  {REASON}")
+
+
+def test_what_to_do_is_below_what_was_found_and_its_command_is_whole() -> None:
+    command = f"opstore login https://{'models.' * 8}example.com"
+    rows = [
+        ["home", "✓ ok", "it can be written", ""],
+        ["url", "✗ finding", "not trusted " * 5, f"{command}, if you trust it"],
+    ]
+    shown = tables.format_columns(Table(("CHECK", "", "FOUND", "WHAT TO DO"), rows), 70, colored=False)
+    assert shown.splitlines()[:2] == ["CHECK             FOUND", "home   ✓ ok       it can be written"]
+    assert shown.splitlines()[-3:] == ["    what to do:", f"    {command},", "    if you trust it"]
 
 
 @pytest.mark.usefixtures("terminal")
@@ -113,7 +139,7 @@ def test_an_empty_list_is_silent_off_a_terminal(opstore: Opstore) -> None:
 @pytest.mark.usefixtures("terminal")
 def test_numbers_are_right_aligned(opstore: Opstore) -> None:
     ops = [OpRecord(name="pca", latest="1.0.0", versions=count, compat="major") for count in (2, 12345)]
-    table = "OP   LATEST  VERSIONS  COMPAT  DESCRIPTION\npca  1.0.0          2  major\npca  1.0.0      12345  major\n"
+    table = "OP   LATEST  VERSIONS  COMPAT\npca  1.0.0          2  major\npca  1.0.0      12345  major\n"
     assert opstore("ops", ops=ops) == (0, table, "")
 
 

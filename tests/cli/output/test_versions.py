@@ -111,7 +111,7 @@ def test_show_on_a_terminal_begins_with_what_matters(opstore: Opstore, monkeypat
     found = VersionDetails(version=version, latest_of=("pca",), upstreams=(), downstreams=a_validation("invalid").edges)
     code, out, _ = opstore("show", "pca", details=found)
     names = [line.split()[0] for line in out.splitlines()]
-    order = ["op", "version", "yanked", "size", "registered_at", "tags", "latest_of", "downstream"]
+    order = ["op", "version", "yanked", "size", "registered", "tags", "latest", "downstream"]
     assert (code, names[: len(order)], names[-1]) == (0, order, "digest")
     assert "3 h ago (20" in out
     assert "○ invalid forest: because" in out

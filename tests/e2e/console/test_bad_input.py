@@ -69,7 +69,7 @@ def test_an_unreadable_file_is_refused(stocked: Machine) -> None:
     assert (code, out, err) == (
         2,
         "",
-        "error: Invalid value for 'FILE': Path 'secret' is not readable.\nhint: opstore push --help\n",
+        "error: FILE: path 'secret' is not readable\nhint: opstore push --help\n",
     )
     assert "not readable" in assert_refused(stocked, "push", "refused", "secret", program=program)
     closed = stocked.cwd / "closed"
