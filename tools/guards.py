@@ -34,13 +34,13 @@ FAILED = 1  # pytest's exit code if a test ran and failed; a broken import or no
 INTRODUCTION = """\
 # Guards
 
-A guard is a piece of code whose removal would let a fault pass: a sync, a constraint, a comparison, a check. For contributors, this
-page lists what goes wrong without each guard, its file, and the test that fails without it. [promises.md](promises.md) lists what
-users may rely on.
+A guard is a piece of code whose removal would let a fault pass: a sync, a constraint, a comparison, a check. For
+contributors, this page lists what goes wrong without each guard, its file, and the test that fails without it.
+[promises.md](promises.md) lists what users may rely on.
 
-`make guards` removes the guards one by one in a copy of the project, runs their tests, and exits with 1 if the tests of any guard
-still pass. `python tools/guards.py fsync token` does this only for the guards that mention one of these words. To add a guard,
-describe it in `tools/guards.toml`; `python tools/guards.py --write` generates this page.
+`make guards` removes the guards one by one in a copy of the project, runs their tests, and exits with 1 if the tests
+of any guard still pass. `python tools/guards.py fsync token` does this only for the guards that mention one of these
+words. To add a guard, describe it in `tools/guards.toml`; `python tools/guards.py --write` generates this page.
 """
 
 
