@@ -54,7 +54,7 @@ class CatalogMixin(ApiMixin):
 
         Examples:
             >>> client.tag(["pca@1.0.0", "forest@1.0.0"], "production")
-            [<TagRecord pca@1.0.0, tag production>, <TagRecord forest@1.0.0, tag production>]
+            [<TagRecord pca@production: pca@1.0.0>, <TagRecord forest@production: forest@1.0.0>]
         """
         name = TagName.parse(tag)
         if isinstance(references, Lock):
@@ -78,7 +78,7 @@ class CatalogMixin(ApiMixin):
 
         Examples:
             >>> client.tag("pca", "best")
-            [<TagRecord pca@2.0.0, tag best>]
+            [<TagRecord pca@best: pca@2.0.0>]
             >>> client.untag("pca", "best")
         """
         self._api.request("DELETE", routes.path(routes.TAG, op=OpName.parse(op), tag=TagName.parse(tag)), None)

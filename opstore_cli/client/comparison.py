@@ -9,6 +9,8 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.comparison import ComparedField, compare_fields
 from opstore_daemon.protocol.folder_format import FILE, FOLDER, InvalidFolder
 from opstore_daemon.protocol.records import Record, VersionRecord
+from opstore_daemon.protocol.records.html_tables import heading, table
+from opstore_daemon.protocol.records.short_text import counted, short_text
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ class FileDifference(Record, frozen=True, kw_only=True):
     one: int | None
     other: int | None
 
+    SIZES = frozenset({"one", "other"})
+
+    def _summary(self) -> str:
+        """Return the change and the path."""
+        return f"{self.change} {short_text(self.path)}"
+
 
 class Difference(Record, frozen=True, kw_only=True):
     """The difference between two versions.
@@ -37,6 +45,20 @@ class Difference(Record, frozen=True, kw_only=True):
     other: VersionRecord
     fields: tuple[ComparedField, ...]
     files: tuple[FileDifference, ...] | None
+
+    def _summary(self) -> str:
+        """Return the two versions, and how much differs."""
+        words = [f"{self.one} and {self.other}", counted(len(self.fields), "fields")]
+        if self.files is not None:
+            words.append(counted(len(self.files), "files"))
+        return ", ".join(words)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the fields that differ, and one of the files."""
+        parts = [heading(self._summary()), table(self.fields)]
+        if self.files is not None:
+            parts.append(table(self.files))
+        return "".join(parts)
 
     @property
     def are_folders(self) -> bool:

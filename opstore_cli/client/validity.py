@@ -121,7 +121,7 @@ class ValidityMixin(ApiMixin):
 
         Examples:
             >>> client.links(upstream="pca", downstream="forest")
-            [<LinkRecord pca@1.0.0 -> forest@1.0.0, valid>]
+            [<LinkRecord pca@1.0.0 -> forest@1.0.0: valid>]
         """
         given = {"op": op, "upstream": upstream, "downstream": downstream}
         ops = {key: None if name is None else OpName.parse(name) for key, name in given.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from opstore_daemon.protocol.records import Record, VersionRecord
+from opstore_daemon.protocol.records.short_text import short_text
 
 
 class ComparedField(Record, frozen=True, kw_only=True):
@@ -11,6 +12,10 @@ class ComparedField(Record, frozen=True, kw_only=True):
     field: str
     one: str | None
     other: str | None
+
+    def _summary(self) -> str:
+        """Return the field and both values."""
+        return f"{self.field}: {short_text(self.one)} and {short_text(self.other)}"
 
     @property
     def differs(self) -> bool:

@@ -5,6 +5,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from opstore_daemon.protocol.records.base import Description, Record
+from opstore_daemon.protocol.records.html_tables import heading, table
+from opstore_daemon.protocol.records.short_text import counted, short_text
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict
 from opstore_daemon.protocol.records.versions import VersionRecord
 
@@ -25,3 +27,21 @@ class VersionDetails(Record, frozen=True, kw_only=True):
     downstreams: tuple[EdgeVerdict, ...]
     has_more: bool = False
     description: Description | None = None
+
+    def _summary(self) -> str:
+        """Return the version, where it is the latest, and its verdicts by number."""
+        words = [self.version._summary()]
+        if self.latest_of:
+            words.append(f"latest of {' '.join(self.latest_of)}")
+        for edges, name in ((self.upstreams, "upstreams"), (self.downstreams, "downstreams")):
+            if edges:
+                words.append(f"{counted(len(edges), name)} ({short_text([edge.verdict for edge in edges])})")
+        return ", ".join(words)
+
+    def _repr_html_(self) -> str:
+        """Return the version, and a table of its verdicts with its upstreams and downstreams."""
+        parts = [self.version._repr_html_(), heading(f"latest of: {', '.join(self.latest_of) or 'nothing'}")]
+        for edges, name in ((self.upstreams, "upstreams"), (self.downstreams, "downstreams")):
+            if edges:
+                parts += [heading(name), table(edges)]
+        return "".join(parts)

@@ -13,6 +13,7 @@ from opstore_daemon.protocol.records.base import (
     Time,
     Word,
 )
+from opstore_daemon.protocol.records.short_text import short_text
 from opstore_daemon.protocol.records.verdicts import OpVersion
 
 
@@ -35,6 +36,13 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     pipeline: NameText | None = None
     text: Sentence | None = None
     labels: dict[LabelKey, LabelValue | None] = msgspec.field(default_factory=dict)
+
+    def _summary(self) -> str:
+        """Return its position, its time, and what changed."""
+        names = list(map(str, self.versions)) if self.pipeline is None else [self.pipeline]
+        what = f" {self.action} ".join(names) if self.action.endswith(" for") else f"{self.action} {' '.join(names)}"
+        words = [short_text(each) for each in (self.text, self.labels) if each]
+        return ", ".join((f"{self.position}: {what}", *words, short_text(self.registered_at)))
 
 
 class Journal(Record, frozen=True, kw_only=True):

@@ -12,6 +12,8 @@ from opstore_daemon.protocol.records.base import (
     Time,
 )
 from opstore_daemon.protocol.records.picked import Picked
+from opstore_daemon.protocol.records.short_text import short_text
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 
@@ -32,6 +34,16 @@ class LinkRecord(Record, frozen=True, kw_only=True):
     position: Position
     until: Position | None = None
     registered_at: Time
+
+    NOT_IN_TABLES = frozenset({"valid"})  # `state` says more
+
+    def __str__(self) -> str:
+        ends = ((self.upstream, self.upstream_version), (self.downstream, self.downstream_version or "any"))
+        return f"{' -> '.join(format_reference(*end) for end in ends)}: {self.state}"
+
+    def _summary(self) -> str:
+        """Return the link, its state and its evidence."""
+        return str(self) if self.evidence is None else f"{self}, {short_text(self.evidence)}"
 
 
 class Linked(Record, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records.base import EXACT, Compat, Cursor, NameText, Position, Record, Request, Time
+from opstore_daemon.protocol.records.short_text import short_text
 
 
 class PipelineRecord(Record, frozen=True, kw_only=True):
@@ -21,6 +22,12 @@ class PipelineRecord(Record, frozen=True, kw_only=True):
     position: Position
     created: bool = False
     created_ops: tuple[NameText, ...] = ()
+
+    NOT_IN_TABLES = frozenset({"position"})
+
+    def _summary(self) -> str:
+        """Return its name and its edges, or its ops if it has no edge."""
+        return ", ".join((self.name, short_text(self.edges or self.ops)))
 
 
 class Pipelines(Record, frozen=True, kw_only=True):

@@ -5,21 +5,16 @@ escaped in HTML.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from html import escape
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self, SupportsIndex, TypeVar, overload
 
 import msgspec
 
-from opstore_daemon.protocol.reference_text import format_reference
+from opstore_daemon.protocol.records.html_tables import heading, pairs_table, table
+from opstore_daemon.protocol.records.short_text import MAX_TEXT, counted, identity, is_default, one_line, short_text
+from opstore_daemon.protocol.sizes import format_size
 
 R = TypeVar("R")
-
-MAX_TEXT = 80  # characters of a text in one line or in a cell
-MAX_ROWS = 100  # of a table
-_DIGITS = 8  # of a digest; a reference takes as few
-_HIDDEN = frozenset({"subversions", "next_cursor", "picked_yanked"})  # in tables, not in `to_dict`
 
 
 class Presentation:
@@ -28,6 +23,8 @@ class Presentation:
     __slots__ = ()
 
     ROWS: ClassVar[str | None] = None  # the field whose records are the rows of a table
+    NOT_IN_TABLES: ClassVar[frozenset[str]] = frozenset()  # fields that a table of such records leaves out
+    SIZES: ClassVar[frozenset[str]] = frozenset()  # fields with bytes, besides `size`
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON has it: the keys of docs/json.md, with times as text.
@@ -40,14 +37,18 @@ class Presentation:
         found: dict[str, Any] = msgspec.json.decode(wire.encode(self))
         return found
 
+    def _summary(self) -> str:
+        """Return what matters of the record, the most important first."""
+        return ", ".join(_facts(self))
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {_line(', '.join(_facts(self)), 2 * MAX_TEXT)}>"
+        return f"<{type(self).__name__} {one_line(self._summary(), 2 * MAX_TEXT)}>"
 
     def _repr_html_(self) -> str:
         """Return the record as an HTML table, which Jupyter shows."""
         if self.ROWS is None:
-            return _pairs_table(self)
-        return f"<p>{escape(_line(', '.join(_facts(self)), 2 * MAX_TEXT))}</p>{_table(getattr(self, self.ROWS))}"
+            return pairs_table(self)
+        return heading(one_line(self._summary(), 2 * MAX_TEXT)) + table(getattr(self, self.ROWS))
 
 
 class Columns:
@@ -132,110 +133,35 @@ class RecordList(list[R]):
 
     def _repr_html_(self) -> str:
         """Return the records as an HTML table, which Jupyter shows."""
-        return _table(self)
+        return table(self)
 
 
 def _facts(record: Any) -> Iterator[str]:
     """Yield what matters of a record, the most important first."""
-    fields: tuple[str, ...] = record.__struct_fields__
     rows = getattr(record, "ROWS", None)
-    first = _identity(record)
+    first = identity(record)
     if first:
         yield first
-    for name in fields:
+    for name in record.__struct_fields__:
         value = getattr(record, name)
-        if name in _IDENTITY or name in _HIDDEN or name == rows or _is_default(record, name, value):
+        if name in _IDENTITY or name == rows or is_default(record, name, value):
             continue
         if name in _OWN_WORDS:
-            yield _text(value)
+            yield short_text(value)
+        elif name in _COUNTS and isinstance(value, int):
+            yield counted(value, name)
         elif name in _IN_SHORT:
-            yield f"{value} bytes" if name == "size" else f"{name} {_text(value)}"
+            yield format_size(value) if name == "size" else f"{name} {short_text(value)}"
     if rows is not None:
-        count = len(getattr(record, rows))
-        yield f"{count} {rows if count != 1 else rows.removesuffix('s')}"
+        yield counted(len(getattr(record, rows)), rows)
 
 
 _IDENTITY = frozenset({"op", "version", "upstream", "upstream_version", "downstream", "downstream_version"})
 _OWN_WORDS = frozenset({"name", "pipeline", "verdict", "basis", "digest", "path", "url", "reason", "compat", "state"})
+_COUNTS = frozenset({"ops", "versions", "seconds"})
 _IN_SHORT = frozenset(
     {
         "size", "tags", "tag", "labels", "yanked", "created", "format", "versions", "latest", "ops", "holds",
         "findings", "offset", "upload", "home", "pid", "edges", "seconds", "upgrade", "expires_at",
     }
 )  # fmt: skip
-
-
-def _identity(record: Any) -> str:
-    """Return `pca@1.0.0`, `pca@1.0.0 -> forest@2.0.0`, or an empty text."""
-    if hasattr(record, "downstream"):
-        ends = (
-            (record.upstream, getattr(record, "upstream_version", None)),
-            (
-                record.downstream,
-                getattr(record, "downstream_version", None),
-            ),
-        )
-        return " -> ".join(format_reference(str(op), number) for op, number in ends)
-    if hasattr(record, "op"):
-        return format_reference(record.op, getattr(record, "version", None))
-    return _text(record.version) if hasattr(record, "version") else ""
-
-
-def _is_default(record: Any, name: str, value: object) -> bool:
-    if value is None or value == () or value == {}:
-        return True
-    defaults = dict(zip(reversed(record.__struct_fields__), reversed(record.__struct_defaults__), strict=False))
-    return name in defaults and value is defaults[name]
-
-
-def _text(value: object) -> str:
-    """Return a value as a short text on one line."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    if isinstance(value, str) and value.startswith("sha256:"):
-        return value[: len("sha256:") + _DIGITS]
-    if isinstance(value, Mapping):
-        return _line(", ".join(f"{key}={each}" for key, each in value.items()))
-    if isinstance(value, tuple | list):
-        return _line(" ".join(_within(each) for each in value))
-    return _line(str(value))
-
-
-def _within(value: object) -> str:
-    """Return an item of a sequence: an edge is a pair of names."""
-    return "->".join(map(str, value)) if isinstance(value, tuple) else _text(value)
-
-
-def _line(text: str, limit: int = MAX_TEXT) -> str:
-    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[: limit + 1])
-    return printable if len(printable) <= limit else printable[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _pairs_table(record: Any) -> str:
-    fields = [(name, getattr(record, name)) for name in record.__struct_fields__]
-    shown = [(name, value) for name, value in fields if name not in _HIDDEN and value not in (None, (), {})]
-    rows = "".join(f"<tr><th>{escape(name)}</th>{_cell(value)}</tr>" for name, value in shown)
-    return f"<table><caption>{escape(_identity(record))}</caption><tbody>{rows}</tbody></table>"
-
-
-def _table(records: Iterable[Any]) -> str:
-    """Return a table with a row for each record, and a column for each field that any of them has."""
-    every = list(records)
-    if not every:
-        return "<p>none</p>"
-    names = [name for name in every[0].__struct_fields__ if name not in _HIDDEN]
-    columns = [name for name in names if any(getattr(each, name, None) not in (None, (), {}) for each in every)]
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(
-        f"<tr>{''.join(_cell(getattr(each, name, None)) for name in columns)}</tr>" for each in every[:MAX_ROWS]
-    )
-    more = f"<p>and {len(every) - MAX_ROWS} more</p>" if len(every) > MAX_ROWS else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "<td></td>"
-    shown = _text(value)
-    whole = f' title="{escape(value)}"' if isinstance(value, str) and value.startswith("sha256:") else ""
-    return f"<td{whole}>{escape(shown)}</td>"

@@ -10,6 +10,7 @@ from opstore_daemon.protocol.records import base
 from opstore_daemon.protocol.records.base import Record, References, Request, Size, VerdictWord, WithVerdict
 from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows
+from opstore_daemon.protocol.records.short_text import counted
 from opstore_daemon.protocol.records.verdicts import EdgeVerdict, OpVersion
 from opstore_daemon.protocol.records.versions import SkippedVersion, VersionRecord
 
@@ -41,6 +42,15 @@ class Resolution(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     picked_yanked: Picked = ()
     position: base.Position
 
+    def _summary(self) -> str:
+        """Return the pipeline, the verdict and the versions."""
+        words = [
+            self.pipeline,
+            self.verdict,
+            " ".join(map(str, self.versions)) or counted(len(self.conflict), "conflicts"),
+        ]
+        return ", ".join([*words, f"{len(self.skipped)} skipped"] if self.skipped else words)
+
     def lock(self) -> "Lock":
         """Return the lock that pins these versions."""
         versions = (
@@ -63,6 +73,10 @@ class Lock(Request, frozen=True, kw_only=True):
     """The content of a lock: one version of each op of a pipeline, and its edges."""
 
     ROWS = "versions"
+
+    def _summary(self) -> str:
+        """Return the ops that it locks."""
+        return f"of {counted(len(self.versions), 'versions')}: {' '.join(each.op for each in self.versions)}"
 
     edges: Annotated[tuple[tuple[NameText, NameText], ...], Meta(max_length=10000)]
     versions: Annotated[tuple[LockedVersion, ...], Meta(max_length=1000)]
@@ -87,6 +101,14 @@ class Check(Record, frozen=True, kw_only=True):
     findings: tuple[base.Sentence, ...]
     versions: tuple[OpVersion, ...] = ()
     position: base.Position
+
+    NOT_IN_TABLES = frozenset({"position"})
+
+    def _summary(self) -> str:
+        """Return whether the lock holds and, if not, why."""
+        return (
+            f"{self.pipeline}, holds" if self.holds else f"{self.pipeline}, does not hold: {'; '.join(self.findings)}"
+        )
 
     def __bool__(self) -> bool:
         """Return whether the lock holds, so that `if client.check_lock(...)` is a gate."""

@@ -12,6 +12,7 @@ from opstore_daemon.protocol.records.base import (
 )
 from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.resolutions import Lock
+from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import TagName
 
 
@@ -23,6 +24,11 @@ class TagRecord(Record, frozen=True, kw_only=True):
     version: NumberText | None
     position: Position
     registered_at: Time
+
+    def _summary(self) -> str:
+        """Return the tag and its version."""
+        version = "removed" if self.version is None else format_reference(self.op, self.version)
+        return f"{format_reference(self.op, self.tag)}: {version}"
 
 
 class Tags(Record, frozen=True, kw_only=True):

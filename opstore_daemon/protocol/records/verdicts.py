@@ -14,6 +14,7 @@ from opstore_daemon.protocol.records.base import (
 )
 from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows
+from opstore_daemon.protocol.records.short_text import counted, short_text
 from opstore_daemon.protocol.reference_text import format_reference
 
 
@@ -69,6 +70,13 @@ class Validation(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     pipeline: NameText | None = None
     picked_yanked: Picked = ()
     position: Position = 0
+
+    def _summary(self) -> str:
+        """Return the verdict: of one edge with the reason, of a pipeline with the number of valid edges."""
+        if self.pipeline is None:
+            return short_text(f"{self.verdict}: {'; '.join(edge.reason for edge in self.edges)}")
+        valid = sum(edge.verdict == "valid" for edge in self.edges)
+        return f"{self.pipeline}, {self.verdict}, {valid} of {counted(len(self.edges), 'edges')} valid"
 
     def __bool__(self) -> bool:
         """Return whether the verdict is valid, so that `if client.validate(...)` is a gate."""

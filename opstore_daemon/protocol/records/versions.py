@@ -72,6 +72,8 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     libraries: Libraries = msgspec.field(default_factory=dict)
     position: Position
 
+    NOT_IN_TABLES = frozenset({"sequence", "position"})
+
     def __str__(self) -> str:
         return format_reference(self.op, self.version)
 

@@ -12,7 +12,8 @@ import pytest
 
 from opstore_daemon.protocol import records
 from opstore_daemon.protocol.records import EdgeVerdict, Lock, LockedVersion, OpVersion, Validation, VersionRecord
-from opstore_daemon.protocol.records.presentation import MAX_ROWS, RecordList, Rows
+from opstore_daemon.protocol.records.html_tables import MAX_ROWS
+from opstore_daemon.protocol.records.presentation import RecordList, Rows
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[2J\n\u202e"
@@ -39,14 +40,22 @@ def every_record() -> list[Any]:
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, records.Record | records.Request)]
 
 
+def unstyled(record: Any) -> str:
+    """Return its HTML as a notebook shows it, without the alignment of its cells."""
+    html: str = record._repr_html_()
+    return html.replace(' style="text-align: left"', "")
+
+
 def test_the_repr_is_one_line_with_what_matters() -> None:
-    stored = "<VersionRecord pca@1.0.0, sha256:abababab, 12 bytes, labels run=17, tags stable live>"
+    stored = "<VersionRecord pca@1.0.0, sha256:abababab, 12 B, labels run=17, tags stable live>"
     assert repr(a_version()) == stored
     bare = a_version(digest=None, size=None, labels={}, tags=())
     assert repr(bare) == "<VersionRecord pca@1.0.0>"
     assert repr(an_edge()).startswith("<EdgeVerdict pca@1.0.0 -> forest, invalid, ")
-    assert repr(Validation(verdict="invalid", edges=(an_edge(),), versions=())) == "<Validation invalid, 1 edge>"
-    assert repr(Lock(edges=(), versions=())) == "<Lock 0 versions>"
+    assert (
+        repr(Validation(verdict="invalid", edges=(an_edge(),), versions=())) == "<Validation invalid: never validated>"
+    )
+    assert repr(Lock(edges=(), versions=())) == "<Lock of 0 versions: >"
     assert pprint.pformat(a_version()) == stored
 
 
@@ -75,18 +84,20 @@ def test_a_version_and_an_op_with_its_version_are_written_as_a_reference() -> No
 
 
 def test_a_table_has_the_columns_that_have_values_and_escapes_them() -> None:
-    page = RecordList([a_version(tags=()), a_version(version="1.0.1", tags=(), message="<b>")])._repr_html_()
+    page = unstyled(RecordList([a_version(tags=()), a_version(version="1.0.1", tags=(), message="<b>")]))
     assert "<th>message</th>" in page
     assert "<th>tags</th>" not in page
     assert "<td>&lt;b&gt;</td>" in page
     assert "<td>run=17</td>" in page
     assert "<td>2026-01-02 03:04:05 UTC</td>" in page
-    assert f'title="{a_version().digest}"' in page
+    assert f'<td title="{a_version().digest}">sha256:abababab</td>' in page
+    assert '<td title="12 bytes">12 B</td>' in page
+    assert not any(f"<th>{name}</th>" in page for name in ("yanked", "sequence", "position", "note"))
     assert RecordList([])._repr_html_() == "<p>none</p>"
-    validation = Validation(verdict="invalid", edges=(an_edge(),), versions=())._repr_html_()
-    assert validation.startswith("<p>invalid, 1 edge</p><table>")
+    validation = unstyled(Validation(verdict="invalid", edges=(an_edge(),), versions=()))
+    assert validation.startswith("<p>invalid: never validated</p><table>")
     assert "<td>pca@1.0.0</td><td>forest</td><td>invalid</td>" in validation
-    assert "<th>op</th><td>pca</td>" in a_version()._repr_html_()
+    assert "<th>op</th><td>pca</td>" in unstyled(a_version())
 
 
 def test_a_long_table_says_how_many_rows_it_leaves_out() -> None:
