@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import NameType, NumberType
 from opstore_cli.console.session import Session
@@ -38,12 +39,14 @@ def log(session: Session, name: Name | None, limit: int | None) -> None:
       opstore log pca --limit 10
       opstore log --json
     """
-    found = session.client().log(name, limit=limit)
+    found = session.client().log(name, limit=results.rows_to_read(session.out, limit))
+    shown = results.first_rows(session.out, found, limit)
     session.out.write_result(
         {"entries": found},
         quiet=[str(entry.position) for entry in found],
-        full=Table(("POSITION", "WHEN", "ACTION", "WHAT", "TEXT"), [_row(entry) for entry in found], none=NOTHING),
+        full=Table(("POSITION", "WHEN", "ACTION", "WHAT", "TEXT"), [_row(entry) for entry in shown], none=NOTHING),
     )
+    results.note_more(session.out, found, limit, "log" if name is None else f"log {name}")
 
 
 def _row(entry: "JournalEntry") -> list[Cell | str]:

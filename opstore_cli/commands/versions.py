@@ -55,7 +55,8 @@ def versions(
       opstore versions pca --valid-for random_forest --latest -q
     """
     check_exclusive(latest=latest, limit=limit)
-    client, most = session.client(), 1 if latest else limit
+    limit = 1 if latest else limit
+    client, most = session.client(), results.rows_to_read(session.out, limit)
     found = [
         client.versions(each, valid_for=valid_for, label=label, limit=most, as_of=as_of)
         for each in dict.fromkeys(references)
@@ -66,7 +67,7 @@ def versions(
         results.note_skipped(session.out, each.skipped)
     if valid_for and len(empty) == len(found) == 1:
         return results.report_none_valid(session.out, found[0].op, valid_for, found[0].verdict, document, as_of)
-    rows = [version for each in found for version in each.versions]
+    rows = [version for each in found for version in results.first_rows(session.out, each.versions, limit)]
     session.out.write_result(
         document,
         quiet=[format_reference(version.op, version.version) for version in rows],
@@ -76,6 +77,8 @@ def versions(
             none=_none(label, empty),
         ),
     )
+    for each in found:
+        results.note_more(session.out, each.versions, limit, f"versions {each.op}")
     if not valid_for and rows and empty:
         session.out.tip(_none(label, empty))
     codes = [results.none_valid(session.out, each.op, valid_for, each.verdict, as_of) for each in empty if valid_for]

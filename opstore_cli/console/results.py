@@ -1,7 +1,7 @@
 """Output that several commands share: verdicts, edges, skipped versions and failed transfers."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opstore_cli.output.document import Output
 from opstore_daemon.protocol import errors
@@ -12,8 +12,31 @@ if TYPE_CHECKING:
     from opstore_daemon.protocol.references import Reference
     from opstore_daemon.protocol.times import AsOf
 
+T = TypeVar("T")
+
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
 VERDICTS = {"valid": "valid", "invalid": "invalid", "unknown": "not known to be valid"}
+
+MOST_ROWS = 500  # of an unbounded list that a person reads, who may quit the pager at the first of them
+
+
+def rows_to_read(out: Output, limit: int | None) -> int | None:
+    """Return the number of rows to request: the limit, or for a person one row more than are shown.
+
+    That row says that there are more.
+    """
+    return MOST_ROWS + 1 if limit is None and out.shows_tables else limit
+
+
+def first_rows(out: Output, rows: "Sequence[T]", limit: int | None) -> "Sequence[T]":
+    """Return the rows to show."""
+    return rows if rows_to_read(out, limit) == limit else rows[:MOST_ROWS]
+
+
+def note_more(out: Output, rows: "Sequence[object]", limit: int | None, command: str) -> None:
+    """Say how to see more rows if there are more than are shown."""
+    if len(first_rows(out, rows, limit)) < len(rows):
+        out.tip(f"only the newest {MOST_ROWS} are shown; for more: opstore {command} --limit N")
 
 
 def to_dict(record: "Record") -> dict[str, Any]:

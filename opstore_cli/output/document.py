@@ -57,6 +57,11 @@ class Output:
         else:
             self.write_lines(full)
 
+    @property
+    def shows_tables(self) -> bool:
+        """Whether a result is a table that a person reads, in a pager if it is long."""
+        return _is_terminal(sys.stdout) and not (self.json or self.quiet)
+
     def write_json(self, document: Any) -> None:
         """Write the one JSON document of --json: a record, or a dict with records in it."""
         import msgspec
@@ -98,7 +103,7 @@ class Output:
 
     def tip(self, text: str) -> None:
         """Write what to do next, if a person reads the result on a terminal."""
-        if _is_terminal(sys.stdout) and not self.json:
+        if self.shows_tables:
             self.note(text)
 
     def warn(self, text: str) -> None:

@@ -1,11 +1,15 @@
 """The pager: what is longer than the screen, and only that, and only for a person at a terminal."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from opstore_cli.console import results
+from opstore_cli.main import main
 from opstore_cli.output import pager
-from tests.cli.output.fakes import Opstore, a_link, a_validation
+from opstore_daemon.protocol.records import JournalEntry, Versions
+from tests.cli.output.fakes import THEN, FakeClient, FakeSession, Opstore, a_link, a_validation, a_version
 
 pytestmark = pytest.mark.usefixtures("terminal")
 MANY = [a_link(upstream=f"op{number}") for number in range(300)]
@@ -25,6 +29,31 @@ def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_table_longer_than_the_screen_goes_to_the_pager(opstore: Opstore, shown: Path) -> None:
     assert opstore("links", links=MANY) == (0, "", "")
     assert len(shown.read_text().splitlines()) == 301
+
+
+@pytest.mark.parametrize("command", ["log", "versions"])
+def test_a_person_gets_the_newest_rows_of_an_endless_list_and_how_to_see_more(
+    opstore: Opstore, shown: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(results, "MOST_ROWS", 30)
+    entries = [JournalEntry(position=100 - place, registered_at=THEN, action="stored") for place in range(31)]
+    listed = Versions(op="pca", versions=(a_version(),) * 31)
+    found: dict[str, Any] = {"log": entries, "versions": listed}
+    note = f"only the newest 30 are shown; for more: opstore {command} pca --limit N\n"
+    assert opstore(command, "pca", **found) == (0, "", note)
+    assert len(shown.read_text().splitlines()) == 31
+    assert opstore(command, "pca", "--limit", "31", **found) == (0, "", "")
+    assert len(shown.read_text().splitlines()) == 32
+    assert len(opstore(command, "pca", "-q", **found)[1].splitlines()) == 31
+
+
+@pytest.mark.parametrize("words", [(), ("-q",), ("--json",), ("--limit", "31")])
+def test_only_a_person_who_gave_no_limit_gets_fewer_rows(shown: Path, words: tuple[str, ...]) -> None:
+    session = FakeSession()
+    session.fake = FakeClient({"log": []})
+    assert main(["log", *words], session) == 0
+    limit = {(): results.MOST_ROWS + 1, ("--limit", "31"): 31}.get(words)
+    assert session.fake.calls == [("log", None, {"limit": limit})]
 
 
 def test_a_short_table_and_json_and_identifiers_do_not(opstore: Opstore, shown: Path) -> None:
