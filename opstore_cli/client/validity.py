@@ -9,6 +9,7 @@ from opstore_cli.client import locks, polling
 from opstore_cli.client.mixin import ApiMixin, as_parameter, ignore, parse_references
 from opstore_cli.transport import expected
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.limits import MAX_TIMEOUT
 from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Affected,
@@ -264,7 +265,7 @@ class ValidityMixin(ApiMixin):
             lock: the lock of an earlier resolution; it needs `upgrade`.
             upgrade: the op of the lock that gets its newest possible version; others only move if they must.
             as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
-            timeout: seconds, in addition to the daemon's own limit; a fraction is rounded up.
+            timeout: seconds above 0, in addition to the daemon's own limit; a fraction is rounded up.
 
         Returns:
             Resolution: a sequence of `VersionRecord`, one for each op; `skipped` has the newer versions, with reasons.
@@ -283,7 +284,7 @@ class ValidityMixin(ApiMixin):
             ['pca@1.0.0', 'forest@1.0.0']
         """
         name = PipelineName.parse(pipeline)
-        parameters = {"as_of": as_of, "timeout": None if timeout in (None, math.inf) else math.ceil(timeout)}
+        parameters = {"as_of": as_of, "timeout": None if timeout is None else _timeout(timeout)}
         if lock is not None and upgrade is not None:
             body = Upgrade(lock=lock, op=OpName.parse(upgrade), use=parse_references(use))
             path = routes.path(routes.UPGRADE, pipeline=name)
@@ -393,3 +394,10 @@ class _Question:
         parameters = {"use": as_parameter(used), "as_of": as_of}
         text = f"the verdict of the pipeline {name}"
         return cls(path, parameters, text, lambda found: expected.is_pipeline_verdict(found, name, used))
+
+
+def _timeout(seconds: float) -> int:
+    """Return the seconds as the daemon takes them; more than its maximum is the maximum."""
+    if seconds <= 0:
+        raise errors.InvalidArgument(argument="timeout", expected="above 0 seconds", actual=f"{seconds:g}", advice="")
+    return math.ceil(min(seconds, MAX_TIMEOUT))

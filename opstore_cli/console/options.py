@@ -82,7 +82,7 @@ def use_option(function: F) -> F:
 def timeout_option(function: F) -> F:
     """Add `--timeout` to a command that resolves a pipeline."""
     help_text = "Give up after this time (90s, 10m), with exit code 10."
-    return click.option("--timeout", metavar="TIME", type=DurationType(), help=help_text)(function)
+    return click.option("--timeout", metavar="TIME", type=DurationType(above_zero=True), help=help_text)(function)
 
 
 def as_of_option(function: F) -> F:

@@ -216,17 +216,23 @@ class UrlType(UncheckedUrlType):
 
 
 class DurationType(Text):
-    """A duration such as 90s, 10m or 1h, in seconds."""
+    """A duration such as 90s, 10m or 1h, in seconds. `above_zero`: refuse 0."""
 
     name = "duration"
+
+    def __init__(self, *, above_zero: bool = False) -> None:
+        self._above_zero = above_zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from opstore_daemon.protocol.durations import parse_duration
 
         try:
-            return parse_duration(super().convert(value, param, ctx))
+            seconds = parse_duration(super().convert(value, param, ctx))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if self._above_zero and not seconds:
+            self.fail("it must be at least 1s", param, ctx)
+        return seconds
 
 
 class TimeOrPositionType(Text):

@@ -247,7 +247,10 @@ def test_texts_flags_and_numbers_of_numpy_and_enums_are_taken(memory_server: OpS
     client.link("pca", "forest@any", evidence=np.str_("run 17"))
     assert client.wait("pca", "forest", seconds=np.float64(1)).verdict == "valid"
     client.register_pipeline("churn", np.array(["pca", "forest"]))  # type: ignore[arg-type]
-    assert client.resolve("churn", timeout=math.inf).verdict == "valid"
+    for seconds in (math.inf, 1e9, 0.2, np.float64(1)):
+        assert client.resolve("churn", timeout=seconds).verdict == "valid"
+    with pytest.raises(errors.InvalidArgument, match=r"^timeout must be above 0 seconds, not -1$"):
+        client.resolve("churn", timeout=-1)
 
 
 def test_subversions_may_be_an_object_with_them(memory_server: OpStoreServer) -> None:

@@ -37,5 +37,7 @@ def test_a_pipeline_that_is_too_hard_exits_10(machine: Machine) -> None:
         assert error["code"] == "ResolutionTooHard"
         assert error["details"]["limit"] in ("1 s", limit)
     assert not (machine.cwd / "models").exists()
-    for words in (("resolve", "hard", "--timeout", "0"), ("pull", "hard_op00", "--timeout", "1s")):
-        assert machine.run(*words)[0] == 2
+    for command in (("resolve", "hard"), ("pull", "--pipeline", "hard", "-d", "models")):
+        code, out, err = machine.run(*command, "--timeout", "0")
+        assert (code, out, err.splitlines()[0]) == (2, "", "error: --timeout: it must be at least 1s")
+    assert machine.run("pull", "hard_op00", "--timeout", "1s")[0] == 2
