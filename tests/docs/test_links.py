@@ -37,13 +37,19 @@ def test_every_named_test_exists(path: Path) -> None:
             assert found or (len(names) > 1 and _in_suite(name)), span
 
 
-def test_every_section_of_the_rules_names_its_tests() -> None:
-    _, *pieces = re.split(r"^(##|###) ", read(ROOT / "docs/rules.md"), flags=re.MULTILINE)
-    levels, sections = pieces[::2], pieces[1::2]
+def test_every_section_of_the_rules_has_its_tests() -> None:
+    tests = dict(_sections(ROOT / "docs/rules-tests.md"))
+    sections = _sections(ROOT / "docs/rules.md")
     assert sections
-    for level, below, section in zip(levels, [*levels[1:], "##"], sections, strict=True):
-        introduces = (level, below) == ("##", "###")
-        assert introduces or re.search(r"^Kept by\b[^#]*`tests/", section, re.MULTILINE), section
+    for (heading, section), (following, _) in zip(sections, [*sections[1:], ("## ", "")], strict=True):
+        introduces = heading.startswith("## ") and following.startswith("### ")
+        assert introduces or "`tests/" in tests.get(heading, section), heading
+
+
+def _sections(path: Path) -> list[tuple[str, str]]:
+    """Return the headings of the document with the texts below them."""
+    _, *pieces = re.split(r"^(#{2,3} .+)$", read(path), flags=re.MULTILINE)
+    return list(zip(pieces[::2], pieces[1::2], strict=True))
 
 
 def _in_suite(name: str) -> bool:
