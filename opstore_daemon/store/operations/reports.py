@@ -4,7 +4,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import Name, OpName
 from opstore_daemon.protocol.records import Journal, JournalEntry, OpVersion, VersionDetails, VersionRecord
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.store.catalog import ops, pipelines
+from opstore_daemon.store.catalog import ops, pipelines, version_rows
 from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import never
@@ -45,8 +45,15 @@ class ReportOperations(Transactions):
         with self._snapshot(as_of) as snapshot:
             return ops.lines(snapshot, after, limit)
 
+    def latest_number(self, op: str, as_of: str | None = None) -> str | None:
+        """Return the number of the op's latest version; None if it has none. Raises OpNotFound."""
+        name = OpName.parse(op)
+        with self._snapshot(as_of) as snapshot:
+            latest = version_rows.latest(snapshot, ops.get(snapshot, name).id)
+            return None if latest is None else str(latest.number)
+
     def op_list(self, text: str, sort: str, skip: int, limit: int, as_of: str | None = None) -> OpList:
-        """Return ops whose names contain the text, in the order `sort` (store.reports.op_list)."""
+        """Return ops with the text in name or description, in the order `sort` (store.reports.op_list)."""
         with self._snapshot(as_of) as snapshot:
             return op_list(snapshot, text, sort, skip, limit)
 
@@ -68,7 +75,7 @@ class ReportOperations(Transactions):
             return bool(pipelines.records(snapshot, name, 1))
 
     def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
-        """Return the ops and pipelines that the op is connected with; raise OpNotFound."""
+        """Return the ops and pipelines that an op is connected with; raise OpNotFound."""
         name = OpName.parse(op)
         with self._snapshot(as_of) as snapshot:
             return overview.neighbours(snapshot, name)
@@ -92,10 +99,10 @@ class ReportOperations(Transactions):
         with self._snapshot(as_of) as snapshot:
             return overview.search(snapshot, text)
 
-    def entries(self, below: int | None, limit: int, as_of: str | None = None) -> list[Entry]:
-        """Return entries of the journal, newest first: at most `limit` entries below a position."""
+    def entries(self, below: int | None, limit: int, as_of: str | None = None, name: Name | None = None) -> list[Entry]:
+        """Return entries of the journal, newest first: at most `limit` entries below a position (reports.history)."""
         with self._snapshot(as_of) as snapshot:
-            return history.entries(snapshot, below, limit)
+            return history.entries(snapshot, below, limit, name)
 
     def matrix(
         self, upstream: str, downstream: str, row: int | None, column: int | None, as_of: str | None = None

@@ -1,4 +1,4 @@
-"""The ops for the page, in any order and filtered by name."""
+"""The ops for the page, in any order and filtered by name and description."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,8 +33,9 @@ class OpList:
 
 
 def op_list(snapshot: Snapshot, text: str, sort: str, skip: int, limit: int) -> OpList:
-    """Return at most `limit` ops whose names contain the text, after `skip` others. `sort` is one of SORTS."""
+    """Return at most `limit` ops with the text in name or description, after `skip` others. `sort` is one of SORTS."""
     found = ops.lines(snapshot, "", MAX_SORTED + 1)
-    lines = [line for line in found[:MAX_SORTED] if text.lower() in line.name]
+    part = text.lower()
+    lines = [each for each in found[:MAX_SORTED] if part in each.name or part in (each.description or "").lower()]
     lines.sort(key=_KEYS[sort.removeprefix("-")], reverse=sort.startswith("-"))
     return OpList(lines[skip : skip + limit], has_more=len(lines) > skip + limit, is_cut=len(found) > MAX_SORTED)

@@ -9,10 +9,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from sqlalchemy import Executable, exists, func, null, or_, select
+from sqlalchemy import Executable, and_, exists, func, null, or_, select
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Label, Link, Op, Pipeline, PipelineEdge, PipelineOp, Tag, Version, aliased
+from opstore_daemon.metadata.tables import (
+    Description,
+    Label,
+    Link,
+    Op,
+    Pipeline,
+    PipelineEdge,
+    PipelineOp,
+    Tag,
+    Version,
+    aliased,
+)
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName, is_name
 from opstore_daemon.protocol.records import PipelineRecord, VerdictWord, VersionRecord
@@ -81,7 +92,7 @@ class TextMatch:
 class SearchResults:
     """The results of a search, at most MAX_RESULTS of each kind."""
 
-    ops: list[str]
+    ops: list[tuple[str, str | None]]  # op, description
     pipelines: list[str]
     tags: list[tuple[str, str, str]]  # op, tag, version number
     versions: list[VersionRecord]
@@ -144,7 +155,9 @@ def search(snapshot: Snapshot, text: str) -> SearchResults:
     pattern = like(query.lower().partition("@")[0])
     tags = snapshot.execute(_tags_like(snapshot.time_filter, part=pattern)).all()
     return SearchResults(
-        ops=list(snapshot.execute(_ops_like(snapshot.time_filter, part=pattern)).scalars()),
+        ops=[
+            (op, text) for op, text in snapshot.execute(_ops_like(snapshot.time_filter, part=pattern, text=like(query)))
+        ],
         pipelines=list(snapshot.execute(_pipelines_like(snapshot.time_filter, part=pattern)).scalars()),
         tags=[(op, tag, ".".join(map(str, number))) for op, tag, *number in tags],
         versions=_versions(snapshot, query),
@@ -204,8 +217,10 @@ def _pipelines_of(time_filter: TimeFilter, limit: int, *, op_id: int) -> Executa
 
 
 @prepared
-def _ops_like(time_filter: TimeFilter, *, part: str) -> Executable:
-    query = select(Op.name).where(Op.name.like(part, escape="\\"), time_filter.exists(Op))
+def _ops_like(time_filter: TimeFilter, *, part: str, text: str) -> Executable:
+    in_force = and_(Description.op_id == Op.id, time_filter.in_force(Description))
+    query = select(Op.name, Description.text).outerjoin(Description, in_force).where(time_filter.exists(Op))
+    query = query.where(or_(Op.name.like(part, escape="\\"), Description.text.like(text, escape="\\")))
     return query.order_by(Op.name).limit(MAX_RESULTS)
 
 

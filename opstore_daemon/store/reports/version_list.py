@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement, Executable, String, bindparam, case, cast,
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Label, Tag, Version
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import Compat, VersionRecord
+from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.rules.verdict import Verdict
 from opstore_daemon.store.catalog import ops, version_rows, versions
-from opstore_daemon.store.catalog.ops import OpRow
+from opstore_daemon.store.catalog.ops import OpLine, OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.reports.overview import Neighbours, like, neighbours
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
@@ -62,12 +62,10 @@ class NeighbourVerdicts:
 class VersionList:
     """A page of the versions of an op.
 
-    `latest` is the number of its latest version, `newest` the sequence of the newest; both None if there is none.
+    `op` is what the list of ops shows of it, `newest` the sequence of its newest version; None if there is none.
     """
 
-    op: str
-    compat: Compat
-    latest: str | None
+    op: OpLine
     newest: int | None
     versions: list[VersionRecord]
     has_more: bool
@@ -88,11 +86,8 @@ def version_list(snapshot: Snapshot, name: OpName, choice: Choice, limit: int) -
     rows = _rows(snapshot, op, choice, limit + 1, 0 if newest is None else newest.sequence)
     shown = rows[:limit]
     related = neighbours(snapshot, name)
-    latest = version_rows.latest(snapshot, op.id)
     return VersionList(
-        op=op.name,
-        compat=op.compat,
-        latest=None if latest is None else str(latest.number),
+        op=ops.lines(snapshot, "", 1, only=name)[0],
         newest=None if newest is None else newest.sequence,
         versions=versions.records(snapshot, shown),
         has_more=len(rows) > limit,

@@ -68,7 +68,7 @@ def _rows(found: Matrix, query: AsOf) -> Iterator[Markup]:
     """Yield the cells of each row. Their URLs are made from two halves, one of the row and one of the column."""
     up, down = found.upstream, found.downstream
     columns = [f"{down.op.name}@{column.number}" for column in down.versions] or [down.op.name]
-    ends = [templating.parameters({"downstream": column, "as_of": query.as_of or None}) for column in columns]
+    ends = [templating.parameters({"downstream": column, "as_of": query.value}) for column in columns]
     for row, verdicts in zip(up.versions, found.rows, strict=True):
         start = templating.address(routes.EDGE_PAGE, {"upstream": f"{up.op.name}@{row.number}"})
         yield templating.cells(verdicts, start, ends)

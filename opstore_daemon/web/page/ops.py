@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
-from opstore_daemon.protocol.records import VersionRecord
+from opstore_daemon.protocol.records import Compat, VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.store.reports import op_list
 from opstore_daemon.store.reports.overview import MAX_TEXT
@@ -23,12 +23,20 @@ MAX_FILES = 100  # of a folder that are listed
 MAX_PAGE = MAX_SCANNED // ROWS
 PIPELINES = 12  # on the home page
 
+# Those that `client.load` reads without running code of theirs, by opstore_cli.objects.formats.
+SAFE_FORMATS = frozenset({"bytes", "json", "numpy", "parquet", "skops", "safetensors", "xgboost", "lightgbm", "onnx"})
+COMPATIBILITY: dict[Compat, str] = {
+    "exact": "a link counts for its own versions only",
+    "minor": "a link also counts for versions with the same major and minor number",
+    "major": "a link also counts for versions with the same major number",
+}
+
 
 class HomeQuery(AsOf, frozen=True, kw_only=True):
     """Which ops to list."""
 
     after: Annotated[str, Meta(description="List only ops whose names come after this one.")] = ""
-    filter: Annotated[str, Meta(description="List only ops with this text in their names.")] = ""
+    filter: Annotated[str, Meta(description="List only ops with this text in their name or description.")] = ""
     sort: Annotated[str, Meta(description="The column to sort by, with `-` the highest first.")] = op_list.DEFAULT_SORT
     page: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="The page of a sorted or filtered list.")] = 1
 
@@ -82,12 +90,16 @@ def op(_api: Api, op: OpName, query: OpQuery) -> Response:
     _check_sort(query.sort, SORTS)
     text = query.filter.strip()[:MAX_TEXT]
     choice = Choice(text, query.sort, query.below, skip=(query.page - 1) * ROWS)
+    found = store().version_list(op, choice, ROWS, query.value)
     return page(
         "op.html",
         query,
         "Overview",
         op=op,
-        found=store().version_list(op, choice, ROWS, query.value),
+        found=found,
+        safe_formats=SAFE_FORMATS,
+        latest=store().show(Reference.of(op, found.op.latest), as_of=query.value) if found.op.latest else None,
+        compatibility=COMPATIBILITY[found.op.compat],
         choice=choice,
         tags=store().tags(op, as_of=query.value),
         number=query.page,
@@ -108,11 +120,13 @@ def version(_api: Api, reference: Reference, query: AsOf) -> Response:
         query,
         "Overview",
         version=found,
+        is_latest=found.version == store().latest_number(found.op, query.value),
         ups=ups,
         downs=downs,
-        related=related,
+        has_more=related.has_more,
         others=_others(found, recent),
         folder=store().folder(found),
+        is_object=found.format in SAFE_FORMATS,
         most_files=MAX_FILES,
     )
 

@@ -32,7 +32,7 @@ def list_pipelines(_api: Api, query: PipelinesQuery) -> Response:
 
 def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
     """Show a pipeline as a graph, the verdict of its latest versions, and its resolution."""
-    from opstore_daemon.web.page.graph_drawing import HEIGHT, WIDTH, draw  # imports grandalf and, if installed, numpy
+    from opstore_daemon.web.page.graph_drawing import HEIGHT, draw  # imports grandalf and, if installed, numpy
 
     found = store().validate_pipeline(pipeline, as_of=query.value)
     resolution, too_hard = _resolve(pipeline, query.value)
@@ -47,7 +47,7 @@ def pipeline(_api: Api, pipeline: PipelineName, query: AsOf) -> Response:
         found=found,
         edges=sorted(found.edges, key=lambda edge: (place[edge.upstream.op], place[edge.downstream.op])),
         drawing=draw(found),
-        box=(WIDTH, HEIGHT),
+        box_height=HEIGHT,
         resolution=resolution,
         too_hard=too_hard,
         skipped=[(op, versions[:SKIPPED_ROWS], len(versions)) for op, versions in by_op],

@@ -1,33 +1,43 @@
 """Code that the views of the web page share: the `as_of` of every URL, and the rendered response."""
 
 import functools
-import re
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from flask import Response, request
 from msgspec import Meta
 
+from opstore_daemon.protocol import times
 from opstore_daemon.web.framework.query_parameters import Query
 from opstore_daemon.web.framework.routing import store
 from opstore_daemon.web.page import templating
-
-_WITHOUT_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?")
 
 
 class AsOf(Query, frozen=True, kw_only=True):
     """The time that a page shows: `as_of`, or now if it is missing or empty."""
 
-    as_of: Annotated[str, Meta(description="A position of the journal, or a time in UTC: the state to show.")] = ""
+    as_of: Annotated[
+        str, Meta(description="A position of the journal, a time in UTC or a relative time: the state to show.")
+    ] = ""
 
     @property
     def value(self) -> str | None:
-        """The time in the form that the store takes: the date field of a form sends one without an offset."""
+        """The position, or the time in the form that the store takes; raises InvalidRequest.
+
+        A time without an offset, as the date field of a form sends it, is in UTC. A relative time becomes an exact one,
+        so that the links of a page lead to one state.
+        """
         text = self.as_of.strip()
-        if _WITHOUT_OFFSET.fullmatch(text):
-            return f"{text}Z" if "T" in text else f"{text}T00:00:00Z"
-        return text or None
+        if not text:
+            return None
+        with suppress(ValueError, OverflowError):  # parse() says why
+            moment = None if text.isdigit() else datetime.fromisoformat(text)
+            if moment is not None and moment.tzinfo is None:
+                return str(times.AsOf.of(moment.replace(tzinfo=UTC)))
+        return str(times.AsOf.parse(text, store().now()))
 
 
 def page(template: str, query: AsOf, section: str | None = None, *, is_top: bool = False, **values: Any) -> Response:
@@ -38,14 +48,15 @@ def page(template: str, query: AsOf, section: str | None = None, *, is_top: bool
     its parameters; and `now`.
     """
     kept = [(name, value) for name, value in request.args.items(multi=True) if name != "as_of" and value]
+    as_of = query.value
     body = templating.render(
         template,
-        as_of=query.as_of.strip() or None,
+        as_of=as_of,
         signed_in=True,
         section=section,
         is_top=is_top,
         kept=kept,
-        here=functools.partial(_here, [*kept, *([("as_of", query.as_of)] if query.as_of else [])]),
+        here=functools.partial(_here, [*kept, *([("as_of", as_of)] if as_of else [])]),
         now=store().now(),
         **values,
     )

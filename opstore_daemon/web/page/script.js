@@ -1,5 +1,6 @@
 "use strict";
-// The page works without this. It adds buttons that copy commands and hashes, and arrow keys to the matrix.
+// The page works without this. It adds buttons that copy commands and hashes, arrow keys to the matrix, and shows the
+// first op of a graph that is wider than its frame.
 for (const code of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) break;
   const button = document.createElement("button");
@@ -16,6 +17,13 @@ for (const code of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
   code.after(button);
+}
+
+const graph = document.querySelector(".graph");
+const first = graph?.querySelector(".op");
+if (first) {
+  const box = first.getBoundingClientRect();
+  graph.scrollLeft += box.left + box.width / 2 - graph.getBoundingClientRect().left - graph.clientWidth / 2;
 }
 
 const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

@@ -75,13 +75,30 @@ def render(template: str, **values: Any) -> str:
 
 def error_page(error: errors.OpStoreError) -> str:
     """Return a page that reports the error."""
-    return outside("error.html", error=error, heading=_heading(error), signed_in=error.status not in (401, 403))
+    return outside(
+        "error.html",
+        error=error,
+        heading=_heading(error),
+        text=_sentence(error, str(error.details.get("reason", "")) if error.code == "InvalidRequest" else error.text),
+        advice=_sentence(error, error.advice),
+        signed_in=error.status not in (401, 403),
+        as_of=error.details.get("as_of") if error.status == 404 else None,
+    )
 
 
-def outside(template: str, *, signed_in: bool, **values: Any) -> str:
-    """Return a page that shows no state of the store."""
-    frame = {"as_of": None, "here": None, "kept": (), "section": None, "is_top": False}
+def outside(template: str, *, signed_in: bool, as_of: str | None = None, **values: Any) -> str:
+    """Return a page that shows no state of the store; its links lead to the state of `as_of`."""
+    frame = {"as_of": as_of, "here": None, "kept": (), "section": None, "is_top": False}
     return render(template, signed_in=signed_in, **frame, **values)
+
+
+def _sentence(error: errors.OpStoreError, text: str) -> str:
+    """Return the text of the error as a sentence; a name at its start stays as it is."""
+    if not text:
+        return ""
+    values = tuple(each for key, each in error.details.items() if key != "reason" and isinstance(each, str) and each)
+    is_name = text.startswith(values) or not text[0].isalpha()
+    return (text if is_name else text[0].upper() + text[1:]) + ("" if text[-1] in ".?!" else ".")
 
 
 def _heading(error: errors.OpStoreError) -> str:
@@ -89,7 +106,7 @@ def _heading(error: errors.OpStoreError) -> str:
         return HEADINGS[error.code]
     if error.status == 404:
         return "Not found"
-    return "The page can't show this" if error.status < 500 else "The store can't respond"
+    return "This address does not work" if error.status < 500 else "The store can't respond"
 
 
 def cells(verdicts: Sequence[Verdict], start: str, ends: Sequence[str]) -> Markup:
@@ -139,6 +156,7 @@ def _environment() -> Environment:
     }
     environment.filters |= {
         "ago": words.ago,
+        "as_of_button": words.as_of_button,
         "as_of_text": words.as_of_text,
         "exact": words.exact,
         "excerpt": words.excerpt,

@@ -1,9 +1,7 @@
 """How the page writes times, digests and long names."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
-_WITHOUT_OFFSET = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?)?(Z|\+00:00)?")
 _UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 RECENT = timedelta(days=30)  # beyond, a date says more than a number of days
 
@@ -36,11 +34,16 @@ def exact(time: datetime) -> str:
 
 
 def as_of_text(as_of: str) -> str:
-    """Return the time or position of a past state, for people."""
+    """Return the time or position of a past state, for people; seconds only if there are any."""
     if as_of.isdigit():
         return f"position {as_of}"
-    time = _WITHOUT_OFFSET.fullmatch(as_of)
-    return f"{time[1]} {time[2] or '00:00'} UTC" if time else as_of
+    time = datetime.fromisoformat(as_of).astimezone(UTC).replace(tzinfo=None)
+    return f"{time.isoformat(' ', 'auto' if time.second or time.microsecond else 'minutes')} UTC"
+
+
+def as_of_button(as_of: str) -> str:
+    """Return the date or position of a past state, short enough for a button."""
+    return as_of if as_of.isdigit() else as_of[:10]
 
 
 def short(digest: str) -> str:

@@ -151,7 +151,7 @@ def test_the_page_can_be_used_by_keyboard_alone(watched: Watched) -> None:
     _tab_to(tab, "churn")
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/ui/pipelines/churn")
-    _tab_to(tab, "matrix", attribute="The matrix of pca and random_forest")
+    _tab_to(tab, "all versions", attribute="All versions of pca and random_forest")
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/ui/matrix/pca/random_forest")
     _tab_to(tab, "!")
@@ -235,11 +235,11 @@ def test_the_page_works_without_javascript(chromium: Browser, few: Site) -> None
     tab.goto(few.url + few.invite())
     assert tab.get_by_role("button", name="Copy").count() == 0
     tab.get_by_role("link", name="churn").first.click()
-    tab.get_by_role("link", name="The matrix of pca and random_forest").click()
+    tab.get_by_role("link", name="All versions of pca and random_forest").click()
     tab.get_by_role("link", name="invalid: pca 2.0.0 is known not to be valid").click()
     assert tab.get_by_text("evaluation 21: auc 0.52").is_visible()
-    tab.get_by_text("Now", exact=True).click()
-    tab.get_by_label("State at").fill("2026-05-06T10:00")
+    tab.get_by_text("As of now", exact=True).click()
+    tab.get_by_label("Show the store as of").fill("2026-05-06T10:00")
     tab.get_by_role("button", name="Show").click()
     assert "as_of=2026-05-06T10%3A00" in tab.url
     tab.close()

@@ -11,9 +11,9 @@ from opstore_daemon.web.page.graph_drawing import (
     HEIGHT,
     MARGIN,
     MAX_BOXES,
-    MAX_LABEL,
     MAX_SEGMENTS,
-    WIDTH,
+    MAX_WIDTH,
+    MIN_WIDTH,
     Drawing,
     draw,
 )
@@ -58,10 +58,10 @@ def test_everything_is_in_the_drawing_and_nothing_overlaps(found: Validation) ->
     assert [box.op for box in made.boxes] == list(found.versions)
     assert [line.edge for line in made.lines] == list(found.edges)
     for box in made.boxes:
-        assert 0 <= box.x <= made.width - WIDTH
+        assert 0 <= box.x <= made.width - made.box_width
         assert 0 <= box.y <= made.height - HEIGHT
     for one, other in combinations(made.boxes, 2):
-        assert abs(one.x - other.x) >= WIDTH or abs(one.y - other.y) >= HEIGHT
+        assert abs(one.x - other.x) >= made.box_width or abs(one.y - other.y) >= HEIGHT
     _check_lines(made)
     for place in (0, -1):
         ends = [points(line.path)[place] for line in made.lines]
@@ -74,8 +74,8 @@ def _check_lines(made: Drawing) -> None:
         up, down = boxes[line.edge.upstream.op], boxes[line.edge.downstream.op]
         assert up.y + HEIGHT < down.y, "data flows down"
         (x0, y0), *between, (x1, y1) = points(line.path)
-        assert (up.x < x0 < up.x + WIDTH, abs(y0 - up.y - HEIGHT) < 1) == (True, True)
-        assert (down.x < x1 < down.x + WIDTH, down.y - 6 <= y1 <= down.y) == (True, True)
+        assert (up.x < x0 < up.x + made.box_width, abs(y0 - up.y - HEIGHT) < 1) == (True, True)
+        assert (down.x < x1 < down.x + made.box_width, down.y - 6 <= y1 <= down.y) == (True, True)
         for x, y in (*between, line.mark):
             assert 0 <= x <= made.width
             assert up.y < y < down.y + HEIGHT
@@ -88,12 +88,20 @@ def test_the_drawing_is_deterministic(found: Validation) -> None:
 
 def test_a_single_line_meets_the_middle_of_its_boxes() -> None:
     (line,) = drawn(graph(["up", "down"], [("up", "down")])).lines
-    assert {x for x, _ in points(line.path)} == {MARGIN + WIDTH / 2}
+    assert {x for x, _ in points(line.path)} == {MARGIN + MIN_WIDTH / 2}
 
 
-def test_a_long_name_is_shortened_in_the_middle() -> None:
-    (box,) = drawn(graph(["a" * 60 + "_of_may"], [])).boxes
-    assert (len(box.label), box.label.endswith("…of_may")) == (MAX_LABEL, True)
+def test_boxes_are_as_wide_as_the_longest_label_and_a_long_name_is_shortened_in_the_middle() -> None:
+    made = drawn(graph(["a", "random_forest"], []))
+    assert [box.label for box in made.boxes] == ["a", "random_forest"]
+    assert MIN_WIDTH < made.box_width < MAX_WIDTH
+    for letter, most in (("a", 18), ("m", 14), ("l", 27)):
+        made = drawn(graph([letter * 90 + "_of_may"], []))
+        (box,) = made.boxes
+        assert box.label.startswith(letter * 6)
+        assert box.label.endswith("may")
+        assert len(box.label) <= most
+        assert made.box_width <= MAX_WIDTH
 
 
 def test_a_graph_that_would_take_seconds_to_lay_out_is_not_drawn() -> None:

@@ -29,6 +29,7 @@ VIEWS = {
     "pipeline": "/ui/pipelines/churn",
     "graph": "/ui/pipelines/reviews",
     "long names": f"/ui/pipelines/{'x' * 128}",
+    "long names in a matrix": f"/ui/matrix/down/{'n' * 128}",
     "journal": "/ui/journal",
     "search": "/ui/search?q=pca",
     "nothing found": "/ui/search?q=zzz",
@@ -82,8 +83,9 @@ def test_a_view_links_to_no_other_site_and_has_one_heading(few: Site, view: str)
 def test_home_shows_ops_with_their_latest_versions_and_sizes(few: Site) -> None:
     text = seen(few, "/")
     assert re.search(r"cleaner 1\.1\.0 \d+ (hour|day)s? ago 1\.8 MB 2 major", text)
-    assert re.search(r"scaler 1\.0\.0 \d+ (hour|day)s? ago no bytes 1 exact", text)
+    assert re.search(r"scaler 1\.0\.0 \d+ (hour|day)s? ago not stored 1 exact", text)
     assert "churn ! not validated cleaner tokenizer pca random_forest 3 1" in text
+    assert "reviews ! not validated cleaner , scaler , tokenizer , pca , random_forest 6 4" in text
 
 
 def test_home_is_paged_by_name(site: Site) -> None:
@@ -122,7 +124,7 @@ def test_a_version_shows_its_record_and_its_verdicts(few: Site) -> None:
     assert "opstore pull pca@1.2.0" in text
     assert "✓ valid tokenizer @1.2.0 pca @1.2.0 tokenizer 1.2.0 is valid for any version of pca" in text
     assert "✓ valid pca @1.2.0 random_forest @1.2.0" in text
-    assert "(registered only)" in seen(few, "/ui/ops/scaler/1.0.0")
+    assert "registered only, without bytes" in seen(few, "/ui/ops/scaler/1.0.0")
     assert "This version is yanked: trained on the test set" in seen(few, "/ui/ops/tokenizer/1.0.0")
 
 
@@ -158,7 +160,7 @@ def test_a_large_matrix_is_shown_in_parts(many_versions: Site) -> None:
     assert len(re.findall('aria-label="(valid|known invalid|not validated): ', first)) == 25 * 25
     assert len(re.findall("from sequence", first)) == 20 * 20
     part = many_versions.text("/ui/matrix/upstream/downstream?row=99500&column=99500")
-    assert "upstream 995.7.5 to 995.9.9, downstream 995.7.5 to 995.9.9" in part
+    assert "upstream 995.7.5 to 995.9.9, downstream 995.7.5 to 995.9.9" in re.sub("</?bdi[^>]*>", "", part)
     assert "row=100000&amp;" in part, "to the newest"
     last = many_versions.text("/ui/matrix/upstream/downstream?row=5&column=5")
     assert last.count('aria-label="valid: ') == 5 * 5
@@ -192,7 +194,7 @@ def test_a_pipeline_shows_its_edges_its_resolution_and_skipped_versions(few: Sit
 
 
 def test_a_resolution_that_lacks_versions_is_not_said_to_lack_links(few: Site) -> None:
-    assert "The resolution ✕ invalid No set of versions is valid" in seen(few, VIEWS["long names"])
+    assert "Resolution ✕ invalid No versions are valid together" in seen(few, VIEWS["long names"])
 
 
 def test_the_journal_describes_each_entry(few: Site) -> None:
@@ -208,7 +210,7 @@ def test_the_journal_describes_each_entry(few: Site) -> None:
         "pca @1.2.0 valid for random_forest @1.2.0 evaluation 19: auc 0.91",
         "pca @2.0.0 invalid for random_forest @1.1.0",
         "tokenizer @1.0.0 yanked trained on the test set",
-        "pca @1.2.0 random_forest @1.2.0 tokenizer @1.1.0 tagged production",
+        "pca @1.2.0 , random_forest @1.2.0 , tokenizer @1.1.0 tagged production",
         "churn pipeline registered",
     ):
         assert told in text, told
@@ -252,11 +254,136 @@ def test_the_page_shows_past_states(few: Site) -> None:
     assert f"pca 1.1.0 {registered:%Y-%m-%d %H:%M} 1.1 MB 2 major" in text
     assert "1.2.0" not in seen(few, f"/ui/ops/pca?{then}")
     body = few.text(f"/ui/ops/pca?{then}")
-    assert f"/ui/ops/pca/1.0.0?as_of={quote(half_an_hour_later)}" in body, "links keep the time"
-    assert few.get(f"/ui/ops/random_forest?{then}").status_code == 404
-    assert "There was no op yet" in seen(few, "/?as_of=2020-01-01T00:00")
+    assert f"/ui/ops/pca/1.0.0?as_of={quote(half_an_hour_later)}%3A00Z" in body, "links keep the time"
+    missing = few.get(f"/ui/ops/random_forest?{then}")
+    assert missing.status_code == 404
+    assert "You see the store as of" in missing.text, "links of an error lead to the same state"
+    assert f'href="/?as_of={quote(half_an_hour_later)}%3A00Z"' in missing.text
+    assert "There were no ops yet" in seen(few, "/?as_of=2020-01-01T00:00")
     assert "the store as of position 12" in seen(few, "/?as_of=12")
-    assert few.get("/?as_of=yesterday").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("as_of", "shown"),
+    [
+        ("2026-05-06", "2026-05-06 00:00 UTC"),
+        ("2026-05-06T10:00", "2026-05-06 10:00 UTC"),
+        ("2026-05-06 10:00:05", "2026-05-06 10:00:05 UTC"),
+        ("2026-05-06T10:00:00%2B02:00", "2026-05-06 08:00 UTC"),
+        ("%20%2012%20", "position 12"),
+    ],
+)
+def test_a_past_state_is_named_as_people_write_it(few: Site, as_of: str, shown: str) -> None:
+    assert f"You see the store as of {shown} ." in seen(few, f"/?as_of={as_of}")
+
+
+def test_a_relative_time_becomes_an_exact_one_that_the_links_keep(few: Site) -> None:
+    body = few.text("/ui/pipelines?as_of=2+days+ago")
+    exact = re.search(r'href="/\?as_of=(2026-[^"]+Z)"', body)
+    assert exact is not None
+    assert f'href="/ui/journal?as_of={exact[1]}"' in body
+    assert "as_of=2" in body
+    assert "days" not in body.partition("<main")[0].partition("<header")[2]
+
+
+@pytest.mark.parametrize(
+    "as_of",
+    ["gestern", "99999999999999999999", "-1", "2026-13-01", "0001-01-01T00:00%2B14:00", "<b>", "%00", "1" * 5000],
+)
+def test_a_past_state_that_is_none_is_refused(few: Site, as_of: str) -> None:
+    for path in ("/", "/ui/ops/pca", "/ui/ops/pca/1.0.0/download", "/ui/matrix/pca/random_forest/map.svg"):
+        response = few.get(f"{path}?as_of={as_of}")
+        assert response.status_code == 400, response.text
+    assert "<b>" not in few.get(f"/?as_of={as_of}").text.partition("<main")[2]
+
+
+def test_commands_show_the_state_that_the_page_shows(few: Site) -> None:
+    for path, command in (
+        ("/ui/ops/pca", "opstore versions pca --as-of 12"),
+        ("/ui/ops/pca", "opstore pull pca@1.3.0"),
+        ("/ui/ops/pca/1.1.0", "opstore show pca@1.1.0 --as-of 12"),
+        ("/ui/edge?upstream=pca@1.1.0&downstream=tokenizer", "opstore validate pca@1.1.0 tokenizer@1.2.0 --as-of 12"),
+    ):
+        text = seen(few, f"{path}{'&' if '?' in path else '?'}as_of=12")
+        assert command in text
+        assert "opstore push" not in text
+    assert "opstore validate churn --as-of 20" in seen(few, "/ui/pipelines/churn?as_of=20")
+
+
+def test_commands_fit_what_is_stored(site: Site) -> None:
+    store = site.server.store
+    store.register("registered", fields={"major": {"a": "b"}})
+    store.push("table", b"x", format="parquet")
+    store.push("pickled", b"x", format="pickle")
+    store.register_pipeline("p", ["registered", "empty"])
+    site.sign_in()
+    assert "opstore pull" not in seen(site, "/ui/ops/registered")
+    assert 'client.show("registered@1.0.0")' in seen(site, "/ui/ops/registered/1.0.0")
+    assert 'obj = client.load("table@1.0.0")' in seen(site, "/ui/ops/table/1.0.0")
+    assert 'client.pull("pickled", "pickled")' in seen(site, "/ui/ops/pickled"), "to load it would run code"
+    empty = seen(site, "/ui/ops/empty")
+    assert "There are no versions yet" in empty
+    assert "opstore push empty FILE" in empty
+    assert "Python" not in empty
+
+
+def test_the_formats_that_the_page_loads_run_no_code() -> None:
+    from opstore_cli.objects.formats import FORMATS
+    from opstore_daemon.web.page.ops import SAFE_FORMATS
+
+    assert {name for name, each in FORMATS.items() if not each.runs_code} == SAFE_FORMATS
+
+
+def test_the_description_of_an_op_is_shown_and_found(site: Site) -> None:
+    store = site.server.store
+    store.push("pca", b"x")
+    store.push("other", b"x")
+    before = store.log(limit=1)[0].position
+    store.set_op("pca", description=f"Reduces counts to 50 components {HOSTILE}")
+    site.sign_in()
+    for path in ("/", "/ui/ops/pca", "/?filter=COMPONENTS", "/ui/search?q=components"):
+        text = seen(site, path)
+        assert "Reduces counts to 50" in text
+        assert Text(site.text(path)).elements.count("script") == 1
+    assert "other" not in seen(site, "/?filter=COMPONENTS").replace("other site", "")
+    for path in ("/", "/ui/ops/pca", "/ui/search?q=pca"):
+        assert "Reduces counts" not in seen(site, f"{path}{'&' if '?' in path else '?'}as_of={before}")
+    assert "Description" not in seen(site, f"/?as_of={before}")
+
+
+def test_the_journal_of_an_op_or_a_pipeline(few: Site) -> None:
+    text = seen(few, "/ui/journal?name=churn")
+    assert "ago churn pipeline registered" in text
+    assert "cleaner @1.0.0 stored" not in text
+    assert "pca @1.2.0 valid for random_forest @1.2.0" in seen(few, "/ui/journal?name=random_forest")
+    assert 'href="/ui/journal?name=pca"' in few.text("/ui/ops/pca")
+    assert 'href="/ui/journal?name=churn"' in few.text("/ui/pipelines/churn")
+    assert "no op or pipeline has the name pac . Did you mean pca ?" in seen(few, "/ui/journal?name=pac")
+    assert "Nothing to show: 'Not A Name' is not a name" in seen(few, "/ui/journal?name=Not+A+Name")
+    past = "Nothing to show: no op or pipeline had the name cleaner ."
+    assert seen(few, "/ui/journal?name=cleaner&as_of=0").partition(past)[2] == " opstore 0.1.0 Log out"
+    assert "Nothing had changed yet" in seen(few, "/ui/journal?as_of=0")
+
+
+def test_an_error_leads_to_what_was_meant(few: Site) -> None:
+    for path, sentence, lead in (
+        ("/ui/ops/pac", "There is no op pac. Did you mean pca ?", "/ui/ops/pca"),
+        ("/ui/ops/churn", "There is no op churn. There is a pipeline of that name: churn", "/ui/pipelines/churn"),
+        ("/ui/ops/pca/9.9.9", "No version of pca matches 9.9.9. All versions of pca", "/ui/ops/pca"),
+        ("/ui/pipelines/chrun", "There is no pipeline chrun. Did you mean churn ?", "/ui/pipelines/churn"),
+        ("/ui/ops/scaler/1.0.0/download", "scaler@1.0.0 has no bytes: it is registered only.", "/ui/ops/scaler"),
+        ("/ui/ops/pca?sort=x", "The list can't be sorted by 'x'.", "/"),
+    ):
+        found = Text(few.get(path).text)
+        assert sentence in found.text
+        assert lead in found.leads
+
+
+def test_two_versions_of_the_list_are_compared(few: Site) -> None:
+    body = few.text("/ui/ops/pca").partition('class="compare"')[2].partition("</form>")[0]
+    chosen = re.findall(r'<select name="(\w+)"|value="(pca@[\d.]+)" selected', body)
+    assert chosen == [("one", ""), ("", "pca@1.3.0"), ("other", ""), ("", "pca@2.0.0")]
+    assert 'class="compare"' not in few.text("/ui/ops/op")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +401,7 @@ def test_the_page_shows_past_states(few: Site) -> None:
         ("team", "Messages and labels encoder @1.0.1 label team : reviews encoder @1.0.0 label team : reviews"),
         ("%", "Nothing matches “ % ”"),
         ("_forest_", "Nothing matches"),
-        ("", "The search finds parts of the names"),
+        ("", "You can search for: part of the name"),
     ],
 )
 def test_a_search_finds_ops_pipelines_tags_and_versions(few: Site, sought: str, found: str) -> None:
@@ -340,4 +467,4 @@ def test_an_empty_store_shows_the_first_command(site: Site) -> None:
     site.sign_in()
     assert "opstore push NAME FILE" in seen(site, "/")
     assert "opstore pipeline register" in seen(site, "/ui/pipelines")
-    assert "There is no entry" in seen(site, "/ui/journal")
+    assert "Nothing has changed yet" in seen(site, "/ui/journal")
