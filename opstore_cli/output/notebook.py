@@ -9,7 +9,7 @@ from html import escape
 from time import monotonic
 from typing import Any
 
-from opstore_cli.output.progress import SHOW_AFTER, RateMeter, Transfers, describe, format_duration
+from opstore_cli.output.progress import RateMeter, Transfers, describe, format_duration
 from opstore_daemon.protocol.sizes import format_size
 
 INTERVAL = 0.25  # seconds between two updates: each is a message to the browser
@@ -41,7 +41,7 @@ class NotebookProgress(Transfers):
     def show(self, now: float, number: int) -> None:
         self._meter.record(now, self.done - self.resumed)
         self._meters[number].record(now, self.transfers[number].done)
-        if self._stopped or self.first_moved_at is None or now - self.first_moved_at < SHOW_AFTER:
+        if self._stopped or not (self._handle or self.is_worth_showing(now)):
             return
         if self._handle is None or now - self._updated_at >= INTERVAL:
             self._updated_at = now

@@ -118,6 +118,11 @@ class Transfers:
     def show(self, now: float, number: int) -> None:
         """Update the display after transfer `number` has reported."""
 
+    def is_worth_showing(self, now: float) -> bool:
+        """Return whether bytes have been moving for a while, and some are left."""
+        is_long = self.first_moved_at is not None and now - self.first_moved_at >= SHOW_AFTER
+        return is_long and (self.total is None or self.done < self.total)
+
     @property
     def done(self) -> int:
         return sum(transfer.done for transfer in self.transfers)
@@ -185,7 +190,7 @@ class BarProgress(Transfers):
         if self._stopped:
             return  # a thread that an interrupt could not end in time
         if self._bars is None:
-            if self.first_moved_at is None or now - self.first_moved_at < SHOW_AFTER:
+            if not self.is_worth_showing(now):
                 return
             self._bars = self._screen.open()
         elif now - self._updated_at < UPDATE_INTERVAL and not self._is_news(number):

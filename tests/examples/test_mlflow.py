@@ -3,39 +3,21 @@
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
 
+from tests.support.environments import environment_with
 from tests.support.markdown import ROOT
 
 MLFLOW = "mlflow-skinny==3.17.2"
-ENVIRONMENT = ROOT / "build" / "mlflow"
 SCRIPT = ROOT / "examples" / "mlflow" / "move.py"
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """Return a Python that has MLflow and this opstore; installing it takes half a minute."""
-    if "OPSTORE_TEST_ALL" not in os.environ and not (ENVIRONMENT / "done").exists():
-        pytest.skip("MLflow is not installed: OPSTORE_TEST_ALL=1 has this install it")
-    made = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / "done").exists():
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        pip: list[str | Path] = [made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        wanted: list[str | Path] = [
-            MLFLOW,
-            "sqlalchemy",
-            "alembic",
-            "--editable",
-            ROOT,
-            "--constraint",
-            ROOT / "constraints.txt",
-        ]
-        subprocess.run([*pip, *wanted], check=True, timeout=280)
-        (ENVIRONMENT / "done").touch()
-    return made
+    """Return a Python that has MLflow and this opstore."""
+    return environment_with("mlflow", MLFLOW, "sqlalchemy", "alembic")
 
 
 @pytest.mark.slow

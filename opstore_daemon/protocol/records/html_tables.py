@@ -8,6 +8,7 @@ from opstore_daemon.protocol.records.short_text import identity, is_default, sho
 from opstore_daemon.protocol.sizes import format_size
 
 MAX_ROWS = 100  # of a table
+MAX_TEXT = 300  # characters in a cell
 _HIDDEN = frozenset({"subversions", "next_cursor", "picked_yanked"})  # in tables, not in `to_dict`
 _SIZES = frozenset({"size", "offset", "database_size", "blobs_size"})  # bytes
 _LEFT = ' style="text-align: left"'  # notebooks align cells to the right
@@ -53,7 +54,7 @@ def _cell(record: Any, name: str) -> str:
     value = getattr(record, name, None)
     if value is None:
         return "<td></td>"
-    shown, whole = short_text(value), ""
+    shown, whole = short_text(value, MAX_TEXT), ""
     if isinstance(value, int) and name in _SIZES | record.SIZES:
         shown, whole = format_size(value), f"{value} bytes"
     elif isinstance(value, str) and value.startswith(shown) and value != shown:

@@ -18,8 +18,8 @@ def one_line(text: str, limit: int = MAX_TEXT) -> str:
     return printable if len(printable) <= limit else printable[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def short_text(value: object) -> str:
-    """Return a value as a short text on one line."""
+def short_text(value: object, limit: int = MAX_TEXT) -> str:
+    """Return a value as a text of at most `limit` characters on one line."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if isinstance(value, str) and value.startswith("sha256:"):
@@ -27,12 +27,12 @@ def short_text(value: object) -> str:
     if isinstance(value, str) and _HASH.fullmatch(value):
         return value[:_DIGITS]
     if isinstance(value, Mapping):
-        return one_line(", ".join(f"-{key}" if each is None else f"{key}={each}" for key, each in value.items()))
+        items = (f"-{key}" if each is None else f"{key}={each}" for key, each in value.items())
+        return one_line(", ".join(items), limit)
     if isinstance(value, tuple | list):
-        return one_line(
-            " ".join("->".join(map(str, each)) if isinstance(each, tuple) else short_text(each) for each in value)
-        )
-    return one_line(str(value))
+        items = ("->".join(map(str, each)) if isinstance(each, tuple) else short_text(each) for each in value)
+        return one_line(" ".join(items), limit)
+    return one_line(str(value), limit)
 
 
 def counted(count: int, noun: str) -> str:

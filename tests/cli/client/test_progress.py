@@ -14,7 +14,6 @@ from rich.console import Console
 
 from opstore_cli.client import progress
 from opstore_cli.client.progress import ProgressOption, show_progress
-from opstore_cli.output import notebook
 from opstore_cli.output import progress as output
 from opstore_cli.output.notebook import NotebookProgress
 from opstore_daemon import OpStoreServer
@@ -47,8 +46,7 @@ class Cell:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Show each transfer at its first report, at no terminal, outside of a notebook."""
-    for module in (output, notebook):
-        monkeypatch.setattr(module, "SHOW_AFTER", 0)
+    monkeypatch.setattr(output, "SHOW_AFTER", 0)
     monkeypatch.setattr(output, "LOG_INTERVAL", 0)
     on_terminal(monkeypatch, False)
     monkeypatch.delattr(sys, "ps1", raising=False)
@@ -236,13 +234,14 @@ def test_a_notebook_shows_several_transfers_in_one_output(cell: Cell, monkeypatc
 
 
 def test_a_notebook_shows_nothing_for_a_short_transfer(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook, "SHOW_AFTER", 0.5)
+    monkeypatch.setattr(output, "SHOW_AFTER", 0.5)
     clock = Clock()
     display = NotebookProgress("push a", [("", None)], clock)
     for after in (0.0, 0.4):
         clock.now = START + after
         display.moved(0, 1, MB)
-    assert cell.outputs == []
+    clock.now = START + 9  # it waited for the daemon to start
+    display.moved(0, MB, MB)
     display.stop()
     assert cell.outputs == []
 
