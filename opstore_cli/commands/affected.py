@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 @command("affected")
 @click.argument("reference", metavar="REF", type=ReferenceType())
-@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Only within this pipeline.")
+@click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Only ops of this pipeline.")
 @as_of_option
 def affected(session: Session, reference: Reference, pipeline: PipelineName | None, as_of: str | None) -> int:
-    """List the ops that have to be retrained. These are the downstream ops whose latest
-    version it is not valid for, and all ops downstream of those. Direct ones come first. The exit code is 1 if there
-    are any.
+    """List the ops to retrain for a version: the downstream ops whose latest version it is not valid for, and all ops
+    downstream of those.
 
     \b
     Examples:
       opstore affected pca
       opstore affected pca@2.0.0 --pipeline churn
       opstore affected scaler -q
+
+    Direct downstream ops come first. The exit code is 1 if there is anything to retrain.
     """
     found = session.client().affected(reference, pipeline=pipeline, as_of=as_of)
     version = format_reference(found.version.op, found.version.version)

@@ -9,16 +9,17 @@ from opstore_cli.console.session import Session
 @command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(session: Session, shell: str) -> None:
-    """Print the shell completion script. It completes commands, options, files, and the daemon's ops, versions, tags
-    and pipelines, if a daemon is running.
-
-    Source the script in ~/.bashrc, or in ~/.zshrc after compinit; fish reads it from its completions folder.
+    """Print the shell completion script. It completes commands, options, files and, if a daemon is running, ops,
+    versions, tags, labels and pipelines.
 
     \b
     Examples:
       opstore completion bash > ~/.opstore.bash
       opstore completion zsh > ~/.opstore.zsh
       opstore completion fish > ~/.config/fish/completions/opstore.fish
+
+    For bash, add `source ~/.opstore.bash` to ~/.bashrc. For zsh, add `source ~/.opstore.zsh` to ~/.zshrc, after
+    compinit. fish finds the file by itself.
     """
     from opstore_cli.console.shell_scripts import script
 

@@ -76,15 +76,15 @@ def config() -> None:
 
 @command("show", group=config)
 def show(session: Session) -> None:
-    """Show the settings and where they come from. The last line is the daemon that commands use, and why.
-
-    The columns are the setting, its value and its source: an option, a variable, a file, or the default. A token is
-    never shown, only its source. -q prints the path of your own settings file.
+    """Show the settings and where they come from. The last line is the daemon that commands use.
 
     \b
     Examples:
       opstore config show
       opstore config show --json
+
+    The columns are the setting, its value, and its source: an option, a variable, a file or the default. A token is
+    never shown, only its source. -q prints the path of your own settings file.
     """
     from opstore_cli.config.user_file import user_file
 
@@ -107,15 +107,19 @@ def show(session: Session) -> None:
 @click.argument("key", type=KeyType())
 @click.argument("value", type=ValueType())
 def set_(session: Session, key: str, value: str) -> None:
-    """Change a setting in your own settings file. The settings are url, the daemon that commands use; cache_size, the
-    bound of the Python client's cache; and allow_pickle (true or false), whether the Python client may load pickles,
-    which can run code.
+    """Change a setting in your own settings file.
 
     \b
     Examples:
       opstore config set url https://models.example.com
       opstore config set cache_size 50GB
       opstore config set allow_pickle true
+
+    \b
+    Settings:
+      url           the daemon that commands use
+      cache_size    the size limit of the Python client's cache
+      allow_pickle  whether the Python client may load pickles, which can run code
     """
     from opstore_cli.config.user_file import parse_value
 
@@ -126,7 +130,7 @@ def set_(session: Session, key: str, value: str) -> None:
 @command("unset", group=config)
 @click.argument("key", type=KeyType())
 def unset(session: Session, key: str) -> None:
-    """Remove a setting from your own settings file. If it is not there, nothing happens and the exit code is 0.
+    """Remove a setting from your own settings file. If it is not there, the exit code is 0 too.
 
     \b
     Examples:

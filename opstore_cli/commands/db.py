@@ -21,13 +21,14 @@ def db() -> None:
 @command("upgrade", group=db)
 @click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
 def upgrade(_session: Session, url: str | None) -> None:
-    """Upgrade the database to the schema of this opstore, after a backup. The daemon does the same when it starts.
-    Stop it first.
+    """Upgrade the database to the schema of this opstore, after a backup. Stop the daemon first.
 
     \b
     Examples:
       opstore db upgrade
       opstore db upgrade --db sqlite:////srv/opstore/opstore.db
+
+    You rarely need this: the daemon upgrades its database when it starts.
     """
     execute_daemon("db", "upgrade", options=[("--db", url)])
 
@@ -35,7 +36,7 @@ def upgrade(_session: Session, url: str | None) -> None:
 @command("current", group=db)
 @click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
 def current(_session: Session, url: str | None) -> None:
-    """Show the schema of the database.
+    """Show the schema of the database, and the one that this opstore needs.
 
     \b
     Examples:

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 @command("diff")
 @click.argument("one", metavar="REF", type=ReferenceType())
 @click.argument("other", metavar="REF", type=ReferenceType())
-@click.option("--files/--no-files", default=None, help="Compare the files of folders, whatever their size, or do not.")
+@click.option("--files/--no-files", default=None, help="Compare the files of folders of any size, or not at all.")
 def diff(session: Session, one: Reference, other: Reference, files: bool | None) -> None:
-    """Show what differs between two versions.
-
-    Compares size, message, labels, libraries, tags, format, subversions and digest. Of folders it lists the files that
-    were added, removed or changed: for that, both are downloaded and verified. Folders of more than 1 GiB together are
-    compared only with --files.
-
-    Off a terminal the columns are the field or the file, its value in the first version, and that in the second one; of
-    a file these are sizes in bytes. A value of - is missing.
+    """Show what differs between two versions: size, message, labels, libraries, tags, format, hashes and, for folders,
+    files.
 
     \b
     Examples:
       opstore diff pca@1.0.0 pca@1.1.0
       opstore diff pca@production pca
       opstore diff tokenizer@1 tokenizer@2 --no-files
+
+    To compare their files, opstore downloads both folders and verifies them. It does that by default if they have at
+    most 1 GiB together.
+
+    Off a terminal the columns are the field or file, its value in the first version and its value in the second one; of
+    a file these are sizes in bytes. `-` means that there is none.
     """
     with session.out.progress(f"comparing {one} and {other}"):
         found = session.client().diff(one, other, files=files)

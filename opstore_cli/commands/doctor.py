@@ -19,17 +19,16 @@ OK, FINDING = Cell("ok", "✓ ok", "green"), Cell("finding", "✗ finding", "red
 
 @command("doctor")
 def doctor(session: Session) -> int:
-    """Diagnose common problems. It checks settings, data folder, tokens, database and daemon; it changes nothing,
-    starts no daemon and prints no token.
-
-    Each line has the check, "ok" or "finding", what was found, and what to do. -q prints the names of the checks that
-    found something. The exit code is 1 if any did.
+    """Diagnose common problems: check the settings, data folder, tokens, database and daemon.
 
     \b
     Examples:
       opstore doctor
       opstore doctor --url https://models.example.com
       opstore doctor --json
+
+    doctor changes nothing, starts no daemon and prints no token. Each line has the check, its result, what was found
+    and what to do. -q prints the names of the checks that found something. The exit code is 1 if any did.
     """
     from opstore_cli.doctor import examine
 

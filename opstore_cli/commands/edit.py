@@ -26,13 +26,13 @@ def edit(
 ) -> None:
     """Change the message and the labels of a version.
 
-    The bytes, the version number and the links stay as they are. The journal keeps what the message and the labels
-    were: `opstore show REF --as-of POSITION` shows them, and `opstore log NAME` lists the changes.
-
     \b
     Examples:
       opstore edit pca@1.2.0 -m "trained without the outliers"
       opstore edit pca --label stage=production --unlabel candidate
+
+    The bytes, the version number and the links stay the same. The journal keeps the old message and labels: `opstore
+    log NAME` lists the edits, and `opstore show REF --as-of POSITION` shows the state before one.
     """
     if message is None and not labels and not unlabel:
         raise click.UsageError("nothing to change: give -m TEXT, --label KEY=VALUE or --unlabel KEY")

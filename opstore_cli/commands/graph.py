@@ -15,17 +15,21 @@ from opstore_daemon.protocol.references import Reference
 
 @command("graph")
 @click.argument("pipeline", type=PipelineNameType())
-@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="How (default: text).")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Output format (default: text)."
+)
 @use_option
 @as_of_option
 def graph(session: Session, pipeline: PipelineName, form: str, use: Sequence[Reference], as_of: str | None) -> None:
-    """Draw a pipeline with its verdicts. Each op of the pipeline is a line, in the order of the data, and below it are
-    the edges that lead on from it, each with its verdict in words.
+    """Draw a pipeline with its verdicts. Each op is a line, in the order of data flow, with its outgoing edges below
+    it.
 
     \b
     Examples:
       opstore graph churn
       opstore graph churn --format mermaid
+
+    The exit code is 0 whatever the verdict is; for a check, use opstore validate.
     """
     from opstore_cli.output import graph as drawing
 

@@ -35,7 +35,7 @@ class CommandNameType(Text):
 @click.argument("words", metavar="[COMMAND]", nargs=-1, type=CommandNameType())
 @click.pass_context
 def help_(ctx: click.Context, session: Session, words: Sequence[str]) -> None:
-    """Show the help of the program or of a command. It is the text that --help prints.
+    """Show the help of the program or of a command, as --help does.
 
     \b
     Examples:

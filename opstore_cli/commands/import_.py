@@ -14,7 +14,7 @@ from opstore_daemon.protocol.names import OpName
 
 @click.group("import", cls=Group, context_settings=HELP)
 def import_() -> None:
-    """Take over what another store holds.
+    """Import the contents of another store.
 
     \b
     Examples:
@@ -35,13 +35,13 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
 
 
 @command("chariots", group=import_)
-@click.option("--db", metavar="URL", required=True, help="The old store's database, as SQLAlchemy writes it.")
+@click.option("--db", metavar="URL", required=True, help="URL of the old store's database, as SQLAlchemy writes it.")
 @click.option(
     "--files",
     metavar="DIR",
     required=True,
     type=PathType(exists=True, file_okay=False, path_type=Path),
-    help="The folder of its files: models/OP/VERSION below it.",
+    help="Folder with its files, as models/OP/VERSION.",
 )
 @click.option(
     "--rename",
@@ -49,20 +49,21 @@ def _renames(_ctx: click.Context, _param: click.Parameter, value: Sequence[str])
     metavar="OLD=NEW",
     multiple=True,
     callback=_renames,
-    help="The name here of an op or a pipeline; repeatable.",
+    help="New name of an op or a pipeline; repeatable.",
 )
 def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName]) -> None:
-    """Take over an op store of chariots: its ops, versions in the order of their times, links, bytes and pipelines.
-    Each version that is new here is a line on standard output. What is here already makes nothing new, so the command
-    may be run again, also after it was interrupted. The old store is only read.
-
-    What can't be taken over is named on standard error with the reason, and does not stop the rest; the exit code is 2
-    then. An invalid name is skipped until --rename gives it another one.
+    """Import a chariots op store. Prints each new version.
 
     \b
     Examples:
       opstore import chariots --db sqlite:///db.sqlite --files ops
       opstore import chariots --db sqlite:////srv/old/db.sqlite --files /srv/old/ops --rename RandomForest=random_forest
+
+    opstore imports ops, versions in the order of their times, links, bytes and pipelines, and only reads the old store.
+    You can run the command again, also after an interruption: nothing is imported twice.
+
+    Whatever can't be imported is reported on standard error with the reason, and everything else is imported; the exit
+    code is 2 then. An invalid name is skipped until --rename gives it another one.
     """
     from opstore_cli.importers.chariots import ChariotsImport, check_renames
     from opstore_cli.importers.chariots_source import Files, read

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, type=OpNameType())
 @as_of_option
 def links(session: Session, name: OpName | None, as_of: str | None) -> None:
-    """List the links in force, newest first. With NAME, only the links of that op, in either direction. The columns are
-    the upstream version, the downstream version (NAME@any: any version), valid or invalid, the time and the evidence.
+    """List the links in force, newest first. NAME lists only the links of that op, in both directions.
 
     \b
     Examples:
       opstore links
       opstore links pca
       opstore links random_forest --json
+
+    The columns are the upstream version, the downstream version (NAME@any: any version), valid or invalid, the time and
+    the evidence.
     """
     found = session.client().links(name, as_of=as_of)
     session.out.write_result(

@@ -22,22 +22,23 @@ STYLES = {"valid for": "green", "invalid for": "red", "yanked": "yellow"}
 
 @command("log")
 @click.argument("name", required=False, type=NameType())
-@click.option("--limit", metavar="N", type=NumberType(min=1), help="Maximum number of entries.")
+@click.option(
+    "--limit", metavar="N", type=NumberType(min=1), help="Maximum number of changes (default: 500 on a terminal)."
+)
 def log(session: Session, name: Name | None, limit: int | None) -> None:
-    """List what changed in the store, newest first.
-
-    Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions and pipelines. NAME lists
-    only those of that op or pipeline. Each change has a position, and `--as-of POSITION` of other commands
-    shows the store right after that change.
-
-    Off a terminal the columns are the position, the time, the action, what it was about, and the message, evidence,
-    reason or labels.
+    """List what changed in the store, newest first. NAME lists only the changes of that op or pipeline.
 
     \b
     Examples:
       opstore log
       opstore log pca --limit 10
       opstore log --json
+
+    Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions and pipelines. Each one has
+    a position: `--as-of POSITION` of other commands shows the store right after that change.
+
+    Off a terminal the columns are the position, the time, the action, its subject, and the message, evidence, reason or
+    labels.
     """
     found = session.client().log(name, limit=results.rows_to_read(session.out, limit))
     shown = results.first_rows(session.out, found, limit)

@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 @click.argument("address", metavar="URL", type=UrlType())
 @click.option("--default", "make_default", is_flag=True, help="Use this daemon in commands without --url.")
 def login(session: Session, address: str, make_default: bool) -> None:
-    """Log in to a remote daemon. The token is read from a prompt on a terminal, else from standard input. It is never
-    an option, since others can read a command line.
-
-    If the daemon accepts the token, it is stored for exactly this URL, in a file that only you can read. It is sent to
-    this URL from then on, unless OPSTORE_TOKEN is set.
-
-    --default also sets `url` in your own settings file, so that commands use this daemon. Without it, they use the
-    same daemon as before.
+    """Log in to a remote daemon. The token is read from a prompt or, off a terminal, from standard input.
 
     \b
     Examples:
       opstore login https://models.example.com
       opstore login https://models.example.com --default
       opstore login https://models.example.com < token.txt
+
+    If the daemon accepts the token, opstore stores it for exactly this URL, in a file that only you can read, and sends
+    it to this URL from then on, unless OPSTORE_TOKEN is set.
+
+    --default also sets `url` in your own settings file, so that commands use this daemon. Without it, they use the same
+    daemon as before; use --url for single commands.
+
+    The token is never an option, because other users can read command lines. `opstore token` prints it on the daemon's
+    machine.
     """
     from opstore_cli.config.credentials import Credentials
     from opstore_cli.transport.target import check_plain

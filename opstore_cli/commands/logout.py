@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 @click.argument("address", metavar="[URL]", required=False, type=UrlType())
 @click.option("--all", "everything", is_flag=True, help="Delete the tokens of all URLs.")
 def logout(session: Session, address: str | None, everything: bool) -> None:
-    """Delete the stored token of a remote daemon. Without URL, that of the daemon that commands use. The URLs whose
-    tokens were deleted are printed; if there was none, the exit code is 0 too. The daemon still accepts the token.
-
-    Browser sessions that `open` began there with that token end, if the daemon can be reached; without URL, those of
-    the local daemon.
+    """Delete the stored token of a remote daemon. Without URL, that of the daemon that commands use.
 
     \b
     Examples:
       opstore logout https://models.example.com
       opstore logout --all
+
+    Prints the URLs whose tokens were deleted; if there was none, the exit code is 0 too. The daemon still accepts the
+    token.
+
+    Browser sessions that `opstore open` started with that token end, if the daemon can be reached. Without URL, those
+    of the local daemon end too.
     """
     from opstore_cli.config.credentials import Credentials
 

@@ -23,16 +23,16 @@ from opstore_cli.console.session import Session
 )
 @click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
 def logs(session: Session, count: int, follow: bool) -> None:
-    """Print the log of the local daemon. It is a file in OPSTORE_HOME, so the daemon need not be running.
-
-    Each request has a line with its id, method, path, status, duration, the client's address and the first 8 digits of
-    the token's SHA-256. `opstore serve` logs to its terminal instead.
+    """Print the log of the local daemon, whether it is running or not.
 
     \b
     Examples:
       opstore logs
       opstore logs -n 20 -f
       opstore logs --json
+
+    Each request has a line with its id, method, path, status, duration, the client's address and the first 8 digits of
+    the token's SHA-256. `opstore serve` logs to its terminal instead.
     """
     from opstore_cli.local import log, runtime
     from opstore_daemon.protocol.home_trust import check_home

@@ -29,24 +29,24 @@ def op() -> None:
 @click.option(
     "--compat",
     type=click.Choice(COMPATS),
-    help="The level down to which compatible versions share their version number.",
+    help="Level down to which compatible versions share their version number.",
 )
 @click.option("--description", metavar="TEXT", help="What the op is for; an empty text removes the description.")
 def set_(session: Session, name: OpName, compat: "Compat | None", description: str | None) -> None:
-    """Set the compatibility level and the description of an op.
-
-    Versions that share their version number down to the level are compatible: if one of them is valid for a downstream
-    op, so are the others. With major, 1.0.0 and 1.4.2 are compatible; with minor, 1.4.0 and 1.4.2; with exact, which is
-    the default, no two. Use major only if the major subversion says all that downstream ops rely on (docs/rules.md).
-    The level counts for verdicts from now on.
-
-    `opstore ops` lists the descriptions.
+    """Set the compatibility level and the description of an op. `opstore ops` lists both.
 
     \b
     Examples:
       opstore op set tokenizer --compat major
       opstore op set pca --compat exact
       opstore op set pca --description "50 components of the customer features"
+
+    If one version is valid for a downstream op, so are all versions that are compatible with it. Compatible versions
+    share their version number down to the level: with major, 1.0.0 and 1.4.2 are compatible; with minor, 1.4.0 and
+    1.4.2; with exact, the default, no two versions are.
+
+    Use major only if the major subversion says all that downstream ops rely on (see docs/rules.md). A new level applies
+    to verdicts from now on; --as-of shows earlier ones.
     """
     if compat is None and description is None:
         raise click.UsageError("nothing to set: give --compat LEVEL or --description TEXT")

@@ -56,7 +56,21 @@ def _path(reference: Reference | None, pipeline: PipelineName | None) -> str:
 
 
 def _open_browser(address: str) -> bool:
-    """Open the address in the browser, and return whether there is one."""
+    """Open the daemon's web page in the browser. NAME opens the page of an op, NAME@SELECTOR that of a version.
+
+    \b
+    Examples:
+      opstore open
+      opstore open pca
+      opstore open --pipeline churn
+      opstore open --print
+
+    The page shows ops, versions, links, pipelines and the journal, and changes nothing. The browser stays signed in
+    until the daemon stops or you log out.
+
+    The address contains a code that works once, within a minute, and never the token. --print prints it, for a browser
+    on another machine to which you forward the port; keep it secret.
+    """
     import webbrowser
 
     try:

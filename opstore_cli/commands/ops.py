@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 @command("ops")
-@label_filter_option("Only ops with a version that has this label, whatever its value or with this one; repeatable.")
+@label_filter_option("Only ops that have a version with this label; KEY alone matches any value; repeatable.")
 def ops(session: Session, label: "Sequence[LabelFilter]") -> None:
     """List all ops by name.
-
-    Off a terminal the columns are the name, the latest version, the number of versions, the compatibility level and
-    the description.
 
     \b
     Examples:
       opstore ops
       opstore ops --label team=search
       opstore ops -q
+
+    Off a terminal the columns are the name, the latest version, the number of versions, the compatibility level and the
+    description.
     """
     found = session.client().ops(label=label)
     none = (

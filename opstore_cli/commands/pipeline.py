@@ -37,12 +37,12 @@ def pipeline() -> None:
 @command("register", group=pipeline)
 @click.argument("name", metavar="PIPELINE", type=PipelineNameType())
 @click.argument("ops", metavar="[OP]...", nargs=-1, type=OpNameType())
-@click.option("--edge", "edges", metavar="UP:DOWN", multiple=True, type=EdgeType(), help="An edge; repeatable.")
+@click.option("--edge", "edges", metavar="UP:DOWN", multiple=True, type=EdgeType(), help="Add an edge; repeatable.")
 @click.option(
     "--file",
     metavar="FILE",
     type=PathType(exists=True, dir_okay=False, path_type=Path),
-    help="A TOML file with ops, edges or both.",
+    help="Read ops and edges from this TOML file.",
 )
 def register(
     session: Session,
@@ -51,17 +51,19 @@ def register(
     edges: Sequence[tuple[OpName, OpName]],
     file: Path | None,
 ) -> None:
-    """Register a pipeline. OPs alone are a chain, in the order of data flow. With --edge, the pipeline is the graph of
-    these edges, and OPs may name ops that no edge has. Ops that do not exist are created, and named. Registering the
-    same graph again changes nothing; another graph under the same name is refused.
-
-    FILE is TOML: ops = ["scaler", "pca"] is a chain, edges = [["scaler", "pca"], ["pca", "random_forest"]] any graph.
+    """Register a pipeline. Ops alone are a chain, in the order of data flow; --edge makes any acyclic graph.
 
     \b
     Examples:
       opstore pipeline register churn scaler pca random_forest
       opstore pipeline register wide --edge scaler:pca --edge scaler:tsne
       opstore pipeline register churn --file churn.toml
+
+    opstore creates ops that do not exist yet, and names them. Registering the same graph again changes nothing; another
+    graph under the same name is refused.
+
+    With --edge, name an op as an argument only if no edge has it. A file for --file is TOML: ops = ["scaler", "pca"] is
+    a chain, and edges = [["scaler", "pca"], ["pca", "random_forest"]] is any graph.
     """
     graph: Graph = (list(ops), list(edges) or None)
     if file is not None:
@@ -82,13 +84,14 @@ def register(
 
 @command("list", group=pipeline)
 def list_(session: Session) -> None:
-    """List all pipelines. The columns are the name, the ops in the order of the data, how many edges there are, and the
-    time of the registration.
+    """List all pipelines.
 
     \b
     Examples:
       opstore pipeline list
       opstore pipeline list -q
+
+    The columns are the name, the ops in the order of data flow, the number of edges and the time of registration.
     """
     found = session.client().pipelines()
     session.out.write_result(
@@ -103,13 +106,14 @@ def list_(session: Session) -> None:
 @command("show", group=pipeline)
 @click.argument("name", metavar="PIPELINE", type=PipelineNameType())
 def show(session: Session, name: PipelineName) -> None:
-    """Show the edges of a pipeline. Each line is an upstream op and the downstream op that takes its data; an op
-    without an edge stands alone. With -q the lines are its ops, in the order of the data.
+    """Show the edges of a pipeline: upstream op and downstream op. An op without edges has a line of its own.
 
     \b
     Examples:
       opstore pipeline show churn
       opstore pipeline show churn --json
+
+    -q prints the ops, in the order of data flow.
     """
     found = session.client().pipeline(name)
     linked = {op for edge in found.edges for op in edge}
@@ -121,7 +125,7 @@ def show(session: Session, name: PipelineName) -> None:
 @command("remove", group=pipeline)
 @click.argument("name", metavar="PIPELINE", type=PipelineNameType())
 def remove(session: Session, name: PipelineName) -> None:
-    """Remove a pipeline. Its ops, their versions and links stay.
+    """Remove a pipeline. Its ops, their versions and their links stay.
 
     \b
     Examples:

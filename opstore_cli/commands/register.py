@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @click.argument("name", type=OpNameType())
 @version_options
 def register(session: Session, /, name: OpName, fields: "Fields", **options: Any) -> None:
-    """Register a version of an op without bytes. It is for ops that have no state to store.
-    Prints NAME@VERSION. The version comes from --field or --subversions; one of them is required.
+    """Register a version of an op without bytes, for an op that has nothing to store. Prints NAME@VERSION.
 
     \b
     Examples:
       opstore register tokenizer --field major:language=en --field minor:stemming=true
       opstore register tokenizer --subversions 6f1c.02aa.e3b0 --valid-for pca
+
+    --field or --subversions determines the version. Registering the same fields or subversions again changes nothing.
     """
     check_exclusive(field=fields, subversions=options["subversions"])
     if not fields and options["subversions"] is None:

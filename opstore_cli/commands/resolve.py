@@ -30,9 +30,13 @@ _STDOUT = Path("-")
 @command("resolve")
 @click.argument("pipeline", required=False, type=PipelineNameType())
 @use_option
-@click.option("--lock", metavar="FILE", type=_PATH, help="Write the versions to FILE, with digests; -: print it.")
-@click.option("--upgrade", metavar="OP", type=OpNameType(), help="Move this op of the lock, and what must move.")
-@click.option("--check", metavar="FILE", type=_PATH, help="Say whether this lock still holds.")
+@click.option(
+    "--lock", metavar="FILE", type=_PATH, help="Write the versions, with their digests, to FILE (-: standard output)."
+)
+@click.option(
+    "--upgrade", metavar="OP", type=OpNameType(), help="Move this op of the lock, and other ops only if they must."
+)
+@click.option("--check", metavar="FILE", type=_PATH, help="Check whether this lock still holds.")
 @timeout_option
 @as_of_option
 def resolve(
@@ -45,16 +49,7 @@ def resolve(
     timeout: float | None,
     as_of: "AsOf | None",
 ) -> int:
-    """Find the newest versions of a pipeline that are valid with one another. There is one of each op, and every edge
-    is valid. Newer versions that were skipped are named on standard error, each with the reason. Where there is no
-    such set the exit code is 1, or 3 if it is only links that are missing.
-
-    --lock writes the set to a file, atomically; with --lock - it prints the file instead of the set. With --upgrade OP
-    only that op of the file moves, to the newest version that it can have, and of the others those that must. --check
-    says whether a lock still holds, and exits 1 if edges changed, a version was yanked or removed, or an edge is no
-    longer valid.
-
-    The daemon gives up on a pipeline that takes too much work: exit code 10, with the ops that conflict most.
+    """Find the newest versions of a pipeline that are valid together: one version of each op, valid on every edge.
 
     \b
     Examples:
@@ -62,6 +57,16 @@ def resolve(
       opstore resolve churn --lock opstore.lock
       opstore resolve churn --lock opstore.lock --upgrade pca
       opstore resolve --check opstore.lock
+
+    Newer versions that were skipped are listed on standard error, each with the reason. If no versions are valid
+    together, the exit code is 1, or 3 if that is only because links are missing.
+
+    --lock writes the versions to a file, with their digests. With --upgrade OP, opstore moves that op of the file to
+    the newest version that it can have, and moves other ops only if it must. --check reports whether a lock still
+    holds; the exit code is 1 if an edge changed or is no longer valid, or if a version was yanked or removed.
+
+    If the search takes too much work, the daemon gives up: exit code 10, with the ops that conflict most. --timeout
+    makes it give up earlier.
     """
     check_exclusive(check=check, lock=lock)
     check_exclusive(check=check, use=use)

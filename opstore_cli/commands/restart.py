@@ -7,7 +7,7 @@ from opstore_cli.console.session import Session
 
 @command("restart")
 def restart(session: Session) -> None:
-    """Restart the local daemon with this version of opstore. Its URL is printed. If none is running, it is started.
+    """Restart the local daemon with this version of opstore, or start it if none is running. Prints its URL.
 
     \b
     Examples:

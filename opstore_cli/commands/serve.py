@@ -25,8 +25,7 @@ from opstore_cli.console.session import Session
 def serve(
     _session: Session, host: str | None, port: int | None, db: str | None, saver: str | None, names: Sequence[str]
 ) -> None:
-    """Run a daemon in the foreground. It ends on Ctrl-C or SIGTERM. It listens on 127.0.0.1 only, and commands with
-    the same OPSTORE_HOME find it.
+    """Run a daemon in the foreground, until Ctrl-C or SIGTERM. Commands with the same OPSTORE_HOME find it.
 
     \b
     Examples:
@@ -34,6 +33,8 @@ def serve(
       opstore serve --port 8080
       opstore serve --db sqlite:////srv/opstore/opstore.db
       opstore serve --port 8080 --allow-host models.example.com
+
+    The daemon listens on the loopback interface only. For other machines, put a reverse proxy with TLS in front of it.
     """
     options = [("--host", host), ("--port", port), ("--db", db), ("--saver", saver)]
     execute_daemon("serve", options=[*options, *(("--allow-host", name) for name in names)])

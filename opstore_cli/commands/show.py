@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 @click.argument("reference", metavar="REF", type=ReferenceType())
 @as_of_option
 def show(session: Session, reference: Reference, as_of: str | None) -> None:
-    """Show one version with its verdicts.
-
-    What matters comes first: whether it is yanked and why, its size, age and tags, the references that it is the latest
-    of, its message and labels. The hashes come last. The verdicts are those with the latest versions of the ops that
-    links or pipelines connect it with. REF is NAME (the latest version) or NAME@SELECTOR.
-
-    Off a terminal each line is a key and its value; a label, a library and a verdict are a line each.
+    """Show everything about a version: its size, age, tags and message, the verdicts with its neighbours, and its
+    hashes. REF is NAME (the latest version) or NAME@SELECTOR.
 
     \b
     Examples:
       opstore show pca
       opstore show pca@1.0.0 --json
       opstore show pca@sha256:9f86d081
+
+    "latest of" lists the references that select this version as the newest. The verdicts are those with the latest
+    versions of the ops that a link or a pipeline connects it to.
+
+    Off a terminal each line is a key and its value. Each label, library and verdict has a line of its own.
     """
     found = session.client().details(reference, as_of=as_of)
     version = found.version

@@ -7,14 +7,14 @@ from opstore_cli.console.session import Session
 
 @command("start")
 def start(session: Session) -> None:
-    """Start the local daemon in the background. Its URL is printed, also if it was running already.
-
-    Other commands start the daemon when they need it, unless OPSTORE_NO_AUTOSTART is set.
+    """Start the local daemon in the background, unless it is running. Prints its URL.
 
     \b
     Examples:
       opstore start
       OPSTORE_HOME=/srv/opstore opstore start
+
+    You rarely need this: other commands start the daemon when they need it, unless OPSTORE_NO_AUTOSTART is set.
     """
     from opstore_cli.local import daemon
 

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 @command("status")
 def status(session: Session) -> int:
-    """Show which daemon commands use, and its state. It is the daemon of --url, OPSTORE_URL or a settings file, else
-    the local one, which is not started. If it is not running, the exit code is 7.
-
-    Each line is a key and its value. "because" is what chose this daemon, "credential" where its token comes from, and
-    "database_size" and "blobs_size" are bytes. Unfinished transfers are listed with the command that resumes each. -q
-    prints the URL.
+    """Show which daemon commands use, and its state. If it is not running, the exit code is 7.
 
     \b
     Examples:
       opstore status
       opstore status --json
       opstore status -q || opstore start
+
+    The daemon is that of --url, OPSTORE_URL or a settings file, else the local one. "because" says which of them
+    applies, "credential" where the token comes from. Unfinished transfers are listed with the command that resumes
+    each.
+
+    status never starts the daemon. -q prints the URL. Off a terminal, sizes are in bytes.
     """
     settings = session.settings()
     return _local(session, settings) if settings.url is None else _remote(session, settings)

@@ -7,8 +7,7 @@ from opstore_cli.console.session import Session
 
 @command("stop")
 def stop(session: Session) -> None:
-    """Stop the local daemon. The command ends when the daemon has. If none is running, nothing happens and the exit
-    code is 0.
+    """Stop the local daemon, and wait until it has stopped. If none is running, the exit code is 0 too.
 
     \b
     Examples:

@@ -18,18 +18,19 @@ from opstore_daemon.protocol.references import Reference, TagName
     "--lock",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Tag every version of a lock, all of them at once.",
+    help="Tag every version of this lock.",
 )
 def tag(session: Session, words: Sequence[str], lock: Path | None) -> None:
-    """Put a tag on a version. NAME@TAG picks it from then on; a tag that stands elsewhere moves, and every move is
-    kept. With --lock the tag is put on every version of the lock, all of them at once, so that what NAME@TAG picks of
-    one op always belongs to what it picks of the others.
+    """Tag a version: NAME@TAG selects it from now on. A tag that another version has moves.
 
     \b
     Examples:
       opstore tag pca@1.2.0 production
       opstore tag pca staging
       opstore tag --lock opstore.lock production
+
+    --lock tags every version of a lock in one step, so that NAME@TAG always selects versions that belong together. The
+    journal keeps every move: opstore tags NAME --history.
     """
     if len(words) != (2 if lock is None else 1):
         raise click.UsageError("give REF and TAG" if lock is None else "with --lock, give TAG alone")

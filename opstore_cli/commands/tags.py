@@ -14,17 +14,19 @@ from opstore_daemon.protocol.reference_text import format_reference
 
 @command("tags")
 @click.argument("name", required=False, type=OpNameType())
-@click.option("--history", is_flag=True, help="Every move, also of tags that were taken away.")
+@click.option("--history", is_flag=True, help="List every move, also of tags that were removed.")
 @as_of_option
 def tags(session: Session, name: OpName | None, history: bool, as_of: str | None) -> None:
-    """List the tags, newest first. With NAME they are those of that op. The columns are the version, the tag and the
-    time; with --history a version of - says that the tag was taken away.
+    """List the tags of all ops, or of one op, newest first.
 
     \b
     Examples:
       opstore tags
       opstore tags pca --history
       opstore tags --as-of 2026-03-01
+
+    The columns are the version, NAME@TAG and the time since when the tag is there. With --history each move of a tag is
+    a line; the version of a tag that was removed is `-` off a terminal.
     """
     found = session.client().tags(name, history=history, as_of=as_of)
     session.out.write_result(

@@ -11,15 +11,15 @@ from opstore_daemon.protocol import errors
 
 @command("token")
 def token(session: Session) -> None:
-    """Print the token of the local daemon. `opstore login` asks for it on another machine or in another account.
-    Commands on this machine, in this account, don't need it.
-
-    Anyone who has the token has full access to the store: pass it on through a pipe, or a file that others can't read.
+    """Print the token of the local daemon, for `opstore login` on another machine or in another account.
 
     \b
     Examples:
       opstore token | ssh build opstore login https://models.example.com
       opstore token --json
+
+    Commands of your own account on this machine don't need it. Anyone who has the token has full access to the store:
+    pass it on through a pipe, or in a file that others can't read.
     """
     from opstore_cli.local import lookup, runtime
     from opstore_daemon.protocol.home_trust import check_home

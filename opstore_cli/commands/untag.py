@@ -13,11 +13,13 @@ from opstore_daemon.protocol.references import TagName
 @click.argument("name", type=OpNameType())
 @click.argument("tag", type=TagType())
 def untag(session: Session, name: OpName, tag: TagName) -> None:
-    """Take a tag away from an op. Its moves are kept: opstore tags NAME --history shows them.
+    """Remove a tag from an op.
 
     \b
     Examples:
       opstore untag pca staging
+
+    The journal keeps its moves: opstore tags NAME --history.
     """
     session.client().untag(name, tag)
     session.out.write_result({"op": name, "tag": tag}, quiet=[], full=[])

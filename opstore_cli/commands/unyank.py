@@ -12,7 +12,7 @@ from opstore_daemon.protocol.references import Reference
 @command("unyank")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 def unyank(session: Session, reference: Reference) -> None:
-    """End that a version is yanked. REF is its version number, its digest or its subversions: nothing else picks it.
+    """Undo a yank. REF is a version number, a digest or subversions, since nothing else selects a yanked version.
 
     \b
     Examples:

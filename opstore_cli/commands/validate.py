@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 @command("validate")
 @click.argument("subject", metavar="(PIPELINE | UP[@SEL] DOWN[@SEL])", nargs=-1, type=PipelineOrReferenceType())
 @use_option
-@click.option("--allow-unknown", is_flag=True, help="Exit 0 also where the verdict is unknown.")
+@click.option("--allow-unknown", is_flag=True, help="Exit 0 even if the verdict is unknown.")
 @click.option(
     "--wait",
     metavar="TIME",
     type=DurationType(),
-    help="Poll for up to this time (90s, 10m, 1h), until it is valid or known to be invalid.",
+    help="Wait up to this time (90s, 10m, 1h) until the verdict is valid or known-invalid.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "markdown"]), default="table", help="How to write it.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown"]),
+    default="table",
+    help="Output format (default: table).",
+)
 @as_of_option
 def validate(
     session: Session,
@@ -40,16 +46,8 @@ def validate(
     form: str,
     as_of: str | None,
 ) -> int:
-    """Show whether versions are valid together: those of a pipeline, or two. Each edge has a line with its
-    verdict, the basis and the reason. A name alone is its latest version. Without arguments, the pipeline is the one
-    that opstore.toml or pyproject.toml names.
-
-    The basis says which rule decided: link or compatible (valid), known-invalid (somebody recorded that they fail),
-    not-validated (only other versions were validated), no-links or no-version (unknown). The exit code is 0 for valid,
-    1 for invalid and 3 for unknown; with several edges, invalid beats unknown.
-
-    --wait asks again until the pipeline is valid or an edge is known-invalid. It goes on while an edge is only
-    not-validated.
+    """Show whether versions are valid together: the latest versions of a pipeline, or two versions. Without arguments,
+    validate the pipeline that opstore.toml or pyproject.toml names.
 
     \b
     Examples:
@@ -59,6 +57,16 @@ def validate(
       opstore validate churn --allow-unknown -q
       opstore validate churn --wait 10m
       opstore validate churn --format markdown
+
+    The exit code is 0 for valid, 1 for invalid and 3 for unknown. A pipeline is invalid if any of its edges is, else
+    unknown if any is.
+
+    Each edge is listed with its verdict, the basis and the reason. The basis is the rule that decided: link or
+    compatible (valid), known-invalid (somebody recorded that it fails), not-validated (only other versions were
+    validated), no-links or no-version (unknown).
+
+    --wait polls until the pipeline is valid or an edge is known-invalid. An edge that is only not-validated may still
+    become valid, so it keeps waiting.
     """
     check_exclusive(wait=wait, as_of=as_of)
     found = _validate(session, subject, use, wait, as_of)

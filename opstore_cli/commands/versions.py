@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 @command("versions")
 @click.argument("references", metavar="NAME...", nargs=-1, required=True, type=ReferenceType())
 @valid_for_option("Only versions that are valid for this one; repeatable.")
-@label_filter_option("Only versions with this label, whatever its value or with this one; repeatable.")
-@click.option("--latest", is_flag=True, help="Only the newest of each op.")
-@click.option("--limit", metavar="N", type=NumberType(min=1), help="Maximum number of versions of each op.")
+@label_filter_option("Only versions with this label; KEY alone matches any value; repeatable.")
+@click.option("--latest", is_flag=True, help="Only the newest version of each op.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=NumberType(min=1),
+    help="Maximum number of versions of each op (default: 500 on a terminal).",
+)
 @as_of_option
 def versions(
     session: Session,
@@ -37,14 +42,7 @@ def versions(
     limit: int | None,
     as_of: "AsOf | None",
 ) -> int:
-    """List the versions of one or more ops, newest first. NAME@SELECTOR lists only the versions that it matches.
-
-    With --valid-for, lists only the versions that are valid for everything that you name. Newer versions that are not
-    are named on standard error with the reason. If no version is left, the exit code is 1, or 3 if links are missing
-    to tell.
-
-    Off a terminal the columns are NAME@VERSION, the time of the registration, the size in bytes, the digest, the tags
-    and the message. With --json, several ops are a list under the key `ops`.
+    """List the versions of one or more ops, newest first. NAME@SELECTOR lists only the versions that match it.
 
     \b
     Examples:
@@ -53,6 +51,13 @@ def versions(
       opstore versions pca --label stage=production
       opstore versions pca@'>=1.2,<2' --limit 5
       opstore versions pca --valid-for random_forest --latest -q
+
+    --valid-for lists only the versions that are valid for every version that you name. It reports newer versions that
+    it skipped on standard error, with the reason. If no version is left, the exit code is 1, or 3 if that is only
+    because links are missing.
+
+    Off a terminal the columns are NAME@VERSION, the time of registration, the size in bytes, the digest, the tags and
+    the message. With --json, several ops are a list under the key `ops`.
     """
     check_exclusive(latest=latest, limit=limit)
     limit = 1 if latest else limit

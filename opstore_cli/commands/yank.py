@@ -12,15 +12,16 @@ from opstore_daemon.protocol.references import Reference
 @command("yank")
 @click.argument("reference", metavar="REF", type=ReferenceType())
 @click.option(
-    "--reason", metavar="TEXT", required=True, help="Why: a warning for those who select it by its version number."
+    "--reason", metavar="TEXT", required=True, help="Reason, shown to whoever selects the version by its number."
 )
 def yank(session: Session, reference: Reference, reason: str) -> None:
-    """Yank a version. Nothing picks it any more but its version number, its digest, its subversions or a lock, and then
-    with a warning. It stays where it is, its bytes too, and no verdict changes.
+    """Retire a version: only its version number, its digest, its subversions or a lock select it, with a warning.
 
     \b
     Examples:
       opstore yank pca@2.0.0 --reason "trained on the wrong columns"
+
+    The version keeps its bytes and its links, and no verdict changes. To undo: opstore unyank REF.
     """
     yanked = session.client().yank(reference, reason)
     name = format_reference(yanked.op, yanked.version)

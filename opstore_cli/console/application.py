@@ -14,16 +14,19 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "register": ("opstore_cli.commands.register", "Register a version of an op without bytes."),
         "pull": ("opstore_cli.commands.pull", "Write the bytes of a version to a file or a folder."),
         "versions": ("opstore_cli.commands.versions", "List the versions of one or more ops, newest first."),
-        "show": ("opstore_cli.commands.show", "Show one version with its verdicts."),
+        "show": (
+            "opstore_cli.commands.show",
+            "Show everything about a version.",
+        ),
         "ops": ("opstore_cli.commands.ops", "List all ops by name."),
         "diff": ("opstore_cli.commands.diff", "Show what differs between two versions."),
         "log": ("opstore_cli.commands.log", "List what changed in the store, newest first."),
         "edit": ("opstore_cli.commands.edit", "Change the message and the labels of a version."),
-        "tag": ("opstore_cli.commands.tag", "Put a tag on a version."),
-        "untag": ("opstore_cli.commands.untag", "Take a tag away from an op."),
-        "tags": ("opstore_cli.commands.tags", "List the tags, newest first."),
-        "yank": ("opstore_cli.commands.yank", "Yank a version."),
-        "unyank": ("opstore_cli.commands.unyank", "End that a version is yanked."),
+        "tag": ("opstore_cli.commands.tag", "Tag a version."),
+        "untag": ("opstore_cli.commands.untag", "Remove a tag from an op."),
+        "tags": ("opstore_cli.commands.tags", "List the tags of all ops, or of one op, newest first."),
+        "yank": ("opstore_cli.commands.yank", "Retire a version."),
+        "unyank": ("opstore_cli.commands.unyank", "Undo a yank."),
         "op": ("opstore_cli.commands.op", "Set the compatibility level and the description of an op."),
     },
     "Links and verdicts": {
@@ -32,21 +35,21 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "links": ("opstore_cli.commands.links", "List the links in force, newest first."),
         "validate": (
             "opstore_cli.commands.validate",
-            "Show whether versions are valid together: those of a pipeline, or two.",
+            "Show whether versions are valid together.",
         ),
         "resolve": (
             "opstore_cli.commands.resolve",
-            "Find the newest versions of a pipeline that are valid with one another.",
+            "Find the newest versions of a pipeline that are valid together.",
         ),
         "affected": (
             "opstore_cli.commands.affected",
-            "List the ops that have to be retrained.",
+            "List the ops to retrain for a version.",
         ),
         "graph": ("opstore_cli.commands.graph", "Draw a pipeline with its verdicts."),
         "pipeline": ("opstore_cli.commands.pipeline", "Register, list, show and remove pipelines."),
     },
     "Maintenance": {
-        "import": ("opstore_cli.commands.import_", "Take over what another store holds."),
+        "import": ("opstore_cli.commands.import_", "Import the contents of another store."),
     },
     "The daemon": {
         "start": ("opstore_cli.commands.start", "Start the local daemon in the background."),
@@ -109,15 +112,7 @@ class LazyGroup(Group):
 @click.group("opstore", cls=LazyGroup, context_settings=HELP)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """opstore stores the steps of machine-learning pipelines: their versions, which of them are valid together, and
-    their bytes.
-
-    On a terminal, commands print tables, through a pager if they are longer than the screen. Elsewhere they print
-    tab-separated lines without a header, with exact times and sizes in bytes.
-
-    Exit codes: 0 done, or valid; 1 the answer is no; 2 usage error; 3 the verdict is unknown; 4 not found; 5 conflict;
-    6 bytes do not match their digest; 7 the daemon can't be reached; 8 not authorised; 9 storage error; 10 too much
-    work; 70 internal error; 130 interrupted; 141 broken pipe.
+    """Store the steps of machine-learning pipelines: their versions, which of them are valid together, and their bytes.
 
     \b
     Examples:
@@ -125,4 +120,11 @@ def cli() -> None:
       opstore push random_forest forest.bin --valid-with pca
       opstore pipeline register churn pca random_forest
       opstore validate churn
+
+    On a terminal, commands print tables, in a pager if they are longer than the screen. Off a terminal they print
+    tab-separated lines without a header, with exact times and sizes in bytes.
+
+    Exit codes: 0 done, or valid; 1 the answer is no; 2 usage error; 3 the verdict is unknown; 4 not found; 5 conflict;
+    6 bytes do not match their digest; 7 the daemon can't be reached; 8 not authorised; 9 storage error; 10 too much
+    work; 70 internal error; 130 interrupted; 141 broken pipe.
     """

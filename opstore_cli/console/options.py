@@ -26,21 +26,24 @@ def version_options(function: F) -> F:
     """Add the options that `push` and `register` share, which describe the new version."""
     links: dict[str, Any] = {"multiple": True, "type": ReferenceType()}
     for option in (
-        click.option("-m", "--message", metavar="TEXT", help="What to remember about the version."),
-        labels_option("A label; repeatable."),
+        click.option("-m", "--message", metavar="TEXT", help="Message that describes the version."),
+        labels_option("Add a label; repeatable."),
         click.option(
             "--valid-with",
             metavar="UP[@SEL]",
-            help="Link: this upstream version is valid for the new one; repeatable.",
+            help="Record that this upstream version is valid for the new version; repeatable.",
             **links,
         ),
         click.option(
-            "--valid-for", metavar="DOWN[@SEL]", help="Link: the new version is valid for this op; repeatable.", **links
+            "--valid-for",
+            metavar="DOWN[@SEL]",
+            help="Record that the new version is valid for this one; repeatable.",
+            **links,
         ),
         click.option(
             "--subversions",
             metavar="MAJOR.MINOR.PATCH",
-            help="Three hashes in hex that a training framework computed.",
+            help="Three hashes in hex, as computed by a training framework.",
         ),
         click.option("--version", hidden=True, expose_value=False, callback=_refuse_version),
         click.option(
@@ -49,7 +52,7 @@ def version_options(function: F) -> F:
             metavar="LEVEL:KEY=VALUE",
             multiple=True,
             callback=_fields,
-            help="A field that the version is made from; LEVEL is major, minor or patch; repeatable.",
+            help="Field that determines the version; LEVEL is major, minor or patch; repeatable.",
         ),
     ):
         function = option(function)
@@ -75,7 +78,7 @@ def valid_for_option(help_text: str) -> Callable[[F], F]:
 
 def use_option(function: F) -> F:
     """Add `--use` to a command that evaluates a pipeline."""
-    help_text = "As if this version were the latest of its op; repeatable."
+    help_text = "Evaluate as if this version were the latest of its op; repeatable."
     return click.option("--use", metavar="REF", multiple=True, type=ReferenceType(), help=help_text)(function)
 
 

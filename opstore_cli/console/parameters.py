@@ -47,6 +47,9 @@ class NumberType(click.IntRange):
             self.fail(f"{number} is too large: it must be at most {self.max}", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        return ""  # not in the help: messages say it
+
 
 class _Completed(Text):
     """Text for which the daemon provides completions."""

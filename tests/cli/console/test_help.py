@@ -57,7 +57,8 @@ def test_the_command_table_matches_the_commands(name: str) -> None:
     command = command_at((name,))
     assert command.name == name
     assert command.help is not None
-    assert re.match(re.escape(COMMANDS[name][1]) + r"(\s|$)", re.sub(r"\s+", " ", command.help))
+    sentence = COMMANDS[name][1].removesuffix(".")
+    assert re.match(re.escape(sentence) + r"[.,:]", re.sub(r"\s+", " ", command.help))
 
 
 @pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
@@ -65,7 +66,8 @@ def test_the_examples_in_the_help_parse(monkeypatch: pytest.MonkeyPatch, path: t
     import shlex
 
     text = command_at(path).help or ""
-    examples = [line.strip() for line in text.split("Examples:")[1].splitlines() if line.strip()]
+    listed = text.split("Examples:\n")[1].partition("\n\n")[0]
+    examples = [line.strip() for line in listed.splitlines() if line.strip()]
     for example in examples:
         words = shlex.split(re.split(r" [<>|]|\|\|", example)[0])
         words = words[words.index("opstore") + 1 :]
