@@ -110,6 +110,7 @@ def of_versions(pipeline: str, edges: Sequence[tuple[str, str]], versions: Seque
             digest=None if each.digest is None else Digest.parse(each.digest),
             size=each.size,
             format=each.format,
+            filename=each.filename,
         )
         for each in versions
     ]

@@ -232,9 +232,32 @@ _REFERENCE = (
     "upstream",
     "downstream",
 )  # a verb that takes only a name refuses any other reference
-_OTHER_TEXT = ("evidence", "reason", "message", "bump", "otherwise", "format", "compat", "description", "new_ops")
+_OTHER_TEXT = (
+    "evidence",
+    "reason",
+    "message",
+    "bump",
+    "otherwise",
+    "filename",
+    "format",
+    "compat",
+    "description",
+    "new_ops",
+)
 _REFERENCES = ("use", "valid_for", "valid_with", "subject")
-_FLAGS = ("new", "files", "history", "valid", "overwrite", "follow_links", "allow_pickle", "client_verifies", "resume")
+_FLAGS = (
+    "new",
+    "files",
+    "executable",
+    "history",
+    "valid",
+    "overwrite",
+    "follow_links",
+    "keep_suffix",
+    "allow_pickle",
+    "client_verifies",
+    "resume",
+)
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
     **dict.fromkeys(_REFERENCE, reference),

@@ -132,6 +132,8 @@ class BaseOpStoreClient(
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
         tags: Sequence[str] = (),
+        filename: str | None = None,
+        executable: bool = False,
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
         new_ops: Compat | None = None,
@@ -156,6 +158,8 @@ class BaseOpStoreClient(
             labels: values by key.
             message: a text for people.
             tags: tags to move to the version.
+            filename: the file name to record (default: that of the file at the path).
+            executable: whether a pull makes the file executable (default: whether the file at the path is).
             format: what the bytes are, as `load` understands it. The store does not interpret it.
             libraries: versions of the libraries that made the bytes, by name.
             new_ops: the compatibility level of a new op (None: `exact`). If it is set, ops of `valid_for` that do not
@@ -191,6 +195,8 @@ class BaseOpStoreClient(
             labels=dict(labels or {}),
             message=message,
             tags=tuple(map(TagName.parse, tags)),
+            filename=filename,
+            executable=executable,
             format=format,
             libraries=dict(libraries or {}),
             new_ops=new_ops,
@@ -259,11 +265,12 @@ class BaseOpStoreClient(
         """Return the verified bytes of a version; or write them to `to` and return the version's record.
 
         A pull to a path is atomic, and resumes an earlier one. A version whose format is `folder` is unpacked there.
+        If the path has the bytes already, it is left alone.
 
         Args:
             reference: the version: `pca`, `pca@1.2.0`, `pca@best`, ...
             to: a path or a binary file object, which gets the last bytes only after all are verified.
-            overwrite: replace what is at the path.
+            overwrite: replace anything else at the path.
 
         Returns:
             bytes or VersionRecord: the bytes without `to`, else the version's record.
@@ -272,7 +279,7 @@ class BaseOpStoreClient(
             OpNotFound: the op does not exist.
             VersionNotFound: no version matches the reference.
             NotStored: the version has no bytes.
-            OutputExists: something is at the path.
+            OutputExists: something else is at the path.
             OutputFailed: the output can't be written, or `to.write` raised anything but BrokenPipeError.
             FileRefused: the path is a folder, or its folder does not exist.
             FolderRefused: the bytes are no folder that can be unpacked.
@@ -300,7 +307,9 @@ class BaseOpStoreClient(
                 pull.to_stream(to)
         return pull.record
 
-    def pull_lock(self, lock: Lock, folder: Path | str, overwrite: bool = False) -> list[VersionRecord]:
+    def pull_lock(
+        self, lock: Lock, folder: Path | str, overwrite: bool = False, *, keep_suffix: bool = False
+    ) -> list[VersionRecord]:
         """Write the bytes of all versions of a lock as FOLDER/OP.
 
         All bytes are verified before anything in the folder is replaced; what has the right digest is left alone.
@@ -309,6 +318,7 @@ class BaseOpStoreClient(
             lock: `client.resolve(...).lock()`, or one that was read from a file.
             folder: the path of a folder that exists.
             overwrite: replace what is there otherwise.
+            keep_suffix: append the suffix of the file that was pushed.
 
         Returns:
             list of VersionRecord: the versions that have bytes.
@@ -331,7 +341,9 @@ class BaseOpStoreClient(
         versions = [version for version, locked in pairs if locked.digest is not None]
         parts = [(version.op, version.size) for version in versions]
         with show_progress(self._progress, f"pull {len(versions)} ops", parts) as display:
-            outcomes = pull_all(self.start_pull, versions, Path(folder), overwrite, display)
+            outcomes = pull_all(
+                self.start_pull, versions, Path(folder), overwrite, display, keep_suffix=keep_suffix
+            ).outcomes
         failure = next((each for each in outcomes if isinstance(each, errors.OpStoreError)), None)
         if failure is not None:
             raise failure

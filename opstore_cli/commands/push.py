@@ -1,7 +1,9 @@
 """`opstore push`: store a file or a folder as a version of an op."""
 
 import os
+import stat
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -96,6 +98,11 @@ def _note_unchanged(session: Session, pushed: "Pushed", source: str | BinaryIO) 
         session.out.note(f"nothing new: {reference} has these bytes already")
         if isinstance(source, str) and os.path.isdir(source) and pushed.format != "folder":
             session.out.warn(f"{reference} was pushed as a file and is pulled as one; --new stores it as a folder")
+        if isinstance(source, str) and os.path.isfile(source) and pushed.format is None:
+            there, here = ("with", "without") if pushed.executable else ("without", "with")
+            if pushed.executable != _is_executable(source):
+                how = f"{there} the executable bit and is pulled so"
+                session.out.warn(f"{reference} was pushed {how}; --new stores it {here} it")
 
 
 def _push_all(session: Session, directory: str, **options: Any) -> int:
@@ -122,6 +129,12 @@ def _push_all(session: Session, directory: str, **options: Any) -> int:
     for pushed, path in pushed_from:
         _note_unchanged(session, pushed, path)
     return results.report_failures(session.out, list(sources), outcomes)
+
+
+def _is_executable(path: str) -> bool:
+    with suppress(OSError):
+        return os.name == "posix" and bool(os.stat(path).st_mode & stat.S_IXUSR)
+    return False
 
 
 def _standard_input() -> BinaryIO:

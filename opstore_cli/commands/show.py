@@ -66,6 +66,10 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     for edge in found.downstreams:
         yield "downstream", _verdict(edge, edge.downstream)
     yield from _lines("description", found.description)
+    if version.filename is not None:
+        yield "filename", Cell(version.filename)
+    if version.executable:
+        yield "executable", Cell("yes")
     if version.format is not None:
         yield "format", Cell(version.format)
     for key, value in sorted(version.libraries.items()):

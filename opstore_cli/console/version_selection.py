@@ -64,8 +64,11 @@ def select_of_pipeline(
     return [versions[op] for op in ops]
 
 
-def select_of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[VersionRecord]":
-    """Return the versions whose bytes the lock pins; raise LockConflict if the store has other bytes for one."""
+def select_of_lock(out: Output, client: "OpStoreClient", path: Path) -> "tuple[PipelineName, list[VersionRecord]]":
+    """Return the pipeline, and the versions whose bytes the lock pins.
+
+    Raises LockConflict if the store has other bytes for one.
+    """
     lock = lock_files.read(path)
     versions = locks.records(lock.record(), client.show)
     selected = []
@@ -76,7 +79,7 @@ def select_of_lock(out: Output, client: "OpStoreClient", path: Path) -> "list[Ve
         reason = "it has no bytes" if version.digest is None else "it had no bytes when the lock was written"
         out.note(f"skipped {format_reference(version.op, version.version)}: {reason}")
     lock_files.note_other_numbers(out, lock, {version.op: version.version for version in versions})
-    return selected
+    return lock.pipeline, selected
 
 
 def _has_bytes(out: Output, version: "VersionRecord") -> bool:

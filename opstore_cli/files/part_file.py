@@ -17,18 +17,22 @@ from opstore_daemon.system.writeback import WriteBack
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 
-def may_resume(folder: Path, name: str) -> bool:
-    """Return whether a pull to `name` may find bytes there: a folder of that name, or a part of an earlier pull.
+def may_resume(folder: Path, name: str, *, is_prefix: bool = False) -> bool:
+    """Return whether a pull to `name` may find bytes there: a file or folder, or a part of an earlier pull.
 
-    Only the digest of the version to pull shows whether they belong to it.
+    `is_prefix`: only the beginning of the name is known yet. Only the digest of the version to pull shows whether the
+    bytes belong to it.
     """
-    if os.path.isdir(folder / name):
-        return True
     start = f".{name[:NAME_PREFIX]}"
     try:
-        return any(other.startswith(start) and other.endswith(".part") for other in os.listdir(folder))
+        others = os.listdir(folder)
     except OSError:
         return False
+    return any(
+        (other.startswith(start) and other.endswith(".part"))
+        or (other.startswith(name) if is_prefix else other == name)
+        for other in others
+    )
 
 
 class PartFile:
@@ -42,19 +46,24 @@ class PartFile:
 
     @classmethod
     @contextlib.contextmanager
-    def beside(cls, target: Path, digest: Digest) -> "Iterator[PartFile]":
+    def beside(cls, target: Path, digest: Digest, *, executable: bool = False) -> "Iterator[PartFile]":
         """Open the part file for these bytes, including what an earlier process wrote to it. Raises OSError.
+
+        `executable`: give it the permission to execute, as far as the umask allows.
 
         If another process uses it, or another user owns it, create one with a random name instead.
         """
         start = f".{target.name[:NAME_PREFIX]}.{digest.hex[:16]}"
         path = target.with_name(f"{start}.part")
-        descriptor = _create(path)
+        mode = 0o777 if executable else 0o666
+        descriptor = _create(path, mode)
         if descriptor is None:
             descriptor = _reopen(path)
+            if descriptor is not None and executable:
+                _make_executable(descriptor)  # the earlier pull may have been of another version with these bytes
         if descriptor is None:
             path = target.with_name(f"{start}.{secrets.token_hex(8)}.part")
-            descriptor = open_nofollow(path, _CREATE)
+            descriptor = open_nofollow(path, _CREATE, mode)
         part = cls(descriptor, path)
         try:
             yield part
@@ -130,10 +139,28 @@ class PartFile:
             self.remove()
 
 
-def _create(path: Path) -> int | None:
+def make_executable(path: Path) -> None:
+    """Let everybody execute the user's own file who may read it; anything else, such as a link, is left alone."""
+    with contextlib.suppress(OSError):
+        descriptor = open_nofollow(path, os.O_RDONLY | NONBLOCK)
+        try:
+            if is_own(os.fstat(descriptor)):
+                _make_executable(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _make_executable(descriptor: int) -> None:
+    state = os.fstat(descriptor)
+    if os.name == "posix" and stat.S_ISREG(state.st_mode) and not state.st_mode & stat.S_IXUSR:
+        mode = state.st_mode & 0o777  # never a setuid bit
+        os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
+
+
+def _create(path: Path, mode: int) -> int | None:
     # With the usual mode, less the umask: the part becomes the target.
     try:
-        descriptor = open_nofollow(path, _CREATE)
+        descriptor = open_nofollow(path, _CREATE, mode)
     except FileExistsError:
         return None
     if try_lock(descriptor) == "busy":

@@ -3,17 +3,9 @@
 import os
 import stat
 
+from opstore_cli.files.suffix import split_suffix
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
-
-# Compression suffixes that follow another suffix: model.joblib.gz, weights.tar.zst.
-_COMPRESSED = frozenset([".bz2", ".gz", ".lz4", ".lzma", ".xz", ".zst"])
-
-
-def op_of(filename: str) -> str:
-    """Return the name without its suffix; a compression suffix is removed together with the suffix before it."""
-    stem, suffix = os.path.splitext(filename)
-    return os.path.splitext(stem)[0] if suffix.lower() in _COMPRESSED else stem
 
 
 def sources_by_op(folder: str) -> dict[OpName, str]:
@@ -28,7 +20,7 @@ def sources_by_op(folder: str) -> dict[OpName, str]:
         if filename.startswith("."):
             continue
         path = os.path.join(folder, filename)
-        op = OpName.parse(filename if _is_folder(path) else op_of(filename))
+        op = OpName.parse(filename if _is_folder(path) else split_suffix(filename)[0])
         if op in sources:
             raise errors.FileRefused(path=path, reason=f"it maps to the op {op}, and so does {sources[op]}")
         sources[op] = path

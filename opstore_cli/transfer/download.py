@@ -14,7 +14,7 @@ from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
 from opstore_cli.folders.unpacking import PartialFolder, unpack
 from opstore_cli.transfer.hashing import HashedStream, Hasher
-from opstore_cli.transfer.output_path import check_path_of
+from opstore_cli.transfer.output_path import check_path, check_path_of, is_complete, leave_alone
 from opstore_cli.transfer.output_stream import flush, write_all
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
@@ -108,15 +108,26 @@ class Pull:
         write_all(output, pending)
         flush(output)
 
-    def to_path(self, target: Path, overwrite: bool) -> None:
-        """Write the version to the file, or unpack it to the folder, at `target`.
+    def to_path(self, target: Path, overwrite: bool) -> bool:
+        """Write the version to the file, or unpack it to the folder, at `target`, unless its bytes are there already.
 
+        Returns whether it was written.
         The bytes are written to a hidden file or folder beside it, which becomes the target when all are verified. It
         stays after a lost connection or a kill, and the next pull resumes from it. Raises OutputExists, FileRefused,
         FolderRefused and OutputFailed.
         """
-        with self.staged(target, overwrite) as publish:
-            publish()
+        check_path(target, overwrite)
+        if is_complete(self.record, target):
+            leave_alone(self.record, target)
+            return False
+        try:
+            with self.staged(target, overwrite) as publish:
+                publish()
+        except errors.OutputExists:
+            if not is_complete(self.record, target):  # another process may have written the same bytes meanwhile
+                raise
+            return False
+        return True
 
     @contextmanager
     def staged(self, target: Path, overwrite: bool) -> Iterator[Callable[[], None]]:
@@ -142,7 +153,11 @@ class Pull:
 
     @contextmanager
     def _staged_file(self, target: Path) -> Iterator[PartFile]:
-        with PartFile.beside(target, self._digest) as part, self._recorded(target, part.path), _kept_for_resume(part):
+        with (
+            PartFile.beside(target, self._digest, executable=self.record.executable) as part,
+            self._recorded(target, part.path),
+            _kept_for_resume(part),
+        ):
             try:
                 self._fill(part, client_verifies=True)
             except errors.UnexpectedResponse:

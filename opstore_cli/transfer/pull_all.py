@@ -4,21 +4,20 @@ Each version is written beside its target, and all get their names at the end. A
 that are old or new, each whole, and parts that the next pull resumes from.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from opstore_cli.files.leftovers import remove_leftovers
 from opstore_cli.files.locks import lock_folder
 from opstore_cli.files.part_file import may_resume
 from opstore_cli.output.progress import NullDisplay
-from opstore_cli.transfer import source
-from opstore_cli.transfer.output_path import check_path_of
+from opstore_cli.transfer.output_path import check_path_of, is_complete, leave_alone, suffix_of
 from opstore_cli.transfer.parallel import ParallelTransfers
 from opstore_cli.transfer.progress import Display
+from opstore_cli.transfer.pull_record import PullRecord
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import VersionRecord
@@ -28,46 +27,107 @@ if TYPE_CHECKING:
     from opstore_cli.transfer.download import Pull
 
 StartPull = Callable[..., "AbstractContextManager[Pull]"]  # a client's start_pull
-Outcome = VersionRecord | errors.OpStoreError | None
 Publish = Callable[[], None]
 
 
+class Pulled(NamedTuple):
+    """A version that is at a path; `written` is False if its bytes were there already."""
+
+    version: VersionRecord
+    path: Path
+    written: bool
+
+
+Outcome = Pulled | errors.OpStoreError | None
+
+
+class PulledTogether(NamedTuple):
+    """The outcome of each version, and what was removed, or was kept because it changed, of earlier pulls."""
+
+    outcomes: list[Outcome]
+    removed: list[Path]
+    changed: list[Path]
+
+
+def targets(versions: Sequence[VersionRecord], folder: Path, *, keep_suffix: bool = False) -> list[Path]:
+    """Return the path of each version in the folder: its op, with the suffix of the file that was pushed if wanted.
+
+    Raises FileRefused if two versions have the same path.
+    """
+    paths = [folder / (version.op + (suffix_of(version) if keep_suffix else "")) for version in versions]
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            ops = " and ".join((versions[paths.index(path)].op, versions[index].op))
+            raise errors.FileRefused(path=str(path), reason=f"both {ops} would be written to it")
+    return paths
+
+
 def pull_all(
-    start: StartPull, versions: Sequence[VersionRecord], folder: Path, overwrite: bool, display: Display
-) -> list[Outcome]:
-    """Write each version as FOLDER/OP; return the version, or its error, or None for one that was not pulled.
+    start: StartPull,
+    versions: Sequence[VersionRecord],
+    folder: Path,
+    overwrite: bool,
+    display: Display,
+    *,
+    keep_suffix: bool = False,
+    pipeline: str | None = None,
+    prune: bool = False,
+) -> PulledTogether:
+    """Write each version as FOLDER/OP; an outcome is the version, or its error, or None if it was not pulled.
 
     What has the right digest already is left alone. If one fails, nothing in the folder was replaced, unless it failed
-    when it got its name. Raises OutputFailed if the folder can't be opened.
+    when it got its name. `pipeline`: record what is written as that of this pipeline; `prune`: remove what earlier
+    pulls of it left. Raises OutputFailed if the folder can't be opened, and FileRefused if two versions have the same
+    path.
     """
+    paths = targets(versions, folder, keep_suffix=keep_suffix)
     with errors.translated(OSError, to=errors.OutputFailed, path=str(folder)), lock_folder(folder):
-        paths = [folder / version.op for version in versions]
         checks = [partial(_is_complete, *each, overwrite) for each in zip(versions, paths, strict=True)]
         complete = ParallelTransfers(checks, NullDisplay()).run()
         if any(isinstance(each, errors.OpStoreError) for each in complete):
-            return [each if isinstance(each, errors.OpStoreError) else None for each in complete]
-        missing = [index for index, is_complete in enumerate(complete) if not is_complete]
-        outcomes: list[Outcome] = list(versions)
-        for index, outcome in zip(
-            missing, _pull_missing(start, [(versions[i], paths[i]) for i in missing], overwrite, display), strict=True
-        ):
+            return PulledTogether(
+                [each if isinstance(each, errors.OpStoreError) else None for each in complete], [], []
+            )
+        missing = [index for index, is_there in enumerate(complete) if not is_there]
+        outcomes: list[Outcome] = [Pulled(*each, written=False) for each in zip(versions, paths, strict=True)]
+        record = PullRecord.read(folder)
+
+        def before_publication() -> None:
+            if pipeline is not None:
+                there = [index for index, is_there in enumerate(complete) if is_there]
+                record.add(pipeline, _digests(versions, paths, missing), _digests(versions, paths, there))
+
+        wanted = [(versions[i], paths[i]) for i in missing]
+        pulled = _pull_missing(start, wanted, overwrite, display, before_publication)
+        for index, outcome in zip(missing, pulled, strict=True):
             outcomes[index] = outcome
-        if outcomes == list(versions):
-            remove_leftovers(folder, {each.op: Digest.parse(each.digest) for each in versions if each.digest})
-        return outcomes
+        if not all(isinstance(each, Pulled) for each in outcomes):
+            return PulledTogether(outcomes, [], [])
+        remove_leftovers(folder, _digests(versions, paths, range(len(versions))))
+        if pipeline is None or not prune:
+            return PulledTogether(outcomes, [], [])
+        return PulledTogether(outcomes, *record.prune(pipeline, [path.name for path in paths]))
+
+
+def _digests(versions: Sequence[VersionRecord], paths: Sequence[Path], which: Sequence[int]) -> dict[str, Digest]:
+    return {paths[i].name: Digest.parse(digest) for i in which if (digest := versions[i].digest) is not None}
 
 
 def _is_complete(version: VersionRecord, path: Path, overwrite: bool) -> bool:
     """Return whether the path has the bytes of the version; raise OutputExists or FileRefused if it can't get them."""
-    # Nothing else is opened to compare it: opening a named pipe would wait for a writer.
-    if (os.path.isfile(path) or os.path.isdir(path)) and source.digest_of_path(path) == version.digest:
+    if is_complete(version, path):
+        leave_alone(version, path)
         return True
     check_path_of(version, path, overwrite)
     return False
 
 
 def _pull_missing(
-    start: StartPull, wanted: Sequence[tuple[VersionRecord, Path]], overwrite: bool, display: Display
+    start: StartPull,
+    wanted: Sequence[tuple[VersionRecord, Path]],
+    overwrite: bool,
+    display: Display,
+    before_publication: Callable[[], None],
 ) -> list[Outcome]:
     transfers: ParallelTransfers[Publish]
     outcomes: list[Outcome] = [None] * len(wanted)
@@ -93,13 +153,14 @@ def _pull_missing(
             if failures:
                 outcomes = [each if isinstance(each, errors.OpStoreError) else None for each in results]
                 raise failures[0]  # each part then stays or goes as after a failure of its own
+            before_publication()
             for index, publish in enumerate(results):
                 try:
                     publish()  # type: ignore[operator,misc]
                 except errors.OpStoreError as failure:
                     outcomes[index] = failure
                     raise
-                outcomes[index] = wanted[index][0]
+                outcomes[index] = Pulled(*wanted[index], written=True)
     except errors.OpStoreError as failure:
         if failure not in outcomes:
             raise

@@ -3,11 +3,13 @@
 import contextlib
 import io
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from opstore_cli.files.targets import leads_to_descriptor
 from opstore_cli.folders.packing import PackedFolder
 from opstore_cli.transfer.hashing import Hasher
 from opstore_daemon.protocol import errors
@@ -18,6 +20,9 @@ from opstore_daemon.protocol.samples import Sample, sample_of
 
 if TYPE_CHECKING:
     import socket
+
+# The names that the store records (protocol.records). A lone surrogate stands for a byte that is not UTF-8.
+_FILENAME = re.compile(r"[^\x00-\x1f\x7f/\\\ud800-\udfff]{1,255}")
 
 Readable = bytes | BinaryIO | Path | str
 
@@ -45,6 +50,20 @@ class Source:
     def identity(self) -> tuple[object, ...] | None:
         """Identify the file in its current state, whatever its path; None if it is not a file opened by path."""
         return None if self.path is None or self._initial is None else _state(self._initial)
+
+    @property
+    def filename(self) -> str | None:
+        """The base name of a regular file that was opened by path; None if the store can't record it."""
+        if self.path is None or self._initial is None or leads_to_descriptor(self.path):
+            return None
+        return self.path.name if _FILENAME.fullmatch(self.path.name) else None
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether it is a regular file that was opened by path and that its owner may execute."""
+        # Windows derives this bit from the suffix.
+        is_known = os.name == "posix" and self.filename is not None and self._initial is not None
+        return is_known and bool(self._initial and self._initial.st_mode & stat.S_IXUSR)
 
     @property
     def is_file(self) -> bool:
@@ -188,6 +207,8 @@ class FolderSource(Source):
     """A folder, read as the tar stream that the store keeps."""
 
     format = FOLDER_FORMAT
+    filename = None
+    is_executable = False
 
     def __init__(self, folder: PackedFolder, path: Path | str) -> None:
         super().__init__(cast(BinaryIO, folder), str(path), Path(path))
@@ -224,10 +245,17 @@ def open_source(source: "Readable | Source", *, follow_links: bool = False) -> I
         yield Source(source, name if isinstance(name, str) else "the file")  # an int if opened by descriptor
 
 
-def digest_of_path(path: Path) -> Digest | None:
-    """Return the digest that a push of the file or folder would have; None if it can't be read."""
+def has_bytes(path: Path, digest: str | None, size: int | None) -> bool:
+    """Return whether the file or folder has that digest and size; False if it can't be read."""
+    return digest is not None and digest_of_path(path, size) == digest
+
+
+def digest_of_path(path: Path, size: int | None = None) -> Digest | None:
+    """Return the digest that a push of the file or folder would have; None if it can't be read, or has another size."""
     try:
         with open_source(path) as source, Hasher() as hasher:
+            if size is not None and source.size not in (None, size):
+                return None
             while data := source.read(READ_SIZE):
                 hasher.update(data)
             source.check_unchanged()

@@ -50,7 +50,7 @@ def push(
     store what the links in a folder lead to in place of the links. Raises FileRefused, and the daemon's errors.
     """
     with open_source(source, follow_links=follow_links) as file:
-        uploader = Uploader(api, op, file, _with_format(declared, file.format), progress)
+        uploader = Uploader(api, op, file, _described(declared, file), progress)
         if file.size is not None and file.size <= limits.SMALL_PUSH:
             return uploader.small(file.size)
         if not file.is_random:
@@ -61,9 +61,13 @@ def push(
         return pushed
 
 
-def _with_format(declared: NewVersion, known: str | None) -> NewVersion:
+def _described(declared: NewVersion, source: Source) -> NewVersion:
+    """Return the declaration with what the source shows of itself: its format, or its name and executable bit."""
+    known = source.format
     if known is None:
-        return declared
+        filename = declared.filename or source.filename
+        is_executable = declared.executable or source.is_executable
+        return msgspec.structs.replace(declared, filename=filename, executable=is_executable)
     if declared.format not in (None, known):
         raise errors.InvalidRequest(reason=f"the format of a folder is {known}, not {declared.format}")
     return msgspec.structs.replace(declared, format=known)

@@ -165,6 +165,9 @@ class Version(Base):
     format: ColumnElement[str | None] = _column(String(64), nullable=True)
     libraries: ColumnElement[str | None] = _column(Text, nullable=True)  # JSON: versions by name
     sample: ColumnElement[str | None] = _column(String(39), nullable=True)  # only of bytes that were uploaded
+    filename: ColumnElement[str | None] = _column(Text, nullable=True)
+    # 1 or NULL. Not Boolean, whose values SQLAlchemy converts, so that no statement bypasses it (metadata.statements).
+    executable: ColumnElement[int | None] = _column(Integer, nullable=True)
     __table_args__ = (
         UniqueConstraint("op_id", "sequence"),
         UniqueConstraint("op_id", "major", "minor", "patch"),

@@ -53,6 +53,8 @@ class OpStoreInterface(Protocol):
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
         tags: Sequence[str] = (),
+        filename: str | None = None,
+        executable: bool = False,
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
         new_ops: Compat | None = None,
@@ -62,10 +64,10 @@ class OpStoreInterface(Protocol):
         `bump` (default: patch), `fields` and `subversions` are mutually exclusive. Bytes that the latest version
         already has make nothing new, unless `new`. With `otherwise="patch"`, other bytes under declared subversions
         make a new patch version, which gets their valid links both ways; without it they raise VersionConflict. The
-        store records `format` and `libraries` (versions by name) and interprets neither. A new op gets the
-        compatibility level `new_ops` (None: `exact`); if it is set, ops of `valid_for` that do not exist are created,
-        too. A link that says that two versions are not valid together is kept: only `link` reverses it. Raises
-        NumbersExhausted if the op has no free version number.
+        store records `filename`, `executable`, `format` and `libraries` (versions by name) and interprets none of
+        them. A new op gets the compatibility level `new_ops` (None: `exact`); if it is set, ops of `valid_for` that do
+        not exist are created, too. A link that says that two versions are not valid together is kept: only `link`
+        reverses it. Raises NumbersExhausted if the op has no free version number.
         """
 
     def register(

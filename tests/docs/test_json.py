@@ -140,6 +140,7 @@ def test_tags_yanks_and_resolutions_have_the_promised_keys(opstore: Program) -> 
     pulled = opstore("pull", "--lock", "opstore.lock", "-d", "out")
     assert has(pulled, "`pull --lock`")
     assert [each["op"] for each in pulled["pulled"] if has(each, "an element of `pulled`")] == ["pca", "forest"]
+    assert has(opstore("pull", "--lock", "opstore.lock", "-d", "out", "--prune"), "`pull --prune`")
     for document, row in (
         (opstore("tag", "pca", "production"), "`tag`"),
         (opstore("tag", "--lock", "opstore.lock", "live"), "`tag`"),

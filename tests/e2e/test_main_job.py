@@ -73,7 +73,7 @@ def version(op: str, number: str, sequence: int, position: int, size: int | None
         **stored,
     }
     rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
-    rest |= {"yank_reason": None, "format": None, "libraries": {}}
+    rest |= {"yank_reason": None, "format": None, "libraries": {}, "filename": None, "executable": False}
     return {**identity, **rest, **more}
 
 
@@ -123,9 +123,9 @@ def pipeline(name: str, ops: list[str], edges: list[list[str]], created: bool = 
     }
 
 
-FIRST = version("pca", "1.0.0", 1, 1, 5, labels={"run": "4711"}, message="twelve components")
-SECOND = version("pca", "1.1.0", 2, 2, 6)
-THIRD = version("pca", "2.0.0", 3, 3, 5)
+FIRST = version("pca", "1.0.0", 1, 1, 5, filename="first.bin", labels={"run": "4711"}, message="twelve components")
+SECOND = version("pca", "1.1.0", 2, 2, 6, filename="second.bin")
+THIRD = version("pca", "2.0.0", 3, 3, 5, filename="first.bin")
 FIRST_LINE = "pca@1.0.0\tTIME\t5\tDIGEST\t-\ttwelve components\n"
 SECOND_LINE = "pca@1.1.0\tTIME\t6\tDIGEST\t-\t-\n"
 THIRD_LINE = "pca@2.0.0\tTIME\t5\tDIGEST\t-\t-\n"
@@ -169,7 +169,9 @@ STORY = [
         "push forest forest.bin --valid-with pca@1.0.0",
         "forest@1.0.0\n",
         "forest@1.0.0\n",
-        pushed(version("forest", "1.0.0", 1, 5, 6), links=[link("pca@1.0.0", "forest@1.0.0", 6)]),
+        pushed(
+            version("forest", "1.0.0", 1, 5, 6, filename="forest.bin"), links=[link("pca@1.0.0", "forest@1.0.0", 6)]
+        ),
         "pca@1.0.0 is valid for forest@1.0.0\n",
         in_document=True,
     ),
@@ -229,7 +231,7 @@ STORY = [
         "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t5\nregistered_at\tTIME\ntags\t-\nlatest_of\tpca@1.0\n"
         "message\ttwelve components\nlabel\trun=4711\n"
         "downstream\tvalid forest@1.0.0: pca 1.0.0 is valid for forest 1.0.0\n"
-        "sequence\t1\nposition\t1\nsubversions\tVERSION\ndigest\tDIGEST\n",
+        "filename\tfirst.bin\nsequence\t1\nposition\t1\nsubversions\tVERSION\ndigest\tDIGEST\n",
         "pca@1.0.0\n",
         {
             **FIRST,
@@ -304,9 +306,9 @@ STORY = [
     ),
     Step(
         "pull pca --valid-for forest@1.0.0",
-        "pca-1.1.0\n",
+        "pca-1.1.0.bin\n",
         "pca@1.1.0\n",
-        {**SECOND, "path": "pca-1.1.0"},
+        {**SECOND, "path": "pca-1.1.0.bin"},
         f"skipped pca@2.0.0: {NOT_VALIDATED}\n",
         in_document=True,
     ),
@@ -348,7 +350,7 @@ STORY = [
         "the pipeline churn is valid\n",
         in_document=True,
     ),
-    Step("pull pca --pipeline churn", "pca-2.0.0\n", "pca@2.0.0\n", {**THIRD, "path": "pca-2.0.0"}),
+    Step("pull pca --pipeline churn", "pca-2.0.0.bin\n", "pca@2.0.0\n", {**THIRD, "path": "pca-2.0.0.bin"}),
     Step("pull pca@1.0.0 -o first.out", "first.out\n", "pca@1.0.0\n", {**FIRST, "path": "first.out"}),
     Step(
         "unlink pca@1.1.0 forest@1.0.0",
@@ -374,8 +376,8 @@ def test_the_main_workflow_in_a_shell(machine: Machine, form: str) -> None:
     machine.do("start")
     for step in STORY:
         assert run(machine, step.line, form) == step.expected(form), step.line
-    pulled = {name: (machine.cwd / name).read_bytes() for name in ("pca-1.1.0", "pca-2.0.0", "first.out")}
-    assert pulled == {"pca-1.1.0": b"second", "pca-2.0.0": b"first", "first.out": b"first"}
+    pulled = {name: (machine.cwd / name).read_bytes() for name in ("pca-1.1.0.bin", "pca-2.0.0.bin", "first.out")}
+    assert pulled == {"pca-1.1.0.bin": b"second", "pca-2.0.0.bin": b"first", "first.out": b"first"}
     assert set(machine.listing()) == {"first.bin", "second.bin", "forest.bin", *pulled}
 
 

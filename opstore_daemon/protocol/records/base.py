@@ -57,6 +57,8 @@ LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\
 LabelValue = Annotated[str, Meta(max_length=1024, pattern=_NO_NUL)]
 Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)]
 Format = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9.+-]*(?![\s\S])")]
+# The name of the file that was pushed: no path, and nothing that a terminal interprets.
+Filename = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]*(?![\s\S])")]
 Libraries = Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)]
 FieldKey = Annotated[str, Meta(min_length=1, max_length=1024)]
 FieldValue = Annotated[str, Meta(max_length=65536)]

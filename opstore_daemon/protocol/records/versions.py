@@ -14,6 +14,7 @@ from opstore_daemon.protocol.records.base import (
     Cursor,
     DigestText,
     Fields,
+    Filename,
     Format,
     LabelKey,
     Labels,
@@ -51,8 +52,9 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     """One version of an op. `digest` and `size` are None if it has no bytes.
 
     A push may declare the `format` of the bytes (`folder`, `joblib`; None: plain bytes) and the `libraries` that made
-    them, with their versions by name. The store interprets neither. `yank_reason` is None unless it is `yanked`.
-    Its text is `pca@1.0.0`.
+    them, with their versions by name. The store interprets neither. `filename` is the base name of the file that was
+    pushed, None if there was none, as for a folder; `executable` is whether its owner may execute it. `yank_reason` is
+    None unless it is `yanked`. Its text is `pca@1.0.0`.
     """
 
     op: NameText
@@ -61,6 +63,8 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     sequence: Sequence
     digest: DigestText | None
     size: Size | None
+    filename: Filename | None = None
+    executable: bool = False
     registered_at: Time
     labels: dict[LabelKey, LabelValue]
     tags: tuple[NameText, ...] = ()
@@ -153,6 +157,8 @@ class NewVersion(Request, frozen=True, kw_only=True):
     labels: Labels = msgspec.field(default_factory=dict)
     message: Message | None = None
     tags: Annotated[tuple[TagName, ...], Meta(max_length=100)] = ()
+    filename: Filename | None = None
+    executable: bool = False
     format: Format | None = None
     libraries: Libraries = msgspec.field(default_factory=dict)
     new_ops: Compat | None = None

@@ -36,6 +36,8 @@ class VersionRow:
     note: str | None
     format: str | None
     libraries: str | None
+    filename: str | None
+    executable: bool
     yank_reason: str | None
 
     @property
@@ -65,6 +67,8 @@ _COLUMNS = (
     Version.note,
     Version.format,
     Version.libraries,
+    Version.filename,
+    Version.executable,
 )
 
 
@@ -109,7 +113,8 @@ def _rows(
 def _row(snapshot: Snapshot, row: Sequence[Any]) -> VersionRow:
     id_, own_op, op, sequence, *rest = row
     subversions, numbers, (digest, size, stored_position), rest = rest[:3], rest[3:6], rest[6:9], rest[9:]
-    position, registered_at, message, stored_message, note, format_, libraries, yank_reason = rest
+    position, registered_at, message, stored_message, note, *of_bytes, yank_reason = rest
+    format_, libraries, filename, executable = of_bytes
     stored = snapshot.is_visible(stored_position)
     return VersionRow(
         id=id_,
@@ -126,6 +131,8 @@ def _row(snapshot: Snapshot, row: Sequence[Any]) -> VersionRow:
         note=note,
         format=format_ if stored else None,
         libraries=libraries if stored else None,
+        filename=filename if stored else None,
+        executable=bool(executable and stored),
         yank_reason=yank_reason,
     )
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, func, insert, null, select, update
 
@@ -52,8 +52,8 @@ def add(
 ) -> Added:
     """Register the op's version with these subversions, or store the bytes of one that is registered already.
 
-    `request` has the message and the format to record; `now` in microseconds since 1970. Raises VersionConflict if the
-    version has other bytes: a stored version never changes.
+    `request` has the message and what to record of the bytes; `now` in microseconds since 1970. Raises VersionConflict
+    if the version has other bytes: a stored version never changes.
     """
     hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
     known, *assigned = _assigned(op_id=op.id, **hashes).run(connection).one()
@@ -68,7 +68,7 @@ def add(
     position = journal.append(connection, "version", now)
     ops.touch(connection, [op.id], position)
     stored = {**blob._asdict(), "stored_position": position, "stored_message": request.message}
-    _SET_BYTES.run(connection, {"version_id": found.id, **stored, **_format(request)})
+    _SET_BYTES.run(connection, {"version_id": found.id, **stored, **_of_bytes(request)})
     if request.message is not None:
         _end_message(version=found.id, at=position).run(connection)
     return Added(_row(connection, op, known), created=True)
@@ -92,7 +92,7 @@ def _register(
     position = journal.append(connection, "version", now)
     sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
     digest, size, sample = blob or (None, None, None)
-    format_ = _format(request)
+    of_bytes = _of_bytes(request)
     note = None if version.creation_time is None else str(version.creation_time)
     row = {
         "op_id": op.id,
@@ -111,7 +111,7 @@ def _register(
         "registered_at": now,
         "message": request.message,
         "note": note,
-        **format_,
+        **of_bytes,
     }
     return VersionRow(
         id=_REGISTER.run(connection, row).scalar_one(),
@@ -126,8 +126,10 @@ def _register(
         registered_at=now,
         message=request.message,
         note=note,
-        format=format_["format"] if blob else None,
-        libraries=format_["libraries"] if blob else None,
+        format=of_bytes["format"] if blob else None,
+        libraries=of_bytes["libraries"] if blob else None,
+        filename=of_bytes["filename"] if blob else None,
+        executable=bool(of_bytes["executable"] and blob),
         yank_reason=None,
     )
 
@@ -203,11 +205,13 @@ def _of_blob(*, digest: str) -> Executable:
     return select(Version.size).where(Version.digest == digest).limit(1)
 
 
-def _format(request: NewVersion) -> dict[str, str | None]:
-    """Return the columns that describe the format of the bytes."""
+def _of_bytes(request: NewVersion) -> dict[str, Any]:
+    """Return the columns that describe the bytes."""
     return {
         "format": request.format,
         "libraries": json.dumps(request.libraries, sort_keys=True) if request.libraries else None,
+        "filename": request.filename,
+        "executable": 1 if request.executable else None,
     }
 
 
@@ -243,6 +247,8 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str], mess
         sequence=row.sequence,
         digest=row.digest,
         size=row.size,
+        filename=row.filename,
+        executable=row.executable,
         registered_at=journal.to_datetime(row.registered_at),
         labels=dict(sorted(labels.items())),
         tags=tuple(sorted(set(tags))),

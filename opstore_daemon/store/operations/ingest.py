@@ -76,6 +76,8 @@ class IngestOperations(Transactions):
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
         tags: Sequence[str] = (),
+        filename: str | None = None,
+        executable: bool = False,
         format: str | None = None,  # noqa: A002 - the record's word
         libraries: Mapping[str, str] | None = None,
         new_ops: Compat | None = None,
@@ -92,6 +94,8 @@ class IngestOperations(Transactions):
             labels=dict(labels or {}),
             message=message,
             tags=tuple(map(TagName.parse, tags)),
+            filename=filename,
+            executable=executable,
             format=format,
             libraries=dict(libraries or {}),
             new_ops=new_ops,

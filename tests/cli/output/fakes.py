@@ -101,8 +101,9 @@ class FakePull:
 
     def to_stream(self, _output: BinaryIO) -> None: ...
 
-    def to_path(self, target: Path, overwrite: bool) -> None:
+    def to_path(self, target: Path, overwrite: bool) -> bool:
         check_path_of(self.record, target, overwrite)
+        return True
 
 
 def a_pull() -> "nullcontext[FakePull]":

@@ -519,11 +519,11 @@ def test_concurrent_pulls_to_one_path_leave_one_complete_folder(
             ended.append(error.code)
 
     for _ in range(5):
+        shutil.rmtree(place / "out", ignore_errors=True)
         threads = [threading.Thread(target=pull) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert (described(place / "out"), os.listdir(place)) == (plain(SAMPLE), ["out"])
-    expected = ["well"] * 20 if overwrite else ["OutputExists"] * 19 + ["well"]
-    assert sorted(ended) == expected
+    assert ended == ["well"] * 20

@@ -38,7 +38,7 @@ def test_a_folder_is_pushed_and_pulled(machine: Machine) -> None:
         "nothing new: encoder@1.0.0 has these bytes already\n",
     )
     assert machine.run("pull", "encoder") == (0, "encoder-1.0.0\n", "")
-    assert machine.run("pull", "encoder", "-o", "out/") == (0, "out\n", "")
+    assert machine.run("pull", "encoder", "-o", "out") == (0, "out\n", "")
     code, document, _ = machine.ask("pull", "encoder", "-o", "third")
     assert (code, document["path"], document["version"]) == (0, "third", "1.0.0")
     for name in ("encoder-1.0.0", "out", "third"):
@@ -54,17 +54,34 @@ def test_pull_replaces_a_folder_only_with_f(machine: Machine) -> None:
     make(machine.cwd / "encoder-1.0.0", {"mine": b"dear"})
     hint = "hint: choose another path, or overwrite it with -f\n"
     assert machine.run("pull", "encoder") == (5, "", f"error: encoder-1.0.0 exists already\n{hint}")
-    assert machine.run("pull", "encoder", "-o", "encoder-1.0.0") == (
-        5,
-        "",
-        f"error: encoder-1.0.0 exists already\n{hint}",
-    )
     assert described(machine.cwd / "encoder-1.0.0") == {"mine": b"dear"}
     assert machine.run("pull", "encoder", "-f") == (0, "encoder-1.0.0\n", "")
     assert described(machine.cwd / "encoder-1.0.0") == plain(SAMPLE)
+    machine.do("push", "work", "encoder")
     said = "error: ../work: it contains the working directory\n"
-    assert machine.run("pull", "encoder", "-o", "../work", "-f") == (2, "", said)
+    assert machine.run("pull", "work", "-d", "..", "-f") == (2, "", said)
     assert machine.listing() == ["encoder", "encoder-1.0.0"]
+
+
+def test_a_folder_is_pulled_into_an_existing_one_unless_that_is_the_version(machine: Machine) -> None:
+    make(machine.cwd / "encoder", SAMPLE)
+    machine.do("push", "encoder", "encoder")
+    (machine.cwd / "models").mkdir()
+    assert machine.run("pull", "encoder", "-o", "models") == (0, "models/encoder-1.0.0\n", "")
+    assert machine.run("pull", "encoder", "-o", "new/er/") == (0, "new/er/encoder-1.0.0\n", "")
+    for force in ((), ("-f",)):
+        there = "already up to date: "
+        assert machine.run("pull", "encoder", "-o", "models", *force) == (
+            0,
+            "models/encoder-1.0.0\n",
+            f"{there}models/encoder-1.0.0\n",
+        )
+        assert machine.run("pull", "encoder", "-o", "encoder", *force) == (0, "encoder\n", f"{there}encoder\n")
+    (machine.cwd / "models/encoder-1.0.0/more").write_bytes(b"mine")
+    assert machine.run("pull", "encoder", "-o", "models")[0] == 5
+    assert machine.run("pull", "encoder", "-o", "models", "-f") == (0, "models/encoder-1.0.0\n", "")
+    assert described(machine.cwd / "models/encoder-1.0.0") == plain(SAMPLE)
+    assert (machine.listing(), described(machine.cwd / "encoder")) == (["encoder", "models", "new"], plain(SAMPLE))
 
 
 def test_a_folder_is_a_tar_stream_on_standard_output_and_in_a_pipe(machine: Machine) -> None:
