@@ -64,11 +64,22 @@ def _report(failure: BaseException, args: Sequence[str], session: Session) -> in
     if isinstance(failure, click.ClickException):
         return _report_usage(failure, args, session)
     if isinstance(failure, KeyboardInterrupt | click.Abort):
-        out.failure("Interrupted", "interrupted")
+        out.failure("Interrupted", "interrupted", _resume_advice(failure, args))
         return INTERRUPTED
     if isinstance(failure, BrokenPipeError):
         return BROKEN_PIPE
     return _report_bug(failure, session)
+
+
+def _resume_advice(failure: BaseException, args: Sequence[str]) -> str:
+    """Return the command that resumes the transfer which was interrupted, if there is one."""
+    from opstore_cli.transfer.interruption import InterruptedTransfer
+
+    if not isinstance(failure, InterruptedTransfer):
+        return ""
+    import shlex
+
+    return f"resume it with: {shlex.join(['opstore', *args])}"
 
 
 def _report_usage(failure: click.ClickException, args: Sequence[str], session: Session) -> int:

@@ -262,7 +262,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
     **dict.fromkeys(_REFERENCE, reference),
     **dict.fromkeys(_REFERENCES, references),
-    **dict.fromkeys(("tags", "label", "unlabel"), texts),
+    **dict.fromkeys(("tags", "label", "unlabel", "exclude"), texts),
     "ops": texts_in_order,
     "trusted": trusted,
     **dict.fromkeys(("labels", "libraries"), mapping),

@@ -43,6 +43,7 @@ from opstore_daemon.protocol.times import When
 from opstore_daemon.protocol.versions import Version
 
 Warn = Callable[[PickedYanked], object]
+WarnNotRecorded = Callable[[Pushed, Mapping[str, object], list[str]], object]
 
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class BaseOpStoreClient(
         with advice.notes(f"{type(self).__name__}()"):
             self.progress = progress
         self.warn: Warn = warn or warnings.warn
+        self.warn_not_recorded: WarnNotRecorded = warnings.warn_not_recorded
         self._api = ApiClient(self)
         self._home: Path | None = None  # the folder for state files, from which a later process resumes
 
@@ -138,10 +140,12 @@ class BaseOpStoreClient(
         libraries: Mapping[str, str] | None = None,
         new_ops: Compat | None = None,
         follow_links: bool = False,
+        exclude: Sequence[str] = (),
     ) -> Pushed:
         """Store bytes, a file or a folder as a version of the op, with its links and tags, in one transaction.
 
-        If the latest version has the same bytes, nothing is created, and the record's `created` is False.
+        If the latest version has the same bytes, nothing is created, and the record's `created` is False. Tags, labels
+        and links are recorded on that version; a NotRecordedWarning says if the message or the libraries are not.
 
         Args:
             op: the name of the op, which is created if it does not exist.
@@ -152,7 +156,7 @@ class BaseOpStoreClient(
             subversions: three hashes, `MAJOR.MINOR.PATCH`.
             otherwise: what to do if `subversions` or `fields` name a version with other bytes: `refuse`, or `patch`,
                 which stores them as a new patch version with copies of the valid links.
-            new: create a version even if the bytes are unchanged.
+            new: create a version even if the bytes are unchanged, or are those of a yanked version.
             valid_for: references of downstream versions that the new version is valid for.
             valid_with: references of upstream versions that are valid for the new version.
             labels: values by key.
@@ -165,6 +169,8 @@ class BaseOpStoreClient(
             new_ops: the compatibility level of a new op (None: `exact`). If it is set, ops of `valid_for` that do not
                 exist are created, too.
             follow_links: store what the links in a folder lead to, also outside of it, in place of the links.
+            exclude: gitignore patterns of entries of a folder to skip, in addition to those in its `.opstoreignore`.
+                `.git` is skipped too, unless `!.git` is among them.
 
         Returns:
             Pushed: the version, and whether this push created it.
@@ -172,6 +178,7 @@ class BaseOpStoreClient(
         Raises:
             FileRefused: the source can't be read, changes while it is read, or is a folder that can't be stored.
             VersionConflict: the declared version has other bytes.
+            BytesYanked: the bytes are those of a yanked version.
             OpNotFound: an op of `valid_for` or `valid_with` does not exist.
             VersionNotFound: one of their versions does not exist.
             NoVersionYet: an op of `valid_for` has no version, and its name does not end in `@any`.
@@ -202,7 +209,10 @@ class BaseOpStoreClient(
             new_ops=new_ops,
         )
         with self._show_progress(f"push {name}") as moved:
-            return upload.push(self._api, name, source, declared, self._home, moved, follow_links=follow_links)
+            pushed = upload.push(
+                self._api, name, source, declared, self._home, moved, follow_links=follow_links, exclude=exclude
+            )
+        return self._warned(pushed, declared)
 
     def register(
         self,
@@ -253,7 +263,17 @@ class BaseOpStoreClient(
             new_ops=new_ops,
         )
         pushed = self._api.request("POST", routes.path(routes.VERSIONS, op=name), Pushed, body=declared)
-        return self._api.check_pushed(pushed, name, declared)
+        return self._warned(self._api.check_pushed(pushed, name, declared), declared)
+
+    def _warned(self, pushed: Pushed, declared: NewVersion) -> Pushed:
+        """Return the record; warn first if something of the declaration was not recorded."""
+        # The libraries describe bytes of their format; `save` itself sees to another format.
+        libraries = declared.libraries if declared.format == pushed.format else None
+        missing = warnings.not_recorded(pushed, message=declared.message, libraries=libraries)
+        if missing:
+            recorded = {name: getattr(declared, name) for name in ("tags", "labels", "valid_for", "valid_with")}
+            self.warn_not_recorded(pushed, recorded, missing)
+        return pushed
 
     @overload
     def pull(self, reference: str | Reference) -> bytes: ...

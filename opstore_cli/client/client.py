@@ -87,7 +87,7 @@ class OpStoreClient(BaseOpStoreClient):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**vars(self), "settings": self.settings.without_token(), "_token_path": self._write_token_file()}
-        for name in ("_token", "_http", "_api", "_notify", "warn"):
+        for name in ("_token", "_http", "_api", "_notify", "warn", "warn_not_recorded"):
             del state[name]
         if callable(self._progress):
             state["_progress"] = None
@@ -105,6 +105,7 @@ class OpStoreClient(BaseOpStoreClient):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _token=None, _api=ApiClient(self), warn=warnings.warn)
+        self.warn_not_recorded = warnings.warn_not_recorded
         self._open(ignore)
         # Read it early, before the file is deleted. If that fails, a verb raises: an error here would end a worker.
         with suppress(errors.TokenUnavailable):

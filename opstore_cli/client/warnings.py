@@ -1,8 +1,9 @@
-"""The warning of the Python client about a reference that selected a yanked version."""
+"""The warnings of the Python client."""
 
 import warnings
+from collections.abc import Mapping
 
-from opstore_daemon.protocol.records import PickedYanked
+from opstore_daemon.protocol.records import PickedYanked, Pushed
 
 
 class YankedWarning(UserWarning):
@@ -18,6 +19,39 @@ class YankedWarning(UserWarning):
         return escape_controls(self.picked)
 
 
+class NotRecordedWarning(UserWarning):
+    """A push of bytes that the version has already recorded only a part of its arguments."""
+
+
 def warn(picked: PickedYanked) -> None:
     """Issue a YankedWarning, to which Python's warning filters apply."""
     warnings.warn(YankedWarning(picked), stacklevel=2)
+
+
+def not_recorded(
+    pushed: Pushed,
+    *,
+    message: str | None = None,
+    libraries: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return which of these arguments of a push were not recorded, because the version was there already."""
+    given = {"message": message, "libraries": dict(libraries or {})}
+    return [
+        f"the {name}"
+        for name, value in given.items()
+        if not pushed.created and value and getattr(pushed, name) != value
+    ]
+
+
+def warn_not_recorded(pushed: Pushed, recorded: Mapping[str, object], missing: list[str]) -> None:
+    """Issue a NotRecordedWarning that names what was recorded and what was not."""
+    from opstore_cli.output.escaping import escape_controls
+
+    names = [name.replace("_", " ") for name, value in recorded.items() if value]
+    reference = f"{pushed.op}@{pushed.version}"
+    parts = [f"nothing new: {reference} has these bytes already", f"not recorded: {', '.join(missing)}"]
+    if names:
+        parts.append(f"recorded on it: {', '.join(names)}")
+    if "the message" in missing:
+        parts.append(f"client.edit({reference!r}, message=...) sets the message")
+    warnings.warn(NotRecordedWarning(escape_controls("; ".join(parts))), stacklevel=5)

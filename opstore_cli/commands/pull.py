@@ -14,7 +14,6 @@ from opstore_cli.console.parameters import DirectoryType, PipelineNameType, Refe
 from opstore_cli.console.pull_outputs import DASH, Options, Selected
 from opstore_cli.console.session import Session
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def pull(
     code is that of the first REF that failed.
 
     --lock FILE, and --pipeline without a REF, write all ops to DIR/NAME. Nothing in DIR is replaced before the bytes
-    of all of them are verified. After an interruption, run the command again to complete DIR. --prune then removes
+    of all of them are verified. After an interruption, run the command again to complete DIR. --prune removes
     what earlier pulls of this pipeline wrote into DIR and this one does not, unless it has changed since.
 
     \b

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opstore_cli.console import results
+from opstore_cli.console import push_notes, results
 from opstore_cli.console.command import command
 from opstore_cli.console.options import check_exclusive, version_options
 from opstore_cli.console.parameters import OpNameType
@@ -38,3 +38,4 @@ def register(session: Session, /, name: OpName, fields: "Fields", **options: Any
     results.note_links(session.out, registered)
     if not registered.created:
         session.out.note(f"nothing new: {reference} is registered already")
+        push_notes.note_recorded(session, registered, options)

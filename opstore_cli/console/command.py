@@ -122,7 +122,7 @@ def write_options(command: click.Command, ctx: click.Context, formatter: click.H
 
 
 def command(
-    name: str, *, group: click.Group | None = None
+    name: str, *, group: click.Group | None = None, cls: type[Command] = Command
 ) -> Callable[[Callable[Concatenate[Session, P], T]], click.Command]:
     """Return a decorator that makes a command of a function.
 
@@ -130,7 +130,7 @@ def command(
     """
 
     def decorate(function: Callable[Concatenate[Session, P], T]) -> click.Command:
-        made = click.command(name, cls=Command, context_settings=HELP)(click.pass_obj(function))
+        made = click.command(name, cls=cls, context_settings=HELP)(click.pass_obj(function))
         if group is not None:
             group.add_command(made)
         return made

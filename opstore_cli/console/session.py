@@ -52,12 +52,14 @@ class Session:
         """Return a client, which starts the local daemon if the settings name no URL and none runs."""
         from opstore_cli.client.client import OpStoreClient
 
-        return OpStoreClient(
+        client = OpStoreClient(
             settings=settings or self.settings(),
             progress=self.out.moved,
             warn=self._warn,
             notify=lambda line: self.out.note(line, always=True),
         )
+        client.warn_not_recorded = lambda *_: None  # the commands say it with their results
+        return client
 
     def _warn(self, picked: "PickedYanked") -> None:
         """Warn about a yanked version once, even if a command requests it several times."""

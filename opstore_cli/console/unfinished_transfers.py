@@ -19,9 +19,9 @@ def list_unfinished(home: Path, url: str | None, client: "OpStoreClient | None")
     """List the transfers from and to a daemon (None: the local one): those recorded here, and its unfinished uploads.
 
     Keys: `way` (`push`, `pull`), `path` (None: started elsewhere), `version` (of a pull), `offset` and `size` in bytes
-    (None: unknown), `running` (None: unknown), `upload`, `follow_links` and `expires_at` (of a push). For a pull of a
-    folder, `offset` is the bytes of its files. Without a client, or if the daemon fails, the list has what is recorded
-    here.
+    (None: unknown), `running` (None: unknown); of a push also `upload`, `follow_links`, `exclude` and `expires_at`. For
+    a pull of a folder, `offset` is the bytes of its files. Without a client, or if the daemon fails, the list has what
+    is recorded here.
     """
     from opstore_cli.transfer.resume_state import recorded_transfers
     from opstore_cli.transport.target import LOCAL
@@ -54,6 +54,7 @@ def _of_push(state: "TransferState | None", running: bool | None, upload: "Unfin
         "size": state.size if state is not None else upload.size if upload is not None else None,
         "running": running,
         "follow_links": state is not None and state.follow_links,
+        "exclude": [] if state is None else list(state.exclude),
         "upload": state.upload if state is not None else upload.upload if upload is not None else None,
         "expires_at": None if upload is None else format_time(upload.expires_at),
     }
@@ -72,6 +73,7 @@ def _of_pull(state: "TransferState", running: bool) -> list[dict[str, Any]]:
             "size": state.size,
             "running": running,
             "follow_links": False,
+            "exclude": [],
             "upload": None,
             "expires_at": None,
         }
@@ -101,4 +103,5 @@ def describe(transfer: dict[str, Any]) -> str:
     else:
         title, command = f"push of {path}", f"opstore push NAME {quoted}"
         command += " --follow-links" if transfer["follow_links"] else ""
+        command += "".join(f" --exclude {shlex.quote(pattern)}" for pattern in transfer["exclude"])
     return f"{title}: {progress}, {'running' if transfer['running'] else f'resume with: {command}'}"

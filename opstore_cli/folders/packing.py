@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from opstore_cli.folders.ignore import IgnoreRules
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.folder_format import (
     END,
@@ -35,11 +36,13 @@ class PackedFolder:
     """The tar stream of a folder in its current state. Every method raises FileRefused, which names the entry.
 
     It keeps a list of the entries in memory, but of their content only what one `read` returns. `follow_links`: links
-    are replaced by what they lead to, also outside of the folder; a cycle is refused.
+    are replaced by what they lead to, also outside of the folder; a cycle is refused. `rules`: which entries are
+    skipped; `skipped` is how many of them patterns of the user exclude, and whether a `.git` is skipped.
     """
 
-    def __init__(self, path: str, *, follow_links: bool = False) -> None:
-        self._path, self._follows = path, follow_links
+    def __init__(self, path: str, *, follow_links: bool = False, rules: IgnoreRules | None = None) -> None:
+        self._path, self._follows, self._rules = path, follow_links, rules
+        self.skipped = (0, False)
         # As bytes, so that names are the same whatever encoding the user's locale has.
         self._root = os.fsencode(path)
         self._entries = sorted(self._scan(), key=lambda entry: entry.path)
@@ -148,6 +151,7 @@ class PackedFolder:
     def _scan(self) -> Iterator[Entry]:
         pending: list[tuple[bytes, tuple[_Place, ...]]] = [(b"", ())]
         count = 0
+        self.skipped = (0, False)
         while pending:
             folder, above = pending.pop()
             path = os.path.join(self._root, folder) if folder else self._root
@@ -158,10 +162,26 @@ class PackedFolder:
             if self._follows and count > MAX_FOLLOWED:
                 raise self._refused(folder, f"with its links followed, the folder has more than {MAX_FOLLOWED} entries")
             for name in names:
-                entry = self._entry(folder + b"/" + name if folder else name)
+                entry_path = folder + b"/" + name if folder else name
+                if self._is_skipped(entry_path):
+                    continue
+                entry = self._entry(entry_path)
                 if entry.kind == FOLDER:
                     pending.append((entry.path, within))
                 yield entry
+
+    def _is_skipped(self, path: bytes) -> bool:
+        """Return whether the rules skip the entry, and count it."""
+        if self._rules is None:
+            return False
+        full_path = os.path.join(self._root, path)
+        is_folder = os.path.isdir(full_path) and (self._follows or not os.path.islink(full_path))
+        rule = self._rules.deciding(path, is_folder)
+        if rule is not None:
+            count, git = self.skipped
+            is_git = self._rules.is_default(rule)
+            self.skipped = (count + (not is_git), git or is_git)
+        return rule is not None
 
     def _place(self, path: bytes, folder: bytes, above: "tuple[_Place, ...]") -> "_Place":
         """Return the identity of a folder; raises FileRefused if it is one of those that it is in."""

@@ -109,10 +109,14 @@ class ChariotsImport:
         if path is None:
             imported = self._client.register(op, subversions=version.text_with_time, valid_for=valid_for, new_ops=LEVEL)
         else:
-            with self._out.progress(f"import {op}"):
-                imported = self._client.push(
-                    op, path, subversions=version.text_with_time, valid_for=valid_for, new_ops=LEVEL
-                )
+            try:
+                with self._out.progress(f"import {op}"):
+                    imported = self._client.push(
+                        op, path, subversions=version.text_with_time, valid_for=valid_for, new_ops=LEVEL
+                    )
+            except errors.BytesYanked as refusal:
+                self._skip("bytes", f"{line.op}@{version}", refusal.text)
+                return
         self.report.links += len(downstreams)
         if imported.created:
             self._report_created(OpVersion(op=op, version=imported.version))

@@ -2,24 +2,29 @@
 
 import os
 import stat
+from collections.abc import Sequence
 
 from opstore_cli.files.suffix import split_suffix
+from opstore_cli.folders.ignore import IgnoreRules
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import OpName
 
 
-def sources_by_op(folder: str) -> dict[OpName, str]:
-    """Return the path to push for each op. Entries that begin with a dot are skipped; links are followed.
+def sources_by_op(folder: str, exclude: Sequence[str] = ()) -> dict[OpName, str]:
+    """Return the path to push for each op. Links are followed.
 
-    Raises InvalidName, and FileRefused if an entry is neither file nor folder or two entries map to the same op.
+    Entries that begin with a dot are skipped, and those that a pattern of `exclude` or of the folder's `.opstoreignore`
+    matches. Raises InvalidName, and FileRefused if an entry is neither file nor folder or two entries map to the same
+    op.
     """
     sources: dict[OpName, str] = {}
+    rules = IgnoreRules.of_folder(folder, exclude)
     with errors.translated(OSError, to=errors.FileRefused, path=folder):
         filenames = sorted(os.listdir(folder))
     for filename in filenames:
-        if filename.startswith("."):
-            continue
         path = os.path.join(folder, filename)
+        if filename.startswith(".") or rules.deciding(os.fsencode(filename), os.path.isdir(path)):
+            continue
         op = OpName.parse(filename if _is_folder(path) else split_suffix(filename)[0])
         if op in sources:
             raise errors.FileRefused(path=path, reason=f"it maps to the op {op}, and so does {sources[op]}")

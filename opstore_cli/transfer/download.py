@@ -14,6 +14,7 @@ from opstore_cli.files.part_file import PartFile
 from opstore_cli.files.part_folder import PartFolder
 from opstore_cli.folders.unpacking import PartialFolder, unpack
 from opstore_cli.transfer.hashing import HashedStream, Hasher
+from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.output_path import check_path, check_path_of, is_complete, leave_alone
 from opstore_cli.transfer.output_stream import flush, write_all
 from opstore_cli.transfer.progress import Progress
@@ -350,6 +351,8 @@ def _kept_for_resume(part: PartFile | PartFolder) -> Iterator[None]:
             part.remove()
         elif isinstance(failure, errors.ConnectionLost):
             failure.with_resume()
+        elif isinstance(failure, KeyboardInterrupt):
+            raise InterruptedTransfer from None
         raise
     except BaseException:
         part.remove()

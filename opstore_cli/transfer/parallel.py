@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.progress import Display
 from opstore_daemon.protocol import errors
 
@@ -28,6 +29,7 @@ class ParallelTransfers(Generic[T]):
         self._current = threading.local()
         self._interrupted = threading.Event()
         self._bug: BaseException | None = None
+        self._has_moved = False  # bytes: the same command need not transfer all of them again
 
     def run(self) -> list[T | errors.OpStoreError | None]:
         """Return each job's result or error; None for a job that was not started after a fatal error of another."""
@@ -40,12 +42,15 @@ class ParallelTransfers(Generic[T]):
                 # With a timeout: if another thread receives the signal, it does not wake this one.
                 while thread.is_alive():
                     thread.join(POLL_INTERVAL)
-        except BaseException:
+        except BaseException as failure:
             self._interrupted.set()
             self._cancel_waiting()
             deadline = time.monotonic() + GRACE
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
+            # A thread that waits for the network does not say what it leaves.
+            if isinstance(failure, KeyboardInterrupt) and self._has_moved:
+                raise InterruptedTransfer from None
             raise
         if self._bug is not None:
             raise self._bug
@@ -55,6 +60,7 @@ class ParallelTransfers(Generic[T]):
         """Report the progress of the job that calls this; after an interrupt, end that job by KeyboardInterrupt."""
         if self._interrupted.is_set():
             raise KeyboardInterrupt
+        self._has_moved = self._has_moved or done > 0
         self._display.moved(self._current.number, done, total)
 
     def _next(self) -> tuple[int, Callable[[], T]] | None:

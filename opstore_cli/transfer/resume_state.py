@@ -27,7 +27,7 @@ _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 class TransferState(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer that can be resumed. `path` is its source or target, as `printable`; `size` is in bytes.
 
-    A push has an `upload`, and `follow_links` if it follows the links of a folder.
+    A push has an `upload`, `follow_links` if it follows the links of a folder, and the patterns that it `exclude`s.
     A pull has a `version` (NAME@VERSION), and `part` is the path that holds its bytes.
     `daemon` identifies the daemon across its restarts.
     """
@@ -40,6 +40,7 @@ class TransferState(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     part: str = ""
     follow_links: bool = False
+    exclude: tuple[str, ...] = ()
 
 
 class StateFile:

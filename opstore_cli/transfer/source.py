@@ -5,11 +5,12 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from opstore_cli.files.targets import leads_to_descriptor
+from opstore_cli.folders.ignore import IgnoreRules
 from opstore_cli.folders.packing import PackedFolder
 from opstore_cli.transfer.hashing import Hasher
 from opstore_daemon.protocol import errors
@@ -36,6 +37,8 @@ class Source:
 
     format: str | None = None  # the version's format, if the kind of source decides it
     follows_links = False  # a folder whose links are followed
+    exclude: tuple[str, ...] = ()  # patterns of the entries of a folder that are skipped
+    skipped: tuple[int, bool] = (0, False)  # entries of a folder that patterns exclude, and whether `.git` is skipped
 
     def __init__(self, file: BinaryIO, name: str, path: Path | None = None) -> None:
         self.name = name
@@ -223,17 +226,21 @@ class FolderSource(Source):
 
 
 @contextlib.contextmanager
-def open_source(source: "Readable | Source", *, follow_links: bool = False) -> Iterator[Source]:
+def open_source(
+    source: "Readable | Source", *, follow_links: bool = False, exclude: Sequence[str] = (), whole: bool = False
+) -> Iterator[Source]:
     """Yield the source, opened; a file object or a Source is not closed at the end. Raises FileRefused.
 
-    `follow_links`: store what the links in a folder lead to in place of the links.
+    `follow_links`: store what the links in a folder lead to in place of the links. `exclude`: patterns of entries of a
+    folder to skip, in addition to those of its `.opstoreignore`; `whole`: skip nothing.
     """
     if isinstance(source, Source):
         yield source
     elif isinstance(source, Path | str) and os.path.isdir(source):
-        with contextlib.closing(PackedFolder(str(source), follow_links=follow_links)) as folder:
+        rules = None if whole else IgnoreRules.of_folder(str(source), exclude)
+        with contextlib.closing(PackedFolder(str(source), follow_links=follow_links, rules=rules)) as folder:
             made = FolderSource(folder, source)
-            made.follows_links = follow_links
+            made.follows_links, made.exclude, made.skipped = follow_links, tuple(exclude), folder.skipped
             yield made
     elif isinstance(source, Path | str):
         with _open(Path(source)) as file:
@@ -253,7 +260,7 @@ def has_bytes(path: Path, digest: str | None, size: int | None) -> bool:
 def digest_of_path(path: Path, size: int | None = None) -> Digest | None:
     """Return the digest that a push of the file or folder would have; None if it can't be read, or has another size."""
     try:
-        with open_source(path) as source, Hasher() as hasher:
+        with open_source(path, whole=True) as source, Hasher() as hasher:
             if size is not None and source.size not in (None, size):
                 return None
             while data := source.read(READ_SIZE):

@@ -5,13 +5,14 @@ them up by a sample, and computes their digest only if the store has bytes with 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from opstore_cli.transfer.checksum import SourceHash
+from opstore_cli.transfer.interruption import InterruptedTransfer
 from opstore_cli.transfer.progress import Progress
 from opstore_cli.transfer.resume_state import RECORDED_FROM, StateFile, TransferState, printable
 from opstore_cli.transfer.retry import RETRYABLE, RetryBudget
@@ -43,13 +44,15 @@ def push(
     progress: Progress,
     *,
     follow_links: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Pushed:
     """Upload the bytes and create the version that `declared` describes, without its upload, digest and size.
 
     `home` is the folder for the state file, None if the upload need not be resumed by a later process. `follow_links`:
-    store what the links in a folder lead to in place of the links. Raises FileRefused, and the daemon's errors.
+    store what the links in a folder lead to in place of the links. `exclude`: patterns of entries of a folder to skip.
+    Raises FileRefused, and the daemon's errors.
     """
-    with open_source(source, follow_links=follow_links) as file:
+    with open_source(source, follow_links=follow_links, exclude=exclude) as file:
         uploader = Uploader(api, op, file, _described(declared, file), progress)
         if file.size is not None and file.size <= limits.SMALL_PUSH:
             return uploader.small(file.size)
@@ -116,7 +119,7 @@ class Uploader:
             if self._source.size not in (None, sent):
                 raise self._source.truncation()
             return self._create_version(upload=upload.upload, checksum=checksum_of(checksum), size=sent)
-        except errors.OpStoreError:
+        except BaseException:  # nothing can resume it
             self._delete(upload, None)
             raise
 
@@ -180,6 +183,10 @@ class Uploader:
             elif isinstance(failure, errors.ConnectionLost):
                 failure.with_resume()
             raise
+        except KeyboardInterrupt:
+            if state is None:
+                raise
+            raise InterruptedTransfer from None
         _remove(state)
         return pushed
 
@@ -213,6 +220,7 @@ class Uploader:
                     size=self._size,
                     upload=upload.upload,
                     follow_links=self._source.follows_links,
+                    exclude=self._source.exclude,
                 )
             )
         return upload

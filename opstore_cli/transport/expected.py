@@ -110,7 +110,9 @@ def is_selected(version: OpVersion, reference: Reference) -> bool:
 
 def is_pushed(pushed: Pushed, op: str, declared: NewVersion) -> bool:
     """Return whether it is the version that was pushed: its op, bytes and, if declared, subversions and format."""
-    fits = is_version(pushed, op) and (pushed.created or not declared.new)
+    # The version that declared subversions or fields name may be there already.
+    is_declared = declared.subversions is not None or declared.fields is not None
+    fits = is_version(pushed, op) and (pushed.created or not declared.new or is_declared)
     if declared.subversions is not None and declared.otherwise == "refuse":
         fits = fits and Version.parse(pushed.subversions) == declared.subversions
     if pushed.created and declared.size is not None:

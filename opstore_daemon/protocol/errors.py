@@ -4,7 +4,7 @@
     ├── Refused              exit 2    InvalidName  InvalidVersion  InvalidSubversions  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  InvalidArgument
-    │                                  FileRefused  FolderRefused  OldStoreUnreadable  ImportIncomplete
+    │                                  FileRefused  CommandFailed  FolderRefused  OldStoreUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels
@@ -13,7 +13,7 @@
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
     │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound
-    ├── Conflict             exit 5    VersionConflict  PipelineConflict  OffsetMismatch  UploadIncomplete
+    ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
@@ -185,6 +185,10 @@ class AmbiguousReference(Refused):
 
 class FileRefused(Refused):
     message = "{path}: {reason}"
+
+
+class CommandFailed(Refused):
+    message = "nothing was stored: the command {command} failed: {reason}"
 
 
 class FolderRefused(Refused):
@@ -509,6 +513,12 @@ class LockConflict(Conflict):
             return "none" if digest is None else f"{digest} ({size} bytes)"
 
         return cls(name=name, actual=words(*actual), expected=words(*expected))
+
+
+class BytesYanked(Conflict):
+    message = "{op}@{version} has these bytes, and is yanked: {reason}"
+    hint = "if they are right after all, push them with --new, or undo the yank: opstore unyank {op}@{version}"
+    python = "if they are right after all: new=True, or client.unyank('{op}@{version}')"
 
 
 class OutputExists(Conflict):

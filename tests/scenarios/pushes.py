@@ -307,3 +307,51 @@ def a_push_of_stored_bytes_does_not_change_their_format(scene: Scene) -> None:
     scene.store.push("pca", b"model", format="joblib")
     again = scene.store.push("pca", b"model", format="pickle")
     assert (again.created, again.format) == (False, "joblib")
+
+
+@SCENARIOS.append
+def bytes_of_a_yanked_version_are_refused_unless_new(scene: Scene) -> None:
+    store = scene.store
+    store.push("pca", b"one")
+    store.yank("pca@1.0.0", "broken")
+    before = scene.rows()
+    for more in ({}, {"bump": "major"}, {"subversions": "aaaa.bbbb.cccc"}, {"fields": {"major": {"a": "b"}}}):
+        with pytest.raises(errors.BytesYanked) as refused:
+            store.push("pca", b"one", **more, tags=["best"])
+        assert refused.value.details == {"op": "pca", "version": "1.0.0", "reason": "broken"}
+    assert scene.rows() == before
+    assert store.push("pca", b"one", new=True).version == "1.0.1"
+    # The newest version with these bytes decides, and now it is not yanked.
+    assert store.push("pca", b"two").version == "1.0.2"
+    assert store.push("pca", b"one").version == "1.0.3"
+    store.yank("pca@1.0.3", "still broken")
+    with pytest.raises(errors.BytesYanked):
+        store.push("pca", b"one")
+    # Another op has nothing to do with it.
+    assert store.push("encoder", b"one").version == "1.0.0"
+    store.unyank("pca@1.0.3")
+    assert store.push("pca", b"one").version == "1.0.3"
+
+
+@SCENARIOS.append
+def a_registered_version_does_not_get_the_bytes_of_a_yanked_one(scene: Scene) -> None:
+    store = scene.store
+    store.push("pca", b"one")
+    store.register("pca", subversions="aaaa.bbbb.cccc")
+    store.yank("pca@1.0.0", "broken")
+    with pytest.raises(errors.BytesYanked):
+        store.push("pca", b"one", subversions="aaaa.bbbb.cccc")
+    assert store.show("pca@aaaa.bbbb.cccc_").digest is None
+    pushed = store.push("pca", b"one", subversions="aaaa.bbbb.cccc", new=True)
+    assert (pushed.subversions, pushed.created) == ("aaaa.bbbb.cccc", True)
+    assert store.push("pca", b"one", subversions="aaaa.bbbb.cccc", new=True).created is False
+
+
+@SCENARIOS.append
+def a_patch_of_declared_subversions_may_have_the_bytes_of_a_yanked_version(scene: Scene) -> None:
+    store = scene.store
+    store.push("pca", b"one", subversions="aaaa.bbbb.cccc")
+    store.push("pca", b"two", subversions="aaaa.bbbb.dddd")
+    store.yank("pca@1.0.0", "broken")
+    pushed = store.push("pca", b"one", subversions="aaaa.bbbb.dddd", otherwise="patch")
+    assert (pushed.version, pushed.created) == ("1.0.2", True)

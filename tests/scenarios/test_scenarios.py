@@ -56,7 +56,7 @@ def in_process(folder: Path) -> Iterator[Scene]:
     """Open a client that calls the application without a network."""
     with in_files(folder) as scene:
         client = _InProcess(scene.server)
-        client.warn = ignore
+        client.warn = client.warn_not_recorded = ignore
         yield Scene(client, scene.server, scene.saver)
 
 
@@ -68,6 +68,7 @@ def over_http(folder: Path) -> Iterator[Scene]:
         serving(folder, saver=saver) as running,
         _OverHttp(running.url, token=running.token, warn=ignore) as client,
     ):
+        client.warn_not_recorded = ignore
         yield Scene(client, running.server, saver)
 
 

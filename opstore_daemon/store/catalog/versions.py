@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, func, insert, null, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Label, Message, Op, Tag, Version
+from opstore_daemon.metadata.tables import Label, Message, Op, Tag, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, VersionRecord
@@ -53,10 +53,14 @@ def add(
     """Register the op's version with these subversions, or store the bytes of one that is registered already.
 
     `request` has the message and what to record of the bytes; `now` in microseconds since 1970. Raises VersionConflict
-    if the version has other bytes: a stored version never changes.
+    if the version has other bytes: a stored version never changes. Raises BytesYanked for a new version with the bytes
+    of a yanked one, unless the request is for `new` or, as by the chariots verbs, for a patch of declared subversions.
     """
     hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
-    known, *assigned = _assigned(op_id=op.id, **hashes).run(connection).one()
+    digest = "" if blob is None else blob.digest
+    known, yanked, *assigned = _assigned(op_id=op.id, digest=digest, **hashes).run(connection).one()
+    if yanked is not None and not request.new and request.otherwise == "refuse":
+        _refuse_yanked(connection, op, yanked, known)
     if known is None:
         return Added(_register(connection, op, version, _number(op, *assigned), blob, request, now), True, fresh=True)
     found = _row(connection, op, known)
@@ -72,6 +76,13 @@ def add(
     if request.message is not None:
         _end_message(version=found.id, at=position).run(connection)
     return Added(_row(connection, op, known), created=True)
+
+
+def _refuse_yanked(connection: Connection, op: OpRow, yanked: int, known: int | None) -> None:
+    """Raise BytesYanked, unless the declared version, with the id `known`, has these bytes itself."""
+    row = _row(connection, op, yanked)
+    if known is None or _row(connection, op, known).digest != row.digest:
+        raise errors.BytesYanked(op=op.name, version=str(row.number), reason=row.yank_reason)
 
 
 def _row(connection: Connection, op: OpRow, version_id: int) -> VersionRow:
@@ -162,11 +173,15 @@ def _number(op: OpRow, *assigned: int | None) -> VersionNumber:
 
 
 @prepared
-def _assigned(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
-    """Select the version's id, the numbers of its major and minor subversions, and the highest number at each level.
+def _assigned(*, op_id: int, digest: str, major: str, minor: str, patch: str) -> Executable:
+    """Select the version's id, then that of the newest version with the digest if it is yanked.
 
-    Each is one lookup in an index.
+    Then the numbers of the version's major and minor subversions, and the highest number at each level. Each is one
+    lookup in an index.
     """
+    with_bytes = select(Version.id).where(Version.op_id == op_id, Version.digest == digest)
+    newest = with_bytes.order_by(Version.sequence.desc()).limit(1).scalar_subquery()
+    yanked = select(Yank.version_id).where(Yank.version_id == newest, Yank.yanked, Yank.until.is_(None))
     in_major = (Version.op_id == op_id, Version.major == major)
     in_minor = (*in_major, Version.minor == minor)
     known_major = select(Version.major_number).where(*in_major).limit(1).correlate(None).scalar_subquery()
@@ -175,6 +190,7 @@ def _assigned(*, op_id: int, major: str, minor: str, patch: str) -> Executable:
     of_major = (Version.op_id == op_id, Version.major_number == known_major)
     columns = (
         select(Version.id).where(*in_minor, Version.patch == patch).scalar_subquery(),
+        yanked.scalar_subquery(),
         known_major,
         select(func.max(Version.major_number)).where(Version.op_id == op_id).scalar_subquery(),
         known_minor,

@@ -22,10 +22,10 @@ REGISTER = "pipeline register"
     [
         ("xyzzy", "", ""),
         ("ops --nonsense", "", "ops"),
-        ("push", "give NAME and FILE, or --all DIR", "push"),
-        ("push pca", "give NAME and FILE, or --all DIR", "push"),
+        ("push", "give NAME and FILE, NAME and --from-command CMD, or --all DIR", "push"),
+        ("push pca", "give NAME and FILE, NAME and --from-command CMD, or --all DIR", "push"),
         ("push pca /nowhere/at/all", "", "push"),
-        ("push --all . pca", "--all takes the names from the files: give no NAME and no FILE", "push"),
+        ("push --all . pca", "--all takes the names from the files: omit NAME and FILE", "push"),
         ("push --all . --subversions a.b.c", "--subversions applies to one op, and --all pushes several", "push"),
         ("push --all . --bump minor --field major:a=b", "--bump and --field are mutually exclusive", "push"),
         ("push --all /nowhere/at/all", "", "push"),

@@ -97,8 +97,13 @@ def test_a_socket_is_refused(machine: Machine) -> None:
 
 def test_an_empty_file_a_device_and_a_pipe_can_be_pushed(machine: Machine) -> None:
     machine.file("empty", "")
-    assert machine.run("push", "empty", "empty") == (0, "empty@1.0.0\n", STARTED)
-    assert machine.run("push", "nothing", "/dev/null") == (0, "nothing@1.0.0\n", "")
+    assert machine.run("push", "empty", "empty") == (
+        0,
+        "empty@1.0.0\n",
+        STARTED + "warning: empty@1.0.0 is empty: it has 0 bytes\n",
+    )
+    said = "warning: nothing@1.0.0 is empty: it has 0 bytes\n"
+    assert machine.run("push", "nothing", "/dev/null") == (0, "nothing@1.0.0\n", said)
     assert machine.run("push", "piped", "-", stdin=b"a pipe") == (0, "piped@1.0.0\n", "")
     assert machine.run("push", "piped", "/dev/stdin", stdin=b"another") == (0, "piped@1.0.1\n", "")
     assert [machine.raw("pull", op, "-o", "-")[1] for op in ("empty", "nothing", "piped")] == [b"", b"", b"another"]
@@ -159,11 +164,10 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(m
         ("there", 5, "there exists already\nhint: choose another path, or overwrite it with -f"),
         ("link", 5, "link exists already\nhint: choose another path, or overwrite it with -f"),
         ("dangling", 5, "dangling exists already\nhint: choose another path, or overwrite it with -f"),
-        ("folder", 2, "folder: it is a folder"),
-        ("folder/", 2, "folder/: it is a folder"),
-        (".", 2, ".: it is a folder"),
-        ("..", 2, "..: it is a folder"),
-        ("new/", 2, "new/: it is a folder"),
+        ("there/", 2, "there/: it is not a folder"),
+        ("link/", 2, "link/: it is not a folder"),
+        ("dangling/", 2, "dangling/: it is not a folder"),
+        ("there/new/", 9, "there/new can't be written: Not a directory"),
         ("nowhere/new", 2, "nowhere/new: the folder nowhere does not exist"),
         ("there/new", 2, "there/new: the folder there does not exist"),
         ("", 2, ".: it is a folder"),
@@ -240,6 +244,7 @@ def test_the_default_output_is_not_overwritten(machine: Machine) -> None:
     machine.do("push", "pca", "blob")
     assert machine.run("pull", "pca") == (0, "pca-1.0.0\n", "")
     said = "error: pca-1.0.0 exists already\nhint: choose another path, or overwrite it with -f\n"
+    machine.file("pca-1.0.0", "two")
     assert machine.run("pull", "pca") == (5, "", said)
     assert machine.run("pull", "pca", "-f") == (0, "pca-1.0.0\n", "")
 
@@ -352,6 +357,8 @@ def test_file_names_are_escaped(machine: Machine, name: bytes) -> None:
     assert (code, err, set(out) & set("\x1b\u202e")) == (0, "", set())
     assert os.path.exists(os.fsencode(machine.cwd) + b"/" + output)
     message = f"{out.strip()} exists already" if name != b" " else "out  exists already"
+    with open(os.fsencode(machine.cwd) + b"/" + output, "wb") as file:
+        file.write(b"two")
     code, out, err = machine.run("pull", "pca", "-o", output)
     assert (code, err.splitlines()[0]) == (5, f"error: {message}")
     code, _, error = machine.ask("pull", "pca", "-o", output)
@@ -517,7 +524,11 @@ def test_arguments_at_the_limits_are_stored(machine: Machine) -> None:
 def test_two_dashes_end_the_options(machine: Machine) -> None:
     machine.file("-m", "one")
     assert machine.run("push", "pca", "--", "-m") == (0, "pca@1.0.0\n", STARTED)
-    assert machine.run("push", "pca", "-m", "text", "--", "-m") == (0, "pca@1.0.0\n", NOTHING_NEW)
+    assert machine.run("push", "pca", "-m", "text", "--", "-m") == (
+        0,
+        "pca@1.0.0\n",
+        NOTHING_NEW + "not recorded: the message; opstore edit pca@1.0.0 -m TEXT sets it\n",
+    )
     assert machine.run("push", "pca", "./-m") == (0, "pca@1.0.0\n", NOTHING_NEW)
     assert machine.run("pull", "pca", "-o", "-f") == (0, "-f\n", "")
     code, out, err = machine.run("show", "--", "--json")

@@ -190,7 +190,8 @@ def test_an_interrupted_or_killed_pull_is_resumed(machine: Machine, wire: Wire) 
     process = machine.begin("pull", "encoder", "-o", "out", env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
-    assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
+    said = b"error: interrupted\nhint: resume it with: opstore pull encoder -o out\n"
+    assert (process.communicate(timeout=60), process.returncode) == ((b"", said), 130)
     assert len(machine.listing()) == 2
     came = wire.down
     wire.reset()

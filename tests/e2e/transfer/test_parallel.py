@@ -39,7 +39,12 @@ def test_each_file_and_folder_becomes_an_op_of_its_name(models: Machine) -> None
     assert models.run("push", "--all", "models/", "--bump", "minor", "--label", "run=1", "-m", "all of them") == (
         0,
         "encoder@1.0.0\nforest@1.0.0\npca@1.1.0\n",
-        "nothing new: encoder@1.0.0 has these bytes already\nnothing new: forest@1.0.0 has these bytes already\n",
+        "".join(
+            f"nothing new: {op}@1.0.0 has these bytes already\nrecorded on it: label run=1\n"
+            f"not recorded: the message; opstore edit {op}@1.0.0 -m TEXT sets it\n"
+            "no minor bump: --new makes a version of the same bytes\n"
+            for op in ("encoder", "forest")
+        ),
     )
     shown = models.ask("show", "pca")[1]
     assert (shown["labels"], shown["message"]) == ({"run": "1"}, "all of them")
@@ -176,7 +181,8 @@ def test_an_interrupted_batch_is_resumed(machine: Machine, wire: Wire) -> None:
     process = machine.begin("push", "--all", "models", env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
-    assert (process.communicate(timeout=60)[1], process.returncode) == (b"error: interrupted\n", 130)
+    said = b"error: interrupted\nhint: resume it with: opstore push --all models\n"
+    assert (process.communicate(timeout=60)[1], process.returncode) == (said, 130)
     wire.reset()
     code, out, _ = machine.run("push", "--all", "models", env=wire.settings)
     assert (code, out) == (0, "".join(f"op{number}@1.0.0\n" for number in range(6)))
@@ -289,7 +295,8 @@ def test_an_interrupted_pull_of_several_ops_is_resumed(machine: Machine, wire: W
     process = machine.begin(*words, env=wire.settings)
     assert wire.stopped.wait(60)
     process.send_signal(signal.SIGINT)
-    assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
+    said = f"error: interrupted\nhint: resume it with: opstore {' '.join(map(str, words))}\n".encode()
+    assert (process.communicate(timeout=60), process.returncode) == ((b"", said), 130)
     wire.reset()
     assert machine.run(*words, "-f", env=wire.settings)[0] == 0
     assert sorted(os.listdir(machine.cwd / "out")) == [f"op{number}" for number in range(6)]

@@ -176,7 +176,8 @@ def test_an_interrupted_pull_of_a_lock_keeps_its_bytes(machine: Machine, wire: W
     parts = machine.cwd / "models"
     wait_for(lambda: sum(each.stat().st_size for each in parts.iterdir()) > 20 * MIB, "the pull of what was sent")
     process.send_signal(signal.SIGINT)
-    assert (process.communicate(timeout=60), process.returncode) == ((b"", b"error: interrupted\n"), 130)
+    said = f"error: interrupted\nhint: resume it with: opstore {' '.join(PULL)}\n"
+    assert (process.communicate(timeout=60), process.returncode) == ((b"", said.encode()), 130)
     assert all(name.endswith(".part") for name in os.listdir(machine.cwd / "models"))
     wire.reset()
     assert machine.run(*PULL, env=wire.settings)[0] == 0

@@ -1,0 +1,29 @@
+"""Commands with an option that takes all words after it, as they are: another command."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from opstore_cli.console.command import Command
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class TrailingWordsCommand(Command):
+    """A command whose parameter `trailing` takes all words that follow its option, such as options of their own."""
+
+    trailing = "--from-command"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.trailing in args:
+            start = args.index(self.trailing)
+            words = args[start + 1 :]
+            # For click, an option that is given once for each word.
+            args = args[:start] + ([f"{self.trailing}={word}" for word in words] or [self.trailing])
+        return super().parse_args(ctx, args)
+
+
+def trailing_option(name: str, parameter: str, help_text: str) -> Callable[[F], F]:
+    """Return the decorator for the option."""
+    return click.option(name, parameter, metavar="CMD...", multiple=True, type=click.UNPROCESSED, help=help_text)
