@@ -1,14 +1,13 @@
 """The output of a command as the source of a push, which is refused if the command fails."""
 
 import contextlib
-import os
 import shlex
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 from opstore_cli.transfer.source import Source
 from opstore_daemon.protocol import errors
@@ -16,8 +15,12 @@ from opstore_daemon.protocol import errors
 GRACE = 5.0  # seconds that the command has to end after a signal, before the next stronger one
 MAX_SHOWN = 200  # characters of the command in an error
 
-# Signals that end this process, which then ends the command first. Ctrl-C reaches the command by itself.
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# The signals that end this process, and how they are usually handled. Ctrl-C reaches the command by itself.
+_ENDING = {
+    getattr(signal, name): signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+}
 
 
 class CommandOutput(Source):
@@ -36,60 +39,81 @@ class CommandOutput(Source):
             )
 
 
-class _Ended(BaseException):
-    """This process received a signal that ends it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 @contextlib.contextmanager
 def run_command(command: Sequence[str]) -> Iterator[CommandOutput]:
     """Start the command, without a shell, and yield its output. It is ended if the context fails.
 
     Its standard input and error are those of this process. Raises CommandFailed if it can't be started.
     """
+    with _EndingSignals() as signals:
+        process = _start(command)
+        try:
+            signals.release()
+            yield CommandOutput(process, command)
+        except BaseException as failure:
+            signals.hold()
+            _end(process, has_signal=isinstance(failure, KeyboardInterrupt))
+            raise
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
     try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
     except (OSError, ValueError) as error:
         failure = _failure(command, f"it can't be started: {errors.reason(error)}")
         if len(command) == 1 and " " in command[0]:
             failure.advice = "there is no shell: give its words one by one, without quotes, or use: sh -c '...'"
         raise failure from None
-    try:
-        with _ending_signals_raised():
-            try:
-                yield CommandOutput(process, command)
-            except BaseException as failure:
-                _end(process, has_signal=isinstance(failure, KeyboardInterrupt))
-                raise
-            finally:
-                if process.stdout is not None:
-                    process.stdout.close()
-    except _Ended as ended:
-        signal.signal(ended.number, signal.SIG_DFL)
-        os.kill(os.getpid(), ended.number)
-        raise  # not reached, unless somebody blocks the signal
 
 
-@contextlib.contextmanager
-def _ending_signals_raised() -> Iterator[None]:
-    """Raise _Ended where this process receives a signal that would end it; one that is ignored stays so."""
+class _Ended(BaseException):
+    """This process received a signal that ends it."""
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise _Ended(number)
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
-            if signal.getsignal(number) == signal.SIG_DFL:
-                before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+class _EndingSignals:
+    """The signals that end this process: each raises an exception, so that the command can be ended first.
+
+    They are held back until `release`, and again from the first one or from `hold` on: one that interrupts the start
+    or the end of the command would leave it running. At the end of the context they have their usual effect. A signal
+    that is ignored stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self._held = True
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number, usual in _ENDING.items():
+                if signal.getsignal(number) == usual:
+                    self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: object, traceback: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._received is not None and kind is not KeyboardInterrupt:
+            signal.raise_signal(self._received)
+
+    def hold(self) -> None:
+        """Hold back the signals from here on."""
+        self._held = True
+
+    def release(self) -> None:
+        """Raise KeyboardInterrupt or _Ended where a signal arrives, and now if one was held back."""
+        self._held = False
+        if self._received is not None:
+            self._receive(self._received)
+
+    def _receive(self, number: int, _frame: FrameType | None = None) -> None:
+        self._received = number
+        if not self._held:
+            self._held = True
+            raise KeyboardInterrupt if number == signal.SIGINT else _Ended
 
 
 def _end(process: "subprocess.Popen[bytes]", *, has_signal: bool) -> None:
