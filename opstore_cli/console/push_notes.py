@@ -22,8 +22,8 @@ def note_skipped(session: Session, path: str, skipped: tuple[int, bool]) -> None
     if git:
         session.out.note(f"skipped .git in {path}; --exclude '!.git' stores it")
     if count:
-        entries = "an entry" if count == 1 else f"{count} entries"
-        session.out.note(f"skipped {entries} of {path} that --exclude or .opstoreignore match")
+        entries = "1 entry" if count == 1 else f"{count} entries"
+        session.out.note(f"skipped {entries} in {path}, matched by --exclude or .opstoreignore")
 
 
 def note_result(session: Session, pushed: "Pushed", source: str | BinaryIO, options: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opstore_cli.folders.ignore import IgnoreRules
+from opstore_cli.folders.ignore import GIT, IgnoreRules
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.folder_format import (
     END,
@@ -176,12 +176,12 @@ class PackedFolder:
             return False
         full_path = os.path.join(self._root, path)
         is_folder = os.path.isdir(full_path) and (self._follows or not os.path.islink(full_path))
-        rule = self._rules.deciding(path, is_folder)
-        if rule is not None:
+        pattern = self._rules.deciding(path, is_folder)
+        if pattern is not None:
             count, git = self.skipped
-            is_git = self._rules.is_default(rule)
+            is_git = pattern == GIT
             self.skipped = (count + (not is_git), git or is_git)
-        return rule is not None
+        return pattern is not None
 
     def _place(self, path: bytes, folder: bytes, above: "tuple[_Place, ...]") -> "_Place":
         """Return the identity of a folder; raises FileRefused if it is one of those that it is in."""

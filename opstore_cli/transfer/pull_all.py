@@ -55,10 +55,13 @@ def targets(versions: Sequence[VersionRecord], folder: Path, *, keep_suffix: boo
     Raises FileRefused if two versions have the same path.
     """
     paths = [folder / (version.op + (suffix_of(version) if keep_suffix else "")) for version in versions]
-    for index, path in enumerate(paths):
-        if path in paths[:index]:
-            ops = " and ".join((versions[paths.index(path)].op, versions[index].op))
-            raise errors.FileRefused(path=str(path), reason=f"both {ops} would be written to it")
+    owners: dict[Path, str] = {}
+    for version, path in zip(versions, paths, strict=True):
+        if path in owners:
+            raise errors.FileRefused(
+                path=str(path), reason=f"both {owners[path]} and {version.op} would be written to it"
+            )
+        owners[path] = version.op
     return paths
 
 

