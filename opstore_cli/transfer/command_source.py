@@ -48,11 +48,11 @@ def run_command(command: Sequence[str]) -> Iterator[CommandOutput]:
     with _EndingSignals() as signals:
         process = _start(command)
         try:
-            signals.release()
+            signals.release(process)
             yield CommandOutput(process, command)
         except BaseException as failure:
             signals.hold()
-            _end(process, has_signal=isinstance(failure, KeyboardInterrupt))
+            _end(process, has_signal=isinstance(failure, KeyboardInterrupt | _Ended))
             raise
         finally:
             if process.stdout is not None:
@@ -74,15 +74,15 @@ class _Ended(BaseException):
 
 
 class _EndingSignals:
-    """The signals that end this process: each raises an exception, so that the command can be ended first.
+    """The signals that end this process: each ends the command and raises an exception.
 
-    They are held back until `release`, and again from the first one or from `hold` on: one that interrupts the start
-    or the end of the command would leave it running. At the end of the context they have their usual effect. A signal
-    that is ignored stays ignored.
+    They are held back until `release` and from `hold` on, since one that interrupts the start or the end of the command
+    would leave it running. At the end of the context they have their usual effect. A signal that is ignored stays
+    ignored.
     """
 
     def __init__(self) -> None:
-        self._held = True
+        self._process: subprocess.Popen[bytes] | None = None  # None: held back
         self._received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -101,18 +101,20 @@ class _EndingSignals:
 
     def hold(self) -> None:
         """Hold back the signals from here on."""
-        self._held = True
+        self._process = None
 
-    def release(self) -> None:
-        """Raise KeyboardInterrupt or _Ended where a signal arrives, and now if one was held back."""
-        self._held = False
+    def release(self, process: "subprocess.Popen[bytes]") -> None:
+        """End the process and raise KeyboardInterrupt or _Ended where a signal arrives, or now if one was held back."""
+        self._process = process
         if self._received is not None:
             self._receive(self._received)
 
     def _receive(self, number: int, _frame: FrameType | None = None) -> None:
         self._received = number
-        if not self._held:
-            self._held = True
+        if self._process is not None:
+            # Python discards an exception that is raised in a destructor: then the push fails as the command does.
+            if number != signal.SIGINT:
+                self._process.terminate()
             raise KeyboardInterrupt if number == signal.SIGINT else _Ended
 
 

@@ -100,6 +100,7 @@ QUESTIONS: dict[str, tuple[Call, Any]] = {
     "unyank": (lambda client: client.unyank("pca@1.0.0"), VERSION),
     "push with links": (pushed_with_links, LINKED),
     "push": (lambda client: client.push("pca", b"0123456789", subversions="aaaa.aaaa.aaaa", new=True), PUSHED),
+    "push --new": (lambda client: client.push("pca", b"0123456789", new=True), PUSHED),
     "register": (lambda client: client.register("pca", subversions="aaaa.aaaa.aaaa"), PUSHED),
     "invitation": (lambda client: client.invite(), {"path": f"/ui/open/{'a' * 43}", "seconds": 60}),
 }
@@ -267,9 +268,9 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"digest": digest_of(b"other")},
         {"digest": None, "size": None},
         {"subversions": "bbbb.bbbb.bbbb"},
-        {"created": False},
         {"format": "joblib"},
     ],
+    "push --new": [{"created": False}],
     "register": [{"op": "other"}, {"subversions": "bbbb.bbbb.bbbb"}],
     "invitation": [
         {"path": path}

@@ -184,7 +184,7 @@ PULL_LOCK = ["pull", "--lock", "opstore.lock", "-d", "models"]
 def test_a_lock_is_pulled_by_its_own_names(hostile: FakeDaemon) -> None:
     write_lock()
     assert main(PULL_LOCK) == 0
-    assert files(Path.cwd()) == ["models/pca", "opstore.lock"]
+    assert files(Path.cwd()) == ["models/.opstore-pull.json", "models/pca", "opstore.lock"]
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,11 @@ def is_running(number: int) -> bool:
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)],
-    ids=["SIGINT", "SIGTERM", "SIGHUP"],
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow, id="SIGINT"),  # ends the command after 5 s
+        pytest.param(signal.SIGTERM, -signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGHUP, -signal.SIGHUP, id="SIGHUP"),
+    ],
 )
 def test_a_signal_ends_the_command_and_stores_nothing(machine: Machine, number: signal.Signals, expected: int) -> None:
     machine.do("start")
