@@ -95,8 +95,8 @@ SWAPPED = {
     ("models/",): ("models/ is a path, and the name of the op is missing", "opstore push models models/"),
     ("Pca.bin",): ("Pca.bin is a path, and the name of the op is missing", "opstore push NAME Pca.bin"),
     ("nothing",): ("give NAME and FILE, NAME and --from-command CMD, or --all DIR", "opstore push --help"),
-    ("pca", "nothing"): ("Invalid value for 'FILE': Path 'nothing' does not exist.", "opstore push --help"),
-    ("pca.bin", "Not An Op"): ("Invalid value for 'FILE': Path 'Not An Op' does not exist.", "opstore push --help"),
+    ("pca", "nothing"): ("FILE: path 'nothing' does not exist", "opstore push --help"),
+    ("pca.bin", "Not An Op"): ("FILE: path 'Not An Op' does not exist", "opstore push --help"),
 }
 
 
