@@ -10,13 +10,14 @@ import math
 import operator
 import os
 from collections.abc import Callable, Hashable, Mapping, Set
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
-from opstore_daemon.protocol.records import Lock, OpVersion, VersionRecord
+from opstore_daemon.protocol.records import Compat, Level, Lock, OpVersion, Otherwise, VersionRecord
 from opstore_daemon.protocol.times import AsOf
 from opstore_daemon.protocol.versions import Version
 
@@ -56,9 +57,29 @@ def texts_in_order(name: str, value: Any) -> tuple[str, ...]:
     return texts(name, value)
 
 
+def bump(name: str, value: Any) -> str:
+    """Return the level. Raises InvalidArgument."""
+    advice = "the store assigns version numbers; tags='v2.1.0' gives a version a name of your own"
+    return _word(name, value, get_args(Level), advice if "." in str(value) else "")
+
+
+def compat(name: str, value: Any) -> str:
+    """Return the compatibility level. Raises InvalidArgument."""
+    return _word(name, value, get_args(Compat))
+
+
+def otherwise(name: str, value: Any) -> str:
+    """Return what to do about other bytes. Raises InvalidArgument."""
+    return _word(name, value, get_args(Otherwise))
+
+
 def reference(name: str, value: Any) -> str:
     """Return the text of a reference, or that of the record of a version: `pca@1.0.0`. Raises InvalidArgument."""
-    return str(value) if isinstance(value, VersionRecord | OpVersion) else text(name, value)
+    if isinstance(value, VersionRecord | OpVersion):
+        return str(value)
+    if name == "op" and isinstance(value, bytes | bytearray | os.PathLike):
+        raise _invalid(name, "a text (str)", value, advice="the name of the op comes first, such as 'pca'")
+    return text(name, value)
 
 
 def references(name: str, value: Any) -> tuple[str, ...]:
@@ -91,7 +112,13 @@ def mapping(name: str, value: Any) -> dict[str, str]:
 
 def fields(name: str, value: Any) -> dict[str, dict[str, str]]:
     """Return the mapping of levels to mappings as a dict. Raises InvalidArgument."""
-    return _mapping(name, value, 'a mapping such as {"major": {"whiten": "true"}}', mapping)
+    expected = 'a mapping such as {"major": {"whiten": "true"}}'
+    found = _mapping(name, value, expected, mapping)
+    for level in found:
+        if level not in get_args(Level):
+            actual = f"one with the level {level!r}: the levels are major, minor and patch"
+            raise errors.InvalidArgument(argument=name, expected=expected, actual=actual, advice="")
+    return found
 
 
 def count(name: str, value: Any) -> int:
@@ -155,12 +182,23 @@ def source(name: str, value: Any) -> Any:
     """Return bytes, a path as Path or str, or a binary file object. Raises InvalidArgument."""
     if isinstance(value, str) and not value:
         raise errors.InvalidArgument(argument=name, expected="a path", actual="an empty text", advice="")
+    if isinstance(value, str):
+        return _path_of_source(value)
     if isinstance(value, os.PathLike):
         return Path(os.fsdecode(value))
-    if isinstance(value, str | bytes | bytearray | memoryview) or callable(getattr(value, "read", None)):
+    if isinstance(value, bytes | bytearray | memoryview) or callable(getattr(value, "read", None)):
         return value
     expected = "bytes, the path of a file or folder, or a binary file object"
     raise _invalid(name, expected, value, advice="client.save(op, obj) stores a Python object, such as an array")
+
+
+def _path_of_source(value: str) -> str:
+    with suppress(OSError, ValueError):
+        os.lstat(value)
+        return value
+    error = errors.FileRefused(path=value, reason="there is no such file")
+    error.python = "{called} takes the op and a source: a str is the path of one; to store a text pass text.encode()"
+    raise error
 
 
 def target(name: str, value: Any) -> Any:
@@ -232,18 +270,7 @@ _REFERENCE = (
     "upstream",
     "downstream",
 )  # a verb that takes only a name refuses any other reference
-_OTHER_TEXT = (
-    "evidence",
-    "reason",
-    "message",
-    "bump",
-    "otherwise",
-    "filename",
-    "format",
-    "compat",
-    "description",
-    "new_ops",
-)
+_OTHER_TEXT = ("evidence", "reason", "message", "filename", "format", "description")
 _REFERENCES = ("use", "valid_for", "valid_with", "subject")
 _FLAGS = (
     "new",
@@ -263,6 +290,10 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(_REFERENCE, reference),
     **dict.fromkeys(_REFERENCES, references),
     **dict.fromkeys(("tags", "label", "unlabel", "exclude"), texts),
+    "bump": bump,
+    "compat": compat,
+    "new_ops": compat,
+    "otherwise": otherwise,
     "ops": texts_in_order,
     "trusted": trusted,
     **dict.fromkeys(("labels", "libraries"), mapping),
@@ -305,8 +336,17 @@ def _mapping(name: str, value: Any, expected: str, check: Check) -> dict[str, An
         raise _invalid(name, expected, value)
     for key, content in value.items():
         if not isinstance(key, str) or (check is text and not isinstance(content, str)):
-            raise _invalid(name, expected, key if not isinstance(key, str) else content, within=value)
+            advice = f"write {{{key!r}: {str(content)!r}}}" if isinstance(content, bool | int | float) else ""
+            raise _invalid(name, expected, key if not isinstance(key, str) else content, within=value, advice=advice)
     return {text(name, key): check(name, content) for key, content in value.items()}
+
+
+def _word(name: str, value: Any, words: tuple[str, ...], advice: str = "") -> str:
+    found = text(name, value)
+    if found not in words:
+        expected = " or ".join([", ".join(map(repr, words[:-1])), repr(words[-1])])
+        raise errors.InvalidArgument(argument=name, expected=expected, actual=repr(found), advice=advice)
+    return found
 
 
 def _invalid(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
-from opstore_cli.client import advice, arguments, warnings
+from opstore_cli.client import advice, arguments, mistakes, warnings
 from opstore_cli.client.administration import AdministrationMixin
 from opstore_cli.client.catalog import CatalogMixin
 from opstore_cli.client.chariots import ChariotsMixin
@@ -76,6 +76,11 @@ class BaseOpStoreClient(
         self.warn_not_recorded: WarnNotRecorded = warnings.warn_not_recorded
         self._api = ApiClient(self)
         self._home: Path | None = None  # the folder for state files, from which a later process resumes
+
+    if not TYPE_CHECKING:  # for a type checker, every name would be an attribute
+
+        def __getattr__(self, name: str) -> None:
+            raise mistakes.no_method(type(self), name)
 
     def __dir__(self) -> list[str]:
         """Return the names that completion offers: without the verbs that only a chariots application calls."""

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from opstore_cli.client import advice
+from opstore_cli.client import advice, mistakes
 from opstore_cli.client.arguments import CHECKS, Check
 from opstore_daemon.protocol.records import Record
 from opstore_daemon.protocol.records.presentation import RecordList
@@ -43,8 +43,8 @@ def _verb(method: Callable[..., Any], known: dict[str, Check]) -> Callable[..., 
     def call(*given: Any, **named: Any) -> Any:
         try:
             bound = signature.bind(*given, **named)
-        except TypeError:
-            return method(*given, **named)  # Python's own error names what is missing or unknown
+        except TypeError as reason:
+            raise mistakes.wrong_call(method, reason, named) from None
         with advice.notes(f"client.{method.__name__}()"):
             _check(bound, checks)
             result = method(*bound.args, **bound.kwargs)

@@ -1,6 +1,5 @@
 """The warnings of the Python client."""
 
-import warnings
 from collections.abc import Mapping
 
 from opstore_daemon.protocol.records import PickedYanked, Pushed
@@ -25,7 +24,9 @@ class NotRecordedWarning(UserWarning):
 
 def warn(picked: PickedYanked) -> None:
     """Issue a YankedWarning, to which Python's warning filters apply."""
-    warnings.warn(YankedWarning(picked), stacklevel=2)
+    from opstore_cli.output.user_warnings import warn_caller
+
+    warn_caller(YankedWarning(picked))
 
 
 def not_recorded(
@@ -46,6 +47,7 @@ def not_recorded(
 def warn_not_recorded(pushed: Pushed, recorded: Mapping[str, object], missing: list[str]) -> None:
     """Issue a NotRecordedWarning that names what was recorded and what was not."""
     from opstore_cli.output.escaping import escape_controls
+    from opstore_cli.output.user_warnings import warn_caller
 
     names = [name.replace("_", " ") for name, value in recorded.items() if value]
     reference = f"{pushed.op}@{pushed.version}"
@@ -54,4 +56,4 @@ def warn_not_recorded(pushed: Pushed, recorded: Mapping[str, object], missing: l
         parts.append(f"recorded on it: {', '.join(names)}")
     if "the message" in missing:
         parts.append(f"client.edit({reference!r}, message=...) sets the message")
-    warnings.warn(NotRecordedWarning(escape_controls("; ".join(parts))), stacklevel=5)
+    warn_caller(NotRecordedWarning(escape_controls("; ".join(parts))))

@@ -1,7 +1,6 @@
 """`save` and `load`: the verbs of the client for Python objects."""
 
 import functools
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -152,6 +151,7 @@ class ObjectsMixin(OpStoreInterface):
             {'accuracy': 0.97}
         """
         from opstore_cli.objects import formats, libraries
+        from opstore_cli.output.user_warnings import warn_caller
 
         record = self.show(reference)
         if record.digest is None:
@@ -162,7 +162,5 @@ class ObjectsMixin(OpStoreInterface):
         chosen.require()
         with self._verified(record) as file:
             if different := libraries.differences(record.libraries):
-                warnings.warn(
-                    LibraryWarning(f"{record.op}@{record.version}", different), stacklevel=3
-                )  # past the check of the arguments
+                warn_caller(LibraryWarning(f"{record.op}@{record.version}", different))
             return formats.load(chosen, record, file, trusted)

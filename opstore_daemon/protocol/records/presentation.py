@@ -26,6 +26,10 @@ class Presentation:
     NOT_IN_TABLES: ClassVar[frozenset[str]] = frozenset()  # fields that a table of such records leaves out
     SIZES: ClassVar[frozenset[str]] = frozenset()  # fields with bytes, besides `size`
 
+    def __dir__(self) -> list[str]:
+        """Return the names that completion offers: what somebody may need of a record."""
+        return [name for name in super().__dir__() if not name.isupper()]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON has it: the keys of docs/json.md, with times as text.
 
