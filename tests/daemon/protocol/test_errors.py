@@ -90,7 +90,7 @@ def test_a_missing_detail_raises_key_error() -> None:
         (
             errors.NothingKnown(op="pca", downstream="rf"),
             "no version of pca was ever validated for rf",
-            "opstore link pca@VERSION rf",
+            "when one is validated: opstore link pca@VERSION DOWN@VERSION",
         ),
         (errors.InvalidVersion(text="1.\n", rule="R"), "'1.\\n' is not a version: R", ""),
         (errors.LengthRequired(), "the request needs a Content-Length", ""),
