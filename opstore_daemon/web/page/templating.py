@@ -137,11 +137,17 @@ def parameters(query: Mapping[str, Any]) -> str:
     return f"&{encoded}" if encoded else ""
 
 
+def _visible(value: Any) -> Any:
+    """Show the invisible characters of a text; one that is escaped already, with the filter `e`, stays as it is."""
+    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("opstore_daemon.web.page"),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,9 +1,32 @@
-"""How the page writes times, digests and long names."""
+"""How the page writes times, digests, long names, and text with characters that nobody sees."""
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 _UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 RECENT = timedelta(days=30)  # beyond, a date says more than a number of days
+
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # categories of Unicode
+_LEFT = frozenset("\n\t\u200c\u200d\u200e\u200f\u061c")  # lines, and what Persian, emoji, Hebrew and Arabic need
+
+
+def visible(text: str) -> str:
+    r"""Return the text with its invisible characters as escapes, such as `\u202e`.
+
+    An element isolates the direction of its text, but a text can end this isolation early (Unicode Standard Annex 9,
+    rules X5a to X6a), and reverse what follows.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escape(each) if unicodedata.category(each) in _HIDDEN and each not in _LEFT else each for each in text
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def ago(time: datetime, now: datetime) -> str:

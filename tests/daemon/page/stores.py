@@ -10,6 +10,7 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import Store
 
 HOSTILE = "<b>bold</b><script>document.title='run'</script>&amp;{{ 7*7 }}\u202egnp.exe\u2066"
+SHOWN = HOSTILE.replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")  # on the page
 
 
 def few(store: Store) -> None:

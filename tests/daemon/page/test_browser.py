@@ -1,5 +1,6 @@
 """The page in a real browser: readable at three widths, by keyboard and screen reader, and closed to other sites."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -10,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.daemon.page.browser import HEIGHT
-from tests.daemon.page.stores import HOSTILE
+from tests.daemon.page.stores import SHOWN
 from tests.daemon.page.test_views import VIEWS
 from tests.support import examples
 from tests.support.http_thread import Handler, HttpThread
@@ -55,7 +56,7 @@ class Watched:
         """Forget what an earlier test saw, and how it looked at it."""
         self.faults.clear()
         self.asked.clear()
-        self.tab.emulate_media(color_scheme="light")
+        self.tab.emulate_media(color_scheme="light", media="screen")
         self.tab.mouse.move(0, 0)
 
     def look(self, path: str, width: int = 1440) -> None:
@@ -139,6 +140,20 @@ def test_without_a_session_the_page_explains_how_to_sign_in(tab: Page, few: Site
     tab.goto(few.url)
     assert tab.get_by_text("opstore open", exact=True).is_visible()
     assert axe(tab) == []
+
+
+def test_a_page_can_be_printed(watched: Watched) -> None:
+    watched.tab.emulate_media(media="print")
+    for view in ("op", "graph", "journal"):
+        watched.look(VIEWS[view], 794)  # of a sheet A4
+        watched.check()
+        cut = watched.tab.evaluate("[...document.querySelectorAll('.wide')].some(e => e.scrollWidth > e.clientWidth)")
+        assert not cut, view
+        assert not watched.tab.locator("form, button").filter(visible=True).count()
+    exact = watched.tab.evaluate("getComputedStyle(document.querySelector('time'), '::after').content")
+    assert re.fullmatch(r'" \(" attr\(title\) "\)"|" \([-0-9]+ [:0-9]+ UTC\)"', exact), (
+        "how long ago is of no use on paper"
+    )
 
 
 def test_the_page_can_be_used_by_keyboard_alone(watched: Watched) -> None:
@@ -250,7 +265,7 @@ def test_user_text_is_shown_literally(watched: Watched) -> None:
     for path in ("/ui/ops/op/1.0.0", "/ui/ops/op", "/ui/journal", "/ui/edge?upstream=op@1.0.0&downstream=down"):
         watched.look(path)
         assert tab.title() != "run"
-        assert tab.locator("bdi", has_text="<b>bold</b>").first.text_content() == HOSTILE
+        assert tab.locator("bdi", has_text="<b>bold</b>").first.text_content() == SHOWN
         assert tab.locator("main b b, main bdi b").count() == 0
     watched.check()
 

@@ -9,7 +9,7 @@ import pytest
 from opstore_daemon.store.reports import overview
 from opstore_daemon.store.reports.history import ACTIONS
 from opstore_daemon.web.page.looks import look
-from tests.daemon.page.stores import HOSTILE, many_ops
+from tests.daemon.page.stores import HOSTILE, SHOWN, many_ops
 from tests.support.site import Site
 
 VIEWS = {
@@ -431,13 +431,29 @@ def test_a_digest_is_found_by_its_first_digits(few: Site) -> None:
         assert "pca @1.2.0" in seen(few, f"/ui/search?q={sought}")
 
 
+def test_no_text_of_a_user_can_change_the_direction_of_others(few: Site) -> None:
+    """An element isolates its text, but the text can end the isolation."""
+    for path in (
+        "/ui/ops/op",
+        "/ui/ops/op/1.0.0",
+        "/ui/journal",
+        "/ui/search?q=gnp",
+        "/ui/edge?upstream=op&downstream=down",
+    ):
+        assert not set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069") & set(few.get(path).text), path
+    searched = few.text("/ui/search?q=%E2%80%AEgnp")
+    assert 'value="\u202egnp"' in searched, "a form has what was typed"
+    assert searched.count("\u202e") == 2, "and the form for a past state"
+    assert "message: " in Text(searched).text
+
+
 def test_user_text_is_never_interpreted_as_markup(few: Site) -> None:
     body = few.text("/ui/ops/op/1.0.0")
-    assert HOSTILE in " ".join(Text(body).words)
+    assert SHOWN in " ".join(Text(body).words)
     assert "b" not in Text(body).elements
     for path in ("/ui/journal", "/ui/edge?upstream=op@1.0.0&downstream=down", "/ui/ops/op"):
         assert Text(few.text(path)).elements.count("script") == 1
-        assert HOSTILE in " ".join(Text(few.text(path)).words)
+        assert SHOWN in " ".join(Text(few.text(path)).words)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,19 @@ def test_a_past_state_is_named_by_its_time_or_position(as_of: str, text: str) ->
     assert words.as_of_text(as_of) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\n\tlines", "two\n\tlines"),
+        ("\u202ea\u2069\u200b\x1b\r\u2028\U000e0041", "\\u202ea\\u2069\\u200b\\x1b\\x0d\\u2028\\U000e0041"),
+        ("می\u200cخواهم \u200f👩\u200d💻 שלום", "می\u200cخواهم \u200f👩\u200d💻 שלום"),
+        ("ü\\", "ü\\"),
+    ],
+)
+def test_invisible_characters_are_shown(text: str, shown: str) -> None:
+    assert words.visible(text) == shown
+
+
 def test_a_long_name_is_shortened_in_the_middle() -> None:
     assert words.middle("short", 22) == "short"
     assert words.middle("a" * 22, 22) == "a" * 22
