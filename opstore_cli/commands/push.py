@@ -152,7 +152,7 @@ def push(
 
 def _incomplete(name: str | None) -> click.UsageError:
     """Return the error for a missing FILE; if NAME is that of a file, it says the right command."""
-    from opstore_cli.files.suffix import split_suffix
+    from opstore_daemon.protocol.file_suffixes import split_suffix
 
     message = "give NAME and FILE, NAME and --from-command CMD, or --all DIR"
     if name is None or not os.path.exists(name):

@@ -4,9 +4,9 @@ import os
 import stat
 from collections.abc import Sequence
 
-from opstore_cli.files.suffix import split_suffix
 from opstore_cli.folders.ignore import IgnoreRules
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.file_suffixes import split_suffix
 from opstore_daemon.protocol.names import OpName
 
 

@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 from opstore_cli.files.part_file import make_executable
-from opstore_cli.files.suffix import safe_suffix
 from opstore_cli.files.targets import leads_to_descriptor
 from opstore_cli.transfer import source
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.file_suffixes import safe_suffix
 from opstore_daemon.protocol.records import VersionRecord
 
 

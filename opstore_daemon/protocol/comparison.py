@@ -44,6 +44,8 @@ def compare_fields(one: VersionRecord, other: VersionRecord) -> Iterator[Compare
     yield field("tags", ", ".join(one.tags) or None, ", ".join(other.tags) or None)
     yield field("yanked", one.yank_reason, other.yank_reason)
     yield field("format", one.format, other.format)
+    yield field("filename", one.filename, other.filename)
+    yield field("executable", *("yes" if each.executable else None for each in (one, other)))
     levels = zip(one.subversions.split("."), other.subversions.split("."), strict=True)
     for level, hashes in zip(("major", "minor", "patch"), levels, strict=True):
         yield field(level, *hashes)

@@ -18,6 +18,7 @@ from opstore_daemon.web.page.words import readable
 MAX_FILES = 200  # that are listed
 
 _HASHES = {level: f"{level.capitalize()} subversion" for level in ("major", "minor", "patch")} | {"digest": "Digest"}
+_NAMES = {"registered_at": "Registered", "filename": "File"}
 _TEXTS: dict[str, Callable[[str], str]] = {
     "registered_at": lambda text: readable(datetime.fromisoformat(text)),
     "size": lambda text: f"{int(text):,} bytes",
@@ -61,7 +62,7 @@ def comparison(_api: Api, query: ComparisonQuery) -> Response:
 
 def _row(compared: ComparedField) -> Row:
     name = compared.field
-    heading = _HASHES.get(name, name.removesuffix("_at").capitalize() if " " not in name else _with_key(name))
+    heading = _HASHES.get(name, _NAMES.get(name, name.capitalize()) if " " not in name else _with_key(name))
     one, other = (None if text is None else _TEXTS.get(name, str)(text) for text in (compared.one, compared.other))
     return Row(heading, one, other, name in _HASHES)
 

@@ -3,6 +3,7 @@
 from flask import Response
 
 from opstore_daemon.protocol import errors, routes
+from opstore_daemon.protocol.file_suffixes import safe_suffix
 from opstore_daemon.protocol.records import VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.web.framework.blob_body import blob_body
@@ -16,7 +17,7 @@ def download(_api: Api, reference: Reference, query: AsOf) -> Response:
     if version.digest is None or version.size is None:
         raise errors.NotStored(op=version.op, version=version.version)
     headers = {
-        # The name has only the characters of an op's name and a number (RFC 6266, section 4.3).
+        # The name has only the characters of an op's name, a number and a safe suffix (RFC 6266, section 4.3).
         "Content-Disposition": f'attachment; filename="{file_name(version)}"',
         "Content-Length": str(version.size),
     }
@@ -25,6 +26,6 @@ def download(_api: Api, reference: Reference, query: AsOf) -> Response:
 
 
 def file_name(version: VersionRecord) -> str:
-    """Return the name under which a browser saves the bytes of a version."""
-    suffix = ".tar" if version.is_folder else ""
+    """Return the name under which a browser saves the bytes of a version, with the suffix of the stored file."""
+    suffix = ".tar" if version.is_folder else safe_suffix(version.filename)
     return f"{version.op}-{version.version}{suffix}"

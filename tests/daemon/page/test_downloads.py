@@ -183,6 +183,19 @@ def test_the_page_and_diff_list_the_same_fields(site: Site) -> None:
     assert shown == [each.field.removesuffix("_at") for each in found.fields]
 
 
+def test_the_name_of_the_stored_file_is_shown_and_its_suffix_kept(site: Site) -> None:
+    store = site.server.store
+    store.push("model", b"1", filename="of May <b>.joblib.gz", executable=True)
+    store.push("model", b"2", filename="x.ba\u202ed")
+    assert "File: of May <b>.joblib.gz (executable)" in seen(site, "/ui/ops/model/1.0.0")
+    assert "File: x.ba\\u202ed" in seen(site, "/ui/ops/model/1.0.1")
+    for number, name in (("1.0.0", "model-1.0.0.joblib.gz"), ("1.0.1", "model-1.0.1")):
+        response = site.get(f"/ui/ops/model/{number}/download")
+        assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    page = seen(site, "/ui/compare?one=model@1.0.0&other=model@1.0.1")
+    assert "File of May <b>.joblib.gz x.ba\\u202ed Executable yes none" in page
+
+
 def test_a_version_is_compared_with_one_of_another_op_and_with_itself(site: Site) -> None:
     store = site.server.store
     folders(store)

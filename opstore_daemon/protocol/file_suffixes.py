@@ -1,4 +1,4 @@
-"""The suffix of a file's name, which `pull` appends to the name that it makes, and `push --all` removes."""
+"""The suffix of a file's name, which `pull` and the page append to a name that they make."""
 
 import os
 import re

@@ -2,7 +2,7 @@
 
 import pytest
 
-from opstore_cli.files.suffix import safe_suffix, split_suffix
+from opstore_daemon.protocol.file_suffixes import safe_suffix, split_suffix
 
 SAFE = {
     None: "",
