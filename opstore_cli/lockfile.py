@@ -220,6 +220,8 @@ def read(path: Path) -> LockFile:
     """Return the content of the file, all of it checked; raises FileRefused."""
     try:
         return parse_text(read_bytes(path, MAX_LOCK))
+    except FileNotFoundError:
+        raise errors.FileRefused(path=str(path), reason="there is no such lock file") from None
     except OSError as error:
         raise errors.FileRefused(path=str(path), reason=errors.reason(error)) from None
     except (ValueError, RecursionError, errors.OpStoreError) as error:

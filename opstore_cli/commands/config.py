@@ -12,7 +12,7 @@ from opstore_cli.console.daemon_status import daemon_of, reason_of
 from opstore_cli.console.options import refuse_url
 from opstore_cli.console.parameters import Text
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, size_cell, text_cell
+from opstore_cli.output.cells import EMPTY, Cell, size_cell, text_cell
 from opstore_cli.output.tables import Table
 
 if TYPE_CHECKING:
@@ -190,4 +190,6 @@ def _token(settings: "Settings") -> tuple[str | None, str]:
 def _cell(value: str | bool | int | None) -> Cell:
     if isinstance(value, bool):
         return Cell(str(value).lower())
+    if value is None:
+        return Cell(EMPTY, "(not set)", "dim")
     return size_cell(value) if isinstance(value, int) else text_cell(value)

@@ -105,7 +105,7 @@ def _prompt(url: str) -> str:
         except getpass.GetPassWarning:
             raise _refused("the terminal would show it; pass it on standard input") from None
         except EOFError:
-            raise _refused("it is empty") from None
+            raise _refused("none was given") from None
 
 
 def _read() -> str:
@@ -118,7 +118,7 @@ def _read() -> str:
     except OSError as error:
         raise _refused(errors.reason(error)) from None
     if not data.strip():
-        raise _refused("it is empty")
+        raise _refused("none was given")
     return parse_token(data, "the token")
 
 
@@ -126,7 +126,7 @@ def _check(text: str) -> str:
     from opstore_cli.config.tokens import check_token
 
     if not text.strip():
-        raise _refused("it is empty")
+        raise _refused("none was given")
     return check_token(text.strip(), "the token")
 
 

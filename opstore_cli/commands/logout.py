@@ -63,7 +63,7 @@ def _note_default(session: Session, forgotten: list[str]) -> None:
     with suppress(errors.OpStoreError):
         used = session.settings()
         if used.url in forgotten and used.origin in ("user file", "environment"):
-            how = "; opstore config unset url: use the local daemon" if used.origin == "user file" else ""
+            how = "; to use the local daemon: opstore config unset url" if used.origin == "user file" else ""
             session.out.note(f"commands still use {used.url}, because {reason_of(used)}{how}")
 
 

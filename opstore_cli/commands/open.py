@@ -15,12 +15,7 @@ from opstore_daemon.protocol.references import Reference, selector_text
 @click.option("--pipeline", metavar="PIPELINE", type=PipelineNameType(), help="Open the page of this pipeline.")
 @click.option("--print", "printed", is_flag=True, help="Print the address instead of opening it.")
 def open(session: Session, reference: Reference | None, pipeline: PipelineName | None, printed: bool) -> None:  # noqa: A001
-    """Open the daemon's web page in the browser. It shows ops, versions, links, pipelines and the journal, and can't
-    change them. NAME opens the page of that op, NAME@SELECTOR that of a version.
-
-    The browser is signed in until the daemon stops or you log out. The address contains a code that works once, within
-    a minute, and never the token. --print prints that address, for a browser on another machine to which you forward
-    the port: keep it secret.
+    """Open the daemon's web page in the browser. NAME opens the page of an op, NAME@SELECTOR that of a version.
 
     \b
     Examples:
@@ -28,6 +23,12 @@ def open(session: Session, reference: Reference | None, pipeline: PipelineName |
       opstore open pca
       opstore open --pipeline churn
       opstore open --print
+
+    The page shows ops, versions, links, pipelines and the journal, and changes nothing. The browser stays signed in
+    until the daemon stops or you log out.
+
+    The address contains a code that works once, within a minute, and never the token. --print prints it, for a browser
+    on another machine to which you forward the port; keep it secret.
     """
     if reference is not None and pipeline is not None:
         raise click.UsageError("NAME and --pipeline are mutually exclusive")
@@ -56,21 +57,7 @@ def _path(reference: Reference | None, pipeline: PipelineName | None) -> str:
 
 
 def _open_browser(address: str) -> bool:
-    """Open the daemon's web page in the browser. NAME opens the page of an op, NAME@SELECTOR that of a version.
-
-    \b
-    Examples:
-      opstore open
-      opstore open pca
-      opstore open --pipeline churn
-      opstore open --print
-
-    The page shows ops, versions, links, pipelines and the journal, and changes nothing. The browser stays signed in
-    until the daemon stops or you log out.
-
-    The address contains a code that works once, within a minute, and never the token. --print prints it, for a browser
-    on another machine to which you forward the port; keep it secret.
-    """
+    """Open the address in the browser, and return whether there is one."""
     import webbrowser
 
     try:

@@ -1,4 +1,4 @@
-"""The shell completion scripts: those of click, except for bash."""
+"""The shell completion scripts: that of click for zsh, and ours for bash and fish."""
 
 import os
 import sys
@@ -78,7 +78,40 @@ class Bash(BashComplete):
         return max((last.rfind(sign) + (sign != "@") for sign in breaks), default=0) if breaks & set(last) else 0
 
 
-SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fish": FishComplete}
+_FISH = """\
+function %(complete_func)s;
+    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \\
+        COMP_CWORD=(commandline -t) %(prog_name)s 2>/dev/null);
+
+    for completion in $response;
+        set -l metadata (string split --max 1 "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)";
+"""
+
+
+class Fish(FishComplete):
+    """Completion for fish. The script of click cuts values and descriptions at a comma, and releases of it differ."""
+
+    source_template = _FISH
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """Return the type of the candidate, its text and, after a tab, its description."""
+        value, text = (" ".join((part or "").split("\n")).replace("\t", " ") for part in (item.value, item.help))
+        return f"{item.type},{value}\t{text}" if text else f"{item.type},{value}"
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fish": Fish}
 
 
 def script(shell: str) -> str:

@@ -77,7 +77,7 @@ def _failure(home: Path, daemon: LocalDaemon) -> errors.OpStoreError | None:
             return _not_connected(home, daemon, errors.reason(error))
         except errors.InvalidSetting as error:
             # The daemon knows the token that the file had; a new one reads the file, or creates it.
-            error.advice = "put the token back, or opstore restart"
+            error.advice = "put the token back, or run opstore restart"
             return error
     reason = f"it does not respond at {_place(daemon)} within {SILENT_TRIES * PROOF_TIMEOUT:.0f} s"
     advice = f"opstore restart; {home / runtime.LOG_FILE} may say what it does"
@@ -91,7 +91,7 @@ def connect(daemon: LocalDaemon) -> socket.socket:
 
 def _stopped(home: Path, daemon: LocalDaemon) -> errors.OpStoreError:
     reason = f"it does not respond at {daemon.url} within {PROOF_TIMEOUT:.0f} s: its process {daemon.pid} is stopped"
-    advice = f"continue process {daemon.pid} (SIGCONT, or fg in its shell), or opstore restart"
+    advice = f"continue process {daemon.pid} (SIGCONT, or fg in its shell), or run opstore restart"
     return unreachable(home, reason, advice, daemon)
 
 

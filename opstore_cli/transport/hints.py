@@ -58,7 +58,7 @@ def _about_url(settings: "Settings") -> str:
         case "working tree":
             return f"{settings.named_by} names this URL"
         case "user file":
-            return "opstore config unset url: use the local daemon again"
+            return "to use the local daemon again: opstore config unset url"
     return ""
 
 
@@ -91,12 +91,12 @@ def _about_token(error: errors.OpStoreError, settings: "Settings") -> str:
             return f"unset {source}: the local daemon's own token is found without it"
         rest = replace(settings, token=None, token_file=None)
         stored = f", or unset {source} to use the one that you logged in with" if _source(rest) == "login" else ""
-        return f"set {source} to a token of that daemon (opstore token, there){stored}"
+        return f"set {source} to a token of that daemon (run opstore token there){stored}"
     if settings.url is None:
-        return "opstore restart: the daemon reads its token file again"
+        return "to have the daemon read its token file again: opstore restart"
     if source == "token file":
         return error.advice
-    return f"opstore login {settings.url}, with a token of that daemon (opstore token, there)"
+    return f"opstore login {settings.url}, with a token of that daemon (run opstore token there)"
 
 
 def _about_proof(settings: "Settings") -> str:
@@ -104,7 +104,7 @@ def _about_proof(settings: "Settings") -> str:
     if settings.url is None:
         return "opstore restart"
     if source in ("OPSTORE_TOKEN", "OPSTORE_TOKEN_FILE"):
-        fix = f"set {source} to the token of the daemon there (opstore token, there)"
+        fix = f"set {source} to the token of the daemon there (run opstore token there)"
     else:
-        fix = f"opstore login {settings.url}, with the token of the daemon there (opstore token, there)"
+        fix = f"opstore login {settings.url}, with the token of the daemon there (run opstore token there)"
     return f"{fix}; behind a tunnel from another port it needs --allow-host"

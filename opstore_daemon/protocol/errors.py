@@ -152,7 +152,7 @@ class InvalidDigest(Refused):
 
 class InvalidTag(Refused):
     message = "{tag!r} can't be a tag: it looks like a version number or another selector"
-    hint = "a tag such as v{tag}"
+    hint = "use a tag such as v{tag}"
 
 
 class InvalidLabel(Refused):
@@ -180,7 +180,7 @@ class InvalidSetting(Refused):
 
 class AmbiguousReference(Refused):
     message = "{reference} is ambiguous: it could be {candidates}"
-    hint = "give more digits, or the version"
+    hint = "give more digits, or the version number"
 
 
 class FileRefused(Refused):
@@ -193,7 +193,7 @@ class CommandFailed(Refused):
 
 class FolderRefused(Refused):
     message = "{op}@{version} can't be unpacked: {reason}"
-    hint = "opstore pull {op}@{version} -o - (its bytes, as they are)"
+    hint = "to get its bytes as they are: opstore pull {op}@{version} -o -"
     python = "client.pull('{op}@{version}') returns its bytes, as they are"
 
 
@@ -384,7 +384,7 @@ class VersionNotFound(NotFound):
 
 class NoVersionYet(NotFound):
     message = "a link needs a version, and {op} has none yet"
-    hint = "{op}@any is any version of it"
+    hint = "to link any version of it: {op}@any"
 
 
 class NotStored(NotFound):
@@ -422,7 +422,7 @@ class PipelineNotFound(NotFound):
         if not isinstance(pipelines, list):
             return ""
         if pipelines:
-            return f"{name} is an op, of {' and '.join(pipelines)}: give a pipeline"
+            return f"{name} is an op of the pipeline{'s' * (len(pipelines) > 1)} {' and '.join(pipelines)}"
         return f"{name} is an op, and no pipeline has it: opstore pipeline register PIPELINE UP {name}"
 
 
@@ -452,7 +452,7 @@ class TagNotFound(NotFound):
 class TagYanked(NotFound):
     message = "{op}@{tag} is {version}, which is yanked: {reason}"
     past = "{op}@{tag} was {version} at {as_of}, which was yanked: {reason}"
-    hint = "opstore tag {op}@latest {tag}, or ask for {op}@{version} itself"
+    hint = "to move the tag: opstore tag {op}@latest {tag}; to use the yanked version anyway: {op}@{version}"
     python = "client.tag('{op}@latest', '{tag}') moves the tag; '{op}@{version}' selects the yanked version itself"
 
 
@@ -502,7 +502,7 @@ class KeyReused(Conflict):
 
 class LockConflict(Conflict):
     message = "{name} has other bytes in this store than in the lock: {actual}, not {expected}"
-    hint = "opstore show {name}, or another --url: the lock may be of another store"
+    hint = "the lock may be of another store (use its --url); what this store has: opstore show {name}"
     python = "client.show('{name}') is what this store has: the lock may be of another store"
 
     @classmethod
@@ -610,7 +610,7 @@ class DaemonNotRunning(Unreachable):
 class LocalDaemonUnreachable(Unreachable):
     """The home has a daemon: its lock is held."""
 
-    message = "a daemon runs for {home}, and can't be reached: {reason}"
+    message = "a daemon runs for {home}, but it can't be reached: {reason}"
     hint = "{advice}"
 
 
@@ -769,7 +769,7 @@ class DatabaseDamaged(Unavailable):
 
 
 class DatabaseReplaced(Unavailable):
-    message = "nothing is stored any more: {reason}"
+    message = "the daemon stores nothing any more: {reason}"
     hint = "let the daemon run until its database is saved; see Recovery in the documentation"
 
 
@@ -829,21 +829,21 @@ class TooMuchWork(BudgetExceeded):
 
 class TooManySearches(BudgetExceeded):
     status = 503
-    message = "{running} long searches are running, and as many as may wait for them are waiting"
+    message = "too many long searches: {running} are running, and no more can wait for them"
     hint = "run the same command again later"
     python = "call {called} again later"
 
 
 class TooManyReads(BudgetExceeded):
     status, retry_after = 503, 5
-    message = "{running} requests are reading many stored bytes, and as many as may wait for them are waiting"
+    message = "too many large reads: {running} are running, and no more can wait for them"
     hint = "run the same command again later"
     python = "call {called} again later"
 
 
 class QuotaExceeded(BudgetExceeded):
     status = 429
-    message = "this token has {limit} {what}, as many as it may have: {frees}"
+    message = "this token has {limit} {what}, which is the maximum: {frees}"
     hint = "run the same command again later"
     python = "call {called} again later"
 
@@ -852,8 +852,8 @@ class InternalError(OpStoreError):
     """A bug. The daemon's log has the traceback under the reference."""
 
     message = "an internal error, with the reference {reference}"
-    hint = "search daemon.log for that reference: opstore status names its folder"
-    python = "search daemon.log for that reference, in the folder client.status().home"
+    hint = "the daemon's log has the details under that reference: opstore logs"
+    python = "the daemon's log has the details under that reference: daemon.log in client.status().home"
 
 
 def all_errors(family: type[OpStoreError] = OpStoreError) -> Iterator[type[OpStoreError]]:

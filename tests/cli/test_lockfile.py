@@ -202,7 +202,7 @@ def test_a_lock_is_read_only_from_a_file_or_a_pipe(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for path, reason in (
         (tmp_path, "it is a folder"),
-        (tmp_path / "nowhere", "No such file"),
+        (tmp_path / "nowhere", "there is no such lock file"),
         (tmp_path / "loop", "symbolic links"),
         (tmp_path / "pipe", "it is empty"),  # nothing writes to it: to wait for that would be for ever
         (Path("/dev/zero"), "neither a file nor a pipe"),

@@ -160,7 +160,7 @@ def the_journal_lists_entries_newest_first_and_a_name_filters_them(scene: Scene)
     assert store.log("pca", limit=2) == of_pca[:2]
     assert [entry.action for entry in store.log("forest")] == ["tagged", "valid for", "tagged", "stored"]
     assert [entry.action for entry in store.log("churn")] == ["pipeline removed", "pipeline registered"]
-    with pytest.raises(errors.OpNotFound, match="there is no op nobody"):
+    with pytest.raises(errors.OpNotFound, match="there is no op or pipeline nobody"):
         store.log("nobody")
     with pytest.raises(errors.InvalidName):
         store.log("No Name")

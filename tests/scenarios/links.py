@@ -133,11 +133,14 @@ def unlink_that_finds_nothing_lists_the_links_between_the_two_ops(scene: Scene) 
         scene.store.unlink("pca@1.0.0", "forest@any")
     assert str(refused.value) == (
         "no link from pca@1.0.0 to forest@any is in force;"
-        " between pca and forest there are pca@2.0.0 -> forest@any (invalid), pca@1.0.0 -> forest@1.0.0"
+        " the links between pca and forest: pca@2.0.0 -> forest@any (invalid), pca@1.0.0 -> forest@1.0.0"
     )
     for number in ("1.0.0", "1.0.1", "1.0.2", "1.1.0", "2.0.0"):
         scene.store.link(f"pca@{number}", "forest@1.0.0")
-    with pytest.raises(errors.LinkNotFound, match=r"there are pca@2\.0\.0 -> forest@1\.0\.0(, [^,]+){4}, and more\b"):
+    with pytest.raises(
+        errors.LinkNotFound,
+        match=r"the links between pca and forest: pca@2\.0\.0 -> forest@1\.0\.0(, [^,]+){4}, and more\b",
+    ):
         scene.store.unlink("pca@1.0.0", "forest@any")
 
 

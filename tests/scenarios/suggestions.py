@@ -77,7 +77,7 @@ def an_op_in_place_of_a_pipeline_is_named_with_its_pipelines_and_the_reverse(sce
     for ask in asks:
         assert refused(partial(ask, "pca")) == (
             "there is no pipeline pca",
-            "pca is an op, of churn and reviews: give a pipeline",
+            "pca is an op of the pipelines churn and reviews",
             None,
         )
         assert refused(partial(ask, "alone"))[1] == (

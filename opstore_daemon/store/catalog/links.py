@@ -112,7 +112,7 @@ def _not_found(connection: Connection, key: LinkKey) -> errors.LinkNotFound:
     if len(found) > LISTED:
         listed.append("and more")
     pair = f"{key.upstream.op} and {key.downstream.name}"
-    others = f"between {pair} there are {', '.join(listed)}" if listed else f"there is no link between {pair}"
+    others = f"the links between {pair}: {', '.join(listed)}" if listed else f"there is no link between {pair}"
     upstream = f"{key.upstream.op}@{key.upstream.number}"
     return errors.LinkNotFound(upstream=upstream, downstream=str(key), op=key.upstream.op, others=others)
 

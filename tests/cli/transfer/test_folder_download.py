@@ -193,7 +193,7 @@ def test_a_refused_folder_names_the_version_and_how_to_get_its_bytes(
     with pytest.raises(errors.FolderRefused) as caught:
         client.pull("pca", to=place / "out")
     assert caught.value.text == "pca@2.0.0 can't be unpacked: '../victim': its path is not a plain relative path"
-    assert caught.value.advice == "opstore pull pca@2.0.0 -o - (its bytes, as they are)"
+    assert caught.value.advice == "to get its bytes as they are: opstore pull pca@2.0.0 -o -"
     assert client.pull("pca") == daemon.versions[-1]
 
 

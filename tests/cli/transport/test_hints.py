@@ -55,7 +55,9 @@ def test_a_url_of_a_file_names_the_file_or_how_to_remove_it(user: User, home: Pa
     (user.cwd / "opstore.toml").unlink()
     (user.folder / "config" / "opstore").mkdir(parents=True)
     (user.folder / "config" / "opstore" / "config.toml").write_text(f'url = "{URL}"\n')
-    assert advice_for(UNREACHABLE, settings(user)) == f"{START}; opstore config unset url: use the local daemon again"
+    assert (
+        advice_for(UNREACHABLE, settings(user)) == f"{START}; to use the local daemon again: opstore config unset url"
+    )
 
 
 def test_another_server_or_a_remote_machine_gets_other_advice(user: User, home: Path) -> None:
@@ -67,10 +69,10 @@ def test_another_server_or_a_remote_machine_gets_other_advice(user: User, home: 
 @pytest.mark.parametrize(
     ("url", "environ", "advice"),
     [
-        (REMOTE, {}, f"opstore login {REMOTE}, with a token of that daemon (opstore token, there)"),
-        (REMOTE, {"OPSTORE_TOKEN": "other"}, "set OPSTORE_TOKEN to a token of that daemon (opstore token, there)"),
+        (REMOTE, {}, f"opstore login {REMOTE}, with a token of that daemon (run opstore token there)"),
+        (REMOTE, {"OPSTORE_TOKEN": "other"}, "set OPSTORE_TOKEN to a token of that daemon (run opstore token there)"),
         (None, {"OPSTORE_TOKEN": "other"}, "unset OPSTORE_TOKEN: the local daemon's own token is found without it"),
-        (None, {}, "opstore restart: the daemon reads its token file again"),
+        (None, {}, "to have the daemon read its token file again: opstore restart"),
     ],
 )
 def test_a_refused_token_is_named_by_its_source(

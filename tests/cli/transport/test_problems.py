@@ -80,7 +80,7 @@ def test_advice_is_a_command_of_this_program(details: dict[str, Any], advice: st
         ("OpNotFound", {"op": "churn", "is_pipeline": True}, "churn is a pipeline: opstore pipeline show churn"),
         ("OpNotFound", {"op": "$(id)", "is_pipeline": True}, "opstore ops"),
         ("OpNotFound", {"op": "churn", "is_pipeline": "yes"}, "opstore ops"),
-        ("PipelineNotFound", {"pipeline": "pca", "op_of": ["a", "b"]}, "pca is an op, of a and b: give a pipeline"),
+        ("PipelineNotFound", {"pipeline": "pca", "op_of": ["a", "b"]}, "pca is an op of the pipelines a and b"),
         (
             "PipelineNotFound",
             {"pipeline": "pca", "op_of": []},

@@ -53,7 +53,7 @@ def stocked(machine: Machine) -> Machine:
     path = machine.file("blob.bin", b"bytes")
     for op in ("pca", "pca_of_may", "tokenizer"):
         machine.do("push", op, path)
-    machine.do("push", "tokenizer", path, "--new", "--bump", "minor", "--label", "stage=candidate")
+    machine.do("push", "tokenizer", path, "--new", "--bump", "minor", "--label", "stage=candidate,late")
     machine.do("tag", "tokenizer@1.0.0", "production")
     machine.do("pipeline", "register", "churn", "tokenizer", "pca")
     return machine
@@ -111,7 +111,7 @@ COMPLETED = {
     "opstore untag tokenizer pro": "opstore untag tokenizer production",
     "opstore tag tokenizer@1.1.0 pro": "opstore tag tokenizer@1.1.0 production",
     "opstore edit tokenizer@1.1.0 --unlabel sta": "opstore edit tokenizer@1.1.0 --unlabel stage",
-    "opstore versions tokenizer --label stage=ca": "opstore versions tokenizer --label stage=candidate",
+    "opstore versions tokenizer --label stage=ca": "opstore versions tokenizer --label stage=candidate,late",
     "opstore log chu": "opstore log churn",
     "opstore pipeline register x --edge tokenizer:pca_": "opstore pipeline register x --edge tokenizer:pca_of_may",
 }
@@ -173,7 +173,7 @@ ASKED: dict[str, list[str]] = {
     "opstore validate tokenizer ": ["pca", "pca_of_may", "tokenizer"],
     "opstore pipeline show ": ["churn"],
     "opstore edit tokenizer@1.1.0 --unlabel sta": ["stage"],
-    "opstore versions tokenizer --label stage=ca": ["candidate"],
+    "opstore versions tokenizer --label stage=ca": ["candidate,late"],
     "opstore log chu": ["churn"],
     "opstore pipeline register x --edge tok": ["tokenizer"],
     "opstore resolve ch": ["churn"],

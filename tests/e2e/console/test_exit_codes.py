@@ -71,7 +71,10 @@ def test_validate_exits_with_the_code_of_the_verdict(stocked: Machine, line: str
 
 
 NOT_VALID = "error: no version of {op} is valid for {down}\nhint: opstore links {op}\n"
-NOT_KNOWN = "error: no version of {op} was ever validated for {down}\nhint: opstore link {op}@VERSION {down}\n"
+NOT_KNOWN = (
+    "error: no version of {op} was ever validated for {down}\n"
+    "hint: when one is validated: opstore link {op}@VERSION {down}@VERSION\n"
+)
 
 
 @pytest.mark.parametrize("command", ["versions", "pull"])
@@ -146,7 +149,7 @@ def test_usage_errors_and_refused_input_exit_2(stocked: Machine, line: str) -> N
         (
             "unlink pca@2.0.0 forest@any",
             "LinkNotFound",
-            "error: no link from pca@2.0.0 to forest@any is in force; between pca and forest there are"
+            "error: no link from pca@2.0.0 to forest@any is in force; the links between pca and forest:"
             " pca@1.0.0 -> forest@1.0.0\nhint: opstore links pca\n",
         ),
         ("show forst", "OpNotFound", "error: there is no op forst\nhint: did you mean forest?\n"),
@@ -313,7 +316,7 @@ def test_a_server_other_than_a_daemon_exits_7(machine: Machine, strangers: Calla
 
 
 UNSET_HINT = "hint: unset OPSTORE_TOKEN: the local daemon's own token is found without it\n"
-LOGIN_HINT = "hint: opstore login URL, with a token of that daemon (opstore token, there)\n"
+LOGIN_HINT = "hint: opstore login URL, with a token of that daemon (run opstore token there)\n"
 
 
 def test_a_wrong_token_exits_8(machine: Machine) -> None:
@@ -325,7 +328,7 @@ def test_a_wrong_token_exits_8(machine: Machine) -> None:
 def test_a_wrong_token_for_a_loopback_url_exits_8(machine: Machine, other: Machine) -> None:
     machine.do("start")
     said = "error: URL did not prove that it knows the token, which was not sent: a wrong token, or another program\n"
-    said += "hint: set OPSTORE_TOKEN to the token of the daemon there (opstore token, there); "
+    said += "hint: set OPSTORE_TOKEN to the token of the daemon there (run opstore token there); "
     said += "behind a tunnel from another port it needs --allow-host\n"
     assert_fails(other, f"ops --url {machine.url}", 8, "ProofFailed", said, env={"OPSTORE_TOKEN": "a-wrong-one"})
 
@@ -446,7 +449,7 @@ def test_an_internal_error_of_the_daemon_exits_70_with_a_reference_to_the_log(ma
     assert (plain, out_) == (70, "")
     assert err_ == (
         "error: an internal error, with the reference REFERENCE\n"
-        "hint: search daemon.log for that reference: opstore status names its folder\n"
+        "hint: the daemon's log has the details under that reference: opstore logs\n"
     )
 
 

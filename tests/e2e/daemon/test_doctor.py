@@ -89,7 +89,7 @@ def test_a_hanging_daemon_is_a_finding_until_it_is_killed(machine: Machine) -> N
     code, out, _ = machine.raw("doctor")
     line = next(line for line in out.decode().splitlines() if line.startswith("daemon\t"))
     assert (code, line.split("\t")[1]) == (1, "finding")
-    assert line.endswith(f"\tcontinue process {machine.pid} (SIGCONT, or fg in its shell), or opstore restart")
+    assert line.endswith(f"\tcontinue process {machine.pid} (SIGCONT, or fg in its shell), or run opstore restart")
     os.kill(machine.pid, signal.SIGCONT)
     assert doctor(machine)[0] == 0
 

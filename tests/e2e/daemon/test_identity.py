@@ -125,9 +125,9 @@ def test_a_stopped_process_is_named_and_is_replaced(machine: Machine) -> None:
     code, out, err = machine.run("status")
     assert (code, out) == (7, "")
     assert err == (
-        "error: a daemon runs for /machine/data, and can't be reached: it does not respond at URL within 5 s: "
+        "error: a daemon runs for /machine/data, but it can't be reached: it does not respond at URL within 5 s: "
         f"its process {pid} is stopped\n"
-        f"hint: continue process {pid} (SIGCONT, or fg in its shell), or opstore restart\n"
+        f"hint: continue process {pid} (SIGCONT, or fg in its shell), or run opstore restart\n"
     )
     code, document, _ = machine.ask("status")
     assert (code, document["running"], document["url"], document["home"]) == (7, True, "URL", "/machine/data")
@@ -182,7 +182,7 @@ def test_a_home_that_is_held_by_another_network_namespace_names_its_host(machine
         code, out, err = machine.run(*words)
         assert (code, out) == (7, "")
         assert (
-            "error: a daemon runs for /machine/data, and can't be reached: connecting to URL (pid PID on trainer-7) "
+            "error: a daemon runs for /machine/data, but it can't be reached: connecting to URL (pid PID on trainer-7) "
             "failed: Connection refused; it may run on trainer-7\n"
         ) in err
     machine.runtime_file.write_text(json.dumps(real))

@@ -81,7 +81,7 @@ def test_login_default_has_commands_use_that_daemon(machine: Machine, other: Mac
     assert machine.run("logout", other.url) == (
         0,
         "URL\n",
-        f"commands still use URL, because {shown} names it; opstore config unset url: use the local daemon\n",
+        f"commands still use URL, because {shown} names it; to use the local daemon: opstore config unset url\n",
     )
 
 
@@ -118,8 +118,8 @@ def test_a_token_with_a_byte_order_mark_is_stored_without(machine: Machine) -> N
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (b"", "it is empty"),
-        (b" \n\n", "it is empty"),
+        (b"", "none was given"),
+        (b" \n\n", "none was given"),
         ("schlüssel".encode(), "a token is ASCII text"),
         (b"two words", "a token is one word of printable ASCII characters"),
         (b"two\nlines", "a token is one word of printable ASCII characters"),
@@ -143,7 +143,7 @@ def test_a_closed_standard_input_gives_no_token(machine: Machine) -> None:
 def test_an_unusable_url_is_refused_before_the_token_is_read(machine: Machine) -> None:
     for url, code in (("http://192.0.2.1", 8), ("ftp://host", 2), ("https://user:secret@host", 2), ("", 2)):
         got, out, err = machine.run("login", url)
-        assert (got, out, "secret" in err, "it is empty" in err) == (code, "", False, False)
+        assert (got, out, "secret" in err, "none was given" in err) == (code, "", False, False)
 
 
 def test_login_has_no_options_for_token_and_url(machine: Machine) -> None:
@@ -174,9 +174,9 @@ def test_an_aborted_prompt_stores_nothing(machine: Machine) -> None:
     url = f"http://127.0.0.1:{refusing_port()}"
     assert machine.on_a_terminal("login", url, keys=b"\x03")[0] == 130
     code, shown = machine.on_a_terminal("login", url, keys=b"\x04")
-    assert (code, "it is empty" in shown) == (2, True)
+    assert (code, "none was given" in shown) == (2, True)
     code, shown = machine.on_a_terminal("login", url, keys=b"\n")
-    assert (code, "it is empty" in shown) == (2, True)
+    assert (code, "none was given" in shown) == (2, True)
     assert not credentials_file(machine).exists()
 
 

@@ -282,7 +282,7 @@ def test_the_command_exits_2_for_a_hostile_stream(machine: Machine) -> None:
         2,
         "",
         "error: encoder@1.0.0 can't be unpacked: 'link': the link's target '../victim' is outside the folder"
-        "\nhint: opstore pull encoder@1.0.0 -o - (its bytes, as they are)\n",
+        "\nhint: to get its bytes as they are: opstore pull encoder@1.0.0 -o -\n",
     )
     assert machine.ask("pull", "encoder")[2]["code"] == "FolderRefused"
     assert machine.listing() == []

@@ -55,7 +55,7 @@ def test_a_downstream_op_without_versions_needs_any(deployed: Machine) -> None:
     code, _, err = deployed.run("link", "forest@1.0.0", "report")
     assert (code, err) == (
         4,
-        "error: a link needs a version, and report has none yet\nhint: report@any is any version of it\n",
+        "error: a link needs a version, and report has none yet\nhint: to link any version of it: report@any\n",
     )
     assert deployed.run("link", "forest@1.0.0", "report@any") == (
         0,
@@ -129,6 +129,6 @@ def test_unlink_that_finds_nothing_lists_the_links_there_are(deployed: Machine) 
     assert deployed.run("unlink", "pca@1.0.0", "forest@any") == (
         4,
         "",
-        "error: no link from pca@1.0.0 to forest@any is in force; between pca and forest there are"
+        "error: no link from pca@1.0.0 to forest@any is in force; the links between pca and forest:"
         " pca@1.0.0 -> forest@1.0.0\nhint: opstore links pca\n",
     )

@@ -135,7 +135,7 @@ def test_a_lock_with_a_different_digest_is_a_conflict_and_changes_nothing(deploy
     changed = text[:start] + "sha256:" + "0" * 64 + text[start + 71 :]
     path.write_text(changed)
     said = "pca@2.0.0 has other bytes in this store than in the lock: DIGEST (5 bytes), not DIGEST (5 bytes)"
-    hint = "hint: opstore show pca@2.0.0, or another --url: the lock may be of another store\n"
+    hint = "hint: the lock may be of another store (use its --url); what this store has: opstore show pca@2.0.0\n"
     for words in (
         ("resolve", "--check", "opstore.lock"),
         ("resolve", "--lock", "opstore.lock", "--upgrade", "scaler"),
