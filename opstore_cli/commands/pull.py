@@ -64,10 +64,21 @@ def pull(
     timeout: float | None,
     lock: Path | None,
 ) -> int:
-    """Write the bytes of a version to a file or a folder. The path is printed.
+    """Write the bytes of a version to a file or a folder. REF is NAME, for the latest version, or NAME@SELECTOR.
 
-    REF is NAME, for the latest version, or NAME@SELECTOR. Without -o the file is ./NAME-VERSION, with the suffix of
-    the file that was pushed. The bytes appear at the path only after they match their digest.
+    \b
+    Examples:
+      opstore pull pca
+      opstore pull pca@1.0.0 -o model/pca.bin
+      opstore pull pca -o models/
+      opstore pull pca random_forest@2.0.0 -d models
+      opstore pull pca --valid-for random_forest@2.0.0
+      opstore pull pca --pipeline churn -o - | sha256sum
+      opstore pull --pipeline churn -d models --keep-suffix
+      opstore pull --lock opstore.lock -d models --prune
+
+    The path is printed. Without -o it is ./NAME-VERSION, with the suffix of the file that was pushed. The bytes appear
+    there only after they match their digest.
 
     A file or folder that has the right bytes already is left alone. Anything else is overwritten only with -f. A
     version that was pushed from a folder becomes a folder; with -o - it is written as a tar stream.
@@ -82,17 +93,6 @@ def pull(
     --lock FILE, and --pipeline without a REF, write all ops to DIR/NAME. Nothing in DIR is replaced before the bytes
     of all of them are verified. After an interruption, run the command again to complete DIR. --prune removes
     what earlier pulls of this pipeline wrote into DIR and this one does not, unless it has changed since.
-
-    \b
-    Examples:
-      opstore pull pca
-      opstore pull pca@1.0.0 -o model/pca.bin
-      opstore pull pca -o models/
-      opstore pull pca random_forest@2.0.0 -d models
-      opstore pull pca --valid-for random_forest@2.0.0
-      opstore pull pca --pipeline churn -o - | sha256sum
-      opstore pull --pipeline churn -d models --keep-suffix
-      opstore pull --lock opstore.lock -d models --prune
     """
     check_exclusive(valid_for=valid_for, pipeline=pipeline, lock=lock)
     check_exclusive(output=output is not None, directory=directory is not None)

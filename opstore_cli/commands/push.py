@@ -98,6 +98,17 @@ def push(
 ) -> int:
     """Store a file or a folder as a version of an op. The new version is printed as NAME@VERSION.
 
+    \b
+    Examples:
+      opstore push pca pca.bin
+      opstore push pca pca.bin --bump minor -m "twelve components"
+      opstore push encoder encoder/ --label run=4711 --exclude '*.log'
+      opstore push bert ~/.cache/huggingface/hub/models--bert/snapshots/86b5e09/ --follow-links
+      opstore push --all models/ --bump minor
+      opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
+      opstore push random_forest --tag nightly --from-command python train.py --seed 7
+      opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
+
     An op that does not exist is created. FILE may be - for standard input. If the latest version has the same bytes
     already, no version is created: the tags, labels and links are recorded on it, and a note says so. Links are
     recorded together with the version, or not at all.
@@ -116,17 +127,6 @@ def push(
 
     --bump, --field and --subversions are mutually exclusive. The subversions of the new version come from the newest
     version and the bytes, from the fields, or from the three hashes that you pass.
-
-    \b
-    Examples:
-      opstore push pca pca.bin
-      opstore push pca pca.bin --bump minor -m "twelve components"
-      opstore push encoder encoder/ --label run=4711 --exclude '*.log'
-      opstore push bert ~/.cache/huggingface/hub/models--bert/snapshots/86b5e09/ --follow-links
-      opstore push --all models/ --bump minor
-      opstore push random_forest - --valid-with pca@1.0.0 < forest.bin
-      opstore push random_forest --tag nightly --from-command python train.py --seed 7
-      opstore push pca pca.bin --field major:whiten=true --field minor:seed=7
     """
     check_exclusive(bump=options["bump"], field=fields, subversions=options["subversions"])
     check_exclusive(from_command=words, all=directory)

@@ -34,7 +34,7 @@ def global_options() -> list[click.Parameter]:
     """Return new instances of the global options: click parameters belong to one command."""
     return [
         GlobalOption("--url", metavar="URL", type=UncheckedUrlType(), help="Use the daemon at this URL."),
-        GlobalOption("--json", is_flag=True, help="Print one JSON document; errors too are JSON."),
+        GlobalOption("--json", is_flag=True, help="Print one JSON document; errors are JSON as well."),
         GlobalOption("-q", "--quiet", is_flag=True, help="Print identifiers only, one per line."),
         GlobalOption("-v", "--verbose", is_flag=True, help="Print more details about errors."),
         GlobalOption("--no-color", is_flag=True, help="Print without colour."),
