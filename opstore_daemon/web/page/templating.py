@@ -106,7 +106,9 @@ def _heading(error: errors.OpStoreError) -> str:
         return HEADINGS[error.code]
     if error.status == 404:
         return "Not found"
-    return "This address does not work" if error.status < 500 else "The store can't respond"
+    if error.status == 400:
+        return "This address does not work"
+    return "The page can't show this" if error.status < 500 else "The store can't respond"
 
 
 def cells(verdicts: Sequence[Verdict], start: str, ends: Sequence[str]) -> Markup:

@@ -61,6 +61,21 @@ def test_an_op_and_a_version_have_the_first_of_many_neighbours(site: Site, monke
             assert ("There are more" in page) == (most == 5)
 
 
+def test_a_version_with_many_tags_and_labels_shows_the_first(site: Site) -> None:
+    store = site.server.store
+    store.push("op", b"x", labels={f"k{number}": "v" for number in range(9)})
+    for number in range(60):
+        store.tag("op", f"tag{number:02}")
+    page = site.text("/ui/ops/op")
+    row = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    assert (row.count('class="tag"'), row.count('class="label"')) == (6, 4)
+    assert "and 54 more" in row
+    assert "and 5 more" in row
+    assert "and 10 more" in page.partition("</tbody>")[2]
+    version = site.text("/ui/ops/op/1.0.0")
+    assert (version.count('class="tag"'), "and 10 more" in version) == (50, True)
+
+
 def test_a_search_for_a_long_text_finds_nothing(site: Site) -> None:
     site.server.store.register_pipeline("p", ["a", "b"])
     for text in ("_" * 31_000, "a" * 31_000, "%25" * 10_000, "a" * 501):
