@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
-from opstore_daemon.protocol.records import Compat, Level, Lock, OpVersion, Otherwise, VersionRecord
+from opstore_daemon.protocol.records import Compat, Level, Lock, OpVersion, Otherwise, Resolution, VersionRecord
 from opstore_daemon.protocol.times import AsOf
 from opstore_daemon.protocol.versions import Version
 
@@ -221,10 +221,20 @@ def path(name: str, value: Any) -> Path:
     return Path(found)
 
 
-def lock(name: str, value: Any) -> Lock:
-    """Return the lock. Raises InvalidArgument."""
-    if not isinstance(value, Lock):
-        raise _invalid(name, "a Lock", value, advice="client.resolve(pipeline).lock() returns one")
+def lock(name: str, value: Any) -> Lock | Path:
+    """Return the lock, or the path of a lock file. Raises InvalidArgument."""
+    if isinstance(value, Lock):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        advice = "client.resolve(pipeline).lock() returns one"
+        raise _invalid(name, "a Lock, or the path of a lock file", value, advice=advice)
+    return path(name, value)
+
+
+def resolution(name: str, value: Any) -> Resolution:
+    """Return the resolution. Raises InvalidArgument."""
+    if not isinstance(value, Resolution):
+        raise _invalid(name, "a Resolution", value, advice="client.resolve(pipeline) returns one")
     return value
 
 
@@ -281,6 +291,7 @@ _FLAGS = (
     "overwrite",
     "follow_links",
     "keep_suffix",
+    "prune",
     "allow_pickle",
     "client_verifies",
     "resume",
@@ -310,7 +321,9 @@ CHECKS: dict[str, Check] = {
     "progress": progress,
     "references": references_or_lock,
     "lock": lock,
+    "resolution": resolution,
     "folder": path,
+    "path": path,
 }
 
 

@@ -1,6 +1,7 @@
 """The versions of a lock, as the store has them: with the bytes that the lock pins."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.locks import check
@@ -8,6 +9,16 @@ from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Lock, LockedVersion, VersionRecord
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import Version
+
+
+def load(lock: Lock | Path | str) -> tuple[Lock, str | None]:
+    """Return the lock, or that in the file at the path, and the pipeline that the file names. Raises FileRefused."""
+    if isinstance(lock, Lock):
+        return lock, None
+    from opstore_cli import lockfile
+
+    found = lockfile.read(Path(lock))
+    return found.record(), found.pipeline
 
 
 def references(lock: Lock) -> tuple[Reference, ...]:

@@ -1,8 +1,9 @@
-"""Links, verdicts and resolutions."""
+"""Verdicts, resolutions and locks."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from opstore_cli.client import locks, polling
@@ -14,12 +15,7 @@ from opstore_daemon.protocol.names import OpName, PipelineName
 from opstore_daemon.protocol.records import (
     Affected,
     Check,
-    Linked,
-    LinkRecord,
-    Links,
-    LinkState,
     Lock,
-    NewLink,
     Resolution,
     Upgrade,
     Validation,
@@ -31,108 +27,11 @@ Notify = Callable[[Validation], None]
 
 
 class ValidityMixin(ApiMixin):
-    """Verbs for links, verdicts and resolutions.
+    """Verbs for verdicts, resolutions and locks.
 
     Names and references are strings or parsed; all raise InvalidName, and InvalidReference or InvalidVersion for a
     reference. `as_of`: the state at a position of the journal or at a time (RFC 3339).
     """
-
-    def link(
-        self, upstream: str | Reference, downstream: str | Reference, *, valid: bool = True, evidence: str | None = None
-    ) -> LinkRecord:
-        """Record that the upstream version is valid for the downstream one; with `valid=False`, that it is not.
-
-        Args:
-            upstream: the upstream version: a reference, or a record that `pull`, `show` or `push` returned. A bare name
-                is the latest version, which may have changed since you loaded it.
-            downstream: the downstream version, in the same way. `NAME@any` is any version of the op.
-            valid: False if the version is known not to be valid. A later link reverses an earlier one.
-            evidence: a text or URL that supports it. Without it, a link that exists keeps its evidence.
-
-        Returns:
-            LinkRecord: the link in force, with the versions that it is between.
-
-        Raises:
-            OpNotFound: one of the ops does not exist.
-            VersionNotFound: a reference selects no version.
-            NoVersionYet: the downstream op has no version yet.
-
-        Examples:
-            >>> link = client.link("pca@2.0.0", "forest@1.0.0", evidence="run 17")
-            >>> link.valid, link.evidence
-            (True, 'run 17')
-            >>> client.link("pca@2.0.0", "forest@any", valid=False).downstream_version is None
-            True
-        """
-        return self._record_link(upstream, downstream, "valid" if valid else "invalid", evidence)
-
-    def unlink(self, upstream: str | Reference, downstream: str | Reference) -> LinkRecord:
-        """Revoke the link in force between exactly these two, and return it.
-
-        Args:
-            upstream: the upstream version, as for `link`.
-            downstream: the downstream version; `NAME@any` is the link to any version.
-
-        Returns:
-            LinkRecord: the link that was revoked.
-
-        Raises:
-            LinkNotFound: no such link is in force. The message lists the links between the two ops.
-
-        Examples:
-            >>> client.unlink("pca@1.0.0", "forest@1.0.0").state
-            'valid'
-        """
-        return self._record_link(upstream, downstream, "revoked", None)
-
-    def _record_link(
-        self, upstream: str | Reference, downstream: str | Reference, state: LinkState, evidence: str | None
-    ) -> LinkRecord:
-        up, down = parse_references([upstream, downstream])
-        link = NewLink(upstream=up, downstream=down, state=state, evidence=evidence)
-        recorded = self._api.request("POST", routes.LINKS, Linked, body=link).link
-        fits = expected.is_recorded(recorded, up, down, state, evidence)
-        return self._api.expect(recorded, fits, f"the link from {up} to {down}")
-
-    def links(
-        self,
-        op: str | None = None,
-        *,
-        upstream: str | None = None,
-        downstream: str | None = None,
-        history: bool = False,
-        limit: int | None = None,
-        as_of: When | None = None,
-    ) -> list[LinkRecord]:
-        """Return the links in force, newest first.
-
-        Args:
-            op: only links from or to this op.
-            upstream: only links from this op.
-            downstream: only links to this op.
-            history: all entries of the journal, including revoked and replaced ones.
-            limit: the most links to return.
-            as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
-
-        Returns:
-            list of LinkRecord: `downstream_version` is None for a link to any version.
-
-        Raises:
-            OpNotFound: an op does not exist.
-
-        Examples:
-            >>> client.links(upstream="pca", downstream="forest")
-            [<LinkRecord pca@1.0.0 -> forest@1.0.0: valid>]
-        """
-        given = {"op": op, "upstream": upstream, "downstream": downstream}
-        ops = {key: None if name is None else OpName.parse(name) for key, name in given.items()}
-        parameters = {**ops, "history": "1" if history else None, "as_of": as_of}
-        found: list[LinkRecord] = []
-        for page in self._api.pages(routes.LINKS, Links, parameters, limit):
-            for link in page.rows:
-                fits = expected.is_link(link, ops, history=history)
-                found.append(self._api.expect(link, fits, f"the links of {op or upstream or downstream or 'all ops'}"))
-        return found
 
     def validate(
         self, upstream: str | Reference, downstream: str | Reference, *, as_of: When | None = None
@@ -252,7 +151,7 @@ class ValidityMixin(ApiMixin):
         pipeline: str,
         *,
         use: Sequence[str | Reference] = (),
-        lock: Lock | None = None,
+        lock: Lock | Path | str | None = None,
         upgrade: str | None = None,
         as_of: When | None = None,
         timeout: float | None = None,
@@ -262,7 +161,7 @@ class ValidityMixin(ApiMixin):
         Args:
             pipeline: the name of the pipeline.
             use: references of versions that count as the latest of their ops.
-            lock: the lock of an earlier resolution; it needs `upgrade`.
+            lock: the lock of an earlier resolution, or the path of its file; it needs `upgrade`.
             upgrade: the op of the lock that gets its newest possible version; others only move if they must.
             as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
             timeout: seconds above 0, in addition to the daemon's own limit; a fraction is rounded up.
@@ -286,6 +185,7 @@ class ValidityMixin(ApiMixin):
         name = PipelineName.parse(pipeline)
         parameters = {"as_of": as_of, "timeout": None if timeout is None else _timeout(timeout)}
         if lock is not None and upgrade is not None:
+            lock, _ = locks.load(lock)
             body = Upgrade(lock=lock, op=OpName.parse(upgrade), use=parse_references(use))
             path = routes.path(routes.UPGRADE, pipeline=name)
             found = self._api.request("POST", path, Resolution, body=body, parameters=parameters)
@@ -294,7 +194,8 @@ class ValidityMixin(ApiMixin):
             found = self._api.request("GET", path, Resolution, parameters=query)
         else:
             raise errors.InvalidRequest(reason="an upgrade needs both a lock and the op to upgrade")
-        fits = expected.is_resolution(found, pipeline) and (lock is None or locks.is_kept(lock, found.versions))
+        kept = not isinstance(lock, Lock) or locks.is_kept(lock, found.versions)
+        fits = expected.is_resolution(found, pipeline) and kept
         self._api.expect(found, fits, f"the resolution of {pipeline}")
         if not found.versions:
             raise no_resolution(found, as_of)
@@ -302,12 +203,34 @@ class ValidityMixin(ApiMixin):
             self._check_graph(pipeline, found, [version.op for version in found.versions], found.edges)
         return found
 
-    def check_lock(self, pipeline: str, lock: Lock) -> Check:
+    def write_lock(self, resolution: Resolution, path: Path | str) -> None:
+        """Write the lock file of a resolution, as `opstore resolve --lock` does.
+
+        `pull_lock`, `check_lock` and `resolve` read it. The same resolution gives the same bytes.
+
+        Args:
+            resolution: what `resolve` returned.
+            path: the path of a new file, or of a lock, which is replaced.
+
+        Raises:
+            FileRefused: something other than a lock is at the path.
+            OutputFailed: the file can't be written.
+
+        Examples:
+            >>> client.write_lock(client.resolve("iris"), "opstore.lock")
+            >>> bool(client.check_lock("iris", "opstore.lock"))
+            True
+        """
+        from opstore_cli import lockfile
+
+        lockfile.write(Path(path), lockfile.of_versions(resolution.pipeline, resolution.edges, resolution.versions))
+
+    def check_lock(self, pipeline: str, lock: Lock | Path | str) -> Check:
         """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
 
         Args:
             pipeline: the name of the pipeline.
-            lock: `Resolution.lock()` of an earlier resolution.
+            lock: `Resolution.lock()` of an earlier resolution, or the path of its file.
 
         Returns:
             Check: true if the lock holds; else `findings` has the reasons.
@@ -315,12 +238,14 @@ class ValidityMixin(ApiMixin):
         Raises:
             PipelineNotFound: the pipeline does not exist.
             LockConflict: the store has other bytes for a version of the lock.
+            FileRefused: the file is no lock.
 
         Examples:
             >>> bool(client.check_lock("iris", client.resolve("iris").lock()))
             True
         """
         path = routes.path(routes.CHECK, pipeline=PipelineName.parse(pipeline))
+        lock, _ = locks.load(lock)
         found = self._api.request("POST", path, Check, body=lock)
         return self._api.expect(found, expected.is_check(found, pipeline, lock), f"the check of a lock of {pipeline}")
 

@@ -39,6 +39,7 @@ class ObjectsMixin(OpStoreInterface):
         labels: Mapping[str, str] | None = None,
         message: str | None = None,
         tags: Sequence[str] = (),
+        filename: str | None = None,
     ) -> Pushed:
         """Store a Python object as a version of the op, with its format and the versions of its libraries.
 
@@ -57,6 +58,7 @@ class ObjectsMixin(OpStoreInterface):
             labels: values by key.
             message: a text for people.
             tags: tags to move to the version.
+            filename: the file name to record, such as `pca.skops`: a pull to a folder uses its suffix.
 
         Returns:
             Pushed: the version, and whether it was created. The same bytes in another format are a new version.
@@ -95,6 +97,7 @@ class ObjectsMixin(OpStoreInterface):
                 labels=labels,
                 message=message,
                 tags=tags,
+                filename=filename,
                 format=chosen.name,
                 libraries=libraries,
             )

@@ -23,7 +23,7 @@ MAX_FILES = 100  # of a folder that are listed
 MAX_PAGE = MAX_SCANNED // ROWS
 PIPELINES = 12  # on the home page
 
-# Those that `client.load` reads without running code of theirs, by opstore_cli.objects.formats.
+# Those that `client.load` reads without running code of theirs: docs/objects.md has the list.
 SAFE_FORMATS = frozenset({"bytes", "json", "numpy", "parquet", "skops", "safetensors", "xgboost", "lightgbm", "onnx"})
 COMPATIBILITY: dict[Compat, str] = {
     "exact": "a link counts for its own versions only",

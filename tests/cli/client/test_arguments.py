@@ -22,15 +22,17 @@ from opstore_cli.client.chariots import ChariotsMixin
 from opstore_cli.config.settings import Settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
-from opstore_daemon.protocol.records import Lock
+from opstore_daemon.protocol.records import Lock, Resolution
 from tests.support.fake_daemon import TOKEN, FakeDaemon
 from tests.support.in_process import InProcessClient
 
+RESOLUTION = Resolution(pipeline="churn", verdict="valid", versions=(), edges=(), skipped=(), position=0)
 # A legal value of each argument that has to be given.
 GIVEN: dict[str, Any] = {
     "op": "pca", "name": "pca", "pipeline": "churn", "tag": "stable", "reference": "pca", "references": ["pca"],
     "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
     "one": "pca", "other": "pca", "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
+    "resolution": RESOLUTION, "path": "opstore.lock",
 }  # fmt: skip
 EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
@@ -44,7 +46,8 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.references: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"], np.array("pca")],
     arguments.references_or_lock: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"]],
     arguments.trusted: [5, b"PCA", {"PCA": 1}, [5], ["PCA", None], True],
-    arguments.lock: [5, "pca@1.0.0", ["pca@1.0.0"], {"edges": [], "versions": []}],
+    arguments.resolution: [5, "iris", Lock(edges=(), versions=())],
+    arguments.lock: [5, ["pca@1.0.0"], {"edges": [], "versions": []}],
     arguments.path: [5, b"models", None, object(), "a\0b"],
     arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}, np.array("ab")],
     arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],
