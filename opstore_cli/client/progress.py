@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from opstore_cli.output.escaping import escape_controls
@@ -64,8 +64,9 @@ def _screen() -> Screen:
 
 
 def _write(line: str) -> None:
-    if sys.stderr is not None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - asked for with progress=True
+    with suppress(OSError, ValueError):  # a transfer does not fail because stderr is full or closed
+        if sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - asked for with progress=True
 
 
 class _Callback(NullDisplay):

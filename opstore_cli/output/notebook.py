@@ -5,6 +5,7 @@ rich and tqdm need ipywidgets for that, and a notebook that is saved keeps no mo
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from html import escape
 from time import monotonic
 from typing import Any
@@ -76,13 +77,14 @@ class NotebookProgress(Transfers):
         return f"{name}: {describe(done, total, rate)}", fraction
 
     def _display(self, lines: Sequence[tuple[str, float | None]]) -> None:
-        from IPython.display import display
-
         output = {"text/plain": "\n".join(text for text, _ in lines), "text/html": "".join(map(_html, lines))}
-        if self._handle is None:
-            self._handle = display(output, raw=True, display_id=True)
-        else:
-            self._handle.update(output, raw=True)
+        with suppress(Exception):  # a transfer does not fail because a front end can't show it
+            if self._handle is None:
+                from IPython.display import display
+
+                self._handle = display(output, raw=True, display_id=True)
+            else:
+                self._handle.update(output, raw=True)
 
 
 def _html(line: tuple[str, float | None]) -> str:

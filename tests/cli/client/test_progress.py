@@ -253,6 +253,19 @@ def test_a_transfer_that_failed_says_how_far_it_came(cell: Cell) -> None:
     assert text.startswith("push a: stopped at 1.0 of 4.0 MB (25 %) ")
 
 
+def test_a_transfer_does_not_fail_because_its_progress_cannot_be_shown(
+    client: InProcessClient, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["IPython.display"], "display", lambda *_, **__: 1 / 0)
+    assert client.push("pca", b"one").created
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    client.progress = True
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    assert client.push("pca", b"two").created
+
+
 def test_a_pipeline_is_pulled_with_one_output(client: InProcessClient, cell: Cell, tmp_path: Path) -> None:
     client.push("forest", b"trees")
     client.push("pca", b"one", valid_for="forest@1.0.0")
