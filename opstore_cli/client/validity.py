@@ -225,6 +225,26 @@ class ValidityMixin(ApiMixin):
 
         lockfile.write(Path(path), lockfile.of_versions(resolution.pipeline, resolution.edges, resolution.versions))
 
+    def read_lock(self, path: Path | str) -> Lock:
+        """Return the lock in a file, which `opstore resolve --lock` or `write_lock` wrote.
+
+        Args:
+            path: the path of the file.
+
+        Returns:
+            Lock: for the verbs that take one, such as `tag`.
+
+        Raises:
+            FileRefused: the file can't be read, or is no lock.
+
+        Examples:
+            >>> client.write_lock(client.resolve("iris"), "opstore.lock")
+            >>> [str(tag.tag) for tag in client.tag(client.read_lock("opstore.lock"), "live")]
+            ['live', 'live']
+        """
+        lock, _ = locks.load(path)
+        return lock
+
     def check_lock(self, pipeline: str, lock: Lock | Path | str) -> Check:
         """Return whether a lock still holds: the same edges, no version yanked or removed, and every edge valid.
 

@@ -186,4 +186,8 @@ ALL = {**VERBS, **FURTHER}
 def public_verbs() -> set[str]:
     """Return the names of all public methods of the client that send a request, except its interface to a transport."""
     names = {name for name in dir(BaseOpStoreClient) if not name.startswith("_")}
-    return {name for name in names if callable(getattr(BaseOpStoreClient, name))} - {"request", "write_lock"}
+    return {name for name in names if callable(getattr(BaseOpStoreClient, name))} - {
+        "request",
+        "read_lock",
+        "write_lock",
+    }

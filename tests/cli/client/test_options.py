@@ -58,7 +58,7 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
     "diff": ("diff", {"ONE": "one", "OTHER": "other", "--files": "files"}),
     "log": ("log", {"NAME": "name", "--limit": "limit"}),
     "edit": ("edit", {"REFERENCE": "reference", "--message": "message", "--label": "labels", "--unlabel": "unlabel"}),
-    "tag": ("tag", {"WORDS": "references", "--lock": "references"}),
+    "tag": ("tag", {"WORDS": "references", "--lock": "(read_lock)"}),
     "untag": ("untag", {"NAME": "op", "TAG": "tag"}),
     "tags": ("tags", {"NAME": "op", "--history": "history", "--as-of": "as_of"}),
     "yank": ("yank", {"REFERENCE": "reference", "--reason": "reason"}),
@@ -134,6 +134,7 @@ def test_a_lock_is_written_read_and_pulled_and_what_it_no_longer_has_is_removed(
     models.mkdir()
     client.write_lock(client.resolve("iris"), lock)
     assert client.check_lock("iris", lock)
+    assert client.read_lock(lock) == client.resolve("iris").lock()
     assert client.resolve("iris", lock=str(lock), upgrade="pca") == client.resolve("iris")
     assert len(client.pull_lock(lock, models, keep_suffix=True)) == 2
     assert names_in(models) == ["forest.bin", "pca.json"]
