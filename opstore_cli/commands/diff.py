@@ -8,7 +8,7 @@ import click
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import ReferenceType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import Cell, size_cell, text_cell
+from opstore_cli.output.cells import Cell, key_cell, size_cell, text_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
@@ -51,7 +51,15 @@ def diff(session: Session, one: Reference, other: Reference, files: bool | None)
 
 def _rows(found: "Difference") -> Iterator[tuple[Cell | str, Cell, Cell]]:
     for field in found.fields:
-        yield field.field, text_cell(field.one), text_cell(field.other)
+        name = field.field if " " in field.field else key_cell(field.field)  # "label created_at" is a label
+        yield name, _value(field.field, field.one), _value(field.field, field.other)
     for file in found.files or ():
         one, other = (Cell("-", "") if size is None else size_cell(size) for size in (file.one, file.other))
         yield f"file {file.path} ({file.change})", one, other
+
+
+def _value(field: str, text: str | None) -> Cell:
+    """Return the value of a field: a size and a time are rounded on a terminal."""
+    if text is None or field not in ("size", "registered_at"):
+        return text_cell(text)
+    return size_cell(int(text)) if field == "size" else Cell(text, text.partition(".")[0].removesuffix("Z") + "Z")

@@ -21,6 +21,8 @@ Graph = tuple[list[OpName], list[tuple[OpName, OpName]] | None]
 
 _FORM = 'it must have ops = ["up", "down"], edges = [["up", "down"]], or both'
 
+NONE = "no pipelines yet: opstore pipeline register NAME OP OP ... registers one"
+
 
 @click.group("pipeline", cls=Group, context_settings=HELP)
 def pipeline() -> None:
@@ -97,10 +99,8 @@ def list_(session: Session) -> None:
     session.out.write_result(
         {"pipelines": found},
         quiet=[each.name for each in found],
-        full=Table(("PIPELINE", "OPS", "EDGES", "REGISTERED"), [_row(each) for each in found]),
+        full=Table(("PIPELINE", "OPS", "EDGES", "REGISTERED"), [_row(each) for each in found], none=NONE),
     )
-    if not found:
-        session.out.tip("no pipelines yet: opstore pipeline register NAME OP OP ... registers one")
 
 
 @command("show", group=pipeline)
@@ -117,7 +117,9 @@ def show(session: Session, name: PipelineName) -> None:
     """
     found = session.client().pipeline(name)
     linked = {op for edge in found.edges for op in edge}
-    rows = [(upstream, text_cell(downstream)) for upstream, downstream in found.edges]
+    place = {op: number for number, op in enumerate(found.ops)}  # the order of data flow
+    edges = sorted(found.edges, key=lambda edge: [place.get(op, 0) for op in edge])
+    rows = [(upstream, text_cell(downstream)) for upstream, downstream in edges]
     rows += [(op, text_cell(None)) for op in found.ops if op not in linked]
     session.out.write_result(found, quiet=found.ops, full=Table(("UPSTREAM", "DOWNSTREAM"), rows))
 

@@ -61,6 +61,9 @@ def test_the_pipeline_commands_print_their_results(opstore: Opstore) -> None:
         "",
     )
     assert opstore("pipeline", "show", "churn", pipeline=pipeline) == (0, "pca\tforest\nalone\t-\n", "")
+    edges = (("a", "z"), ("z", "m"), ("b", "a"))
+    wide = PipelineRecord(name="wide", ops=("b", "a", "z", "m"), edges=edges, registered_at=THEN, position=1)
+    assert opstore("pipeline", "show", "wide", pipeline=wide) == (0, "b\ta\na\tz\nz\tm\n", "")
     assert opstore("pipeline", "show", "churn", "-q", pipeline=pipeline) == (0, "pca\nforest\nalone\n", "")
     assert opstore("pipeline", "remove", "churn", remove_pipeline=None) == (0, "", "removed the pipeline churn\n")
     assert opstore("pipeline", "remove", "churn", "--json", remove_pipeline=None)[1] == '{"removed":"churn"}\n'
