@@ -45,13 +45,14 @@ def page(template: str, query: AsOf, section: str | None = None, *, is_top: bool
 
     `section` is the item of the navigation that the page belongs to, or (`is_top`) that it is. The template also gets
     `kept`, the parameters of this view except `as_of`; `here`, which returns the URL of this view with other values of
-    its parameters; and `now`.
+    its parameters; `past`, the option of commands for this state; and `now`.
     """
     kept = [(name, value) for name, value in request.args.items(multi=True) if name != "as_of" and value]
     as_of = query.value
     body = templating.render(
         template,
         as_of=as_of,
+        past=f" --as-of {as_of}" if as_of else "",
         signed_in=True,
         section=section,
         is_top=is_top,

@@ -7,6 +7,7 @@ file has to be served without a session.
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -139,6 +140,12 @@ def parameters(query: Mapping[str, Any]) -> str:
     return f"&{encoded}" if encoded else ""
 
 
+def _command(text: str) -> Markup:
+    """Return a command whose options are not broken at their hyphens."""
+    html = re.sub(r"(?<= )--[a-z-]+", r'<span class="option">\g<0></span>', escape(words.visible(text)))
+    return Markup(html)  # noqa: S704 - escaped
+
+
 def _visible(value: Any) -> Any:
     """Show the invisible characters of a text; one that is escaped already, with the filter `e`, stays as it is."""
     return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -166,6 +173,7 @@ def _environment() -> Environment:
         "ago": words.ago,
         "as_of_button": words.as_of_button,
         "as_of_text": words.as_of_text,
+        "command": _command,
         "exact": words.exact,
         "excerpt": words.excerpt,
         "look": looks.look,
