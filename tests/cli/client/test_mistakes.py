@@ -137,7 +137,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], str, str]] = {
     "an op in place of a pipeline": (
         lambda client: client.resolve("pca"),
         "PipelineNotFound: there is no pipeline pca",
-        "pca is an op, of iris",
+        "pca is an op of the pipeline iris",
     ),
     "a daemon that is down": (
         lambda _: OpStoreClient("http://127.0.0.1:9", token="a-token-of-the-test").ops(),
