@@ -107,11 +107,10 @@ def _views() -> Iterator[object]:
 @pytest.mark.parametrize(("view", "scheme"), list(_views()))
 def test_a_view_of_a_few_ops(watched: Watched, view: str, scheme: Any) -> None:
     watched.tab.emulate_media(color_scheme=scheme)
-    for width in WIDTHS if examples.is_all() else (WIDTHS[0], WIDTHS[-1]):
+    for width in WIDTHS if examples.is_all() else WIDTHS[:1]:
         watched.look(VIEWS[view], width)
         watched.check()
-        if width == WIDTHS[0] or examples.is_all():
-            assert axe(watched.tab) == []
+        assert axe(watched.tab) == []
 
 
 @pytest.mark.slow
@@ -134,12 +133,6 @@ def test_a_view_of_100_000_versions(tab: Page, many_versions: Site, view: str) -
         watched.check()
     if "matrix" not in view:
         assert axe(tab) == []
-
-
-def test_without_a_session_the_page_explains_how_to_sign_in(tab: Page, few: Site) -> None:
-    tab.goto(few.url)
-    assert tab.get_by_text("opstore open", exact=True).is_visible()
-    assert axe(tab) == []
 
 
 def test_a_page_can_be_printed(watched: Watched) -> None:
@@ -295,23 +288,23 @@ def foreign(body: str) -> Iterator[str]:
         yield f"{server.url}/"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: Page, few: Site, host: str) -> None:
+def test_a_foreign_page_can_neither_read_nor_frame_the_page(tab: Page, few: Site) -> None:
     watched = Watched(tab, few)
     body = f"""<iframe id=frame src="{watched.site.url}/"></iframe>
     <img id=image src="{watched.site.url}/ui/matrix/pca/random_forest/map.svg">
     <script>window.read = fetch("{watched.site.url}/", {{credentials: "include"}}).then(r => r.text(), e => "refused");
     </script>"""
-    with foreign(body) as url:
-        tab.goto(url.replace("127.0.0.1", host))
-        assert tab.evaluate("window.read") == "refused"
-        assert tab.evaluate("document.getElementById('image').naturalWidth") == 0
-        frame = tab.frames[1]
-        frame.wait_for_load_state()
-        assert "churn" not in frame.content()
-        opened = tab.evaluate(f"(window.other = window.open('{watched.site.url}/')) !== null")
-        assert opened
-        tab.wait_for_function("() => { try { return window.other.closed } catch { return true } }")
+    for host in ("127.0.0.1", "localhost"):
+        with foreign(body) as url:
+            tab.goto(url.replace("127.0.0.1", host))
+            assert tab.evaluate("window.read") == "refused"
+            assert tab.evaluate("document.getElementById('image').naturalWidth") == 0
+            frame = tab.frames[1]
+            frame.wait_for_load_state()
+            assert "churn" not in frame.content()
+            opened = tab.evaluate(f"(window.other = window.open('{watched.site.url}/')) !== null")
+            assert opened
+            tab.wait_for_function("() => { try { return window.other.closed } catch { return true } }")
 
 
 def test_logging_out_in_the_browser_ends_the_session(tab: Page, few: Site) -> None:
@@ -320,5 +313,6 @@ def test_logging_out_in_the_browser_ends_the_session(tab: Page, few: Site) -> No
     assert tab.get_by_role("heading", name="Logged out").is_visible()
     assert axe(tab) == []
     tab.goto(few.url)
-    assert "opstore open" in tab.content()
+    assert tab.get_by_text("opstore open", exact=True).is_visible()
+    assert axe(tab) == []
     assert watched.asked
