@@ -12,7 +12,7 @@ from hypothesis import settings
 from opstore_daemon import OpStoreServer
 from opstore_daemon.http_server.listener import Listener
 from opstore_daemon.savers import MemorySaver
-from tests.support import examples, forked, url_rules
+from tests.support import compiled, examples, forked
 from tests.support.http_client import Http
 from tests.support.servers import ADMIN_TOKEN, open_server
 
@@ -21,7 +21,7 @@ _NUMBERS = itertools.count()
 pytest_plugins = ["opstore_daemon.testing"]
 # A shell starts background jobs with SIGINT ignored, and all that they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-url_rules.remember()
+compiled.remember()
 settings.load_profile(examples.QUICK)  # unless there is --hypothesis-profile all
 
 

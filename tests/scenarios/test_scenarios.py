@@ -44,20 +44,13 @@ def in_memory(_folder: Path) -> Iterator[Scene]:
 
 
 @contextmanager
-def in_files(folder: Path) -> Iterator[Scene]:
-    """Open a store in process, on files."""
-    saver = FileSaver(folder / "blobs")
-    with closing(OpStoreServer(saver, f"sqlite:///{folder / 'opstore.db'}")) as server:
-        yield Scene(server.store, server, saver)
-
-
-@contextmanager
-def in_process(folder: Path) -> Iterator[Scene]:
-    """Open a client that calls the application without a network."""
-    with in_files(folder) as scene:
-        client = _InProcess(scene.server)
+def in_process(_folder: Path) -> Iterator[Scene]:
+    """Open a client that calls the application without a network, on a store in memory."""
+    saver = MemorySaver()
+    with closing(OpStoreServer(saver)) as server:
+        client = _InProcess(server)
         client.warn = client.warn_not_recorded = ignore
-        yield Scene(client, scene.server, scene.saver)
+        yield Scene(client, server, saver)
 
 
 @contextmanager
@@ -73,7 +66,7 @@ def over_http(folder: Path) -> Iterator[Scene]:
 
 
 Transport = Callable[[Path], AbstractContextManager[Scene]]
-TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "files": in_files, "process": in_process, "http": over_http}
+TRANSPORTS: dict[str, Transport] = {"memory": in_memory, "process": in_process, "http": over_http}
 
 
 @pytest.fixture(scope="module")

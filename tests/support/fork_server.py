@@ -253,12 +253,12 @@ def _open_a_server() -> None:
     from opstore_daemon.savers import MemorySaver
 
     # By its path: nothing else of the tests is imported, nor can be by the children.
-    spec = importlib.util.spec_from_file_location("url_rules", Path(__file__).with_name("url_rules.py"))
+    spec = importlib.util.spec_from_file_location("compiled", Path(__file__).with_name("compiled.py"))
     assert spec is not None
     assert spec.loader is not None
-    url_rules = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(url_rules)
-    url_rules.remember()
+    compiled = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(compiled)
+    compiled.remember()
     OpStoreServer(MemorySaver(), token="t" * 43).close()
 
 

@@ -67,7 +67,7 @@ class Process:
     def communicate(self, data: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:
         """Write `data` to standard input and read both outputs to their end. Raise subprocess.TimeoutExpired."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        outputs = {stream: b"" for stream in (self.stdout, self.stderr) if stream is not None}
+        outputs = {stream: bytearray() for stream in (self.stdout, self.stderr) if stream is not None}
         reading = [stream for stream in outputs if not stream.closed]
         rest, writing = memoryview(data or b""), [self.stdin] if self.stdin is not None else []
         if self.stdin is not None and not rest:
@@ -89,8 +89,8 @@ class Process:
         return self._of(outputs, self.stdout), self._of(outputs, self.stderr)
 
     @staticmethod
-    def _of(outputs: dict[io.FileIO, bytes], stream: io.FileIO | None) -> bytes:
-        return b"" if stream is None else outputs[stream]
+    def _of(outputs: dict[io.FileIO, bytearray], stream: io.FileIO | None) -> bytes:
+        return b"" if stream is None else bytes(outputs[stream])
 
     def _write(self, rest: memoryview) -> memoryview:
         assert self.stdin is not None

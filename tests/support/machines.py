@@ -123,7 +123,11 @@ class Machine:
 
         Document and error are None if missing; notes on stderr are not returned.
         """
-        code, out, err = self.run(*words, "--json", **options)
+        return self.documents(*self.run(*words, "--json", **options))
+
+    @staticmethod
+    def documents(code: int, out: str, err: str) -> tuple[int, Any, Any]:
+        """Return what `ask` returns, from what the command wrote."""
         said = [json.loads(line) for line in err.splitlines()]
         failures = [line["error"] for line in said if "error" in line]
         assert len(failures) <= 1, failures

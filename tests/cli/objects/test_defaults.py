@@ -17,6 +17,7 @@ from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS, by_name, default_format, load
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import VersionRecord, decode
+from tests.support.examples import examples
 from tests.support.models import dumped, forest, same
 
 RECORD = decode(
@@ -162,6 +163,7 @@ def exactly(one: Any, other: Any) -> bool:
 
 
 @given(PLAIN)
+@examples(400)
 def test_json_restores_plain_data_exactly(value: Any) -> None:
     assert default_format(value).name == "json"
     data = dumped(value, "json")
@@ -193,6 +195,7 @@ ARRAYS = arrays.arrays(
 
 
 @given(ARRAYS)
+@examples(400)
 def test_a_file_restores_an_array_exactly(array: Any) -> None:
     data = dumped(array, "numpy")
     assert same(loaded(data, "numpy"), array)
@@ -200,6 +203,7 @@ def test_a_file_restores_an_array_exactly(array: Any) -> None:
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), ARRAYS))
+@examples(400)
 def test_a_file_restores_a_dict_of_arrays_exactly(named_arrays: Any) -> None:
     data = dumped(named_arrays, "numpy")
     back = loaded(data, "numpy")

@@ -15,6 +15,7 @@ import pytest
 from opstore_cli import OpStoreClient
 from opstore_cli.objects.formats import FORMATS
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import digest_of
 from tests.support.models import MODELS, TEXTS, TREES, dumped, predictions, same, words
 
 OTHER_FORMATS = ["parquet", "safetensors", "xgboost", "lightgbm", "onnx"]  # test_other_formats.py
@@ -46,24 +47,24 @@ def test_saving_the_same_model_again_creates_nothing(client: OpStoreClient, mode
 
 
 DIGESTS = """
-import hashlib
-from tests.support.models import MODELS, dumped
-for model in MODELS:
-    made = MODELS[model]()
-    for name in ("pickle", "cloudpickle", "joblib", "skops"):
-        print(model, name, hashlib.sha256(dumped(made, name)).hexdigest())
+from tests.cli.objects.test_round_trips import digests_of_models
+print(*digests_of_models(), sep="\\n")
 """
 
 
-def test_the_same_model_made_by_two_processes_is_the_same_bytes() -> None:
-    def digests() -> str:
-        root = Path(__file__).parents[3]
-        done = subprocess.run([sys.executable, "-c", DIGESTS], cwd=root, capture_output=True, text=True, check=True)
-        return done.stdout
+def digests_of_models() -> list[str]:
+    """Return the digest of each model in each format."""
+    found = []
+    for model in MODELS:
+        made = MODELS[model]()
+        found += [f"{model} {name} {digest_of(dumped(made, name))}" for name in MODEL_FORMATS]
+    return found
 
-    first = digests()
-    assert len(first.splitlines()) == len(MODELS) * 4
-    assert digests() == first
+
+def test_the_same_model_made_by_two_processes_is_the_same_bytes() -> None:
+    root = Path(__file__).parents[3]
+    other = subprocess.run([sys.executable, "-c", DIGESTS], cwd=root, capture_output=True, text=True, check=True)
+    assert other.stdout.splitlines() == digests_of_models()
 
 
 def test_a_vocabulary_with_sparse_weights_is_restored(client: OpStoreClient) -> None:

@@ -17,6 +17,7 @@ import pytest
 from opstore_cli.console.application import cli
 from opstore_cli.console.command import Command, GlobalOption
 from opstore_daemon.protocol import errors
+from tests.support import here
 from tests.support.machines import MIB, PROGRAM, STARTED, Machine, a_machine
 from tests.support.open_files import closing
 from tests.support.random_bytes import random_bytes
@@ -177,8 +178,8 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(m
 def test_an_invalid_output_leaves_the_folder_unchanged(stocked: Machine, output: str, code: int, said: str) -> None:
     _make_outputs(stocked.cwd)
     before = _snapshot(stocked.cwd)
-    assert stocked.run("pull", "pca", "-o", output) == (code, "", f"error: {said}\n")
-    assert stocked.ask("pull", "pca", "-o", output)[0] == code
+    assert here.run(stocked, "pull", "pca", "-o", output) == (code, "", f"error: {said}\n")
+    assert here.ask(stocked, "pull", "pca", "-o", output)[0] == code
     assert _snapshot(stocked.cwd) == before
 
 
@@ -380,7 +381,7 @@ BAD_REFERENCES = [
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
 def test_an_invalid_name_is_refused_before_the_daemon_is_located(machine: Machine, name: str) -> None:
-    code, document, error = machine.ask("show", "--json", "--", name)
+    code, document, error = machine.documents(*here.run(machine, "show", "--json", "--", name))
     assert (code, document, error["code"], error["details"]["name"]) == (2, None, "InvalidName", name[:200])
     assert not machine.home.exists()
 
@@ -393,7 +394,7 @@ def test_an_invalid_name_is_escaped_in_the_error(machine: Machine) -> None:
 
 @pytest.mark.parametrize("reference", BAD_REFERENCES, ids=lambda text: ascii(text[:30]))
 def test_an_invalid_reference_is_refused(stocked: Machine, reference: str) -> None:
-    code, out, err = stocked.run("pull", "--", reference)
+    code, out, err = here.run(stocked, "pull", "--", reference)
     assert (code, out, len(err) < 1000, "\x1b" in err) == (2, "", True, False)
 
 
@@ -449,7 +450,7 @@ def test_bytes_that_are_not_utf_8_are_refused_in_every_option(stocked: Machine, 
         given += [*words, option, b"major:a=\xff"]
     else:
         given += [*words, option, b"a=\xff"]
-    message = assert_refused(stocked, *given)
+    message = here.refused(stocked, *given)
     assert ("Unicode" in message, "udc" in message) == (False, False)
 
 
@@ -506,10 +507,10 @@ LONG = "x" * 100_000
 )
 def test_arguments_over_the_limits_are_refused(stocked: Machine, words: list[str]) -> None:
     stocked.file("blob", "another")
-    versions = stocked.do("versions", "pca", "-q")
-    code, out, err = stocked.run(*words)
+    versions = here.run(stocked, "versions", "pca", "-q")
+    code, out, err = here.run(stocked, *words)
     assert (code, out, "Traceback" in err) == (2, "", False), err[:300]
-    assert stocked.do("versions", "pca", "-q") == versions
+    assert here.run(stocked, "versions", "pca", "-q") == versions
 
 
 def test_arguments_at_the_limits_are_stored(machine: Machine) -> None:
@@ -559,8 +560,8 @@ def test_a_quoted_range_selects_a_version(stocked: Machine) -> None:
 @pytest.mark.parametrize("content", [b"ops = 1", b"\xff", b"ops = ['Pca']", b"", b"other = 1"])
 def test_an_invalid_pipeline_file_is_refused_by_register(stocked: Machine, content: bytes) -> None:
     stocked.file("graph.toml", content)
-    assert_refused(stocked, "pipeline", "register", "refused", "--file", "graph.toml")
-    assert "refused" not in stocked.do("pipeline", "list", "-q").split()
+    here.refused(stocked, "pipeline", "register", "refused", "--file", "graph.toml")
+    assert "refused" not in here.run(stocked, "pipeline", "list", "-q")[1].split()
 
 
 def test_the_python_client_refuses_the_same_names_and_references(stocked: Machine) -> None:

@@ -17,7 +17,7 @@ from tests.support.machines import MIB, Machine
 from tests.support.random_bytes import random_bytes
 from tests.support.wire import Wire
 
-SIZE = 96 * MIB
+SIZE = 64 * MIB
 HALF = SIZE // 2
 SLACK = 24 * MIB  # bytes that may be in the buffers of sockets when a connection is cut
 OVERHEAD = 64 * 1024  # bytes of the request headers
