@@ -267,7 +267,7 @@ def requested_offsets(daemon: FakeDaemon) -> list[int]:
     return [int(each.removeprefix("bytes=").removesuffix("-")) for each in ranges]
 
 
-@pytest.mark.parametrize("after", [1_000, 150_000, 4_200_000, 8_000_000])
+@pytest.mark.parametrize("after", [1_000, 150_000, 8_000_000])
 def test_a_later_pull_resumes_with_the_incomplete_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, many: Path, after: int
 ) -> None:
@@ -288,7 +288,7 @@ def big(tmp_path: Path, daemon: FakeDaemon) -> Path:
     return source
 
 
-@pytest.mark.parametrize("after", [10_000_000, 20_000_001, 29_990_000])
+@pytest.mark.parametrize("after", [10_000_000, 29_990_000])
 def test_a_later_pull_resumes_within_a_large_file(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, after: int
 ) -> None:
@@ -314,7 +314,7 @@ def test_a_large_file_is_resumed_several_times(
     assert described(place / "out") == described(big)
 
 
-@pytest.mark.parametrize("damaged", [0, 600_000, 9_000_000, 14_999_000])
+@pytest.mark.parametrize("damaged", [0, 9_000_000, 14_999_000])
 def test_the_existing_bytes_of_a_large_file_are_verified(
     daemon: FakeDaemon, client: OpStoreClient, place: Path, big: Path, damaged: int
 ) -> None:
