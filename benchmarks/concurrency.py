@@ -30,6 +30,7 @@ from opstore_daemon.protocol.records import NewVersion
 from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store.catalog.versions import Blob
 from opstore_daemon.store.ingest import new_version
+from opstore_daemon.store.journal import Stamp
 
 Runs = dict[int, list[list[float]]]  # seconds of each request, in each round, by the number of clients
 Job = tuple[Any, ...]  # what a client's process does, and its arguments
@@ -137,7 +138,9 @@ def grouped(folder: Path, count: int) -> None:
             with server.db.write() as connection:
                 for place in range(size):
                     blob = Blob(digest_of(os.urandom(KIB)), KIB)
-                    new_version.make(connection, OpName(f"op{place}"), NewVersion(), blob, time.time_ns() // 1000)
+                    new_version.make(
+                        connection, OpName(f"op{place}"), NewVersion(), blob, Stamp(time.time_ns() // 1000)
+                    )
         took = (time.perf_counter() - began) / (count // size * size)
         rows.append((str(size), f"{took * 1000:.2f}"))
     server.close()

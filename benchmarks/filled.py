@@ -59,7 +59,8 @@ def _fill_op(connection: Connection, place: int, op: str, versions: int, major: 
         for n in range(versions)
     ]  # fmt: skip
     connection.exec_driver_sql(
-        "INSERT INTO journal (position, at, kind) VALUES (?, ?, 'version')", [(row[10], row[10]) for row in rows]
+        "INSERT INTO journal (position, at, kind, op_id) VALUES (?, ?, 'version', ?)",
+        [(row[10], row[10], row[1]) for row in rows],
     )
     connection.exec_driver_sql(
         "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"

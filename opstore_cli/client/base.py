@@ -18,6 +18,7 @@ from opstore_cli.client.pushes import PushesMixin, WarnNotRecorded
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.client.verbs import verbs
 from opstore_cli.client.versions import VersionsMixin
+from opstore_cli.config.author import check_author, default_author
 from opstore_cli.objects.mixin import ObjectsMixin
 from opstore_cli.transport.api import ApiClient
 from opstore_cli.transport.interface import Body, Response
@@ -46,7 +47,8 @@ class BaseOpStoreClient(
     `progress`: whether transfers that take longer than half a second show their progress, or a function, which is
     called with (bytes so far, total bytes or None). None, the default, shows it to a person: in a notebook, and at the
     prompt of a Python on a terminal. True shows it anywhere, on stderr. `warn` is called with each yanked version that
-    a reference selected; by default it issues a `YankedWarning`. Both may be set at any time.
+    a reference selected; by default it issues a `YankedWarning`. Both may be set at any time. `author` is whom the
+    journal names for the changes, such as `Ana <ana@example.org>`; by default the user's name and the host's.
 
     Names and references are strings or parsed (`OpName`, `Reference`), a string where a sequence of strings is expected
     is one string, and a time may be a `datetime`. Every verb raises `OpStoreError`s: InvalidArgument, which is a
@@ -54,9 +56,10 @@ class BaseOpStoreClient(
     string, the errors that the daemon responds with, those of the family `Unreachable`, and UnexpectedResponse.
     """
 
-    def __init__(self, *, progress: ProgressOption = None, warn: Warn | None = None) -> None:
+    def __init__(self, *, progress: ProgressOption = None, warn: Warn | None = None, author: str | None = None) -> None:
         with advice.notes(f"{type(self).__name__}()"):
             self.progress = progress
+            self._author = None if author is None else check_author(arguments.text("author", author), "author")
         self.warn: Warn = warn or warnings.warn
         self.warn_not_recorded: WarnNotRecorded = warnings.warn_not_recorded
         self._api = ApiClient(self)
@@ -108,3 +111,8 @@ class BaseOpStoreClient(
     def identity(self) -> str:
         """The identity of the daemon, which is the same after a restart."""
         return self.address
+
+    @property
+    def author(self) -> str | None:
+        """Whom the journal names for the changes of this client; None if neither user nor host has a name."""
+        return self._author or default_author()

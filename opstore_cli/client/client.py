@@ -30,7 +30,8 @@ class OpStoreClient(BaseOpStoreClient):
     called with (bytes so far, total bytes or None). None, the default, shows it to a person: in a notebook, and at the
     prompt of a Python on a terminal. True shows it anywhere, on stderr. `warn` is called with each yanked version that
     a reference selected; by default it issues a `YankedWarning`. Both may be set later. `notify` is called with
-    messages for people, such as "started the local daemon at ...".
+    messages for people, such as "started the local daemon at ...". `author` is whom the journal names for the
+    changes: by default the setting `author`, else the user's name and the host's.
 
     A client may be used from several threads, in a forked process and, pickled, in another process of the same user.
     It neither sends anything nor looks for a daemon before the first verb is called. Every verb raises `OpStoreError`s.
@@ -48,9 +49,10 @@ class OpStoreClient(BaseOpStoreClient):
         progress: ProgressOption = None,
         warn: Warn | None = None,
         notify: Callable[[str], None] | None = None,
+        author: str | None = None,
     ) -> None:
-        """Load the settings, unless they are passed; `url` overrides their URL. Raises InvalidSetting."""
-        super().__init__(progress=progress, warn=warn)
+        """Load the settings, unless they are passed; `url` and `author` override theirs. Raises InvalidSetting."""
+        super().__init__(progress=progress, warn=warn, author=author)
         with advice.notes("OpStoreClient()"):
             self._set_up(url, token, settings, notify or ignore)
 
@@ -69,6 +71,7 @@ class OpStoreClient(BaseOpStoreClient):
                 notify(line)
         self.settings = settings if url is None else settings.with_url(url)
         self._home = self.settings.home
+        self._author = self._author or self.settings.author
         self._token = tokens.check_token(token, "the token") if token else None
         self._token_path: Path | None = None  # the file with the token of an unpickled client
         self._allow_pickle = self.settings.allow_pickle

@@ -59,7 +59,8 @@ class ValueType(Text):
 
         if ctx.params.get("key") in SWITCHES:
             return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
-        return completion.complete(completion.login_urls, ctx, incomplete)
+        is_url = ctx.params.get("key") == "url"
+        return completion.complete(completion.login_urls, ctx, incomplete) if is_url else []
 
 
 @click.group("config", cls=Group, context_settings=HELP)
@@ -112,12 +113,14 @@ def set_(session: Session, key: str, value: str) -> None:
     \b
     Examples:
       opstore config set url https://models.example.com
+      opstore config set author ana@example.org
       opstore config set cache_size 50GB
       opstore config set allow_pickle true
 
     \b
     Settings:
       url           the daemon that commands use
+      author        who you are, for the journal
       cache_size    the size limit of the Python client's cache
       allow_pickle  whether the Python client may load pickles, which can run code
     """
@@ -157,6 +160,7 @@ def _change(session: Session, key: str, value: str | bool | None) -> None:
 
 def _settings(settings: "Settings") -> Iterator[tuple[str, str | bool | int | None, str]]:
     """Yield each setting with its value and its source."""
+    from opstore_cli.config.author import default_author
     from opstore_cli.config.settings import source_of
 
     default = "default"
@@ -165,6 +169,7 @@ def _settings(settings: "Settings") -> Iterator[tuple[str, str | bool | int | No
     yield "token", *_token(settings)
     yield "home", str(settings.home), "OPSTORE_HOME" if os.environ.get("OPSTORE_HOME") else default
     tree = default if settings.pipeline_file is None else str(settings.pipeline_file)
+    yield "author", settings.author or default_author(), source_of("author", os.environ)
     yield "pipeline", settings.pipeline, tree
     yield "autostart", settings.autostart, default if settings.autostart else "OPSTORE_NO_AUTOSTART"
     yield "allow_pickle", settings.allow_pickle, source_of("allow_pickle", os.environ)

@@ -8,7 +8,7 @@ from opstore_cli.console import results
 from opstore_cli.console.command import command
 from opstore_cli.console.parameters import NameType, NumberType
 from opstore_cli.console.session import Session
-from opstore_cli.output.cells import EMPTY, Cell, time_cell
+from opstore_cli.output.cells import EMPTY, Cell, author_cell, time_cell
 from opstore_cli.output.tables import Table
 from opstore_daemon.protocol.names import Name
 from opstore_daemon.protocol.reference_text import format_reference
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opstore_daemon.protocol.records import JournalEntry
 
 NOTHING = "nothing has happened yet: opstore push NAME FILE stores a first version"
+HEADERS = ("POSITION", "WHEN", "AUTHOR", "ACTION", "WHAT", "TEXT")
 STYLES = {"valid for": "green", "invalid for": "red", "yanked": "yellow"}
 
 
@@ -37,15 +38,15 @@ def log(session: Session, name: Name | None, limit: int | None) -> None:
     Changes are new versions, links, tags, yanks, edits, compatibility levels, descriptions and pipelines. Each one has
     a position: `--as-of POSITION` of other commands shows the store right after that change.
 
-    Off a terminal the columns are the position, the time, the action, its subject, and the message, evidence, reason or
-    labels.
+    Off a terminal the columns are the position, the time, the author, the action, its subject, and the message,
+    evidence, reason or labels. The author is who the client said it was (`config set author`): nobody verifies it.
     """
     found = session.client().log(name, limit=results.rows_to_read(session.out, limit))
     shown = results.first_rows(session.out, found, limit)
     session.out.write_result(
         {"entries": found},
         quiet=[str(entry.position) for entry in found],
-        full=Table(("POSITION", "WHEN", "ACTION", "WHAT", "TEXT"), [_row(entry) for entry in shown], none=NOTHING),
+        full=Table(HEADERS, [_row(entry) for entry in shown], none=NOTHING),
     )
     results.note_more(session.out, found, limit, "log" if name is None else f"log {name}")
 
@@ -55,6 +56,7 @@ def _row(entry: "JournalEntry") -> list[Cell | str]:
     return [
         str(entry.position),
         time_cell(entry.registered_at),
+        author_cell(entry.author),
         Cell(entry.action, None, STYLES.get(entry.action, "")),
         _what(entry),
         Cell(text or EMPTY, text.partition("\n")[0]),

@@ -56,6 +56,7 @@ def _rows(found: "VersionDetails") -> Iterator[tuple[str, Cell]]:
     yield from _lines("yank_reason", version.yank_reason)
     yield "size", _exact_size(version.size)
     yield "registered_at", _exact_time(version.registered_at)
+    yield "author", Cell(version.author or EMPTY, version.author or "unknown")
     yield "tags", _joined(version.tags)
     yield "latest_of", _joined(found.latest_of)
     yield from _lines("message", version.message)

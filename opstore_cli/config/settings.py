@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import platformdirs
 
+from opstore_cli.config.author import author_setting
 from opstore_cli.config.cache import SIZE, cache_folder, cache_size
 from opstore_cli.config.tokens import check_token, read_token
 from opstore_cli.config.urls import check_url
@@ -25,6 +26,7 @@ class Settings:
     `url` is None for the local daemon of `home`; `origin` is "local" then. `named_by` is the file that names the URL,
     if a file does. `pipeline` is the default pipeline of the working tree, and `pipeline_file` the file that names it.
     `allow_pickle`: `OpStoreClient.load` may run code in the files that it loads; the working tree can't set it.
+    `author`: whom the journal names for changes (None: the user's name and the host's, config.author).
     `cache`: the folder of the copies that `OpStoreClient.path` returns (None: in the home), and `cache_size`: its bound
     in bytes. `warnings`: lines about files that could not be read and don't matter otherwise.
     """
@@ -39,6 +41,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     allow_pickle: bool = False
+    author: str | None = None
     cache: Path | None = None
     cache_size: int = SIZE
     warnings: tuple[str, ...] = ()
@@ -88,6 +91,7 @@ def load_settings(option_url: str | None, environ: Mapping[str, str], cwd: Path)
         token=check_token(given, "OPSTORE_TOKEN") if given else None,
         token_file=cwd / token_file if token_file else None,
         allow_pickle=_switch(environ, "OPSTORE_ALLOW_PICKLE", user.get("allow_pickle", False)),
+        author=author_setting(environ, user),
         cache=cache_folder(environ, cwd),
         cache_size=cache_size(environ, user),
         warnings=tuple(warnings),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from opstore_cli.config.author import check_author
 from opstore_cli.config.cache import parse_size
 from opstore_cli.config.settings import user_folder
 from opstore_cli.config.urls import check_url
@@ -29,6 +30,8 @@ def parse_value(key: str, text: str) -> str | bool:
     if key == "cache_size":
         parse_size(text, key)
         return " ".join(text.split())
+    if key == "author":
+        return check_author(text, key)
     if text not in ("true", "false"):
         raise errors.InvalidSetting(setting=key, reason="it must be true or false")
     return text == "true"
@@ -70,8 +73,10 @@ def _changed(text: str, key: str, value: str | bool | None) -> str:
 
 
 def _quoted(value: str | bool) -> str:
-    # A URL or size that was checked has no character that TOML escapes.
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+    if isinstance(value, bool):
+        return str(value).lower()
+    escaped = value.replace("\\", r"\\").replace('"', r"\"")  # TOML escapes no other printable character
+    return f'"{escaped}"'
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from opstore_cli.files import text
 from opstore_daemon.protocol import errors
 
 TREE_KEYS = ("url", "pipeline")
-USER_KEYS = ("url", "allow_pickle", "cache_size")
+USER_KEYS = ("url", "author", "allow_pickle", "cache_size")
 SWITCHES = ("allow_pickle",)  # keys whose values are true or false; those of the others are strings
 
 

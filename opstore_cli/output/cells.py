@@ -38,6 +38,11 @@ def first_line_cell(text: str | None) -> Cell:
     return Cell(text or EMPTY, (text or "").partition("\n")[0])
 
 
+def author_cell(author: str | None) -> Cell:
+    """Return a cell of an author, of whom a terminal shows the name without the address."""
+    return Cell(author or EMPTY, (author or "").partition(" <")[0])
+
+
 def size_cell(count: int | None) -> Cell:
     """Return a cell of a number of bytes: exact for programs, in kB, MB … on a terminal."""
     if count is None:

@@ -23,7 +23,7 @@ NUMBERS = frozenset({"POSITION", "SIZE", "VERSIONS", "EDGES"})  # headers of col
 FOLDED = frozenset({"FOUND", "REASON"})
 COMMANDS = frozenset({"WHAT TO DO"})  # headers of columns with commands to copy, which are not broken: beside or below
 # Headers of columns of free text, which are shortened at the end; other cells lose their middle.
-TEXT = frozenset({"DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS", "TEXT"})
+TEXT = frozenset({"AUTHOR", "DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS", "TEXT"})
 # Headers of columns that are as short as they get.
 FIXED = NUMBERS | COMMANDS | {"ACTION", "BASIS", "COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", "WHEN", ""}
 DIGESTS = frozenset({"DIGEST"})  # a prefix of a digest selects a version: it is cut, without an ellipsis, to 8 digits

@@ -11,7 +11,7 @@ import msgspec
 from opstore_cli.transport import expected, problems
 from opstore_cli.transport.interface import Body, Transport
 from opstore_cli.transport.response import ApiResponse
-from opstore_daemon.protocol import errors, limits, records, routes
+from opstore_daemon.protocol import authors, errors, limits, records, routes
 from opstore_daemon.protocol.references import Selector, is_number, parse_selector
 from opstore_daemon.protocol.times import AsOf, When
 
@@ -73,11 +73,15 @@ class ApiClient:
     ) -> T | None:
         """Send a request and return the record of the response; None if `kind` is None.
 
-        `data`: bytes to send with the body, as a multipart form. Every request except a GET gets an idempotency key.
+        `data`: bytes to send with the body, as a multipart form. Every request except a GET has an idempotency key
+        and names the author.
         """
         headers = {**_ACCEPT}
         if method != "GET":
             headers[routes.IDEMPOTENCY_KEY] = uuid.uuid4().hex
+            author = self.transport.author
+            if author is not None:
+                headers[routes.AUTHOR] = authors.to_header(author)
         encoded = None if body is None else records.encode(body)
         if encoded is not None:
             headers["Content-Type"] = routes.JSON

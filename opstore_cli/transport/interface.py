@@ -51,6 +51,10 @@ class Transport(Protocol):
         """The identity of the daemon, which is the same after a restart."""
 
     @property
+    def author(self) -> str | None:
+        """Who makes the changes, for the journal (protocol.authors); None if nobody is named."""
+
+    @property
     def warn(self) -> Callable[[records.PickedYanked], object]:
         """The callback for each yanked version that a reference selected."""
 

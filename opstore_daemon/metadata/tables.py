@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql import FromClause
 
+from opstore_daemon.protocol.authors import MAX_AUTHOR
 from opstore_daemon.protocol.versions import HIGHEST
 
 # Not `postgresql_where` too: SQLAlchemy would import its dialect of PostgreSQL for it, which takes a tenth of a second.
@@ -107,13 +108,22 @@ class StoreIdentity(Base):
 
 
 class Journal(Base):
-    """An entry of the journal, in commit order. The entries of one transaction share their time."""
+    """An entry of the journal, in commit order. The entries of one transaction share their time and author.
+
+    The author is whom the client named (protocol.authors); NULL if it named nobody. `op_id` is the op that the entry is
+    about; NULL for links and tags, which may be about several and have positions by op, and for pipelines.
+    """
 
     __tablename__ = "journal"
     position: ColumnElement[int] = _column(Position, primary_key=True, autoincrement=False)
     at: ColumnElement[int] = _column(BigInteger, index=True)
     kind: ColumnElement[str] = _column(String(16))
-    __table_args__ = (CheckConstraint("kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline')", "kind"),)
+    author: ColumnElement[str | None] = _column(String(MAX_AUTHOR), nullable=True)
+    op_id: ColumnElement[int | None] = _column(Integer, ForeignKey("op.id"), nullable=True)
+    __table_args__ = (
+        CheckConstraint("kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline')", "kind"),
+        Index("ix_journal_op", "op_id", "position", sqlite_where=text("op_id IS NOT NULL")),
+    )
 
 
 class Op(Base):
@@ -194,6 +204,13 @@ class Version(Base):
             "op_id",
             "sequence",
             sqlite_where=text("digest IS NOT NULL"),
+        ),
+        # The newest version of a line, stored or only registered: without these, SQLite reads all newer versions. One
+        # index of both would tie with that of the stored ones, and SQLite might choose it for them.
+        *(
+            Index(f"ix_version_{kind}_{name}", "op_id", *columns, "sequence", sqlite_where=text(condition))
+            for kind, condition in (("stored", "digest IS NOT NULL"), ("registered", "digest IS NULL"))
+            for name, columns in (("major", ["major_number"]), ("minor", ["major_number", "minor_number"]))
         ),
     )
 
@@ -326,6 +343,7 @@ class Tag(Base):
         CheckConstraint("until > position", "until"),
         CheckConstraint("length(name) BETWEEN 1 AND 128", "name"),
         Index("uq_tag_in_force", "op_id", "name", unique=True, **_IN_FORCE),
+        Index(None, "op_id", "position"),  # for the journal of an op
         Index("ix_tag_version", "version_id", **_IN_FORCE),
     )
 

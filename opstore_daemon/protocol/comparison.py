@@ -36,6 +36,7 @@ def compare_fields(one: VersionRecord, other: VersionRecord) -> Iterator[Compare
     yield field("op", one.op, other.op)
     yield field("version", one.version, other.version)
     yield field("registered_at", *(each.registered_at.isoformat().replace("+00:00", "Z") for each in (one, other)))
+    yield field("author", one.author, other.author)
     yield field("size", one.size, other.size)
     yield field("message", one.message, other.message)
     for name, first, second in (("label", one.labels, other.labels), ("library", one.libraries, other.libraries)):

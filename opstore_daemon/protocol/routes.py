@@ -58,6 +58,7 @@ APPEND_TYPE = "application/partial-upload"  # draft-ietf-httpbis-resumable-uploa
 
 UPLOAD_OFFSET = "Upload-Offset"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+AUTHOR = "Opstore-Author"
 REQUEST_ID = "Opstore-Request-Id"
 NONCE = "Opstore-Nonce"
 PROOF = "Opstore-Proof"

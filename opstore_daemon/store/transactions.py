@@ -14,6 +14,7 @@ from opstore_daemon.protocol.times import as_shown
 from opstore_daemon.savers import BaseSaver
 from opstore_daemon.store import idempotency, journal
 from opstore_daemon.store.idempotency import IdempotentRequest
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.snapshot import as_of as snapshot_as_of
 from opstore_daemon.store.validity.searches import Searches
@@ -46,6 +47,7 @@ class Transactions:
         self.searches = Searches()
         self._results = idempotency.quota()
         self._request: IdempotentRequest | None = None
+        self._author: str | None = None
 
     def now(self) -> datetime:
         """Return the time of the store's clock."""
@@ -54,10 +56,19 @@ class Transactions:
     def _now(self) -> int:
         return journal.to_microseconds(self._clock())
 
+    def _stamp(self) -> Stamp:
+        return Stamp(self._now(), self._author)
+
     def idempotent(self, request: IdempotentRequest | None) -> Self:
         """Return this store bound to one request: if the request is repeated, its write is not."""
         bound = copy.copy(self)
         bound._request = request
+        return bound
+
+    def by(self, author: str | None) -> Self:
+        """Return this store with an author, whom the entries of its writes name (protocol.authors)."""
+        bound = copy.copy(self)
+        bound._author = author
         return bound
 
     def _write(self, kind: type[T], work: Callable[[Connection], T]) -> T:

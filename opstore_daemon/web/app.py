@@ -9,7 +9,7 @@ import msgspec
 from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol import authors, errors, records, routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.store import Store
 from opstore_daemon.store.idempotency import IdempotentRequest
@@ -98,7 +98,7 @@ def _check_request(api: Api) -> None:
         credential.require(cast(Scope, route.scope))
     _check_body(current, route.content_types)
     if credential is not None:
-        g.store = api.store.idempotent(_idempotency(current, credential, route))
+        g.store = api.store.idempotent(_idempotency(current, credential, route)).by(_author(current, route))
 
 
 def _check_body(request: Request, content_types: Sequence[str]) -> None:
@@ -116,12 +116,22 @@ def _check_body(request: Request, content_types: Sequence[str]) -> None:
 
 def _idempotency(request: Request, credential: Credential, route: Route) -> IdempotentRequest | None:
     key = request.headers.get(routes.IDEMPOTENCY_KEY)
-    if key is None or not route.takes_idempotency_key:
+    if key is None or not route.changes_store:
         return None
     if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= 128:
         raise errors.InvalidRequest(reason="an Idempotency-Key has to be 1 to 128 printable ASCII characters")
     content = [request.method.encode(), request.full_path.encode(), *(body_parts() if route.body is not None else ())]
     return IdempotentRequest(credential.owner, key, records.fingerprint(content))
+
+
+def _author(request: Request, route: Route) -> str | None:
+    text = request.headers.get(routes.AUTHOR)
+    if text is None or not route.changes_store:
+        return None
+    author = authors.from_header(text)
+    if author is None:
+        raise errors.InvalidRequest(reason=f"{routes.AUTHOR} does not name an author: {authors.RULE}")
+    return author
 
 
 def _handle_error(error: Exception) -> Response:

@@ -73,7 +73,14 @@ def version(op: str, number: str, sequence: int, position: int, size: int | None
         **stored,
     }
     rest = {"registered_at": "TIME", "labels": {}, "tags": [], "yanked": False, "message": None, "note": None}
-    rest |= {"yank_reason": None, "format": None, "libraries": {}, "filename": None, "executable": False}
+    rest |= {
+        "yank_reason": None,
+        "format": None,
+        "libraries": {},
+        "filename": None,
+        "executable": False,
+        "author": "ana",
+    }
     return {**identity, **rest, **more}
 
 
@@ -228,7 +235,8 @@ STORY = [
     ),
     Step(
         "show pca@1.0.0",
-        "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t5\nregistered_at\tTIME\ntags\t-\nlatest_of\tpca@1.0\n"
+        "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t5\nregistered_at\tTIME\nauthor\tana\n"
+        "tags\t-\nlatest_of\tpca@1.0\n"
         "message\ttwelve components\nlabel\trun=4711\n"
         "downstream\tvalid forest@1.0.0: pca 1.0.0 is valid for forest 1.0.0\n"
         "filename\tfirst.bin\nsequence\t1\nposition\t1\nsubversions\tVERSION\ndigest\tDIGEST\n",
@@ -547,6 +555,7 @@ version        1.0.0
 yanked         no
 size           3 B
 registered     JUST NOW (TIME)
+author         ana
 tags           none
 latest of      pca@1.0
 message        twelve components

@@ -149,15 +149,16 @@ def the_journal_lists_entries_newest_first_and_a_name_filters_them(scene: Scene)
     store.yank("pca", "broken")
     store.tag(["forest"], "prod")
     store.remove_pipeline("churn")
+    store.push("pca", b"many", tags=[f"t{place}" for place in range(5)])
     every = store.log()
     assert [entry.position for entry in every] == list(range(len(every), 0, -1))
     assert store.log(limit=3) == every[:3]
     of_pca = [entry for entry in every if any(version.op == "pca" for version in entry.versions)]
     assert store.log("pca") == of_pca
     assert [entry.action for entry in of_pca] == [
-        *("yanked", "edited", "edited", "described", "level", "stored", "valid for", "registered")
+        *("tagged", "stored", "yanked", "edited", "edited", "described", "level", "stored", "valid for", "registered")
     ]
-    assert store.log("pca", limit=2) == of_pca[:2]
+    assert store.log("pca", limit=3) == of_pca[:3], "an entry that moved many tags is one"
     assert [entry.action for entry in store.log("forest")] == ["tagged", "valid for", "tagged", "stored"]
     assert [entry.action for entry in store.log("churn")] == ["pipeline removed", "pipeline registered"]
     with pytest.raises(errors.OpNotFound, match="there is no op or pipeline nobody"):

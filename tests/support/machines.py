@@ -68,6 +68,7 @@ class Machine:
             "HOME": str(self.user),
             "LC_ALL": "C.UTF-8",
             "OPSTORE_HOME": str(self.home),
+            "OPSTORE_AUTHOR": "ana",  # the name of the host differs
             "PYTHONWARNINGS": "error",
         }
 

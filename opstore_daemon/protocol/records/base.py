@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from opstore_daemon.protocol.authors import MAX_AUTHOR
 from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import MAX_LABELS
@@ -75,6 +76,7 @@ Count = Size
 Position = Size  # of an entry of the journal; 0: before the first one
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Time = Annotated[datetime, Meta(tz=True)]
+AuthorText = Annotated[str, Meta(min_length=1, max_length=MAX_AUTHOR)]  # as the client that made a change named it
 
 # In responses.
 NameText = Annotated[str, Meta(max_length=128, pattern=Name.PATTERN)]

@@ -3,6 +3,7 @@
 import msgspec
 
 from opstore_daemon.protocol.records.base import (
+    AuthorText,
     Cursor,
     LabelKey,
     LabelValue,
@@ -26,11 +27,12 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     `versions`: what it is about; the version is null for an op as a whole. Of a link, the first is the upstream
     version and the second one the downstream. `text`: the message, description, evidence, reason, compatibility level
     or tags; an empty text removed a message or description. `labels`: those that were set, null for one that was
-    removed.
+    removed. `author`: whom the client named; null if it named nobody.
     """
 
     position: Position
     registered_at: Time
+    author: AuthorText | None = None
     action: Word
     versions: tuple[OpVersion, ...] = ()
     pipeline: NameText | None = None

@@ -10,6 +10,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.limits import MAX_LABELS
 from opstore_daemon.protocol.records.base import (
+    AuthorText,
     Compat,
     Cursor,
     DigestText,
@@ -54,7 +55,8 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     A push may declare the `format` of the bytes (`folder`, `joblib`; None: plain bytes) and the `libraries` that made
     them, with their versions by name. The store interprets neither. `filename` is the base name of the file that was
     pushed, None if there was none, as for a folder; `executable` is whether its owner may execute it. `yank_reason` is
-    None unless it is `yanked`. Its text is `pca@1.0.0`.
+    None unless it is `yanked`. `author` is whom the client named that stored the bytes or, without bytes, registered
+    the version; None if it named nobody. Its text is `pca@1.0.0`.
     """
 
     op: NameText
@@ -66,6 +68,7 @@ class VersionRecord(Record, frozen=True, kw_only=True):
     filename: Filename | None = None
     executable: bool = False
     registered_at: Time
+    author: AuthorText | None = None
     labels: dict[LabelKey, LabelValue]
     tags: tuple[NameText, ...] = ()
     yanked: bool = False

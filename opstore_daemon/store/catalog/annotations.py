@@ -12,23 +12,25 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import versions
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.catalog.versions import Added
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot
 
 Labels = Mapping[str, str | None]  # None: the label is removed
 
 
-def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], now: int) -> None:
+def set_labels(connection: Connection, added: Added, labels: Mapping[str, str], stamp: Stamp) -> None:
     """Set labels of the version that a push made or found; existing keys get the new value.
 
-    If the version existed before, the change appends an entry of its own to the journal. `now` in microseconds since
-    1970. Raises TooManyLabels.
+    If the version existed before, the change appends an entry of its own to the journal. Raises TooManyLabels.
     """
     known = {} if added.fresh else _record(connection, added.row).labels
     changed = {key: value for key, value in labels.items() if known.get(key) != value}
     if not changed:
         return
     _check_number(added.row, known, known.keys() | changed.keys())
-    position = journal.last(connection) if added.created else journal.append(connection, "version", now)
+    position = (
+        journal.last(connection) if added.created else journal.append(connection, "version", stamp, added.row.op_id)
+    )
     _replace_labels(connection, added.row, changed, position)
 
 
@@ -38,11 +40,11 @@ def edit(
     message: str | None,
     labels: Mapping[str, str],
     unlabel: Iterable[str],
-    now: int,
+    stamp: Stamp,
 ) -> None:
     """Change the message (None: keep it, empty: remove it) and the labels of a version, in one entry of the journal.
 
-    What changes nothing appends no entry. `now` in microseconds since 1970. Raises LabelNotFound if `unlabel` has a key
+    What changes nothing appends no entry. Raises LabelNotFound if `unlabel` has a key
     that the version does not have, and TooManyLabels.
     """
     before = _record(connection, row)
@@ -58,7 +60,7 @@ def edit(
     new_message = None if message is None or message == (before.message or "") else message
     if not changed and new_message is None:
         return
-    position = journal.append(connection, "version", now)
+    position = journal.append(connection, "version", stamp, row.op_id)
     _replace_labels(connection, row, changed, position)
     if new_message is not None:
         in_force = and_(Message.version_id == row.id, Message.until.is_(None))

@@ -30,6 +30,7 @@ from opstore_daemon.store.catalog import ops, references, version_rows
 from opstore_daemon.store.catalog.link_queries import effective, target_id
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 LISTED = 5  # links that the error of a revocation lists
@@ -81,25 +82,24 @@ def link_key(snapshot: Snapshot, upstream: VersionRow, to: Reference) -> LinkKey
 
 
 def record_link(
-    connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int, *, reverses: bool = True
+    connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, stamp: Stamp, *, reverses: bool = True
 ) -> LinkRecord:
     """Record a link in that state, unless the link in force is the same; return the link in force.
 
     Without evidence, a link in the same state keeps the evidence that it has. Unless it `reverses`, a link that says
     that the versions are known not to be valid together is kept. For `revoked`, return the link that is
-    revoked; raise LinkNotFound, which lists the links between the two ops, if there is none. `now` in microseconds
-    since 1970.
+    revoked; raise LinkNotFound, which lists the links between the two ops, if there is none.
     """
     before = find(connection, key)
     if state == "revoked":
         if before is None:
             raise _not_found(connection, key)
-        _write(connection, key, state, evidence, now)
+        _write(connection, key, state, evidence, stamp)
         return before
     same = before is not None and before.state == state and evidence in (None, before.evidence)
     if before is not None and (same or (not reverses and not before.valid)):
         return before
-    _write(connection, key, state, evidence, now)
+    _write(connection, key, state, evidence, stamp)
     recorded = find(connection, key)
     assert recorded is not None, "this transaction wrote it"  # noqa: S101
     return recorded
@@ -122,8 +122,8 @@ def _described(link: LinkRecord) -> str:
     return ends if link.valid else f"{ends} (invalid)"
 
 
-def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, now: int) -> None:
-    position = journal.append(connection, "link", now)
+def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, stamp: Stamp) -> None:
+    position = journal.append(connection, "link", stamp)
     _end_in_force(**key.values, at=position).run(connection)
     entry = {
         "position": position,
@@ -148,8 +148,8 @@ def _end_in_force(*, upstream: int, to: int, target: int, at: int) -> Executable
     return update(Link).where(_has_key(upstream, to, target), Link.until.is_(None)).values(until=at)
 
 
-def copy_valid_links(connection: Connection, old: VersionRow, new: VersionRow, now: int) -> None:
-    """Record the valid links from and to the old version for a new version of the same op; `now` in microseconds."""
+def copy_valid_links(connection: Connection, old: VersionRow, new: VersionRow, stamp: Stamp) -> None:
+    """Record the valid links from and to the old version for a new version of the same op."""
     evidence = f"copied from {old.op}@{old.number}"
     own = Link.upstream_version_id == old.id
     to = and_(Link.downstream_id == old.op_id, Link.downstream_version_id == old.id)
@@ -169,7 +169,7 @@ def copy_valid_links(connection: Connection, old: VersionRow, new: VersionRow, n
     for _, upstream_id, downstream, version_id in sorted(found, key=lambda link: link.position):
         version = None if version_id is None else row(version_id)
         key = LinkKey(row(upstream_id), ops.get(snapshot, OpName(downstream)), version)
-        record_link(connection, key, "valid", evidence, now)
+        record_link(connection, key, "valid", evidence, stamp)
 
 
 def find(connection: Connection, key: LinkKey) -> LinkRecord | None:

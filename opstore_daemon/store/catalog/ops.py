@@ -16,6 +16,7 @@ from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.suggestions import names_like
 from opstore_daemon.store.catalog.version_rows import ALL, Where
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 Latest = aliased(Version)
@@ -124,21 +125,21 @@ def _last_change(*, names: Sequence[str]) -> Executable:
     return select(func.coalesce(func.max(Op.changed), 0)).where(Op.name.in_(names))
 
 
-def set_compat(connection: Connection, op: OpRow, compat: Compat, now: int) -> None:
-    """Record the level, unless the op has it already; `now` in microseconds since 1970."""
+def set_compat(connection: Connection, op: OpRow, compat: Compat, stamp: Stamp) -> None:
+    """Record the level, unless the op has it already."""
     if compat != op.compat:
-        position = journal.append(connection, "level", now)
+        position = journal.append(connection, "level", stamp, op.id)
         connection.execute(insert(Level).values(position=position, op_id=op.id, compat=compat))
         connection.execute(update(Op).where(Op.id == op.id).values(compat=compat))
         touch(connection, [op.id], position)
 
 
-def describe(connection: Connection, op: OpRow, text: str, now: int) -> None:
-    """Record the description (empty: none), unless the op has it already; `now` in microseconds since 1970."""
+def describe(connection: Connection, op: OpRow, text: str, stamp: Stamp) -> None:
+    """Record the description (empty: none), unless the op has it already."""
     in_force = and_(Description.op_id == op.id, Description.until.is_(None))
     before: str | None = connection.execute(select(Description.text).where(in_force)).scalar()
     if text != (before or ""):
-        position = journal.append(connection, "level", now)
+        position = journal.append(connection, "level", stamp, op.id)
         connection.execute(update(Description).where(in_force).values(until=position))
         connection.execute(insert(Description).values(position=position, op_id=op.id, text=text))
 

@@ -15,6 +15,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.suggestions import names_like
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 MAX_PIPELINES = 5  # named in an error
@@ -55,11 +56,11 @@ def _ordered(chain: Sequence[OpName], edges: Sequence[tuple[OpName, OpName]]) ->
 
 
 def register(
-    connection: Connection, name: PipelineName, order: Sequence[OpName], edges: Edges, new_ops: Compat, now: int
+    connection: Connection, name: PipelineName, order: Sequence[OpName], edges: Edges, new_ops: Compat, stamp: Stamp
 ) -> PipelineRecord:
     """Register the pipeline and create its missing ops with that level; do nothing if it has this graph already.
 
-    Raises PipelineConflict if the name has another graph. `now` in microseconds since 1970.
+    Raises PipelineConflict if the name has another graph.
     """
     snapshot = Snapshot(connection)
     found = find(snapshot, name)
@@ -70,8 +71,8 @@ def register(
     known = {op: ops.find(snapshot, op) for op in order}
     missing = tuple(op for op, row in known.items() if row is None)
     ids = {op: (row or ops.create(connection, op, new_ops)).id for op, row in known.items()}
-    position = journal.append(connection, "pipeline", now)
-    created = insert(Pipeline).values(name=name, registered_at=now, position=position).returning(Pipeline.id)
+    position = journal.append(connection, "pipeline", stamp)
+    created = insert(Pipeline).values(name=name, registered_at=stamp.at, position=position).returning(Pipeline.id)
     pipeline_id = connection.execute(created).scalar_one()
     places = [{"pipeline_id": pipeline_id, "op_id": ids[op], "place": place} for place, op in enumerate(order)]
     connection.execute(insert(PipelineOp), places)
@@ -82,7 +83,7 @@ def register(
         name=name,
         ops=tuple(order),
         edges=edges,
-        registered_at=journal.to_datetime(now),
+        registered_at=journal.to_datetime(stamp.at),
         position=position,
         created=True,
         created_ops=missing,
@@ -137,10 +138,10 @@ def records(snapshot: Snapshot, after: str, limit: int) -> list[PipelineRecord]:
     return [_record(snapshot, *row) for row in snapshot.execute(query).all()]
 
 
-def remove(connection: Connection, name: PipelineName, now: int) -> None:
-    """Remove the pipeline; raise PipelineNotFound. `now` in microseconds since 1970."""
+def remove(connection: Connection, name: PipelineName, stamp: Stamp) -> None:
+    """Remove the pipeline; raise PipelineNotFound."""
     get(Snapshot(connection), name)
-    position = journal.append(connection, "pipeline", now)
+    position = journal.append(connection, "pipeline", stamp)
     removed = update(Pipeline).where(Pipeline.name == name, Pipeline.until.is_(None))
     connection.execute(removed.values(until=position))
 

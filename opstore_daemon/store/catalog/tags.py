@@ -13,26 +13,27 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot
 
 _IN_FORCE = Tag.until.is_(None)
 
 
-def move(connection: Connection, names: Iterable[TagName], rows: Sequence[VersionRow], now: int) -> None:
+def move(connection: Connection, names: Iterable[TagName], rows: Sequence[VersionRow], stamp: Stamp) -> None:
     """Move the tags to each of the versions, in one entry; tags that are there already do not move.
 
-    `rows` has at most one version of an op. `now` in microseconds since 1970.
+    `rows` has at most one version of an op.
     """
     moves = [(name, row) for name in dict.fromkeys(names) for row in rows if _at(connection, row.op_id, name) != row.id]
     if moves:
-        _append(connection, [(row.op_id, name, row.id) for name, row in moves], now)
+        _append(connection, [(row.op_id, name, row.id) for name, row in moves], stamp)
 
 
-def remove(connection: Connection, op: OpRow, name: TagName, now: int) -> None:
-    """Remove the tag; raise TagNotFound. `now` in microseconds since 1970."""
+def remove(connection: Connection, op: OpRow, name: TagName, stamp: Stamp) -> None:
+    """Remove the tag; raise TagNotFound."""
     if _at(connection, op.id, name) is None:
         raise errors.TagNotFound(op=op.name, tag=name)
-    _append(connection, [(op.id, name, None)], now)
+    _append(connection, [(op.id, name, None)], stamp)
 
 
 def _at(connection: Connection, op_id: int, name: str) -> int | None:
@@ -41,8 +42,8 @@ def _at(connection: Connection, op_id: int, name: str) -> int | None:
     return found
 
 
-def _append(connection: Connection, moves: Sequence[tuple[int, str, int | None]], now: int) -> None:
-    position = journal.append(connection, "tag", now)
+def _append(connection: Connection, moves: Sequence[tuple[int, str, int | None]], stamp: Stamp) -> None:
+    position = journal.append(connection, "tag", stamp)
     for op_id, name, version_id in moves:
         replaced = and_(Tag.op_id == op_id, Tag.name == name, _IN_FORCE)
         connection.execute(update(Tag).where(replaced).values(until=position))

@@ -162,6 +162,9 @@ _NUMBER = tuple_(Version.major_number, Version.minor_number, Version.patch_numbe
 _WITH_NUMBERS = _NUMBER.in_(bindparam("numbers"))
 
 
+_WITHOUT_BYTES, _WITH_BYTES = Where((Version.digest.is_(None),)), Where((Version.digest.is_not(None),))
+
+
 def with_number_prefix(numbers: Sequence[int]) -> Where:
     """Select the versions whose number begins with these numbers: (1, 4) selects 1.4.0 and 1.4.2."""
     return Where(_NUMBERS[: len(numbers)], dict(zip(("major_number", "minor_number", "patch_number"), numbers)))  # noqa: B905
@@ -226,14 +229,21 @@ def not_yanked(snapshot: Snapshot) -> Where:
 def candidates(snapshot: Snapshot, op_id: int, where: Where = ALL) -> Where:
     """Select what `latest` could select among those: not yanked, and stored if any of them is."""
     among = where & not_yanked(snapshot)
-    return among & stored(snapshot) if _any_stored(snapshot, op_id, where) else among
+    if _any_stored(snapshot, op_id, where):
+        return among & stored(snapshot)
+    return among & _WITHOUT_BYTES if snapshot.position is None else among
 
 
 def latest(snapshot: Snapshot, op_id: int, where: Where = ALL) -> VersionRow | None:
     """Return the latest version of the op among those that meet the conditions, or None."""
     among = where & not_yanked(snapshot)
     found = first(snapshot, op_id, among & stored(snapshot))
-    return found if found is not None or _any_stored(snapshot, op_id, where) else first(snapshot, op_id, among)
+    if found is not None or _any_stored(snapshot, op_id, where):
+        return found
+    # None of them is stored, or in a past state was then. One index has those without bytes, another one the others.
+    halves = (_WITHOUT_BYTES,) if snapshot.position is None else (_WITHOUT_BYTES, _WITH_BYTES)
+    newest = [row for half in halves if (row := first(snapshot, op_id, among & half)) is not None]
+    return max(newest, key=lambda row: row.sequence, default=None)
 
 
 def _any_stored(snapshot: Snapshot, op_id: int, where: Where) -> bool:

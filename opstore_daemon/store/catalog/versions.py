@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, case, func, insert, null, select, update
 
 from opstore_daemon.metadata.statements import Statement, prepared
-from opstore_daemon.metadata.tables import Label, Message, Op, Tag, Version, Yank
+from opstore_daemon.metadata.tables import Journal, Label, Message, Op, Tag, Version, Yank
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import NewVersion, VersionRecord
@@ -20,6 +20,7 @@ from opstore_daemon.store import journal
 from opstore_daemon.store.catalog import ops, version_rows
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import BLOCK, VersionRow
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot, TimeFilter
 
 
@@ -48,13 +49,13 @@ def add(
     version: Subversions,
     blob: Blob | None,
     request: NewVersion,
-    now: int,
+    stamp: Stamp,
 ) -> Added:
     """Register the op's version with these subversions, or store the bytes of one that is registered already.
 
-    `request` has the message and what to record of the bytes; `now` in microseconds since 1970. Raises VersionConflict
-    if the version has other bytes: a stored version never changes. Raises BytesYanked for a new version with the bytes
-    of a yanked one, unless the request is for `new` or, as by the chariots verbs, for a patch of declared subversions.
+    `request` has the message and what to record of the bytes. Raises VersionConflict if the version has other bytes: a
+    stored version never changes. Raises BytesYanked for a new version with the bytes of a yanked one, unless the
+    request is for `new` or, as by the chariots verbs, for a patch of declared subversions.
     """
     hashes = dict(zip(("major", "minor", "patch"), version.subversions, strict=True))
     digest = "" if blob is None else blob.digest
@@ -62,14 +63,14 @@ def add(
     if yanked is not None and not request.new and request.otherwise == "refuse":
         _refuse_yanked(connection, op, yanked, known)
     if known is None:
-        return Added(_register(connection, op, version, _number(op, *assigned), blob, request, now), True, fresh=True)
+        return Added(_register(connection, op, version, _number(op, *assigned), blob, request, stamp), True, fresh=True)
     found = _row(connection, op, known)
     if blob is None or found.digest == blob.digest:
         return Added(found, created=False)
     if found.digest is not None:
         number, digest = str(found.number), found.digest
         raise errors.VersionConflict(op=op.name, version=number, subversions=str(version), digest=digest)
-    position = journal.append(connection, "version", now)
+    position = journal.append(connection, "version", stamp, op.id)
     ops.touch(connection, [op.id], position)
     stored = {**blob._asdict(), "stored_position": position, "stored_message": request.message}
     _SET_BYTES.run(connection, {"version_id": found.id, **stored, **_of_bytes(request)})
@@ -98,9 +99,9 @@ def _register(
     number: VersionNumber,
     blob: Blob | None,
     request: NewVersion,
-    now: int,
+    stamp: Stamp,
 ) -> VersionRow:
-    position = journal.append(connection, "version", now)
+    position = journal.append(connection, "version", stamp, op.id)
     sequence = _next_sequence(op_id=op.id, at=position).run(connection).scalar_one()
     digest, size, sample = blob or (None, None, None)
     of_bytes = _of_bytes(request)
@@ -119,7 +120,7 @@ def _register(
         "size": size,
         "position": position,
         "stored_position": position if blob else None,
-        "registered_at": now,
+        "registered_at": stamp.at,
         "message": request.message,
         "note": note,
         **of_bytes,
@@ -134,7 +135,7 @@ def _register(
         digest=digest,
         size=size,
         position=position,
-        registered_at=now,
+        registered_at=stamp.at,
         message=request.message,
         note=note,
         format=of_bytes["format"] if blob else None,
@@ -236,26 +237,31 @@ def records(snapshot: Snapshot, rows: Sequence[VersionRow]) -> list[VersionRecor
     labels: dict[int, dict[str, str]] = {row.id: {} for row in rows}
     tags: dict[int, list[str]] = {row.id: [] for row in rows}
     messages = {row.id: row.message for row in rows}
-    for start in range(0, len(rows), BLOCK // 3):  # SQLite limits parameters, and each id is three
-        ids = [row.id for row in rows[start : start + BLOCK // 3]]
+    authors: dict[int, str | None] = {}
+    for start in range(0, len(rows), BLOCK // 4):  # SQLite limits parameters, and each id is four
+        ids = [row.id for row in rows[start : start + BLOCK // 4]]
         # A statement with a list of values is compiled at each run, so there is another one for a single version.
         query = (
             _annotations(snapshot.time_filter, True, ids=ids[0])
             if len(ids) == 1
             else _annotations(snapshot.time_filter, False, ids=ids)
         )
-        for id_, name, value in snapshot.execute(query):
-            if name is None:
+        for id_, name, value, author in snapshot.execute(query):
+            if author is not None:
+                authors[id_] = author
+            elif name is None:
                 messages[id_] = value or None
             elif value is None:
                 tags[id_].append(name)
             else:
                 labels[id_][name] = value
-    return [record(row, labels[row.id], tags[row.id], messages[row.id]) for row in rows]
+    return [record(row, labels[row.id], tags[row.id], messages[row.id], authors.get(row.id)) for row in rows]
 
 
-def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str], message: str | None) -> VersionRecord:
-    """Return the record of a version with these labels, tags and message."""
+def record(
+    row: VersionRow, labels: Mapping[str, str], tags: Iterable[str], message: str | None, author: str | None
+) -> VersionRecord:
+    """Return the record of a version with these labels, tags, message and author."""
     return VersionRecord(
         op=row.op,
         version=str(row.number),
@@ -266,6 +272,7 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str], mess
         filename=row.filename,
         executable=row.executable,
         registered_at=journal.to_datetime(row.registered_at),
+        author=author,
         labels=dict(sorted(labels.items())),
         tags=tuple(sorted(set(tags))),
         yanked=row.yanked,
@@ -280,16 +287,20 @@ def record(row: VersionRow, labels: Mapping[str, str], tags: Iterable[str], mess
 
 @prepared
 def _annotations(time_filter: TimeFilter, one: bool, *, ids: int | Sequence[int]) -> Executable:
-    """Select labels, tags and edited messages of these versions, or (`one`) of one version.
+    """Select labels, tags, edited messages and authors of these versions, or (`one`) of one version.
 
-    A tag has no value, and a message has no name.
+    A tag has no value, a message no name, and an author neither.
     """
 
-    def conditions(table: type[Label | Tag | Message]) -> ColumnElement[bool]:
-        ids_match = table.version_id == ids if one else table.version_id.in_(cast(Sequence[int], ids))
-        return and_(ids_match, time_filter.in_force(table))
+    def is_one_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return column == ids if one else column.in_(cast(Sequence[int], ids))
 
-    labels = select(Label.version_id, Label.key, Label.value).where(conditions(Label))
-    tags = select(Tag.version_id, Tag.name, null()).where(conditions(Tag))
-    messages = select(Message.version_id, null(), Message.text).where(conditions(Message))
-    return labels.union_all(tags, messages)
+    def conditions(table: type[Label | Tag | Message]) -> ColumnElement[bool]:
+        return and_(is_one_of(table.version_id), time_filter.in_force(table))
+
+    labels = select(Label.version_id, Label.key, Label.value, null()).where(conditions(Label))
+    tags = select(Tag.version_id, Tag.name, null(), null()).where(conditions(Tag))
+    messages = select(Message.version_id, null(), Message.text, null()).where(conditions(Message))
+    entry = case((time_filter.stored(), Version.stored_position), else_=Version.position)
+    authors = select(Version.id, null(), null(), Journal.author).join(Journal, Journal.position == entry)
+    return labels.union_all(tags, messages, authors.where(is_one_of(Version.id), Journal.author.is_not(None)))

@@ -15,6 +15,7 @@ from opstore_daemon.store.catalog.links import LinkKey
 from opstore_daemon.store.catalog.ops import OpRow
 from opstore_daemon.store.catalog.version_rows import VersionRow
 from opstore_daemon.store.catalog.versions import Added, Blob
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.snapshot import Snapshot
 
 
@@ -43,28 +44,28 @@ def _check_subversions(request: NewVersion, *, has_bytes: bool) -> None:
         raise errors.InvalidRequest(reason="otherwise is for a push with fields or subversions")
 
 
-def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blob | None, now: int) -> Pushed:
-    """Make the version in the caller's transaction; `blob` are its bytes, `now` is in microseconds since 1970.
+def make(connection: Connection, op_name: OpName, request: NewVersion, blob: Blob | None, stamp: Stamp) -> Pushed:
+    """Make the version in the caller's transaction; `blob` are its bytes.
 
     Raises VersionConflict, NumbersExhausted, NoVersionYet and what the lookup of a reference raises.
     """
     snapshot, op = Snapshot(connection), ops.ensure(connection, op_name, request.new_ops or EXACT)
-    added = _add(snapshot, op, request, blob, now)
+    added = _add(snapshot, op, request, blob, stamp)
     row = added.row
     references.record_yanked(snapshot, row)
     if request.labels:
-        annotations.set_labels(connection, added, request.labels, now)
+        annotations.set_labels(connection, added, request.labels, stamp)
     if request.new_ops is not None:
         for reference in request.valid_for:
             ops.ensure(connection, reference.op, request.new_ops)
     keys = [links.link_key(snapshot, row, reference) for reference in request.valid_for]
     keys += [LinkKey(references.find_version(snapshot, reference), op, row) for reference in request.valid_with]
-    recorded = tuple(links.record_link(connection, key, "valid", None, now, reverses=False) for key in keys)
+    recorded = tuple(links.record_link(connection, key, "valid", None, stamp, reverses=False) for key in keys)
     if request.tags:
-        tags.move(connection, request.tags, [row], now)
+        tags.move(connection, request.tags, [row], stamp)
     labels, tag_names = request.labels, request.tags
     if added.fresh:
-        record = versions.record(row, labels, tag_names, row.message)
+        record = versions.record(row, labels, tag_names, row.message, stamp.author)
     else:
         record = versions.records(snapshot, [row])[0]
     picked = tuple(snapshot.picked_yanked)
@@ -86,7 +87,7 @@ def _compatible_with(snapshot: Snapshot, op: OpRow, row: VersionRow) -> str | No
     return None if number is None else str(number)
 
 
-def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, now: int) -> Added:
+def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, stamp: Stamp) -> Added:
     """Add the version unless it exists; with `otherwise="patch"`, different bytes make a patch version."""
     connection = snapshot.connection
     version = _derive(snapshot, op.id, request, None if blob is None else blob.digest)
@@ -94,11 +95,11 @@ def _add(snapshot: Snapshot, op: OpRow, request: NewVersion, blob: Blob | None, 
         return Added(version, created=False)
     existing = version_rows.by_subversions(snapshot, op.id, version) if request.otherwise == "patch" else None
     if existing is None or blob is None or existing.digest in (None, blob.digest):
-        return versions.add(connection, op, version, blob, request, now)
+        return versions.add(connection, op, version, blob, request, stamp)
     patch = derivation.bump(version, "patch", blob.digest)
-    added = versions.add(connection, op, patch, blob, request, now)
+    added = versions.add(connection, op, patch, blob, request, stamp)
     if added.created:
-        links.copy_valid_links(connection, existing, added.row, now)
+        links.copy_valid_links(connection, existing, added.row, stamp)
     return added
 
 

@@ -51,7 +51,7 @@ class CatalogOperations(Transactions):
         def work(connection: Connection) -> VersionRecord:
             snapshot = Snapshot(connection)
             row = find_version(snapshot, parsed)
-            yanks.record(connection, row, reason, self._now())
+            yanks.record(connection, row, reason, self._stamp())
             changed = version_rows.by_id(snapshot, row.id)
             return versions.records(snapshot, [row if changed is None else changed])[0]
 
@@ -76,7 +76,7 @@ class CatalogOperations(Transactions):
         def work(connection: Connection) -> VersionRecord:
             snapshot = Snapshot(connection)
             row = find_version(snapshot, parsed)
-            annotations.edit(connection, row, message, changed, dict.fromkeys(unlabel), self._now())
+            annotations.edit(connection, row, message, changed, dict.fromkeys(unlabel), self._stamp())
             return versions.records(snapshot, [row])[0]
 
         return self._write(VersionRecord, work)
@@ -102,7 +102,7 @@ class CatalogOperations(Transactions):
         def work(connection: Connection) -> Tagged:
             snapshot = Snapshot(connection)
             rows = [find_version(snapshot, reference) for reference in targets] + locks.select(snapshot, locked)
-            tags.move(connection, [name], rows, self._now())
+            tags.move(connection, [name], rows, self._stamp())
             moved = tags.of_versions(snapshot, name, rows)
             return Tagged(tags=tuple(moved), picked_yanked=tuple(snapshot.picked_yanked))
 
@@ -113,7 +113,7 @@ class CatalogOperations(Transactions):
         op_name, name = OpName.parse(op), TagName.parse(tag)
 
         def work(connection: Connection) -> None:
-            tags.remove(connection, ops.get(Snapshot(connection), op_name), name, self._now())
+            tags.remove(connection, ops.get(Snapshot(connection), op_name), name, self._stamp())
 
         self._write(type(None), work)
 
@@ -163,11 +163,11 @@ class CatalogOperations(Transactions):
 
         def work(connection: Connection) -> OpRecord:
             snapshot = Snapshot(connection)
-            row, now = ops.get(snapshot, name), self._now()
+            row, stamp = ops.get(snapshot, name), self._stamp()
             if compat is not None:
-                ops.set_compat(connection, row, compat, now)
+                ops.set_compat(connection, row, compat, stamp)
             if description is not None:
-                ops.describe(connection, row, description, now)
+                ops.describe(connection, row, description, stamp)
             return ops.records(snapshot, "", 1, only=name)[0]
 
         return self._write(OpRecord, work)
@@ -186,7 +186,7 @@ class CatalogOperations(Transactions):
         order, sorted_pairs = pipelines.graph([OpName.parse(op) for op in ops], pairs)
 
         def work(connection: Connection) -> PipelineRecord:
-            return pipelines.register(connection, parsed, order, sorted_pairs, new_ops, self._now())
+            return pipelines.register(connection, parsed, order, sorted_pairs, new_ops, self._stamp())
 
         return self._write(PipelineRecord, work)
 
@@ -209,4 +209,4 @@ class CatalogOperations(Transactions):
     def remove_pipeline(self, name: str) -> None:
         """Remove the pipeline (protocol.interface)."""
         parsed = PipelineName.parse(name)
-        self._write(type(None), lambda connection: pipelines.remove(connection, parsed, self._now()))
+        self._write(type(None), lambda connection: pipelines.remove(connection, parsed, self._stamp()))

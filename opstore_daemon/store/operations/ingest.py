@@ -172,7 +172,7 @@ class IngestOperations(Transactions):
 
         def work(connection: Connection) -> Pushed:
             blob = None if digest is None else Blob(digest, self._size_of(connection, digest, request.size))
-            return new_version.make(connection, op, request, blob, self._now())
+            return new_version.make(connection, op, request, blob, self._stamp())
 
         return self._write(Pushed, work)
 
@@ -231,7 +231,7 @@ class IngestOperations(Transactions):
             if blob.digest not in self.saver:
                 raise _BlobGone
             end_upload(connection)
-            return new_version.make(connection, op, request, blob, self._now())
+            return new_version.make(connection, op, request, blob, self._stamp())
 
         try:
             self.saver.check_place()  # nothing is published into a folder that took its place

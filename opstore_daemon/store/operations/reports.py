@@ -4,7 +4,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import Name, OpName
 from opstore_daemon.protocol.records import Journal, JournalEntry, OpVersion, VersionDetails, VersionRecord
 from opstore_daemon.protocol.references import Reference
-from opstore_daemon.store.catalog import ops, pipelines, version_rows
+from opstore_daemon.store.catalog import ops, pipelines
 from opstore_daemon.store.catalog.ops import OpLine
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import never
@@ -15,7 +15,7 @@ from opstore_daemon.store.reports.folder_comparison import FolderComparison, com
 from opstore_daemon.store.reports.history import Entry
 from opstore_daemon.store.reports.matrix import Matrix, Run
 from opstore_daemon.store.reports.op_list import OpList, op_list
-from opstore_daemon.store.reports.overview import Neighbours, PipelineLine, SearchResults
+from opstore_daemon.store.reports.overview import PipelineLine, SearchResults
 from opstore_daemon.store.reports.version_list import Choice, VersionList, version_list
 from opstore_daemon.store.transactions import Transactions
 
@@ -45,13 +45,6 @@ class ReportOperations(Transactions):
         with self._snapshot(as_of) as snapshot:
             return ops.lines(snapshot, after, limit)
 
-    def latest_number(self, op: str, as_of: str | None = None) -> str | None:
-        """Return the number of the op's latest version; None if it has none. Raises OpNotFound."""
-        name = OpName.parse(op)
-        with self._snapshot(as_of) as snapshot:
-            latest = version_rows.latest(snapshot, ops.get(snapshot, name).id)
-            return None if latest is None else str(latest.number)
-
     def op_list(self, text: str, sort: str, skip: int, limit: int, as_of: str | None = None) -> OpList:
         """Return ops with the text in name or description, in the order `sort` (store.reports.op_list)."""
         with self._snapshot(as_of) as snapshot:
@@ -73,12 +66,6 @@ class ReportOperations(Transactions):
         """Return whether there are pipelines whose names come after this one."""
         with self._snapshot(as_of) as snapshot:
             return bool(pipelines.records(snapshot, name, 1))
-
-    def neighbours(self, op: str, as_of: str | None = None) -> Neighbours:
-        """Return the ops and pipelines that an op is connected with; raise OpNotFound."""
-        name = OpName.parse(op)
-        with self._snapshot(as_of) as snapshot:
-            return overview.neighbours(snapshot, name)
 
     def version_list(self, op: str, choice: Choice, limit: int, as_of: str | None = None) -> VersionList:
         """Return versions of an op with their verdicts against its neighbours; raise OpNotFound."""
@@ -125,6 +112,7 @@ def _to_record(entry: Entry) -> JournalEntry:
     return JournalEntry(
         position=entry.position,
         registered_at=entry.at,
+        author=entry.author,
         action=entry.action,
         versions=tuple(OpVersion(op=subject.op, version=subject.number) for subject in entry.subjects),
         pipeline=entry.pipeline,

@@ -56,7 +56,7 @@ class ValidityOperations(Transactions):
         def work(connection: Connection) -> Linked:
             snapshot = Snapshot(connection)
             key = links.link_key(snapshot, references.find_version(snapshot, up), down)
-            record = links.record_link(connection, key, state, evidence, self._now())
+            record = links.record_link(connection, key, state, evidence, self._stamp())
             return Linked(link=record, picked_yanked=tuple(snapshot.picked_yanked))
 
         return self._write(Linked, work)

@@ -29,7 +29,7 @@ from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.reports import journal_filter
 from opstore_daemon.store.snapshot import Snapshot
 
-EntryFields = Mapping[str, Any]  # the fields of an Entry except position and time
+EntryFields = Mapping[str, Any]  # the fields of an Entry except position, time and author
 
 
 class Subject(NamedTuple):
@@ -50,6 +50,7 @@ class Entry:
 
     position: int
     at: datetime
+    author: str | None
     action: str
     subjects: tuple[Subject, ...] = ()
     pipeline: str | None = None
@@ -97,14 +98,14 @@ def entries(snapshot: Snapshot, below: int | None, limit: int, name: Name | None
         for position, more in _fields(snapshot, [position for position, *_ in rows[start : start + BLOCK]]):
             fields.setdefault(position, {}).update(more)
     return [
-        Entry(position=position, at=journal.to_datetime(at), **fields.get(position, {"action": kind}))
-        for position, at, kind in rows
+        Entry(position, journal.to_datetime(at), author, **fields.get(position, {"action": kind}))
+        for position, at, kind, author in rows
     ]
 
 
 @prepared
 def _entries(*, highest: int, limit: int) -> Executable:
-    query = select(Journal.position, Journal.at, Journal.kind).where(Journal.position <= highest)
+    query = select(Journal.position, Journal.at, Journal.kind, Journal.author).where(Journal.position <= highest)
     return query.order_by(Journal.position.desc()).limit(limit)
 
 

@@ -1,7 +1,7 @@
 """The entries of the journal about one op or one pipeline.
 
-Each kind of row contributes its newest positions, and the newest of all of them are the page: what an index orders by
-op and position (versions, links, levels) is not read further than the page.
+The journal itself, the links, the tags and the pipelines contribute their newest positions, each by an index that ends
+with the position, and the newest of all of them are the page.
 """
 
 from typing import Any
@@ -9,19 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, Row, exists, select, union
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import (
-    Description,
-    Journal,
-    Label,
-    Level,
-    Link,
-    Message,
-    Op,
-    Pipeline,
-    Tag,
-    Version,
-    Yank,
-)
+from opstore_daemon.metadata.tables import Journal, Link, Op, Pipeline, Tag
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import Name, OpName
 from opstore_daemon.store.catalog import ops
@@ -32,9 +20,9 @@ NO_OP = 0  # no op has this id
 
 
 def about(snapshot: Snapshot, name: Name, *, highest: int, limit: int) -> list[Row[Any]]:
-    """Return position, time and kind of the newest entries, at most `limit`, about the op or pipeline of that name.
+    """Return position, time, kind and author of the newest entries about the op or pipeline of that name.
 
-    No entry above the position `highest`. Raises OpNotFound if there never was such an op or pipeline.
+    At most `limit` entries, none above the position `highest`. Raises OpNotFound if there never was one of that name.
     """
     op = ops.find(snapshot, OpName(name))
     if op is None and not snapshot.connection.execute(select(exists().where(Pipeline.name == name))).scalar_one():
@@ -48,28 +36,18 @@ def about(snapshot: Snapshot, name: Name, *, highest: int, limit: int) -> list[R
 
 @prepared
 def _about(*, op_id: int, name: str, highest: int, most: int) -> Executable:
-    of_op, of_name = Version.op_id == op_id, Pipeline.name == name
-
-    def newest(position: Any, condition: ColumnElement[bool], through: type[Any] | None = None) -> Any:
-        query = select(position.label("position")).where(condition, position <= highest)
-        if through is not None:
-            query = query.join(Version, Version.id == through.version_id)
+    def newest(position: Any, condition: ColumnElement[bool]) -> Any:
+        # Distinct: one entry may move many tags.
+        query = select(position.label("position")).distinct().where(condition, position <= highest)
         return select(query.order_by(position.desc()).limit(most).subquery().c.position)
 
     positions = union(
-        newest(Version.position, of_op),
-        newest(Version.stored_position, of_op),
-        newest(Label.position, of_op, Label),
-        newest(Label.until, of_op, Label),
-        newest(Message.position, of_op, Message),
-        newest(Description.position, Description.op_id == op_id),
-        newest(Level.position, Level.op_id == op_id),
+        newest(Journal.position, Journal.op_id == op_id),
         newest(Link.position, Link.upstream_id == op_id),
         newest(Link.position, Link.downstream_id == op_id),
         newest(Tag.position, Tag.op_id == op_id),
-        newest(Yank.position, of_op, Yank),
-        newest(Pipeline.position, of_name),
-        newest(Pipeline.until, of_name),
+        newest(Pipeline.position, Pipeline.name == name),
+        newest(Pipeline.until, Pipeline.name == name),
     )
-    query = select(Journal.position, Journal.at, Journal.kind).where(Journal.position.in_(positions))
+    query = select(Journal.position, Journal.at, Journal.kind, Journal.author).where(Journal.position.in_(positions))
     return query.order_by(Journal.position.desc()).limit(most)

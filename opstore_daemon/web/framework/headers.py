@@ -35,6 +35,13 @@ IDEMPOTENCY_KEY = Header(
     Annotated[str, Meta(pattern=r"^[ -~]{1,128}$")],
     required=False,
 )
+AUTHOR = Header(
+    routes.AUTHOR,
+    "Who makes the change, for the journal: 1 to 200 printable characters. ASCII is written as it is, other text as a "
+    'Display String (RFC 9651): `%"Zo%c3%ab"`. It is a statement, not a proof.',
+    Annotated[str, Meta(pattern=r'^((?!%")[!-~]([ -~]{0,198}[!-~])?|%"([ !#$&-~]|%[0-9a-f]{2})+")$')],
+    required=False,
+)
 UPLOAD_OFFSET = Header(
     routes.UPLOAD_OFFSET, "The offset of the first byte, which has to be the current offset of the upload.", Count
 )

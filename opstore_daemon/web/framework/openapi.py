@@ -14,6 +14,7 @@ from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol._version import __version__
 from opstore_daemon.web.framework import request_body
 from opstore_daemon.web.framework.headers import (
+    AUTHOR,
     IDEMPOTENCY_KEY,
     IF_RANGE,
     OF_ERRORS,
@@ -137,7 +138,7 @@ def _parameters(route: ApiRoute) -> Iterator[Json]:
         schema = _schema(declared.value_type)
         yield {"name": name, "in": "path", "required": True, "description": declared.description, "schema": schema}
     yield from query_parameters(route)
-    for header in (*route.headers, *([IDEMPOTENCY_KEY] if route.takes_idempotency_key else []), REQUEST_ID):
+    for header in (*route.headers, *([IDEMPOTENCY_KEY, AUTHOR] if route.changes_store else []), REQUEST_ID):
         yield {"name": header.name, "in": "header", **_header(header)}
 
 

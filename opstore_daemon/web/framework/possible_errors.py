@@ -49,7 +49,7 @@ def possible_errors(route: ApiRoute) -> list[Error]:
             found.add(errors.ScopeRequired)
     if route.content_types:
         found.add(errors.UnsupportedContent)
-    if route.takes_idempotency_key:
+    if route.changes_store:
         found |= {errors.KeyReused, errors.QuotaExceeded}
     for name in route.path_parameters:
         found |= {errors.RouteNotFound, *PATH_PARAMETERS[name].raises}

@@ -63,8 +63,8 @@ class Route(ABC):
         return re.findall("<([a-z]+)>", self.rule)
 
     @property
-    def takes_idempotency_key(self) -> bool:
-        """Whether it takes an idempotency key: it changes the store. An append needs none, because it has an offset."""
+    def changes_store(self) -> bool:
+        """Whether it takes an idempotency key and an author. An append needs no key, because it has an offset."""
         return (
             self.scope not in (None, "read") and self.method != "GET" and routes.APPEND_TYPE not in self.content_types
         )

@@ -109,24 +109,20 @@ def op(_api: Api, op: OpName, query: OpQuery) -> Response:
 
 def version(_api: Api, reference: Reference, query: AsOf) -> Response:
     """Show a version, and its verdicts with the latest versions of related ops."""
-    found = store().show(reference, as_of=query.value)
-    shown = Reference.of(found.op, found.version)
-    related = store().neighbours(found.op, query.value)
-    ups = [store().validate(up, shown, as_of=query.value).edges[0] for up in related.upstreams]
-    downs = [store().validate(shown, down, as_of=query.value).edges[0] for down in related.downstreams]
-    recent = store().versions(found.op, limit=RECENT + 1, as_of=query.value).versions
+    found = store().details(reference, as_of=query.value)
+    recent = store().versions(found.version.op, limit=RECENT + 1, as_of=query.value).versions
     return page(
         "version.html",
         query,
         "Overview",
-        version=found,
-        is_latest=found.version == store().latest_number(found.op, query.value),
-        ups=ups,
-        downs=downs,
-        has_more=related.has_more,
-        others=_others(found, recent),
-        folder=store().folder(found),
-        is_object=found.format in SAFE_FORMATS,
+        version=found.version,
+        is_latest=found.version.op in found.latest_of,
+        ups=found.upstreams,
+        downs=found.downstreams,
+        has_more=found.has_more,
+        others=_others(found.version, recent),
+        folder=store().folder(found.version),
+        is_object=found.version.format in SAFE_FORMATS,
         most_files=MAX_FILES,
     )
 

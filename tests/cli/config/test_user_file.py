@@ -32,6 +32,17 @@ def test_a_setting_is_added_changed_and_removed(user: User, path: Path) -> None:
     assert load_settings(None, {}, user.cwd).cache_size == 5 * 10**9
 
 
+@pytest.mark.parametrize("author", ["Ana <ana@example.org>", 'Zoë "Z" \\ 100%', "#"])
+def test_an_author_is_read_as_it_was_set(user: User, path: Path, author: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text("allow_pickle = false\nauthor = 'before' # me\n")
+    assert user_file.change("author", user_file.parse_value("author", author))
+    assert load_settings(None, {}, user.cwd).author == author
+    assert not user_file.change("author", author)
+    assert user_file.change("author", None)
+    assert path.read_text() == "allow_pickle = false\n"
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -62,7 +73,9 @@ def test_a_file_that_can_not_be_changed_safely_stays_as_it_is(path: Path, text: 
     assert path.read_text() == text
 
 
-@pytest.mark.parametrize(("key", "text"), [("url", "ftp://x"), ("url", "http://user:secret@x"), ("allow_pickle", "1")])
+@pytest.mark.parametrize(
+    ("key", "text"), [("url", "ftp://x"), ("url", "http://user:secret@x"), ("allow_pickle", "1"), ("author", "a\tb")]
+)
 def test_an_invalid_value_is_refused(user: User, key: str, text: str) -> None:
     with pytest.raises(errors.InvalidSetting) as refused:
         user_file.parse_value(key, text)

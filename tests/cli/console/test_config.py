@@ -33,6 +33,7 @@ def test_the_defaults_are_shown_with_their_sources(capsys: pytest.CaptureFixture
         "url": ("-", "default"),
         "token": ("(not shown)", "token file"),
         "home": (str(user.home), "OPSTORE_HOME"),
+        "author": (found["author"][0], "default"),
         "pipeline": ("-", "default"),
         "autostart": ("true", "default"),
         "allow_pickle": ("false", "default"),
@@ -91,8 +92,8 @@ def test_a_change_says_which_daemon_is_used(
     [
         ("set pipeline churn", 'it is a setting of the working tree: write pipeline = "NAME" in its opstore.toml'),
         ("set token x", "a token is stored by opstore login URL"),
-        ("set OPSTORE_HOME x", "the settings are url, allow_pickle, cache_size"),
-        ("unset nope", "the settings are url, allow_pickle, cache_size"),
+        ("set OPSTORE_HOME x", "the settings are url, author, allow_pickle, cache_size"),
+        ("unset nope", "the settings are url, author, allow_pickle, cache_size"),
         ("set url ftp://x", "error: url: a URL begins with http:// or https:// and names a host"),
         ("set allow_pickle maybe", "error: allow_pickle: it must be true or false"),
         ("set cache_size huge", "error: cache_size: 'huge' is not a size such as 20GB, 500MB, 4GiB or 0"),

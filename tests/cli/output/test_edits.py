@@ -17,9 +17,9 @@ def an_entry(position: int, action: str, *versions: tuple[str, str | None], **mo
 
 ENTRIES = [
     an_entry(7, "pipeline registered", pipeline="churn"),
-    an_entry(6, "tagged", ("pca", "1.0.0"), ("forest", "1.0.0"), text="prod"),
+    an_entry(6, "tagged", ("pca", "1.0.0"), ("forest", "1.0.0"), text="prod", author="Ana <ana@example.org>"),
     an_entry(5, "edited", ("pca", "1.0.0"), text="bet\x1bter\nby far", labels={"a": "1", "b": None}),
-    an_entry(4, "described", ("pca", None), text="50 components"),
+    an_entry(4, "described", ("pca", None), text="50 components", author="zoe@laptop"),
     an_entry(3, "valid for", ("pca", "1.0.0"), ("forest", None)),
 ]
 
@@ -59,11 +59,11 @@ def test_edit_refuses_what_it_does_not_understand(opstore: Opstore, words: tuple
 def test_log_off_a_terminal_is_tab_separated(opstore: Opstore) -> None:
     when = "2024-05-06T07:08:09Z"
     rows = (
-        f"7\t{when}\tpipeline registered\tchurn\t-\n"
-        f"6\t{when}\ttagged\tpca@1.0.0, forest@1.0.0\tprod\n"
-        f"5\t{when}\tedited\tpca@1.0.0\tbet\\x1bter\\nby far; a=1, -b\n"
-        f"4\t{when}\tdescribed\tpca\t50 components\n"
-        f"3\t{when}\tvalid for\tpca@1.0.0 -> forest\t-\n"
+        f"7\t{when}\t-\tpipeline registered\tchurn\t-\n"
+        f"6\t{when}\tAna <ana@example.org>\ttagged\tpca@1.0.0, forest@1.0.0\tprod\n"
+        f"5\t{when}\t-\tedited\tpca@1.0.0\tbet\\x1bter\\nby far; a=1, -b\n"
+        f"4\t{when}\tzoe@laptop\tdescribed\tpca\t50 components\n"
+        f"3\t{when}\t-\tvalid for\tpca@1.0.0 -> forest\t-\n"
     )
     assert opstore("log", log=ENTRIES) == (0, rows, "")
     assert opstore("log", "-q", log=ENTRIES) == (0, "7\n6\n5\n4\n3\n", "")
@@ -72,6 +72,7 @@ def test_log_off_a_terminal_is_tab_separated(opstore: Opstore) -> None:
     assert document["entries"][2] == {
         "position": 5,
         "registered_at": when,
+        "author": None,
         "action": "edited",
         "versions": [{"op": "pca", "version": "1.0.0"}],
         "pipeline": None,
@@ -86,11 +87,11 @@ def test_log_on_a_terminal_of_80_columns_is_a_table(opstore: Opstore, monkeypatc
     code, out, err = opstore("log", log=ENTRIES[1:])
     assert (code, err) == (0, "")
     assert out == (
-        "POSITION  WHEN        ACTION     WHAT                     TEXT\n"
-        "       6  2024-05-06  tagged     pca@1.0.0, forest@1.0.0  prod\n"
-        "       5  2024-05-06  edited     pca@1.0.0                bet\\x1bter\n"
-        "       4  2024-05-06  described  pca                      50 components\n"
-        "       3  2024-05-06  valid for  pca@1.0.0 -> forest\n"
+        "POSITION  WHEN        AUTHOR      ACTION     WHAT                   TEXT\n"
+        "       6  2024-05-06  Ana         tagged     pca@1.0.0,…rest@1.0.0  prod\n"
+        "       5  2024-05-06              edited     pca@1.0.0              bet\\x1bter\n"
+        "       4  2024-05-06  zoe@laptop  described  pca                    50 componen…\n"
+        "       3  2024-05-06              valid for  pca@1.0.0 -> forest\n"
     )
 
 

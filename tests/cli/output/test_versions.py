@@ -76,7 +76,7 @@ def test_versions_off_a_terminal_are_tab_separated_lines(opstore: Opstore) -> No
 
 
 def test_show_prints_one_key_and_value_per_line(opstore: Opstore) -> None:
-    version = a_version(labels={"b": "2", "a": "1\t1"}, message="one\ntwo\x1b", note="2019")
+    version = a_version(labels={"b": "2", "a": "1\t1"}, message="one\ntwo\x1b", note="2019", author="Ana <a@b>")
     found = VersionDetails(
         version=version,
         latest_of=("pca@1", "pca@1.0"),
@@ -85,7 +85,8 @@ def test_show_prints_one_key_and_value_per_line(opstore: Opstore) -> None:
         description="50 components",
     )
     lines = (
-        "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t12345\nregistered_at\t2024-05-06T07:08:09Z\ntags\t-\n"
+        "op\tpca\nversion\t1.0.0\nyanked\tno\nsize\t12345\nregistered_at\t2024-05-06T07:08:09Z\n"
+        "author\tAna <a@b>\ntags\t-\n"
         "latest_of\tpca@1, pca@1.0\nmessage\tone\n\ttwo\\x1b\nlabel\ta=1\\t1\nlabel\tb=2\n"
         "upstream\tunknown pca@1.0.0: because\ndownstream\tinvalid forest: because\ndescription\t50 components\n"
         f"note\t2019\nsequence\t1\nposition\t7\nsubversions\taaaa.bbbb.cccc\ndigest\t{DIGEST}\n"
@@ -111,7 +112,7 @@ def test_show_on_a_terminal_begins_with_what_matters(opstore: Opstore, monkeypat
     found = VersionDetails(version=version, latest_of=("pca",), upstreams=(), downstreams=a_validation("invalid").edges)
     code, out, _ = opstore("show", "pca", details=found)
     names = [line.split()[0] for line in out.splitlines()]
-    order = ["op", "version", "yanked", "size", "registered", "tags", "latest", "downstream"]
+    order = ["op", "version", "yanked", "size", "registered", "author", "tags", "latest", "downstream"]
     assert (code, names[: len(order)], names[-1]) == (0, order, "digest")
     assert "3 h ago (20" in out
     assert "○ invalid forest: because" in out

@@ -74,6 +74,25 @@ def test_a_repeated_request_changes_nothing_and_has_the_same_response(http: Http
     watch.assert_unchanged()
 
 
+def test_a_repeated_request_with_another_author_keeps_the_first(http: Http) -> None:
+    body = {"fields": {"major": {"a": "1"}}}
+    for value, author in (('%"Zo%c3%ab"', "Zoë"), ("ana", "Zoë")):
+        pushed = http.post("/v1/ops/up/versions", body, headers={**key("k"), routes.AUTHOR: value})
+        assert pushed.json()["author"] == author
+    assert [entry["author"] for entry in http.get("/v1/journal").json()["entries"]] == ["Zoë"]
+
+
+def test_a_header_that_names_no_author_is_refused_where_something_would_change(http: Http, watch: Watch) -> None:
+    http.register("up", a="1")
+    watch.mark()
+    for value in ("", "a\tb", "x" * 201, '%"a', '%"%e2%80%ae"', "\xe4"):
+        response = http.ask("PATCH", "/v1/ops/up", {"compat": "minor"}, headers={routes.AUTHOR: value})
+        assert watch.assert_problem(response, 400, "InvalidRequest")["reason"].startswith(
+            "Opstore-Author does not name"
+        )
+        assert http.ask("GET", "/v1/ops/up", headers={routes.AUTHOR: value}).status_code == 200
+
+
 @pytest.mark.parametrize("what", ["push", "unlink", "removal of a pipeline", "upload", "removal of an upload"])
 def test_a_key_is_remembered_for_a_day_and_across_restarts(tmp_path: Path, what: str) -> None:
     clock = Clock()

@@ -21,7 +21,7 @@ PARTS = st.sampled_from([*WORDS.split(), "\xff", "a" * 200, "a" * 32])
 TARGETS = st.lists(PARTS, max_size=8).map("".join)
 FIELDS = "Content-Length Transfer-Encoding Content-Type Content-Encoding Range If-Range If-None-Match Expect Connection"
 FIELDS += " Origin Host Accept Upgrade Cookie X-Forwarded-For Forwarded \xe4"
-OURS = [routes.UPLOAD_OFFSET, routes.IDEMPOTENCY_KEY, routes.REQUEST_ID, routes.NONCE]
+OURS = [routes.UPLOAD_OFFSET, routes.IDEMPOTENCY_KEY, routes.REQUEST_ID, routes.NONCE, routes.AUTHOR]
 NAMES = st.sampled_from([*FIELDS.split(), *OURS, " ", ""])
 GIVEN = '0 5 -1 chunked gzip 100-continue bytes=0-1 bytes=-0 keep-alive close websocket * "x" \x85 {}'
 VALUES = st.one_of(

@@ -145,6 +145,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     *[
         ("FOREIGN KEY", table, row)
         for table, row in (
+            ("journal", {"position": 10, "at": 0, "kind": "version", "op_id": 9}),
             ("version", VERSION | {"op_id": 9}),
             ("version", VERSION | {"position": 99}),
             ("version", VERSION | {"stored_position": 99}),

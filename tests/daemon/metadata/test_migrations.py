@@ -74,7 +74,12 @@ def described(database: Database) -> dict[str, Any]:
                 "checks": {(check["name"], check["sqltext"]) for check in look.get_check_constraints(table)},
                 "uniques": {(unique["name"], *unique["column_names"]) for unique in look.get_unique_constraints(table)},
                 "keys": {
-                    (key["name"], *key["constrained_columns"], key["referred_table"])
+                    # SQLAlchemy does not read the name of a key that was added with its column.
+                    (
+                        key["name"] or f"fk_{table}_{key['constrained_columns'][0]}",
+                        *key["constrained_columns"],
+                        key["referred_table"],
+                    )
                     for key in look.get_foreign_keys(table)
                 },
             }

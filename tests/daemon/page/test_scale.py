@@ -18,6 +18,8 @@ HOST = {"Host": "127.0.0.1:80"}
 VIEWS = {
     **page.VIEWS,
     "older versions": "/ui/ops/upstream?below=60",
+    "old version": "/ui/ops/upstream/1.0.0",
+    "journal of an op": "/ui/journal?name=upstream",
     "search for most of a digest": "/ui/search?q=sha256:000000000000000000000000000000010000",
     "sorted versions": "/ui/ops/upstream?sort=-size&filter=1",
     "sorted versions as they were": "/ui/ops/upstream?sort=version&filter=1&as_of={then}",

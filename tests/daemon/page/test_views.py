@@ -128,6 +128,17 @@ def test_a_version_shows_its_record_and_its_verdicts(few: Site) -> None:
     assert "This version is yanked: trained on the test set" in seen(few, "/ui/ops/tokenizer/1.0.0")
 
 
+def test_the_author_of_a_version_and_of_a_change_is_shown(site: Site) -> None:
+    site.server.store.by("Zoë <zoe@example.org>").push("pca", b"one")
+    site.server.store.tag("pca", "best")
+    site.sign_in()
+    assert "by Zoë <zoe@example.org> 3 B" in seen(site, "/ui/ops/pca/1.0.0")
+    assert re.search(
+        r"2 \d+ \w+ ago pca @1\.0\.0 tagged .* 1 \d+ \w+ ago Zoë <zoe@example\.org> pca @1\.0\.0 stored",
+        seen(site, "/ui/journal"),
+    )
+
+
 def test_a_version_is_found_by_any_selector(few: Site) -> None:
     assert "pca @1.2.0" in seen(few, "/ui/ops/pca/production")
 

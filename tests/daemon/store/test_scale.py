@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import count
 
 import pytest
@@ -82,6 +83,13 @@ def then(store: Store) -> str:
 QUESTIONS: dict[str, Callable[[str], Callable[[Store], object]]] = {
     "latest": lambda _: lambda store: store.show("c"),
     "of a line": lambda newest: lambda store: store.show(f"c@{newest.partition('.')[0]}"),
+    "of an old line": lambda _: lambda store: (store.show("c@1"), store.show("c@1.0")),
+    "of an old line as of then": lambda _: (
+        lambda store: [store.show(line, as_of=f"{store.show('c@3.0.0').position}") for line in ("c@1", "c@1.0")]
+    ),
+    "versions of an old line": lambda _: lambda store: store.versions("c@1", limit=1),
+    "details of an old version": lambda _: lambda store: store.details("c@1.0.0"),
+    "journal of an op": lambda _: lambda store: store.log("c", limit=10),
     "latest valid": lambda _: lambda store: store.versions("c", valid_for=["d@1.0.0"], limit=1),
     "valid further back": lambda newest: lambda store: store.versions("c", valid_for=[f"d@{newest}"], limit=1),
     "verdict": lambda _: lambda store: store.validate("c", "d"),
@@ -138,6 +146,28 @@ def test_a_push_costs_no_more_after_many_versions_of_its_line(level: Level) -> N
             fill_line(server, "a", versions, level)
             costs.append(steps(server, lambda store: store.push("a", b"bytes", bump=level, new=True))[0])
     assert costs[1] <= 1.5 * costs[0] + 200, f"{costs[1]} steps, not {costs[0]}"
+
+
+@pytest.mark.parametrize("as_of", [None, "300"])
+@pytest.mark.parametrize("oldest_is_stored", [False, True])
+def test_a_line_costs_no_more_with_many_versions_that_are_only_registered(
+    oldest_is_stored: bool, as_of: str | None
+) -> None:
+    costs: dict[int, list[int]] = {}
+    for versions in (SMALL, LARGE):
+        with closing(OpStoreServer(MemorySaver())) as server:
+            fill_line(server, "a", versions, "patch")
+            with server.db.write() as connection:
+                connection.exec_driver_sql(
+                    "UPDATE version SET digest = NULL, size = NULL, stored_position = NULL WHERE sequence > ?",
+                    (int(oldest_is_stored),),
+                )
+            newest = "1.0.0" if oldest_is_stored else f"1.0.{(versions if as_of is None else int(as_of)) - 1}"
+            assert {server.store.show(f"a@{line}", as_of=as_of).version for line in ("1", "1.0")} == {newest}
+            for line in ("a@1", "a@1.0"):
+                asked = partial(Store.show, reference=line, as_of=as_of)
+                costs.setdefault(versions, []).append(steps(server, asked)[0])
+    assert max(costs[LARGE]) <= 1.5 * min(costs[SMALL]) + 200, costs
 
 
 def test_the_statements_of_a_resolution_depend_on_the_blocks_it_reads(large: OpStoreServer) -> None:

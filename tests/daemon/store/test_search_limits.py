@@ -20,6 +20,7 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.store import snapshot as snapshots
 from opstore_daemon.store.catalog import links
 from opstore_daemon.store.catalog.references import find_version
+from opstore_daemon.store.journal import Stamp
 from opstore_daemon.store.reports import overview
 from opstore_daemon.store.snapshot import Snapshot
 from opstore_daemon.store.store import Store
@@ -57,7 +58,7 @@ def fill_complete(store: Store, name: str, ops: int, versions: int) -> None:
         for (up, down), one, other in product(edges, numbers, numbers):
             if one != other:
                 key = links.link_key(snapshot, rows[up, one], Reference.parse(f"{down}@{other}"))
-                links.record_link(connection, key, "valid", None, 0)
+                links.record_link(connection, key, "valid", None, Stamp(0))
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ def fill(server: OpStoreServer, op: str, count: int, *, stored: bool = False) ->
             for n in range(1, count + 1)
         ]
         connection.exec_driver_sql(
-            "INSERT INTO journal (position, at, kind) VALUES (?, 0, 'version')", [(row[4],) for row in rows]
+            "INSERT INTO journal (position, at, kind, op_id) SELECT ?2, 0, 'version', id FROM op WHERE name = ?1",
+            [(op, row[4]) for row in rows],
         )
         connection.exec_driver_sql(
             "INSERT INTO version (op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
