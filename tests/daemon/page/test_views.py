@@ -133,6 +133,10 @@ def test_the_author_of_a_version_and_of_a_change_is_shown(site: Site) -> None:
     site.server.store.tag("pca", "best")
     site.sign_in()
     assert "by Zoë <zoe@example.org> 3 B" in seen(site, "/ui/ops/pca/1.0.0")
+    assert re.search(r"Author Registered ↓.* 1\.0\.0 latest best Zoë <zoe@example\.org> ", seen(site, "/ui/ops/pca"))
+    site.server.store.push("other", b"two")
+    assert "Author" not in seen(site, "/ui/ops/other")
+    assert "Author" not in seen(site, "/ui/journal?name=other")
     assert re.search(
         r"2 \d+ \w+ ago pca @1\.0\.0 tagged .* 1 \d+ \w+ ago Zoë <zoe@example\.org> pca @1\.0\.0 stored",
         seen(site, "/ui/journal"),
