@@ -212,7 +212,7 @@ def test_the_other_arguments_are_those_of_push(client: OpStoreClient) -> None:
         return {name: each.default for name, each in inspect.signature(verb).parameters.items()}
 
     push, save = arguments(OpStoreClient.push), arguments(OpStoreClient.save)
-    others = ("source", "libraries", "follow_links", "exclude", "new_ops", "filename", "executable")
+    others = ("source", "libraries", "follow_links", "exclude", "new_ops", "executable")
     assert {name: push[name] for name in push if name not in others} == {
         name: save[name] for name in save if name != "obj"
     }
