@@ -523,8 +523,8 @@ class BytesYanked(Conflict):
 
 class OutputExists(Conflict):
     message = "{path} exists already"
-    hint = "choose another path, or overwrite it with -f"
-    python = "pass another path, or overwrite=True"
+    hint = "move it away, or choose another path"
+    python = "move it away, or pass another path"
 
 
 class HomeLocked(Conflict):

@@ -56,8 +56,8 @@ def test_the_traceback_says_what_to_pass_and_the_advice_of_the_command_stays(
     (tmp_path / "there").write_text("mine")
     with pytest.raises(errors.OutputExists) as there:
         client.pull("model", tmp_path / "there")
-    assert advice(there.value) == "pass another path, or overwrite=True"
-    assert there.value.advice == "choose another path, or overwrite it with -f"
+    assert advice(there.value) == "move it away, or pass another path"
+    assert there.value.advice == "move it away, or choose another path"
     with pytest.raises(errors.OpNotFound) as nobody:
         client.versions("nobody")
     assert advice(nobody.value) == "client.ops() lists the ops"
@@ -113,7 +113,7 @@ def test_an_error_of_a_pull_that_was_started_has_its_advice_too(client: InProces
     (tmp_path / "there").write_text("mine")
     with pytest.raises(errors.OutputExists) as caught, client.start_pull("pca") as pull:
         pull.to_path(tmp_path / "there", overwrite=False)
-    assert advice(caught.value) == "pass another path, or overwrite=True"
+    assert advice(caught.value) == "move it away, or pass another path"
 
 
 def test_what_another_daemon_sent_neither_breaks_the_note_nor_reaches_the_terminal() -> None:

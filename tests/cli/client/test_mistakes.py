@@ -127,7 +127,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], str, str]] = {
     "a path that is taken": (
         lambda client: client.pull("pca", "there"),
         "OutputExists: there exists already",
-        "pass another path, or overwrite=True",
+        "move it away, or pass another path",
     ),
     "a mistyped pipeline": (
         lambda client: client.resolve("irris"),

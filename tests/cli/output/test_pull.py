@@ -37,7 +37,7 @@ def test_pull_names_the_newer_versions_that_it_skipped(opstore: Opstore, tmp_pat
 def test_pull_overwrites_only_with_f(opstore: Opstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("pca-1.0.0").touch()
-    said = "error: pca-1.0.0 exists already\nhint: choose another path, or overwrite it with -f\n"
+    said = "error: pca-1.0.0 exists already\nhint: move it away, or choose another path\n"
     assert opstore("pull", "pca", start_pull=a_pull()) == (5, "", said)
     assert opstore("pull", "pca", "-o", "pca-1.0.0", start_pull=a_pull()) == (5, "", said)
     assert opstore("pull", "pca", "-f", start_pull=a_pull()) == (0, "pca-1.0.0\n", "")

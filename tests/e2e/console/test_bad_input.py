@@ -162,9 +162,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_pushed_with_its_old_bytes(m
 @pytest.mark.parametrize(
     ("output", "code", "said"),
     [
-        ("there", 5, "there exists already\nhint: choose another path, or overwrite it with -f"),
-        ("link", 5, "link exists already\nhint: choose another path, or overwrite it with -f"),
-        ("dangling", 5, "dangling exists already\nhint: choose another path, or overwrite it with -f"),
+        ("there", 5, "there exists already\nhint: move it away, or choose another path"),
+        ("link", 5, "link exists already\nhint: move it away, or choose another path"),
+        ("dangling", 5, "dangling exists already\nhint: move it away, or choose another path"),
         ("there/", 2, "there/: it is not a folder"),
         ("link/", 2, "link/: it is not a folder"),
         ("dangling/", 2, "dangling/: it is not a folder"),
@@ -244,7 +244,7 @@ def test_the_default_output_is_not_overwritten(machine: Machine) -> None:
     machine.file("blob", "one")
     machine.do("push", "pca", "blob")
     assert machine.run("pull", "pca") == (0, "pca-1.0.0\n", "")
-    said = "error: pca-1.0.0 exists already\nhint: choose another path, or overwrite it with -f\n"
+    said = "error: pca-1.0.0 exists already\nhint: move it away, or choose another path\n"
     machine.file("pca-1.0.0", "two")
     assert machine.run("pull", "pca") == (5, "", said)
     assert machine.run("pull", "pca", "-f") == (0, "pca-1.0.0\n", "")

@@ -199,7 +199,7 @@ def test_another_graph_under_the_name_of_a_pipeline_is_a_conflict(stocked: Machi
 
 def test_an_output_that_exists_is_a_conflict_unless_it_is_forced(stocked: Machine) -> None:
     stocked.file("there", "mine")
-    said = "error: there exists already\nhint: choose another path, or overwrite it with -f\n"
+    said = "error: there exists already\nhint: move it away, or choose another path\n"
     assert_fails(stocked, "pull pca -o there", 5, "OutputExists", said)
     assert (stocked.cwd / "there").read_bytes() == b"mine"
     assert stocked.run("pull", "pca@1.0.0", "-o", "there", "-f") == (0, "there\n", "")

@@ -52,7 +52,7 @@ def test_pull_replaces_a_folder_only_with_f(machine: Machine) -> None:
     make(machine.cwd / "encoder", SAMPLE)
     machine.do("push", "encoder", "encoder")
     make(machine.cwd / "encoder-1.0.0", {"mine": b"dear"})
-    hint = "hint: choose another path, or overwrite it with -f\n"
+    hint = "hint: move it away, or choose another path\n"
     assert machine.run("pull", "encoder") == (5, "", f"error: encoder-1.0.0 exists already\n{hint}")
     assert described(machine.cwd / "encoder-1.0.0") == {"mine": b"dear"}
     assert machine.run("pull", "encoder", "-f") == (0, "encoder-1.0.0\n", "")

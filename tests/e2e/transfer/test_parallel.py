@@ -214,7 +214,7 @@ def test_existing_files_are_kept_and_the_rest_is_pulled(models: Machine) -> None
     (models.cwd / "out").mkdir()
     models.file("out/pca", "mine")
     make(models.cwd / "out/encoder", {"mine": b"dear"})
-    hint = "hint: choose another path, or overwrite it with -f\n"
+    hint = "hint: move it away, or choose another path\n"
     errors_ = f"error: out/encoder exists already\n{hint}error: out/pca exists already\n{hint}"
     assert models.run("pull", "encoder", "forest", "pca", "-d", "out") == (5, "out/forest\n", errors_)
     assert (models.cwd / "out/pca").read_bytes() == b"mine"

@@ -108,7 +108,7 @@ def test_files_that_are_there_are_refused_before_the_first_byte(locked: Machine)
     (folder / "forest").write_bytes(b"mine")
     make(folder / "encoder", {"mine": b"dear"})
     before = locked.log().count("/bytes 20")
-    hint = "hint: choose another path, or overwrite it with -f\n"
+    hint = "hint: move it away, or choose another path\n"
     said = f"error: models/encoder exists already\n{hint}error: models/forest exists already\n{hint}"
     code, out, err = locked.run(*PULL)
     assert (code, out) == (5, "")

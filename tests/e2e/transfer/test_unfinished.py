@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from opstore_daemon.protocol.sizes import format_size
 from tests.cli.folders.trees import described, make
 from tests.e2e.transfer.test_resume import HALF, SIZE, SLACK, content, kill_in_the_middle, staged
 from tests.support.machines import MIB, Machine
@@ -47,7 +48,7 @@ def test_status_lists_an_interrupted_push_which_another_command_line_resumes(mac
     machine.run("stop")
     code, out, err = machine.run("status", env=wire.settings)
     assert (code, out) == (7, "")
-    assert f"unfinished: push of {path}: an unknown part of 101 MB" in err
+    assert f"unfinished: push of {path}: an unknown part of {format_size(SIZE)}" in err
     machine.do("start")
     arrived = wire.up
     wire.reset()
