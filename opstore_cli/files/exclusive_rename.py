@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
-_EXCHANGE = 2  # RENAME_EXCHANGE of Linux' renameat2(), and RENAME_SWAP of macOS' renamex_np()
+# Flags of Linux' renameat2() and of macOS' renamex_np()
+_EXCHANGE = 2
+_EXCLUSIVE = {"linux": 1, "darwin": 4}
 
 
 def rename_exclusively(source: Path, target: Path) -> None:
@@ -15,6 +17,15 @@ def rename_exclusively(source: Path, target: Path) -> None:
     if os.name != "posix":
         os.rename(source, target)  # replaces nothing on Windows
         return
+    failure = _rename_with(_EXCLUSIVE.get(sys.platform, 0), source, target)
+    if failure == 0:
+        return
+    if failure == errno.EEXIST:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    _claim_and_rename(source, target)  # or raise the error of a system that can
+
+
+def _claim_and_rename(source: Path, target: Path) -> None:
     # mkdir claims the name. The rename then replaces the empty folder, or fails if another process has filled it.
     os.mkdir(target)
     try:
@@ -29,17 +40,22 @@ def rename_exclusively(source: Path, target: Path) -> None:
 
 def exchange(source: Path, target: Path) -> bool:
     """Exchange what is at the two paths in one step; return whether that happened: some systems can't."""
-    if os.name != "posix":
-        return False
+    return os.name == "posix" and _rename_with(_EXCHANGE, source, target) == 0
+
+
+def _rename_with(flag: int, source: Path, target: Path) -> int:
+    """Rename in one step, as the flag says; return the error number, ENOSYS where the system has no such call."""
     import ctypes  # takes 5 ms
 
     first, second = os.fsencode(source), os.fsencode(target)
     try:
-        library = ctypes.CDLL(None)
+        library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "linux":
-            return bool(library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _EXCHANGE) == 0)
-        if sys.platform == "darwin":
-            return bool(library.renamex_np(first, second, _EXCHANGE) == 0)
-    except (OSError, AttributeError):
-        pass  # an older system library
-    return False
+            failed = library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, flag)
+        elif sys.platform == "darwin":
+            failed = library.renamex_np(first, second, flag)
+        else:
+            return errno.ENOSYS
+    except (OSError, AttributeError):  # an older system library
+        return errno.ENOSYS
+    return ctypes.get_errno() if failed else 0

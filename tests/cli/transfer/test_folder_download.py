@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from opstore_cli import OpStoreClient
-from opstore_cli.files import part_folder
+from opstore_cli.files import exclusive_rename, part_folder
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import digest_of
 from tests.cli.folders.test_unpacking import entry, ours
@@ -209,7 +209,7 @@ def test_the_old_folder_comes_back_if_the_second_rename_fails(
     client: OpStoreClient, place: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
 ) -> None:
     if not exchanges:
-        monkeypatch.setattr(part_folder, "exchange", lambda *_: False)
+        monkeypatch.setattr(exclusive_rename, "_rename_with", lambda *_: errno.ENOSYS)
     target = make(place / "out", OTHER)
     really = os.rename
 

@@ -40,6 +40,7 @@ def dying(call):
 for name in ("link", "replace", "rename", "unlink", "mkdir", "rmdir", "open"):
     setattr(os, name, dying(getattr(os, name)))
 part_folder.exchange = dying(part_folder.exchange)
+part_folder.rename_exclusively = dying(part_folder.rename_exclusively)
 sys.exit(main(sys.argv[3:], Session()))
 """
 
