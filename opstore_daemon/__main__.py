@@ -3,12 +3,16 @@
 import gc
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import msgspec
 
 from opstore_daemon.protocol import errors
+
+if TYPE_CHECKING:
+    from opstore_daemon.daemon import CurrentSchema, UpgradedSchema
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
 
@@ -34,26 +38,32 @@ def serve(host: str, port: int, db: str | None, saver: str | None, names: tuple[
 
 
 @main.group()
-def db() -> None:
+@click.option("--json", "form", flag_value="json", help="Print a JSON document; errors too.")
+@click.option("--quiet", "form", flag_value="quiet", help="Print the schema only.")
+@click.pass_context
+def db(context: click.Context, form: str | None) -> None:
     """Manage the schema of the database."""
+    context.obj = form
 
 
 @db.command()
 @click.option("--db", "url", help="Database URL.")
-def upgrade(url: str | None) -> None:
+@click.pass_obj
+def upgrade(form: str | None, url: str | None) -> None:
     """Upgrade the schema to this release, after a backup."""
     from opstore_daemon import config, daemon
 
-    _print(daemon.upgrade(config.load(os.environ, url)))
+    _show(lambda: daemon.upgrade(config.load(os.environ, url)), form)
 
 
 @db.command()
 @click.option("--db", "url", help="Database URL.")
-def current(url: str | None) -> None:
+@click.pass_obj
+def current(form: str | None, url: str | None) -> None:
     """Print the schema of the database."""
     from opstore_daemon import config, daemon
 
-    _print(daemon.current(config.load(os.environ, url)))
+    _show(lambda: daemon.current(config.load(os.environ, url)), form)
 
 
 @main.command("chariots-export", hidden=True)
@@ -72,6 +82,25 @@ def chariots_export(url: str) -> None:
     except errors.OpStoreError as error:
         print_line(Failed(code=error.code, status=error.status, text=error.text, hint=error.advice))
         sys.exit(error.exit_code)
+
+
+def _show(work: "Callable[[], CurrentSchema | UpgradedSchema]", form: str | None) -> None:
+    """Print the result of `work` in the form; with `json`, also an error."""
+    try:
+        document = work()
+    except errors.OpStoreError as error:
+        if form != "json":
+            raise
+        body = {"code": error.code, "message": error.text, "details": error.details, "hint": error.advice or None}
+        click.echo(msgspec.json.encode({"error": body}), err=True)
+        sys.exit(error.exit_code)
+    _print(
+        msgspec.json.encode(document).decode()
+        if form == "json"
+        else document.schema or "none"
+        if form == "quiet"
+        else str(document)
+    )
 
 
 def _print(line: str) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
+
 from opstore_daemon.config import Config
 from opstore_daemon.home import (
     HomeLock,
@@ -187,33 +189,52 @@ def report_bug(failure: Exception) -> int:
     return report(errors.InternalError(reference=reference))
 
 
-def upgrade(config: Config) -> str:
-    """Upgrade the database to this release's schema; describe what was done in one line.
+class CurrentSchema(msgspec.Struct, frozen=True):
+    """The schema of the database, None if it has none, and the one that this release needs."""
+
+    schema: str | None
+    needed: str
+
+    def __str__(self) -> str:
+        return f"{self.schema or 'none'} (this opstore needs {self.needed})"
+
+
+class UpgradedSchema(msgspec.Struct, frozen=True):
+    """The schema after an upgrade, the one before (None: none), and the path of the backup, if one was made."""
+
+    schema: str
+    before: str | None
+    backup: str | None
+
+    def __str__(self) -> str:
+        if self.before == self.schema:
+            return f"the schema is already {self.schema}"
+        of_backup = f"; the backup is {self.backup}" if self.backup else ""
+        return f"upgraded the schema from {self.before or 'none'} to {self.schema}{of_backup}"
+
+
+def upgrade(config: Config) -> UpgradedSchema:
+    """Upgrade the database to this release's schema.
 
     Raises HomeLocked or StoreInUse while a daemon runs, SchemaTooNew, and DatabaseLost rather than create a database
     beside the blobs of the home.
     """
     os.umask(0o077)
-    with locked(config):
-        with closing(Database(config.db_url)) as database:
-            spend_on, migrate = database.reserve.spend_on, Migrate(database)
-            database.acquire(str(config.home))
-            before = spend_on(lambda: _revision(database, migrate))
-            # Where the blobs of a database outside of the home are, is unknown.
-            saver = config.saver() if database.path == Path(os.path.realpath(config.database_file)) else None
-            backup = spend_on(lambda: upgrade_alone(database, migrate, saver))
-        if before == migrate.head():
-            return f"the schema is already {before}"
-        of_backup = f"; the backup is {backup}" if backup else ""
-        return f"upgraded the schema from {before or 'none'} to {migrate.head()}{of_backup}"
+    with locked(config), closing(Database(config.db_url)) as database:
+        spend_on, migrate = database.reserve.spend_on, Migrate(database)
+        database.acquire(str(config.home))
+        before = spend_on(lambda: _revision(database, migrate))
+        # Where the blobs of a database outside of the home are, is unknown.
+        saver = config.saver() if database.path == Path(os.path.realpath(config.database_file)) else None
+        backup = spend_on(lambda: upgrade_alone(database, migrate, saver))
+        return UpgradedSchema(migrate.head(), before, None if backup is None else str(backup))
 
 
-def current(config: Config) -> str:
-    """Describe the database's schema and the one that this release needs, in one line."""
+def current(config: Config) -> CurrentSchema:
+    """Return the database's schema and the one that this release needs."""
     with keeping_wal(path_of(config.db_url)), closing(Database(config.db_url)) as database:
         migrate = Migrate(database)
-        found = _revision(database, migrate)
-    return f"{found or 'none'} (this opstore needs {migrate.head()})"
+        return CurrentSchema(_revision(database, migrate), migrate.head())
 
 
 def _revision(database: Database, migrate: Migrate) -> str | None:

@@ -20,7 +20,7 @@ def db() -> None:
 
 @command("upgrade", group=db)
 @click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
-def upgrade(_session: Session, url: str | None) -> None:
+def upgrade(session: Session, url: str | None) -> None:
     """Upgrade the database to the schema of this opstore, after a backup. Stop the daemon first.
 
     \b
@@ -30,16 +30,21 @@ def upgrade(_session: Session, url: str | None) -> None:
 
     You rarely need this: the daemon upgrades its database when it starts.
     """
-    execute_daemon("db", "upgrade", options=[("--db", url)])
+    _execute(session, "upgrade", url)
 
 
 @command("current", group=db)
 @click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
-def current(_session: Session, url: str | None) -> None:
+def current(session: Session, url: str | None) -> None:
     """Show the schema of the database, and the one that this opstore needs.
 
     \b
     Examples:
       opstore db current
     """
-    execute_daemon("db", "current", options=[("--db", url)])
+    _execute(session, "current", url)
+
+
+def _execute(session: Session, word: str, url: str | None) -> None:
+    form = ["--json"] if session.out.json else ["--quiet"] if session.out.quiet else []
+    execute_daemon("db", *form, word, options=[("--db", url)])

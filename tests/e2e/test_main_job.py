@@ -496,6 +496,12 @@ def test_the_database_can_be_upgraded_without_a_daemon(machine: Machine) -> None
     assert machine.run("db", "upgrade") == (0, f"upgraded the schema from none to {HEAD}\n", "")
     assert machine.run("db", "upgrade") == (0, f"the schema is already {HEAD}\n", "")
     assert machine.run("db", "current") == (0, f"{HEAD} (this opstore needs {HEAD})\n", "")
+    schema = {"schema": HEAD, "before": HEAD, "backup": None}
+    assert machine.ask("db", "upgrade") == (0, schema, None)
+    assert machine.ask("db", "current") == (0, {"schema": HEAD, "needed": HEAD}, None)
+    assert machine.run("-q", "db", "current") == (0, f"{HEAD}\n", "")
+    code, _, error = machine.ask("db", "current", "--db", "foo://x")
+    assert (code, error["code"]) == (2, "InvalidSetting")
 
 
 VERSION_KEYS = "op version subversions sequence digest size registered_at labels tags yanked"
