@@ -66,8 +66,9 @@ def _row(entry: "JournalEntry") -> list[Cell | str]:
 def _what(entry: "JournalEntry") -> str:
     if entry.pipeline is not None:
         return entry.pipeline
-    names = [format_reference(version.op, version.version) for version in entry.versions]
-    return (" -> " if entry.action.endswith(" for") else ", ").join(names) or EMPTY
+    if entry.action.endswith(" for"):
+        return " -> ".join(f"{end.op}@{end.version or 'any'}" for end in entry.versions)
+    return ", ".join(format_reference(version.op, version.version) for version in entry.versions) or EMPTY
 
 
 def _text(entry: "JournalEntry") -> str:

@@ -82,6 +82,8 @@ def validate(
     session.out.write_result(found, quiet=[found.verdict], full=Table(("EDGE", "VERDICT", "BASIS", "REASON"), rows))
     if not session.out.json and found.pipeline is not None:
         session.out.note(f"the pipeline {found.pipeline} is {results.VERDICTS[found.verdict]}")
+    elif found.pipeline is None:
+        _note_swapped(session, found, as_of)
     return _code(found.verdict, allow_unknown)
 
 
@@ -106,6 +108,15 @@ def _validate(
     if len(subject) == 1:
         return client.validate_pipeline(PipelineName(subject[0].op), use=use, as_of=as_of)
     return client.validate(*subject, as_of=as_of)
+
+
+def _note_swapped(session: Session, found: "Validation", as_of: str | None) -> None:
+    """Note that the links of an edge go the other way, if they do: its ends may have been swapped."""
+    up, down = found.edges[0].upstream, found.edges[0].downstream
+    if found.edges[0].basis == "no-links" and session.client().links(
+        upstream=down.op, downstream=up.op, limit=1, as_of=as_of
+    ):
+        session.out.note(f"there are links from {down.op} to {up.op}: opstore validate {down} {up}")
 
 
 def _check(subject: tuple[Reference, ...], use: Sequence[Reference]) -> None:

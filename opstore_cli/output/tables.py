@@ -31,7 +31,7 @@ NAMES = frozenset({"the others"})
 # Columns that a cell keeps at each step, until the table fits: free text gives way first, then digests, then names.
 # Folded cells that would get fewer columns are moved below before a name is shortened.
 BESIDE = ((TEXT, 16), (DIGESTS, 8), (FOLDED, 40), (TEXT, 12))
-STEPS = ((TEXT, 16), (DIGESTS, 8), (TEXT, 12), (NAMES, 28), (NAMES, 16), (TEXT, 6), (NAMES, 9))
+STEPS = ((TEXT, 16), (DIGESTS, 8), (TEXT, 12), (NAMES, 28), (TEXT, 10), (NAMES, 16), (TEXT, 6), (NAMES, 9))
 MARGIN = 4  # columns to the left of a cell that is below the others
 
 

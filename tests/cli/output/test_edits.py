@@ -63,7 +63,7 @@ def test_log_off_a_terminal_is_tab_separated(opstore: Opstore) -> None:
         f"6\t{when}\tAna <ana@example.org>\ttagged\tpca@1.0.0, forest@1.0.0\tprod\n"
         f"5\t{when}\t-\tedited\tpca@1.0.0\tbet\\x1bter\\nby far; a=1, -b\n"
         f"4\t{when}\tzoe@laptop\tdescribed\tpca\t50 components\n"
-        f"3\t{when}\t-\tvalid for\tpca@1.0.0 -> forest\t-\n"
+        f"3\t{when}\t-\tvalid for\tpca@1.0.0 -> forest@any\t-\n"
     )
     assert opstore("log", log=ENTRIES) == (0, rows, "")
     assert opstore("log", "-q", log=ENTRIES) == (0, "7\n6\n5\n4\n3\n", "")
@@ -87,11 +87,11 @@ def test_log_on_a_terminal_of_80_columns_is_a_table(opstore: Opstore, monkeypatc
     code, out, err = opstore("log", log=ENTRIES[1:])
     assert (code, err) == (0, "")
     assert out == (
-        "POSITION  WHEN        AUTHOR      ACTION     WHAT                   TEXT\n"
-        "       6  2024-05-06  Ana         tagged     pca@1.0.0,…rest@1.0.0  prod\n"
-        "       5  2024-05-06              edited     pca@1.0.0              bet\\x1bter\n"
-        "       4  2024-05-06  zoe@laptop  described  pca                    50 componen…\n"
-        "       3  2024-05-06              valid for  pca@1.0.0 -> forest\n"
+        "POSITION  WHEN        AUTHOR      ACTION     WHAT                     TEXT\n"
+        "       6  2024-05-06  Ana         tagged     pca@1.0.0, forest@1.0.0  prod\n"
+        "       5  2024-05-06              edited     pca@1.0.0                bet\\x1bter\n"
+        "       4  2024-05-06  zoe@laptop  described  pca                      50 compon…\n"
+        "       3  2024-05-06              valid for  pca@1.0.0 -> forest@any\n"
     )
 
 

@@ -66,7 +66,7 @@ def test_names_lose_their_middle_texts_their_end_and_digests_their_last_digits()
     ]
     table = Table(("VERSION", "REGISTERED", "SIZE", "DIGEST", "TAGS", "MESSAGE"), rows)
     assert tables.format_columns(table, 80, colored=False).splitlines()[1] == (
-        "random_fore…ame@12.3.4  2 days ago  870 MB  abcdef01  production,…  Retrained o…"
+        "random_forest…_name@12.3.4  2 days ago  870 MB  abcdef01  productio…  Retrained…"
     )
     edges = Table(
         ("EDGE", "VERDICT"), [[f"{LONG}@1.0.0 -> pca@2.0.0", "✓ valid"], [f"{LONG}@1.0.0 -> {LONG}@2.0.0", "x"]]

@@ -49,6 +49,14 @@ def test_a_typo_in_the_downstream_op_creates_nothing_and_suggests_the_right_name
     assert deployed.do("versions", "pca", "-q") == "pca@1.0.0"
 
 
+def test_an_edge_whose_ends_are_swapped_is_named(deployed: Machine) -> None:
+    assert deployed.run("validate", "forest@1.0.0", "pca") == (
+        3,
+        "forest@1.0.0 -> pca@1.0.0\tunknown\tno-links\tno link says whether forest 1.0.0 is valid for pca 1.0.0\n",
+        "there are links from pca to forest: opstore validate pca@1.0.0 forest@1.0.0\n",
+    )
+
+
 def test_a_downstream_op_without_versions_needs_any(deployed: Machine) -> None:
     code, _, err = deployed.run("pipeline", "register", "reports", "forest", "report")
     assert (code, err) == (0, "created the op report: it has no versions yet\n")
