@@ -1,6 +1,7 @@
 """`opstore push`: store a file or a folder as a version of an op."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -40,14 +41,17 @@ class _FileType(PathType):
         if isinstance(name, str) and value != "-" and os.path.exists(name) and not _is_op(name, value):
             op = _op_or_none(os.fspath(value))
             if op is not None:
-                raise _Swapped(f"opstore push {op} {name}", f"{name} is a path: the name of the op comes first", ctx)
+                raise _Swapped(op, name, "is a path: the name of the op comes first", ctx)
         return super().convert(value, param, ctx)
 
 
 class _Swapped(click.UsageError):
-    def __init__(self, advice: str, message: str, ctx: click.Context | None) -> None:
-        super().__init__(message, ctx)
-        self.advice = advice
+    """The path is where the name of the op belongs."""
+
+    def __init__(self, op: OpName | None, path: str, problem: str, ctx: click.Context | None = None) -> None:
+        super().__init__(f"{path} {problem}", ctx)
+        # Quoted, to be pasted into a shell; `./`, or it would be an option.
+        self.advice = shlex.join(["opstore", "push", op or "NAME", f"./{path}" if path.startswith("-") else path])
 
 
 def _is_op(name: str, file: str) -> bool:
@@ -159,7 +163,7 @@ def _incomplete(name: str | None) -> click.UsageError:
         return click.UsageError(message)
     base = os.path.basename(os.path.abspath(name))
     op = _op_or_none(base if os.path.isdir(name) else split_suffix(base)[0])
-    return _Swapped(f"opstore push {op or 'NAME'} {name}", f"{name} is a path, and the name of the op is missing", None)
+    return _Swapped(op, name, "is a path, and the name of the op is missing")
 
 
 def _push_one(

@@ -16,11 +16,18 @@ class TrailingWordsCommand(Command):
     trailing = "--from-command"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if self.trailing in args:
-            start = args.index(self.trailing)
-            words = args[start + 1 :]
-            # For click, an option that is given once for each word.
-            args = args[:start] + ([f"{self.trailing}={word}" for word in words] or [self.trailing])
+        for start, arg in enumerate(args):
+            if arg == "--":
+                break
+            if arg == self.trailing or arg.startswith(f"{self.trailing}="):
+                words = args[start + 1 :]
+                if arg != self.trailing:
+                    words.insert(0, arg.removeprefix(f"{self.trailing}="))
+                elif words[:1] == ["--"]:
+                    del words[0]
+                # For click, an option that is given once for each word.
+                args = args[:start] + ([f"{self.trailing}={word}" for word in words] or [self.trailing])
+                break
         return super().parse_args(ctx, args)
 
 

@@ -8,9 +8,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from opstore_cli.folders.ignore import GIT, IgnoreRules
+from opstore_cli.folders.ignore import IgnoreRules
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.folder_format import (
+    BLOCK,
     END,
     FILE,
     FOLDER,
@@ -37,11 +38,19 @@ class PackedFolder:
 
     It keeps a list of the entries in memory, but of their content only what one `read` returns. `follow_links`: links
     are replaced by what they lead to, also outside of the folder; a cycle is refused. `rules`: which entries are
-    skipped; `skipped` is how many of them patterns of the user exclude, and whether a `.git` is skipped.
+    skipped; `skipped` is how many of them patterns of the user exclude, and whether a `.git` is skipped. `max_size`:
+    refuse a folder as soon as its entries show that its stream is longer.
     """
 
-    def __init__(self, path: str, *, follow_links: bool = False, rules: IgnoreRules | None = None) -> None:
-        self._path, self._follows, self._rules = path, follow_links, rules
+    def __init__(
+        self,
+        path: str,
+        *,
+        follow_links: bool = False,
+        rules: IgnoreRules | None = None,
+        max_size: int | None = None,
+    ) -> None:
+        self._path, self._follows, self._rules, self._max_size = path, follow_links, rules, max_size
         self.skipped = (0, False)
         # As bytes, so that names are the same whatever encoding the user's locale has.
         self._root = os.fsencode(path)
@@ -159,6 +168,8 @@ class PackedFolder:
             with self._translated_errors(folder), os.scandir(path) as found:
                 names = [each.name for each in found]
             count += len(names)
+            if self._max_size is not None and count * BLOCK > self._max_size:
+                raise self._refused(b"", f"its stream has more than {self._max_size} bytes")
             if self._follows and count > MAX_FOLLOWED:
                 raise self._refused(folder, f"with its links followed, the folder has more than {MAX_FOLLOWED} entries")
             for name in names:
@@ -176,12 +187,12 @@ class PackedFolder:
             return False
         full_path = os.path.join(self._root, path)
         is_folder = os.path.isdir(full_path) and (self._follows or not os.path.islink(full_path))
-        pattern = self._rules.deciding(path, is_folder)
-        if pattern is not None:
+        rule = self._rules.deciding(path, is_folder)
+        if rule is not None:
             count, git = self.skipped
-            is_git = pattern == GIT
+            is_git = self._rules.is_default(rule)
             self.skipped = (count + (not is_git), git or is_git)
-        return pattern is not None
+        return rule is not None
 
     def _place(self, path: bytes, folder: bytes, above: "tuple[_Place, ...]") -> "_Place":
         """Return the identity of a folder; raises FileRefused if it is one of those that it is in."""

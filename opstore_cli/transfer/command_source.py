@@ -1,6 +1,8 @@
 """The output of a command as the source of a push, which is refused if the command fails."""
 
 import contextlib
+import os
+import select
 import shlex
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from opstore_cli.transfer.source import Source
 from opstore_daemon.protocol import errors
 
 GRACE = 5.0  # seconds that the command has to end after a signal, before the next stronger one
+POLL_INTERVAL = 0.5  # seconds between two looks at whether the command has ended
 MAX_SHOWN = 200  # characters of the command in an error
 
 # The signals that end this process, and how they are usually handled. Ctrl-C reaches the command by itself.
@@ -29,6 +32,21 @@ class CommandOutput(Source):
     def __init__(self, process: "subprocess.Popen[bytes]", command: Sequence[str]) -> None:
         super().__init__(cast(BinaryIO, process.stdout), "the output of the command")
         self._process, self._command = process, command
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Raises CommandFailed if they don't end although the command has ended."""
+        # On Windows, select() is for sockets only.
+        while os.name == "posix" and not self._has_output(POLL_INTERVAL):
+            if self._process.poll() is not None and not self._has_output(GRACE):
+                self.check_unchanged()
+                failure = _failure(self._command, "it ended, but a process that it started still has its output open")
+                failure.advice = "let the command wait for that process, or redirect the output of that process"
+                raise failure
+        return super().read(size)
+
+    def _has_output(self, timeout: float) -> bool:
+        """Return whether there are bytes to read, or the end, within this many seconds."""
+        return bool(select.select([self.fileno()], [], [], timeout)[0])
 
     def check_unchanged(self) -> None:
         """Wait for the end of the command. Raises CommandFailed unless it succeeds."""

@@ -18,6 +18,7 @@ from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.folder_format import FOLDER_FORMAT
 from opstore_daemon.protocol.limits import READ_SIZE
 from opstore_daemon.protocol.samples import Sample, sample_of
+from opstore_daemon.system.files import NONBLOCK
 
 if TYPE_CHECKING:
     import socket
@@ -227,17 +228,17 @@ class FolderSource(Source):
 
 @contextlib.contextmanager
 def open_source(
-    source: "Readable | Source", *, follow_links: bool = False, exclude: Sequence[str] = (), whole: bool = False
+    source: "Readable | Source", *, follow_links: bool = False, exclude: Sequence[str] = ()
 ) -> Iterator[Source]:
     """Yield the source, opened; a file object or a Source is not closed at the end. Raises FileRefused.
 
     `follow_links`: store what the links in a folder lead to in place of the links. `exclude`: patterns of entries of a
-    folder to skip, in addition to those of its `.opstoreignore`; `whole`: skip nothing.
+    folder to skip, in addition to those of its `.opstoreignore`.
     """
     if isinstance(source, Source):
         yield source
     elif isinstance(source, Path | str) and os.path.isdir(source):
-        rules = None if whole else IgnoreRules.of_folder(str(source), exclude)
+        rules = IgnoreRules.of_folder(str(source), exclude)
         with contextlib.closing(PackedFolder(str(source), follow_links=follow_links, rules=rules)) as folder:
             made = FolderSource(folder, source)
             made.follows_links, made.exclude, made.skipped = follow_links, tuple(exclude), folder.skipped
@@ -258,9 +259,12 @@ def has_bytes(path: Path, digest: str | None, size: int | None) -> bool:
 
 
 def digest_of_path(path: Path, size: int | None = None) -> Digest | None:
-    """Return the digest that a push of the file or folder would have; None if it can't be read, or has another size."""
+    """Return the digest of the regular file or folder, skipping nothing; None if it can't be read or has another size.
+
+    Neither a pipe nor a device is read, which might not end.
+    """
     try:
-        with open_source(path, whole=True) as source, Hasher() as hasher:
+        with _open_whole(path, size) as source, Hasher() as hasher:
             if size is not None and source.size not in (None, size):
                 return None
             while data := source.read(READ_SIZE):
@@ -271,9 +275,22 @@ def digest_of_path(path: Path, size: int | None = None) -> Digest | None:
         return None
 
 
-def _open(path: Path) -> BinaryIO:
+@contextlib.contextmanager
+def _open_whole(path: Path, size: int | None) -> Iterator[Source]:
+    if os.path.isdir(path):
+        with contextlib.closing(PackedFolder(str(path), max_size=size)) as folder:
+            yield FolderSource(folder, path)
+        return
+    # O_NONBLOCK: opening a named pipe would wait for a writer.
+    with _open(path, NONBLOCK) as file:
+        if _regular(file) is None:
+            raise errors.FileRefused(path=str(path), reason="it is not a regular file")
+        yield Source(file, str(path), path)
+
+
+def _open(path: Path, flags: int = 0) -> BinaryIO:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
+        descriptor = os.open(path, os.O_RDONLY | flags | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
     except FileNotFoundError:
         raise errors.FileRefused(path=str(path), reason="there is no such file") from None
     except (OSError, ValueError) as error:

@@ -61,9 +61,23 @@ PATTERNS = [
     ["file-[!0-9]"],
     ["file-[^1]"],
     ["file[]]"],
-    ["file-[a-z]"],
-    ["file-[0-9x]"],
+    ["file-[[:alpha:]]"],
+    ["file-[[:digit:]x]"],
     ["file-[a\\-x]"],
+    ["file-[b-a]"],
+    ["deep/**/"],
+    ["file-[!x]"],
+    ["deep/**", "!deep/er", "!deep/er/a.log"],
+    ["doc/**", "!doc/a.txt"],
+    ["doc/***", "!doc/a.txt"],
+    ["*", "!*/", "!a.txt"],
+    ["!*", "doc"],
+    ["*.txt", "!doc"],
+    ["*/**", "!a.txt"],
+    ["doc[!x]a.txt"],
+    ["doc[+-0]a.txt"],
+    ["file[[]"],
+    ["file[&&]"],
     ["#hash"],
     ["\\#hash"],
     ["!bang"],
@@ -131,10 +145,18 @@ def test_names_that_are_not_utf_8_and_line_feeds_are_matched(tmp_path: Path) -> 
     rules = IgnoreRules(["*.log"])
     assert rules.deciding(b"\xff.log", False)
     assert rules.deciding(b"a\nb.log", False)
+    assert rules.deciding(b"a\nb/c.log", False)
+    assert rules.deciding(b"a.log\n", False) is None
     assert rules.deciding(b"\xff.txt", False) is None
 
 
-@pytest.mark.parametrize("pattern", ["[a", "[", "[!", "[a\\", "a\\", "!", "/", "[[:alpha:]]", "a" * 1025])
+def test_the_time_of_a_hostile_pattern_is_bounded() -> None:
+    # Without the bound, each of these takes longer than anybody waits.
+    assert IgnoreRules(["*a" * 100 + "*b"]).deciding(b"a" * 255, False) is None
+    assert IgnoreRules(["**/a/" * 100 + "b"]).deciding(b"/".join([b"a"] * 1000), False) is None
+
+
+@pytest.mark.parametrize("pattern", ["[a", "[", "[!", "[a\\", "a\\", "!", "/", "!/", "[[:nope:]]", "a" * 1025])
 def test_what_is_no_pattern_is_refused_with_the_line(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(InvalidPattern):
         IgnoreRules([pattern])

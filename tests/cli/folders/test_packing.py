@@ -276,3 +276,20 @@ def test_no_more_than_one_file_is_open_at_a_time(tmp_path: Path, monkeypatch: py
         while source.read(1000):
             pass
     assert (files.most, files.now) == (1, set())
+
+
+def test_a_folder_with_more_entries_than_fit_is_not_read_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make(tmp_path / "root", {f"{number}/{each}": b"" for number in range(9) for each in range(9)})
+    listed: list[bytes] = []
+    scandir = os.scandir
+
+    def list_folder(path: bytes) -> Any:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", list_folder)
+    with pytest.raises(errors.FileRefused, match="more than 6000 bytes"):
+        PackedFolder(str(root), max_size=6000)
+    assert len(listed) == 2

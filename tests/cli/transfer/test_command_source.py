@@ -1,5 +1,6 @@
-"""The end of a command whose output is pushed, when a signal arrives while it starts."""
+"""The end of a command whose output is pushed."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from opstore_cli.transfer import command_source
 from opstore_cli.transfer.command_source import run_command
+from opstore_daemon.protocol import errors
 
 COMMAND = (sys.executable, "-c", "import time; time.sleep(100)")
 
@@ -35,3 +38,18 @@ def test_a_signal_while_the_command_starts_ends_it(
         signal.signal(signal.SIGTERM, before)
     assert (caught.type is KeyboardInterrupt, received) == (number == signal.SIGINT, ends_by)
     assert started[0].returncode is not None
+
+
+@pytest.mark.parametrize(("code", "reason"), [(0, "still has its output open"), (3, "exit code 3")])
+def test_output_that_stays_open_after_the_command_is_refused(
+    code: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_source, "GRACE", 0.1)
+    monkeypatch.setattr(command_source, "POLL_INTERVAL", 0.1)
+    output: list[bytes] = []
+    command = ["sh", "-c", f"sleep 20 & echo $!; exit {code}"]
+    try:
+        with run_command(command) as source, pytest.raises(errors.CommandFailed, match=reason):
+            output.extend(iter(lambda: source.read(100), b""))
+    finally:
+        os.kill(int(b"".join(output)), signal.SIGKILL)

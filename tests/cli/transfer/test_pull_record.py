@@ -7,6 +7,7 @@ import pytest
 
 from opstore_cli.files import private
 from opstore_cli.transfer.pull_record import NAME, PullRecord
+from opstore_cli.transfer.source import digest_of_path
 from opstore_daemon.protocol.digests import Digest, digest_of
 
 
@@ -25,6 +26,17 @@ def test_the_record_of_another_user_is_not_used(record: Path, monkeypatch: pytes
     monkeypatch.undo()
     assert PullRecord.read(record).prune("churn", []) == ([record / "pca"], [])
     assert os.listdir(record) == [NAME]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_what_never_ends_is_kept_unread(record: Path, kind: str) -> None:
+    (record / "pca").unlink()
+    if kind == "pipe":
+        os.mkfifo(record / "pca")  # without a writer
+    else:
+        (record / "pca").symlink_to("/dev/zero")
+    assert digest_of_path(record / "pca") is None
+    assert PullRecord.read(record).prune("churn", []) == ([], [record / "pca"])
 
 
 def test_a_file_that_changes_while_it_is_removed_is_put_back(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,9 +63,9 @@ def test_exclude_is_for_folders_and_a_wrong_pattern_is_named(machine: Machine) -
     assert machine.run("push", "m", "-", "--exclude", "x")[0] == 2
     make(machine.cwd / "model", {"a": b"a"})
     code, out, err = machine.run("push", "m", "model", "--exclude", "[a")
-    assert (code, out, err) == (2, "", "error: invalid request: '[a' is not a pattern to exclude: it matches nothing\n")
+    assert (code, out, err) == (2, "", "error: invalid request: '[a' is not a pattern to exclude: its [ has no ]\n")
     machine.file("model/.opstoreignore", "ok\na[\n")
-    said = "error: model/.opstoreignore: line 2 is not a pattern: it matches nothing\n"
+    said = "error: model/.opstoreignore: line 2 is not a pattern: its [ has no ]\n"
     assert machine.run("push", "m", "model") == (2, "", said)
     assert not machine.runtime_file.exists()
 

@@ -94,6 +94,7 @@ SWAPPED = {
     ("pca.bin",): ("pca.bin is a path, and the name of the op is missing", "opstore push pca pca.bin"),
     ("models/",): ("models/ is a path, and the name of the op is missing", "opstore push models models/"),
     ("Pca.bin",): ("Pca.bin is a path, and the name of the op is missing", "opstore push NAME Pca.bin"),
+    ("my pca",): ("my pca is a path, and the name of the op is missing", "opstore push NAME 'my pca'"),
     ("nothing",): ("give NAME and FILE, NAME and --from-command CMD, or --all DIR", "opstore push --help"),
     ("pca", "nothing"): ("FILE: path 'nothing' does not exist", "opstore push --help"),
     ("pca.bin", "Not An Op"): ("FILE: path 'Not An Op' does not exist", "opstore push --help"),
@@ -104,6 +105,7 @@ SWAPPED = {
 def test_swapped_and_missing_arguments_are_answered_with_the_command(machine: Machine, words: tuple[str, ...]) -> None:
     machine.file("pca.bin", "a pca")
     machine.file("Pca.bin", "a pca")
+    machine.file("my pca", "a pca")
     (machine.cwd / "models").mkdir()
     message, hint = SWAPPED[words]
     assert machine.run("push", *words) == (2, "", f"error: {message}\nhint: {hint}\n")
