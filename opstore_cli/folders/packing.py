@@ -25,7 +25,7 @@ from opstore_daemon.protocol.folder_format import (
 from opstore_daemon.system.files import NONBLOCK, open_nofollow
 
 # The way out if a link can't be stored as a link.
-FOLLOW = "--follow-links stores what the links lead to, if you trust the folder (in Python: follow_links=True)"
+FOLLOW = "{} stores what the links lead to, if you trust the folder"
 MAX_FOLLOWED = 1_000_000  # entries: folders that link to one another twice would double at each level
 
 _Place = tuple[int, int]  # device and inode
@@ -229,7 +229,11 @@ class PackedFolder:
             try:
                 check_entry(entry)
             except InvalidFolder as error:
-                raise self._refused(path, str(error), FOLLOW if is_link else "") from None
+                failure = self._refused(path, str(error))
+                if is_link:
+                    failure.advice = FOLLOW.format("--follow-links")
+                    failure.python = FOLLOW.format("follow_links=True")
+                raise failure from None
         return entry
 
     def _state_behind(self, full_path: bytes, path: bytes) -> os.stat_result:
@@ -247,11 +251,9 @@ class PackedFolder:
         except OSError as error:
             raise self._refused(path, errors.reason(error)) from error
 
-    def _refused(self, path: bytes, reason: str, advice: str = "") -> errors.FileRefused:
+    def _refused(self, path: bytes, reason: str) -> errors.FileRefused:
         full_path = os.path.join(self._path, os.fsdecode(path)) if path else self._path
-        error = errors.FileRefused(path=full_path, reason=reason)
-        error.advice = advice
-        return error
+        return errors.FileRefused(path=full_path, reason=reason)
 
 
 def _identity(state: os.stat_result) -> tuple[int, ...]:

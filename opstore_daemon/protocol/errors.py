@@ -535,10 +535,7 @@ class HomeLocked(Conflict):
 
 class StoreInUse(Conflict):
     message = "{what} is in use by {holder}"
-    hint = (
-        "one daemon at a time: stop the other one (in Python: close() the earlier server), "
-        "or give another --db, --saver or OPSTORE_HOME"
-    )
+    hint = "one daemon at a time: stop the other one, or give another --db, --saver or OPSTORE_HOME"
     python = "one at a time: close() the earlier server, or pass another saver and db_url"
 
 

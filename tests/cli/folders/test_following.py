@@ -10,7 +10,7 @@ import pytest
 
 from opstore_cli import OpStoreClient
 from opstore_cli.folders import packing
-from opstore_cli.folders.packing import FOLLOW, PackedFolder
+from opstore_cli.folders.packing import PackedFolder
 from opstore_cli.transfer.source import digest_of_path, open_source
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
@@ -61,7 +61,8 @@ def test_without_the_option_the_link_its_target_and_the_option_are_named(snapsho
     with pytest.raises(errors.FileRefused) as caught, open_source(snapshot):
         pass
     assert caught.value.text == f"{snapshot}/{name}: the link's target {target!r} is outside the folder"
-    assert caught.value.advice == FOLLOW
+    does = "stores what the links lead to, if you trust the folder"
+    assert (caught.value.advice, caught.value.python) == (f"--follow-links {does}", f"follow_links=True {does}")
 
 
 def test_the_client_follows_links_on_request(
