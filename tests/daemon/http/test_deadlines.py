@@ -113,7 +113,7 @@ def test_a_response_that_nobody_reads_has_a_deadline(
                 after(10)
         assert not full.connected
         assert clock.now - read_at > STALLED_SECONDS
-        assert not any(each.total_outbufs_len for each in listener._channels())
+        wait_for(lambda: not any(each.total_outbufs_len for each in listener._channels()), "the buffers to be freed")
         assert http.get(routes.OPS).status_code == 200
 
 
