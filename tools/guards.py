@@ -179,10 +179,10 @@ def _replace(path: Path, source: str) -> None:
 
 
 def _id_of(test: str) -> str:
-    """Return the test's id in pytest: test_scenarios.py runs a scenario, here on files."""
+    """Return the test's id in pytest: test_scenarios.py runs a scenario, here over HTTP, on files."""
     place, _, name = test.partition("::")
     if place.startswith("tests/scenarios/") and not place.endswith("test_scenarios.py"):
-        return f"tests/scenarios/test_scenarios.py::test_scenario[{name}-files]"
+        return f"tests/scenarios/test_scenarios.py::test_scenario[{name}-http]"
     return test
 
 
