@@ -1,5 +1,6 @@
 """The verbs that return or write the bytes of versions."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -34,7 +35,8 @@ class PullsMixin(ApiMixin):
 
         Args:
             reference: the version: `pca`, `pca@1.2.0`, `pca@best`, ...
-            to: a path or a binary file object, which gets the last bytes only after all are verified.
+            to: the path of the file or folder to write, not of a folder to write it into; or a binary file object,
+                which gets the last bytes only after all are verified.
             overwrite: replace anything else at the path.
 
         Returns:
@@ -46,7 +48,7 @@ class PullsMixin(ApiMixin):
             NotStored: the version has no bytes.
             OutputExists: something else is at the path.
             OutputFailed: the output can't be written, or `to.write` raised anything but BrokenPipeError.
-            FileRefused: the path is a folder, or its folder does not exist.
+            FileRefused: the path is a folder but the version is not, or the folder of the path does not exist.
             FolderRefused: the bytes are no folder that can be unpacked.
             IntegrityFailure: the bytes do not match their digest.
 
@@ -66,6 +68,8 @@ class PullsMixin(ApiMixin):
             path = Path(to)
             check_path(path, overwrite)
             with self.start_pull(reference, client_verifies=True, resume=may_resume(path.parent, path.name)) as pull:
+                if str(to).endswith(("/", os.sep)) and not pull.record.is_folder:
+                    raise errors.FileRefused(path=str(to), reason="it names a folder, and the version is a file")
                 pull.to_path(path, overwrite)
         else:
             with self.start_pull(reference) as pull:

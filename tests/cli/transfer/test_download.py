@@ -30,6 +30,17 @@ def test_a_version_is_returned_or_written_to_a_file_or_a_stream(
     assert [path.name for path in outputs(tmp_path)] == ["out"]
 
 
+def test_a_file_is_not_written_to_a_path_that_names_a_folder(
+    daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
+) -> None:
+    daemon.versions.append(b"some bytes")
+    (tmp_path / "models").mkdir()
+    for to in (tmp_path / "models", f"{tmp_path}/models/", f"{tmp_path}/new/"):
+        with pytest.raises(errors.FileRefused, match="folder"):
+            client.pull("pca", to=to)
+    assert ([*tmp_path.glob("models/*")], (tmp_path / "new").exists()) == ([], False)
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_pull_resumes_after_a_lost_connection(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path, ranges: bool
