@@ -29,7 +29,7 @@ def graph(session: Session, pipeline: PipelineName, form: str, use: Sequence[Ref
       opstore graph churn
       opstore graph churn --format mermaid
 
-    The exit code is 0 whatever the verdict is; for a check, use opstore validate.
+    -q prints the versions, one per line. The exit code is 0 whatever the verdict is; for a check, use opstore validate.
     """
     from opstore_cli.output import graph as drawing
 
@@ -38,4 +38,4 @@ def graph(session: Session, pipeline: PipelineName, form: str, use: Sequence[Ref
         session.out.write_lines(drawing.draw_mermaid(found))
         return
     rows = [(line, reason) for line, reason in drawing.draw_text(found)]
-    session.out.write_result(found, quiet=[line.plain for line, _ in rows], full=Table(("", ""), rows))
+    session.out.write_result(found, quiet=map(str, found.versions), full=Table(("", ""), rows))

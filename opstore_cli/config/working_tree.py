@@ -26,7 +26,7 @@ def read_working_tree(cwd: Path, warn: Callable[[str], object]) -> tuple[dict[st
             return read_table(own, TREE_KEYS), own
         table = project_table(project, warn)
         if table is not None:
-            return _check_table(project, table, TREE_KEYS), project
+            return check_table(project, table, TREE_KEYS), project
         if os.path.lexists(folder / ".git"):
             break
     return {}, None
@@ -48,10 +48,11 @@ def read_table(path: Path, allowed: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings in a TOML file. Raises InvalidSetting, also for keys that are not `allowed`."""
     with errors.translated(OSError, text.NotText, to=errors.InvalidSetting, setting=str(path)):
         table = text.read_toml(path)
-    return _check_table(path, table, allowed)
+    return check_table(path, table, allowed)
 
 
-def _check_table(path: Path, table: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
+def check_table(path: Path, table: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings in a table of the file, with the URL in its normal form. Raises InvalidSetting."""
     if not isinstance(table, dict):
         raise errors.InvalidSetting(setting=str(path), reason="tool.opstore must be a table")
     for key, value in table.items():

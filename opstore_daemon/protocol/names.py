@@ -30,7 +30,7 @@ class Name(CheckedText):
         rule = RULE
         if is_device(text):
             rule = f"{text.split('.', 1)[0].lower()} is the name of a device on Windows"
-        suggestion = suggest_name(text)
+        suggestion = suggest_name(text.partition("@")[0])  # a reference, where only a name is expected
         advice = f"use {suggestion}" if suggestion else ""
         raise errors.InvalidName(name=text[:200], rule=rule, suggestion=advice)
 

@@ -48,7 +48,7 @@ def test_an_author_is_read_as_it_was_set(user: User, path: Path, author: str) ->
     [
         ("# mine\nurl = 'http://old' # why\nallow_pickle = false\n", f'# mine\nurl = "{URL}"\nallow_pickle = false\n'),
         ("allow_pickle = false", f'allow_pickle = false\nurl = "{URL}"\n'),
-        ("\ufeff# mine\r\nallow_pickle = false\r\n", f'# mine\nallow_pickle = false\nurl = "{URL}"\n'),
+        ("\ufeff# mine\r\nallow_pickle = false\r\n", f'# mine\r\nallow_pickle = false\r\nurl = "{URL}"\r\n'),
         ('"url"="http://old"', f'url = "{URL}"\n'),
         ("# url = 'http://comment'\n", f"# url = 'http://comment'\nurl = \"{URL}\"\n"),
         ("", f'url = "{URL}"\n'),
@@ -58,11 +58,11 @@ def test_all_other_lines_are_kept(path: Path, before: str, after: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(before.encode())
     assert user_file.change("url", URL)
-    assert path.read_text() == after
+    assert path.read_bytes() == after.encode()
 
 
 @pytest.mark.parametrize(
-    "text", ["u\\u0072l", '"u\\u0072l" = "http://old"', 'url = """\nhttp://old"""', "url = 1", "other = 1"]
+    "text", ["u\\u0072l", '"u\\u0072l" = "http://old"', 'url = """\nhttp://old"""', "author = 1", "other = 1", "url ="]
 )
 def test_a_file_that_can_not_be_changed_safely_stays_as_it_is(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
@@ -71,6 +71,27 @@ def test_a_file_that_can_not_be_changed_safely_stays_as_it_is(path: Path, text: 
         user_file.change("url", URL)
     assert str(path) in refused.value.text
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("value", [URL, None])
+@pytest.mark.parametrize("before", ["url = 1\n", "url = 'ftp://x'\n"])
+def test_an_invalid_value_can_be_replaced_and_removed(path: Path, before: str, value: str | None) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(before)
+    assert user_file.change("url", value)
+    assert path.read_text() == ("" if value is None else f'url = "{URL}"\n')
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_symbolic_link_stays_and_its_target_is_changed(path: Path, tmp_path: Path, exists: bool) -> None:
+    target = tmp_path / "dotfiles.toml"
+    if exists:
+        target.write_text("# mine\n")
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target)
+    assert user_file.change("url", URL)
+    assert path.is_symlink()
+    assert target.read_text() == ("# mine\n" if exists else "") + f'url = "{URL}"\n'
 
 
 @pytest.mark.parametrize(

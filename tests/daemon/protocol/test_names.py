@@ -166,3 +166,10 @@ def test_a_name_is_legal_exactly_by_the_rules_of_the_contract(text: str) -> None
 def test_a_suggested_name_is_legal(text: str) -> None:
     suggested = suggest_name(text)
     assert suggested is None or is_name(suggested)
+
+
+@pytest.mark.parametrize("text", ["pca@1.0.0", "PCA@best", "pca@"])
+def test_a_reference_in_place_of_a_name_is_answered_with_its_name(text: str) -> None:
+    with pytest.raises(errors.InvalidName) as refused:
+        OpName.parse(text)
+    assert refused.value.advice == "use pca"

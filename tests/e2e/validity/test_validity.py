@@ -228,6 +228,7 @@ def test_a_graph_is_drawn_in_a_terminal_and_as_mermaid(deployed: Machine) -> Non
     assert "└─ ✓ valid (link) → pca@3.0.0" in shown
     code, plain, _ = deployed.run("graph", "churn")
     assert "  invalid (not-validated) -> forest@3.0.0\t" in plain
+    assert all(re.fullmatch(r"[a-z]+@\S+", line) for line in deployed.run("-q", "graph", "churn")[1].splitlines())
     code, mermaid, _ = deployed.run("graph", "churn", "--format", "mermaid")
     assert mermaid.startswith('flowchart LR\n    op0["scaler#64;3#46;0#46;0"]\n')
     assert "    op2 -.-x|invalid, not-validated| op3\n" in mermaid
