@@ -4,6 +4,7 @@ import click
 
 from opstore_cli.console.command import HELP, Group, command
 from opstore_cli.console.daemon_status import execute_daemon
+from opstore_cli.console.options import refuse_url
 from opstore_cli.console.session import Session
 
 
@@ -46,5 +47,6 @@ def current(session: Session, url: str | None) -> None:
 
 
 def _execute(session: Session, word: str, url: str | None) -> None:
+    refuse_url(session)
     form = ["--json"] if session.out.json else ["--quiet"] if session.out.quiet else []
     execute_daemon("db", *form, word, options=[("--db", url)])

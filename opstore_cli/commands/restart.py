@@ -2,6 +2,7 @@
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import write_started
+from opstore_cli.console.options import refuse_url
 from opstore_cli.console.session import Session
 
 
@@ -15,5 +16,6 @@ def restart(session: Session) -> None:
     """
     from opstore_cli.local import daemon
 
+    refuse_url(session)
     home = session.home()
     write_started(session, daemon.restart(home), home, "restarted")

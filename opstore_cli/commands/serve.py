@@ -6,6 +6,7 @@ import click
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import execute_daemon
+from opstore_cli.console.options import refuse_url
 from opstore_cli.console.parameters import NumberType
 from opstore_cli.console.session import Session
 
@@ -23,7 +24,7 @@ from opstore_cli.console.session import Session
     help="Accept requests for this Host too, as a proxy forwards it; repeatable.",
 )
 def serve(
-    _session: Session, host: str | None, port: int | None, db: str | None, saver: str | None, names: Sequence[str]
+    session: Session, host: str | None, port: int | None, db: str | None, saver: str | None, names: Sequence[str]
 ) -> None:
     """Run a daemon in the foreground, until Ctrl-C or SIGTERM. Commands with the same OPSTORE_HOME find it.
 
@@ -36,5 +37,6 @@ def serve(
 
     The daemon listens on the loopback interface only. For other machines, put a reverse proxy with TLS in front of it.
     """
+    refuse_url(session)
     options = [("--host", host), ("--port", port), ("--db", db), ("--saver", saver)]
     execute_daemon("serve", options=[*options, *(("--allow-host", name) for name in names)])

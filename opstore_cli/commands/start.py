@@ -2,6 +2,7 @@
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import write_started
+from opstore_cli.console.options import refuse_url
 from opstore_cli.console.session import Session
 
 
@@ -18,6 +19,7 @@ def start(session: Session) -> None:
     """
     from opstore_cli.local import daemon
 
+    refuse_url(session)
     home = session.home()
     running = daemon.ensure_running(home)
     write_started(session, running, home, "started" if running.started else "already running")

@@ -2,6 +2,7 @@
 
 from opstore_cli.console.command import command
 from opstore_cli.console.daemon_status import not_running
+from opstore_cli.console.options import refuse_url
 from opstore_cli.console.session import Session
 
 
@@ -15,6 +16,7 @@ def stop(session: Session) -> None:
     """
     from opstore_cli.local import stopping
 
+    refuse_url(session)
     home = session.home()
     stopped = stopping.stop(home)
     session.out.write_result(not_running(home=str(home)), quiet=[], full=[])

@@ -223,3 +223,15 @@ def test_a_time_without_an_offset_is_local(monkeypatch: pytest.MonkeyPatch, give
         result = CliRunner().invoke(ask, ["--as-of", given])
     time.tzset()
     assert result.output == f"{asked}\n"
+
+
+@pytest.mark.parametrize("line", ["start", "stop", "restart", "serve", "db current", "db upgrade", "logs", "token"])
+def test_a_command_for_the_local_daemon_refuses_a_url(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    monkeypatch.setenv("OPSTORE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("a daemon was executed"))
+    code, out, err = in_process(capsys, "--url", "https://models.example.com", *line.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("error: this command does not use --url")
+    assert list(tmp_path.iterdir()) == []
