@@ -186,6 +186,8 @@ def source(name: str, value: Any) -> Any:
         return _path_of_source(value)
     if isinstance(value, os.PathLike):
         return Path(os.fsdecode(value))
+    if isinstance(value, memoryview) and not value.c_contiguous:  # such as a slice with a step
+        return value.tobytes()
     if isinstance(value, bytes | bytearray | memoryview) or callable(getattr(value, "read", None)):
         return value
     expected = "bytes, the path of a file or folder, or a binary file object"
@@ -216,6 +218,8 @@ def path(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise _invalid(name, "a path", value)
     found = os.fsdecode(value)
+    if not found:  # Path("") is the working folder
+        raise errors.InvalidArgument(argument=name, expected="a path", actual="an empty text", advice="")
     if "\0" in found:
         raise errors.InvalidArgument(argument=name, expected="a path", actual="a text with a null character", advice="")
     return Path(found)

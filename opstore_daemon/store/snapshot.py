@@ -156,8 +156,9 @@ def as_of(connection: Connection, text: str | None) -> Snapshot:
     if text.isascii() and text.isdigit():
         position = int(text) if len(text) < 19 else last + 1
         if position > last:
+            shown = text if len(text) <= 30 else f"{text[:30]}..."
             raise errors.InvalidRequest(
-                reason=f"position {text[:30]} does not exist: the journal's last position is {last}"
+                reason=f"position {shown} does not exist: the journal's last position is {last}"
             )
         at = connection.execute(select(Journal.at).where(Journal.position == position)).scalar()
         if at is None:

@@ -16,6 +16,7 @@ from opstore_daemon.protocol.checked_text import CheckedText
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import MAX_LABELS
 from opstore_daemon.protocol.names import Name
+from opstore_daemon.protocol.records.patterns import FILENAME, FORMAT, LABEL_KEY, NO_NUL
 from opstore_daemon.protocol.records.presentation import Columns, Presentation
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.versions import NUMBER_FORM, SUBVERSIONS_FORM
@@ -48,18 +49,16 @@ Otherwise = Literal["refuse", "patch"]
 LEVELS: tuple[Level, ...] = ("major", "minor", "patch")
 
 # What users write: kept as it is, never interpreted; a NUL is refused, since not every database takes it.
-_NO_NUL = r"^[^\x00]*$"
-Message = Annotated[str, Meta(max_length=65536, pattern=_NO_NUL)]
-Description = Annotated[str, Meta(max_length=65536, pattern=_NO_NUL)]
-Evidence = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
-Reason = Annotated[str, Meta(min_length=1, max_length=4096, pattern=_NO_NUL)]
-# A bare `$` would let a line feed at the end pass.
-LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f=]*(?![\s\S])")]
-LabelValue = Annotated[str, Meta(max_length=1024, pattern=_NO_NUL)]
+Message = Annotated[str, Meta(max_length=65536, pattern=NO_NUL)]
+Description = Annotated[str, Meta(max_length=65536, pattern=NO_NUL)]
+Evidence = Annotated[str, Meta(max_length=4096, pattern=NO_NUL)]
+Reason = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
+LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern=LABEL_KEY)]
+LabelValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)]
-Format = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9.+-]*(?![\s\S])")]
+Format = Annotated[str, Meta(min_length=1, max_length=64, pattern=FORMAT)]
 # The name of the file that was pushed: no path, and nothing that a terminal interprets.
-Filename = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]*(?![\s\S])")]
+Filename = Annotated[str, Meta(min_length=1, max_length=255, pattern=FILENAME)]
 Libraries = Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)]
 FieldKey = Annotated[str, Meta(min_length=1, max_length=1024)]
 FieldValue = Annotated[str, Meta(max_length=65536)]

@@ -44,6 +44,7 @@ from opstore_daemon.protocol.records.base import (
 from opstore_daemon.protocol.records.links import LinkRecord
 from opstore_daemon.protocol.records.picked import Picked
 from opstore_daemon.protocol.records.presentation import Rows
+from opstore_daemon.protocol.records.short_text import counted
 from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import TagName
 from opstore_daemon.protocol.versions import Version
@@ -132,6 +133,14 @@ class Versions(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     def rows(self) -> tuple[VersionRecord, ...]:
         """The rows of the page."""
         return self.versions
+
+    def _summary(self) -> str:
+        """Return how many there are, and the verdict only if it says why there is none: without `valid_for` nothing
+        was asked.
+        """
+        facts = [self.op] if self.verdict == "valid" else [self.op, self.verdict]
+        facts.append(counted(len(self.versions), "versions"))
+        return ", ".join([*facts, f"{len(self.skipped)} skipped"] if self.skipped else facts)
 
 
 class NewVersion(Request, frozen=True, kw_only=True):

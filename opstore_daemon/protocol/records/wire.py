@@ -10,6 +10,7 @@ import msgspec
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
+from opstore_daemon.protocol.records.patterns import in_words
 from opstore_daemon.protocol.versions import Version
 
 MAX_DEPTH = 16
@@ -80,7 +81,7 @@ def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
         record = decoder(kind).decode(body)
         _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs, parse_int=_check_number))
     except (msgspec.DecodeError, ValueError) as error:
-        raise errors.InvalidRequest(reason=str(error)[:500]) from None
+        raise errors.InvalidRequest(reason=in_words(str(error))[:500]) from None
     except RecursionError:
         raise errors.InvalidRequest(reason="the JSON is nested too deep") from None
     return record

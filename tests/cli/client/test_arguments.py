@@ -48,7 +48,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.trusted: [5, b"PCA", {"PCA": 1}, [5], ["PCA", None], True],
     arguments.resolution: [5, "iris", Lock(edges=(), versions=())],
     arguments.lock: [5, ["pca@1.0.0"], {"edges": [], "versions": []}],
-    arguments.path: [5, b"models", None, object(), "a\0b"],
+    arguments.path: [5, b"models", None, object(), "a\0b", ""],
     arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}, np.array("ab")],
     arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],
     arguments.fields: [5, {"major": 5}, {"major": {"a": 1}}, {1: {}}, {"huge": {"a": "1"}}],
@@ -58,7 +58,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.time: [5.0, b"1", object(), True, datetime, datetime.min.replace(tzinfo=EAST), np.zeros(3)],
     arguments.subversions: [5, b"aaaa.bbbb.cccc", object()],
     arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"], ""],
-    arguments.target: [5, b"path", object(), "a\0b", io.StringIO()],
+    arguments.target: [5, b"path", object(), "a\0b", "", io.StringIO()],
     arguments.function: [5, "print"],
     arguments.progress: [5, "yes", [], np.zeros(3)],
 }
@@ -232,6 +232,8 @@ def test_a_time_may_be_a_datetime_and_a_position_a_number(memory_server: OpStore
         client.show("pca", as_of="2 days ago")
     with pytest.raises(errors.InvalidRequest, match="'someday' is not a position of the journal, a time"):
         client.show("pca", as_of="someday")
+    with pytest.raises(errors.InvalidRequest, match=rf"position 1{'0' * 29}\.\.\. does not exist"):
+        client.show("pca", as_of=10**40)
 
 
 class Name(StrEnum):
@@ -279,3 +281,10 @@ def test_the_verbs_of_chariots_name_a_wrong_argument_too(client: OpStoreClient) 
     for wrong in (lambda: client.pipeline_exists(5), lambda: client.get_all_versions_of_op(None)):  # type: ignore[arg-type]
         with pytest.raises(errors.InvalidRequest, match="is not a name"):
             wrong()
+
+
+def test_a_memoryview_with_gaps_is_pushed_as_its_bytes(memory_server: OpStoreServer) -> None:
+    client = InProcessClient(memory_server)
+    every_second: Any = memoryview(b"abcd")[::2]
+    client.push("pca", every_second)
+    assert client.pull("pca") == b"ac"

@@ -55,7 +55,7 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         lambda client: client.details("forest"),
         "forest@1.0.0, sha256:8f57c959, 5.0 kB, latest of forest forest@1 forest@1.0, 1 upstream (invalid)",
     ),
-    "Versions": (lambda client: client.versions("pca"), "pca, valid, 2 versions"),
+    "Versions": (lambda client: client.versions("pca"), "pca, 2 versions"),
     "SkippedVersion": (
         lambda client: client.resolve("iris").skipped[0],
         "pca@2.0.0, pca 2.0.0 is known not to be valid for forest 1.0.0",
@@ -131,3 +131,9 @@ def test_what_opens_a_session_is_not_shown(client: InProcessClient) -> None:
     invitation = client.invite()
     assert invitation.path.startswith("/ui/open/")
     assert "/ui/open/" not in repr(invitation) + invitation._repr_html_()
+
+
+def test_versions_show_a_verdict_only_if_it_says_why_there_is_none(client: InProcessClient) -> None:
+    assert repr(client.versions("pca", valid_for="forest")) == "<Versions pca, 1 version, 1 skipped>"
+    assert repr(client.versions("encoder", valid_for="forest")) == "<Versions encoder, unknown, 0 versions, 2 skipped>"
+    assert "valid" not in client.versions("pca")._repr_html_().partition("<table>")[0]

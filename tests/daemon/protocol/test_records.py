@@ -321,6 +321,25 @@ def test_a_label_key_with_an_equals_sign_or_a_control_character_is_refused(key: 
     refusal_reason(body_with("labels", {key: "x"}))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", {"a=b": "x"}),
+        ("labels", {"a": "\0"}),
+        ("filename", "a/b"),
+        ("message", "\0"),
+        ("format", "A"),
+        ("filename", ""),
+        ("labels", {"": "x"}),
+        ("message", "x" * 65537),
+    ],
+)
+def test_a_refused_text_is_explained_in_words_and_not_by_a_pattern(field: str, value: Any) -> None:
+    reason = refusal_reason(body_with(field, value))
+    assert "`str`" not in reason
+    assert reason.startswith("Expected a ")
+
+
 @pytest.mark.parametrize("key", ["a", " ", "a b", "größe", "a.b/c:d", "\U0001f600", "$"])
 def test_any_other_label_key_is_accepted(key: str) -> None:
     assert decode(body_with("labels", {key: "x=\n"}), NewVersion).labels == {key: "x=\n"}

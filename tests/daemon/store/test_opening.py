@@ -380,7 +380,7 @@ def test_a_second_server_on_the_same_files_is_refused_until_the_first_is_closed(
     first = place.open()
     error = refused(place, errors.StoreInUse)
     assert error.text == f"the folder {place.blobs} is in use by {EARLIER_SERVER}"
-    assert "close() the earlier server" in error.advice
+    assert "close() the earlier server" in error.in_python("OpStoreServer()")
     first.close()
     place.open().close()
 
@@ -390,7 +390,7 @@ def test_a_second_server_on_the_same_database_is_refused_until_the_first_is_clos
     with pytest.raises(errors.StoreInUse) as raised:
         place.open(MemorySaver())
     assert raised.value.text == f"the database {place.database} is in use by {EARLIER_SERVER}"
-    assert "close() the earlier server" in raised.value.advice
+    assert "close() the earlier server" in raised.value.in_python("OpStoreServer()")
     first.close()
     with closing(Database(f"sqlite:///{place.database}")) as database:
         database.acquire()
