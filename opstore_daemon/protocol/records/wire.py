@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -16,14 +15,6 @@ from opstore_daemon.protocol.versions import Version
 
 MAX_DEPTH = 16
 MAX_DIGITS = 4300
-
-# The reason of msgspec for a text, a list or an object that is too long. People see it: the command line sends texts as
-# they were typed.
-_TOO_LONG = re.compile(
-    r"Expected `(?P<kind>str|array|object)(?: \| null)?` of length <= (?P<limit>\d+)"
-    r" - at (?P<key>`key` in )?`\$\.?(?P<path>[^`]*)`"
-)
-_UNITS = {"str": "characters", "array": "entries", "object": "entries"}
 
 T = TypeVar("T")
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -91,20 +82,9 @@ def decode(body: bytes | bytearray | memoryview, kind: type[T]) -> T:
         _check_shape(json.loads(bytes(body), object_pairs_hook=_Pairs, parse_int=_check_number))
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.InvalidRequest(reason=in_words(str(error))[:500]) from None
-        raise errors.InvalidRequest(reason=_reason(str(error))[:500]) from None
     except RecursionError:
         raise errors.InvalidRequest(reason="the JSON is nested too deep") from None
     return record
-
-
-def _reason(text: str) -> str:
-    """Return the reason of msgspec, in plain words if a value is too long."""
-    match = _TOO_LONG.fullmatch(text)
-    if match is None:
-        return text
-    name = match["path"].replace("[...]", "")
-    part = "a key of " if match["key"] else "a value of " if name != match["path"] else ""
-    return f"{part}{name or 'the body'} can have at most {match['limit']} {_UNITS[match['kind']]}"
 
 
 class _Pairs(list[tuple[str, Any]]):

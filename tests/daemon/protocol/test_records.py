@@ -1,7 +1,6 @@
 """The decoder of records: accepted and refused bodies."""
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +22,6 @@ from opstore_daemon.protocol.records import (
     NewPipeline,
     NewUpload,
     NewVersion,
-    NewYank,
     Problem,
     Record,
     Request,
@@ -248,20 +246,6 @@ def test_the_reason_contains_the_path_of_the_value() -> None:
     assert refusal_reason(b'{"size": 1.0}', NewUpload) == "Expected `int | null`, got `float` - at `$.size`"
 
 
-@pytest.mark.parametrize(
-    ("body", "kind", "reason"),
-    [
-        ({"reason": "x" * 4097}, NewYank, "reason can have at most 4096 characters"),
-        ({"labels": {"k": "x" * 1025}}, ChangeVersion, "a value of labels can have at most 1024 characters"),
-        ({"labels": {"k" * 129: "x"}}, ChangeVersion, "a key of labels can have at most 128 characters"),
-        ({"labels": {str(n): "" for n in range(65)}}, ChangeVersion, "labels can have at most 64 entries"),
-        ({"name": "p", "ops": ["a"] * 1001}, NewPipeline, "ops can have at most 1000 entries"),
-    ],
-)
-def test_what_is_too_long_is_refused_in_plain_words(body: dict[str, Any], kind: Any, reason: str) -> None:
-    assert refusal_reason(json.dumps(body).encode(), kind) == reason
-
-
 def body_with(key: str, value: Any) -> bytes:
     """Return a request with this key only."""
     return json.dumps({key: value}).encode()
@@ -284,7 +268,7 @@ def body_with(key: str, value: Any) -> bytes:
 )
 def test_a_value_over_the_limit_is_refused(key: str, fits: Any, too_long: Any) -> None:
     decode(body_with(key, fits), NewVersion)
-    assert re.search(rf"\b{key}\b", refusal_reason(body_with(key, too_long)))
+    assert f"$.{key}" in refusal_reason(body_with(key, too_long))
 
 
 @pytest.mark.parametrize(
