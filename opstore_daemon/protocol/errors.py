@@ -118,7 +118,9 @@ class OpStoreError(Exception):
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).restored, (self.text, self.advice, self.details)
+        # Its own advice too: a pool of processes raises it again in a program, whose traceback shall end with that.
+        state = {name: value for name, value in vars(self).items() if name in ("__notes__", "_noted", "python")}
+        return type(self).restored, (self.text, self.advice, self.details), state
 
 
 class Refused(OpStoreError):
@@ -301,7 +303,8 @@ class NoResolution(AnswerIsNo):
     resolution: Any = None  # the `records.Resolution`, set by the client
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (*super().__reduce__(), {"resolution": self.resolution})
+        made, arguments, state = super().__reduce__()
+        return made, arguments, {**state, "resolution": self.resolution}
 
 
 class NoSet(NoResolution):

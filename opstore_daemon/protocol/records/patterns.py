@@ -20,6 +20,7 @@ def in_words(reason: str) -> str:
     """Return msgspec's message about an invalid value, with words in place of the pattern or the bound."""
     reason = reason.replace("`str` of length >= 1", "a text that is not empty")
     reason = re.sub(r"`str` of length <= (\d+)", r"a text of at most \1 characters", reason)
+    reason = re.sub(r"`(?:object|array)` of length <= (\d+)", r"at most \1 entries", reason)
     for pattern, words in IN_WORDS.items():
         reason = reason.replace(f"`str` matching regex {pattern!r}", words)
     return reason

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
 
+from flask import has_request_context, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -98,8 +99,15 @@ def _sentence(error: errors.OpStoreError, text: str) -> str:
     if not text:
         return ""
     values = tuple(each for key, each in error.details.items() if key != "reason" and isinstance(each, str) and each)
-    is_name = text.startswith(values) or not text[0].isalpha()
+    is_name = text.startswith(values) or text.partition(" ")[0] in _given() or not text[0].isalpha()
     return (text if is_name else text[0].upper() + text[1:]) + ("" if text[-1] in ".?!" else ".")
+
+
+def _given() -> set[str]:
+    """Return the names and values in the address of the request: a reason that begins with one does not say which."""
+    if not has_request_context():
+        return set()
+    return {str(each) for each in (request.view_args or {}).values()} | set(request.args) | set(request.args.values())
 
 
 def _heading(error: errors.OpStoreError) -> str:

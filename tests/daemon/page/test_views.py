@@ -388,6 +388,7 @@ def test_an_error_leads_to_what_was_meant(few: Site) -> None:
         ("/ui/pipelines/chrun", "There is no pipeline chrun. Did you mean churn ?", "/ui/pipelines/churn"),
         ("/ui/ops/scaler/1.0.0/download", "scaler@1.0.0 has no bytes: it is registered only.", "/ui/ops/scaler"),
         ("/ui/ops/pca?sort=x", "The list can't be sorted by 'x'.", "/"),
+        ("/ui/matrix/pca/pca", "pca can't be its own upstream.", "/"),
     ):
         found = Text(few.get(path).text)
         assert sentence in found.text

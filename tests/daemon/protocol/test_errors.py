@@ -239,6 +239,12 @@ def test_an_error_can_be_pickled(error: type[OpStoreError]) -> None:
         assert type(twin) is error
         assert (twin.text, twin.advice, twin.details) == (made.text, made.advice, made.details)
         assert str(twin) == str(made)
+        made.set_notes(["what to do"])
+        made.python = "pass another path"
+        twin = pickle.loads(pickle.dumps(made))  # noqa: S301
+        assert (twin.__notes__, twin.python) == (["what to do"], "pass another path")
+        twin.set_notes(["something else"])
+        assert twin.__notes__ == ["something else"]
 
 
 # --- other exceptions -------------------------------------------------------------------------------------------
