@@ -10,6 +10,7 @@ from opstore_cli.console.parameters import NameType, NumberType
 from opstore_cli.console.session import Session
 from opstore_cli.output.cells import EMPTY, Cell, author_cell, time_cell
 from opstore_cli.output.tables import Table
+from opstore_cli.output.width import shorten
 from opstore_daemon.protocol.names import Name
 from opstore_daemon.protocol.reference_text import format_reference
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 NOTHING = "nothing has happened yet: opstore push NAME FILE stores a first version"
 HEADERS = ("POSITION", "WHEN", "AUTHOR", "ACTION", "WHAT", "TEXT")
+MAX_TEXT = 160  # columns of a message on a terminal
 STYLES = {"valid for": "green", "invalid for": "red", "yanked": "yellow"}
 
 
@@ -57,15 +59,15 @@ def _row(entry: "JournalEntry") -> list[Cell | str]:
         str(entry.position),
         time_cell(entry.registered_at),
         author_cell(entry.author),
-        Cell(entry.action, None, STYLES.get(entry.action, "")),
+        Cell(entry.action, entry.action.removeprefix("pipeline "), STYLES.get(entry.action, "")),
         _what(entry),
-        Cell(text or EMPTY, text.partition("\n")[0]),
+        Cell(text or EMPTY, shorten(text.partition("\n")[0], MAX_TEXT)),
     ]
 
 
-def _what(entry: "JournalEntry") -> str:
+def _what(entry: "JournalEntry") -> Cell | str:
     if entry.pipeline is not None:
-        return entry.pipeline
+        return Cell(entry.pipeline, f"pipeline {entry.pipeline}")
     if entry.action.endswith(" for"):
         return " -> ".join(f"{end.op}@{end.version or 'any'}" for end in entry.versions)
     return ", ".join(format_reference(version.op, version.version) for version in entry.versions) or EMPTY

@@ -24,6 +24,7 @@ FOLDED = frozenset({"FOUND", "REASON"})
 COMMANDS = frozenset({"WHAT TO DO"})  # headers of columns with commands to copy, which are not broken: beside or below
 # Headers of columns of free text, which are shortened at the end; other cells lose their middle.
 TEXT = frozenset({"AUTHOR", "DESCRIPTION", "EVIDENCE", "LABELS", "MESSAGE", "OPS", "TAGS", "TEXT"})
+LONG = frozenset({"TEXT"})  # of those, the headers of columns that are moved below before a name is shortened
 # Headers of columns that are as short as they get.
 FIXED = NUMBERS | COMMANDS | {"ACTION", "BASIS", "COMPAT", "LATEST", "REGISTERED", "SINCE", "VERDICT", "WHEN", ""}
 DIGESTS = frozenset({"DIGEST"})  # a prefix of a digest selects a version: it is cut, without an ellipsis, to 8 digits
@@ -91,7 +92,7 @@ def _without_empty(headers: Sequence[str], rows: "Rows") -> tuple[Sequence[str],
 
 
 def _print_columns(console: "Console", headers: Sequence[str], rows: "Rows", width: int) -> None:
-    for moved, steps in ((frozenset[str](), BESIDE), (COMMANDS, BESIDE), (FOLDED | COMMANDS, STEPS)):
+    for moved, steps in ((frozenset[str](), BESIDE), (COMMANDS, BESIDE), (FOLDED | COMMANDS | LONG, STEPS)):
         below = [place for place, header in enumerate(headers) if header in moved]
         widths = _widths(headers, rows, width, steps, without=below)
         if _fits(widths, width):

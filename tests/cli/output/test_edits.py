@@ -82,15 +82,20 @@ def test_log_off_a_terminal_is_tab_separated(opstore: Opstore) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_log_on_a_terminal_of_80_columns_is_a_table(opstore: Opstore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_on_a_terminal_has_references_whole_and_texts_below_them(
+    opstore: Opstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = opstore("log", log=ENTRIES[1:])
     assert (code, err) == (0, "")
     assert out == (
-        "POSITION  WHEN        AUTHOR      ACTION     WHAT                     TEXT\n"
-        "       6  2024-05-06  Ana         tagged     pca@1.0.0, forest@1.0.0  prod\n"
-        "       5  2024-05-06              edited     pca@1.0.0                bet\\x1bter\n"
-        "       4  2024-05-06  zoe@laptop  described  pca                      50 compon…\n"
+        "POSITION  WHEN        AUTHOR      ACTION     WHAT\n"
+        "       6  2024-05-06  Ana         tagged     pca@1.0.0, forest@1.0.0\n"
+        "    prod\n"
+        "       5  2024-05-06              edited     pca@1.0.0\n"
+        "    bet\\x1bter\n"
+        "       4  2024-05-06  zoe@laptop  described  pca\n"
+        "    50 components\n"
         "       3  2024-05-06              valid for  pca@1.0.0 -> forest@any\n"
     )
 
