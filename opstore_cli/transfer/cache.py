@@ -82,7 +82,9 @@ class Cache:
     def _prepare(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         found = os.stat(self.folder)
-        if os.name == "posix" and (found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        if os.name == "posix" and found.st_uid != os.geteuid():
+            raise PermissionError(None, "it belongs to another user")
+        if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(None, "others can write to it")
         with suppress(FileExistsError):
             descriptor = os.open(self.folder / "CACHEDIR.TAG", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -198,6 +198,11 @@ def test_a_cache_that_can_not_be_written_is_an_error_of_path_and_none_of_load(
     with pytest.raises(errors.OutputFailed, match="others can write to it; OPSTORE_CACHE sets another folder"):
         client.path("metrics")
     assert client.load("metrics") == [1]
+    cache.chmod(0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: cache.stat().st_uid + 1)
+        with pytest.raises(errors.OutputFailed, match="it belongs to another user; OPSTORE_CACHE sets another folder"):
+            client.path("metrics")
     (cache.parent / "file").write_text("")
     monkeypatch.setenv("OPSTORE_CACHE", str(cache.parent / "file"))
     with pytest.raises(errors.OutputFailed):
