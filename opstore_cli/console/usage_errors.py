@@ -1,9 +1,12 @@
 """The words for wrong usage, in place of click's: what is missing or wrong, as it was typed, and what was meant."""
 
 import re
+from difflib import SequenceMatcher
 
 import click
 from click.core import Argument
+
+from opstore_cli.console.suggestions import CUTOFF
 
 _EXTRA = re.compile(r"^Got unexpected extra arguments? \((.*)\)$", re.DOTALL)
 
@@ -30,9 +33,15 @@ def suggest(error: click.ClickException) -> str:
 
     advice = getattr(error, "advice", "")
     if isinstance(error, click.NoSuchOption) and error.possibilities:
-        advice = did_you_mean(sorted(error.possibilities))
+        similar = [each for each in error.possibilities if _is_similar(error.option_name, each)]
+        advice = did_you_mean(sorted(similar)) if similar else ""
     ctx = getattr(error, "ctx", None)
     return advice or f"{ctx.command_path if ctx is not None else 'opstore'} --help"
+
+
+def _is_similar(option: str, other: str) -> bool:
+    """Return whether the options are similar without dashes, which make `--as-of` similar to `--json` for click."""
+    return SequenceMatcher(None, option.lstrip("-"), other.lstrip("-")).ratio() >= CUTOFF
 
 
 def _name(error: click.BadParameter) -> str:

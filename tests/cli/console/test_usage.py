@@ -235,3 +235,11 @@ def test_a_command_for_the_local_daemon_refuses_a_url(
     assert (code, out) == (2, "")
     assert err.startswith("error: this command does not use --url")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["ops --as-of 5", "log --author ana", "status --all", "links --op pca"])
+def test_an_option_without_a_similar_one_gets_the_hint_to_the_help(
+    capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    code, _, err = in_process(capsys, *line.split())
+    assert (code, err.splitlines()[1:]) == (2, [f"hint: opstore {line.split()[0]} --help"])
