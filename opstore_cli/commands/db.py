@@ -20,8 +20,8 @@ def db() -> None:
 
 
 @command("upgrade", group=db)
-@click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
-def upgrade(session: Session, url: str | None) -> None:
+@click.option("--db", "database", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
+def upgrade(session: Session, database: str | None) -> None:
     """Upgrade the database to the schema of this opstore, after a backup. Stop the daemon first.
 
     \b
@@ -31,22 +31,22 @@ def upgrade(session: Session, url: str | None) -> None:
 
     You rarely need this: the daemon upgrades its database when it starts.
     """
-    _execute(session, "upgrade", url)
+    _execute(session, "upgrade", database)
 
 
 @command("current", group=db)
-@click.option("--db", "url", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
-def current(session: Session, url: str | None) -> None:
+@click.option("--db", "database", metavar="URL", help="Database (default: the one in OPSTORE_HOME).")
+def current(session: Session, database: str | None) -> None:
     """Show the schema of the database, and the one that this opstore needs.
 
     \b
     Examples:
       opstore db current
     """
-    _execute(session, "current", url)
+    _execute(session, "current", database)
 
 
-def _execute(session: Session, word: str, url: str | None) -> None:
+def _execute(session: Session, word: str, database: str | None) -> None:
     refuse_url(session)
     form = ["--json"] if session.out.json else ["--quiet"] if session.out.quiet else []
-    execute_daemon("db", *form, word, options=[("--db", url)])
+    execute_daemon("db", *form, word, options=[("--db", database)])
