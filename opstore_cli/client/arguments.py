@@ -181,7 +181,7 @@ def subversions(name: str, value: Any) -> str | Version:
 def source(name: str, value: Any) -> Any:
     """Return bytes, a path as Path or str, or a binary file object. Raises InvalidArgument."""
     if isinstance(value, str) and not value:
-        raise errors.InvalidArgument(argument=name, expected="a path", actual="an empty text", advice="")
+        raise _not_a_path(name, "an empty text")
     if isinstance(value, str):
         return _path_of_source(value)
     if isinstance(value, os.PathLike):
@@ -219,10 +219,14 @@ def path(name: str, value: Any) -> Path:
         raise _invalid(name, "a path", value)
     found = os.fsdecode(value)
     if not found:  # Path("") is the working folder
-        raise errors.InvalidArgument(argument=name, expected="a path", actual="an empty text", advice="")
+        raise _not_a_path(name, "an empty text")
     if "\0" in found:
-        raise errors.InvalidArgument(argument=name, expected="a path", actual="a text with a null character", advice="")
+        raise _not_a_path(name, "a text with a null character")
     return Path(found)
+
+
+def _not_a_path(name: str, actual: str) -> errors.InvalidArgument:
+    return errors.InvalidArgument(argument=name, expected="a path", actual=actual, advice="")
 
 
 def lock(name: str, value: Any) -> Lock | Path:

@@ -76,7 +76,7 @@ class BaseOpStoreClient(
 
     @property
     def progress(self) -> ProgressOption:
-        """Whether transfers show their progress, or the function that is called with it."""
+        """Return whether transfers show their progress, or the function that is called with it."""
         return self._progress
 
     @progress.setter
@@ -114,5 +114,5 @@ class BaseOpStoreClient(
 
     @property
     def author(self) -> str | None:
-        """Whom the journal names for the changes of this client; None if neither user nor host has a name."""
+        """Return whom the journal names for the changes of this client; None if neither user nor host has a name."""
         return self._author or default_author()

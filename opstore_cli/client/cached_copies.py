@@ -13,6 +13,7 @@ from opstore_daemon.protocol.references import Reference, selector_text
 
 if TYPE_CHECKING:
     from opstore_cli.transfer.cache import Cache
+    from opstore_cli.transfer.download import Pull
 
 
 class CachedCopiesMixin(ApiMixin):
@@ -48,19 +49,16 @@ class CachedCopiesMixin(ApiMixin):
         return self._cached(self._api.version(parsed.op, selector_text(parsed.selector)))
 
     def _cached(self, version: VersionRecord) -> Path:
-        from opstore_cli.transfer.download import Pull
+        def write(target: Path) -> None:
+            with self._pull(version) as pull:
+                pull.to_path(target, overwrite=True)
 
-        def pull(target: Path) -> None:
-            with self._show_progress(f"pull {version}") as moved:
-                Pull(self._api, version, None, moved, None).to_path(target, overwrite=True)
-
-        return self._cache().path(version, pull)
+        return self._cache().path(version, write)
 
     @contextmanager
     def _verified(self, version: VersionRecord) -> Iterator[BinaryIO]:
         """Open the verified bytes of a version, in the cache, or without one if it can't be written or is too small."""
         from opstore_cli.objects import formats
-        from opstore_cli.transfer.download import Pull
 
         cached = None
         if not version.is_folder and (version.size or 0) <= self._cache().size:
@@ -68,9 +66,17 @@ class CachedCopiesMixin(ApiMixin):
                 cached = self._cached(version)
         with formats.temporary_file() if cached is None else open(cached, "rb") as file:
             if cached is None:
-                with self._show_progress(f"pull {version}") as moved:
-                    Pull(self._api, version, None, moved, None).to_stream(file)
+                with self._pull(version) as pull:
+                    pull.to_stream(file)
             yield file
+
+    @contextmanager
+    def _pull(self, version: VersionRecord) -> "Iterator[Pull]":
+        """Yield the pull of a version whose record is known; its bytes are requested as they are read."""
+        from opstore_cli.transfer.download import Pull
+
+        with self._show_progress(f"pull {version}") as moved:
+            yield Pull(self._api, version, None, moved, None)
 
     def _cache(self) -> "Cache":
         from opstore_cli.config import cache

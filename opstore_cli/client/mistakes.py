@@ -1,4 +1,4 @@
-"""What somebody probably meant who called a method that the client does not have, or with other arguments."""
+"""Suggest the method or the argument that a mistaken call of the client probably meant."""
 
 import inspect
 from collections.abc import Callable, Iterable

@@ -3,14 +3,14 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from opstore_cli.output.escaping import escape_controls
 from opstore_cli.output.notebook import NotebookProgress, is_notebook
-from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay, Screen
-from opstore_cli.output.terminal import is_colored, is_dumb, is_terminal
+from opstore_cli.output.progress import NullDisplay, Parts, Screen, escape_parts, new_display
+from opstore_cli.output.terminal import is_colored, is_terminal
 from opstore_cli.transfer.progress import Display, Progress
 
 # A callback, or whether progress is shown; None: if a person is watching.
@@ -24,31 +24,26 @@ class _Shown(Display, Protocol):
 
 
 @contextmanager
-def show_progress(
-    option: ProgressOption, title: str, parts: Sequence[tuple[str, int | None]] | None = None
-) -> Iterator[Display]:
+def show_progress(option: ProgressOption, title: str, parts: Parts | None = None) -> Iterator[Display]:
     """Show the progress of transfers until the block ends: of one, or of several `parts`.
 
     A part is a name and the total bytes, None if unknown.
     """
-    named = [(escape_controls(name), size) for name, size in parts or [("", None)]]
-    display = _new_display(option, escape_controls(title), named)
+    display = _new_display(option, escape_controls(title), escape_parts(parts))
     try:
         yield display
     finally:
         display.stop()
 
 
-def _new_display(option: ProgressOption, title: str, parts: Sequence[tuple[str, int | None]]) -> _Shown:
+def _new_display(option: ProgressOption, title: str, parts: Parts) -> _Shown:
     if callable(option):
         return _Callback(option, parts)
     if option is False or (option is None and not _is_watched()):
         return NullDisplay()
     if is_notebook():
         return NotebookProgress(title, parts)
-    if is_terminal(sys.stderr) and not is_dumb():
-        return BarProgress(title, parts, colored=is_colored(), screen=_screen())
-    return LogProgress(title, parts, _write)
+    return new_display(title, parts, _write, colored=is_colored(), screen=_screen())
 
 
 def _is_watched() -> bool:
@@ -72,7 +67,7 @@ def _write(line: str) -> None:
 class _Callback(NullDisplay):
     """Reports the progress of all parts as that of one transfer."""
 
-    def __init__(self, progress: Progress, parts: Sequence[tuple[str, int | None]]) -> None:
+    def __init__(self, progress: Progress, parts: Parts) -> None:
         self._progress = progress
         self._total = None if len(parts) == 1 else sum(size or 0 for _, size in parts)
         self._done: dict[int, int] = {}

@@ -1,6 +1,5 @@
 """The verbs that return or write the bytes of versions."""
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -59,6 +58,7 @@ class PullsMixin(ApiMixin):
             <VersionRecord pca@1.0.0, ...>
         """
         from opstore_cli.files.part_file import may_resume
+        from opstore_cli.files.targets import ends_in_separator
         from opstore_cli.transfer.output_path import check_path
 
         if to is None:
@@ -68,7 +68,7 @@ class PullsMixin(ApiMixin):
             path = Path(to)
             check_path(path, overwrite)
             with self.start_pull(reference, client_verifies=True, resume=may_resume(path.parent, path.name)) as pull:
-                if str(to).endswith(("/", os.sep)) and not pull.record.is_folder:
+                if ends_in_separator(str(to)) and not pull.record.is_folder:
                     raise errors.FileRefused(path=str(to), reason="it names a folder, and the version is a file")
                 pull.to_path(path, overwrite)
         else:

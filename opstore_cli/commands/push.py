@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _NameType(OpNameType):
-    """The name of an op as it was typed, which may be that of a file: the command parses it."""
+    """Take NAME as typed: it may be the name of a file, so the command parses it later."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return Text.convert(self, value, param, ctx)

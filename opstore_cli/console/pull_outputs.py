@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from opstore_cli.console import results
 from opstore_cli.console.session import Session
-from opstore_cli.files.targets import is_standard_output, is_stream
+from opstore_cli.files.targets import SEPARATORS, ends_in_separator, is_standard_output, is_stream
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.references import Reference
@@ -57,8 +57,8 @@ def check_output(output: str | None, directory: str | None, force: bool) -> None
         raise errors.FileRefused(path=directory, reason="it is not a folder")
     if output is None or output == DASH or is_stream(Path(output)) or os.path.isdir(output):
         return
-    if _ends_in_separator(output):
-        if os.path.lexists(output.rstrip(_SEPARATORS)):
+    if ends_in_separator(output):
+        if os.path.lexists(output.rstrip(SEPARATORS)):
             raise errors.FileRefused(path=output, reason="it is not a folder")
     else:
         check_path(Path(output), force)
@@ -76,7 +76,7 @@ def write_one(session: Session, client: "OpStoreClient", selected: Selected, out
     from opstore_cli.files.part_file import may_resume
 
     to_stream = output is not None and is_stream(Path(output))
-    into = "." if output is None else output if os.path.isdir(output) or _ends_in_separator(output) else None
+    into = "." if output is None else output if os.path.isdir(output) or ends_in_separator(output) else None
     place = Path(output or ".") if into is None else Path(into, f"{selected.reference.op}-")
     # For a folder, PATH itself may be the version.
     is_folder = output is not None and os.path.isdir(output)
@@ -211,12 +211,6 @@ def _pull_one(client: "OpStoreClient", selected: Selected, path: Path, force: bo
 
 
 # --- shared ---------------------------------------------------------------------------------------------------------
-
-_SEPARATORS = "/" if os.sep == "/" else f"/{os.sep}"
-
-
-def _ends_in_separator(output: str) -> bool:
-    return output.endswith(tuple(_SEPARATORS))
 
 
 def _note_left_alone(session: Session, paths: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What `opstore push` says on standard error besides the new version."""
+"""Write the notes and warnings of `opstore push`, which go to standard error."""
 
 import os
 import stat

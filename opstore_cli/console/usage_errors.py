@@ -1,4 +1,4 @@
-"""The words for wrong usage, in place of click's: what is missing or wrong, as it was typed, and what was meant."""
+"""Describe wrong usage in plain words, in place of click's, and suggest what was meant."""
 
 import re
 from difflib import SequenceMatcher

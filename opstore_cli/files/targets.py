@@ -9,6 +9,7 @@ from pathlib import Path
 from opstore_daemon.protocol import errors
 
 MAX_LINKS = 40  # symbolic links that lead from one to the next: the kernel follows no more either
+SEPARATORS = "/" if os.sep == "/" else f"/{os.sep}"
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/[^/]+(?:/task/[^/]+)?/fd")
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
@@ -77,3 +78,8 @@ def _places(path: Path) -> Iterator[Path]:
 
 def _is_descriptor(path: Path) -> bool:
     return _DESCRIPTORS.fullmatch(os.path.realpath(path.parent)) is not None
+
+
+def ends_in_separator(path: str) -> bool:
+    """Return whether the text of the path says that it is a folder."""
+    return path.endswith(tuple(SEPARATORS))

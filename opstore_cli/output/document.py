@@ -6,7 +6,7 @@ a label, a file name, the details of an error) reaches the terminal as an escape
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +15,9 @@ import click
 
 from opstore_cli.output import pager, streams, tables
 from opstore_cli.output.escaping import escape_controls, escape_in_json
-from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay
+from opstore_cli.output.progress import BarProgress, LogProgress, NullDisplay, Parts, escape_parts, new_display
 from opstore_cli.output.tables import Table
-from opstore_cli.output.terminal import is_colored, is_dumb
+from opstore_cli.output.terminal import is_colored
 from opstore_cli.output.terminal import is_terminal as _is_terminal
 from opstore_cli.output.width import terminal_width, wrap
 from opstore_daemon.protocol import errors
@@ -59,7 +59,7 @@ class Output:
 
     @property
     def shows_tables(self) -> bool:
-        """Whether a result is a table that a person reads, in a pager if it is long."""
+        """Return whether results are tables for a person, in a pager if they are long."""
         return _is_terminal(sys.stdout) and not (self.json or self.quiet)
 
     def write_json(self, document: Any) -> None:
@@ -134,31 +134,23 @@ class Output:
                 self._stderr(escape_controls(line))
 
     @contextmanager
-    def progress(
-        self, title: str, parts: Sequence[tuple[str, int | None]] | None = None
-    ) -> "Iterator[BarProgress | LogProgress | NullDisplay]":
+    def progress(self, title: str, parts: Parts | None = None) -> "Iterator[BarProgress | LogProgress | NullDisplay]":
         """Show the progress of transfers until the block ends: of one, which calls `moved`, or of several `parts`.
 
         A part is a name and the total bytes, None if unknown. A terminal gets bars once bytes have been moving for
         half a second; anything else gets a line every few seconds.
         """
-        display = self._display = self._new_display(
-            escape_controls(title), [(escape_controls(name), size) for name, size in parts or [("", None)]]
-        )
+        display = self._display = self._new_display(escape_controls(title), escape_parts(parts))
         try:
             yield display
         finally:
             self._display = NullDisplay()
             display.stop()
 
-    def _new_display(
-        self, title: str, parts: Sequence[tuple[str, int | None]]
-    ) -> "BarProgress | LogProgress | NullDisplay":
+    def _new_display(self, title: str, parts: Parts) -> "BarProgress | LogProgress | NullDisplay":
         if self.json or self.quiet:
             return NullDisplay()
-        if _is_terminal(sys.stderr) and not is_dumb():
-            return BarProgress(title, parts, colored=self._colored(sys.stderr))
-        return LogProgress(title, parts, self._stderr)
+        return new_display(title, parts, self._stderr, colored=self._colored(sys.stderr))
 
     def moved(self, done: int, total: int | None) -> None:
         """Report that the one transfer has moved `done` bytes of `total`, None if unknown."""

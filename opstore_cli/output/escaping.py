@@ -1,8 +1,7 @@
 """Escape text of users, so that it can't control a terminal and JSON can represent it."""
 
-import unicodedata
+from opstore_daemon.system.invisible import escape, is_invisible
 
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"  # of category Cf, but part of Persian plain and of family emoji
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -16,7 +15,7 @@ def escape_controls(text: object) -> str:
     plain = str(text)
     if plain.isascii() and plain.isprintable():
         return plain
-    return "".join(_escape(char) if unicodedata.category(char) in _HIDDEN else char for char in plain)
+    return "".join(_escape(char) if is_invisible(char) else char for char in plain)
 
 
 def _escape(char: str) -> str:
@@ -27,16 +26,14 @@ def _escape(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # a byte, as os.fsdecode represents it
         return f"\\x{code - 0xDC00:02x}"
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return escape(char)
 
 
 def escape_in_json(document: str) -> str:
     r"""Return the JSON document with hidden characters as `\u` escapes, which means the same to a program."""
     if document.isascii() and "\x7f" not in document:
         return document
-    return "".join(_escape_in_json(char) if unicodedata.category(char) in _HIDDEN else char for char in document)
+    return "".join(_escape_in_json(char) if is_invisible(char) else char for char in document)
 
 
 def _escape_in_json(char: str) -> str:

@@ -1,5 +1,6 @@
 """The progress of transfers: bars on a terminal, lines in a log."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -7,6 +8,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from opstore_cli.output.escaping import escape_controls
+from opstore_cli.output.terminal import is_dumb, is_terminal
 from opstore_daemon.protocol.sizes import format_size
 
 if TYPE_CHECKING:
@@ -16,7 +19,28 @@ SHOW_AFTER = 0.5  # seconds from the first bytes to the bars
 LOG_INTERVAL = 5.0  # seconds between lines, and before the first one
 RATE_WINDOW = 10.0  # seconds over which a line's rate is measured
 UPDATE_INTERVAL = 0.1  # seconds between two samples of a rate, and between two updates of the bars
+Parts = Sequence[tuple[str, int | None]]  # of a display: the name and the total bytes of each transfer, None: unknown
+
 NARROW = 72  # columns below which there is no room for a bar
+
+
+def new_display(
+    title: str,
+    parts: "Parts",
+    write: Callable[[str], None],
+    *,
+    colored: bool,
+    screen: "Screen | None" = None,
+) -> "BarProgress | LogProgress":
+    """Return bars if stderr is a terminal that can draw them, else lines for `write`."""
+    if is_terminal(sys.stderr) and not is_dumb():
+        return BarProgress(title, parts, colored=colored, screen=screen)
+    return LogProgress(title, parts, write)
+
+
+def escape_parts(parts: "Parts | None") -> "Parts":
+    """Return the parts with names that can't control a terminal; without parts, one transfer without a name."""
+    return [(escape_controls(name), size) for name, size in parts or [("", None)]]
 
 
 class NullDisplay:

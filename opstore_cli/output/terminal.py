@@ -1,4 +1,4 @@
-"""What a terminal is, and what it understands."""
+"""Detect whether a stream is a terminal, and what the terminal supports."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where a version is written: the name of its file, and whether the path can and need be written to."""
+"""Choose the path that a version is written to, and check whether it can be written and has to be."""
 
 import os
 import stat

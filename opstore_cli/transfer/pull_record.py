@@ -1,4 +1,4 @@
-"""What pulls of whole pipelines wrote into a folder, so that a later one can remove what is left of them.
+"""Record what pulls of whole pipelines wrote into a folder, so that a later pull can remove what is left of them.
 
 The folder has a hidden file with the name and the digest of each, by pipeline. It may have come with the folder from
 anywhere, so it proves little: a name is only ever one of an entry of the folder itself, and what it names is removed

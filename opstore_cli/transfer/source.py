@@ -64,7 +64,7 @@ class Source:
 
     @property
     def is_executable(self) -> bool:
-        """Whether it is a regular file that was opened by path and that its owner may execute."""
+        """Return whether it is a regular file that was opened by path and that its owner may execute."""
         # Windows derives this bit from the suffix.
         is_known = os.name == "posix" and self.filename is not None and self._initial is not None
         return is_known and bool(self._initial and self._initial.st_mode & stat.S_IXUSR)

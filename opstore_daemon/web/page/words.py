@@ -1,13 +1,13 @@
 """How the page writes times, digests, long names, and text with characters that nobody sees."""
 
-import unicodedata
 from datetime import UTC, datetime, timedelta
+
+from opstore_daemon.system.invisible import escape, is_invisible
 
 _UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 RECENT = timedelta(days=30)  # beyond, a date says more than a number of days
 
 
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # categories of Unicode
 _LEFT = frozenset("\n\t\u200c\u200d\u200e\u200f\u061c")  # lines, and what Persian, emoji, Hebrew and Arabic need
 
 
@@ -19,14 +19,7 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        _escape(each) if unicodedata.category(each) in _HIDDEN and each not in _LEFT else each for each in text
-    )
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return "".join(escape(each) if is_invisible(each) and each not in _LEFT else each for each in text)
 
 
 def ago(time: datetime, now: datetime) -> str:

@@ -56,7 +56,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, yes: bool) -> None:
-    monkeypatch.setattr(progress, "is_terminal", lambda _stderr: yes)
+    for module in (progress, output):
+        monkeypatch.setattr(module, "is_terminal", lambda _stderr: yes)
 
 
 @pytest.fixture

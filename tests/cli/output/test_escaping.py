@@ -1,10 +1,11 @@
 """All text output to a terminal is escaped."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from opstore_cli.output import document, tables
+from opstore_cli.output import document, progress, tables
 from opstore_cli.output.progress import BarProgress
 
 HOSTILE = "a\x1b[31mb\u202e"
@@ -36,13 +37,13 @@ def test_the_labels_of_a_bar_are_escaped(monkeypatch: pytest.MonkeyPatch) -> Non
     drawn: list[str] = []
 
     class Recorded(BarProgress):
-        def __init__(self, what: str, parts: Sequence[tuple[str, int | None]], *, colored: bool) -> None:
+        def __init__(self, what: str, parts: Sequence[tuple[str, int | None]], **options: Any) -> None:
             drawn.extend([what, *(name for name, _ in parts)])
-            super().__init__(what, parts, colored=colored)
+            super().__init__(what, parts, **options)
 
-    monkeypatch.setattr(document, "_is_terminal", lambda _stream: True)
+    monkeypatch.setattr(progress, "is_terminal", lambda _stream: True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(document, "BarProgress", Recorded)
+    monkeypatch.setattr(progress, "BarProgress", Recorded)
     with document.Output().progress(HOSTILE, [(HOSTILE, 1)]):
         pass
     assert drawn == [SHOWN, SHOWN]

@@ -12,7 +12,7 @@ from opstore_cli.transfer import command_source
 from opstore_cli.transfer.command_source import run_command
 from opstore_daemon.protocol import errors
 
-COMMAND = (sys.executable, "-c", "import time; time.sleep(100)")
+COMMAND = (sys.executable, "-c", "import signal; signal.pause()")
 
 
 @pytest.mark.parametrize(("number", "ends_by"), [(signal.SIGINT, []), (signal.SIGTERM, [signal.SIGTERM])])

@@ -108,11 +108,10 @@ def test_wrong_usage_runs_nothing(machine: Machine, words: tuple[str, ...]) -> N
 
 # Writes some output, then its id to a file, then waits.
 WAITING = """
-import os, time
+import os, signal
 print("x" * 100_000, flush=True)
 open("started", "w").write(str(os.getpid()))
-while True:
-    time.sleep(0.01)
+signal.pause()
 """
 
 
