@@ -30,6 +30,7 @@ from opstore_daemon.protocol.records import (
     picked,
     pipelines,
     resolutions,
+    runs,
     sessions,
     tags,
     uploads,
@@ -57,6 +58,7 @@ NOUNS = (
     resolutions,
     affected,
     pipelines,
+    runs,
     details,
     journal,
     picked,
@@ -242,7 +244,7 @@ def record_tables() -> str:
 
 
 def every_record() -> Iterator[type[msgspec.Struct]]:
-    """All records, those that are asked and those that are said."""
+    """Yield every record: requests and responses."""
     for noun in NOUNS:
         for value in vars(noun).values():
             if isinstance(value, type) and value.__module__ == noun.__name__:
@@ -269,6 +271,7 @@ _PLAIN: dict[type[types.Type], str] = {
     types.DateTimeType: "time",
     types.NoneType: "null",
     types.IntType: "integer",
+    types.FloatType: "number",
 }
 _TYPED: dict[type, str] = {
     OpName: "name of an op",

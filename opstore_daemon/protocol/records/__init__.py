@@ -29,6 +29,18 @@ from opstore_daemon.protocol.records.ops import ChangeOp, OpRecord, Ops
 from opstore_daemon.protocol.records.picked import PickedYanked
 from opstore_daemon.protocol.records.pipelines import NewPipeline, PipelineRecord, Pipelines
 from opstore_daemon.protocol.records.resolutions import Check, Lock, LockedVersion, Resolution, Upgrade
+from opstore_daemon.protocol.records.runs import (
+    BisectionRecord,
+    Bisections,
+    NewBisection,
+    NewRun,
+    RecordedRun,
+    RunRecord,
+    RunResult,
+    Runs,
+    SetChange,
+    SetHistory,
+)
 from opstore_daemon.protocol.records.sessions import Invitation
 from opstore_daemon.protocol.records.tags import NewTag, Tagged, TagRecord, Tags
 from opstore_daemon.protocol.records.uploads import NewUpload, UnfinishedUpload, UnfinishedUploads, Upload
@@ -61,6 +73,8 @@ __all__ = [
     "Affected",
     "AffectedOp",
     "Basis",
+    "BisectionRecord",
+    "Bisections",
     "BlobRecord",
     "Blobs",
     "ChangeOp",
@@ -79,8 +93,10 @@ __all__ = [
     "Links",
     "Lock",
     "LockedVersion",
+    "NewBisection",
     "NewLink",
     "NewPipeline",
+    "NewRun",
     "NewTag",
     "NewUpload",
     "NewVersion",
@@ -95,8 +111,14 @@ __all__ = [
     "Problem",
     "Pushed",
     "Record",
+    "RecordedRun",
     "Request",
     "Resolution",
+    "RunRecord",
+    "RunResult",
+    "Runs",
+    "SetChange",
+    "SetHistory",
     "SkippedVersion",
     "Status",
     "TagRecord",
