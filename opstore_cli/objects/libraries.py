@@ -45,21 +45,6 @@ def versions(modules: Iterable[str]) -> dict[str, str]:
     return dict(list(found.items())[:MAX_LIBRARIES])
 
 
-def differences(recorded: Mapping[str, str]) -> tuple[tuple[str, str, str | None], ...]:
-    """Return (library, recorded version, version here or None) for each library whose versions differ.
-
-    For Python only the major and minor version count: pickled bytes do not depend on the patch version.
-    """
-    compared = ((name, version, installed(name)) for name, version in sorted(recorded.items()))
-    return tuple((name, version, here) for name, version, here in compared if not _compatible(name, version, here))
-
-
-def _compatible(name: str, recorded: str, here: str | None) -> bool:
-    if name == PYTHON and here is not None:
-        return recorded.split(".")[:2] == here.split(".")[:2]
-    return recorded == here
-
-
 def installed(name: str) -> str | None:
     """Return the version of an installed distribution, or None."""
     if name == PYTHON:

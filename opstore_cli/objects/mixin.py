@@ -153,7 +153,7 @@ class ObjectsMixin(OpStoreInterface):
             >>> client.load("metrics")
             {'accuracy': 0.97}
         """
-        from opstore_cli.objects import formats, libraries
+        from opstore_cli.objects import environment, formats
         from opstore_cli.output.user_warnings import warn_caller
 
         record = self.show(reference)
@@ -164,6 +164,6 @@ class ObjectsMixin(OpStoreInterface):
             raise errors.LoadingRunsCode(op=record.op, version=record.version, format=chosen.name)
         chosen.require()
         with self._verified(record) as file:
-            if different := libraries.differences(record.libraries):
+            if different := environment.compare(environment.installed(), chosen.name, record.libraries):
                 warn_caller(LibraryWarning(f"{record.op}@{record.version}", different))
             return formats.load(chosen, record, file, trusted)

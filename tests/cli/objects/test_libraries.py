@@ -152,7 +152,7 @@ def test_other_versions_warn_once_with_what_was_recorded_and_what_is_here(client
         f"scikit-learn 0.1 (here {HERE['scikit-learn']})"
     )
     assert warned.message.reference == "model@1.0.1"
-    assert warned.message.differences[0] == ("a-lost-library", "3.1", None)
+    assert warned.message.differences[0] == ("a-lost-library", "3.1", None, "invalid", "does not have it")
     assert warned.filename == __file__, "it points to the line that loads"
     assert issubclass(LibraryWarning, UserWarning)
     again = pickle.loads(pickle.dumps(warned.message))  # noqa: S301 - ours
