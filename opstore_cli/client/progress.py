@@ -36,10 +36,15 @@ def show_progress(option: ProgressOption, title: str, parts: Parts | None = None
         display.stop()
 
 
+def is_shown(option: ProgressOption) -> bool:
+    """Return whether the option shows something to a person."""
+    return option is True or (option is None and _is_watched())
+
+
 def _new_display(option: ProgressOption, title: str, parts: Parts) -> _Shown:
     if callable(option):
         return _Callback(option, parts)
-    if option is False or (option is None and not _is_watched()):
+    if not is_shown(option):
         return NullDisplay()
     if is_notebook():
         return NotebookProgress(title, parts)

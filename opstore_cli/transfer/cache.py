@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from opstore_cli.files.entry_lock import EntryLock
 from opstore_cli.files.leftovers import remove_unused
-from opstore_cli.files.part_folder import remove
+from opstore_cli.files.read_only import WRITABLE, make_read_only, remove_read_only
 from opstore_cli.transfer.source import digest_of_path
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.records import VersionRecord
 
 _ENTRY = re.compile(r"([0-9a-f]{64})(?:\.folder)?", re.ASCII)
-_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# The cache of opstore: see https://bford.info/cachedir/\n"
 
 if TYPE_CHECKING:
@@ -96,9 +95,9 @@ class Cache:
             if _is_complete(entry, digest, size):
                 return  # another process or thread pulled it meanwhile
             if entry.is_symlink() or not entry.is_file():  # a file is replaced when the right bytes are there
-                _remove(entry)
+                remove_read_only(entry)
             pull(entry)
-            _make_read_only(entry)
+            make_read_only(entry)
         self._evict(entry)
 
     def _evict(self, kept: Path) -> None:
@@ -141,8 +140,8 @@ def _is_complete(entry: Path, digest: Digest, size: int | None) -> bool:
     is_expected = stat.S_ISDIR(mode) if entry.suffix else stat.S_ISREG(mode) and found.st_size == size
     if not is_expected or digest_of_path(entry) != digest:
         return False
-    if mode & _WRITABLE:  # a process was killed after its pull
-        _make_read_only(entry)
+    if mode & WRITABLE:  # a process was killed after its pull
+        make_read_only(entry)
     return True
 
 
@@ -153,36 +152,10 @@ def _evict(path: Path) -> bool:
             remove_unused(path)
         elif (lock := EntryLock.try_acquire(_lock(path, "use"))) is not None:
             with lock:
-                _remove(path)
+                remove_read_only(path)
                 for purpose in ("fill", "use"):  # who waits for the latter looks whether it is still there
                     _lock(path, purpose).unlink(missing_ok=True)
     return not os.path.lexists(path)
-
-
-def _remove(path: Path) -> None:
-    """Delete a read-only file or folder, or whatever else is there; raises OSError."""
-    if path.is_dir() and not path.is_symlink():
-        for folder, _, _ in os.walk(path):
-            os.chmod(folder, 0o700)
-    remove(path)
-
-
-def _make_read_only(path: Path) -> None:
-    if path.is_symlink():
-        return
-    if path.is_dir():
-        for folder, _, names in os.walk(path, topdown=False):
-            for name in names:
-                _take_write_permission(os.path.join(folder, name))
-            _take_write_permission(folder)
-    else:
-        _take_write_permission(path)
-
-
-def _take_write_permission(path: str | Path) -> None:
-    mode = os.lstat(path).st_mode
-    if not stat.S_ISLNK(mode):
-        os.chmod(path, stat.S_IMODE(mode) & ~_WRITABLE)
 
 
 def _size(path: Path) -> int:

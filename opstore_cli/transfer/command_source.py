@@ -3,27 +3,18 @@
 import contextlib
 import os
 import select
-import shlex
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
-from typing import Any, BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
+from opstore_cli.processes import ending, starting
+from opstore_cli.processes.ending_signals import EndingSignals
 from opstore_cli.transfer.source import Source
 from opstore_daemon.protocol import errors
 
-GRACE = 5.0  # seconds that the command has to end after a signal, before the next stronger one
+GRACE = 5.0  # seconds that the output has to end after the command
 POLL_INTERVAL = 0.5  # seconds between two looks at whether the command has ended
-MAX_SHOWN = 200  # characters of the command in an error
-
-# The signals that end this process, and how they are usually handled. Ctrl-C reaches the command by itself.
-_ENDING = {
-    getattr(signal, name): signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if hasattr(signal, name)
-}
 
 
 class CommandOutput(Source):
@@ -52,9 +43,8 @@ class CommandOutput(Source):
         """Wait for the end of the command. Raises CommandFailed unless it succeeds."""
         code = self._process.wait()
         if code != 0:
-            raise _failure(
-                self._command, f"it was killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
-            )
+            reason = f"it was killed by {starting.signal_name(-code)}" if code < 0 else f"exit code {code}"
+            raise _failure(self._command, reason)
 
 
 @contextlib.contextmanager
@@ -63,14 +53,19 @@ def run_command(command: Sequence[str]) -> Iterator[CommandOutput]:
 
     Its standard input and error are those of this process. Raises CommandFailed if it can't be started.
     """
-    with _EndingSignals() as signals:
+    with EndingSignals() as signals:
         process = _start(command)
+
+        def forward(number: int) -> None:
+            if number != signal.SIGINT:  # Ctrl-C reaches the command by itself
+                process.terminate()
+
         try:
-            signals.release(process)
+            signals.release(forward)
             yield CommandOutput(process, command)
-        except BaseException as failure:
+        except BaseException:
             signals.hold()
-            _end(process, has_signal=isinstance(failure, KeyboardInterrupt | _Ended))
+            ending.end(process, process.terminate, process.kill, has_signal=signals.has_received)
             raise
         finally:
             if process.stdout is not None:
@@ -79,80 +74,12 @@ def run_command(command: Sequence[str]) -> Iterator[CommandOutput]:
 
 def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
     try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
-    except (OSError, ValueError) as error:
-        failure = _failure(command, f"it can't be started: {errors.reason(error)}")
-        if len(command) == 1 and " " in command[0]:
-            failure.advice = "there is no shell: give its words one by one, without quotes, or use: sh -c '...'"
+        return starting.start(command, stdout=subprocess.PIPE)
+    except errors.CommandNotStarted as error:
+        failure = _failure(command, f"it can't be started: {error.details['reason']}")
+        failure.advice = error.advice
         raise failure from None
 
 
-class _Ended(BaseException):
-    """This process received a signal that ends it."""
-
-
-class _EndingSignals:
-    """The signals that end this process: each ends the command and raises an exception.
-
-    They are held back until `release` and from `hold` on, since one that interrupts the start or the end of the command
-    would leave it running. At the end of the context they have their usual effect. A signal that is ignored stays
-    ignored.
-    """
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None  # None: held back
-        self._received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number, usual in _ENDING.items():
-                if signal.getsignal(number) == usual:
-                    self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, failure: object, traceback: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if self._received is not None and kind is not KeyboardInterrupt:
-            signal.raise_signal(self._received)
-
-    def hold(self) -> None:
-        """Hold back the signals from here on."""
-        self._process = None
-
-    def release(self, process: "subprocess.Popen[bytes]") -> None:
-        """End the process and raise KeyboardInterrupt or _Ended where a signal arrives, or now if one was held back."""
-        self._process = process
-        if self._received is not None:
-            self._receive(self._received)
-
-    def _receive(self, number: int, _frame: FrameType | None = None) -> None:
-        self._received = number
-        if self._process is not None:
-            # Python discards an exception that is raised in a destructor: then the push fails as the command does.
-            if number != signal.SIGINT:
-                self._process.terminate()
-            raise KeyboardInterrupt if number == signal.SIGINT else _Ended
-
-
-def _end(process: "subprocess.Popen[bytes]", *, has_signal: bool) -> None:
-    """End the command: ask it to, unless it `has_signal` already, ask it (again), then kill it."""
-    steps = [lambda: None] if has_signal else [process.terminate]
-    for step in (*steps, process.terminate, process.kill):
-        step()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-            return
-
-
 def _failure(command: Sequence[str], reason: str) -> errors.CommandFailed:
-    shown = shlex.join(command)
-    return errors.CommandFailed(command=shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}...", reason=reason)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"the signal {number}"
+    return errors.CommandFailed(command=starting.shorten(command), reason=reason)

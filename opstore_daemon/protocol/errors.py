@@ -4,7 +4,8 @@
     ├── Refused              exit 2    InvalidName  InvalidVersion  InvalidSubversions  InvalidReference  InvalidDigest
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  InvalidArgument
-    │                                  FileRefused  CommandFailed  FolderRefused  OldStoreUnreadable  ImportIncomplete
+    │                                  FileRefused  CommandFailed  CommandNotStarted  FolderRefused
+    │                                  OldStoreUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels
@@ -191,6 +192,10 @@ class FileRefused(Refused):
 
 class CommandFailed(Refused):
     message = "nothing was stored: the command {command} failed: {reason}"
+
+
+class CommandNotStarted(Refused):
+    message = "the command {command} can't be started: {reason}"
 
 
 class FolderRefused(Refused):

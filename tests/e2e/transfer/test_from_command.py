@@ -73,8 +73,12 @@ def test_nothing_is_stored_if_the_command_fails(machine: Machine, size: int, end
 
 def test_a_command_that_can_not_be_started_needs_no_daemon(machine: Machine) -> None:
     machine.file("plain", "not a program")
-    for command, reason in (("nowhere", "No such file or directory"), ("./plain", "Permission denied")):
-        said = f"error: nothing was stored: the command {command} failed: it can't be started: {reason}\n"
+    executable = "hint: to make it executable: chmod +x ./plain\n"
+    for command, reason, hint in (
+        ("nowhere", "No such file or directory", ""),
+        ("./plain", "Permission denied", executable),
+    ):
+        said = f"error: nothing was stored: the command {command} failed: it can't be started: {reason}\n{hint}"
         assert machine.run(*PUSH, command) == (2, "", said)
     assert not machine.runtime_file.exists()
 
