@@ -225,6 +225,17 @@ def path(name: str, value: Any) -> Path:
     return Path(found)
 
 
+def environment(name: str, value: Any) -> bool | Path:
+    """Return True, False or the path. Raises InvalidArgument."""
+    if isinstance(value, str | os.PathLike):
+        return path(name, value)
+    try:
+        return flag(name, value)
+    except errors.InvalidArgument:
+        expected = "True, False or the path of a file such as requirements.txt or uv.lock"
+        raise _invalid(name, expected, value) from None
+
+
 def _not_a_path(name: str, actual: str) -> errors.InvalidArgument:
     return errors.InvalidArgument(argument=name, expected="a path", actual=actual, advice="")
 
@@ -328,6 +339,7 @@ CHECKS: dict[str, Check] = {
     "notify": function,
     "progress": progress,
     "references": references_or_lock,
+    "environment": environment,
     "lock": lock,
     "resolution": resolution,
     "folder": path,

@@ -309,7 +309,7 @@ def _is_consistent(found: Validation) -> bool:
         is_graph([version.op for version in found.versions], pairs(found.edges))
         and all(versions[end.op] == end for edge in found.edges for end in (edge.upstream, edge.downstream))
         and all((edge.upstream.version is None) == (edge.basis == "no-version") for edge in found.edges)
-        and all(edge.verdict == VERDICTS[edge.basis] for edge in found.edges)
+        and all(edge.verdict == VERDICTS.get(edge.basis) for edge in found.edges)
         and found.verdict == combine(edge.verdict for edge in found.edges)
     )
 
@@ -354,5 +354,5 @@ def is_affected(found: Affected, reference: Reference) -> bool:
         and is_selected(found.version, reference)
         and reference.op not in ops
         and are_unique(ops)
-        and all(each.verdict == VERDICTS[each.basis] != "valid" for each in found.affected)
+        and all(each.verdict == VERDICTS.get(each.basis) != "valid" for each in found.affected)
     )

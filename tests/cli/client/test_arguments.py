@@ -48,6 +48,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.trusted: [5, b"PCA", {"PCA": 1}, [5], ["PCA", None], True],
     arguments.resolution: [5, "iris", Lock(edges=(), versions=())],
     arguments.lock: [5, ["pca@1.0.0"], {"edges": [], "versions": []}],
+    arguments.environment: [5, b"requirements.txt", None, [], np.zeros(3), "a\0b", ""],
     arguments.path: [5, b"models", None, object(), "a\0b", ""],
     arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}, np.array("ab")],
     arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],

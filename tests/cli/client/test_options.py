@@ -74,7 +74,8 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
         "validate_pipeline",
         {
             "SUBJECT": "pipeline", "--use": "use", "--allow-unknown": "(the verdict)", "--wait": "(wait: seconds)",
-            "--format": "(a form of the output)", "--as-of": "as_of",
+            "--format": "(a form of the output)", "--as-of": "as_of", "--env": "environment",
+            "--env-file": "environment",
         },
     ),
     "resolve": (
