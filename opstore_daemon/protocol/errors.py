@@ -13,10 +13,11 @@
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
-    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound
+    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  RunNotFound
     ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
+    │                                  PipelineChanged
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -450,6 +451,12 @@ class UploadNotFound(NotFound):
     message = "there is no upload {upload}: it was finished, has expired or belongs to somebody else"
 
 
+class RunNotFound(NotFound):
+    message = "there is no run {run}"
+    hint = "opstore runs"
+    python = "client.runs() lists the runs"
+
+
 class TagNotFound(NotFound):
     message = "{op} has no tag {tag}"
     past = "{op} had no tag {tag} at {as_of}"
@@ -484,6 +491,12 @@ class PipelineConflict(Conflict):
     message = "the pipeline {pipeline} is registered already, with another graph"
     hint = "opstore pipeline show {pipeline}, or another name for this graph"
     python = "client.pipeline('{pipeline}') returns that graph; pass another name for this one"
+
+
+class PipelineChanged(Conflict):
+    message = "nothing was recorded: the pipeline {pipeline} has another graph than the run: {difference}"
+    hint = "opstore pipeline show {pipeline}, then run the command on the graph that it has now"
+    python = "client.pipeline('{pipeline}') has its graph: run the command on that"
 
 
 class FormatConflict(Conflict):
