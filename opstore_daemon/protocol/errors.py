@@ -5,7 +5,7 @@
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  InvalidArgument
     │                                  FileRefused  CommandFailed  CommandNotStarted  FolderRefused
-    │                                  OldStoreUnreadable  ImportIncomplete
+    │                                  OldStoreUnreadable  RegistryUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels
@@ -209,8 +209,13 @@ class OldStoreUnreadable(Refused):
     message = "the old op store can't be read: {reason}"
 
 
+class RegistryUnreadable(Refused):
+    message = "the MLflow registry can't be read: {reason}"
+    hint = "check --uri; MLflow takes credentials from variables such as MLFLOW_TRACKING_TOKEN"
+
+
 class ImportIncomplete(Refused):
-    message = "{count} items of the old op store were skipped; everything else was imported"
+    message = "the import is incomplete: {count} skipped, everything else was imported"
     hint = "repair them and run the command again: nothing is imported twice"
     python = "repair them and import them again: nothing is imported twice"
 
