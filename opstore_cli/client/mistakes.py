@@ -13,6 +13,8 @@ _METHODS: dict[str, str] = {
     "client.pull(reference, to) writes a version to a path; client.load(reference) returns a Python object": (
         "get download fetch checkout restore load_model read"
     ),
+    "opstore_cli.sklearn.save_pipeline(client, name, fitted) saves a pipeline of scikit-learn": "save_pipeline",
+    "opstore_cli.sklearn.load_pipeline(client, name) loads a pipeline of scikit-learn": "load_pipeline",
     "client.path(reference) returns the path of a copy in a cache": "snapshot_download download_artifacts",
     "client.ops() lists the ops, client.versions(op) the versions of one": "list ls search find models list_models",
     "client.show(reference) returns the record of one version": "inspect info describe stat get_version",

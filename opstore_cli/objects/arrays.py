@@ -3,6 +3,8 @@
 Nothing is ever pickled.
 """
 
+import io
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -11,6 +13,7 @@ from zipfile import ZipFile
 from opstore_cli.objects import trees, zip_members
 from opstore_cli.objects.format import Format, Trusted, Unfit, type_name
 from opstore_cli.objects.libraries import require
+from opstore_daemon.protocol.limits import READ_SIZE
 
 NPY, ZIP = b"\x93NUMPY", b"PK"  # the first bytes of .npy and .npz
 # numpy evaluates a header as a literal, and refuses to read a longer one.
@@ -106,6 +109,45 @@ def _members(found: ZipFile) -> Iterator[tuple[str, Any]]:
 
 def _read(file: Any) -> Any:
     return _numpy().lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
+
+
+def copy_without_padding(source: Any, target: Any) -> None:
+    """Copy a .npy file, with zeros in the bytes of each record that belong to no field."""
+    form = _numpy().lib.format
+    start = io.BytesIO()
+    recorded = _Tee(source, start)
+    version = form.read_magic(recorded)
+    read_header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+    _, _, dtype = read_header(recorded, max_header_size=sys.maxsize)  # we wrote it
+    target.write(start.getvalue())
+    padding = _padding(dtype)
+    if not padding.any():
+        shutil.copyfileobj(source, target)
+        return
+    while block := source.read(dtype.itemsize * max(1, READ_SIZE // dtype.itemsize)):
+        records = _numpy().frombuffer(bytearray(block), "u1").reshape(-1, dtype.itemsize)
+        records[:, padding] = 0
+        target.write(records)
+
+
+def _padding(dtype: Any) -> Any:
+    """Return which bytes of a record belong to no field."""
+    padding = _numpy().full(dtype.itemsize, dtype.names is not None)
+    for field, offset, *_ in (dtype.fields or {}).values():
+        padding[offset : offset + field.itemsize] = False
+    return padding
+
+
+class _Tee:
+    """A file that copies what is read from it."""
+
+    def __init__(self, source: Any, copy: Any) -> None:
+        self._source, self._copy = source, copy
+
+    def read(self, size: int) -> Any:
+        data = self._source.read(size)
+        self._copy.write(data)
+        return data
 
 
 NUMPY = Format(

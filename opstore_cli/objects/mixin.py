@@ -2,9 +2,9 @@
 
 import functools
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from opstore_cli.objects import LibraryWarning
 from opstore_daemon.protocol import errors
@@ -12,6 +12,9 @@ from opstore_daemon.protocol.interface import OpStoreInterface
 from opstore_daemon.protocol.names import OpName
 from opstore_daemon.protocol.records import Fields, Level, Otherwise, Pushed, VersionRecord
 from opstore_daemon.protocol.references import Reference
+
+if TYPE_CHECKING:
+    from opstore_cli.objects.format import Format
 
 
 class ObjectsMixin(OpStoreInterface):
@@ -153,10 +156,28 @@ class ObjectsMixin(OpStoreInterface):
             >>> client.load("metrics")
             {'accuracy': 0.97}
         """
-        from opstore_cli.objects import environment, formats
+        from opstore_cli.objects import environment
         from opstore_cli.output.user_warnings import warn_caller
 
         record = self.show(reference)
+
+        def warn(chosen: "Format") -> None:
+            if different := environment.compare(environment.installed(), chosen.name, record.libraries):
+                warn_caller(LibraryWarning(f"{record.op}@{record.version}", different))
+
+        return self._load_version(record, allow_pickle, trusted, format, warn)
+
+    def _load_version(
+        self,
+        record: VersionRecord,
+        allow_pickle: bool | None,
+        trusted: Sequence[str | type] | None,
+        format: str | None = None,  # noqa: A002 - the record's word
+        before: "Callable[[Format], object] | None" = None,
+    ) -> Any:
+        """Return the object in a version, as `load` does; `before` is called before its verified bytes are parsed."""
+        from opstore_cli.objects import formats
+
         if record.digest is None:
             raise errors.NotStored(op=record.op, version=record.version)
         chosen = formats.of_version(record) if format is None else formats.by_name(format)
@@ -164,6 +185,6 @@ class ObjectsMixin(OpStoreInterface):
             raise errors.LoadingRunsCode(op=record.op, version=record.version, format=chosen.name)
         chosen.require()
         with self._verified(record) as file:
-            if different := environment.compare(environment.installed(), chosen.name, record.libraries):
-                warn_caller(LibraryWarning(f"{record.op}@{record.version}", different))
+            if before is not None:
+                before(chosen)
             return formats.load(chosen, record, file, trusted)

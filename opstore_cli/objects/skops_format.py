@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-from opstore_cli.objects import zip_members
+from opstore_cli.objects import arrays, zip_members
 from opstore_cli.objects.format import Format, Trusted, UntrustedFound
 from opstore_cli.objects.libraries import modules_of, require
 
@@ -28,7 +28,8 @@ def _dump(obj: Any, file: BinaryIO) -> set[str]:
 def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
     """Copy a skops file in a deterministic form, and return the names of its modules.
 
-    skops names objects and members of its zip file after their addresses in memory; this function numbers them.
+    skops names objects and members of its zip file after their addresses in memory; this function numbers them. The
+    bytes between the fields of an array's records, such as the nodes of a tree, hold whatever the memory held before.
     """
     with ZipFile(written) as given, ZipFile(file, "w") as made:
         members = [info for info in given.infolist() if info.filename != SCHEMA]
@@ -40,7 +41,10 @@ def _rewrite(written: BinaryIO, file: BinaryIO) -> set[str]:
                 given.open(info) as source,
                 made.open(zip_members.member(names[info.filename], info.file_size), "w") as copy,
             ):
-                shutil.copyfileobj(source, copy)
+                if info.filename.endswith(".npy"):
+                    arrays.copy_without_padding(source, copy)
+                else:
+                    shutil.copyfileobj(source, copy)
         made.writestr(zip_members.member(SCHEMA), json.dumps(described, indent=2))
     return schema.modules
 

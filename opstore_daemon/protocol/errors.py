@@ -5,19 +5,18 @@
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  InvalidArgument
     │                                  FileRefused  CommandFailed  CommandNotStarted  FolderRefused
-    │                                  OldStoreUnreadable  RegistryUnreadable  ImportIncomplete
+    │                                  OldStoreUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
-    │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels
+    │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels  EstimatorRefused
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  (exit 3: NothingKnown)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
-    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  RunNotFound
+    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  PipelineNotSaved
     ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
-    │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
-    │                                  PipelineChanged
+    │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable  OpInUse
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -209,13 +208,8 @@ class OldStoreUnreadable(Refused):
     message = "the old op store can't be read: {reason}"
 
 
-class RegistryUnreadable(Refused):
-    message = "the MLflow registry can't be read: {reason}"
-    hint = "check --uri; MLflow takes credentials from variables such as MLFLOW_TRACKING_TOKEN"
-
-
 class ImportIncomplete(Refused):
-    message = "the import is incomplete: {count} skipped, everything else was imported"
+    message = "{count} items of the old op store were skipped; everything else was imported"
     hint = "repair them and run the command again: nothing is imported twice"
     python = "repair them and import them again: nothing is imported twice"
 
@@ -281,6 +275,13 @@ class NotLoaded(Refused):
     message = "{op}@{version} can't be loaded as {format}: {reason}"
     hint = "opstore show {op}@{version} names the format and the libraries that it was saved with"
     python = "client.show('{op}@{version}') has the format and the libraries that it was saved with"
+
+
+class EstimatorRefused(Refused):
+    """Raised by the Python client only: no daemon responds with it."""
+
+    message = "{what} can't be saved: {reason}"
+    hint = "{advice}"
 
 
 class AnswerIsNo(OpStoreError):
@@ -419,6 +420,14 @@ class LogNotFound(NotFound):
     python = "in a shell: opstore start"
 
 
+class PipelineNotSaved(NotFound):
+    """Raised by the Python client only: no daemon responds with it."""
+
+    message = "the pipeline {pipeline} was not saved by save_pipeline(): it has no stored version of {op}"
+    hint = "opstore pipeline show {pipeline}"
+    python = "client.pipeline('{pipeline}') lists its ops, and client.load(reference) loads one"
+
+
 class BlobNotFound(NotFound):
     message = "the store has no blob {digest}"
 
@@ -454,12 +463,6 @@ class LabelNotFound(NotFound):
 
 class UploadNotFound(NotFound):
     message = "there is no upload {upload}: it was finished, has expired or belongs to somebody else"
-
-
-class RunNotFound(NotFound):
-    message = "there is no run {run}"
-    hint = "opstore runs"
-    python = "client.runs() lists the runs"
 
 
 class TagNotFound(NotFound):
@@ -498,16 +501,17 @@ class PipelineConflict(Conflict):
     python = "client.pipeline('{pipeline}') returns that graph; pass another name for this one"
 
 
-class PipelineChanged(Conflict):
-    message = "nothing was recorded: the pipeline {pipeline} has another graph than the run: {difference}"
-    hint = "opstore pipeline show {pipeline}, then run the command on the graph that it has now"
-    python = "client.pipeline('{pipeline}') has its graph: run the command on that"
-
-
 class FormatConflict(Conflict):
     message = "{op}@{version} has these bytes already, as {format}, and a stored version never changes"
     hint = "opstore show {op}@{version}"
     python = "client.show('{op}@{version}') has the format"
+
+
+class OpInUse(Conflict):
+    """Raised by the Python client only: no daemon responds with it."""
+
+    message = "{op}@{version} is {format}, so {op} can't be a step of a pipeline of scikit-learn"
+    hint = "pass another name for the pipeline, or rename the step"
 
 
 class OffsetMismatch(Conflict):

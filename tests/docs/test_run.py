@@ -57,7 +57,9 @@ def check_comments(script: str, output: str, place: str) -> None:
 QUIET_QUEUE = "import logging; logging.getLogger('waitress.queue').setLevel(logging.ERROR)"
 
 
-@pytest.mark.parametrize("name", ["python.md", "objects.md", "chariots.md", "notebook.md", "team-server.md"])
+@pytest.mark.parametrize(
+    "name", ["python.md", "objects.md", "chariots.md", "notebook.md", "sklearn.md", "team-server.md"]
+)
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"

@@ -13,7 +13,6 @@ from tests.scenarios import (
     pushes,
     references,
     resolutions,
-    runs,
     selections,
     suggestions,
     tags,
@@ -39,7 +38,6 @@ EVERY_SCENARIO: list[Scenario] = [
         edits,
         yanks,
         resolutions,
-        runs,
         suggestions,
     )
     for scenario in module.SCENARIOS

@@ -33,11 +33,8 @@ Basis = Literal[
     "no-links",
     "no-version",
     "upstream-affected",
-    "environment",
 ]
-VERDICTS: dict[
-    Basis, VerdictWord
-] = {  # the verdict that each basis of the daemon leads to; `environment` is a client's
+VERDICTS: dict[Basis, VerdictWord] = {  # the verdict that each basis leads to
     "link": "valid",
     "known-invalid": "invalid",
     "compatible": "valid",

@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+import io
 import random
 import subprocess
 import sys
@@ -199,6 +200,23 @@ def test_skops_files_are_the_same_bytes_whatever_is_in_them() -> None:
     }
     made["again"] = made["array"]
     assert dumped(made, "skops") == dumped(made, "skops")
+
+
+@pytest.mark.parametrize("count", [0, 1, 100_000])
+@pytest.mark.parametrize("field", ["low", "größe"])
+def test_skops_files_do_not_depend_on_bytes_that_belong_to_no_field(count: int, field: str) -> None:
+    """Nodes of trees have such bytes, with whatever the memory held before."""
+    kind = np.dtype([(field, "u1"), ("high", "<i8")], align=True)
+    nodes = np.zeros(count, kind)
+    nodes["high"] = np.arange(count)
+    other = nodes.copy()
+    other.view("u1").reshape(-1, kind.itemsize)[:, 1:8] = 255
+    assert (nodes == other).all()
+    assert dumped(nodes, "skops") == dumped(other, "skops")
+    with io.BytesIO() as file:
+        FORMATS["skops"].dump(other, file)
+        file.seek(0)
+        assert (FORMATS["skops"].load(file, None) == nodes).all()
 
 
 def test_a_skops_file_restores_keys_that_skops_uses_itself(client: OpStoreClient) -> None:

@@ -1,0 +1,85 @@
+"""Put a pipeline together from the files or the objects of its ops."""
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opstore_cli.client import arguments
+from opstore_cli.objects.format import UntrustedFound, type_name
+from opstore_cli.objects.skops_format import SCHEMA, SKOPS
+from opstore_cli.output.escaping import escape_controls
+from opstore_cli.sklearn import estimators, structure
+from opstore_cli.sklearn.naming import STRUCTURE
+from opstore_daemon.protocol import errors
+
+# Types of scikit-learn that a structure may have, and that do no more than compare names and types of columns.
+_HARMLESS = ("sklearn.compose._column_transformer.make_column_selector",)
+
+
+def with_harmless(trusted: Any) -> tuple[str | type, ...]:
+    """Return the types that a caller trusts, and those of a structure that are harmless. Raises InvalidArgument."""
+    return (*(() if trusted is None else arguments.trusted("trusted", trusted)), *_HARMLESS)
+
+
+def untrusted(found: Mapping[str, Sequence[str]], what: str) -> errors.UntrustedTypes:
+    """Return one error that names the types in all versions, by op, so that they can be trusted at once."""
+    ops: dict[str, list[str]] = {}
+    for op, types in found.items():
+        for kind in types:
+            ops.setdefault(kind, []).append(op)
+    types = sorted(ops)
+    error = errors.UntrustedTypes(op=what, version="latest", types=", ".join(types))
+    listed = escape_controls(str(types)).replace("{", "{{").replace("}", "}}")
+    error.python = f"if you trust whoever can push here, pass trusted={listed}"
+    named = "; ".join(f"{kind} ({', '.join(ops[kind])})" for kind in types)
+    return error.with_text(escape_controls(f"{what} holds types that skops does not trust by default: {named}"))
+
+
+def assemble(parts: Any, trusted: Any) -> Any:
+    """Assemble a pipeline: see `opstore_cli.sklearn.assemble_pipeline`."""
+    types = with_harmless(trusted)
+    estimators.library("sklearn.pipeline")
+    if not isinstance(parts, Mapping) or not all(isinstance(op, str) for op in parts):
+        raise _not_parts(f"a {type_name(type(parts))}")
+    structural = _structure(parts)
+    objects: dict[str, Any] = {}
+    refused: dict[str, Sequence[str]] = {}
+    for op, part in parts.items():
+        try:
+            objects[op] = _read(part, types) if isinstance(part, os.PathLike) else part
+        except UntrustedFound as found:
+            refused[op] = found.types
+    if refused:
+        raise untrusted(refused, structural.removesuffix(f".{STRUCTURE}"))
+    document = objects.pop(structural)
+    try:
+        return structure.put_together(document, objects)
+    except structure.Damaged as error:
+        raise _not_parts(f"ones whose {structural} is damaged: {error}") from error
+
+
+def _structure(parts: Mapping[str, Any]) -> str:
+    """Return the op with the structure: all other ops begin as it does. A step may be called so, too."""
+    for op in sorted(parts, key=len):
+        if op.endswith(f".{STRUCTURE}") and all(each.startswith(op.removesuffix(STRUCTURE)) for each in parts):
+            return op
+    raise _not_parts(f"ones without an op NAME.{STRUCTURE}")
+
+
+def _read(path: os.PathLike[str], trusted: Sequence[str | type]) -> Any:
+    try:
+        with Path(path).open("rb") as file:
+            if zipfile.is_zipfile(file) and SCHEMA in zipfile.ZipFile(file).namelist():
+                file.seek(0)
+                return SKOPS.load(file, trusted)
+    except OSError as error:
+        raise errors.FileRefused(path=os.fspath(path), reason=errors.reason(error)) from error
+    raise _not_parts(f"ones with {os.fspath(path)}, which is no skops file")
+
+
+def _not_parts(actual: str) -> errors.InvalidArgument:
+    expected = "a mapping of all ops of a saved pipeline to skops files or objects"
+    advice = "client.verify(..., load=True) passes objects, whatever their format is"
+    return errors.InvalidArgument(argument="parts", expected=expected, actual=actual, advice=advice)

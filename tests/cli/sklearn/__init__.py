@@ -1,0 +1,1 @@
+"""Pipelines of scikit-learn, with the real library."""
