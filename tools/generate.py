@@ -216,6 +216,7 @@ def parameter_table() -> str:
             schema = parameter["schema"]
             bounds = f" from {schema['minimum']} to {schema['maximum']}" if "maximum" in schema else ""
             kind = {"array": "text, repeatable", "string": "text"}.get(schema["type"], schema["type"]) + bounds
+            kind = " or ".join(f"`{word}`" for word in schema["enum"]) if "enum" in schema else kind
             kind += ", required" if parameter["required"] else ""
             kind += f"; `{schema['default']}` default" if schema.get("default") else ""
             row = (f"`{parameter['name']}`", kind, parameter["description"])

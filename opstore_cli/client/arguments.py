@@ -17,7 +17,17 @@ from typing import Any, get_args
 
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.checked_text import CheckedText
-from opstore_daemon.protocol.records import Compat, Level, Lock, OpVersion, Otherwise, Resolution, VersionRecord
+from opstore_daemon.protocol.records import (
+    Compat,
+    Level,
+    Lock,
+    NewRun,
+    OpVersion,
+    Otherwise,
+    Resolution,
+    RunResult,
+    VersionRecord,
+)
 from opstore_daemon.protocol.times import AsOf
 from opstore_daemon.protocol.versions import Version
 
@@ -225,6 +235,17 @@ def path(name: str, value: Any) -> Path:
     return Path(found)
 
 
+def environment(name: str, value: Any) -> bool | Path:
+    """Return True, False or the path. Raises InvalidArgument."""
+    if isinstance(value, str | os.PathLike):
+        return path(name, value)
+    try:
+        return flag(name, value)
+    except errors.InvalidArgument:
+        expected = "True, False or the path of a file such as requirements.txt or uv.lock"
+        raise _invalid(name, expected, value) from None
+
+
 def _not_a_path(name: str, actual: str) -> errors.InvalidArgument:
     return errors.InvalidArgument(argument=name, expected="a path", actual=actual, advice="")
 
@@ -244,6 +265,18 @@ def resolution(name: str, value: Any) -> Resolution:
     if not isinstance(value, Resolution):
         raise _invalid(name, "a Resolution", value, advice="client.resolve(pipeline) returns one")
     return value
+
+
+def new_run(name: str, value: Any) -> NewRun:
+    """Return the run. Raises InvalidArgument."""
+    if not isinstance(value, NewRun):
+        raise _invalid(name, "a NewRun", value, advice="client.verify(pipeline, command) runs a command and records it")
+    return value
+
+
+def result(name: str, value: Any) -> str:
+    """Return the result of a run. Raises InvalidArgument."""
+    return _word(name, value, get_args(RunResult))
 
 
 def references_or_lock(name: str, value: Any) -> tuple[str, ...] | Lock:
@@ -287,8 +320,9 @@ _REFERENCE = (
     "other",
     "upstream",
     "downstream",
+    "version",
 )  # a verb that takes only a name refuses any other reference
-_OTHER_TEXT = ("evidence", "reason", "message", "filename", "format", "description")
+_OTHER_TEXT = ("evidence", "reason", "message", "filename", "format", "description", "set", "script")
 _REFERENCES = ("use", "valid_for", "valid_with", "subject")
 _FLAGS = (
     "new",
@@ -320,7 +354,10 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(_FLAGS, flag),
     "edges": pairs,
     "fields": fields,
-    "limit": count,
+    **dict.fromkeys(("limit", "position"), count),
+    "command": texts_in_order,
+    "new_run": new_run,
+    "result": result,
     "as_of": time,
     "subversions": subversions,
     "source": source,
@@ -328,6 +365,7 @@ CHECKS: dict[str, Check] = {
     "notify": function,
     "progress": progress,
     "references": references_or_lock,
+    "environment": environment,
     "lock": lock,
     "resolution": resolution,
     "folder": path,

@@ -15,6 +15,7 @@ from opstore_cli.client.links import LinksMixin
 from opstore_cli.client.progress import ProgressOption
 from opstore_cli.client.pulls import PullsMixin
 from opstore_cli.client.pushes import PushesMixin, WarnNotRecorded
+from opstore_cli.client.runs import RunsMixin
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.client.verbs import verbs
 from opstore_cli.client.versions import VersionsMixin
@@ -37,6 +38,7 @@ class BaseOpStoreClient(
     ComparisonMixin,
     LinksMixin,
     ValidityMixin,
+    RunsMixin,
     AdministrationMixin,
     ChariotsMixin,
     ObjectsMixin,

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opstore_cli.client import locks, polling
+from opstore_cli.client import environments, locks, polling
 from opstore_cli.client.mixin import ApiMixin, as_parameter, ignore, parse_references
 from opstore_cli.transport import expected
 from opstore_daemon.protocol import errors, routes
@@ -19,9 +19,14 @@ from opstore_daemon.protocol.records import (
     Resolution,
     Upgrade,
     Validation,
+    VersionRecord,
 )
 from opstore_daemon.protocol.references import Reference
 from opstore_daemon.protocol.times import AsOf, When
+from opstore_daemon.protocol.versions import VersionNumber
+
+if TYPE_CHECKING:
+    from opstore_cli.objects.environment import Environment
 
 Notify = Callable[[Validation], None]
 
@@ -34,7 +39,12 @@ class ValidityMixin(ApiMixin):
     """
 
     def validate(
-        self, upstream: str | Reference, downstream: str | Reference, *, as_of: When | None = None
+        self,
+        upstream: str | Reference,
+        downstream: str | Reference,
+        *,
+        as_of: When | None = None,
+        environment: bool | Path | str = False,
     ) -> Validation:
         """Return the verdict for one edge. The result is true only if it is valid.
 
@@ -42,6 +52,7 @@ class ValidityMixin(ApiMixin):
             upstream: the upstream version; without a selector the latest.
             downstream: the downstream version; without a selector the latest.
             as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+            environment: compares the libraries of the versions, as for `validate_pipeline`.
 
         Returns:
             Validation: `verdict` is `valid`, `invalid` or `unknown`; its one edge has the reason.
@@ -49,16 +60,22 @@ class ValidityMixin(ApiMixin):
         Raises:
             OpNotFound: an op does not exist.
             VersionNotFound: a version does not exist.
+            FileRefused: the file of the environment can't be read.
 
         Examples:
             >>> if client.validate("pca@1.0.0", "forest"):
             ...     print("deploy")
             deploy
         """
-        return self._ask(_Question.of_edge(upstream, downstream, as_of))
+        return self._ask(_Question.of_edge(upstream, downstream, as_of), environment)
 
     def validate_pipeline(
-        self, pipeline: str, *, use: Sequence[str | Reference] = (), as_of: When | None = None
+        self,
+        pipeline: str,
+        *,
+        use: Sequence[str | Reference] = (),
+        as_of: When | None = None,
+        environment: bool | Path | str = False,
     ) -> Validation:
         """Return the verdict over all edges between the latest versions of a pipeline's ops.
 
@@ -68,6 +85,9 @@ class ValidityMixin(ApiMixin):
             pipeline: the name of the pipeline.
             use: references of versions that count as the latest of their ops.
             as_of: the state at that time: a position of the journal, a time as text, or a `datetime`.
+            environment: compares the libraries that the versions were saved with to those of this Python (True), or to
+                those that a file such as requirements.txt or uv.lock names (its path). The result has an edge to
+                `environment` for each difference, with the basis `environment`.
 
         Returns:
             Validation: a sequence of the verdicts of the edges, each with its reason.
@@ -76,16 +96,31 @@ class ValidityMixin(ApiMixin):
             PipelineNotFound: the pipeline does not exist.
             OpNotFound: an op of `use` does not exist.
             VersionNotFound: a version of `use` does not exist.
+            FileRefused: the file of the environment can't be read.
 
         Examples:
             >>> client.validate_pipeline("iris", use="pca@1.0.0").verdict
             'valid'
         """
-        return self._ask(_Question.of_pipeline(pipeline, use, as_of))
+        return self._ask(_Question.of_pipeline(pipeline, use, as_of), environment)
 
-    def _ask(self, question: "_Question") -> Validation:
+    def _ask(self, question: "_Question", environment: bool | Path | str) -> Validation:
+        there = environments.load(environment)
         found = self._api.request("GET", question.path, Validation, parameters=question.parameters)
-        return self._expect_answer(found, question)
+        return self._compared(self._expect_answer(found, question), there, question.parameters["as_of"])
+
+    def _compared(self, found: Validation, environment: "Environment | None", as_of: When | None = None) -> Validation:
+        """Return the verdict with the differences between the libraries of its versions and the environment."""
+        if environment is None:
+            return found
+
+        def show(op: str, version: str) -> VersionRecord:
+            # Not self.show(): the verdict has warned of yanked versions already.
+            path = routes.path(routes.VERSION, op=op, selector=version)
+            record = self._api.request("GET", path, VersionRecord, parameters={"as_of": as_of})
+            return self._api.check(record, op, VersionNumber.parse(version))
+
+        return environments.compare(found, environment, show)
 
     def _expect_answer(self, found: Validation, question: "_Question") -> Validation:
         """Return the verdict if it answers the question. Raises UnexpectedResponse."""
@@ -112,6 +147,7 @@ class ValidityMixin(ApiMixin):
         seconds: float,
         use: Sequence[str | Reference] = (),
         notify: Notify | None = None,
+        environment: bool | Path | str = False,
     ) -> Validation:
         """Poll a verdict until it is valid or known to be invalid, or `seconds` are over.
 
@@ -123,6 +159,7 @@ class ValidityMixin(ApiMixin):
             seconds: how long to wait; `math.inf` waits on.
             use: for a pipeline, references of versions that count as the latest of their ops.
             notify: called with each new verdict.
+            environment: compares the libraries of the last verdict's versions, as for `validate_pipeline`.
 
         Returns:
             Validation: the last verdict.
@@ -132,19 +169,20 @@ class ValidityMixin(ApiMixin):
             OpNotFound: an op does not exist.
             VersionNotFound: a version does not exist.
             InvalidRequest: the subject is neither.
+            FileRefused: the file of the environment can't be read.
             Unreachable: the daemon can't be reached, even at the end.
 
         Examples:
             >>> client.wait("pca@1.0.0", "forest", seconds=60).verdict
             'valid'
         """
-        question = _Question.of(subject, use)
+        question, there = _Question.of(subject, use), environments.load(environment)
 
         def fetch(etag: str | None) -> tuple[Validation | None, str | None]:
             found, etag = self._api.get_if_changed(question.path, Validation, question.parameters, etag)
             return None if found is None else self._expect_answer(found, question), etag
 
-        return polling.until_known(fetch, seconds, notify or ignore)
+        return self._compared(polling.until_known(fetch, seconds, notify or ignore), there)
 
     def resolve(
         self,

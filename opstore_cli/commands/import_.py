@@ -1,6 +1,7 @@
 """`opstore import`: import the content of another store."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ def import_() -> None:
     \b
     Examples:
       opstore import chariots --db sqlite:///db.sqlite --files ops
+      opstore import mlflow --uri http://mlflow.example.com
     """
 
 
@@ -75,10 +77,63 @@ def chariots(session: Session, db: str, files: Path, renames: dict[str, OpName])
         session.out.write_json(done)
     else:
         counts = ((len(done.created), "version"), (done.links, "link"), (len(done.pipelines), "pipeline"))
-        new = ", ".join(_counted(count, noun) for count, noun in counts)
-        session.out.note(f"new: {new}; unchanged: {_counted(done.unchanged, 'version')}")
+        _note_counts(session, counts, done.unchanged)
     if done.skipped:
         raise errors.ImportIncomplete(count=len(done.skipped))
+
+
+@command("mlflow", group=import_)
+@click.option(
+    "--uri",
+    metavar="URI",
+    required=True,
+    envvar="MLFLOW_TRACKING_URI",
+    help="Address of the registry, as MLflow takes it; by default that of MLFLOW_TRACKING_URI.",
+)
+@click.option("--model", "models", metavar="NAME", multiple=True, help="Only this model; repeatable.")
+@click.option(
+    "--rename",
+    "renames",
+    metavar="OLD=NEW",
+    multiple=True,
+    callback=_renames,
+    help="Name of the op for a model; repeatable.",
+)
+def mlflow(session: Session, uri: str, models: Sequence[str], renames: dict[str, OpName]) -> None:
+    """Import the models of an MLflow registry. Prints each new version.
+
+    \b
+    Examples:
+      opstore import mlflow --uri http://mlflow.example.com
+      opstore import mlflow --uri sqlite:///mlflow.db --model "Churn Model"
+      opstore import mlflow --uri http://mlflow.example.com --rename "Churn Model=churn"
+
+    A model becomes an op (Churn Model becomes churn_model), and its versions become versions of the op in the same
+    order, each with its files. Aliases become tags; run, metrics and tags become labels; descriptions become messages.
+
+    You can run the command again at any time, also after an interruption: it imports only what is new, and moves the
+    tags of aliases that moved. A tag that was moved in this store stays. The registry is only read.
+
+    Whatever can't be imported is reported on standard error with the reason, and everything else is imported; the exit
+    code is 2 then. Needs MLflow: pip install 'opstore[mlflow]'.
+    """
+    from opstore_cli.importers.mlflow import MlflowImport, check_uri
+    from opstore_cli.importers.mlflow_registry import open_registry
+
+    check_uri(uri)
+    with open_registry(uri, os.environ) as registry:
+        done = MlflowImport(session.client(), registry, renames, session.out).run(models)
+    if session.out.json:
+        session.out.write_json(done)
+    else:
+        _note_counts(session, ((len(done.created), "version"), (len(done.tags), "tag")), done.unchanged)
+    if done.skipped:
+        raise errors.ImportIncomplete(count=len(done.skipped))
+
+
+def _note_counts(session: Session, counts: Iterable[tuple[int, str]], unchanged: int) -> None:
+    new = ", ".join(_counted(count, noun) for count, noun in counts)
+    session.out.note(f"new: {new}; unchanged: {_counted(unchanged, 'version')}")
 
 
 def _counted(count: int, noun: str) -> str:

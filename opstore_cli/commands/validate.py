@@ -1,6 +1,7 @@
 """`opstore validate`: show the verdict of a pipeline or of one edge."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     default="table",
     help="Output format (default: table).",
 )
+@click.option("--env", is_flag=True, help="Compare the versions' libraries with those of the Python that runs opstore.")
+@click.option(
+    "--env-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Compare the versions' libraries with those in FILE, such as requirements.txt, uv.lock or pylock.toml.",
+)
 @as_of_option
 def validate(
     session: Session,
@@ -44,6 +52,8 @@ def validate(
     allow_unknown: bool,
     wait: float | None,
     form: str,
+    env: bool,
+    env_file: Path | None,
     as_of: str | None,
 ) -> int:
     """Show whether versions are valid together: the latest versions of a pipeline, or two versions. Without arguments,
@@ -57,6 +67,7 @@ def validate(
       opstore validate churn --allow-unknown -q
       opstore validate churn --wait 10m
       opstore validate churn --format markdown
+      opstore validate churn --env-file requirements.txt
 
     The exit code is 0 for valid, 1 for invalid and 3 for unknown. A pipeline is invalid if any of its edges is, else
     unknown if any is.
@@ -65,11 +76,20 @@ def validate(
     compatible (valid), known-invalid (somebody recorded that it fails), not-validated (only other versions were
     validated), no-links or no-version (unknown).
 
+    --env and --env-file compare the libraries that the versions were saved with, and list each difference as an edge to
+    environment, with the basis environment. It is invalid if a library that the format of the version needs has another
+    major or minor version, or is missing, and unknown if FILE leaves the version open. Any other difference is only a
+    warning, which does not change the verdict. --env is about the Python that runs opstore: install opstore where the
+    versions are loaded.
+
     --wait polls until the pipeline is valid or an edge is known-invalid. An edge that is only not-validated may still
     become valid, so it keeps waiting.
     """
     check_exclusive(wait=wait, as_of=as_of)
-    found = _validate(session, subject, use, wait, as_of)
+    check_exclusive(env=env, env_file=env_file)
+    found = _validate(session, subject, use, wait, as_of, env_file or env)
+    if found.uncompared and not session.out.json:
+        session.out.note(f"not compared, as they record no libraries: {', '.join(map(str, found.uncompared))}")
     if form == "markdown" and not session.out.json:
         from opstore_cli.output import graph
 
@@ -92,7 +112,12 @@ def _code(verdict: str, allow_unknown: bool) -> int:
 
 
 def _validate(
-    session: Session, subject: tuple[Reference, ...], use: Sequence[Reference], wait: float | None, as_of: str | None
+    session: Session,
+    subject: tuple[Reference, ...],
+    use: Sequence[Reference],
+    wait: float | None,
+    as_of: str | None,
+    environment: bool | Path,
 ) -> "Validation":
     settings = session.settings()
     if not subject and settings.pipeline is not None:
@@ -104,10 +129,10 @@ def _validate(
         def notify(found: "Validation") -> None:
             session.out.note(f"{' -> '.join(map(str, subject))} is {results.VERDICTS[found.verdict]}")
 
-        return client.wait(*subject, seconds=wait, use=use, notify=notify)
+        return client.wait(*subject, seconds=wait, use=use, notify=notify, environment=environment)
     if len(subject) == 1:
-        return client.validate_pipeline(PipelineName(subject[0].op), use=use, as_of=as_of)
-    return client.validate(*subject, as_of=as_of)
+        return client.validate_pipeline(PipelineName(subject[0].op), use=use, as_of=as_of, environment=environment)
+    return client.validate(*subject, as_of=as_of, environment=environment)
 
 
 def _note_swapped(session: Session, found: "Validation", as_of: str | None) -> None:

@@ -9,6 +9,7 @@ from opstore_cli.client.base import BaseOpStoreClient
 from opstore_cli.client.chariots import LEVEL
 from opstore_cli.client.mixin import ignore
 from opstore_cli.importers.chariots_source import Files, names_in
+from opstore_cli.importers.report import Skipped, report_skipped
 from opstore_cli.output.document import Output
 from opstore_cli.transfer.source import open_source
 from opstore_daemon.protocol import chariots_export, errors
@@ -17,20 +18,9 @@ from opstore_daemon.protocol.names import is_name, suggest_name
 from opstore_daemon.protocol.records import OpVersion, VersionRecord
 from opstore_daemon.protocol.reference_text import format_reference
 from opstore_daemon.protocol.versions import Version
-from opstore_daemon.system.stray_bytes import escape_stray_bytes
 
 # Errors of a single item of the old store.
 _ITEM_ERRORS = (errors.Refused, errors.Conflict)
-
-
-@dataclass
-class Skipped:
-    """An item that was not imported, why, and what would help."""
-
-    what: str
-    name: str
-    reason: str
-    hint: str | None
 
 
 @dataclass
@@ -201,11 +191,7 @@ class ChariotsImport:
             self._skip(what, name, reason, hint)
 
     def _skip(self, what: str, name: str, reason: str, hint: str = "") -> None:
-        self.report.skipped.append(
-            Skipped(what, escape_stray_bytes(name), escape_stray_bytes(reason), escape_stray_bytes(hint) or None)
-        )
-        if not self._out.json:
-            self._out.warn(f"skipped {what} {name}: {reason}{f': {hint}' if hint else ''}")
+        self.report.skipped.append(report_skipped(self._out, what, name, reason, hint))
 
 
 def check_renames(lines: Iterable[chariots_export.Lines], renames: Mapping[str, str]) -> None:

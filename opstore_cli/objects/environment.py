@@ -37,6 +37,8 @@ _PLAIN_FORMATS = frozenset(name for name, needed in FILE_FORMATS.items() if not 
 # They read the arrays of other minor versions, and skops stores arrays in files that every version reads.
 _ARRAY_LIBRARIES = frozenset({"numpy", "scipy"})
 
+_MAX_LISTED = 5  # of the versions that a library may have
+
 _Relation = Literal["same", "close", "other"]
 _ANY: frozenset[_Relation] = frozenset({"same", "close", "other"})
 
@@ -104,13 +106,20 @@ def _compare(
     severity = _severity(relations, needed=depth is not None)
     if severity is None:
         return None
-    return LibraryDifference(library, recorded, " or ".join(map(str, found)) or None, severity, _detail(found))
+    return LibraryDifference(library, recorded, _listed(found) or None, severity, _detail(found))
+
+
+def _listed(found: tuple[str | SpecifierSet, ...]) -> str:
+    texts = [str(each) for each in found[:_MAX_LISTED]]
+    if len(found) > _MAX_LISTED:
+        texts.append(f"{len(found) - _MAX_LISTED} others")
+    return " or ".join(texts)
 
 
 def _detail(found: tuple[str | SpecifierSet, ...]) -> str:
     if not found:
         return "does not name it"
-    text = " or ".join(str(each) for each in found)
+    text = _listed(found)
     if all(isinstance(each, str) for each in found):
         return f"has {text}"
     return f"allows {text}" if all(map(str, found)) else "does not say which version it has"
@@ -191,11 +200,11 @@ def _samples(allowed: SpecifierSet, recorded: str) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Version | None:
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion is one, and so is the error for a number of too many digits
         return None
 
 

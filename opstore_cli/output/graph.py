@@ -53,7 +53,12 @@ def draw_markdown(validation: Validation, title: str) -> Iterator[str]:
     yield from _rows([("upstream", "downstream", "verdict", "basis", "reason"), ("---",) * 5])
     for edge in validation.edges:
         ends = [_code(format_reference(end.op, end.version)) for end in (edge.upstream, edge.downstream)]
-        yield from _rows([(*ends, _of(_WORDS, edge), edge.basis, _code(edge.reason))])
+        word = "⚠️ valid" if edge.verdict == "valid" and edge.basis == "environment" else _of(_WORDS, edge)
+        yield from _rows([(*ends, word, edge.basis, _code(edge.reason))])
+    if validation.uncompared:
+        yield ""
+        names = ", ".join(_code(str(version)) for version in validation.uncompared)
+        yield f"Not compared, as they record no libraries: {names}"
 
 
 def _of(signs: Mapping[str, str], edge: EdgeVerdict) -> str:

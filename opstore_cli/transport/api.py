@@ -164,6 +164,16 @@ class ApiClient:
                 raise self.unexpected(f"the status {response.status}", f"GET {path}")
             yield response
 
+    def text(self, path: str, limit: int) -> str:
+        """GET a text of at most `limit` bytes of UTF-8."""
+        with self._exchange("GET", path, {"Accept": f"{routes.TEXT}, {routes.PROBLEM}"}) as response:
+            try:
+                if response.status != HTTPStatus.OK or response.content_type != routes.TEXT:
+                    raise ValueError(f"the status {response.status} and {response.content_type[:100] or 'no'} content")
+                return response.read(limit).decode()
+            except ValueError as error:  # also of bytes that are no UTF-8
+                raise self.unexpected(f"something else ({str(error)[:200]})", f"GET {path}") from None
+
     @contextmanager
     def start(self, path: str, kind: type[T], parameters: Mapping[str, Any]) -> Iterator[Callable[[], T]]:
         """Start a GET; the returned function waits for its record. The daemon works on it in the meantime."""

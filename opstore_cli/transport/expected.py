@@ -6,9 +6,12 @@ it has a record, and raises UnexpectedResponse (`ApiClient.expect`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.labels import LabelFilter
+from opstore_daemon.protocol.names import PipelineName
 from opstore_daemon.protocol.records import (
     VERDICTS,
     Affected,
@@ -19,12 +22,16 @@ from opstore_daemon.protocol.records import (
     LinkRecord,
     LinkState,
     Lock,
+    NewRun,
     NewVersion,
     OpRecord,
     OpVersion,
     PipelineRecord,
     Pushed,
+    RecordedRun,
     Resolution,
+    RunRecord,
+    RunResult,
     TagRecord,
     UnfinishedUpload,
     Upload,
@@ -62,7 +69,7 @@ def place(row: object) -> Place:
             return (row.upload,)
         case VersionRecord():
             return (-row.sequence,)  # newest first
-        case LinkRecord() | JournalEntry():
+        case LinkRecord() | JournalEntry() | RunRecord():
             return (-row.position,)
         case TagRecord():
             return (-row.position, row.op, row.tag)
@@ -309,7 +316,7 @@ def _is_consistent(found: Validation) -> bool:
         is_graph([version.op for version in found.versions], pairs(found.edges))
         and all(versions[end.op] == end for edge in found.edges for end in (edge.upstream, edge.downstream))
         and all((edge.upstream.version is None) == (edge.basis == "no-version") for edge in found.edges)
-        and all(edge.verdict == VERDICTS[edge.basis] for edge in found.edges)
+        and all(edge.verdict == VERDICTS.get(edge.basis) for edge in found.edges)
         and found.verdict == combine(edge.verdict for edge in found.edges)
     )
 
@@ -354,5 +361,63 @@ def is_affected(found: Affected, reference: Reference) -> bool:
         and is_selected(found.version, reference)
         and reference.op not in ops
         and are_unique(ops)
-        and all(each.verdict == VERDICTS[each.basis] != "valid" for each in found.affected)
+        and all(each.verdict == VERDICTS.get(each.basis) != "valid" for each in found.affected)
+    )
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs were requested; None, or a command without words: any."""
+
+    pipeline: PipelineName | None
+    version: Reference | None
+    set: Digest | None
+    result: RunResult | None
+    command: tuple[str, ...]
+    script: Digest | None
+
+
+def is_run(run: RunRecord, wanted: RunFilter) -> bool:
+    """Return whether the filter selects the run."""
+    version = wanted.version
+    return (
+        are_unique(each.op for each in run.versions)
+        and wanted.pipeline in (None, run.pipeline)
+        and wanted.set in (None, run.set)
+        and wanted.result in (None, run.result)
+        and wanted.command in ((), run.command)
+        and wanted.script in (None, run.script)
+        and (version is None or any(is_selected(each, version) for each in run.versions))
+    )
+
+
+def is_recorded_run(recorded: RecordedRun, pipeline: str, new: NewRun) -> bool:
+    """Return whether it is the run that was sent, with links between the versions of its set."""
+    run = recorded.run
+    versions = {str(OpVersion(op=each.op, version=each.version)) for each in run.versions}
+    sent = (new.command, new.script, new.result, new.reason, new.exit_code, new.output_digest, new.output_size)
+    found = (run.command, run.script, run.result, run.reason, run.exit_code, run.output_digest, run.output_size)
+    return (
+        run.pipeline == pipeline
+        and found == sent
+        and len(versions) == len(run.versions)
+        and versions == set(map(str, new.versions))
+        and (new.result == "passed" or not (recorded.links or recorded.kept_invalid))
+        and all(_is_edge(link, new) and link.valid and link.run == run.position for link in recorded.links)
+        and all(_is_edge(link, new) and not link.valid for link in recorded.kept_invalid)
+    )
+
+
+def _is_edge(link: LinkRecord, new: NewRun) -> bool:
+    """Return whether an edge of the run has the link: from its upstream version to its downstream one, or to any."""
+    versions: dict[str, Reference] = {reference.op: reference for reference in new.versions}
+    if (link.upstream, link.downstream) not in new.edges:
+        return False
+    up = OpVersion(op=link.upstream, version=link.upstream_version)
+    down = OpVersion(op=link.downstream, version=link.downstream_version)
+    return is_selected(up, versions[link.upstream]) and (
+        link.downstream_version is None or is_selected(down, versions[link.downstream])
     )

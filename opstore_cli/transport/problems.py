@@ -23,6 +23,7 @@ LOCAL: tuple[type[errors.OpStoreError], ...] = (
     errors.FileRefused,
     errors.FolderRefused,
     errors.OldStoreUnreadable,
+    errors.RegistryUnreadable,
     errors.ImportIncomplete,
     errors.FormatNeeded,
     errors.UnknownFormat,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -111,7 +112,7 @@ class Journal(Base):
     """An entry of the journal, in commit order. The entries of one transaction share their time and author.
 
     The author is whom the client named (protocol.authors); NULL if it named nobody. `op_id` is the op that the entry is
-    about; NULL for links and tags, which may be about several and have positions by op, and for pipelines.
+    about; NULL for links, tags and runs, which may be about several and have positions by op, and for pipelines.
     """
 
     __tablename__ = "journal"
@@ -121,7 +122,7 @@ class Journal(Base):
     author: ColumnElement[str | None] = _column(String(MAX_AUTHOR), nullable=True)
     op_id: ColumnElement[int | None] = _column(Integer, ForeignKey("op.id"), nullable=True)
     __table_args__ = (
-        CheckConstraint("kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline')", "kind"),
+        CheckConstraint("kind IN ('version', 'link', 'level', 'tag', 'yank', 'pipeline', 'run', 'bisection')", "kind"),
         Index("ix_journal_op", "op_id", "position", sqlite_where=text("op_id IS NOT NULL")),
     )
 
@@ -279,7 +280,8 @@ class Level(Base):
 class Link(Base):
     """An entry about a link from an upstream version to a downstream version (NULL: the downstream op).
 
-    `upstream_major` and `upstream_minor` are the version's: an index finds compatible versions by them.
+    `upstream_major` and `upstream_minor` are the version's: an index finds compatible versions by them. `run_position`
+    is the run that is its evidence; NULL if there is none.
     """
 
     __tablename__ = "link"
@@ -293,6 +295,7 @@ class Link(Base):
     state: ColumnElement[str] = _column(String(8))
     evidence: ColumnElement[str | None] = _column(Text, nullable=True)
     until: ColumnElement[int | None] = _column(Position, ForeignKey("journal.position"), nullable=True)
+    run_position: ColumnElement[int | None] = _column(Position, ForeignKey("run.position"), nullable=True)
     __table_args__ = (
         CheckConstraint("state IN ('valid', 'invalid', 'revoked')", "state"),
         CheckConstraint("upstream_id <> downstream_id", "two_ops"),
@@ -400,6 +403,81 @@ class PipelineEdge(Base):
     upstream_id: ColumnElement[int] = _column(Integer, ForeignKey("op.id"), primary_key=True)
     downstream_id: ColumnElement[int] = _column(Integer, ForeignKey("op.id"), primary_key=True)
     __table_args__ = (CheckConstraint("upstream_id <> downstream_id", "two_ops"), Index(None, "upstream_id"))
+
+
+class Run(Base):
+    """A run of a command on a set of versions of a pipeline (protocol.records.NewRun).
+
+    `set_digest` names the set (protocol.version_sets), `command_digest` the words of `command`, a JSON list. `duration`
+    is in microseconds. `output` is UTF-8, compressed with zlib; the last column, so that no list reads it.
+    """
+
+    __tablename__ = "run"
+    position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
+    pipeline: ColumnElement[str] = _column(String(128))
+    set_digest: ColumnElement[str] = _column(String(71))
+    command: ColumnElement[str] = _column(Text)
+    command_digest: ColumnElement[str] = _column(String(71))
+    script: ColumnElement[str | None] = _column(String(71), nullable=True)
+    script_path: ColumnElement[str | None] = _column(Text, nullable=True)
+    result: ColumnElement[str] = _column(String(8))
+    reason: ColumnElement[str] = _column(Text)
+    exit_code: ColumnElement[int | None] = _column(BigInteger, nullable=True)
+    duration: ColumnElement[int] = _column(BigInteger)
+    repeat: ColumnElement[int] = _column(Integer)
+    output_digest: ColumnElement[str] = _column(String(71))
+    output_size: ColumnElement[int] = _column(BigInteger)
+    git_commit: ColumnElement[str | None] = _column(String(80), nullable=True)
+    ci_url: ColumnElement[str | None] = _column(Text, nullable=True)
+    output: ColumnElement[bytes] = _column(LargeBinary)
+    __table_args__ = (
+        CheckConstraint("result IN ('passed', 'failed', 'unknown')", "result"),
+        Index(None, "pipeline", "position"),
+        Index(None, "set_digest", "position"),
+        Index(None, "command_digest", "position"),
+    )
+
+
+class RunVersion(Base):
+    """A version in the set of a run, and the place of its op in the order of the data."""
+
+    __tablename__ = "run_version"
+    run_position: ColumnElement[int] = _column(Position, ForeignKey("run.position"), primary_key=True)
+    op_id: ColumnElement[int] = _column(Integer, ForeignKey("op.id"), primary_key=True)
+    version_id: ColumnElement[int] = _column(Integer, ForeignKey("version.id"))
+    place: ColumnElement[int] = _column(Integer)
+    __table_args__ = (
+        UniqueConstraint("run_position", "place"),
+        Index(None, "op_id", "run_position"),
+        Index(None, "version_id", "run_position"),
+    )
+
+
+class Bisection(Base):
+    """The result of a bisection of a pipeline (protocol.records.NewBisection).
+
+    `version_id` is the latest version of the op of the first bad entry from that entry on; NULL if the op had none
+    then. `command`, `skipped`, `runs` and `last_good_versions` are JSON lists.
+    """
+
+    __tablename__ = "bisection"
+    position: ColumnElement[int] = _column(Position, ForeignKey("journal.position"), primary_key=True)
+    pipeline: ColumnElement[str] = _column(String(128))
+    command: ColumnElement[str] = _column(Text)
+    script: ColumnElement[str | None] = _column(String(71), nullable=True)
+    good: ColumnElement[int] = _column(Position, ForeignKey("journal.position"))
+    bad: ColumnElement[int] = _column(Position, ForeignKey("journal.position"))
+    last_good: ColumnElement[int] = _column(Position, ForeignKey("journal.position"))
+    first_bad: ColumnElement[int] = _column(Position, ForeignKey("journal.position"))
+    op_id: ColumnElement[int] = _column(Integer, ForeignKey("op.id"))
+    version_id: ColumnElement[int | None] = _column(Integer, ForeignKey("version.id"), nullable=True)
+    skipped: ColumnElement[str] = _column(Text)
+    runs: ColumnElement[str] = _column(Text)
+    last_good_versions: ColumnElement[str] = _column(Text)
+    __table_args__ = (
+        CheckConstraint("good <= last_good AND last_good < first_bad AND first_bad <= bad", "in_order"),
+        Index(None, "pipeline", "position"),
+    )
 
 
 class Upload(Base):

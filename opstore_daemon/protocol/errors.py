@@ -5,7 +5,7 @@
     │                                  InvalidTag  InvalidRequest  InvalidGraph  InvalidSetting  AmbiguousReference
     │                                  InvalidArgument
     │                                  FileRefused  CommandFailed  CommandNotStarted  FolderRefused
-    │                                  OldStoreUnreadable  ImportIncomplete
+    │                                  OldStoreUnreadable  RegistryUnreadable  ImportIncomplete
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels  EstimatorRefused
@@ -13,10 +13,12 @@
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
-    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  PipelineNotSaved
+    │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  RunNotFound
+    │                                  PipelineNotSaved
     ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
-    │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable  OpInUse
+    │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
+    │                                  PipelineChanged  OpInUse
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -208,8 +210,13 @@ class OldStoreUnreadable(Refused):
     message = "the old op store can't be read: {reason}"
 
 
+class RegistryUnreadable(Refused):
+    message = "the MLflow registry can't be read: {reason}"
+    hint = "check --uri; MLflow takes credentials from variables such as MLFLOW_TRACKING_TOKEN"
+
+
 class ImportIncomplete(Refused):
-    message = "{count} items of the old op store were skipped; everything else was imported"
+    message = "the import is incomplete: {count} skipped, everything else was imported"
     hint = "repair them and run the command again: nothing is imported twice"
     python = "repair them and import them again: nothing is imported twice"
 
@@ -465,6 +472,12 @@ class UploadNotFound(NotFound):
     message = "there is no upload {upload}: it was finished, has expired or belongs to somebody else"
 
 
+class RunNotFound(NotFound):
+    message = "there is no run {run}"
+    hint = "opstore runs"
+    python = "client.runs() lists the runs"
+
+
 class TagNotFound(NotFound):
     message = "{op} has no tag {tag}"
     past = "{op} had no tag {tag} at {as_of}"
@@ -499,6 +512,12 @@ class PipelineConflict(Conflict):
     message = "the pipeline {pipeline} is registered already, with another graph"
     hint = "opstore pipeline show {pipeline}, or another name for this graph"
     python = "client.pipeline('{pipeline}') returns that graph; pass another name for this one"
+
+
+class PipelineChanged(Conflict):
+    message = "nothing was recorded: the pipeline {pipeline} has another graph than the run: {difference}"
+    hint = "opstore pipeline show {pipeline}, then run the command on the graph that it has now"
+    python = "client.pipeline('{pipeline}') has its graph: run the command on that"
 
 
 class FormatConflict(Conflict):

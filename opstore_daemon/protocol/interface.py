@@ -16,11 +16,15 @@ from opstore_daemon.protocol.records import (
     Level,
     LinkRecord,
     Lock,
+    NewRun,
     OpRecord,
     Otherwise,
     PipelineRecord,
     Pushed,
+    RecordedRun,
     Resolution,
+    RunRecord,
+    RunResult,
     TagRecord,
     Validation,
     VersionDetails,
@@ -243,3 +247,36 @@ class OpStoreInterface(Protocol):
 
     def remove_pipeline(self, name: str) -> None:
         """Remove the pipeline, but not its ops, versions and links; raise PipelineNotFound."""
+
+    def record_run(self, pipeline: str, new_run: NewRun) -> RecordedRun:
+        """Record a run of a command on a set of versions of the pipeline, as an entry of the journal.
+
+        If it passed, each edge of the set gets a valid link between exactly these versions, with the run as evidence.
+        A link that is valid already by a run of the same command and script stays as it is, and so does one that says
+        that the versions are not valid together: only `link` reverses it. Raises PipelineNotFound, PipelineChanged if
+        the pipeline has other ops or edges than the run, and InvalidRequest if the versions are not a set with version
+        numbers.
+        """
+
+    def runs(
+        self,
+        pipeline: str | None = None,
+        *,
+        version: str | None = None,
+        set: str | None = None,  # noqa: A002 - the record's word
+        result: RunResult | None = None,
+        command: Sequence[str] = (),
+        script: str | None = None,
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return runs, newest first: those of the pipeline, of sets with the version `version` (a reference), ...
+
+        `set` is the digest of a set, `command` the words of a command, `script` the digest of a script. Raises
+        PipelineNotFound if there never was such a pipeline, and InvalidDigest.
+        """
+
+    def run(self, position: int) -> RunRecord:
+        """Return the run at that position of the journal; raise RunNotFound."""
+
+    def run_output(self, position: int) -> str:
+        """Return the beginning and the end of what the command of a run printed; raise RunNotFound."""

@@ -31,13 +31,10 @@ RESOLUTION = "/v1/pipelines/<pipeline>/resolution"
 CHECK = "/v1/pipelines/<pipeline>/check"
 UPGRADE = "/v1/pipelines/<pipeline>/upgrade"
 AFFECTED = "/v1/affected"
-SET_HISTORY = "/v1/pipelines/<pipeline>/history"
 NEW_RUNS = "/v1/pipelines/<pipeline>/runs"
-NEW_BISECTIONS = "/v1/pipelines/<pipeline>/bisections"
 RUNS = "/v1/runs"
 RUN = "/v1/runs/<run>"
 RUN_OUTPUT = "/v1/runs/<run>/output"
-BISECTIONS = "/v1/bisections"
 SESSIONS = "/v1/sessions"
 
 # The page: at / and below PAGES. Its routes are not part of the API.
@@ -60,6 +57,7 @@ SEARCH_PAGE = "/ui/search"
 JSON = "application/json"
 PROBLEM = "application/problem+json"  # RFC 9457
 BYTES_TYPE = "application/octet-stream"
+TEXT = "text/plain"  # always UTF-8
 FORM = "multipart/form-data"  # RFC 7578
 APPEND_TYPE = "application/partial-upload"  # draft-ietf-httpbis-resumable-upload, section 6
 

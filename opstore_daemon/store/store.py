@@ -32,6 +32,7 @@ from opstore_daemon.store.long_reads import BlobVerification
 from opstore_daemon.store.operations.catalog import CatalogOperations
 from opstore_daemon.store.operations.ingest import IngestOperations
 from opstore_daemon.store.operations.reports import ReportOperations
+from opstore_daemon.store.operations.runs import RunOperations
 from opstore_daemon.store.operations.validity import ValidityOperations
 from opstore_daemon.store.paging import check_limit, next_cursor
 from opstore_daemon.store.places import IsCancelled, never
@@ -39,7 +40,7 @@ from opstore_daemon.store.validity import verdicts
 from opstore_daemon.store.validity.verdicts import Selection
 
 
-class Store(IngestOperations, CatalogOperations, ValidityOperations, ReportOperations):
+class Store(IngestOperations, CatalogOperations, ValidityOperations, RunOperations, ReportOperations):
     """An op store (protocol.interface) on a database and a saver."""
 
     def check(self) -> None:

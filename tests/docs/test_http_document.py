@@ -12,6 +12,7 @@ from opstore_daemon.savers import MemorySaver
 from opstore_daemon.web.api import every_route
 from opstore_daemon.web.framework.routing import Route
 from opstore_daemon.web.guards import SCOPES
+from tests.support.new_run import new_run
 
 TOKENS = {f"{scope}-token": scope for scope in SCOPES}
 ADMIN = "admin-token"
@@ -33,7 +34,7 @@ def ask(server: OpStoreServer, method: str, path: str, token: str | None = ADMIN
 
 
 def fill(rule: str, upload: str) -> str:
-    parts = {"op": "pca", "selector": "latest", "upload": upload, "pipeline": "iris", "tag": "stable"}
+    parts = {"op": "pca", "selector": "latest", "upload": upload, "pipeline": "iris", "tag": "stable", "run": "5"}
     for name, value in parts.items():
         rule = rule.replace(f"<{name}>", value)
     return rule
@@ -49,6 +50,8 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
     server.store.push("forest", b"a")
     server.store.register_pipeline("iris", ["pca", "forest"])
     server.store.tag("pca", "stable")
+    run = new_run("pca@1.0.0", "forest@1.0.0")
+    assert server.store.record_run("iris", run).run.position == 5
     locked = [{"op": each.op, "subversions": each.subversions} for each in map(server.store.show, ("pca", "forest"))]
     sent: dict[tuple[str, str], dict[str, Any]] = {
         ("PATCH", routes.OP): {"json": {"compat": "minor"}},
@@ -64,6 +67,7 @@ def test_every_route_answers_as_the_table_says(server: OpStoreServer) -> None:
         ("POST", routes.PIPELINES): {"json": {"name": "other", "ops": ["pca"]}},
         ("POST", routes.CHECK): {"json": {"edges": [], "versions": []}},
         ("POST", routes.UPGRADE): {"json": {"lock": {"edges": [("pca", "forest")], "versions": locked}, "op": "pca"}},
+        ("POST", routes.NEW_RUNS): {"json": msgspec.json.decode(records.encode(run))},
         ("GET", routes.AFFECTED): {"query_string": {"reference": "pca"}},
     }
     removals = [route for route in every_route() if route.method == "DELETE"]

@@ -13,6 +13,7 @@ from tests.scenarios import (
     pushes,
     references,
     resolutions,
+    runs,
     selections,
     suggestions,
     tags,
@@ -38,6 +39,7 @@ EVERY_SCENARIO: list[Scenario] = [
         edits,
         yanks,
         resolutions,
+        runs,
         suggestions,
     )
     for scenario in module.SCENARIOS

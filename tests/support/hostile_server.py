@@ -201,7 +201,8 @@ def wrong_types(value: Any) -> list[Any]:
     return [{"a": 1}, [[]], True, -1, 1.5]
 
 
-NULLABLE = {"size", "until"}
+NULLABLE = {"size", "until", "run", "exit_code"}
+LEGAL = {"exit_code": -1, "duration": 1.5}  # numbers that these keys may have
 NULLABLE_IN_STATUS = {"ops", "versions", "database_size", "blobs_size"}  # an earlier daemon has none of them
 
 
@@ -219,6 +220,7 @@ def mutations(document: Any, *, is_status: bool = False) -> Iterator[Mutation]:
             continue
         key = next(part for part in reversed(path) if isinstance(part, str))
         wrong = [other for other in wrong_types(value) if other is not None or key not in nullable]
+        wrong = [other for other in wrong if key not in LEGAL or other != LEGAL[key]]
         allowed = [CONTROLS] if isinstance(value, str) and key not in GRAMMAR else []
         if value is not None and not is_status:
             wrong += GRAMMAR.get(key, [])

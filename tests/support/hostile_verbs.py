@@ -13,9 +13,11 @@ from opstore_cli import BaseOpStoreClient
 from opstore_daemon.protocol import routes
 from opstore_daemon.protocol.digests import digest_of
 from opstore_daemon.protocol.records import Lock, LockedVersion, NewUpload, Upload
+from tests.support.new_run import new_run
 from tests.support.random_bytes import random_bytes
 
 BYTES = b"the bytes of pca"
+A_RUN = new_run("pca@1.0.0", "forest@1.0.0", command=("pytest",))
 
 Call = Callable[[BaseOpStoreClient], object]
 
@@ -42,6 +44,7 @@ def fill(client: BaseOpStoreClient) -> None:
     client.link("pca@1.0.0", "forest@1.0.0", evidence="run 4711")
     client.link("pca", "forest@any")
     client.register_pipeline("churn", ["pca", "forest"])
+    client.record_run("churn", A_RUN)
 
 
 def prepare_for_commands(client: BaseOpStoreClient) -> None:
@@ -147,6 +150,12 @@ VERBS: dict[str, Verb] = {
     "resolve": _verb(lambda client: client.resolve("churn"), "pipeline", "op", "edges"),
     "check_lock": _verb(_lock),
     "affected": _verb(lambda client: client.affected("pca@1.0.0")),
+    "record_run": _verb(
+        lambda client: client.record_run("churn", A_RUN), "pipeline", "command", "script", "result", "output_digest"
+    ),
+    "runs": _verb(lambda client: client.runs("churn", script=A_RUN.script), "pipeline", "script"),
+    "run": _verb(lambda client: client.run(client.runs(limit=1)[0].position), "position"),
+    "run_output": _verb(lambda client: client.run_output(client.runs(limit=1)[0].position)),
     "status": _verb(lambda client: client.status()),
     "invite": _verb(lambda client: client.invite()),
     "end_sessions": _verb(lambda client: client.end_sessions()),

@@ -9,7 +9,7 @@ from alembic.config import Config
 
 from opstore_daemon.metadata import Database, migrate
 
-HEAD = "0009"
+HEAD = "0010"
 
 
 def create_older(path: Path, revision: str) -> None:

@@ -33,8 +33,11 @@ Basis = Literal[
     "no-links",
     "no-version",
     "upstream-affected",
+    "environment",
 ]
-VERDICTS: dict[Basis, VerdictWord] = {  # the verdict that each basis leads to
+VERDICTS: dict[
+    Basis, VerdictWord
+] = {  # the verdict that each basis of the daemon leads to; `environment` is a client's
     "link": "valid",
     "known-invalid": "invalid",
     "compatible": "valid",

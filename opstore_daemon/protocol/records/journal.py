@@ -22,12 +22,14 @@ class JournalEntry(Record, frozen=True, kw_only=True):
     """An entry of the journal, and what it changed.
 
     `action`: `stored`, `registered`, `edited`, `described`, `valid for`, `invalid for`, `revoked for`, `level`,
-    `tagged`, `untagged`, `yanked`, `unyanked`, `pipeline registered` or `pipeline removed`.
+    `tagged`, `untagged`, `yanked`, `unyanked`, `pipeline registered`, `pipeline removed`, `run passed`, `run failed`,
+    `run unknown` or `bisected`.
 
     `versions`: what it is about; the version is null for an op as a whole. Of a link, the first is the upstream
-    version and the second one the downstream. `text`: the message, description, evidence, reason, compatibility level
-    or tags; an empty text removed a message or description. `labels`: those that were set, null for one that was
-    removed. `author`: whom the client named; null if it named nobody.
+    version and the second one the downstream; of a run, they are its set; of a bisection, the version that broke the
+    pipeline. `text`: the message, description, evidence, reason, compatibility level or tags; of a run, its command
+    and the reason for its result; an empty text removed a message or description. `labels`: those that were set, null
+    for one that was removed. `author`: whom the client named; null if it named nobody.
     """
 
     position: Position

@@ -21,7 +21,7 @@ class LinkRecord(Record, frozen=True, kw_only=True):
     """An entry of the journal of links. `downstream_version` is None if the link is for any version of the op.
 
     `until` is the position of the entry that replaced it. If it is None and `state` is not `revoked`, the link is in
-    force.
+    force. `run` is the position of the run that is its evidence, None if there is none.
     """
 
     upstream: NameText
@@ -34,6 +34,7 @@ class LinkRecord(Record, frozen=True, kw_only=True):
     position: Position
     until: Position | None = None
     registered_at: Time
+    run: Position | None = None
 
     NOT_IN_TABLES = frozenset({"valid"})  # `state` says more
 

@@ -4,6 +4,8 @@ A *set* is one version of each op of a pipeline. Its digest names exactly these 
 (`protocol.version_sets`).
 """
 
+import shlex
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -22,33 +24,41 @@ from opstore_daemon.protocol.records.base import (
     Request,
     Time,
 )
+from opstore_daemon.protocol.records.html_tables import heading, table
 from opstore_daemon.protocol.records.links import LinkRecord
 from opstore_daemon.protocol.records.patterns import NO_NUL
-from opstore_daemon.protocol.records.short_text import short_text
+from opstore_daemon.protocol.records.short_text import counted, one_line, short_text
 from opstore_daemon.protocol.records.verdicts import OpVersion
 
 RunResult = Literal["passed", "failed", "unknown"]
+
+MAX_COMMAND = 64 * 1024  # characters of all words of a command: a page of runs has many
 
 Argument = Annotated[str, Meta(max_length=16384, pattern=NO_NUL)]
 Command = Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=1000)]
 PathText = Annotated[str, Meta(max_length=4096, pattern=NO_NUL)]
 Commit = Annotated[str, Meta(max_length=80, pattern=r"^[0-9a-f]{7,64}(-dirty)?(?![\s\S])")]
 Address = Annotated[str, Meta(max_length=2048, pattern=NO_NUL)]
-Output = Annotated[str, Meta(max_length=MAX_OUTPUT, pattern=NO_NUL)]
+Output = Annotated[str, Meta(max_length=MAX_OUTPUT)]  # what a command printed may be anything
 Seconds = Annotated[float, Meta(ge=0, le=10**9)]
 ExitCode = Annotated[int, Meta(ge=-255, le=2**32 - 1)]  # below 0: the number of the signal that killed it
 Repeat = Annotated[int, Meta(ge=1, le=1000)]
+
+
+def command_text(command: Sequence[str], limit: int = 200) -> str:
+    """Return the command as a person types it in a shell, on one line of at most `limit` characters."""
+    return one_line(shlex.join(command), limit)
 
 
 class NewRun(Request, frozen=True, kw_only=True):
     """A run of a command on a set of versions of a pipeline.
 
     `edges` are those of the pipeline when the command started. `versions` are references with version numbers, one for
-    each op. `script` is the digest of the file that the command
-    runs, and `script_path` its path as the command names it. `result` is `passed` for exit code 0, `unknown` if the
-    command can't tell, else `failed`; `reason` says in words what decided it. `exit_code` is None if the command was
-    not awaited to its end. `duration` is in seconds, of all repetitions. `output` is the beginning and the end of what
-    the command printed; `output_digest` and `output_size` (bytes) are of all of it.
+    each op. `script` is the digest of the file that the command runs, and `script_path` its path as the command names
+    it. `result` is `passed` for exit code 0, `unknown` if the command can't tell, else `failed`; `reason` says in words
+    what decided it. `exit_code` is None if the command was not awaited to its end. `duration` is in seconds, of all
+    repetitions; the store keeps it to the microsecond. `output` is the beginning and the end of what the command
+    printed; `output_digest` and `output_size` (bytes) are of all of it.
     """
 
     edges: Annotated[tuple[tuple[OpName, OpName], ...], Meta(max_length=10000)]
@@ -84,20 +94,20 @@ class RunRecord(Record, frozen=True, kw_only=True):
     script: DigestText | None
     script_path: PathText | None
     result: RunResult
-    reason: base.Sentence
-    exit_code: int | None
-    duration: float
-    repeat: int
+    reason: base.Reason
+    exit_code: ExitCode | None
+    duration: Seconds
+    repeat: Repeat
     output_digest: DigestText
     output_size: base.Size
-    commit: str | None
-    ci_url: str | None
+    commit: Commit | None
+    ci_url: Address | None
 
     NOT_IN_TABLES = frozenset({"script_path", "output_digest", "output_size", "repeat"})
 
     def _summary(self) -> str:
         """Return its position, the command, and the result with its reason."""
-        return f"{self.position}: {short_text(' '.join(self.command))} {self.result}, {short_text(self.reason)}"
+        return f"{self.position}: {command_text(self.command, 80)} {self.result}, {short_text(self.reason)}"
 
 
 class RecordedRun(Record, frozen=True, kw_only=True):
@@ -110,6 +120,18 @@ class RecordedRun(Record, frozen=True, kw_only=True):
     run: RunRecord
     links: tuple[LinkRecord, ...] = ()
     kept_invalid: tuple[LinkRecord, ...] = ()
+
+    def _summary(self) -> str:
+        """Return the run, and how many links it recorded."""
+        return f"{self.run._summary()}, {counted(len(self.links), 'links')}"
+
+    def _repr_html_(self) -> str:
+        """Return the run, and a table of the links that it recorded and of those that it kept."""
+        parts = [self.run._repr_html_()]
+        for links, title in ((self.links, "links"), (self.kept_invalid, "kept as invalid")):
+            if links:
+                parts += [heading(title), table(links)]
+        return "".join(parts)
 
 
 class Runs(Record, frozen=True, kw_only=True):

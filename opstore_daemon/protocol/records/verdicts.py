@@ -59,7 +59,8 @@ class Validation(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     """The verdict over all edges, and the versions that it is about.
 
     It is a sequence of the verdicts of its edges. `position` is the last entry of the journal that it can depend on,
-    and its etag.
+    and its etag. A client that compares the versions' libraries with those of an environment adds an edge to
+    `environment` for each difference, and `uncompared` has the versions that record no libraries.
     """
 
     ROWS = "edges"
@@ -70,13 +71,17 @@ class Validation(WithVerdict, Rows, Record, frozen=True, kw_only=True):
     pipeline: NameText | None = None
     picked_yanked: Picked = ()
     position: Position = 0
+    uncompared: tuple[OpVersion, ...] = ()
 
     def _summary(self) -> str:
         """Return the verdict: of one edge with the reason, of a pipeline with the number of valid edges."""
         if self.pipeline is None:
             return short_text(f"{self.verdict}: {'; '.join(edge.reason for edge in self.edges)}")
-        valid = sum(edge.verdict == "valid" for edge in self.edges)
-        return f"{self.pipeline}, {self.verdict}, {valid} of {counted(len(self.edges), 'edges')} valid"
+        edges = [edge for edge in self.edges if edge.basis != "environment"]
+        valid = sum(edge.verdict == "valid" for edge in edges)
+        text = f"{self.pipeline}, {self.verdict}, {valid} of {counted(len(edges), 'edges')} valid"
+        different = len(self.edges) - len(edges)
+        return f"{text}, {counted(different, 'differences')} of libraries" if different else text
 
     def __bool__(self) -> bool:
         """Return whether the verdict is valid, so that `if client.validate(...)` is a gate."""

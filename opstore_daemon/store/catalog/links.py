@@ -105,6 +105,22 @@ def record_link(
     return recorded
 
 
+def record_evidence(connection: Connection, key: LinkKey, evidence: str, run: int, stamp: Stamp) -> LinkRecord:
+    """Record a valid link with a run, named by its position, as evidence; return the link."""
+    _write(connection, key, "valid", evidence, stamp, run)
+    recorded = find(connection, key)
+    assert recorded is not None, "this transaction wrote it"  # noqa: S101
+    return recorded
+
+
+def deciding(connection: Connection, key: LinkKey) -> LinkRecord | None:
+    """Return the link in force that decides the verdict of these two versions, or None.
+
+    A link to exactly this downstream version outranks one to any version (rules.verdict).
+    """
+    return find(connection, key) or find(connection, LinkKey(key.upstream, key.downstream, None))
+
+
 def _not_found(connection: Connection, key: LinkKey) -> errors.LinkNotFound:
     between = Filter(upstream=OpName(key.upstream.op), downstream=key.downstream.name)
     found = records(Snapshot(connection), between, None, LISTED + 1)
@@ -122,7 +138,14 @@ def _described(link: LinkRecord) -> str:
     return ends if link.valid else f"{ends} (invalid)"
 
 
-def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str | None, stamp: Stamp) -> None:
+def _write(
+    connection: Connection,
+    key: LinkKey,
+    state: LinkState,
+    evidence: str | None,
+    stamp: Stamp,
+    run: int | None = None,
+) -> None:
     position = journal.append(connection, "link", stamp)
     _end_in_force(**key.values, at=position).run(connection)
     entry = {
@@ -135,6 +158,7 @@ def _write(connection: Connection, key: LinkKey, state: LinkState, evidence: str
         "downstream_version_id": None if key.version is None else key.version.id,
         "state": state,
         "evidence": evidence,
+        "run_position": run,
     }
     _INSERT.run(connection, entry)
     ops.touch(connection, [key.upstream.op_id, key.downstream.id], position)
@@ -246,6 +270,7 @@ def _select_entries() -> Select[*tuple[Any, ...]]:
             Link.state,
             Link.evidence,
             Link.until,
+            Link.run_position,
             Journal.at,
             _UP_OP.name,
             _UP.major_number,
@@ -267,7 +292,7 @@ def _select_entries() -> Select[*tuple[Any, ...]]:
 
 def _records(snapshot: Snapshot, query: Query | Executable) -> list[LinkRecord]:
     found = []
-    for position, state, evidence, until, at, upstream, *numbers in snapshot.execute(query):
+    for position, state, evidence, until, run, at, upstream, *numbers in snapshot.execute(query):
         up, downstream, down = numbers[:3], numbers[3], numbers[4:]
         found.append(
             LinkRecord(
@@ -281,6 +306,7 @@ def _records(snapshot: Snapshot, query: Query | Executable) -> list[LinkRecord]:
                 position=position,
                 until=until if snapshot.is_visible(until) else None,
                 registered_at=journal.to_datetime(at),
+                run=run,
             )
         )
     return found

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from sqlalchemy import Connection, Executable, Select, func, insert, select, update
+from sqlalchemy import Connection, Executable, Select, exists, func, insert, select, update
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import Op, Pipeline, PipelineEdge, PipelineOp, aliased
@@ -107,6 +107,17 @@ def get(snapshot: Snapshot, name: PipelineName) -> PipelineRecord:
     if found is None:
         raise _not_found(snapshot, name)
     return found
+
+
+def check_known(snapshot: Snapshot, name: PipelineName) -> None:
+    """Raise PipelineNotFound unless there is, or ever was, a pipeline of that name."""
+    if not snapshot.execute(_ever(name=name)).scalar_one():
+        raise _not_found(snapshot, name)
+
+
+@prepared
+def _ever(*, name: str) -> Executable:
+    return select(exists().where(Pipeline.name == name))
 
 
 def last_change(snapshot: Snapshot, name: PipelineName) -> int:

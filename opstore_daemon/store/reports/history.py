@@ -1,14 +1,17 @@
 """The history of the store: what each entry of the journal changed, newest first."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, null, select
 
 from opstore_daemon.metadata.statements import prepared
 from opstore_daemon.metadata.tables import (
+    Bisection,
     Description,
     Journal,
     Label,
@@ -17,18 +20,22 @@ from opstore_daemon.metadata.tables import (
     Message,
     Op,
     Pipeline,
+    Run,
+    RunVersion,
     Tag,
     Version,
     Yank,
     aliased,
 )
 from opstore_daemon.protocol.names import Name
+from opstore_daemon.protocol.records.runs import command_text
 from opstore_daemon.protocol.versions import VersionNumber
 from opstore_daemon.store import journal
 from opstore_daemon.store.catalog.version_rows import BLOCK
 from opstore_daemon.store.reports import journal_filter
 from opstore_daemon.store.snapshot import Snapshot
 
+COMMAND = 1000  # characters of a command that an entry has
 EntryFields = Mapping[str, Any]  # the fields of an Entry except position, time and author
 
 
@@ -43,8 +50,10 @@ class Subject(NamedTuple):
 class Entry:
     """An entry of the journal (protocol.records.JournalEntry).
 
-    `action` is one of ACTIONS. Of a link, the first subject is the upstream version, the second one the downstream.
-    `text` is what the user wrote with the entry (a message, a description, evidence, a reason), or the level or tags.
+    `action` is one of ACTIONS. Of a link, the first subject is the upstream version, the second one the downstream; of
+    a run, the subjects are its set; of a bisection, the version that broke the pipeline. `text` is what the user wrote
+    with the entry (a message, a description, evidence, a reason), the level or tags, or the command and the reason of a
+    run.
     `labels` are those that were set; None for one that was removed.
     """
 
@@ -79,6 +88,9 @@ ACTIONS = (
     "unyanked",
     "pipeline registered",
     "pipeline removed",
+    "run passed",
+    "run failed",
+    "run unknown",
 )
 
 
@@ -188,6 +200,20 @@ def _describe_pipelines(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]
             yield until, {"action": "pipeline removed", "pipeline": name}
 
 
+def _describe_runs(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
+    for (position, pipeline, command, result, reason), versions in groupby(rows, key=lambda row: tuple(row[:5])):
+        subjects = tuple(_subject(version[5], version[6:]) for version in versions)
+        text = f"{command_text(json.loads(command), COMMAND)}: {reason}"
+        yield position, {"action": f"run {result}", "subjects": subjects, "pipeline": pipeline, "text": text}
+
+
+def _describe_bisections(rows: Iterable[Any]) -> Iterator[tuple[int, EntryFields]]:
+    for position, pipeline, command, first_bad, op, *number in rows:
+        text = f"{command_text(json.loads(command), COMMAND)}: broken by position {first_bad}"
+        subjects = (_subject(op, number),)
+        yield position, {"action": "bisected", "subjects": subjects, "pipeline": pipeline, "text": text}
+
+
 def _subject(op: str, number: Sequence[int | None]) -> Subject:
     major, minor, patch = number
     if major is None or minor is None or patch is None:
@@ -274,6 +300,21 @@ def _pipelines(*, positions: Sequence[int]) -> Executable:
     return query.where(Pipeline.position.in_(positions) | Pipeline.until.in_(positions))
 
 
+@prepared
+def _runs(*, positions: Sequence[int]) -> Executable:
+    query = select(Run.position, Run.pipeline, Run.command, Run.result, Run.reason, Op.name, *_NUMBER)
+    query = query.join(RunVersion, RunVersion.run_position == Run.position).join(Op, Op.id == RunVersion.op_id)
+    query = query.join(Version, Version.id == RunVersion.version_id).where(Run.position.in_(positions))
+    return query.order_by(Run.position, RunVersion.place)
+
+
+@prepared
+def _bisections(*, positions: Sequence[int]) -> Executable:
+    query = select(Bisection.position, Bisection.pipeline, Bisection.command, Bisection.first_bad, Op.name, *_NUMBER)
+    query = query.join(Op, Op.id == Bisection.op_id).outerjoin(Version, Version.id == Bisection.version_id)
+    return query.where(Bisection.position.in_(positions))
+
+
 _KINDS = (
     (_labels, _describe_labels),
     (_messages, _describe_messages),
@@ -285,4 +326,6 @@ _KINDS = (
     (_tags, _describe_tags),
     (_yanks, _describe_yanks),
     (_pipelines, _describe_pipelines),
+    (_runs, _describe_runs),
+    (_bisections, _describe_bisections),
 )

@@ -1,7 +1,7 @@
 """The entries of the journal about one op or one pipeline.
 
-The journal itself, the links, the tags and the pipelines contribute their newest positions, each by an index that ends
-with the position, and the newest of all of them are the page.
+The journal itself, the links, tags, pipelines, runs and bisections contribute their newest positions, each by an index
+that ends with the position, and the newest of all of them are the page.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, Row, exists, select, union
 
 from opstore_daemon.metadata.statements import prepared
-from opstore_daemon.metadata.tables import Journal, Link, Op, Pipeline, Tag
+from opstore_daemon.metadata.tables import Bisection, Journal, Link, Op, Pipeline, Run, RunVersion, Tag
 from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.names import Name, OpName
 from opstore_daemon.store.catalog import ops
@@ -48,6 +48,9 @@ def _about(*, op_id: int, name: str, highest: int, most: int) -> Executable:
         newest(Tag.position, Tag.op_id == op_id),
         newest(Pipeline.position, Pipeline.name == name),
         newest(Pipeline.until, Pipeline.name == name),
+        newest(Run.position, Run.pipeline == name),
+        newest(RunVersion.run_position, RunVersion.op_id == op_id),
+        newest(Bisection.position, Bisection.pipeline == name),
     )
     query = select(Journal.position, Journal.at, Journal.kind, Journal.author).where(Journal.position.in_(positions))
     return query.order_by(Journal.position.desc()).limit(most)

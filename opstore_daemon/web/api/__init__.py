@@ -10,6 +10,7 @@ from opstore_daemon.web.api import (
     ops,
     pipelines,
     resolutions,
+    runs,
     sessions,
     tags,
     uploads,
@@ -17,7 +18,7 @@ from opstore_daemon.web.api import (
 )
 from opstore_daemon.web.framework.routing import ApiRoute
 
-EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, journal, sessions)
+EVERY_MODULE = (daemon, ops, versions, blobs, uploads, tags, links, pipelines, resolutions, runs, journal, sessions)
 
 
 def every_route() -> Iterator[ApiRoute]:

@@ -148,6 +148,8 @@ def query_parameters(route: ApiRoute) -> Iterator[Json]:
     for name, schema in query["properties"].items():
         if "anyOf" in schema:  # None, if the parameter is not given
             (schema,) = (one for one in schema["anyOf"] if one != {"type": "null"})
+        if "enum" in schema:  # of words
+            schema["type"] = "string"
         description = schema.pop("description")
         required = name in query["required"]
         yield {"name": name, "in": "query", "required": required, "description": description, "schema": schema}

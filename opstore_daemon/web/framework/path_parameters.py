@@ -33,6 +33,11 @@ PATH_PARAMETERS = {
     ),
     "tag": PathParameter("The name of a tag.", TagName, (errors.InvalidName, errors.InvalidTag, errors.TagNotFound)),
     "upload": PathParameter("The id of the upload.", UploadId, (errors.UploadNotFound,)),
+    "run": PathParameter(
+        "The position of a run in the journal.",
+        Annotated[str, Meta(extra_json_schema={"pattern": "^[1-9][0-9]{0,17}$"})],
+        (errors.RunNotFound,),
+    ),
     "code": PathParameter("The code that starts a session.", str),
 }
 

@@ -45,13 +45,19 @@ class CountedPage(Query, frozen=True, kw_only=True):
     cursor: Annotated[int, Meta(ge=0, le=MAX_INTEGER, description=_CURSOR)] | None = None
 
 
+_SUPPORTED = types.StrType | types.LiteralType | types.IntType | types.VarTupleType | types.CustomType
+
+
 @functools.cache
 def fields(query: type[Query]) -> dict[str, types.Field]:
-    """Return the parameters by name; raises TypeError for one that is not a text, an integer or a list of texts."""
+    """Return the parameters by name.
+
+    Raises TypeError for one that is not a text, a word of several, an integer or a list of texts.
+    """
     info = types.type_info(query)
     assert isinstance(info, types.StructType)  # noqa: S101 - every query is one
     for field in info.fields:
-        if not isinstance(_type(field), types.StrType | types.IntType | types.VarTupleType | types.CustomType):
+        if not isinstance(_type(field), _SUPPORTED):
             raise TypeError(f"{query.__name__}: the type of the parameter {field.encode_name!r} is not supported")
     return {field.encode_name: field for field in info.fields}
 
@@ -76,6 +82,10 @@ def _value(field: types.Field, values: list[str]) -> object:
         raise errors.InvalidRequest(reason=f"the query parameter {field.encode_name!r} may not be repeated")
     if isinstance(type_, types.IntType):
         return parse_count(values[0], field.encode_name, type_.ge or 0, type_.le or MAX_INTEGER)
+    if isinstance(type_, types.LiteralType) and values[0] not in type_.values:
+        words = ", ".join(map(str, type_.values))
+        reason = f"the query parameter {field.encode_name!r} has to be one of {words}, not {values[0][:50]!r}"
+        raise errors.InvalidRequest(reason=reason)
     return _parse_typed(type_, values[0])
 
 

@@ -25,6 +25,7 @@ from opstore_daemon.protocol import errors
 from opstore_daemon.protocol.records import Lock, Resolution
 from tests.support.fake_daemon import TOKEN, FakeDaemon
 from tests.support.in_process import InProcessClient
+from tests.support.new_run import new_run
 
 RESOLUTION = Resolution(pipeline="churn", verdict="valid", versions=(), edges=(), skipped=(), position=0)
 # A legal value of each argument that has to be given.
@@ -32,13 +33,15 @@ GIVEN: dict[str, Any] = {
     "op": "pca", "name": "pca", "pipeline": "churn", "tag": "stable", "reference": "pca", "references": ["pca"],
     "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
     "one": "pca", "other": "pca", "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
-    "resolution": RESOLUTION, "path": "opstore.lock",
+    "resolution": RESOLUTION, "path": "opstore.lock", "position": 5, "new_run": new_run("pca@1.0.0", "forest@1.0.0"),
 }  # fmt: skip
 EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.text: [5, b"pca", Path("pca"), ["pca"], "\ud800", object()],
     arguments.bump: [5, b"major", "huge", "2.1.0", ""],
     arguments.compat: [5, "minr"],
+    arguments.result: [5, "valid", ""],
+    arguments.new_run: [5, "run", {}, RESOLUTION],
     arguments.otherwise: [5, "replace"],
     arguments.texts: [5, b"pca", {"pca": 1}, [5], ["pca", None], ["a\udc80"], np.array("pca")],
     arguments.texts_in_order: [5, b"pca", {"pca": 1}, [5], {"pca", "forest"}, frozenset({"pca"})],
@@ -48,6 +51,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.trusted: [5, b"PCA", {"PCA": 1}, [5], ["PCA", None], True],
     arguments.resolution: [5, "iris", Lock(edges=(), versions=())],
     arguments.lock: [5, ["pca@1.0.0"], {"edges": [], "versions": []}],
+    arguments.environment: [5, b"requirements.txt", None, [], np.zeros(3), "a\0b", ""],
     arguments.path: [5, b"models", None, object(), "a\0b", ""],
     arguments.pairs: ["ab", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], 5, {"a": "b"}, np.array("ab")],
     arguments.mapping: [5, "a=b", ["a"], {"a": 1}, {1: "a"}, {"a": None}, {"a": "\ud800"}],

@@ -17,6 +17,7 @@ from opstore_cli.client.chariots import ChariotsMixin
 from opstore_daemon import OpStoreServer
 from opstore_daemon.protocol import errors
 from tests.support.in_process import InProcessClient
+from tests.support.new_run import new_run
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Examples):\n((?:    .*\n|\n)+)", re.MULTILINE)
 ITEM = re.compile(r"^    (\w+): \S", re.MULTILINE)
@@ -26,6 +27,8 @@ METHODS = sorted(
     if not name.startswith("_") and name != "request"
 )
 NOT_IN_PROCESS = {"close"}
+ABOUT_RUNS = {"record_run", "runs", "run", "run_output"}
+A_RUN = new_run("pca@1.0.0", "forest@1.0.0", command=("python", "eval.py"), script=None)
 
 
 def sections(name: str) -> tuple[str, dict[str, str]]:
@@ -73,6 +76,9 @@ def test_the_example_of_a_method_does_what_it_says(
     monkeypatch.chdir(tmp_path)
     text = inspect.getdoc(getattr(OpStoreClient, name)) or ""
     names: dict[str, Any] = {"client": client, "opstore_cli": opstore_cli, "SimpleNamespace": SimpleNamespace}
+    if name in ABOUT_RUNS:
+        names["run"] = A_RUN
+        client.record_run("iris", A_RUN)
     test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
     said: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

@@ -18,7 +18,7 @@ GLOBAL = {"--url", "--json", "--quiet", "--verbose", "--no-color"}
 OF_THE_MACHINE = {
     "opstore", "start", "stop", "restart", "status", "logs", "serve", "db", "db upgrade", "db current", "open", "login",
     "logout", "config", "config show", "config set", "config unset", "token", "completion", "doctor", "help", "import",
-    "import chariots", "op", "pipeline",
+    "import chariots", "import mlflow", "op", "pipeline",
 }  # fmt: skip
 # The method for each command, and the argument for each option; in parentheses, what does the same in Python.
 VERBS: dict[str, tuple[str, dict[str, str]]] = {
@@ -74,7 +74,8 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
         "validate_pipeline",
         {
             "SUBJECT": "pipeline", "--use": "use", "--allow-unknown": "(the verdict)", "--wait": "(wait: seconds)",
-            "--format": "(a form of the output)", "--as-of": "as_of",
+            "--format": "(a form of the output)", "--as-of": "as_of", "--env": "environment",
+            "--env-file": "environment",
         },
     ),
     "resolve": (

@@ -18,6 +18,7 @@ from opstore_daemon.protocol import records
 from opstore_daemon.protocol.records import PickedYanked, UnfinishedUpload
 from opstore_daemon.savers import MemorySaver
 from tests.support.in_process import InProcessClient
+from tests.support.new_run import new_run
 
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 UPLOAD = {"upload": "abc", "offset": 5_000_000, "size": 9_000_000, "expires_at": "2026-01-02T03:04:05Z"}
@@ -37,9 +38,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessClient
     for name in ("a", "b"):
         (folder / name).write_text(name * 2000)
         client.push("encoder", folder)
+    client.register_pipeline("eval", ["encoder"])
+    client.record_run("eval", A_RUN)
     yield client
     server.close()
 
+
+A_RUN = new_run("encoder@1.0.0", edges=(), command=("pytest", "-x"))
 
 # Each record that a verb returns, and its repr.
 SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
@@ -61,7 +66,7 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         "pca@2.0.0, pca 2.0.0 is known not to be valid for forest 1.0.0",
     ),
     "JournalEntry": (
-        lambda client: client.log(limit=4)[-1],
+        lambda client: client.log(limit=6)[-1],
         f"6: pca@2.0.0 invalid for forest@1.0.0, evaluation 3, {WHEN}",
     ),
     "Difference": (
@@ -86,6 +91,8 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
         "forest@1.0.0, invalid, known-invalid, pca 2.0.0 is known not to be valid for forest 1.0.0",
     ),
     "PipelineRecord": (lambda client: client.pipeline("iris"), "iris, pca->forest"),
+    "RunRecord": (lambda client: client.runs("eval")[-1], "11: pytest -x passed, exit code 0"),
+    "RecordedRun": (lambda client: client.record_run("eval", A_RUN), r"\d+: pytest -x passed, exit code 0, 0 links"),
     "TagRecord": (lambda client: client.tags("pca")[0], "pca@best: pca@1.0.0"),
     "Status": (lambda client: client.status(), r"\d+\.\d+\.\d+, pid \d+, 3 ops, 5 versions"),
     "Invitation": (lambda client: client.invite(), "60 seconds"),

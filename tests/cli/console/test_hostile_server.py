@@ -41,7 +41,7 @@ from tests.support.servers import ADMIN_TOKEN, open_server
 # No request to a daemon at a URL is a part of these: they are about the local daemon, or start with another store.
 LOCAL = {
     *("serve", "start", "stop", "restart", "logs", "db upgrade", "db current", "token"),
-    *("completion", "help", "import chariots", "config show", "config set", "config unset"),
+    *("completion", "help", "import chariots", "import mlflow", "config show", "config set", "config unset"),
 }
 
 COMMANDS: dict[str, list[str]] = {

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -220,10 +221,16 @@ def imports(path: Path) -> set[str]:
 def test_only_the_formats_import_modules_that_load_objects() -> None:
     sources = [*(ROOT / "opstore_cli").rglob("*.py"), *(ROOT / "opstore_daemon").rglob("*.py")]
     assert {path.name for path in sources if imports(path) & LOADERS} == {"pickles.py"}
-    loading = {"objects", "sklearn"}  # packages that a command never imports
-    elsewhere = [
-        path for path in sources if path.parent.name not in loading and "opstore_cli.objects" in path.read_text()
+    # Comparing libraries loads nothing.
+    used = re.compile(
+        r"opstore_cli\.objects\b(?!(?:\.| import )(?:environment|environment_file|libraries|requirement_file)\b)"
+    )
+    comparing = [
+        ROOT / f"opstore_cli/objects/{name}.py" for name in ("environment", "environment_file", "requirement_file")
     ]
+    assert not [path for path in comparing if used.search(path.read_text())]
+    loading = {"objects", "sklearn"}  # packages that no command imports for this
+    elsewhere = [path for path in sources if path.parent.name not in loading and used.search(path.read_text())]
     assert {path.relative_to(ROOT).as_posix() for path in elsewhere} == {
         "opstore_cli/__init__.py",
         "opstore_cli/client/base.py",

@@ -143,6 +143,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         edges_of(UNKNOWN),
         edges_of(UNKNOWN) | {"verdict": "invalid"},
         *(edges_of({"basis": basis}) for basis in records.VERDICTS if records.VERDICTS[basis] != "valid"),
+        edges_of({"basis": "environment"}),
         edges_of({"verdict": "invalid"}) | {"verdict": "invalid"},
         edges_of({"verdict": "unknown", "basis": "no-version"}) | {"verdict": "unknown"},
         {"verdict": "invalid"},

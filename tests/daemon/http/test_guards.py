@@ -25,7 +25,7 @@ from tests.support.refusals import Watch
 from tests.support.servers import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, open_server
 
 TOKENS = {"read": READ_TOKEN, "write": WRITE_TOKEN, "admin": ADMIN_TOKEN}
-PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>": "p", "<tag>": "prod"}
+PARTS = {"<op>": "up", "<selector>": "1.0.0", "<upload>": "a" * 32, "<pipeline>": "p", "<tag>": "prod", "<run>": "1"}
 
 
 def every_route(server: OpStoreServer) -> Iterator[tuple[str, str, Scope | None]]:

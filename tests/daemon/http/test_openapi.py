@@ -30,7 +30,7 @@ from tests.support.servers import READ_TOKEN, WRITE_TOKEN
 DOCUMENT = conformance().document
 PATHS: dict[str, Any] = DOCUMENT["paths"]
 OPERATIONS = [(method.upper(), path) for path, item in PATHS.items() for method in item]
-PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32}
+PARTS = {"op": "pca", "selector": "latest", "pipeline": "iris", "tag": "stable", "upload": "0" * 32, "run": "6"}
 VALUES = {
     "sample": f"xxh128:{0:032}",
     "intact": "1",
@@ -51,6 +51,21 @@ VALUES = {
     "upgrade": "pca",
     "reference": "pca",
     "pipeline": "iris",
+    "version": "pca@1.0.0",
+    "set": f"sha256:{0:064}",
+    "result": "passed",
+    "command": f"sha256:{0:064}",
+    "script": f"sha256:{0:064}",
+}
+RUN = {
+    "edges": [["pca", "forest"]],
+    "versions": ["pca@1.0.0", "forest@1.0.0"],
+    "command": ["pytest"],
+    "result": "failed",
+    "reason": "exit code 1",
+    "duration": 1.5,
+    "output_digest": f"sha256:{0:064}",
+    "output_size": 0,
 }
 
 
@@ -73,6 +88,7 @@ def fill(http: Http) -> Http:
     http.post(routes.LINKS, {"upstream": "pca", "downstream": "forest"})
     http.post(routes.PIPELINES, {"name": "iris", "ops": ["pca", "forest"]})
     http.post(routes.TAGS, {"tag": "stable", "versions": ["pca"]})
+    http.post(filled_in("/v1/pipelines/{pipeline}/runs"), RUN)
     return http
 
 
@@ -263,11 +279,17 @@ def requests_that_go_well(http: Http) -> Iterator[tuple[str, str, dict[str, str]
     for reason in ("broken", None):
         yield "PUT", "/v1/ops/{op}/versions/{selector}/yank", {"selector": "1.0.0"}, {"json": {"reason": reason}}
     yield "POST", routes.TAGS, {}, {"json": {"tag": "new", "versions": ["pca", "forest"]}}
+    yield "POST", "/v1/pipelines/{pipeline}/runs", {}, {"json": RUN}
     yield "DELETE", "/v1/ops/{op}/tags/{tag}", {}, {}
     yield "POST", routes.SESSIONS, {}, {}
     yield "DELETE", routes.SESSIONS, {}, {}
     yield "DELETE", "/v1/pipelines/{pipeline}", {"pipeline": "new"}, {}
     yield "POST", routes.STOP, {}, {}
+
+
+def test_a_run_has_a_location(filled: Http) -> None:
+    answer = filled.post(filled_in("/v1/pipelines/{pipeline}/runs"), RUN)
+    assert filled.get(answer.headers["Location"]).json() == answer.json()["run"]
 
 
 def test_a_created_resource_has_a_location(filled: Http) -> None:

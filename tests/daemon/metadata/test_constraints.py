@@ -12,7 +12,8 @@ from opstore_daemon.metadata.tables import Base
 
 GOOD = (
     "INSERT INTO journal (position, at, kind) VALUES (1, 0, 'version'), (2, 0, 'version'), (3, 0, 'link'),"
-    " (4, 0, 'level'), (5, 0, 'version'), (6, 0, 'link'), (7, 0, 'tag'), (8, 0, 'yank'), (9, 0, 'pipeline')",
+    " (4, 0, 'level'), (5, 0, 'version'), (6, 0, 'link'), (7, 0, 'tag'), (8, 0, 'yank'), (9, 0, 'pipeline'),"
+    " (20, 0, 'run'), (21, 0, 'bisection'), (22, 0, 'run'), (23, 0, 'bisection')",
     "INSERT INTO op (id, name, last_sequence) VALUES (1, 'pca', 1), (2, 'forest', 1)",
     "INSERT INTO version (id, op_id, sequence, major, minor, patch, major_number, minor_number, patch_number,"
     " digest, size, position, stored_position, registered_at) VALUES"
@@ -29,6 +30,11 @@ GOOD = (
     "INSERT INTO yank (position, version_id, yanked, reason) VALUES (8, 1, 1, 'broken')",
     "INSERT INTO message (position, version_id, text) VALUES (5, 1, 'new')",
     "INSERT INTO description (position, op_id, text) VALUES (4, 1, 'what it is for')",
+    "INSERT INTO run (position, pipeline, set_digest, command, command_digest, result, reason, duration, repeat,"
+    " output_digest, output_size, output) VALUES (20, 'p', 's', '[]', 'c', 'passed', 'r', 1, 1, 'd', 0, '')",
+    "INSERT INTO run_version (run_position, op_id, version_id, place) VALUES (20, 1, 1, 0)",
+    "INSERT INTO bisection (position, pipeline, command, good, bad, last_good, first_bad, op_id, skipped, runs,"
+    " last_good_versions) VALUES (21, 'p', '[]', 1, 5, 2, 3, 1, '[]', '[]', '[]')",
     "INSERT INTO upload (id, owner, touched_at) VALUES ('u', 'o', 0)",
     "INSERT INTO answer (owner, key, request, body, at) VALUES ('o', 'k', 'r', '{}', 0)",
 )
@@ -57,6 +63,35 @@ LINK: dict[str, Any] = {
     "downstream_id": 1,
     "downstream_version_id": 1,
     "state": "valid",
+}
+RUN: dict[str, Any] = {
+    "position": 22,
+    "pipeline": "p",
+    "set_digest": "s",
+    "command": "[]",
+    "command_digest": "c",
+    "result": "failed",
+    "reason": "r",
+    "duration": 1,
+    "repeat": 1,
+    "output_digest": "d",
+    "output_size": 0,
+    "output": b"",
+}
+RUN_VERSION: dict[str, Any] = {"run_position": 20, "op_id": 2, "version_id": 2, "place": 1}
+BISECTION: dict[str, Any] = {
+    "position": 23,
+    "pipeline": "p",
+    "command": "[]",
+    "good": 1,
+    "bad": 4,
+    "last_good": 2,
+    "first_bad": 4,
+    "op_id": 2,
+    "version_id": 2,
+    "skipped": "[]",
+    "runs": "[]",
+    "last_good_versions": "[]",
 }
 
 Row = tuple[str, dict[str, Any]]
@@ -123,6 +158,20 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("description.position", "description", {"position": 4, "op_id": 2, "text": ""}),
     ("ck_description_until", "description", {"position": 6, "op_id": 2, "text": "", "until": 6}),
     ("pipeline_op.pipeline_id, pipeline_op.place", "pipeline_op", {"pipeline_id": 1, "op_id": 2, "place": 0}),
+    ("ck_run_result", "run", RUN | {"result": "ok"}),
+    ("run.position", "run", RUN | {"position": 20}),
+    (
+        "run_version.run_position, run_version.op_id",
+        "run_version",
+        {"run_position": 20, "op_id": 1, "version_id": 1, "place": 1},
+    ),
+    (
+        "run_version.run_position, run_version.place",
+        "run_version",
+        {"run_position": 20, "op_id": 2, "version_id": 2, "place": 0},
+    ),
+    ("ck_bisection_in_order", "bisection", BISECTION | {"last_good": 4}),
+    ("bisection.position", "bisection", BISECTION | {"position": 21}),
     ("counter.id", "counter", {"id": 1, "position": 0}),
     ("journal.position", "journal", {"position": 1, "at": 0, "kind": "link"}),
     (
@@ -175,6 +224,18 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
             ("link", LINK | {"downstream_id": 9}),
             ("link", LINK | {"downstream_version_id": 9}),
             ("link", LINK | {"until": 99}),
+            ("link", LINK | {"run_position": 21}),
+            ("run", RUN | {"position": 99}),
+            ("run_version", RUN_VERSION | {"run_position": 21}),
+            ("run_version", RUN_VERSION | {"op_id": 9}),
+            ("run_version", RUN_VERSION | {"version_id": 9}),
+            ("bisection", BISECTION | {"position": 99}),
+            ("bisection", BISECTION | {"good": 0}),
+            ("bisection", BISECTION | {"bad": 99}),
+            ("bisection", BISECTION | {"good": 0, "last_good": 0}),
+            ("bisection", BISECTION | {"bad": 99, "first_bad": 99}),
+            ("bisection", BISECTION | {"op_id": 9}),
+            ("bisection", BISECTION | {"version_id": 9}),
             ("pipeline_op", {"pipeline_id": 9, "op_id": 2, "place": 3}),
             ("pipeline_op", {"pipeline_id": 1, "op_id": 9, "place": 3}),
             ("pipeline_edge", {"pipeline_id": 9, "upstream_id": 2, "downstream_id": 1}),
@@ -216,7 +277,10 @@ def test_a_bad_row_is_refused_by_its_constraint(
 
 def test_the_good_rows_are_accepted(connection: Connection) -> None:
     insert(connection, "version", VERSION)
-    insert(connection, "link", LINK)
+    insert(connection, "link", LINK | {"run_position": 20})
+    insert(connection, "run", RUN)
+    insert(connection, "run_version", RUN_VERSION)
+    insert(connection, "bisection", BISECTION)
     for row in ({"downstream_version_id": 2}, {"downstream_version_id": None, "until": 4}):
         link = LINK | {"upstream_id": 1, "upstream_version_id": 1, "downstream_id": 2, "position": 1} | row
         insert(connection, "link", link | {"position": 2 if "until" in row else 1})

@@ -20,7 +20,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, table, text
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import IntegrityError, SAWarning
 
 from opstore_daemon import OpStoreServer
 from opstore_daemon.metadata import Database, Migrate, migrate
@@ -28,7 +28,8 @@ from opstore_daemon.metadata.tables import Base
 from opstore_daemon.protocol import errors
 from opstore_daemon.savers import MemorySaver
 from tests.support.faults import fails, record_names, refuse_folder_sync
-from tests.support.schema import HEAD, turn_older
+from tests.support.new_run import new_run
+from tests.support.schema import HEAD, create_older, turn_older
 
 LATER = '''
 """A later schema, for the tests."""
@@ -402,3 +403,36 @@ def test_tags_that_are_called_any_are_renamed_with_a_report(tmp_path: Path, capl
         "the tag any of forest is now any-tag: forest@any means any version",
         "the tag any of pca is now any-tag-2: pca@any means any version",
     ]
+
+
+def test_a_journal_with_entries_admits_runs_after_the_upgrade_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "opstore.db"
+    with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:
+        server.store.register("pca", subversions="aaaa.aaaa.aaaa", labels={"k": "v"})
+        server.store.register("forest", subversions="aaaa.aaaa.aaaa", valid_with=["pca"])
+        server.store.register_pipeline("churn", ["pca", "forest"])
+        before = (server.store.log(), server.store.links(), server.store.pipelines())
+    turn_older(path, "0009")
+    with closing(OpStoreServer(MemorySaver(), f"sqlite:///{path}")) as server:
+        assert (server.store.log(), server.store.links(), server.store.pipelines()) == before
+        (link,) = server.store.record_run("churn", new_run("pca@1.0.0", "forest@1.0.0")).links
+        assert link.run == server.store.runs()[0].position
+        with server.db.write() as connection:
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            assert connection.exec_driver_sql("PRAGMA writable_schema").scalar_one() == 0
+            with pytest.raises(IntegrityError, match="ck_journal_kind"):
+                connection.exec_driver_sql("INSERT INTO journal (position, at, kind) VALUES (99, 0, 'rumour')")
+
+
+def test_a_journal_with_an_unexpected_constraint_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "opstore.db"
+    create_older(path, "0009")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, '''tag'', ', '') WHERE name = 'journal'")
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(errors.DatabaseFailed, match="its journal has another constraint"):
+        Migrate(database).upgrade()
+    database.close()
+    assert revision_in(path) == "0009"

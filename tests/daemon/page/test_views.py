@@ -10,6 +10,7 @@ from opstore_daemon.store.reports import overview
 from opstore_daemon.store.reports.history import ACTIONS
 from opstore_daemon.web.page.looks import look
 from tests.daemon.page.stores import HOSTILE, SHOWN, many_ops
+from tests.support.new_run import new_run
 from tests.support.site import Site
 
 VIEWS = {
@@ -246,6 +247,8 @@ def test_the_journal_describes_every_kind_of_entry(site: Site) -> None:
     store.yank("down@1.0.0", "why")
     store.unyank("down@1.0.0")
     store.register_pipeline("p", ["down", "op"])
+    for result in ("passed", "failed", "unknown"):
+        store.record_run("p", new_run("down@1.0.0", "op@1.0.0", edges=[("down", "op")], result=result))
     store.remove_pipeline("p")
     told = store.entries(None, 100)
     assert {entry.action for entry in told} == set(ACTIONS)

@@ -23,7 +23,7 @@ from tests.support.wire import Wire
 NEW = "loader@1.0.0\npca@1.0.0\nforest@1.0.0\nforest@1.0.1\npca@2.0.0\n"
 NOTHING_NEW = "new: 0 versions, 0 links, 0 pipelines; unchanged: 5 versions\n"
 INCOMPLETE = (
-    "error: {} items of the old op store were skipped; everything else was imported\n"
+    "error: the import is incomplete: {} skipped, everything else was imported\n"
     "hint: repair them and run the command again: nothing is imported twice\n"
 )
 

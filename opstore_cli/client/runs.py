@@ -1,0 +1,158 @@
+"""Runs of commands on sets of versions: record them, list them, read their output."""
+
+from collections.abc import Sequence
+
+from opstore_cli.client.mixin import ApiMixin
+from opstore_cli.transport import expected
+from opstore_daemon.protocol import errors, records, routes
+from opstore_daemon.protocol.digests import Digest
+from opstore_daemon.protocol.limits import MAX_OUTPUT
+from opstore_daemon.protocol.names import PipelineName
+from opstore_daemon.protocol.records import NewRun, RecordedRun, RunRecord, RunResult, Runs
+from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.version_sets import command_digest
+
+MAX_OUTPUT_SIZE = 4 * MAX_OUTPUT  # bytes: UTF-8 has at most four for a character
+
+
+class RunsMixin(ApiMixin):
+    """The verbs about runs."""
+
+    def record_run(self, pipeline: str, new_run: NewRun) -> RecordedRun:
+        """Record a run of a command on a set of versions of a pipeline; `verify` calls it.
+
+        If the run passed, each edge of the set is recorded as valid, with the run as evidence. A link that somebody
+        recorded as invalid is kept.
+
+        Args:
+            pipeline: the name of the pipeline.
+            new_run: the run: the edges of the pipeline, a version of each op, the command, and what it showed.
+
+        Returns:
+            RecordedRun: the run with its position, which names it, the links that it recorded, and the links that it
+            kept although they say that the versions are not valid together.
+
+        Raises:
+            PipelineNotFound: there is no such pipeline.
+            PipelineChanged: the pipeline has other ops or edges than the run.
+            VersionNotFound: there is no such version.
+            InvalidRequest: the versions are not one of each op, or not given by their numbers.
+
+        Examples:
+            >>> recorded = client.record_run("iris", run)
+            >>> recorded.run
+            <RunRecord 8: python eval.py passed, exit code 0>
+            >>> recorded.links
+            ()
+        """
+        name, checked = PipelineName.parse(pipeline), _checked(new_run)
+        path = routes.path(routes.NEW_RUNS, pipeline=name)
+        recorded = self._api.request("POST", path, RecordedRun, body=checked)
+        return self._api.expect(recorded, expected.is_recorded_run(recorded, name, checked), f"a run of {name}")
+
+    def runs(
+        self,
+        pipeline: str | None = None,
+        *,
+        version: str | Reference | None = None,
+        set: str | None = None,  # noqa: A002 - the record's word
+        result: RunResult | None = None,
+        command: Sequence[str] = (),
+        script: str | None = None,
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return runs of commands on sets of versions, newest first.
+
+        Args:
+            pipeline: only runs of this pipeline.
+            version: only runs of sets with this version.
+            set: only runs of the set with this digest.
+            result: only runs with this result: `passed`, `failed` or `unknown`.
+            command: only runs of the command with these words.
+            script: only runs of the script with this digest.
+            limit: the most runs to return.
+
+        Returns:
+            list of RunRecord: `position` names a run, for `run` and `run_output`.
+
+        Raises:
+            PipelineNotFound: there never was such a pipeline.
+            OpNotFound: the op of the version does not exist.
+            VersionNotFound: there is no such version.
+            InvalidDigest: a digest is malformed.
+
+        Examples:
+            >>> client.runs("iris", result="passed")
+            [<RunRecord 6: python eval.py passed, exit code 0>]
+        """
+        wanted = expected.RunFilter(
+            pipeline=None if pipeline is None else PipelineName.parse(pipeline),
+            version=None if version is None else Reference.parse(version),
+            set=None if set is None else Digest.parse(set),
+            result=result,
+            command=tuple(command),
+            script=None if script is None else Digest.parse(script),
+        )
+        parameters = {
+            "pipeline": wanted.pipeline,
+            "version": wanted.version,
+            "set": wanted.set,
+            "result": result,
+            "command": command_digest(command) if command else None,
+            "script": wanted.script,
+        }
+        return [
+            self._api.expect(run, expected.is_run(run, wanted), f"the runs of {pipeline or 'all pipelines'}")
+            for page in self._api.pages(routes.RUNS, Runs, parameters, limit)
+            for run in page.rows
+        ]
+
+    def run(self, position: int) -> RunRecord:
+        """Return one run.
+
+        Args:
+            position: its position in the journal.
+
+        Returns:
+            RunRecord: the command, the versions, and what the command showed.
+
+        Raises:
+            RunNotFound: there is no run at that position.
+
+        Examples:
+            >>> client.run(6).result
+            'passed'
+        """
+        found = self._api.request("GET", routes.path(routes.RUN, run=str(position)), RunRecord)
+        return self._api.expect(found, found.position == position, f"the run {position}")
+
+    def run_output(self, position: int) -> str:
+        """Return what the command of a run printed: the beginning and the end of it, if it was long.
+
+        It is the text of a program: escape it before you print it to a terminal.
+
+        Args:
+            position: the run's position in the journal.
+
+        Returns:
+            str: the output.
+
+        Raises:
+            RunNotFound: there is no run at that position.
+
+        Examples:
+            >>> client.run_output(6)
+            'accuracy 0.93\\n'
+        """
+        path = routes.path(routes.RUN_OUTPUT, run=str(position))
+        return self._api.text(path, MAX_OUTPUT_SIZE)
+
+
+def _checked(new_run: NewRun) -> NewRun:
+    """Return the run with typed values; raise what the daemon would raise, before anything is sent."""
+    try:
+        return records.decode(records.encode(new_run), NewRun)
+    except UnicodeEncodeError as error:
+        surrogate = error.object[error.start]
+        reason = f"the run contains the lone surrogate {surrogate!r}, which UTF-8 can't represent"
+        raise errors.InvalidRequest(reason=reason) from None
