@@ -102,7 +102,7 @@ def unpack(
                 with _translated_errors(target, entry):
                     syncer.sync(open_nofollow(os.path.join(os.fsencode(root), entry.path), os.O_RDONLY))
         while (next_entry := read_entry(stream.read_exactly)) is not None:
-            _check(next_entry, last, folders)
+            check_next(next_entry, last, folders)
             with _translated_errors(target, next_entry):
                 if incomplete is not None and not _may_begin(incomplete, next_entry):
                     remove(root / os.fsdecode(incomplete.path))
@@ -125,7 +125,8 @@ def _may_begin(incomplete: Entry, entry: Entry) -> bool:
     return is_same and incomplete.size <= entry.size
 
 
-def _check(entry: Entry, last: bytes, folders: set[bytes]) -> None:
+def check_next(entry: Entry, last: bytes, folders: set[bytes]) -> None:
+    """Raise InvalidFolder unless the entry may follow that of the path `last`; `folders` came before it."""
     name = repr(str(entry)[:MAX_SHOWN])
     try:
         check_entry(entry)

@@ -66,7 +66,7 @@ class Cache:
         if version.digest is None:
             raise errors.NotStored(op=version.op, version=version.version)
         digest = Digest.parse(version.digest)
-        entry = self.folder / f"{digest.hex}{'.folder' if version.is_folder else ''}"
+        entry = self._entry(version, digest)
         try:
             self._prepare()
             use = EntryLock.acquire(_lock(entry, "use"), shared=True)
@@ -77,6 +77,13 @@ class Cache:
             reason = f"{errors.reason(error)}; OPSTORE_CACHE sets another folder for the cache"
             raise errors.OutputFailed(path=str(self.folder), reason=reason) from error
         return CachedPath.of(entry, use)
+
+    def may_have(self, version: VersionRecord) -> bool:
+        """Return whether there is an entry of its digest, which `path` verifies, and replaces if it is damaged."""
+        return version.digest is not None and os.path.lexists(self._entry(version, Digest.parse(version.digest)))
+
+    def _entry(self, version: VersionRecord, digest: Digest) -> Path:
+        return self.folder / f"{digest.hex}{'.folder' if version.is_folder else ''}"
 
     def _prepare(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)

@@ -94,6 +94,15 @@ class Pull:
             self._check_or_explain(hasher)
         return buffer.getvalue()
 
+    def read_range(self, start: int, end: int) -> bytes:
+        """Return the bytes from offset `start` to before `end`, which nothing verifies. It may be called repeatedly."""
+        self._discard_response()
+        buffer = io.BytesIO()
+        with closing(self._pieces(start, client_verifies=True, end=min(end, self._size))) as pieces:
+            for piece in pieces:
+                buffer.write(piece)
+        return buffer.getvalue()
+
     def to_stream(self, output: BinaryIO) -> None:
         """Write the bytes to the file object, the last piece only after all are verified.
 
@@ -267,35 +276,52 @@ class Pull:
             raise
 
     def _pieces(
-        self, first: int, buffers: Iterator[memoryview] | None = None, *, client_verifies: bool = False
+        self,
+        first: int,
+        buffers: Iterator[memoryview] | None = None,
+        *,
+        client_verifies: bool = False,
+        end: int | None = None,
     ) -> Generator[bytes | memoryview, None, None]:
-        """Yield the bytes from offset `first` on, reconnecting as often as needed; the caller verifies them.
+        """Yield the bytes from offset `first` on, or to before `end`, reconnecting as often as needed.
 
-        With `buffers`, each piece is in the next of them.
+        The caller verifies them. With `buffers`, each piece is in the next of them.
         """
         position, retries = first, RetryBudget(first)
+        stop = self._size if end is None else end
         self._progress(position, self._size)
-        while position < self._size:
+        while position < stop:
             failure: errors.OpStoreError = errors.ConnectionLost(
                 url=self._api.transport.address, reason="the response ended early"
             )
             try:
-                with self._bytes_from(position, client_verifies=client_verifies) as response:
-                    skip = self._check_response(response, position)
-                    for piece in response.pieces(buffers):
-                        wanted, skip = piece[skip:], max(skip - len(piece), 0)
-                        if position + len(wanted) > self._size:
-                            raise errors.SizeMismatch(actual=f"more than {self._size}", expected=self._size)
-                        if wanted:
-                            position += len(wanted)
-                            yield wanted
-                            self._progress(position, self._size)
+                with self._bytes_from(position, client_verifies=client_verifies, end=end) as response:
+                    for piece in self._wanted(response, position, end, buffers):
+                        position += len(piece)
+                        yield piece
+                        self._progress(position, self._size)
             except RETRYABLE as interruption:
                 failure = interruption
             except errors.RangeNotSatisfiable:
                 raise self._unexpected("the status 416", position) from None
-            if position < self._size and not retries.progressed_to(position):
+            if position < stop and not retries.progressed_to(position):
                 retries.wait(failure)
+
+    def _wanted(
+        self, response: ApiResponse, position: int, end: int | None, buffers: Iterator[memoryview] | None
+    ) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of the response from offset `position` on, or to before `end`."""
+        skip = self._check_response(response, position)
+        for piece in response.pieces(buffers):
+            wanted, skip = piece[skip:], max(skip - len(piece), 0)
+            position += len(wanted)
+            if end is not None and position > end:  # a proxy on the way does not support ranges
+                yield wanted[: len(wanted) - (position - end)]
+                return
+            if position > self._size:
+                raise errors.SizeMismatch(actual=f"more than {self._size}", expected=self._size)
+            if wanted:
+                yield wanted
 
     def _discard_response(self) -> None:
         """Close the response that began at offset 0."""
@@ -304,14 +330,14 @@ class Pull:
             self._response = None
 
     @contextmanager
-    def _bytes_from(self, position: int, *, client_verifies: bool) -> Iterator[ApiResponse]:
+    def _bytes_from(self, position: int, *, client_verifies: bool, end: int | None) -> Iterator[ApiResponse]:
         """Yield the response that `start_pull` received, or on later calls that of a new request."""
         first, self._response = self._response, None
         if first is not None:
             yield first
             return
         path = routes.path(routes.BYTES, op=self.record.op, selector=self.record.version)
-        with self._api.fetch(path, position, f'"{self._digest}"', part=client_verifies) as response:
+        with self._api.fetch(path, position, f'"{self._digest}"', part=client_verifies, end=end) as response:
             yield response
 
     def _check_response(self, response: ApiResponse, position: int) -> int:

@@ -149,14 +149,16 @@ class ApiClient:
         return self.expect(record, expected.is_upload(record, None, upload), f"an append to the upload {upload}")
 
     @contextmanager
-    def fetch(self, path: str, first: int, etag: str | None = None, *, part: bool = False) -> Iterator[ApiResponse]:
-        """GET the bytes from offset `first` on (If-Range: `etag`). A response of status 200 has all bytes.
+    def fetch(
+        self, path: str, first: int, etag: str | None = None, *, part: bool = False, end: int | None = None
+    ) -> Iterator[ApiResponse]:
+        """GET the bytes from offset `first` to before `end` (If-Range: `etag`). A response of status 200 has all bytes.
 
         `part`: send Range even for offset 0, so that the daemon does not verify the bytes.
         """
         headers = {"Accept": f"{routes.BYTES_TYPE}, {routes.PROBLEM}"}
         if first > 0 or part:
-            headers["Range"] = f"bytes={first}-"
+            headers["Range"] = f"bytes={first}-" if end is None else f"bytes={first}-{end - 1}"
             if etag is not None:
                 headers["If-Range"] = etag
         with self._exchange("GET", path, headers) as response:

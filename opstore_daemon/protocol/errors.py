@@ -9,16 +9,17 @@
     │                                  AmbiguousFraming  LengthRequired  TooLarge  HeadersTooLarge  UnsupportedContent
     │                                  MethodNotAllowed  RangeNotSatisfiable  FormatNeeded  UnknownFormat
     │                                  ObjectRefused  NotLoaded  InvalidLabel  TooManyLabels  EstimatorRefused
+    │                                  PathRefused  PathIsFolder
     ├── AnswerIsNo           exit 1    NothingValid  LockStale  (exit 3: NothingKnown)
     │                                  NoResolution: NoSet  (exit 3: NoSetKnown)
     ├── NotFound             exit 4    OpNotFound  VersionNotFound  NoVersionYet  NotStored  PipelineNotFound
     │                                  LinkNotFound  UploadNotFound  TagNotFound  TagYanked  RouteNotFound
     │                                  TokenNotFound  BlobNotFound  LabelNotFound  LogNotFound  RunNotFound
-    │                                  PipelineNotSaved
+    │                                  PipelineNotSaved  PathNotFound
     ├── Conflict             exit 5    VersionConflict  BytesYanked  PipelineConflict  OffsetMismatch  UploadIncomplete
     │                                  UploadNotOpen  KeyReused  OutputExists  HomeLocked  StoreInUse
     │                                  NumbersExhausted  FormatConflict  LockConflict  StopUnavailable
-    │                                  PipelineChanged  OpInUse
+    │                                  PipelineChanged  OpInUse  PathExists
     ├── IntegrityFailure     exit 6    DigestMismatch  SizeMismatch  ChecksumMismatch  BlobDamaged
     │                                  UnexpectedResponse
     ├── Unreachable          exit 7    DaemonUnreachable  DaemonNotRunning  LocalDaemonUnreachable  DaemonDidNotStart
@@ -291,6 +292,20 @@ class EstimatorRefused(Refused):
     hint = "{advice}"
 
 
+class PathRefused(Refused, PermissionError):
+    """Raised by the file system `opstore://` only."""
+
+    message = "opstore://{path}: {reason}"
+    hint = "{advice}"
+
+
+class PathIsFolder(Refused, IsADirectoryError):
+    """Raised by the file system `opstore://` only."""
+
+    message = "opstore://{path} is a folder"
+    hint = "open a file in it, such as opstore://{path}/{file}"
+
+
 class AnswerIsNo(OpStoreError):
     """The answer to the question is no."""
 
@@ -492,6 +507,13 @@ class TagYanked(NotFound):
     python = "client.tag('{op}@latest', '{tag}') moves the tag; '{op}@{version}' selects the yanked version itself"
 
 
+class PathNotFound(NotFound, FileNotFoundError):
+    """Raised by the file system `opstore://` only. Its cause is the error that says why."""
+
+    message = "there is nothing at opstore://{path}: {reason}"
+    hint = "{advice}"
+
+
 class RouteNotFound(NotFound):
     message = "there is nothing at {path}"
 
@@ -574,6 +596,13 @@ class OutputExists(Conflict):
     message = "{path} exists already"
     hint = "move it away, or choose another path"
     python = "move it away, or pass another path"
+
+
+class PathExists(Conflict, FileExistsError):
+    """Raised by the file system `opstore://` only."""
+
+    message = "opstore://{path} exists already: its latest version is {version}"
+    hint = "the mode 'wb' adds a version"
 
 
 class HomeLocked(Conflict):

@@ -56,10 +56,19 @@ def check_comments(script: str, output: str, place: str) -> None:
 # On a busy machine waitress warns that a request waits for a thread.
 QUIET_QUEUE = "import logging; logging.getLogger('waitress.queue').setLevel(logging.ERROR)"
 
+# What the entry points of an installed opstore do.
+REGISTERED = """
+import fsspec, upath.registry
+fsspec.register_implementation("opstore", "opstore_cli.fsspec.OpStoreFileSystem", clobber=True)
+upath.registry.register_implementation("opstore", "opstore_cli.upath.OpStorePath", clobber=True)
+"""
+BEFORE_PYTHON = {"fsspec.md": REGISTERED}
 
-@pytest.mark.parametrize(
-    "name", ["python.md", "objects.md", "chariots.md", "notebook.md", "sklearn.md", "team-server.md"]
-)
+
+ABOUT_PYTHON = ["python.md", "objects.md", "chariots.md", "fsspec.md", "notebook.md", "sklearn.md", "team-server.md"]
+
+
+@pytest.mark.parametrize("name", ABOUT_PYTHON)
 def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path: Path) -> None:
     found = blocks(read(ROOT / "docs" / name), "python")
     assert found, "it has examples"
@@ -68,7 +77,7 @@ def test_every_python_block_of_a_document_about_python_runs(name: str, tmp_path:
     home.mkdir()
     work.mkdir()
     told = shell.environment(home)
-    program = "\n".join([QUIET_QUEUE, *(block.text for block in found)])
+    program = "\n".join([QUIET_QUEUE, BEFORE_PYTHON.get(name, ""), *(block.text for block in found)])
     try:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program],

@@ -171,9 +171,11 @@ class _Handler(Handler, BaseHTTPRequestHandler):
 
     def send_bytes(self, number: int) -> None:
         data = self.daemon.versions[number - 1]
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         first = int(asked[1]) if asked and self.daemon.ranges else 0
-        sent = (self.daemon.served if self.daemon.served is not None else data)[first:]
+        end = int(asked[2]) + 1 if asked and asked[2] and self.daemon.ranges else None
+        whole = self.daemon.served if self.daemon.served is not None else data
+        sent = whole[first:end]
         part = asked is not None and self.daemon.ranges and bool(data)
         self.send_response(206 if part else 200)
         self.send_header("ETag", f'"{digest_of(data)}"')
@@ -183,7 +185,7 @@ class _Handler(Handler, BaseHTTPRequestHandler):
             self.send_header(routes.SERVED_VERSION, self.daemon.served_number)
         self.send_header("Content-Length", str(len(sent)))
         if part:
-            self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{first + len(sent)}")
+            self.send_header("Content-Range", f"bytes {first}-{first + len(sent) - 1}/{len(whole)}")
         self.end_headers()
         broken = self.daemon.fault("GET bytes")
         self.wfile.write(sent[:broken])

@@ -56,6 +56,21 @@ def test_a_pull_resumes_after_a_lost_connection(
     assert client.pull("pca") == (tmp_path / "out").read_bytes() == stream.getvalue() == BYTES
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_range_is_read_across_lost_connections_also_behind_a_proxy_without_ranges(
+    daemon: FakeDaemon, client: OpStoreClient, ranges: bool
+) -> None:
+    daemon.versions.append(BYTES)
+    daemon.ranges = ranges
+    with client.start_pull("pca", resume=True) as pull:
+        daemon.faults = [("GET bytes", 100), ("GET bytes", 0)]
+        assert pull.read_range(1_000, 2_000) == BYTES[1_000:2_000]
+        assert pull.read_range(len(BYTES) - 5, len(BYTES) + 5) == BYTES[-5:]
+        assert pull.read_range(0, 3) == BYTES[:3]
+        daemon.served = b"?" * len(BYTES)
+        assert pull.read_range(0, 3) == b"???"  # the caller verifies
+
+
 def test_a_part_is_kept_after_a_lost_connection_and_resumed(
     daemon: FakeDaemon, client: OpStoreClient, tmp_path: Path
 ) -> None:

@@ -1,0 +1,137 @@
+"""A version, or a file in a folder, opened for reading: from the local cache, or in ranges of bytes."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsspec.spec import AbstractBufferedFile
+
+from opstore_cli.client.base import BaseOpStoreClient
+from opstore_cli.folders.members import Member, Members, read_members
+from opstore_cli.folders.packing import PackedFolder
+from opstore_cli.fsspec.paths import PROTOCOL
+from opstore_cli.transfer.download import Pull
+from opstore_daemon.protocol import errors
+from opstore_daemon.protocol.folder_format import InvalidFolder
+from opstore_daemon.protocol.records import VersionRecord
+
+WHOLE = 16 * 1024 * 1024  # bytes; a version of up to this size is pulled whole, and verified before it is read
+
+
+_READ_OPTIONS = ("autocommit", "cache_options", "cache_type", "size")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Access:
+    """A version that was read (or opened to be read), or that a write stored. `path`: as the caller wrote it."""
+
+    client: BaseOpStoreClient
+    path: str
+    version: VersionRecord
+    is_write: bool = False
+
+
+# Called with each access, in the thread of the access: so a caller learns which version "latest" was.
+observers: list[Callable[[Access], object]] = []
+
+
+def observed(access: Access) -> None:
+    """Report the access to the observers."""
+    for observer in tuple(observers):
+        observer(access)
+
+
+def check_read_options(options: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest unless all are options of fsspec's files."""
+    for name in options:
+        if name not in _READ_OPTIONS:
+            reason = f"{PROTOCOL}:// has no option {name!r} for reading; 'whole' is an option of the file system"
+            raise errors.InvalidRequest(reason=reason)
+
+
+class Content:
+    """The bytes of one version. `path` is the verified copy in the local cache; None if they are read in ranges."""
+
+    def __init__(self, client: BaseOpStoreClient, version: VersionRecord, whole: bool | None) -> None:
+        """Pull the version into the cache if it is to be read `whole` (None: if it is small, or there already)."""
+        self.version = version
+        self.path = _cached(client, version, whole)
+        self._pull = Pull(client._api, version, None, lambda *_: None, None)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes from offset `start` to before `end` of the version."""
+        return self._pull.read_range(start, end)
+
+    def members(self) -> Members:
+        """Return the members of a folder. Raises FolderRefused."""
+        try:
+            if self.path is not None:
+                return Members(map(Member, PackedFolder(str(self.path)).entries))
+            return read_members(self.read, self.version.size or 0)
+        except InvalidFolder as error:
+            version = self.version
+            raise errors.FolderRefused(op=version.op, version=version.version, reason=str(error)) from None
+
+
+def _cached(client: BaseOpStoreClient, version: VersionRecord, whole: bool | None) -> Path | None:
+    cache, size = client._cache(), version.size or 0
+    if size > cache.size or not (cache.may_have(version) or size <= WHOLE if whole is None else whole):
+        return None
+    with suppress(errors.OutputFailed):  # the cache can't be written
+        return client._cached(version)
+    return None
+
+
+class OpStoreReader(AbstractBufferedFile):  # type: ignore[misc]
+    """A file of the store, open for reading. `version` is the record of its version.
+
+    Bytes from the local cache are verified before the first is read. Bytes that are read in ranges are verified with
+    the last of them, if they are read from the first to the last; a file in a folder that is read in ranges is not.
+    """
+
+    DEFAULT_BLOCK_SIZE = 1024 * 1024  # bytes that are read ahead
+
+    def __init__(self, fs: Any, content: Content, member: Member | None, info: dict[str, Any], **options: Any) -> None:
+        self.version, self._content, self._member = content.version, content, member
+        self._local = None
+        if content.path is not None:
+            path = os.fsencode(content.path)
+            self._local = open(path if member is None else os.path.join(path, member.entry.path), "rb", buffering=0)  # noqa: SIM115
+            options.update(cache_type="none")
+        self._offset = 0 if member is None else member.offset
+        self._hash, self._hashed = hashlib.sha256(), 0
+        super().__init__(fs, info["name"], "rb", **{**options, "size": info["size"]})
+        self._details = info
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        if self._local is None:
+            return self._content.read(self._offset + start, self._offset + end)
+        self._local.seek(start)
+        return b"".join(iter(lambda: self._local.read(end - self._local.tell()), b""))  # type: ignore[union-attr]
+
+    def read(self, length: int = -1) -> bytes:
+        """Return the next bytes. Raises DigestMismatch with the last ones, if all were read and they are wrong."""
+        start = self.loc
+        data: bytes = super().read(length)
+        if self._local is None and self._member is None and start <= self._hashed < start + len(data):
+            self._hash.update(memoryview(data)[self._hashed - start :])
+            self._hashed = start + len(data)
+            actual = f"sha256:{self._hash.hexdigest()}"
+            if self._hashed == self.size and actual != self.version.digest:
+                raise errors.DigestMismatch(actual=actual, expected=self.version.digest)
+        return data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        reopen, (fs, path, *others) = super().__reduce__()
+        _, slash, member = path.partition("/")
+        return reopen, (fs, f"{self.version}{slash}{member}", *others)  # the same version, whatever is the latest then
+
+    def close(self) -> None:
+        """Close the file."""
+        if (local := getattr(self, "_local", None)) is not None:
+            local.close()
+        super().close()
