@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +13,13 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from opstore_daemon.testing import Serving, serving
 from tests.support import shell
+from tests.support.github import Action, GitHub, bash, filled
 from tests.support.markdown import ROOT, blocks, read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 
-GITHUB, GITLAB = (yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml"))
+GITHUB, GITLAB, PRE_COMMIT = (yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml"))
+ACTION = "OWNER/opstore@COMMIT"
 
 # What the runner has and opstore is not: each notes how it was called, and what it was given.
 OUTSIDE = ("pip", "gh", "git", "curl")
@@ -32,8 +33,8 @@ DEPLOY = '#!/bin/sh\necho "deploy.sh $*" "$(ls "$1" | tr "\\n" " ")" >> "$CALLS"
 class Runner:
     """A working tree with a lock, on a machine whose daemon has its versions."""
 
-    def __init__(self, folder: Path, daemon: Serving) -> None:
-        self.store = daemon.server.store
+    def __init__(self, folder: Path, daemon: Serving, api: GitHub) -> None:
+        self.store, self._api = daemon.server.store, api
         self.work, self.calls = folder / "work", folder / "calls.txt"
         self._given = {
             "vars.OPSTORE_URL": daemon.url,
@@ -49,6 +50,7 @@ class Runner:
             path.chmod(0o755)
         told = shell.environment(folder)
         self._environ = {**told, "PATH": f"{programs}{os.pathsep}{told['PATH']}", "CALLS": str(self.calls)}
+        self._action = Action(self.work, folder / "temp", self._environ, api)
         self._of_gitlab = {
             **daemon.environ,
             "GITLAB_TOKEN": "a-token",
@@ -56,49 +58,50 @@ class Runner:
             "CI_PROJECT_ID": "1",
             "CI_MERGE_REQUEST_IID": "7",
         }
+        (self.work / "requirements.txt").write_text("opstore==0.1.0\n")
         self.store.push("encoder", b"columns")
         self.store.push("booster", b"weights", valid_with=["encoder"])
         self.store.register_pipeline("churn", ["encoder", "booster"])
         assert self._bash("opstore resolve churn --lock opstore.lock", daemon.environ) == 0
 
     def called(self) -> str:
-        """Return the commands that were called besides opstore."""
-        return self.calls.read_text() if self.calls.exists() else ""
+        """Return the commands that were called besides opstore, and the comments of the action."""
+        comments = [f"{comment['body']}\n" for comment in self._api.comments[1:]]
+        return "".join([self.calls.read_text() if self.calls.exists() else "", *comments])
 
     def github(self, job: str) -> int:
         """Run the job until a step fails, each step in a shell of its own, as GitHub does; return its exit code."""
         code = 0
         for step in GITHUB["jobs"][job]["steps"]:
-            if "run" in step and code == 0:
+            if code == 0 and "run" in step:
                 assert "${{" not in step["run"], "an expression in a script is a way in"
-                variables = {**GITHUB["env"], **step.get("env", {})}
-                code = self._bash(step["run"], {name: self._filled(text) for name, text in variables.items()})
+                code = self._bash(step["run"], self._variables(step))
+            elif code == 0 and step["uses"] == ACTION:
+                self._action.environ.update(self._variables(step))
+                code, _ = self._action.run(step["with"])
         return code
+
+    def _variables(self, step: dict[str, Any]) -> dict[str, str]:
+        return {name: filled(text, self._given) for name, text in {**GITHUB["env"], **step.get("env", {})}.items()}
 
     def gitlab(self, job: str) -> int:
         """Run the script of the job in one shell, as GitLab does; return the exit code."""
         return self._bash("\n".join([*GITLAB["default"]["before_script"], *GITLAB[job]["script"]]), self._of_gitlab)
 
-    def _filled(self, text: str) -> str:
-        return re.sub(r"\$\{\{ (.+?) \}\}", lambda found: self._given[found[1]], text)
-
     def _bash(self, script: str, variables: dict[str, str]) -> int:
-        done = subprocess.run(
-            [shell.BASH, "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-            cwd=self.work,
-            env={**self._environ, **variables},
-            capture_output=True,
-            text=True,
-            timeout=shell.SECONDS,
-            check=False,
-        )
-        return done.returncode
+        return bash(script, self.work, {**self._environ, **variables}).returncode
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Runner]:
+def api() -> Iterator[GitHub]:
+    with GitHub() as made:
+        yield made
+
+
+@pytest.fixture
+def runner(tmp_path: Path, api: GitHub) -> Iterator[Runner]:
     with serving(tmp_path / "store") as daemon:
-        yield Runner(tmp_path, daemon)
+        yield Runner(tmp_path, daemon, api)
 
 
 def run(runner: Runner, host: str, job: str) -> int:
@@ -129,10 +132,16 @@ def test_every_job_of_the_guide_is_tested() -> None:
     )
 
 
+def test_the_hooks_of_the_guide_are_those_of_the_repository() -> None:
+    (repository,) = PRE_COMMIT["repos"]
+    offered = {hook["id"] for hook in yaml.safe_load(read(ROOT / ".pre-commit-hooks.yaml"))}
+    assert {hook["id"] for hook in repository["hooks"]} == offered
+
+
 @pytest.mark.parametrize("host", ["github", "gitlab"])
 def test_a_check_comments_with_the_verdict(runner: Runner, host: str) -> None:
     assert run(runner, host, "check") == 0
-    assert "7" in runner.called()
+    assert host == "github" or "merge_requests/7/notes" in runner.called()
     assert "**`churn`: ✅ valid**" in runner.called()
     assert "| `encoder@1.0.0` | `booster@1.0.0` | ✅ valid |" in runner.called()
 
@@ -182,9 +191,9 @@ def test_an_update_stops_at_a_known_invalid_link(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("host", ["github", "gitlab"])
-def test_nothing_is_deployed_if_the_daemon_cannot_be_reached(tmp_path: Path, host: str) -> None:
+def test_nothing_is_deployed_if_the_daemon_cannot_be_reached(tmp_path: Path, api: GitHub, host: str) -> None:
     with serving(tmp_path / "store") as daemon:
-        runner = Runner(tmp_path, daemon)
+        runner = Runner(tmp_path, daemon, api)
     for job in ("check", "deploy"):
         assert run(runner, host, job) == 7
     assert not re.search("^(gh|curl|deploy)", runner.called(), re.MULTILINE)
