@@ -358,7 +358,7 @@ CHECKS: dict[str, Check] = {
     "command": texts_in_order,
     "new_run": new_run,
     "result": result,
-    "as_of": time,
+    **dict.fromkeys(("as_of", "since", "until"), time),
     "subversions": subversions,
     "source": source,
     "to": target,

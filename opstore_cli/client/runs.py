@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from opstore_cli.client.mixin import ApiMixin
 from opstore_cli.transport import expected
 from opstore_daemon.protocol import errors, records, routes
 from opstore_daemon.protocol.digests import Digest
 from opstore_daemon.protocol.limits import MAX_OUTPUT
 from opstore_daemon.protocol.names import PipelineName
-from opstore_daemon.protocol.records import NewRun, RecordedRun, RunRecord, RunResult, Runs
+from opstore_daemon.protocol.records import NewRun, RecordedRun, RunRecord, RunResult, Runs, SetHistory
 from opstore_daemon.protocol.references import Reference
+from opstore_daemon.protocol.times import When
 from opstore_daemon.protocol.version_sets import command_digest
 
 MAX_OUTPUT_SIZE = 4 * MAX_OUTPUT  # bytes: UTF-8 has at most four for a character
@@ -125,6 +128,38 @@ class RunsMixin(ApiMixin):
         """
         found = self._api.request("GET", routes.path(routes.RUN, run=str(position)), RunRecord)
         return self._api.expect(found, found.position == position, f"the run {position}")
+
+    def set_history(self, pipeline: str, *, since: When | None = None, until: When | None = None) -> SetHistory:
+        """Return how the latest versions of a pipeline's ops changed, oldest change first.
+
+        Args:
+            pipeline: the name of the pipeline, with the ops that it has now.
+            since: only changes after that: a position of the journal, a time as text, or a `datetime`. None: all.
+            until: only changes up to that. None: up to now.
+
+        Returns:
+            SetHistory: the latest versions as of `since`, and the entries that changed one, each with its position.
+
+        Raises:
+            PipelineNotFound: there is no such pipeline.
+            InvalidRequest: `until` is before `since`.
+            TooMuchWork: the ops have too many versions.
+
+        Examples:
+            >>> history = client.set_history("iris", since=2)
+            >>> [str(version) for version in history.versions]
+            ['pca@1.0.0', 'forest@1.0.0']
+            >>> [(change.position, change.op, change.version) for change in history.changes]
+            [(4, 'pca', '2.0.0')]
+        """
+        name = PipelineName.parse(pipeline)
+        path = routes.path(routes.SET_HISTORY, pipeline=name)
+        pages: list[SetHistory] = []
+        for page in self._api.pages(path, SetHistory, {"since": since, "until": until}):
+            fits = expected.is_set_history(page, name, pages[-1] if pages else None)
+            pages.append(self._api.expect(page, fits, f"the history of {name}"))
+        changes = tuple(change for page in pages for change in page.changes)
+        return msgspec.structs.replace(pages[-1], changes=changes)
 
     def run_output(self, position: int) -> str:
         """Return what the command of a run printed: the beginning and the end of it, if it was long.

@@ -32,6 +32,8 @@ from opstore_daemon.protocol.records import (
     Resolution,
     RunRecord,
     RunResult,
+    SetChange,
+    SetHistory,
     TagRecord,
     UnfinishedUpload,
     Upload,
@@ -69,6 +71,8 @@ def place(row: object) -> Place:
             return (row.upload,)
         case VersionRecord():
             return (-row.sequence,)  # newest first
+        case SetChange():
+            return (row.position,)  # oldest first
         case LinkRecord() | JournalEntry() | RunRecord():
             return (-row.position,)
         case TagRecord():
@@ -408,6 +412,18 @@ def is_recorded_run(recorded: RecordedRun, pipeline: str, new: NewRun) -> bool:
         and (new.result == "passed" or not (recorded.links or recorded.kept_invalid))
         and all(_is_edge(link, new) and link.valid and link.run == run.position for link in recorded.links)
         and all(_is_edge(link, new) and not link.valid for link in recorded.kept_invalid)
+    )
+
+
+def is_set_history(page: SetHistory, pipeline: str, before: SetHistory | None) -> bool:
+    """Return whether it is a page of the pipeline's history, and continues the page before."""
+    ops = [version.op for version in page.versions]
+    return (
+        page.pipeline == pipeline
+        and is_graph(ops, page.edges)
+        and page.since <= page.until
+        and all(change.op in ops and page.since < change.position <= page.until for change in page.changes)
+        and (before is None or (before.since, before.edges, before.versions) == (page.since, page.edges, page.versions))
     )
 
 

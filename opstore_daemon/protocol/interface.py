@@ -25,6 +25,7 @@ from opstore_daemon.protocol.records import (
     Resolution,
     RunRecord,
     RunResult,
+    SetHistory,
     TagRecord,
     Validation,
     VersionDetails,
@@ -280,3 +281,10 @@ class OpStoreInterface(Protocol):
 
     def run_output(self, position: int) -> str:
         """Return the beginning and the end of what the command of a run printed; raise RunNotFound."""
+
+    def set_history(self, pipeline: str, *, since: str | None = None, until: str | None = None) -> SetHistory:
+        """Return how the latest versions of the pipeline's ops changed after `since`, up to `until`, oldest first.
+
+        Both are a journal position or a time (RFC 3339); the defaults are the beginning and now. The ops are those that
+        the pipeline has now. Raises PipelineNotFound, and InvalidRequest if `until` is before `since`.
+        """

@@ -15,6 +15,7 @@ from tests.scenarios import (
     resolutions,
     runs,
     selections,
+    set_histories,
     suggestions,
     tags,
     verdicts,
@@ -40,6 +41,7 @@ EVERY_SCENARIO: list[Scenario] = [
         yanks,
         resolutions,
         runs,
+        set_histories,
         suggestions,
     )
     for scenario in module.SCENARIOS

@@ -156,6 +156,7 @@ VERBS: dict[str, Verb] = {
     "runs": _verb(lambda client: client.runs("churn", script=A_RUN.script), "pipeline", "script"),
     "run": _verb(lambda client: client.run(client.runs(limit=1)[0].position), "position"),
     "run_output": _verb(lambda client: client.run_output(client.runs(limit=1)[0].position)),
+    "set_history": _verb(lambda client: client.set_history("churn", since=2), "pipeline", "op", "edges"),
     "status": _verb(lambda client: client.status()),
     "invite": _verb(lambda client: client.invite()),
     "end_sessions": _verb(lambda client: client.end_sessions()),

@@ -27,6 +27,7 @@ from opstore_daemon.protocol.records.base import (
 from opstore_daemon.protocol.records.html_tables import heading, table
 from opstore_daemon.protocol.records.links import LinkRecord
 from opstore_daemon.protocol.records.patterns import NO_NUL
+from opstore_daemon.protocol.records.presentation import Rows
 from opstore_daemon.protocol.records.short_text import counted, one_line, short_text
 from opstore_daemon.protocol.records.verdicts import OpVersion
 
@@ -161,12 +162,18 @@ class SetChange(Record, frozen=True, kw_only=True):
     version: base.NumberText | None
     text: base.Sentence | None = None
 
+    def _summary(self) -> str:
+        """Return its position, and the latest version from then on."""
+        return f"{self.position}: {self.op} {self.action}, latest {self.version or 'none'}"
 
-class SetHistory(Record, frozen=True, kw_only=True):
-    """How the latest versions of a pipeline's ops changed, oldest first.
+
+class SetHistory(Rows, Record, frozen=True, kw_only=True):
+    """How the latest versions of a pipeline's ops changed, oldest first: a sequence of the changes.
 
     `versions` are the latest ones as of `since`. `changes` come after `since`; with a `next_cursor` there are more.
     """
+
+    ROWS = "changes"
 
     pipeline: NameText
     edges: tuple[tuple[NameText, NameText], ...]
@@ -175,6 +182,15 @@ class SetHistory(Record, frozen=True, kw_only=True):
     versions: tuple[OpVersion, ...]
     changes: tuple[SetChange, ...]
     next_cursor: Cursor | None = None
+
+    def _summary(self) -> str:
+        """Return the pipeline, the positions, and the number of changes."""
+        return f"{self.pipeline}, {self.since} to {self.until}, {counted(len(self.changes), 'changes')}"
+
+    @property
+    def rows(self) -> tuple[SetChange, ...]:
+        """The rows of the page."""
+        return self.changes
 
 
 class NewBisection(Request, frozen=True, kw_only=True):

@@ -105,6 +105,20 @@ def entries(snapshot: Snapshot, below: int | None, limit: int, name: Name | None
         rows = _entries(highest=highest, limit=limit).run(snapshot.connection).all()
     else:
         rows = journal_filter.about(snapshot, name, highest=highest, limit=limit)
+    return _to_entries(snapshot, rows)
+
+
+def at(snapshot: Snapshot, positions: Sequence[int]) -> list[Entry]:
+    """Return the entries at these positions, in that order."""
+    rows: list[Any] = []
+    for start in range(0, len(positions), BLOCK):
+        rows += _entries_at(positions=positions[start : start + BLOCK]).run(snapshot.connection).all()
+    by_position = {entry.position: entry for entry in _to_entries(snapshot, rows)}
+    return [by_position[position] for position in positions]
+
+
+def _to_entries(snapshot: Snapshot, rows: Sequence[Any]) -> list[Entry]:
+    """Return the entries of rows with position, time, kind and author."""
     fields: dict[int, dict[str, Any]] = {}
     for start in range(0, len(rows), BLOCK):  # SQLite limits the parameters of a statement
         for position, more in _fields(snapshot, [position for position, *_ in rows[start : start + BLOCK]]):
@@ -119,6 +133,12 @@ def entries(snapshot: Snapshot, below: int | None, limit: int, name: Name | None
 def _entries(*, highest: int, limit: int) -> Executable:
     query = select(Journal.position, Journal.at, Journal.kind, Journal.author).where(Journal.position <= highest)
     return query.order_by(Journal.position.desc()).limit(limit)
+
+
+@prepared
+def _entries_at(*, positions: Sequence[int]) -> Executable:
+    query = select(Journal.position, Journal.at, Journal.kind, Journal.author)
+    return query.where(Journal.position.in_(positions))
 
 
 _UP, _DOWN, _UP_OP, _DOWN_OP = aliased(Version), aliased(Version), aliased(Op), aliased(Op)

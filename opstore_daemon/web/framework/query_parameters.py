@@ -20,7 +20,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Limit = Annotated[int, Meta(ge=1, le=limits.MAX_LIMIT, description="The maximum number of rows of the page.")]
-_CURSOR = "Where the page begins: the `next_cursor` of the page before."
+CURSOR = "Where the page begins: the `next_cursor` of the page before."
 
 AsOf = Annotated[
     str, Meta(description="A position of the journal or a time (RFC 3339): the result as of then, instead of now.")
@@ -35,14 +35,14 @@ class Page(Query, frozen=True, kw_only=True):
     """A page of a list in the order of names."""
 
     limit: Limit = 100
-    cursor: Annotated[str, Meta(description=_CURSOR)] = ""
+    cursor: Annotated[str, Meta(description=CURSOR)] = ""
 
 
 class CountedPage(Query, frozen=True, kw_only=True):
     """A page of a list by sequence or position, newest first."""
 
     limit: Limit = 100
-    cursor: Annotated[int, Meta(ge=0, le=MAX_INTEGER, description=_CURSOR)] | None = None
+    cursor: Annotated[int, Meta(ge=0, le=MAX_INTEGER, description=CURSOR)] | None = None
 
 
 _SUPPORTED = types.StrType | types.LiteralType | types.IntType | types.VarTupleType | types.CustomType

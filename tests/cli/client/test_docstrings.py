@@ -27,7 +27,7 @@ METHODS = sorted(
     if not name.startswith("_") and name != "request"
 )
 NOT_IN_PROCESS = {"close"}
-ABOUT_RUNS = {"record_run", "runs", "run", "run_output"}
+ABOUT_RUNS = {"record_run", "runs", "run", "run_output", "set_history"}
 A_RUN = new_run("pca@1.0.0", "forest@1.0.0", command=("python", "eval.py"), script=None)
 
 

@@ -93,6 +93,8 @@ SHOWN: dict[str, tuple[Callable[[InProcessClient], Any], str]] = {
     "PipelineRecord": (lambda client: client.pipeline("iris"), "iris, pca->forest"),
     "RunRecord": (lambda client: client.runs("eval")[-1], "11: pytest -x passed, exit code 0"),
     "RecordedRun": (lambda client: client.record_run("eval", A_RUN), r"\d+: pytest -x passed, exit code 0, 0 links"),
+    "SetHistory": (lambda client: client.set_history("eval", since=7, until=11), "eval, 7 to 11, 2 changes"),
+    "SetChange": (lambda client: client.set_history("eval")[-1], "9: encoder stored, latest 1.0.1"),
     "TagRecord": (lambda client: client.tags("pca")[0], "pca@best: pca@1.0.0"),
     "Status": (lambda client: client.status(), r"\d+\.\d+\.\d+, pid \d+, 3 ops, 5 versions"),
     "Invitation": (lambda client: client.invite(), "60 seconds"),

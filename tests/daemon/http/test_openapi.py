@@ -51,6 +51,8 @@ VALUES = {
     "upgrade": "pca",
     "reference": "pca",
     "pipeline": "iris",
+    "since": "1",
+    "until": "2",
     "version": "pca@1.0.0",
     "set": f"sha256:{0:064}",
     "result": "passed",
