@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from opstore_cli.client.base import BaseOpStoreClient
     from opstore_cli.client.client import OpStoreClient
     from opstore_cli.client.warnings import YankedWarning
+    from opstore_cli.evidence import CantTell
     from opstore_cli.objects import LibraryWarning
     from opstore_daemon.protocol.versions import Version
 
 __all__ = [
     "BaseOpStoreClient",
+    "CantTell",
     "LibraryWarning",
     "OpStoreClient",
     "OpStoreError",
@@ -27,6 +29,7 @@ __all__ = [
 # Imported on first access: `opstore --help` imports this package and must not pay for the client.
 _MODULES = {
     "BaseOpStoreClient": "opstore_cli.client.base",
+    "CantTell": "opstore_cli.evidence",
     "LibraryWarning": "opstore_cli.objects",
     "OpStoreClient": "opstore_cli.client.client",
     "Version": "opstore_daemon.protocol.versions",

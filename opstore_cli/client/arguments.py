@@ -9,6 +9,7 @@ import io
 import math
 import operator
 import os
+import shlex
 from collections.abc import Callable, Hashable, Mapping, Set
 from contextlib import suppress
 from datetime import date
@@ -305,6 +306,16 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
+def command_or_function(name: str, value: Any) -> Any:
+    """Return the words of a command, or the callable. Raises InvalidArgument."""
+    if callable(value):
+        return value
+    if isinstance(value, str):
+        advice = f"there is no shell: pass {shlex.split(value)!r}" if _is_splittable(value) else ""
+        raise _invalid(name, "a sequence of words, or a function", value, advice=advice)
+    return texts_in_order(name, value)
+
+
 def progress(name: str, value: Any) -> Any:
     """Return True, False, None or the function. Raises InvalidArgument."""
     if not (value is None or isinstance(value, bool) or callable(value)):
@@ -337,6 +348,8 @@ _FLAGS = (
     "allow_pickle",
     "client_verifies",
     "resume",
+    "resolved",
+    "load",
 )
 CHECKS: dict[str, Check] = {
     **dict.fromkeys((*_NAMES, *_OTHER_TEXT), text),
@@ -363,6 +376,9 @@ CHECKS: dict[str, Check] = {
     "source": source,
     "to": target,
     "notify": function,
+    "command_or_function": command_or_function,
+    "repeat": count,
+    "script_path": path,
     "progress": progress,
     "references": references_or_lock,
     "environment": environment,
@@ -371,6 +387,14 @@ CHECKS: dict[str, Check] = {
     "folder": path,
     "path": path,
 }
+
+
+def _is_splittable(command: str) -> bool:
+    """Return whether it is a command as one types it in a shell."""
+    try:
+        return bool(shlex.split(command))
+    except ValueError:
+        return False
 
 
 def _is_iterable(value: Any) -> bool:

@@ -18,6 +18,7 @@ from opstore_cli.client.pushes import PushesMixin, WarnNotRecorded
 from opstore_cli.client.runs import RunsMixin
 from opstore_cli.client.validity import ValidityMixin
 from opstore_cli.client.verbs import verbs
+from opstore_cli.client.verification import VerificationMixin
 from opstore_cli.client.versions import VersionsMixin
 from opstore_cli.config.author import check_author, default_author
 from opstore_cli.objects.mixin import ObjectsMixin
@@ -30,6 +31,7 @@ Warn = Callable[[PickedYanked], object]
 
 @verbs(unchecked=(ChariotsMixin,))
 class BaseOpStoreClient(
+    VerificationMixin,
     PushesMixin,
     PullsMixin,
     CachedCopiesMixin,

@@ -37,6 +37,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "opstore_cli.commands.validate",
             "Show whether versions are valid together.",
         ),
+        "verify": (
+            "opstore_cli.commands.verify",
+            "Run a command on the versions of a pipeline, and record what it showed.",
+        ),
         "resolve": (
             "opstore_cli.commands.resolve",
             "Find the newest versions of a pipeline that are valid together.",

@@ -18,7 +18,9 @@ from tests.support.markdown import ROOT, blocks, read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows there is no daemon")
 
-GITHUB, GITLAB, PRE_COMMIT = (yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml"))
+GITHUB, GITLAB, NIGHTLY, PRE_COMMIT = (
+    yaml.safe_load(block.text) for block in blocks(read(ROOT / "docs/ci.md"), "yaml")
+)
 ACTION = "OWNER/opstore@COMMIT"
 
 # What the runner has and opstore is not: each notes how it was called, and what it was given.
@@ -69,10 +71,10 @@ class Runner:
         comments = [f"{comment['body']}\n" for comment in self._api.comments[1:]]
         return "".join([self.calls.read_text() if self.calls.exists() else "", *comments])
 
-    def github(self, job: str) -> int:
+    def github(self, job: str, workflow: dict[str, Any] = GITHUB) -> int:
         """Run the job until a step fails, each step in a shell of its own, as GitHub does; return its exit code."""
         code = 0
-        for step in GITHUB["jobs"][job]["steps"]:
+        for step in workflow["jobs"][job]["steps"]:
             if code == 0 and "run" in step:
                 assert "${{" not in step["run"], "an expression in a script is a way in"
                 code = self._bash(step["run"], self._variables(step))
@@ -125,9 +127,10 @@ def steps(node: Any) -> Iterator[str]:
 def test_every_job_of_the_guide_is_tested() -> None:
     assert set(GITHUB["jobs"]) == {"check", "deploy", "update"}
     assert {name for name, job in GITLAB.items() if "script" in job} == {"check", "deploy"}
+    assert set(NIGHTLY["jobs"]) == {"evaluate"}
     assert all(
         re.search(r"opstore|pip|deploy\.sh|git|answer", step)
-        for pipeline in (GITHUB, GITLAB)
+        for pipeline in (GITHUB, GITLAB, NIGHTLY)
         for step in steps(pipeline)
     )
 
@@ -188,6 +191,18 @@ def test_an_update_stops_at_a_known_invalid_link(runner: Runner) -> None:
     runner.store.link("encoder@2.0.0", "booster@any", valid=False)
     assert runner.github("update") == 1
     assert "gh" not in runner.called()
+
+
+@pytest.mark.parametrize("accuracy", [0.93, 0.61])
+def test_new_versions_are_validated_by_an_evaluation(runner: Runner, accuracy: float) -> None:
+    runner.store.push("encoder", b"other columns", bump="major")
+    (runner.work / "eval.py").write_text(f"print('accuracy', {accuracy})\nraise SystemExit({accuracy} < 0.9)\n")
+    passes = accuracy >= 0.9
+    assert runner.github("evaluate", NIGHTLY) == (0 if passes else 1)
+    assert runner.store.validate_pipeline("churn").verdict == ("valid" if passes else "invalid")
+    (run,) = runner.store.runs("churn")
+    assert [str(version) for version in run.versions] == ["encoder@2.0.0", "booster@1.0.0"]
+    assert runner.store.run_output(run.position) == f"accuracy {accuracy}\n"
 
 
 @pytest.mark.parametrize("host", ["github", "gitlab"])

@@ -65,7 +65,16 @@ upath.registry.register_implementation("opstore", "opstore_cli.upath.OpStorePath
 BEFORE_PYTHON = {"fsspec.md": REGISTERED}
 
 
-ABOUT_PYTHON = ["python.md", "objects.md", "chariots.md", "fsspec.md", "notebook.md", "sklearn.md", "team-server.md"]
+ABOUT_PYTHON = [
+    "python.md",
+    "objects.md",
+    "chariots.md",
+    "fsspec.md",
+    "notebook.md",
+    "sklearn.md",
+    "team-server.md",
+    "verify.md",
+]
 
 
 @pytest.mark.parametrize("name", ABOUT_PYTHON)

@@ -23,6 +23,7 @@ from opstore_daemon.protocol.records.base import (
     Record,
     Request,
     Time,
+    VerdictWord,
 )
 from opstore_daemon.protocol.records.html_tables import heading, table
 from opstore_daemon.protocol.records.links import LinkRecord
@@ -121,6 +122,17 @@ class RecordedRun(Record, frozen=True, kw_only=True):
     run: RunRecord
     links: tuple[LinkRecord, ...] = ()
     kept_invalid: tuple[LinkRecord, ...] = ()
+
+    @property
+    def verdict(self) -> VerdictWord:
+        """The verdict over the set: invalid, although the run passed, if an edge stays invalid."""
+        if self.run.result == "unknown":
+            return "unknown"
+        return "valid" if self.run.result == "passed" and not self.kept_invalid else "invalid"
+
+    def __bool__(self) -> bool:
+        """Return whether every edge of the set is valid, so that `if client.verify(...)` is a gate."""
+        return self.verdict == "valid"
 
     def _summary(self) -> str:
         """Return the run, and how many links it recorded."""

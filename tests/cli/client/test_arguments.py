@@ -34,6 +34,7 @@ GIVEN: dict[str, Any] = {
     "upstream": "pca", "downstream": "forest", "reason": "bad", "compat": "major", "source": b"x", "obj": b"x",
     "one": "pca", "other": "pca", "seconds": 0, "lock": Lock(edges=(), versions=()), "folder": "models",
     "resolution": RESOLUTION, "path": "opstore.lock", "position": 5, "new_run": new_run("pca@1.0.0", "forest@1.0.0"),
+    "command_or_function": ["true"],
 }  # fmt: skip
 EAST = timezone(timedelta(hours=5))
 WRONG: dict[Callable[..., Any], list[Any]] = {
@@ -64,6 +65,7 @@ WRONG: dict[Callable[..., Any], list[Any]] = {
     arguments.source: [np.zeros(3), 5, None, object(), {"a": 1}, [b"x"], ""],
     arguments.target: [5, b"path", object(), "a\0b", "", io.StringIO()],
     arguments.function: [5, "print"],
+    arguments.command_or_function: ["python eval.py", "a 'b", 5, None, {"sh", "-c"}, [5], b"true"],
     arguments.progress: [5, "yes", [], np.zeros(3)],
 }
 
@@ -101,6 +103,8 @@ def test_a_wrong_type_is_refused_by_the_name_of_its_argument_before_anything_is_
     parameters = inspect.signature(method).parameters
     required = {n: GIVEN[n] for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL}
     for wrong in WRONG[arguments.CHECKS[argument]]:
+        if wrong is None and parameters[argument].default is None:
+            continue
         given, named = ((wrong,), required) if argument == "subject" else ((), {**required, argument: wrong})
         with pytest.raises(errors.InvalidArgument) as caught:
             method(*given, **named)

@@ -78,6 +78,14 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
             "--env-file": "environment",
         },
     ),
+    "verify": (
+        "verify",
+        {
+            "PIPELINE": "pipeline", "--run": "command_or_function", "--use": "use", "--lock": "lock",
+            "--resolved": "resolved", "--directory": "folder", "--force": "overwrite", "--timeout": "timeout",
+            "--repeat": "repeat", "--script": "script_path",
+        },
+    ),
     "resolve": (
         "resolve",
         {

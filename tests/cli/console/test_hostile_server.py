@@ -64,6 +64,7 @@ COMMANDS: dict[str, list[str]] = {
     "unlink": ["pca@1.0.1", "forest@1.0.0"],
     "links": ["pca"],
     "validate": ["churn"],
+    "verify": ["churn", "--run", "true"],
     "resolve": ["churn", "--lock", "out"],
     "affected": ["settings@2.0.0"],
     "graph": ["churn", "--format", "mermaid"],
